@@ -1,0 +1,29 @@
+// Batches of samples: how fairseq groups them (batch_by_size) and pads them (collate).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "btm/data/lm_dataset.h"
+
+namespace btm {
+
+/// B samples right-padded to T columns, row-major.
+struct Batch {
+  std::int64_t rows = 0, columns = 0;              ///< B, T
+  std::vector<std::int64_t> tokens, targets;       ///< [B, T]; `pad` where a row has ended.
+  std::vector<std::int64_t> ids;                   ///< [B] index of each sample in its dataset.
+  std::vector<std::int64_t> first_scored;          ///< [B] columns before it are context.
+  std::int64_t num_tokens = 0;                     ///< Columns that are not padding, as fairseq's ntokens.
+};
+
+/// fairseq's batch_by_size: samples in the given order, cut so that rows * longest <= max_tokens and rows <= max_sentences
+/// (either may be 0: no limit), rows a multiple of `required_multiple` where fairseq makes them so.
+std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_t> order, const LmDataset& dataset,
+                                                     std::int64_t max_tokens, std::int64_t max_sentences,
+                                                     std::int64_t required_multiple);
+
+Batch collate(const LmDataset& dataset, std::span<const std::int64_t> ids, std::int64_t pad);
+
+}  // namespace btm

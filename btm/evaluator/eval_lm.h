@@ -1,0 +1,64 @@
+// fairseq-eval-lm: the loss of one model, or of several averaged, over a data set.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace btm {
+
+/// Names and defaults are fairseq-eval-lm's flags.
+struct EvalLmOptions {
+  std::string data;                      ///< data-bin folder
+  std::string path;                      ///< checkpoints joined by ':'
+  std::string gen_subset = "test";
+  std::string task = "language_modeling";  ///< or multidomain_language_modeling
+  std::string eval_domains;              ///< comma separated; multidomain only
+  bool resample_eval = false;            ///< the release's seeded resampling of every eval set
+  std::int64_t seed = 1;
+  std::string sample_break_mode;         ///< none, eos, complete, complete_doc; empty: the checkpoint's own, as fairseq
+  std::int64_t tokens_per_sample = 0;    ///< 0: fairseq's default for the command
+  std::int64_t context_window = 0;
+  std::int64_t batch_size = 0;           ///< 0: no limit
+  std::int64_t max_tokens = 0;           ///< 0: fairseq's default when batch_size is not given either
+  std::int64_t softmax_batch = std::numeric_limits<std::int64_t>::max();
+  std::string post_process;              ///< remove-bpe: empty none, "@@ ", "sentencepiece", ...
+  bool output_word_probs = false, output_word_stats = false;
+  std::string model_overrides = "{}";    ///< Python literal
+  std::int64_t num_shards = 1, shard_id = 0;
+  std::int64_t max_samples = 0;          ///< 0: all
+  std::string dataset_impl;              ///< empty: by magic
+  bool fp16 = false, bf16 = false, cpu = false;
+  std::int64_t num_threads = 0;          ///< 0: all cores this process may use
+};
+
+/// What --output-word-stats gathers per word.
+struct WordStat {
+  std::string word;
+  std::int64_t count = 0, missing_next = 0;
+  double log_prob = 0, next_word_prob = 0;
+};
+
+struct EvalLmReport {
+  double loss_base2 = 0, perplexity = 0;
+  double loss_sum = 0;                   ///< natural log, summed over `tokens`
+  std::int64_t tokens = 0, samples = 0;
+  std::int64_t skipped_samples = 0;      ///< longer than the model's positions
+  double seconds = 0;
+  std::vector<WordStat> word_stats;      ///< in the order fairseq prints them
+};
+
+/// Called on the evaluating thread.
+struct EvalLmObserver {
+  std::function<void(const std::string& line)> log = [](const std::string&) {};      ///< what fairseq logs at INFO
+  std::function<void(const std::string& line)> warn = [](const std::string&) {};
+  std::function<void(std::int64_t batches, std::int64_t of, const EvalLmReport& so_far)> progress =
+      [](std::int64_t, std::int64_t, const EvalLmReport&) {};
+};
+
+/// Opens, checks, evaluates. FormatError, UnsupportedError, IoError, UsageError as compat's.
+EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observer = {});
+
+}  // namespace btm

@@ -1,0 +1,91 @@
+#include "compat/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+
+namespace compat {
+namespace {
+
+constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+
+std::filesystem::path temporary_beside(const std::filesystem::path& path) {
+  static std::atomic<unsigned> serial{0};
+  return path.string() + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(serial++);
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);  // Some file systems refuse to sync a folder; the file itself is already safe.
+  ::close(fd);
+}
+
+void write_all(int fd, std::uint64_t offset, std::span<const std::byte> bytes, const std::string& name) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw IoError(name, "cannot write", written < 0 ? errno : ENOSPC);
+    offset += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), temporary_(temporary_beside(path)) {
+  if (std::filesystem::is_directory(path)) throw IoError(path.string(), "is a directory, expected a file to write");
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw IoError(path.string(), "cannot create", errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
+  if (bytes.size() >= kBufferBytes)
+    write_all(fd_, size_, bytes, path_.string());
+  else
+    buffer_ += as_chars(bytes);
+  size_ += bytes.size();
+}
+
+void AtomicFile::write(std::string_view text) { write(as_byte_span(text)); }
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  flush();
+  write_all(fd_, offset, bytes, path_.string());
+}
+
+void AtomicFile::flush() {
+  write_all(fd_, size_ - buffer_.size(), as_byte_span(buffer_), path_.string());
+  buffer_.clear();
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (::fsync(fd_) != 0) throw IoError(path_.string(), "cannot write", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw IoError(path_.string(), "cannot replace", errno);
+  ::close(fd_);
+  fd_ = -1;
+  sync_folder(path_.parent_path());
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+}  // namespace compat

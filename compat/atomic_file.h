@@ -1,0 +1,43 @@
+// Outputs that appear whole or not at all: written to a temporary beside the target, fsynced, renamed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace compat {
+
+class AtomicFile {
+ public:
+  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or cannot be written.
+  explicit AtomicFile(const std::filesystem::path& path);
+
+  /// Removes the temporary unless commit() succeeded.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  /// Overwrites bytes already written (a header known only at the end).
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  std::uint64_t size() const noexcept { return size_; }
+
+  /// Flushes, fsyncs file and folder, renames over `path`. IoError (a full disk, say) leaves `path` as it was.
+  void commit();
+
+ private:
+  void flush();
+  std::filesystem::path path_, temporary_;
+  int fd_ = -1;
+  std::uint64_t size_ = 0;
+  std::string buffer_;
+};
+
+/// Writes a small file in one call.
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace compat

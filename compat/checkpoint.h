@@ -1,0 +1,56 @@
+// fairseq's checkpoint: a torch file holding a dict with model, cfg or args, optimizer and iterator state.
+// Keys and versions: compat/checkpoint.md
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "compat/config.h"
+#include "compat/torch_file.h"
+
+namespace compat {
+
+using NamedTensors = std::vector<std::pair<std::string, TensorView>>;
+
+class Checkpoint {
+ public:
+  /// Opens a checkpoint of either layout; maps, touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
+  /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder, a data-bin, a
+  /// dict.txt given by mistake is named as such.
+  static Checkpoint open(const std::filesystem::path& path);
+
+  const std::string& path() const noexcept { return path_; }
+  TorchLayout layout() const noexcept { return layout_; }
+  /// `model`, in file order (a DeMIX pair: in the order of the dense model, shared and expert tensors interleaved by layer
+  /// as fairseq's state dict has them).
+  const NamedTensors& model() const noexcept { return model_; }
+  const TensorView* find(std::string_view name) const noexcept;
+  const Config& config() const noexcept { return config_; }
+  /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state merged).
+  const PickleNode& root() const noexcept { return *tree_.root; }
+  const PickleTree& tree() const noexcept { return tree_; }
+  /// `extra_state`, `last_optimizer_state`, ... or null when absent or None.
+  const PickleNode* find_entry(std::string_view key) const noexcept;
+  /// The files read: one, or a DeMIX shard and its shared part.
+  const std::vector<std::string>& files() const noexcept { return files_; }
+
+ private:
+  std::string path_;
+  TorchLayout layout_ = TorchLayout::kZip;
+  PickleTree tree_;
+  NamedTensors model_;
+  Config config_{ConfigValue{}};
+  std::vector<std::string> files_;
+};
+
+/// Writes a checkpoint that fairseq's load_checkpoint_to_cpu reads: `root` is its dict. Atomic.
+void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout = TorchLayout::kZip);
+
+/// A copy of the checkpoint's dict in `arena` whose `model` holds `model` instead (an OrderedDict); other entries are shared.
+PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model);
+
+}  // namespace compat

@@ -1,0 +1,27 @@
+// Writers of data-bins, byte-identical to fairseq's for the same ids. Layouts: compat/indexed_dataset.md
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "compat/indexed_dataset.h"
+
+namespace compat {
+
+class IndexedDatasetBuilder {
+ public:
+  /// mmap or legacy, writing PREFIX.bin and PREFIX.idx (both atomically, at finalize()). `dtype`: torch's name; "" takes
+  /// fairseq's choice for `vocab_size` (uint16 below 65500 words, else int32 for mmap; int32 for legacy).
+  static std::unique_ptr<IndexedDatasetBuilder> create(const std::filesystem::path& prefix, DatasetImpl impl,
+                                                       std::int64_t vocab_size, std::string_view dtype = {});
+  virtual ~IndexedDatasetBuilder() = default;
+  /// FormatError when an id does not fit the dtype.
+  virtual void add(std::span<const std::int64_t> tokens) = 0;
+  virtual void end_document() = 0;
+  virtual void finalize() = 0;
+};
+
+}  // namespace compat

@@ -1,0 +1,43 @@
+// A file mapped read-only. POSIX is kept inside mapped_file.cpp.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace compat {
+
+class MappedFile {
+ public:
+  /// Maps a regular file. IoError for a missing file, a directory, a FIFO, a device (never blocks on one).
+  /// A file that another process shortens while it is mapped ends this process with SIGBUS, as every mmap reader.
+  static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
+
+  /// Bytes already in memory under a name, for readers that take a mapped file. `owner` keeps them alive (may be null).
+  static std::shared_ptr<const MappedFile> of_memory(std::string name, std::span<const std::byte> bytes,
+                                                     std::shared_ptr<const void> owner = {});
+
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const noexcept { return path_; }
+  std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+ private:
+  MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped, std::shared_ptr<const void> owner);
+  std::string path_;
+  std::span<const std::byte> bytes_;
+  bool mapped_;
+  std::shared_ptr<const void> owner_;
+};
+
+/// Tells the kernel that mapped `bytes` will be read soon, front to back (read-ahead).
+void will_read(std::span<const std::byte> bytes) noexcept;
+
+/// Drops the resident pages that lie wholly inside mapped `bytes`. They come back from the file when touched again.
+void drop_pages(std::span<const std::byte> bytes) noexcept;
+
+}  // namespace compat

@@ -1,0 +1,155 @@
+#include "compat/tensor.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace compat {
+namespace {
+
+struct DTypeRow {
+  std::string_view name, storage_class;
+  std::size_t size;
+};
+
+// In the order of DType.
+constexpr std::array<DTypeRow, 12> kDTypes{{{"float64", "DoubleStorage", 8},
+                                            {"float32", "FloatStorage", 4},
+                                            {"float16", "HalfStorage", 2},
+                                            {"bfloat16", "BFloat16Storage", 2},
+                                            {"complex128", "ComplexDoubleStorage", 16},
+                                            {"complex64", "ComplexFloatStorage", 8},
+                                            {"int64", "LongStorage", 8},
+                                            {"int32", "IntStorage", 4},
+                                            {"int16", "ShortStorage", 2},
+                                            {"int8", "CharStorage", 1},
+                                            {"uint8", "ByteStorage", 1},
+                                            {"bool", "BoolStorage", 1}}};
+
+const DTypeRow& row(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)]; }
+
+constexpr std::size_t kMaxRank = 64;
+constexpr std::int64_t kMaxElements = std::int64_t{1} << 58;  // times 16 bytes still fits 63 bits
+
+/// Copies the elements of `view` from dimension `dim` on, in row-major order. Returns the advanced `out`.
+std::byte* copy_strided(const TensorView& view, std::size_t dim, const std::byte* source, std::byte* out) {
+  const std::size_t element = element_size(view.dtype());
+  if (dim == view.shape.size()) {
+    std::memcpy(out, source, element);
+    return out + element;
+  }
+  const auto step = static_cast<std::ptrdiff_t>(view.stride[dim]) * static_cast<std::ptrdiff_t>(element);
+  const bool innermost = dim + 1 == view.shape.size();
+  if (innermost && view.stride[dim] == 1) {
+    const std::size_t run = static_cast<std::size_t>(view.shape[dim]) * element;
+    std::memcpy(out, source, run);
+    return out + run;
+  }
+  for (std::int64_t i = 0; i < view.shape[dim]; ++i, source += step) out = copy_strided(view, dim + 1, source, out);
+  return out;
+}
+
+}  // namespace
+
+std::size_t element_size(DType dtype) noexcept { return row(dtype).size; }
+std::string_view dtype_name(DType dtype) noexcept { return row(dtype).name; }
+std::string_view storage_class(DType dtype) noexcept { return row(dtype).storage_class; }
+
+bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept {
+  const auto found = std::ranges::find(kDTypes, storage_class, &DTypeRow::storage_class);
+  if (found == kDTypes.end()) return false;
+  dtype = static_cast<DType>(found - kDTypes.begin());
+  return true;
+}
+
+Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner, Verifier verify)
+    : dtype_(dtype), bytes_(bytes), owner_(std::move(owner)), verify_(std::move(verify)) {}
+
+std::shared_ptr<const Storage> Storage::copy_of(DType dtype, std::span<const std::byte> bytes) {
+  auto memory = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
+  const std::span<const std::byte> copy = *memory;
+  return std::make_shared<const Storage>(dtype, copy, std::move(memory));
+}
+
+std::span<const std::byte> Storage::bytes() const {
+  if (verify_) std::call_once(verified_, [this] { verify_(bytes_); });
+  return bytes_;
+}
+
+std::int64_t TensorView::numel() const noexcept {
+  std::int64_t count = 1;
+  for (const std::int64_t size : shape) count *= size;
+  return count;
+}
+
+bool TensorView::is_contiguous() const noexcept {
+  if (numel() <= 1) return true;
+  std::int64_t expected = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    if (shape[i] != 1 && stride[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+std::span<const std::byte> TensorView::contiguous_bytes(std::vector<std::byte>& scratch) const {
+  const auto all = storage->bytes();
+  if (numel() == 0) return {};
+  const std::uint64_t start = static_cast<std::uint64_t>(offset) * element_size(dtype());
+  if (is_contiguous()) return all.subspan(start, size_bytes());
+  scratch.resize(size_bytes());
+  copy_strided(*this, 0, all.data() + start, scratch.data());
+  return scratch;
+}
+
+TensorView TensorView::contiguous(std::shared_ptr<const Storage> storage, std::vector<std::int64_t> shape) {
+  TensorView view{std::move(storage), 0, std::move(shape), {}, false};
+  view.stride = row_major_stride(view.shape);
+  return view;
+}
+
+std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
+                         std::span<const std::int64_t> stride, std::uint64_t storage_numel) {
+  if (shape.size() != stride.size())
+    return std::to_string(shape.size()) + " dimensions but " + std::to_string(stride.size()) + " strides";
+  if (shape.size() > kMaxRank) return std::to_string(shape.size()) + " dimensions, at most 64 expected";
+  if (offset < 0) return "negative storage offset " + std::to_string(offset);
+  bool empty = false;
+  std::int64_t numel = 1, last = offset;  // numel: with empty dimensions counted as one
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] < 0) return "negative size " + std::to_string(shape[i]);
+    if (stride[i] < 0) return "negative stride " + std::to_string(stride[i]);
+    empty = empty || shape[i] == 0;
+    if (__builtin_mul_overflow(numel, std::max<std::int64_t>(shape[i], 1), &numel) || numel > kMaxElements)
+      return "the number of elements overflows";
+  }
+  if (!empty) {
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      std::int64_t reach = 0;
+      if (__builtin_mul_overflow(shape[i] - 1, stride[i], &reach) || __builtin_add_overflow(last, reach, &last))
+        return "the strides overflow";
+    }
+    if (static_cast<std::uint64_t>(last) >= storage_numel)
+      return "element " + std::to_string(last) + " lies beyond its storage of " + std::to_string(storage_numel) +
+             " elements";
+    // Overlapping views (stride 0, expand) can claim far more elements than the file holds: a bomb when copied.
+    if (static_cast<std::uint64_t>(numel) > storage_numel && numel > (std::int64_t{1} << 20))
+      return std::to_string(numel) + " elements are claimed of a storage of " + std::to_string(storage_numel);
+  } else if (static_cast<std::uint64_t>(offset) > storage_numel) {
+    return "offset " + std::to_string(offset) + " lies beyond its storage of " + std::to_string(storage_numel) +
+           " elements";
+  }
+  return {};
+}
+
+std::vector<std::int64_t> row_major_stride(std::span<const std::int64_t> shape) {
+  std::vector<std::int64_t> stride(shape.size());
+  std::int64_t step = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    stride[i] = step;
+    step *= std::max<std::int64_t>(shape[i], 1);
+  }
+  return stride;
+}
+
+}  // namespace compat

@@ -1,0 +1,83 @@
+// Tensors as torch stores them: a view (offset, shape, stride) into a typed storage that views may share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace compat {
+
+enum class DType : std::uint8_t {
+  kFloat64, kFloat32, kFloat16, kBFloat16, kComplex128, kComplex64,
+  kInt64, kInt32, kInt16, kInt8, kUInt8, kBool,
+};
+
+std::size_t element_size(DType dtype) noexcept;
+/// torch's name: "float32", "int64", "bool".
+std::string_view dtype_name(DType dtype) noexcept;
+/// The storage class torch pickles for it: "FloatStorage". storage_dtype() is the inverse; throws nothing, sets `found`.
+std::string_view storage_class(DType dtype) noexcept;
+bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept;
+
+/// The bytes behind one or more tensors. Reading from a file, the bytes stay on disk until bytes() is called.
+class Storage {
+ public:
+  using Verifier = std::function<void(std::span<const std::byte>)>;
+
+  /// `owner` keeps `bytes` alive (a mapping, a buffer). `verify` runs once, on the first bytes(), and throws
+  /// FormatError when they are damaged (a CRC).
+  Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner, Verifier verify = {});
+
+  /// A storage of its own memory, holding a copy of `bytes`.
+  static std::shared_ptr<const Storage> copy_of(DType dtype, std::span<const std::byte> bytes);
+
+  DType dtype() const noexcept { return dtype_; }
+  std::uint64_t size_bytes() const noexcept { return bytes_.size(); }
+  std::uint64_t numel() const noexcept { return bytes_.size() / element_size(dtype_); }
+  /// Verified bytes. Thread safe.
+  std::span<const std::byte> bytes() const;
+  /// The same without verification: for showing what a damaged file holds, and for streaming with a check of one's own.
+  std::span<const std::byte> unverified_bytes() const noexcept { return bytes_; }
+  const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
+
+ private:
+  DType dtype_;
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
+  Verifier verify_;
+  mutable std::once_flag verified_;
+};
+
+/// One tensor. `offset` and `stride` count elements. Readers guarantee that every element lies inside the storage.
+struct TensorView {
+  std::shared_ptr<const Storage> storage;
+  std::int64_t offset = 0;
+  std::vector<std::int64_t> shape, stride;
+  bool requires_grad = false;
+
+  DType dtype() const noexcept { return storage->dtype(); }
+  std::int64_t numel() const noexcept;
+  std::uint64_t size_bytes() const noexcept { return static_cast<std::uint64_t>(numel()) * element_size(dtype()); }
+  bool is_contiguous() const noexcept;
+
+  /// The elements in row-major order: in place when contiguous, otherwise copied into `scratch`.
+  std::span<const std::byte> contiguous_bytes(std::vector<std::byte>& scratch) const;
+
+  /// A row-major view of the whole of `storage`.
+  static TensorView contiguous(std::shared_ptr<const Storage> storage, std::vector<std::int64_t> shape);
+};
+
+/// Throws nothing: "" when every element of the view lies inside a storage of `storage_numel` elements and the shape is
+/// sane (equal ranks <= 64, no negative shape or stride, no overflow), else what is wrong.
+std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
+                         std::span<const std::int64_t> stride, std::uint64_t storage_numel);
+
+std::vector<std::int64_t> row_major_stride(std::span<const std::int64_t> shape);
+
+}  // namespace compat
