@@ -1,0 +1,175 @@
+"""Runs in the environment that scripts/check-against-fairseq prepares; see there. Exit 1 when anything differs."""
+import argparse
+import filecmp
+import json
+import logging
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+BIN = ROOT / "build" / "bin"
+LOSS_TOLERANCE = 2e-4  # fairseq prints four decimals; fp32 sums in another order give the rest
+BASE_FLAGS = ["--sample-break-mode", "none", "--tokens-per-sample", "128", "--batch-size", "2"]
+failures = []
+
+
+def check(what, ok, detail=""):
+    print(f"{'ok  ' if ok else 'FAIL'} {what}{'  ' + detail if detail else ''}", flush=True)
+    if not ok:
+        failures.append(what)
+
+
+def evaluate(program, checkpoint, data, subset, extra):
+    """(loss base 2, tokens, tokens per second, seconds of the whole process) as the program's closing lines say."""
+    command = [*program, str(data), "--path", str(checkpoint), "--gen-subset", subset, *BASE_FLAGS, *extra]
+    start = time.monotonic()
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    seconds = time.monotonic() - start
+    loss = re.search(r"Loss \(base 2\): ([\d.]+)", run.stdout)
+    tokens = re.search(r"Evaluated ([\d,]+) tokens in \S+ \(([\d.]+) tokens/s\)", run.stdout)
+    if run.returncode != 0 or not loss or not tokens:
+        sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stdout[-2000:]}")
+    return float(loss[1]), int(tokens[1].replace(",", "")), float(tokens[2]), seconds
+
+
+FAIRSEQ = [sys.executable, "-m", "fairseq_cli.eval_lm"]
+BTM = [str(BIN / "btm"), "eval-lm"]
+
+
+def check_losses(quick):
+    print("== losses: fairseq-eval-lm and btm eval-lm, the same flags")
+    seen = set()
+    for row in json.loads((GOLDEN / "eval.json").read_text()):
+        if quick and row["model"] in seen:
+            continue
+        seen.add(row["model"])
+        where = (GOLDEN / row["model"], GOLDEN / row["data"], row["subset"], row["extra"])
+        theirs, ours = evaluate(FAIRSEQ, *where), evaluate(BTM, *where)
+        check(f"{row['model']} {row['subset']} {' '.join(row['extra'])}".rstrip(),
+              abs(theirs[0] - ours[0]) <= LOSS_TOLERANCE and theirs[1] == ours[1],
+              f"fairseq {theirs[0]:.4f} ({theirs[1]} tokens, {theirs[2]:.0f}/s, {theirs[3]:.1f} s in all) "
+              f"btm {ours[0]:.4f} ({ours[1]} tokens, {ours[2]:.0f}/s, {ours[3]:.1f} s)")
+
+
+def same(a, b, path="", seen=None):
+    """Deep equality of what two pickles hold; '' or the path of the first difference. Cycles are followed once."""
+    seen = set() if seen is None else seen
+    if (id(a), id(b)) in seen:
+        return ""
+    seen.add((id(a), id(b)))
+    if type(a) is not type(b):
+        return f"{path}: {type(a)} and {type(b)}"
+    if isinstance(a, torch.Tensor):
+        equal = a.dtype == b.dtype and a.shape == b.shape and a.stride() == b.stride() and torch.equal(a, b)
+        return "" if equal else f"{path}: tensors differ"
+    if isinstance(a, dict):
+        if list(a) != list(b):
+            return f"{path}: keys differ"
+        pairs = [(a[k], b[k], f"{path}.{k}") for k in a]
+        if hasattr(a, "__dict__"):
+            pairs.append((vars(a), vars(b), path))
+    elif isinstance(a, (list, tuple)):
+        if len(a) != len(b):
+            return f"{path}: lengths differ"
+        pairs = [(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b))]
+    elif hasattr(a, "__dict__") and not isinstance(a, type):
+        pairs = [(vars(a), vars(b), path)]
+    else:
+        return "" if a == b or a != a else f"{path}: {a!r} and {b!r}"
+    return next((problem for problem in (same(x, y, p, seen) for x, y, p in pairs) if problem), "")
+
+
+def storages(value, found=None):
+    """How many distinct storages the model's tensors use: ties must survive."""
+    return len({t.untyped_storage().data_ptr() for t in value["model"].values() if isinstance(t, torch.Tensor)})
+
+
+def rewrite(*args):
+    subprocess.run([str(BIN / "rewrite"), *map(str, args)], check=True)
+
+
+def loads_with_weights_only(path):
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:
+        return None
+
+
+def check_checkpoints(folder):
+    print("== checkpoints that compat wrote, read by torch")
+    files = sorted(GOLDEN.glob("variants/*.pt")) + sorted(GOLDEN.glob("checkpoints/*/*.pt")) + \
+        sorted(GOLDEN.glob("checkpoints/demix_fork/*/*.pt"))
+    for file in files:
+        original = torch.load(file, map_location="cpu", weights_only=False)
+        for layout in ("zip", "legacy"):
+            copy = folder / f"{file.stem}.{layout}.pt"
+            rewrite(layout, file, copy)
+            again = torch.load(copy, map_location="cpu", weights_only=False)
+            problem = same(original, again)
+            if not problem and storages(original) != storages(again):
+                problem = "storages are not shared as before"
+            safe = loads_with_weights_only(file) is not None
+            if not problem and safe and same(original, loads_with_weights_only(copy)):
+                problem = "weights_only=True does not read the copy as it reads the original"
+            check(f"{file.relative_to(GOLDEN)} as {layout}{' (weights_only too)' if safe else ''}", not problem, problem)
+    checkpoint = GOLDEN / "checkpoints/elm_perl/checkpoint_last.pt"
+    where = (GOLDEN / "data-bin/perl", "test_perl", [])
+    expected = evaluate(FAIRSEQ, checkpoint, *where)
+    for layout in ("zip", "legacy"):
+        copy = folder / f"elm_perl.{layout}.pt"
+        rewrite(layout, checkpoint, copy)
+        found = evaluate(FAIRSEQ, copy, *where)
+        check(f"fairseq-eval-lm on a checkpoint rewritten as {layout}", found[:2] == expected[:2],
+              f"loss {found[0]:.4f}, original {expected[0]:.4f}")
+
+
+def check_data_bins(folder):
+    print("== data-bins and dict.txt that compat wrote, against fairseq's bytes")
+    from fairseq.data import Dictionary
+    from fairseq.data.indexed_dataset import make_builder, make_dataset
+
+    for domain in ("fortunes", "jargon", "perl", "politics"):
+        source = GOLDEN / "data-bin" / domain
+        dictionary = Dictionary.load(str(source / "dict.txt"))
+        dictionary.save(str(folder / "theirs.txt"))
+        rewrite("dict", source / "dict.txt", folder / "ours.txt")
+        check(f"{domain}: dict.txt", filecmp.cmp(folder / "theirs.txt", folder / "ours.txt", shallow=False))
+        for split in (f"valid_{domain}", f"test_{domain}"):
+            dataset = make_dataset(str(source / split), "mmap")
+            for impl in ("mmap", "lazy"):
+                theirs, ours = folder / f"theirs.{impl}", folder / f"ours.{impl}"
+                builder = make_builder(f"{theirs}.bin", impl, vocab_size=len(dictionary))
+                for i in range(len(dataset)):
+                    builder.add_item(dataset[i])
+                builder.finalize(f"{theirs}.idx")
+                rewrite(impl, source / split, ours, source / "dict.txt")
+                check(f"{domain} {split} as {impl}", all(
+                    filecmp.cmp(f"{theirs}.{end}", f"{ours}.{end}", shallow=False) for end in ("bin", "idx")))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    logging.disable(logging.INFO)
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    import warnings
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        check_data_bins(pathlib.Path(folder))
+        check_checkpoints(pathlib.Path(folder))
+    check_losses(args.quick)
+    print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
