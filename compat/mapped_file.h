@@ -25,6 +25,7 @@ class MappedFile {
 
   const std::string& path() const noexcept { return path_; }
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  bool is_mapped() const noexcept { return mapped_; }  ///< False for of_memory() and an empty file.
 
  private:
   MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped, std::shared_ptr<const void> owner);
@@ -37,7 +38,8 @@ class MappedFile {
 /// Tells the kernel that mapped `bytes` will be read soon, front to back (read-ahead).
 void will_read(std::span<const std::byte> bytes) noexcept;
 
-/// Drops the resident pages that lie wholly inside mapped `bytes`. They come back from the file when touched again.
+/// Drops the resident pages that lie wholly inside `bytes`, which must be mapped from a file (of other memory the content
+/// would be lost). They come back from the file when touched again.
 void drop_pages(std::span<const std::byte> bytes) noexcept;
 
 }  // namespace compat

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "compat/mapped_file.h"
+
 namespace compat {
 namespace {
 
@@ -64,6 +66,15 @@ bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept {
 
 Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner, Verifier verify)
     : dtype_(dtype), bytes_(bytes), owner_(std::move(owner)), verify_(std::move(verify)) {}
+
+Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file, Verifier verify)
+    : dtype_(dtype), bytes_(bytes), mapped_(file->is_mapped()), verify_(std::move(verify)) {
+  owner_ = std::move(file);
+}
+
+void Storage::release_pages() const noexcept {
+  if (mapped_) drop_pages(bytes_);
+}
 
 std::shared_ptr<const Storage> Storage::copy_of(DType dtype, std::span<const std::byte> bytes) {
   auto memory = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());

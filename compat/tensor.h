@@ -25,6 +25,8 @@ std::string_view dtype_name(DType dtype) noexcept;
 std::string_view storage_class(DType dtype) noexcept;
 bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept;
 
+class MappedFile;
+
 /// The bytes behind one or more tensors. Reading from a file, the bytes stay on disk until bytes() is called.
 class Storage {
  public:
@@ -33,6 +35,9 @@ class Storage {
   /// `owner` keeps `bytes` alive (a mapping, a buffer). `verify` runs once, on the first bytes(), and throws
   /// FormatError when they are damaged (a CRC).
   Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner, Verifier verify = {});
+
+  /// The same of bytes inside a mapped file, whose pages can be given back.
+  Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file, Verifier verify = {});
 
   /// A storage of its own memory, holding a copy of `bytes`.
   static std::shared_ptr<const Storage> copy_of(DType dtype, std::span<const std::byte> bytes);
@@ -45,11 +50,15 @@ class Storage {
   /// The same without verification: for showing what a damaged file holds, and for streaming with a check of one's own.
   std::span<const std::byte> unverified_bytes() const noexcept { return bytes_; }
   const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
+  /// Gives the memory of bytes that were read back to the system; they come back from the file when touched again. Without
+  /// effect on a storage that is not mapped from a file.
+  void release_pages() const noexcept;
 
  private:
   DType dtype_;
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
+  bool mapped_ = false;
   Verifier verify_;
   mutable std::once_flag verified_;
 };

@@ -1,0 +1,62 @@
+// torch's zip container: stored entries only, zip64, CRC-32, data at multiples of 64. Layout: compat/torch_file.md
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "compat/atomic_file.h"
+#include "compat/mapped_file.h"
+#include "compat/tensor.h"
+
+namespace compat {
+
+struct ZipEntry {
+  std::string name;
+  std::uint32_t crc = 0;
+  std::uint64_t size = 0;
+  std::uint64_t offset = 0;  ///< Of the entry's data in the file.
+};
+
+class ZipArchive {
+ public:
+  static bool has_magic(std::span<const std::byte> bytes) noexcept;
+
+  /// Reads the central directory and every local header. FormatError when they disagree, entries overlap or repeat a name,
+  /// reach beyond the file, are compressed or encrypted. No entry's data is touched.
+  explicit ZipArchive(std::shared_ptr<const MappedFile> file);
+
+  const std::vector<ZipEntry>& entries() const noexcept { return entries_; }
+  const ZipEntry* find(std::string_view name) const noexcept;
+  /// Data in place, its CRC not checked.
+  std::span<const std::byte> raw_bytes(const ZipEntry& entry) const noexcept;
+  /// Data in place; FormatError when its CRC-32 is wrong.
+  std::span<const std::byte> bytes(const ZipEntry& entry) const;
+  /// The check of an entry's CRC-32, to be made later; keeps only names, not the archive.
+  Storage::Verifier verifier(const ZipEntry& entry) const;
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  std::vector<ZipEntry> entries_;
+  std::unordered_map<std::string_view, std::size_t> by_name_;
+};
+
+class ZipWriter {
+ public:
+  /// Writes entries FOLDER/NAME to `file`, which the caller commits after finish().
+  ZipWriter(AtomicFile& file, std::string folder);
+  void add(std::string_view name, std::span<const std::byte> data);
+  void finish();
+
+ private:
+  AtomicFile& file_;
+  std::string folder_;
+  std::string directory_;
+  std::uint64_t count_ = 0;
+};
+
+}  // namespace compat
