@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -35,8 +36,8 @@ class Dictionary {
   /// As fairseq's add_symbol: a symbol already there gains `count` (unless `overwrite`). Returns its id.
   std::int64_t add_symbol(std::string_view symbol, std::int64_t count = 1, bool overwrite = false);
 
-  /// fairseq's Dictionary.finalize: sort by count (ties by symbol order of insertion as fairseq has it), threshold,
-  /// at most `nwords` symbols (-1: all), pad with madeupwordNNNN to a multiple of `padding_factor`.
+  /// fairseq's Dictionary.finalize: sorts by count, equal counts by symbol; drops counts below `threshold`; keeps at most
+  /// `nwords` symbols with the special ones (-1: all); pads with madeupwordNNNN to a multiple of `padding_factor`.
   void finalize(std::int64_t threshold = -1, std::int64_t nwords = -1, std::int64_t padding_factor = 8);
 
   /// dict.txt, byte-identical to fairseq's save for the same symbols. Atomic.
@@ -50,7 +51,11 @@ class Dictionary {
  private:
   std::vector<std::string> symbols_;
   std::vector<std::int64_t> counts_;
-  std::unordered_map<std::string, std::int64_t> index_;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+  };
+  std::unordered_map<std::string, std::int64_t, Hash, std::equal_to<>> index_;
 };
 
 }  // namespace compat

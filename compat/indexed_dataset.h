@@ -38,19 +38,21 @@ class IndexedDataset {
   virtual std::string_view dtype() const noexcept = 0;
   std::int64_t size() const noexcept { return static_cast<std::int64_t>(sizes_.size()); }
   /// Tokens of each sequence, the eos included when the file holds one.
-  std::span<const std::int64_t> sizes() const noexcept { return sizes_; }
+  std::span<const std::int32_t> sizes() const noexcept { return sizes_; }
   std::int64_t total_tokens() const noexcept { return total_tokens_; }
-  /// Writes tokens [from, from + out.size()) of sequence `i` to `out`. Bounds are the caller's contract (assert).
+  /// Writes tokens [from, from + out.size()) of sequence `i` to `out`; within the sequence is the caller's contract.
+  /// Thread safe.
   virtual void read(std::int64_t i, std::int64_t from, std::span<std::int64_t> out) const = 0;
   std::vector<std::int64_t> sequence(std::int64_t i) const;
-  /// Document boundaries, as sequence indices (fairseq: 0 first); empty for layouts without.
-  virtual std::span<const std::int64_t> doc_idx() const noexcept { return {}; }
   /// The file that holds the tokens, for messages.
   virtual const std::string& path() const noexcept = 0;
 
  protected:
-  std::vector<std::int64_t> sizes_;
+  std::vector<std::int32_t> sizes_;
   std::int64_t total_tokens_ = 0;
 };
+
+/// Reads every token once. FormatError naming the sequence and place of the first id that is not in the dictionary.
+void check_token_ids(const IndexedDataset& dataset, const Dictionary& dictionary);
 
 }  // namespace compat

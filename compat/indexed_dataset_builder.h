@@ -13,14 +13,14 @@ namespace compat {
 
 class IndexedDatasetBuilder {
  public:
-  /// mmap or legacy, writing PREFIX.bin and PREFIX.idx (both atomically, at finalize()). `dtype`: torch's name; "" takes
-  /// fairseq's choice for `vocab_size` (uint16 below 65500 words, else int32 for mmap; int32 for legacy).
+  /// mmap or legacy, writing PREFIX.bin and PREFIX.idx, which appear at finalize(). `dtype`: torch's name; "" takes
+  /// fairseq's choice for `vocab_size` (mmap: uint16 below 65500 words, else uint32; legacy: int32).
   static std::unique_ptr<IndexedDatasetBuilder> create(const std::filesystem::path& prefix, DatasetImpl impl,
                                                        std::int64_t vocab_size, std::string_view dtype = {});
   virtual ~IndexedDatasetBuilder() = default;
   /// FormatError when an id does not fit the dtype.
   virtual void add(std::span<const std::int64_t> tokens) = 0;
-  virtual void end_document() = 0;
+  /// Writes the index and puts both files in place.
   virtual void finalize() = 0;
 };
 
