@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -20,15 +21,14 @@ class Checkpoint {
  public:
   /// Opens a checkpoint of either layout; maps, touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
   /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder, a data-bin, a
-  /// dict.txt given by mistake is named as such.
+  /// dict.txt given by mistake is named as such. FormatError when both halves hold a tensor.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::string& path() const noexcept { return path_; }
   TorchLayout layout() const noexcept { return layout_; }
-  /// `model`, in file order (a DeMIX pair: in the order of the dense model, shared and expert tensors interleaved by layer
-  /// as fairseq's state dict has them).
+  /// `model`, in file order (a DeMIX pair: in the order of the dense model).
   const NamedTensors& model() const noexcept { return model_; }
-  const TensorView* find(std::string_view name) const noexcept;
+  const TensorView* find(std::string_view name) const noexcept;  ///< Null when absent.
   const Config& config() const noexcept { return config_; }
   /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state merged).
   const PickleNode& root() const noexcept { return *tree_.root; }
@@ -38,14 +38,23 @@ class Checkpoint {
   /// The files read: one, or a DeMIX shard and its shared part.
   const std::vector<std::string>& files() const noexcept { return files_; }
 
+  /// Whether `path` is named as the shared half of DeMIX shards, which holds no model of its own.
+  static bool is_shared_half(const std::filesystem::path& path);
+  /// The shared half beside a DeMIX shard `checkpoint_last-rank-N.pt`; empty for a path that is not named so.
+  static std::filesystem::path shared_half_of(const std::filesystem::path& path);
+
  private:
   std::string path_;
   TorchLayout layout_ = TorchLayout::kZip;
   PickleTree tree_;
   NamedTensors model_;
+  std::unordered_map<std::string_view, const TensorView*> by_name_;
   Config config_{ConfigValue{}};
   std::vector<std::string> files_;
 };
+
+/// The tensors under `model` of a checkpoint's dict. FormatError when it is not a dict of tensors.
+NamedTensors model_tensors(const PickleNode& root, const std::string& file);
 
 /// Writes a checkpoint that fairseq's load_checkpoint_to_cpu reads: `root` is its dict. Atomic.
 void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout = TorchLayout::kZip);

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -45,8 +44,10 @@ class Config {
   bool get_bool(std::string_view section, std::string_view key, bool fallback) const;
   std::string get_string(std::string_view section, std::string_view key, std::string_view fallback) const;
 
-  /// Sets `section.key`, or for a flat Namespace `key` (fairseq's --model-overrides; see checkpoint.md for its rule).
-  void set(std::string_view section, std::string_view key, ConfigValue value);
+  /// fairseq's --model-overrides: every key of the dict `overrides` replaces the values of that name in all sections that
+  /// have one (a dict value replaces keys of the section of that name); a flat Namespace takes them all. UsageError for
+  /// `overrides` that is not a dict.
+  void override_with(const ConfigValue& overrides);
 
   bool is_flat() const noexcept { return flat_; }  ///< args Namespace: no sections.
   const ConfigValue& root() const noexcept { return root_; }

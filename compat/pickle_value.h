@@ -82,9 +82,12 @@ class PickleArena {
   PickleNode* string(std::string value) { return make(std::move(value)); }
   PickleNode* tensor(TensorView view) { return make(PickleTensor{std::move(view)}); }
   std::size_t size() const noexcept { return nodes_.size(); }
+  /// Keeps another arena alive whose nodes this one's refer to.
+  void keep(std::shared_ptr<const PickleArena> other) { others_.push_back(std::move(other)); }
 
  private:
   std::deque<PickleNode> nodes_;
+  std::vector<std::shared_ptr<const PickleArena>> others_;
 };
 
 /// A pickle with the arena its nodes live in. Copies share the arena.

@@ -1,0 +1,198 @@
+#include "compat/checkpoint.h"
+
+#include <algorithm>
+#include <regex>
+
+#include "compat/error.h"
+
+namespace compat {
+namespace {
+
+using Items = std::vector<std::pair<PickleNode*, PickleNode*>>;
+
+const PickleDict& dict_of(const PickleNode& root, const std::string& file) {
+  const auto* dict = root.get_if<PickleDict>();
+  if (dict == nullptr)
+    throw FormatError({file, {}, {}}, "holds " + root.describe() + ", expected a checkpoint (a dict with model, cfg or args)");
+  return *dict;
+}
+
+/// Where expert tensor `name` belongs in the dense model's order: before the layer's final_layer_norm.
+std::size_t dense_place(const NamedTensors& model, const std::string& name) {
+  static constexpr std::string_view kLayers = "decoder.layers.";
+  if (name.starts_with(kLayers)) {
+    const std::string layer = name.substr(0, name.find('.', kLayers.size()) + 1);
+    for (std::size_t i = 0; i < model.size(); ++i)
+      if (model[i].first.starts_with(layer + "final_layer_norm.")) return i;
+  }
+  return model.size();
+}
+
+NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared, const std::string& expert_file,
+                          const std::string& shared_file) {
+  NamedTensors model = shared;
+  for (const auto& [name, view] : expert) {
+    const bool twice = std::ranges::any_of(shared, [&](const auto& item) { return item.first == name; });
+    if (twice)
+      throw FormatError({expert_file, {}, {}}, "holds '" + printable(name) + "', and so does its shared half " +
+                                                   printable(shared_file, 4096) + ", expected one of them to");
+    model.emplace(model.begin() + static_cast<std::ptrdiff_t>(dense_place(model, name)), name, view);
+  }
+  return model;
+}
+
+PickleNode* model_node(PickleArena& arena, const NamedTensors& model) {
+  PickleDict dict;
+  dict.ordered = true;
+  for (const auto& [name, view] : model) dict.items.emplace_back(arena.string(name), arena.tensor(view));
+  return arena.make(std::move(dict));
+}
+
+/// Adam's state of both halves under one roof; keys are indices over the whole model already. Other entries (loss_scale)
+/// are dropped, as the release drops them.
+PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const PickleNode* shared,
+                             const std::string& file) {
+  const auto state_of = [&](const PickleNode& half) -> const Items& {
+    const PickleNode* const state = half.find("state");
+    const auto* dict = state == nullptr ? nullptr : state->get_if<PickleDict>();
+    if (dict == nullptr) throw FormatError({file, "last_optimizer_state", {}}, "has no dict 'state'");
+    return dict->items;
+  };
+  const auto key_of = [&](const std::pair<PickleNode*, PickleNode*>& item) {
+    const auto* key = item.first->get_if<std::int64_t>();
+    if (key == nullptr)
+      throw FormatError({file, "last_optimizer_state", {}}, "has the key " + item.first->describe() + ", expected a parameter's index");
+    return *key;
+  };
+  PickleDict state;
+  state.items = state_of(*expert);
+  const Items& more = state_of(*shared);
+  state.items.insert(state.items.end(), more.begin(), more.end());
+  for (const auto& item : state.items) key_of(item);
+  std::ranges::stable_sort(state.items, std::less{}, key_of);
+  const auto twice = std::ranges::adjacent_find(state.items, std::equal_to{}, key_of);
+  if (twice != state.items.end())
+    throw FormatError({file, "last_optimizer_state", {}},
+                      "parameter " + std::to_string(key_of(*twice)) + " has state in both halves, expected one");
+  PickleDict merged;
+  merged.items.emplace_back(arena.string("state"), arena.make(std::move(state)));
+  if (const PickleNode* groups = expert->find("param_groups"))
+    merged.items.emplace_back(arena.string("param_groups"), const_cast<PickleNode*>(groups));
+  return arena.make(std::move(merged));
+}
+
+/// One dict of a DeMIX pair: the expert's, with model and optimizer state merged; what the release's merge drops is left out.
+PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared, const NamedTensors& model,
+                        const std::string& file) {
+  PickleDict root;
+  for (const std::string_view key : {"cfg", "args", "extra_state", "optimizer_history"})
+    if (const PickleNode* value = expert.find(key))
+      root.items.emplace_back(arena.string(std::string(key)), const_cast<PickleNode*>(value));
+  root.items.emplace_back(arena.string("model"), model_node(arena, model));
+  const PickleNode *const ours = expert.find("last_optimizer_state"), *const theirs = shared.find("last_optimizer_state");
+  if (ours != nullptr && theirs != nullptr && !ours->is_none() && !theirs->is_none())
+    root.items.emplace_back(arena.string("last_optimizer_state"), merged_optimizer(arena, ours, theirs, file));
+  return arena.make(std::move(root));
+}
+
+}  // namespace
+
+NamedTensors model_tensors(const PickleNode& root, const std::string& file) {
+  const PickleDict& dict = dict_of(root, file);
+  const PickleNode* const model = root.find("model");
+  if (model == nullptr) {
+    std::string keys;
+    for (const auto& [key, value] : dict.items) {
+      if (keys.size() > 200) break;
+      const auto* text = key->get_if<std::string>();
+      keys += (keys.empty() ? "" : ", ") + (text != nullptr ? printable(*text, 40) : key->describe());
+    }
+    throw FormatError({file, {}, {}}, "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) + "), expected a checkpoint");
+  }
+  const auto* tensors = model->get_if<PickleDict>();
+  if (tensors == nullptr) throw FormatError({file, "model", {}}, "is " + model->describe() + ", expected a dict of tensors");
+  NamedTensors out;
+  for (const auto& [key, value] : tensors->items) {
+    const auto* name = key->get_if<std::string>();
+    const auto* tensor = value->get_if<PickleTensor>();
+    if (name == nullptr) throw FormatError({file, "model", {}}, "has the key " + key->describe() + ", expected a string");
+    if (tensor == nullptr)
+      throw FormatError({file, "model", {}}, "'" + printable(*name) + "' is " + value->describe() + ", expected a tensor");
+    out.emplace_back(*name, tensor->view);
+  }
+  return out;
+}
+
+bool Checkpoint::is_shared_half(const std::filesystem::path& path) {
+  return path.filename().string().ends_with("-shared.pt");
+}
+
+std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& path) {
+  static const std::regex kRank("^(.*)-rank-[0-9]+\\.pt$");
+  const std::string name = path.filename().string();
+  std::smatch match;
+  if (name.size() > 255 || !std::regex_match(name, match, kRank)) return {};
+  return path.parent_path() / (match[1].str() + "-shared.pt");
+}
+
+Checkpoint Checkpoint::open(const std::filesystem::path& path) {
+  TorchFile file = load_torch_file(path);
+  Checkpoint checkpoint;
+  checkpoint.path_ = path.string();
+  checkpoint.layout_ = file.layout;
+  checkpoint.tree_ = file.tree;
+  checkpoint.files_ = {checkpoint.path_};
+  checkpoint.model_ = model_tensors(checkpoint.root(), checkpoint.path_);
+  if (is_shared_half(path))
+    throw FormatError({checkpoint.path_, {}, {}},
+                      "is the part that DeMIX experts share, expected a whole model or an expert (give ...-rank-N.pt, the shared part "
+                      "beside it is read too)");
+  if (const auto shared_path = shared_half_of(path); !shared_path.empty()) {
+    if (!std::filesystem::exists(shared_path))
+      throw FormatError({checkpoint.path_, {}, {}},
+                        "is an expert of DeMIX without its shared part, expected " + printable(shared_path.string(), 4096) + " beside it");
+    const TorchFile shared = load_torch_file(shared_path);
+    checkpoint.files_.push_back(shared_path.string());
+    const NamedTensors shared_model = model_tensors(*shared.tree.root, shared_path.string());
+    checkpoint.model_ = merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
+    PickleTree merged{std::make_shared<PickleArena>(), nullptr};
+    merged.root = merged_root(*merged.arena, checkpoint.root(), *shared.tree.root, checkpoint.model_, checkpoint.path_);
+    merged.arena->keep(file.tree.arena);
+    merged.arena->keep(shared.tree.arena);
+    checkpoint.tree_ = merged;
+  }
+  for (const auto& [name, view] : checkpoint.model_) checkpoint.by_name_.emplace(name, &view);
+  checkpoint.config_ = Config::from_checkpoint(checkpoint.root().find("cfg"), checkpoint.root().find("args"), checkpoint.path_);
+  return checkpoint;
+}
+
+const TensorView* Checkpoint::find(std::string_view name) const noexcept {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+const PickleNode* Checkpoint::find_entry(std::string_view key) const noexcept {
+  const PickleNode* const entry = root().find(key);
+  return entry == nullptr || entry->is_none() ? nullptr : entry;
+}
+
+void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout) {
+  model_tensors(root, path.string());  // what we write, we could read
+  save_torch_file(path, root, layout);
+}
+
+PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model) {
+  PickleDict copy = dict_of(root, "checkpoint");
+  PickleNode* const tensors = model_node(arena, model);
+  const auto place = std::ranges::find_if(copy.items, [](const auto& item) {
+    const auto* key = item.first->template get_if<std::string>();
+    return key != nullptr && *key == "model";
+  });
+  if (place == copy.items.end())
+    copy.items.emplace_back(arena.string("model"), tensors);
+  else
+    place->second = tensors;
+  return arena.make(std::move(copy));
+}
+
+}  // namespace compat
