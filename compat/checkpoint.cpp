@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <regex>
+#include <unordered_set>
 
 #include "compat/error.h"
 
@@ -17,27 +18,40 @@ const PickleDict& dict_of(const PickleNode& root, const std::string& file) {
   return *dict;
 }
 
-/// Where expert tensor `name` belongs in the dense model's order: before the layer's final_layer_norm.
-std::size_t dense_place(const NamedTensors& model, const std::string& name) {
+/// "decoder.layers.3." of a tensor of layer 3, or "".
+std::string layer_of(const std::string& name) {
   static constexpr std::string_view kLayers = "decoder.layers.";
-  if (name.starts_with(kLayers)) {
-    const std::string layer = name.substr(0, name.find('.', kLayers.size()) + 1);
-    for (std::size_t i = 0; i < model.size(); ++i)
-      if (model[i].first.starts_with(layer + "final_layer_norm.")) return i;
-  }
-  return model.size();
+  return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size()) + 1) : std::string();
 }
 
+/// The dense model's tensors in its order: an expert's part of a layer comes before the layer's final_layer_norm.
 NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared, const std::string& expert_file,
                           const std::string& shared_file) {
-  NamedTensors model = shared;
-  for (const auto& [name, view] : expert) {
-    const bool twice = std::ranges::any_of(shared, [&](const auto& item) { return item.first == name; });
-    if (twice)
-      throw FormatError({expert_file, {}, {}}, "holds '" + printable(name) + "', and so does its shared half " +
-                                                   printable(shared_file, 4096) + ", expected one of them to");
-    model.emplace(model.begin() + static_cast<std::ptrdiff_t>(dense_place(model, name)), name, view);
+  std::unordered_map<std::string, NamedTensors> waiting;
+  std::vector<std::string> layers;
+  for (const auto& item : expert) {
+    const auto [place, is_new] = waiting.try_emplace(layer_of(item.first));
+    if (is_new) layers.push_back(place->first);
+    place->second.push_back(item);
   }
+  NamedTensors model;
+  const auto emit = [&](const std::string& layer) {
+    const auto found = waiting.find(layer);
+    if (found == waiting.end()) return;
+    model.insert(model.end(), found->second.begin(), found->second.end());
+    waiting.erase(found);
+  };
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, view] : expert) names.insert(name);
+  for (const auto& item : shared) {
+    if (names.contains(item.first))
+      throw FormatError({expert_file, {}, {}}, "holds '" + printable(item.first) + "', and so does its shared half " +
+                                                   printable(shared_file, 4096) + ", expected one of them to");
+    const std::string layer = layer_of(item.first);
+    if (item.first.starts_with(layer + "final_layer_norm.") && !layer.empty()) emit(layer);
+    model.push_back(item);
+  }
+  for (const std::string& layer : layers) emit(layer);
   return model;
 }
 

@@ -19,6 +19,9 @@ using NamedTensors = std::vector<std::pair<std::string, TensorView>>;
 
 class Checkpoint {
  public:
+  Checkpoint(Checkpoint&&) = default;
+  Checkpoint& operator=(Checkpoint&&) = default;
+
   /// Opens a checkpoint of either layout; maps, touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
   /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder, a data-bin, a
   /// dict.txt given by mistake is named as such. FormatError when both halves hold a tensor.
@@ -44,6 +47,8 @@ class Checkpoint {
   static std::filesystem::path shared_half_of(const std::filesystem::path& path);
 
  private:
+  Checkpoint() = default;
+
   std::string path_;
   TorchLayout layout_ = TorchLayout::kZip;
   PickleTree tree_;

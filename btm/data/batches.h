@@ -18,11 +18,22 @@ struct Batch {
   std::int64_t num_tokens = 0;                     ///< Columns that are not padding, as fairseq's ntokens.
 };
 
+/// The order of MonolingualDataset.ordered_indices under numpy's seed: by size, equal sizes in the order of
+/// RandomState(seed).permutation.
+std::vector<std::int64_t> ordered_by_size(const LmDataset& dataset, std::int64_t seed);
+
+/// Drops from `order` the samples of more than `max_positions` tokens. Returns how many.
+std::int64_t drop_longer_than(const LmDataset& dataset, std::int64_t max_positions, std::vector<std::int64_t>& order);
+
 /// fairseq's batch_by_size: samples in the given order, cut so that rows * longest <= max_tokens and rows <= max_sentences
 /// (either may be 0: no limit), rows a multiple of `required_multiple` where fairseq makes them so.
 std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_t> order, const LmDataset& dataset,
                                                      std::int64_t max_tokens, std::int64_t max_sentences,
                                                      std::int64_t required_multiple);
+
+/// Every `num_shards`th batch from `shard_id` on.
+std::vector<std::vector<std::int64_t>> shard_of(const std::vector<std::vector<std::int64_t>>& batches, std::int64_t num_shards,
+                                                std::int64_t shard_id);
 
 Batch collate(const LmDataset& dataset, std::span<const std::int64_t> ids, std::int64_t pad);
 

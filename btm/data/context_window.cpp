@@ -1,0 +1,35 @@
+#include "btm/data/context_window.h"
+
+#include <algorithm>
+
+namespace btm {
+
+ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample, std::int64_t pad)
+    : context_window_(context_window), tokens_per_sample_(tokens_per_sample), pad_(pad) {}
+
+void ContextWindow::extend(Batch& batch) {
+  const std::int64_t columns = batch.columns + context_window_;
+  std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), pad_), targets = tokens;
+  for (std::int64_t row = 0; row < batch.rows; ++row) {
+    const auto source = batch.tokens.begin() + row * batch.columns;
+    const std::int64_t length = batch.columns - std::count(source, source + batch.columns, pad_);
+    // A sample longer than tokens_per_sample (break mode eos) leaves less room for context.
+    const std::int64_t room = std::max<std::int64_t>(0, tokens_per_sample_ + context_window_ - length);
+    const std::int64_t context = std::min(static_cast<std::int64_t>(previous_.size()), room);
+    previous_.erase(previous_.begin(), previous_.end() - context);
+    const auto out = tokens.begin() + row * columns;
+    std::ranges::copy(previous_, out);
+    std::copy_n(source, batch.columns, out + context);
+    std::copy_n(batch.targets.begin() + row * batch.columns, batch.columns, targets.begin() + row * columns + context);
+    batch.first_scored[static_cast<std::size_t>(row)] += context;
+
+    std::copy_if(source, source + batch.columns, std::back_inserter(previous_), [&](std::int64_t id) { return id != pad_; });
+    const auto extra = static_cast<std::int64_t>(previous_.size()) - context_window_;
+    if (extra > 0) previous_.erase(previous_.begin(), previous_.begin() + extra);
+  }
+  batch.columns = columns;
+  batch.tokens = std::move(tokens);
+  batch.targets = std::move(targets);
+}
+
+}  // namespace btm

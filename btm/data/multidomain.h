@@ -1,0 +1,54 @@
+// Data sets of several domains, as BTM's multidomain_language_modeling task builds them for evaluation.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "btm/data/lm_dataset.h"
+#include "compat/dictionary.h"
+#include "compat/indexed_dataset.h"
+
+namespace btm {
+
+/// Opens FOLDER/SPLIT. `impl`: fairseq's --dataset-impl, "" takes what is there ('cached' and 'lazy' are one layout).
+/// IoError listing the splits that are there when SPLIT is not; FormatError for an id outside the dictionary.
+std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::path& folder, const std::string& split,
+                                                         const compat::Dictionary& dictionary, std::string_view impl);
+
+/// Sub-folders of `data` named in `domains` (comma separated; "" is all), sorted by name as the task has them. UsageError
+/// for a domain that is not there.
+std::vector<std::string> eval_domains(const std::filesystem::path& data, std::string_view domains);
+
+/// Data sets one after another.
+class ConcatDataset final : public LmDataset {
+ public:
+  explicit ConcatDataset(std::vector<std::unique_ptr<LmDataset>> parts);
+  std::int64_t size() const noexcept override { return ends_.empty() ? 0 : ends_.back(); }
+  std::int64_t num_tokens(std::int64_t i) const noexcept override;
+  void read(std::int64_t i, LmSample& sample) const override;
+
+ private:
+  std::pair<const LmDataset*, std::int64_t> locate(std::int64_t i) const noexcept;
+  std::vector<std::unique_ptr<LmDataset>> parts_;
+  std::vector<std::int64_t> ends_;
+};
+
+/// As many samples as `inner` has, drawn with replacement by numpy's RandomState([42, seed, epoch]): fairseq's
+/// ResamplingDataset, in which the release wraps every evaluation set.
+class ResamplingDataset final : public LmDataset {
+ public:
+  ResamplingDataset(std::unique_ptr<LmDataset> inner, std::int64_t seed, std::int64_t epoch);
+  std::int64_t size() const noexcept override { return inner_->size(); }
+  std::int64_t num_tokens(std::int64_t i) const noexcept override { return inner_->num_tokens(indices_[static_cast<std::size_t>(i)]); }
+  void read(std::int64_t i, LmSample& sample) const override { inner_->read(indices_[static_cast<std::size_t>(i)], sample); }
+
+ private:
+  std::unique_ptr<LmDataset> inner_;
+  std::vector<std::int64_t> indices_;
+};
+
+}  // namespace btm

@@ -1,0 +1,35 @@
+// Sizes and switches of a transformer_lm, read from a checkpoint's configuration.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "compat/config.h"
+
+namespace btm {
+
+/// fairseq's names and defaults (TransformerLanguageModelConfig).
+struct TransformerConfig {
+  std::string arch = "transformer_lm";
+  std::string activation_fn = "relu";
+  std::int64_t decoder_embed_dim = 512;
+  std::int64_t decoder_output_dim = 512;
+  std::int64_t decoder_input_dim = 512;
+  std::int64_t decoder_ffn_embed_dim = 2048;
+  std::int64_t decoder_layers = 6;
+  std::int64_t decoder_attention_heads = 8;
+  std::int64_t max_target_positions = 1024;
+  bool decoder_normalize_before = false;
+  bool no_decoder_final_norm = false;
+  bool no_token_positional_embeddings = false;
+  bool share_decoder_input_output_embed = false;
+  bool decoder_learned_pos = false;
+  bool layernorm_embedding = false;
+  bool no_scale_embedding = false;
+
+  /// The values of cfg decide, never the architecture's name; where a key is absent the architecture's default stands in.
+  /// UnsupportedError naming every switch this program does not do; FormatError for sizes that cannot be.
+  static TransformerConfig from(const compat::Config& config);
+};
+
+}  // namespace btm

@@ -1,0 +1,17 @@
+// compat::TensorView to at::Tensor: the only place where the two meet.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "compat/tensor.h"
+
+namespace btm {
+
+/// The values of `view` as `dtype` on `device`. On the CPU a view that has the dtype already is not copied: the tensor
+/// reads the mapped file and must not be written to. Otherwise one tensor is converted, and the file's pages are given
+/// back. FormatError when the storage's CRC is wrong.
+at::Tensor to_tensor(const compat::TensorView& view, at::ScalarType dtype, at::Device device);
+
+at::ScalarType scalar_type(compat::DType dtype);
+
+}  // namespace btm

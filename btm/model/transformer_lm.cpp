@@ -1,0 +1,186 @@
+#include "btm/model/transformer_lm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cos.h>
+#include <ATen/ops/cumsum.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+constexpr double kLayerNormEps = 1e-5;
+
+/// fairseq's SinusoidalPositionalEmbedding rows for `positions` [...] int64 -> [..., C], sines before cosines. In fp32 as
+/// there; the padding row is zero.
+at::Tensor sinusoids(const at::Tensor& positions, std::int64_t width) {
+  const std::int64_t half = width / 2;
+  const auto options = positions.options().dtype(at::kFloat);
+  const double step = std::log(10000.0) / static_cast<double>(half - 1);
+  const at::Tensor frequencies = at::exp(at::arange(half, options) * -step);
+  const at::Tensor angles = positions.to(at::kFloat).unsqueeze(-1) * frequencies;
+  std::vector<at::Tensor> parts{at::sin(angles), at::cos(angles)};
+  if (width % 2 == 1) {
+    auto shape = positions.sizes().vec();
+    shape.push_back(1);
+    parts.push_back(at::zeros(shape, options));
+  }
+  return at::cat(parts, -1) * positions.ne(TransformerLM::kPaddingIdx).unsqueeze(-1);
+}
+
+}  // namespace
+
+TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab_size)
+    : config_(config), vocab_size_(vocab_size), layers_(static_cast<std::size_t>(config.decoder_layers)) {
+  const std::int64_t width = config.decoder_embed_dim, ffn = config.decoder_ffn_embed_dim;
+  add("decoder.embed_tokens.weight", {vocab_size, config.decoder_input_dim}, embed_tokens_);
+  if (config.decoder_input_dim != width)
+    add("decoder.project_in_dim.weight", {width, config.decoder_input_dim}, project_in_dim_);
+  if (config.decoder_learned_pos && !config.no_token_positional_embeddings)
+    add("decoder.embed_positions.weight", {config.max_target_positions + kPaddingIdx + 1, width}, embed_positions_);
+  if (config.layernorm_embedding) add_norm("decoder.layernorm_embedding", layernorm_embedding_);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const std::string prefix = "decoder.layers." + std::to_string(i) + ".";
+    Layer& layer = layers_[i];
+    add_linear(prefix + "self_attn.k_proj", width, width, layer.k_proj);
+    add_linear(prefix + "self_attn.v_proj", width, width, layer.v_proj);
+    add_linear(prefix + "self_attn.q_proj", width, width, layer.q_proj);
+    add_linear(prefix + "self_attn.out_proj", width, width, layer.out_proj);
+    add_norm(prefix + "self_attn_layer_norm", layer.self_attn_layer_norm);
+    add_linear(prefix + "fc1", ffn, width, layer.fc1);
+    add_linear(prefix + "fc2", width, ffn, layer.fc2);
+    add_norm(prefix + "final_layer_norm", layer.final_layer_norm);
+  }
+  if (config.decoder_normalize_before && !config.no_decoder_final_norm) add_norm("decoder.layer_norm", layer_norm_);
+  if (config.decoder_output_dim != width)
+    add("decoder.project_out_dim.weight", {config.decoder_output_dim, width}, project_out_dim_);
+  if (!config.share_decoder_input_output_embed)
+    add("decoder.output_projection.weight", {vocab_size, config.decoder_output_dim}, output_projection_);
+}
+
+void TransformerLM::add(const std::string& name, std::vector<std::int64_t> shape, at::Tensor& tensor) {
+  parameters_.push_back({name, std::move(shape), &tensor});
+}
+
+void TransformerLM::add_linear(const std::string& name, std::int64_t out, std::int64_t in, Linear& linear) {
+  add(name + ".weight", {out, in}, linear.weight);
+  add(name + ".bias", {out}, linear.bias);
+}
+
+void TransformerLM::add_norm(const std::string& name, Norm& norm) {
+  add(name + ".weight", {config_.decoder_embed_dim}, norm.weight);
+  add(name + ".bias", {config_.decoder_embed_dim}, norm.bias);
+}
+
+std::int64_t TransformerLM::num_parameters() const {
+  std::int64_t count = 0;
+  for (const NamedParameter& parameter : parameters_) {
+    std::int64_t numel = 1;
+    for (const std::int64_t size : parameter.shape) numel *= size;
+    count += numel;
+  }
+  return count;
+}
+
+void TransformerLM::drop_final_norm() {
+  std::erase_if(parameters_, [](const NamedParameter& p) { return p.name.starts_with("decoder.layer_norm."); });
+  config_.no_decoder_final_norm = true;
+}
+
+const at::Tensor& TransformerLM::output_weight() const noexcept {
+  return config_.share_decoder_input_output_embed ? embed_tokens_ : output_projection_;
+}
+
+at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {
+  return at::layer_norm(x, {config_.decoder_embed_dim}, norm.weight, norm.bias, kLayerNormEps);
+}
+
+at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padding) const {
+  const std::int64_t length = tokens.size(1);
+  // Counted from padding_idx + 1, padding left out (make_positions). Padding at the end of a row sees nothing and is seen
+  // by nothing, so its position is of no consequence.
+  if (!interior_padding) {
+    if (config_.decoder_learned_pos) return embed_positions_.narrow(0, kPaddingIdx + 1, length);
+    return sinusoids(at::arange(kPaddingIdx + 1, kPaddingIdx + 1 + length, tokens.options()), config_.decoder_embed_dim);
+  }
+  const at::Tensor kept = tokens.ne(kPaddingIdx).to(at::kLong);
+  const at::Tensor numbers = at::cumsum(kept, 1) * kept + kPaddingIdx;
+  return config_.decoder_learned_pos ? at::embedding(embed_positions_, numbers)
+                                     : sinusoids(numbers, config_.decoder_embed_dim);
+}
+
+at::Tensor TransformerLM::embedded(const at::Tensor& tokens, bool interior_padding) const {
+  at::Tensor x = at::embedding(embed_tokens_, tokens);  // [B, T, decoder_input_dim]
+  if (!config_.no_scale_embedding) x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
+  if (project_in_dim_.defined()) x = at::linear(x, project_in_dim_);
+  if (!config_.no_token_positional_embeddings) x = x + positions(tokens, interior_padding).to(x.scalar_type());
+  if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
+  return x;
+}
+
+at::Tensor TransformerLM::activated(const at::Tensor& x) const {
+  const std::string& name = config_.activation_fn;
+  if (name == "gelu") return at::gelu(x);
+  if (name == "gelu_fast" || name == "gelu_accurate") return at::gelu(x, "tanh");
+  if (name == "tanh") return at::tanh(x);
+  if (name == "linear") return x;
+  const at::Tensor positive = at::relu(x);
+  return name == "relu_squared" ? positive * positive : positive;
+}
+
+at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask) const {
+  const std::int64_t batch = x.size(0), length = x.size(1), heads = config_.decoder_attention_heads;
+  const auto split = [&](const Linear& projection) {  // [B, T, C] -> [B, heads, T, C / heads]
+    return at::linear(x, projection.weight, projection.bias).view({batch, length, heads, -1}).transpose(1, 2);
+  };
+  const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+  const at::Tensor out = at::scaled_dot_product_attention(split(layer.q_proj), split(layer.k_proj), split(layer.v_proj), bias,
+                                                          /*dropout_p=*/0.0, /*is_causal=*/!mask.defined());
+  return at::linear(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}), layer.out_proj.weight,
+                    layer.out_proj.bias);
+}
+
+at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask) const {
+  const bool before = config_.decoder_normalize_before;
+  x = x + attended(layer, before ? normalized(layer.self_attn_layer_norm, x) : x, mask);
+  if (!before) x = normalized(layer.self_attn_layer_norm, x);
+  at::Tensor hidden = before ? normalized(layer.final_layer_norm, x) : x;
+  hidden = activated(at::linear(hidden, layer.fc1.weight, layer.fc1.bias));
+  x = x + at::linear(hidden, layer.fc2.weight, layer.fc2.bias);
+  return before ? x : normalized(layer.final_layer_norm, x);
+}
+
+at::Tensor TransformerLM::features(const at::Tensor& tokens, bool interior_padding) const {
+  const std::int64_t length = tokens.size(1);
+  if (length > config_.max_target_positions)
+    throw compat::UnsupportedError("a sample of " + std::to_string(length) + " tokens, the model has " +
+                                   std::to_string(config_.max_target_positions) + " positions");
+  at::Tensor mask;  // causal, and blind to padding; only needed for padding amid a row
+  if (interior_padding) {
+    const at::Tensor causal = at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
+    mask = causal.unsqueeze(0).unsqueeze(0).logical_and(tokens.ne(kPaddingIdx).unsqueeze(1).unsqueeze(1));
+  }
+  at::Tensor x = embedded(tokens, interior_padding);
+  for (const Layer& layer : layers_) x = layer_forward(layer, std::move(x), mask);
+  if (layer_norm_.weight.defined()) x = normalized(layer_norm_, x);
+  if (project_out_dim_.defined()) x = at::linear(x, project_out_dim_);
+  return x;
+}
+
+}  // namespace btm

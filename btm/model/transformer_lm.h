@@ -1,0 +1,75 @@
+// fairseq's transformer_lm (TransformerDecoder without encoder), forward only in plain ATen operations.
+// B batch, T tokens, C decoder_embed_dim, V vocabulary.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "btm/model/config.h"
+
+namespace btm {
+
+/// A parameter under the name it has in fairseq's state dict.
+struct NamedParameter {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  at::Tensor* tensor;
+};
+
+class TransformerLM {
+ public:
+  static constexpr std::int64_t kPaddingIdx = 1;
+
+  /// No memory is allocated for parameters: they are undefined until something assigns them (see weights.h).
+  TransformerLM(const TransformerConfig& config, std::int64_t vocab_size);
+  TransformerLM(const TransformerLM&) = delete;
+  TransformerLM& operator=(const TransformerLM&) = delete;
+
+  /// Every parameter, in fairseq's order; a tied output projection is not listed.
+  const std::vector<NamedParameter>& parameters() const noexcept { return parameters_; }
+  std::int64_t num_parameters() const;
+  const TransformerConfig& config() const noexcept { return config_; }
+  std::int64_t vocab_size() const noexcept { return vocab_size_; }
+  /// fairseq drops the norm after the stack for checkpoints of `version` 2 and below.
+  void drop_final_norm();
+
+  /// tokens [B, T] int64 on the parameters' device -> [B, T, decoder_output_dim]. Padding may only end a row unless
+  /// `interior_padding`. UnsupportedError for T beyond max_target_positions.
+  at::Tensor features(const at::Tensor& tokens, bool interior_padding = false) const;
+  /// [V, decoder_output_dim]: logits are features times its transpose.
+  const at::Tensor& output_weight() const noexcept;
+
+ private:
+  struct Norm {
+    at::Tensor weight, bias;
+  };
+  struct Linear {
+    at::Tensor weight, bias;
+  };
+  struct Layer {
+    Linear k_proj, v_proj, q_proj, out_proj, fc1, fc2;
+    Norm self_attn_layer_norm, final_layer_norm;
+  };
+
+  void add(const std::string& name, std::vector<std::int64_t> shape, at::Tensor& tensor);
+  void add_linear(const std::string& name, std::int64_t out, std::int64_t in, Linear& linear);
+  void add_norm(const std::string& name, Norm& norm);
+  at::Tensor normalized(const Norm& norm, const at::Tensor& x) const;
+  at::Tensor embedded(const at::Tensor& tokens, bool interior_padding) const;
+  at::Tensor positions(const at::Tensor& tokens, bool interior_padding) const;
+  at::Tensor activated(const at::Tensor& x) const;
+  at::Tensor attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask) const;
+  at::Tensor layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask) const;
+
+  TransformerConfig config_;
+  std::int64_t vocab_size_;
+  std::vector<NamedParameter> parameters_;
+  at::Tensor embed_tokens_, embed_positions_, project_in_dim_, project_out_dim_, output_projection_;
+  Norm layernorm_embedding_, layer_norm_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace btm

@@ -1,0 +1,176 @@
+#include "btm/model/weights.h"
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <unordered_set>
+
+#include "btm/model/tensor_bridge.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+using compat::TensorView;
+using StateDict = std::map<std::string, TensorView, std::less<>>;
+
+constexpr std::string_view kEmbedTokens = "decoder.embed_tokens.weight";
+constexpr std::string_view kOutputProjection = "decoder.output_projection.weight";
+
+/// Rows [from, from + count) of a tensor of at least one dimension.
+TensorView rows(const TensorView& view, std::int64_t from, std::int64_t count) {
+  TensorView part = view;
+  part.offset += from * view.stride[0];
+  part.shape[0] = count;
+  return part;
+}
+
+/// q, k and v of a projection that older versions kept as one tensor.
+void split_in_proj(StateDict& state) {
+  for (const char* const end : {"in_proj_weight", "in_proj_bias"}) {
+    std::vector<std::string> fused;
+    for (const auto& [name, view] : state)
+      if (name.ends_with(end) && !view.shape.empty() && view.shape[0] % 3 == 0) fused.push_back(name);
+    for (const std::string& name : fused) {
+      const TensorView view = state.at(name);
+      state.erase(name);
+      const std::string prefix = name.substr(0, name.size() - std::string_view(end).size());
+      const std::string suffix = std::string_view(end) == "in_proj_weight" ? "_proj.weight" : "_proj.bias";
+      const std::int64_t third = view.shape[0] / 3;
+      std::int64_t from = 0;
+      for (const char* const part : {"q", "k", "v"}) {
+        state.insert_or_assign(prefix + part + suffix, rows(view, from, third));
+        from += third;
+      }
+    }
+  }
+}
+
+/// decoder.layers.N.layer_norms.{0,2} of older versions.
+void rename_layer_norms(StateDict& state) {
+  std::vector<std::pair<std::string, std::string>> renames;
+  for (const auto& [name, view] : state) {
+    const std::size_t at = name.find(".layer_norms.");
+    if (at == std::string::npos || at + 15 > name.size()) continue;
+    const char number = name[at + 13];
+    if (number == '0') renames.emplace_back(name, name.substr(0, at) + ".self_attn_layer_norm" + name.substr(at + 14));
+    if (number == '2') renames.emplace_back(name, name.substr(0, at) + ".final_layer_norm" + name.substr(at + 14));
+  }
+  for (const auto& [from, to] : renames) {
+    auto node = state.extract(from);
+    node.key() = to;
+    state.insert(std::move(node));
+  }
+}
+
+/// The checkpoint's format version; 1 when it has none, as fairseq assumes.
+double version_of(const StateDict& state) {
+  const auto found = state.find("decoder.version");
+  if (found == state.end() || found->second.numel() != 1) return 1;
+  return to_tensor(found->second, at::kDouble, at::kCPU).item<double>();
+}
+
+/// Brings an older state dict up to date (fairseq's upgrade_state_dict_named) and drops what is no parameter.
+void upgrade(StateDict& state, TransformerLM& model) {
+  split_in_proj(state);
+  rename_layer_norms(state);
+  if (!state.contains(kOutputProjection) && !model.config().share_decoder_input_output_embed) {
+    if (auto node = state.extract("decoder.embed_out"); !node.empty()) {
+      node.key() = kOutputProjection;
+      state.insert(std::move(node));
+    }
+  }
+  if (version_of(state) <= 2) {
+    model.drop_final_norm();
+    state.erase("decoder.layer_norm.weight");
+    state.erase("decoder.layer_norm.bias");
+  }
+  state.erase("decoder.version");
+  // The sinusoids are computed; their buffer is uninitialised memory.
+  state.erase("decoder.embed_positions._float_tensor");
+  if (!model.config().decoder_learned_pos) state.erase("decoder.embed_positions.weights");
+  // Loading a tied output projection overwrites the embedding it is tied to.
+  if (model.config().share_decoder_input_output_embed)
+    if (auto node = state.extract(std::string(kOutputProjection)); !node.empty())
+      state.insert_or_assign(std::string(kEmbedTokens), std::move(node.mapped()));
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+/// Collects names, printing only the first few.
+class NameList {
+ public:
+  void add(const std::string& name) {
+    ++count_;
+    if (count_ <= 5) text_ += (text_.empty() ? "" : ", ") + name;
+  }
+  bool empty() const { return count_ == 0; }
+  std::string text() const { return text_ + (count_ > 5 ? " and " + std::to_string(count_ - 5) + " more" : ""); }
+
+ private:
+  std::size_t count_ = 0;
+  std::string text_;
+};
+
+void check_names_and_shapes(const TransformerLM& model, const StateDict& state, const std::string& file) {
+  NameList missing, unexpected, misshapen;
+  std::unordered_set<std::string_view> expected;
+  for (const NamedParameter& parameter : model.parameters()) {
+    expected.insert(parameter.name);
+    const auto found = state.find(parameter.name);
+    if (found == state.end())
+      missing.add(parameter.name);
+    else if (found->second.shape != parameter.shape)
+      misshapen.add(parameter.name + " " + shape_text(found->second.shape) + " for " + shape_text(parameter.shape));
+  }
+  for (const auto& [name, view] : state)
+    if (!expected.contains(name)) unexpected.add(compat::printable(name));
+  std::string problem;
+  const auto report = [&](const char* what, const NameList& names) {
+    if (!names.empty()) problem += (problem.empty() ? "" : "; ") + std::string(what) + " " + names.text();
+  };
+  report("missing", missing);
+  report("unexpected", unexpected);
+  report("of another shape than cfg says", misshapen);
+  if (!problem.empty()) throw compat::FormatError({file, "model", {}}, "tensors do not fit the configuration: " + problem);
+}
+
+void check_dictionary(const StateDict& state, const compat::Dictionary& dictionary, const std::string& file,
+                      const std::string& dictionary_file) {
+  const auto embedding = state.find(kEmbedTokens);
+  if (embedding == state.end() || embedding->second.shape.empty() || embedding->second.shape[0] == dictionary.size()) return;
+  throw compat::FormatError({dictionary_file, {}, {}},
+                            "a dictionary of " + std::to_string(dictionary.size()) + " symbols does not fit the model " +
+                                compat::printable(file, 4096) + ", which has embeddings of " +
+                                std::to_string(embedding->second.shape[0]));
+}
+
+}  // namespace
+
+std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+                                          const std::string& dictionary_file, const Precision& precision) {
+  auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()), dictionary.size());
+  StateDict state;
+  for (const auto& [name, view] : checkpoint.model()) state.emplace(name, view);
+  upgrade(state, *model);
+  check_dictionary(state, dictionary, checkpoint.path(), dictionary_file);
+  check_names_and_shapes(*model, state, checkpoint.path());
+  for (const NamedParameter& parameter : model->parameters()) {
+    const TensorView& view = state.at(parameter.name);
+    const at::ScalarType stored = scalar_type(view.dtype());
+    if (!at::isFloatingType(stored))
+      throw compat::FormatError({checkpoint.path(), "model", {}}, parameter.name + " holds " +
+                                                                      std::string(compat::dtype_name(view.dtype())) +
+                                                                      ", expected floating point");
+    const bool round = precision.rounding != precision.compute && stored != precision.rounding;
+    at::Tensor tensor = to_tensor(view, round ? precision.rounding : precision.compute, precision.device);
+    *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
+  }
+  return model;
+}
+
+}  // namespace btm

@@ -1,0 +1,26 @@
+// A model's parameters from a checkpoint.
+#pragma once
+
+#include <memory>
+
+#include "btm/model/transformer_lm.h"
+#include "compat/checkpoint.h"
+#include "compat/dictionary.h"
+
+namespace btm {
+
+struct Precision {
+  at::ScalarType compute = at::kFloat;
+  /// Weights are rounded to this first: --fp16 and --bf16 on a CPU, where the arithmetic stays fp32.
+  at::ScalarType rounding = at::kFloat;
+  at::Device device = at::kCPU;
+};
+
+/// Builds the model that `checkpoint.config()` describes and loads its parameters; what else the file holds stays on disk.
+/// Older layouts are brought up to date as fairseq does (fused projections, early versions, untied `embed_out`).
+/// FormatError naming every missing, unexpected and misshapen tensor; `dictionary_file` is for the message
+/// when the dictionary does not fit the model.
+std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+                                          const std::string& dictionary_file, const Precision& precision);
+
+}  // namespace btm
