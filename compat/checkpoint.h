@@ -33,6 +33,8 @@ class Checkpoint {
   const NamedTensors& model() const noexcept { return model_; }
   const TensorView* find(std::string_view name) const noexcept;  ///< Null when absent.
   const Config& config() const noexcept { return config_; }
+  /// fairseq's --model-overrides (see Config::override_with); what root() holds stays as it is.
+  void override_config(const ConfigValue& overrides) { config_.override_with(overrides); }
   /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state merged).
   const PickleNode& root() const noexcept { return *tree_.root; }
   const PickleTree& tree() const noexcept { return tree_; }

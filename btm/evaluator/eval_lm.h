@@ -18,17 +18,18 @@ struct EvalLmOptions {
   std::string eval_domains;              ///< comma separated; multidomain only
   bool resample_eval = false;            ///< the release's seeded resampling of every eval set
   std::int64_t seed = 1;
-  std::string sample_break_mode;         ///< none, eos, complete, complete_doc; empty: the checkpoint's own, as fairseq
-  std::int64_t tokens_per_sample = 0;    ///< 0: fairseq's default for the command
+  std::string sample_break_mode = "none";  ///< none, eos, complete, complete_doc
+  std::int64_t tokens_per_sample = 1024;
+  bool add_bos_token = false;
   std::int64_t context_window = 0;
-  std::int64_t batch_size = 0;           ///< 0: no limit
-  std::int64_t max_tokens = 0;           ///< 0: fairseq's default when batch_size is not given either
+  std::int64_t batch_size = 0;           ///< samples in a batch; 0: no limit
+  std::int64_t max_tokens = 36000;       ///< tokens in a batch, padding included; 0: no limit
   std::int64_t softmax_batch = std::numeric_limits<std::int64_t>::max();
-  std::string post_process;              ///< remove-bpe: empty none, "@@ ", "sentencepiece", ...
+  std::string post_process;              ///< "@@ " or subword_nmt: pieces are joined to words; empty: not
   bool output_word_probs = false, output_word_stats = false;
   std::string model_overrides = "{}";    ///< Python literal
   std::int64_t num_shards = 1, shard_id = 0;
-  std::int64_t max_samples = 0;          ///< 0: all
+  std::int64_t max_samples = 0;          ///< N > 0: stop after batch N, counted from 0; 0: all
   std::string dataset_impl;              ///< empty: by magic
   bool fp16 = false, bf16 = false, cpu = false;
   std::int64_t num_threads = 0;          ///< 0: all cores this process may use
@@ -37,17 +38,22 @@ struct EvalLmOptions {
 /// What --output-word-stats gathers per word.
 struct WordStat {
   std::string word;
-  std::int64_t count = 0, missing_next = 0;
-  double log_prob = 0, next_word_prob = 0;
+  bool is_bpe = false;                   ///< joined from pieces
+  std::int64_t count = 0;
+  std::int64_t missing_next_words = 0;   ///< how often no word followed in the sample
+  double log_prob = 0, next_word_prob = 0;  ///< natural logs, summed
 };
 
 struct EvalLmReport {
   double loss_base2 = 0, perplexity = 0;
   double loss_sum = 0;                   ///< natural log, summed over `tokens`
-  std::int64_t tokens = 0, samples = 0;
+  std::int64_t tokens = 0;               ///< words, where pieces are joined
+  std::int64_t evaluated_tokens = 0;     ///< what fairseq counts as evaluated: every token of every sample
+  std::int64_t samples = 0, batches = 0;
   std::int64_t skipped_samples = 0;      ///< longer than the model's positions
-  double seconds = 0;
-  std::vector<WordStat> word_stats;      ///< in the order fairseq prints them
+  std::int64_t num_parameters = 0;       ///< of the first model
+  double seconds = 0;                    ///< spent on evaluation alone
+  std::vector<WordStat> word_stats;      ///< by falling count
 };
 
 /// Called on the evaluating thread.

@@ -57,7 +57,7 @@ endif()
 find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
   VERSION_VAR LibTorch_VERSION HANDLE_COMPONENTS
-  REASON_FAILURE_MESSAGE "scripts/setup fetches it into the user's cache; or give -DTorch_ROOT=FOLDER (the one with include/ and lib/).")
+  REASON_FAILURE_MESSAGE "scripts/setup fetches it into the user's cache, or give -DTorch_ROOT=FOLDER (the one with include/ and lib/).")
 
 if(LibTorch_FOUND AND NOT TARGET Torch::cpu)
   set(_include "${LibTorch_INCLUDE_DIR}")

@@ -1,0 +1,11 @@
+// The commands of btm. Each takes the arguments after its name and returns the exit status; errors are thrown.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace btm {
+
+int run_eval_lm(std::span<const std::string> args);
+
+}  // namespace btm

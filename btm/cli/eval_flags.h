@@ -1,0 +1,31 @@
+// Flags that the evaluating commands share.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "btm/evaluator/eval_lm.h"
+#include "compat/command_line.h"
+
+namespace btm {
+
+/// How a command reports.
+struct LogOptions {
+  std::string log_format;         ///< "": tqdm on a terminal, simple elsewhere
+  std::int64_t log_interval = 100;
+  bool no_progress_bar = false, quiet = false;
+};
+
+compat::FlagGroup data_flags(EvalLmOptions& options);
+compat::FlagGroup machine_flags(EvalLmOptions& options);
+compat::FlagGroup log_flags(LogOptions& options);
+
+/// fairseq's flags that change nothing in an evaluation here, and those that would and are refused.
+std::span<const compat::ForeignFlag> foreign_eval_flags();
+
+/// One line on stderr naming the flags that had no effect.
+void warn_ignored(std::string_view program, const std::vector<std::string>& ignored);
+
+}  // namespace btm

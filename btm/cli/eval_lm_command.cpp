@@ -1,0 +1,103 @@
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "btm/cli/commands.h"
+#include "btm/cli/eval_flags.h"
+#include "compat/atomic_file.h"
+#include "compat/progress_bar.h"
+
+namespace btm {
+namespace {
+
+using compat::flag_switch;
+using compat::flag_text;
+
+std::string rounded(double value, int digits) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
+}
+
+struct EvalLmCommand {
+  EvalLmOptions options;
+  LogOptions log;
+  std::string results_path;
+  bool remove_bpe = false;
+
+  compat::CommandSpec spec() {
+    compat::FlagGroup model{
+        "Model",
+        {flag_text("path", "CKPT[:CKPT...]", options.path, "checkpoints; several are averaged in probability, as fairseq does"),
+         flag_text("model-overrides", "DICT", options.model_overrides, "a Python dict of cfg values to replace")}};
+    compat::Flag post_process = flag_text("post-process,remove-bpe", "SYMBOL", options.post_process, "join pieces to words before counting");
+    post_process.optional_value = true;
+    post_process.implicit_value = "@@ ";
+    compat::FlagGroup words{
+        "Words",
+        {post_process, flag_switch("output-word-probs", options.output_word_probs, "print every word with its log-probability"),
+         flag_switch("output-word-stats", options.output_word_stats, "print every word's count and mean log-probability")}};
+    compat::FlagGroup results = log_flags(log);
+    results.flags.push_back(flag_text("results-path", "FILE", results_path, "write the results as JSON"));
+    return {"btm eval-lm",
+            "Evaluates a language model on a data-bin and prints fairseq-eval-lm's numbers.",
+            {{"DATA", "data-bin folder (with dict.txt)", &options.data}},
+            {model, data_flags(options), machine_flags(options), words, results},
+            foreign_eval_flags()};
+  }
+};
+
+void write_results(const std::string& path, const EvalLmOptions& options, const EvalLmReport& report) {
+  nlohmann::ordered_json json{{"path", options.path},
+                              {"data", options.data},
+                              {"gen_subset", options.gen_subset},
+                              {"loss_base2", report.loss_base2},
+                              {"ppl", report.perplexity},
+                              {"loss_sum", report.loss_sum},
+                              {"tokens", report.tokens},
+                              {"evaluated_tokens", report.evaluated_tokens},
+                              {"samples", report.samples},
+                              {"skipped_samples", report.skipped_samples},
+                              {"batches", report.batches},
+                              {"num_parameters", report.num_parameters},
+                              {"seconds", report.seconds}};
+  compat::write_file_atomically(path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+int run_eval_lm(std::span<const std::string> args) {
+  EvalLmCommand command;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  warn_ignored("btm eval-lm", ignored);
+
+  compat::ProgressBar bar("eval-lm", command.log.log_format, command.log.log_interval,
+                          command.log.no_progress_bar, [](const std::string& line) { std::cerr << line << std::endl; });
+  EvalLmObserver observer;
+  // Results go to standard output; what happens on the way there, to standard error.
+  observer.log = [&](const std::string& line) {
+    bar.clear();
+    std::cout << line << "\n";
+  };
+  observer.warn = [&](const std::string& line) {
+    bar.clear();
+    std::cerr << "btm eval-lm: warning: " << line << std::endl;
+  };
+  if (!command.log.quiet)
+    observer.progress = [&](std::int64_t done, std::int64_t total, const EvalLmReport& so_far) {
+      bar.update(done, total, [&] {
+        return compat::ProgressBar::Stats{
+            {"loss", rounded(so_far.loss_base2, 3)},
+            {"ppl", rounded(so_far.perplexity, 2)},
+            {"wps", rounded(so_far.seconds > 0 ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds : 0, 1)}};
+      });
+    };
+  const EvalLmReport report = eval_lm(command.options, observer);
+  bar.clear();
+  if (!command.results_path.empty()) write_results(command.results_path, command.options, report);
+  return 0;
+}
+
+}  // namespace btm

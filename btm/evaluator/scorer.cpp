@@ -1,0 +1,85 @@
+#include "btm/evaluator/scorer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace btm {
+namespace {
+
+constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
+constexpr std::int64_t kPad = TransformerLM::kPaddingIdx;
+
+/// Whether padding comes before a token in some row.
+bool has_interior_padding(const Batch& batch) {
+  for (std::int64_t row = 0; row < batch.rows; ++row) {
+    const auto begin = batch.tokens.begin() + row * batch.columns, end = begin + batch.columns;
+    const auto pad = std::find(begin, end, kPad);
+    if (std::find_if(pad, end, [](std::int64_t id) { return id != kPad; }) != end) return true;
+  }
+  return false;
+}
+
+/// Flat places [B * T] of the columns that are scored.
+std::vector<std::int64_t> scored_places(const Batch& batch) {
+  std::vector<std::int64_t> places;
+  for (std::int64_t row = 0; row < batch.rows; ++row)
+    for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column)
+      if (const std::int64_t at = row * batch.columns + column; batch.targets[static_cast<std::size_t>(at)] != kPad)
+        places.push_back(at);
+  return places;
+}
+
+at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
+  return at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kLong);
+}
+
+}  // namespace
+
+ModelScorer::ModelScorer(std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch)
+    : model_(std::move(model)), device_(device) {
+  const std::int64_t fitting = std::max<std::int64_t>(1, kLogitBytes / (4 * model_->vocab_size()));
+  rows_at_once_ = std::clamp<std::int64_t>(softmax_batch, 1, fitting);
+}
+
+at::Tensor ModelScorer::score(const Batch& batch) {
+  const at::NoGradGuard no_grad;
+  at::Tensor scores = at::zeros({batch.rows, batch.columns}, at::kFloat);
+  const std::vector<std::int64_t> places = scored_places(batch);
+  if (places.empty()) return scores;
+  const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
+  const at::Tensor features = model_->features(tokens, has_interior_padding(batch));
+  const at::Tensor where = as_tensor(places);  // [N] of B * T
+  const bool all = static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;
+  at::Tensor rows = features.reshape({-1, features.size(-1)});
+  if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
+  const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);
+  at::Tensor flat = scores.view(-1);
+  for (std::int64_t from = 0; from < rows.size(0); from += rows_at_once_) {
+    const std::int64_t count = std::min(rows_at_once_, rows.size(0) - from);
+    const at::Tensor logits = at::linear(rows.narrow(0, from, count), model_->output_weight());
+    const at::Tensor log_probs = at::log_softmax(logits, -1, at::kFloat);  // [count, V]
+    const at::Tensor picked = log_probs.gather(1, targets.narrow(0, from, count).unsqueeze(1)).squeeze(1);
+    flat.index_copy_(0, where.narrow(0, from, count), picked.to(at::kCPU));
+  }
+  return scores;
+}
+
+AverageScorer::AverageScorer(std::vector<std::unique_ptr<Scorer>> scorers) : scorers_(std::move(scorers)) {}
+
+at::Tensor AverageScorer::score(const Batch& batch) {
+  if (scorers_.size() == 1) return scorers_.front()->score(batch);
+  std::vector<at::Tensor> scores;
+  for (const auto& scorer : scorers_) scores.push_back(scorer->score(batch));
+  return at::logsumexp(at::stack(scores), 0) - std::log(static_cast<double>(scorers_.size()));
+}
+
+}  // namespace btm

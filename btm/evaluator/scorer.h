@@ -1,0 +1,44 @@
+// Log-probabilities of targets under a model.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "btm/data/batches.h"
+#include "btm/model/transformer_lm.h"
+
+namespace btm {
+
+class Scorer {
+ public:
+  virtual ~Scorer() = default;
+  /// [B, T] fp32 on the CPU: natural log p(target) of every column from a row's first_scored on that is not padding, 0
+  /// elsewhere.
+  virtual at::Tensor score(const Batch& batch) = 0;
+};
+
+class ModelScorer final : public Scorer {
+ public:
+  /// At most `softmax_batch` columns have their logits in memory at once (and never more than 64 MiB of logits, which
+  /// changes no result).
+  ModelScorer(std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch);
+  at::Tensor score(const Batch& batch) override;
+
+ private:
+  std::unique_ptr<TransformerLM> model_;
+  at::Device device_;
+  std::int64_t rows_at_once_;
+};
+
+/// Log of the mean probability of several scorers, per target: fairseq's ensemble of ':'-joined paths.
+class AverageScorer final : public Scorer {
+ public:
+  explicit AverageScorer(std::vector<std::unique_ptr<Scorer>> scorers);
+  at::Tensor score(const Batch& batch) override;
+
+ private:
+  std::vector<std::unique_ptr<Scorer>> scorers_;
+};
+
+}  // namespace btm

@@ -1,0 +1,43 @@
+// Words from pieces, for --post-process, --output-word-probs and --output-word-stats.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "btm/evaluator/eval_lm.h"
+#include "compat/dictionary.h"
+
+namespace btm {
+
+class WordScores {
+ public:
+  /// `post_process`: "" leaves pieces as they are; "@@ " or subword_nmt joins pieces that end in "@@". UsageError else.
+  WordScores(const compat::Dictionary& dictionary, const std::string& post_process);
+
+  /// Moves the score of every piece that continues onto the next one. Returns how many pieces are no longer counted.
+  std::int64_t join_pieces(std::span<const std::int64_t> tokens, std::vector<double>& scores) const;
+
+  /// The words of a sample with their scores (after join_pieces).
+  std::vector<std::pair<std::string, double>> words(std::span<const std::int64_t> tokens, std::span<const double> scores) const;
+
+  /// Adds a sample (after join_pieces) to the statistics.
+  void gather(std::span<const std::int64_t> tokens, std::span<const double> scores);
+  /// By falling count, equal counts in the order the words came.
+  std::vector<WordStat> sorted_stats() const;
+
+ private:
+  template <class Visit>
+  void for_each_word(std::span<const std::int64_t> tokens, Visit&& visit) const;
+
+  const compat::Dictionary& dictionary_;
+  std::string continuation_;
+  std::vector<bool> continues_;  ///< by token id
+  std::vector<WordStat> stats_;
+  std::unordered_map<std::string, std::size_t> places_;
+};
+
+}  // namespace btm

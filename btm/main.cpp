@@ -1,0 +1,12 @@
+// btm: train, combine and evaluate expert language models.
+#include <array>
+
+#include "btm/cli/commands.h"
+#include "compat/command_line.h"
+
+int main(int argc, char** argv) {
+  constexpr std::array kCommands{
+      compat::Command{"eval-lm", "the loss of a model on a data set (fairseq-eval-lm)", btm::run_eval_lm},
+  };
+  return compat::run_program("btm", "Branch-Train-Merge language modelling on fairseq's data and checkpoints.", kCommands, argc, argv);
+}

@@ -1,0 +1,11 @@
+// The commands of btm-convert. Each takes the arguments after its name and returns the exit status; errors are thrown.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace converters {
+
+int run_inspect(std::span<const std::string> args);
+
+}  // namespace converters

@@ -1,0 +1,12 @@
+// btm-convert: looks into fairseq's and torch's files and converts them. Links no LibTorch.
+#include <array>
+
+#include "compat/command_line.h"
+#include "converters/commands.h"
+
+int main(int argc, char** argv) {
+  constexpr std::array kCommands{
+      compat::Command{"inspect", "what is in a checkpoint, a shard, a data-bin or a dictionary", converters::run_inspect},
+  };
+  return compat::run_program("btm-convert", "Looks into fairseq's files and converts them.", kCommands, argc, argv);
+}
