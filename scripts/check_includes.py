@@ -12,7 +12,15 @@ ALLOWED = {
     "btm/data": {"btm/data", "compat"},
     "btm/model": {"btm/model", "compat"},
     "btm/evaluator": {"btm/evaluator", "btm/model", "btm/data", "compat"},
-    "btm/cli": {"btm/cli", "btm/evaluator", "btm/model", "btm/data", "compat"},
+    "btm/distributed": {"btm/distributed", "compat"},
+    "btm/trainer": {"btm/trainer", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
+    "btm/ensemble": {"btm/ensemble", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
+    "btm/branch": {"btm/branch", "compat"},
+    "btm/merge": {"btm/merge", "btm/model", "compat"},
+    "btm/report": {"btm/report", "compat"},
+    "btm/run": {"btm/run", "btm/report", "compat"},
+    "btm/cli": {"btm/cli", "btm/run", "btm/report", "btm/merge", "btm/branch", "btm/ensemble", "btm/trainer", "btm/evaluator",
+                "btm/model", "btm/data", "btm/distributed", "compat"},
     "btm": {"btm", "btm/cli", "compat"},
 }
 NO_TORCH = {"compat", "converters", "btm/data", "btm/cli"}
