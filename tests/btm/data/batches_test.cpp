@@ -1,0 +1,76 @@
+#include "btm/data/batches.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace btm {
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+using Batches = std::vector<Ids>;
+
+/// Samples of given lengths; sample i holds the token 10 * i + column.
+class FakeDataset final : public LmDataset {
+ public:
+  explicit FakeDataset(Ids lengths) : lengths_(std::move(lengths)) {}
+  std::int64_t size() const noexcept override { return static_cast<std::int64_t>(lengths_.size()); }
+  std::int64_t num_tokens(std::int64_t i) const noexcept override { return lengths_[static_cast<std::size_t>(i)]; }
+  void read(std::int64_t i, LmSample& sample) const override {
+    sample.source.resize(static_cast<std::size_t>(num_tokens(i)));
+    std::iota(sample.source.begin(), sample.source.end(), 10 * i);
+    sample.target = sample.source;
+    for (auto& id : sample.target) ++id;
+  }
+
+ private:
+  Ids lengths_;
+};
+
+Batches batches_of(const Ids& lengths, std::int64_t max_tokens, std::int64_t max_sentences, std::int64_t multiple = 1) {
+  Ids order(lengths.size());
+  std::iota(order.begin(), order.end(), 0);
+  return batch_by_size(order, FakeDataset(lengths), max_tokens, max_sentences, multiple);
+}
+
+TEST(BatchBySize, CountsSentences) { EXPECT_EQ(batches_of({4, 4, 4, 4, 4}, 0, 2), (Batches{{0, 1}, {2, 3}, {4}})); }
+
+TEST(BatchBySize, CountsPaddingAsTokens) { EXPECT_EQ(batches_of({1, 1, 4, 4}, 8, 0), (Batches{{0, 1}, {2, 3}})); }
+
+TEST(BatchBySize, KeepsASampleThatIsTooLongByItself) { EXPECT_EQ(batches_of({2, 9, 2}, 4, 0), (Batches{{0}, {1}, {2}})); }
+
+TEST(BatchBySize, CutsAtAMultiple) { EXPECT_EQ(batches_of({1, 1, 1, 1, 1, 1, 1}, 5, 0, 2), (Batches{{0, 1, 2, 3}, {4, 5, 6}})); }
+
+TEST(BatchBySize, IsEmptyForNothing) { EXPECT_TRUE(batches_of({}, 4, 4).empty()); }
+
+TEST(OrderedBySize, BreaksTiesByTheSeededPermutation) {
+  // RandomState(1).permutation(4) is [3, 2, 0, 1] (numpy 1.23.5).
+  EXPECT_EQ(ordered_by_size(FakeDataset({5, 5, 5, 5}), 1), (Ids{2, 3, 1, 0}));
+  EXPECT_EQ(ordered_by_size(FakeDataset({5, 5, 1, 5}), 1), (Ids{2, 3, 1, 0}));
+  EXPECT_EQ(ordered_by_size(FakeDataset({9, 5, 5, 5}), 1), (Ids{2, 3, 1, 0}));
+}
+
+TEST(DropLongerThan, SaysHowMany) {
+  Ids order{0, 1, 2};
+  EXPECT_EQ(drop_longer_than(FakeDataset({3, 4, 5}), 4, order), 1);
+  EXPECT_EQ(order, (Ids{0, 1}));
+}
+
+TEST(ShardOf, TakesEveryNth) {
+  const Batches batches{{0}, {1}, {2}, {3}, {4}};
+  EXPECT_EQ(shard_of(batches, 2, 1), (Batches{{1}, {3}}));
+  EXPECT_EQ(shard_of(batches, 1, 0), batches);
+  EXPECT_TRUE(shard_of(batches, 9, 7).empty());
+}
+
+TEST(Collate, PadsToTheLongest) {
+  const Batch batch = collate(FakeDataset({1, 3}), Ids{0, 1}, 1);
+  EXPECT_EQ(batch.rows, 2);
+  EXPECT_EQ(batch.columns, 3);
+  EXPECT_EQ(batch.tokens, (Ids{0, 1, 1, 10, 11, 12}));
+  EXPECT_EQ(batch.targets, (Ids{1, 1, 1, 11, 12, 13}));
+  EXPECT_EQ(batch.num_tokens, 4);
+}
+
+}  // namespace
+}  // namespace btm

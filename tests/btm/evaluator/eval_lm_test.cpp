@@ -1,0 +1,184 @@
+#include "btm/evaluator/eval_lm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "compat/error.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace btm {
+namespace {
+
+using btm_test::expect_error;
+using btm_test::golden;
+
+/// The flags of tests/golden/eval.json's rows.
+EvalLmOptions golden_options(const std::string& model, const std::string& data, const std::string& subset) {
+  EvalLmOptions options;
+  options.path = golden(model).string();
+  options.data = golden(data).string();
+  options.gen_subset = subset;
+  options.tokens_per_sample = 128;
+  options.batch_size = 2;
+  return options;
+}
+
+EvalLmOptions perl_options() { return golden_options("checkpoints/elm_perl/checkpoint_last.pt", "data-bin/perl", "test_perl"); }
+
+void apply_flags(const std::vector<std::string>& extra, EvalLmOptions& options) {
+  for (std::size_t i = 0; i + 1 < extra.size(); i += 2) {
+    const std::string& flag = extra[i];
+    if (flag == "--sample-break-mode") {
+      options.sample_break_mode = extra[i + 1];
+      continue;
+    }
+    const std::int64_t value = std::stoll(extra[i + 1]);
+    if (flag == "--context-window") options.context_window = value;
+    else if (flag == "--tokens-per-sample") options.tokens_per_sample = value;
+    else if (flag == "--max-tokens") options.max_tokens = value;
+    else if (flag == "--batch-size") options.batch_size = value;
+    else if (flag == "--softmax-batch") options.softmax_batch = value;
+    else ADD_FAILURE() << "a flag of eval.json that this test does not know: " << flag;
+  }
+}
+
+TEST(EvalLm, GivesFairseqsNumbers) {
+  const auto rows = nlohmann::json::parse(btm_test::read_file(golden("eval.json")));
+  ASSERT_EQ(rows.size(), 25U);
+  for (const auto& row : rows) {
+    EvalLmOptions options = golden_options(row["model"], row["data"], row["subset"]);
+    apply_flags(row["extra"].get<std::vector<std::string>>(), options);
+    const EvalLmReport report = eval_lm(options);
+    // fairseq prints four decimals; sums of fp32 in another order account for as much again.
+    EXPECT_NEAR(report.loss_base2, row["loss_base2"].get<double>(), 2e-4) << row;
+    EXPECT_EQ(report.tokens, row["tokens"].get<std::int64_t>()) << row;
+  }
+}
+
+TEST(EvalLm, DoesNotDependOnTheBatchSize) {
+  EvalLmOptions options = perl_options();
+  const double alone = eval_lm(options).loss_base2;
+  options.batch_size = 7;
+  // fp32 sums in another order.
+  EXPECT_NEAR(eval_lm(options).loss_base2, alone, 1e-5);
+}
+
+TEST(EvalLm, AveragesProbabilitiesOfSeveralModels) {
+  EvalLmOptions options = perl_options();
+  const std::string perl = options.path, fortunes = golden("checkpoints/elm_fortunes/checkpoint_last.pt").string();
+  const double alone = eval_lm(options).loss_base2;
+  options.path = perl + ":" + perl;
+  EXPECT_NEAR(eval_lm(options).loss_base2, alone, 1e-6);  // log(2 p / 2)
+  options.path = fortunes;
+  const double other = eval_lm(options).loss_base2;
+  options.path = perl + ":" + fortunes;
+  const double both = eval_lm(options).loss_base2;
+  EXPECT_LT(both, (alone + other) / 2);  // log is concave
+  EXPECT_GT(both, std::min(alone, other) - 1);  // at least half of the better one's probability
+}
+
+TEST(EvalLm, ShardsAddUpToTheWhole) {
+  EvalLmOptions options = perl_options();
+  const EvalLmReport whole = eval_lm(options);
+  double loss = 0;
+  std::int64_t tokens = 0;
+  options.num_shards = 3;
+  for (options.shard_id = 0; options.shard_id < 3; ++options.shard_id) {
+    const EvalLmReport part = eval_lm(options);
+    loss += part.loss_sum;
+    tokens += part.tokens;
+  }
+  EXPECT_EQ(tokens, whole.tokens);
+  EXPECT_NEAR(loss, whole.loss_sum, 1e-2);  // of 50,000 nats, fp32
+}
+
+TEST(EvalLm, ScoresEveryBlockOfEveryDomainOnce) {
+  EvalLmOptions options = golden_options("checkpoints/seed/checkpoint_last.pt", "data-bin", "test_fortunes");
+  options.task = "multidomain_language_modeling";
+  options.eval_domains = "fortunes";
+  EXPECT_EQ(eval_lm(options).tokens, 6988);
+  options.resample_eval = true;
+  EXPECT_EQ(eval_lm(options).tokens, 6936);  // as the release: golden/ensemble.json
+}
+
+TEST(EvalLm, StopsAfterMaxSamplesBatches) {
+  EvalLmOptions options = perl_options();
+  options.max_samples = 3;
+  EXPECT_EQ(eval_lm(options).batches, 4);  // fairseq's loop ends after the batch of that number, counted from 0
+}
+
+TEST(EvalLm, RoundsWeightsToHalfPrecisionOnACpu) {
+  EvalLmOptions options = perl_options();
+  const double full = eval_lm(options).loss_base2;
+  options.fp16 = true;
+  EXPECT_NEAR(eval_lm(options).loss_base2, full, 5e-3);
+  EXPECT_NE(eval_lm(options).loss_base2, full);
+  options.fp16 = false;
+  options.bf16 = true;
+  EXPECT_NEAR(eval_lm(options).loss_base2, full, 3e-2);
+}
+
+TEST(EvalLm, OverridesTheModelsConfiguration) {
+  EvalLmOptions options = perl_options();
+  const double plain = eval_lm(options).loss_base2;
+  options.model_overrides = "{'no_scale_embedding': True}";
+  EXPECT_GT(std::abs(eval_lm(options).loss_base2 - plain), 0.01);
+}
+
+TEST(EvalLm, PrintsFairseqsClosingLines) {
+  std::vector<std::string> lines;
+  EvalLmObserver observer;
+  observer.log = [&](const std::string& line) { lines.push_back(line); };
+  eval_lm(perl_options(), observer);
+  ASSERT_GE(lines.size(), 2U);
+  EXPECT_EQ(lines.back().rfind("Loss (base 2): 8.892", 0), 0U) << lines.back();
+  EXPECT_EQ(lines[lines.size() - 2].rfind("Evaluated 8,264 tokens in ", 0), 0U) << lines[lines.size() - 2];
+}
+
+TEST(EvalLm, GathersWords) {
+  EvalLmOptions options = perl_options();
+  options.output_word_stats = true;
+  const EvalLmReport report = eval_lm(options);
+  std::int64_t count = 0;
+  double log_prob = 0;
+  for (const WordStat& stat : report.word_stats) {
+    count += stat.count;
+    log_prob += stat.log_prob;
+  }
+  EXPECT_EQ(count, report.tokens);
+  EXPECT_NEAR(-log_prob, report.loss_sum, 1e-6 * report.loss_sum);
+}
+
+TEST(EvalLm, RefusesWhatDoesNotFit) {
+  struct Row {
+    const char* phrase;
+    void (*change)(EvalLmOptions&);
+  };
+  const Row rows[] = {
+      {"--path is missing", [](EvalLmOptions& o) { o.path.clear(); }},
+      {"--task 'translation' is not supported", [](EvalLmOptions& o) { o.task = "translation"; }},
+      {"need --task multidomain", [](EvalLmOptions& o) { o.eval_domains = "perl"; }},
+      {"--num-shards 0", [](EvalLmOptions& o) { o.num_shards = 0; }},
+      {"--shard-id 2, expected 0 to 1", [](EvalLmOptions& o) { o.num_shards = 2, o.shard_id = 2; }},
+      {"--context-window 128", [](EvalLmOptions& o) { o.context_window = 128; }},
+      {"exclude each other", [](EvalLmOptions& o) { o.fp16 = o.bf16 = true; }},
+      {"expected none, eos", [](EvalLmOptions& o) { o.sample_break_mode = "all"; }},
+      {"", [](EvalLmOptions& o) { o.model_overrides = "__import__('os').system('id')"; }},
+  };
+  for (const Row& row : rows) {
+    EvalLmOptions options = perl_options();
+    row.change(options);
+    expect_error<compat::UsageError>([&] { eval_lm(options); }, row.phrase);
+  }
+}
+
+TEST(EvalLm, NamesTheDictionaryThatDoesNotFitTheModel) {
+  EvalLmOptions options = golden_options("checkpoints/demix_fork/dense/checkpoint_last.pt", "data-bin/perl", "test_perl");
+  expect_error<compat::FormatError>([&] { eval_lm(options); }, "a dictionary of 2112 symbols does not fit the model");
+}
+
+}  // namespace
+}  // namespace btm
