@@ -1,0 +1,107 @@
+#include "btm/trainer/adam.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace btm {
+namespace {
+
+constexpr std::int64_t kBlock = 1 << 15;  ///< Elements a thread takes at once: 5 buffers of them fit a second-level cache.
+
+/// The numbers of one update that all elements share, rounded to fp32 as torch rounds the scalars of its kernels.
+struct Step {
+  float beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, step_size, scale;
+};
+
+// The compiler vectorises for the CPU at hand. Fused multiply-adds stay off, so that all CPUs give the same numbers.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define BTM_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define BTM_CLONES
+#endif
+
+BTM_CLONES void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, float* __restrict v,
+                           std::int64_t count, const Step& s) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float gradient = g[i] * s.scale;
+    g[i] = 0;
+    m[i] = m[i] * s.beta1 + gradient * s.one_minus_beta1;
+    v[i] = v[i] * s.beta2 + s.one_minus_beta2 * gradient * gradient;
+    const float decayed = p[i] - s.decay * p[i];
+    p[i] = decayed - s.step_size * (m[i] / (std::sqrt(v[i]) + s.eps));
+  }
+}
+
+BTM_CLONES double sum_of_squares(const float* x, std::int64_t count) {
+  constexpr int kLanes = 16;  // independent sums, so that they can be vectorised
+  double lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const double value = x[i + lane];
+      lanes[lane] += value * value;
+    }
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  for (; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  return sum;
+}
+
+}  // namespace
+
+Adam::Adam(const at::Tensor& values, const AdamOptions& options)
+    : options_(options), exp_avg_(at::zeros_like(values, at::kFloat)), exp_avg_sq_(at::zeros_like(values, at::kFloat)) {}
+
+void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+  ++steps_;
+  const auto t = static_cast<double>(steps_);
+  const double step_size = lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
+  const double decay = lr * options_.weight_decay;
+  if (!values.is_cpu()) {
+    const at::Tensor gradient = gradients * scale;
+    gradients.zero_();
+    exp_avg_.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
+    exp_avg_sq_.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
+    if (decay != 0) values.add_(values, -decay);
+    values.addcdiv_(exp_avg_, exp_avg_sq_.sqrt().add_(options_.eps), -step_size);
+    return;
+  }
+  const Step shared{static_cast<float>(options_.beta1), static_cast<float>(1 - options_.beta1),
+                    static_cast<float>(options_.beta2), static_cast<float>(1 - options_.beta2),
+                    static_cast<float>(options_.eps),   static_cast<float>(decay),
+                    static_cast<float>(step_size),      static_cast<float>(scale)};
+  float* const p = values.mutable_data_ptr<float>();
+  float* const g = gradients.mutable_data_ptr<float>();
+  float* const m = exp_avg_.mutable_data_ptr<float>();
+  float* const v = exp_avg_sq_.mutable_data_ptr<float>();
+  at::parallel_for(0, values.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
+    adam_block(p + begin, g + begin, m + begin, v + begin, end - begin, shared);
+  });
+}
+
+double l2_norm(const at::Tensor& buffer) {
+  if (!buffer.is_cpu()) return at::linalg_vector_norm(buffer, 2, std::nullopt, false, at::kFloat).item<double>();
+  if (buffer.scalar_type() != at::kFloat) return l2_norm(buffer.to(at::kFloat));
+  const float* const x = buffer.const_data_ptr<float>();
+  const std::int64_t blocks = (buffer.numel() + kBlock - 1) / kBlock;
+  std::vector<double> sums(static_cast<std::size_t>(blocks));
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t block = begin; block < end; ++block)
+      sums[static_cast<std::size_t>(block)] = sum_of_squares(x + block * kBlock, std::min(kBlock, buffer.numel() - block * kBlock));
+  });
+  double sum = 0;
+  for (const double block : sums) sum += block;
+  return std::sqrt(sum);
+}
+
+double clip_coefficient(double norm, double max_norm) {
+  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+}  // namespace btm
