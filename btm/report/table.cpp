@@ -1,0 +1,135 @@
+#include "btm/report/table.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+template <class... Args>
+std::string formatted(const char* format, Args... args) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), format, args...);
+  return text.data();
+}
+
+/// Columns of a terminal, one per character.
+std::size_t width_of(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+std::string padded(const std::string& text, std::size_t width, bool right) {
+  const std::string fill(width - std::min(width, width_of(text)), ' ');
+  return right ? fill + text : text + fill;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+}  // namespace
+
+std::string to_text(const Table& table) {
+  std::vector<std::size_t> widths;
+  for (std::size_t c = 0; c < table.columns.size(); ++c) {
+    widths.push_back(width_of(table.columns[c].name));
+    for (const auto& row : table.rows) widths[c] = std::max(widths[c], width_of(row[c]));
+  }
+  std::string text;
+  const auto add_line = [&](const auto& cell) {
+    std::string line;
+    for (std::size_t c = 0; c < table.columns.size(); ++c)
+      line += (c > 0 ? "  " : "") + padded(cell(c), widths[c], table.columns[c].numeric);
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  };
+  add_line([&](std::size_t c) { return table.columns[c].name; });
+  for (const auto& row : table.rows) add_line([&](std::size_t c) { return row[c]; });
+  return text;
+}
+
+std::string to_csv(const Table& table) {
+  std::string text;
+  for (std::size_t c = 0; c < table.columns.size(); ++c) text += (c > 0 ? "," : "") + csv_field(table.columns[c].name);
+  text += "\n";
+  for (const auto& row : table.rows) {
+    for (std::size_t c = 0; c < row.size(); ++c) text += (c > 0 ? "," : "") + csv_field(row[c]);
+    text += "\n";
+  }
+  return text;
+}
+
+std::string to_html(const Table& table) {
+  std::string html = "<div class=\"scroll\"><table><thead><tr>";
+  const auto align = [&](std::size_t c) { return table.columns[c].numeric ? " class=\"number\"" : ""; };
+  for (std::size_t c = 0; c < table.columns.size(); ++c)
+    html += std::string("<th scope=\"col\"") + align(c) + ">" + html_escaped(table.columns[c].name) + "</th>";
+  html += "</tr></thead><tbody>\n";
+  for (const auto& row : table.rows) {
+    html += "<tr>";
+    for (std::size_t c = 0; c < row.size(); ++c)
+      html += c == 0 ? "<th scope=\"row\">" + html_escaped(row[c]) + "</th>"
+                     : std::string("<td") + align(c) + ">" + html_escaped(row[c]) + "</td>";
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+std::string html_escaped(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t valid = std::min(compat::first_invalid_utf8(text), text.size());
+    for (const char c : text.substr(0, valid)) {
+      switch (c) {
+        case '&': out += "&amp;"; break;
+        case '<': out += "&lt;"; break;
+        case '>': out += "&gt;"; break;
+        case '"': out += "&quot;"; break;
+        case '\'': out += "&#39;"; break;
+        default: out += c;
+      }
+    }
+    text.remove_prefix(valid);
+    if (text.empty()) break;
+    out += "\xEF\xBF\xBD";
+    text.remove_prefix(1);
+  }
+  return out;
+}
+
+std::string fixed(double value, int digits) { return std::isfinite(value) ? formatted("%.*f", digits, value) : "–"; }
+
+std::string short_number(double value) {
+  const double size = std::abs(value);
+  if (size >= 1e6) return formatted("%.4gM", value / 1e6);
+  if (size >= 1e4) return formatted("%.4gk", value / 1e3);
+  return formatted("%.4g", value);
+}
+
+std::string grouped_digits(long long value) {
+  std::string digits = std::to_string(value);
+  const std::size_t sign = value < 0 ? 1 : 0;
+  for (std::size_t at = digits.size(); at > sign + 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
+
+std::string duration_text(double seconds) {
+  if (!std::isfinite(seconds)) return "–";
+  if (seconds < 1) return formatted("%.0f ms", seconds * 1000);
+  if (seconds < 100) return formatted("%.1f s", seconds);
+  const auto whole = std::llround(seconds);
+  if (whole < 3600) return formatted("%lld min %02lld s", whole / 60, whole % 60);
+  return formatted("%lld h %02lld min", whole / 3600, whole / 60 % 60);
+}
+
+}  // namespace btm

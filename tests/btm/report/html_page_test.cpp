@@ -1,0 +1,54 @@
+#include "btm/report/html_page.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/support/files.h"
+
+namespace btm {
+namespace {
+
+TEST(HtmlPage, IsOneFileThatFetchesNothing) {
+  HtmlPage page("Title <&>");
+  page.add_heading("Part");
+  page.add_paragraph("a < b");
+  page.add_chart(LineChart{"x", "y", {{"one", {0, 1}, {0, 1}}, {"two", {0, 1}, {1, 0}}}}, "caption");
+  const btm_test::TempDir dir;
+  page.write(dir / "report.html");
+  const std::string html = btm_test::read_file(dir / "report.html");
+  EXPECT_NE(html.find("<title>Title &lt;&amp;&gt;</title>"), std::string::npos);
+  EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
+  for (const char* outside : {"http:", "https:", "src=", "href=", "url(", "@import", "<script"})
+    EXPECT_EQ(html.find(outside), std::string::npos) << outside;
+}
+
+TEST(HtmlPage, DrawsEveryChartForWideAndNarrowWindows) {
+  HtmlPage page("t");
+  page.add_chart(GroupedBars{"ppl", {"g"}, {{"only", {1}, {}, {}}}});
+  const std::string html = page.html();
+  EXPECT_NE(html.find("<div class=\"wide\"><svg viewBox=\"0 0 760"), std::string::npos);
+  EXPECT_NE(html.find("<div class=\"narrow\"><svg viewBox=\"0 0 350"), std::string::npos);
+  EXPECT_EQ(html.find("<ul class=\"legend\">"), std::string::npos) << "a legend of one colour says nothing";
+}
+
+TEST(HeatMap, ShadesEachColumnFromItsBestToItsWorst) {
+  HtmlPage page("t");
+  page.add_heat_map(HeatMap{"model", {"d"}, {"best", "middle", "worst", "none"}, {{10}, {100}, {1000}, {std::numeric_limits<double>::quiet_NaN()}}, {}, 2});
+  const std::string html = page.html();
+  EXPECT_NE(html.find("<td style=\"--v:1.000\" class=\"best\">10.00</td>"), std::string::npos) << html;
+  EXPECT_NE(html.find("<td style=\"--v:0.500\">100.00</td>"), std::string::npos) << html;
+  EXPECT_NE(html.find("<td style=\"--v:0.000\">1000.00</td>"), std::string::npos) << html;
+  EXPECT_NE(html.find("<td style=\"--v:0.000\">–</td>"), std::string::npos) << html;
+}
+
+TEST(HeatMap, ShadesEqualValuesAlike) {
+  HtmlPage page("t");
+  page.add_heat_map(HeatMap{"model", {"d"}, {"a", "b"}, {{5}, {5}}, {}, 1});
+  const std::string html = page.html();
+  const std::string cell = "<td style=\"--v:1.000\" class=\"best\">5.0</td>";
+  EXPECT_NE(html.find(cell, html.find(cell) + 1), std::string::npos) << html;
+}
+
+}  // namespace
+}  // namespace btm
