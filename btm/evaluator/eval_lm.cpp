@@ -1,5 +1,6 @@
 #include "btm/evaluator/eval_lm.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -7,18 +8,24 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "btm/data/batches.h"
 #include "btm/data/context_window.h"
-#include "btm/evaluator/eval_data.h"
+#include "btm/data/multidomain.h"
+#include "btm/data/numpy_sort.h"
+#include "btm/data/token_blocks.h"
 #include "btm/evaluator/scorer.h"
 #include "btm/evaluator/word_scores.h"
+#include "btm/model/weights.h"
 #include "compat/error.h"
 
 namespace btm {
 namespace {
 
 using Batches = std::vector<std::vector<std::int64_t>>;
+
+constexpr std::string_view kMultidomain = "multidomain_language_modeling";
 
 template <class... Args>
 std::string formatted(const char* format, Args... args) {
@@ -35,6 +42,16 @@ std::string grouped(std::int64_t number) {
     text += digits[i];
   }
   return text;
+}
+
+std::vector<std::string> split_paths(const std::string& paths) {
+  std::vector<std::string> parts;
+  for (std::size_t from = 0; from <= paths.size();) {
+    const std::size_t colon = std::min(paths.find(':', from), paths.size());
+    if (colon > from) parts.push_back(paths.substr(from, colon - from));
+    from = colon + 1;
+  }
+  return parts;
 }
 
 void check_options(const EvalLmOptions& options) {
@@ -56,18 +73,80 @@ void check_options(const EvalLmOptions& options) {
   require(!(options.fp16 && options.bf16), "--fp16 and --bf16 exclude each other");
 }
 
-/// All of --path, averaged.
-LoadedModel load_ensemble(const EvalLmOptions& options, const compat::Dictionary& dictionary, const std::string& dictionary_file) {
+Precision precision_for(const EvalLmOptions& options) {
+  const at::ScalarType half = options.fp16 ? at::kHalf : options.bf16 ? at::kBFloat16 : at::kFloat;
+  Precision precision;
+  precision.rounding = half;
+  if (!options.cpu && at::hasCUDA()) {
+    precision.device = at::kCUDA;
+    precision.compute = half;
+  }
+  return precision;
+}
+
+struct Ensemble {
+  std::unique_ptr<Scorer> scorer;
+  std::int64_t max_positions = 0, num_parameters = 0;
+};
+
+Ensemble load_ensemble(const EvalLmOptions& options, const compat::Dictionary& dictionary, const std::string& dictionary_file) {
+  const compat::ConfigValue overrides = compat::parse_python_literal(options.model_overrides);
+  const Precision precision = precision_for(options);
   std::vector<std::unique_ptr<Scorer>> scorers;
-  LoadedModel ensemble;
+  Ensemble ensemble;
   for (const std::string& path : split_paths(options.path)) {
-    LoadedModel model = load_scorer(path, options, dictionary, dictionary_file);
-    ensemble.max_positions = scorers.empty() ? model.max_positions : std::min(ensemble.max_positions, model.max_positions);
-    if (scorers.empty()) ensemble.num_parameters = model.num_parameters;
-    scorers.push_back(std::move(model.scorer));
+    compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
+    checkpoint.override_config(overrides);
+    auto model = load_model(checkpoint, dictionary, dictionary_file, precision);
+    const std::int64_t positions = model->config().max_target_positions;
+    ensemble.max_positions = scorers.empty() ? positions : std::min(ensemble.max_positions, positions);
+    if (scorers.empty()) ensemble.num_parameters = model->num_parameters();
+    scorers.push_back(std::make_unique<ModelScorer>(std::move(model), precision.device, options.softmax_batch));
   }
   ensemble.scorer = std::make_unique<AverageScorer>(std::move(scorers));
   return ensemble;
+}
+
+/// The data set of the task, its samples in the order fairseq evaluates them in.
+struct EvalData {
+  std::unique_ptr<LmDataset> dataset;
+  std::vector<std::int64_t> order;
+};
+
+std::unique_ptr<LmDataset> open_blocks(const EvalLmOptions& options, const std::filesystem::path& folder,
+                                       const compat::Dictionary& dictionary, std::int64_t block_size) {
+  return std::make_unique<TokenBlockDataset>(open_split(folder, options.gen_subset, dictionary, options.dataset_impl),
+                                             parse_sample_break_mode(options.sample_break_mode), block_size, dictionary.bos(),
+                                             dictionary.eos(), options.add_bos_token);
+}
+
+EvalData open_data(const EvalLmOptions& options, const std::filesystem::path& folder, const compat::Dictionary& dictionary) {
+  const std::int64_t block_size = options.tokens_per_sample - options.context_window;
+  EvalData data;
+  if (options.task != kMultidomain) {
+    data.dataset = open_blocks(options, folder, dictionary, block_size);
+    data.order = ordered_by_size(*data.dataset, options.seed);
+  } else {
+    std::vector<std::unique_ptr<LmDataset>> parts;
+    for (const std::string& domain : eval_domains(folder, options.eval_domains)) {
+      // Without --eval-domains every folder is tried, and those without the split are passed over, as the release does.
+      if (options.eval_domains.empty() && !compat::IndexedDataset::exists(folder / domain / options.gen_subset)) continue;
+      auto part = open_blocks(options, folder / domain, dictionary, block_size);
+      if (options.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options.seed, /*epoch=*/1);
+      parts.push_back(std::move(part));
+    }
+    if (parts.empty())
+      throw compat::IoError(folder.string(), "no domain has the split '" + compat::printable(options.gen_subset) + "'");
+    data.dataset = std::make_unique<ConcatDataset>(std::move(parts));
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t i = 0; i < data.dataset->size(); ++i) sizes.push_back(data.dataset->num_tokens(i));
+    data.order = numpy_argsort(sizes);
+  }
+  if (options.context_window > 0) {  // each sample needs the one before it
+    data.order.resize(static_cast<std::size_t>(data.dataset->size()));
+    std::iota(data.order.begin(), data.order.end(), 0);
+  }
+  return data;
 }
 
 /// Adds up scores as fairseq's eval_lm does.
@@ -179,9 +258,9 @@ EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observe
   if (!std::filesystem::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
   const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
 
-  const EvalData data = open_eval_data(options, folder, dictionary);
+  const EvalData data = open_data(options, folder, dictionary);
   observer.log("loading model(s) from " + options.path);
-  const LoadedModel ensemble = load_ensemble(options, dictionary, dictionary_file);
+  const Ensemble ensemble = load_ensemble(options, dictionary, dictionary_file);
   observer.log("num. model params: " + grouped(ensemble.num_parameters));
   observer.log(options.data + " " + options.gen_subset + " " + grouped(data.dataset->size()) + " examples");
 
