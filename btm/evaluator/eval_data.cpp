@@ -1,0 +1,119 @@
+#include "btm/evaluator/eval_data.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "btm/data/multidomain.h"
+#include "btm/data/numpy_sort.h"
+#include "btm/data/token_blocks.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+constexpr std::string_view kMultidomain = "multidomain_language_modeling";
+
+void check_options(const EvalLmOptions& options) {
+  const auto require = [](bool ok, const std::string& problem) {
+    if (!ok) throw compat::UsageError(problem);
+  };
+  require(options.task == "language_modeling" || options.task == kMultidomain,
+          "--task '" + compat::printable(options.task) + "' is not supported (supported: language_modeling, multidomain_language_modeling)");
+  require(options.task == kMultidomain || (options.eval_domains.empty() && !options.resample_eval),
+          "--eval-domains and --resample-eval need --task multidomain_language_modeling");
+  require(options.num_shards >= 1, "--num-shards " + std::to_string(options.num_shards) + ", expected at least 1");
+  require(options.shard_id >= 0 && options.shard_id < options.num_shards,
+          "--shard-id " + std::to_string(options.shard_id) + ", expected 0 to " + std::to_string(options.num_shards - 1));
+  require(options.context_window >= 0, "--context-window " + std::to_string(options.context_window) + ", expected 0 or more");
+  require(options.tokens_per_sample > options.context_window,
+          "--tokens-per-sample " + std::to_string(options.tokens_per_sample) + " leaves nothing beside --context-window " +
+              std::to_string(options.context_window));
+}
+
+}  // namespace
+
+std::vector<std::string> split_paths(const std::string& paths) {
+  std::vector<std::string> parts;
+  for (std::size_t from = 0; from <= paths.size();) {
+    const std::size_t colon = std::min(paths.find(':', from), paths.size());
+    if (colon > from) parts.push_back(paths.substr(from, colon - from));
+    from = colon + 1;
+  }
+  return parts;
+}
+
+std::string grouped(std::int64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+EvalData::EvalData(const EvalLmOptions& options) : options_(options) {
+  check_options(options);
+  const std::vector<std::string> folders = split_paths(options.data);
+  if (folders.empty()) throw compat::UsageError("the data folder is missing");
+  const std::filesystem::path folder = folders.front();
+  dictionary_file_ = (folder / "dict.txt").string();
+  if (!std::filesystem::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
+  dictionary_ = compat::Dictionary::load(dictionary_file_);
+  open(folder);
+}
+
+std::unique_ptr<LmDataset> EvalData::open_blocks(const std::filesystem::path& folder) const {
+  return std::make_unique<TokenBlockDataset>(open_split(folder, options_.gen_subset, dictionary_, options_.dataset_impl),
+                                             parse_sample_break_mode(options_.sample_break_mode),
+                                             options_.tokens_per_sample - options_.context_window, dictionary_.bos(),
+                                             dictionary_.eos(), options_.add_bos_token);
+}
+
+void EvalData::open(const std::filesystem::path& folder) {
+  if (options_.task != kMultidomain) {
+    dataset_ = open_blocks(folder);
+    order_ = ordered_by_size(*dataset_, options_.seed);
+  } else {
+    std::vector<std::unique_ptr<LmDataset>> parts;
+    for (const std::string& domain : eval_domains(folder, options_.eval_domains)) {
+      // Without --eval-domains every folder is tried, and those without the split are passed over, as the release does.
+      if (options_.eval_domains.empty() && !compat::IndexedDataset::exists(folder / domain / options_.gen_subset)) continue;
+      auto part = open_blocks(folder / domain);
+      if (options_.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options_.seed, /*epoch=*/1);
+      parts.push_back(std::move(part));
+    }
+    if (parts.empty())
+      throw compat::IoError(folder.string(), "no domain has the split '" + compat::printable(options_.gen_subset) + "'");
+    dataset_ = std::make_unique<ConcatDataset>(std::move(parts));
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t i = 0; i < dataset_->size(); ++i) sizes.push_back(dataset_->num_tokens(i));
+    order_ = numpy_argsort(sizes);
+  }
+  if (options_.context_window > 0) {  // each sample needs the one before it
+    order_.resize(static_cast<std::size_t>(dataset_->size()));
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+}
+
+std::int64_t EvalData::cut(std::int64_t max_positions) {
+  const std::int64_t skipped = drop_longer_than(*dataset_, max_positions, order_);
+  batches_ = shard_of(batch_by_size(order_, *dataset_, options_.max_tokens, options_.batch_size, 1), options_.num_shards,
+                      options_.shard_id);
+  if (options_.max_samples > 0)
+    batches_.resize(std::min(batches_.size(), static_cast<std::size_t>(options_.max_samples) + 1));
+  return skipped;
+}
+
+BatchReader::BatchReader(const EvalData& data)
+    : data_(data), context_(data.options_.context_window, data.options_.tokens_per_sample - data.options_.context_window,
+                            data.dictionary_.pad()) {}
+
+bool BatchReader::next(Batch& batch) {
+  if (position_ == data_.batches_.size()) return false;
+  batch = collate(*data_.dataset_, data_.batches_[position_++], data_.dictionary_.pad());
+  if (data_.options_.context_window > 0) context_.extend(batch);
+  return true;
+}
+
+}  // namespace btm

@@ -1,0 +1,65 @@
+// What an evaluation scores: the samples of a task in fairseq's order, cut in batches.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "btm/data/batches.h"
+#include "btm/data/context_window.h"
+#include "btm/evaluator/eval_lm.h"
+#include "compat/dictionary.h"
+
+namespace btm {
+
+/// The parts of a list joined by ':', empty ones left out.
+std::vector<std::string> split_paths(const std::string& paths);
+
+/// "1,234,567".
+std::string grouped(std::int64_t number);
+
+class EvalData {
+ public:
+  /// Opens the dictionary and gen_subset of options.data (the first of several shards, as fairseq). UsageError for options
+  /// that contradict each other; errors as compat's.
+  explicit EvalData(const EvalLmOptions& options);
+
+  const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
+  const std::string& dictionary_file() const noexcept { return dictionary_file_; }
+  const LmDataset& dataset() const noexcept { return *dataset_; }
+
+  /// Leaves out samples longer than `max_positions`, groups the rest and keeps the batches that num_shards, shard_id and
+  /// max_samples ask for. Returns how many samples were left out.
+  std::int64_t cut(std::int64_t max_positions);
+
+  std::int64_t num_batches() const noexcept { return static_cast<std::int64_t>(batches_.size()); }
+
+ private:
+  friend class BatchReader;
+  void open(const std::filesystem::path& folder);
+  std::unique_ptr<LmDataset> open_blocks(const std::filesystem::path& folder) const;
+
+  EvalLmOptions options_;
+  compat::Dictionary dictionary_;
+  std::string dictionary_file_;
+  std::unique_ptr<LmDataset> dataset_;
+  std::vector<std::int64_t> order_;
+  std::vector<std::vector<std::int64_t>> batches_;
+};
+
+/// The batches of `data` (after cut()), one after another, each with its context.
+class BatchReader {
+ public:
+  explicit BatchReader(const EvalData& data);
+  /// False when all have been read.
+  bool next(Batch& batch);
+
+ private:
+  const EvalData& data_;
+  ContextWindow context_;
+  std::size_t position_ = 0;
+};
+
+}  // namespace btm
