@@ -4,10 +4,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace btm {
+
+/// Another rank of the run died, failed or fell silent: "rank 2 of 4 is gone". Nothing can go on.
+class RankLost : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 class Communicator {
  public:
@@ -23,7 +29,7 @@ class Communicator {
   virtual int size() const noexcept = 0;
 
   // Collectives: every rank calls the same ones in the same order, with tensors of one shape, dtype and kind of device,
-  // contiguous. All throw when a rank died.
+  // contiguous. All throw RankLost when a rank died.
 
   /// Replaces `tensor` by its sum over the ranks.
   virtual std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) = 0;

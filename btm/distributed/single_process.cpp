@@ -11,7 +11,9 @@ class SingleProcess final : public Communicator {
   void broadcast(const at::Tensor&, int) override {}
   std::vector<std::string> all_gather(const std::string& bytes) override { return {bytes}; }
   void barrier() override {}
-  std::unique_ptr<Communicator> subgroup(const std::vector<int>&) override { return std::make_unique<SingleProcess>(); }
+  std::unique_ptr<Communicator> subgroup(const std::vector<int>& ranks) override {
+    return ranks.empty() ? nullptr : std::make_unique<SingleProcess>();
+  }
 
  private:
   struct Done final : Pending {

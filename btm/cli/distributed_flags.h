@@ -1,0 +1,11 @@
+// fairseq's flags of distributed training, for the commands that can run on several ranks.
+#pragma once
+
+#include "btm/distributed/rendezvous.h"
+#include "compat/command_line.h"
+
+namespace btm {
+
+compat::FlagGroup distributed_flags(DistributedOptions& options);
+
+}  // namespace btm

@@ -1,0 +1,53 @@
+#include "btm/distributed/run_ranks.h"
+
+#include <memory>
+
+#include "btm/distributed/communicator.h"
+#include "btm/distributed/gloo_communicator.h"
+#include "btm/distributed/launcher.h"
+#include "btm/distributed/meeting.h"
+#ifdef BTM_CUDA
+#include <ATen/Context.h>
+
+#include "btm/distributed/nccl_communicator.h"
+#endif
+
+namespace btm {
+namespace {
+
+#ifdef BTM_CUDA
+bool use_gpus(const DistributedOptions& options) { return !options.cpu && at::hasCUDA() && num_gpus() > 0; }
+#endif
+
+std::unique_ptr<Communicator> connect(const DistributedOptions& options, const Rendezvous& rendezvous) {
+  if (rendezvous.size == 1) return single_process();
+#ifdef BTM_CUDA
+  if (use_gpus(options)) return connect_nccl(std::make_shared<Meeting>(rendezvous, inherited_store_socket()), rendezvous.local_rank);
+#else
+  static_cast<void>(options);
+#endif
+  return connect_gloo(std::make_shared<Meeting>(rendezvous, inherited_store_socket()));
+}
+
+}  // namespace
+
+int run_ranks(const DistributedOptions& given, const std::string& program,
+              const std::function<int(Communicator& world, const RankPlace& place)>& body) {
+  DistributedOptions options = given;
+#ifdef BTM_CUDA
+  if (options.world_size == 0 && use_gpus(options)) options.world_size = num_gpus();  // fairseq's default: all of them
+#endif
+  const Rendezvous rendezvous = find_rendezvous(options);
+  if (rendezvous.spawn > 0) return launch_local_ranks(rendezvous, program);
+
+  const RankPlace place{rendezvous.local_rank, process_environment(kLaunched).has_value()};
+  try {
+    const std::unique_ptr<Communicator> world = connect(options, rendezvous);
+    return body(*world, place);
+  } catch (const RankLost&) {
+    if (place.launched) return kRankLostStatus;
+    throw;
+  }
+}
+
+}  // namespace btm
