@@ -5,7 +5,7 @@
 
 DIR/checkpoint_last.pt is what fairseq writes (torch's zip container, cfg as a dict, with --optimizer Adam's fp32 moments
 per parameter); the weights repeat one megabyte of small random numbers and the moments are zero (holes in the file).
-DIR/data-bin holds dict.txt and a `test` split of random ids.
+DIR/data-bin holds dict.txt and splits of random ids.
 """
 import argparse
 import collections
@@ -153,7 +153,7 @@ def write_checkpoint(path, args):
     torch = fake_torch()
     half = args.dtype == "float16"
     kind, element = (torch.HalfStorage, 2) if half else (torch.FloatStorage, 4)
-    storages, chunk = [], weights_chunk(args.dtype)
+    storages, chunk = [], weights_chunk(args.dtype, args.seed)
     three = struct.pack("<e" if half else "<f", 3.0)
 
     def tensor(shape, kind, element, fill):
@@ -214,14 +214,19 @@ def write_data_bin(folder, args):
     folder.mkdir(exist_ok=True)
     words = args.vocabulary - 4
     (folder / "dict.txt").write_text("".join(f"w{i} {words - i}\n" for i in range(words)))
-    numbers, sequences, length = random.Random(2), args.tokens // 512, 512
+    for split in args.splits.split(","):
+        write_split(folder / split, args, random.Random(split))
+
+
+def write_split(prefix, args, numbers):
+    sequences, length = args.tokens // 512, 512
     code, pack = (8, "H") if args.vocabulary < 65500 else (4, "i")
     size = struct.calcsize(pack)
-    with open(folder / "test.bin", "wb") as tokens:
+    with open(f"{prefix}.bin", "wb") as tokens:
         for _ in range(sequences):
             ids = [numbers.randrange(4, args.vocabulary) for _ in range(length - 1)] + [2]
             tokens.write(struct.pack(f"<{length}{pack}", *ids))
-    with open(folder / "test.idx", "wb") as index:
+    with open(f"{prefix}.idx", "wb") as index:
         index.write(b"MMIDIDX\0\0" + struct.pack("<QBQ", 1, code, sequences))
         index.write(struct.pack(f"<{sequences}i", *[length] * sequences))
         index.write(struct.pack(f"<{sequences}q", *(i * length * size for i in range(sequences))))
@@ -234,7 +239,9 @@ def main():
     parser.add_argument("--optimizer", action="store_true", help="with Adam's state in fp32")
     parser.add_argument("--vocabulary", type=int, default=50264)
     parser.add_argument("--positions", type=int, default=1024)
-    parser.add_argument("--tokens", type=int, default=4096, help="tokens of the test split (a multiple of 512)")
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens of each split (a multiple of 512)")
+    parser.add_argument("--splits", default="test", help="comma-separated splits of the data-bin")
+    parser.add_argument("--seed", type=int, default=1, help="of the weights")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

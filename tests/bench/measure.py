@@ -1,0 +1,105 @@
+"""Runs commands in turns and compares what they report. Standard library only."""
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+
+class Run:
+    """One finished process: its wall seconds, peak resident MiB (of the largest process) and what it printed."""
+
+    def __init__(self, command, env=None):
+        with tempfile.TemporaryFile("w+") as output:
+            start = time.monotonic()
+            process = subprocess.Popen([str(part) for part in command], stdout=output, stderr=subprocess.STDOUT,
+                                       env={**os.environ, **(env or {})})
+            _, status, usage = os.wait4(process.pid, 0)
+            self.seconds = time.monotonic() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.peak_mib = usage.ru_maxrss / 1024
+            output.seek(0)
+            self.text = output.read()
+        if process.returncode != 0:
+            sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{self.text[-2000:]}")
+
+    def number(self, pattern):
+        """The last number that the pattern's group finds in the output, thousands separators left out."""
+        found = re.findall(pattern, self.text)
+        if not found:
+            sys.exit(f"no {pattern!r} in the output:\n{self.text[-2000:]}")
+        return float(found[-1].replace(",", ""))
+
+
+def in_turns(programs, runs, read, warm_up=None):
+    """{name: {figure: [a value per run]}}. `programs` is {name: a callable giving a Run}; `read(name, run)` its figures.
+
+    A, B, A, B: what disturbs the machine disturbs both.
+    """
+    if warm_up is not None:
+        for start in programs.values():
+            start()
+    values = {name: {} for name in programs}
+    for _ in range(runs):
+        for name, start in programs.items():
+            for figure, value in read(name, start()).items():
+                values[name].setdefault(figure, []).append(value)
+    return values
+
+
+def ratios(ours, theirs):
+    """Ratio of each pair of runs."""
+    return [a / b for a, b in zip(ours, theirs)]
+
+
+def summary(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
+
+
+class Table:
+    """Rows of measures: ours, the other side, their ratio and the target."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, measure, against, unit, ours, theirs, target, at_least=True, ratio=None):
+        """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None: nothing to reach)."""
+        ratio = summary(ratio if ratio is not None else ratios(ours, theirs))
+        met = None if target is None else (ratio["median"] >= target if at_least else ratio["median"] <= target)
+        row = {"measure": measure, "against": against, "unit": unit, "ours": summary(ours), "theirs": summary(theirs),
+               "ratio": ratio, "target": target, "at_least": at_least, "met": met}
+        self.rows.append(row)
+        print(self.line(row), flush=True)
+
+    def add_single(self, measure, unit, values, target=None):
+        """A figure of ours alone; a target is an upper bound."""
+        figure = summary(values)
+        row = {"measure": measure, "against": None, "unit": unit, "ours": figure, "theirs": None, "ratio": None,
+               "target": target, "at_least": False, "met": None if target is None else figure["median"] <= target}
+        self.rows.append(row)
+        print(self.line(row), flush=True)
+
+    @staticmethod
+    def figure(value, unit):
+        return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
+
+    def line(self, row):
+        ours, unit = row["ours"], row["unit"]
+        cells = [row["measure"], self.figure(ours["median"], unit)]
+        if row["ratio"] is None:
+            cells += ["", ""]
+        else:
+            ratio = row["ratio"]
+            cells += [f"{self.figure(row['theirs']['median'], unit)} ({row['against']})",
+                      f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"]
+        if row["target"] is None:
+            cells += ["", ""]
+        else:
+            cells += [f"{'≥' if row['at_least'] else '≤'} {row['target']:g}", "met" if row["met"] else "missed"]
+        return "| " + " | ".join(cells) + " |"
+
+    def markdown(self):
+        return "\n".join(["| measure | btm | other side | ratio (spread) | target | |", "|---|--:|--:|--:|--:|---|",
+                          *map(self.line, self.rows)]) + "\n"
