@@ -45,6 +45,13 @@ std::string escaped_byte(char c) {
 std::size_t first_invalid_utf8(std::string_view text) noexcept {
   std::size_t i = 0;
   while (i < text.size()) {
+    std::uint64_t eight = 0;
+    while (text.size() - i >= sizeof eight) {  // ASCII, eight bytes at a time
+      std::memcpy(&eight, text.data() + i, sizeof eight);
+      if ((eight & 0x8080808080808080) != 0) break;
+      i += sizeof eight;
+    }
+    if (i == text.size()) break;
     const std::size_t length = utf8_sequence_length(text.substr(i));
     if (length == 0) return i;
     i += length;

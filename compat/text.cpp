@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
 
 namespace compat {
 namespace {
@@ -13,32 +12,29 @@ constexpr std::array<std::string_view, 19> kWideSpaces{
     "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a",
     "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
 
-bool is_ascii_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f'); }
-
-/// Length of the white space character at the front of `text`, or 0.
-std::size_t space_length(std::string_view text) noexcept {
-  if (is_ascii_space(text.front())) return 1;
-  if (static_cast<unsigned char>(text.front()) < 0xC2) return 0;
-  const auto found = std::ranges::find_if(kWideSpaces, [&](std::string_view space) { return text.starts_with(space); });
-  return found == kWideSpaces.end() ? 0 : found->size();
+bool is_ascii_space(char c) noexcept {
+  return text_detail::kByteKind[static_cast<unsigned char>(c)] == text_detail::kSpace;
 }
 
 }  // namespace
 
+std::size_t text_detail::wide_space_length(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const unsigned second = byte(1), third = byte(2);
+  switch (byte(0)) {
+    case 0xC2: return second == 0x85 || second == 0xA0 ? 2 : 0;
+    case 0xE1: return second == 0x9A && third == 0x80 ? 3 : 0;
+    case 0xE2:
+      if (second == 0x80) return (third >= 0x80 && third <= 0x8A) || third == 0xA8 || third == 0xA9 || third == 0xAF ? 3 : 0;
+      return second == 0x81 && third == 0x9F ? 3 : 0;
+    case 0xE3: return second == 0x80 && third == 0x80 ? 3 : 0;
+    default: return 0;
+  }
+}
+
 std::vector<std::string_view> split_whitespace(std::string_view text) {
   std::vector<std::string_view> words;
-  std::size_t start = 0, at = 0;
-  while (at < text.size()) {
-    const std::size_t space = space_length(text.substr(at));
-    if (space == 0) {
-      ++at;
-      continue;
-    }
-    if (at > start) words.push_back(text.substr(start, at - start));
-    at += space;
-    start = at;
-  }
-  if (at > start) words.push_back(text.substr(start));
+  for_each_word(text, [&](std::string_view word) { words.push_back(word); });
   return words;
 }
 
@@ -55,9 +51,20 @@ std::string_view strip_right(std::string_view text) {
   return text;
 }
 
+std::string_view strip(std::string_view text) {
+  text = strip_right(text);
+  while (!text.empty()) {
+    const std::size_t space = is_ascii_space(text.front()) ? 1 : text_detail::wide_space_length(text);
+    if (space == 0) break;
+    text.remove_prefix(space);
+  }
+  return text;
+}
+
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line) {
   while (!text.empty()) {
-    const std::size_t end = text.find_first_of("\r\n");
+    std::size_t end = text.find('\n');
+    end = std::min(end, text.substr(0, end).find('\r'));
     line(text.substr(0, end));
     if (end == std::string_view::npos) return;
     text.remove_prefix(end + (text.substr(end).starts_with("\r\n") ? 2 : 1));

@@ -1,17 +1,58 @@
 // Text as Python's str methods see it: white space and line ends beyond ASCII. fairseq's tokeniser and dict.txt rest on them.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <string_view>
 #include <vector>
 
 namespace compat {
 
-/// str.split(): the words between runs of Unicode white space. `text` is UTF-8.
+namespace text_detail {
+
+enum : unsigned char { kInWord, kSpace, kMayBeSpace };
+
+/// What a byte says about the character it begins: white space, none, or the lead byte of some (U+0085, U+00A0, U+1680,
+/// U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F, U+3000).
+constexpr std::array<unsigned char, 256> kByteKind = [] {
+  std::array<unsigned char, 256> kinds{};
+  for (const unsigned char c : {' ', '\t', '\n', '\v', '\f', '\r', '\x1c', '\x1d', '\x1e', '\x1f'}) kinds[c] = kSpace;
+  for (const int lead : {0xC2, 0xE1, 0xE2, 0xE3}) kinds[static_cast<std::size_t>(lead)] = kMayBeSpace;
+  return kinds;
+}();
+
+/// Length of the white space character beyond ASCII at the front of `text`, or 0.
+std::size_t wide_space_length(std::string_view text) noexcept;
+
+}  // namespace text_detail
+
+/// str.split(): calls `visit(word)` for the words between runs of Unicode white space. `text` is UTF-8.
+template <class Visit>
+void for_each_word(std::string_view text, Visit&& visit) {
+  std::size_t start = 0, at = 0;
+  while (at < text.size()) {
+    const unsigned char kind = text_detail::kByteKind[static_cast<unsigned char>(text[at])];
+    const std::size_t space = kind == text_detail::kInWord ? 0 : kind == text_detail::kSpace ? 1 : text_detail::wide_space_length(text.substr(at));
+    if (space == 0) {
+      ++at;
+      continue;
+    }
+    if (at > start) visit(text.substr(start, at - start));
+    at += space;
+    start = at;
+  }
+  if (at > start) visit(text.substr(start));
+}
+
+/// str.split() as a list.
 std::vector<std::string_view> split_whitespace(std::string_view text);
 
 /// str.rstrip().
 std::string_view strip_right(std::string_view text);
+
+/// str.strip().
+std::string_view strip(std::string_view text);
 
 /// Calls `line` for every line as a file opened in text mode yields them: "\n", "\r\n" and "\r" end one, and are left out.
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line);

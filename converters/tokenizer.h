@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "compat/command_line.h"
+
 namespace converters {
 
 /// Tokens of texts, as encode() appends them.
@@ -51,5 +53,17 @@ std::unique_ptr<Tokenizer> load_gpt2_bpe(const std::filesystem::path& encoder_js
 
 /// A sentencepiece model of any type. FormatError for a file that is none.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model);
+
+/// A tokenizer as a command line names it.
+struct TokenizerOptions {
+  std::string bpe = "none";  ///< none, gpt2 or sentencepiece
+  std::string gpt2_encoder_json, gpt2_vocab_bpe, sentencepiece_model;
+};
+
+/// --bpe, --gpt2-encoder-json, --gpt2-vocab-bpe, --sentencepiece-model: fairseq's names.
+compat::FlagGroup tokenizer_flags(TokenizerOptions& options);
+
+/// Null for none. UsageError when --bpe's files are not named.
+std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options);
 
 }  // namespace converters

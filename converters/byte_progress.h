@@ -1,0 +1,28 @@
+// Progress of a pass over files: MB read, MB/s and the time that is left.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "compat/progress_bar.h"
+
+namespace converters {
+
+class ByteProgress {
+ public:
+  /// A bar on a terminal; elsewhere a line on stderr for every tenth of `total_bytes`, none for less than 100 MB.
+  ByteProgress(const std::string& what, std::uint64_t total_bytes);
+  void advance(std::uint64_t bytes);
+  /// Seconds since the start.
+  double seconds() const;
+  void clear() { bar_.clear(); }
+
+ private:
+  compat::ProgressBar bar_;
+  std::uint64_t total_, done_ = 0, shown_ = 0;
+  bool terminal_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace converters

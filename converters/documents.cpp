@@ -1,0 +1,193 @@
+#include "converters/documents.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "compat/error.h"
+#include "compat/text.h"
+
+namespace converters {
+namespace {
+
+constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+
+/// Position behind the last line end of `text`, or 0. A '\r' at the very end may be half of "\r\n".
+std::size_t behind_last_line(std::string_view text) {
+  const std::size_t newline = text.rfind('\n');
+  if (newline != std::string_view::npos) return newline + 1;
+  const std::size_t carriage = text.substr(0, text.empty() ? 0 : text.size() - 1).rfind('\r');
+  return carriage == std::string_view::npos ? 0 : carriage + 1;
+}
+
+/// Position behind the last line of white space only, or 0.
+std::size_t behind_last_blank_line(std::string_view text) {
+  while (true) {
+    const std::size_t end = text.rfind('\n');
+    if (end == std::string_view::npos) return 0;
+    const std::size_t start = text.substr(0, end).rfind('\n') + 1;  // npos + 1: the first line
+    if (compat::strip(text.substr(start, end - start)).empty()) return end + 1;
+    text = text.substr(0, end);
+  }
+}
+
+/// Takes the string under one key of a JSON object and skips the rest without building it.
+class TextField final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  TextField(const std::string& key, std::string& text) : key_(key), text_(text) {}
+  bool found() const noexcept { return found_; }
+
+  bool null() override { return scalar(); }
+  bool boolean(bool) override { return scalar(); }
+  bool number_integer(number_integer_t) override { return scalar(); }
+  bool number_unsigned(number_unsigned_t) override { return scalar(); }
+  bool number_float(number_float_t, const string_t&) override { return scalar(); }
+  bool binary(binary_t&) override { return scalar(); }
+  bool string(string_t& value) override {
+    if (depth_ == 1 && wanted_) text_.swap(value), found_ = true;
+    return scalar();
+  }
+  bool key(string_t& name) override {
+    if (depth_ == 1) {
+      wanted_ = name == key_;
+      if (wanted_) found_ = false;  // a key given twice: the last counts
+    }
+    return true;
+  }
+  bool start_object(std::size_t) override { return ++depth_ <= kDeepest; }
+  bool end_object() override { return --depth_, true; }
+  bool start_array(std::size_t) override { return depth_ > 0 && ++depth_ <= kDeepest; }
+  bool end_array() override { return --depth_, true; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+
+ private:
+  static constexpr int kDeepest = 1000;
+  bool scalar() const noexcept { return depth_ > 0; }
+  const std::string& key_;
+  std::string& text_;
+  int depth_ = 0;
+  bool wanted_ = false, found_ = false;
+};
+
+using Visit = std::function<void(std::string_view text, std::uint64_t offset)>;
+
+void jsonl_documents(const Block& block, const DocumentFormat& format, const Visit& document) {
+  std::string text;
+  compat::for_each_line(block.bytes, [&](std::string_view line) {
+    if (compat::strip(line).empty()) return;
+    const std::uint64_t offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
+    TextField field(format.text_key, text);
+    if (!nlohmann::json::sax_parse(line, &field) || !field.found())
+      throw compat::FormatError({block.file.string(), {}, offset}, "not a JSON object with a text under '" + compat::printable(format.text_key) +
+                                                                       "': '" + compat::printable(line) + "'");
+    document(text, offset);
+  });
+}
+
+void blocks_between_blank_lines(const Block& block, const Visit& document) {
+  std::string text;
+  std::uint64_t offset = 0;
+  const auto flush = [&] {
+    if (!text.empty()) document(std::string_view(text).substr(0, text.size() - 1), offset);
+    text.clear();
+  };
+  compat::for_each_line(block.bytes, [&](std::string_view line) {
+    if (compat::strip(line).empty()) return flush();
+    if (text.empty()) offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
+    text.append(line) += '\n';
+  });
+  flush();
+}
+
+}  // namespace
+
+bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file) {
+  if (format.input_format != "auto") return format.input_format == "jsonl";
+  std::filesystem::path name = file.filename();
+  if (name.extension() == ".gz" || name.extension() == ".zst") name.replace_extension();
+  const std::string extension = name.extension().string();
+  return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
+}
+
+bool has_blank_line_breaks(const DocumentFormat& format, const std::filesystem::path& file) {
+  return format.document_break == "blank-line" && !is_jsonl(format, file);
+}
+
+compat::FlagGroup document_flags(DocumentFormat& format) {
+  return {"Input (plain, gzip or zstd files, told apart by their content)",
+          {
+              compat::flag_choice("input-format", format.input_format, {"auto", "text", "jsonl"},
+                                  "auto: jsonl for files named .jsonl, .ndjson or .json (.gz, .zst), text for others"),
+              compat::flag_text("text-key", "KEY", format.text_key, "where the text is in the objects of JSONL"),
+              compat::flag_choice("document-break", format.document_break, {"line", "blank-line"},
+                                  "what ends a document of plain text: its line, or a blank line"),
+              compat::flag_integer("max-document-mib", "N", format.max_document_mib, "refuse documents of more than N MiB", 1),
+          }};
+}
+
+BlockReader::BlockReader(std::vector<std::filesystem::path> files, const DocumentFormat& format)
+    : files_(std::move(files)), format_(format) {}
+
+std::size_t BlockReader::last_cut(std::string_view text) const {
+  return has_blank_line_breaks(format_, files_[file_number_ - 1]) ? behind_last_blank_line(text) : behind_last_line(text);
+}
+
+void BlockReader::take(Block& block, std::size_t size) {
+  std::string tail = rest_.substr(size);
+  rest_.resize(size);
+  block.bytes.swap(rest_);
+  rest_.swap(tail);
+  block.file = files_[file_number_ - 1];
+  block.file_number = file_number_ - 1;
+  block.offset = offset_;
+  block.disk_bytes = file_->disk_bytes_read() - disk_bytes_;
+  disk_bytes_ = file_->disk_bytes_read();
+  offset_ += size;
+}
+
+bool BlockReader::next(Block& block) {
+  const std::size_t longest = static_cast<std::size_t>(format_.max_document_mib) << 20;
+  while (true) {
+    if (!file_) {
+      if (file_number_ == files_.size()) return false;
+      file_ = TextFile::open(files_[file_number_++]);
+      rest_.clear();
+      offset_ = disk_bytes_ = 0;
+    }
+    const std::size_t before = rest_.size();
+    // Doubles while one document fills it; never much more than a document may have.
+    const std::size_t wanted = kBlockBytes + std::min(before, before < longest ? longest - before : 0);
+    rest_.resize(before + wanted);
+    const std::size_t got = file_->read(std::span(rest_).subspan(before));
+    rest_.resize(before + got);
+    const bool ends = got < wanted;
+    const std::size_t cut = ends && rest_.size() <= longest ? rest_.size() : last_cut(rest_);
+    if (cut == 0 && rest_.size() > longest)
+      throw compat::FormatError({files_[file_number_ - 1].string(), {}, offset_},
+                                "a document of more than " + std::to_string(format_.max_document_mib) +
+                                    " MiB (a line without an end, another kind of file?); --max-document-mib allows longer ones");
+    if (cut > 0) take(block, cut);
+    if (ends && rest_.empty()) file_.reset();
+    if (cut > 0) return true;
+  }
+}
+
+void for_each_document(const Block& block, const DocumentFormat& format, const Visit& document) {
+  if (const std::size_t bad = compat::first_invalid_utf8(block.bytes); bad != std::string_view::npos)
+    throw compat::FormatError({block.file.string(), {}, block.offset + bad}, "not UTF-8");
+  const Visit kept = [&](std::string_view text, std::uint64_t offset) {
+    if (format.strip) text = compat::strip(text);
+    if (!format.drop_empty || !text.empty()) document(text, offset);
+  };
+  if (is_jsonl(format, block.file)) {
+    jsonl_documents(block, format, kept);
+  } else if (has_blank_line_breaks(format, block.file)) {
+    blocks_between_blank_lines(block, kept);
+  } else {
+    compat::for_each_line(block.bytes, [&](std::string_view line) {
+      kept(line, block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data()));
+    });
+  }
+}
+
+}  // namespace converters

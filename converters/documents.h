@@ -1,0 +1,67 @@
+// Documents of text files: a line, a block of lines between blank ones, or a line of JSONL. Read in blocks of whole
+// documents, so that threads can share the work and memory stays the same however long the files are.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compat/command_line.h"
+#include "converters/text_file.h"
+
+namespace converters {
+
+struct DocumentFormat {
+  std::string document_break = "line";  ///< Of plain text: line or blank-line. JSONL has a document a line.
+  std::string input_format = "auto";    ///< text, jsonl, or auto: jsonl for .jsonl, .ndjson and .json, compressed or not.
+  std::string text_key = "text";        ///< Of JSONL's objects.
+  bool strip = false;                   ///< Take white space off both ends, as fairseq's scripts do before a tokeniser.
+  bool drop_empty = false;
+  std::int64_t max_document_mib = 256;
+};
+
+/// Whether `file` is read as JSONL.
+bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file);
+/// Whether blank lines are what separates the documents of `file`.
+bool has_blank_line_breaks(const DocumentFormat& format, const std::filesystem::path& file);
+/// The flags that set a format.
+compat::FlagGroup document_flags(DocumentFormat& format);
+
+/// Whole documents of one file, one behind the other.
+struct Block {
+  std::string bytes;
+  std::filesystem::path file;
+  std::uint64_t file_number = 0;  ///< Place of the file among all.
+  std::uint64_t offset = 0;       ///< Of `bytes` in the file (of its text, when compressed).
+  std::uint64_t disk_bytes = 0;   ///< Read from the disk for it: progress.
+};
+
+class BlockReader {
+ public:
+  BlockReader(std::vector<std::filesystem::path> files, const DocumentFormat& format);
+
+  /// The next block, or false at the end of the last file. FormatError for a document longer than the format allows.
+  bool next(Block& block);
+
+ private:
+  void take(Block& block, std::size_t size);
+  std::size_t last_cut(std::string_view text) const;
+
+  std::vector<std::filesystem::path> files_;
+  const DocumentFormat& format_;
+  std::unique_ptr<TextFile> file_;
+  std::size_t file_number_ = 0;  ///< Of the file after file_.
+  std::string rest_;             ///< Read, but not part of a block yet.
+  std::uint64_t offset_ = 0, disk_bytes_ = 0;
+};
+
+/// Calls `document(text, offset)` for the documents of a block in order; `offset` is that of the document's first line in the
+/// file and `text` lives until the next one. FormatError where the block is not UTF-8 or not JSONL.
+void for_each_document(const Block& block, const DocumentFormat& format,
+                       const std::function<void(std::string_view text, std::uint64_t offset)>& document);
+
+}  // namespace converters

@@ -1,0 +1,274 @@
+#include "converters/preprocess.h"
+
+#include <array>
+#include <iomanip>
+#include <ostream>
+#include <sstream>
+
+#include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/indexed_dataset_builder.h"
+#include "compat/mapped_file.h"
+#include "compat/sha256.h"
+#include "converters/byte_progress.h"
+#include "converters/document_encoder.h"
+#include "converters/interrupt.h"
+#include "converters/ordered_map.h"
+#include "converters/preprocess_manifest.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+/// The documents of a block that go to one output.
+struct EncodedSplit {
+  std::vector<std::int64_t> ids;
+  std::vector<std::size_t> sizes;
+  std::string text;  ///< Of --dataset-impl raw.
+};
+
+struct EncodedBlock {
+  std::array<EncodedSplit, 3> splits;
+  std::uint64_t disk_bytes = 0;
+};
+
+/// Where one output goes: PREFIX.bin and PREFIX.idx, or the raw text PREFIX.None-None as fairseq names it.
+class Output {
+ public:
+  Output(const fs::path& prefix, const std::string& impl, std::int64_t vocabulary) {
+    fs::create_directories(prefix.parent_path());
+    if (impl == "raw")
+      text_ = std::make_unique<compat::AtomicFile>(prefix.string() + ".None-None");
+    else
+      builder_ = compat::IndexedDatasetBuilder::create(
+          prefix, impl == "mmap" ? compat::DatasetImpl::kMmap : compat::DatasetImpl::kLegacy, vocabulary);
+  }
+
+  void add(const EncodedSplit& split) {
+    std::size_t from = 0;
+    for (const std::size_t size : split.sizes) {
+      if (builder_) builder_->add(std::span(split.ids).subspan(from, size));
+      from += size;
+    }
+    if (text_) text_->write(split.text);
+    sequences += split.sizes.size();
+    tokens += from;
+  }
+
+  void add_bytes(std::string_view bytes) { text_->write(bytes); }
+
+  void commit() {
+    if (builder_) builder_->finalize();
+    if (text_) text_->commit();
+  }
+
+  std::uint64_t sequences = 0, tokens = 0;
+
+ private:
+  std::unique_ptr<compat::IndexedDatasetBuilder> builder_;
+  std::unique_ptr<compat::AtomicFile> text_;
+};
+
+std::vector<std::string> files_of_output(const std::string& prefix, const std::string& impl) {
+  if (impl == "raw") return {prefix + ".None-None"};
+  return {prefix + ".bin", prefix + ".idx"};
+}
+
+std::string file_digest(const fs::path& path) { return compat::sha256_hex(compat::MappedFile::open(path)->bytes()); }
+
+std::uint64_t total_size(const std::vector<fs::path>& files) {
+  std::uint64_t total = 0;
+  for (const fs::path& file : files) total += fs::file_size(file);
+  return total;
+}
+
+class Preprocessor {
+ public:
+  Preprocessor(const PreprocessOptions& options, std::ostream& log)
+      : options_(options), format_(options.format), log_(log), tasks_(plan_splits(options)) {
+    const bool raw_text = options.tokenizer.bpe != "none";
+    format_.strip = raw_text;
+    format_.drop_empty = raw_text && !options.keep_empty;
+    tokenizer_ = load_tokenizer(options.tokenizer);
+    fs::create_directories(options.destdir);
+    manifest_ = std::make_unique<PreprocessManifest>(options.destdir);
+    reading_ = {{"document_break", format_.document_break}, {"input_format", format_.input_format},
+                {"text_key", format_.text_key}, {"drop_empty", format_.drop_empty}, {"end_of_document", options.end_of_document},
+                {"bpe", options.tokenizer.bpe}, {"tokenizer", Json::array()}};
+    for (const std::string& file : {options.tokenizer.gpt2_encoder_json, options.tokenizer.gpt2_vocab_bpe, options.tokenizer.sentencepiece_model})
+      if (raw_text && !file.empty()) reading_["tokenizer"].push_back(file_digest(file));
+  }
+
+  void run() {
+    const compat::Dictionary dictionary = options_.srcdict.empty() ? made_dictionary() : compat::Dictionary::load(options_.srcdict);
+    log_ << "dictionary: " << dictionary.size() << " types" << std::endl;
+    const fs::path destdir = options_.destdir;
+    dictionary.save(destdir / "dict.txt");
+    for (const std::string& domain : domain_names(options_)) {
+      fs::create_directories(destdir / domain);
+      dictionary.save(destdir / domain / "dict.txt");
+    }
+    if (options_.srcdict.empty()) manifest_->record("dictionary", dictionary_source(), {"dict.txt"}, file_digest(destdir / "dict.txt"));
+    if (options_.dict_only) return;
+    const DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
+    const std::string dictionary_digest = file_digest(destdir / "dict.txt");
+    for (const SplitTask& task : tasks_) make_outputs(task, dictionary, dictionary_digest, encoder);
+  }
+
+ private:
+  Json split_source(const SplitTask& task) const {
+    return {{"inputs", file_stamps(task.inputs)}, {"reading", reading_},
+            {"split", task.outputs.size() == 1 ? Json() : Json{task.valid_fraction, task.test_fraction, options_.seed}}};
+  }
+
+  Json dictionary_source() const {
+    Json sources = Json::array();
+    for (const SplitTask& task : tasks_)
+      if (task.train) sources.push_back(split_source(task));
+    return {sources, options_.thresholdsrc, options_.nwordssrc, options_.padding_factor};
+  }
+
+  compat::Dictionary made_dictionary();
+  void count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters);
+  void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
+                    const DocumentEncoder& encoder);
+  void encode(const SplitTask& task, const DocumentEncoder& encoder, std::vector<std::unique_ptr<Output>>& outputs);
+  bool is_plain_copy(const SplitTask& task) const {
+    return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() && task.outputs.size() == 1 &&
+           task.inputs.size() == 1 && !has_blank_line_breaks(format_, task.inputs.front()) && !is_jsonl(format_, task.inputs.front());
+  }
+  std::size_t workers() const noexcept { return static_cast<std::size_t>(options_.workers); }
+
+  const PreprocessOptions& options_;
+  DocumentFormat format_;
+  std::ostream& log_;
+  std::vector<SplitTask> tasks_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<PreprocessManifest> manifest_;
+  Json reading_;
+};
+
+compat::Dictionary Preprocessor::made_dictionary() {
+  const fs::path path = fs::path(options_.destdir) / "dict.txt";
+  if (fs::exists(path)) {
+    if (!manifest_->holds("dictionary", dictionary_source(), {"dict.txt"}) || manifest_->note("dictionary") != file_digest(path))
+      throw compat::IoError(path.string(), "is there already and was not made from these inputs; use it with --srcdict, or remove it");
+    log_ << "dictionary: kept, made by an earlier run" << std::endl;
+    return compat::Dictionary::load(path);
+  }
+  std::vector<fs::path> files;
+  for (const SplitTask& task : tasks_)
+    if (task.train) files.insert(files.end(), task.inputs.begin(), task.inputs.end());
+  ByteProgress progress("dictionary", total_size(files));
+  std::vector<SymbolCounter> counters;
+  for (std::size_t i = 0; i < workers(); ++i) counters.emplace_back(tokenizer_.get(), options_.end_of_document);
+  for (const SplitTask& task : tasks_)
+    if (task.train) count_symbols(task, progress, counters);
+  compat::Dictionary dictionary;
+  for (const SymbolCounter& counter : counters) counter.add_to(dictionary);
+  dictionary.finalize(options_.thresholdsrc, options_.nwordssrc, options_.padding_factor);
+  return dictionary;
+}
+
+void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters) {
+  BlockReader reader(task.inputs, format_);
+  ordered_map<Block, std::uint64_t>(
+      workers(), [&](Block& block) { return InterruptGuard::check(), reader.next(block); },
+      [&](std::size_t worker, const Block& block, std::uint64_t& disk_bytes) {
+        for_each_document(block, format_, [&](std::string_view text, std::uint64_t offset) {
+          if (split_of(task, options_.seed, block.file_number, offset) == 0) counters[worker].count(text);
+        });
+        disk_bytes = block.disk_bytes;
+      },
+      [&](const std::uint64_t& disk_bytes) { progress.advance(disk_bytes); });
+}
+
+void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
+                                const DocumentEncoder& encoder) {
+  Json source = split_source(task);
+  source["dictionary"] = dictionary_digest;
+  source["impl"] = options_.dataset_impl;
+  std::vector<std::string> files;
+  for (const std::string& prefix : task.outputs)
+    if (!prefix.empty())
+      for (std::string& file : files_of_output(prefix, options_.dataset_impl)) files.push_back(std::move(file));
+  const std::string& name = task.outputs.front();
+  if (manifest_->holds(name, source, files)) {
+    log_ << name << ": kept, made by an earlier run" << std::endl;
+    return;
+  }
+  std::vector<std::unique_ptr<Output>> outputs;
+  for (const std::string& prefix : task.outputs)
+    outputs.push_back(prefix.empty() ? nullptr
+                                     : std::make_unique<Output>(fs::path(options_.destdir) / prefix, options_.dataset_impl, dictionary.size()));
+  encode(task, encoder, outputs);
+  for (std::size_t i = 1; i < outputs.size(); ++i)
+    if (outputs[i] && outputs[i]->sequences == 0)
+      throw compat::UnsupportedError("the split of " + task.inputs.front().string() + " leaves " + task.outputs[i] +
+                                     " without a document; give a larger --valid-fraction and --test-fraction, or files of their own");
+  for (const auto& output : outputs)
+    if (output) output->commit();
+  manifest_->record(name, source, files);
+}
+
+void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder, std::vector<std::unique_ptr<Output>>& outputs) {
+  ByteProgress progress(task.outputs.front(), total_size(task.inputs));
+  if (is_plain_copy(task)) {
+    const auto file = TextFile::open(task.inputs.front());
+    std::vector<char> buffer(std::size_t{1} << 20);
+    for (std::size_t got = buffer.size(); got == buffer.size();) {
+      InterruptGuard::check();
+      got = file->read(buffer);
+      outputs.front()->add_bytes({buffer.data(), got});
+    }
+    log_ << task.outputs.front() << ": copied" << std::endl;
+    return;
+  }
+  const bool raw = options_.dataset_impl == "raw";
+  std::vector<DocumentEncoder> encoders;
+  for (std::size_t i = 0; i < workers(); ++i) encoders.push_back(encoder.clone());
+  BlockReader reader(task.inputs, format_);
+  ordered_map<Block, EncodedBlock>(
+      workers(), [&](Block& block) { return InterruptGuard::check(), reader.next(block); },
+      [&](std::size_t worker, const Block& block, EncodedBlock& encoded) {
+        for (EncodedSplit& split : encoded.splits) split.ids.clear(), split.sizes.clear(), split.text.clear();
+        for_each_document(block, format_, [&](std::string_view text, std::uint64_t offset) {
+          EncodedSplit& split = encoded.splits[split_of(task, options_.seed, block.file_number, offset)];
+          const std::size_t before = split.ids.size();
+          if (raw)
+            encoders[worker].append_symbols(text, split.text);
+          else
+            encoders[worker].encode(text, split.ids);
+          split.sizes.push_back(split.ids.size() - before);
+        });
+        encoded.disk_bytes = block.disk_bytes;
+      },
+      [&](const EncodedBlock& encoded) {
+        for (std::size_t i = 0; i < outputs.size(); ++i)
+          if (outputs[i]) outputs[i]->add(encoded.splits[i]);
+        progress.advance(encoded.disk_bytes);
+      });
+  progress.clear();
+  std::int64_t replaced = 0;
+  std::uint64_t tokens = 0;
+  for (const DocumentEncoder& each : encoders) replaced += each.replaced();
+  for (const auto& output : outputs) tokens += output ? output->tokens : 0;
+  std::ostringstream line;
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i]) line << task.outputs[i] << ": " << outputs[i]->sequences << " sequences, " << (raw ? "" : std::to_string(outputs[i]->tokens) + " tokens") << "; ";
+  const double seconds = std::max(progress.seconds(), 1e-3);
+  if (!raw)
+    line << std::setprecision(3) << 100.0 * static_cast<double>(replaced) / static_cast<double>(std::max<std::uint64_t>(tokens, 1))
+         << "% replaced by <unk>; ";
+  line << std::fixed << std::setprecision(1) << static_cast<double>(total_size(task.inputs)) / 1e6 / seconds << " MB/s";
+  log_ << line.str() << std::endl;
+}
+
+}  // namespace
+
+void preprocess(const PreprocessOptions& options, std::ostream& log) { Preprocessor(options, log).run(); }
+
+}  // namespace converters

@@ -1,0 +1,33 @@
+// preprocess.json: what the files of a destination were made from, so that a run can go on where an earlier one ended.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace converters {
+
+class PreprocessManifest {
+ public:
+  /// Reads DESTDIR/preprocess.json. One that is missing or damaged is as one that remembers nothing.
+  explicit PreprocessManifest(const std::filesystem::path& destdir);
+
+  /// Whether `files` (relative to destdir) were made from `source` and have the sizes they had then.
+  bool holds(const std::string& name, const nlohmann::json& source, const std::vector<std::string>& files) const;
+  /// What was remembered beside it with record().
+  nlohmann::json note(const std::string& name) const;
+  /// Remembers the files, which are there by now, and writes preprocess.json.
+  void record(const std::string& name, const nlohmann::json& source, const std::vector<std::string>& files,
+              const nlohmann::json& note = nullptr);
+
+ private:
+  std::filesystem::path destdir_;
+  nlohmann::ordered_json entries_;
+};
+
+/// Path, size and time of change of input files: what tells that they are still the same.
+nlohmann::json file_stamps(const std::vector<std::filesystem::path>& files);
+
+}  // namespace converters

@@ -1,0 +1,120 @@
+// Which files fairseq-preprocess's prefixes and --domains name.
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "compat/error.h"
+#include "converters/preprocess.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPlaceholder = "{domain}";
+
+std::vector<std::string> comma_separated(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', from), text.size());
+    if (comma > from) parts.push_back(text.substr(from, comma - from));
+    from = comma + 1;
+  }
+  return parts;
+}
+
+std::string for_domain(std::string prefix, const std::string& domain) {
+  for (std::size_t at = 0; (at = prefix.find(kPlaceholder, at)) != std::string::npos; at += domain.size())
+    prefix.replace(at, kPlaceholder.size(), domain);
+  return prefix;
+}
+
+/// The files that a prefix names: one whose name has commas, or several between them.
+std::vector<fs::path> files_of(const std::string& prefix) {
+  std::vector<fs::path> files;
+  for (const std::string& name : fs::exists(prefix) ? std::vector{prefix} : comma_separated(prefix)) {
+    if (!fs::exists(name)) throw compat::IoError(name, "no such file");
+    if (!fs::is_regular_file(name)) throw compat::IoError(name, "not a regular file, expected text");
+    files.emplace_back(name);
+  }
+  return files;
+}
+
+/// fairseq numbers further validation and test sets: valid, valid1, valid2. Ours of a domain: valid_D, valid1_D.
+void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, const std::string& name, const std::string& folder,
+                  const std::string& suffix) {
+  std::size_t number = 0;
+  for (const fs::path& file : files_of(prefix)) {
+    tasks.push_back({{file}, {folder + name + (number > 0 ? std::to_string(number) : "") + suffix}, 0, 0, false});
+    ++number;
+  }
+}
+
+void check(const PreprocessOptions& options) {
+  if (options.trainpref.empty() && options.srcdict.empty())
+    throw compat::UsageError("--trainpref is needed to make a dictionary (or give one with --srcdict)");
+  const bool wants_split = options.valid_fraction > 0 || options.test_fraction > 0;
+  if (wants_split && (!options.validpref.empty() || !options.testpref.empty()))
+    throw compat::UsageError("--valid-fraction and --test-fraction split --trainpref; they do not go with --validpref and --testpref");
+  if (wants_split && options.trainpref.empty()) throw compat::UsageError("--valid-fraction and --test-fraction need --trainpref");
+  if (std::max(options.valid_fraction, 0.0) + std::max(options.test_fraction, 0.0) >= 1)
+    throw compat::UsageError("--valid-fraction and --test-fraction leave nothing to train on (their sum is to be less than 1)");
+  if (options.domains.empty()) return;
+  for (const auto& [flag, prefix] : {std::pair{"--trainpref", &options.trainpref}, {"--validpref", &options.validpref}, {"--testpref", &options.testpref}})
+    if (!prefix->empty() && prefix->find(kPlaceholder) == std::string::npos)
+      throw compat::UsageError(std::string(flag) + " '" + compat::printable(*prefix) + "' holds no {domain}, which --domains replaces");
+}
+
+}  // namespace
+
+std::vector<std::string> domain_names(const PreprocessOptions& options) {
+  const std::vector<std::string> names = comma_separated(options.domains);
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    if (name == "." || name == ".." || name.find('/') != std::string::npos)
+      throw compat::UsageError("--domains: '" + compat::printable(name) + "' cannot be a folder's name");
+    if (!seen.insert(name).second) throw compat::UsageError("--domains: '" + compat::printable(name) + "' is there twice");
+  }
+  if (names.empty() && !options.domains.empty()) throw compat::UsageError("--domains names no domain");
+  return names;
+}
+
+std::vector<SplitTask> plan_splits(const PreprocessOptions& options) {
+  check(options);
+  std::vector<std::string> domains = domain_names(options);
+  const bool by_domain = !domains.empty();
+  if (!by_domain) domains.emplace_back();
+  std::vector<SplitTask> tasks;
+  for (const std::string& domain : domains) {
+    const std::string folder = by_domain ? domain + "/" : "", suffix = by_domain ? "_" + domain : "";
+    if (!options.trainpref.empty()) {
+      SplitTask task{files_of(for_domain(options.trainpref, domain)), {folder + "train"}, 0, 0, true};
+      const double otherwise = by_domain && options.validpref.empty() && options.testpref.empty() ? 0.01 : 0;
+      task.valid_fraction = options.valid_fraction < 0 ? otherwise : options.valid_fraction;
+      task.test_fraction = options.test_fraction < 0 ? otherwise : options.test_fraction;
+      if (task.valid_fraction > 0 || task.test_fraction > 0)
+        task.outputs = {folder + "train", task.valid_fraction > 0 ? folder + "valid" + suffix : "",
+                        task.test_fraction > 0 ? folder + "test" + suffix : ""};
+      tasks.push_back(std::move(task));
+    }
+    add_numbered(tasks, for_domain(options.validpref, domain), "valid", folder, suffix);
+    add_numbered(tasks, for_domain(options.testpref, domain), "test", folder, suffix);
+  }
+  return tasks;
+}
+
+std::size_t split_of(const SplitTask& task, std::int64_t seed, std::uint64_t file_number, std::uint64_t offset) noexcept {
+  if (task.outputs.size() == 1) return 0;
+  // splitmix64's finaliser over the three numbers: any document's lot can be drawn without those before it.
+  std::uint64_t state = static_cast<std::uint64_t>(seed);
+  for (const std::uint64_t value : {file_number, offset}) {
+    state += value + 0x9E3779B97F4A7C15;
+    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
+    state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
+    state ^= state >> 31;
+  }
+  const double lot = static_cast<double>(state >> 11) * 0x1p-53;
+  return lot < task.valid_fraction ? 1 : lot < task.valid_fraction + task.test_fraction ? 2 : 0;
+}
+
+}  // namespace converters
