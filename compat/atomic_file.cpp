@@ -41,7 +41,10 @@ void write_all(int fd, std::uint64_t offset, std::span<const std::byte> bytes, c
 }  // namespace
 
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), temporary_(temporary_beside(path)) {
-  if (std::filesystem::is_directory(path)) throw IoError(path.string(), "is a directory, expected a file to write");
+  // The rename would put a file in the place of a device or a FIFO.
+  if (const auto status = std::filesystem::status(path); std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw IoError(path.string(), std::string("is ") + (std::filesystem::is_directory(status) ? "a directory" : "a device or FIFO") +
+                                     ", expected a file to write");
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) throw IoError(path.string(), "cannot create", errno);
 }

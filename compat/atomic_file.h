@@ -12,7 +12,8 @@ namespace compat {
 
 class AtomicFile {
  public:
-  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or cannot be written.
+  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or cannot be written, and when `path` is there
+  /// but not a regular file (a directory, /dev/full).
   explicit AtomicFile(const std::filesystem::path& path);
 
   /// Removes the temporary unless commit() succeeded.

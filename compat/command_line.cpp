@@ -289,6 +289,13 @@ int run_command(const std::string& label, int (*run)(std::span<const std::string
   }
 }
 
+/// The status after printing help or the version.
+int printed(std::string_view program) {
+  if (std::cout) return 0;
+  std::cerr << program << ": error: standard output: cannot write" << std::endl;
+  return 1;
+}
+
 }  // namespace
 
 int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv) {
@@ -296,7 +303,7 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
   const std::string name = args.empty() ? "--help" : args.front();
   if (name == "--version") {
     std::cout << program << " " << BTM_VERSION << std::endl;
-    return std::cout ? 0 : 1;
+    return printed(program);
   }
   const bool help = name == "--help" || name == "-h" || name == "help";
   if (help && args.size() < 2) {
@@ -304,7 +311,7 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
     for (const Command& command : commands)
       std::cout << "  " << command.name << std::string(14 - command.name.size(), ' ') << command.summary << "\n";
     std::cout << "\n'" << program << " COMMAND --help' tells a command's flags." << std::endl;
-    return std::cout ? 0 : 1;
+    return printed(program);
   }
   const std::string wanted = help ? args[1] : name;
   const std::vector<std::string> rest = help ? std::vector<std::string>{"--help"} : std::vector<std::string>(args.begin() + 1, args.end());

@@ -195,18 +195,6 @@ std::set<fs::path> splits_in(const fs::path& folder) {
 
 Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth, bool hash);
 
-Json members_json(const fs::path& folder, const compat::Dictionary* dictionary, int depth, bool hash) {
-  Json folders = Json::array();
-  std::set<fs::path> inner;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_directory()) inner.insert(entry.path());
-  for (const fs::path& path : inner) {
-    Json json = folder_json(path, dictionary, depth + 1, hash);
-    if (!json["splits"].empty() || !json["checkpoints"].empty() || !json["folders"].empty()) folders.push_back(std::move(json));
-  }
-  return folders;
-}
-
 /// What is wrong with one member is reported in its place, so that the rest of a folder is still seen.
 template <class Describe>
 Json described(const fs::path& path, Describe&& describe) {
@@ -215,6 +203,22 @@ Json described(const fs::path& path, Describe&& describe) {
   } catch (const std::exception& error) {
     return {{"kind", "unreadable"}, {"file", path.string()}, {"error", error.what()}};
   }
+}
+
+bool holds_something(const Json& folder) {
+  return !folder["dictionary"].is_null() || !folder["splits"].empty() || !folder["checkpoints"].empty() || !folder["folders"].empty();
+}
+
+Json members_json(const fs::path& folder, const compat::Dictionary* dictionary, int depth, bool hash) {
+  Json folders = Json::array();
+  std::set<fs::path> inner;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (std::error_code ignored; entry.is_directory(ignored)) inner.insert(entry.path());
+  for (const fs::path& path : inner) {
+    Json json = described(path, [&] { return folder_json(path, dictionary, depth + 1, hash); });
+    if (json["kind"] == "unreadable" || holds_something(json)) folders.push_back(std::move(json));
+  }
+  return folders;
 }
 
 Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth, bool hash) {

@@ -1,0 +1,27 @@
+"""What a file of cases (tests/cli/cases_*.py) is made of: CASES, a list of Case."""
+import dataclasses
+import typing
+
+
+@dataclasses.dataclass
+class Case:
+    """One command line and what must come of it.
+
+    It runs in an empty folder of its own. In `args` and phrases, {golden} is tests/golden and {tmp} that folder.
+    An error (status 1 or 2) must be one line on stderr and nothing on stdout, whatever else the case asks for.
+    """
+
+    name: str
+    args: typing.List[str]  # the first is the program: btm or btm-convert
+    status: int = 0
+    stdout: typing.Sequence[str] = ()  # phrases that must appear
+    stderr: typing.Sequence[str] = ()
+    setup: typing.Optional[typing.Callable] = None  # called with the folder (a pathlib.Path) first
+    check: typing.Optional[typing.Callable] = None  # called with the folder after; raises AssertionError
+    stdout_to: typing.Optional[str] = None  # a file in place of the captured pipe: /dev/full, say; "closed": none at all
+    interrupt_at: typing.Optional[str] = None  # SIGINT is sent when this phrase appears on stderr
+    unprivileged: bool = False  # without root's right to read what is not readable
+    lines_on_stderr: typing.Optional[int] = None  # where an error comes with warnings: how many lines
+    prints_before_error: bool = False  # stdout may hold results when the error comes
+    timeout: float = 60
+

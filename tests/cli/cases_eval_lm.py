@@ -1,0 +1,78 @@
+"""btm eval-lm."""
+import json
+import os
+import signal
+
+from case import Case
+
+DATA = "{golden}/data-bin/fortunes"
+MODEL = "{golden}/checkpoints/seed/checkpoint_last.pt"
+EVAL = ["btm", "eval-lm", DATA, "--path", MODEL, "--gen-subset", "valid_fortunes", "--tokens-per-sample", "128", "--batch-size", "2"]
+SHORT = EVAL + ["--max-samples", "1"]  # two batches
+LOSS = "Loss (base 2): 9.5117"
+
+
+def results(folder):
+    row = json.loads((folder / "results.json").read_text())
+    assert row["evaluated_tokens"] == 445, f"evaluated_tokens is {row['evaluated_tokens']}"
+    assert [path.name for path in folder.iterdir()] == ["results.json"], "something else was left behind"
+
+
+def nothing_left(folder):
+    assert not list(folder.iterdir()), f"left behind: {[path.name for path in folder.iterdir()]}"
+
+
+def fifo(folder):
+    os.mkfifo(folder / "pipe")
+
+
+def unreadable(folder):
+    (folder / "secret.pt").write_bytes(b"PK\x03\x04")
+    (folder / "secret.pt").chmod(0)
+
+
+def error_after_loading(name, args, *phrases, **more):
+    """An error that comes after 'loading model(s) from' was printed."""
+    return Case(name, args, 1, stderr=phrases, prints_before_error=True, **more)
+
+
+CASES = [
+    Case("two batches", SHORT, stdout=["num. model params: 243,584", "Evaluated 445 tokens", LOSS]),
+    Case("flags as --name=value", EVAL + ["--max-samples=1"], stdout=[LOSS]),
+    Case("the last of a repeated flag wins", EVAL + ["--max-samples", "7", "--max-samples", "1"], stdout=[LOSS]),
+    Case("the last of two names of a flag wins", SHORT + ["--max-sentences", "5", "--batch-size", "2"], stdout=[LOSS]),
+    Case("a negative number is a value", SHORT + ["--seed", "-5"], stdout=["Evaluated 445 tokens"]),
+    Case("a flag of fairseq without effect here", SHORT + ["--criterion", "cross_entropy"], stdout=[LOSS],
+         stderr=["btm eval-lm: warning: without effect here: --criterion"]),
+    Case("progress as lines", SHORT + ["--log-format", "simple", "--log-interval", "1"], stderr=["eval-lm: 1 / 2 loss="]),
+    Case("progress as JSON", SHORT + ["--log-format", "json", "--log-interval", "1"], stderr=['"done":1']),
+    Case("results as JSON", SHORT + ["--results-path", "results.json"], stdout=[LOSS], check=results),
+    Case("no data", ["btm", "eval-lm"], 2, stderr=["missing DATA"]),
+    Case("too many arguments", EVAL + ["more"], 2, stderr=["unexpected argument 'more'"]),
+    Case("a mistyped flag", EVAL + ["--bath-size", "3"], 2, stderr=["unknown flag '--bath-size', did you mean --batch-size?"]),
+    Case("a flag without its value", EVAL + ["--max-tokens"], 2, stderr=["flag --max-tokens needs a value"]),
+    Case("a value for a flag that takes none", EVAL + ["--quiet=1"], 2, stderr=["flag --quiet takes no value"]),
+    Case("text for a number", EVAL + ["--batch-size", "x"], 2, stderr=["flag --batch-size: 'x', expected an integer"]),
+    Case("a number beyond 64 bits", EVAL + ["--batch-size", "9" * 30], 2, stderr=["expected an integer"]),
+    Case("a number that is too small", EVAL + ["--batch-size", "-1"], 2, stderr=["flag --batch-size: -1, expected at least 0"]),
+    Case("a choice that is none", EVAL + ["--log-format", "tqmd"], 2, stderr=["expected one of json, none, simple, tqdm"]),
+    Case("a flag that would change results", EVAL + ["--self-target"], 2, stderr=["flag --self-target is not supported"]),
+    Case("overrides that are no Python literal", EVAL + ["--model-overrides", "{"], 2, prints_before_error=True, stderr=["column 2: found the end"]),
+    Case("a split that is not there", EVAL + ["--gen-subset", "valid"], 1, prints_before_error=True,
+         stderr=["no split 'valid' (splits here: test_fortunes, valid_fortunes)"]),
+    Case("data that is not there", ["btm", "eval-lm", "nothing", "--path", MODEL], 1, prints_before_error=True, stderr=["nothing"]),
+    Case("a file for data", ["btm", "eval-lm", MODEL, "--path", MODEL], 1, prints_before_error=True, stderr=["checkpoint_last.pt"]),
+    error_after_loading("a model that is not there", EVAL + ["--path", "nothing.pt"], "nothing.pt: cannot open: No such file or directory"),
+    error_after_loading("a folder for a model", EVAL + ["--path", DATA], "is a directory, expected a regular file"),
+    error_after_loading("a dictionary for a model", EVAL + ["--path", DATA + "/dict.txt"], "expected a file of torch.save"),
+    error_after_loading("an index for a model", EVAL + ["--path", DATA + "/valid_fortunes.idx"], "is the index of a data-bin"),
+    error_after_loading("a FIFO for a model", EVAL + ["--path", "pipe"], "pipe: is a FIFO, expected a regular file", setup=fifo),
+    error_after_loading("an unreadable model", EVAL + ["--path", "secret.pt"], "Permission denied", setup=unreadable, unprivileged=True),
+    error_after_loading("a model of another dictionary", EVAL + ["--path", "{golden}/checkpoints/demix_fork/dense/checkpoint_last.pt"], "dict"),
+    error_after_loading("results into a folder that is not there", SHORT + ["--results-path", "no/results.json"], "no/results.json: cannot create"),
+    error_after_loading("results to a device", SHORT + ["--results-path", "/dev/full"], "/dev/full: is a device or FIFO, expected a file to write"),
+    Case("standard output on a full disk", SHORT, 1, stdout_to="/dev/full", stderr=["btm eval-lm: error: standard output: cannot write"]),
+    Case("Ctrl-C", EVAL + ["--context-window", "120", "--batch-size", "1", "--tokens-per-sample", "128", "--log-format", "simple", "--log-interval", "1",
+                           "--results-path", "results.json"],
+         -signal.SIGINT, interrupt_at="eval-lm: 1 / ", check=nothing_left),
+]
