@@ -6,6 +6,7 @@
 
 int main(int argc, char** argv) {
   constexpr std::array kCommands{
+      compat::Command{"average", "merge the parameters of models (average.py; also slerp, task arithmetic, TIES, DARE)", btm::run_average},
       compat::Command{"eval-lm", "the loss of a model on a data set (fairseq-eval-lm)", btm::run_eval_lm},
   };
   return compat::run_program("btm", "Branch-Train-Merge language modelling on fairseq's data and checkpoints.", kCommands, argc, argv);

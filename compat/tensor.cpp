@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 
+#include "compat/crc32.h"
 #include "compat/mapped_file.h"
 
 namespace compat {
@@ -64,12 +66,29 @@ bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept {
   return true;
 }
 
-Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner, Verifier verify)
-    : dtype_(dtype), bytes_(bytes), owner_(std::move(owner)), verify_(std::move(verify)) {}
+void Checksum::compare(std::uint32_t found) const {
+  if (found == crc) return;
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "damaged: CRC-32 %08x, expected %08x", found, crc);
+  throw FormatError(where, text.data());
+}
 
-Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file, Verifier verify)
-    : dtype_(dtype), bytes_(bytes), mapped_(file->is_mapped()), verify_(std::move(verify)) {
-  owner_ = std::move(file);
+Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+                 std::optional<Checksum> checksum)
+    : dtype_(dtype), size_(bytes.size()), bytes_(bytes), owner_(std::move(owner)), checksum_(std::move(checksum)) {}
+
+Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file,
+                 std::optional<Checksum> checksum)
+    : Storage(dtype, bytes, std::shared_ptr<const void>(file), std::move(checksum)) {
+  mapped_ = file->is_mapped();
+}
+
+std::shared_ptr<const Storage> Storage::computed(DType dtype, std::uint64_t numel,
+                                                 std::function<void(const Sink&)> produce) {
+  auto storage = std::make_shared<Storage>(dtype, std::span<const std::byte>{}, std::shared_ptr<const void>{});
+  storage->size_ = numel * element_size(dtype);
+  storage->produce_ = std::move(produce);
+  return storage;
 }
 
 void Storage::release_pages() const noexcept {
@@ -83,8 +102,29 @@ std::shared_ptr<const Storage> Storage::copy_of(DType dtype, std::span<const std
 }
 
 std::span<const std::byte> Storage::bytes() const {
-  if (verify_) std::call_once(verified_, [this] { verify_(bytes_); });
+  std::call_once(ready_, [this] {
+    if (checksum_) checksum_->compare(crc32(bytes_));
+    if (!produce_) return;
+    auto memory = std::make_shared<std::vector<std::byte>>();
+    memory->reserve(size_);
+    produce_([&](std::span<const std::byte> piece) { memory->insert(memory->end(), piece.begin(), piece.end()); });
+    bytes_ = *memory;
+    owner_ = std::move(memory);
+  });
   return bytes_;
+}
+
+void Storage::stream(const Sink& sink) const {
+  if (produce_) return produce_(sink);
+  constexpr std::size_t kPiece = std::size_t{4} << 20;
+  std::uint32_t crc = 0;
+  for (std::size_t at = 0; at < bytes_.size(); at += kPiece) {
+    const auto piece = bytes_.subspan(at, std::min(kPiece, bytes_.size() - at));
+    if (checksum_) crc = crc32(piece, crc);
+    sink(piece);
+    if (mapped_) drop_pages(piece);
+  }
+  if (checksum_) checksum_->compare(crc);
 }
 
 std::int64_t TensorView::numel() const noexcept {

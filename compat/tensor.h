@@ -6,10 +6,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "compat/error.h"
 
 namespace compat {
 
@@ -27,40 +30,64 @@ bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept;
 
 class MappedFile;
 
+/// The CRC-32 that a file states for bytes of it.
+struct Checksum {
+  std::uint32_t crc = 0;
+  Location where;
+
+  /// FormatError when `found`, the CRC-32 of the bytes, is another.
+  void compare(std::uint32_t found) const;
+};
+
 /// The bytes behind one or more tensors. Reading from a file, the bytes stay on disk until bytes() is called.
 class Storage {
  public:
-  using Verifier = std::function<void(std::span<const std::byte>)>;
+  /// Takes the next bytes of a storage.
+  using Sink = std::function<void(std::span<const std::byte>)>;
 
-  /// `owner` keeps `bytes` alive (a mapping, a buffer). `verify` runs once, on the first bytes(), and throws
-  /// FormatError when they are damaged (a CRC).
-  Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner, Verifier verify = {});
+  /// `owner` keeps `bytes` alive (a mapping, a buffer). The checksum is compared once, by the first bytes().
+  Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+          std::optional<Checksum> checksum = {});
 
   /// The same of bytes inside a mapped file, whose pages can be given back.
-  Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file, Verifier verify = {});
+  Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file,
+          std::optional<Checksum> checksum = {});
+
+  /// A storage of `numel` elements that are computed when they are wanted: `produce` hands all bytes to its sink, front
+  /// to back, in pieces of any size. stream() keeps none of them, bytes() all.
+  static std::shared_ptr<const Storage> computed(DType dtype, std::uint64_t numel,
+                                                 std::function<void(const Sink&)> produce);
 
   /// A storage of its own memory, holding a copy of `bytes`.
   static std::shared_ptr<const Storage> copy_of(DType dtype, std::span<const std::byte> bytes);
 
   DType dtype() const noexcept { return dtype_; }
-  std::uint64_t size_bytes() const noexcept { return bytes_.size(); }
-  std::uint64_t numel() const noexcept { return bytes_.size() / element_size(dtype_); }
-  /// Verified bytes. Thread safe.
+  std::uint64_t size_bytes() const noexcept { return size_; }
+  std::uint64_t numel() const noexcept { return size_ / element_size(dtype_); }
+  /// Verified bytes. FormatError when they are damaged. Thread safe.
   std::span<const std::byte> bytes() const;
-  /// The same without verification: for showing what a damaged file holds, and for streaming with a check of one's own.
+  /// All bytes in pieces, front to back, a mapped file's pages given back behind them. FormatError after the last piece
+  /// when they are damaged.
+  void stream(const Sink& sink) const;
+  /// The same without verification: for showing what a damaged file holds, and for reading in pieces that checksum() is
+  /// compared with afterwards. Of a computed storage nothing.
   std::span<const std::byte> unverified_bytes() const noexcept { return bytes_; }
+  const std::optional<Checksum>& checksum() const noexcept { return checksum_; }
   const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
+  bool is_mapped() const noexcept { return mapped_; }
   /// Gives the memory of bytes that were read back to the system; they come back from the file when touched again. Without
   /// effect on a storage that is not mapped from a file.
   void release_pages() const noexcept;
 
  private:
   DType dtype_;
-  std::span<const std::byte> bytes_;
-  std::shared_ptr<const void> owner_;
+  std::uint64_t size_;
+  mutable std::span<const std::byte> bytes_;
+  mutable std::shared_ptr<const void> owner_;
   bool mapped_ = false;
-  Verifier verify_;
-  mutable std::once_flag verified_;
+  std::optional<Checksum> checksum_;
+  std::function<void(const Sink&)> produce_;
+  mutable std::once_flag ready_;
 };
 
 /// One tensor. `offset` and `stride` count elements. Readers guarantee that every element lies inside the storage.

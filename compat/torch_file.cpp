@@ -146,7 +146,7 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
       throw FormatError(where, "storage '" + printable(id.key) + "' should hold " + std::to_string(id.numel) +
                                    " elements of " + std::string(dtype_name(id.dtype)) + ", its entry has " +
                                    std::to_string(entry->size) + " bytes");
-    return std::make_shared<const Storage>(id.dtype, zip.raw_bytes(*entry), file, zip.verifier(*entry));
+    return std::make_shared<const Storage>(id.dtype, zip.raw_bytes(*entry), file, zip.checksum(*entry));
   });
   const ZipEntry& pickle = *zip.find(folder + "data.pkl");
   ByteReader in(zip.bytes(pickle), {file->path(), "data.pkl", 0});
@@ -294,10 +294,7 @@ void save_zip(AtomicFile& file, const std::string& pickle, const std::vector<std
   ZipWriter zip(file, folder);
   zip.add("data.pkl", as_byte_span(pickle));
   zip.add("byteorder", as_byte_span("little"));
-  for (std::size_t i = 0; i < storages.size(); ++i) {
-    zip.add("data/" + std::to_string(i), storages[i]->bytes());
-    storages[i]->release_pages();
-  }
+  for (std::size_t i = 0; i < storages.size(); ++i) zip.add("data/" + std::to_string(i), *storages[i]);
   zip.add("version", as_byte_span("3\n"));
   zip.finish();
 }
@@ -326,8 +323,7 @@ void save_legacy(AtomicFile& file, const std::string& pickle,
   for (const auto& storage : storages) {
     const std::uint64_t numel = storage->numel();
     file.write(std::as_bytes(std::span(&numel, 1)));
-    file.write(storage->bytes());
-    storage->release_pages();
+    storage->stream([&](std::span<const std::byte> piece) { file.write(piece); });
   }
 }
 

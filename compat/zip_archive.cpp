@@ -1,12 +1,10 @@
 #include "compat/zip_archive.h"
 
-#include <libdeflate.h>
-
 #include <algorithm>
-#include <array>
-#include <cstdio>
+#include <stdexcept>
 
 #include "compat/byte_reader.h"
+#include "compat/crc32.h"
 
 namespace compat {
 namespace {
@@ -18,6 +16,7 @@ constexpr std::uint16_t kEncrypted = 1, kSizesFollow = 8;
 constexpr std::uint32_t kIn64 = 0xFFFFFFFF;
 constexpr std::uint16_t kZip64Extra = 1, kPaddingExtra = 0x4246;  // "FB", as torch pads
 constexpr std::uint64_t kAlignment = 64;
+constexpr std::uint64_t kCrcInLocalHeader = 14;
 
 struct Directory {
   std::uint64_t count = 0, size = 0, offset = 0;
@@ -159,18 +158,13 @@ std::uint64_t data_offset(const MappedFile& file, const Header& entry) {
   return at;
 }
 
-void check_crc(std::span<const std::byte> data, std::uint32_t expected, const Location& where) {
-  const std::uint32_t found = libdeflate_crc32(0, data.data(), data.size());
-  if (found == expected) return;
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "damaged: CRC-32 %08x, expected %08x", found, expected);
-  throw FormatError(where, text.data());
-}
-
 template <class T>
 void append(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
+
+/// A size or offset in a field of 32 bits; those that do not fit are in the zip64 fields.
+std::uint32_t narrow(std::uint64_t value) { return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kIn64)); }
 
 }  // namespace
 
@@ -221,23 +215,53 @@ std::span<const std::byte> ZipArchive::raw_bytes(const ZipEntry& entry) const no
 }
 
 std::span<const std::byte> ZipArchive::bytes(const ZipEntry& entry) const {
-  check_crc(raw_bytes(entry), entry.crc, {file_->path(), entry.name, {}});
+  checksum(entry).compare(crc32(raw_bytes(entry)));
   return raw_bytes(entry);
 }
 
-Storage::Verifier ZipArchive::verifier(const ZipEntry& entry) const {
-  return [crc = entry.crc, where = Location{file_->path(), entry.name, {}}](std::span<const std::byte> data) {
-    check_crc(data, crc, where);
-  };
-}
+Checksum ZipArchive::checksum(const ZipEntry& entry) const { return {entry.crc, {file_->path(), entry.name, {}}}; }
 
 ZipWriter::ZipWriter(AtomicFile& file, std::string folder) : file_(file), folder_(std::move(folder)) {}
 
 void ZipWriter::add(std::string_view name, std::span<const std::byte> data) {
-  const std::string path = folder_ + "/" + std::string(name);
-  const std::uint64_t size = data.size(), offset = file_.size();
-  const std::uint32_t crc = libdeflate_crc32(0, data.data(), data.size());
-  const bool wide = size >= kIn64 || offset >= kIn64;
+  const std::uint32_t crc = crc32(data);
+  begin_entry(name, data.size(), crc);
+  file_.write(data);
+  end_entry(crc);
+}
+
+void ZipWriter::add(std::string_view name, const Storage& storage) {
+  const std::uint64_t header = file_.size();
+  begin_entry(name, storage.size_bytes(), 0);
+  const std::uint64_t data = file_.size();
+  std::uint32_t crc = 0;
+  storage.stream([&](std::span<const std::byte> piece) {
+    crc = crc32(piece, crc);
+    file_.write(piece);
+  });
+  if (file_.size() - data != storage.size_bytes()) throw std::logic_error("a computed storage differs from its size");
+  file_.write_at(header + kCrcInLocalHeader, std::as_bytes(std::span(&crc, 1)));
+  end_entry(crc);
+}
+
+/// What the local header and the directory say alike, from the version to the name's size.
+std::string ZipWriter::common_fields(std::uint32_t crc) const {
+  std::string out;
+  append<std::uint16_t>(out, wide() ? 45 : 20);
+  append<std::uint16_t>(out, 0x800);       // names are UTF-8
+  append<std::uint16_t>(out, 0);           // stored
+  append<std::uint32_t>(out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
+  append<std::uint32_t>(out, crc);
+  append<std::uint32_t>(out, narrow(size_));
+  append<std::uint32_t>(out, narrow(size_));
+  append<std::uint16_t>(out, static_cast<std::uint16_t>(path_.size()));
+  return out;
+}
+
+void ZipWriter::begin_entry(std::string_view name, std::uint64_t size, std::uint32_t crc) {
+  path_ = folder_ + "/" + std::string(name);
+  size_ = size;
+  offset_ = file_.size();
   std::string extra;
   if (size >= kIn64) {
     append<std::uint16_t>(extra, kZip64Extra);
@@ -245,51 +269,39 @@ void ZipWriter::add(std::string_view name, std::span<const std::byte> data) {
     append<std::uint64_t>(extra, size);
     append<std::uint64_t>(extra, size);
   }
-  const std::uint64_t unpadded = offset + 30 + path.size() + extra.size() + 4;
+  const std::uint64_t unpadded = offset_ + 30 + path_.size() + extra.size() + 4;
   const auto padding = static_cast<std::uint16_t>((kAlignment - unpadded % kAlignment) % kAlignment);
   append<std::uint16_t>(extra, kPaddingExtra);
   append<std::uint16_t>(extra, padding);
   extra.append(padding, 'Z');
-  const auto narrow = [](std::uint64_t value) {
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kIn64));
-  };
-  const auto append_common = [&](std::string& out) {
-    append<std::uint16_t>(out, wide ? 45 : 20);
-    append<std::uint16_t>(out, 0x800);  // names are UTF-8
-    append<std::uint16_t>(out, 0);      // stored
-    append<std::uint32_t>(out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
-    append<std::uint32_t>(out, crc);
-    append<std::uint32_t>(out, narrow(size));
-    append<std::uint32_t>(out, narrow(size));
-    append<std::uint16_t>(out, static_cast<std::uint16_t>(path.size()));
-  };
   std::string header;
   append<std::uint32_t>(header, kLocalMagic);
-  append_common(header);
+  header += common_fields(crc);
   append<std::uint16_t>(header, static_cast<std::uint16_t>(extra.size()));
-  file_.write(header + path + extra);
-  file_.write(data);
+  file_.write(header + path_ + extra);
+}
 
-  std::string wide_extra;
-  if (wide) {
-    append<std::uint16_t>(wide_extra, kZip64Extra);
-    append<std::uint16_t>(wide_extra, static_cast<std::uint16_t>((size >= kIn64 ? 16 : 0) + (offset >= kIn64 ? 8 : 0)));
-    if (size >= kIn64) {
-      append<std::uint64_t>(wide_extra, size);
-      append<std::uint64_t>(wide_extra, size);
+void ZipWriter::end_entry(std::uint32_t crc) {
+  std::string extra;
+  if (wide()) {
+    append<std::uint16_t>(extra, kZip64Extra);
+    append<std::uint16_t>(extra, static_cast<std::uint16_t>((size_ >= kIn64 ? 16 : 0) + (offset_ >= kIn64 ? 8 : 0)));
+    if (size_ >= kIn64) {
+      append<std::uint64_t>(extra, size_);
+      append<std::uint64_t>(extra, size_);
     }
-    if (offset >= kIn64) append<std::uint64_t>(wide_extra, offset);
+    if (offset_ >= kIn64) append<std::uint64_t>(extra, offset_);
   }
   append<std::uint32_t>(directory_, kDirectoryMagic);
-  append<std::uint16_t>(directory_, wide ? 45 : 20);
-  append_common(directory_);
-  append<std::uint16_t>(directory_, static_cast<std::uint16_t>(wide_extra.size()));
+  append<std::uint16_t>(directory_, wide() ? 45 : 20);
+  directory_ += common_fields(crc);
+  append<std::uint16_t>(directory_, static_cast<std::uint16_t>(extra.size()));
   append<std::uint16_t>(directory_, 0);  // no comment
   append<std::uint16_t>(directory_, 0);  // disk
   append<std::uint16_t>(directory_, 0);
   append<std::uint32_t>(directory_, 0);
-  append<std::uint32_t>(directory_, narrow(offset));
-  directory_ += path + wide_extra;
+  append<std::uint32_t>(directory_, narrow(offset_));
+  directory_ += path_ + extra;
   ++count_;
 }
 
@@ -316,8 +328,8 @@ void ZipWriter::finish() {
   const auto count = static_cast<std::uint16_t>(std::min<std::uint64_t>(count_, 0xFFFF));
   append<std::uint16_t>(tail, count);
   append<std::uint16_t>(tail, count);
-  append<std::uint32_t>(tail, static_cast<std::uint32_t>(std::min<std::uint64_t>(directory_.size(), kIn64)));
-  append<std::uint32_t>(tail, static_cast<std::uint32_t>(std::min<std::uint64_t>(offset, kIn64)));
+  append<std::uint32_t>(tail, narrow(directory_.size()));
+  append<std::uint32_t>(tail, narrow(offset));
   append<std::uint16_t>(tail, 0);
   file_.write(tail);
 }

@@ -36,8 +36,7 @@ class ZipArchive {
   std::span<const std::byte> raw_bytes(const ZipEntry& entry) const noexcept;
   /// Data in place; FormatError when its CRC-32 is wrong.
   std::span<const std::byte> bytes(const ZipEntry& entry) const;
-  /// The check of an entry's CRC-32, to be made later; keeps only names, not the archive.
-  Storage::Verifier verifier(const ZipEntry& entry) const;
+  Checksum checksum(const ZipEntry& entry) const;
 
  private:
   std::shared_ptr<const MappedFile> file_;
@@ -50,13 +49,23 @@ class ZipWriter {
   /// Writes entries FOLDER/NAME to `file`, which the caller commits after finish().
   ZipWriter(AtomicFile& file, std::string folder);
   void add(std::string_view name, std::span<const std::byte> data);
+  /// Streams the storage: its CRC-32 is put into the header afterwards.
+  void add(std::string_view name, const Storage& storage);
   void finish();
 
  private:
+  void begin_entry(std::string_view name, std::uint64_t size, std::uint32_t crc);
+  void end_entry(std::uint32_t crc);
+  std::string common_fields(std::uint32_t crc) const;
+  bool wide() const noexcept { return size_ >= UINT32_MAX || offset_ >= UINT32_MAX; }
+
   AtomicFile& file_;
   std::string folder_;
   std::string directory_;
   std::uint64_t count_ = 0;
+  // The entry being written: its name, size and where its local header begins.
+  std::string path_;
+  std::uint64_t size_ = 0, offset_ = 0;
 };
 
 }  // namespace compat

@@ -6,6 +6,7 @@
 
 namespace btm {
 
+int run_average(std::span<const std::string> args);
 int run_eval_lm(std::span<const std::string> args);
 
 }  // namespace btm

@@ -1,0 +1,152 @@
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+
+#include "btm/cli/commands.h"
+#include "btm/cli/eval_flags.h"
+#include "btm/merge/merge_options.h"
+#include "compat/command_line.h"
+#include "compat/error.h"
+#include "compat/progress_bar.h"
+
+namespace btm {
+namespace {
+
+using compat::flag_choice;
+using compat::flag_integer;
+using compat::flag_switch;
+using compat::flag_text;
+using compat::UsageError;
+
+double parse_real(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw UsageError("'" + compat::printable(text) + "', expected a number");
+  return value;
+}
+
+std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
+  std::vector<std::string_view> parts;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t end = std::min(text.find_first_of(separators, from), text.size());
+    if (end > from) parts.push_back(text.substr(from, end - from));
+    from = end + 1;
+  }
+  return parts;
+}
+
+struct AverageCommand {
+  MergeOptions options;
+  LogOptions log;
+  std::string output_dir, model_files, weights, weights_from, base_model, method = "linear", dtype, density, scale;
+  std::int64_t seed = 1, num_threads = 0;
+
+  compat::CommandSpec spec() {
+    compat::FlagGroup models{
+        "Models",
+        {flag_text("model-files", "A:B[:C...]", model_files, "checkpoints, separated by ':' or ','; a folder stands for its checkpoint_last.pt, a DeMIX shard brings its shared half"),
+         flag_text("weights", "X,Y[,Z...]", weights, "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base model)"),
+         flag_text("weights-from", "RESULTS.jsonl", weights_from, "take the weights from the last exp_avg_posterior of an ensemble's results"),
+         flag_switch("normalize", options.normalize, "divide the weights by their sum"),
+         flag_switch("allow-unnormalized", options.allow_unnormalized, "take weights that do not sum to 1 as they are")}};
+    compat::FlagGroup method_flags{
+        "Method",
+        {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"}, "how to merge; the last three work on differences to a base model"),
+         flag_text("base-model", "CKPT", base_model, "the model that the others were branched from"),
+         flag_text("density", "X", density, "share of each difference that ties and dare keep (default: 0.2 for ties, 0.1 for dare)"),
+         flag_text("scale,lambda", "X", scale, "factor of the merged difference (default: 1)"),
+         flag_integer("seed", "N", seed, "of the elements that dare drops", 0)}};
+    compat::FlagGroup output{"Output",
+                             {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
+                              flag_choice("dtype", dtype, {"float32", "float16", "bfloat16"}, "of the tensors (default: as in the first model)"),
+                              flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};
+    return {"btm average",
+            "Merges the parameters of models into one checkpoint. Everything else is kept from the first model. "
+            "Needs memory for a few pieces of a tensor, whatever the size and number of the models.",
+            {},
+            {models, method_flags, output, log_flags(log)},
+            {}};
+  }
+
+  /// The flags as options. UsageError for what is missing or contradicts itself.
+  void resolve() {
+    if (output_dir.empty()) throw UsageError("missing --output-dir");
+    if (model_files.empty()) throw UsageError("missing --model-files");
+    if (!weights.empty() && !weights_from.empty()) throw UsageError("--weights and --weights-from exclude each other");
+    for (const std::string_view file : split(model_files, ":,")) options.model_files.emplace_back(file);
+    try {
+      for (const std::string_view weight : split(weights, ",")) options.weights.push_back(parse_real(weight));
+    } catch (const UsageError& error) {
+      throw UsageError(std::string("flag --weights: ") + error.what());
+    }
+    if (!weights_from.empty()) options.weights = read_posterior(weights_from);
+    options.base_model = base_model;
+    options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
+    for (const MergeMethod candidate : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kTies, MergeMethod::kDare})
+      if (merge_method_name(candidate) == method) options.method = candidate;
+    constexpr std::array kTypes{compat::DType::kFloat32, compat::DType::kFloat16, compat::DType::kBFloat16};
+    for (const compat::DType candidate : kTypes)
+      if (compat::dtype_name(candidate) == dtype) options.dtype = candidate;
+    resolve_parameters();
+    options.seed = static_cast<std::uint64_t>(seed);
+    options.num_threads = static_cast<int>(std::min<std::int64_t>(num_threads, 1024));
+  }
+
+  void resolve_parameters() {
+    if (!density.empty()) {
+      if (options.method != MergeMethod::kTies && options.method != MergeMethod::kDare)
+        throw UsageError("--density belongs to ties and dare, found --method " + method);
+      options.density = parse_real(density);
+      if (!(options.density > 0 && options.density <= 1)) throw UsageError("flag --density: " + density + ", expected above 0 and at most 1");
+    }
+    if (!scale.empty()) {
+      if (!needs_base_model(options.method)) throw UsageError("--scale belongs to methods with a base model, found --method " + method);
+      options.scale = parse_real(scale);
+    }
+  }
+};
+
+std::string weights_text(const std::vector<double>& weights) {
+  std::string text;
+  for (const double weight : weights) {
+    std::array<char, 32> number{};
+    std::snprintf(number.data(), number.size(), "%.6g", weight);
+    text += (text.empty() ? "" : ",") + std::string(number.data());
+  }
+  return text;
+}
+
+}  // namespace
+
+int run_average(std::span<const std::string> args) {
+  AverageCommand command;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  command.resolve();
+  std::filesystem::create_directories(command.output_dir);
+  compat::ProgressBar bar("average (million parameters)", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,
+                          [](const std::string& line) { std::cerr << line << std::endl; });
+  MergeProgress progress;
+  if (!command.log.quiet)
+    progress = [&, shown = std::int64_t{0}](std::int64_t done, std::int64_t total) mutable {
+      constexpr std::int64_t kMillion = 1'000'000;
+      if (done / kMillion == shown) return;
+      shown = done / kMillion;
+      bar.update(shown, total / kMillion, [] { return compat::ProgressBar::Stats{}; });
+    };
+  const auto start = std::chrono::steady_clock::now();
+  const MergeReport report = merge_checkpoints(command.options, progress);
+  bar.clear();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::array<char, 160> line{};
+  std::snprintf(line.data(), line.size(), "%zu models, %zu tensors, %.1f MB read, %.1f MB written, %.2f s", report.models,
+                report.tensors, static_cast<double>(report.bytes_read) / 1e6, static_cast<double>(report.bytes_written) / 1e6, seconds.count());
+  std::cout << command.options.output.string() << ": " << command.method << ", weights " << weights_text(report.weights) << "; "
+            << line.data() << std::endl;
+  return 0;
+}
+
+}  // namespace btm

@@ -1,0 +1,275 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <thread>
+
+#include "btm/merge/merge_inputs.h"
+#include "btm/merge/merge_methods.h"
+#include "btm/merge/merge_options.h"
+#include "btm/merge/ordered_pieces.h"
+#include "btm/merge/tensor_stack.h"
+#include "compat/error.h"
+#include "compat/mapped_file.h"
+
+namespace btm {
+namespace {
+
+using compat::Checkpoint;
+using compat::UsageError;
+
+/// One merge under way: what the method needs to know of all tensors, then each tensor's pieces.
+class Merge {
+ public:
+  Merge(const MergeOptions& options, std::vector<float> weights, int threads)
+      : options_(options), weights_(std::move(weights)), threads_(threads), density_(density_of(options)) {}
+
+  void add(TensorStack stack) { stacks_.push_back(std::make_unique<TensorStack>(std::move(stack))); }
+  /// The passes over all tensors that a method makes before its first result.
+  void prepare() {
+    if (options_.method == MergeMethod::kTies) find_thresholds();
+  }
+  /// Tensor number `index` as a storage that is computed while it is written.
+  std::shared_ptr<const compat::Storage> result(std::size_t index, compat::DType dtype, std::function<void(std::int64_t)> written) const;
+
+ private:
+  static double density_of(const MergeOptions& options) {
+    return options.density > 0 ? options.density : options.method == MergeMethod::kTies ? 0.2 : 0.1;
+  }
+  std::size_t models() const noexcept { return weights_.size(); }
+  std::int64_t numel() const {
+    return std::accumulate(stacks_.begin(), stacks_.end(), std::int64_t{0}, [](std::int64_t sum, const auto& stack) { return sum + stack->numel(); });
+  }
+  void find_thresholds();
+  template <class Count>
+  void count_magnitudes(std::vector<MagnitudeRank>& ranks, Count count) const;
+  std::vector<float> slerp_weights(const TensorStack& stack) const;
+  void combine(std::size_t piece, std::span<const float> weights, std::span<const DareMask> masks,
+               std::span<const std::span<const float>> inputs, std::span<float> out) const;
+
+  const MergeOptions& options_;
+  std::vector<float> weights_;
+  int threads_;
+  double density_;
+  std::vector<float> thresholds_;  ///< TIES: one a model
+  std::vector<std::unique_ptr<TensorStack>> stacks_;  ///< The models in order, then the base.
+};
+
+/// The values of a piece of all models of a stack.
+struct PieceInputs {
+  PieceInputs(const TensorStack& stack, std::size_t piece) : scratch(stack.models()) {
+    for (std::size_t i = 0; i < stack.models(); ++i) values.push_back(stack.read(i, piece, scratch[i]));
+  }
+  std::vector<std::vector<float>> scratch;
+  std::vector<std::span<const float>> values;
+};
+
+template <class Count>
+void Merge::count_magnitudes(std::vector<MagnitudeRank>& ranks, Count count) const {
+  std::vector<std::vector<MagnitudeRank>> partial(static_cast<std::size_t>(threads_), ranks);
+  for (const auto& stack : stacks_)
+    for_each_piece(stack->pieces(), threads_, [&](std::size_t piece, int thread) {
+      const PieceInputs inputs(*stack, piece);
+      for (std::size_t i = 0; i < models(); ++i)
+        count(partial[static_cast<std::size_t>(thread)][i], inputs.values.back(), inputs.values[i]);
+      stack->release(piece);
+    });
+  for (auto& of_thread : partial)
+    for (std::size_t i = 0; i < models(); ++i) ranks[i].add(of_thread[i]);
+}
+
+void Merge::find_thresholds() {
+  std::vector<MagnitudeRank> ranks(models());
+  count_magnitudes(ranks, [](MagnitudeRank& rank, auto base, auto model) { rank.count_upper(base, model); });
+  for (const auto& stack : stacks_) stack->check();
+  const auto keep = std::max<std::int64_t>(1, std::llround(density_ * static_cast<double>(numel())));
+  for (std::size_t i = 0; i < models(); ++i) {
+    if (!ranks[i].all_finite())
+      throw compat::FormatError({options_.model_files[i].string(), {}, {}}, "differs from the base model by infinity or NaN somewhere, which cannot be trimmed");
+    ranks[i].choose(static_cast<std::uint64_t>(keep));
+  }
+  std::vector<MagnitudeRank> chosen = ranks;
+  count_magnitudes(chosen, [](MagnitudeRank& rank, auto base, auto model) { rank.count_lower(base, model); });
+  for (const MagnitudeRank& rank : chosen) thresholds_.push_back(rank.threshold());
+}
+
+std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
+  std::vector<InnerProducts> partial(stack.pieces());
+  for_each_piece(stack.pieces(), threads_, [&](std::size_t piece, int) {
+    const PieceInputs inputs(stack, piece);
+    partial[piece] = inner_products(inputs.values[0], inputs.values[1]);
+  });
+  InnerProducts sum;  // over the pieces in order: the same on any number of threads
+  for (const InnerProducts& products : partial) sum += products;
+  const auto [a, b] = slerp_factors(sum, weights_[1]);
+  return {static_cast<float>(a), static_cast<float>(b)};
+}
+
+void Merge::combine(std::size_t piece, std::span<const float> weights, std::span<const DareMask> masks,
+                    std::span<const std::span<const float>> inputs, std::span<float> out) const {
+  const auto models_only = inputs.first(models());
+  const auto scale = static_cast<float>(options_.scale);
+  switch (options_.method) {
+    case MergeMethod::kLinear:
+    case MergeMethod::kSlerp: return linear_sum(inputs, weights, out);
+    case MergeMethod::kTaskArithmetic: return add_task_vectors(inputs.back(), models_only, weights, scale, out);
+    case MergeMethod::kTies: return add_elected_task_vectors(inputs.back(), models_only, weights, scale, thresholds_, out);
+    case MergeMethod::kDare:
+      return add_dropped_task_vectors(inputs.back(), models_only, weights, scale, density_, masks,
+                                      static_cast<std::uint64_t>(piece) * static_cast<std::uint64_t>(kPieceElements), out);
+  }
+}
+
+std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::DType dtype,
+                                                     std::function<void(std::int64_t)> written) const {
+  const TensorStack& stack = *stacks_[index];
+  return compat::Storage::computed(dtype, static_cast<std::uint64_t>(stack.numel()), [this, &stack, dtype, written](const compat::Storage::Sink& sink) {
+    const std::vector<float> weights = options_.method == MergeMethod::kSlerp ? slerp_weights(stack) : weights_;
+    std::vector<DareMask> masks;
+    if (options_.method == MergeMethod::kDare)
+      for (std::size_t i = 0; i < models(); ++i) masks.push_back(dare_mask(options_.seed, i, stack.name()));
+    make_in_order(
+        stack.pieces(), threads_,
+        [&](std::size_t piece, std::vector<std::byte>& bytes) {
+          const PieceInputs inputs(stack, piece);
+          const std::size_t size = inputs.values.front().size();
+          if (dtype == compat::DType::kFloat32) {
+            bytes.resize(size * sizeof(float));
+            combine(piece, weights, masks, inputs.values, {reinterpret_cast<float*>(bytes.data()), size});
+          } else {
+            std::vector<float> sums(size);
+            combine(piece, weights, masks, inputs.values, sums);
+            store_floats(sums, dtype, bytes);
+          }
+          stack.release(piece);
+        },
+        [&](std::span<const std::byte> bytes) {
+          sink(bytes);
+          if (written) written(static_cast<std::int64_t>(bytes.size() / compat::element_size(dtype)));
+        });
+    stack.check();
+  });
+}
+
+std::vector<double> resolved_weights(const MergeOptions& options) {
+  const std::size_t models = options.model_files.size();
+  const bool convex = options.method == MergeMethod::kLinear || options.method == MergeMethod::kSlerp;
+  if (models == 0) throw UsageError("no models to merge");
+  if (options.method == MergeMethod::kSlerp && models != 2)
+    throw UsageError("slerp merges two models, found " + std::to_string(models));
+  std::vector<double> weights = options.weights;
+  if (weights.empty()) weights.assign(models, convex ? 1.0 / static_cast<double>(models) : 1.0);
+  if (weights.size() != models)
+    throw UsageError(std::to_string(weights.size()) + " weights for " + std::to_string(models) + " models, expected one each");
+  for (const double weight : weights) {
+    if (!std::isfinite(weight)) throw UsageError("a weight is not a finite number");
+    const bool may_be_negative = options.method == MergeMethod::kTaskArithmetic || options.method == MergeMethod::kDare ||
+                                 (options.method == MergeMethod::kLinear && options.allow_unnormalized);
+    if (weight < 0 && !may_be_negative) throw UsageError("weight " + std::to_string(weight) + " is negative");
+  }
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  const bool sums_to_one = std::abs(sum - 1) <= 1e-4;
+  if (options.normalize || (options.method == MergeMethod::kSlerp && sums_to_one)) {
+    if (!(sum > 0)) throw UsageError("the weights sum to " + std::to_string(sum) + ", which cannot be normalized");
+    for (double& weight : weights) weight /= sum;
+  } else if (convex && !sums_to_one && !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
+    throw UsageError("the weights sum to " + std::to_string(sum) + ", expected 1 (--normalize divides by the sum" +
+                     (options.method == MergeMethod::kLinear ? ", --allow-unnormalized takes them as they are)" : ")"));
+  }
+  return weights;
+}
+
+/// An output over an input would leave nothing to repeat the merge from.
+void refuse_input_as_output(const MergeOptions& options, std::span<const Checkpoint> models) {
+  std::error_code ignored;
+  for (const Checkpoint& model : models)
+    for (const std::string& file : model.files())
+      if (std::filesystem::equivalent(file, options.output, ignored))
+        throw UsageError("the output " + compat::printable(options.output.string(), 4096) + " is one of the models");
+}
+
+std::vector<Checkpoint> open_checked(const MergeOptions& options) {
+  std::vector<std::filesystem::path> files = options.model_files;
+  if (needs_base_model(options.method)) {
+    if (options.base_model.empty())
+      throw UsageError(std::string(merge_method_name(options.method)) + " needs a base model (--base-model)");
+    files.push_back(options.base_model);
+  } else if (!options.base_model.empty()) {
+    throw UsageError(std::string(merge_method_name(options.method)) + " uses no base model, found --base-model");
+  }
+  std::vector<Checkpoint> models = open_models(files);
+  refuse_input_as_output(options, models);
+  check_alike(models);
+  return models;
+}
+
+}  // namespace
+
+std::string_view merge_method_name(MergeMethod method) noexcept {
+  constexpr std::string_view kNames[] = {"linear", "slerp", "task-arithmetic", "ties", "dare"};
+  return kNames[static_cast<std::size_t>(method)];
+}
+
+bool needs_base_model(MergeMethod method) noexcept { return method != MergeMethod::kLinear && method != MergeMethod::kSlerp; }
+
+MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress) {
+  MergeReport report;
+  report.weights = resolved_weights(options);
+  const std::vector<Checkpoint> models = open_checked(options);
+  const Checkpoint& first = models.front();
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  Merge merge(options, {report.weights.begin(), report.weights.end()}, options.num_threads > 0 ? options.num_threads : cores);
+
+  const std::vector<std::size_t> originals = first_of_tied(first.model());
+  std::int64_t done = 0, total = 0;
+  const auto written = [&](std::int64_t elements) {
+    done += elements;
+    if (progress) progress(done, total);
+  };
+  compat::NamedTensors merged = first.model();
+  std::size_t stacks = 0;
+  for (std::size_t i = 0; i < merged.size(); ++i) {
+    auto& [name, view] = merged[i];
+    if (originals[i] != i) {
+      view = merged[originals[i]].second;
+      continue;
+    }
+    if (!is_merged(name, view)) continue;
+    std::vector<const compat::TensorView*> views;
+    for (const Checkpoint& model : models) views.push_back(model.find(name));
+    for (const compat::TensorView* one : views) report.bytes_read += one->size_bytes();
+    merge.add(TensorStack(name, std::move(views)));
+    total += view.numel();
+    view = compat::TensorView::contiguous(merge.result(stacks++, options.dtype.value_or(view.dtype()), written), view.shape);
+  }
+  merge.prepare();
+  compat::PickleArena arena;
+  compat::save_checkpoint(options.output, *compat::with_model(arena, first.root(), merged));
+  report.models = options.model_files.size();
+  report.tensors = stacks;
+  report.bytes_written = std::filesystem::file_size(options.output);
+  return report;
+}
+
+std::vector<double> read_posterior(const std::filesystem::path& results) {
+  const auto file = compat::MappedFile::open(results);
+  std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+  const std::string_view line = text.substr(text.rfind('\n') + 1);
+  const auto json = nlohmann::json::parse(line, nullptr, false);
+  const auto found = json.is_object() ? json.find("exp_avg_posterior") : json.end();
+  const auto refuse = [&]() -> std::vector<double> {
+    throw compat::FormatError({file->path(), {}, {}}, "the last line is '" + compat::printable(line) +
+                                                          "', expected JSON with the numbers 'exp_avg_posterior' (results of btm ensemble-eval)");
+  };
+  if (found == json.end() || !found->is_array() || found->empty()) return refuse();
+  std::vector<double> posterior;
+  for (const auto& value : *found) {
+    if (!value.is_number()) return refuse();
+    posterior.push_back(value.get<double>());
+  }
+  return posterior;
+}
+
+}  // namespace btm

@@ -1,0 +1,28 @@
+// The checkpoints of a merge, and whether they fit together.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compat/checkpoint.h"
+
+namespace btm {
+
+/// Opens checkpoints, DeMIX shards, and folders, which stand for their checkpoint_last.pt.
+std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
+
+/// FormatError listing how another model differs from the first: tensors missing or unexpected, shapes, configuration
+/// that changes what the network computes, the dictionary of the data it was trained on (where cfg's is still on
+/// disk), and tensors that are one in the first and two unequal ones in the other.
+void check_alike(std::span<const compat::Checkpoint> models);
+
+/// Whether a tensor is merged: floating-point, and neither `decoder.version` (fairseq drops the final layer norm of a model
+/// whose version is below 3) nor the sinusoidal positions' `_float_tensor`, which is memory nobody set.
+bool is_merged(const std::string& name, const compat::TensorView& view) noexcept;
+
+/// The tensors of `model` that share all their memory: each name's first namesake (itself, mostly).
+std::vector<std::size_t> first_of_tied(const compat::NamedTensors& model);
+
+}  // namespace btm

@@ -1,0 +1,328 @@
+#include "btm/merge/merge_options.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "compat/checkpoint.h"
+#include "compat/error.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace {
+
+using btm::MergeMethod;
+using btm::MergeOptions;
+using btm_test::golden;
+using btm_test::TempDir;
+using compat::Checkpoint;
+using compat::TensorView;
+namespace fs = std::filesystem;
+
+fs::path elm(std::string_view domain) { return golden("checkpoints") / ("elm_" + std::string(domain)); }
+
+std::vector<std::byte> bytes_of(const TensorView& view) {
+  std::vector<std::byte> scratch;
+  const auto bytes = view.contiguous_bytes(scratch);
+  return {bytes.begin(), bytes.end()};
+}
+
+/// A checkpoint of float tensors.
+using Tensors = std::vector<std::pair<std::string, std::vector<float>>>;
+void write_checkpoint(const fs::path& path, const Tensors& tensors, std::string_view activation = "gelu") {
+  compat::PickleArena arena;
+  compat::PickleDict model, cfg, cfg_model;
+  model.ordered = true;
+  for (const auto& [name, values] : tensors) {
+    auto storage = compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(values)));
+    const auto size = static_cast<std::int64_t>(values.size());
+    model.items.emplace_back(arena.string(name), arena.tensor(TensorView::contiguous(std::move(storage), {size})));
+  }
+  cfg_model.items.emplace_back(arena.string("activation_fn"), arena.string(std::string(activation)));
+  cfg.items.emplace_back(arena.string("model"), arena.make(std::move(cfg_model)));
+  compat::PickleDict root;
+  root.items.emplace_back(arena.string("cfg"), arena.make(std::move(cfg)));
+  root.items.emplace_back(arena.string("model"), arena.make(std::move(model)));
+  compat::save_checkpoint(path, *arena.make(std::move(root)));
+}
+
+std::vector<float> floats(const fs::path& path, std::string_view name = "decoder.w") {
+  const Checkpoint checkpoint = Checkpoint::open(path);
+  const auto bytes = bytes_of(*checkpoint.find(name));
+  std::vector<float> out(bytes.size() / sizeof(float));
+  std::memcpy(out.data(), bytes.data(), bytes.size());
+  return out;
+}
+
+class Merge : public testing::Test {
+ protected:
+  fs::path file(std::string_view name, std::vector<float> values) {
+    write_checkpoint(dir_ / name, {{"decoder.w", std::move(values)}});
+    return dir_ / name;
+  }
+  MergeOptions options(std::vector<fs::path> models, MergeMethod method = MergeMethod::kLinear) {
+    MergeOptions options;
+    options.model_files = std::move(models);
+    options.method = method;
+    options.output = dir_ / "out.pt";
+    options.num_threads = 2;
+    return options;
+  }
+  fs::path out() const { return dir_ / "out.pt"; }
+  TempDir dir_;
+};
+
+TEST_F(Merge, EqualsTheReleasesAverageToTheLastBit) {
+  auto request = options({elm("fortunes"), elm("jargon"), elm("perl"), elm("politics")});
+  request.weights = {0.25, 0.25, 0.25, 0.25};
+  btm::merge_checkpoints(request);
+  const Checkpoint ours = Checkpoint::open(out());
+  const Checkpoint theirs = Checkpoint::open(golden("checkpoints/average_uniform4/checkpoint_last.pt"));
+  ASSERT_EQ(ours.model().size(), theirs.model().size());
+  for (const auto& [name, view] : theirs.model()) {
+    ASSERT_NE(ours.find(name), nullptr) << name;
+    EXPECT_EQ(bytes_of(*ours.find(name)), bytes_of(view)) << name;
+  }
+}
+
+TEST_F(Merge, KeepsTiesAndWhateverElseTheFirstFileHolds) {
+  const fs::path seed = golden("checkpoints/seed/checkpoint_1_100.pt");
+  auto request = options({seed, elm("perl")});
+  request.weights = {0.5, 0.5};
+  btm::merge_checkpoints(request);
+  const Checkpoint merged = Checkpoint::open(out()), first = Checkpoint::open(seed);
+  EXPECT_EQ(merged.find("decoder.embed_tokens.weight")->storage, merged.find("decoder.output_projection.weight")->storage);
+  EXPECT_EQ(bytes_of(*merged.find("decoder.version")), bytes_of(*first.find("decoder.version")));
+  const auto& entries = first.root().get_if<compat::PickleDict>()->items;
+  for (const auto& [key, value] : entries)
+    EXPECT_EQ(merged.root().find(*key->get_if<std::string>())->value.index(), value->value.index()) << *key->get_if<std::string>();
+  const auto moment = [](const Checkpoint& checkpoint) {
+    const auto& state = checkpoint.find_entry("last_optimizer_state")->find("state")->get_if<compat::PickleDict>()->items;
+    return bytes_of(state.front().second->find("exp_avg")->get_if<compat::PickleTensor>()->view);
+  };
+  EXPECT_EQ(moment(merged), moment(first));
+}
+
+TEST_F(Merge, TakesDemixShardsWithTheirSharedHalf) {
+  auto request = options({golden("checkpoints/demix/checkpoint_last-rank-1.pt"), elm("perl")});
+  request.weights = {1, 0};
+  btm::merge_checkpoints(request);
+  const Checkpoint merged = Checkpoint::open(out()), dense = Checkpoint::open(golden("checkpoints/demix/checkpoint_last-rank-1.pt"));
+  ASSERT_EQ(merged.model().size(), dense.model().size());
+  for (const auto& [name, view] : dense.model()) {
+    const auto ours = bytes_of(*merged.find(name)), theirs = bytes_of(view);
+    for (std::size_t i = 0; i + 4 <= ours.size() && view.dtype() == compat::DType::kFloat32; i += 4) {
+      float a = 0, b = 0;
+      std::memcpy(&a, &ours[i], 4);
+      std::memcpy(&b, &theirs[i], 4);
+      ASSERT_EQ(a, b) << name;  // -0 becomes 0, as 0 is added
+    }
+  }
+}
+
+TEST_F(Merge, GivesTheSameBytesOnAnyNumberOfThreads) {
+  std::vector<float> a(1000003), b(1000003), base(1000003);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    a[i] = std::sin(static_cast<float>(i));
+    b[i] = std::cos(static_cast<float>(i) * 1.7f);
+    base[i] = 0.1f * std::sin(static_cast<float>(i) * 0.3f);
+  }
+  const fs::path first = file("a.pt", a), second = file("b.pt", b), third = file("base.pt", base);
+  for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kTies, MergeMethod::kDare}) {
+    auto request = options({first, second}, method);
+    if (btm::needs_base_model(method)) request.base_model = third;
+    request.num_threads = 1;
+    btm::merge_checkpoints(request);
+    const std::string alone = btm_test::read_file(out());
+    request.num_threads = 3;
+    btm::merge_checkpoints(request);
+    EXPECT_EQ(alone, btm_test::read_file(out())) << btm::merge_method_name(method);
+  }
+}
+
+TEST_F(Merge, SlerpsEachTensorAlongItsCircle) {
+  auto request = options({file("a.pt", {1, 0}), file("b.pt", {0, 1})}, MergeMethod::kSlerp);
+  request.weights = {0.75, 0.25};
+  btm::merge_checkpoints(request);
+  const std::vector<float> result = floats(out());
+  const double quarter = std::acos(-1.0) / 8;  // a quarter of the right angle
+  EXPECT_NEAR(result[0], std::cos(quarter), 1e-6);
+  EXPECT_NEAR(result[1], std::sin(quarter), 1e-6);
+}
+
+TEST_F(Merge, TrimsTiesOverTheWholeModel) {
+  // Two tensors: the paper ranks all elements of a task vector together, so the small tensor's are all trimmed.
+  const auto write = [&](std::string_view name, float large, float small) {
+    write_checkpoint(dir_ / name, {{"decoder.large", {large, large, large, large}}, {"decoder.small", {small, small, small, small}}});
+    return dir_ / name;
+  };
+  auto request = options({write("a.pt", 3, 0.5f), write("b.pt", 5, 0.25f)}, MergeMethod::kTies);
+  request.base_model = write("base.pt", 1, 0);
+  request.density = 0.5;
+  request.scale = 2;
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out(), "decoder.large"), (std::vector<float>(4, 1 + 2 * 3)));  // mean of 2 and 4, scaled
+  EXPECT_EQ(floats(out(), "decoder.small"), (std::vector<float>(4, 0)));
+}
+
+TEST_F(Merge, AddsScaledTaskVectorsToTheBase) {
+  auto request = options({file("a.pt", {2, 2}), file("b.pt", {0, 5})}, MergeMethod::kTaskArithmetic);
+  request.base_model = file("base.pt", {1, 1});
+  request.scale = 0.5;
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out()), (std::vector<float>{1 + 0.5f * (1 - 1), 1 + 0.5f * (1 + 4)}));
+}
+
+TEST_F(Merge, KeepsAllWithDareOfDensityOne) {
+  auto request = options({file("a.pt", {2, 2}), file("b.pt", {0, 5})}, MergeMethod::kDare);
+  request.base_model = file("base.pt", {1, 1});
+  request.density = 1;
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out()), (std::vector<float>{1, 6}));
+}
+
+TEST_F(Merge, WritesTheDtypeAskedForAndReadsIt) {
+  const fs::path a = file("a.pt", {1.0009765f, -70000, 1e-7f}), b = file("b.pt", {1.0009765f, -70000, 1e-7f});
+  for (const compat::DType dtype : {compat::DType::kFloat16, compat::DType::kBFloat16}) {
+    auto request = options({a, b});
+    request.dtype = dtype;
+    btm::merge_checkpoints(request);
+    EXPECT_EQ(Checkpoint::open(out()).find("decoder.w")->dtype(), dtype);
+    fs::rename(out(), dir_ / "half.pt");
+    auto back = options({dir_ / "half.pt"});
+    back.dtype = compat::DType::kFloat32;
+    btm::merge_checkpoints(back);
+    const std::vector<float> values = floats(out());
+    if (dtype == compat::DType::kFloat16) {
+      EXPECT_EQ(values[0], 1.0009765625f);
+      EXPECT_EQ(values[1], -INFINITY);
+      EXPECT_EQ(values[2], 0x1p-23f);  // two steps of the smallest half
+    } else {
+      EXPECT_EQ(values[0], 1.0f);
+      EXPECT_EQ(values[1], -70144.0f);
+      EXPECT_NEAR(values[2], 1e-7f, 4e-10f);
+    }
+  }
+}
+
+TEST_F(Merge, FollowsTheFirstFilesDtype) {
+  auto request = options({golden("variants/zip_float16.pt"), golden("variants/zip_float16.pt")});
+  btm::merge_checkpoints(request);
+  const Checkpoint merged = Checkpoint::open(out()), first = Checkpoint::open(golden("variants/zip_float16.pt"));
+  for (const auto& [name, view] : first.model()) EXPECT_EQ(bytes_of(*merged.find(name)), bytes_of(view)) << name;
+}
+
+TEST_F(Merge, RefusesWeightsThatDoNotFit) {
+  const fs::path a = file("a.pt", {1}), b = file("b.pt", {2});
+  struct Row {
+    std::vector<double> weights;
+    std::string_view phrase;
+  };
+  for (const Row& row : {Row{{1.0}, "1 weights for 2 models, expected one each"}, Row{{0.5, NAN}, "not a finite number"},
+                         Row{{INFINITY, 0}, "not a finite number"}, Row{{1.5, -0.5}, "weight -0.500000 is negative"},
+                         Row{{0.5, 0.6}, "the weights sum to 1.100000, expected 1"}}) {
+    auto request = options({a, b});
+    request.weights = row.weights;
+    btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(request); }, row.phrase);
+  }
+  auto zeros = options({a, b});
+  zeros.weights = {0, 0};
+  zeros.normalize = true;
+  btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(zeros); }, "cannot be normalized");
+  EXPECT_FALSE(fs::exists(out()));
+}
+
+TEST_F(Merge, NormalizesOrTakesWeightsAsTheyAreWhenTold) {
+  auto request = options({file("a.pt", {1}), file("b.pt", {2})});
+  request.weights = {3, 1};
+  request.normalize = true;
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out()), (std::vector<float>{1.25f}));
+  request.normalize = false;
+  request.allow_unnormalized = true;
+  request.weights = {3, -1};
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out()), (std::vector<float>{1}));
+}
+
+TEST_F(Merge, ListsHowModelsDiffer) {
+  write_checkpoint(dir_ / "a.pt", {{"decoder.w", {1, 2}}, {"decoder.x", {1}}});
+  write_checkpoint(dir_ / "b.pt", {{"decoder.w", {1, 2, 3}}, {"decoder.y", {1}}}, "relu");
+  const std::string message = btm_test::message_of<compat::FormatError>([&] { btm::merge_checkpoints(options({dir_ / "a.pt", dir_ / "b.pt"})); });
+  for (const std::string_view phrase : {"b.pt", "decoder.w is [3], expected [2]", "has no decoder.x", "has decoder.y too",
+                                        "activation_fn is relu, expected gelu"})
+    EXPECT_NE(message.find(phrase), std::string::npos) << message;
+}
+
+TEST_F(Merge, RefusesAnotherDictionary) {
+  fs::create_directories(dir_ / "one");
+  fs::create_directories(dir_ / "two");
+  btm_test::write_file(dir_ / "one" / "dict.txt", "a 1\nb 1\n");
+  btm_test::write_file(dir_ / "two" / "dict.txt", "b 1\na 1\n");
+  const auto with_data = [&](std::string_view name, const fs::path& data) {
+    const Checkpoint plain = Checkpoint::open(file("plain.pt", {1, 2}));
+    compat::PickleArena arena;
+    compat::PickleDict root = *plain.root().get_if<compat::PickleDict>(), cfg = *plain.root().find("cfg")->get_if<compat::PickleDict>(), task;
+    task.items.emplace_back(arena.string("data"), arena.string(data.string()));
+    cfg.items.emplace_back(arena.string("task"), arena.make(std::move(task)));
+    root.items[0].second = arena.make(std::move(cfg));
+    compat::save_checkpoint(dir_ / name, *arena.make(std::move(root)));
+    return dir_ / name;
+  };
+  const fs::path a = with_data("a.pt", dir_ / "one"), b = with_data("b.pt", dir_ / "two");
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({a, b})); }, "was trained with the dictionary");
+  EXPECT_NO_THROW(btm::merge_checkpoints(options({a, a})));
+}
+
+TEST_F(Merge, RefusesWhatAMethodCannotTake) {
+  const fs::path a = file("a.pt", {1}), b = file("b.pt", {2});
+  const auto refused = [&](MergeOptions request, std::string_view phrase) {
+    btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(request); }, phrase);
+  };
+  refused(options({a, b}, MergeMethod::kTies), "ties needs a base model");
+  refused(options({a, b, a}, MergeMethod::kSlerp), "slerp merges two models, found 3");
+  auto with_base = options({a, b});
+  with_base.base_model = a;
+  refused(with_base, "linear uses no base model");
+  auto onto_itself = options({a, b});
+  onto_itself.output = a;
+  refused(onto_itself, "is one of the models");
+  auto nothing = options({});
+  refused(nothing, "no models");
+}
+
+TEST_F(Merge, NoticesDamageInAnyModelAndWritesNothing) {
+  std::string bytes = btm_test::read_file(elm("perl") / "checkpoint_last.pt");
+  bytes[bytes.size() / 2] ^= 1;
+  btm_test::write_file(dir_ / "damaged.pt", bytes);
+  for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTies}) {
+    auto request = options({elm("jargon"), dir_ / "damaged.pt"}, method);
+    if (btm::needs_base_model(method)) request.base_model = elm("politics");
+    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "damaged: CRC-32");
+    EXPECT_FALSE(fs::exists(out()));
+  }
+}
+
+TEST_F(Merge, RefusesToTrimWhatIsNotANumber) {
+  auto request = options({file("a.pt", {1, NAN})}, MergeMethod::kTies);
+  request.base_model = file("base.pt", {0, 0});
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "infinity or NaN");
+}
+
+TEST(ReadPosterior, TakesTheLastLine) {
+  TempDir dir;
+  btm_test::write_file(dir / "r.jsonl", "{\"exp_avg_posterior\": [1, 0]}\n{\"ppl\": 3, \"exp_avg_posterior\": [0.25, 0.75]}\n");
+  EXPECT_EQ(btm::read_posterior(dir / "r.jsonl"), (std::vector<double>{0.25, 0.75}));
+}
+
+TEST(ReadPosterior, RefusesOtherFiles) {
+  TempDir dir;
+  for (const std::string_view text : {"", "\n", "nothing", "[1]", "{\"exp_avg_posterior\": 1}", "{\"exp_avg_posterior\": []}",
+                                      "{\"exp_avg_posterior\": [\"a\"]}", "{\"exp_avg_posterior\": [0.5, 0.5]}\n{\"ppl\": 1}\n"}) {
+    btm_test::write_file(dir / "r.jsonl", text);
+    btm_test::expect_error<compat::FormatError>([&] { btm::read_posterior(dir / "r.jsonl"); }, "exp_avg_posterior");
+  }
+}
+
+}  // namespace
