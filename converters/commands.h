@@ -8,6 +8,5 @@ namespace converters {
 
 int run_inspect(std::span<const std::string> args);
 int run_preprocess(std::span<const std::string> args);
-int run_data_bin(std::span<const std::string> args);
 
 }  // namespace converters

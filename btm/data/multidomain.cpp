@@ -52,7 +52,7 @@ std::shared_ptr<const compat::IndexedDataset> open_split(const fs::path& folder,
   return dataset;
 }
 
-std::vector<std::string> eval_domains(const fs::path& data, std::string_view domains) {
+std::vector<std::string> select_domains(const fs::path& data, std::string_view domains, std::string_view flag) {
   if (!fs::is_directory(data)) throw compat::IoError(data.string(), "is not a folder, expected a data-bin");
   std::set<std::string> present;
   for (const auto& entry : fs::directory_iterator(data))
@@ -66,7 +66,7 @@ std::vector<std::string> eval_domains(const fs::path& data, std::string_view dom
   if (wanted.empty()) wanted = present;
   for (const std::string& domain : wanted)
     if (!present.contains(domain))
-      throw compat::UsageError("--eval-domains: " + compat::printable(data.string(), 4096) + " has no folder '" +
+      throw compat::UsageError(std::string(flag) + ": " + compat::printable(data.string(), 4096) + " has no folder '" +
                                compat::printable(domain) + "' (folders here: " + joined(present) + ")");
   return {wanted.begin(), wanted.end()};
 }

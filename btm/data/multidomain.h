@@ -20,8 +20,11 @@ std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::
                                                          const compat::Dictionary& dictionary, std::string_view impl);
 
 /// Sub-folders of `data` named in `domains` (comma separated; "" is all), sorted by name as the task has them. UsageError
-/// for a domain that is not there.
-std::vector<std::string> eval_domains(const std::filesystem::path& data, std::string_view domains);
+/// naming `flag` for a domain that is not there.
+std::vector<std::string> select_domains(const std::filesystem::path& data, std::string_view domains, std::string_view flag);
+inline std::vector<std::string> eval_domains(const std::filesystem::path& data, std::string_view domains) {
+  return select_domains(data, domains, "--eval-domains");
+}
 
 /// Data sets one after another.
 class ConcatDataset final : public LmDataset {

@@ -108,6 +108,15 @@ void refuse_unsupported(const Config& config, const TransformerConfig& model) {
 }
 
 void check_sizes(const Config& config, const TransformerConfig& model) {
+  struct Rate {
+    std::string_view key;
+    double value;
+  };
+  for (const Rate& rate : {Rate{"dropout", model.dropout}, Rate{"attention_dropout", model.attention_dropout},
+                           Rate{"activation_dropout", model.activation_dropout}, Rate{"decoder_layerdrop", model.decoder_layerdrop}})
+    if (!(rate.value >= 0 && rate.value <= 1))
+      throw compat::FormatError({config.file(), "cfg.model." + std::string(rate.key), {}},
+                                "is " + std::to_string(rate.value) + ", expected a probability");
   struct Row {
     std::string_view key;
     std::int64_t value, highest;
@@ -163,6 +172,13 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   model.decoder_learned_pos = flag("decoder_learned_pos", arch.gpt3);
   model.layernorm_embedding = flag("layernorm_embedding", false);
   model.no_scale_embedding = flag("no_scale_embedding", false);
+  const auto rate = [&](std::string_view key, double fallback) { return config.get_float("model", key, fallback); };
+  model.dropout = rate("dropout", arch.gpt3 ? 0.0 : 0.1);
+  model.attention_dropout = rate("attention_dropout", arch.gelu && !arch.gpt3 ? 0.1 : 0.0);
+  model.activation_dropout = rate("activation_dropout", 0);
+  if (model.activation_dropout == 0) model.activation_dropout = rate("relu_dropout", 0);  // its older name
+  model.decoder_layerdrop = rate("decoder_layerdrop", 0);
+  model.checkpoint_activations = flag("checkpoint_activations", false);
   refuse_unsupported(config, model);
   check_sizes(config, model);
   return model;

@@ -26,6 +26,9 @@ struct TransformerConfig {
   bool decoder_learned_pos = false;
   bool layernorm_embedding = false;
   bool no_scale_embedding = false;
+  // Training only.
+  double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0;
+  bool checkpoint_activations = false;
 
   /// The values of cfg decide, never the architecture's name; where a key is absent the architecture's default stands in.
   /// UnsupportedError naming every switch this program does not do; FormatError for sizes that cannot be.

@@ -3,17 +3,35 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
+#include <span>
 
 namespace btm {
 
-at::ScalarType scalar_type(compat::DType dtype) {
-  // In the order of compat::DType.
-  constexpr std::array<at::ScalarType, 12> kTypes{at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kComplexDouble,
-                                                  at::kComplexFloat, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte,
-                                                  at::kBool};
-  return kTypes[static_cast<std::size_t>(dtype)];
+namespace {
+
+/// In the order of compat::DType.
+constexpr std::array<at::ScalarType, 12> kTypes{at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kComplexDouble,
+                                                at::kComplexFloat, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte,
+                                                at::kBool};
+
+}  // namespace
+
+at::ScalarType scalar_type(compat::DType dtype) { return kTypes[static_cast<std::size_t>(dtype)]; }
+
+compat::TensorView to_view(const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.is_cpu() && tensor.is_contiguous(), "to_view needs a contiguous CPU tensor");
+  const auto found = std::ranges::find(kTypes, tensor.scalar_type());
+  TORCH_CHECK(found != kTypes.end(), "no compat::DType for ", tensor.scalar_type());
+  auto owner = std::make_shared<const at::Tensor>(tensor);
+  const auto* const start = static_cast<const std::byte*>(tensor.const_data_ptr());
+  const std::span<const std::byte> bytes(start, tensor.nbytes());
+  auto storage = std::make_shared<const compat::Storage>(static_cast<compat::DType>(found - kTypes.begin()), bytes,
+                                                         std::shared_ptr<const void>(std::move(owner)));
+  return compat::TensorView::contiguous(std::move(storage), tensor.sizes().vec());
 }
 
 at::Tensor to_tensor(const compat::TensorView& view, at::ScalarType dtype, at::Device device) {

@@ -12,6 +12,9 @@ namespace btm {
 /// back. FormatError when the storage's CRC is wrong.
 at::Tensor to_tensor(const compat::TensorView& view, at::ScalarType dtype, at::Device device);
 
+/// The values of a contiguous CPU tensor, whose memory the view keeps alive: they are not copied.
+compat::TensorView to_view(const at::Tensor& tensor);
+
 at::ScalarType scalar_type(compat::DType dtype);
 
 }  // namespace btm

@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/cumsum.h>
+#include <ATen/ops/dropout.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/gelu.h>
@@ -42,6 +43,10 @@ at::Tensor sinusoids(const at::Tensor& positions, std::int64_t width) {
     parts.push_back(at::zeros(shape, options));
   }
   return at::cat(parts, -1) * positions.ne(TransformerLM::kPaddingIdx).unsqueeze(-1);
+}
+
+at::Tensor dropped(at::Tensor x, double probability) {
+  return probability > 0 ? at::dropout(x, probability, /*train=*/true) : x;
 }
 
 }  // namespace
@@ -125,13 +130,18 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
                                      : sinusoids(numbers, config_.decoder_embed_dim);
 }
 
-at::Tensor TransformerLM::embedded(const at::Tensor& tokens, bool interior_padding) const {
+at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
   at::Tensor x = at::embedding(embed_tokens_, tokens);  // [B, T, decoder_input_dim]
   if (!config_.no_scale_embedding) x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
   if (project_in_dim_.defined()) x = at::linear(x, project_in_dim_);
   if (!config_.no_token_positional_embeddings) x = x + positions(tokens, interior_padding).to(x.scalar_type());
   if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
   return x;
+}
+
+at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& dropout) const {
+  check_length(tokens.size(1));
+  return dropped(embedded_tokens(tokens, /*interior_padding=*/false), dropout.residual);
 }
 
 at::Tensor TransformerLM::activated(const at::Tensor& x) const {
@@ -144,43 +154,51 @@ at::Tensor TransformerLM::activated(const at::Tensor& x) const {
   return name == "relu_squared" ? positive * positive : positive;
 }
 
-at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask) const {
+at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask, double dropout) const {
   const std::int64_t batch = x.size(0), length = x.size(1), heads = config_.decoder_attention_heads;
   const auto split = [&](const Linear& projection) {  // [B, T, C] -> [B, heads, T, C / heads]
     return at::linear(x, projection.weight, projection.bias).view({batch, length, heads, -1}).transpose(1, 2);
   };
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
   const at::Tensor out = at::scaled_dot_product_attention(split(layer.q_proj), split(layer.k_proj), split(layer.v_proj), bias,
-                                                          /*dropout_p=*/0.0, /*is_causal=*/!mask.defined());
+                                                          dropout, /*is_causal=*/!mask.defined());
   return at::linear(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}), layer.out_proj.weight,
                     layer.out_proj.bias);
 }
 
-at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask) const {
+at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask, const Dropout& dropout) const {
   const bool before = config_.decoder_normalize_before;
-  x = x + attended(layer, before ? normalized(layer.self_attn_layer_norm, x) : x, mask);
+  x = x + dropped(attended(layer, before ? normalized(layer.self_attn_layer_norm, x) : x, mask, dropout.attention), dropout.residual);
   if (!before) x = normalized(layer.self_attn_layer_norm, x);
   at::Tensor hidden = before ? normalized(layer.final_layer_norm, x) : x;
-  hidden = activated(at::linear(hidden, layer.fc1.weight, layer.fc1.bias));
-  x = x + at::linear(hidden, layer.fc2.weight, layer.fc2.bias);
+  hidden = dropped(activated(at::linear(hidden, layer.fc1.weight, layer.fc1.bias)), dropout.activation);
+  x = x + dropped(at::linear(hidden, layer.fc2.weight, layer.fc2.bias), dropout.residual);
   return before ? x : normalized(layer.final_layer_norm, x);
+}
+
+at::Tensor TransformerLM::finished(at::Tensor x) const {
+  if (layer_norm_.weight.defined()) x = normalized(layer_norm_, x);
+  if (project_out_dim_.defined()) x = at::linear(x, project_out_dim_);
+  return x;
+}
+
+void TransformerLM::check_length(std::int64_t length) const {
+  if (length > config_.max_target_positions)
+    throw compat::UnsupportedError("a sample of " + std::to_string(length) + " tokens, the model has " +
+                                   std::to_string(config_.max_target_positions) + " positions");
 }
 
 at::Tensor TransformerLM::features(const at::Tensor& tokens, bool interior_padding) const {
   const std::int64_t length = tokens.size(1);
-  if (length > config_.max_target_positions)
-    throw compat::UnsupportedError("a sample of " + std::to_string(length) + " tokens, the model has " +
-                                   std::to_string(config_.max_target_positions) + " positions");
+  check_length(length);
   at::Tensor mask;  // causal, and blind to padding; only needed for padding amid a row
   if (interior_padding) {
     const at::Tensor causal = at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
     mask = causal.unsqueeze(0).unsqueeze(0).logical_and(tokens.ne(kPaddingIdx).unsqueeze(1).unsqueeze(1));
   }
-  at::Tensor x = embedded(tokens, interior_padding);
-  for (const Layer& layer : layers_) x = layer_forward(layer, std::move(x), mask);
-  if (layer_norm_.weight.defined()) x = normalized(layer_norm_, x);
-  if (project_out_dim_.defined()) x = at::linear(x, project_out_dim_);
-  return x;
+  at::Tensor x = embedded_tokens(tokens, interior_padding);
+  for (const Layer& layer : layers_) x = layer_forward(layer, std::move(x), mask, {});
+  return finished(std::move(x));
 }
 
 }  // namespace btm

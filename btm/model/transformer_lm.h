@@ -1,4 +1,5 @@
-// fairseq's transformer_lm (TransformerDecoder without encoder), forward only in plain ATen operations.
+// fairseq's transformer_lm (TransformerDecoder without encoder) in plain ATen operations, which autograd follows where
+// parameters require grad.
 // B batch, T tokens, C decoder_embed_dim, V vocabulary.
 #pragma once
 
@@ -17,6 +18,13 @@ struct NamedParameter {
   std::string name;
   std::vector<std::int64_t> shape;
   at::Tensor* tensor;
+};
+
+/// Probabilities of dropout in training, as fairseq's flags name them; none by default.
+struct Dropout {
+  double residual = 0;    ///< --dropout: on embeddings and on what each sub-layer adds
+  double attention = 0;   ///< --attention-dropout: on attention weights
+  double activation = 0;  ///< --activation-dropout: after the activation function
 };
 
 class TransformerLM {
@@ -39,6 +47,13 @@ class TransformerLM {
   /// tokens [B, T] int64 on the parameters' device -> [B, T, decoder_output_dim]. Padding may only end a row unless
   /// `interior_padding`. UnsupportedError for T beyond max_target_positions.
   at::Tensor features(const at::Tensor& tokens, bool interior_padding = false) const;
+  // The same in parts, for training: embedded, then layer 0, 1, ..., then finished. Padding may only end a row.
+  at::Tensor embedded(const at::Tensor& tokens, const Dropout& dropout) const;  ///< [B, T] -> [B, T, C]
+  at::Tensor layer(std::size_t i, const at::Tensor& x, const Dropout& dropout) const {  ///< [B, T, C] -> [B, T, C]
+    return layer_forward(layers_[i], x, {}, dropout);
+  }
+  std::size_t num_layers() const noexcept { return layers_.size(); }
+  at::Tensor finished(at::Tensor x) const;  ///< [B, T, C] -> [B, T, decoder_output_dim]
   /// [V, decoder_output_dim]: logits are features times its transpose.
   const at::Tensor& output_weight() const noexcept;
 
@@ -58,11 +73,12 @@ class TransformerLM {
   void add_linear(const std::string& name, std::int64_t out, std::int64_t in, Linear& linear);
   void add_norm(const std::string& name, Norm& norm);
   at::Tensor normalized(const Norm& norm, const at::Tensor& x) const;
-  at::Tensor embedded(const at::Tensor& tokens, bool interior_padding) const;
+  void check_length(std::int64_t length) const;
+  at::Tensor embedded_tokens(const at::Tensor& tokens, bool interior_padding) const;
   at::Tensor positions(const at::Tensor& tokens, bool interior_padding) const;
   at::Tensor activated(const at::Tensor& x) const;
-  at::Tensor attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask) const;
-  at::Tensor layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask) const;
+  at::Tensor attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask, double dropout) const;
+  at::Tensor layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask, const Dropout& dropout) const;
 
   TransformerConfig config_;
   std::int64_t vocab_size_;

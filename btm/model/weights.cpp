@@ -149,28 +149,40 @@ void check_dictionary(const StateDict& state, const compat::Dictionary& dictiona
                                 std::to_string(embedding->second.shape[0]));
 }
 
+StateDict state_dict(const compat::NamedTensors& tensors, TransformerLM& model) {
+  StateDict state;
+  for (const auto& [name, view] : tensors) state.emplace(name, view);
+  upgrade(state, model);
+  return state;
+}
+
+void assign(TransformerLM& model, const StateDict& state, const std::string& file, const Precision& precision) {
+  check_names_and_shapes(model, state, file);
+  for (const NamedParameter& parameter : model.parameters()) {
+    const TensorView& view = state.at(parameter.name);
+    const at::ScalarType stored = scalar_type(view.dtype());
+    if (!at::isFloatingType(stored))
+      throw compat::FormatError({file, "model", {}}, parameter.name + " holds " + std::string(compat::dtype_name(view.dtype())) +
+                                                         ", expected floating point");
+    const bool round = precision.rounding != precision.compute && stored != precision.rounding;
+    at::Tensor tensor = to_tensor(view, round ? precision.rounding : precision.compute, precision.device);
+    *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file, const Precision& precision) {
   auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()), dictionary.size());
-  StateDict state;
-  for (const auto& [name, view] : checkpoint.model()) state.emplace(name, view);
-  upgrade(state, *model);
+  const StateDict state = state_dict(checkpoint.model(), *model);
   check_dictionary(state, dictionary, checkpoint.path(), dictionary_file);
-  check_names_and_shapes(*model, state, checkpoint.path());
-  for (const NamedParameter& parameter : model->parameters()) {
-    const TensorView& view = state.at(parameter.name);
-    const at::ScalarType stored = scalar_type(view.dtype());
-    if (!at::isFloatingType(stored))
-      throw compat::FormatError({checkpoint.path(), "model", {}}, parameter.name + " holds " +
-                                                                      std::string(compat::dtype_name(view.dtype())) +
-                                                                      ", expected floating point");
-    const bool round = precision.rounding != precision.compute && stored != precision.rounding;
-    at::Tensor tensor = to_tensor(view, round ? precision.rounding : precision.compute, precision.device);
-    *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
-  }
+  assign(*model, state, checkpoint.path(), precision);
   return model;
+}
+
+void load_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file, const Precision& precision) {
+  assign(model, state_dict(tensors, model), file, precision);
 }
 
 }  // namespace btm

@@ -23,4 +23,7 @@ struct Precision {
 std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file, const Precision& precision);
 
+/// Loads a model that is there already from the tensors of `file`; its configuration is its own. Otherwise as load_model().
+void load_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file, const Precision& precision);
+
 }  // namespace btm

@@ -25,6 +25,7 @@ class Adam {
   void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale);
 
   const AdamOptions& options() const noexcept { return options_; }
+  void set_options(const AdamOptions& options) noexcept { options_ = options; }
   std::int64_t steps() const noexcept { return steps_; }
   void set_steps(std::int64_t steps) noexcept { steps_ = steps; }
   const at::Tensor& exp_avg() const noexcept { return exp_avg_; }

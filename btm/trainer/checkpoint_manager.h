@@ -1,0 +1,68 @@
+// Which checkpoint files a run writes and keeps, and the thread that writes them.
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "btm/trainer/options.h"
+#include "compat/pickle_value.h"
+
+namespace btm {
+
+/// When a checkpoint is made.
+struct SavePoint {
+  std::int64_t epoch = 1, updates = 0;
+  bool end_of_epoch = false;
+  bool interrupted = false;  ///< Only checkpoint_last is wanted.
+  std::optional<double> val_loss;
+};
+
+class CheckpointManager {
+ public:
+  explicit CheckpointManager(const CheckpointOptions& options) : options_(options) {}
+  ~CheckpointManager();
+  CheckpointManager(const CheckpointManager&) = delete;
+  CheckpointManager& operator=(const CheckpointManager&) = delete;
+
+  /// The best validation metric so far, as fairseq's save_checkpoint.best.
+  std::optional<double> best() const noexcept { return best_; }
+  void set_best(std::optional<double> best) noexcept { best_ = best; }
+  /// To be told before file_names().
+  void note(std::optional<double> val_loss);
+
+  /// The names of the files that `point` calls for, in fairseq's order; none with --no-save.
+  std::vector<std::string> file_names(const SavePoint& point) const;
+
+  /// Writes `tree` under those names and removes what --keep-... no longer keeps, in the background. Waits for the
+  /// checkpoint before it. Throws what went wrong there: IoError for a full disk, with all earlier files as they were.
+  void save(compat::PickleTree tree, const SavePoint& point);
+  /// Waits for the checkpoint that is being written.
+  void wait();
+  /// Without waiting: what was written since the last call, for the log; "" when nothing was. Throws as save().
+  std::string poll();
+
+ private:
+  void write(const compat::PickleTree& tree, const std::vector<std::string>& names, const SavePoint& point);
+  void remove_old(const SavePoint& point) const;
+
+  CheckpointOptions options_;
+  std::optional<double> best_;
+  std::thread thread_;
+  std::atomic<bool> written_ = false;
+  std::exception_ptr failure_;  ///< This and the message are read after the thread was joined.
+  std::string message_;
+};
+
+/// The checkpoint a run starts from: --restore-file, or the save folder's checkpoint_last, or --finetune-from-model, with
+/// which the reset flags are set. Empty when there is none. IoError for a --finetune-from-model that is not there.
+std::filesystem::path starting_checkpoint(CheckpointOptions& options);
+
+/// Files of `folder` whose name is PREFIX, a number and SUFFIX, the largest number first.
+std::vector<std::filesystem::path> numbered_files(const std::filesystem::path& folder, const std::string& pattern);
+
+}  // namespace btm

@@ -1,0 +1,146 @@
+#include "btm/trainer/forward_backward.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <optional>
+
+#include "btm/trainer/cross_entropy.h"
+
+namespace btm {
+namespace {
+
+at::Tensor copy_to(const std::vector<std::int64_t>& values, at::Device device) {
+  const at::Tensor view = at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kLong);
+  return device.is_cpu() ? view.clone() : view.to(device);
+}
+
+/// [N, decoder_output_dim] of the scored columns.
+at::Tensor scored_rows(const DeviceBatch& batch, const at::Tensor& features) {
+  const at::Tensor rows = features.reshape({-1, features.size(-1)});
+  return batch.places.defined() ? rows.index_select(0, batch.places) : rows;
+}
+
+/// A copy without history, at which autograd starts anew.
+at::Tensor new_leaf(const at::Tensor& x) { return x.detach().set_requires_grad(true); }
+
+/// The random state of the device that dropout draws from.
+at::Generator generator_of(const at::Tensor& x) { return at::globalContext().defaultGenerator(x.device()); }
+
+}  // namespace
+
+/// One separately differentiated part of the network: what went in, what came out, which slots it owns.
+struct ForwardBackward::Stage {
+  std::size_t first_slot = 0, last_slot = 0;
+  at::Tensor input, output;              ///< output is undefined when it is to be computed again
+  std::optional<std::size_t> layer;
+  at::Tensor random_state;               ///< before the forward pass, where that must be repeated
+};
+
+DeviceBatch to_device(const Batch& batch, at::Device device) {
+  DeviceBatch out;
+  out.tokens = copy_to(batch.tokens, device).view({batch.rows, batch.columns});
+  std::vector<std::int64_t> places, targets;
+  for (std::int64_t row = 0; row < batch.rows; ++row)
+    for (std::int64_t column = 0; column < batch.columns; ++column) {
+      const std::int64_t at = row * batch.columns + column;
+      if (batch.targets[static_cast<std::size_t>(at)] == TransformerLM::kPaddingIdx) continue;
+      places.push_back(at);
+      targets.push_back(batch.targets[static_cast<std::size_t>(at)]);
+    }
+  if (places.size() != batch.targets.size()) out.places = copy_to(places, device);
+  out.targets = copy_to(targets, device);
+  out.ids = batch.ids;
+  out.num_tokens = batch.num_tokens;
+  out.num_sentences = batch.rows;
+  return out;
+}
+
+ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameters& flat, const TrainingSwitches& switches)
+    : model_(model), flat_(flat), switches_(switches), layer_slots_(model.num_layers() + 1, 0) {
+  const std::string prefix = "decoder.layers.";
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < flat.slots().size(); ++i) {
+    const std::string& name = flat.slots()[i].name;
+    if (name == "decoder.output_projection.weight") output_slot_ = i;
+    if (!name.starts_with(prefix)) continue;
+    const auto layer = static_cast<std::size_t>(std::stoul(name.substr(prefix.size())));
+    if (end == 0 || i == end) end = i + 1;
+    if (layer_slots_[layer] == 0) layer_slots_[layer] = i;
+  }
+  layer_slots_.back() = end;
+}
+
+double ForwardBackward::backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale,
+                                           at::Tensor& gradient) const {
+  const at::Tensor rows = scored_rows(batch, features);
+  CrossEntropyGradient loss = cross_entropy_backward(rows, model_.output_weight(), batch.targets, loss_scale,
+                                                     flat_.view(flat_.gradients(), output_slot_));
+  if (batch.places.defined()) {
+    gradient = at::zeros_like(features).view({-1, features.size(-1)});
+    gradient.index_copy_(0, batch.places, loss.features);
+    gradient = gradient.view(features.sizes());
+  } else {
+    gradient = loss.features.view(features.sizes());
+  }
+  return loss.loss;
+}
+
+double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool last) const {
+  const at::AutoGradMode grad(true);
+  const std::size_t layers = model_.num_layers(), slots = flat_.slots().size();
+  std::vector<Stage> stages;
+  stages.reserve(layers + 2);
+  stages.push_back({0, layer_slots_.front(), {}, model_.embedded(batch.tokens, switches_.dropout), std::nullopt, {}});
+  at::Tensor x = stages.back().output;
+  const bool repeat = switches_.checkpoint_activations;
+  for (std::size_t i = 0; i < layers; ++i) {
+    if (switches_.decoder_layerdrop > 0 && at::rand({1}).item<double>() < switches_.decoder_layerdrop) continue;
+    Stage stage{layer_slots_[i], layer_slots_[i + 1], new_leaf(x), {}, i, {}};
+    if (repeat) {
+      stage.random_state = generator_of(x).get_state();
+      const at::NoGradGuard no_grad;
+      x = model_.layer(i, stage.input, switches_.dropout);
+    } else {
+      x = stage.output = model_.layer(i, stage.input, switches_.dropout);
+    }
+    stages.push_back(std::move(stage));
+  }
+  Stage end{layer_slots_.back(), slots, new_leaf(x), {}, std::nullopt, {}};
+  x = end.output = model_.finished(end.input);
+  stages.push_back(std::move(end));
+
+  at::Tensor gradient;
+  const double loss = backward_from_loss(batch, x.detach(), loss_scale, gradient);
+  x.reset();
+  std::size_t announced = slots;
+  for (; !stages.empty(); stages.pop_back()) {
+    Stage& stage = stages.back();
+    if (!stage.output.defined()) {
+      at::Generator generator = generator_of(stage.input);
+      const at::Tensor after = generator.get_state();
+      generator.set_state(stage.random_state);
+      stage.output = model_.layer(*stage.layer, stage.input, switches_.dropout);
+      generator.set_state(after);
+    }
+    stage.output.backward(gradient);
+    gradient = stage.input.defined() ? stage.input.grad() : at::Tensor();
+    // Layers that were left out have no stage of their own: they are announced with the next one.
+    if (last) flat_.announce(stage.first_slot, announced);
+    announced = stage.first_slot;
+  }
+  return loss;
+}
+
+double ForwardBackward::evaluate(const DeviceBatch& batch) const {
+  const at::NoGradGuard no_grad;
+  at::Tensor x = model_.embedded(batch.tokens, {});
+  for (std::size_t i = 0; i < model_.num_layers(); ++i) x = model_.layer(i, x, {});
+  return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output_weight(), batch.targets);
+}
+
+}  // namespace btm

@@ -1,0 +1,56 @@
+// One micro-batch through the model and back. B rows, T columns, C decoder_embed_dim.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "btm/data/batches.h"
+#include "btm/model/transformer_lm.h"
+#include "btm/trainer/flat_parameters.h"
+
+namespace btm {
+
+struct TrainingSwitches {
+  Dropout dropout;
+  double decoder_layerdrop = 0;         ///< A layer is left out with this probability.
+  bool checkpoint_activations = false;  ///< Keep only the layers' inputs and compute the rest again on the way back.
+};
+
+/// A batch on the model's device.
+struct DeviceBatch {
+  at::Tensor tokens;   ///< [B, T] int64
+  at::Tensor places;   ///< [N] int64 of B * T: the columns that are scored; undefined when all are.
+  at::Tensor targets;  ///< [N] int64
+  std::vector<std::int64_t> ids;
+  std::int64_t num_tokens = 0;     ///< As Batch::num_tokens.
+  std::int64_t num_sentences = 0;
+  std::int64_t domain = 0;
+};
+
+/// Thread safe; does not keep `batch`'s memory.
+DeviceBatch to_device(const Batch& batch, at::Device device);
+
+class ForwardBackward {
+ public:
+  /// `model` has its parameters in `flat`. Both must outlive this.
+  ForwardBackward(const TransformerLM& model, const FlatParameters& flat, const TrainingSwitches& switches);
+
+  /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients and returns the loss (natural
+  /// log, not scaled). With `last` the gradients are announced as they become whole. Layers are separate autograd graphs,
+  /// run backwards one after another: that is what lets gradients be reduced while earlier layers still compute.
+  double run(const DeviceBatch& batch, double loss_scale, bool last) const;
+
+  /// The loss alone, without dropout.
+  double evaluate(const DeviceBatch& batch) const;
+
+ private:
+  struct Stage;
+  double backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale, at::Tensor& gradient) const;
+
+  const TransformerLM& model_;
+  const FlatParameters& flat_;
+  TrainingSwitches switches_;
+  std::size_t output_slot_ = 0;             ///< The output projection's, or the embedding's it is tied to.
+  std::vector<std::size_t> layer_slots_;    ///< [layers + 1] where each layer's slots begin, and where the last one's end.
+};
+
+}  // namespace btm

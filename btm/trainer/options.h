@@ -1,0 +1,113 @@
+// Everything a training run is told. No torch here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "btm/trainer/lr_schedule.h"
+
+namespace btm {
+
+/// --arch and the flags that replace its values; what is not given is the architecture's.
+struct ModelOptions {
+  std::string arch;
+  std::optional<std::string> activation_fn;
+  std::optional<double> dropout, attention_dropout;
+  double activation_dropout = 0, relu_dropout = 0, decoder_layerdrop = 0;
+  std::optional<std::int64_t> decoder_embed_dim, decoder_output_dim, decoder_input_dim, decoder_ffn_embed_dim, decoder_layers,
+      decoder_attention_heads, max_target_positions;
+  bool decoder_normalize_before = false, no_decoder_final_norm = false, no_token_positional_embeddings = false,
+       share_decoder_input_output_embed = false, decoder_learned_pos = false, layernorm_embedding = false,
+       no_scale_embedding = false, checkpoint_activations = false;
+};
+
+struct TaskOptions {
+  std::string task = "language_modeling";  ///< or multidomain_language_modeling
+  std::string data;                        ///< data-bin folders joined by ':', an epoch each
+  std::string sample_break_mode = "none";
+  std::int64_t tokens_per_sample = 1024;
+  bool add_bos_token = false, pad_to_fixed_length = false, pad_to_fixed_bsz = false;
+  std::string dataset_impl;
+  // multidomain_language_modeling
+  std::string train_domains, eval_domains;  ///< comma separated; empty: all folders of DATA
+  bool unbalanced = false;                  ///< the plain concatenation of the domains on all ranks
+  bool resample_eval = false;               ///< validate on samples drawn with replacement, as the release does
+};
+
+struct DatasetOptions {
+  std::string train_subset = "train", valid_subset = "valid";
+  std::int64_t batch_size = 0, max_tokens = 0;              ///< of a batch on one rank; 0: no limit
+  std::int64_t batch_size_valid = 0, max_tokens_valid = 0;  ///< 0: as in training
+  std::int64_t max_valid_steps = 0;                         ///< 0: all
+  std::int64_t required_batch_size_multiple = 8;
+  std::int64_t curriculum = 0;  ///< so many epochs are not shuffled
+  std::int64_t data_buffer_size = 10;
+  bool skip_invalid_size_inputs_valid_test = false;
+  bool disable_validation = false;
+  std::int64_t validate_interval = 1, validate_interval_updates = 0, validate_after_updates = 0;
+  std::optional<std::int64_t> fixed_validation_seed;
+};
+
+struct OptimizationOptions {
+  std::string criterion = "cross_entropy";  ///< or desynchronized_cross_entropy
+  std::string optimizer = "adam";
+  std::string adam_betas = "(0.9, 0.999)";
+  double adam_eps = 1e-8, weight_decay = 0;
+  double clip_norm = 0;
+  bool sentence_avg = false, skip_remainder_batch = false;
+  std::vector<std::int64_t> update_freq{1};  ///< by epoch; the last one goes on
+  std::int64_t max_epoch = 0, max_update = 0;  ///< 0: no limit
+  double stop_time_hours = 0, stop_min_lr = -1;
+};
+
+struct CheckpointOptions {
+  std::string save_dir = "checkpoints";
+  std::string restore_file = "checkpoint_last.pt";
+  std::string finetune_from_model;
+  bool reset_dataloader = false, reset_lr_scheduler = false, reset_meters = false, reset_optimizer = false;
+  std::int64_t save_interval = 1, save_interval_updates = 0;
+  std::int64_t keep_interval_updates = -1, keep_interval_updates_pattern = -1, keep_last_epochs = -1, keep_best_checkpoints = -1;
+  bool no_save = false, no_epoch_checkpoints = false, no_last_checkpoints = false, no_save_optimizer_state = false;
+  std::string best_checkpoint_metric = "loss";
+  bool maximize_best_checkpoint_metric = false;
+  std::int64_t patience = -1;
+  std::string optimizer_overrides = "{}";  ///< a Python dict of Adam's options
+  std::string checkpoint_suffix;
+};
+
+struct CommonOptions {
+  std::int64_t seed = 1;
+  std::string log_format, log_file;
+  std::int64_t log_interval = 100;
+  bool no_progress_bar = false;
+  std::string tensorboard_logdir, wandb_project;
+  bool cpu = false;
+  bool fp16 = false, memory_efficient_fp16 = false, fp16_no_flatten_grads = false, bf16 = false, memory_efficient_bf16 = false;
+  double fp16_init_scale = 128, fp16_scale_tolerance = 0, min_loss_scale = 1e-4;
+  std::optional<std::int64_t> fp16_scale_window;
+  std::optional<double> threshold_loss_scale;
+  std::int64_t num_threads = 0;  ///< 0: all cores this process may use
+};
+
+struct TrainOptions {
+  CommonOptions common;
+  TaskOptions task;
+  DatasetOptions dataset;
+  ModelOptions model;
+  OptimizationOptions optimization;
+  LrScheduleOptions lr;
+  CheckpointOptions checkpoint;
+
+  /// The precision flags' meaning, half precision of either kind.
+  bool half() const noexcept { return common.fp16 || common.bf16; }
+  bool memory_efficient() const noexcept { return common.memory_efficient_fp16 || common.memory_efficient_bf16; }
+  bool multidomain() const noexcept { return task.task == "multidomain_language_modeling"; }
+};
+
+/// Fills in what follows from other options (memory-efficient-fp16 means fp16, max_update is the schedule's too) and checks
+/// them together. UsageError for what fairseq refuses and for what is not done here.
+void complete(TrainOptions& options);
+
+}  // namespace btm

@@ -1,0 +1,23 @@
+// SIGTERM, SIGINT and SIGUSR1 (Slurm's warning) as a request to save and end.
+#pragma once
+
+#include <string>
+
+namespace btm {
+
+/// Takes the three signals from here on for as long as it lives. A second SIGINT ends the process at once.
+class SignalGuard {
+ public:
+  SignalGuard();
+  ~SignalGuard();
+  SignalGuard(const SignalGuard&) = delete;
+  SignalGuard& operator=(const SignalGuard&) = delete;
+};
+
+/// The first signal that arrived, or 0.
+int received_signal() noexcept;
+
+/// "SIGTERM".
+std::string signal_name(int signal);
+
+}  // namespace btm

@@ -1,0 +1,194 @@
+#include "btm/trainer/train_checkpoint.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <utility>
+
+#include "btm/model/tensor_bridge.h"
+#include "btm/trainer/fairseq_config.h"
+#include "btm/trainer/optimizer_state.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+using compat::PickleArena;
+using compat::PickleDict;
+using compat::PickleNode;
+
+constexpr double kDecoderVersion = 3;       ///< fairseq's TransformerDecoder
+constexpr std::int64_t kIteratorVersion = 2;
+
+void put(PickleArena& arena, PickleDict& dict, const char* key, PickleNode* value) { dict.items.emplace_back(arena.string(key), value); }
+
+PickleNode* optional_node(PickleArena& arena, std::optional<double> value) { return value ? arena.real(*value) : arena.none(); }
+
+/// The state dict in fairseq's order, buffers included; a tied output projection shares the embedding's storage.
+compat::NamedTensors model_of(Trainer& trainer) {
+  const TransformerConfig& config = trainer.model().config();
+  const std::vector<at::Tensor> values = snapshot(trainer.flat(), trainer.flat().values());
+  compat::NamedTensors model;
+  model.emplace_back("decoder.version", to_view(at::full({1}, kDecoderVersion, at::kFloat)));
+  compat::TensorView embedding;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::string& name = trainer.flat().slots()[i].name;
+    // fairseq's sinusoids leave a buffer, whose value nobody reads, where learned positions would be.
+    if (name.starts_with("decoder.layers.0.self_attn.k_proj.weight") && !config.decoder_learned_pos && !config.no_token_positional_embeddings)
+      model.emplace_back("decoder.embed_positions._float_tensor", to_view(at::zeros({1}, at::kFloat)));
+    model.emplace_back(name, to_view(values[i]));
+    if (name == "decoder.embed_tokens.weight") embedding = model.back().second;
+  }
+  if (config.share_decoder_input_output_embed) model.emplace_back("decoder.output_projection.weight", embedding);
+  return model;
+}
+
+PickleNode* history_node(PickleArena& arena, Trainer& trainer, const RunState& state) {
+  PickleDict scheduler;
+  if (trainer.options().lr.lr_scheduler == "fixed")
+    put(arena, scheduler, "lr", arena.real(trainer.schedule().epoch_lr()));
+  else
+    put(arena, scheduler, "best", optional_node(arena, state.scheduler_best));
+  PickleDict entry;
+  put(arena, entry, "criterion_name", arena.string("CrossEntropyCriterion"));
+  put(arena, entry, "optimizer_name", arena.string(trainer.optimizer().precision().optimizer_name()));
+  put(arena, entry, "lr_scheduler_state", arena.make(std::move(scheduler)));
+  put(arena, entry, "num_updates", arena.integer(trainer.num_updates()));
+  compat::PickleList history;
+  if (const auto* before = state.history != nullptr ? state.history->get_if<compat::PickleList>() : nullptr) history.items = before->items;
+  history.items.push_back(arena.make(std::move(entry)));
+  return arena.make(std::move(history));
+}
+
+PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const RunState& state) {
+  PickleDict iterator;
+  put(arena, iterator, "version", arena.integer(kIteratorVersion));
+  put(arena, iterator, "epoch", arena.integer(state.iterator.epoch));
+  put(arena, iterator, "iterations_in_epoch", arena.integer(state.iterator.iterations_in_epoch));
+  put(arena, iterator, "shuffle", arena.boolean(state.iterator.shuffle));
+  PickleDict extra;
+  put(arena, extra, "metrics", trainer.metrics().state(arena));
+  put(arena, extra, "previous_training_time", arena.real(trainer.training_seconds()));
+  put(arena, extra, "train_iterator", arena.make(std::move(iterator)));
+  put(arena, extra, "val_loss", optional_node(arena, state.val_loss));
+  if (state.best) put(arena, extra, "best", arena.real(*state.best));
+  if (PickleNode* exact = exact_state(arena, trainer.optimizer())) put(arena, extra, "btm", exact);
+  return arena.make(std::move(extra));
+}
+
+/// Reads extra_state with errors that name the file.
+class ExtraState {
+ public:
+  explicit ExtraState(const compat::Checkpoint& checkpoint) : file_(checkpoint.path()), node_(checkpoint.find_entry("extra_state")) {}
+
+  const PickleNode* find(const char* key) const {
+    const PickleNode* const found = node_ != nullptr ? node_->find(key) : nullptr;
+    return found == nullptr || found->is_none() ? nullptr : found;
+  }
+  std::optional<double> number(const char* key) const {
+    const PickleNode* const found = find(key);
+    if (found == nullptr) return std::nullopt;
+    if (const auto* real = found->get_if<double>()) return *real;
+    if (const auto* integer = found->get_if<std::int64_t>()) return static_cast<double>(*integer);
+    if (const auto* tensor = found->get_if<compat::PickleTensor>(); tensor != nullptr && tensor->view.numel() == 1)
+      return to_tensor(tensor->view, at::kDouble, at::kCPU).item<double>();
+    throw compat::FormatError({file_, std::string("extra_state.") + key, {}}, "is " + found->describe() + ", expected a number");
+  }
+  IteratorState iterator(bool& versioned) const {
+    const PickleNode* const state = find("train_iterator");
+    if (state == nullptr) throw compat::FormatError({file_, "extra_state.train_iterator", {}}, "is missing");
+    const auto integer = [&](const char* key, std::int64_t fallback, std::int64_t lowest) {
+      const PickleNode* const node = state->find(key);
+      if (node == nullptr) return fallback;
+      const auto* value = node->get_if<std::int64_t>();
+      if (value == nullptr || *value < lowest)
+        throw compat::FormatError({file_, std::string("extra_state.train_iterator.") + key, {}},
+                                  "is " + (value != nullptr ? std::to_string(*value) : node->describe()) + ", expected an int of at least " +
+                                      std::to_string(lowest));
+      return *value;
+    };
+    IteratorState iterator{integer("epoch", 1, 1), integer("iterations_in_epoch", 0, 0), true};
+    const PickleNode* const shuffle = state->find("shuffle");
+    if (const auto* flag = shuffle != nullptr ? shuffle->get_if<bool>() : nullptr) iterator.shuffle = *flag;
+    versioned = integer("version", 1, 0) >= kIteratorVersion;
+    return iterator;
+  }
+
+ private:
+  const std::string& file_;
+  const PickleNode* node_;
+};
+
+/// The last entry of optimizer_history, or null.
+const PickleNode* last_history(const PickleNode* history) {
+  const auto* list = history != nullptr ? history->get_if<compat::PickleList>() : nullptr;
+  return list == nullptr || list->items.empty() ? nullptr : list->items.back();
+}
+
+void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, RunState& state) {
+  const CheckpointOptions& options = trainer.options().checkpoint;
+  const PickleNode* const optimizer = checkpoint.find_entry("last_optimizer_state");
+  const PickleNode* const last = last_history(state.history);
+  if (optimizer == nullptr || options.reset_optimizer) return;
+  load_optimizer_state(trainer.optimizer(), *optimizer, compat::parse_python_literal(options.optimizer_overrides), checkpoint.path());
+  const PickleNode* const updates = last != nullptr ? last->find("num_updates") : nullptr;
+  const auto* count = updates != nullptr ? updates->get_if<std::int64_t>() : nullptr;
+  if (count == nullptr || *count < 0)
+    throw compat::FormatError({checkpoint.path(), "optimizer_history", {}}, "has no num_updates in its last entry (--reset-optimizer does without)");
+  if (const PickleNode* scheduler = last->find("lr_scheduler_state"); scheduler != nullptr && !options.reset_lr_scheduler) {
+    const auto real = [&](const char* key) {
+      const PickleNode* const node = scheduler->find(key);
+      return node != nullptr ? node->get_if<double>() : nullptr;
+    };
+    if (const double* lr = real("lr")) trainer.schedule().set_epoch_lr(*lr);
+    if (const double* best = real("best")) state.scheduler_best = *best;
+  }
+  trainer.set_num_updates(*count);
+}
+
+}  // namespace
+
+compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state) {
+  compat::PickleTree tree;
+  tree.arena = std::make_shared<PickleArena>();
+  PickleArena& arena = *tree.arena;
+  if (state.history_arena) arena.keep(state.history_arena);
+  PickleDict root;
+  put(arena, root, "args", arena.none());
+  put(arena, root, "cfg", pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(), trainer.world().size())));
+  put(arena, root, "model", arena.none());  // its place; filled below
+  put(arena, root, "criterion", arena.none());
+  put(arena, root, "optimizer_history", history_node(arena, trainer, state));
+  put(arena, root, "task_state", arena.make(PickleDict{}));
+  put(arena, root, "extra_state", extra_state_node(arena, trainer, state));
+  if (!trainer.options().checkpoint.no_save_optimizer_state)
+    put(arena, root, "last_optimizer_state", optimizer_state(arena, trainer.optimizer(), trainer.lr()));
+  tree.root = compat::with_model(arena, *arena.make(std::move(root)), model_of(trainer));
+  return tree;
+}
+
+RunState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {
+  const CheckpointOptions& options = trainer.options().checkpoint;
+  RunState state;
+  state.history = checkpoint.find_entry("optimizer_history");
+  state.history_arena = checkpoint.tree().arena;
+  restore_optimizer(trainer, checkpoint, state);
+  const ExtraState extra(checkpoint);
+  if (checkpoint.find_entry("extra_state") == nullptr) return state;
+  if (const PickleNode* exact = extra.find("btm"); exact != nullptr && !options.reset_optimizer)
+    load_exact_state(trainer.optimizer(), *exact, checkpoint.path());
+  bool versioned = false;
+  const IteratorState iterator = extra.iterator(versioned);
+  if (!options.reset_dataloader) state.iterator = iterator;
+  trainer.set_previous_seconds(extra.number("previous_training_time").value_or(0));
+  // fairseq resets the meters at the start of an epoch.
+  const bool reset_meters = options.reset_meters || (versioned && iterator.iterations_in_epoch == 0);
+  if (const PickleNode* metrics = extra.find("metrics"); metrics != nullptr && !reset_meters) {
+    trainer.metrics().load(*metrics, checkpoint.path());
+    trainer.metrics()["default"].reset_clocks();
+  }
+  if (!options.reset_optimizer && !options.reset_meters) state.best = extra.number("best");
+  return state;
+}
+
+}  // namespace btm

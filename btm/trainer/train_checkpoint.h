@@ -1,0 +1,31 @@
+// A run's checkpoint: the dict that fairseq 0.12.2 resumes, with what it lacks under extra_state.btm.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "btm/trainer/epoch_batches.h"
+#include "btm/trainer/trainer.h"
+#include "compat/checkpoint.h"
+
+namespace btm {
+
+/// What a checkpoint holds beside the trainer's state.
+struct RunState {
+  IteratorState iterator;
+  std::optional<double> val_loss, best;
+  std::optional<double> scheduler_best;  ///< the schedulers' own record of the best validation loss
+  /// `optimizer_history` of the checkpoint that was resumed, and what keeps it alive.
+  const compat::PickleNode* history = nullptr;
+  std::shared_ptr<const compat::PickleArena> history_arena;
+};
+
+/// The checkpoint of now. Its tensors are snapshots, so that it may be written while the training goes on.
+compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state);
+
+/// Takes up the training state of `checkpoint`, whose weights `trainer` was made with. The --reset-... flags of the options
+/// say what is left out. Returns the rest.
+RunState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint);
+
+}  // namespace btm

@@ -1,0 +1,196 @@
+#include "btm/trainer/train_data.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "btm/data/multidomain.h"
+#include "btm/data/numpy_sort.h"
+#include "btm/data/token_blocks.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+using compat::UsageError;
+using Warn = std::function<void(const std::string&)>;
+
+
+
+std::vector<std::string> split_at(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, from), text.size());
+    if (end > from) parts.push_back(text.substr(from, end - from));
+    from = end + 1;
+  }
+  return parts;
+}
+
+std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::path& folder, const std::string& split,
+                                       const compat::Dictionary& dictionary) {
+  // fairseq would append train1, train2, ...
+  if (compat::IndexedDataset::exists(folder / (split + "1")) && split == options.dataset.train_subset)
+    throw compat::UnsupportedError(folder.string() + ": a training set in several parts (" + compat::printable(split) + "1) is not supported");
+  return std::make_unique<TokenBlockDataset>(open_split(folder, split, dictionary, options.task.dataset_impl),
+                                             parse_sample_break_mode(options.task.sample_break_mode),
+                                             options.task.tokens_per_sample, dictionary.bos(), dictionary.eos(),
+                                             options.task.add_bos_token);
+}
+
+/// The order of several sets one after another: a ConcatDataset of fairseq sorts by size alone, and not stably.
+std::vector<std::int64_t> order_by_numpy_sort(const LmDataset& dataset) {
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(dataset.size()));
+  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = dataset.num_tokens(static_cast<std::int64_t>(i));
+  return numpy_argsort(sizes);
+}
+
+std::int64_t longest_allowed(const DataPlace& place, std::int64_t max_tokens) {
+  return max_tokens > 0 ? std::min(place.max_positions, max_tokens) : place.max_positions;
+}
+
+BatchList train_batches(const TrainOptions& options, const LmDataset& dataset, std::vector<std::int64_t> order,
+                        const DataPlace& place, const Warn& warn) {
+  const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens);
+  if (const std::int64_t dropped = drop_longer_than(dataset, longest, order); dropped > 0)
+    warn(std::to_string(dropped) + " samples have invalid sizes and will be skipped, max_positions=" + std::to_string(longest));
+  BatchList batches = batch_by_size(order, dataset, options.dataset.max_tokens, options.dataset.batch_size,
+                                    options.dataset.required_batch_size_multiple);
+  if (batches.empty()) throw compat::UsageError("no sample of the training set fits --max-tokens and the model's positions");
+  return batches;
+}
+
+struct Domains {
+  std::vector<std::string> train, eval;
+};
+
+/// Without either list every folder is both; with one alone the other is empty, as in BTM's task.
+Domains domains_of(const TrainOptions& options, const fs::path& folder) {
+  const TaskOptions& task = options.task;
+  Domains domains;
+  const bool neither = task.train_domains.empty() && task.eval_domains.empty();
+  if (neither || !task.train_domains.empty()) domains.train = select_domains(folder, task.train_domains, "--train-domains");
+  if (neither || !task.eval_domains.empty()) domains.eval = select_domains(folder, task.eval_domains, "--eval-domains");
+  return domains;
+}
+
+/// The rank's share where every rank trains on one domain: an epoch is as long as the longest one, shorter ones wrap around.
+TrainData balanced(const TrainOptions& options, const fs::path& folder, const std::vector<std::string>& domains,
+                   const compat::Dictionary& dictionary, const DataPlace& place, const Warn& warn) {
+  TrainData data;
+  const auto num_domains = static_cast<std::int64_t>(domains.size());
+  data.num_shards = virtual_world_size(options, place.world_size, num_domains);
+  std::vector<std::shared_ptr<const LmDataset>> sets;
+  std::int64_t longest = 0;
+  for (const std::string& domain : domains) {
+    sets.push_back(open_blocks(options, folder / domain, options.dataset.train_subset, dictionary));
+    longest = std::max(longest, sets.back()->size());
+  }
+  const std::int64_t per_process = data.num_shards / place.world_size, per_domain = data.num_shards / num_domains;
+  for (std::int64_t rank = place.rank * per_process; rank < (place.rank + 1) * per_process; ++rank) {
+    RankData mine;
+    mine.shard = rank;
+    mine.domain = rank / per_domain;
+    mine.dataset = sets[static_cast<std::size_t>(mine.domain)];
+    data.blocks += mine.dataset->size();
+    const std::vector<std::int64_t> once = ordered_by_size(*mine.dataset, rank);  // the release seeds with the rank
+    std::vector<std::int64_t> order(static_cast<std::size_t>(longest));
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = once[i % once.size()];
+    mine.batches = train_batches(options, *mine.dataset, std::move(order), place, warn);
+    data.ranks.push_back(std::move(mine));
+  }
+  return data;
+}
+
+}  // namespace
+
+std::vector<std::string> data_folders(const std::string& data) {
+  std::vector<std::string> folders = split_at(data, ':');
+  if (folders.empty()) throw UsageError("the data folder is missing");
+  return folders;
+}
+
+std::int64_t virtual_world_size(const TrainOptions& options, std::int64_t world_size, std::int64_t num_domains) {
+  if (!options.multidomain() || options.task.unbalanced) return world_size;
+  const std::int64_t large = std::max(world_size, num_domains), small = std::min(world_size, num_domains);
+  if (small < 1 || large % small != 0)
+    throw UsageError(std::to_string(num_domains) + " training domains on " + std::to_string(world_size) +
+                     " processes: one must be a multiple of the other");
+  return large;
+}
+
+TrainData open_train_data(const TrainOptions& options, const compat::Dictionary& dictionary, std::int64_t epoch,
+                          const DataPlace& place, const Warn& warn) {
+  const std::vector<std::string> folders = data_folders(options.task.data);
+  const fs::path folder = folders[static_cast<std::size_t>((epoch - 1) % static_cast<std::int64_t>(folders.size()))];
+  const std::string& split = options.dataset.train_subset;
+  if (options.multidomain() && !options.task.unbalanced) {
+    const Domains domains = domains_of(options, folder);
+    if (domains.train.empty()) throw UsageError("--train-domains names no domain to train on");
+    return balanced(options, folder, domains.train, dictionary, place, warn);
+  }
+  TrainData data;
+  data.num_shards = place.world_size;
+  RankData mine;
+  mine.shard = place.rank;
+  std::vector<std::int64_t> order;
+  if (options.multidomain()) {
+    std::vector<std::unique_ptr<LmDataset>> parts;
+    for (const std::string& domain : domains_of(options, folder).train)
+      parts.push_back(open_blocks(options, folder / domain, split, dictionary));
+    mine.dataset = std::make_shared<ConcatDataset>(std::move(parts));
+    order = order_by_numpy_sort(*mine.dataset);
+  } else {
+    mine.dataset = open_blocks(options, folder, split, dictionary);
+    order = ordered_by_size(*mine.dataset, options.common.seed);
+  }
+  data.blocks = mine.dataset->size();
+  mine.batches = train_batches(options, *mine.dataset, std::move(order), place, warn);
+  data.ranks.push_back(std::move(mine));
+  return data;
+}
+
+std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat::Dictionary& dictionary, const DataPlace& place,
+                                       const Warn& warn) {
+  const fs::path folder = data_folders(options.task.data).front();
+  std::vector<ValidData> all;
+  const std::vector<std::string> domains = options.multidomain() ? domains_of(options, folder).eval : std::vector<std::string>{};
+  for (const std::string& subset : split_at(options.dataset.valid_subset, ',')) {
+    ValidData data;
+    data.subset = subset;
+    std::vector<std::int64_t> order;
+    if (options.multidomain()) {
+      std::vector<std::unique_ptr<LmDataset>> parts;
+      for (std::size_t i = 0; i < domains.size(); ++i) {
+        if (!compat::IndexedDataset::exists(folder / domains[i] / subset)) continue;
+        if (parts.empty()) data.domain = static_cast<std::int64_t>(i);
+        auto part = open_blocks(options, folder / domains[i], subset, dictionary);
+        if (options.task.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options.common.seed, /*epoch=*/1);
+        parts.push_back(std::move(part));
+      }
+      if (parts.empty()) throw compat::IoError(folder.string(), "no domain to evaluate has the split '" + compat::printable(subset) + "'");
+      data.dataset = std::make_shared<ConcatDataset>(std::move(parts));
+      order = order_by_numpy_sort(*data.dataset);
+    } else {
+      data.dataset = open_blocks(options, folder, subset, dictionary);
+      order = ordered_by_size(*data.dataset, options.common.seed);
+    }
+    const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens_valid);
+    if (const std::int64_t dropped = drop_longer_than(*data.dataset, longest, order); dropped > 0) {
+      if (!options.dataset.skip_invalid_size_inputs_valid_test)
+        throw UsageError(std::to_string(dropped) + " samples of '" + compat::printable(subset) + "' are longer than the " +
+                         std::to_string(longest) + " tokens a batch or the model takes; --skip-invalid-size-inputs-valid-test leaves them out");
+      warn(std::to_string(dropped) + " samples of " + compat::printable(subset) + " have invalid sizes and will be skipped, max_positions=" +
+           std::to_string(longest));
+    }
+    const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid, options.dataset.batch_size_valid,
+                                            options.dataset.required_batch_size_multiple);
+    data.steps = (static_cast<std::int64_t>(batches.size()) + place.world_size - 1) / place.world_size;
+    data.batches = shard_of(batches, place.world_size, place.rank);
+    all.push_back(std::move(data));
+  }
+  return all;
+}
+
+}  // namespace btm

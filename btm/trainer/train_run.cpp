@@ -1,0 +1,302 @@
+#include "btm/trainer/train_run.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <filesystem>
+#include <functional>
+
+#include "btm/model/weights.h"
+#include "btm/trainer/checkpoint_manager.h"
+#include "btm/trainer/fairseq_config.h"
+#include "btm/trainer/initialise.h"
+#include "btm/trainer/signals.h"
+#include "btm/trainer/train_checkpoint.h"
+#include "btm/trainer/train_data.h"
+#include "btm/trainer/train_log.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kName = "btm train";
+
+std::string grouped(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<std::size_t>(at), ",");
+  return text;
+}
+
+template <class T>
+T nth_or_last(const std::vector<T>& values, std::int64_t n) {
+  return values[static_cast<std::size_t>(std::min<std::int64_t>(n, static_cast<std::int64_t>(values.size()) - 1))];
+}
+
+/// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds weights alone.
+std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model) {
+  {
+    const compat::TorchFile file = compat::load_torch_file(path);
+    if (file.tree.root->find("cfg") == nullptr && file.tree.root->find("args") == nullptr) {
+      load_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path, Precision{});
+      return std::nullopt;
+    }
+  }
+  compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
+  load_weights(model, checkpoint.model(), checkpoint.path(), Precision{});
+  return checkpoint;
+}
+
+class TrainRun {
+ public:
+  TrainRun(TrainOptions options, Communicator& world, int local_rank);
+  int run();
+
+ private:
+  void load();
+  bool train_epoch();
+  bool after_update(const EpochBatches& batches);
+  std::optional<double> validate(std::int64_t epoch);
+  LogRow validate_subset(const ValidData& data, std::int64_t epoch);
+  bool stops_early(std::optional<double> val_loss);
+  void save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted);
+  bool limit_reached() const;
+  std::function<void(const std::string&)> warner() {
+    return [this](const std::string& line) { log_.warn(kName, line); };
+  }
+
+  TrainOptions options_;
+  Communicator& world_;
+  TrainLog log_;
+  CheckpointManager checkpoints_;
+  compat::Dictionary dictionary_;
+  CollateOptions collate_;
+  DataPlace place_;
+  std::unique_ptr<Trainer> trainer_;
+  RunState state_;
+  TrainData train_data_;
+  std::vector<ValidData> valid_data_;
+  std::optional<double> val_loss_;       ///< Of the last validation after an update, for the schedule.
+  std::optional<double> patience_best_;
+  std::int64_t patience_runs_ = 0;
+};
+
+TrainRun::TrainRun(TrainOptions options, Communicator& world, int local_rank)
+    : options_(std::move(options)), world_(world), log_(options_.common, options_.checkpoint.save_dir, world.rank() != 0),
+      checkpoints_(options_.checkpoint) {
+  if (options_.common.num_threads > 0) at::set_num_threads(static_cast<int>(options_.common.num_threads));
+  collate_.device = !options_.common.cpu && at::hasCUDA() ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank)) : at::Device(at::kCPU);
+}
+
+void TrainRun::load() {
+  if (!options_.checkpoint.no_save && world_.rank() == 0) {
+    std::error_code error;
+    fs::create_directories(options_.checkpoint.save_dir, error);
+    if (error) throw compat::IoError(options_.checkpoint.save_dir, "cannot create the folder", error.value());
+  }
+  const fs::path folder = data_folders(options_.task.data).front();
+  if (!fs::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
+  dictionary_ = compat::Dictionary::load(folder / "dict.txt");
+  log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
+
+  const TransformerConfig config = TransformerConfig::from(model_config(options_));
+  auto model = std::make_unique<TransformerLM>(config, dictionary_.size());
+  place_ = {world_.rank(), world_.size(), config.max_target_positions};
+  if (!options_.dataset.disable_validation) valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
+
+  world_.barrier();  // no rank may look for a checkpoint that another one is about to replace
+  const fs::path start = starting_checkpoint(options_.checkpoint);
+  std::optional<compat::Checkpoint> checkpoint;
+  if (start.empty()) {
+    log_.info(kName, "No existing checkpoint found " + (fs::path(options_.checkpoint.save_dir) / options_.checkpoint.restore_file).string());
+    initialise(*model, options_.common.seed);
+  } else {
+    checkpoint = open_start(start, *model);
+  }
+  trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
+  if (checkpoint) {
+    state_ = restore_training_state(*trainer_, *checkpoint);
+    log_.info(kName, "Loaded checkpoint " + start.string() + " (epoch " + std::to_string(state_.iterator.epoch) + " @ " +
+                         std::to_string(trainer_->num_updates()) + " updates)");
+  }
+  checkpoints_.set_best(state_.best);
+  log_.info(kName, "architecture " + config.arch + ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
+                       std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
+                       (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
+  collate_.pad = dictionary_.pad();
+  if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
+  train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+}
+
+bool TrainRun::limit_reached() const {
+  const OptimizationOptions& o = options_.optimization;
+  return (o.max_update > 0 && trainer_->num_updates() >= o.max_update) ||
+         (o.stop_time_hours > 0 && trainer_->agreed_seconds() / 3600 > o.stop_time_hours);
+}
+
+int TrainRun::run() {
+  load();
+  const std::int64_t max_epoch = options_.optimization.max_epoch;
+  const auto start = std::chrono::steady_clock::now();
+  const bool several_folders = data_folders(options_.task.data).size() > 1;
+  while (max_epoch <= 0 || state_.iterator.epoch <= max_epoch) {
+    if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
+      log_.info(kName, "stopping training because current learning rate (" + general_format(trainer_->lr()) +
+                           ") is smaller than or equal to --stop-min-lr");
+      break;
+    }
+    if (train_epoch()) break;
+    if (several_folders) train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+  }
+  checkpoints_.wait();
+  if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+  if (const int signal = trainer_->agreed_signal(); signal != 0) {
+    log_.info(kName, "ended by " + signal_name(signal) + " after " + std::to_string(trainer_->num_updates()) + " updates" +
+                         (options_.checkpoint.no_save ? "" : ", everything is saved"));
+    return 128 + signal;
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log_.info(kName, "done training in " + general_format(python_round(seconds, 1)) + " seconds");
+  return 0;
+}
+
+/// Trains from state_.iterator to the end of its epoch. True when the run is to end.
+bool TrainRun::train_epoch() {
+  const std::int64_t epoch = state_.iterator.epoch;
+  CollateOptions collate = collate_;
+  if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size;
+  if (state_.iterator.iterations_in_epoch == 0) state_.iterator.shuffle = epoch > options_.dataset.curriculum;
+  EpochBatches batches(train_data_, collate, options_.common.seed, state_.iterator, nth_or_last(options_.optimization.update_freq, epoch - 1),
+                       options_.optimization.skip_remainder_batch, options_.dataset.data_buffer_size);
+  trainer_->begin_epoch(epoch);
+  log_.info(kName, "begin training epoch " + std::to_string(epoch));
+  bool stop = false;
+  while (!stop && batches.has_next()) {
+    const UpdateBatches update = batches.next();
+    if (trainer_->train_step(update)) {
+      log_.progress(epoch, "", batches.done(), batches.size());
+      if (log_.due(trainer_->num_updates())) {
+        MetersDict& inner = trainer_->metrics()["train_inner"];
+        LogRow row = inner.row();
+        row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
+        log_.row("train_inner", epoch, batches.done(), batches.size(), row, trainer_->num_updates());
+        inner.reset();
+      }
+    } else {
+      log_.info(kName, "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
+                           general_format(trainer_->optimizer().loss_scale()));
+    }
+    if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+    stop = after_update(batches);
+  }
+  LogRow row = trainer_->metrics()["train"].row();
+  row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
+  log_.summary("train", epoch, row, trainer_->num_updates());
+  trainer_->metrics()["train"].reset();
+  state_.iterator = batches.state();
+  if (val_loss_) state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
+  return stop;
+}
+
+/// fairseq's validate_and_save. True when the run is to end.
+bool TrainRun::after_update(const EpochBatches& batches) {
+  if (trainer_->agreed_signal() != 0) {
+    save(batches, std::nullopt, /*interrupted=*/true);
+    return true;
+  }
+  const DatasetOptions& dataset = options_.dataset;
+  const CheckpointOptions& checkpoint = options_.checkpoint;
+  const std::int64_t updates = trainer_->num_updates(), epoch = state_.iterator.epoch;
+  const bool end = batches.end_of_epoch();
+  const auto every = [&](std::int64_t interval) { return interval > 0 && updates > 0 && updates % interval == 0; };
+  bool stop = limit_reached();
+  if (stop) log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
+                                 general_format(trainer_->agreed_seconds() / 3600) + " hours");
+  const bool do_save = (end && epoch % checkpoint.save_interval == 0) || stop ||
+                       (every(checkpoint.save_interval_updates) && updates >= dataset.validate_after_updates);
+  const bool do_validate = ((!end && do_save) || (end && epoch % dataset.validate_interval == 0) || stop ||
+                            every(dataset.validate_interval_updates)) &&
+                           !dataset.disable_validation && updates >= dataset.validate_after_updates;
+  val_loss_ = do_validate ? validate(epoch) : std::nullopt;
+  if (trainer_->agreed_signal() != 0) {  // during the validation, whose result is then incomplete
+    save(batches, std::nullopt, /*interrupted=*/true);
+    return true;
+  }
+  stop = stops_early(val_loss_) || stop;
+  if (do_save || stop) save(batches, val_loss_, /*interrupted=*/false);
+  return stop;
+}
+
+bool TrainRun::stops_early(std::optional<double> val_loss) {
+  const CheckpointOptions& o = options_.checkpoint;
+  if (!val_loss || o.patience <= 0) return false;
+  const bool better = !patience_best_ || (o.maximize_best_checkpoint_metric ? *val_loss > *patience_best_ : *val_loss < *patience_best_);
+  if (better) {
+    patience_best_ = val_loss;
+    patience_runs_ = 0;
+    return false;
+  }
+  if (++patience_runs_ < o.patience) return false;
+  log_.info(kName, "early stop since valid performance hasn't improved for last " + std::to_string(o.patience) + " runs");
+  return true;
+}
+
+void TrainRun::save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted) {
+  checkpoints_.note(val_loss);
+  SavePoint point{state_.iterator.epoch, trainer_->num_updates(), batches.end_of_epoch(), interrupted, val_loss};
+  if (world_.rank() != 0 || checkpoints_.file_names(point).empty()) return;
+  RunState now = state_;
+  now.iterator = batches.state();
+  now.val_loss = val_loss;
+  now.best = checkpoints_.best();
+  checkpoints_.save(make_checkpoint(*trainer_, now), point);
+}
+
+LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {
+  MetersDict meters;
+  CollateOptions collate = collate_;
+  if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size_valid;
+  std::int64_t steps = data.steps;
+  // As in fairseq one batch more than the flag says.
+  if (options_.dataset.max_valid_steps > 0) steps = std::min(steps, options_.dataset.max_valid_steps + 1);
+  for (std::int64_t i = 0; i < steps && trainer_->agreed_signal() == 0; ++i) {
+    std::optional<DeviceBatch> batch;
+    if (static_cast<std::size_t>(i) < data.batches.size())
+      batch = prepare_batch(*data.dataset, data.batches[static_cast<std::size_t>(i)], data.domain, collate);
+    trainer_->valid_step(batch ? &*batch : nullptr, meters);
+    log_.progress(epoch, data.subset, i + 1, steps);
+  }
+  return meters.row();
+}
+
+/// The metric that decides about the best checkpoint, on the first subset.
+std::optional<double> TrainRun::validate(std::int64_t epoch) {
+  std::optional<double> first;
+  const std::string& metric = options_.checkpoint.best_checkpoint_metric;
+  for (const ValidData& data : valid_data_) {
+    log_.info(kName, "begin validation on \"" + data.subset + "\" subset");
+    LogRow row = validate_subset(data, epoch);
+    if (trainer_->agreed_signal() != 0) return std::nullopt;
+    row.emplace_back("num_updates", static_cast<double>(trainer_->num_updates()));
+    if (&data == &valid_data_.front()) {
+      for (const auto& [key, value] : row)
+        if (key == metric) first = value;
+      if (!first) throw compat::UsageError("--best-checkpoint-metric '" + compat::printable(metric) + "' is not among the validation's numbers");
+      if (const auto best = checkpoints_.best())
+        row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric ? std::max(*best, *first) : std::min(*best, *first));
+    }
+    log_.summary(data.subset, epoch, row, trainer_->num_updates());
+  }
+  return first;
+}
+
+}  // namespace
+
+int train(TrainOptions options, Communicator& world, int local_rank) {
+  complete(options);
+  const SignalGuard signals;
+  return TrainRun(std::move(options), world, local_rank).run();
+}
+
+}  // namespace btm

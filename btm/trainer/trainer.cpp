@@ -1,0 +1,236 @@
+#include "btm/trainer/trainer.h"
+
+#include <ATen/Context.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "btm/trainer/signals.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+constexpr std::int64_t kBucketBytes = std::int64_t{25} << 20;  // fairseq's --bucket-cap-mb
+
+double base2(double loss, double count) { return loss / count / std::log(2.0); }
+
+AdamOptions adam_options(const OptimizationOptions& options) {
+  AdamOptions adam;
+  const compat::ConfigValue betas = compat::parse_python_literal(options.adam_betas);
+  const auto* list = std::get_if<compat::ConfigValue::List>(&betas.value);
+  const auto number = [&](std::size_t i) {
+    const auto& value = (*list)[i].value;
+    if (const auto* real = std::get_if<double>(&value)) return *real;
+    if (const auto* integer = std::get_if<std::int64_t>(&value)) return static_cast<double>(*integer);
+    throw compat::UsageError("--adam-betas '" + compat::printable(options.adam_betas) + "', expected two numbers");
+  };
+  if (list == nullptr || list->size() != 2)
+    throw compat::UsageError("--adam-betas '" + compat::printable(options.adam_betas) + "', expected two numbers");
+  adam.beta1 = number(0);
+  adam.beta2 = number(1);
+  adam.eps = options.adam_eps;
+  adam.weight_decay = options.weight_decay;
+  return adam;
+}
+
+LossScalerOptions scaler_options(const TrainOptions& options, std::int64_t world_size) {
+  const CommonOptions& common = options.common;
+  LossScalerOptions scaler;
+  scaler.init_scale = common.fp16_init_scale;
+  // fairseq's default: fewer updates between rescalings the larger an update is.
+  scaler.scale_window = common.fp16_scale_window.value_or(
+      std::max<std::int64_t>(1, (std::int64_t{1} << 14) / world_size / options.optimization.update_freq.front()));
+  scaler.tolerance = common.fp16_scale_tolerance;
+  scaler.threshold = common.threshold_loss_scale;
+  scaler.min_loss_scale = common.min_loss_scale;
+  return scaler;
+}
+
+/// What a rank tells the others in every step beside its statistics.
+struct RankNote {
+  double seconds = 0;
+  int signal = 0;
+};
+
+TrainingSwitches switches_of(const TransformerConfig& config) {
+  return {{config.dropout, config.attention_dropout, config.activation_dropout}, config.decoder_layerdrop, config.checkpoint_activations};
+}
+
+}  // namespace
+
+std::string ids_text(const std::vector<std::int64_t>& ids) {
+  std::string text = "[";
+  for (const std::int64_t id : ids) text += (text.size() > 1 ? ", " : "") + std::to_string(id);
+  return text + "]";
+}
+
+Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model, Communicator& world, at::Device device)
+    : options_(options), world_(world), model_(std::move(model)), schedule_(LrSchedule::make(options.lr)) {
+  const TrainingPrecision precision = TrainingPrecision::of(options);
+  flat_ = std::make_unique<FlatParameters>(*model_, precision.compute_dtype(device), device);
+  optimizer_ = std::make_unique<ParameterOptimizer>(*flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
+  passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));
+  if (world.size() > 1) {
+    std::vector<GradientSlot> slots;
+    for (const auto& slot : flat_->slots()) slots.push_back({slot.offset, slot.numel, &world});
+    reducer_ = std::make_unique<GradientReducer>(flat_->gradients(), slots, kBucketBytes, world.size());
+    flat_->on_ready([this](std::size_t first, std::size_t last) { reducer_->ready(first, last); });
+  }
+  lr_ = schedule_->lr_at(0);
+  metrics_["default"].log_start_time("wall", 790, 0);
+}
+
+void Trainer::begin_epoch(std::int64_t epoch) {
+  schedule_->begin_epoch(epoch, lr_);
+  lr_ = schedule_->lr_at(num_updates_);
+}
+
+void Trainer::set_num_updates(std::int64_t updates) {
+  num_updates_ = updates;
+  lr_ = schedule_->lr_at(updates);
+}
+
+double Trainer::training_seconds() const {
+  return previous_seconds_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+void Trainer::set_previous_seconds(double seconds) {
+  previous_seconds_ = seconds;
+  start_ = std::chrono::steady_clock::now();
+}
+
+std::int64_t Trainer::sample_size(const BatchStats& stats) const noexcept {
+  return options_.optimization.sentence_avg ? stats.sentences : stats.tokens;
+}
+
+void Trainer::diverged(const std::string& what, const UpdateBatches& batches) const {
+  std::string names;
+  for (const DeviceBatch& batch : batches) {
+    if (names.size() > 400) {
+      names += ", ...";
+      break;
+    }
+    names += (names.empty() ? "" : ", ") + ids_text(batch.ids);
+  }
+  throw DivergenceError("update " + std::to_string(num_updates_ + 1) + ": " + what + " (samples " + names +
+                        "); try a lower --lr, --clip-norm or a longer warm-up");
+}
+
+std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) {
+  std::vector<BatchStats> stats;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const DeviceBatch& batch = batches[i];
+    const double loss = passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
+    if (!std::isfinite(loss) && optimizer_->scaler() == nullptr) diverged("the loss of a batch is " + std::to_string(loss), {batch});
+    stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss});
+  }
+  return stats;
+}
+
+std::vector<BatchStats> Trainer::gathered(const std::vector<BatchStats>& mine) {
+  const RankNote note{training_seconds(), received_signal()};
+  agreed_seconds_ = note.seconds;
+  agreed_signal_ = note.signal;
+  if (world_.size() == 1) return mine;
+  std::string message(reinterpret_cast<const char*>(&note), sizeof(note));
+  message.append(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(BatchStats));
+  std::vector<BatchStats> all;
+  agreed_seconds_ = 0;
+  for (const std::string& bytes : world_.all_gather(message)) {
+    RankNote theirs;
+    std::memcpy(&theirs, bytes.data(), sizeof(theirs));
+    agreed_seconds_ += theirs.seconds / world_.size();
+    agreed_signal_ = std::max(agreed_signal_, theirs.signal);
+    const std::size_t count = (bytes.size() - sizeof(theirs)) / sizeof(BatchStats), from = all.size();
+    all.resize(from + count);
+    if (count > 0) std::memcpy(all.data() + from, bytes.data() + sizeof(theirs), count * sizeof(BatchStats));
+  }
+  return all;
+}
+
+bool Trainer::train_step(const UpdateBatches& batches) {
+  const TransformerConfig& config = model_->config();
+  if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 || config.decoder_layerdrop > 0)
+    at::manual_seed(static_cast<std::uint64_t>(options_.common.seed + num_updates_));  // so that a resumed run draws the same
+  const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"], &metrics_["train_inner"]};
+  for (MetersDict* meters : active) meters->log_start_time("train_wall", 800, 0);
+  const auto finish = [&] {
+    for (MetersDict* meters : active) {
+      if (optimizer_->scaler() != nullptr) meters->log_scalar("loss_scale", optimizer_->loss_scale(), 0, 700, 4);
+      meters->log_stop_time("train_wall");
+    }
+  };
+
+  const std::vector<BatchStats> mine = forward_backward(batches);
+  if (reducer_) reducer_->finish();
+  const std::vector<BatchStats> stats = gathered(mine);
+  double total = 0;
+  for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
+  const double factor = (reducer_ ? reducer_->factor() : 1.0) / (total > 0 ? total : 1.0);
+  const ParameterOptimizer::Step step = optimizer_->step(lr_, factor, options_.optimization.clip_norm);
+  if (step.hopeless)
+    diverged("gradients overflow at the minimum loss scale " + std::to_string(options_.common.min_loss_scale) + " (--min-loss-scale)", batches);
+  if (!step.updated && optimizer_->scaler() == nullptr) diverged("the gradient norm is " + std::to_string(step.gradient_norm), batches);
+  if (!step.updated) {
+    finish();
+    return false;
+  }
+  gradient_norm_ = step.gradient_norm;
+  set_num_updates(num_updates_ + 1);
+  for (MetersDict* meters : active) {
+    meters->log_scalar("lr", lr_, 0, 300);
+    meters->log_scalar("num_updates", static_cast<double>(num_updates_), 0, 200);
+    meters->log_speed("ups", 1, 100, 2);
+    meters->log_scalar("gnorm", gradient_norm_, 1, 400, 3);
+    if (options_.optimization.clip_norm > 0)
+      meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500, 1);
+  }
+  log_stats(stats, active);
+  finish();
+  return true;
+}
+
+void Trainer::valid_step(const DeviceBatch* batch, MetersDict& meters) {
+  std::vector<BatchStats> mine;
+  if (batch != nullptr) mine.push_back({batch->domain, batch->num_tokens, batch->num_sentences, passes_->evaluate(*batch)});
+  log_stats(gathered(mine), {&meters, &metrics_["valid"]});
+}
+
+void Trainer::log_stats(const std::vector<BatchStats>& stats, const std::vector<MetersDict*>& active) const {
+  struct Sums {
+    double loss = 0, tokens = 0, sample_size = 0;
+  };
+  Sums all;
+  double sentences = 0;
+  std::map<std::int64_t, Sums> domains;
+  for (const BatchStats& batch : stats) {
+    sentences += static_cast<double>(batch.sentences);
+    for (Sums* sums : {&all, &domains[batch.domain]}) {
+      sums->loss += batch.loss;
+      sums->tokens += static_cast<double>(batch.tokens);
+      sums->sample_size += static_cast<double>(sample_size(batch));
+    }
+  }
+  if (all.sample_size == 0) return;
+  const bool by_domain = options_.optimization.criterion == "desynchronized_cross_entropy";
+  for (MetersDict* meters : active) {
+    meters->log_scalar("wpb", all.tokens, 1, 180, 1);
+    meters->log_speed("wps", all.tokens, 90, 1);
+    meters->log_scalar("bsz", sentences, 1, 190, 1);
+    meters->log_scalar("loss", base2(all.loss, all.sample_size), all.sample_size, 10, 3);
+    if (by_domain) {
+      for (const auto& [domain, sums] : domains)
+        meters->log_scalar("ppl_" + std::to_string(domain), std::exp2(base2(sums.loss, sums.tokens)), sums.tokens, 10, 3);
+    } else if (all.sample_size != all.tokens) {
+      meters->log_scalar("nll_loss", base2(all.loss, all.tokens), all.tokens, 10, 3);
+      meters->log_perplexity("ppl", "nll_loss");
+    } else {
+      meters->log_perplexity("ppl", "loss");
+    }
+  }
+}
+
+}  // namespace btm

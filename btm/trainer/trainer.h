@@ -1,0 +1,91 @@
+// One training run's state and its two steps: an update, and the loss of a validation batch.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "btm/distributed/communicator.h"
+#include "btm/distributed/gradient_reducer.h"
+#include "btm/trainer/epoch_batches.h"
+#include "btm/trainer/forward_backward.h"
+#include "btm/trainer/lr_schedule.h"
+#include "btm/trainer/meters.h"
+#include "btm/trainer/options.h"
+#include "btm/trainer/parameter_optimizer.h"
+
+namespace btm {
+
+/// A loss or gradient that is not finite, or fp16 whose loss scale fell to its minimum. Nothing was updated.
+class DivergenceError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// What one batch adds to the statistics.
+struct BatchStats {
+  std::int64_t domain = 0, tokens = 0, sentences = 0;
+  double loss = 0;  ///< natural log, summed
+};
+
+class Trainer {
+ public:
+  /// Takes over `model`, whose parameters hold the initial weights and move to `device`. `world` must outlive this; options
+  /// must be complete().
+  Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model, Communicator& world, at::Device device);
+
+  void begin_epoch(std::int64_t epoch);
+  /// One update, the same on all ranks. False when fp16 gradients overflowed: then nothing changed but the loss scale, and no
+  /// statistics are logged. DivergenceError names the batches.
+  bool train_step(const UpdateBatches& batches);
+  /// Adds a validation batch's statistics, of all ranks, to `meters` and to the "valid" ones. Ranks without a batch pass null.
+  void valid_step(const DeviceBatch* batch, MetersDict& meters);
+
+  std::int64_t num_updates() const noexcept { return num_updates_; }
+  void set_num_updates(std::int64_t updates);
+  double lr() const noexcept { return lr_; }
+  double training_seconds() const;  ///< Of earlier processes too.
+  /// What all ranks agreed on in the last step: the mean of their training_seconds(), and a signal that one of them had
+  /// received by then (0: none), so that all stop at the same update.
+  double agreed_seconds() const noexcept { return agreed_seconds_; }
+  int agreed_signal() const noexcept { return agreed_signal_; }
+  void set_previous_seconds(double seconds);
+
+  const TransformerLM& model() const noexcept { return *model_; }
+  FlatParameters& flat() noexcept { return *flat_; }
+  ParameterOptimizer& optimizer() noexcept { return *optimizer_; }
+  LrSchedule& schedule() noexcept { return *schedule_; }
+  Metrics& metrics() noexcept { return metrics_; }
+  Communicator& world() noexcept { return world_; }
+  const TrainOptions& options() const noexcept { return options_; }
+  at::Device device() const noexcept { return flat_->values().device(); }
+  /// The gradient norm of the last update, before clipping.
+  double last_gradient_norm() const noexcept { return gradient_norm_; }
+
+ private:
+  std::vector<BatchStats> gathered(const std::vector<BatchStats>& mine);
+  std::vector<BatchStats> forward_backward(const UpdateBatches& batches);
+  void log_stats(const std::vector<BatchStats>& stats, const std::vector<MetersDict*>& active) const;
+  std::int64_t sample_size(const BatchStats& stats) const noexcept;
+  [[noreturn]] void diverged(const std::string& what, const UpdateBatches& batches) const;
+
+  TrainOptions options_;
+  Communicator& world_;
+  std::unique_ptr<TransformerLM> model_;
+  std::unique_ptr<FlatParameters> flat_;
+  std::unique_ptr<ParameterOptimizer> optimizer_;
+  std::unique_ptr<ForwardBackward> passes_;
+  std::unique_ptr<GradientReducer> reducer_;  ///< null for a single process
+  std::unique_ptr<LrSchedule> schedule_;
+  Metrics metrics_;
+  std::int64_t num_updates_ = 0;
+  double lr_ = 0, gradient_norm_ = 0, previous_seconds_ = 0, agreed_seconds_ = 0;
+  int agreed_signal_ = 0;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// "[398, 114]": the samples of a batch, for messages.
+std::string ids_text(const std::vector<std::int64_t>& ids);
+
+}  // namespace btm
