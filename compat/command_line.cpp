@@ -308,8 +308,10 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
   const bool help = name == "--help" || name == "-h" || name == "help";
   if (help && args.size() < 2) {
     std::cout << "usage: " << program << " COMMAND ...\n\n" << summary << "\n\n";
+    std::size_t width = 14;
+    for (const Command& command : commands) width = std::max(width, command.name.size() + 2);
     for (const Command& command : commands)
-      std::cout << "  " << command.name << std::string(14 - command.name.size(), ' ') << command.summary << "\n";
+      std::cout << "  " << command.name << std::string(width - command.name.size(), ' ') << command.summary << "\n";
     std::cout << "\n'" << program << " COMMAND --help' tells a command's flags." << std::endl;
     return printed(program);
   }

@@ -106,7 +106,7 @@ void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords, std::int6
   std::ranges::sort(words, [](const auto& a, const auto& b) {
     return a.second != b.second ? a.second > b.second : a.first < b.first;
   });
-  const std::int64_t limit = (nwords <= 0 ? size() : nwords) - kSpecialSymbols;
+  const std::int64_t limit = std::max<std::int64_t>(0, (nwords <= 0 ? size() : nwords) - kSpecialSymbols);
   symbols_.resize(kSpecialSymbols);
   counts_.resize(kSpecialSymbols);
   index_.clear();
@@ -118,6 +118,10 @@ void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords, std::int6
     add_symbol(word, count);
     ++kept;
   }
+  pad_to_multiple(padding_factor);
+}
+
+void Dictionary::pad_to_multiple(std::int64_t padding_factor) {
   for (int i = 0; padding_factor > 1 && size() % padding_factor != 0; ++i) {
     std::array<char, 32> name{};
     std::snprintf(name.data(), name.size(), "madeupword%04d", i);

@@ -40,6 +40,9 @@ class Dictionary {
   /// `nwords` symbols with the special ones (-1: all); pads with madeupwordNNNN to a multiple of `padding_factor`.
   void finalize(std::int64_t threshold = -1, std::int64_t nwords = -1, std::int64_t padding_factor = 8);
 
+  /// Adds madeupword0000, madeupword0001, ... until the size is a multiple of `padding_factor`.
+  void pad_to_multiple(std::int64_t padding_factor);
+
   /// dict.txt, byte-identical to fairseq's save for the same symbols. Atomic.
   void save(const std::filesystem::path& path) const;
 

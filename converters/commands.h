@@ -8,5 +8,6 @@ namespace converters {
 
 int run_inspect(std::span<const std::string> args);
 int run_preprocess(std::span<const std::string> args);
+int run_train_sentencepiece(std::span<const std::string> args);
 
 }  // namespace converters

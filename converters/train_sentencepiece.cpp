@@ -1,0 +1,213 @@
+// btm-convert train-sentencepiece: the library's trainer on any text that preprocess reads, and the dict.txt of its pieces.
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <sstream>
+#include <unordered_map>
+
+#include "compat/atomic_file.h"
+#include "compat/command_line.h"
+#include "compat/dictionary.h"
+#include "compat/error.h"
+#include "compat/text.h"
+#include "converters/byte_progress.h"
+#include "converters/commands.h"
+#include "converters/documents.h"
+#include "converters/interrupt.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainOptions {
+  std::string input, model_prefix, dict, model_type = "unigram", character_coverage = "0.9995", normalization = "nmt_nfkc";
+  std::string user_defined_symbols;
+  std::int64_t vocab_size = 8000, input_sentence_size = 0, max_sentence_length = 4192, seed_sentencepiece_size = 1'000'000;
+  std::int64_t workers = 1, seed = 1, padding_factor = 8;
+  bool byte_fallback = false, split_digits = false, verbose = false;
+  DocumentFormat format;
+};
+
+/// The lines of all documents, as the trainer pulls them. What goes wrong is kept for rethrow(): no exception passes
+/// through the library.
+class Sentences final : public sentencepiece::SentenceIterator {
+ public:
+  Sentences(const std::vector<fs::path>& files, const TrainOptions& options, ByteProgress& progress)
+      : reader_(files, options.format), options_(options), progress_(progress) {
+    fill();
+  }
+
+  bool done() const override { return at_ == lines_.size(); }
+  const std::string& value() const override { return lines_[at_]; }
+  void Next() override {
+    if (++at_ == lines_.size()) fill();
+  }
+  sentencepiece::util::Status status() const override { return {}; }
+
+  std::uint64_t count() const noexcept { return count_; }
+  std::uint64_t too_long() const noexcept { return too_long_; }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void fill() {
+    lines_.clear();
+    at_ = 0;
+    try {
+      Block block;
+      while (lines_.empty() && reader_.next(block)) {
+        InterruptGuard::check();
+        for_each_document(block, options_.format, [this](std::string_view text, std::uint64_t) {
+          compat::for_each_line(text, [this](std::string_view line) {
+            if (compat::strip(line).empty()) return;
+            if (line.size() > static_cast<std::size_t>(options_.max_sentence_length))
+              ++too_long_;  // the trainer would skip it with three lines of warnings for the first
+            else
+              lines_.emplace_back(line);
+          });
+        });
+        progress_.advance(block.disk_bytes);
+      }
+    } catch (...) {
+      lines_.clear();
+      error_ = std::current_exception();
+    }
+    count_ += lines_.size();
+  }
+
+  BlockReader reader_;
+  const TrainOptions& options_;
+  ByteProgress& progress_;
+  std::vector<std::string> lines_;
+  std::size_t at_ = 0;
+  std::uint64_t count_ = 0, too_long_ = 0;
+  std::exception_ptr error_;
+};
+
+std::vector<fs::path> input_files(const std::string& input) {
+  std::vector<fs::path> files;
+  std::istringstream names(input);
+  for (std::string name; std::getline(names, name, ',');) {
+    if (!fs::is_regular_file(name)) throw compat::IoError(name, fs::exists(name) ? "not a regular file, expected text" : "no such file");
+    files.emplace_back(name);
+  }
+  return files;
+}
+
+std::string trained_model(const TrainOptions& o) {
+  const std::vector<fs::path> files = input_files(o.input);
+  std::uint64_t total = 0;
+  for (const fs::path& file : files) total += fs::file_size(file);
+  ByteProgress progress("reading", total);
+  Sentences sentences(files, o, progress);
+  sentencepiece::SetRandomGeneratorSeed(static_cast<unsigned>(o.seed));
+  const auto text = [](bool value) { return value ? "true" : "false"; };
+  std::unordered_map<std::string, std::string> settings{
+      {"model_type", o.model_type},
+      {"vocab_size", std::to_string(o.vocab_size)},
+      {"character_coverage", o.character_coverage},
+      {"input_sentence_size", std::to_string(o.input_sentence_size)},
+      {"max_sentence_length", std::to_string(o.max_sentence_length)},
+      {"seed_sentencepiece_size", std::to_string(o.seed_sentencepiece_size)},
+      {"num_threads", std::to_string(o.workers)},
+      {"byte_fallback", text(o.byte_fallback)},
+      {"split_digits", text(o.split_digits)},
+      {"normalization_rule_name", o.normalization},
+      {"minloglevel", o.verbose ? "0" : "2"},
+  };
+  if (!o.user_defined_symbols.empty()) settings["user_defined_symbols"] = o.user_defined_symbols;
+  std::string model;
+  const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
+  progress.clear();
+  sentences.rethrow();
+  if (sentences.count() == 0) throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input));
+  // The library's messages begin with its source's place: "./src/trainer_interface.cc(662) [condition] problem".
+  if (!status.ok()) {
+    std::string_view message = status.message();
+    if (const std::size_t bracket = message.find("] "); bracket != std::string_view::npos)
+      message.remove_prefix(bracket + 2);
+    throw compat::UnsupportedError("sentencepiece: " + compat::printable(compat::strip(message), 300));
+  }
+  std::cout << "trained on " << sentences.count() << " lines";
+  if (sentences.too_long() > 0) std::cout << " (" << sentences.too_long() << " of more than " << o.max_sentence_length << " bytes skipped)";
+  std::cout << " in " << static_cast<std::int64_t>(progress.seconds() + 0.5) << " s" << std::endl;
+  return model;
+}
+
+/// The pieces as fairseq's recipes make a dict.txt of a .vocab: in the model's order, a count of 100 each, without what
+/// fairseq's dictionary has itself.
+compat::Dictionary dictionary_of(const sentencepiece::SentencePieceProcessor& processor, std::int64_t padding_factor) {
+  compat::Dictionary dictionary;
+  for (int id = 0; id < processor.GetPieceSize(); ++id)
+    if (!processor.IsUnknown(id) && !processor.IsControl(id) && !processor.IsUnused(id)) dictionary.add_symbol(processor.IdToPiece(id), 100);
+  dictionary.pad_to_multiple(padding_factor);
+  return dictionary;
+}
+
+compat::CommandSpec spec_of(TrainOptions& o) {
+  using compat::flag_integer;
+  using compat::flag_switch;
+  using compat::flag_text;
+  compat::FlagGroup files{
+      "Files",
+      {
+          flag_text("input", "FILE[,FILE...]", o.input, "text to train on"),
+          flag_text("model-prefix,model_prefix", "PREFIX", o.model_prefix, "write PREFIX.model and PREFIX.vocab"),
+          flag_text("dict", "FILE", o.dict, "where the dict.txt of the pieces goes, for --srcdict (default: PREFIX.dict.txt)"),
+          flag_integer("padding-factor", "N", o.padding_factor, "pad the dictionary to a multiple of N"),
+      }};
+  compat::FlagGroup model{
+      "Model (sentencepiece's flags)",
+      {
+          flag_integer("vocab-size,vocab_size", "N", o.vocab_size, "pieces", 1),
+          compat::flag_choice("model-type,model_type", o.model_type, {"unigram", "bpe", "word", "char"}, "kind of model"),
+          flag_text("character-coverage,character_coverage", "F", o.character_coverage, "share of the text's characters that get a piece"),
+          flag_integer("input-sentence-size,input_sentence_size", "N", o.input_sentence_size, "train on N lines drawn at random; 0: all", 0),
+          flag_integer("max-sentence-length,max_sentence_length", "N", o.max_sentence_length, "skip lines of more than N bytes", 1),
+          flag_integer("seed-sentencepiece-size,seed_sentencepiece_size", "N", o.seed_sentencepiece_size, "candidates a unigram model starts from", 1),
+          flag_text("normalization-rule-name,normalization_rule_name", "NAME", o.normalization, "nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity"),
+          flag_text("user-defined-symbols,user_defined_symbols", "LIST", o.user_defined_symbols, "comma-separated pieces that are never cut"),
+          flag_switch("byte-fallback,byte_fallback", o.byte_fallback, "pieces for bytes: no text is unknown"),
+          flag_switch("split-digits,split_digits", o.split_digits, "a piece holds one digit at most"),
+          flag_integer("seed,random_seed", "N", o.seed, "of drawing lines"),
+          flag_integer("workers,num_threads", "N", o.workers, "threads", 1),
+          flag_switch("verbose", o.verbose, "show the trainer's own log"),
+      }};
+  return {"btm-convert train-sentencepiece",
+          "Trains a sentencepiece model with the library's own trainer and writes the dict.txt that goes with it.",
+          {},
+          {files, model, document_flags(o.format)},
+          {}};
+}
+
+}  // namespace
+
+int run_train_sentencepiece(std::span<const std::string> args) {
+  TrainOptions options;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
+  if (options.input.empty() || options.model_prefix.empty()) throw compat::UsageError("--input and --model-prefix are needed");
+  if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
+  std::string model;
+  {
+    const InterruptGuard guard;
+    model = trained_model(options);
+  }
+  sentencepiece::SentencePieceProcessor processor;
+  if (!processor.LoadFromSerializedProto(model).ok()) throw compat::UnsupportedError("sentencepiece cannot read the model that it trained");
+  std::ostringstream vocabulary;
+  for (int id = 0; id < processor.GetPieceSize(); ++id) vocabulary << processor.IdToPiece(id) << "\t" << processor.GetScore(id) << "\n";
+  const compat::Dictionary dictionary = dictionary_of(processor, options.padding_factor);
+  compat::write_file_atomically(options.model_prefix + ".vocab", vocabulary.str());
+  dictionary.save(options.dict);
+  compat::write_file_atomically(options.model_prefix + ".model", model);
+  std::cout << options.model_prefix << ".model: " << processor.GetPieceSize() << " pieces; " << options.dict << ": " << dictionary.size()
+            << " types" << std::endl;
+  return 0;
+}
+
+}  // namespace converters
