@@ -1,0 +1,47 @@
+#include "converters/preprocess_manifest.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/files.h"
+
+namespace converters {
+namespace {
+
+using btm_test::TempDir;
+using btm_test::write_file;
+
+TEST(PreprocessManifest, RemembersWhatFilesWereMadeFrom) {
+  const TempDir folder;
+  write_file(folder / "train.bin", "12345");
+  PreprocessManifest(folder.path()).record("train", {1, "x"}, {"train.bin"}, "a note");
+  const PreprocessManifest again(folder.path());
+  EXPECT_TRUE(again.holds("train", {1, "x"}, {"train.bin"}));
+  EXPECT_EQ(again.note("train"), "a note");
+  EXPECT_FALSE(again.holds("train", {2, "x"}, {"train.bin"}));
+  EXPECT_FALSE(again.holds("valid", {1, "x"}, {"train.bin"}));
+  EXPECT_FALSE(again.holds("train", {1, "x"}, {"train.bin", "train.idx"}));
+  write_file(folder / "train.bin", "1234");
+  EXPECT_FALSE(again.holds("train", {1, "x"}, {"train.bin"}));
+  std::filesystem::remove(folder / "train.bin");
+  EXPECT_FALSE(again.holds("train", {1, "x"}, {"train.bin"}));
+}
+
+TEST(PreprocessManifest, RemembersNothingWhenDamaged) {
+  for (const char* const text : {"", "[]", "{\"train\": 3}", "{\"train\": {\"made_from\": 1}}", "\xff", "{\"train\": {\"files\": []}"}) {
+    const TempDir folder;
+    write_file(folder / "preprocess.json", text);
+    EXPECT_FALSE(PreprocessManifest(folder.path()).holds("train", {}, {"train.bin"})) << text;
+  }
+}
+
+TEST(PreprocessManifest, StampsChangeWithTheFile) {
+  const TempDir folder;
+  write_file(folder / "a", "one");
+  const auto before = file_stamps({folder / "a"});
+  EXPECT_EQ(file_stamps({folder / "." / "a"}), before);
+  write_file(folder / "a", "other");
+  EXPECT_NE(file_stamps({folder / "a"}), before);
+}
+
+}  // namespace
+}  // namespace converters

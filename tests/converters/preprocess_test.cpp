@@ -1,0 +1,364 @@
+#include "converters/preprocess.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+
+#include "compat/error.h"
+#include "compat/indexed_dataset.h"
+#include "compat/text.h"
+#include "tests/support/compress.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+using btm_test::expect_error;
+using btm_test::golden;
+using btm_test::read_file;
+using btm_test::TempDir;
+using btm_test::write_file;
+
+class Preprocess : public ::testing::Test {
+ protected:
+  std::string run() {
+    std::ostringstream log;
+    preprocess(options_, log);
+    return log.str();
+  }
+  fs::path out(const std::string& name) const { return fs::path(options_.destdir) / name; }
+  void expect_same(const fs::path& expected, const std::vector<std::string>& files) const {
+    for (const std::string& file : files) EXPECT_TRUE(read_file(out(file)) == read_file(expected / file)) << file;
+  }
+  /// All that is in the destination; a temporary left behind would be among it.
+  std::vector<std::string> listing() const {
+    std::vector<std::string> names;
+    if (fs::exists(options_.destdir))
+      for (const auto& entry : fs::recursive_directory_iterator(options_.destdir))
+        if (!entry.is_directory()) names.push_back(fs::relative(entry.path(), options_.destdir).string());
+    std::ranges::sort(names);
+    return names;
+  }
+  void use_destination(const std::string& name) { options_.destdir = (folder_ / name).string(); }
+  void use_sentencepiece() {
+    options_.tokenizer.bpe = "sentencepiece";
+    options_.tokenizer.sentencepiece_model = golden("corpus/spm.model").string();
+  }
+  void use_gpt2() {
+    options_.tokenizer.bpe = "gpt2";
+    options_.tokenizer.gpt2_encoder_json = golden("gpt2/encoder.json").string();
+    options_.tokenizer.gpt2_vocab_bpe = golden("gpt2/vocab.bpe").string();
+  }
+  std::string file(const std::string& name, const std::string& text) {
+    write_file(folder_ / name, text);
+    return (folder_ / name).string();
+  }
+  std::vector<std::vector<std::int64_t>> sequences(const std::string& prefix) const {
+    const auto dictionary = compat::Dictionary::load(out("dict.txt"));
+    const auto dataset = compat::IndexedDataset::open(out(prefix), &dictionary);
+    std::vector<std::vector<std::int64_t>> all;
+    for (std::int64_t i = 0; i < dataset->size(); ++i) all.push_back(dataset->sequence(i));
+    return all;
+  }
+
+  TempDir folder_;
+  PreprocessOptions options_ = [this] {
+    PreprocessOptions options;
+    options.destdir = (folder_ / "out").string();
+    return options;
+  }();
+};
+
+const std::vector<std::string> kBothSplits{"dict.txt", "train.bin", "train.idx", "valid.bin", "valid.idx"};
+
+TEST_F(Preprocess, WritesFairseqsBytesForAnyNumberOfWorkers) {
+  options_.trainpref = golden("preprocess/train.txt").string();
+  options_.validpref = golden("preprocess/valid.txt").string();
+  for (const std::int64_t workers : {1, 2, 5}) {
+    options_.workers = workers;
+    use_destination("plain" + std::to_string(workers));
+    run();
+    expect_same(golden("preprocess/plain"), kBothSplits);
+    use_destination("lazy" + std::to_string(workers));
+    PreprocessOptions plain = options_;
+    options_.dataset_impl = "lazy";
+    run();
+    expect_same(golden("preprocess/lazy"), kBothSplits);
+    options_ = plain;
+    use_destination("small" + std::to_string(workers));
+    options_.thresholdsrc = 2;
+    options_.nwordssrc = 101;
+    options_.padding_factor = 16;
+    run();
+    expect_same(golden("preprocess/small"), kBothSplits);
+    options_ = plain;
+  }
+}
+
+TEST_F(Preprocess, WritesTheGoldenDataBinFromItsPieces) {
+  options_.srcdict = golden("data-bin/dict.txt").string();
+  options_.domains = "fortunes,jargon,perl,politics";
+  options_.validpref = golden("corpus").string() + "/{domain}/valid.spm";
+  options_.testpref = golden("corpus").string() + "/{domain}/test.spm";
+  run();
+  for (const std::string domain : {"fortunes", "jargon", "perl", "politics"})
+    expect_same(golden("data-bin"), {domain + "/dict.txt", domain + "/valid_" + domain + ".bin", domain + "/valid_" + domain + ".idx",
+                                     domain + "/test_" + domain + ".bin", domain + "/test_" + domain + ".idx"});
+  expect_same(golden("data-bin"), {"dict.txt"});
+}
+
+TEST_F(Preprocess, WritesTheGoldenDataBinFromRawTextJsonlAndCompressedFiles) {
+  use_sentencepiece();
+  options_.srcdict = golden("data-bin/dict.txt").string();
+  const std::string text = read_file(golden("corpus/perl/valid.txt"));
+  std::string jsonl;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) jsonl += nlohmann::json{{"id", 1}, {"text", line}}.dump() + "\n";
+  const std::vector<std::string> inputs{golden("corpus/perl/valid.txt").string(), file("v.jsonl", jsonl), file("v.jsonl.gz", btm_test::gzipped(jsonl)),
+                                        file("v.zst", btm_test::zstd_compressed(text))};
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    options_.validpref = inputs[i];
+    use_destination("out" + std::to_string(i));
+    run();
+    for (const std::string end : {".bin", ".idx"})
+      EXPECT_TRUE(read_file(out("valid" + end)) == read_file(golden("data-bin/perl/valid_perl" + end))) << inputs[i];
+  }
+}
+
+TEST_F(Preprocess, CountsTokenisedTextAsTheTwoStepsOfFairseqDo) {
+  // One step from raw text, against the pieces written out and preprocessed as words.
+  use_sentencepiece();
+  options_.trainpref = golden("corpus/perl/valid.txt").string();
+  use_destination("one");
+  run();
+  options_.tokenizer = {};
+  options_.trainpref = golden("corpus/perl/valid.spm").string();
+  use_destination("two");
+  run();
+  expect_same(folder_ / "one", {"dict.txt", "train.bin", "train.idx"});
+}
+
+TEST_F(Preprocess, WritesGpt2sIdsAsSymbols) {
+  use_gpt2();
+  options_.trainpref = golden("gpt2/awkward.txt").string();
+  options_.keep_empty = true;
+  options_.workers = 3;
+  use_destination("one");
+  run();
+  // fairseq's script strips lines before it encodes them.
+  const auto tokenizer = load_tokenizer(options_.tokenizer);
+  std::string ids;
+  std::istringstream lines(read_file(golden("gpt2/awkward.txt")));
+  for (std::string line; std::getline(lines, line);) {
+    Tokens tokens;
+    tokenizer->encode(compat::strip(line), tokens);
+    for (const std::int32_t id : tokens.ids) ids += std::to_string(id) + " ";
+    ids += "\n";
+  }
+  options_.tokenizer = {};
+  options_.trainpref = file("ids", ids);
+  use_destination("two");
+  run();
+  expect_same(folder_ / "one", {"dict.txt", "train.bin", "train.idx"});
+}
+
+TEST_F(Preprocess, PutsEndOfDocumentIntoDictionaryAndData) {
+  use_gpt2();
+  options_.trainpref = file("t", "Hello\n\nHello\n");
+  options_.end_of_document = "<|endoftext|>";
+  run();
+  const auto dictionary = compat::Dictionary::load(out("dict.txt"));
+  const std::int64_t end = dictionary.index("2256");
+  EXPECT_EQ(dictionary.count(end), 2);
+  for (const auto& sequence : sequences("train")) {
+    ASSERT_GE(sequence.size(), 3U);
+    EXPECT_EQ(sequence[sequence.size() - 2], end);
+  }
+  EXPECT_EQ(sequences("train").size(), 2U);
+}
+
+TEST_F(Preprocess, CopiesRawTextUnderFairseqsName) {
+  options_.trainpref = golden("preprocess/train.txt").string();
+  options_.dataset_impl = "raw";
+  run();
+  EXPECT_TRUE(read_file(out("train.None-None")) == read_file(golden("preprocess/train.txt")));
+  use_sentencepiece();
+  options_.trainpref = golden("corpus/perl/valid.txt").string();
+  use_destination("pieces");
+  run();
+  EXPECT_TRUE(read_file(out("train.None-None")) == read_file(golden("corpus/perl/valid.spm")));
+}
+
+TEST_F(Preprocess, SplitsOneFileWithoutLosingOrRepeatingDocuments) {
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "w" + std::to_string(i) + "\n";
+  const std::string input = file("one.txt", text);
+  options_.trainpref = folder_.path().string() + "/{domain}.txt";
+  options_.domains = "one";
+  options_.srcdict = file("d", [] {
+    std::string dict;
+    for (int i = 0; i < 2000; ++i) dict += "w" + std::to_string(i) + " 1\n";
+    return dict;
+  }());
+  std::map<std::int64_t, int> seen;
+  const auto count_all = [&] {
+    seen.clear();
+    for (const char* const prefix : {"one/train", "one/valid_one", "one/test_one"})
+      for (const auto& sequence : sequences(prefix)) ++seen[sequence.front()];
+    return seen.size();
+  };
+  run();
+  EXPECT_EQ(count_all(), 2000U);
+  for (const auto& [id, times] : seen) EXPECT_EQ(times, 1) << id;
+  const auto first = sequences("one/valid_one");
+  EXPECT_GT(first.size(), 5U);
+  use_destination("again");
+  options_.workers = 4;
+  run();
+  EXPECT_EQ(sequences("one/valid_one"), first);
+  use_destination("other");
+  options_.seed = 2;
+  run();
+  EXPECT_NE(sequences("one/valid_one"), first);
+  EXPECT_EQ(count_all(), 2000U);
+}
+
+TEST_F(Preprocess, MakesTheDictionaryOfASplitFromItsTrainingPart) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "w" + std::to_string(i) + "\n";
+  options_.trainpref = file("t", text);
+  options_.valid_fraction = 0.2;
+  options_.padding_factor = 1;
+  run();
+  EXPECT_EQ(compat::Dictionary::load(out("dict.txt")).size(), 4 + static_cast<std::int64_t>(sequences("train").size()));
+  for (const auto& sequence : sequences("valid")) EXPECT_EQ(sequence.front(), 3);  // <unk>
+}
+
+TEST_F(Preprocess, RefusesASplitThatLeavesNothing) {
+  options_.trainpref = file("t", "a\nb\n");
+  options_.test_fraction = 0.001;
+  expect_error<compat::UnsupportedError>([&] { run(); }, "leaves test without a document");
+  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
+}
+
+TEST_F(Preprocess, KeepsWhatAnEarlierRunFinished) {
+  options_.trainpref = file("t", "a b\n");
+  options_.validpref = file("v", "a\n");
+  const std::string first = run();
+  EXPECT_EQ(first.find("kept"), std::string::npos) << first;
+  const auto written = fs::last_write_time(out("train.bin"));
+  const std::string second = run();
+  EXPECT_NE(second.find("dictionary: kept"), std::string::npos) << second;
+  EXPECT_NE(second.find("train: kept"), std::string::npos) << second;
+  EXPECT_NE(second.find("valid: kept"), std::string::npos) << second;
+  EXPECT_EQ(fs::last_write_time(out("train.bin")), written);
+  // As after a kill between the two splits.
+  fs::remove(out("valid.idx"));
+  const std::string third = run();
+  EXPECT_NE(third.find("train: kept"), std::string::npos) << third;
+  EXPECT_EQ(third.find("valid: kept"), std::string::npos) << third;
+  EXPECT_TRUE(fs::exists(out("valid.idx")));
+}
+
+TEST_F(Preprocess, MakesAgainWhatChanged) {
+  options_.trainpref = file("t", "a b\n");
+  options_.validpref = file("v", "a\n");
+  run();
+  file("v", "b b\n");
+  const std::string log = run();
+  EXPECT_NE(log.find("train: kept"), std::string::npos) << log;
+  EXPECT_EQ(log.find("valid: kept"), std::string::npos) << log;
+  EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{5, 5, 2}}));
+}
+
+TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
+  options_.trainpref = file("t", "a b\n");
+  fs::create_directories(options_.destdir);
+  write_file(out("dict.txt"), "z 1\n");
+  expect_error<compat::IoError>([&] { run(); }, "dict.txt: is there already and was not made from these inputs");
+  EXPECT_EQ(read_file(out("dict.txt")), "z 1\n");
+  fs::remove(out("dict.txt"));
+  run();
+  write_file(out("dict.txt"), "b 1\na 1\n");  // edited since, of any size
+  expect_error<compat::IoError>([&] { run(); }, "is there already");
+}
+
+TEST_F(Preprocess, EndsAfterTheDictionaryWhenAsked) {
+  options_.trainpref = golden("preprocess/train.txt").string();
+  options_.dict_only = true;
+  run();
+  expect_same(golden("preprocess/plain"), {"dict.txt"});
+  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
+}
+
+TEST_F(Preprocess, WritesAnEmptySetForAnEmptyFile) {
+  options_.srcdict = file("d", "a 1\n");
+  options_.validpref = file("v", "");
+  run();
+  EXPECT_TRUE(sequences("valid").empty());
+}
+
+struct BadInput {
+  std::string text, phrase;
+};
+
+TEST_F(Preprocess, LeavesNothingHalfWrittenOnBadInput) {
+  std::string long_text;
+  while (long_text.size() < 3'000'000) long_text += "many good lines before the bad one\n";
+  const std::vector<BadInput> table{
+      {long_text + "bad \xff byte\n", "not UTF-8"},
+      {std::string(2'000'000, 'x') + "\n", "a document of more than 1 MiB"},
+  };
+  options_.srcdict = file("d", "a 1\n");
+  options_.format.max_document_mib = 1;
+  for (const BadInput& bad : table) {
+    for (const std::int64_t workers : {1, 3}) {
+      options_.workers = workers;
+      options_.validpref = file("v", bad.text);
+      expect_error<compat::FormatError>([&] { run(); }, bad.phrase);
+      EXPECT_EQ(listing(), std::vector<std::string>{"dict.txt"});
+    }
+  }
+}
+
+TEST_F(Preprocess, RefusesWrongDictionariesAndTokenizers) {
+  options_.validpref = file("v", "a\n");
+  options_.srcdict = file("d", "no count\n");
+  expect_error<compat::FormatError>([&] { run(); }, "expected '<token> <count> [flags]'");
+  options_.srcdict = (folder_ / "nowhere").string();
+  expect_error<compat::IoError>([&] { run(); }, "nowhere");
+  options_.srcdict = file("d", "a 1\n");
+  options_.tokenizer.bpe = "gpt2";
+  expect_error<compat::UsageError>([&] { run(); }, "--bpe gpt2 needs --gpt2-encoder-json");
+  options_.tokenizer.bpe = "sentencepiece";
+  expect_error<compat::UsageError>([&] { run(); }, "--bpe sentencepiece needs --sentencepiece-model");
+  options_.tokenizer.sentencepiece_model = options_.srcdict;
+  expect_error<compat::FormatError>([&] { run(); }, "not a sentencepiece model");
+  EXPECT_TRUE(listing().empty());
+}
+
+TEST_F(Preprocess, GivesTheSameBytesForRandomTextAndAnyWorkers) {
+  std::mt19937 random(9);
+  std::string text;
+  while (text.size() < 4'000'000) {
+    for (std::size_t words = random() % 40; words > 0; --words) text += "w" + std::to_string(random() % 5000) + (random() % 9 == 0 ? "\t" : " ");
+    text += '\n';
+  }
+  options_.trainpref = file("t", text);
+  use_destination("one");
+  run();
+  for (const std::int64_t workers : {2, 5}) {
+    options_.workers = workers;
+    use_destination("w" + std::to_string(workers));
+    run();
+    expect_same(folder_ / "one", {"dict.txt", "train.bin", "train.idx"});
+  }
+}
+
+}  // namespace
+}  // namespace converters

@@ -1,0 +1,74 @@
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "compat/error.h"
+#include "converters/tokenizer.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace converters {
+namespace {
+
+using btm_test::expect_error;
+using btm_test::golden;
+using btm_test::read_file;
+
+std::vector<std::string> pieces(Tokenizer& tokenizer, std::string_view text) {
+  Tokens tokens;
+  tokenizer.encode(text, tokens);
+  std::vector<std::string> found;
+  std::size_t unknown = 0;
+  for (const std::int32_t id : tokens.ids) found.push_back(id == tokenizer.unknown_id() ? tokens.unknown.at(unknown++) : tokenizer.symbol(id));
+  EXPECT_EQ(unknown, tokens.unknown.size());
+  return found;
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : " ") + part;
+  return text;
+}
+
+void expect_pieces(const std::string& text_file, const std::string& pieces_file) {
+  const auto tokenizer = load_sentencepiece(golden("corpus/spm.model"));
+  std::istringstream text(read_file(golden(text_file))), expected(read_file(golden(pieces_file)));
+  std::size_t lines = 0;
+  for (std::string line, want; std::getline(text, line) && std::getline(expected, want); ++lines)
+    ASSERT_EQ(joined(pieces(*tokenizer, line)), want) << text_file << " line " << lines + 1;
+  EXPECT_GT(lines, 20U);
+}
+
+TEST(SentencePiece, GivesThePiecesOfTheGoldenCorpus) {
+  for (const std::string domain : {"fortunes", "jargon", "perl", "politics"})
+    for (const std::string split : {"valid", "test"}) expect_pieces("corpus/" + domain + "/" + split + ".txt", "corpus/" + domain + "/" + split + ".spm");
+}
+
+TEST(SentencePiece, EncodesAwkwardTextAsThePythonPackage) { expect_pieces("gpt2/awkward.txt", "gpt2/awkward.spm"); }
+
+TEST(SentencePiece, KeepsTheTextOfUnknownPiecesAndDecodesIt) {
+  const auto tokenizer = load_sentencepiece(golden("corpus/spm.model"));
+  const auto found = pieces(*tokenizer, "the 東京 of");
+  ASSERT_NE(std::ranges::find(found, "東京"), found.end());
+  EXPECT_EQ(tokenizer->decode(std::vector<std::string_view>(found.begin(), found.end())), "the 東京 of");
+}
+
+TEST(SentencePiece, GivesAnEmptyTextNoPieces) {
+  const auto tokenizer = load_sentencepiece(golden("corpus/spm.model"));
+  EXPECT_TRUE(pieces(*tokenizer, "").empty());
+  EXPECT_TRUE(pieces(*tokenizer, "   ").empty());
+  EXPECT_EQ(tokenizer->size(), 2000);
+}
+
+TEST(SentencePiece, RejectsWhatIsNoModel) {
+  const btm_test::TempDir folder;
+  const std::string model = read_file(golden("corpus/spm.model"));
+  for (const std::string& bytes : {std::string(), std::string("text\n"), model.substr(0, 1000), model.substr(0, model.size() / 2)}) {
+    btm_test::write_file(folder / "x.model", bytes);
+    expect_error<compat::FormatError>([&] { load_sentencepiece(folder / "x.model"); }, "x.model: not a sentencepiece model");
+  }
+  expect_error<compat::IoError>([&] { load_sentencepiece(folder / "none.model"); }, "none.model");
+}
+
+}  // namespace
+}  // namespace converters
