@@ -188,6 +188,24 @@ Flag flag_integer(std::string names, std::string value_name, std::int64_t& field
           }};
 }
 
+Flag flag_real(std::string names, std::string value_name, double& field, std::string help, double lowest, double highest,
+               std::string default_text) {
+  const auto shown = [](double value) {
+    std::ostringstream text;
+    text << value;
+    return text.str();
+  };
+  if (default_text.empty()) default_text = shown(field);
+  return {std::move(names), std::move(value_name), std::move(help), std::move(default_text),
+          [&field, expected = shown(lowest) + " to " + shown(highest), lowest, highest](const std::string& value) {
+            double number = 0;
+            const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+            if (error != std::errc{} || end != value.data() + value.size() || !(number >= lowest && number <= highest))
+              throw UsageError("'" + printable(value) + "', expected a number from " + expected);
+            field = number;
+          }};
+}
+
 Flag flag_switch(std::string names, bool& field, std::string help) {
   return {std::move(names), {}, std::move(help), {}, [&field](const std::string&) { field = true; }};
 }

@@ -26,6 +26,9 @@ struct Flag {
 Flag flag_text(std::string names, std::string value_name, std::string& field, std::string help);
 Flag flag_integer(std::string names, std::string value_name, std::int64_t& field, std::string help,
                   std::int64_t lowest = INT64_MIN, std::string default_text = {});
+/// A number from `lowest` to `highest`, both included.
+Flag flag_real(std::string names, std::string value_name, double& field, std::string help, double lowest, double highest,
+               std::string default_text = {});
 Flag flag_switch(std::string names, bool& field, std::string help);
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices, std::string help);
 

@@ -69,6 +69,16 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
   bool wanted_ = false, found_ = false;
 };
 
+[[noreturn]] void refuse_length(const std::filesystem::path& file, std::uint64_t offset, const DocumentFormat& format) {
+  throw compat::FormatError({file.string(), {}, offset},
+                            "a document of more than " + std::to_string(format.max_document_mib) +
+                                " MiB (a line without an end, another kind of file?); --max-document-mib allows longer ones");
+}
+
+std::size_t longest_document(const DocumentFormat& format) {
+  return static_cast<std::size_t>(std::min(format.max_document_mib, std::int64_t{1} << 24)) << 20;
+}
+
 using Visit = std::function<void(std::string_view text, std::uint64_t offset)>;
 
 void jsonl_documents(const Block& block, const DocumentFormat& format, const Visit& document) {
@@ -146,7 +156,7 @@ void BlockReader::take(Block& block, std::size_t size) {
 }
 
 bool BlockReader::next(Block& block) {
-  const std::size_t longest = static_cast<std::size_t>(format_.max_document_mib) << 20;
+  const std::size_t longest = longest_document(format_);
   while (true) {
     if (!file_) {
       if (file_number_ == files_.size()) return false;
@@ -162,10 +172,7 @@ bool BlockReader::next(Block& block) {
     rest_.resize(before + got);
     const bool ends = got < wanted;
     const std::size_t cut = ends && rest_.size() <= longest ? rest_.size() : last_cut(rest_);
-    if (cut == 0 && rest_.size() > longest)
-      throw compat::FormatError({files_[file_number_ - 1].string(), {}, offset_},
-                                "a document of more than " + std::to_string(format_.max_document_mib) +
-                                    " MiB (a line without an end, another kind of file?); --max-document-mib allows longer ones");
+    if (cut == 0 && rest_.size() > longest) refuse_length(files_[file_number_ - 1], offset_, format_);
     if (cut > 0) take(block, cut);
     if (ends && rest_.empty()) file_.reset();
     if (cut > 0) return true;
@@ -176,6 +183,7 @@ void for_each_document(const Block& block, const DocumentFormat& format, const V
   if (const std::size_t bad = compat::first_invalid_utf8(block.bytes); bad != std::string_view::npos)
     throw compat::FormatError({block.file.string(), {}, block.offset + bad}, "not UTF-8");
   const Visit kept = [&](std::string_view text, std::uint64_t offset) {
+    if (text.size() > longest_document(format)) refuse_length(block.file, offset, format);
     if (format.strip) text = compat::strip(text);
     if (!format.drop_empty || !text.empty()) document(text, offset);
   };

@@ -1,10 +1,8 @@
 // btm-convert preprocess: the command line of fairseq-preprocess, for language models.
 #include <array>
-#include <charconv>
 #include <iostream>
 
 #include "compat/command_line.h"
-#include "compat/error.h"
 #include "converters/commands.h"
 #include "converters/interrupt.h"
 #include "converters/preprocess.h"
@@ -14,20 +12,12 @@ namespace {
 
 using compat::flag_choice;
 using compat::flag_integer;
+using compat::flag_real;
 using compat::flag_switch;
 using compat::flag_text;
 using compat::ForeignFlag;
 
-compat::Flag flag_fraction(std::string name, double& field, std::string help) {
-  return {std::move(name), "F", std::move(help), "0.01 with --domains and no --validpref or --testpref, else 0",
-          [&field](const std::string& value) {
-            double number = 0;
-            const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-            if (error != std::errc{} || end != value.data() + value.size() || !(number >= 0 && number < 1))
-              throw compat::UsageError("'" + compat::printable(value) + "', expected a number from 0 to below 1");
-            field = number;
-          }};
-}
+constexpr const char* kFractionDefault = "0.01 with --domains and no --validpref or --testpref, else 0";
 
 /// Flags of fairseq-preprocess that change nothing for a language model, and those of translation.
 constexpr std::array kForeign{
@@ -79,8 +69,8 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
       {
           flag_text("domains", "NAME[,NAME...]", o.domains,
                     "write DESTDIR/NAME/{train,valid_NAME,test_NAME} and one dictionary; {domain} in the prefixes stands for NAME"),
-          flag_fraction("valid-fraction", o.valid_fraction, "share of --trainpref's documents drawn for valid"),
-          flag_fraction("test-fraction", o.test_fraction, "share drawn for test"),
+          flag_real("valid-fraction", "F", o.valid_fraction, "share of --trainpref's documents drawn for valid", 0, 1, kFractionDefault),
+          flag_real("test-fraction", "F", o.test_fraction, "share drawn for test", 0, 1, kFractionDefault),
           flag_integer("seed", "N", o.seed, "of the draw"),
       }};
   return {"btm-convert preprocess",

@@ -32,11 +32,9 @@ std::string for_domain(std::string prefix, const std::string& domain) {
 /// The files that a prefix names: one whose name has commas, or several between them.
 std::vector<fs::path> files_of(const std::string& prefix) {
   std::vector<fs::path> files;
-  for (const std::string& name : fs::exists(prefix) ? std::vector{prefix} : comma_separated(prefix)) {
-    if (!fs::exists(name)) throw compat::IoError(name, "no such file");
-    if (!fs::is_regular_file(name)) throw compat::IoError(name, "not a regular file, expected text");
-    files.emplace_back(name);
-  }
+  std::error_code too_long;  // a list of files need not be a possible name
+  for (const std::string& name : fs::exists(prefix, too_long) ? std::vector{prefix} : comma_separated(prefix))
+    files.push_back(existing_text_file(name));
   return files;
 }
 

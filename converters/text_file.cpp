@@ -177,4 +177,12 @@ std::unique_ptr<TextFile> TextFile::open(const std::filesystem::path& path) {
   return std::make_unique<PlainFile>(std::move(file));
 }
 
+std::filesystem::path existing_text_file(const std::string& name) {
+  std::error_code error;
+  const auto status = std::filesystem::status(name, error);
+  if (!std::filesystem::exists(status)) throw compat::IoError(name, "cannot open", error ? error.value() : ENOENT);
+  if (!std::filesystem::is_regular_file(status)) throw compat::IoError(name, "not a regular file, expected text");
+  return name;
+}
+
 }  // namespace converters

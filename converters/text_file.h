@@ -24,4 +24,7 @@ class TextFile {
   virtual bool is_compressed() const noexcept = 0;
 };
 
+/// `name` as a path. IoError when it is not a file that can be read front to back more than once.
+std::filesystem::path existing_text_file(const std::string& name);
+
 }  // namespace converters

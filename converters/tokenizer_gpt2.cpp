@@ -146,7 +146,8 @@ void read_merges(const std::filesystem::path& path, Gpt2Tables& tables) {
       return found->second;
     };
     const std::string left(line.substr(0, space)), right(line.substr(space + 1));
-    tables.merges.put(id_of(left), id_of(right), {number, id_of(left + right)});
+    const std::int32_t left_id = id_of(left), right_id = id_of(right);
+    tables.merges.put(left_id, right_id, {number, id_of(left + right)});
   }
   if (number < 2) throw compat::FormatError({file->path(), {}, {}}, "no merges, expected GPT-2's vocab.bpe");
 }

@@ -23,10 +23,11 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TrainOptions {
-  std::string input, model_prefix, dict, model_type = "unigram", character_coverage = "0.9995", normalization = "nmt_nfkc";
+  std::string input, model_prefix, dict, model_type = "unigram", normalization = "nmt_nfkc";
   std::string user_defined_symbols;
   std::int64_t vocab_size = 8000, input_sentence_size = 0, max_sentence_length = 4192, seed_sentencepiece_size = 1'000'000;
   std::int64_t workers = 1, seed = 1, padding_factor = 8;
+  double character_coverage = 0.9995;
   bool byte_fallback = false, split_digits = false, verbose = false;
   DocumentFormat format;
 };
@@ -92,8 +93,7 @@ std::vector<fs::path> input_files(const std::string& input) {
   std::vector<fs::path> files;
   std::istringstream names(input);
   for (std::string name; std::getline(names, name, ',');) {
-    if (!fs::is_regular_file(name)) throw compat::IoError(name, fs::exists(name) ? "not a regular file, expected text" : "no such file");
-    files.emplace_back(name);
+    files.push_back(existing_text_file(name));
   }
   return files;
 }
@@ -109,7 +109,7 @@ std::string trained_model(const TrainOptions& o) {
   std::unordered_map<std::string, std::string> settings{
       {"model_type", o.model_type},
       {"vocab_size", std::to_string(o.vocab_size)},
-      {"character_coverage", o.character_coverage},
+      {"character_coverage", std::to_string(o.character_coverage)},
       {"input_sentence_size", std::to_string(o.input_sentence_size)},
       {"max_sentence_length", std::to_string(o.max_sentence_length)},
       {"seed_sentencepiece_size", std::to_string(o.seed_sentencepiece_size)},
@@ -165,7 +165,7 @@ compat::CommandSpec spec_of(TrainOptions& o) {
       {
           flag_integer("vocab-size,vocab_size", "N", o.vocab_size, "pieces", 1),
           compat::flag_choice("model-type,model_type", o.model_type, {"unigram", "bpe", "word", "char"}, "kind of model"),
-          flag_text("character-coverage,character_coverage", "F", o.character_coverage, "share of the text's characters that get a piece"),
+          compat::flag_real("character-coverage,character_coverage", "F", o.character_coverage, "share of the text's characters that get a piece", 0, 1),
           flag_integer("input-sentence-size,input_sentence_size", "N", o.input_sentence_size, "train on N lines drawn at random; 0: all", 0),
           flag_integer("max-sentence-length,max_sentence_length", "N", o.max_sentence_length, "skip lines of more than N bytes", 1),
           flag_integer("seed-sentencepiece-size,seed_sentencepiece_size", "N", o.seed_sentencepiece_size, "candidates a unigram model starts from", 1),

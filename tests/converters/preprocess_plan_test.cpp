@@ -92,7 +92,7 @@ TEST_F(PreprocessPlan, DrawsTheSameSplitForTheSameSeed) {
 TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   expect_usage("--trainpref is needed");
   options_.trainpref = at("nothing");
-  expect_error<compat::IoError>([&] { plan_splits(options_); }, "nothing: no such file");
+  expect_error<compat::IoError>([&] { plan_splits(options_); }, "nothing: cannot open: No such file");
   options_.trainpref = folder_.path().string();
   expect_error<compat::IoError>([&] { plan_splits(options_); }, "not a regular file");
   options_.trainpref = at("t");
