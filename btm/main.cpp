@@ -7,7 +7,9 @@
 int main(int argc, char** argv) {
   constexpr std::array kCommands{
       compat::Command{"average", "merge the parameters of models (average.py; also slerp, task arithmetic, TIES, DARE)", btm::run_average},
+      compat::Command{"branch", "make a checkpoint of one run the start of another (branching_checkpoint_utils.py)", btm::run_branch},
       compat::Command{"eval-lm", "the loss of a model on a data set (fairseq-eval-lm)", btm::run_eval_lm},
+      compat::Command{"release", "the scales and domains of BTM's release, as a table or JSON", btm::run_release},
       compat::Command{"train", "train a language model (fairseq-train)", btm::run_train},
   };
   return compat::run_program("btm", "Branch-Train-Merge language modelling on fairseq's data and checkpoints.", kCommands, argc, argv);

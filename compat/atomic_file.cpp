@@ -10,6 +10,7 @@
 
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/mapped_file.h"
 
 namespace compat {
 namespace {
@@ -71,6 +72,23 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
   write_all(fd_, offset, bytes, path_.string());
 }
 
+void AtomicFile::write_file(const std::filesystem::path& source) {
+  const auto file = MappedFile::open(source);  // refuses what is not a regular file, and stands in where the kernel cannot copy
+  flush();
+  const int from = ::open(source.c_str(), O_RDONLY | O_CLOEXEC);
+  if (from < 0) throw IoError(source.string(), "cannot open", errno);
+  const std::uint64_t end = size_ + file->bytes().size();
+  off_t in = 0, out = static_cast<off_t>(size_);
+  while (size_ < end) {
+    const ssize_t copied = ::copy_file_range(from, &in, fd_, &out, end - size_, 0);
+    if (copied < 0 && errno == EINTR) continue;
+    if (copied <= 0) break;
+    size_ += static_cast<std::uint64_t>(copied);
+  }
+  ::close(from);
+  write(file->bytes().subspan(static_cast<std::size_t>(in)));
+}
+
 void AtomicFile::flush() {
   write_all(fd_, size_ - buffer_.size(), as_byte_span(buffer_), path_.string());
   buffer_.clear();
@@ -88,6 +106,12 @@ void AtomicFile::commit() {
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);
+  file.commit();
+}
+
+void copy_file_atomically(const std::filesystem::path& source, const std::filesystem::path& target) {
+  AtomicFile file(target);
+  file.write_file(source);
   file.commit();
 }
 

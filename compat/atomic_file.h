@@ -25,6 +25,8 @@ class AtomicFile {
   void write(std::string_view text);
   /// Overwrites bytes already written (a header known only at the end).
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Appends the whole of another file, inside the kernel: as shared blocks where the file system can do that.
+  void write_file(const std::filesystem::path& source);
   std::uint64_t size() const noexcept { return size_; }
 
   /// Flushes, fsyncs file and folder, renames over `path`. IoError (a full disk, say) leaves `path` as it was.
@@ -40,5 +42,7 @@ class AtomicFile {
 
 /// Writes a small file in one call.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+void copy_file_atomically(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace compat

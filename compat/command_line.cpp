@@ -170,6 +170,23 @@ void apply_flag(const std::string& name, const Known& target, const std::string&
 
 }  // namespace
 
+namespace {
+
+template <class T>
+T parse_number(std::string_view text, std::string_view expected) {
+  T number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw UsageError("'" + printable(text) + "', expected " + std::string(expected));
+  return number;
+}
+
+}  // namespace
+
+std::int64_t parse_integer(std::string_view text) { return parse_number<std::int64_t>(text, "an integer"); }
+
+double parse_real(std::string_view text) { return parse_number<double>(text, "a number"); }
+
 Flag flag_text(std::string names, std::string value_name, std::string& field, std::string help) {
   return {std::move(names), std::move(value_name), std::move(help), field, [&field](const std::string& value) { field = value; }};
 }
@@ -179,10 +196,7 @@ Flag flag_integer(std::string names, std::string value_name, std::int64_t& field
   if (default_text.empty()) default_text = std::to_string(field);
   return {std::move(names), std::move(value_name), std::move(help), std::move(default_text),
           [&field, lowest](const std::string& value) {
-            std::int64_t number = 0;
-            const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-            if (error != std::errc{} || end != value.data() + value.size() || value.empty())
-              throw UsageError("'" + printable(value) + "', expected an integer");
+            const std::int64_t number = parse_integer(value);
             if (number < lowest) throw UsageError(value + ", expected at least " + std::to_string(lowest));
             field = number;
           }};

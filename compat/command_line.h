@@ -32,6 +32,10 @@ Flag flag_real(std::string names, std::string value_name, double& field, std::st
 Flag flag_switch(std::string names, bool& field, std::string help);
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices, std::string help);
 
+/// The value of a flag as a number. UsageError "'x', expected an integer" (a number).
+std::int64_t parse_integer(std::string_view text);
+double parse_real(std::string_view text);
+
 struct FlagGroup {
   std::string title;
   std::vector<Flag> flags;

@@ -269,7 +269,7 @@ void override_members(ConfigValue::Dict& section, const ConfigValue::Dict& overr
       continue;
     }
     for (const auto& [name, value] : *inner_overrides) {
-      const auto place = std::find_if(inner->begin(), inner->end(), [&](const auto& item) { return item.first == name; });
+      const auto place = std::find_if(inner->begin(), inner->end(), [&name = name](const auto& item) { return item.first == name; });
       if (place == inner->end())
         inner->emplace_back(name, value);
       else
@@ -366,7 +366,7 @@ void Config::override_with(const ConfigValue& overrides) {
   if (root == nullptr) return;
   if (!flat_) return override_members(*root, *dict, 0);
   for (const auto& [key, value] : *dict) {
-    const auto place = std::find_if(root->begin(), root->end(), [&](const auto& item) { return item.first == key; });
+    const auto place = std::find_if(root->begin(), root->end(), [&key = key](const auto& item) { return item.first == key; });
     if (place == root->end())
       root->emplace_back(key, value);
     else

@@ -59,7 +59,9 @@ std::size_t first_invalid_utf8(std::string_view text) noexcept {
   return std::string_view::npos;
 }
 
-std::string printable(std::string_view text, std::size_t limit) {
+namespace {
+
+std::string escaped(std::string_view text, std::size_t limit, bool quotes) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     if (out.size() >= limit) return out + "...";
@@ -73,12 +75,18 @@ std::string printable(std::string_view text, std::size_t limit) {
       i += bytes;
       continue;
     }
-    if (c == '\\' || c == '\'') out += '\\';
+    if (quotes && (c == '\\' || c == '\'')) out += '\\';
     out += text.substr(i, length);
     i += length;
   }
   return out;
 }
+
+}  // namespace
+
+std::string printable(std::string_view text, std::size_t limit) { return escaped(text, limit, /*quotes=*/true); }
+
+std::string without_controls(std::string_view text) { return escaped(text, std::string_view::npos, /*quotes=*/false); }
 
 std::string to_string(const Location& where) {
   std::string text = printable(where.file, 4096);

@@ -50,6 +50,9 @@ class UsageError : public std::runtime_error {
 /// safe to print, one line, whatever an input file held.
 std::string printable(std::string_view text, std::size_t limit = 80);
 
+/// The whole of `text`, only control characters and invalid UTF-8 escaped: for data of an input file on a terminal.
+std::string without_controls(std::string_view text);
+
 /// Where `text` stops being UTF-8 (overlong forms and surrogates are not UTF-8), or npos.
 std::size_t first_invalid_utf8(std::string_view text) noexcept;
 

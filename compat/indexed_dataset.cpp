@@ -8,6 +8,8 @@
 #include "compat/huffman_dataset.h"
 #include "compat/indexed_dataset_layout.h"
 #include "compat/text.h"
+#include "compat/zst_dataset.h"
+#include "compat/zst_dataset_layout.h"
 
 namespace compat {
 namespace {
@@ -233,7 +235,7 @@ std::filesystem::path raw_path(const std::filesystem::path& prefix) {
 }  // namespace
 
 std::string_view impl_name(DatasetImpl impl) noexcept {
-  constexpr std::array<std::string_view, 4> kNames{"mmap", "lazy", "raw", "huffman"};
+  constexpr std::array<std::string_view, 5> kNames{"mmap", "lazy", "raw", "huffman", "zst"};
   return kNames[static_cast<std::size_t>(impl)];
 }
 
@@ -241,8 +243,9 @@ std::unique_ptr<IndexedDataset> IndexedDataset::open(FilePtr index, FilePtr toke
   const std::string_view start = as_chars(index->bytes());
   if (start.starts_with(kMmapMagic)) return std::make_unique<MmapDataset>(std::move(index), std::move(tokens));
   if (start.starts_with(kLegacyMagic)) return std::make_unique<LegacyDataset>(std::move(index), std::move(tokens));
+  if (start.starts_with(kZstMagic)) return open_zst_dataset(std::move(index), std::move(tokens));
   throw FormatError({index->path(), {}, 0}, "starts with '" + printable(start.substr(0, 8)) +
-                                                "', expected MMIDIDX, TNTIDX or HUFFIDX (the index of a data-bin)");
+                                                "', expected MMIDIDX, TNTIDX, HUFFIDX or BTMZSTD (the index of a data-bin)");
 }
 
 std::unique_ptr<IndexedDataset> IndexedDataset::open(const std::filesystem::path& path, const Dictionary* dictionary) {
@@ -252,7 +255,7 @@ std::unique_ptr<IndexedDataset> IndexedDataset::open(const std::filesystem::path
     auto index = MappedFile::open(index_path);
     auto tokens = MappedFile::open(tokens_path);
     if (as_chars(index->bytes()).starts_with(kHuffmanMagic))
-      return open_huffman_dataset(index, tokens, *MappedFile::open(with_suffix(prefix, ".vocab")));
+      return open_huffman_dataset(index, tokens, *MappedFile::open(with_suffix(prefix, ".vocab")), dictionary);
     return open(std::move(index), std::move(tokens));
   }
   const auto raw = raw_path(prefix);

@@ -1,5 +1,5 @@
-// Reader for fairseq's data-bin: mmap (MMIDIDX), cached and lazy (TNTIDX), raw text, huffman.
-// Layouts: compat/indexed_dataset.md
+// Reader for fairseq's data-bin: mmap (MMIDIDX), cached and lazy (TNTIDX), raw text, huffman; and for our zst.
+// Layouts: compat/indexed_dataset.md, compat/zst_dataset.md
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 
 namespace compat {
 
-enum class DatasetImpl { kMmap, kLegacy, kRaw, kHuffman };  ///< kLegacy: 'cached' and 'lazy' have one layout.
+enum class DatasetImpl { kMmap, kLegacy, kRaw, kHuffman, kZst };  ///< kLegacy: 'cached' and 'lazy' have one layout.
 
-/// "mmap", "lazy", "raw", "huffman": fairseq's --dataset-impl.
+/// "mmap", "lazy", "raw", "huffman": fairseq's --dataset-impl; "zst".
 std::string_view impl_name(DatasetImpl impl) noexcept;
 
 class IndexedDataset {
@@ -25,7 +25,7 @@ class IndexedDataset {
   /// The index is checked whole: counts, sizes and pointers against both files. Token ids are checked against a dictionary
   /// by the caller (max_token), not here. FormatError / IoError; a prefix given with .idx or .bin is accepted.
   static std::unique_ptr<IndexedDataset> open(const std::filesystem::path& prefix, const Dictionary* dictionary = nullptr);
-  /// The same of an index and its tokens already mapped (or in memory: tests, fuzzers). MMIDIDX and TNTIDX only.
+  /// The same of an index and its tokens already mapped (or in memory: tests, fuzzers). All but huffman and raw text.
   static std::unique_ptr<IndexedDataset> open(std::shared_ptr<const MappedFile> index,
                                               std::shared_ptr<const MappedFile> tokens);
   /// Whether open() would find something to try at `prefix`.

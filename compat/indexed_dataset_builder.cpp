@@ -5,6 +5,7 @@
 #include "compat/atomic_file.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_layout.h"
+#include "compat/zst_dataset.h"
 
 namespace compat {
 namespace {
@@ -14,14 +15,6 @@ void append(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-const TokenType& type_for(DatasetImpl impl, std::int64_t vocab_size, std::string_view dtype) {
-  if (dtype.empty()) dtype = impl == DatasetImpl::kLegacy ? "int32" : vocab_size < 65500 ? "uint16" : "uint32";
-  const auto found = std::ranges::find(kTokenTypes, dtype, &TokenType::name);
-  if (found == kTokenTypes.end() || found->kind == TokenKind::kFloat)
-    throw UnsupportedError("a data-bin of '" + printable(dtype) + "' (supported: uint8, int8, int16, int32, int64, uint16, uint32, uint64)");
-  return *found;
-}
-
 class Builder final : public IndexedDatasetBuilder {
  public:
   Builder(const std::filesystem::path& prefix, DatasetImpl impl, const TokenType& type)
@@ -29,17 +22,12 @@ class Builder final : public IndexedDatasetBuilder {
         path_(prefix.string() + ".bin") {}
 
   void add(std::span<const std::int64_t> tokens) override {
-    if (tokens.size() > INT32_MAX) throw UnsupportedError("a sequence of more than 2^31-1 tokens in a data-bin");
     const std::int64_t shift = impl_ == DatasetImpl::kLegacy ? 1 : 0;
+    check_ids_fit(type_, shift, tokens, sizes_.size(), path_);
     std::string bytes;
     bytes.reserve(tokens.size() * type_.size);
     for (const std::int64_t token : tokens) {
-      std::int64_t stored = 0;
-      const bool fits = !__builtin_add_overflow(token, shift, &stored) && stored >= type_.lowest &&
-                        (stored < 0 || static_cast<std::uint64_t>(stored) <= type_.highest);
-      if (!fits)
-        throw FormatError({path_, {}, {}}, "token id " + std::to_string(token) + " of sequence " +
-                                               std::to_string(sizes_.size()) + " does not fit " + std::string(type_.name));
+      const std::int64_t stored = token + shift;
       bytes.append(reinterpret_cast<const char*>(&stored), type_.size);  // little-endian: the low bytes come first
     }
     tokens_.write(bytes);
@@ -96,11 +84,33 @@ class Builder final : public IndexedDatasetBuilder {
 
 }  // namespace
 
+const TokenType& token_type_for(DatasetImpl impl, std::int64_t vocab_size, std::string_view dtype) {
+  if (dtype.empty()) dtype = impl == DatasetImpl::kLegacy ? "int32" : vocab_size < 65500 ? "uint16" : "uint32";
+  const auto found = std::ranges::find(kTokenTypes, dtype, &TokenType::name);
+  if (found == kTokenTypes.end() || found->kind == TokenKind::kFloat)
+    throw UnsupportedError("a data-bin of '" + printable(dtype) + "' (supported: uint8, int8, int16, int32, int64, uint16, uint32, uint64)");
+  return *found;
+}
+
+void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const std::int64_t> ids, std::uint64_t sequence,
+                   const std::string& file) {
+  if (ids.size() > INT32_MAX) throw UnsupportedError("a sequence of more than 2^31-1 tokens in a data-bin");
+  for (const std::int64_t id : ids) {
+    std::int64_t stored = 0;
+    const bool fits = !__builtin_add_overflow(id, shift, &stored) && stored >= type.lowest &&
+                      (stored < 0 || static_cast<std::uint64_t>(stored) <= type.highest);
+    if (!fits)
+      throw FormatError({file, {}, {}}, "token id " + std::to_string(id) + " of sequence " + std::to_string(sequence) +
+                                            " does not fit " + std::string(type.name));
+  }
+}
+
 std::unique_ptr<IndexedDatasetBuilder> IndexedDatasetBuilder::create(const std::filesystem::path& prefix, DatasetImpl impl,
                                                                      std::int64_t vocab_size, std::string_view dtype) {
+  if (impl == DatasetImpl::kZst) return create_zst_builder(prefix, vocab_size, dtype);
   if (impl != DatasetImpl::kMmap && impl != DatasetImpl::kLegacy)
-    throw UnsupportedError("writing a data-bin as " + std::string(impl_name(impl)) + " (supported: mmap, lazy)");
-  return std::make_unique<Builder>(prefix, impl, type_for(impl, vocab_size, dtype));
+    throw UnsupportedError("writing a data-bin as " + std::string(impl_name(impl)) + " (supported: mmap, lazy, zst)");
+  return std::make_unique<Builder>(prefix, impl, token_type_for(impl, vocab_size, dtype));
 }
 
 }  // namespace compat

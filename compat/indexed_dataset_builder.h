@@ -13,8 +13,8 @@ namespace compat {
 
 class IndexedDatasetBuilder {
  public:
-  /// mmap or legacy, writing PREFIX.bin and PREFIX.idx, which appear at finalize(). `dtype`: torch's name; "" takes
-  /// fairseq's choice for `vocab_size` (mmap: uint16 below 65500 words, else uint32; legacy: int32).
+  /// mmap, legacy or zst, writing PREFIX.bin and PREFIX.idx, which appear at finalize(). `dtype`: torch's name; "" takes
+  /// fairseq's choice for `vocab_size` (mmap and zst: uint16 below 65500 words, else uint32; legacy: int32).
   static std::unique_ptr<IndexedDatasetBuilder> create(const std::filesystem::path& prefix, DatasetImpl impl,
                                                        std::int64_t vocab_size, std::string_view dtype = {});
   virtual ~IndexedDatasetBuilder() = default;

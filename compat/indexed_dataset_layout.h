@@ -3,7 +3,11 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
+
+#include "compat/indexed_dataset.h"
 
 namespace compat {
 
@@ -40,5 +44,12 @@ constexpr std::array<TokenType, 10> kTokenTypes{{
 constexpr const TokenType* token_type_of_code(std::uint64_t code) noexcept {
   return code >= 1 && code <= kTokenTypes.size() ? &kTokenTypes[code - 1] : nullptr;
 }
+
+/// The dtype called `dtype`; "" takes fairseq's choice for `vocab_size`. UnsupportedError for an unknown name.
+const TokenType& token_type_for(DatasetImpl impl, std::int64_t vocab_size, std::string_view dtype);
+
+/// FormatError unless each id plus `shift` fits `type`. `sequence` and `file` are for the message.
+void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const std::int64_t> ids, std::uint64_t sequence,
+                   const std::string& file);
 
 }  // namespace compat

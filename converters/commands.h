@@ -9,5 +9,6 @@ namespace converters {
 int run_inspect(std::span<const std::string> args);
 int run_preprocess(std::span<const std::string> args);
 int run_train_sentencepiece(std::span<const std::string> args);
+int run_data_bin(std::span<const std::string> args);
 
 }  // namespace converters

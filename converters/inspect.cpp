@@ -16,6 +16,7 @@
 #include "compat/sha256.h"
 #include "compat/zip_archive.h"
 #include "converters/commands.h"
+#include "converters/data_sets.h"
 
 namespace converters {
 namespace {
@@ -166,7 +167,7 @@ Json dictionary_json(const fs::path& path) {
 
 /// `dictionary` is needed for raw text only.
 Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, bool hash) {
-  const auto dataset = compat::IndexedDataset::open(prefix, dictionary);
+  const auto dataset = open_data_set(prefix, dictionary);
   const auto sizes = dataset->sizes();
   Json json{{"kind", "data set"}, {"prefix", prefix.string()}, {"implementation", compat::impl_name(dataset->impl())},
             {"dtype", dataset->dtype()}, {"sequences", dataset->size()}, {"tokens", dataset->total_tokens()},
@@ -181,16 +182,6 @@ Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, 
     json["sha256_ids"] = sha.hex();
   }
   return json;
-}
-
-/// Prefixes of the data sets in a folder, sorted.
-std::set<fs::path> splits_in(const fs::path& folder) {
-  std::set<fs::path> prefixes;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    fs::path path = entry.path();
-    if (path.extension() == ".idx" || path.extension() == ".None-None") prefixes.insert(path.replace_extension());
-  }
-  return prefixes;
 }
 
 Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth, bool hash);
@@ -256,13 +247,9 @@ bool looks_like_torch(const fs::path& path) {
 Json inspect(const fs::path& path, bool hash) {
   if (fs::is_directory(path)) return folder_json(path, nullptr, 0, hash);
   const std::string extension = path.extension().string();
-  if (extension == ".idx" || extension == ".bin" || (!fs::exists(path) && compat::IndexedDataset::exists(path))) {
-    fs::path prefix = path;
-    if (extension == ".idx" || extension == ".bin") prefix.replace_extension();
-    const fs::path dict = prefix.parent_path() / "dict.txt";
-    std::optional<compat::Dictionary> dictionary;
-    if (fs::exists(dict)) dictionary = compat::Dictionary::load(dict);
-    return dataset_json(prefix, dictionary ? &*dictionary : nullptr, hash);
+  if (const fs::path prefix = data_set_prefix(path); !prefix.empty()) {
+    const auto dictionary = dictionary_beside(prefix);
+    return dataset_json(prefix, dictionary.get(), hash);
   }
   if (!fs::exists(path)) throw compat::IoError(path.string(), "no such file or folder");
   if (!fs::is_regular_file(path) || looks_like_torch(path) || extension == ".pt")

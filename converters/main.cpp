@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
       compat::Command{"inspect", "what is in a checkpoint, a shard, a data-bin or a dictionary", converters::run_inspect},
       compat::Command{"preprocess", "text to a dictionary and data-bins, tokenised or from raw text", converters::run_preprocess},
       compat::Command{"train-sentencepiece", "a sentencepiece model from text, and its dict.txt", converters::run_train_sentencepiece},
+      compat::Command{"data-bin", "a data-bin in another form: joined, cut, shuffled, sharded, with another dictionary", converters::run_data_bin},
   };
   return compat::run_program("btm-convert", "Looks into fairseq's files and converts them.", kCommands, argc, argv);
 }

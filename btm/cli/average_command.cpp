@@ -1,8 +1,9 @@
 #include <array>
-#include <charconv>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
@@ -20,14 +21,6 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::UsageError;
 
-double parse_real(std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError("'" + compat::printable(text) + "', expected a number");
-  return value;
-}
-
 std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
   std::vector<std::string_view> parts;
   for (std::size_t from = 0; from <= text.size();) {
@@ -41,14 +34,18 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 struct AverageCommand {
   MergeOptions options;
   LogOptions log;
-  std::string output_dir, model_files, weights, weights_from, base_model, method = "linear", dtype, density, scale;
+  std::string output_dir, model_files, weights_from, base_model, method = "linear", dtype;
+  std::optional<double> density, scale;
   std::int64_t seed = 1, num_threads = 0;
 
   compat::CommandSpec spec() {
     compat::FlagGroup models{
         "Models",
         {flag_text("model-files", "A:B[:C...]", model_files, "checkpoints, separated by ':' or ','; a folder stands for its checkpoint_last.pt, a DeMIX shard brings its shared half"),
-         flag_text("weights", "X,Y[,Z...]", weights, "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base model)"),
+         {"weights", "X,Y[,Z...]", "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base model)", {},
+          [this](const std::string& value) {
+            for (const std::string_view weight : split(value, ",")) options.weights.push_back(compat::parse_real(weight));
+          }},
          flag_text("weights-from", "RESULTS.jsonl", weights_from, "take the weights from the last exp_avg_posterior of an ensemble's results"),
          flag_switch("normalize", options.normalize, "divide the weights by their sum"),
          flag_switch("allow-unnormalized", options.allow_unnormalized, "take weights that do not sum to 1 as they are")}};
@@ -56,8 +53,9 @@ struct AverageCommand {
         "Method",
         {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"}, "how to merge; the last three work on differences to a base model"),
          flag_text("base-model", "CKPT", base_model, "the model that the others were branched from"),
-         flag_text("density", "X", density, "share of each difference that ties and dare keep (default: 0.2 for ties, 0.1 for dare)"),
-         flag_text("scale,lambda", "X", scale, "factor of the merged difference (default: 1)"),
+         {"density", "X", "share of each difference that ties and dare keep", "0.2 for ties, 0.1 for dare",
+          [this](const std::string& value) { density = compat::parse_real(value); }},
+         {"scale,lambda", "X", "factor of the merged difference", "1", [this](const std::string& value) { scale = compat::parse_real(value); }},
          flag_integer("seed", "N", seed, "of the elements that dare drops", 0)}};
     compat::FlagGroup output{"Output",
                              {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
@@ -75,13 +73,8 @@ struct AverageCommand {
   void resolve() {
     if (output_dir.empty()) throw UsageError("missing --output-dir");
     if (model_files.empty()) throw UsageError("missing --model-files");
-    if (!weights.empty() && !weights_from.empty()) throw UsageError("--weights and --weights-from exclude each other");
+    if (!options.weights.empty() && !weights_from.empty()) throw UsageError("--weights and --weights-from exclude each other");
     for (const std::string_view file : split(model_files, ":,")) options.model_files.emplace_back(file);
-    try {
-      for (const std::string_view weight : split(weights, ",")) options.weights.push_back(parse_real(weight));
-    } catch (const UsageError& error) {
-      throw UsageError(std::string("flag --weights: ") + error.what());
-    }
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
@@ -96,15 +89,16 @@ struct AverageCommand {
   }
 
   void resolve_parameters() {
-    if (!density.empty()) {
+    if (density) {
       if (options.method != MergeMethod::kTies && options.method != MergeMethod::kDare)
         throw UsageError("--density belongs to ties and dare, found --method " + method);
-      options.density = parse_real(density);
-      if (!(options.density > 0 && options.density <= 1)) throw UsageError("flag --density: " + density + ", expected above 0 and at most 1");
+      if (!(*density > 0 && *density <= 1)) throw UsageError("flag --density: " + std::to_string(*density) + ", expected above 0 and at most 1");
+      options.density = *density;
     }
-    if (!scale.empty()) {
+    if (scale) {
       if (!needs_base_model(options.method)) throw UsageError("--scale belongs to methods with a base model, found --method " + method);
-      options.scale = parse_real(scale);
+      if (!std::isfinite(*scale)) throw UsageError("flag --scale: expected a finite number");
+      options.scale = *scale;
     }
   }
 };

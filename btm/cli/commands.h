@@ -7,7 +7,9 @@
 namespace btm {
 
 int run_average(std::span<const std::string> args);
+int run_branch(std::span<const std::string> args);
 int run_eval_lm(std::span<const std::string> args);
+int run_release(std::span<const std::string> args);
 int run_train(std::span<const std::string> args);
 
 }  // namespace btm

@@ -31,9 +31,11 @@ struct EvalLmCommand {
         "Model",
         {flag_text("path", "CKPT[:CKPT...]", options.path, "checkpoints; several are averaged in probability, as fairseq does"),
          flag_text("model-overrides", "DICT", options.model_overrides, "a Python dict of cfg values to replace")}};
-    compat::Flag post_process = flag_text("post-process,remove-bpe", "SYMBOL", options.post_process, "join pieces to words before counting");
+    compat::Flag post_process = flag_text("post-process,remove-bpe", "SYMBOL", options.post_process,
+                                          "join pieces to words before counting: '@@ ' joins those that end in @@; without a value it is "
+                                          "subword_nmt, which joins nothing, as in fairseq");
     post_process.optional_value = true;
-    post_process.implicit_value = "@@ ";
+    post_process.implicit_value = "subword_nmt";
     compat::FlagGroup words{
         "Words",
         {post_process, flag_switch("output-word-probs", options.output_word_probs, "print every word with its log-probability"),

@@ -3,12 +3,26 @@
 #include <algorithm>
 
 namespace btm {
+namespace {
+
+/// Drops the columns from `columns` on, which hold padding only: they would count as positions of the model.
+void narrow(Batch& batch, std::int64_t columns) {
+  for (std::vector<std::int64_t>* const values : {&batch.tokens, &batch.targets}) {
+    for (std::int64_t row = 1; row < batch.rows; ++row)
+      std::copy_n(values->begin() + row * batch.columns, columns, values->begin() + row * columns);
+    values->resize(static_cast<std::size_t>(batch.rows * columns));
+  }
+  batch.columns = columns;
+}
+
+}  // namespace
 
 ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample, std::int64_t pad)
     : context_window_(context_window), tokens_per_sample_(tokens_per_sample), pad_(pad) {}
 
 void ContextWindow::extend(Batch& batch) {
   const std::int64_t columns = batch.columns + context_window_;
+  std::int64_t longest = 0;  // of the rows with their context
   std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), pad_), targets = tokens;
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     const auto source = batch.tokens.begin() + row * batch.columns;
@@ -22,14 +36,16 @@ void ContextWindow::extend(Batch& batch) {
     std::copy_n(source, batch.columns, out + context);
     std::copy_n(batch.targets.begin() + row * batch.columns, batch.columns, targets.begin() + row * columns + context);
     batch.first_scored[static_cast<std::size_t>(row)] += context;
+    longest = std::max(longest, context + length);
 
     std::copy_if(source, source + batch.columns, std::back_inserter(previous_), [&](std::int64_t id) { return id != pad_; });
     const auto extra = static_cast<std::int64_t>(previous_.size()) - context_window_;
     if (extra > 0) previous_.erase(previous_.begin(), previous_.begin() + extra);
   }
-  batch.columns = columns;
   batch.tokens = std::move(tokens);
   batch.targets = std::move(targets);
+  batch.columns = columns;
+  if (longest < columns) narrow(batch, longest);
 }
 
 }  // namespace btm

@@ -59,7 +59,7 @@ void ScoreAccumulator::add_row(std::int64_t id, std::span<const std::int64_t> to
   line += " ";
   bool first = true;
   for (const auto& [word, score] : words_.words(tokens, scores)) {
-    line += (first ? "" : "\t") + compat::printable(word, word.size() * 4 + 1) + formatted(" [%f]", score);
+    line += (first ? "" : "\t") + compat::without_controls(word) + formatted(" [%f]", score);
     first = false;
   }
   observer_.log(line);
@@ -70,7 +70,7 @@ void log_results(const EvalLmReport& report, const EvalLmObserver& observer) {
                formatted(" tokens in %.1fs (%.2f tokens/s)", report.seconds,
                          report.seconds > 0 ? static_cast<double>(report.evaluated_tokens) / report.seconds : 0.0));
   for (const WordStat& stat : report.word_stats)
-    observer.log(compat::printable(stat.word, stat.word.size() * 4 + 1) + "\t" + std::to_string(stat.count) + "\t" +
+    observer.log(compat::without_controls(stat.word) + "\t" + std::to_string(stat.count) + "\t" +
                  formatted("%.6f\t%s\t%.6f\t", stat.log_prob, stat.is_bpe ? "True" : "False", stat.next_word_prob) +
                  std::to_string(stat.count - stat.missing_next_words));
   observer.log(formatted("Loss (base 2): %.4f, Perplexity: %.2f", report.loss_base2, report.perplexity));

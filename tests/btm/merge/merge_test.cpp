@@ -9,6 +9,7 @@
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
+#include "tests/support/tiny_checkpoint.h"
 
 namespace {
 
@@ -16,6 +17,7 @@ using btm::MergeMethod;
 using btm::MergeOptions;
 using btm_test::golden;
 using btm_test::TempDir;
+using btm_test::write_tiny_checkpoint;
 using compat::Checkpoint;
 using compat::TensorView;
 namespace fs = std::filesystem;
@@ -26,25 +28,6 @@ std::vector<std::byte> bytes_of(const TensorView& view) {
   std::vector<std::byte> scratch;
   const auto bytes = view.contiguous_bytes(scratch);
   return {bytes.begin(), bytes.end()};
-}
-
-/// A checkpoint of float tensors.
-using Tensors = std::vector<std::pair<std::string, std::vector<float>>>;
-void write_checkpoint(const fs::path& path, const Tensors& tensors, std::string_view activation = "gelu") {
-  compat::PickleArena arena;
-  compat::PickleDict model, cfg, cfg_model;
-  model.ordered = true;
-  for (const auto& [name, values] : tensors) {
-    auto storage = compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(values)));
-    const auto size = static_cast<std::int64_t>(values.size());
-    model.items.emplace_back(arena.string(name), arena.tensor(TensorView::contiguous(std::move(storage), {size})));
-  }
-  cfg_model.items.emplace_back(arena.string("activation_fn"), arena.string(std::string(activation)));
-  cfg.items.emplace_back(arena.string("model"), arena.make(std::move(cfg_model)));
-  compat::PickleDict root;
-  root.items.emplace_back(arena.string("cfg"), arena.make(std::move(cfg)));
-  root.items.emplace_back(arena.string("model"), arena.make(std::move(model)));
-  compat::save_checkpoint(path, *arena.make(std::move(root)));
 }
 
 std::vector<float> floats(const fs::path& path, std::string_view name = "decoder.w") {
@@ -58,7 +41,7 @@ std::vector<float> floats(const fs::path& path, std::string_view name = "decoder
 class Merge : public testing::Test {
  protected:
   fs::path file(std::string_view name, std::vector<float> values) {
-    write_checkpoint(dir_ / name, {{"decoder.w", std::move(values)}});
+    write_tiny_checkpoint(dir_ / name, {{"decoder.w", std::move(values)}});
     return dir_ / name;
   }
   MergeOptions options(std::vector<fs::path> models, MergeMethod method = MergeMethod::kLinear) {
@@ -154,7 +137,7 @@ TEST_F(Merge, SlerpsEachTensorAlongItsCircle) {
 TEST_F(Merge, TrimsTiesOverTheWholeModel) {
   // Two tensors: the paper ranks all elements of a task vector together, so the small tensor's are all trimmed.
   const auto write = [&](std::string_view name, float large, float small) {
-    write_checkpoint(dir_ / name, {{"decoder.large", {large, large, large, large}}, {"decoder.small", {small, small, small, small}}});
+    write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, large, large}}, {"decoder.small", {small, small, small, small}}});
     return dir_ / name;
   };
   auto request = options({write("a.pt", 3, 0.5f), write("b.pt", 5, 0.25f)}, MergeMethod::kTies);
@@ -247,8 +230,8 @@ TEST_F(Merge, NormalizesOrTakesWeightsAsTheyAreWhenTold) {
 }
 
 TEST_F(Merge, ListsHowModelsDiffer) {
-  write_checkpoint(dir_ / "a.pt", {{"decoder.w", {1, 2}}, {"decoder.x", {1}}});
-  write_checkpoint(dir_ / "b.pt", {{"decoder.w", {1, 2, 3}}, {"decoder.y", {1}}}, "relu");
+  write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1, 2}}, {"decoder.x", {1}}}, {{"model", "activation_fn", "gelu"}});
+  write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1, 2, 3}}, {"decoder.y", {1}}}, {{"model", "activation_fn", "relu"}});
   const std::string message = btm_test::message_of<compat::FormatError>([&] { btm::merge_checkpoints(options({dir_ / "a.pt", dir_ / "b.pt"})); });
   for (const std::string_view phrase : {"b.pt", "decoder.w is [3], expected [2]", "has no decoder.x", "has decoder.y too",
                                         "activation_fn is relu, expected gelu"})
@@ -261,13 +244,7 @@ TEST_F(Merge, RefusesAnotherDictionary) {
   btm_test::write_file(dir_ / "one" / "dict.txt", "a 1\nb 1\n");
   btm_test::write_file(dir_ / "two" / "dict.txt", "b 1\na 1\n");
   const auto with_data = [&](std::string_view name, const fs::path& data) {
-    const Checkpoint plain = Checkpoint::open(file("plain.pt", {1, 2}));
-    compat::PickleArena arena;
-    compat::PickleDict root = *plain.root().get_if<compat::PickleDict>(), cfg = *plain.root().find("cfg")->get_if<compat::PickleDict>(), task;
-    task.items.emplace_back(arena.string("data"), arena.string(data.string()));
-    cfg.items.emplace_back(arena.string("task"), arena.make(std::move(task)));
-    root.items[0].second = arena.make(std::move(cfg));
-    compat::save_checkpoint(dir_ / name, *arena.make(std::move(root)));
+    write_tiny_checkpoint(dir_ / name, {{"decoder.w", {1, 2}}}, {{"task", "data", data.string()}});
     return dir_ / name;
   };
   const fs::path a = with_data("a.pt", dir_ / "one"), b = with_data("b.pt", dir_ / "two");

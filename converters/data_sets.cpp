@@ -1,0 +1,57 @@
+#include "converters/data_sets.h"
+
+#include "converters/npy_dataset.h"
+#include "converters/text_dataset.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_part(const fs::path& path) { return path.string().ends_with(".sizes.npy"); }
+
+/// Extensions a data set is known by.
+bool names_data_set(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".idx" || extension == ".bin" || extension == ".None-None" || extension == ".npy" || extension == ".jsonl";
+}
+
+fs::path with(const fs::path& prefix, const char* suffix) { return prefix.string() + suffix; }
+
+}  // namespace
+
+fs::path data_set_prefix(const fs::path& path) {
+  if (names_data_set(path) && !is_part(path)) return fs::path(path).replace_extension();
+  const bool there = fs::exists(with(path, ".npy")) || fs::exists(with(path, ".jsonl")) || fs::exists(with(path, ".bin")) ||
+                     (!fs::exists(path) && compat::IndexedDataset::exists(path));
+  return there ? path : fs::path();
+}
+
+std::unique_ptr<compat::IndexedDataset> open_data_set(const fs::path& prefix, const compat::Dictionary* dictionary) {
+  if (!fs::exists(with(prefix, ".idx"))) {
+    if (fs::exists(with(prefix, ".npy"))) return open_npy_dataset(prefix);
+    if (fs::exists(with(prefix, ".jsonl"))) return open_jsonl_dataset(prefix);
+  }
+  return compat::IndexedDataset::open(prefix, dictionary);
+}
+
+std::set<fs::path> splits_in(const fs::path& folder) {
+  std::set<fs::path> prefixes;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (names_data_set(entry.path()) && !is_part(entry.path())) prefixes.insert(fs::path(entry.path()).replace_extension());
+  return prefixes;
+}
+
+fs::path dictionary_path_beside(const fs::path& prefix) {
+  const fs::path folder = prefix.parent_path().empty() ? fs::path(".") : prefix.parent_path();
+  for (const fs::path& path : {folder / "dict.txt", folder / ".." / "dict.txt"})
+    if (fs::exists(path)) return path;
+  return {};
+}
+
+std::shared_ptr<const compat::Dictionary> dictionary_beside(const fs::path& prefix) {
+  const fs::path path = dictionary_path_beside(prefix);
+  return path.empty() ? nullptr : std::make_shared<const compat::Dictionary>(compat::Dictionary::load(path));
+}
+
+}  // namespace converters

@@ -1,0 +1,39 @@
+#include "converters/staged_folder.h"
+
+#include <unistd.h>
+
+#include <system_error>
+
+#include "compat/error.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Without a '/' at its end, which would make "beside it" inside it.
+fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+}  // namespace
+
+StagedFolder::StagedFolder(fs::path target) : target_(trimmed(target)), staged_(target_.string() + ".tmp." + std::to_string(::getpid())) {
+  if (fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
+    throw compat::IoError(target_.string(), "is there already, expected a new folder");
+  std::error_code error;
+  fs::create_directories(staged_, error);
+  if (error) throw compat::IoError(target_.string(), "cannot create", error.value());
+}
+
+StagedFolder::~StagedFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(staged_, ignored);
+}
+
+void StagedFolder::commit() {
+  std::error_code error;
+  fs::rename(staged_, target_, error);
+  if (error) throw compat::IoError(target_.string(), "cannot create", error.value());
+  committed_ = true;
+}
+
+}  // namespace converters

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Evaluates an ensemble of experts, weighted by the domain posterior that it estimates on validation data first.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
+
+usage() {
+  cat <<'USAGE'
+usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOLDER [TOP_K]
+                        [MORE FLAGS OF btm ensemble-eval ...]
+
+  NUM_EXPERTS     how many MODELS there are
+  DATA            data-bin folder with a folder for each domain
+  MODELS          checkpoints, or folders with a checkpoint_last.pt, separated by colons
+  DOMAIN          to evaluate on: valid_DOMAIN for the posterior, then test_DOMAIN
+  ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior or simple_average
+  RESULTS_FOLDER  gets dev_posteriors.jsonl and test_results.txt: a line of JSON for each batch
+  TOP_K           keep the TOP_K most probable experts only (default: all)
+USAGE
+}
+
+[[ $# -gt 0 && $1 != --help && $1 != -h ]] || { usage; exit 0; }
+split_arguments "$@"
+set -- ${positionals[@]+"${positionals[@]}"}
+(( $# == 6 || $# == 7 )) || die "$# arguments, expected 6 or 7 (see --help)"
+num_experts=$1 data=$2 domain=$4 ensemble_type=$5 results_folder=$6 top_k=${7:-}
+IFS=: read -r -a models <<< "$3"
+is_count "$num_experts" && (( num_experts == ${#models[@]} )) ||
+  die "NUM_EXPERTS is '$num_experts', but MODELS are ${#models[@]}: $3"
+path=''
+for model in "${models[@]}"; do path+=${path:+:}$(checkpoint_of "$model"); done
+
+# A GPU for each expert where there are so many; otherwise one process runs them in turn, with the same numbers.
+ranks=()
+if command -v nvidia-smi > /dev/null && (( $(nvidia-smi -L 2> /dev/null | wc -l) >= num_experts && num_experts > 1 )); then
+  ranks=(--distributed-world-size "$num_experts" --distributed-port "${BTM_PORT:-12345}")
+fi
+
+mkdir -p "$results_folder"
+evaluate() {
+  local split=$1 results=$2
+  shift 2
+  "$BTM" ensemble-eval "$data" \
+    --path "$path" \
+    --gen-subset "${split}_$domain" \
+    --target-eval "${split}_$domain" \
+    --target-domain "train_$domain" \
+    --train-domains "$domain" \
+    --eval-domains "$domain" \
+    --train-subset "train_$domain" \
+    --task multidomain_language_modeling \
+    --sample-break-mode none \
+    --tokens-per-sample 1024 \
+    --batch-size 2 \
+    --log-format tqdm \
+    --log-interval 50 \
+    --results-path "$results" \
+    ${ranks[@]+"${ranks[@]}"} \
+    "$@" \
+    ${more_flags[@]+"${more_flags[@]}"}
+}
+
+posteriors=$results_folder/dev_posteriors.jsonl
+evaluate valid "$posteriors" --ensemble-type updating_prior --max-samples 100
+
+prior=$(tail -n 1 "$posteriors" | sed -n 's/.*"exp_avg_posterior": *\[\([^]]*\)\].*/\1/p' | tr -d ' ')
+[[ -n $prior ]] || die "$posteriors: its last line has no exp_avg_posterior" 1
+flags=(--ensemble-type "$ensemble_type")
+if [[ $ensemble_type == cached_prior ]]; then flags+=(--precomputed-prior "$prior"); fi
+if [[ -n $top_k ]]; then flags+=(--eval-topk "$top_k"); fi
+evaluate test "$results_folder/test_results.txt" "${flags[@]}"

@@ -1,0 +1,8 @@
+#!/usr/bin/env python3
+"""Averages the parameters of models: btm average. See --help."""
+import sys
+
+from btm_program import become
+
+if __name__ == "__main__":
+    become("average", sys.argv[1:])
