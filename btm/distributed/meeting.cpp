@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -54,6 +55,7 @@ void wait_for_all(c10d::Store& store, const Rendezvous& place) {
 }  // namespace
 
 Meeting::Meeting(const Rendezvous& place, int store_socket) : place_(place), exceptions_(std::uncaught_exceptions()) {
+  std::signal(SIGPIPE, SIG_IGN);  // c10d and gloo write to connections that a dead rank has closed
   // c10d would log a page of call stack, on every rank, when a connection closes.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
   store_ = open_store(place_, store_socket);

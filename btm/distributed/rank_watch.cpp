@@ -38,8 +38,19 @@ std::string RankWatch::lost() const {
 }
 
 void RankWatch::set_lost(const std::string& text) {
+  std::vector<std::function<void()>> acts;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!lost_.empty()) return;
+    lost_ = text;
+    acts.swap(on_lost_);
+  }
+  for (const auto& act : acts) act();
+}
+
+void RankWatch::on_lost(std::function<void()> act) {
   const std::lock_guard lock(mutex_);
-  if (lost_.empty()) lost_ = text;
+  on_lost_.push_back(std::move(act));
 }
 
 void RankWatch::publish(const std::string& text) {
@@ -75,16 +86,27 @@ void RankWatch::watch() {
   }
 }
 
+/// Of `before` the ranks whose counts still stand there, and those that have left.
+std::vector<int> RankWatch::standing_still(const std::vector<std::int64_t>& before) const {
+  std::vector<int> ranks;
+  for (int rank = 0; rank < size_; ++rank) {
+    const std::int64_t count = before[static_cast<std::size_t>(rank)];
+    if (rank != rank_ && (count < 0 || count_of(rank) == count)) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
 std::string RankWatch::find_lost(const std::string& problem) {
   try {
     std::vector<std::int64_t> before;
     for (int rank = 0; rank < size_; ++rank) before.push_back(count_of(rank));
     const auto start = Clock::now();
-    while (lost().empty() && Clock::now() - start < kToBeSeen) std::this_thread::sleep_for(kBeat / 5);
-    std::vector<int> gone;
-    for (int rank = 0; rank < size_; ++rank)
-      if (rank != rank_ && (before[static_cast<std::size_t>(rank)] < 0 || count_of(rank) == before[static_cast<std::size_t>(rank)]))
-        gone.push_back(rank);
+    std::vector<int> gone = standing_still(before);
+    // On a busy machine one that lives may be slow to show it: more time when it is not one alone.
+    while (lost().empty() && Clock::now() - start < (gone.size() == 1 ? kToBeSeen : 5 * kToBeSeen) && !gone.empty()) {
+      std::this_thread::sleep_for(kBeat / 5);
+      gone = standing_still(before);
+    }
     if (lost().empty() && !gone.empty()) publish(name_of(gone.front()) + " is gone");
   } catch (const std::exception&) {
     set_lost(name_of(0) + " is gone");

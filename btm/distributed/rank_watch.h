@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -33,6 +34,8 @@ class RankWatch {
   /// A collective failed with `problem`: waits until it is known which rank is gone, and names it. At most a few seconds;
   /// when all turn out to be well, `problem` is what it says.
   std::string find_lost(const std::string& problem);
+  /// Calls `act` once when a rank turns out to be lost (on any thread, the watch's own too).
+  void on_lost(std::function<void()> act);
   /// Tells the others that this rank has failed.
   void report_own_failure() noexcept;
   /// This rank has done its part. With `hosts_store` it returns when the others have too, or one of them is lost.
@@ -49,6 +52,7 @@ class RankWatch {
   void stop();
   void look_for_silent(std::vector<Pulse>& pulses);
   std::int64_t count_of(int rank) const;
+  std::vector<int> standing_still(const std::vector<std::int64_t>& before) const;
   std::string name_of(int rank) const { return "rank " + std::to_string(rank) + " of " + std::to_string(size_); }
   void publish(const std::string& text);
   void set_lost(const std::string& text);
@@ -58,6 +62,7 @@ class RankWatch {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::string lost_;
+  std::vector<std::function<void()>> on_lost_;
   bool stop_ = false;
   std::atomic<Clock::time_point> last_beat_;
   std::thread thread_;

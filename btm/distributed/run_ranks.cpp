@@ -20,12 +20,15 @@ bool use_gpus(const DistributedOptions& options) { return !options.cpu && at::ha
 #endif
 
 std::unique_ptr<Communicator> connect(const DistributedOptions& options, const Rendezvous& rendezvous) {
-  if (rendezvous.size == 1) return single_process();
 #ifdef BTM_CUDA
-  if (use_gpus(options)) return connect_nccl(std::make_shared<Meeting>(rendezvous, inherited_store_socket()), rendezvous.local_rank);
+  if (use_gpus(options)) {
+    use_gpu(rendezvous.local_rank);
+    if (rendezvous.size > 1) return connect_nccl(std::make_shared<Meeting>(rendezvous, inherited_store_socket()));
+  }
 #else
   static_cast<void>(options);
 #endif
+  if (rendezvous.size == 1) return single_process();
   return connect_gloo(std::make_shared<Meeting>(rendezvous, inherited_store_socket()));
 }
 

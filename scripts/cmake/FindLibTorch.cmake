@@ -41,14 +41,14 @@ if(LibTorch_INCLUDE_DIR)
   endforeach()
 endif()
 
+get_filename_component(_site "${LibTorch_INCLUDE_DIR}/../.." ABSOLUTE)  # .../site-packages of a wheel
+find_path(NCCL_INCLUDE_DIR nccl.h
+  HINTS "${_site}/nvidia/nccl/include" ${NCCL_ROOT} /usr/local/cuda PATH_SUFFIXES include)
+find_path(CUDA_RUNTIME_INCLUDE_DIR cuda_runtime_api.h
+  HINTS "${_site}/nvidia/cu13/include" ${CUDAToolkit_ROOT} /usr/local/cuda PATH_SUFFIXES include)
 if("CUDA" IN_LIST LibTorch_FIND_COMPONENTS)
-  get_filename_component(_site "${LibTorch_INCLUDE_DIR}/../.." ABSOLUTE)  # .../site-packages of a wheel
   find_library(LibTorch_CUDA_LIBRARY torch_cuda HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
   find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
-  find_path(NCCL_INCLUDE_DIR nccl.h
-    HINTS "${_site}/nvidia/nccl/include" ${NCCL_ROOT} /usr/local/cuda PATH_SUFFIXES include)
-  find_path(CUDA_RUNTIME_INCLUDE_DIR cuda_runtime_api.h
-    HINTS "${_site}/nvidia/cu13/include" ${CUDAToolkit_ROOT} /usr/local/cuda PATH_SUFFIXES include)
   if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY AND NCCL_INCLUDE_DIR AND CUDA_RUNTIME_INCLUDE_DIR)
     set(LibTorch_CUDA_FOUND TRUE)
   endif()

@@ -1,0 +1,111 @@
+#ifdef BTM_CUDA
+#include "btm/distributed/nccl_communicator.h"
+
+#include <c10/cuda/CUDAFunctions.h>
+
+#include <algorithm>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+
+#include "btm/distributed/gloo_communicator.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+using c10d::ProcessGroupNCCL;
+
+constexpr auto kTimeout = std::chrono::hours(1);  // NCCL's own last resort; the watch is faster
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(std::shared_ptr<Meeting> meeting, const std::string& name, std::unique_ptr<Communicator> host)
+      : meeting_(std::move(meeting)), name_(name), host_(std::move(host)) {
+    const auto options = ProcessGroupNCCL::Options::create();
+    options->timeout = kTimeout;
+    group_ = c10::make_intrusive<ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), host_->rank(),
+                                                   host_->size(), options);
+    // Weak: the watch lives as long as the meeting, this group may end before.
+    meeting_->watch().on_lost([group = c10::weak_intrusive_ptr<ProcessGroupNCCL>(group_)] {
+      if (const auto alive = group.lock()) alive->abort();
+    });
+  }
+  ~NcclCommunicator() override {
+    // Its destructor would wait for kernels that never end; the process is about to.
+    if (meeting_->failing()) static_cast<void>(group_.release());
+  }
+
+  int rank() const noexcept override { return host_->rank(); }
+  int size() const noexcept override { return host_->size(); }
+
+  std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) override {
+    if (!tensor.is_cuda()) return host_->start_all_reduce(tensor);
+    std::vector<at::Tensor> tensors{tensor};
+    return std::make_unique<Collective>(checked([&] { return group_->allreduce(tensors); }), meeting_);
+  }
+  void broadcast(const at::Tensor& tensor, int root) override {
+    if (!tensor.is_cuda()) return host_->broadcast(tensor, root);
+    std::vector<at::Tensor> tensors{tensor};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    Collective(checked([&] { return group_->broadcast(tensors, options); }), meeting_).wait();
+  }
+  std::vector<std::string> all_gather(const std::string& bytes) override { return host_->all_gather(bytes); }
+  void barrier() override { host_->barrier(); }
+  std::unique_ptr<Communicator> subgroup(const std::vector<int>& ranks) override {
+    const std::string name = name_ + "/" + std::to_string(subgroups_++);
+    std::unique_ptr<Communicator> host = host_->subgroup(ranks);
+    if (host == nullptr || ranks.size() == 1) return host;
+    return std::make_unique<NcclCommunicator>(meeting_, name, std::move(host));
+  }
+
+ private:
+  class Collective final : public Pending {
+   public:
+    Collective(c10::intrusive_ptr<c10d::Work> work, std::shared_ptr<Meeting> meeting)
+        : work_(std::move(work)), meeting_(std::move(meeting)) {}
+    void wait() override {
+      work_->wait();
+      if (const std::string lost = meeting_->watch().lost(); !lost.empty()) throw RankLost(lost);
+    }
+
+   private:
+    c10::intrusive_ptr<c10d::Work> work_;
+    std::shared_ptr<Meeting> meeting_;
+  };
+
+  template <class Start>
+  c10::intrusive_ptr<c10d::Work> checked(Start&& start) {
+    if (const std::string lost = meeting_->watch().lost(); !lost.empty()) throw RankLost(lost);
+    try {
+      return start();
+    } catch (const std::exception& error) {
+      const std::string problem = error.what();
+      throw RankLost(meeting_->watch().find_lost("NCCL: " + problem.substr(0, problem.find('\n'))));
+    }
+  }
+
+  std::shared_ptr<Meeting> meeting_;
+  std::string name_;
+  std::unique_ptr<Communicator> host_;
+  int subgroups_ = 0;
+  c10::intrusive_ptr<ProcessGroupNCCL> group_;
+};
+
+}  // namespace
+
+int num_gpus() { return c10::cuda::device_count(); }
+
+void use_gpu(int device) {
+  if (device < 0 || device >= num_gpus())
+    throw compat::UsageError("GPU " + std::to_string(device) + " is not there, this process sees " + std::to_string(num_gpus()));
+  c10::cuda::set_device(static_cast<c10::DeviceIndex>(device));
+}
+
+std::unique_ptr<Communicator> connect_nccl(std::shared_ptr<Meeting> meeting) {
+  std::unique_ptr<Communicator> host = connect_gloo(meeting);
+  return std::make_unique<NcclCommunicator>(std::move(meeting), "nccl", std::move(host));
+}
+
+}  // namespace btm
+#endif  // BTM_CUDA
