@@ -1,7 +1,6 @@
 #include "compat/checkpoint.h"
 
 #include <algorithm>
-#include <regex>
 #include <unordered_set>
 
 #include "compat/error.h"
@@ -142,11 +141,13 @@ bool Checkpoint::is_shared_half(const std::filesystem::path& path) {
 }
 
 std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& path) {
-  static const std::regex kRank("^(.*)-rank-[0-9]+\\.pt$");
+  constexpr std::string_view kRank = "-rank-", kEnd = ".pt";
   const std::string name = path.filename().string();
-  std::smatch match;
-  if (name.size() > 255 || !std::regex_match(name, match, kRank)) return {};
-  return path.parent_path() / (match[1].str() + "-shared.pt");
+  const std::size_t rank = name.rfind(kRank);
+  if (rank == std::string::npos || !name.ends_with(kEnd)) return {};
+  const std::string_view digits = std::string_view(name).substr(rank + kRank.size(), name.size() - rank - kRank.size() - kEnd.size());
+  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos) return {};
+  return path.parent_path() / (name.substr(0, rank) + "-shared.pt");
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& path) {

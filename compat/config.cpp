@@ -14,6 +14,8 @@ namespace {
 // fairseq's own configurations nest 3 deep and hold some 700 values.
 constexpr int kMaxDepth = 32;
 constexpr std::size_t kMaxValues = 100'000;
+/// One long text can be many values: through the memo, or through interpolations.
+constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20;
 constexpr std::string_view kMissing = "???";
 
 const PickleGlobal* class_of(const PickleObject& object) {
@@ -47,8 +49,14 @@ class Converter {
   ConfigValue convert_dict(const std::vector<std::pair<PickleNode*, PickleNode*>>& items, const std::string& key, int depth);
   ConfigValue convert_object(const PickleObject& object, const std::string& key, int depth);
 
+  std::string text(const std::string& value, const std::string& key) {
+    text_bytes_ += value.size();
+    if (text_bytes_ > kMaxTextBytes) fail(key, "more than 16 MiB of text, expected a configuration");
+    return value;
+  }
+
   const std::string& file_;
-  std::size_t values_ = 0;
+  std::size_t values_ = 0, text_bytes_ = 0;
 };
 
 std::string joined(const std::string& key, std::string_view part) {
@@ -62,7 +70,7 @@ ConfigValue Converter::convert(const PickleNode& node, const std::string& key, i
   if (const auto* value = node.get_if<bool>()) return {*value};
   if (const auto* value = node.get_if<std::int64_t>()) return {*value};
   if (const auto* value = node.get_if<double>()) return {*value};
-  if (const auto* value = node.get_if<std::string>()) return {*value};
+  if (const auto* value = node.get_if<std::string>()) return {text(*value, key)};
   if (const auto* value = node.get_if<PickleTuple>()) return convert_items(value->items, key, depth);
   if (const auto* value = node.get_if<PickleList>()) return convert_items(value->items, key, depth);
   if (const auto* value = node.get_if<PickleSet>()) return convert_items(value->items, key, depth);
@@ -81,10 +89,10 @@ ConfigValue Converter::convert_dict(const std::vector<std::pair<PickleNode*, Pic
                                     int depth) {
   ConfigValue::Dict dict;
   for (const auto& [name, value] : items) {
-    const auto* text = name->get_if<std::string>();
+    const auto* word = name->get_if<std::string>();
     const auto* number = name->get_if<std::int64_t>();
-    if (text == nullptr && number == nullptr) fail(key, "has the key " + name->describe() + ", expected a string");
-    std::string member = text != nullptr ? *text : std::to_string(*number);
+    if (word == nullptr && number == nullptr) fail(key, "has the key " + name->describe() + ", expected a string");
+    std::string member = word != nullptr ? text(*word, key) : std::to_string(*number);
     const std::string place = joined(key, member);
     dict.emplace_back(std::move(member), convert(*value, place, depth + 1));
   }
@@ -112,8 +120,8 @@ ConfigValue Converter::convert_object(const PickleObject& object, const std::str
   if (type->module.starts_with("pathlib") && args != nullptr) {
     std::string path;
     for (const PickleNode* part : args->items)
-      if (const auto* text = part->get_if<std::string>())
-        path += (path.empty() || path.ends_with('/') ? "" : "/") + *text;
+      if (const auto* word = part->get_if<std::string>())
+        path += (path.empty() || path.ends_with('/') ? "" : "/") + text(*word, key);
     return {std::move(path)};
   }
   return {"<" + printable(type->module + "." + type->name) + ">"};
@@ -134,7 +142,7 @@ class Resolver {
 
   const ConfigValue& root_;
   const std::string& file_;
-  std::size_t values_ = 0;
+  std::size_t values_ = 0, text_bytes_ = 0;
 };
 
 std::string dotted(const std::vector<std::string>& place) {
@@ -147,7 +155,11 @@ ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>
   if (depth > 2 * kMaxDepth) throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
   if (++values_ > kMaxValues)
     throw FormatError({file_, dotted(place), {}}, "interpolations make more than " + std::to_string(kMaxValues) + " values");
-  if (const auto* text = std::get_if<std::string>(&value.value)) return resolve_text(*text, place, depth);
+  if (const auto* text = std::get_if<std::string>(&value.value)) {
+    text_bytes_ += text->size();
+    if (text_bytes_ > kMaxTextBytes) throw FormatError({file_, dotted(place), {}}, "interpolations make more than 16 MiB of text");
+    return resolve_text(*text, place, depth);
+  }
   if (const auto* list = std::get_if<ConfigValue::List>(&value.value)) {
     ConfigValue::List out;
     for (std::size_t i = 0; i < list->size(); ++i) {
@@ -219,7 +231,36 @@ const ConfigValue* Resolver::target(std::string_view expression, const std::vect
   return at;
 }
 
-std::string python_string(std::string_view text) { return "'" + printable(text, text.size() * 4 + 1) + "'"; }
+/// repr() of a str. A byte that is not UTF-8 is shown as the character of that number.
+std::string python_string(std::string_view text) {
+  const char quote = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"' : '\'';
+  std::string out(1, quote);
+  const auto escape = [&](unsigned char code) {
+    std::array<char, 8> hex{};
+    std::snprintf(hex.data(), hex.size(), "\\x%02x", static_cast<unsigned>(code));
+    out += hex.data();
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const auto byte = static_cast<unsigned char>(c);
+    const std::size_t letter = std::string_view("\n\r\t").find(c);
+    if (letter != std::string_view::npos) {
+      (out += '\\') += std::string_view("nrt")[letter];
+    } else if (c == quote || c == '\\') {
+      (out += '\\') += c;
+    } else if (byte < 0x20 || byte == 0x7F) {
+      escape(byte);
+    } else if (byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) <= 0xA0) {
+      escape(static_cast<unsigned char>(text[++i]));  // U+0080 to U+00A0
+    } else if (const std::size_t size = utf8_length(text.substr(i)); size > 0) {
+      out += text.substr(i, size);
+      i += size - 1;
+    } else {
+      escape(byte);
+    }
+  }
+  return out + quote;
+}
 
 struct ToText {
   std::string operator()(std::monostate) const { return "None"; }
@@ -250,6 +291,15 @@ struct ToText {
   }
 };
 
+/// section[key] = value
+void assign(ConfigValue::Dict& section, const std::string& key, const ConfigValue& value) {
+  const auto place = std::ranges::find(section, key, &ConfigValue::Dict::value_type::first);
+  if (place == section.end())
+    section.emplace_back(key, value);
+  else
+    place->second = value;
+}
+
 void override_members(ConfigValue::Dict& section, const ConfigValue::Dict& overrides, int depth) {
   const auto lookup = [&](const std::string& key) -> const ConfigValue* {
     for (const auto& [name, value] : overrides)
@@ -268,13 +318,7 @@ void override_members(ConfigValue::Dict& section, const ConfigValue::Dict& overr
       if (depth < kMaxDepth) override_members(*inner, overrides, depth + 1);
       continue;
     }
-    for (const auto& [name, value] : *inner_overrides) {
-      const auto place = std::find_if(inner->begin(), inner->end(), [&name = name](const auto& item) { return item.first == name; });
-      if (place == inner->end())
-        inner->emplace_back(name, value);
-      else
-        place->second = value;
-    }
+    for (const auto& [name, value] : *inner_overrides) assign(*inner, name, value);
   }
 }
 
@@ -365,13 +409,7 @@ void Config::override_with(const ConfigValue& overrides) {
   auto* root = std::get_if<ConfigValue::Dict>(&root_.value);
   if (root == nullptr) return;
   if (!flat_) return override_members(*root, *dict, 0);
-  for (const auto& [key, value] : *dict) {
-    const auto place = std::find_if(root->begin(), root->end(), [&key = key](const auto& item) { return item.first == key; });
-    if (place == root->end())
-      root->emplace_back(key, value);
-    else
-      place->second = value;
-  }
+  for (const auto& [key, value] : *dict) assign(*root, key, value);
 }
 
 }  // namespace compat

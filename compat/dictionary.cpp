@@ -27,7 +27,7 @@ bool split_last(std::string_view text, std::string_view& front, std::string_view
 }
 
 bool parse_count(std::string_view text, std::int64_t& count) {
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   return error == std::errc{} && end == text.data() + text.size();
 }

@@ -7,8 +7,15 @@
 namespace compat {
 namespace {
 
-/// Length of the valid UTF-8 sequence at the front of `text`, or 0. Overlong forms and surrogates are not valid.
-std::size_t utf8_sequence_length(std::string_view text) {
+std::string escaped_byte(char c) {
+  std::array<char, 8> text{};
+  std::snprintf(text.data(), text.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  return text.data();
+}
+
+}  // namespace
+
+std::size_t utf8_length(std::string_view text) noexcept {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const auto follows = [&](std::size_t count) {
     if (text.size() <= count) return false;
@@ -34,14 +41,6 @@ std::size_t utf8_sequence_length(std::string_view text) {
   return 0;
 }
 
-std::string escaped_byte(char c) {
-  std::array<char, 8> text{};
-  std::snprintf(text.data(), text.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-  return text.data();
-}
-
-}  // namespace
-
 std::size_t first_invalid_utf8(std::string_view text) noexcept {
   std::size_t i = 0;
   while (i < text.size()) {
@@ -52,7 +51,7 @@ std::size_t first_invalid_utf8(std::string_view text) noexcept {
       i += sizeof eight;
     }
     if (i == text.size()) break;
-    const std::size_t length = utf8_sequence_length(text.substr(i));
+    const std::size_t length = utf8_length(text.substr(i));
     if (length == 0) return i;
     i += length;
   }
@@ -65,7 +64,7 @@ std::string escaped(std::string_view text, std::size_t limit, bool quotes) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     if (out.size() >= limit) return out + "...";
-    const std::size_t length = utf8_sequence_length(text.substr(i));
+    const std::size_t length = utf8_length(text.substr(i));
     const auto c = static_cast<unsigned char>(text[i]);
     // C1 controls (U+0080 to U+009F) can drive a terminal as ESC does.
     const bool c1 = length == 2 && c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0;

@@ -53,6 +53,9 @@ std::string printable(std::string_view text, std::size_t limit = 80);
 /// The whole of `text`, only control characters and invalid UTF-8 escaped: for data of an input file on a terminal.
 std::string without_controls(std::string_view text);
 
+/// Length of the UTF-8 sequence at the front of `text`, which is not empty; 0 when there is none.
+std::size_t utf8_length(std::string_view text) noexcept;
+
 /// Where `text` stops being UTF-8 (overlong forms and surrogates are not UTF-8), or npos.
 std::size_t first_invalid_utf8(std::string_view text) noexcept;
 

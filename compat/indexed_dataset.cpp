@@ -107,6 +107,10 @@ class MmapDataset final : public IndexedDataset {
         fail_sequence(in, i, "pointer " + std::to_string(pointer) + " is not a multiple of " + std::to_string(type_->size));
       sizes_.push_back(size);
       total_tokens_ += size;
+      // Sequences of fairseq's follow each other; many over the same bytes would be a small file of endless tokens.
+      if (static_cast<std::uint64_t>(total_tokens_) > available / type_->size)
+        fail_sequence(in, i, "the sizes up to here add up to " + std::to_string(total_tokens_) + " tokens, more than the " +
+                                 std::to_string(available / type_->size) + " of " + printable(tokens_->path(), 4096));
     }
   }
 

@@ -81,7 +81,7 @@ void ProgressBar::draw(std::int64_t done, std::int64_t total, const Stats& stats
   const std::size_t room = prefix_.size() + tail.size() + 8 < width ? std::min<std::size_t>(30, width - prefix_.size() - tail.size() - 4) : 0;
   std::string text = prefix_;
   if (room > 0) {
-    const auto filled = static_cast<std::size_t>(share * static_cast<double>(room));
+    const auto filled = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(room));
     text += " |" + std::string(filled, '#') + std::string(room - filled, ' ') + "|";
   }
   text += tail;

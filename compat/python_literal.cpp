@@ -1,10 +1,12 @@
 // parse_python_literal of compat/config.h.
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
 
 #include "compat/config.h"
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace compat {
 namespace {
@@ -97,7 +99,13 @@ ConfigValue Parser::parse_dict(int depth) {
     if (std::holds_alternative<ConfigValue::List>(key.value) || std::holds_alternative<ConfigValue::Dict>(key.value))
       fail("a string as key");
     if (!accept(':')) fail("':'");
-    dict.emplace_back(key.to_text(), parse_value(depth + 1));
+    const std::string name = key.to_text();
+    ConfigValue value = parse_value(depth + 1);
+    const auto place = std::ranges::find(dict, name, &ConfigValue::Dict::value_type::first);
+    if (place == dict.end())
+      dict.emplace_back(name, std::move(value));
+    else
+      place->second = std::move(value);  // the last of equal keys counts
     comma = accept(',');
   }
   return {std::move(dict)};
@@ -150,13 +158,22 @@ void Parser::parse_escape(std::string& out) {
   const char c = text_[at_++];
   if (const auto simple = kLetters.find(c); simple != std::string_view::npos) {
     out += kMeanings[simple];
-  } else if (c == 'x' && at_ + 2 <= text_.size()) {
-    unsigned code = 0;
-    const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + at_ + 2, code, 16);
-    if (error != std::errc{} || end != text_.data() + at_ + 2) fail("two hexadecimal digits");
-    at_ += 2;
-    out += static_cast<char>(code);
-  } else {
+  } else if (c == 'x' || c == 'u' || c == 'U') {
+    const std::size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : 8;
+    std::uint32_t code = 0;
+    const char* const first = text_.data() + at_;
+    const char* const last = text_.data() + std::min(text_.size(), at_ + digits);
+    const auto [end, error] = std::from_chars(first, last, code, 16);
+    if (error != std::errc{} || end != first + digits || code > 0x10FFFF) fail(std::to_string(digits) + " hexadecimal digits of a character");
+    at_ += digits;
+    append_utf8(code, out);
+  } else if (c >= '0' && c <= '7') {
+    std::uint32_t code = static_cast<std::uint32_t>(c - '0');
+    for (int i = 0; i < 2 && at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '7'; ++i)
+      code = code * 8 + static_cast<std::uint32_t>(text_[at_++] - '0');
+    append_utf8(code, out);
+  } else if (c != '\n') {  // an escaped line end is none
+
     out += '\\';  // Python keeps an escape it does not know
     out += c;
   }

@@ -61,6 +61,25 @@ std::string_view strip(std::string_view text) {
   return text;
 }
 
+void append_utf8(std::uint32_t code, std::string& out) {
+  const auto follow = [&](unsigned shift) { out += static_cast<char>(0x80 | ((code >> shift) & 0x3F)); };
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    out += static_cast<char>(0xC0 | (code >> 6));
+    follow(0);
+  } else if (code < 0x10000) {
+    out += static_cast<char>(0xE0 | (code >> 12));
+    follow(6);
+    follow(0);
+  } else {
+    out += static_cast<char>(0xF0 | (code >> 18));
+    follow(12);
+    follow(6);
+    follow(0);
+  }
+}
+
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line) {
   while (!text.empty()) {
     std::size_t end = text.find('\n');

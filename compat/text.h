@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +55,9 @@ std::string_view strip_right(std::string_view text);
 
 /// str.strip().
 std::string_view strip(std::string_view text);
+
+/// chr(code), as UTF-8. A surrogate gives the three bytes of Python's "surrogatepass".
+void append_utf8(std::uint32_t code, std::string& out);
 
 /// Calls `line` for every line as a file opened in text mode yields them: "\n", "\r\n" and "\r" end one, and are left out.
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line);

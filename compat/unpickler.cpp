@@ -1,5 +1,6 @@
 #include "compat/unpickler.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -8,6 +9,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "compat/text.h"
+
 namespace compat {
 namespace {
 
@@ -15,7 +18,9 @@ using Items = std::vector<std::pair<PickleNode*, PickleNode*>>;
 
 /// Far beyond any checkpoint (a DictConfig of fairseq has some 10^4), small enough that a pickle of one-byte opcodes
 /// cannot fill the memory.
-constexpr std::size_t kMaxNodes = 8'000'000;
+constexpr std::size_t kMaxNodes = 2'000'000;
+/// Of a module or a class: names are copied each time the memo gives them to STACK_GLOBAL.
+constexpr std::size_t kMaxNameSize = 4096;
 constexpr int kHighestProtocol = 5;
 
 class Machine {
@@ -133,6 +138,7 @@ class Machine {
   PickleNode* rebuilt_parameter(const PickleTuple& args);
   PickleNode* ordered_dict(const PickleTuple& args);
   std::vector<std::int64_t> sizes_of(const PickleNode& node, std::string_view what) const;
+  void push_global(std::string_view module, std::string_view name);
   void check_duplicates() const;
 
   ByteReader& in_;
@@ -142,6 +148,7 @@ class Machine {
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, PickleNode*> memo_;
   std::vector<PickleNode*> dicts_;
+  std::size_t copied_items_ = 0;
   Location opcode_place_;
   bool done_ = false;
 };
@@ -277,24 +284,6 @@ void Machine::op_bytearray() {
 /// One escape of a Python string literal or of raw-unicode-escape, appended to `out`; `text` starts after the backslash.
 /// Returns how many characters were used, 0 for an escape that is not one.
 std::size_t append_escape(std::string_view text, std::string& out);
-
-void append_utf8(std::uint32_t code, std::string& out) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xC0 | (code >> 6));
-    out += static_cast<char>(0x80 | (code & 0x3F));
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xE0 | (code >> 12));
-    out += static_cast<char>(0x80 | ((code >> 6) & 0x3F));
-    out += static_cast<char>(0x80 | (code & 0x3F));
-  } else {
-    out += static_cast<char>(0xF0 | (code >> 18));
-    out += static_cast<char>(0x80 | ((code >> 12) & 0x3F));
-    out += static_cast<char>(0x80 | ((code >> 6) & 0x3F));
-    out += static_cast<char>(0x80 | (code & 0x3F));
-  }
-}
 
 /// `digits` hexadecimal digits after the letter of an escape, as UTF-8. Returns the characters used, or 0.
 std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::string& out) {
@@ -438,15 +427,21 @@ void Machine::op_additems() {
 }
 
 void Machine::op_global() {
-  const std::string module(in_.take_line("a module's name"));
-  const std::string name(in_.take_line("a name in a module"));
-  push_new(PickleGlobal{module, name});
+  const std::string_view module = in_.take_line("a module's name");
+  push_global(module, in_.take_line("a name in a module"));
+}
+
+void Machine::push_global(std::string_view module, std::string_view name) {
+  if (module.size() > kMaxNameSize || name.size() > kMaxNameSize)
+    fail("a module's or class's name of " + std::to_string(std::max(module.size(), name.size())) + " bytes, expected at most " +
+         std::to_string(kMaxNameSize));
+  push_new(PickleGlobal{std::string(module), std::string(name)});
 }
 
 void Machine::op_stack_global() {
   const PickleNode* const name = pop();
   const PickleNode* const module = pop();
-  push_new(PickleGlobal{text_of(module, "a module's name"), text_of(name, "a name in a module")});
+  push_global(text_of(module, "a module's name"), text_of(name, "a name in a module"));
 }
 
 void Machine::op_inst() {
@@ -601,6 +596,8 @@ PickleNode* Machine::ordered_dict(const PickleTuple& args) {
   if (args.items.empty()) return make(std::move(dict));
   const auto* pairs = args.items.size() == 1 ? args.items[0]->get_if<PickleList>() : nullptr;
   if (pairs == nullptr) return nullptr;
+  copied_items_ += pairs->items.size();  // one list, called for again and again through the memo
+  if (copied_items_ > kMaxNodes) fail("more than " + std::to_string(kMaxNodes) + " items of OrderedDicts made from lists");
   for (const PickleNode* pair : pairs->items) {  // Python 2 wrote OrderedDict([[key, value], ...])
     const auto* list = pair->get_if<PickleList>();
     const auto* tuple = pair->get_if<PickleTuple>();
@@ -614,11 +611,18 @@ PickleNode* Machine::ordered_dict(const PickleTuple& args) {
 
 /// Python would keep the last of equal keys; no pickler writes any, so a file that has them is hostile or damaged.
 void Machine::check_duplicates() const {
+  // Equal texts have one representative, found once: a long key that many dicts share must not be compared in each.
+  std::unordered_map<std::string_view, const std::string*> representatives;
+  std::unordered_map<const std::string*, const std::string*> representative_of;
+  std::unordered_set<const std::string*> seen;
   for (const PickleNode* node : dicts_) {
-    std::unordered_set<std::string_view> seen;
+    seen.clear();
     for (const auto& [key, value] : node->get_if<PickleDict>()->items) {
       const auto* text = key->get_if<std::string>();
-      if (text != nullptr && !seen.insert(*text).second) fail("a dict holds the key '" + printable(*text) + "' twice");
+      if (text == nullptr) continue;
+      const auto [known, is_new] = representative_of.try_emplace(text, nullptr);
+      if (is_new) known->second = representatives.try_emplace(*text, text).first->second;
+      if (!seen.insert(known->second).second) fail("a dict holds the key '" + printable(*text) + "' twice");
     }
   }
 }

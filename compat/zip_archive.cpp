@@ -195,10 +195,11 @@ ZipArchive::ZipArchive(std::shared_ptr<const MappedFile> file) : file_(std::move
     entries_.push_back({std::move(header.name), header.crc, header.size, offset});
   }
   if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the last directory entry");
+  extents.emplace_back(directory.offset, directory.offset + directory.size);
   std::ranges::sort(extents);
   for (std::size_t i = 1; i < extents.size(); ++i)
     if (extents[i].first < extents[i - 1].second)
-      throw FormatError({file_->path(), {}, extents[i].first}, "entries of the zip archive overlap");
+      throw FormatError({file_->path(), {}, extents[i].first}, "entries of the zip archive overlap each other or the directory");
   for (std::size_t i = 0; i < entries_.size(); ++i)
     if (!by_name_.emplace(entries_[i].name, i).second)
       throw FormatError({file_->path(), {}, directory.offset},
