@@ -27,9 +27,9 @@ HuffmanCode HuffmanCode::load(const MappedFile& file) {
     ++number;
     const auto words = split_whitespace(line);
     std::int64_t count = 0;
-    const bool numeric = words.size() >= 2 &&
-                         std::from_chars(words[1].data(), words[1].data() + words[1].size(), count).ptr ==
-                             words[1].data() + words[1].size();
+    const std::string_view digits = words.size() >= 2 ? words[1] : std::string_view();
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
+    const bool numeric = error == std::errc{} && end == digits.data() + digits.size();
     const auto refuse = [&] {
       throw FormatError({file.path(), "line " + std::to_string(number), {}}, "'" + printable(line) + "', expected '<token> <count>'");
     };
