@@ -15,6 +15,7 @@ struct Batch {
   std::vector<std::int64_t> tokens, targets;       ///< [B, T]; `pad` where a row has ended.
   std::vector<std::int64_t> ids;                   ///< [B] index of each sample in its dataset.
   std::vector<std::int64_t> first_scored;          ///< [B] columns before it are context.
+  std::vector<std::int64_t> scored_padding;        ///< Places in [B * T] of padding targets that are to be scored, too.
   std::int64_t num_tokens = 0;                     ///< Columns that are not padding, as fairseq's ntokens.
 };
 

@@ -32,6 +32,7 @@ struct EvalLmOptions {
   std::int64_t max_samples = 0;          ///< N > 0: stop after batch N, counted from 0; 0: all
   std::string dataset_impl;              ///< empty: by magic
   bool fp16 = false, bf16 = false, cpu = false;
+  std::int64_t device_id = 0;            ///< which GPU
   std::int64_t num_threads = 0;          ///< 0: all cores this process may use
 };
 

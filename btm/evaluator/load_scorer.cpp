@@ -12,7 +12,7 @@ Precision precision_for(const EvalLmOptions& options) {
   Precision precision;
   precision.rounding = half;
   if (!options.cpu && at::hasCUDA()) {
-    precision.device = at::kCUDA;
+    precision.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(options.device_id));
     precision.compute = half;
   }
   return precision;

@@ -28,13 +28,14 @@ bool has_interior_padding(const Batch& batch) {
   return false;
 }
 
-/// Flat places [B * T] of the columns that are scored.
+/// Flat places [B * T] of the columns that are scored: ascending, but for the padding at the end.
 std::vector<std::int64_t> scored_places(const Batch& batch) {
   std::vector<std::int64_t> places;
   for (std::int64_t row = 0; row < batch.rows; ++row)
     for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column)
       if (const std::int64_t at = row * batch.columns + column; batch.targets[static_cast<std::size_t>(at)] != kPad)
         places.push_back(at);
+  places.insert(places.end(), batch.scored_padding.begin(), batch.scored_padding.end());
   return places;
 }
 
@@ -56,9 +57,11 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   const std::vector<std::int64_t> places = scored_places(batch);
   if (places.empty()) return scores;
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
-  const at::Tensor features = model_->features(tokens, has_interior_padding(batch));
+  // A column of padding depends on what it sees, so it has to be kept from seeing padding as fairseq does.
+  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);
+  const at::Tensor features = model_->features(tokens, masks_padding);
   const at::Tensor where = as_tensor(places);  // [N] of B * T
-  const bool all = static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;
+  const bool all = batch.scored_padding.empty() && static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;
   at::Tensor rows = features.reshape({-1, features.size(-1)});
   if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
   const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);

@@ -13,8 +13,8 @@ namespace btm {
 class Scorer {
  public:
   virtual ~Scorer() = default;
-  /// [B, T] fp32 on the CPU: natural log p(target) of every column from a row's first_scored on that is not padding, 0
-  /// elsewhere.
+  /// [B, T] fp32 on the CPU: natural log p(target) of every column from a row's first_scored on that is not padding, and of
+  /// scored_padding; 0 elsewhere.
   virtual at::Tensor score(const Batch& batch) = 0;
 };
 

@@ -170,13 +170,29 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
   }
 }
 
+/// The model of a checkpoint; `state` gets its tensors, up to date.
+std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+                                       const std::string& dictionary_file, StateDict& state) {
+  auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()), dictionary.size());
+  state = state_dict(checkpoint.model(), *model);
+  check_dictionary(state, dictionary, checkpoint.path(), dictionary_file);
+  return model;
+}
+
 }  // namespace
+
+std::unique_ptr<TransformerLM> outline_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+                                             const std::string& dictionary_file) {
+  StateDict state;
+  auto model = outline(checkpoint, dictionary, dictionary_file, state);
+  check_names_and_shapes(*model, state, checkpoint.path());
+  return model;
+}
 
 std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file, const Precision& precision) {
-  auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()), dictionary.size());
-  const StateDict state = state_dict(checkpoint.model(), *model);
-  check_dictionary(state, dictionary, checkpoint.path(), dictionary_file);
+  StateDict state;
+  auto model = outline(checkpoint, dictionary, dictionary_file, state);
   assign(*model, state, checkpoint.path(), precision);
   return model;
 }

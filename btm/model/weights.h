@@ -16,6 +16,11 @@ struct Precision {
   at::Device device = at::kCPU;
 };
 
+/// The model that `checkpoint.config()` describes, without its parameters. FormatError as load_model's for tensors and a
+/// dictionary that do not fit it; no tensor is read (but for the version).
+std::unique_ptr<TransformerLM> outline_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+                                             const std::string& dictionary_file);
+
 /// Builds the model that `checkpoint.config()` describes and loads its parameters; what else the file holds stays on disk.
 /// Older layouts are brought up to date as fairseq does (fused projections, early versions, untied `embed_out`).
 /// FormatError naming every missing, unexpected and misshapen tensor; `dictionary_file` is for the message

@@ -1,0 +1,136 @@
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "btm/cli/commands.h"
+#include "btm/cli/distributed_flags.h"
+#include "btm/cli/eval_flags.h"
+#include "btm/distributed/communicator.h"
+#include "btm/distributed/run_ranks.h"
+#include "btm/ensemble/ensemble_eval.h"
+#include "compat/atomic_file.h"
+#include "compat/progress_bar.h"
+
+namespace btm {
+namespace {
+
+using compat::flag_choice;
+using compat::flag_integer;
+using compat::flag_switch;
+using compat::flag_text;
+using compat::ForeignFlag;
+
+std::string rounded(double value, int digits) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
+}
+
+/// Beside those of eval-lm: what the release's scripts and parser know, of training and of its data.
+std::vector<ForeignFlag> foreign_ensemble_flags() {
+  static constexpr std::array kMore{
+      ForeignFlag{"adam-betas", true}, ForeignFlag{"adam-eps", true}, ForeignFlag{"add-adapters", true, true},
+      ForeignFlag{"add-domain-token", false, true}, ForeignFlag{"arch,a", true}, ForeignFlag{"batch-size-valid", true},
+      ForeignFlag{"clip-norm", true}, ForeignFlag{"domain-parallel", false}, ForeignFlag{"eval-only", false},
+      ForeignFlag{"gpu-mappings", true}, ForeignFlag{"is-moe", false, true}, ForeignFlag{"lr", true},
+      ForeignFlag{"max-epoch", true}, ForeignFlag{"max-tokens-valid", true}, ForeignFlag{"max-update", true},
+      ForeignFlag{"original-domains", true}, ForeignFlag{"replay", false}, ForeignFlag{"save-dir", true},
+      ForeignFlag{"target-domain", true}, ForeignFlag{"train-domains", true}, ForeignFlag{"train-subset", true},
+      ForeignFlag{"unbalanced", false}, ForeignFlag{"undomain-eval", true}, ForeignFlag{"undomain-replay", true},
+      ForeignFlag{"update-freq", true}, ForeignFlag{"use-expert", true, true}, ForeignFlag{"valid-subset", true},
+      ForeignFlag{"weight-decay", true},
+  };
+  const std::span<const ForeignFlag> common = foreign_eval_flags();
+  std::vector<ForeignFlag> flags(common.begin(), common.end());
+  flags.insert(flags.end(), kMore.begin(), kMore.end());
+  return flags;
+}
+
+struct EnsembleEvalCommand {
+  EnsembleEvalOptions options;
+  DistributedOptions distributed;
+  LogOptions log;
+  std::string target_eval, results_path;
+  std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
+
+  compat::CommandSpec spec() {
+    compat::FlagGroup ensemble{
+        "Ensemble",
+        {flag_text("path", "CKPT:CKPT...", options.eval.path, "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), or both"),
+         flag_choice("ensemble-type", options.ensemble_type, {"cached_prior", "updating_prior", "uniform_prior", "simple_average"},
+                     "the prior of each block: given; the mean of the posteriors so far; 1/N; or 1/N at every token"),
+         flag_text("precomputed-prior", "P,P,...", options.precomputed_prior, "cached_prior's probabilities, one for each expert"),
+         flag_integer("eval-topk", "K", options.eval_topk, "keep the K largest of the given prior; 0: all", 0),
+         flag_switch("sparse", options.sparse, "leave experts of prior 0 out: they are not run, nor do they count at a block's start"),
+         flag_choice("posterior", options.posterior, {"last", "full", "none"},
+                     "what moves the weights: the previous token alone, all of the block so far, nothing"),
+         flag_text("model-overrides", "DICT", options.eval.model_overrides, "a Python dict of cfg values to replace")}};
+    compat::FlagGroup data = data_flags(options.eval);
+    data.flags.insert(data.flags.begin(), flag_text("target-eval", "SPLIT", target_eval, "the split to evaluate; wins over --gen-subset"));
+    compat::FlagGroup results = log_flags(log);
+    results.flags.push_back(flag_text("results-path", "FILE", results_path,
+                                      "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));
+    return {"btm ensemble-eval",
+            "Evaluates a mixture of expert language models, as BTM's ensemble_eval_lm.py.",
+            {{"DATA", "data-bin folder (with dict.txt)", &options.eval.data}},
+            {ensemble, data, machine_flags(options.eval), distributed_flags(distributed), results},
+            foreign};
+  }
+};
+
+void write_lines(const std::string& path, const std::vector<EnsembleLine>& lines) {
+  std::string text;
+  for (const EnsembleLine& line : lines) {
+    const nlohmann::ordered_json json{{"ppl", line.ppl}, {"posterior", line.posterior}, {"exp_avg_posterior", line.exp_avg_posterior}};
+    text += json.dump() + "\n";
+  }
+  compat::write_file_atomically(path, text);
+}
+
+int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
+  const bool speaks = ranks.rank() == 0;
+  command.options.eval.device_id = place.local_rank;
+  compat::ProgressBar bar("ensemble-eval", speaks ? command.log.log_format : "none", command.log.log_interval,
+                          command.log.no_progress_bar, [](const std::string& line) { std::cerr << line << std::endl; });
+  EnsembleObserver observer;
+  if (speaks) {
+    observer.eval.log = [&](const std::string& line) {
+      bar.clear();
+      std::cout << line << std::endl;
+    };
+    observer.eval.warn = [&](const std::string& line) {
+      bar.clear();
+      std::cerr << "btm ensemble-eval: warning: " << line << std::endl;
+    };
+    if (!command.log.quiet)
+      observer.progress = [&](const EnsembleProgress& progress) {
+        bar.update(progress.done, progress.of, [&] {
+          return compat::ProgressBar::Stats{{"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
+                                            {progress.mixing ? "ppl" : "ppl of the expert", rounded(progress.perplexity, 2)}};
+        });
+      };
+  }
+  const EnsembleReport report = ensemble_eval(command.options, observer, ranks);
+  bar.clear();
+  if (!speaks) return 0;
+  if (!command.results_path.empty()) write_lines(command.results_path, report.lines);
+  std::cout << "final ppl: " << rounded(report.eval.perplexity, 4) << std::endl;
+  return 0;
+}
+
+}  // namespace
+
+int run_ensemble_eval(std::span<const std::string> args) {
+  EnsembleEvalCommand command;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
+  command.distributed.cpu = command.options.eval.cpu;
+  return run_ranks(command.distributed, "btm ensemble-eval", [&](Communicator& ranks, const RankPlace& place) {
+    if (ranks.rank() == 0) warn_ignored("btm ensemble-eval", ignored);
+    return evaluate(command, ranks, place);
+  });
+}
+
+}  // namespace btm

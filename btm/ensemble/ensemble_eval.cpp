@@ -1,0 +1,238 @@
+#include "btm/ensemble/ensemble_eval.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+
+#include "btm/distributed/communicator.h"
+#include "btm/ensemble/expert_scores.h"
+#include "btm/ensemble/mixture.h"
+#include "btm/evaluator/eval_data.h"
+#include "btm/evaluator/load_scorer.h"
+#include "btm/evaluator/score_accumulator.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+/// What the ensemble believes of its experts before it sees a batch. E of the N experts take part.
+class Prior {
+ public:
+  Prior(const EnsembleEvalOptions& options, std::size_t experts);
+
+  PosteriorRule rule() const noexcept { return rule_; }
+  /// The experts that take part, ascending.
+  const std::vector<std::size_t>& active() const noexcept { return active_; }
+  /// [E] for the next batch.
+  std::vector<double> log_prior() const;
+  /// Takes in the posterior [N] of a batch. Returns the release's exp_avg_posterior [N].
+  const std::vector<double>& update(const std::vector<double>& posterior);
+
+ private:
+  std::size_t experts_;
+  PosteriorRule rule_;
+  std::vector<double> reported_;  ///< [N] the given prior; empty: the mean of the posteriors is reported
+  std::vector<double> prior_;     ///< [N] as it is now
+  bool updating_ = false;
+  ExponentialMean mean_;
+  std::vector<std::size_t> active_;
+};
+
+Prior::Prior(const EnsembleEvalOptions& options, std::size_t experts)
+    : experts_(experts), rule_(parse_posterior_rule(options.posterior)), prior_(experts, 1.0 / static_cast<double>(experts)) {
+  constexpr std::array<std::string_view, 4> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+  const std::string& type = options.ensemble_type;
+  if (std::ranges::find(kTypes, type) == kTypes.end())
+    throw compat::UsageError(type.empty() ? "--ensemble-type is missing, expected cached_prior, updating_prior, uniform_prior or simple_average"
+                                          : "--ensemble-type '" + compat::printable(type) +
+                                                "', expected cached_prior, updating_prior, uniform_prior or simple_average");
+  updating_ = type == "updating_prior";
+  std::vector<double> given;
+  if (!options.precomputed_prior.empty() && !updating_ && type != "uniform_prior")
+    given = top_k_prior(parse_prior(options.precomputed_prior, experts), options.eval_topk);
+  if (type == "cached_prior") {
+    if (given.empty()) throw compat::UsageError("--ensemble-type cached_prior needs --precomputed-prior");
+    prior_ = given;
+  }
+  if (type == "uniform_prior") given = prior_;
+  if (type == "simple_average") rule_ = PosteriorRule::kNone;
+  if (options.sparse && given.empty())
+    throw compat::UsageError("--sparse needs a prior that is known before the experts run: --precomputed-prior with cached_prior");
+  reported_ = given;
+  for (std::size_t e = 0; e < experts; ++e)
+    if (!options.sparse || given[e] > 0) active_.push_back(e);
+}
+
+std::vector<double> Prior::log_prior() const {
+  std::vector<double> prior;
+  for (const std::size_t e : active_) prior.push_back(prior_[e]);
+  return log_of(prior);
+}
+
+const std::vector<double>& Prior::update(const std::vector<double>& posterior) {
+  mean_.add(posterior);
+  if (updating_) prior_ = mean_.value();
+  return reported_.empty() ? mean_.value() : reported_;
+}
+
+/// Checks every expert before the first one runs. Returns the positions that all of them have.
+std::int64_t check_experts(const std::vector<std::string>& paths, const std::vector<std::size_t>& active,
+                           const EvalLmOptions& options, const EvalData& data, EvalLmReport& report) {
+  std::int64_t positions = 0;
+  for (const std::size_t e : active) {
+    const auto model = outline_model(open_model(paths[e], options), data.dictionary(), data.dictionary_file());
+    const std::int64_t here = model->config().max_target_positions;
+    positions = positions == 0 ? here : std::min(positions, here);
+    if (e == active.front()) report.num_parameters = model->num_parameters();
+  }
+  return positions;
+}
+
+/// The experts of all ranks, seen from one: the place in `active` tells whose an expert is.
+class ExpertGroup {
+ public:
+  ExpertGroup(const std::vector<std::string>& paths, const std::vector<std::size_t>& active, const EvalLmOptions& options,
+              const EvalData& data, Communicator& ranks)
+      : ranks_(ranks), count_(active.size()) {
+    for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < active.size(); i += static_cast<std::size_t>(ranks.size()))
+      mine_.emplace_back(paths[active[i]], options, data);
+  }
+
+  std::vector<ExpertScores>& mine() noexcept { return mine_; }
+
+  /// [E][B * T] of a batch that all experts of this rank have scored. Collective. Valid until the next call.
+  std::vector<std::span<const float>> gather(const Batch& batch, std::size_t offset);
+
+ private:
+  Communicator& ranks_;
+  std::size_t count_;
+  std::vector<ExpertScores> mine_;
+  std::vector<std::vector<float>> received_;
+};
+
+std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std::size_t offset) {
+  const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
+  std::string bytes;
+  for (const ExpertScores& expert : mine_) {
+    const std::span<const float> scores = expert.of(batch, offset);
+    bytes.append(reinterpret_cast<const char*>(scores.data()), scores.size_bytes());
+  }
+  const std::vector<std::string> parts = ranks_.all_gather(bytes);
+  received_.assign(count_, std::vector<float>(size));
+  for (std::size_t i = 0; i < count_; ++i)
+    std::memcpy(received_[i].data(), parts[i % parts.size()].data() + i / parts.size() * size * sizeof(float), size * sizeof(float));
+  return {received_.begin(), received_.end()};
+}
+
+/// Mixes batch after batch.
+class Mixer {
+ public:
+  Mixer(const EnsembleEvalOptions& options, Prior& prior, std::size_t experts, const EvalData& data,
+        const EnsembleObserver& observer)
+      : prior_(prior), experts_(experts), pad_(data.dictionary().pad()), observer_(observer),
+        accumulator_(options.eval, data.dictionary(), observer.eval) {}
+
+  void add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report);
+  std::vector<WordStat> word_stats() const { return accumulator_.word_stats(); }
+
+ private:
+  /// Writes the mixture's log-probabilities of a row to `mixed` [B * T]; adds the row's posterior to `posterior` [N].
+  void mix_row(const Batch& batch, std::int64_t row, const std::vector<std::span<const float>>& scores,
+               std::vector<float>& mixed, std::vector<double>& posterior) const;
+
+  Prior& prior_;
+  std::size_t experts_;
+  std::int64_t pad_;
+  const EnsembleObserver& observer_;
+  ScoreAccumulator accumulator_;
+};
+
+void Mixer::mix_row(const Batch& batch, std::int64_t row, const std::vector<std::span<const float>>& scores,
+                    std::vector<float>& mixed, std::vector<double>& posterior) const {
+  const std::int64_t first = batch.first_scored[static_cast<std::size_t>(row)];
+  const auto begin = static_cast<std::size_t>(row * batch.columns + first);
+  const auto columns = static_cast<std::size_t>(batch.columns - first);
+  const auto targets = std::span(batch.targets).subspan(begin, columns);
+  const auto length = static_cast<std::size_t>(std::ranges::find(targets, pad_) - targets.begin());
+  BlockScores block;
+  for (const std::span<const float> expert : scores) {
+    block.targets.push_back(expert.subspan(begin, length));
+    if (columns >= 2) block.before_last.push_back(expert[begin + columns - 2]);
+  }
+  const MixedBlock result = mix_block(block, prior_.log_prior(), prior_.rule());
+  std::ranges::transform(result.log_probs, mixed.begin() + static_cast<std::ptrdiff_t>(begin),
+                         [](double value) { return static_cast<float>(value); });
+  for (std::size_t i = 0; i < scores.size(); ++i)
+    posterior[prior_.active()[i]] += result.posterior[i] / static_cast<double>(batch.rows);
+}
+
+void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report) {
+  std::vector<float> mixed(static_cast<std::size_t>(batch.rows * batch.columns));
+  EnsembleLine line;
+  line.posterior.assign(experts_, 0.0);
+  for (std::int64_t row = 0; row < batch.rows; ++row) mix_row(batch, row, scores, mixed, line.posterior);
+  accumulator_.add(batch, mixed, report.eval);
+  observer_.mixed(batch, mixed);
+  line.ppl = report.eval.perplexity;
+  line.exp_avg_posterior = prior_.update(line.posterior);
+  report.lines.push_back(std::move(line));
+}
+
+/// Runs this rank's experts one after another. The last one's scores are mixed with the others' batch by batch.
+void run_experts(ExpertGroup& group, const EvalData& data, Mixer& mixer, const EnsembleObserver& observer, EnsembleReport& report) {
+  const auto start = std::chrono::steady_clock::now();
+  EnsembleProgress progress;
+  progress.experts = static_cast<std::int64_t>(group.mine().size());
+  progress.of = std::max<std::int64_t>(1, progress.experts) * data.num_batches();
+  do {  // once even on a rank without an expert, which takes part in the mixing alone
+    ExpertScores* const expert = progress.experts > 0 ? &group.mine()[static_cast<std::size_t>(progress.expert)] : nullptr;
+    progress.mixing = ++progress.expert >= progress.experts;
+    if (expert != nullptr) expert->start();
+    std::size_t offset = 0;
+    BatchReader reader(data);
+    for (Batch batch; reader.next(batch); offset += static_cast<std::size_t>(batch.rows * batch.columns)) {
+      score_padding_before_last(batch, data.dictionary().pad());
+      if (expert != nullptr) expert->score(batch);
+      if (progress.mixing) mixer.add(batch, group.gather(batch, offset), report);
+      report.eval.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      progress.perplexity = progress.mixing ? report.eval.perplexity : expert->perplexity();
+      ++progress.done;
+      observer.progress(progress);
+    }
+    if (expert != nullptr) expert->finish();
+  } while (!progress.mixing);
+}
+
+}  // namespace
+
+EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleObserver& observer, Communicator& ranks) {
+  const std::vector<std::string> paths = split_paths(options.eval.path);
+  if (paths.empty()) throw compat::UsageError("--path is missing, expected checkpoints joined by ':'");
+  Prior prior(options, paths.size());
+  if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
+
+  EnsembleReport report;
+  report.experts = static_cast<std::int64_t>(paths.size());
+  report.experts_run = static_cast<std::int64_t>(prior.active().size());
+  EvalData data(options.eval);
+  observer.eval.log("loading model(s) from " + options.eval.path);
+  const std::int64_t positions = check_experts(paths, prior.active(), options.eval, data, report.eval);
+  observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
+  observer.eval.log(options.eval.data + " " + options.eval.gen_subset + " " + grouped(data.dataset().size()) + " examples");
+  report.eval.skipped_samples = data.cut(positions);
+  if (report.eval.skipped_samples > 0)
+    observer.eval.warn(grouped(report.eval.skipped_samples) + " samples are left out, longer than the models' " +
+                       std::to_string(positions) + " positions");
+
+  ExpertGroup group(paths, prior.active(), options.eval, data, ranks);
+  Mixer mixer(options, prior, paths.size(), data, observer);
+  run_experts(group, data, mixer, observer, report);
+  report.eval.word_stats = mixer.word_stats();
+  log_results(report.eval, observer.eval);
+  return report;
+}
+
+}  // namespace btm

@@ -1,0 +1,59 @@
+// The release's ensemble_eval_lm.py: the loss of a mixture of experts over a data set, and how its posterior moves.
+// The formulas are those of BTM (Li et al. 2022, section 2.2) and, for cluster priors, of c-BTM (Gururangan et al. 2023).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "btm/data/batches.h"
+#include "btm/evaluator/eval_lm.h"
+
+namespace btm {
+
+class Communicator;
+
+struct EnsembleEvalOptions {
+  EvalLmOptions eval;                ///< `path`: the experts; `gen_subset`: --target-eval
+  /// cached_prior: precomputed_prior for every block. updating_prior: the mean of the posteriors so far, uniform at first.
+  /// uniform_prior: 1/N for every block. simple_average: 1/N for every target.
+  std::string ensemble_type;
+  std::string precomputed_prior;     ///< N numbers joined by commas
+  std::int64_t eval_topk = 0;        ///< Keep so many of the prior's largest; 0: all
+  std::string posterior = "last";    ///< or full, none (see PosteriorRule)
+  bool sparse = false;               ///< Experts of prior 0 are not part of the ensemble, and not run
+};
+
+struct EnsembleLine {
+  double ppl = 0;  ///< Of all targets so far.
+  std::vector<double> posterior, exp_avg_posterior;  ///< [N]
+};
+
+struct EnsembleReport {
+  EvalLmReport eval;
+  std::vector<EnsembleLine> lines;   ///< One for each batch.
+  std::int64_t experts = 0, experts_run = 0;
+};
+
+struct EnsembleProgress {
+  std::int64_t done = 0, of = 0;           ///< Batches, once for each expert that this rank runs.
+  std::int64_t expert = 0, experts = 0;    ///< This rank's, counted from 1.
+  bool mixing = false;                     ///< The last expert runs, and with it the mixture is known batch by batch.
+  double perplexity = 0;                   ///< The mixture's so far, or the expert's own.
+};
+
+struct EnsembleObserver {
+  EvalLmObserver eval;  ///< `progress` is not called.
+  /// A batch has been mixed: [B * T] log-probabilities, 0 where nothing is scored.
+  std::function<void(const Batch&, std::span<const float> log_probs)> mixed = [](const Batch&, std::span<const float>) {};
+  std::function<void(const EnsembleProgress&)> progress = [](const EnsembleProgress&) {};
+};
+
+/// Experts are dense checkpoints or DeMIX ranks. They run one after another: only one of them is in memory, and of the
+/// others four bytes for each target. With several ranks each runs its share of them (collective; every rank returns the same
+/// report). Errors as eval_lm's.
+EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleObserver& observer, Communicator& ranks);
+
+}  // namespace btm

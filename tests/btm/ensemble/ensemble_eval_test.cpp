@@ -1,0 +1,234 @@
+#include "btm/ensemble/ensemble_eval.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "btm/distributed/communicator.h"
+#include "compat/error.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace btm {
+namespace {
+
+using btm_test::expect_error;
+using btm_test::golden;
+
+const std::vector<std::string> kExperts{"fortunes", "jargon", "perl", "politics"};
+
+std::string checkpoints_of(const std::vector<std::string>& experts) {
+  std::string path;
+  for (const std::string& expert : experts)
+    path += (path.empty() ? "" : ":") + golden("checkpoints/elm_" + expert + "/checkpoint_last.pt").string();
+  return path;
+}
+
+/// The flags of tests/golden/ensemble.json's rows.
+EnsembleEvalOptions golden_options(const std::string& split, const std::string& domain, const std::vector<std::string>& experts) {
+  EnsembleEvalOptions options;
+  options.eval.path = checkpoints_of(experts);
+  options.eval.data = golden("data-bin").string();
+  options.eval.gen_subset = split + "_" + domain;
+  options.eval.task = "multidomain_language_modeling";
+  options.eval.eval_domains = domain;
+  options.eval.tokens_per_sample = 128;
+  options.eval.batch_size = 2;
+  options.ensemble_type = "updating_prior";
+  return options;
+}
+
+/// A run of a few batches.
+EnsembleEvalOptions short_options(const std::vector<std::string>& experts = kExperts) {
+  EnsembleEvalOptions options = golden_options("test", "perl", experts);
+  options.eval.max_samples = 4;
+  return options;
+}
+
+EnsembleReport run(const EnsembleEvalOptions& options, const EnsembleObserver& observer = {}) {
+  return ensemble_eval(options, observer, *single_process());
+}
+
+std::string joined(const std::vector<double>& numbers) {
+  std::string text;
+  for (const double number : numbers) text += (text.empty() ? "" : ",") + nlohmann::json(number).dump();
+  return text;
+}
+
+void expect_near(const std::vector<double>& found, const std::vector<double>& expected, double tolerance, const std::string& what) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], tolerance) << what << " " << i;
+}
+
+void expect_equal(const EnsembleReport& a, const EnsembleReport& b) {
+  EXPECT_EQ(a.eval.perplexity, b.eval.perplexity);
+  EXPECT_EQ(a.eval.tokens, b.eval.tokens);
+  ASSERT_EQ(a.lines.size(), b.lines.size());
+  for (std::size_t i = 0; i < a.lines.size(); ++i) {
+    EXPECT_EQ(a.lines[i].ppl, b.lines[i].ppl);
+    EXPECT_EQ(a.lines[i].posterior, b.lines[i].posterior);
+    EXPECT_EQ(a.lines[i].exp_avg_posterior, b.lines[i].exp_avg_posterior);
+  }
+}
+
+/// Compares a run with what the release printed. Its sums are fp32 in the order of torch 1.13; ours differ by less than 1e-6.
+void expect_golden(const nlohmann::json& row) {
+  EnsembleEvalOptions options = golden_options(row["split"], row["domain"], row["experts"]);
+  options.ensemble_type = row["type"];
+  options.eval.resample_eval = true;
+  if (!row["prior"].is_null()) options.precomputed_prior = joined(row["prior"]);
+  if (!row["topk"].is_null()) options.eval_topk = row["topk"];
+  if (!row["max_samples"].is_null()) options.eval.max_samples = row["max_samples"];
+  std::vector<float> first;
+  EnsembleObserver observer;
+  observer.mixed = [&](const Batch&, std::span<const float> scores) {
+    if (first.empty()) first.assign(scores.begin(), scores.end());
+  };
+  const EnsembleReport report = run(options, observer);
+  const std::string name = options.eval.gen_subset + " " + options.ensemble_type;
+  EXPECT_NEAR(report.eval.perplexity / row["ppl"].get<double>(), 1, 1e-6) << name;
+  EXPECT_EQ(report.eval.tokens, row["tokens"].get<std::int64_t>()) << name;
+  const auto& lines = row["lines"];
+  ASSERT_EQ(report.lines.size(), lines.size()) << name;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_NEAR(report.lines[i].ppl / lines[i]["ppl"].get<double>(), 1, 1e-6) << name << " line " << i;
+    expect_near(report.lines[i].posterior, lines[i]["posterior"], 1e-6, name);
+    expect_near(report.lines[i].exp_avg_posterior, lines[i]["exp_avg_posterior"], 1e-6, name);
+  }
+  const auto& scores = row["first_batch"]["positional_scores"];
+  for (std::size_t i = 0; i < scores.size(); ++i)
+    for (std::size_t t = 0; t < scores[i].size(); ++t)
+      EXPECT_NEAR(first[i * (first.size() / scores.size()) + t], scores[i][t].get<double>(), 2e-5) << name << " " << i << " " << t;
+}
+
+TEST(EnsembleEval, GivesTheReleasesNumbers) {
+  const auto rows = nlohmann::json::parse(btm_test::read_file(golden("ensemble.json")));
+  ASSERT_EQ(rows.size(), 19U);
+  for (const auto& row : rows) expect_golden(row);
+}
+
+TEST(EnsembleEval, OfOneExpertIsEvalLm) {
+  EnsembleEvalOptions options = golden_options("test", "jargon", {"perl"});
+  const EnsembleReport report = run(options);
+  const EvalLmReport alone = eval_lm(options.eval);
+  EXPECT_EQ(report.eval.tokens, alone.tokens);
+  EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2, 1e-6);  // padded rows are masked here, causal alone there
+  for (const EnsembleLine& line : report.lines) EXPECT_EQ(line.posterior, std::vector<double>{1.0});
+}
+
+TEST(EnsembleEval, ScoresEveryBlockOnceByDefault) {
+  EnsembleEvalOptions options = golden_options("test", "fortunes", {"fortunes"});
+  EXPECT_EQ(run(options).eval.tokens, 6988);
+  options.eval.resample_eval = true;
+  EXPECT_EQ(run(options).eval.tokens, 6936);
+}
+
+TEST(EnsembleEval, OfAllExpertsByTopKOrSparsenessIsTheDenseOne) {
+  EnsembleEvalOptions options = short_options();
+  options.ensemble_type = "cached_prior";
+  options.precomputed_prior = "0.4,0.3,0.2,0.1";
+  const EnsembleReport dense = run(options);
+  options.eval_topk = 4;
+  expect_equal(run(options), dense);
+  options.sparse = true;
+  expect_equal(run(options), dense);
+}
+
+TEST(EnsembleEval, PermutesItsPosteriorsWithItsExperts) {
+  for (const std::string posterior : {"last", "full"}) {
+    EnsembleEvalOptions options = short_options();
+    options.posterior = posterior;
+    const EnsembleReport straight = run(options);
+    options.eval.path = checkpoints_of({"perl", "fortunes", "politics", "jargon"});
+    const EnsembleReport permuted = run(options);
+    EXPECT_NEAR(straight.eval.perplexity, permuted.eval.perplexity, 1e-9);
+    ASSERT_EQ(straight.lines.size(), permuted.lines.size());
+    for (std::size_t i = 0; i < straight.lines.size(); ++i) {
+      const auto& p = straight.lines[i].exp_avg_posterior;
+      expect_near(permuted.lines[i].exp_avg_posterior, {p[2], p[0], p[3], p[1]}, 1e-12, "permuted");  // sums in another order
+    }
+  }
+}
+
+TEST(EnsembleEval, MixesDenseExpertsAndDemixRanks) {
+  EnsembleEvalOptions dense = short_options({"fortunes", "perl"});
+  EnsembleEvalOptions mixed = dense;
+  const std::string demix = golden("checkpoints/demix/checkpoint_last-rank-").string();
+  mixed.eval.path = demix + "0.pt:" + demix + "2.pt";
+  const EnsembleReport ranks = run(mixed);
+  mixed.eval.path = checkpoints_of({"fortunes"}) + ":" + demix + "2.pt";
+  const EnsembleReport both = run(mixed);
+  for (const EnsembleLine& line : ranks.lines) EXPECT_NEAR(std::accumulate(line.posterior.begin(), line.posterior.end(), 0.0), 1, 1e-12);
+  // The second expert is the same, the first is another: the seed's shared half is not what the dense ELM was trained to.
+  EXPECT_NE(both.eval.perplexity, ranks.eval.perplexity);
+  EXPECT_NE(both.eval.perplexity, run(dense).eval.perplexity);
+}
+
+TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
+  EnsembleEvalOptions options = short_options();
+  options.ensemble_type = "cached_prior";
+  options.precomputed_prior = "0,0.3,0.6,0.1";
+  options.eval_topk = 2;
+  options.sparse = true;
+  options.eval.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) + ":/nowhere/d.pt";  // never opened
+  const EnsembleReport sparse = run(options);
+  EXPECT_EQ(sparse.experts_run, 2);
+  EnsembleEvalOptions pair = short_options({"jargon", "perl"});
+  pair.ensemble_type = "cached_prior";
+  pair.precomputed_prior = "0.3333333333,0.6666666667";
+  const EnsembleReport two = run(pair);
+  EXPECT_NEAR(sparse.eval.perplexity, two.eval.perplexity, 1e-6);
+  for (std::size_t i = 0; i < two.lines.size(); ++i) {
+    const auto& p = two.lines[i].posterior;
+    expect_near(sparse.lines[i].posterior, {0, p[0], p[1], 0}, 1e-8, "posterior");
+  }
+}
+
+TEST(EnsembleEval, FullPosteriorFindsTheBestExpert) {
+  EnsembleEvalOptions options = short_options();
+  options.ensemble_type = "uniform_prior";
+  options.posterior = "full";
+  const EnsembleReport full = run(options);
+  options.posterior = "last";
+  const EnsembleReport last = run(options);
+  EXPECT_LT(full.eval.perplexity, last.eval.perplexity);
+  // A mixture by Bayes loses at most log N a block against the best expert, here perl's own.
+  const EvalLmReport best = eval_lm([&] {
+    EvalLmOptions eval = options.eval;
+    eval.path = checkpoints_of({"perl"});
+    return eval;
+  }());
+  EXPECT_LE(full.eval.loss_sum, best.loss_sum + std::log(4.0) * static_cast<double>(best.samples) + 1e-6);
+}
+
+TEST(EnsembleEval, RefusesWhatItCannotDo) {
+  const auto refused = [](const std::string& phrase, const std::function<void(EnsembleEvalOptions&)>& change) {
+    EnsembleEvalOptions options = short_options();
+    change(options);
+    expect_error<compat::UsageError>([&] { run(options); }, phrase);
+  };
+  refused("--ensemble-type is missing", [](auto& o) { o.ensemble_type = ""; });
+  refused("--ensemble-type 'bayes', expected cached_prior", [](auto& o) { o.ensemble_type = "bayes"; });
+  refused("cached_prior needs --precomputed-prior", [](auto& o) { o.ensemble_type = "cached_prior"; });
+  refused("3 probabilities for 4 experts", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,0.25,0.25"; });
+  refused("'nan', expected a probability", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "nan,0,0,1"; });
+  refused("'-1', expected a probability", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "-1,0,1,1"; });
+  refused("'', expected a probability", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,,0.25,0.25"; });
+  refused("the sum is 0.9", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.2,0.2,0.2,0.3"; });
+  refused("--sparse needs a prior", [](auto& o) { o.sparse = true; });
+  refused("--posterior 'all'", [](auto& o) { o.posterior = "all"; });
+  refused("--path is missing", [](auto& o) { o.eval.path = ""; });
+}
+
+TEST(EnsembleEval, RefusesAnExpertOfAnotherDictionaryBeforeAnyRuns) {
+  EnsembleEvalOptions options = short_options({"fortunes"});
+  options.eval.path += ":" + golden("checkpoints/demix_fork/dense/checkpoint_last.pt").string();
+  EnsembleObserver observer;
+  observer.progress = [](const EnsembleProgress&) { FAIL() << "an expert was run"; };
+  expect_error<compat::FormatError>([&] { run(options, observer); }, "does not fit the model");
+}
+
+}  // namespace
+}  // namespace btm
