@@ -35,10 +35,15 @@ class AtomicFile {
  private:
   void flush();
   std::filesystem::path path_, temporary_;
+  int slot_ = -1;  ///< Where the temporary is noted for remove_temporaries_on_signals().
   int fd_ = -1;
   std::uint64_t size_ = 0;
   std::string buffer_;
 };
+
+/// From now on SIGINT, SIGTERM and SIGHUP remove the temporaries of AtomicFiles that are open, and end the process as
+/// they would have. A program with handlers of its own sets them afterwards.
+void remove_temporaries_on_signals();
 
 /// Writes a small file in one call.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);

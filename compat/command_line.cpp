@@ -10,6 +10,7 @@
 #include <new>
 #include <sstream>
 
+#include "compat/atomic_file.h"
 #include "compat/error.h"
 
 namespace compat {
@@ -331,6 +332,7 @@ int printed(std::string_view program) {
 }  // namespace
 
 int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv) {
+  remove_temporaries_on_signals();
   std::vector<std::string> args(argv + 1, argv + argc);
   const std::string name = args.empty() ? "--help" : args.front();
   if (name == "--version") {
