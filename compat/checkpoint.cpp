@@ -4,6 +4,8 @@
 #include <unordered_set>
 
 #include "compat/error.h"
+#include "compat/safetensors.h"
+#include "compat/safetensors_checkpoint.h"
 
 namespace compat {
 namespace {
@@ -151,11 +153,19 @@ std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& pa
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& path) {
-  TorchFile file = load_torch_file(path);
   Checkpoint checkpoint;
   checkpoint.path_ = path.string();
-  checkpoint.layout_ = file.layout;
-  checkpoint.tree_ = file.tree;
+  if (is_hugging_face_folder(path)) {
+    checkpoint.format_ = "hugging face";
+    checkpoint.tree_ = hugging_face_checkpoint(path);
+  } else if (const auto file = MappedFile::open(path); is_safetensors(file->bytes())) {
+    checkpoint.format_ = "safetensors";
+    checkpoint.tree_ = safetensors_checkpoint(file);
+  } else {
+    const TorchFile torch_file = load_torch_file(file);
+    checkpoint.format_ = torch_file.layout == TorchLayout::kZip ? "zip" : "legacy";
+    checkpoint.tree_ = torch_file.tree;
+  }
   checkpoint.files_ = {checkpoint.path_};
   checkpoint.model_ = model_tensors(checkpoint.root(), checkpoint.path_);
   if (is_shared_half(path))
@@ -172,7 +182,7 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
     checkpoint.model_ = merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
     PickleTree merged{std::make_shared<PickleArena>(), nullptr};
     merged.root = merged_root(*merged.arena, checkpoint.root(), *shared.tree.root, checkpoint.model_, checkpoint.path_);
-    merged.arena->keep(file.tree.arena);
+    merged.arena->keep(checkpoint.tree_.arena);
     merged.arena->keep(shared.tree.arena);
     checkpoint.tree_ = merged;
   }

@@ -22,13 +22,14 @@ class Checkpoint {
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
 
-  /// Opens a checkpoint of either layout; maps, touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
+  /// Opens a checkpoint of either layout, a safetensors file or a Hugging Face folder; maps, touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
   /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder, a data-bin, a
   /// dict.txt given by mistake is named as such. FormatError when both halves hold a tensor.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::string& path() const noexcept { return path_; }
-  TorchLayout layout() const noexcept { return layout_; }
+  /// "zip", "legacy" (torch's layouts), "safetensors" or "hugging face" (a folder).
+  std::string_view format() const noexcept { return format_; }
   /// `model`, in file order (a DeMIX pair: in the order of the dense model).
   const NamedTensors& model() const noexcept { return model_; }
   const TensorView* find(std::string_view name) const noexcept;  ///< Null when absent.
@@ -52,7 +53,7 @@ class Checkpoint {
   Checkpoint() = default;
 
   std::string path_;
-  TorchLayout layout_ = TorchLayout::kZip;
+  std::string_view format_ = "zip";
   PickleTree tree_;
   NamedTensors model_;
   std::unordered_map<std::string_view, const TensorView*> by_name_;

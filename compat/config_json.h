@@ -1,0 +1,21 @@
+// Configurations as JSON text, and as what a checkpoint pickles.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "compat/config.h"
+#include "compat/pickle_value.h"
+
+namespace compat {
+
+/// One line of JSON; infinities and NaN become null.
+std::string config_to_json(const ConfigValue& value);
+
+/// FormatError for text that is no JSON; `file` is for the message.
+ConfigValue config_from_json(std::string_view text, const std::string& file);
+
+/// Plain dicts, lists, strings and numbers that pickle as such.
+PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value);
+
+}  // namespace compat
