@@ -16,6 +16,7 @@
 #include "converters/commands.h"
 #include "converters/data_bin_plan.h"
 #include "converters/npy_dataset.h"
+#include "converters/paths.h"
 #include "converters/staged_folder.h"
 #include "converters/text_dataset.h"
 #include "converters/tokenizer.h"
@@ -137,16 +138,6 @@ void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const Opti
   copy_dictionaries(plan, folder);
 }
 
-std::vector<std::string> split_at_colons(const std::string& text) {
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t colon = std::min(text.find(':', at), text.size());
-    if (colon > at) parts.push_back(text.substr(at, colon - at));
-    at = colon + 1;
-  }
-  return parts;
-}
-
 compat::CommandSpec command_spec(Options& options) {
   return {"btm-convert data-bin",
           "Writes a data-bin (a folder with all its splits and domains, or one data set by its prefix) in another form, ids and dict.txt "
@@ -195,7 +186,7 @@ int run_data_bin(std::span<const std::string> args) {
   if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
   check_options(options);
   const Writer writer(options);
-  const DataBinPlan plan = plan_data_bin(split_at_colons(options.in), options.dict, options.allow_unknown,
+  const DataBinPlan plan = plan_data_bin(split_at(options.in, ':'), options.dict, options.allow_unknown,
                                          fs::path(options.out).filename().string(), options.selection);
   if (plan.jobs.empty()) throw compat::IoError(options.in, "holds no data set");
   if (plan.is_folder)

@@ -10,6 +10,7 @@
 
 #include "compat/checkpoint.h"
 #include "compat/command_line.h"
+#include "compat/config_json.h"
 #include "compat/dictionary.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset.h"
@@ -38,27 +39,6 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (const std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
-}
-
-Json config_json(const compat::ConfigValue& value) {
-  return std::visit(
-      [](const auto& v) -> Json {
-        using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::monostate>) {
-          return nullptr;
-        } else if constexpr (std::is_same_v<T, compat::ConfigValue::List>) {
-          Json list = Json::array();
-          for (const auto& item : v) list.push_back(config_json(item));
-          return list;
-        } else if constexpr (std::is_same_v<T, compat::ConfigValue::Dict>) {
-          Json dict = Json::object();
-          for (const auto& [key, item] : v) dict[key] = config_json(item);
-          return dict;
-        } else {
-          return v;
-        }
-      },
-      value.value);
 }
 
 /// A pickled value small enough to show; "a dict of 3" otherwise.
@@ -126,7 +106,7 @@ Json checkpoint_json(const compat::Checkpoint& checkpoint, bool hash) {
   const auto [parameters, bytes] = totals(checkpoint.model());
   Json json{{"kind", checkpoint.files().size() > 1 ? "demix checkpoint" : "checkpoint"},
             {"files", checkpoint.files()},
-            {"layout", checkpoint.layout() == compat::TorchLayout::kZip ? "zip" : "legacy"},
+            {"layout", checkpoint.format()},
             {"configuration", checkpoint.config().is_flat() ? "args" : "cfg"},
             {"arch", checkpoint.config().is_flat() ? checkpoint.config().get_string("", "arch", "")
                                                    : checkpoint.config().get_string("model", "_name", "")},
@@ -145,7 +125,7 @@ Json checkpoint_json(const compat::Checkpoint& checkpoint, bool hash) {
         if (const auto* found = iterator->find(key)) extra[key] = node_json(found);
   }
   json["extra_state"] = std::move(extra);
-  json["cfg"] = config_json(checkpoint.config().root());
+  json["cfg"] = Json::parse(compat::config_to_json(checkpoint.config().root()));
   json["tensors"] = tensors_json(checkpoint.model(), hash);
   return json;
 }

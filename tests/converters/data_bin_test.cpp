@@ -1,10 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <iostream>
 #include <map>
 #include <random>
-#include <sstream>
 
 #include "compat/error.h"
 #include "compat/indexed_dataset.h"
@@ -12,6 +10,7 @@
 #include "converters/commands.h"
 #include "converters/data_sets.h"
 #include "tests/support/bytes.h"
+#include "tests/support/command_output.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -28,19 +27,7 @@ using Sequences = std::vector<std::vector<std::int64_t>>;
 
 const std::vector<std::string> kForms{"mmap", "cached", "lazy", "raw", "huffman", "zst", "jsonl", "npy"};
 
-/// What the command prints.
-std::string convert(std::vector<std::string> args) {
-  std::ostringstream out;
-  auto* const old = std::cout.rdbuf(out.rdbuf());
-  try {
-    converters::run_data_bin(args);
-  } catch (...) {
-    std::cout.rdbuf(old);
-    throw;
-  }
-  std::cout.rdbuf(old);
-  return out.str();
-}
+std::string convert(const std::vector<std::string>& args) { return btm_test::output_of(converters::run_data_bin, args); }
 
 void write_data_bin(const fs::path& prefix, const Sequences& sequences, std::string_view dtype = "uint16") {
   fs::create_directories(prefix.parent_path());

@@ -1,0 +1,263 @@
+// btm-convert checkpoint: fairseq checkpoints in other layouts, precisions and programs' formats, and back.
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <optional>
+
+#include "compat/atomic_file.h"
+#include "compat/checkpoint.h"
+#include "compat/command_line.h"
+#include "compat/config_json.h"
+#include "compat/error.h"
+#include "compat/safetensors.h"
+#include "compat/safetensors_checkpoint.h"
+#include "converters/commands.h"
+#include "converters/config_form.h"
+#include "converters/demix_shards.h"
+#include "converters/hugging_face_export.h"
+#include "converters/hugging_face_tokenizer.h"
+#include "converters/logit_proof.h"
+#include "converters/paths.h"
+#include "converters/staged_folder.h"
+#include "converters/tensor_ops.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+using compat::Checkpoint;
+using compat::NamedTensors;
+
+struct Options {
+  std::string in, out, to = "zip", dtype = "keep", config = "keep", hf_model = "auto", shared, domains, dict, encoder_json, vocab_bpe, sentencepiece;
+  bool strip_optimizer = false, skip_proof = false;
+};
+
+const std::map<std::string, compat::DType>& dtypes() {
+  static const std::map<std::string, compat::DType> kDTypes{
+      {"fp32", compat::DType::kFloat32}, {"fp16", compat::DType::kFloat16}, {"bf16", compat::DType::kBFloat16}};
+  return kDTypes;
+}
+
+/// The model as `dtype`; tensors that are one in the file stay one.
+NamedTensors converted(const NamedTensors& model, const std::string& dtype) {
+  if (dtype == "keep") return model;
+  std::map<std::pair<const compat::Storage*, std::int64_t>, std::vector<compat::TensorView>> done;  // as first written
+  NamedTensors out;
+  for (const auto& [name, view] : model) {
+    auto& same_place = done[{view.storage.get(), view.offset}];
+    const auto twin = std::ranges::find_if(same_place, [&](const compat::TensorView& other) { return other.shape == view.shape; });
+    if (twin != same_place.end() && view.is_contiguous()) {
+      out.emplace_back(name, *twin);
+      continue;
+    }
+    out.emplace_back(name, as_dtype(view, dtypes().at(dtype)));
+    if (view.is_contiguous()) same_place.push_back(out.back().second);
+  }
+  return out;
+}
+
+/// fairseq's state dict names a tied output, which formats without shared tensors leave out.
+void restore_tie(NamedTensors& model, const compat::Config& config) {
+  const auto named = [&](std::string_view name) { return std::ranges::find(model, name, [](const auto& item) { return std::string_view(item.first); }); };
+  if (!config.get_bool("model", "share_decoder_input_output_embed", false) || named("decoder.output_projection.weight") != model.end()) return;
+  if (const auto embedding = named("decoder.embed_tokens.weight"); embedding != model.end())
+    model.emplace_back("decoder.output_projection.weight", embedding->second);
+}
+
+/// Entries that fairseq asks for and formats without an optimizer do not have.
+void add_history(compat::PickleArena& arena, compat::PickleDict& root) {
+  const auto has = [&](std::string_view key) {
+    return std::ranges::any_of(root.items, [&](const auto& item) {
+      const auto* text = item.first->template get_if<std::string>();
+      return text != nullptr && *text == key;
+    });
+  };
+  const auto plain = [&](compat::ConfigValue::Dict dict) { return compat::config_to_pickle(arena, {std::move(dict)}); };
+  if (!has("optimizer_history")) {
+    compat::PickleList history;
+    history.items.push_back(plain({{"criterion_name", {"CrossEntropyCriterion"}}, {"optimizer_name", {"FairseqAdam"}},
+                                   {"lr_scheduler_state", {compat::ConfigValue::Dict{{"best", {}}}}}, {"num_updates", {std::int64_t{0}}}}));
+    root.items.emplace_back(arena.string("optimizer_history"), arena.make(std::move(history)));
+  }
+  if (!has("extra_state"))
+    root.items.emplace_back(arena.string("extra_state"),
+                            plain({{"train_iterator", {compat::ConfigValue::Dict{{"epoch", {std::int64_t{1}}}, {"iterations_in_epoch", {std::int64_t{0}}}}}}}));
+}
+
+compat::PickleNode* changed_root(compat::PickleArena& arena, const Checkpoint& checkpoint, const NamedTensors& model,
+                                 const compat::Config& config, const Options& options) {
+  compat::PickleNode* const root = compat::with_model(arena, checkpoint.root(), model);
+  auto& dict = *root->get_if<compat::PickleDict>();
+  const bool to_cfg = options.config == "cfg" && config.is_flat(), to_namespace = options.config == "namespace" && !config.is_flat();
+  const bool rebuilt = &config != &checkpoint.config();
+  std::erase_if(dict.items, [&](const auto& item) {
+    const auto* key = item.first->template get_if<std::string>();
+    return key != nullptr && ((options.strip_optimizer && *key == "last_optimizer_state") ||
+                              ((to_cfg || to_namespace || rebuilt) && (*key == "cfg" || *key == "args")));
+  });
+  if (to_cfg || to_namespace || rebuilt) {
+    const bool flat = to_namespace || (config.is_flat() && !to_cfg);
+    compat::PickleNode* const form = to_cfg         ? cfg_of(arena, config)
+                                     : to_namespace ? namespace_of(arena, config)
+                                                    : compat::config_to_pickle(arena, config.root());
+    dict.items.emplace(dict.items.begin(), arena.string("cfg"), flat ? arena.none() : form);
+    dict.items.emplace(dict.items.begin(), arena.string("args"), flat ? form : arena.none());
+  }
+  add_history(arena, dict);
+  return root;
+}
+
+/// The configuration that an export kept in its metadata, where `path` has one.
+std::optional<compat::Config> kept_config(const fs::path& path) {
+  const fs::path file = fs::is_directory(path) ? path / "model.safetensors" : path;
+  if (!fs::is_regular_file(file) || !compat::is_safetensors(compat::MappedFile::open(file)->bytes())) return std::nullopt;
+  const auto contents = compat::load_safetensors(file);
+  const std::string* const text = contents.find_metadata(compat::kCfgMetadata);
+  if (text == nullptr) return std::nullopt;
+  return compat::Config(compat::config_from_json(*text, file.string()), file.string());
+}
+
+void write_torch(const Checkpoint& checkpoint, const fs::path& out, const Options& options) {
+  NamedTensors model = checkpoint.model();
+  const compat::Config* config = &checkpoint.config();
+  std::optional<compat::Config> original = kept_config(options.in);
+  if (original && checkpoint.find_entry("cfg") != nullptr) {
+    if (NamedTensors undone = undo_export(checkpoint, *original); !undone.empty()) {
+      model = std::move(undone);
+      config = &*original;
+      // The tie is made anew, so that both names lead to one tensor.
+      if (config->get_bool("model", "share_decoder_input_output_embed", false))
+        std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
+    }
+  }
+  restore_tie(model, *config);
+  compat::PickleArena arena;
+  const auto layout = options.to == "legacy" ? compat::TorchLayout::kLegacy : compat::TorchLayout::kZip;
+  compat::save_checkpoint(out, *changed_root(arena, checkpoint, converted(model, options.dtype), *config, options), layout);
+}
+
+std::pair<std::string, std::string> config_metadata(const compat::Config& config) {
+  return {config.is_flat() ? compat::kArgsMetadata : compat::kCfgMetadata, compat::config_to_json(config.root())};
+}
+
+void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const Options& options) {
+  NamedTensors model = converted(checkpoint.model(), options.dtype);
+  if (checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false))
+    std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
+  compat::save_safetensors(out, model, {{"format", "fairseq"}, config_metadata(checkpoint.config())});
+}
+
+void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy, const Options& options) {
+  const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
+  if (options.skip_proof || embedding == nullptr) return;
+  const fs::path btm = btm_beside();
+  if (btm.empty()) throw compat::IoError("btm", "is not beside btm-convert, which compares the logits with it (--skip-proof leaves that out)");
+  const std::int64_t positions = checkpoint.config().get_int("model", "max_target_positions", checkpoint.config().get_int("task", "tokens_per_sample", 1024));
+  const bool exact = options.dtype == "keep" || options.dtype == "fp32";
+  const LogitProof proof = prove_same_logits(btm, original, copy, embedding->shape.at(0), std::min<std::int64_t>(positions, 128), exact ? 1e-5 : 1.0);
+  std::cout << "same logits: " << proof.tokens << " tokens, largest difference of a log-probability " << proof.largest_difference
+            << (exact ? "" : " (weights rounded to " + options.dtype + ")") << "\n";
+}
+
+void write_hugging_face(const Checkpoint& checkpoint, const Options& options) {
+  const compat::DType dtype = options.dtype == "keep" ? compat::DType::kFloat32 : dtypes().at(options.dtype);
+  const HuggingFaceExport model = export_hugging_face(checkpoint, options.hf_model, dtype);
+  StagedFolder staged(options.out);
+  compat::write_file_atomically(staged.path() / "config.json", model.config);
+  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors, {{"format", "pt"}, config_metadata(checkpoint.config())});
+  if (!options.dict.empty()) {
+    const auto dictionary = compat::Dictionary::load(options.dict);
+    if (const std::int64_t rows = checkpoint.find("decoder.embed_tokens.weight")->shape.at(0); dictionary.size() != rows)
+      throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) + " symbols, the model has " + std::to_string(rows));
+    fs::copy_file(options.dict, staged.path() / "dict.txt");
+    if (!options.encoder_json.empty()) write_gpt2_tokenizer(staged.path(), dictionary, options.encoder_json, options.vocab_bpe);
+  }
+  if (!options.sentencepiece.empty()) fs::copy_file(options.sentencepiece, staged.path() / "sentencepiece.bpe.model");
+  prove(checkpoint, options.in, staged.path() / "model.safetensors", options);
+  staged.commit();
+  std::cout << "wrote " << compat::printable(options.out, 4096) << " (" << model.model_type << ", " << model.tensors.size() << " tensors)\n";
+}
+
+void convert_one(const fs::path& in, const fs::path& out, const Options& options) {
+  if (fs::exists(out)) throw compat::IoError(out.string(), "is there already, expected a new place");
+  const Checkpoint checkpoint = Checkpoint::open(in);
+  if (options.to == "safetensors")
+    write_safetensors(checkpoint, out, options);
+  else
+    write_torch(checkpoint, out, options);
+  std::cout << "wrote " << compat::printable(out.filename().string(), 4096) << " (" << fs::file_size(out) << " bytes)\n";
+}
+
+/// Every shard of a folder as a dense model: OUT/DOMAIN/checkpoint_last.pt.
+void convert_shards(const std::vector<fs::path>& shards, const Options& options) {
+  std::vector<std::string> names = split_at(options.domains, ',');
+  if (names.empty())
+    for (std::size_t i = 0; i < shards.size(); ++i) names.push_back("rank-" + std::to_string(i));
+  if (names.size() != shards.size())
+    throw compat::UsageError("--domains names " + std::to_string(names.size()) + " domains, the folder holds " + std::to_string(shards.size()) + " shards");
+  StagedFolder staged(options.out);
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    fs::create_directories(staged.path() / names[i]);
+    convert_one(shards[i], staged.path() / names[i] / (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt"), options);
+  }
+  staged.commit();
+}
+
+compat::CommandSpec command_spec(Options& options) {
+  return {"btm-convert checkpoint",
+          "Writes a checkpoint in another layout, precision or program's format. IN is a checkpoint of fairseq's (a DeMIX shard is read with "
+          "its shared half as a dense model), a folder of DeMIX shards, a safetensors file, or a Hugging Face folder (OPT, GPT-2, XGLM). The "
+          "output appears whole or not at all and must not be there before.",
+          {{"IN", "what to read; for --to demix dense experts separated by ':'", &options.in},
+           {"OUT", "file to write; a folder for --to hf and for DeMIX shards; a prefix (FOLDER/checkpoint_last) for --to demix", &options.out}},
+          {{"Form",
+            {compat::flag_choice("to", options.to, {"zip", "legacy", "safetensors", "hf", "demix"}, "torch's layouts, safetensors, a Hugging Face folder, DeMIX shards"),
+             compat::flag_choice("dtype", options.dtype, {"keep", "fp32", "fp16", "bf16"}, "of the weights (hf: fp32 unless said)"),
+             compat::flag_switch("strip-optimizer", options.strip_optimizer, "leave the optimizer's state out"),
+             compat::flag_choice("config", options.config, {"keep", "cfg", "namespace"}, "the configuration as nested cfg or as a flat argparse.Namespace")}},
+           {"Hugging Face",
+            {compat::flag_choice("hf-model", options.hf_model, {"auto", "opt", "gpt2", "xglm"}, "architecture (auto: XGLM for sinusoidal pre-norm models, else OPT)"),
+             compat::flag_text("dict", "DICT", options.dict, "dict.txt to put beside the model"),
+             compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json, "GPT-2's encoder.json: with --dict, tokenizer files are written"),
+             compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe"),
+             compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece, "sentencepiece model to put beside the model"),
+             compat::flag_switch("skip-proof", options.skip_proof, "do not compare the logits of both with btm")}},
+           {"DeMIX",
+            {compat::flag_text("shared", "CKPT", options.shared, "--to demix: take what experts share from this checkpoint"),
+             compat::flag_text("domains", "LIST", options.domains, "a folder of shards: names of the dense models' folders (without: rank-0, rank-1, ...)")}}},
+          {}};
+}
+
+void check_options(const Options& options) {
+  if (options.encoder_json.empty() != options.vocab_bpe.empty()) throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
+  if (!options.encoder_json.empty() && options.dict.empty()) throw compat::UsageError("--gpt2-encoder-json needs --dict");
+  if (options.to == "demix" && options.dtype != "keep") throw compat::UsageError("--to demix keeps the precision; convert the experts first");
+}
+
+}  // namespace
+
+int run_checkpoint(std::span<const std::string> args) {
+  Options options;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
+  check_options(options);
+  if (options.to == "demix") {
+    const auto experts = split_at(options.in, ':');
+    write_demix_shards({experts.begin(), experts.end()}, options.shared, options.out);
+    std::cout << "wrote " << experts.size() << " shards and " << compat::printable(options.out, 4096) << "-shared.pt\n";
+    return 0;
+  }
+  const auto shards = fs::is_directory(options.in) ? demix_shards_in(options.in) : std::vector<fs::path>();
+  if (!shards.empty() && options.to != "hf") {
+    convert_shards(shards, options);
+  } else if (options.to == "hf") {
+    write_hugging_face(Checkpoint::open(options.in), options);
+  } else {
+    convert_one(options.in, options.out, options);
+  }
+  return 0;
+}
+
+}  // namespace converters

@@ -1,0 +1,195 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "compat/checkpoint.h"
+#include "compat/config_json.h"
+#include "compat/error.h"
+#include "compat/safetensors.h"
+#include "compat/safetensors_checkpoint.h"
+#include "compat/sha256.h"
+#include "converters/commands.h"
+#include "converters/logit_proof.h"
+#include "tests/support/command_output.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using btm_test::expect_error;
+using btm_test::golden;
+using btm_test::TempDir;
+using compat::Checkpoint;
+
+std::string convert(const std::vector<std::string>& args) { return btm_test::output_of(converters::run_checkpoint, args); }
+
+const fs::path& elm() {
+  static const fs::path path = golden("checkpoints/elm_perl/checkpoint_last.pt");
+  return path;
+}
+
+/// Name, type, shape and content of every tensor, and the configuration.
+std::string summary(const fs::path& path, bool with_positions = true) {
+  const auto checkpoint = Checkpoint::open(path);
+  std::string text = compat::config_to_json(checkpoint.config().root());
+  std::vector<std::byte> scratch;
+  std::vector<std::string> rows;
+  for (const auto& [name, view] : checkpoint.model()) {
+    if (!with_positions && name == "decoder.embed_positions.weight") continue;
+    if (name == "decoder.embed_positions._float_tensor") continue;  // uninitialised memory
+    std::string row = "\n" + name + " " + std::string(compat::dtype_name(view.dtype())) + " " + compat::sha256_hex(view.contiguous_bytes(scratch));
+    for (const std::int64_t size : view.shape) row += " " + std::to_string(size);
+    rows.push_back(std::move(row));
+  }
+  std::ranges::sort(rows);
+  for (const std::string& row : rows) text += row;
+  return text;
+}
+
+TEST(ConvertCheckpoint, LayoutsAndSafetensorsComeBackTheSame) {
+  const TempDir folder;
+  convert({elm(), folder / "legacy.pt", "--to", "legacy"});
+  convert({folder / "legacy.pt", folder / "zip.pt"});
+  convert({folder / "zip.pt", folder / "m.safetensors", "--to", "safetensors"});
+  convert({folder / "m.safetensors", folder / "back.pt"});
+  EXPECT_EQ(Checkpoint::open(folder / "legacy.pt").format(), "legacy");
+  EXPECT_EQ(Checkpoint::open(folder / "m.safetensors").format(), "safetensors");
+  for (const char* const file : {"legacy.pt", "zip.pt", "back.pt"}) EXPECT_EQ(summary(folder / file), summary(elm())) << file;
+}
+
+TEST(ConvertCheckpoint, KeepsSharedStoragesShared) {
+  const TempDir folder;
+  for (const char* const dtype : {"keep", "fp16"}) {
+    const fs::path out = folder / (std::string(dtype) + ".pt");
+    convert({elm(), out, "--dtype", dtype});
+    const auto checkpoint = Checkpoint::open(out);
+    EXPECT_EQ(checkpoint.find("decoder.embed_tokens.weight")->storage, checkpoint.find("decoder.output_projection.weight")->storage) << dtype;
+  }
+}
+
+TEST(ConvertCheckpoint, PrecisionsAreThoseOfTorch) {
+  // The golden variants were rounded by torch itself.
+  const TempDir folder;
+  for (const auto& [dtype, variant] : {std::pair{"fp16", "variants/zip_float16.pt"}, std::pair{"bf16", "variants/zip_bfloat16.pt"}}) {
+    const fs::path out = folder / (std::string(dtype) + ".pt");
+    convert({golden("variants/zip_dict.pt"), out, "--dtype", dtype});
+    EXPECT_EQ(summary(out).substr(summary(out).find('\n')), summary(golden(variant)).substr(summary(golden(variant)).find('\n'))) << dtype;
+  }
+}
+
+TEST(ConvertCheckpoint, StripsTheOptimizer) {
+  const TempDir folder;
+  const fs::path whole = golden("checkpoints/seed/checkpoint_1_100.pt");
+  ASSERT_NE(Checkpoint::open(whole).find_entry("last_optimizer_state"), nullptr);
+  convert({whole, folder / "out.pt", "--strip-optimizer"});
+  EXPECT_EQ(Checkpoint::open(folder / "out.pt").find_entry("last_optimizer_state"), nullptr);
+  EXPECT_NE(Checkpoint::open(folder / "out.pt").find_entry("extra_state"), nullptr);
+  EXPECT_EQ(summary(folder / "out.pt"), summary(whole));
+}
+
+TEST(ConvertCheckpoint, ConfigurationsChangeFormAndBack) {
+  const TempDir folder;
+  convert({elm(), folder / "flat.pt", "--config", "namespace"});
+  const auto flat = Checkpoint::open(folder / "flat.pt");
+  EXPECT_TRUE(flat.config().is_flat());
+  EXPECT_EQ(flat.config().get_string("", "arch", ""), "transformer_lm_gpt3_small");
+  EXPECT_EQ(flat.config().get_int("model", "decoder_attention_heads", 0), 4);
+  convert({folder / "flat.pt", folder / "nested.pt", "--config", "cfg"});
+  const auto nested = Checkpoint::open(folder / "nested.pt"), original = Checkpoint::open(elm());
+  ASSERT_FALSE(nested.config().is_flat());
+  for (const char* const section : {"model", "optimizer", "lr_scheduler", "criterion", "checkpoint", "optimization"})
+    for (const auto& [key, value] : std::get<compat::ConfigValue::Dict>(original.config().root().find(section)->value)) {
+      const auto* const found = nested.config().root().find(section)->find(key);
+      ASSERT_NE(found, nullptr) << section << "." << key;
+      EXPECT_EQ(found->to_text(), value.to_text()) << section << "." << key;
+    }
+}
+
+TEST(ConvertCheckpoint, HuggingFaceFoldersComeBack) {
+  const TempDir folder;
+  for (const std::string kind : {"opt", "gpt2"}) {
+    const bool prove = kind == "gpt2" && !converters::btm_beside().empty();  // one proof is enough: it starts btm twice
+    std::vector<std::string> args{elm(), folder / kind, "--to", "hf", "--hf-model", kind, "--dict", golden("data-bin/dict.txt")};
+    if (!prove) args.push_back("--skip-proof");
+    const std::string printed = convert(args);
+    EXPECT_EQ(printed.starts_with("same logits: 768 tokens"), prove) << printed;
+    EXPECT_TRUE(fs::exists(folder / kind / "config.json"));
+    EXPECT_EQ(btm_test::read_file(folder / kind / "dict.txt"), btm_test::read_file(golden("data-bin/dict.txt")));
+    convert({folder / kind, folder / (kind + ".pt")});
+    // GPT-2 has no rows for the two positions that fairseq never uses.
+    EXPECT_EQ(summary(folder / (kind + ".pt"), kind != "gpt2"), summary(elm(), kind != "gpt2")) << kind;
+  }
+}
+
+TEST(ConvertCheckpoint, SinusoidalPostNormModelsBecomeOptAndComeBack) {
+  const TempDir folder;
+  const fs::path base = golden("training/base/checkpoint_last.pt");
+  convert({base, folder / "hf", "--to", "hf", "--skip-proof"});
+  const auto mapped = Checkpoint::open(folder / "hf");
+  EXPECT_EQ(mapped.format(), "hugging face");
+  EXPECT_FALSE(mapped.config().get_bool("model", "decoder_normalize_before", true));
+  // Row 3 is the second position: sin(3), ..., cos(3), ... in fp32.
+  const auto* positions = mapped.find("decoder.embed_positions.weight");
+  std::vector<std::byte> scratch;
+  const auto bytes = positions->contiguous_bytes(scratch);
+  float first = 0, half = 0;
+  std::memcpy(&first, bytes.data() + 3 * 64 * 4, 4);
+  std::memcpy(&half, bytes.data() + (3 * 64 + 32) * 4, 4);
+  EXPECT_NEAR(first, std::sin(3.0), 1e-6);
+  EXPECT_NEAR(half, std::cos(3.0), 1e-6);
+}
+
+TEST(ConvertCheckpoint, SinusoidalPreNormModelsBecomeXglm) {
+  const TempDir folder;
+  // The golden expert with computed positions.
+  const auto checkpoint = Checkpoint::open(elm());
+  compat::NamedTensors model = checkpoint.model();
+  std::erase_if(model, [](const auto& item) { return item.first == "decoder.embed_positions.weight"; });
+  std::string cfg = compat::config_to_json(checkpoint.config().root());
+  const std::string learned = "\"decoder_learned_pos\":true";
+  ASSERT_NE(cfg.find(learned), std::string::npos);
+  cfg.replace(cfg.find(learned), learned.size(), "\"decoder_learned_pos\":false");
+  compat::save_safetensors(folder / "in.safetensors", model, {{compat::kCfgMetadata, cfg}});
+  EXPECT_NE(convert({folder / "in.safetensors", folder / "hf", "--to", "hf", "--skip-proof"}).find("(xglm, 35 tensors)"), std::string::npos);
+  convert({folder / "hf", folder / "back.pt"});
+  EXPECT_EQ(summary(folder / "back.pt"), summary(folder / "in.safetensors"));
+}
+
+TEST(ConvertCheckpoint, DemixShardsBecomeDenseModelsAndBack) {
+  const TempDir folder;
+  convert({golden("checkpoints/demix"), folder / "dense", "--domains", "fortunes,jargon,perl,politics"});
+  for (const auto& [domain, rank] : {std::pair{"fortunes", "0"}, std::pair{"politics", "3"}})
+    EXPECT_EQ(summary(folder / "dense" / domain / "checkpoint_last.pt"), summary(golden("checkpoints/demix/checkpoint_last-rank-" + std::string(rank) + ".pt")));
+  const std::string two = (folder / "dense" / "fortunes" / "checkpoint_last.pt").string() + ":" + (folder / "dense" / "perl" / "checkpoint_last.pt").string();
+  convert({two, folder / "again", "--to", "demix"});
+  EXPECT_EQ(summary(folder / "again-rank-1.pt"), summary(golden("checkpoints/demix/checkpoint_last-rank-2.pt")));
+}
+
+TEST(ConvertCheckpoint, ShardsNeedEqualSharedPartsOrOneToTakeThemFrom) {
+  const TempDir folder;
+  const std::string two = elm().string() + ":" + golden("checkpoints/elm_jargon/checkpoint_last.pt").string();
+  expect_error<compat::FormatError>([&] { convert({two, folder / "x", "--to", "demix"}); }, "'decoder.embed_tokens.weight' would be shared");
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+  convert({two, folder / "x", "--to", "demix", "--shared", golden("checkpoints/seed/checkpoint_last.pt")});
+  // What the golden shards were made of.
+  EXPECT_EQ(summary(folder / "x-rank-1.pt").substr(summary(folder / "x-rank-1.pt").find('\n')),
+            summary(golden("checkpoints/demix/checkpoint_last-rank-1.pt")).substr(summary(golden("checkpoints/demix/checkpoint_last-rank-1.pt")).find('\n')));
+}
+
+TEST(ConvertCheckpoint, RefusesBadInput) {
+  const TempDir folder;
+  expect_error<compat::IoError>([&] { convert({folder / "none.pt", folder / "x.pt"}); }, "none.pt");
+  expect_error<compat::FormatError>([&] { convert({golden("data-bin/dict.txt"), folder / "x.pt"}); }, "expected a file of torch.save");
+  expect_error<compat::IoError>([&] { convert({elm(), elm()}); }, "is there already");
+  expect_error<compat::UsageError>([&] { convert({elm(), folder / "x", "--to", "gguf"}); }, "expected one of zip, legacy");
+  expect_error<compat::UnsupportedError>([&] { convert({elm(), folder / "x", "--to", "hf", "--hf-model", "xglm"}); }, "sinusoidal positions");
+  expect_error<compat::UsageError>([&] { convert({golden("checkpoints/demix"), folder / "x", "--domains", "a"}); }, "the folder holds 4 shards");
+  btm_test::write_file(folder / "dict.txt", "a 1\n");
+  expect_error<compat::FormatError>([&] { convert({elm(), folder / "x", "--to", "hf", "--dict", folder / "dict.txt", "--skip-proof"}); }, "has 5 symbols, the model has 2112");
+  EXPECT_FALSE(fs::exists(folder / "x"));
+}
+
+}  // namespace

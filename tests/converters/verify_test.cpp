@@ -1,0 +1,95 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "compat/checkpoint.h"
+#include "compat/error.h"
+#include "compat/indexed_dataset_builder.h"
+#include "converters/commands.h"
+#include "converters/tensor_ops.h"
+#include "tests/support/command_output.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using btm_test::golden;
+using btm_test::read_file;
+using btm_test::TempDir;
+using btm_test::write_file;
+
+/// The problems found, a line each; "" when all is well.
+std::string problems_of(const fs::path& path) {
+  int status = 0;
+  const auto json = nlohmann::json::parse(btm_test::output_of(converters::run_verify, {path.string(), "--json"}, &status));
+  std::string problems;
+  for (const auto& entry : json["checked"])
+    if (!entry["ok"].get<bool>()) problems += entry["problem"].get<std::string>() + "\n";
+  EXPECT_EQ(status, problems.empty() ? 0 : 1);
+  EXPECT_EQ(json["ok"].get<bool>(), problems.empty());
+  return problems;
+}
+
+TEST(Verify, PassesGoldenFiles) {
+  for (const char* const path : {"data-bin", "checkpoints/demix", "checkpoints/elm_perl/checkpoint_last.pt", "variants", "training/base", "data-bin-impl/lazy/valid"})
+    EXPECT_EQ(problems_of(golden(path)), "") << path;
+}
+
+TEST(Verify, FindsWhatIsWrong) {
+  const TempDir folder;
+  const fs::path in = golden("data-bin/perl");
+  const auto copy_as = [&](const std::string& name) {
+    fs::create_directories(folder / name);
+    for (const char* const suffix : {".bin", ".idx"}) fs::copy_file(in / (std::string("valid_perl") + suffix), folder / name / (std::string("valid") + suffix));
+    fs::copy_file(in / "dict.txt", folder / name / "dict.txt");
+  };
+  copy_as("short");
+  fs::resize_file(folder / "short/valid.bin", 15000);
+  EXPECT_NE(problems_of(folder / "short").find("lie beyond the 15000 bytes"), std::string::npos);
+  copy_as("long");
+  fs::resize_file(folder / "long/valid.bin", 15750);
+  EXPECT_NE(problems_of(folder / "long").find("has 15750 bytes, its index accounts for 15748"), std::string::npos);
+  copy_as("orphan");
+  fs::remove(folder / "orphan/valid.idx");
+  EXPECT_NE(problems_of(folder / "orphan").find("valid.idx"), std::string::npos);
+  copy_as("dictionary");
+  write_file(folder / "dictionary/dict.txt", "a 1\n");
+  EXPECT_NE(problems_of(folder / "dictionary").find("the dictionary has 5 symbols"), std::string::npos);
+}
+
+TEST(Verify, FindsFlippedBitsAndWeightsThatAreNotFinite) {
+  const TempDir folder;
+  const fs::path whole = golden("checkpoints/elm_perl/checkpoint_last.pt");
+  std::string bytes = read_file(whole);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x10);
+  write_file(folder / "flipped.pt", bytes);
+  EXPECT_NE(problems_of(folder / "flipped.pt").find("CRC-32"), std::string::npos);
+
+  const auto checkpoint = compat::Checkpoint::open(whole);
+  compat::NamedTensors model = checkpoint.model();
+  const std::vector<float> values(64, std::numeric_limits<float>::quiet_NaN());
+  for (auto& [name, view] : model)
+    if (name == "decoder.layer_norm.bias") view = converters::tensor_of(values, {64});
+  compat::PickleArena arena;
+  compat::save_checkpoint(folder / "nan.pt", *compat::with_model(arena, checkpoint.root(), model));
+  EXPECT_NE(problems_of(folder / "nan.pt").find("'model.decoder.layer_norm.bias' holds nan at element 0"), std::string::npos);
+}
+
+TEST(Verify, FindsDamageInZstFrames) {
+  const TempDir folder;
+  btm_test::output_of(converters::run_data_bin, {golden("data-bin/perl/valid_perl").string(), folder / "valid", "--to", "zst"});
+  EXPECT_EQ(problems_of(folder / "valid"), "");
+  std::string bytes = read_file(folder / "valid.bin");
+  bytes[1000] = static_cast<char>(bytes[1000] ^ 1);
+  write_file(folder / "valid.bin", bytes);
+  EXPECT_NE(problems_of(folder / "valid").find("frame 0"), std::string::npos);
+}
+
+TEST(Verify, RefusesWhatIsNotThere) {
+  const TempDir folder;
+  btm_test::expect_error<compat::IoError>([&] { problems_of(folder / "none"); }, "no such file or folder");
+  btm_test::expect_error<compat::IoError>([&] { problems_of(folder.path()); }, "holds nothing that can be verified");
+}
+
+}  // namespace
