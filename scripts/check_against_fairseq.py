@@ -6,12 +6,15 @@ import logging
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
 import torch
+
+from sample_text import awkward_lines, machine_text
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -155,6 +158,40 @@ def check_data_bins(folder):
                     filecmp.cmp(f"{theirs}.{end}", f"{ours}.{end}", shallow=False) for end in ("bin", "idx")))
 
 
+def preprocess(program, out, flags):
+    """Seconds that the program needs; `out` then holds its files."""
+    start = time.monotonic()
+    run = subprocess.run([*program, "--only-source", "--destdir", str(out), *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{' '.join(program)} {' '.join(flags)} ended with {run.returncode}:\n{run.stdout[-2000:]}")
+    return time.monotonic() - start
+
+
+def check_preprocess(folder, megabytes):
+    print("== data-bins from text: fairseq-preprocess and btm-convert preprocess, the same flags")
+    awkward, machine, words = folder / "awkward.txt", folder / "machine.txt", GOLDEN / "preprocess/train.txt"
+    awkward.write_bytes("\n".join(awkward_lines(1_000_000, seed=2)).encode())
+    machine.write_bytes(machine_text(megabytes * 1_000_000))
+    pieces = ",".join(str(GOLDEN / f"corpus/{domain}/test.spm") for domain in ("fortunes", "jargon", "perl", "politics"))
+    valid = ["--validpref", pieces, "--testpref", str(GOLDEN / "corpus/perl/valid.spm")]
+    table = [(f"{name} {' '.join(flags)} workers {workers}", ["--trainpref", str(file), *flags, "--workers", str(workers)])
+             for file, name in ((awkward, "1 MB of awkward Unicode"), (words, "every white space"))
+             for flags in ([], ["--thresholdsrc", "3", "--nwordssrc", "1000", "--padding-factor", "13"], ["--dataset-impl", "lazy"], ["--dataset-impl", "cached"],
+                           ["--dataset-impl", "raw"], ["--dict-only"], ["--nwordssrc", "2"])
+             for workers in ((1, 3) if not flags or "lazy" in flags else (1,))]
+    table.append(("golden pieces, several validation sets", ["--trainpref", str(GOLDEN / "corpus/perl/test.spm"), *valid]))
+    table.append(("golden pieces, golden dictionary", ["--srcdict", str(GOLDEN / "data-bin/dict.txt"), *valid]))
+    table.append((f"{megabytes} MB of this machine's text", ["--trainpref", str(machine), "--workers", "2"]))
+    for number, (what, flags) in enumerate(table):
+        theirs, ours = folder / f"theirs{number}", folder / f"ours{number}"
+        seconds = preprocess([sys.executable, "-m", "fairseq_cli.preprocess"], theirs, flags), preprocess([str(BIN / "btm-convert"), "preprocess"], ours, flags)
+        wanted = sorted(file.name for file in theirs.iterdir() if file.name != "preprocess.log")
+        found = sorted(file.name for file in ours.iterdir() if file.name != "preprocess.json")
+        check(what, wanted == found and all(filecmp.cmp(theirs / name, ours / name, shallow=False) for name in wanted),
+              f"{len(wanted)} files, fairseq {seconds[0]:.1f} s, btm {seconds[1]:.1f} s")
+        shutil.rmtree(theirs), shutil.rmtree(ours)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -165,6 +202,7 @@ def main():
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         check_data_bins(pathlib.Path(folder))
+        check_preprocess(pathlib.Path(folder), 5 if args.quick else 100)
         check_checkpoints(pathlib.Path(folder))
     check_losses(args.quick)
     print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")

