@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from measure import Run, in_turns
+from preprocess_bench import bench_preprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOKENS_PER_SECOND = r"\(([\d.]+) tokens/s\)"
@@ -23,6 +24,7 @@ class Setting:
     root: pathlib.Path
     work: pathlib.Path
     fairseq: list  # environments
+    tokenizers: pathlib.Path  # environment, or None
     runs: int
     threads: int
     quick: bool
@@ -262,4 +264,4 @@ def bench_build(s, table):
 
 
 BENCHES = {"eval": bench_eval, "train": bench_train, "tiny": bench_tiny, "ensemble": bench_ensemble, "open": bench_open,
-           "average": bench_average, "data-bin": bench_data_bin, "build": bench_build}
+           "average": bench_average, "preprocess": bench_preprocess, "data-bin": bench_data_bin, "build": bench_build}

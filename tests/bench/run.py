@@ -31,6 +31,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help=f"comma-separated measures of {', '.join(names)}")
     parser.add_argument("--fairseq", action="append", default=[], type=pathlib.Path, help="an environment with fairseq; the fastest counts")
+    parser.add_argument("--tokenizers", type=pathlib.Path, help="the environment of scripts/tokenizers-env")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="small shapes: whether the benchmark works, not what is measured")
@@ -45,7 +46,7 @@ def main():
     work = args.work or pathlib.Path(tempfile.mkdtemp(prefix="btm-bench-"))
     work.mkdir(parents=True, exist_ok=True)
     table = Table()
-    setting = benches.Setting(root=ROOT, work=work, fairseq=args.fairseq, runs=args.runs, threads=args.threads, quick=args.quick)
+    setting = benches.Setting(root=ROOT, work=work, fairseq=args.fairseq, tokenizers=args.tokenizers, runs=args.runs, threads=args.threads, quick=args.quick)
     try:
         for name in chosen:
             print(f"== {name}: {benches.BENCHES[name].__doc__.splitlines()[0]}", flush=True)
