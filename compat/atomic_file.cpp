@@ -152,6 +152,11 @@ void remove_temporaries_on_signals() {
   }
 }
 
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw IoError(to.string(), "cannot replace", errno);
+  sync_folder(to.parent_path());
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);

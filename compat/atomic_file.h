@@ -45,6 +45,9 @@ class AtomicFile {
 /// they would have. A program with handlers of its own sets them afterwards.
 void remove_temporaries_on_signals();
 
+/// Renames a whole file over another, durably. IoError leaves both as they were.
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Writes a small file in one call.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 

@@ -246,16 +246,28 @@ FlagGroup report_flags(TrainOptions& options) {
           }};
 }
 
+FlagGroup demix_flags(TrainOptions& o) {
+  return {"DeMIX",
+          {
+              flag_switch("desynchronize", o.demix.desynchronize, "groups of ranks have some parameters for themselves (their expert)"),
+              flag_text("sync-type", "TYPE", o.demix.sync_type, "none: every rank is a group; manual: --data-parallel-groups"),
+              flag_text("data-parallel-groups", "LIST", o.demix.data_parallel_groups, "the ranks of each group: \"0,1 2,3\""),
+              flag_text("untie-parameters", "WHICH", o.demix.untie_parameters, "what the groups do not share: feedforward, transformer, input_output, ..."),
+              flag_switch("domain-parallel", o.demix.domain_parallel, "accepted; every rank trains on one domain anyway (multidomain)"),
+          }};
+}
+
 }  // namespace
 
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
-  return {task_flags(options), model_flags(options), optimization_flags(options), saving_flags(options), precision_flags(options), report_flags(options)};
+  return {task_flags(options),      model_flags(options), optimization_flags(options), saving_flags(options),
+          precision_flags(options), demix_flags(options), report_flags(options)};
 }
 
 std::span<const ForeignFlag> foreign_train_flags() {
   static constexpr std::array kFlags{
       ForeignFlag{"aim-repo", true}, ForeignFlag{"aim-run-hash", true}, ForeignFlag{"all-gather-list-size", true},
-      ForeignFlag{"azureml-logging"}, ForeignFlag{"bpe", true}, ForeignFlag{"broadcast-buffers"}, ForeignFlag{"bucket-cap-mb", true}, ForeignFlag{"checkpoint-shard-count", true},
+      ForeignFlag{"azureml-logging"}, ForeignFlag{"bpe", true}, ForeignFlag{"broadcast-buffers"}, ForeignFlag{"checkpoint-shard-count", true},
       ForeignFlag{"ddp-backend", true}, ForeignFlag{"ddp-comm-hook", true}, ForeignFlag{"distributed-backend", true},
       ForeignFlag{"distributed-num-procs", true}, ForeignFlag{"empty-cache-freq", true}, ForeignFlag{"fast-stat-sync"},
       ForeignFlag{"find-unused-parameters"}, ForeignFlag{"fix-batches-to-gpus"}, ForeignFlag{"future-target"}, ForeignFlag{"gen-subset", true},

@@ -106,14 +106,14 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
   return names;
 }
 
-void CheckpointManager::save(compat::PickleTree tree, const SavePoint& point) {
+void CheckpointManager::save(std::vector<Part> parts, const SavePoint& point) {
   wait();
   std::vector<std::string> names = file_names(point);
   if (names.empty()) return;
   written_ = false;
-  thread_ = std::thread([this, tree = std::move(tree), names = std::move(names), point] {
+  thread_ = std::thread([this, parts = std::move(parts), names = std::move(names), point] {
     try {
-      write(tree, names, point);
+      write(parts, names, point);
     } catch (...) {
       failure_ = std::current_exception();
     }
@@ -121,22 +121,37 @@ void CheckpointManager::save(compat::PickleTree tree, const SavePoint& point) {
   });
 }
 
-void CheckpointManager::write(const compat::PickleTree& tree, const std::vector<std::string>& names, const SavePoint& point) {
+void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<std::string>& names, const SavePoint& point) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path folder = options_.save_dir, first = folder / names.front();
-  compat::save_checkpoint(first, *tree.root);
-  // Copies, not links: a program that overwrites one in place must not damage the other.
-  for (std::size_t i = 1; i < names.size(); ++i) copy_atomically(first, folder / names[i]);
-  if (!point.interrupted) remove_old(point);
+  std::vector<std::pair<fs::path, fs::path>> waiting;
+  for (const Part& part : parts) {
+    fs::path original;
+    for (const std::string& name : names) {
+      const fs::path path = folder / (name.substr(0, name.size() - options_.checkpoint_suffix.size() - 3) + part.suffix + ".pt");
+      const fs::path target = all_written_ ? fs::path(path.string() + ".new") : path;
+      if (all_written_) waiting.emplace_back(target, path);
+      // Copies, not links: a program that overwrites one in place must not damage the other.
+      if (original.empty())
+        compat::save_checkpoint(target, *part.tree.root);
+      else
+        copy_atomically(original, target);
+      if (original.empty()) original = target;
+    }
+  }
+  if (all_written_) all_written_();
+  for (const auto& [from, to] : waiting) compat::rename_file(from, to);
+  if (!point.interrupted)
+    for (const Part& part : parts) remove_old(point, part.suffix);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   message_ = "Saved checkpoint " + first.string() + " (epoch " + std::to_string(point.epoch) + " @ " + std::to_string(point.updates) +
              " updates, score " + (point.val_loss ? three_decimals(*point.val_loss) : "None") + ") (writing took " +
              three_decimals(seconds) + " seconds in the background)";
 }
 
-void CheckpointManager::remove_old(const SavePoint& point) const {
+void CheckpointManager::remove_old(const SavePoint& point, const std::string& suffix) const {
   const CheckpointOptions& o = options_;
-  const std::string end = escaped(o.checkpoint_suffix + ".pt");
+  const std::string end = escaped(suffix + ".pt");
   if (!point.end_of_epoch && o.keep_interval_updates > 0) {
     const std::string pattern = R"(checkpoint_\d+_(\d+))" + end;
     std::vector<fs::path> files = numbered_files(o.save_dir, pattern);
@@ -178,7 +193,8 @@ fs::path starting_checkpoint(CheckpointOptions& options) {
     return path;
   };
   if (!restore_default) {
-    const fs::path path = suffixed(options.restore_file);
+    fs::path path = suffixed(options.restore_file);
+    if (!fs::exists(path)) path = options.restore_file;  // DeMIX from a dense model
     if (!fs::exists(path)) throw compat::IoError(path.string(), "is not there (--restore-file)");
     return path;
   }

@@ -4,9 +4,11 @@
 #include <atomic>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "btm/trainer/options.h"
@@ -38,27 +40,38 @@ class CheckpointManager {
   /// The names of the files that `point` calls for, in fairseq's order; none with --no-save.
   std::vector<std::string> file_names(const SavePoint& point) const;
 
+  /// A file of a checkpoint that has several: DeMIX's "-rank-3" and "-shared".
+  struct Part {
+    std::string suffix;  ///< in place of --checkpoint-suffix
+    compat::PickleTree tree;
+  };
+  /// Calls `all_written` on the writing thread when a checkpoint's files are written but not yet in place: it returns when
+  /// other ranks are as far, so that a crash does not leave files of two moments side by side.
+  void commit_together(std::function<void()> all_written) { all_written_ = std::move(all_written); }
+
   /// Writes `tree` under those names and removes what --keep-... no longer keeps, in the background. Waits for the
   /// checkpoint before it. Throws what went wrong there: IoError for a full disk, with all earlier files as they were.
-  void save(compat::PickleTree tree, const SavePoint& point);
+  void save(compat::PickleTree tree, const SavePoint& point) { save({Part{options_.checkpoint_suffix, std::move(tree)}}, point); }
+  void save(std::vector<Part> parts, const SavePoint& point);
   /// Waits for the checkpoint that is being written.
   void wait();
   /// Without waiting: what was written since the last call, for the log; "" when nothing was. Throws as save().
   std::string poll();
 
  private:
-  void write(const compat::PickleTree& tree, const std::vector<std::string>& names, const SavePoint& point);
-  void remove_old(const SavePoint& point) const;
+  void write(const std::vector<Part>& parts, const std::vector<std::string>& names, const SavePoint& point);
+  void remove_old(const SavePoint& point, const std::string& suffix) const;
 
   CheckpointOptions options_;
   std::optional<double> best_;
+  std::function<void()> all_written_;
   std::thread thread_;
   std::atomic<bool> written_ = false;
   std::exception_ptr failure_;  ///< This and the message are read after the thread was joined.
   std::string message_;
 };
 
-/// The checkpoint a run starts from: --restore-file, or the save folder's checkpoint_last, or --finetune-from-model, with
+/// The checkpoint a run starts from: --restore-file (with --checkpoint-suffix, or without where that is not there), or the save folder's checkpoint_last, or --finetune-from-model, with
 /// which the reset flags are set. Empty when there is none. IoError for a --finetune-from-model that is not there.
 std::filesystem::path starting_checkpoint(CheckpointOptions& options);
 

@@ -245,6 +245,12 @@ void set_model(ConfigValue& root, const TrainOptions& options, const Transformer
   section.set("add_bos_token", options.task.add_bos_token);
   section.set("tokens_per_sample", options.task.tokens_per_sample);
   section.set("max_target_positions", model.max_target_positions);
+  if (!options.demix.desynchronize) return;  // keys that only the DeMIX fork knows
+  section.set("moe_freq", std::int64_t{0});
+  section.set("desynchronize", true);
+  section.set("sync_type", options.demix.sync_type);
+  section.set("data_parallel_groups", options.demix.data_parallel_groups);
+  section.set("untie_parameters", options.demix.untie_parameters);
 }
 
 void set_task(ConfigValue& root, const TrainOptions& options) {
@@ -268,7 +274,7 @@ void set_task(ConfigValue& root, const TrainOptions& options) {
     section.set("plasma_path", std::string("/tmp/plasma"));
     return;
   }
-  section.set("domain_parallel", false);
+  section.set("domain_parallel", options.demix.domain_parallel);
   section.set("multidomain_sampling_alpha", 1.0);
   section.set("train_domains", o.train_domains);
   section.set("eval_domains", o.eval_domains);

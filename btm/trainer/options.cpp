@@ -38,6 +38,9 @@ void complete(TrainOptions& options) {
   require(options.multidomain() || (options.task.train_domains.empty() && options.task.eval_domains.empty() && !options.task.unbalanced),
           "--train-domains, --eval-domains and --unbalanced need --task multidomain_language_modeling");
   complete_precision(options.common);
+  check_demix_options(options.demix);
+  // One entry for all parameters could not be divided among the files of the ranks.
+  if (options.demix.desynchronize) options.common.fp16_no_flatten_grads = true;
 
   DatasetOptions& dataset = options.dataset;
   require(dataset.max_tokens > 0 || dataset.batch_size > 0, "the size of a batch is missing: --batch-size (--max-sentences) or --max-tokens");

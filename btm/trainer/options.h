@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "btm/distributed/expert_groups.h"
 #include "btm/trainer/lr_schedule.h"
 
 namespace btm {
@@ -99,6 +100,8 @@ struct TrainOptions {
   OptimizationOptions optimization;
   LrScheduleOptions lr;
   CheckpointOptions checkpoint;
+  DemixOptions demix;
+  std::int64_t bucket_cap_mb = 25;  ///< gradients that are summed over the ranks at once
 
   /// The precision flags' meaning, half precision of either kind.
   bool half() const noexcept { return common.fp16 || common.bf16; }

@@ -50,7 +50,7 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
   round(gradients);
   Step step;
   double scale = factor / loss_scale();
-  step.gradient_norm = l2_norm(gradients) * scale;
+  step.gradient_norm = norm_(gradients) * scale;
   if (!std::isfinite(step.gradient_norm)) {
     gradients.zero_();
     step.hopeless = scaler_ && !scaler_->overflow();

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -47,6 +48,8 @@ class ParameterOptimizer {
   /// One update with the flat gradients times `factor` (1 / sample size), clipped to `clip_norm` (0: not). Gradients are
   /// zeroed in any case.
   Step step(double lr, double factor, double clip_norm);
+  /// Replaces the Euclidean norm of the flat gradients, by which an update is clipped. Must be the same on all ranks.
+  void set_norm(std::function<double(const at::Tensor& gradients)> norm) { norm_ = std::move(norm); }
 
   const FlatParameters& flat() const noexcept { return flat_; }
   const TrainingPrecision& precision() const noexcept { return precision_; }
@@ -68,6 +71,7 @@ class ParameterOptimizer {
   Adam adam_;
   std::optional<LossScaler> scaler_;
   at::Tensor masters_;
+  std::function<double(const at::Tensor& gradients)> norm_ = l2_norm;
 };
 
 }  // namespace btm

@@ -151,11 +151,35 @@ TrainData open_train_data(const TrainOptions& options, const compat::Dictionary&
   return data;
 }
 
+namespace {
+
+/// Which batches of a validation set a rank takes: every `count`th from `index` on; none where index is -1.
+struct Share {
+  std::int64_t index = 0, count = 1;
+};
+
+/// In DeMIX only the ranks that train on a domain have its expert.
+Share valid_share(const TrainOptions& options, const DataPlace& place, const Domains& domains, std::int64_t domain) {
+  if (!options.demix.desynchronize || !options.multidomain() || options.task.unbalanced) return {place.rank, place.world_size};
+  const auto experts = static_cast<std::int64_t>(domains.train.size());
+  const std::string& name = domains.eval[static_cast<std::size_t>(domain)];
+  const auto expert = std::find(domains.train.begin(), domains.train.end(), name) - domains.train.begin();
+  if (expert == experts) throw UsageError("--valid-subset: no rank has an expert of the domain '" + compat::printable(name) + "' to validate");
+  if (experts > place.world_size)
+    throw UsageError("--desynchronize trains an expert a rank: " + std::to_string(experts) + " domains need as many ranks, found " +
+                     std::to_string(place.world_size));
+  const std::int64_t count = place.world_size / experts, index = place.rank - expert * count;
+  return {index >= 0 && index < count ? index : -1, count};
+}
+
+}  // namespace
+
 std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat::Dictionary& dictionary, const DataPlace& place,
                                        const Warn& warn) {
   const fs::path folder = data_folders(options.task.data).front();
   std::vector<ValidData> all;
-  const std::vector<std::string> domains = options.multidomain() ? domains_of(options, folder).eval : std::vector<std::string>{};
+  const Domains names = options.multidomain() ? domains_of(options, folder) : Domains{};
+  const std::vector<std::string>& domains = names.eval;
   for (const std::string& subset : split_at(options.dataset.valid_subset, ',')) {
     ValidData data;
     data.subset = subset;
@@ -186,8 +210,9 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
     }
     const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid, options.dataset.batch_size_valid,
                                             options.dataset.required_batch_size_multiple);
-    data.steps = (static_cast<std::int64_t>(batches.size()) + place.world_size - 1) / place.world_size;
-    data.batches = shard_of(batches, place.world_size, place.rank);
+    const Share share = valid_share(options, place, names, data.domain);
+    data.steps = (static_cast<std::int64_t>(batches.size()) + share.count - 1) / share.count;
+    if (share.index >= 0) data.batches = shard_of(batches, share.count, share.index);
     all.push_back(std::move(data));
   }
   return all;

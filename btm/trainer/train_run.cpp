@@ -6,9 +6,11 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 
 #include "btm/model/weights.h"
 #include "btm/trainer/checkpoint_manager.h"
+#include "btm/trainer/demix_checkpoint.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/initialise.h"
 #include "btm/trainer/signals.h"
@@ -69,6 +71,7 @@ class TrainRun {
   TrainOptions options_;
   Communicator& world_;
   TrainLog log_;
+  std::unique_ptr<Communicator> savers_;  ///< DeMIX: the ranks' threads that write checkpoints, which it must outlive
   CheckpointManager checkpoints_;
   compat::Dictionary dictionary_;
   CollateOptions collate_;
@@ -82,8 +85,14 @@ class TrainRun {
   std::int64_t patience_runs_ = 0;
 };
 
+/// DeMIX: every rank has files of its own.
+TrainOptions with_rank_suffix(TrainOptions options, int rank) {
+  if (options.demix.desynchronize) options.checkpoint.checkpoint_suffix = "-rank-" + std::to_string(rank);
+  return options;
+}
+
 TrainRun::TrainRun(TrainOptions options, Communicator& world, int local_rank)
-    : options_(std::move(options)), world_(world), log_(options_.common, options_.checkpoint.save_dir, world.rank() != 0),
+    : options_(with_rank_suffix(std::move(options), world.rank())), world_(world), log_(options_.common, options_.checkpoint.save_dir, world.rank() != 0),
       checkpoints_(options_.checkpoint) {
   if (options_.common.num_threads > 0) at::set_num_threads(static_cast<int>(options_.common.num_threads));
   collate_.device = !options_.common.cpu && at::hasCUDA() ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank)) : at::Device(at::kCPU);
@@ -113,6 +122,13 @@ void TrainRun::load() {
     initialise(*model, options_.common.seed);
   } else {
     checkpoint = open_start(start, *model);
+  }
+  if (options_.demix.desynchronize) {
+    check_same_update(checkpoint ? &*checkpoint : nullptr, world_);
+    std::vector<int> ranks(static_cast<std::size_t>(world_.size()));
+    std::iota(ranks.begin(), ranks.end(), 0);
+    savers_ = world_.subgroup(ranks);
+    checkpoints_.commit_together([this] { savers_->barrier(); });
   }
   trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
   if (checkpoint) {
@@ -245,12 +261,20 @@ bool TrainRun::stops_early(std::optional<double> val_loss) {
 void TrainRun::save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted) {
   checkpoints_.note(val_loss);
   SavePoint point{state_.iterator.epoch, trainer_->num_updates(), batches.end_of_epoch(), interrupted, val_loss};
-  if (world_.rank() != 0 || checkpoints_.file_names(point).empty()) return;
+  const ExpertGroups* const experts = trainer_->experts();
+  if ((world_.rank() != 0 && experts == nullptr) || checkpoints_.file_names(point).empty()) return;
   RunState now = state_;
   now.iterator = batches.state();
   now.val_loss = val_loss;
   now.best = checkpoints_.best();
-  checkpoints_.save(make_checkpoint(*trainer_, now), point);
+  compat::PickleTree checkpoint = make_checkpoint(*trainer_, now);
+  if (experts == nullptr) return checkpoints_.save(std::move(checkpoint), point);
+  std::vector<std::string> names;
+  for (const FlatParameters::Slot& slot : trainer_->flat().slots()) names.push_back(slot.name);
+  const auto is_expert = [&](const std::string& name) { return experts->is_expert(name); };
+  std::vector<CheckpointManager::Part> parts{{options_.checkpoint.checkpoint_suffix, demix_part(checkpoint, names, is_expert, DemixPart::kExpert)}};
+  if (world_.rank() == 0) parts.push_back({"-shared", demix_part(checkpoint, names, is_expert, DemixPart::kShared)});
+  checkpoints_.save(std::move(parts), point);
 }
 
 LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {

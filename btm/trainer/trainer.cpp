@@ -13,8 +13,6 @@
 namespace btm {
 namespace {
 
-constexpr std::int64_t kBucketBytes = std::int64_t{25} << 20;  // fairseq's --bucket-cap-mb
-
 double base2(double loss, double count) { return loss / count / std::log(2.0); }
 
 AdamOptions adam_options(const OptimizationOptions& options) {
@@ -73,14 +71,27 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
   flat_ = std::make_unique<FlatParameters>(*model_, precision.compute_dtype(device), device);
   optimizer_ = std::make_unique<ParameterOptimizer>(*flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
   passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));
-  if (world.size() > 1) {
-    std::vector<GradientSlot> slots;
-    for (const auto& slot : flat_->slots()) slots.push_back({slot.offset, slot.numel, &world});
-    reducer_ = std::make_unique<GradientReducer>(flat_->gradients(), slots, kBucketBytes, world.size());
-    flat_->on_ready([this](std::size_t first, std::size_t last) { reducer_->ready(first, last); });
-  }
+  connect_ranks();
   lr_ = schedule_->lr_at(0);
   metrics_["default"].log_start_time("wall", 790, 0);
+}
+
+void Trainer::connect_ranks() {
+  if (options_.demix.desynchronize) {
+    experts_ = std::make_unique<ExpertGroups>(options_.demix, static_cast<std::int64_t>(model_->num_layers()), world_);
+    optimizer_->set_norm([this](const at::Tensor& gradients) {
+      double shared = 0, expert = 0;
+      for (const FlatParameters::Slot& slot : flat_->slots())
+        (experts_->is_expert(slot.name) ? expert : shared) += std::pow(l2_norm(gradients.narrow(0, slot.offset, slot.numel)), 2);
+      return experts_->combined_norm(std::sqrt(shared), std::sqrt(expert));
+    });
+  }
+  if (world_.size() == 1) return;
+  std::vector<GradientSlot> slots;
+  for (const FlatParameters::Slot& slot : flat_->slots())
+    slots.push_back({slot.offset, slot.numel, experts_ ? &experts_->group_of(slot.name) : &world_});
+  reducer_ = std::make_unique<GradientReducer>(flat_->gradients(), slots, options_.bucket_cap_mb << 20, world_.size());
+  flat_->on_ready([this](std::size_t first, std::size_t last) { reducer_->ready(first, last); });
 }
 
 void Trainer::begin_epoch(std::int64_t epoch) {

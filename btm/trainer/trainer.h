@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "btm/distributed/communicator.h"
+#include "btm/distributed/expert_groups.h"
 #include "btm/distributed/gradient_reducer.h"
 #include "btm/trainer/epoch_batches.h"
 #include "btm/trainer/forward_backward.h"
@@ -58,12 +59,14 @@ class Trainer {
   LrSchedule& schedule() noexcept { return *schedule_; }
   Metrics& metrics() noexcept { return metrics_; }
   Communicator& world() noexcept { return world_; }
+  const ExpertGroups* experts() const noexcept { return experts_.get(); }
   const TrainOptions& options() const noexcept { return options_; }
   at::Device device() const noexcept { return flat_->values().device(); }
   /// The gradient norm of the last update, before clipping.
   double last_gradient_norm() const noexcept { return gradient_norm_; }
 
  private:
+  void connect_ranks();
   std::vector<BatchStats> gathered(const std::vector<BatchStats>& mine);
   std::vector<BatchStats> forward_backward(const UpdateBatches& batches);
   void log_stats(const std::vector<BatchStats>& stats, const std::vector<MetersDict*>& active) const;
@@ -76,6 +79,7 @@ class Trainer {
   std::unique_ptr<FlatParameters> flat_;
   std::unique_ptr<ParameterOptimizer> optimizer_;
   std::unique_ptr<ForwardBackward> passes_;
+  std::unique_ptr<ExpertGroups> experts_;     ///< DeMIX; otherwise null
   std::unique_ptr<GradientReducer> reducer_;  ///< null for a single process
   std::unique_ptr<LrSchedule> schedule_;
   Metrics metrics_;
