@@ -192,6 +192,64 @@ def check_preprocess(folder, megabytes):
         shutil.rmtree(theirs), shutil.rmtree(ours)
 
 
+TRAIN_FLAGS = ["--task", "language_modeling", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64",
+               "--decoder-attention-heads", "4", "--dropout", "0", "--lr", "2e-3", "--lr-scheduler", "polynomial_decay", "--optimizer", "adam",
+               "--adam-betas", "(0.9,0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128",
+               "--max-sentences", "2", "--required-batch-size-multiple", "1", "--update-freq", "2", "--seed", "1", "--log-format", "json",
+               "--log-interval", "1", "--no-epoch-checkpoints", "--cpu", "--disable-validation", "--save-interval-updates", "10"]
+SINGLE_FLAGS = ["--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
+HALF_FLAGS = ["--decoder-ffn-embed-dim", "128", "--total-num-update", "40", "--warmup-updates", "4", "--fp16-init-scale", "1024",
+              "--fp16-scale-window", "10"]
+
+
+def train(program, data, save_dir, flags):
+    """The log's rows by number of updates."""
+    command = [*program, str(GOLDEN / "data-bin" / data), *TRAIN_FLAGS, "--save-dir", str(save_dir), *flags]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if run.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stdout[-2000:]}")
+    rows = [json.loads(line[line.index("{"):]) for line in run.stdout.splitlines() if "| train_inner |" in line]
+    return {int(row["num_updates"]): row for row in rows}
+
+
+def compare_rows(what, ours, theirs, first, last, loss_tolerance):
+    """loss_tolerance, and 0.2% of gnorm plus half a digit of its three decimals; what else is printed must be equal."""
+    problems = []
+    for update in range(first, last + 1):
+        a, b = ours.get(update), theirs.get(update)
+        if a is None or b is None:
+            problems.append(f"no row {update}")
+            continue
+        if abs(float(a["loss"]) - float(b["loss"])) > loss_tolerance:
+            problems.append(f"loss of {update}: {a['loss']} and {b['loss']}")
+        if abs(float(a["gnorm"]) - float(b["gnorm"])) > 0.002 * float(b["gnorm"]) + 0.0005:
+            problems.append(f"gnorm of {update}: {a['gnorm']} and {b['gnorm']}")
+        problems += [f"{key} of {update}: {a[key]} and {b[key]}" for key in ("epoch", "update", "wpb", "bsz", "lr", "clip") if a[key] != b[key]]
+    check(what, not problems, "; ".join(problems[:3]))
+
+
+def check_training(folder, quick):
+    print("== training: each program resumes the other's checkpoint onto the other's trajectory")
+    fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
+    fairseq_only = ["--num-workers", "0"]
+    cases = [("fp32", "fortunes", SINGLE_FLAGS, 0.0011)]
+    if not quick:  # half precision: what fairseq rounds in between, we do not
+        cases += [("memory-efficient-fp16", "perl", [*HALF_FLAGS, "--memory-efficient-fp16"], 0.005), ("fp16", "perl", [*HALF_FLAGS, "--fp16"], 0.005),
+                  ("bf16", "perl", [*HALF_FLAGS, "--bf16"], 0.02)]
+    for name, data, flags, tolerance in cases:
+        ours, theirs = folder / f"ours.{name}", folder / f"theirs.{name}"
+        mine = train(btm, data, ours, [*flags, "--max-update", "20"])
+        for target in (theirs, folder / f"again.{name}"):
+            target.mkdir()
+            shutil.copy(ours / "checkpoint_1_10.pt", target / "checkpoint_last.pt")
+        resumed = train(fairseq, data, theirs, [*flags, *fairseq_only, "--max-update", "20"])
+        compare_rows(f"{name}: fairseq-train goes on from a checkpoint of btm train", resumed, mine, 11, 20, tolerance)
+        shutil.copy(theirs / "checkpoint_1_20.pt", folder / f"again.{name}" / "checkpoint_last.pt")
+        further = train(fairseq, data, theirs, [*flags, *fairseq_only, "--max-update", "30"])
+        back = train(btm, data, folder / f"again.{name}", [*flags, "--max-update", "30"])
+        compare_rows(f"{name}: btm train goes on from a checkpoint of fairseq-train", back, further, 21, 30, tolerance)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -204,6 +262,7 @@ def main():
         check_data_bins(pathlib.Path(folder))
         check_preprocess(pathlib.Path(folder), 5 if args.quick else 100)
         check_checkpoints(pathlib.Path(folder))
+        check_training(pathlib.Path(folder), args.quick)
     check_losses(args.quick)
     print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")
     sys.exit(1 if failures else 0)

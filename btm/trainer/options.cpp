@@ -1,5 +1,6 @@
 #include "btm/trainer/options.h"
 
+#include "btm/trainer/adam_betas.h"
 #include "compat/error.h"
 
 namespace btm {
@@ -49,6 +50,7 @@ void complete(TrainOptions& options) {
   require(!options.task.pad_to_fixed_bsz || dataset.batch_size > 0, "--pad-to-fixed-bsz needs --batch-size");
 
   const OptimizationOptions& optimization = options.optimization;
+  parse_adam_betas(optimization.adam_betas);
   require(!optimization.update_freq.empty(), "--update-freq is an empty list");
   for (const std::int64_t value : optimization.update_freq) require(value >= 1, "--update-freq " + std::to_string(value) + ", expected at least 1");
   require(!options.common.fp16 || options.common.fp16_scale_window || optimization.update_freq.size() == 1,

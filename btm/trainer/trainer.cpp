@@ -6,9 +6,10 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <tuple>
 
+#include "btm/trainer/adam_betas.h"
 #include "btm/trainer/signals.h"
-#include "compat/error.h"
 
 namespace btm {
 namespace {
@@ -17,18 +18,7 @@ double base2(double loss, double count) { return loss / count / std::log(2.0); }
 
 AdamOptions adam_options(const OptimizationOptions& options) {
   AdamOptions adam;
-  const compat::ConfigValue betas = compat::parse_python_literal(options.adam_betas);
-  const auto* list = std::get_if<compat::ConfigValue::List>(&betas.value);
-  const auto number = [&](std::size_t i) {
-    const auto& value = (*list)[i].value;
-    if (const auto* real = std::get_if<double>(&value)) return *real;
-    if (const auto* integer = std::get_if<std::int64_t>(&value)) return static_cast<double>(*integer);
-    throw compat::UsageError("--adam-betas '" + compat::printable(options.adam_betas) + "', expected two numbers");
-  };
-  if (list == nullptr || list->size() != 2)
-    throw compat::UsageError("--adam-betas '" + compat::printable(options.adam_betas) + "', expected two numbers");
-  adam.beta1 = number(0);
-  adam.beta2 = number(1);
+  std::tie(adam.beta1, adam.beta2) = parse_adam_betas(options.adam_betas);
   adam.eps = options.adam_eps;
   adam.weight_decay = options.weight_decay;
   return adam;

@@ -1,0 +1,54 @@
+#include "btm/trainer/cross_entropy.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+
+namespace btm {
+namespace {
+
+/// Autograd's loss and gradients of the same numbers, all logits at once.
+struct Reference {
+  at::Tensor features, weight, targets;
+  double loss;
+  explicit Reference(std::int64_t tokens, std::int64_t vocabulary) {
+    at::manual_seed(3);
+    features = at::randn({tokens, 24}).set_requires_grad(true);
+    weight = (at::randn({vocabulary, 24}) * 0.3).detach().set_requires_grad(true);
+    targets = at::randint(vocabulary, {tokens}, at::kLong);
+    const at::Tensor sum = at::cross_entropy_loss(at::linear(features, weight), targets, {}, at::Reduction::Sum);
+    sum.backward();
+    loss = sum.item<double>();
+  }
+};
+
+TEST(CrossEntropy, EqualsAutogradInSlices) {
+  // 17 M logits: more than fit one slice of 64 MiB.
+  const Reference reference(340, 50'000);
+  EXPECT_NEAR(cross_entropy(reference.features, reference.weight, reference.targets), reference.loss, 1e-6 * reference.loss);
+  at::Tensor weight_gradient = at::zeros_like(reference.weight).detach();
+  const auto result = cross_entropy_backward(reference.features.detach(), reference.weight.detach(), reference.targets, 1, weight_gradient);
+  EXPECT_NEAR(result.loss, reference.loss, 1e-6 * reference.loss);
+  // fp32 sums of 50,000 terms in another order
+  EXPECT_LT((result.features - reference.features.grad()).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((weight_gradient - reference.weight.grad()).abs().max().item<double>(), 1e-5);
+}
+
+TEST(CrossEntropy, ScalesGradientsNotTheLossAndAddsUp) {
+  const Reference reference(40, 60);
+  at::Tensor once = at::zeros_like(reference.weight).detach(), scaled = at::zeros_like(reference.weight).detach();
+  const at::Tensor features = reference.features.detach(), weight = reference.weight.detach();
+  const auto plain = cross_entropy_backward(features, weight, reference.targets, 1, once);
+  cross_entropy_backward(features, weight, reference.targets, 4, scaled);
+  const auto result = cross_entropy_backward(features, weight, reference.targets, 4, scaled);
+  EXPECT_EQ(result.loss, plain.loss);
+  EXPECT_TRUE(result.features.allclose(plain.features * 4, 1e-6, 1e-7));
+  EXPECT_TRUE(scaled.allclose(once * 8, 1e-5, 1e-6));
+}
+
+}  // namespace
+}  // namespace btm

@@ -1,0 +1,93 @@
+"""btm train."""
+import json
+
+from case import Case
+
+DATA = "{golden}/data-bin/fortunes"
+TINY = ["--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16",
+        "--decoder-attention-heads", "2", "--tokens-per-sample", "32", "--batch-size", "2", "--cpu", "--num-threads", "1"]
+TRAIN = ["btm", "train", DATA, *TINY, "--lr", "1e-3", "--max-update", "2", "--save-dir", "run"]
+SHORT = TRAIN + ["--disable-validation"]
+DOMAINS = ["btm", "train", "{golden}/data-bin", *TINY, "--lr", "1e-3", "--max-update", "2", "--save-dir", "run", "--disable-validation",
+           "--task", "multidomain_language_modeling"]
+
+
+def saved(*names):
+    def check(folder):
+        found = sorted(path.name for path in (folder / "run").iterdir())
+        assert found == sorted(names), f"in the save folder: {found}"
+    return check
+
+
+def nothing_saved(folder):
+    assert not (folder / "run").exists() or not list((folder / "run").iterdir()), "something was saved"
+
+
+def text_as_checkpoint(folder):
+    (folder / "run").mkdir()
+    (folder / "run" / "checkpoint_last.pt").write_text("not a checkpoint")
+
+
+def file_as_save_dir(folder):
+    (folder / "run").write_text("")
+
+
+def folder_as_log(folder):
+    (folder / "log").mkdir()
+
+
+def rows_are_fairseqs(folder):
+    rows = [line.split(" | ", 3) for line in (folder / "log.txt").read_text().splitlines()]
+    inner = [json.loads(row[3]) for row in rows if row[2] == "train_inner"]
+    assert list(inner[0]) == ["epoch", "update", "loss", "ppl", "wps", "ups", "wpb", "bsz", "num_updates", "lr", "gnorm", "train_wall", "wall"], inner[0]
+    assert inner[1]["num_updates"] == "2", inner[1]
+
+
+def usage(name, flags, *phrases, base=SHORT):
+    return Case(name, base + flags, 2, stderr=phrases, check=nothing_saved)
+
+
+def failure(name, flags, *phrases, base=SHORT, **more):
+    """An error that comes after the log has begun."""
+    return Case(name, base + flags, 1, stderr=phrases, prints_before_error=True, **more)
+
+
+CASES = [
+    Case("train two updates", SHORT, stdout=["Saved checkpoint run/checkpoint_last.pt", "done training"], check=saved("checkpoint_last.pt")),
+    Case("train with epochs of checkpoints", TRAIN + ["--valid-subset", "valid_fortunes", "--max-valid-steps", "1", "--save-interval-updates", "1",
+                                                      "--keep-interval-updates", "1"],
+         check=saved("checkpoint_1_2.pt", "checkpoint_best.pt", "checkpoint_last.pt")),
+    Case("train json rows", SHORT + ["--log-format", "json", "--log-interval", "1", "--log-file", "log.txt"], check=rows_are_fairseqs),
+    Case("train without saving", SHORT + ["--no-save"], stdout=["done training"], check=nothing_saved),
+    Case("train with flags without effect", SHORT + ["--num-workers", "2", "--ddp-backend", "no_c10d", "--all-gather-list-size", "32000"],
+         stderr=["btm train: warning: without effect here:", "--num-workers", "--ddp-backend", "--all-gather-list-size"]),
+    Case("train the last of a repeated flag wins", SHORT + ["--max-update", "50", "--max-update", "1"], stdout=["Stopping training: 1 updates"]),
+    Case("train lists as fairseq writes them", SHORT + ["--lr", "[5e-4]", "--update-freq", "2,1", "--adam-betas", "(0.9, 0.98)"], stdout=["done training"]),
+    Case("train domains without flags takes all", DOMAINS, stdout=["done training"]),
+    Case("train unbalanced", DOMAINS + ["--unbalanced", "--criterion", "desynchronized_cross_entropy"], stdout=["ppl_0"]),
+    Case("train an epoch list of schedules", SHORT + ["--lr-scheduler", "cosine", "--warmup-updates", "1"], stdout=["done training"]),
+    Case("train help", ["btm", "train", "--help"], stdout=["--memory-efficient-fp16", "--distributed-world-size", "Accepted without effect:"]),
+    Case("train without data", ["btm", "train"], 2, stderr=["missing DATA"]),
+    usage("train without arch", [], "--arch is missing", base=["btm", "train", DATA, "--batch-size", "2"]),
+    usage("train without a batch size", [], "--batch-size (--max-sentences) or --max-tokens", base=["btm", "train", DATA, "--arch", "transformer_lm"]),
+    usage("train with a mistyped flag", ["--max-updates", "3"], "unknown flag '--max-updates', did you mean --max-update?"),
+    usage("train with a flag that would change numbers", ["--amp"], "flag --amp is not supported"),
+    usage("train with another optimizer", ["--optimizer", "nag"], "--optimizer 'nag' is not supported (supported: adam)"),
+    usage("train with another schedule", ["--lr-scheduler", "tri_stage"], "expected one of fixed, polynomial_decay, inverse_sqrt, cosine"),
+    usage("train with both half precisions", ["--fp16", "--bf16"], "exclude each other"),
+    usage("train with betas that are none", ["--adam-betas", "0.9"], "--adam-betas '0.9', expected two numbers"),
+    usage("train with a list of text", ["--update-freq", "a"], "flag --update-freq"),
+    usage("train with an update frequency of 0", ["--update-freq", "0"], "--update-freq 0, expected at least 1"),
+    usage("train with a probability above 1", ["--activation-dropout", "1.5"], "expected a probability"),
+    usage("train domains of one data-bin", ["--train-domains", "a"], "need --task multidomain_language_modeling"),
+    failure("train on a folder that is none", [], "nowhere: is not a folder", base=["btm", "train", "nowhere", *TINY]),
+    failure("train on a split that is not there", ["--train-subset", "trian"], "no split 'trian' (splits here: ", "train"),
+    failure("train with an architecture that is not there", ["--arch", "transformer_lm_gpt9"], "architecture transformer_lm_gpt9 is not supported"),
+    failure("train from a checkpoint that is not there", ["--restore-file", "x.pt"], "x.pt: is not there (--restore-file)"),
+    failure("train from a file that is no checkpoint", [], "run/checkpoint_last.pt", setup=text_as_checkpoint),
+    failure("train from a model of another size", ["--restore-file", "{golden}/checkpoints/seed/checkpoint_last.pt"], "tensors do not fit the configuration"),
+    failure("train into a file", [], "run: cannot create the folder", setup=file_as_save_dir),
+    failure("train with a log that cannot be written", ["--log-file", "log"], "log: cannot open", setup=folder_as_log),
+    failure("train until the loss is not finite", ["--lr", "1e30", "--max-update", "50"], "(samples ["),
+    Case("train domains that are not there", DOMAINS + ["--train-domains", "sports"], 2, stderr=["--train-domains: ", "no folder 'sports'"], prints_before_error=True),
+]
