@@ -44,6 +44,30 @@ void append(std::vector<std::byte>& out, DType dtype, float value) {
     put(value);
 }
 
+/// A view's elements in row-major order. A computed storage would keep its bytes once asked for them; here they are let go with
+/// this object, so that writing a model holds a tensor at a time.
+class Elements {
+ public:
+  explicit Elements(const TensorView& view) : storage_(view.storage) {
+    TensorView source = view;
+    if (view.storage->unverified_bytes().empty() && view.storage->size_bytes() > 0) {
+      whole_.reserve(view.storage->size_bytes());
+      view.storage->stream([&](std::span<const std::byte> piece) { whole_.insert(whole_.end(), piece.begin(), piece.end()); });
+      source.storage = std::make_shared<const Storage>(view.dtype(), std::span<const std::byte>(whole_), std::shared_ptr<const void>());
+    }
+    bytes = source.contiguous_bytes(scratch_);
+  }
+  ~Elements() { storage_->release_pages(); }
+  Elements(const Elements&) = delete;
+  Elements& operator=(const Elements&) = delete;
+
+  std::span<const std::byte> bytes;
+
+ private:
+  std::shared_ptr<const Storage> storage_;
+  std::vector<std::byte> whole_, scratch_;
+};
+
 TensorView computed(DType dtype, std::vector<std::int64_t> shape, std::function<void(const Storage::Sink&)> produce) {
   std::uint64_t numel = 1;
   for (const std::int64_t size : shape) numel *= static_cast<std::uint64_t>(size);
@@ -70,8 +94,8 @@ bool is_floating(DType dtype) noexcept {
 }
 
 void stream_floats(const TensorView& view, const std::function<void(std::span<const float>)>& sink) {
-  std::vector<std::byte> scratch;
-  const auto bytes = view.contiguous_bytes(scratch);
+  const Elements elements(view);
+  const auto bytes = elements.bytes;
   const std::size_t element = compat::element_size(view.dtype());
   std::vector<float> values;
   for (std::size_t at = 0; at < bytes.size(); at += kPiece * element) {
@@ -80,7 +104,6 @@ void stream_floats(const TensorView& view, const std::function<void(std::span<co
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = float_at(view.dtype(), piece.data() + i * element);
     sink(values);
   }
-  view.storage->release_pages();
 }
 
 TensorView as_dtype(const TensorView& view, DType dtype) {
@@ -97,9 +120,7 @@ TensorView transposed(const TensorView& view) {
   std::swap(turned.shape[0], turned.shape[1]);
   std::swap(turned.stride[0], turned.stride[1]);
   return computed(view.dtype(), turned.shape, [turned](const Storage::Sink& sink) {
-    std::vector<std::byte> scratch;
-    sink(turned.contiguous_bytes(scratch));
-    turned.storage->release_pages();
+    sink(Elements(turned).bytes);
   });
 }
 
@@ -108,11 +129,7 @@ TensorView joined_rows(const std::vector<TensorView>& parts) {
   shape[0] = 0;
   for (const TensorView& part : parts) shape[0] += part.shape[0];
   return computed(parts.front().dtype(), shape, [parts](const Storage::Sink& sink) {
-    for (const TensorView& part : parts) {
-      std::vector<std::byte> scratch;
-      sink(part.contiguous_bytes(scratch));
-      part.storage->release_pages();
-    }
+    for (const TensorView& part : parts) sink(Elements(part).bytes);
   });
 }
 
@@ -145,8 +162,8 @@ TensorView sinusoid_table(std::int64_t row_count, std::int64_t width) {
 
 bool equal_when_scaled(const TensorView& view, const TensorView& other, double factor) {
   if (view.shape != other.shape) return false;
-  std::vector<std::byte> scratch, other_scratch;
-  const auto bytes = view.contiguous_bytes(scratch), other_bytes = other.contiguous_bytes(other_scratch);
+  const Elements elements(view), other_elements(other);
+  const auto bytes = elements.bytes, other_bytes = other_elements.bytes;
   const std::size_t element = compat::element_size(view.dtype()), other_element = compat::element_size(other.dtype());
   for (std::size_t i = 0; i * element < bytes.size(); ++i)
     if (float_at(view.dtype(), bytes.data() + i * element) !=

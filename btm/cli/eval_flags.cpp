@@ -29,7 +29,7 @@ FlagGroup data_flags(EvalLmOptions& o) {
               flag_integer("shard-id", "N", o.shard_id, "from this one on", 0),
               flag_integer("max-samples", "N", o.max_samples, "stop after batch N, counted from 0; 0: all", 0),
               flag_integer("seed", "N", o.seed, "of the order of samples of equal size"),
-              flag_text("dataset-impl", "IMPL", o.dataset_impl, "require raw, lazy, cached, mmap or huffman (default: whatever is there)"),
+              flag_text("dataset-impl", "IMPL", o.dataset_impl, "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
           }};
 }
 

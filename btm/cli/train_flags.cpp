@@ -106,7 +106,7 @@ FlagGroup task_flags(TrainOptions& o) {
               flag_switch("pad-to-fixed-length", o.task.pad_to_fixed_length, "pad every sample to --tokens-per-sample"),
               flag_switch("pad-to-fixed-bsz", o.task.pad_to_fixed_bsz, "pad every batch to --batch-size"),
               flag_integer("curriculum", "N", o.dataset.curriculum, "do not shuffle the first N epochs", 0),
-              flag_text("dataset-impl", "IMPL", o.task.dataset_impl, "require raw, lazy, cached, mmap or huffman (default: whatever is there)"),
+              flag_text("dataset-impl", "IMPL", o.task.dataset_impl, "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
               flag_integer("data-buffer-size", "N", o.dataset.data_buffer_size, "updates whose batches are prepared ahead", 0),
           }};
 }

@@ -30,9 +30,9 @@ std::set<std::string> splits_in(const fs::path& folder) {
 
 void check_impl(const compat::IndexedDataset& dataset, std::string_view impl) {
   if (impl.empty()) return;
-  constexpr std::array<std::string_view, 5> kImpls{"raw", "lazy", "cached", "mmap", "huffman"};
+  constexpr std::array<std::string_view, 6> kImpls{"raw", "lazy", "cached", "mmap", "huffman", "zst"};
   if (std::ranges::find(kImpls, impl) == kImpls.end())
-    throw compat::UsageError("--dataset-impl '" + compat::printable(impl) + "', expected raw, lazy, cached, mmap or huffman");
+    throw compat::UsageError("--dataset-impl '" + compat::printable(impl) + "', expected raw, lazy, cached, mmap, huffman or zst");
   const std::string_view wanted = impl == "cached" ? "lazy" : impl;
   if (wanted != compat::impl_name(dataset.impl()))
     throw compat::UsageError("--dataset-impl " + std::string(impl) + ", but " + compat::printable(dataset.path(), 4096) + " is " +
