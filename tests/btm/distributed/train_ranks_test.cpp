@@ -1,0 +1,236 @@
+// btm train on several real processes over Gloo: the same numbers on any number of ranks, fairseq's on four, and DeMIX.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "compat/checkpoint.h"
+#include "tests/support/files.h"
+#include "tests/support/process.h"
+
+namespace {
+
+using btm_test::golden;
+using btm_test::Process;
+using btm_test::TempDir;
+using Args = std::vector<std::string>;
+using Rows = std::map<std::int64_t, nlohmann::json>;
+
+constexpr const char* kDomains = "fortunes,jargon,perl,politics";
+
+/// The flags of the golden runs (tests/golden/README.md), on `ranks` processes.
+Args command(int ranks, const std::filesystem::path& save_dir, const Args& more) {
+  Args args{"train", golden("data-bin").string(), "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64",
+            "--decoder-ffn-embed-dim", "256", "--decoder-attention-heads", "4", "--dropout", "0", "--lr", "2e-3", "--lr-scheduler",
+            "polynomial_decay", "--total-num-update", "200", "--warmup-updates", "16", "--optimizer", "adam", "--adam-betas", "(0.9, 0.95)",
+            "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128", "--max-sentences", "2",
+            "--sample-break-mode", "none", "--seed", "1", "--required-batch-size-multiple", "1", "--cpu", "--log-format", "json",
+            "--log-interval", "1", "--no-epoch-checkpoints", "--disable-validation", "--save-dir", save_dir.string(),
+            "--distributed-world-size", std::to_string(ranks), "--num-threads", "1"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+const Args kMultidomain{"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains", kDomains,
+                        "--eval-domains", kDomains};
+
+Args joined(const Args& a, const Args& b) {
+  Args all = a;
+  all.insert(all.end(), b.begin(), b.end());
+  return all;
+}
+
+Rows rows_of(std::istream& lines) {
+  Rows rows;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t brace = line.find('{');
+    if (brace == std::string::npos) continue;
+    const auto row = nlohmann::json::parse(line.substr(brace));
+    if (row.contains("num_updates") && row.contains("loss")) rows[std::stoll(row["num_updates"].get<std::string>())] = row;
+  }
+  return rows;
+}
+
+Rows run(const Args& args) {
+  Process process("btm", args);
+  EXPECT_EQ(process.wait(), 0) << process.err();
+  std::istringstream lines(process.out());
+  return rows_of(lines);
+}
+
+double number(const nlohmann::json& row, const std::string& key) { return std::stod(row.at(key).get<std::string>()); }
+
+/// The largest difference of two checkpoints' tensors whose names `wanted` takes.
+template <class Wanted>
+double difference(const std::filesystem::path& a, const std::filesystem::path& b, Wanted&& wanted) {
+  const auto left = compat::Checkpoint::open(a), right = compat::Checkpoint::open(b);
+  EXPECT_EQ(left.model().size(), right.model().size());
+  double largest = 0;
+  for (const auto& [name, view] : left.model()) {
+    if (!wanted(name)) continue;
+    const compat::TensorView* const other = right.find(name);
+    if (other == nullptr) {
+      ADD_FAILURE() << name << " is missing";
+      continue;
+    }
+    std::vector<std::byte> scratch_a, scratch_b;
+    const auto bytes_a = view.contiguous_bytes(scratch_a), bytes_b = other->contiguous_bytes(scratch_b);
+    EXPECT_EQ(bytes_a.size(), bytes_b.size()) << name;
+    for (std::size_t i = 0; i + sizeof(float) <= std::min(bytes_a.size(), bytes_b.size()); i += sizeof(float)) {
+      float x = 0, y = 0;
+      std::memcpy(&x, bytes_a.data() + i, sizeof(float));
+      std::memcpy(&y, bytes_b.data() + i, sizeof(float));
+      largest = std::max(largest, static_cast<double>(std::abs(x - y)));
+    }
+  }
+  return largest;
+}
+
+bool any(const std::string&) { return true; }
+bool is_expert(const std::string& name) { return name.find(".fc1.") != std::string::npos || name.find(".fc2.") != std::string::npos; }
+bool is_shared(const std::string& name) { return !is_expert(name); }
+
+TEST(TrainRanks, FourRanksFollowFairseqsFourRanks) {
+  TempDir dir;
+  const Rows mine = run(command(4, dir / "s", joined(kMultidomain, {"--max-update", "30", "--restore-file", golden("training/single/initial_weights.pt").string()})));
+  std::ifstream log(golden("training/multidomain/log.jsonl"));
+  const Rows theirs = rows_of(log);
+  ASSERT_EQ(mine.size(), 30U);
+  for (const auto& [update, row] : mine) {
+    const nlohmann::json& other = theirs.at(update);
+    EXPECT_NEAR(number(row, "loss"), number(other, "loss"), 0.002) << update;  // three decimals are printed
+    EXPECT_NEAR(number(row, "gnorm"), number(other, "gnorm"), 0.002 * number(other, "gnorm") + 0.0005) << update;
+    EXPECT_EQ(row.at("lr"), other.at("lr")) << update;
+    EXPECT_EQ(row.at("wpb"), other.at("wpb")) << update;
+    for (int domain = 0; domain < 4; ++domain) {
+      const std::string key = "ppl_" + std::to_string(domain);
+      EXPECT_NEAR(number(row, key), number(other, key), 1e-3 * number(other, key)) << update;
+    }
+  }
+}
+
+/// btm eval-lm's loss of some of fortunes' test set, with all its digits.
+double evaluated(const std::filesystem::path& checkpoint, const std::filesystem::path& results) {
+  Process process("btm", {"eval-lm", golden("data-bin/fortunes").string(), "--path", checkpoint.string(), "--gen-subset", "test_fortunes",
+                          "--tokens-per-sample", "128", "--batch-size", "2", "--max-samples", "4", "--quiet", "--cpu", "--results-path", results.string()});
+  EXPECT_EQ(process.wait(), 0) << process.err();
+  return nlohmann::json::parse(btm_test::read_file(results)).at("loss_base2").get<double>();
+}
+
+/// The log has three decimals; the trained model's own loss has all. Sums over ranks come in another order, and Adam divides
+/// by small second moments, hence the weights' tolerance.
+TEST(TrainRanks, OneTwoAndFourRanksComeToTheSame) {
+  TempDir dir;
+  std::map<int, Rows> rows;
+  for (const int ranks : {1, 2, 4})
+    rows[ranks] = run(command(ranks, dir / std::to_string(ranks),
+                              joined(kMultidomain, {"--unbalanced", "--max-update", "12", "--update-freq", std::to_string(4 / ranks)})));
+  const double loss = evaluated(dir / "1/checkpoint_last.pt", dir / "1/results.json");
+  for (const int ranks : {2, 4}) {
+    const std::filesystem::path folder = dir / std::to_string(ranks);
+    EXPECT_NEAR(evaluated(folder / "checkpoint_last.pt", folder / "results.json"), loss, 1e-4) << ranks << " ranks";
+    for (std::int64_t update = 1; update <= 12; ++update) {
+      EXPECT_NEAR(number(rows[ranks].at(update), "loss"), number(rows[1].at(update), "loss"), 1e-3 + 1e-9) << ranks << " ranks, update " << update;
+      EXPECT_EQ(rows[ranks].at(update).at("wpb"), rows[1].at(update).at("wpb"));
+    }
+    EXPECT_LT(difference(dir / "1/checkpoint_last.pt", folder / "checkpoint_last.pt", any), 1e-4) << ranks << " ranks";
+  }
+}
+
+TEST(TrainRanks, UnevenShardsEndTheEpochTogether) {
+  // 61 blocks in batches of 2 are 31 batches: of three ranks the first has one more than the others, of four the last one
+  // less, and updates of two batches leave a rank with one or none.
+  TempDir dir;
+  for (const int ranks : {3, 4}) {
+    Process process("btm", command(ranks, dir / std::to_string(ranks),
+                                   joined(kMultidomain, {"--unbalanced", "--train-subset", "valid_perl", "--train-domains", "perl", "--max-epoch", "2", "--update-freq", "2"})));
+    EXPECT_EQ(process.wait(), 0) << process.err();
+    EXPECT_NE(process.out().find("done training"), std::string::npos) << process.out();
+  }
+}
+
+class Demix : public testing::Test {
+ protected:
+  Args flags(const std::string& groups, int updates) const {
+    return joined(kMultidomain, {"--desynchronize", "--domain-parallel", "--sync-type", "manual", "--untie-parameters", "feedforward",
+                                 "--data-parallel-groups", groups, "--max-update", std::to_string(updates)});
+  }
+  std::filesystem::path shard(const std::string& folder, int rank) const {
+    return dir_ / (folder + "/checkpoint_last-rank-" + std::to_string(rank) + ".pt");
+  }
+  TempDir dir_;
+};
+
+TEST_F(Demix, SharesAllButTheExperts) {
+  run(command(4, dir_ / "s", flags("0 1 2 3", 4)));
+  for (const int rank : {1, 2, 3}) {
+    EXPECT_EQ(difference(shard("s", 0), shard("s", rank), is_shared), 0);
+    EXPECT_GT(difference(shard("s", 0), shard("s", rank), is_expert), 1e-4);
+  }
+  const compat::TorchFile rank_file = compat::load_torch_file(shard("s", 2)), shared = compat::load_torch_file(dir_ / "s/checkpoint_last-shared.pt");
+  for (const auto& [name, view] : compat::model_tensors(*rank_file.tree.root, "rank")) EXPECT_TRUE(is_expert(name)) << name;
+  for (const auto& [name, view] : compat::model_tensors(*shared.tree.root, "shared")) EXPECT_TRUE(is_shared(name)) << name;
+  // Two layers of 16 parameters each, two embeddings, a final norm: 36, of which each layer has four of an expert.
+  const auto entries = [](const compat::TorchFile& file) {
+    return file.tree.root->find("last_optimizer_state")->find("state")->get_if<compat::PickleDict>()->items.size();
+  };
+  EXPECT_EQ(entries(rank_file), 8U);
+  EXPECT_EQ(entries(shared), 28U);
+  EXPECT_EQ(compat::Checkpoint::open(shard("s", 2)).find_entry("last_optimizer_state")->find("state")->get_if<compat::PickleDict>()->items.size(), 36U);
+}
+
+TEST_F(Demix, RanksOfAGroupHaveOneExpert) {
+  run(command(4, dir_ / "s", joined(flags("0,1 2,3", 3), {"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"})));
+  EXPECT_EQ(difference(shard("s", 0), shard("s", 1), any), 0);
+  EXPECT_EQ(difference(shard("s", 2), shard("s", 3), any), 0);
+  EXPECT_GT(difference(shard("s", 1), shard("s", 2), is_expert), 1e-4);
+}
+
+TEST_F(Demix, IsResumedExactlyFromItsShards) {
+  run(command(2, dir_ / "whole", joined(flags("0 1", 8), {"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"})));
+  for (const int updates : {4, 8})
+    run(command(2, dir_ / "parts", joined(flags("0 1", updates), {"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"})));
+  for (const int rank : {0, 1}) EXPECT_EQ(difference(shard("whole", rank), shard("parts", rank), any), 0);
+}
+
+TEST_F(Demix, ShardsAreEvaluatedAndFilesOfTwoMomentsRefused) {
+  const Args two{"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"};
+  run(command(2, dir_ / "s", joined(flags("0 1", 2), joined(two, {"--save-interval-updates", "1"}))));
+  EXPECT_NE(evaluated(shard("s", 0), dir_ / "0.json"), evaluated(shard("s", 1), dir_ / "1.json"));
+
+  std::filesystem::copy_file(dir_ / "s/checkpoint_1_1-rank-1.pt", shard("s", 1), std::filesystem::copy_options::overwrite_existing);
+  Process resumed("btm", command(2, dir_ / "s", joined(flags("0 1", 4), two)));
+  EXPECT_EQ(resumed.wait(), 1);
+  EXPECT_NE(resumed.err().find("is of update 1, "), std::string::npos) << resumed.err();
+  EXPECT_NE(resumed.err().find("of update 2: the save was interrupted; give --restore-file an older checkpoint"), std::string::npos) << resumed.err();
+}
+
+TEST_F(Demix, SaysOnceWhatIsWrongWithItsFlags) {
+  Process groups("btm", command(2, dir_ / "s", flags("0 0", 1)));
+  EXPECT_EQ(groups.wait(), 2);
+  EXPECT_EQ(groups.err(), "btm train: error: --data-parallel-groups '0 0' names rank 0 twice\n");
+  Process untied("btm", command(1, dir_ / "s", joined(kMultidomain, {"--untie-parameters", "feedforward"})));
+  EXPECT_EQ(untied.wait(), 2);
+  EXPECT_NE(untied.err().find("need --desynchronize"), std::string::npos);
+}
+
+TEST(TrainRanks, AKilledRankEndsTheRunWithOneLine) {
+  TempDir dir;
+  Process process("btm", command(3, dir / "s", joined(kMultidomain, {"--unbalanced", "--max-update", "100000", "--no-save"})));
+  process.wait_for_output("\"num_updates\": \"3\"");
+  // The launcher's children: the second one is rank 1.
+  std::ifstream children("/proc/" + std::to_string(process.pid()) + "/task/" + std::to_string(process.pid()) + "/children");
+  pid_t first = 0, second = 0;
+  children >> first >> second;
+  ASSERT_GT(second, 0);
+  ::kill(second, SIGKILL);
+  EXPECT_EQ(process.wait(), 128 + SIGKILL);
+  EXPECT_EQ(process.err(), "btm train: error: rank 1 of 3 was killed by signal 9 (Killed); the other ranks were ended\n");
+}
+
+}  // namespace
