@@ -68,13 +68,15 @@ struct PieceInputs {
 template <class Count>
 void Merge::count_magnitudes(std::vector<MagnitudeRank>& ranks, Count count) const {
   std::vector<std::vector<MagnitudeRank>> partial(static_cast<std::size_t>(threads_), ranks);
-  for (const auto& stack : stacks_)
+  for (const auto& stack : stacks_) {
     for_each_piece(stack->pieces(), threads_, [&](std::size_t piece, int thread) {
       const PieceInputs inputs(*stack, piece);
       for (std::size_t i = 0; i < models(); ++i)
         count(partial[static_cast<std::size_t>(thread)][i], inputs.values.back(), inputs.values[i]);
       stack->release(piece);
     });
+    stack->release();
+  }
   for (auto& of_thread : partial)
     for (std::size_t i = 0; i < models(); ++i) ranks[i].add(of_thread[i]);
 }
@@ -99,6 +101,7 @@ std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
   for_each_piece(stack.pieces(), threads_, [&](std::size_t piece, int) {
     const PieceInputs inputs(stack, piece);
     partial[piece] = inner_products(inputs.values[0], inputs.values[1]);
+    stack.release(piece);
   });
   InnerProducts sum;  // over the pieces in order: the same on any number of threads
   for (const InnerProducts& products : partial) sum += products;
@@ -148,6 +151,7 @@ std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::
           sink(bytes);
           if (written) written(static_cast<std::int64_t>(bytes.size() / compat::element_size(dtype)));
         });
+    stack.release();
     stack.check();
   });
 }

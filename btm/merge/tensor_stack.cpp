@@ -12,25 +12,34 @@ namespace {
 
 using compat::DType;
 
-template <class Stored, class Convert>
-void convert_to(std::span<const std::byte> bytes, std::span<float> out, Convert convert) {
-  const auto* const in = reinterpret_cast<const Stored*>(bytes.data());
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = convert(in[i]);
-}
+// Loops that the widest vectors of the processor at hand should run.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define BTM_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define BTM_WIDE
+#endif
 
-template <class Stored, class Convert>
-void convert_from(std::span<const float> values, std::vector<std::byte>& out, Convert convert) {
-  auto* const stored = reinterpret_cast<Stored*>(out.data());
-  for (std::size_t i = 0; i < values.size(); ++i) stored[i] = convert(values[i]);
+BTM_WIDE void load_halves(const std::uint16_t* in, float* out, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) out[i] = compat::float_of_half(in[i]);
+}
+BTM_WIDE void load_bfloats(const std::uint16_t* in, float* out, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) out[i] = compat::float_of_bfloat16(in[i]);
+}
+BTM_WIDE void store_halves(const float* in, std::uint16_t* out, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) out[i] = compat::half_of_float(in[i]);
+}
+BTM_WIDE void store_bfloats(const float* in, std::uint16_t* out, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) out[i] = compat::bfloat16_of_float(in[i]);
 }
 
 void load_floats(std::span<const std::byte> bytes, DType dtype, std::span<float> out) {
-  switch (dtype) {
-    case DType::kFloat64: return convert_to<double>(bytes, out, [](double x) { return static_cast<float>(x); });
-    case DType::kFloat16: return convert_to<std::uint16_t>(bytes, out, compat::float_of_half);
-    case DType::kBFloat16: return convert_to<std::uint16_t>(bytes, out, compat::float_of_bfloat16);
-    default: std::memcpy(out.data(), bytes.data(), bytes.size());
-  }
+  const auto* const halves = reinterpret_cast<const std::uint16_t*>(bytes.data());
+  if (dtype == DType::kFloat16)
+    load_halves(halves, out.data(), out.size());
+  else if (dtype == DType::kBFloat16)
+    load_bfloats(halves, out.data(), out.size());
+  else
+    std::copy_n(reinterpret_cast<const double*>(bytes.data()), out.size(), out.data());
 }
 
 }  // namespace
@@ -41,12 +50,15 @@ bool is_floating(DType dtype) noexcept {
 
 void store_floats(std::span<const float> values, DType dtype, std::vector<std::byte>& out) {
   out.resize(values.size() * compat::element_size(dtype));
-  switch (dtype) {
-    case DType::kFloat64: return convert_from<double>(values, out, [](float x) { return static_cast<double>(x); });
-    case DType::kFloat16: return convert_from<std::uint16_t>(values, out, compat::half_of_float);
-    case DType::kBFloat16: return convert_from<std::uint16_t>(values, out, compat::bfloat16_of_float);
-    default: std::memcpy(out.data(), values.data(), out.size());
-  }
+  auto* const halves = reinterpret_cast<std::uint16_t*>(out.data());
+  if (dtype == DType::kFloat16)
+    store_halves(values.data(), halves, values.size());
+  else if (dtype == DType::kBFloat16)
+    store_bfloats(values.data(), halves, values.size());
+  else if (dtype == DType::kFloat64)
+    std::ranges::copy(values, reinterpret_cast<double*>(out.data()));
+  else
+    std::memcpy(out.data(), values.data(), out.size());
 }
 
 TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*> views) : name_(std::move(name)) {
@@ -90,14 +102,18 @@ std::span<const float> TensorStack::read(std::size_t model, std::size_t piece, s
 }
 
 void TensorStack::release(std::size_t piece) const noexcept {
-  constexpr std::size_t kPage = 4096;
+  constexpr std::size_t kAround = 65536;
   for (const Source& source : sources_) {
     if (!source.copy.empty() || !source.view->storage->is_mapped()) continue;
     const auto bytes = piece_bytes(source, piece);
-    // From a page before on: the page that two pieces share lies wholly inside neither.
-    const auto before = std::min<std::size_t>(kPage, static_cast<std::size_t>(bytes.data() - source.bytes.data()));
+    // Also what lies before: Linux maps pages around the one that is touched, and two pieces may share one.
+    const auto before = std::min<std::size_t>(kAround, static_cast<std::size_t>(bytes.data() - source.bytes.data()));
     compat::drop_pages({bytes.data() - before, bytes.size() + before});
   }
+}
+
+void TensorStack::release() const noexcept {
+  for (const Source& source : sources_) source.view->storage->release_pages();
 }
 
 void TensorStack::check() const {

@@ -27,6 +27,7 @@ class TensorStack {
   /// by release(). Thread safe for different pieces.
   std::span<const float> read(std::size_t model, std::size_t piece, std::vector<float>& scratch) const;
   void release(std::size_t piece) const noexcept;
+  void release() const noexcept;  ///< Of all pieces: those that were read together leave some pages behind.
 
   /// After every piece of every model was read: FormatError when the bytes of a file were damaged.
   void check() const;

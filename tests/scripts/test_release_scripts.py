@@ -258,6 +258,58 @@ class EvalPipeline(Case):
         self.assertGreater(results["tokens"], 1000)
 
 
+class ReadmeRun(Case):
+    """The README's commands with small numbers and a small model: seed, two branches, evaluation, ensemble, average."""
+
+    SMALL = ["--decoder-layers", "1", "--decoder-embed-dim", "32", "--decoder-ffn-embed-dim", "64", "--decoder-attention-heads", "2",
+             "--tokens-per-sample", "64", "--max-valid-steps", "1"]
+
+    def setUp(self):
+        super().setUp()
+        self.use_btm()
+        self.data, self.models = self.dir / "data", self.dir / "models"
+        for domain in ("fortunes", "perl"):
+            (self.data / domain).mkdir(parents=True)
+            shutil.copy(GOLDEN / "data-bin" / "dict.txt", self.data / domain)
+            for extension in ("bin", "idx"):
+                for split in ("valid", "test"):
+                    shutil.copy(GOLDEN / "data-bin" / domain / f"{split}_{domain}.{extension}", self.data / domain)
+                shutil.copy(GOLDEN / "data-bin" / domain / f"valid_{domain}.{extension}", self.data / domain / f"train.{extension}")
+        shutil.copy(GOLDEN / "data-bin" / "dict.txt", self.data)
+
+    def train(self, experiment, domains, init, save, subfolder, updates, run):
+        branched_at, reset = ("None", "False") if init == "None" else ("2", "True")
+        return self.run_script("btm_shell_scripts/btm_train.sh", "project", 1, "transformer_lm_gpt3_small", experiment, self.data, domains, init,
+                               save, subfolder, "None", branched_at, reset, updates, 1, "2e-3", 2, 55555, "project", SCRIPTS, 1, run, *self.SMALL)
+
+    def saved(self, folder):
+        return sorted(path.name for path in folder.glob("checkpoint_1_*.pt"))
+
+    def test_runs_as_written_and_goes_on_when_run_again(self):
+        seed, experts = self.models / "project" / "seed", self.models / "experts"
+        self.train("dense", "fortunes,perl", "None", self.models, "None", 4, "seed")
+        self.assertEqual(self.saved(seed), ["checkpoint_1_2.pt", "checkpoint_1_4.pt"])
+        self.train("dense", "fortunes,perl", "None", self.models, "None", 6, "seed")
+        self.assertEqual(self.saved(seed), ["checkpoint_1_2.pt", "checkpoint_1_4.pt", "checkpoint_1_6.pt"])
+        for domain in ("fortunes", "perl"):
+            out = self.train("branch", domain, seed.parent, experts, "seed", 4, domain)
+            self.assertIn(f"src_filename {seed}/checkpoint_1_2.pt", out)
+            self.assertEqual(self.saved(experts / domain), ["checkpoint_1_4.pt"])  # 3 and 4: it went on from 2
+        self.assertIn("False", self.train("branch", "perl", seed.parent, experts, "seed", 6, "perl"))
+        self.assertEqual(self.saved(experts / "perl"), ["checkpoint_1_4.pt", "checkpoint_1_6.pt"])
+
+        small = self.SMALL[8:10]
+        self.run_script("btm_shell_scripts/eval_pipeline.sh", self.data, experts / "perl", "test", "perl", *small)
+        self.assertTrue((experts / "perl" / "evals" / "perl" / "test_results.txt").is_file())
+        paths, results = f"{experts}/fortunes:{experts}/perl", self.dir / "results"
+        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, self.data, paths, "perl", "cached_prior", results, *small)
+        for name in ("dev_posteriors.jsonl", "test_results.txt"):
+            posterior = json.loads((results / name).read_text().splitlines()[-1])["exp_avg_posterior"]
+            self.assertAlmostEqual(sum(posterior), 1, places=5)
+        self.run_script("btm_utils/average.py", "--output-dir", self.dir / "average", "--weights", "0.1,0.9", "--model-files", paths)
+        self.run_script("btm_shell_scripts/eval_pipeline.sh", self.data, self.dir / "average", "checkpoint_last.pt", "test", "perl", *small)
+
+
 class Utilities(Case):
     def test_average_writes_the_releases_average(self):
         self.use_btm()
