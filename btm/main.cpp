@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
       compat::Command{"eval-lm", "the loss of a model on a data set (fairseq-eval-lm)", btm::run_eval_lm},
       compat::Command{"release", "the scales and domains of BTM's release, as a table or JSON", btm::run_release},
       compat::Command{"train", "train a language model (fairseq-train)", btm::run_train},
+      compat::Command{"cluster", "cluster documents of a corpus without domain labels (c-BTM)", btm::run_cluster},
       compat::Command{"ensemble-eval", "the loss of a mixture of experts (BTM's ensemble_eval_lm.py)", btm::run_ensemble_eval},
   };
   return compat::run_program("btm", "Branch-Train-Merge language modelling on fairseq's data and checkpoints.", kCommands, argc, argv);

@@ -14,16 +14,17 @@ ALLOWED = {
     "btm/evaluator": {"btm/evaluator", "btm/model", "btm/data", "compat"},
     "btm/distributed": {"btm/distributed", "compat"},
     "btm/trainer": {"btm/trainer", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
-    "btm/ensemble": {"btm/ensemble", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
+    "btm/cluster": {"btm/cluster", "compat"},
+    "btm/ensemble": {"btm/ensemble", "btm/cluster", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
     "btm/branch": {"btm/branch", "compat"},
     "btm/merge": {"btm/merge", "btm/model", "compat"},
     "btm/report": {"btm/report", "compat"},
     "btm/run": {"btm/run", "btm/report", "compat"},
-    "btm/cli": {"btm/cli", "btm/run", "btm/report", "btm/merge", "btm/branch", "btm/ensemble", "btm/trainer", "btm/evaluator",
+    "btm/cli": {"btm/cli", "btm/run", "btm/report", "btm/merge", "btm/branch", "btm/ensemble", "btm/cluster", "btm/trainer", "btm/evaluator",
                 "btm/model", "btm/data", "btm/distributed", "compat"},
     "btm": {"btm", "btm/cli", "compat"},
 }
-NO_TORCH = {"compat", "converters", "btm/data", "btm/cli"}
+NO_TORCH = {"compat", "converters", "btm/data", "btm/cluster", "btm/cli"}
 TORCH = re.compile(r"^(torch|ATen|c10)/")
 
 

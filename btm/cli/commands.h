@@ -11,6 +11,7 @@ int run_branch(std::span<const std::string> args);
 int run_eval_lm(std::span<const std::string> args);
 int run_release(std::span<const std::string> args);
 int run_train(std::span<const std::string> args);
+int run_cluster(std::span<const std::string> args);
 int run_ensemble_eval(std::span<const std::string> args);
 
 }  // namespace btm

@@ -3,12 +3,14 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "btm/cli/cluster_flags.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/distributed_flags.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/run_ranks.h"
 #include "btm/ensemble/ensemble_eval.h"
+#include "btm/ensemble/score_cache.h"
 #include "compat/atomic_file.h"
 #include "compat/progress_bar.h"
 
@@ -48,24 +50,40 @@ std::vector<ForeignFlag> foreign_ensemble_flags() {
 }
 
 struct EnsembleEvalCommand {
-  EnsembleEvalOptions options;
+  EnsembleEvalOptions options = [] {
+    EnsembleEvalOptions defaults;
+    defaults.score_cache = default_score_cache().string();
+    return defaults;
+  }();
   DistributedOptions distributed;
   LogOptions log;
   std::string target_eval, results_path;
+  bool no_score_cache = false;
   std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
 
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble{
         "Ensemble",
         {flag_text("path", "CKPT:CKPT...", options.eval.path, "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), or both"),
-         flag_choice("ensemble-type", options.ensemble_type, {"cached_prior", "updating_prior", "uniform_prior", "simple_average"},
-                     "the prior of each block: given; the mean of the posteriors so far; 1/N; or 1/N at every token"),
+         flag_choice("ensemble-type", options.ensemble_type, {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
+                     "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every token; by the text before a token"),
          flag_text("precomputed-prior", "P,P,...", options.precomputed_prior, "cached_prior's probabilities, one for each expert"),
-         flag_integer("eval-topk", "K", options.eval_topk, "keep the K largest of the given prior; 0: all", 0),
+         flag_integer("eval-topk", "K", options.eval_topk, "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
          flag_switch("sparse", options.sparse, "leave experts of prior 0 out: they are not run, nor do they count at a block's start"),
          flag_choice("posterior", options.posterior, {"last", "full", "none"},
-                     "what moves the weights: the previous token alone, all of the block so far, nothing"),
+                     "what moves the weights: the previous token alone, all of the block so far, nothing (default: last; none for cluster_prior)"),
          flag_text("model-overrides", "DICT", options.eval.model_overrides, "a Python dict of cfg values to replace")}};
+    compat::FlagGroup clusters{
+        "Cluster priors (c-BTM)",
+        {flag_text("cluster-model", "FILE", options.cluster.model, "of btm cluster train; the experts in the order of its clusters"),
+         temperature_flag(options.cluster.temperature),
+         flag_text("cluster-post-process", "HOW", options.cluster.post_process,
+                   "for a model of words: sentencepiece or subword_nmt joins the data's pieces")}};
+    compat::FlagGroup cache{
+        "Score cache",
+        {flag_text("score-cache", "DIR", options.score_cache, "keep each expert's scores there: another prior, k or type runs no model"),
+         flag_switch("no-score-cache", no_score_cache, "keep none"),
+         flag_integer("score-cache-mib", "N", options.score_cache_mib, "remove what was not used for longest beyond this", 0)}};
     compat::FlagGroup data = data_flags(options.eval);
     data.flags.insert(data.flags.begin(), flag_text("target-eval", "SPLIT", target_eval, "the split to evaluate; wins over --gen-subset"));
     compat::FlagGroup results = log_flags(log);
@@ -74,7 +92,7 @@ struct EnsembleEvalCommand {
     return {"btm ensemble-eval",
             "Evaluates a mixture of expert language models, as BTM's ensemble_eval_lm.py.",
             {{"DATA", "data-bin folder (with dict.txt)", &options.eval.data}},
-            {ensemble, data, machine_flags(options.eval), distributed_flags(distributed), results},
+            {ensemble, clusters, data, cache, machine_flags(options.eval), distributed_flags(distributed), results},
             foreign};
   }
 };
@@ -125,6 +143,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   EnsembleEvalCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  if (command.no_score_cache) command.options.score_cache.clear();
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.eval.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval", [&](Communicator& ranks, const RankPlace& place) {

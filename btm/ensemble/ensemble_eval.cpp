@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/expert_scores.h"
@@ -18,58 +20,95 @@
 namespace btm {
 namespace {
 
-/// What the ensemble believes of its experts before it sees a batch. E of the N experts take part.
+/// What the ensemble believes of its experts before it sees a block. E of the N experts take part.
 class Prior {
  public:
-  Prior(const EnsembleEvalOptions& options, std::size_t experts);
+  Prior(const EnsembleEvalOptions& options, std::size_t experts, const compat::Dictionary& dictionary);
 
   PosteriorRule rule() const noexcept { return rule_; }
   /// The experts that take part, ascending.
   const std::vector<std::size_t>& active() const noexcept { return active_; }
-  /// [E] for the next batch.
-  std::vector<double> log_prior() const;
+  /// [E], or [L * E]: of a row of the next batch.
+  std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::size_t length) const;
+  /// Rows of `batch` in which `expert` has a weight.
+  std::vector<std::int64_t> rows_of(std::size_t expert, const Batch& batch, std::int64_t pad) const;
+  /// What the rows that an expert scores depend on.
+  std::string selection() const { return clusters_ && sparse_ ? clusters_->identity() : std::string(); }
   /// Takes in the posterior [N] of a batch. Returns the release's exp_avg_posterior [N].
   const std::vector<double>& update(const std::vector<double>& posterior);
 
  private:
-  std::size_t experts_;
   PosteriorRule rule_;
   std::vector<double> reported_;  ///< [N] the given prior; empty: the mean of the posteriors is reported
   std::vector<double> prior_;     ///< [N] as it is now
-  bool updating_ = false;
+  bool updating_, sparse_;
+  std::optional<ClusterPrior> clusters_;
   ExponentialMean mean_;
   std::vector<std::size_t> active_;
 };
 
-Prior::Prior(const EnsembleEvalOptions& options, std::size_t experts)
-    : experts_(experts), rule_(parse_posterior_rule(options.posterior)), prior_(experts, 1.0 / static_cast<double>(experts)) {
-  constexpr std::array<std::string_view, 4> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
-  const std::string& type = options.ensemble_type;
-  if (std::ranges::find(kTypes, type) == kTypes.end())
-    throw compat::UsageError(type.empty() ? "--ensemble-type is missing, expected cached_prior, updating_prior, uniform_prior or simple_average"
-                                          : "--ensemble-type '" + compat::printable(type) +
-                                                "', expected cached_prior, updating_prior, uniform_prior or simple_average");
-  updating_ = type == "updating_prior";
-  std::vector<double> given;
-  if (!options.precomputed_prior.empty() && !updating_ && type != "uniform_prior")
-    given = top_k_prior(parse_prior(options.precomputed_prior, experts), options.eval_topk);
-  if (type == "cached_prior") {
-    if (given.empty()) throw compat::UsageError("--ensemble-type cached_prior needs --precomputed-prior");
-    prior_ = given;
-  }
-  if (type == "uniform_prior") given = prior_;
-  if (type == "simple_average") rule_ = PosteriorRule::kNone;
-  if (options.sparse && given.empty())
-    throw compat::UsageError("--sparse needs a prior that is known before the experts run: --precomputed-prior with cached_prior");
-  reported_ = given;
-  for (std::size_t e = 0; e < experts; ++e)
-    if (!options.sparse || given[e] > 0) active_.push_back(e);
+/// How many targets of a row are scored.
+std::size_t scored_length(const Batch& batch, std::int64_t row, std::int64_t pad) {
+  const auto first = static_cast<std::size_t>(row * batch.columns + batch.first_scored[static_cast<std::size_t>(row)]);
+  const auto targets = std::span(batch.targets).subspan(first, static_cast<std::size_t>((row + 1) * batch.columns) - first);
+  return static_cast<std::size_t>(std::ranges::find(targets, pad) - targets.begin());
 }
 
-std::vector<double> Prior::log_prior() const {
+std::string checked_type(const std::string& type) {
+  constexpr std::array<std::string_view, 5> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"};
+  if (std::ranges::find(kTypes, type) == kTypes.end())
+    throw compat::UsageError("--ensemble-type " + (type.empty() ? "is missing" : "'" + compat::printable(type) + "'") +
+                             ", expected cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior");
+  return type;
+}
+
+PosteriorRule rule_of(const EnsembleEvalOptions& options) {
+  if (options.ensemble_type == "simple_average") return PosteriorRule::kNone;
+  if (options.posterior.empty()) return options.ensemble_type == "cluster_prior" ? PosteriorRule::kNone : PosteriorRule::kLast;
+  return parse_posterior_rule(options.posterior);
+}
+
+Prior::Prior(const EnsembleEvalOptions& options, std::size_t experts, const compat::Dictionary& dictionary)
+    : rule_(rule_of(options)), prior_(experts, 1.0 / static_cast<double>(experts)), updating_(options.ensemble_type == "updating_prior"),
+      sparse_(options.sparse) {
+  const std::string type = checked_type(options.ensemble_type);
+  if (type == "cluster_prior") {
+    if (options.cluster.model.empty()) throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
+    if (sparse_ && options.eval_topk == 0) throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
+    clusters_.emplace(options.cluster, options.eval_topk, dictionary, experts);
+  } else if (type == "uniform_prior") {
+    reported_ = prior_;
+  } else if (!options.precomputed_prior.empty() && !updating_) {
+    reported_ = top_k_prior(parse_prior(options.precomputed_prior, experts), options.eval_topk);
+  }
+  if (type == "cached_prior") {
+    if (reported_.empty()) throw compat::UsageError("--ensemble-type cached_prior needs --precomputed-prior");
+    prior_ = reported_;
+  }
+  if (sparse_ && !clusters_ && reported_.empty())
+    throw compat::UsageError("--sparse needs a prior that is known before the experts run: --precomputed-prior with cached_prior");
+  for (std::size_t e = 0; e < experts; ++e)
+    if (!sparse_ || clusters_ || reported_[e] > 0) active_.push_back(e);
+}
+
+std::vector<double> Prior::log_prior(const Batch& batch, std::int64_t row, std::size_t length) const {
+  if (clusters_) return clusters_->log_prior(batch, row, length);
   std::vector<double> prior;
   for (const std::size_t e : active_) prior.push_back(prior_[e]);
   return log_of(prior);
+}
+
+std::vector<std::int64_t> Prior::rows_of(std::size_t expert, const Batch& batch, std::int64_t pad) const {
+  std::vector<std::int64_t> rows;
+  for (std::int64_t row = 0; row < batch.rows; ++row) {
+    bool wanted = !(clusters_ && sparse_);
+    if (!wanted) {
+      const std::vector<double> logs = clusters_->log_prior(batch, row, scored_length(batch, row, pad));
+      for (std::size_t at = expert; at < logs.size() && !wanted; at += prior_.size()) wanted = std::isfinite(logs[at]);
+    }
+    if (wanted) rows.push_back(row);
+  }
+  return rows;
 }
 
 const std::vector<double>& Prior::update(const std::vector<double>& posterior) {
@@ -95,13 +134,19 @@ std::int64_t check_experts(const std::vector<std::string>& paths, const std::vec
 class ExpertGroup {
  public:
   ExpertGroup(const std::vector<std::string>& paths, const std::vector<std::size_t>& active, const EvalLmOptions& options,
-              const EvalData& data, Communicator& ranks)
+              const EvalData& data, const ScoreStore& store, Communicator& ranks)
       : ranks_(ranks), count_(active.size()) {
     for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < active.size(); i += static_cast<std::size_t>(ranks.size()))
-      mine_.emplace_back(paths[active[i]], options, data);
+      mine_.push_back({active[i], ExpertScores(paths[active[i]], options, data, store)});
   }
 
-  std::vector<ExpertScores>& mine() noexcept { return mine_; }
+  struct Member {
+    std::size_t number;  ///< Of all N.
+    ExpertScores scores;
+  };
+  std::vector<Member>& mine() noexcept { return mine_; }
+  /// Adds up over all ranks what their experts did. Collective.
+  void count_work(EnsembleReport& report);
 
   /// [E][B * T] of a batch that all experts of this rank have scored. Collective. Valid until the next call.
   std::vector<std::span<const float>> gather(const Batch& batch, std::size_t offset);
@@ -109,15 +154,15 @@ class ExpertGroup {
  private:
   Communicator& ranks_;
   std::size_t count_;
-  std::vector<ExpertScores> mine_;
+  std::vector<Member> mine_;
   std::vector<std::vector<float>> received_;
 };
 
 std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std::size_t offset) {
   const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
   std::string bytes;
-  for (const ExpertScores& expert : mine_) {
-    const std::span<const float> scores = expert.of(batch, offset);
+  for (const Member& member : mine_) {
+    const std::span<const float> scores = member.scores.of(batch, offset);
     bytes.append(reinterpret_cast<const char*>(scores.data()), scores.size_bytes());
   }
   const std::vector<std::string> parts = ranks_.all_gather(bytes);
@@ -127,13 +172,25 @@ std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std:
   return {received_.begin(), received_.end()};
 }
 
+void ExpertGroup::count_work(EnsembleReport& report) {
+  std::int64_t stored = 0, blocks = 0;
+  for (const Member& member : mine_) {
+    stored += member.scores.stored() ? 1 : 0;
+    blocks += member.scores.rows_run();
+  }
+  for (const std::string& part : ranks_.all_gather(std::to_string(stored) + " " + std::to_string(blocks))) {
+    report.experts_stored += std::stoll(part);
+    report.blocks_run += std::stoll(part.substr(part.find(' ')));
+  }
+}
+
 /// Mixes batch after batch.
 class Mixer {
  public:
-  Mixer(const EnsembleEvalOptions& options, Prior& prior, std::size_t experts, const EvalData& data,
+  Mixer(const EvalLmOptions& options, Prior& prior, std::size_t experts, const EvalData& data,
         const EnsembleObserver& observer)
       : prior_(prior), experts_(experts), pad_(data.dictionary().pad()), observer_(observer),
-        accumulator_(options.eval, data.dictionary(), observer.eval) {}
+        accumulator_(options, data.dictionary(), observer.eval) {}
 
   void add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report);
   std::vector<WordStat> word_stats() const { return accumulator_.word_stats(); }
@@ -155,14 +212,13 @@ void Mixer::mix_row(const Batch& batch, std::int64_t row, const std::vector<std:
   const std::int64_t first = batch.first_scored[static_cast<std::size_t>(row)];
   const auto begin = static_cast<std::size_t>(row * batch.columns + first);
   const auto columns = static_cast<std::size_t>(batch.columns - first);
-  const auto targets = std::span(batch.targets).subspan(begin, columns);
-  const auto length = static_cast<std::size_t>(std::ranges::find(targets, pad_) - targets.begin());
+  const std::size_t length = scored_length(batch, row, pad_);
   BlockScores block;
   for (const std::span<const float> expert : scores) {
     block.targets.push_back(expert.subspan(begin, length));
     if (columns >= 2) block.before_last.push_back(expert[begin + columns - 2]);
   }
-  const MixedBlock result = mix_block(block, prior_.log_prior(), prior_.rule());
+  const MixedBlock result = mix_block(block, prior_.log_prior(batch, row, length), prior_.rule());
   std::ranges::transform(result.log_probs, mixed.begin() + static_cast<std::ptrdiff_t>(begin),
                          [](double value) { return static_cast<float>(value); });
   for (std::size_t i = 0; i < scores.size(); ++i)
@@ -182,27 +238,29 @@ void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& s
 }
 
 /// Runs this rank's experts one after another. The last one's scores are mixed with the others' batch by batch.
-void run_experts(ExpertGroup& group, const EvalData& data, Mixer& mixer, const EnsembleObserver& observer, EnsembleReport& report) {
+void run_experts(ExpertGroup& group, const EvalData& data, const Prior& prior, Mixer& mixer, const EnsembleObserver& observer,
+                 EnsembleReport& report) {
   const auto start = std::chrono::steady_clock::now();
   EnsembleProgress progress;
   progress.experts = static_cast<std::int64_t>(group.mine().size());
   progress.of = std::max<std::int64_t>(1, progress.experts) * data.num_batches();
+  const std::int64_t pad = data.dictionary().pad();
   do {  // once even on a rank without an expert, which takes part in the mixing alone
-    ExpertScores* const expert = progress.experts > 0 ? &group.mine()[static_cast<std::size_t>(progress.expert)] : nullptr;
+    ExpertGroup::Member* const expert = progress.experts > 0 ? &group.mine()[static_cast<std::size_t>(progress.expert)] : nullptr;
     progress.mixing = ++progress.expert >= progress.experts;
-    if (expert != nullptr) expert->start();
+    if (expert != nullptr) expert->scores.start();
     std::size_t offset = 0;
     BatchReader reader(data);
     for (Batch batch; reader.next(batch); offset += static_cast<std::size_t>(batch.rows * batch.columns)) {
-      score_padding_before_last(batch, data.dictionary().pad());
-      if (expert != nullptr) expert->score(batch);
+      score_padding_before_last(batch, pad);
+      if (expert != nullptr) expert->scores.score(batch, prior.rows_of(expert->number, batch, pad));
       if (progress.mixing) mixer.add(batch, group.gather(batch, offset), report);
       report.eval.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      progress.perplexity = progress.mixing ? report.eval.perplexity : expert->perplexity();
+      progress.perplexity = progress.mixing ? report.eval.perplexity : expert->scores.perplexity();
       ++progress.done;
       observer.progress(progress);
     }
-    if (expert != nullptr) expert->finish();
+    if (expert != nullptr) expert->scores.finish();
   } while (!progress.mixing);
 }
 
@@ -211,13 +269,11 @@ void run_experts(ExpertGroup& group, const EvalData& data, Mixer& mixer, const E
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleObserver& observer, Communicator& ranks) {
   const std::vector<std::string> paths = split_paths(options.eval.path);
   if (paths.empty()) throw compat::UsageError("--path is missing, expected checkpoints joined by ':'");
-  Prior prior(options, paths.size());
   if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
 
   EnsembleReport report;
-  report.experts = static_cast<std::int64_t>(paths.size());
-  report.experts_run = static_cast<std::int64_t>(prior.active().size());
   EvalData data(options.eval);
+  Prior prior(options, paths.size(), data.dictionary());
   observer.eval.log("loading model(s) from " + options.eval.path);
   const std::int64_t positions = check_experts(paths, prior.active(), options.eval, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
@@ -227,10 +283,18 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleO
     observer.eval.warn(grouped(report.eval.skipped_samples) + " samples are left out, longer than the models' " +
                        std::to_string(positions) + " positions");
 
-  ExpertGroup group(paths, prior.active(), options.eval, data, ranks);
-  Mixer mixer(options, prior, paths.size(), data, observer);
-  run_experts(group, data, mixer, observer, report);
+  std::optional<ScoreCache> cache;
+  if (!options.score_cache.empty())
+    cache.emplace(options.score_cache, static_cast<std::uint64_t>(options.score_cache_mib) << 20, observer.eval.warn);
+  const ScoreStore store = store_for(data, prior.selection(), cache ? &*cache : nullptr);
+  ExpertGroup group(paths, prior.active(), options.eval, data, store, ranks);
+  Mixer mixer(options.eval, prior, paths.size(), data, observer);
+  run_experts(group, data, prior, mixer, observer, report);
   report.eval.word_stats = mixer.word_stats();
+  group.count_work(report);
+  if (report.experts_stored > 0)
+    observer.eval.log("scores of " + std::to_string(report.experts_stored) + " of " + std::to_string(prior.active().size()) +
+                      " experts come from " + options.score_cache);
   log_results(report.eval, observer.eval);
   return report;
 }

@@ -1,5 +1,6 @@
 // The release's ensemble_eval_lm.py: the loss of a mixture of experts over a data set, and how its posterior moves.
-// The formulas are those of BTM (Li et al. 2022, section 2.2) and, for cluster priors, of c-BTM (Gururangan et al. 2023).
+// The formulas are those of BTM (Li et al. 2022, section 2.2) as the release computes them and, for cluster
+// priors, of c-BTM (Gururangan et al. 2023).
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "btm/data/batches.h"
+#include "btm/ensemble/cluster_prior.h"
 #include "btm/evaluator/eval_lm.h"
 
 namespace btm {
@@ -18,12 +20,17 @@ class Communicator;
 struct EnsembleEvalOptions {
   EvalLmOptions eval;                ///< `path`: the experts; `gen_subset`: --target-eval
   /// cached_prior: precomputed_prior for every block. updating_prior: the mean of the posteriors so far, uniform at first.
-  /// uniform_prior: 1/N for every block. simple_average: 1/N for every target.
+  /// uniform_prior: 1/N for every block. simple_average: 1/N for every target. cluster_prior: of each target, by the text
+  /// before it.
   std::string ensemble_type;
   std::string precomputed_prior;     ///< N numbers joined by commas
   std::int64_t eval_topk = 0;        ///< Keep so many of the prior's largest; 0: all
-  std::string posterior = "last";    ///< or full, none (see PosteriorRule)
-  bool sparse = false;               ///< Experts of prior 0 are not part of the ensemble, and not run
+  std::string posterior;             ///< last, full or none (see PosteriorRule); "": last, but none for cluster_prior
+  /// Experts of prior 0 are not part of the ensemble, and not run. The release runs them, and they count at a block's start.
+  bool sparse = false;
+  ClusterPriorOptions cluster;
+  std::string score_cache;           ///< A folder where scores are kept between runs; "": none
+  std::int64_t score_cache_mib = 1024;
 };
 
 struct EnsembleLine {
@@ -34,7 +41,8 @@ struct EnsembleLine {
 struct EnsembleReport {
   EvalLmReport eval;
   std::vector<EnsembleLine> lines;   ///< One for each batch.
-  std::int64_t experts = 0, experts_run = 0;
+  std::int64_t experts_stored = 0;   ///< Experts whose scores were found in the score cache.
+  std::int64_t blocks_run = 0;       ///< Blocks that went through a model, once for each expert.
 };
 
 struct EnsembleProgress {

@@ -2,10 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <stdexcept>
+#include <thread>
 
+#include "btm/cluster/cluster_model.h"
+#include "btm/cluster/documents.h"
 #include "btm/distributed/communicator.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
@@ -174,7 +179,7 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   options.sparse = true;
   options.eval.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) + ":/nowhere/d.pt";  // never opened
   const EnsembleReport sparse = run(options);
-  EXPECT_EQ(sparse.experts_run, 2);
+  EXPECT_EQ(sparse.blocks_run, 2 * sparse.eval.samples);
   EnsembleEvalOptions pair = short_options({"jargon", "perl"});
   pair.ensemble_type = "cached_prior";
   pair.precomputed_prior = "0.3333333333,0.6666666667";
@@ -201,6 +206,140 @@ TEST(EnsembleEval, FullPosteriorFindsTheBestExpert) {
     return eval;
   }());
   EXPECT_LE(full.eval.loss_sum, best.loss_sum + std::log(4.0) * static_cast<double>(best.samples) + 1e-6);
+}
+
+/// Ranks that are threads of this process: only what ensemble_eval asks of a communicator.
+class ThreadRanks {
+ public:
+  explicit ThreadRanks(int size) : size_(size), parts_(static_cast<std::size_t>(size)), barrier_(size) {}
+
+  class Rank final : public Communicator {
+   public:
+    Rank(ThreadRanks& all, int rank) : all_(all), rank_(rank) {}
+    int rank() const noexcept override { return rank_; }
+    int size() const noexcept override { return all_.size_; }
+    std::vector<std::string> all_gather(const std::string& bytes) override {
+      all_.parts_[static_cast<std::size_t>(rank_)] = bytes;
+      all_.barrier_.arrive_and_wait();
+      std::vector<std::string> parts = all_.parts_;
+      all_.barrier_.arrive_and_wait();
+      return parts;
+    }
+    std::unique_ptr<Pending> start_all_reduce(const at::Tensor&) override { throw std::logic_error("not asked for"); }
+    void broadcast(const at::Tensor&, int) override { throw std::logic_error("not asked for"); }
+    void barrier() override { all_.barrier_.arrive_and_wait(); }
+    std::unique_ptr<Communicator> subgroup(const std::vector<int>&) override { throw std::logic_error("not asked for"); }
+
+   private:
+    ThreadRanks& all_;
+    int rank_;
+  };
+
+ private:
+  int size_;
+  std::vector<std::string> parts_;
+  std::barrier<> barrier_;
+};
+
+TEST(EnsembleEval, IsTheSameForEveryLayoutOverRanks) {
+  const EnsembleEvalOptions options = short_options();
+  const EnsembleReport alone = run(options);
+  for (const int size : {2, 3, 4, 5}) {  // even, uneven, one each, one rank without an expert
+    ThreadRanks ranks(size);
+    std::vector<EnsembleReport> reports(static_cast<std::size_t>(size));
+    std::vector<std::thread> threads;
+    for (int r = 0; r < size; ++r)
+      threads.emplace_back([&, r] {
+        ThreadRanks::Rank rank(ranks, r);
+        reports[static_cast<std::size_t>(r)] = ensemble_eval(options, {}, rank);
+      });
+    for (std::thread& thread : threads) thread.join();
+    for (const EnsembleReport& report : reports) {
+      expect_equal(report, alone);
+      EXPECT_EQ(report.blocks_run, alone.blocks_run);
+    }
+  }
+}
+
+TEST(EnsembleEval, RunsNoModelForScoresThatAreCached) {
+  const btm_test::TempDir dir;
+  EnsembleEvalOptions options = short_options({"fortunes", "jargon"});
+  options.score_cache = dir.path().string();
+  const EnsembleReport first = run(options);
+  EXPECT_EQ(first.experts_stored, 0);
+  EXPECT_EQ(first.blocks_run, 2 * first.eval.samples);
+  const EnsembleReport again = run(options);
+  expect_equal(again, first);
+  EXPECT_EQ(again.experts_stored, 2);
+  EXPECT_EQ(again.blocks_run, 0);
+  options.ensemble_type = "simple_average";
+  EXPECT_EQ(run(options).blocks_run, 0);
+  EnsembleEvalOptions more = short_options({"fortunes", "perl", "jargon"});
+  more.score_cache = options.score_cache;
+  const EnsembleReport third = run(more);
+  EXPECT_EQ(third.blocks_run, third.eval.samples);  // a further expert costs one
+  more.score_cache.clear();
+  expect_equal(run(more), third);
+  options.eval.batch_size = 3;  // other padding, other last bits
+  EXPECT_EQ(run(options).experts_stored, 0);
+}
+
+/// A cluster model of the four domains' validation sets, whose clusters need not be the domains.
+void train_clusters(const std::filesystem::path& path) {
+  std::vector<std::string> documents;
+  for (const std::string& domain : kExperts) {
+    const Documents all(golden("data-bin/" + domain + "/valid_" + domain), "");
+    for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i) documents.push_back(all.text(i));
+  }
+  ClusterTrainingOptions options;
+  options.rule = TermRule::kPieces;
+  options.clusters = 4;
+  options.dimensions = 10;
+  ClusterModel::train(documents, options).save(path);
+}
+
+TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
+  const btm_test::TempDir dir;
+  train_clusters(dir / "clusters");
+  EnsembleEvalOptions options = short_options();
+  options.ensemble_type = "cluster_prior";
+  options.cluster.model = (dir / "clusters").string();
+  options.cluster.temperature = 1e6;  // all alike
+  const EnsembleReport flat = run(options);
+  EnsembleEvalOptions average = short_options();
+  average.ensemble_type = "simple_average";
+  EXPECT_NEAR(flat.eval.loss_base2, run(average).eval.loss_base2, 1e-5);
+  options.cluster.temperature = 0.1;
+  const EnsembleReport all = run(options);
+  EXPECT_NE(all.eval.perplexity, flat.eval.perplexity);
+  EXPECT_EQ(all.blocks_run, 4 * all.eval.samples);
+  options.eval_topk = 4;
+  options.sparse = true;
+  expect_equal(run(options), all);
+  options.eval_topk = 1;
+  const EnsembleReport sparse = run(options);
+  options.sparse = false;
+  const EnsembleReport dense = run(options);
+  EXPECT_EQ(sparse.eval.perplexity, dense.eval.perplexity);  // what has no weight need not be run
+  EXPECT_LT(sparse.blocks_run, dense.blocks_run);
+}
+
+TEST(EnsembleEval, RefusesClustersThatDoNotFit) {
+  const btm_test::TempDir dir;
+  train_clusters(dir / "clusters");
+  const auto refused = [&](const std::string& phrase, const std::vector<std::string>& experts, const std::string& post_process, std::int64_t topk) {
+    EnsembleEvalOptions options = short_options(experts);
+    options.ensemble_type = "cluster_prior";
+    options.cluster.model = phrase.find("--cluster-model") == std::string::npos ? (dir / "clusters").string() : "";
+    options.cluster.post_process = post_process;
+    options.sparse = true;
+    options.eval_topk = topk;
+    expect_error<compat::UsageError>([&] { run(options); }, phrase);
+  };
+  refused("has 4 clusters for 2 experts", {"perl", "jargon"}, "", 1);
+  refused("was made of pieces", kExperts, "sentencepiece", 1);
+  refused("needs --cluster-model", kExperts, "", 1);
+  refused("needs --eval-topk", kExperts, "", 0);
 }
 
 TEST(EnsembleEval, RefusesWhatItCannotDo) {

@@ -1,0 +1,227 @@
+#include <algorithm>
+#include <array>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "btm/cli/cluster_flags.h"
+#include "btm/cli/commands.h"
+#include "btm/cluster/balanced_kmeans.h"
+#include "btm/cluster/cluster_model.h"
+#include "btm/cluster/documents.h"
+#include "btm/cluster/split.h"
+#include "compat/atomic_file.h"
+#include "compat/command_line.h"
+#include "compat/error.h"
+#include "compat/progress_bar.h"
+
+namespace btm {
+namespace {
+
+using compat::Flag;
+using compat::flag_integer;
+using compat::flag_switch;
+using compat::flag_text;
+using compat::Positional;
+
+
+Positional input(std::string& field) {
+  return {"INPUT", "text (a document a line), .jsonl (\"text\" of each object), or a data-bin's prefix (FOLDER/train)", &field};
+}
+
+Flag post_process_flag(std::string& field) {
+  return flag_text("post-process", "HOW", field, "a data-bin's pieces are joined to words: sentencepiece or subword_nmt");
+}
+
+/// Calls `visit` with every document, its place and a progress bar.
+template <class Visit>
+void for_each_document(const Documents& documents, const char* name, Visit&& visit) {
+  compat::ProgressBar bar(name, "", 10000, false, [](const std::string& line) { std::cerr << line << std::endl; });
+  for (std::int64_t i = 0; i < documents.size(); ++i) {
+    visit(i, documents.text(i));
+    bar.update(i + 1, documents.size(), [] { return compat::ProgressBar::Stats{}; });
+  }
+  bar.clear();
+}
+
+void check_rule(const ClusterModel& model, const Documents& documents, const std::string& path) {
+  if (model.rule() == documents.rule() || !documents.dataset()) return;
+  throw compat::UsageError(path + (model.rule() == TermRule::kWords
+                                       ? " was made of words: a data-bin needs --post-process to join its pieces to words"
+                                       : " was made of pieces, without --post-process"));
+}
+
+/// A uniform sample of at most `most` documents (Vitter's algorithm R).
+std::vector<std::string> sample(const Documents& documents, std::int64_t most, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t i = 0; i < documents.size(); ++i) {
+    if (i < most) {
+      chosen.push_back(i);
+      continue;
+    }
+    const std::uint64_t place = random() % (static_cast<std::uint64_t>(i) + 1);
+    if (place < static_cast<std::uint64_t>(most)) chosen[place] = i;
+  }
+  std::ranges::sort(chosen);
+  std::vector<std::string> texts;
+  for (const std::int64_t i : chosen) texts.push_back(documents.text(i));
+  return texts;
+}
+
+void print_clusters(const ClusterModel& model) {
+  for (std::size_t j = 0; j < model.clusters(); ++j) {
+    std::cout << "cluster " << j << ": " << model.sizes()[j] << " documents:";
+    for (const std::string& term : model.top_terms(j, 10)) std::cout << " " << compat::printable(term);
+    std::cout << "\n";
+  }
+}
+
+int run_train(std::span<const std::string> args) {
+  ClusterTrainingOptions options;
+  std::string path, output, post_process;
+  bool unbalanced = false, pieces = false, quiet = false;
+  std::int64_t seed = 1, max_documents = 50000;
+  std::vector<std::string> ignored;
+  const compat::CommandSpec spec{
+      "btm cluster train",
+      "Trains a cluster model: tf-idf, truncated SVD, balanced k-means, as c-BTM.",
+      {input(path)},
+      {{"Model",
+        {flag_text("output,o", "FILE", output, "where the model goes (required)"),
+         flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
+         flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
+         flag_switch("pieces", pieces, "text is tokenised already: its terms stand between white space"), post_process_flag(post_process),
+         flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
+         flag_integer("max-terms", "N", options.max_terms, "terms that are kept, those of most documents", 1),
+         flag_integer("max-documents", "N", max_documents, "train on a uniform sample of so many", 1),
+         flag_integer("seed", "N", seed, "of the sample, the SVD and the first centres"), flag_switch("quiet", quiet, "only the clusters")}}},
+      {}};
+  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
+  const Documents documents(path, post_process);
+  options.rule = pieces ? TermRule::kPieces : documents.rule();
+  options.balanced = !unbalanced;
+  options.seed = static_cast<std::uint64_t>(seed);
+  if (!quiet) options.log = [](const std::string& line) { std::cerr << line << std::endl; };
+  const ClusterModel model = ClusterModel::train(sample(documents, max_documents, options.seed), options);
+  model.save(output);
+  print_clusters(model);
+  return 0;
+}
+
+/// MODEL INPUT and what the commands that apply a model share.
+struct Application {
+  std::string model_path, input_path, post_process;
+
+  std::vector<Positional> positionals() { return {{"MODEL", "of btm cluster train", &model_path}, input(input_path)}; }
+};
+
+int run_assign(std::span<const std::string> args) {
+  Application app;
+  std::string output_dir;
+  bool balanced = false;
+  std::vector<std::string> ignored;
+  const compat::CommandSpec spec{
+      "btm cluster assign",
+      "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", \"cluster\"}, or splits the corpus.",
+      app.positionals(),
+      {{"Output",
+        {flag_text("output-dir", "DIR", output_dir, "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a data-bin"),
+         flag_switch("balanced", balanced, "clusters of equal size, as in training"), post_process_flag(app.post_process)}}},
+      {}};
+  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  const ClusterModel model = ClusterModel::load(app.model_path);
+  const Documents documents(app.input_path, app.post_process);
+  check_rule(model, documents, app.model_path);
+  std::vector<float> distances;
+  for_each_document(documents, "assign", [&](std::int64_t, const std::string& text) {
+    const std::vector<double> here = model.distances(text);
+    distances.insert(distances.end(), here.begin(), here.end());
+  });
+  const auto count = static_cast<std::size_t>(documents.size());
+  const std::vector<std::uint32_t> clusters = balanced ? balanced_assignment(distances, count, model.clusters())
+                                                       : nearest_assignment(distances, count, model.clusters());
+  if (!output_dir.empty()) {
+    const std::vector<std::uint64_t> counts = split_corpus(documents, app.input_path, clusters, model.clusters(), output_dir);
+    for (std::size_t j = 0; j < counts.size(); ++j) std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
+    return 0;
+  }
+  for (std::size_t i = 0; i < clusters.size(); ++i)
+    std::cout << nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)}, {"cluster", clusters[i]}}.dump(
+                     -1, ' ', false, nlohmann::json::error_handler_t::replace)
+              << "\n";
+  return 0;
+}
+
+int run_prior(std::span<const std::string> args) {
+  Application app;
+  double temperature = 0.1;
+  std::int64_t top_k = 0;
+  std::string output;
+  std::vector<std::string> ignored;
+  const compat::CommandSpec spec{
+      "btm cluster prior",
+      "Weights that documents give the experts of the clusters. Prints their mean, for ensemble-eval --precomputed-prior.",
+      app.positionals(),
+      {{"Weights",
+        {temperature_flag(temperature), flag_integer("topk", "K", top_k, "of each document keep the K largest; 0: all", 0),
+         flag_text("output,o", "FILE", output, "write a line of JSON for each document: id, prior"), post_process_flag(app.post_process)}}},
+      {}};
+  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  const ClusterModel model = ClusterModel::load(app.model_path);
+  const Documents documents(app.input_path, app.post_process);
+  check_rule(model, documents, app.model_path);
+  if (documents.size() == 0) throw compat::FormatError({app.input_path, {}, {}}, "holds no documents");
+  std::vector<double> mean(model.clusters(), 0.0);
+  std::string lines;
+  for_each_document(documents, "prior", [&](std::int64_t i, const std::string& text) {
+    const std::vector<double> weights = cluster_weights(model.distances(text), temperature, top_k);
+    for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += weights[j] / static_cast<double>(documents.size());
+    if (!output.empty()) lines += nlohmann::ordered_json{{"id", i}, {"prior", weights}}.dump() + "\n";
+  });
+  if (!output.empty()) compat::write_file_atomically(output, lines);
+  for (std::size_t j = 0; j < mean.size(); ++j) std::cout << (j > 0 ? "," : "") << nlohmann::json(mean[j]).dump();
+  std::cout << std::endl;
+  return 0;
+}
+
+int run_show(std::span<const std::string> args) {
+  std::string path;
+  std::vector<std::string> ignored;
+  const compat::CommandSpec spec{
+      "btm cluster show", "Prints each cluster's size and the terms that stand for it.", {{"MODEL", "of btm cluster train", &path}}, {}, {}};
+  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  print_clusters(ClusterModel::load(path));
+  return 0;
+}
+
+constexpr std::array kSubcommands{
+    compat::Command{"train", "make a cluster model of a corpus", run_train},
+    compat::Command{"assign", "put documents into clusters, or split a corpus", run_assign},
+    compat::Command{"prior", "weights that documents give the experts of the clusters", run_prior},
+    compat::Command{"show", "print the clusters of a model", run_show},
+};
+
+void print_help(std::ostream& out) {
+  out << "usage: btm cluster COMMAND ... (btm cluster COMMAND --help)\n\n"
+         "Clusters of documents as in c-BTM, for corpora without domain labels.\n\n";
+  for (const compat::Command& command : kSubcommands)
+    out << "  " << command.name << std::string(10 - command.name.size(), ' ') << command.summary << "\n";
+}
+
+}  // namespace
+
+int run_cluster(std::span<const std::string> args) {
+  if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
+    print_help(std::cout);
+    return 0;
+  }
+  const auto found = args.empty() ? kSubcommands.end() : std::ranges::find(kSubcommands, args[0], &compat::Command::name);
+  if (found == kSubcommands.end())
+    throw compat::UsageError((args.empty() ? "a command is missing" : "no command '" + compat::printable(args[0]) + "'") +
+                             ", expected train, assign, prior or show");
+  return found->run(args.subspan(1));
+}
+
+}  // namespace btm

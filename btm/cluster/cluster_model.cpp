@@ -1,0 +1,273 @@
+#include "btm/cluster/cluster_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "btm/cluster/balanced_kmeans.h"
+#include "btm/cluster/truncated_svd.h"
+#include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/mapped_file.h"
+#include "compat/sha256.h"
+
+namespace btm {
+namespace {
+
+constexpr std::string_view kMagic = "BTMCLUS1";
+constexpr std::size_t kDigestBytes = 64;
+constexpr std::uint32_t kMostDimensions = 4096, kMostClusters = 65536;
+
+using Counts = std::vector<std::pair<std::uint32_t, float>>;  ///< term and how often, by rising term
+
+struct CountedDocuments {
+  std::vector<std::string> terms;             ///< by id
+  std::vector<std::uint32_t> document_counts; ///< of documents that hold the term
+  std::vector<Counts> documents;
+};
+
+CountedDocuments count_terms(std::span<const std::string> documents, TermRule rule) {
+  CountedDocuments counted;
+  std::unordered_map<std::string, std::uint32_t> ids;
+  for (const std::string& document : documents) {
+    std::map<std::uint32_t, float> counts;
+    for_each_term(document, rule, [&](std::string_view term) {
+      const auto [place, added] = ids.try_emplace(std::string(term), static_cast<std::uint32_t>(counted.terms.size()));
+      if (added) {
+        counted.terms.emplace_back(term);
+        counted.document_counts.push_back(0);
+      }
+      if (counts[place->second]++ == 0) ++counted.document_counts[place->second];
+    });
+    counted.documents.emplace_back(counts.begin(), counts.end());
+  }
+  return counted;
+}
+
+/// Ids of the terms that are kept.
+std::vector<std::uint32_t> choose_terms(const CountedDocuments& counted, const ClusterTrainingOptions& options) {
+  const double most = options.max_document_share * static_cast<double>(counted.documents.size());
+  std::vector<std::uint32_t> chosen;
+  for (std::uint32_t id = 0; id < counted.terms.size(); ++id)
+    if (counted.document_counts[id] <= std::max(most, 1.0)) chosen.push_back(id);
+  std::ranges::sort(chosen, [&](std::uint32_t a, std::uint32_t b) {
+    return std::pair(counted.document_counts[b], counted.terms[a]) < std::pair(counted.document_counts[a], counted.terms[b]);
+  });
+  if (chosen.size() > static_cast<std::size_t>(options.max_terms)) chosen.resize(static_cast<std::size_t>(options.max_terms));
+  return chosen;
+}
+
+void to_unit_length(std::span<float> values) {
+  double square = 0;
+  for (const float value : values) square += static_cast<double>(value) * value;
+  if (square == 0) return;
+  for (float& value : values) value = static_cast<float>(value / std::sqrt(square));
+}
+
+/// tf-idf rows of unit length; documents without a known term are left out.
+SparseRows tf_idf(const std::vector<Counts>& documents, std::span<const float> idf) {
+  SparseRows rows;
+  for (const Counts& counts : documents) {
+    if (counts.empty()) continue;
+    const std::size_t begin = rows.values.size();
+    for (const auto& [term, count] : counts) {
+      rows.columns.push_back(term);
+      rows.values.push_back(count * idf[term]);
+    }
+    to_unit_length(std::span(rows.values).subspan(begin));
+    rows.offsets.push_back(rows.values.size());
+  }
+  return rows;
+}
+
+}  // namespace
+
+void ClusterModel::index_terms() {
+  for (std::uint32_t id = 0; id < terms_.size(); ++id) ids_.emplace(terms_[id], id);
+}
+
+std::vector<float> ClusterModel::embedding(std::span<const std::pair<std::uint32_t, float>> counts) const {
+  std::vector<float> sum(dimensions_, 0.0F);
+  for (const auto& [term, count] : counts)
+    for (std::size_t d = 0; d < dimensions_; ++d) sum[d] += count * idf_[term] * components_[term * dimensions_ + d];
+  to_unit_length(sum);
+  return sum;
+}
+
+ClusterModel ClusterModel::train(std::span<const std::string> documents, const ClusterTrainingOptions& options) {
+  CountedDocuments counted = count_terms(documents, options.rule);
+  const std::vector<std::uint32_t> chosen = choose_terms(counted, options);
+  options.log(std::to_string(documents.size()) + " documents, " + std::to_string(counted.terms.size()) + " terms, " +
+              std::to_string(chosen.size()) + " of them kept");
+  ClusterModel model;
+  model.rule_ = options.rule;
+  std::vector<std::int64_t> new_ids(counted.terms.size(), -1);
+  for (const std::uint32_t id : chosen) {
+    new_ids[id] = static_cast<std::int64_t>(model.terms_.size());
+    model.terms_.push_back(counted.terms[id]);
+    // scikit-learn's smoothed idf: as if one more document held every term.
+    model.idf_.push_back(static_cast<float>(std::log((1.0 + static_cast<double>(documents.size())) / (1.0 + counted.document_counts[id])) + 1));
+  }
+  std::size_t known = 0;
+  for (Counts& counts : counted.documents) {
+    std::erase_if(counts, [&](const auto& entry) { return new_ids[entry.first] < 0; });
+    for (auto& [term, count] : counts) term = static_cast<std::uint32_t>(new_ids[term]);
+    known += counts.empty() ? 0 : 1;
+  }
+  const auto clusters = static_cast<std::size_t>(options.clusters);
+  if (known < clusters)
+    throw compat::UsageError(std::to_string(known) + " documents with terms to tell them apart, expected at least as many as clusters, " +
+                             std::to_string(clusters));
+  TruncatedSvd svd = truncated_svd(tf_idf(counted.documents, model.idf_), model.terms_.size(),
+                                   static_cast<std::size_t>(options.dimensions), options.seed);
+  model.dimensions_ = svd.rank;
+  model.components_ = std::move(svd.components);
+  options.log("truncated SVD: " + std::to_string(svd.rank) + " dimensions");
+
+  std::vector<float> points;
+  for (const Counts& counts : counted.documents) {
+    if (counts.empty()) continue;
+    const std::vector<float> point = model.embedding(counts);
+    points.insert(points.end(), point.begin(), point.end());
+  }
+  KMeansOptions kmeans;
+  kmeans.clusters = clusters;
+  kmeans.balanced = options.balanced;
+  kmeans.seed = options.seed;
+  kmeans.progress = [&](int iteration, double shift) {
+    options.log("k-means: iteration " + std::to_string(iteration) + ", the centres moved by " + std::to_string(shift));
+  };
+  KMeansResult result = balanced_kmeans(points, model.dimensions_, kmeans);
+  model.centers_ = std::move(result.centers);
+  model.sizes_.assign(clusters, 0);
+  for (const std::uint32_t cluster : result.assignment) ++model.sizes_[cluster];
+  model.index_terms();
+  return model;
+}
+
+void ClusterModel::Context::add(std::string_view term) {
+  const auto found = model_.ids_.find(term);
+  if (found == model_.ids_.end()) return;
+  const float weight = model_.idf_[found->second];
+  const float* const component = model_.components_.data() + found->second * model_.dimensions_;
+  for (std::size_t d = 0; d < sum_.size(); ++d) sum_[d] += static_cast<double>(weight) * component[d];
+}
+
+std::vector<double> ClusterModel::Context::distances() const {
+  const double square = std::inner_product(sum_.begin(), sum_.end(), sum_.begin(), 0.0);
+  const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
+  std::vector<double> distances(model_.clusters(), 0.0);
+  for (std::size_t j = 0; j < distances.size(); ++j)
+    for (std::size_t d = 0; d < sum_.size(); ++d) {
+      const double difference = sum_[d] * scale - model_.centers_[j * sum_.size() + d];
+      distances[j] += difference * difference;
+    }
+  return distances;
+}
+
+std::vector<double> ClusterModel::distances(std::string_view document) const {
+  Context context(*this);
+  for_each_term(document, rule_, [&](std::string_view term) { context.add(term); });
+  return context.distances();
+}
+
+std::uint32_t ClusterModel::nearest(std::string_view document) const {
+  const std::vector<double> all = distances(document);
+  return static_cast<std::uint32_t>(std::ranges::min_element(all) - all.begin());
+}
+
+std::vector<std::string> ClusterModel::top_terms(std::size_t cluster, std::size_t count) const {
+  const float* const center = centers_.data() + cluster * dimensions_;
+  std::vector<std::pair<double, std::uint32_t>> weights;
+  for (std::uint32_t term = 0; term < terms_.size(); ++term)
+    weights.emplace_back(std::inner_product(center, center + dimensions_, components_.data() + term * dimensions_, 0.0), term);
+  count = std::min(count, weights.size());
+  std::ranges::partial_sort(weights, weights.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>{});
+  std::vector<std::string> terms;
+  for (std::size_t i = 0; i < count; ++i) terms.push_back(terms_[weights[i].second]);
+  return terms;
+}
+
+void ClusterModel::save(const std::filesystem::path& path) const {
+  compat::AtomicFile file(path);
+  compat::Sha256 hash;
+  const auto write = [&](std::span<const std::byte> bytes) {
+    hash.update(bytes);
+    file.write(bytes);
+  };
+  const auto write_number = [&](auto value) { write(std::as_bytes(std::span(&value, 1))); };
+  write(compat::as_byte_span(kMagic));
+  write_number(static_cast<std::uint32_t>(rule_));
+  write_number(static_cast<std::uint32_t>(dimensions_));
+  write_number(static_cast<std::uint32_t>(sizes_.size()));
+  write_number(static_cast<std::uint64_t>(terms_.size()));
+  for (const std::string& term : terms_) {
+    write_number(static_cast<std::uint32_t>(term.size()));
+    write(compat::as_byte_span(term));
+  }
+  for (const auto* const values : {&idf_, &components_, &centers_}) write(std::as_bytes(std::span(*values)));
+  write(std::as_bytes(std::span(sizes_)));
+  file.write(hash.hex());
+  file.commit();
+}
+
+ClusterModel ClusterModel::load(const std::filesystem::path& path) {
+  const auto file = compat::MappedFile::open(path);
+  compat::ByteReader in(file->bytes(), {path.string(), {}, {}});
+  if (in.remaining() < kMagic.size() || compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic)
+    in.fail("is no cluster model of btm (see btm cluster train)");
+  ClusterModel model;
+  const auto rule = in.read<std::uint32_t>("the rule of terms");
+  if (rule > static_cast<std::uint32_t>(TermRule::kPieces)) in.fail("rule of terms " + std::to_string(rule) + ", expected 0 or 1");
+  model.rule_ = static_cast<TermRule>(rule);
+  model.dimensions_ = in.read<std::uint32_t>("the dimensions");
+  const auto clusters = in.read<std::uint32_t>("the number of clusters");
+  if (model.dimensions_ == 0 || model.dimensions_ > kMostDimensions || clusters == 0 || clusters > kMostClusters)
+    in.fail(std::to_string(model.dimensions_) + " dimensions and " + std::to_string(clusters) + " clusters, expected 1 to " +
+            std::to_string(kMostDimensions) + " and 1 to " + std::to_string(kMostClusters));
+  const auto terms = in.read<std::uint64_t>("the number of terms");
+  const std::uint64_t least = 4 + sizeof(float) * (1 + model.dimensions_);  // bytes of a term
+  if (terms > in.remaining() / least) in.fail(std::to_string(terms) + " terms do not fit in the file");
+  for (std::uint64_t i = 0; i < terms; ++i) {
+    const auto length = in.read<std::uint32_t>("the length of a term");
+    model.terms_.emplace_back(compat::as_chars(in.take(length, "a term")));
+  }
+  const auto read_floats = [&](std::vector<float>& values, std::uint64_t count, std::string_view what) {
+    const std::span<const std::byte> bytes = in.take(count * sizeof(float), what);
+    values.resize(count);
+    if (count > 0) std::memcpy(values.data(), bytes.data(), bytes.size());
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) in.fail(std::string(what) + " are not finite");
+  };
+  read_floats(model.idf_, terms, "the idf");
+  read_floats(model.components_, terms * model.dimensions_, "the components");
+  read_floats(model.centers_, clusters * model.dimensions_, "the centres");
+  for (std::uint32_t j = 0; j < clusters; ++j) model.sizes_.push_back(in.read<std::uint64_t>("the size of a cluster"));
+  const std::string_view checksum = compat::as_chars(in.take(kDigestBytes, "the checksum"));
+  if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - kDigestBytes)) != checksum)
+    in.fail("the checksum is wrong, the file is damaged");
+  model.index_terms();
+  if (model.ids_.size() != model.terms_.size()) in.fail("a term is there twice");
+  return model;
+}
+
+std::vector<double> cluster_weights(std::span<const double> distances, double temperature, std::int64_t top_k) {
+  const double nearest = *std::ranges::min_element(distances);
+  std::vector<double> weights;
+  for (const double distance : distances) weights.push_back(std::exp((nearest - distance) / temperature));
+  if (top_k > 0 && top_k < static_cast<std::int64_t>(weights.size())) {
+    std::vector<std::size_t> order(weights.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return distances[i]; });
+    for (std::size_t i = static_cast<std::size_t>(top_k); i < order.size(); ++i) weights[order[i]] = 0;
+  }
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  for (double& weight : weights) weight /= sum;
+  return weights;
+}
+
+}  // namespace btm

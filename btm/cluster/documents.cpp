@@ -1,0 +1,94 @@
+#include "btm/cluster/documents.h"
+
+#include <nlohmann/json.hpp>
+
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/text.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kWordStart = "\xE2\x96\x81";  ///< sentencepiece's U+2581
+constexpr std::string_view kContinues = "@@";
+
+fs::path dictionary_of(const fs::path& prefix) {
+  const fs::path folder = prefix.parent_path();
+  for (const fs::path& candidate : {folder / "dict.txt", folder / ".." / "dict.txt"})
+    if (fs::exists(candidate)) return candidate;
+  throw compat::IoError(prefix.string(), "no dict.txt beside this data-bin nor in the folder above");
+}
+
+}  // namespace
+
+TokenText::TokenText(const compat::Dictionary& dictionary, const std::string& post_process) : dictionary_(dictionary) {
+  if (post_process.empty())
+    join_ = Join::kNot;
+  else if (post_process == "sentencepiece")
+    join_ = Join::kSentencepiece;
+  else if (post_process == "subword_nmt" || post_process == "@@ ")
+    join_ = Join::kSubword;
+  else
+    throw compat::UsageError("--post-process '" + compat::printable(post_process) + "', expected sentencepiece or subword_nmt");
+}
+
+void TokenText::append(std::int64_t token, std::string& text) const {
+  const bool special = token == dictionary_.bos() || token == dictionary_.pad() || token == dictionary_.eos() || token == dictionary_.unk();
+  std::string_view symbol = special ? std::string_view{} : std::string_view(dictionary_.symbol(token));
+  if (join_ == Join::kSentencepiece) {
+    if (special || symbol.starts_with(kWordStart)) text += ' ';
+    if (symbol.starts_with(kWordStart)) symbol.remove_prefix(kWordStart.size());
+    text += symbol;
+    return;
+  }
+  const bool continues = join_ == Join::kSubword && symbol.ends_with(kContinues);
+  if (continues) symbol.remove_suffix(kContinues.size());
+  text += symbol;
+  if (!continues) text += ' ';
+}
+
+Documents::Documents(const fs::path& path, const std::string& post_process) : path_(path.string()) {
+  fs::path index = path;
+  index += ".idx";
+  if (fs::exists(index)) {
+    open_data_bin(path);
+    tokens_ = std::make_unique<TokenText>(dictionary_, post_process);
+    rule_ = post_process.empty() ? TermRule::kPieces : TermRule::kWords;
+    return;
+  }
+  if (!post_process.empty()) throw compat::UsageError("--post-process is for data-bins, " + compat::printable(path_, 4096) + " is text");
+  file_ = compat::MappedFile::open(path);
+  json_ = path.extension() == ".jsonl";
+  compat::for_each_line(compat::as_chars(file_->bytes()), [&](std::string_view line) { lines_.push_back(line); });
+}
+
+void Documents::open_data_bin(const fs::path& prefix) {
+  dictionary_file_ = dictionary_of(prefix);
+  dictionary_ = compat::Dictionary::load(dictionary_file_);
+  dataset_ = compat::IndexedDataset::open(prefix, &dictionary_);
+  compat::check_token_ids(*dataset_, dictionary_);
+}
+
+std::int64_t Documents::size() const noexcept {
+  return dataset_ ? dataset_->size() : static_cast<std::int64_t>(lines_.size());
+}
+
+std::string Documents::text(std::int64_t i) const {
+  if (dataset_) {
+    std::string text;
+    for (const std::int64_t token : dataset_->sequence(i)) tokens_->append(token, text);
+    return text;
+  }
+  const std::string_view line = lines_[static_cast<std::size_t>(i)];
+  if (!json_) return std::string(line);
+  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const auto place = [&] { return compat::Location{path_, "line " + std::to_string(i + 1), {}}; };
+  if (!json.is_object()) throw compat::FormatError(place(), "is no JSON object");
+  const auto text = json.find("text");
+  if (text == json.end() || !text->is_string()) throw compat::FormatError(place(), "has no \"text\"");
+  return text->get<std::string>();
+}
+
+}  // namespace btm

@@ -1,0 +1,66 @@
+// Documents of a corpus, whatever its form.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "btm/cluster/terms.h"
+#include "compat/dictionary.h"
+#include "compat/indexed_dataset.h"
+#include "compat/mapped_file.h"
+
+namespace btm {
+
+/// Tokens of a data-bin as text.
+class TokenText {
+ public:
+  /// `post_process`: "" leaves the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ") join them to words. UsageError else.
+  TokenText(const compat::Dictionary& dictionary, const std::string& post_process);
+
+  /// Appends a token; whether a word may end before it is told by the white space in `text`. Special symbols are left out.
+  void append(std::int64_t token, std::string& text) const;
+
+ private:
+  enum class Join { kNot, kSentencepiece, kSubword };
+  const compat::Dictionary& dictionary_;
+  Join join_;
+};
+
+/// A file of a line per document, a .jsonl file whose objects have a "text", or the prefix of a data-bin, whose sequences
+/// are the documents.
+class Documents {
+ public:
+  /// IoError and FormatError as compat's. A data-bin needs a dict.txt beside it or in the folder above.
+  Documents(const std::filesystem::path& path, const std::string& post_process);
+
+  std::int64_t size() const noexcept;
+  std::string text(std::int64_t i) const;
+  /// Pieces where a data-bin was not joined to words, else words.
+  TermRule rule() const noexcept { return rule_; }
+
+  /// Null unless a data-bin.
+  const compat::IndexedDataset* dataset() const noexcept { return dataset_.get(); }
+  const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
+  const std::filesystem::path& dictionary_file() const noexcept { return dictionary_file_; }
+  /// The line of a document of a text file, as it is there.
+  std::string_view line(std::int64_t i) const { return lines_[static_cast<std::size_t>(i)]; }
+
+ private:
+  void open_data_bin(const std::filesystem::path& prefix);
+
+  std::string path_;
+  TermRule rule_ = TermRule::kWords;
+  bool json_ = false;
+  compat::Dictionary dictionary_;
+  std::filesystem::path dictionary_file_;
+  std::unique_ptr<compat::IndexedDataset> dataset_;
+  std::unique_ptr<TokenText> tokens_;
+  std::shared_ptr<const compat::MappedFile> file_;
+  std::vector<std::string_view> lines_;
+};
+
+}  // namespace btm

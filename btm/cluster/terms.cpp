@@ -1,0 +1,46 @@
+#include "btm/cluster/terms.h"
+
+#include <string>
+
+#include "compat/text.h"
+
+namespace btm {
+namespace {
+
+bool is_word_byte(unsigned char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c >= 0x80;
+}
+
+/// Counts a character of several bytes once.
+std::size_t characters(std::string_view word) {
+  std::size_t count = 0;
+  for (const char c : word) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
+  return count;
+}
+
+void for_each_word(std::string_view document, const std::function<void(std::string_view)>& visit) {
+  std::string word;
+  for (std::size_t from = 0; from < document.size();) {
+    if (!is_word_byte(static_cast<unsigned char>(document[from]))) {
+      ++from;
+      continue;
+    }
+    std::size_t to = from;
+    word.clear();
+    for (; to < document.size() && is_word_byte(static_cast<unsigned char>(document[to])); ++to) {
+      const char c = document[to];
+      word += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    if (characters(word) >= 2 && !(word[0] >= '0' && word[0] <= '9')) visit(word);
+    from = to;
+  }
+}
+
+}  // namespace
+
+void for_each_term(std::string_view document, TermRule rule, const std::function<void(std::string_view term)>& visit) {
+  if (rule == TermRule::kWords) return for_each_word(document, visit);
+  for (const std::string_view piece : compat::split_whitespace(document)) visit(piece);
+}
+
+}  // namespace btm

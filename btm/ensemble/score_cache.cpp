@@ -1,0 +1,213 @@
+#include "btm/ensemble/score_cache.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include <sys/stat.h>
+
+#include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/mapped_file.h"
+#include "compat/sha256.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+using compat::as_byte_span;
+
+constexpr std::string_view kMagic = "BTMSCOR1";
+/// Part of every model's hash: goes up when this program computes other numbers from the same files.
+constexpr std::string_view kNumerics = "btm scores 1";
+constexpr std::size_t kDigestBytes = 64;  ///< The checksum is kept in hexadecimal.
+constexpr auto kStaleTemporary = std::chrono::hours(24);
+
+template <class T>
+std::span<const std::byte> bytes_of(const T& value) {
+  return std::as_bytes(std::span(&value, 1));
+}
+
+void add_text(compat::Sha256& hash, std::string_view text) {
+  hash.update(bytes_of(static_cast<std::uint64_t>(text.size())));
+  hash.update(as_byte_span(text));
+}
+
+std::string hash_model(const compat::Checkpoint& checkpoint) {
+  compat::Sha256 hash;
+  add_text(hash, checkpoint.config().root().to_text());
+  std::vector<const compat::NamedTensors::value_type*> tensors;
+  for (const auto& tensor : checkpoint.model()) tensors.push_back(&tensor);
+  std::ranges::sort(tensors, {}, [](const auto* tensor) { return tensor->first; });
+  std::vector<std::byte> scratch;
+  for (const auto* const tensor : tensors) {
+    const compat::TensorView& view = tensor->second;
+    add_text(hash, tensor->first);
+    add_text(hash, compat::dtype_name(view.dtype()));
+    for (const std::int64_t size : view.shape) hash.update(bytes_of(size));
+    hash.update(view.contiguous_bytes(scratch));
+    view.storage->release_pages();
+  }
+  return hash.hex();
+}
+
+/// Path, size, and times of a checkpoint's files; empty when one changed so lately that it may change again unseen.
+std::string state_of(const compat::Checkpoint& checkpoint) {
+  constexpr std::int64_t kSettledSeconds = 2;
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::string text;
+  for (const std::string& file : checkpoint.files()) {
+    struct stat status{};
+    if (::stat(file.c_str(), &status) != 0 || now - status.st_mtim.tv_sec < kSettledSeconds) return {};
+    text += fs::absolute(file).string() + "\n" + std::to_string(status.st_dev) + " " + std::to_string(status.st_ino) + " " +
+            std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec) + "." +
+            std::to_string(status.st_mtim.tv_nsec) + " " + std::to_string(status.st_ctim.tv_sec) + "." +
+            std::to_string(status.st_ctim.tv_nsec) + "\n";
+  }
+  return text + checkpoint.config().root().to_text();
+}
+
+bool is_digest(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// Makes a file the most recently used one.
+void touch(const fs::path& path) {
+  std::error_code ignored;
+  fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+}
+
+}  // namespace
+
+ScoreCache::ScoreCache(fs::path folder, std::uint64_t limit_bytes, Warn warn)
+    : folder_(std::move(folder)), limit_(limit_bytes), warn_(std::move(warn)) {}
+
+fs::path ScoreCache::scores_file(const std::string& data, const std::string& model) const {
+  return folder_ / data / (model + ".scores");
+}
+
+bool ScoreCache::knows(const std::string& data) const {
+  std::error_code ignored;
+  return fs::is_directory(folder_ / data, ignored) && !fs::is_empty(folder_ / data, ignored);
+}
+
+std::optional<std::vector<float>> ScoreCache::load(const std::string& data, const std::string& model, std::size_t count) {
+  const fs::path path = scores_file(data, model);
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return std::nullopt;
+  try {
+    const auto file = compat::MappedFile::open(path);
+    compat::ByteReader in(file->bytes(), {path.string(), {}, {}});
+    if (compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic) in.fail("are no scores of btm");
+    const auto stored = in.read<std::uint64_t>("the number of scores");
+    if (stored != count) in.fail(std::to_string(stored) + " scores, expected " + std::to_string(count));
+    const std::span<const std::byte> values = in.take(count * sizeof(float), "the scores");
+    const std::string_view checksum = compat::as_chars(in.take(kDigestBytes, "the checksum"));
+    if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - kDigestBytes)) != checksum)
+      in.fail("the checksum is wrong");
+    std::vector<float> scores(count);
+    if (count > 0) std::memcpy(scores.data(), values.data(), values.size());
+    touch(path);
+    return scores;
+  } catch (const std::exception& error) {
+    warn_(std::string("scores are computed again: ") + error.what());
+    return std::nullopt;
+  }
+}
+
+void ScoreCache::store(const std::string& data, const std::string& model, std::span<const float> scores) {
+  if (scores.size_bytes() > limit_) {
+    warn_("scores of " + std::to_string(scores.size_bytes() >> 20) + " MiB are not kept, the limit is " + std::to_string(limit_ >> 20) + " MiB");
+    return;
+  }
+  try {
+    const fs::path path = scores_file(data, model);
+    fs::create_directories(path.parent_path());
+    compat::Sha256 hash;
+    compat::AtomicFile file(path);
+    const auto write = [&](std::span<const std::byte> bytes) {
+      hash.update(bytes);
+      file.write(bytes);
+    };
+    write(as_byte_span(kMagic));
+    write(bytes_of(static_cast<std::uint64_t>(scores.size())));
+    write(std::as_bytes(scores));
+    file.write(hash.hex());
+    file.commit();
+    trim();
+  } catch (const std::exception& error) {
+    warn_(std::string("scores are not kept: ") + error.what());
+  }
+}
+
+void ScoreCache::trim() {
+  struct Entry {
+    fs::file_time_type used;
+    std::uint64_t size;
+    fs::path path;
+  };
+  std::vector<Entry> entries;
+  std::uint64_t total = 0;
+  const auto now = fs::file_time_type::clock::now();
+  std::error_code error;  // files may go away meanwhile: other runs trim, too
+  for (auto it = fs::recursive_directory_iterator(folder_, error); !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    std::error_code gone;
+    if (!it->is_regular_file(gone)) continue;
+    const std::string name = it->path().filename().string();
+    Entry entry{it->last_write_time(gone), it->file_size(gone), it->path()};
+    if (gone) continue;
+    if (name.find(".tmp.") != std::string::npos) {
+      if (now - entry.used > kStaleTemporary) fs::remove(entry.path, gone);
+    } else if (name.ends_with(".scores") || name.ends_with(".digest")) {
+      total += entry.size;
+      entries.push_back(std::move(entry));
+    }
+  }
+  std::ranges::sort(entries, {}, &Entry::used);
+  for (const Entry& entry : entries) {
+    if (total <= limit_) break;
+    std::error_code ignored;
+    fs::remove(entry.path, ignored);
+    total -= entry.size;
+  }
+}
+
+std::string ScoreCache::model_digest(const compat::Checkpoint& checkpoint, std::string_view precision) {
+  const std::string state = state_of(checkpoint);
+  const fs::path memory = folder_ / (compat::sha256_hex(as_byte_span(state)) + ".digest");
+  std::string model;
+  std::error_code ignored;
+  if (!state.empty() && fs::exists(memory, ignored)) {
+    try {
+      const auto file = compat::MappedFile::open(memory);
+      model = compat::as_chars(file->bytes());
+      touch(memory);
+    } catch (const std::exception&) {  // removed by another run
+    }
+  }
+  if (!is_digest(model)) {
+    model = hash_model(checkpoint);
+    try {
+      if (!state.empty()) {
+        fs::create_directories(folder_);
+        compat::write_file_atomically(memory, model);
+      }
+    } catch (const std::exception&) {  // store() says it
+    }
+  }
+  return compat::sha256_hex(as_byte_span(std::string(kNumerics) + "\n" + model + "\n" + std::string(precision)));
+}
+
+fs::path default_score_cache() {
+  const auto folder = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return fs::path(value == nullptr ? "" : value);
+  };
+  if (const fs::path cache = folder("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "btm" / "scores";
+  if (const fs::path home = folder("HOME"); home.is_absolute()) return home / ".cache" / "btm" / "scores";
+  return {};
+}
+
+}  // namespace btm

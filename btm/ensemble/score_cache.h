@@ -1,0 +1,52 @@
+// Scores of experts, kept on disk between runs: another prior, k or type then costs no forward pass, and a further expert
+// costs one. No torch here.
+//
+// A folder for each sequence of batches, named by a SHA-256 of all tokens, targets and scored columns in it; in it a file
+// MODEL.scores for each expert, MODEL being a SHA-256 of the checkpoint's tensors and configuration and of the precision:
+//   "BTMSCOR1", u64 N, N float32 log-probabilities (columns that are not scored: 0), SHA-256 of all before (32 bytes).
+// *.digest files remember a checkpoint's hash under its path, size and time of change.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compat/checkpoint.h"
+
+namespace btm {
+
+class ScoreCache {
+ public:
+  using Warn = std::function<void(const std::string& line)>;
+
+  /// `folder` need not exist. Trouble with it is never an error: `warn` is told, and what is missing is computed.
+  ScoreCache(std::filesystem::path folder, std::uint64_t limit_bytes, Warn warn);
+
+  /// Whether there is anything for these batches, so that hashing a model may pay before it is run.
+  bool knows(const std::string& data) const;
+  /// The scores of `model` for `data`; nothing when there are none, not `count` of them, or the file is damaged.
+  std::optional<std::vector<float>> load(const std::string& data, const std::string& model, std::size_t count);
+  /// Keeps scores, then removes what was not used for longest until the folder is within its limit.
+  void store(const std::string& data, const std::string& model, std::span<const float> scores);
+
+  /// A hash of everything in `checkpoint` that its scores depend on. From memory where its files have not changed since.
+  std::string model_digest(const compat::Checkpoint& checkpoint, std::string_view precision);
+
+ private:
+  std::filesystem::path scores_file(const std::string& data, const std::string& model) const;
+  void trim();
+
+  std::filesystem::path folder_;
+  std::uint64_t limit_;
+  Warn warn_;
+};
+
+/// $XDG_CACHE_HOME/btm/scores or ~/.cache/btm/scores; empty when there is no home.
+std::filesystem::path default_score_cache();
+
+}  // namespace btm

@@ -1,0 +1,83 @@
+#include "btm/cluster/documents.h"
+
+#include <gtest/gtest.h>
+
+#include "btm/cluster/split.h"
+#include "compat/error.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace btm {
+namespace {
+
+using btm_test::expect_error;
+using btm_test::golden;
+
+TEST(Documents, AreLinesOfText) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "a.txt", "one two\nthree\n");
+  const Documents documents(dir / "a.txt", "");
+  ASSERT_EQ(documents.size(), 2);
+  EXPECT_EQ(documents.text(1), "three");
+  EXPECT_EQ(documents.rule(), TermRule::kWords);
+}
+
+TEST(Documents, AreTheTextsOfJsonl) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "a.jsonl", "{\"text\": \"a\\nb\"}\n{\"txt\": 1}\n[1]\n");
+  const Documents documents(dir / "a.jsonl", "");
+  EXPECT_EQ(documents.text(0), "a\nb");
+  expect_error<compat::FormatError>([&] { documents.text(1); }, "[line 2]: has no \"text\"");
+  expect_error<compat::FormatError>([&] { documents.text(2); }, "[line 3]: is no JSON object");
+}
+
+TEST(Documents, AreTheSequencesOfADataBin) {
+  const Documents pieces(golden("data-bin/perl/valid_perl"), ""), words(golden("data-bin/perl/valid_perl"), "sentencepiece");
+  ASSERT_GT(pieces.size(), 10);
+  EXPECT_EQ(pieces.rule(), TermRule::kPieces);
+  EXPECT_EQ(words.rule(), TermRule::kWords);
+  std::string joined;
+  for (const char c : pieces.text(0))
+    if (c != ' ') joined += c;
+  for (std::size_t at; (at = joined.find("\xE2\x96\x81")) != std::string::npos;) joined.replace(at, 3, " ");
+  std::string text = words.text(0);
+  while (text.ends_with(' ')) text.pop_back();
+  EXPECT_EQ(text, joined);
+}
+
+TEST(Documents, SaysWhatIsMissing) {
+  const btm_test::TempDir dir;
+  expect_error<compat::IoError>([&] { Documents(dir / "none.txt", ""); }, "none.txt");
+  btm_test::write_file(dir / "a.txt", "x\n");
+  expect_error<compat::UsageError>([&] { Documents(dir / "a.txt", "sentencepiece"); }, "is text");
+  btm_test::write_file(dir / "b.idx", "x\n");
+  expect_error<compat::IoError>([&] { Documents(dir / "b", ""); }, "no dict.txt");
+  expect_error<compat::UsageError>([&] { Documents(golden("data-bin/perl/valid_perl"), "wordpiece"); }, "expected sentencepiece or subword_nmt");
+}
+
+TEST(SplitCorpus, KeepsEveryLineOfText) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "train.txt", "a\nb\nc\n");
+  const std::vector<std::uint32_t> clusters{1, 0, 1};
+  const auto sizes = split_corpus(Documents(dir / "train.txt", ""), dir / "train.txt", clusters, 2, dir / "out");
+  EXPECT_EQ(sizes, (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_EQ(btm_test::read_file(dir / "out/c0/train.txt"), "b\n");
+  EXPECT_EQ(btm_test::read_file(dir / "out/c1/train.txt"), "a\nc\n");
+}
+
+TEST(SplitCorpus, MakesDomainsOfADataBin) {
+  const btm_test::TempDir dir;
+  const std::filesystem::path prefix = golden("data-bin/perl/valid_perl");
+  const Documents documents(prefix, "");
+  std::vector<std::uint32_t> clusters(static_cast<std::size_t>(documents.size()));
+  for (std::size_t i = 0; i < clusters.size(); ++i) clusters[i] = i % 3 == 0 ? 1 : 0;
+  split_corpus(documents, prefix, clusters, 2, dir / "out");
+  const Documents first(dir / "out/c1/valid_c1", ""), second(dir / "out/c0/valid_c0", "");
+  EXPECT_EQ(first.size() + second.size(), documents.size());
+  for (std::int64_t i = 0; i < first.size(); ++i) EXPECT_EQ(first.text(i), documents.text(3 * i));
+  EXPECT_TRUE(first.dictionary() == documents.dictionary());
+  EXPECT_EQ(btm_test::read_file(dir / "out/dict.txt"), btm_test::read_file(golden("data-bin/dict.txt")));
+}
+
+}  // namespace
+}  // namespace btm
