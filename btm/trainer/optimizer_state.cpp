@@ -219,6 +219,9 @@ void load_scaler(LossScaler& scaler, const PickleNode& counters) {
     const PickleNode* const node = counters.find(key);
     if (const auto* number = node != nullptr ? node->get_if<std::int64_t>() : nullptr) field = *number;
   };
+  // A merged pair of DeMIX files has no last_optimizer_state.loss_scale.
+  const PickleNode* const scale = counters.find("loss_scale");
+  if (const auto* number = scale != nullptr ? scale->get_if<double>() : nullptr; number != nullptr && *number > 0) state.loss_scale = *number;
   integer("iteration", state.iteration);
   integer("last_overflow", state.last_overflow);
   integer("last_rescale", state.last_rescale);

@@ -192,10 +192,14 @@ TEST_F(Demix, RanksOfAGroupHaveOneExpert) {
 }
 
 TEST_F(Demix, IsResumedExactlyFromItsShards) {
-  run(command(2, dir_ / "whole", joined(flags("0 1", 8), {"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"})));
-  for (const int updates : {4, 8})
-    run(command(2, dir_ / "parts", joined(flags("0 1", updates), {"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"})));
-  for (const int rank : {0, 1}) EXPECT_EQ(difference(shard("whole", rank), shard("parts", rank), any), 0);
+  const Args two{"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"};
+  // In fp16 the loss scale, which doubles every other update, and the fp32 weights have to come along.
+  for (const Args& precision : {Args{}, Args{"--fp16", "--fp16-scale-window", "2"}}) {
+    const std::string kind = precision.empty() ? "fp32" : "fp16";
+    run(command(2, dir_ / (kind + "whole"), joined(flags("0 1", 8), joined(two, precision))));
+    for (const int updates : {4, 8}) run(command(2, dir_ / (kind + "parts"), joined(flags("0 1", updates), joined(two, precision))));
+    for (const int rank : {0, 1}) EXPECT_EQ(difference(shard(kind + "whole", rank), shard(kind + "parts", rank), any), 0) << kind;
+  }
 }
 
 TEST_F(Demix, ShardsAreEvaluatedAndFilesOfTwoMomentsRefused) {
