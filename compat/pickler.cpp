@@ -326,8 +326,7 @@ void Writer::save_storage(const std::shared_ptr<const Storage>& storage) {
   op('(');
   save_word("storage");
   save_name("torch", std::string(storage_class(storage->dtype())));
-  save_text(key);
-  append_put(out_, next_++);
+  save_word(key);  // torch has one str a storage, which its memo finds again
   save_word("cpu");
   save_int(static_cast<std::int64_t>(storage->numel()));
   if (storages_.legacy) op('N');
