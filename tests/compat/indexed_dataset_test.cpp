@@ -141,7 +141,7 @@ TEST(IndexedDataset, AcceptsThePrefixWithASuffix) {
   for (const char* suffix : {"", ".idx", ".bin"})
     EXPECT_EQ(IndexedDataset::open(golden("data-bin/fortunes/valid_fortunes").string() + suffix)->size(), 137);
   EXPECT_TRUE(IndexedDataset::exists(golden("data-bin/fortunes/valid_fortunes")));
-  EXPECT_FALSE(IndexedDataset::exists(golden("data-bin/fortunes/train")));
+  EXPECT_FALSE(IndexedDataset::exists(golden("data-bin/fortunes/nothing")));
 }
 
 template <class Index>

@@ -61,7 +61,7 @@ TEST(Pickler, IsAFixedPointOfCPythonsFiles) {
 }
 
 TEST(Pickler, KeepsWhatItDoesNotUnderstand) {
-  for (const std::string bytes : {std::string("(I1\nim\nC\n."), std::string("cm\nC\n)}\x92."), std::string("cm\nC\n)R(I1\nI2\ne(I3\nI4\nu}b."), std::string("Pid\n."),
+  for (const std::string& bytes : {std::string("(I1\nim\nC\n."), std::string("cm\nC\n)}\x92."), std::string("cm\nC\n)R(I1\nI2\ne(I3\nI4\nu}b."), std::string("Pid\n."),
                                   std::string("\x8f(I1\n\x90."), std::string("(I1\n\x91."), std::string("C\x02\x00\xff.", 5), std::string("\x8a\x09\x01\x02\x03\x04\x05\x06\x07\x08\x09."),
                                   std::string("U\x02\xff\xfe.")}) {
     const std::string once = pickled(*load(bytes).root);
