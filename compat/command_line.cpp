@@ -71,7 +71,7 @@ void print_flag(const Flag& flag, std::ostream& out) {
 
 void print_help(const CommandSpec& spec, std::ostream& out) {
   out << "usage: " << spec.program;
-  for (const Positional& positional : spec.positionals) out << " " << positional.name;
+  for (const Positional& positional : spec.positionals) out << " " << positional.name << (positional.rest != nullptr ? "..." : "");
   out << " [flags]\n\n" << wrapped(spec.summary, 0, 0) << "\n";
   if (!spec.positionals.empty()) out << "\n";
   for (const Positional& positional : spec.positionals)
@@ -266,7 +266,12 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
   for (std::size_t i = 0; i < spec.positionals.size(); ++i) {
     if (i >= positionals.size())
       throw UsageError("missing " + spec.positionals[i].name + " (usage: " + spec.program + " " + spec.positionals[i].name + " ...; see --help)");
-    *spec.positionals[i].field = positionals[i];
+    if (spec.positionals[i].rest == nullptr) {
+      *spec.positionals[i].field = positionals[i];
+      continue;
+    }
+    spec.positionals[i].rest->assign(positionals.begin() + static_cast<std::ptrdiff_t>(i), positionals.end());
+    positionals.resize(i + 1);
   }
   if (positionals.size() > spec.positionals.size())
     throw UsageError("unexpected argument '" + printable(positionals[spec.positionals.size()]) + "'");

@@ -51,6 +51,7 @@ struct ForeignFlag {
 struct Positional {
   std::string name, help;
   std::string* field = nullptr;
+  std::vector<std::string>* rest = nullptr;  ///< Instead of `field`, of the last one only: all that are left, one at least.
 };
 
 struct CommandSpec {
