@@ -14,7 +14,7 @@ constexpr std::string_view kStyle = R"css(
 @media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;--rule:#343d49;--heat:#3f8fe0;--heat-cap:62%;
 --c0:#62a8ee;--c1:#f09a4a;--c2:#5fc181;--c3:#df83cd;--c4:#ccb040;--c5:#4fc3d6;--c6:#f0817b;--c7:#a99ff0}}
 body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;margin:1.5rem auto;max-width:760px;padding:0 1rem}
-h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin:2rem 0 .5rem}
+h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1rem 0 0}
 figure{margin:1rem 0 1.5rem}figcaption,.note{color:var(--soft);font-size:.9rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
@@ -50,6 +50,8 @@ double strength(double value, double best, double worst) {
 }  // namespace
 
 void HtmlPage::add_heading(const std::string& text) { body_ += "<h2>" + html_escaped(text) + "</h2>\n"; }
+
+void HtmlPage::add_subheading(const std::string& text) { body_ += "<h3>" + html_escaped(text) + "</h3>\n"; }
 
 void HtmlPage::add_paragraph(const std::string& text) { body_ += "<p>" + html_escaped(text) + "</p>\n"; }
 

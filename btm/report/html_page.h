@@ -26,6 +26,7 @@ class HtmlPage {
 
   // Text is escaped. Captions may be empty.
   void add_heading(const std::string& text);
+  void add_subheading(const std::string& text);
   void add_paragraph(const std::string& text);
   void add_table(const Table& table, const std::string& caption = {});
   void add_heat_map(const HeatMap& map, const std::string& caption = {});

@@ -1,0 +1,305 @@
+#include "btm/ensemble/eval_matrix.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "btm/data/multidomain.h"
+#include "btm/ensemble/expert_scores.h"
+#include "btm/ensemble/matrix_rows.h"
+#include "btm/ensemble/matrix_cache.h"
+#include "btm/evaluator/byte_counts.h"
+#include "btm/evaluator/eval_data.h"
+#include "btm/evaluator/load_scorer.h"
+#include "btm/evaluator/scorer.h"
+#include "compat/error.h"
+#include "compat/indexed_dataset.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A split of a domain, cut in batches.
+struct ScoredSet {
+  std::string domain;
+  EvalLmOptions options;
+  std::unique_ptr<EvalData> data;
+  std::string hash;
+  bool for_experts_only = false;  ///< The split that a prior comes from.
+};
+
+/// A row that a model gives: a checkpoint, or the experts' average.
+struct ScoredModel {
+  std::string name, path, hash;
+  bool is_expert = false;
+  std::optional<compat::Checkpoint> checkpoint;  ///< Not of the average.
+};
+
+/// Adds up parameters in fp32.
+class ParameterSum {
+ public:
+  void add(const TransformerLM& model, double weight) {
+    const bool first = sums_.empty();
+    for (std::size_t i = 0; i < model.parameters().size(); ++i) {
+      const at::Tensor term = model.parameters()[i].tensor->to(at::kFloat) * weight;
+      if (first)
+        sums_.push_back(term);
+      else
+        sums_[i] += term;
+    }
+  }
+
+  void assign_to(TransformerLM& model, const Precision& precision) const {
+    for (std::size_t i = 0; i < sums_.size(); ++i) *model.parameters()[i].tensor = sums_[i].to(precision.rounding).to(precision.compute);
+  }
+
+ private:
+  std::vector<at::Tensor> sums_;
+};
+
+std::string split_of(const fs::path& folder, const std::string& split, const std::string& domain) {
+  const std::string named = split + "_" + domain;
+  return compat::IndexedDataset::exists(folder / domain / named) ? named : split;
+}
+
+class Matrix {
+ public:
+  Matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer)
+      : options_(options), observer_(observer), folder_(options.eval.data), precision_(precision_for(options.eval)), cache_(options.cache) {}
+
+  EvalMatrix run();
+
+ private:
+  void open_models();
+  void open_sets();
+  void add_set(const std::string& domain, const std::string& split, bool for_experts_only);
+  void check_average(const compat::Dictionary& dictionary) const;
+  void score_all();
+  void score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded);
+  bool needs(const ScoredModel& model, const ScoredSet& set) const { return (model.is_expert || !set.for_experts_only) && !cache_.contains(model.hash, set.hash); }
+  bool needs_any(const ScoredModel& model) const {
+    return std::ranges::any_of(sets_, [&](const ScoredSet& set) { return needs(model, set); });
+  }
+  std::vector<float> scores(const ScoredModel& model, const ScoredSet& set) const;
+  DomainSums domain_sums(const ScoredSet& set);
+  std::vector<std::vector<float>> expert_scores(const ScoredSet& set) const;
+  const ScoredSet* prior_set_of(const std::string& domain) const;
+
+  const EvalMatrixOptions& options_;
+  const EvalMatrixObserver& observer_;
+  fs::path folder_;
+  Precision precision_;
+  MatrixCache cache_;
+  std::vector<ScoredModel> models_;
+  std::vector<ScoredSet> sets_;
+  std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
+  EvalMatrix matrix_;
+};
+
+void Matrix::open_models() {
+  const auto is_expert = [&](const std::string& name) { return std::ranges::find(options_.experts, name) != options_.experts.end(); };
+  const fs::path dictionary_file = folder_ / "dict.txt";
+  const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
+  for (const auto& [name, path] : options_.models) {
+    ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.eval)};
+    const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())->config().max_target_positions;
+    positions_ = models_.empty() ? here : std::min(positions_, here);
+    model.hash = cache_.model_hash(*model.checkpoint, options_.eval);
+    matrix_.rows.push_back({name, MatrixRow::Kind::kModel, path, {}, {}});
+    models_.push_back(std::move(model));
+  }
+  if (!options_.average) return;
+  check_average(dictionary);
+  ScoredModel average{"average", {}, "average", false, std::nullopt};
+  for (const ScoredModel& model : models_)
+    if (model.is_expert) average.hash += " " + model.hash;
+  matrix_.rows.push_back({average.name, MatrixRow::Kind::kAverage, {}, {}, {}});
+  models_.push_back(std::move(average));
+}
+
+void Matrix::check_average(const compat::Dictionary& dictionary) const {
+  const ScoredModel* first = nullptr;
+  std::unique_ptr<TransformerLM> wanted;
+  for (const ScoredModel& model : models_) {
+    if (!model.is_expert) continue;
+    auto outline = outline_model(*model.checkpoint, dictionary, "dict.txt");
+    const auto same = [](const NamedParameter& a, const NamedParameter& b) { return a.name == b.name && a.shape == b.shape; };
+    if (first == nullptr) {
+      first = &model;
+      wanted = std::move(outline);
+    } else if (!std::ranges::equal(outline->parameters(), wanted->parameters(), same)) {
+      throw compat::UsageError("the average needs experts of one shape, '" + compat::printable(model.name) + "' has other parameters than '" +
+                               compat::printable(first->name) + "'");
+    }
+  }
+}
+
+void Matrix::add_set(const std::string& domain, const std::string& split, bool for_experts_only) {
+  ScoredSet set{domain, options_.eval, nullptr, {}, for_experts_only};
+  set.options.task = "multidomain_language_modeling";
+  set.options.eval_domains = domain;
+  set.options.gen_subset = split_of(folder_, split, domain);
+  if (for_experts_only) set.options.max_samples = options_.prior_batches;
+  set.data = std::make_unique<EvalData>(set.options);
+  if (const std::int64_t skipped = set.data->cut(positions_); skipped > 0)
+    observer_.warn(domain + ": " + grouped(skipped) + " samples are left out, longer than the models' " + std::to_string(positions_) + " positions");
+  set.hash = cache_.data_hash(set.options, folder_ / domain / set.options.gen_subset, folder_ / "dict.txt", positions_);
+  sets_.push_back(std::move(set));
+}
+
+void Matrix::open_sets() {
+  matrix_.domains = options_.domains;
+  if (matrix_.domains.empty())
+    for (const std::string& domain : eval_domains(folder_, ""))
+      if (compat::IndexedDataset::exists(folder_ / domain / split_of(folder_, options_.eval.gen_subset, domain))) matrix_.domains.push_back(domain);
+  if (matrix_.domains.empty()) throw compat::IoError(folder_.string(), "no domain has the split '" + compat::printable(options_.eval.gen_subset) + "'");
+  const bool wants_prior = std::ranges::find(options_.ensembles, "cached_prior") != options_.ensembles.end();
+  for (const std::string& domain : matrix_.domains) {
+    add_set(domain, options_.eval.gen_subset, false);
+    if (wants_prior) add_set(domain, options_.prior_split, true);
+  }
+}
+
+void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded) {
+  ModelScorer scorer(std::move(loaded), precision_.device, options_.eval.softmax_batch);
+  for (const ScoredSet& set : sets_) {
+    if (!needs(model, set)) continue;
+    std::vector<float> values;
+    BatchReader reader(*set.data);
+    for (Batch batch; reader.next(batch);) {
+      score_padding_before_last(batch, set.data->dictionary().pad());
+      const at::Tensor scored = scorer.score(batch);
+      values.insert(values.end(), scored.const_data_ptr<float>(), scored.const_data_ptr<float>() + scored.numel());
+      observer_.progress(++batches_done_, batches_, model.name, set.domain);
+    }
+    cache_.put(model.hash, set.hash, values);
+    ++matrix_.computed;
+  }
+}
+
+void Matrix::score_all() {
+  const at::NoGradGuard no_grad;
+  const compat::Dictionary& dictionary = sets_.front().data->dictionary();
+  const std::string& dictionary_file = sets_.front().data->dictionary_file();
+  for (const ScoredModel& model : models_)
+    for (const ScoredSet& set : sets_) {
+      if (needs(model, set))
+        batches_ += set.data->num_batches();
+      else if (model.is_expert || !set.for_experts_only)
+        ++matrix_.reused;
+    }
+  const bool needs_average = options_.average && needs_any(models_.back());
+  const double weight = 1.0 / static_cast<double>(options_.experts.size());
+  ParameterSum sum;
+  for (ScoredModel& model : models_) {
+    if (!model.checkpoint) continue;
+    const bool adds = needs_average && model.is_expert;
+    if (!adds && !needs_any(model)) continue;
+    auto loaded = load_model(*model.checkpoint, dictionary, dictionary_file, precision_);
+    if (adds) sum.add(*loaded, weight);
+    if (needs_any(model)) score_model(model, std::move(loaded));
+  }
+  if (!needs_average) return;
+  const auto first = std::ranges::find_if(models_, &ScoredModel::is_expert);
+  auto average = outline_model(*first->checkpoint, dictionary, dictionary_file);
+  sum.assign_to(*average, precision_);
+  score_model(models_.back(), std::move(average));
+}
+
+std::vector<float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) const {
+  auto found = cache_.find(model.hash, set.hash);
+  std::size_t expected = 0;
+  BatchReader reader(*set.data);
+  for (Batch batch; reader.next(batch);) expected += static_cast<std::size_t>(batch.rows * batch.columns);
+  if (!found || found->size() != expected)
+    throw compat::IoError(options_.cache, "the scores of '" + compat::printable(model.name) + "' on '" + compat::printable(set.domain) +
+                                              "' are damaged; remove the folder and run again");
+  return *std::move(found);
+}
+
+std::vector<std::vector<float>> Matrix::expert_scores(const ScoredSet& set) const {
+  std::vector<std::vector<float>> all;
+  for (const std::string& name : options_.experts) all.push_back(scores(*std::ranges::find(models_, name, &ScoredModel::name), set));
+  return all;
+}
+
+const ScoredSet* Matrix::prior_set_of(const std::string& domain) const {
+  for (const ScoredSet& set : sets_)
+    if (set.for_experts_only && set.domain == domain) return &set;
+  return nullptr;
+}
+
+DomainSums Matrix::domain_sums(const ScoredSet& set) {
+  DomainSums sums;
+  for (const ScoredModel& model : models_) sums.rows.push_back(sum_scores(*set.data, scores(model, set)));
+  if (const auto given = options_.bytes.find(set.domain); given != options_.bytes.end()) sums.total_bytes = given->second;
+  const auto counts = options_.gpt2_encoder_json.empty() ? byte_counts(set.data->dictionary())
+                                                         : std::optional(gpt2_byte_counts(set.data->dictionary(), options_.gpt2_encoder_json));
+  if (counts) sums.bytes = sum_bytes(*set.data, *counts);
+  if (options_.experts.empty()) return sums;
+
+  DomainPosterior posterior;
+  const auto experts = expert_scores(set);
+  posterior.batches = run_ensemble(*set.data, experts, "updating_prior", {}, options_.posterior).posteriors;
+  if (const ScoredSet* prior = prior_set_of(set.domain))
+    posterior.cached_prior = run_ensemble(*prior->data, expert_scores(*prior), "updating_prior", {}, options_.posterior).mean_posterior;
+  for (const std::string& type : options_.ensembles)
+    sums.rows.push_back(run_ensemble(*set.data, experts, type, posterior.cached_prior, options_.posterior).sums);
+  matrix_.posteriors.push_back(std::move(posterior));
+  return sums;
+}
+
+EvalMatrix Matrix::run() {
+  open_models();
+  open_sets();
+  matrix_.experts = options_.experts;
+  for (const std::string& type : options_.ensembles) matrix_.rows.push_back({"ensemble " + type, MatrixRow::Kind::kEnsemble, {}, {}, {}});
+  if (!options_.baseline.empty())
+    matrix_.baseline = static_cast<std::size_t>(std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) - matrix_.rows.begin());
+  if (matrix_.baseline >= matrix_.rows.size())
+    throw compat::UsageError("--baseline '" + compat::printable(options_.baseline) + "' is not a row of the matrix");
+  score_all();
+  std::vector<DomainSums> domains;
+  for (const ScoredSet& set : sets_)
+    if (!set.for_experts_only) domains.push_back(domain_sums(set));
+  fill_rows(matrix_, domains, options_);
+  return std::move(matrix_);
+}
+
+void check_options(const EvalMatrixOptions& options) {
+  const auto require = [](bool ok, const std::string& problem) {
+    if (!ok) throw compat::UsageError(problem);
+  };
+  require(!options.models.empty(), "no model is given, expected NAME=CHECKPOINT");
+  std::set<std::string> names;
+  for (const auto& [name, path] : options.models) {
+    require(!name.empty() && !path.empty(), "'" + compat::printable(name + "=" + path) + "', expected NAME=CHECKPOINT");
+    require(names.insert(name).second, "the name '" + compat::printable(name) + "' is given to two models");
+  }
+  std::set<std::string> experts;
+  for (const std::string& expert : options.experts) {
+    require(names.contains(expert), "--experts names '" + compat::printable(expert) + "', which is no model");
+    require(experts.insert(expert).second, "--experts names '" + compat::printable(expert) + "' twice");
+  }
+  require(!options.experts.empty() || (options.ensembles.empty() && !options.average), "ensembles and the average need --experts");
+  require(!options.average || !names.contains("average"), "a model is named 'average', which is the name of the experts' average");
+  static const std::set<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+  for (const std::string& type : options.ensembles)
+    require(kTypes.contains(type), "--ensembles names '" + compat::printable(type) + "', expected cached_prior, updating_prior, uniform_prior or simple_average");
+  require(options.resamples >= 1 && options.block_tokens >= 1, "--resamples and --block-tokens are at least 1");
+}
+
+}  // namespace
+
+EvalMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer) {
+  check_options(options);
+  if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
+  return Matrix(options, observer).run();
+}
+
+}  // namespace btm

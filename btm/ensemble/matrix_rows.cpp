@@ -1,0 +1,168 @@
+#include "btm/ensemble/matrix_rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "btm/ensemble/expert_scores.h"
+#include "btm/ensemble/mix_batch.h"
+#include "btm/ensemble/mixture.h"
+
+namespace btm {
+namespace {
+
+/// Calls `visit(sample, target, score)` for every scored target of `batch`.
+template <class Visit>
+void for_each_target(const Batch& batch, std::span<const float> scores, std::int64_t pad, Visit&& visit) {
+  for (std::int64_t row = 0; row < batch.rows; ++row)
+    for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column) {
+      const auto at = static_cast<std::size_t>(row * batch.columns + column);
+      if (batch.targets[at] != pad) visit(static_cast<std::size_t>(batch.ids[static_cast<std::size_t>(row)]), batch.targets[at], scores.empty() ? 0.0F : scores[at]);
+    }
+}
+
+SampleSums empty_sums(const EvalData& data) {
+  const auto samples = static_cast<std::size_t>(data.dataset().size());
+  return {std::vector<double>(samples, 0.0), std::vector<std::int64_t>(samples, 0)};
+}
+
+void add_batch(const Batch& batch, std::span<const float> scores, std::int64_t pad, SampleSums& sums) {
+  for_each_target(batch, scores, pad, [&](std::size_t sample, std::int64_t, float score) {
+    if (std::isinf(score)) return;
+    sums.loss[sample] -= score;
+    ++sums.tokens[sample];
+  });
+}
+
+/// A domain's columns over its blocks and over the draws: losses of all rows, then their tokens, then bytes if known.
+class DomainDraws {
+ public:
+  DomainDraws(const DomainSums& sums, const EvalMatrixOptions& options, std::int64_t seed) : rows_(sums.rows.size()) {
+    const std::vector<std::int64_t>& size = sums.rows.front().tokens;
+    std::vector<std::vector<double>> columns;
+    for (const SampleSums& row : sums.rows) columns.push_back(block_sums(row.loss, size, options.block_tokens));
+    for (const SampleSums& row : sums.rows)
+      columns.push_back(block_sums(std::vector<double>(row.tokens.begin(), row.tokens.end()), size, options.block_tokens));
+    for (const auto& column : columns) totals_.push_back(std::accumulate(column.begin(), column.end(), 0.0));
+    draws_ = resampled_sums(columns, options.resamples, seed);
+  }
+
+  double loss(std::size_t row) const { return totals_[row]; }
+  double tokens(std::size_t row) const { return totals_[rows_ + row]; }
+  double perplexity(std::size_t row) const { return std::exp(loss(row) / std::max(1.0, tokens(row))); }
+  std::vector<double> perplexities(std::size_t row) const {
+    std::vector<double> values;
+    for (std::size_t r = 0; r < draws_[row].size(); ++r) values.push_back(std::exp(draws_[row][r] / std::max(1.0, draws_[rows_ + row][r])));
+    return values;
+  }
+
+ private:
+  std::size_t rows_;
+  std::vector<double> totals_;
+  std::vector<std::vector<double>> draws_;
+};
+
+std::vector<double> ratios(const std::vector<double>& values, const std::vector<double>& base) {
+  std::vector<double> result;
+  for (std::size_t i = 0; i < values.size(); ++i) result.push_back(values[i] / base[i]);
+  return result;
+}
+
+void add_to(std::vector<double>& sum, const std::vector<double>& values) {
+  sum.resize(values.size(), 0.0);
+  for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
+}
+
+MatrixCell make_cell(const DomainDraws& draws, std::size_t row, std::size_t baseline, std::int64_t bytes) {
+  MatrixCell cell;
+  cell.loss_sum = draws.loss(row);
+  cell.tokens = std::llround(draws.tokens(row));
+  cell.bytes = bytes;
+  cell.perplexity = draws.perplexity(row);
+  cell.bits_per_byte = bytes > 0 ? cell.loss_sum / std::log(2.0) / static_cast<double>(bytes) : std::nan("");
+  const std::vector<double> drawn = draws.perplexities(row);
+  cell.perplexity_interval = percentile_interval(drawn);
+  cell.ratio = cell.perplexity / draws.perplexity(baseline);
+  cell.ratio_interval = percentile_interval(ratios(drawn, draws.perplexities(baseline)));
+  return cell;
+}
+
+}  // namespace
+
+SampleSums sum_scores(const EvalData& data, std::span<const float> scores) {
+  SampleSums sums = empty_sums(data);
+  std::size_t offset = 0;
+  BatchReader reader(data);
+  for (Batch batch; reader.next(batch);) {
+    const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
+    add_batch(batch, scores.subspan(offset, size), data.dictionary().pad(), sums);
+    offset += size;
+  }
+  return sums;
+}
+
+std::vector<double> sum_bytes(const EvalData& data, const ByteCounts& counts) {
+  std::vector<double> bytes(static_cast<std::size_t>(data.dataset().size()), 0.0);
+  BatchReader reader(data);
+  for (Batch batch; reader.next(batch);)
+    for_each_target(batch, {}, data.dictionary().pad(), [&](std::size_t sample, std::int64_t target, float) {
+      bytes[sample] += static_cast<double>(counts[static_cast<std::size_t>(target)]);
+    });
+  return bytes;
+}
+
+EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores, const std::string& type,
+                         const std::vector<double>& prior, const std::string& posterior) {
+  const bool updating = type == "updating_prior";
+  const PosteriorRule rule = type == "simple_average" ? PosteriorRule::kNone : parse_posterior_rule(posterior);
+  std::vector<double> now = type == "cached_prior" ? prior : std::vector<double>(scores.size(), 1.0 / static_cast<double>(scores.size()));
+  EnsembleRun run{empty_sums(data), {}, {}};
+  ExponentialMean mean;
+  std::size_t offset = 0;
+  BatchReader reader(data);
+  for (Batch batch; reader.next(batch);) {
+    const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
+    std::vector<std::span<const float>> parts;
+    for (const auto& expert : scores) parts.push_back(std::span(expert).subspan(offset, size));
+    const MixedBatch mixed = mix_batch(batch, parts, log_of(now), rule, data.dictionary().pad());
+    add_batch(batch, mixed.log_probs, data.dictionary().pad(), run.sums);
+    mean.add(mixed.posterior);
+    run.posteriors.push_back(mixed.posterior);
+    if (updating) now = mean.value();
+    offset += size;
+  }
+  run.mean_posterior = mean.value();
+  return run;
+}
+
+void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains, const EvalMatrixOptions& options) {
+  const auto count = static_cast<double>(domains.size());
+  std::vector<std::vector<double>> mean_draws(matrix.rows.size());
+  for (std::size_t d = 0; d < domains.size(); ++d) {
+    const DomainDraws draws(domains[d], options, options.eval.seed + static_cast<std::int64_t>(d));
+    const std::int64_t bytes = domains[d].total_bytes > 0 ? domains[d].total_bytes
+                                                          : std::llround(std::accumulate(domains[d].bytes.begin(), domains[d].bytes.end(), 0.0));
+    for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
+      matrix.rows[r].cells.push_back(make_cell(draws, r, matrix.baseline, bytes));
+      add_to(mean_draws[r], draws.perplexities(r));
+    }
+  }
+  for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
+    MatrixCell& mean = matrix.rows[r].mean;
+    for (const MatrixCell& cell : matrix.rows[r].cells) {
+      mean.loss_sum += cell.loss_sum;
+      mean.tokens += cell.tokens;
+      mean.bytes += cell.bytes;
+      mean.perplexity += cell.perplexity / count;
+      mean.bits_per_byte += cell.bits_per_byte / count;
+    }
+    for (double& value : mean_draws[r]) value /= count;
+    mean.perplexity_interval = percentile_interval(mean_draws[r]);
+  }
+  for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
+    matrix.rows[r].mean.ratio = matrix.rows[r].mean.perplexity / matrix.rows[matrix.baseline].mean.perplexity;
+    matrix.rows[r].mean.ratio_interval = percentile_interval(ratios(mean_draws[r], mean_draws[matrix.baseline]));
+  }
+}
+
+}  // namespace btm

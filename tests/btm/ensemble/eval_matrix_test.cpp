@@ -1,0 +1,193 @@
+#include "btm/ensemble/eval_matrix.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "btm/ensemble/matrix_cache.h"
+#include "compat/error.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace btm {
+namespace {
+
+using btm_test::expect_error;
+using btm_test::golden;
+
+const std::vector<std::string> kExperts{"fortunes", "jargon", "perl", "politics"};
+
+std::string checkpoint(const std::string& name) { return golden("checkpoints/" + name + "/checkpoint_last.pt").string(); }
+
+EvalMatrixOptions golden_options(const btm_test::TempDir& dir) {
+  EvalMatrixOptions options;
+  options.eval.data = golden("data-bin").string();
+  options.eval.tokens_per_sample = 128;
+  options.eval.batch_size = 2;
+  options.eval.num_threads = 2;
+  options.domains = {"fortunes"};
+  options.resamples = 200;
+  options.cache = (dir / "scores").string();
+  return options;
+}
+
+const MatrixRow& row(const EvalMatrix& matrix, const std::string& name) {
+  for (const MatrixRow& candidate : matrix.rows)
+    if (candidate.name == name) return candidate;
+  throw std::runtime_error("no row " + name);
+}
+
+/// One run of everything, taken up again.
+class EvalMatrixOfGoldenModels : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    static const btm_test::TempDir dir;
+    EvalMatrixOptions options = golden_options(dir);
+    options.models = {{"seed", checkpoint("seed")}};
+    for (const std::string& expert : kExperts) options.models.emplace_back(expert, checkpoint("elm_" + expert));
+    options.models.emplace_back("uniform4", checkpoint("average_uniform4"));
+    options.experts = kExperts;
+    options.ensembles = {"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+    options.prior_batches = 5;
+    options.average = true;
+    first_ = new EvalMatrix(eval_matrix(options));
+    second_ = new EvalMatrix(eval_matrix(options));
+  }
+  static void TearDownTestSuite() {
+    delete first_;
+    delete second_;
+  }
+  static inline EvalMatrix* first_ = nullptr;
+  static inline EvalMatrix* second_ = nullptr;
+};
+
+TEST_F(EvalMatrixOfGoldenModels, GivesFairseqsPerplexities) {
+  // golden/eval.json, printed with two digits.
+  EXPECT_NEAR(row(*first_, "seed").cells[0].perplexity, 628.31, 0.011);
+  EXPECT_NEAR(row(*first_, "fortunes").cells[0].perplexity, 470.63, 0.011);
+  EXPECT_NEAR(row(*first_, "jargon").cells[0].perplexity, 622.21, 0.011);
+  for (const MatrixRow& each : first_->rows) EXPECT_EQ(each.cells[0].tokens, 6988) << each.name;
+}
+
+TEST_F(EvalMatrixOfGoldenModels, AveragesParametersAsTheReleaseDoes) {
+  // The file holds the average rounded once; sums of other order differ in the last bits of fp32.
+  EXPECT_NEAR(row(*first_, "average").cells[0].perplexity / row(*first_, "uniform4").cells[0].perplexity, 1, 1e-5);
+}
+
+TEST_F(EvalMatrixOfGoldenModels, MixesProbabilitiesAsEvalLmDoes) {
+  EvalLmOptions options;
+  options.data = golden("data-bin/fortunes").string();
+  options.gen_subset = "test_fortunes";
+  options.tokens_per_sample = 128;
+  options.batch_size = 2;
+  for (const std::string& expert : kExperts) options.path += (options.path.empty() ? "" : ":") + checkpoint("elm_" + expert);
+  EXPECT_NEAR(row(*first_, "ensemble simple_average").cells[0].perplexity / eval_lm(options).perplexity, 1, 1e-5);
+}
+
+TEST_F(EvalMatrixOfGoldenModels, BelievesTheDomainsOwnExpertMost) {
+  ASSERT_EQ(first_->posteriors.size(), 1u);
+  const std::vector<double>& prior = first_->posteriors[0].cached_prior;
+  ASSERT_EQ(prior.size(), 4u);
+  for (std::size_t e = 1; e < 4; ++e) EXPECT_GT(prior[0], prior[e]);
+  EXPECT_LT(row(*first_, "ensemble cached_prior").cells[0].perplexity, row(*first_, "ensemble uniform_prior").cells[0].perplexity);
+  EXPECT_EQ(first_->posteriors[0].batches.size(), 28u);
+}
+
+TEST_F(EvalMatrixOfGoldenModels, CountsTheBytesOfTheText) {
+  // The raw test set has 19069 bytes; one of them is lost to <unk>.
+  EXPECT_NEAR(static_cast<double>(row(*first_, "seed").cells[0].bytes), 19069, 1);
+  const MatrixCell& cell = row(*first_, "seed").cells[0];
+  EXPECT_NEAR(cell.bits_per_byte, cell.loss_sum / std::log(2.0) / static_cast<double>(cell.bytes), 1e-12);
+}
+
+TEST_F(EvalMatrixOfGoldenModels, ComparesWithTheBaselineOnTheSameDraws) {
+  const MatrixCell& base = row(*first_, "seed").cells[0];
+  EXPECT_EQ(base.ratio, 1);
+  EXPECT_EQ(base.ratio_interval.low, 1);
+  EXPECT_EQ(base.ratio_interval.high, 1);
+  const MatrixCell& expert = row(*first_, "fortunes").cells[0];
+  EXPECT_LT(expert.perplexity_interval.low, expert.perplexity);
+  EXPECT_GT(expert.perplexity_interval.high, expert.perplexity);
+  EXPECT_LT(expert.ratio_interval.high, 1);
+  const double paired = expert.ratio_interval.high - expert.ratio_interval.low;
+  const double alone = (expert.perplexity_interval.high - expert.perplexity_interval.low) / base.perplexity;
+  EXPECT_LT(paired, alone) << "pairing takes out what makes the text hard for both";
+}
+
+TEST_F(EvalMatrixOfGoldenModels, ComputesNothingTwice) {
+  EXPECT_EQ(first_->computed, 11);  // 6 models and the average on test, 4 experts on valid
+  EXPECT_EQ(first_->reused, 0);
+  EXPECT_EQ(second_->computed, 0);
+  EXPECT_EQ(second_->reused, 11);
+  for (std::size_t r = 0; r < first_->rows.size(); ++r) EXPECT_EQ(first_->rows[r].cells[0].loss_sum, second_->rows[r].cells[0].loss_sum);
+}
+
+TEST(EvalMatrix, RefusesRowsThatCannotBe) {
+  const btm_test::TempDir dir;
+  const auto expect_refusal = [&](auto&& change, std::string_view phrase) {
+    EvalMatrixOptions options = golden_options(dir);
+    options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
+    change(options);
+    expect_error<compat::UsageError>([&] { eval_matrix(options); }, phrase);
+  };
+  expect_refusal([](auto& o) { o.models.clear(); }, "no model is given, expected NAME=CHECKPOINT");
+  expect_refusal([](auto& o) { o.models[1].first = "a"; }, "the name 'a' is given to two models");
+  expect_refusal([](auto& o) { o.models[1].second = ""; }, "'b=', expected NAME=CHECKPOINT");
+  expect_refusal([](auto& o) { o.experts = {"c"}; }, "--experts names 'c', which is no model");
+  expect_refusal([](auto& o) { o.experts = {"a", "a"}; }, "--experts names 'a' twice");
+  expect_refusal([](auto& o) { o.average = true; }, "ensembles and the average need --experts");
+  expect_refusal([](auto& o) { o.experts = {"a"}, o.ensembles = {"mean"}; }, "--ensembles names 'mean', expected cached_prior");
+  expect_refusal([](auto& o) { o.baseline = "c"; }, "--baseline 'c' is not a row of the matrix");
+  expect_refusal([](auto& o) { o.resamples = 0; }, "--resamples and --block-tokens are at least 1");
+  expect_refusal([](auto& o) { o.experts = {"a"}, o.average = true, o.models[1].first = "average"; }, "a model is named 'average'");
+}
+
+TEST(EvalMatrix, NamesWhatIsMissing) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options = golden_options(dir);
+  options.models = {{"a", (dir / "none.pt").string()}};
+  expect_error<compat::IoError>([&] { eval_matrix(options); }, "none.pt");
+  options.models = {{"a", checkpoint("seed")}};
+  options.eval.gen_subset = "tset";
+  expect_error<std::exception>([&] { eval_matrix(options); }, "tset");
+}
+
+TEST(MatrixCache, KeepsScoresAndNoticesDamage) {
+  const btm_test::TempDir dir;
+  const MatrixCache cache(dir / "scores");
+  const std::vector<float> scores{-1.5F, 0, -3};
+  EXPECT_FALSE(cache.find("m", "d"));
+  cache.put("m", "d", scores);
+  EXPECT_EQ(cache.find("m", "d"), scores);
+  EXPECT_FALSE(cache.find("m", "e"));
+  EXPECT_TRUE(cache.contains("m", "d"));
+  for (const auto& entry : std::filesystem::directory_iterator(dir / "scores")) {
+    std::string content = btm_test::read_file(entry.path());
+    content.back() = static_cast<char>(content.back() ^ 1);
+    btm_test::write_file(entry.path(), content);
+    EXPECT_FALSE(cache.find("m", "d")) << "a flipped bit";
+    btm_test::write_file(entry.path(), content.substr(0, 20));
+    EXPECT_FALSE(cache.find("m", "d")) << "cut short";
+    btm_test::write_file(entry.path(), "");
+    EXPECT_FALSE(cache.find("m", "d")) << "empty";
+  }
+}
+
+TEST(MatrixCache, HashesWhatChangesScores) {
+  const btm_test::TempDir dir;
+  MatrixCache cache(dir / "scores");
+  const auto hash = [&](auto&& change) {
+    EvalLmOptions options;
+    change(options);
+    return cache.data_hash(options, golden("data-bin/fortunes/test_fortunes"), golden("data-bin/dict.txt"), 128);
+  };
+  const std::string plain = hash([](auto&) {});
+  EXPECT_EQ(plain, hash([](auto& o) { o.num_threads = 7; }));
+  EXPECT_NE(plain, hash([](auto& o) { o.tokens_per_sample = 64; }));
+  EXPECT_NE(plain, hash([](auto& o) { o.batch_size = 3; }));
+  EXPECT_NE(plain, hash([](auto& o) { o.sample_break_mode = "eos"; }));
+  EXPECT_NE(plain, hash([](auto& o) { o.bf16 = true; }));
+}
+
+}  // namespace
+}  // namespace btm

@@ -1,0 +1,37 @@
+"""btm eval-matrix."""
+import json
+
+from case import Case
+
+DATA = "{golden}/data-bin"
+SEED = "seed={golden}/checkpoints/seed/checkpoint_last.pt"
+PERL = "perl={golden}/checkpoints/elm_perl/checkpoint_last.pt"
+SHORT = ["btm", "eval-matrix", DATA, SEED, PERL, "--domains", "perl", "--tokens-per-sample", "128", "--max-samples", "1",
+         "--resamples", "50", "--prior-batches", "1"]
+
+
+def results(folder):
+    out = folder / "eval-matrix"
+    matrix = json.loads((out / "matrix.json").read_text())
+    assert [row["name"] for row in matrix["rows"]] == ["seed", "perl", "average", "ensemble cached_prior"], matrix["rows"]
+    assert matrix["rows"][0]["cells"]["perl"]["ratio"] == 1
+    assert len((out / "matrix.csv").read_text().splitlines()) == 1 + 4 * 2
+    assert "<svg" in (out / "report.html").read_text()
+    assert sorted(path.name for path in out.iterdir()) == ["matrix.csv", "matrix.json", "report.html", "scores"], list(out.iterdir())
+
+
+CASES = [
+    Case("table and files", SHORT + ["--experts", "seed,perl", "--average", "--ensembles", "cached_prior"],
+         stdout=["to seed", "average", "ensemble cached_prior", "5 evaluations computed, 0 reused"], check=results),
+    Case("models alone", SHORT, stdout=["2 evaluations computed"]),
+    Case("help", ["btm", "eval-matrix", "--help"], stdout=["usage: btm eval-matrix DATA NAME=CHECKPOINT... [flags]", "--block-tokens"]),
+    Case("no model", ["btm", "eval-matrix", DATA], 2, stderr=["missing NAME=CHECKPOINT"]),
+    Case("a model without name", ["btm", "eval-matrix", DATA, "x.pt"], 2, stderr=["'x.pt', expected NAME=CHECKPOINT"]),
+    Case("mistyped flag", SHORT + ["--expert", "seed"], 2, stderr=["unknown flag '--expert', did you mean --experts?"]),
+    Case("unknown expert", SHORT + ["--experts", "jargon"], 2, stderr=["--experts names 'jargon', which is no model"]),
+    Case("unknown baseline", SHORT + ["--baseline", "dense"], 2, stderr=["--baseline 'dense' is not a row of the matrix"]),
+    Case("bytes that are none", SHORT + ["--bytes", "perl=many"], 2, stderr=["flag --bytes: 'perl=many', expected DOMAIN=N"]),
+    Case("missing checkpoint", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt"], 1, stderr=["none.pt"]),
+    Case("missing data", ["btm", "eval-matrix", "{tmp}/none", SEED], 1, stderr=["none/dict.txt"]),
+    Case("unknown domain", ["btm", "eval-matrix", DATA, SEED, "--domains", "pearl"], 2, stderr=["pearl"]),
+]
