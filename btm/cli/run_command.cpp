@@ -1,0 +1,154 @@
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "btm/cli/commands.h"
+#include "btm/report/table.h"
+#include "btm/run/build_steps.h"
+#include "btm/run/executor.h"
+#include "btm/run/plan.h"
+#include "btm/run/process.h"
+#include "btm/run/run_report.h"
+#include "btm/run/run_state.h"
+#include "btm/run/run_step.h"
+#include "btm/run/slurm_executor.h"
+#include "compat/command_line.h"
+#include "compat/error.h"
+#include "compat/progress_bar.h"
+
+namespace btm {
+namespace {
+
+using compat::flag_choice;
+using compat::flag_integer;
+using compat::flag_switch;
+using compat::flag_text;
+
+struct RunCommand {
+  std::string plan, executor = "local", redo, step;
+  std::int64_t jobs = 1;
+  bool dry_run = false, report = false, no_progress_bar = false;
+
+  compat::CommandSpec spec() {
+    compat::FlagGroup work{
+        "Work",
+        {flag_choice("executor", executor, {"local", "slurm"}, "run steps here, or as Slurm jobs"),
+         flag_integer("jobs,j", "N", jobs, "steps side by side (local)", 1),
+         flag_switch("dry-run", dry_run, "show the steps, what is done, and the commands; do nothing"),
+         flag_text("redo", "STEP", redo, "forget that this step was done, and so those behind it"),
+         flag_text("step", "STEP", step, "do this one step here and now (what an executor starts)"),
+         flag_switch("report", report, "write the report of what is there, and do nothing else"),
+         flag_switch("no-progress-bar", no_progress_bar, "lines even on a terminal")}};
+    return {"btm run",
+            "Carries out a plan: preprocess, train a seed model, branch, train the experts and a dense baseline of the same compute, average, "
+            "evaluate, report. What is done already is not done again; after an interruption or a failure the same command goes on.",
+            {{"PLAN", "the plan (its keys: btm/run/plan.md)", &plan}},
+            {work},
+            {}};
+  }
+};
+
+/// One plan, its graph and what is done of it.
+class Run {
+ public:
+  explicit Run(const RunCommand& command)
+      : command_(command), plan_(load_plan(command.plan)), graph_(build_steps(plan_)), state_(plan_.output),
+        keyed_{graph_, graph_.keys([this](const std::filesystem::path& input) { return state_.digests().of(input); })} {}
+
+  int execute();
+
+ private:
+  int dry_run();
+  int run_one(const Step& step);
+  int run_all();
+  int report_failures(const RunResult& result) const;
+  CommandLine step_command(const std::string& step) const {
+    return {own_program().string(), "run", std::filesystem::absolute(command_.plan).string(), "--step", step};
+  }
+
+  const RunCommand& command_;
+  Plan plan_;
+  StepGraph graph_;
+  RunState state_;
+  KeyedGraph keyed_;
+};
+
+int Run::execute() {
+  if (command_.report) {
+    write_run_report(plan_, state_);
+    return 0;
+  }
+  if (!command_.redo.empty()) state_.forget(graph_.at(command_.redo));
+  if (command_.dry_run) return dry_run();
+  return command_.step.empty() ? run_all() : run_one(graph_.at(command_.step));
+}
+
+int Run::dry_run() {
+  const std::set<std::string> done = keyed_.done(state_);
+  Table table{{{"step"}, {"state"}, {"after"}}, {}};
+  for (const Step& step : graph_.steps()) {
+    std::string after;
+    for (const std::string& name : step.after) after += (after.empty() ? "" : ", ") + name;
+    const auto failure = state_.failure_of(step.name);
+    table.rows.push_back({step.name, done.contains(step.name) ? "done" : failure ? "failed" : "to do", after});
+  }
+  std::cout << to_text(table) << "\nin " << state_.output().string() << ":\n";
+  for (const Step& step : graph_.steps()) {
+    if (done.contains(step.name)) continue;
+    std::cout << "# " << step.name << "\n";
+    for (const CommandLine& command : step.commands) std::cout << shell_text(command) << "\n";
+  }
+  return 0;
+}
+
+int Run::run_one(const Step& step) {
+  const auto at = static_cast<std::size_t>(&step - graph_.steps().data());
+  return exit_status(run_step(step, keyed_.keys[at], state_));
+}
+
+int Run::run_all() {
+  const std::size_t total = graph_.steps().size();
+  const std::size_t before = keyed_.done(state_).size();
+  compat::ProgressBar bar("btm run", command_.no_progress_bar ? "none" : "tqdm", 1, command_.no_progress_bar, [](const std::string&) {});
+  RunObserver observer;
+  observer.line = [&](const std::string& line) {
+    bar.clear();
+    std::cerr << "btm run: " << line << std::endl;
+  };
+  observer.progress = [&](std::size_t done, const std::vector<std::string>& running) {
+    std::string names;
+    for (const std::string& name : running) names += (names.empty() ? "" : ",") + name;
+    if (!running.empty()) bar.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total), [&] { return compat::ProgressBar::Stats{{"running", names}}; });
+  };
+  if (before > 0) observer.line(std::to_string(before) + " of " + std::to_string(total) + " steps are done already");
+  const RunResult result = command_.executor == "slurm" ? run_on_slurm(keyed_, state_, plan_, [this](const std::string& step) { return step_command(step); }, observer)
+                                                        : run_locally(keyed_, state_, static_cast<std::size_t>(command_.jobs), [this](const std::string& step) { return step_command(step); }, observer);
+  bar.clear();
+  if (result.done.size() < total) return report_failures(result);
+  std::cout << run_summary(plan_, state_) << "\nreport: " << (state_.output() / "report.html").string() << std::endl;
+  return 0;
+}
+
+int Run::report_failures(const RunResult& result) const {
+  for (const std::string& name : result.failed) {
+    const StepFailure failure = state_.failure_of(name).value_or(StepFailure{1, "it left no record"});
+    std::cerr << "btm run: error: step " << name << " failed (status " << failure.status << "): " << failure.last_line << " (log: " << state_.log_of(name).string() << ")"
+              << std::endl;
+  }
+  const std::size_t missing = graph_.steps().size() - result.done.size();
+  std::cerr << "btm run: " << missing << " of " << graph_.steps().size() << " steps are left; the same command goes on from here" << std::endl;
+  return result.failed.empty() && result.interrupted ? 128 + SIGINT : 1;
+}
+
+}  // namespace
+
+int run_run(std::span<const std::string> args) {
+  RunCommand command;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  return Run(command).execute();
+}
+
+}  // namespace btm

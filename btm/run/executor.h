@@ -1,0 +1,43 @@
+// Carries out what of a graph is not done yet.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "btm/run/run_state.h"
+#include "btm/run/step.h"
+
+namespace btm {
+
+/// A graph with its keys, in the order of graph.steps().
+struct KeyedGraph {
+  const StepGraph& graph;
+  std::vector<std::string> keys;
+
+  /// Names of the steps that are done and whose predecessors are.
+  std::set<std::string> done(RunState& state) const;
+};
+
+struct RunResult {
+  std::set<std::string> done;       ///< Those done before included.
+  std::vector<std::string> failed;  ///< Their last lines are in the run's state.
+  bool interrupted = false;
+};
+
+/// Called on the executing thread.
+struct RunObserver {
+  std::function<void(const std::string& line)> line = [](const std::string&) {};
+  /// After every change and several times a second: steps done, and which are under way.
+  std::function<void(std::size_t done, const std::vector<std::string>& running)> progress = [](std::size_t, const std::vector<std::string>&) {};
+};
+
+/// The command that runs one step and ends with exit_status() of its result.
+using StepCommand = std::function<CommandLine(const std::string& step)>;
+
+/// At most `jobs` steps at once. A failed step stops those behind it and no other. SIGINT and SIGTERM are passed on to what
+/// runs, and nothing new is started; the third of them kills.
+RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs, const StepCommand& step_command, const RunObserver& observer);
+
+}  // namespace btm

@@ -1,0 +1,236 @@
+#include "btm/run/plan.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+
+#include "btm/run/plan_file.h"
+#include "compat/byte_reader.h"
+#include "compat/command_line.h"
+#include "compat/mapped_file.h"
+#include "compat/text.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kDomain = "{domain}";
+
+/// Says what was expected; the reader adds file, line and key.
+struct BadValue {
+  std::string expected;
+};
+
+std::int64_t integer(const std::string& value, std::int64_t lowest) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || number < lowest)
+    throw BadValue{"an integer of at least " + std::to_string(lowest)};
+  return number;
+}
+
+double real(const std::string& value, double lowest, double highest, const std::string& expected) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || !(number >= lowest) || !(number <= highest)) throw BadValue{expected};
+  return number;
+}
+
+bool boolean(const std::string& value) {
+  if (value == "yes" || value == "true") return true;
+  if (value == "no" || value == "false") return false;
+  throw BadValue{"yes or no"};
+}
+
+std::vector<std::string> words(const std::string& value) {
+  std::vector<std::string> parts;
+  for (const std::string_view word : compat::split_whitespace(value)) parts.emplace_back(word);
+  return parts;
+}
+
+/// Parts between commas, blanks around them removed.
+std::vector<std::string> list(const std::string& value) {
+  std::vector<std::string> parts;
+  for (std::size_t from = 0; from <= value.size();) {
+    const std::size_t comma = std::min(value.find(',', from), value.size());
+    const std::vector<std::string> inside = words(value.substr(from, comma - from));
+    if (inside.size() != 1) throw BadValue{"names separated by commas"};
+    parts.push_back(inside.front());
+    from = comma + 1;
+  }
+  return parts;
+}
+
+using Setter = std::function<void(const std::string& value)>;
+using Keys = std::map<std::string, Setter>;
+
+class PlanReader {
+ public:
+  explicit PlanReader(const fs::path& file) : folder_(file.parent_path()), name_(file.string()) { plan_.file = file; }
+
+  Plan read(std::string_view text) {
+    for (const PlanSection& section : parse_plan_file(text, name_)) read_section(section);
+    finish();
+    return std::move(plan_);
+  }
+
+ private:
+  fs::path path(const std::string& value) const {
+    if (value.empty()) throw BadValue{"a path"};
+    return fs::absolute(folder_ / value).lexically_normal();
+  }
+
+  Setter to_path(fs::path& field) {
+    return [this, &field](const std::string& value) { field = path(value); };
+  }
+  static Setter to_integer(std::int64_t& field, std::int64_t lowest) {
+    return [&field, lowest](const std::string& value) { field = integer(value, lowest); };
+  }
+  static Setter to_share(double& field) {
+    return [&field](const std::string& value) { field = real(value, 0, 1, "a share from 0 to 1"); };
+  }
+  static Setter to_flag(bool& field) {
+    return [&field](const std::string& value) { field = boolean(value); };
+  }
+  static Setter to_words(std::vector<std::string>& field) {
+    return [&field](const std::string& value) { field = words(value); };
+  }
+  static Setter to_text(std::string& field) {
+    return [&field](const std::string& value) {
+      if (value.empty()) throw BadValue{"a name"};
+      field = value;
+    };
+  }
+
+  Keys& keys_of(const PlanSection& section) {
+    const auto found = sections_.find(section.kind);
+    if (found == sections_.end()) {
+      std::vector<std::string> names;
+      for (const auto& [name, keys] : sections_) names.push_back(name);
+      const std::string near = compat::nearest_name(section.kind, names);
+      throw plan_error(name_, section.line, "unknown section [" + section.kind + "]" +
+                                                (near.empty() ? "" : ", did you mean [" + near + "]?"));
+    }
+    return found->second;
+  }
+
+  void read_section(const PlanSection& section) {
+    apply(section, keys_of(section));
+  }
+
+  void apply(const PlanSection& section, const Keys& keys) {
+    for (const PlanEntry& entry : section.entries) {
+      const auto found = keys.find(entry.key);
+      if (found == keys.end()) {
+        std::vector<std::string> names;
+        for (const auto& [name, setter] : keys) names.push_back(name);
+        const std::string near = compat::nearest_name(entry.key, names);
+        throw plan_error(name_, entry.line, "unknown key '" + entry.key + "' of [" + section.kind + "]" + (near.empty() ? "" : ", did you mean " + near + "?"));
+      }
+      try {
+        found->second(entry.value);
+      } catch (const BadValue& bad) {
+        throw plan_error(name_, entry.line, entry.key + " is '" + compat::printable(entry.value) + "', expected " + bad.expected);
+      }
+    }
+  }
+
+  [[noreturn]] void fail(const std::string& problem) const { throw compat::FormatError({name_, {}, {}}, problem); }
+
+  void finish();
+  void check_domains();
+  void check_experts();
+
+  fs::path folder_;
+  std::string name_;
+  fs::path text_;
+  Plan plan_;
+  std::map<std::string, Keys> sections_{
+      {"run", {{"output", to_path(plan_.output)}}},
+      {"data", {{"bin", to_path(plan_.data_bin)},
+                {"domains", [this](const std::string& value) { plan_.domains = list(value); }},
+                {"text", to_path(text_)},
+                {"train", to_path(plan_.train)},
+                {"valid", to_path(plan_.valid)},
+                {"test", to_path(plan_.test)}}},
+      {"tokeniser", {{"model", to_path(plan_.tokeniser_model)}, {"vocab_size", to_integer(plan_.vocab_size, 16)}}},
+      {"model", {{"arch", to_text(plan_.arch)}, {"tokens_per_sample", to_integer(plan_.tokens_per_sample, 1)}, {"flags", to_words(plan_.model_flags)}}},
+      {"train", {{"updates", to_integer(plan_.updates, 2)},
+                 {"seed_share", to_share(plan_.seed_share)},
+                 {"batch_size", to_integer(plan_.batch_size, 1)},
+                 {"update_freq", to_integer(plan_.update_freq, 1)},
+                 {"lr", [this](const std::string& value) { plan_.lr = real(value, 0, std::numeric_limits<double>::max(), "a number of at least 0"); }},
+                 {"warmup_share", to_share(plan_.warmup_share)},
+                 {"log_interval", to_integer(plan_.log_interval, 1)},
+                 {"seed", to_integer(plan_.seed, 0)},
+                 {"flags", to_words(plan_.train_flags)}}},
+      {"experts", {{"domains", [this](const std::string& value) { plan_.experts = list(value); }}, {"dense", to_flag(plan_.dense)}, {"average", to_flag(plan_.average)}}},
+      {"evaluate", {{"ensembles", [this](const std::string& value) { plan_.ensembles = list(value); }},
+                    {"split", to_text(plan_.split)},
+                    {"prior_batches", to_integer(plan_.prior_batches, 1)},
+                    {"flags", to_words(plan_.eval_flags)}}},
+      {"slurm", {{"gpus", to_integer(plan_.gpus, 0)}, {"flags", to_words(plan_.slurm_flags)}}},
+  };
+};
+
+void PlanReader::finish() {
+  if (plan_.output.empty()) plan_.output = path(plan_.file.stem().string() + "-out");
+  check_domains();
+  check_experts();
+  if (plan_.updates == 0) fail("[train] has no key updates");
+  if (plan_.seed_updates() < 1 || plan_.seed_updates() >= plan_.updates)
+    fail("seed_share of " + std::to_string(plan_.updates) + " updates is " + std::to_string(plan_.seed_updates()) +
+         ", expected at least 1 update before and after the branch");
+}
+
+void PlanReader::check_domains() {
+  if (plan_.domains.size() < 2) fail("has " + std::to_string(plan_.domains.size()) + " domains, expected two or more (domains = A, B, ... in [data])");
+  for (const std::string& domain : plan_.domains) {
+    if (std::ranges::count(plan_.domains, domain) > 1) fail("domain " + compat::printable(domain) + " is there twice");
+    if (domain.find('/') != std::string::npos || domain.starts_with('.')) fail("domain '" + compat::printable(domain) + "' is not a name of a folder");
+  }
+  if (!text_.empty())
+    for (const auto& [field, name] : {std::pair{&plan_.train, "train.txt"}, {&plan_.valid, "valid.txt"}, {&plan_.test, "test.txt"}})
+      if (field->empty()) *field = text_ / name;
+  const bool has_text = !plan_.train.empty() || !plan_.valid.empty() || !plan_.test.empty();
+  if (!plan_.data_bin.empty() && has_text) fail("[data] has both a data-bin and text, expected one of them");
+  if (!plan_.data_bin.empty()) return;
+  for (const auto& [field, name] : {std::pair{&plan_.train, "train"}, {&plan_.valid, "valid"}, {&plan_.test, "test"}}) {
+    if (field->empty()) fail(std::string("[data] has no ") + name + ", expected text = FOLDER/{domain}, or train, valid and test, or bin");
+    if (field->string().find(kDomain) == std::string::npos) fail(std::string("[data] ") + name + " is the same file for all domains, expected {domain} in it");
+  }
+}
+
+void PlanReader::check_experts() {
+  if (plan_.experts.empty()) plan_.experts = plan_.domains;
+  for (const std::string& expert : plan_.experts)
+    if (std::ranges::find(plan_.domains, expert) == plan_.domains.end())
+      fail("[experts] names domain '" + compat::printable(expert) + "', which the plan does not have");
+  static const std::vector<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+  for (const std::string& type : plan_.ensembles)
+    if (std::ranges::find(kTypes, type) == kTypes.end())
+      fail("[evaluate] names ensemble '" + compat::printable(type) + "', expected cached_prior, updating_prior, uniform_prior or simple_average");
+}
+
+}  // namespace
+
+fs::path Plan::of_domain(const fs::path& pattern, const std::string& domain) {
+  std::string text = pattern.string();
+  for (std::size_t at = text.find(kDomain); at != std::string::npos; at = text.find(kDomain, at + domain.size())) text.replace(at, kDomain.size(), domain);
+  return text;
+}
+
+std::int64_t Plan::seed_updates() const { return std::llround(seed_share * static_cast<double>(updates)); }
+
+Plan parse_plan(std::string_view text, const fs::path& file) { return PlanReader(file).read(text); }
+
+Plan load_plan(const fs::path& file) {
+  const auto mapped = compat::MappedFile::open(file);
+  return parse_plan(compat::as_chars(mapped->bytes()), file);
+}
+
+}  // namespace btm

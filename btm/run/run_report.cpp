@@ -1,0 +1,135 @@
+#include "btm/run/run_report.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "btm/report/html_page.h"
+#include "btm/report/matrix_page.h"
+#include "btm/run/build_steps.h"
+#include "btm/run/train_history.h"
+#include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/mapped_file.h"
+
+namespace btm {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+/// One training of the run.
+struct Training {
+  std::string step, name;
+  std::int64_t first_update = 0, last_update = 0, tokens_per_update = 0;
+
+  std::int64_t tokens() const { return (last_update - first_update) * tokens_per_update; }
+};
+
+std::vector<Training> trainings(const Plan& plan) {
+  std::vector<Training> all{{"seed", "seed", 0, plan.seed_updates(), tokens_of_seed_update(plan)}};
+  for (const std::string& domain : plan.experts)
+    all.push_back({"expert." + domain, domain, plan.seed_updates(), plan.updates, tokens_of_expert_update(plan)});
+  if (plan.dense) all.push_back({"dense", "dense", plan.seed_updates(), plan.updates, tokens_of_seed_update(plan)});
+  return all;
+}
+
+std::filesystem::path matrix_file(const RunState& state) { return state.output() / "eval" / "matrix.json"; }
+
+/// Calls `use` with the evaluation matrix; what does not fit in it becomes a FormatError.
+template <class Use>
+auto with_matrix(const RunState& state, Use&& use) {
+  const auto file = compat::MappedFile::open(matrix_file(state));
+  try {
+    return use(json::parse(compat::as_chars(file->bytes())));
+  } catch (const json::exception& error) {
+    throw compat::FormatError({file->path(), {}, {}}, std::string("is not the result of btm eval-matrix: ") + compat::printable(error.what(), 200));
+  }
+}
+
+const json* find_row(const json& matrix, const std::string& name) {
+  for (const json& row : matrix.at("rows"))
+    if (row.at("name") == name) return &row;
+  return nullptr;
+}
+
+std::string verdict(const Plan& plan, const json& matrix) {
+  if (plan.ensembles.empty() || !plan.dense) return {};
+  const json* ensemble = find_row(matrix, "ensemble " + plan.ensembles.front());
+  const json* dense = find_row(matrix, "dense");
+  if (ensemble == nullptr || dense == nullptr) return {};
+  const json& mean = ensemble->at("mean");
+  const double low = mean.at("ratio_low"), high = mean.at("ratio_high");
+  const std::string outcome = high < 1 ? "The ensemble is better" : low > 1 ? "The dense model is better" : "No difference that the test sets bear out";
+  return outcome + ": mean perplexity over the domains " + fixed(mean.at("ppl"), 2) + " for the ensemble (" + plan.ensembles.front() + ") and " +
+         fixed(dense->at("mean").at("ppl"), 2) + " for the dense model of the same compute, ratio " + fixed(mean.at("ratio"), 3) + " (95% interval " +
+         fixed(low, 3) + " to " + fixed(high, 3) + ").";
+}
+
+void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
+  LineChart chart{.x_label = "update", .y_label = "training loss (bits per token, log scale)", .series = {}, .log_y = true};
+  for (const Training& training : all) {
+    TrainHistory history = read_train_log(state.log_of(training.step));
+    if (!history.updates.empty()) chart.series.push_back({training.name, std::move(history.updates), std::move(history.loss)});
+  }
+  if (chart.series.empty()) return;
+  page.add_heading("Training loss");
+  page.add_chart(chart, "Each model on its own data: an expert on its domain, the seed model and the dense baseline on all of them.");
+}
+
+void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
+  Table table{{{"training"}, {"updates", true}, {"tokens", true}, {"time", true}, {"tokens/s", true}}, {}};
+  for (const Training& training : all) {
+    const auto seconds = state.seconds_of(training.step);
+    table.rows.push_back({training.name, std::to_string(training.first_update) + "–" + std::to_string(training.last_update), grouped_digits(training.tokens()),
+                          seconds ? duration_text(*seconds) : "–",
+                          seconds && *seconds > 0 ? grouped_digits(std::llround(static_cast<double>(training.tokens()) / *seconds)) : "–"});
+  }
+  page.add_heading("Cost of training");
+  page.add_table(table, "The dense baseline takes up the seed model and sees, from there on, as many tokens as all experts together: both ways cost the same. "
+                        "Time is wall clock, of everything that ran side by side.");
+}
+
+void add_plan(HtmlPage& page, const Plan& plan) {
+  std::string domains;
+  for (const std::string& domain : plan.domains) domains += (domains.empty() ? "" : ", ") + domain;
+  Table table{{{"plan"}, {""}}, {}};
+  table.rows = {{"domains", domains},
+                {"architecture", plan.arch},
+                {"updates (seed phase)", std::to_string(plan.updates) + " (" + std::to_string(plan.seed_updates()) + ")"},
+                {"tokens per sample", std::to_string(plan.tokens_per_sample)},
+                {"tokens per update", grouped_digits(tokens_of_expert_update(plan)) + " an expert, " + grouped_digits(tokens_of_seed_update(plan)) + " seed and dense"},
+                {"learning rate", short_number(plan.lr)},
+                {"seed of random numbers", std::to_string(plan.seed)}};
+  page.add_heading("Plan");
+  page.add_table(table);
+}
+
+}  // namespace
+
+void write_run_report(const Plan& plan, const RunState& state) {
+  with_matrix(state, [&](const json& matrix) {
+    const std::vector<Training> all = trainings(plan);
+    HtmlPage page("Branch-Train-Merge: " + std::to_string(plan.experts.size()) + " experts");
+    if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
+    add_matrix(page, matrix);
+    add_loss_curves(page, all, state);
+    add_cost(page, all, state);
+    add_plan(page, plan);
+    ordered_json summary{{"verdict", verdict(plan, matrix)}, {"trainings", ordered_json::array()}, {"mean_perplexity", ordered_json::object()}};
+    for (const Training& training : all)
+      summary["trainings"].push_back({{"name", training.name}, {"tokens", training.tokens()}, {"seconds", state.seconds_of(training.step).value_or(-1)}});
+    for (const json& row : matrix.at("rows")) summary["mean_perplexity"][row.at("name").get<std::string>()] = row.at("mean").at("ppl");
+    page.write(state.output() / "report.html");
+    compat::write_file_atomically(state.output() / "summary.json", summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  });
+}
+
+std::string run_summary(const Plan& plan, const RunState& state) {
+  return with_matrix(state, [&](const json& matrix) {
+    const std::string text = verdict(plan, matrix);
+    return to_text(perplexity_table(matrix)) + (text.empty() ? "" : "\n" + text + "\n");
+  });
+}
+
+}  // namespace btm

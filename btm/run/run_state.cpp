@@ -1,0 +1,156 @@
+#include "btm/run/run_state.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/mapped_file.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int kIndent = 1;
+
+/// A JSON object of our own making; an empty one for a file that is missing or damaged (its step is then done again).
+json read_record(const fs::path& file) {
+  std::error_code missing;
+  if (!fs::is_regular_file(file, missing)) return json::object();
+  try {
+    const auto mapped = compat::MappedFile::open(file);
+    json record = json::parse(compat::as_chars(mapped->bytes()), nullptr, /*allow_exceptions=*/false);
+    return record.is_object() ? record : json::object();
+  } catch (const compat::IoError&) {
+    return json::object();  // replaced or removed in between
+  }
+}
+
+void write_record(const fs::path& file, const json& record) {
+  compat::write_file_atomically(file, record.dump(kIndent, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+template <class T>
+T value_or(const json& record, const char* key, T fallback) {
+  const auto found = record.find(key);
+  try {
+    return found == record.end() ? fallback : found->get<T>();
+  } catch (const json::exception&) {
+    return fallback;
+  }
+}
+
+}  // namespace
+
+StepLock::~StepLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+RunState::RunState(const fs::path& output) : output_(fs::absolute(output)), digests_(output_ / "steps" / "digests.cache") {
+  for (const char* folder : {"steps", "logs"}) {
+    std::error_code error;
+    fs::create_directories(output_ / folder, error);
+    if (error) throw compat::IoError((output_ / folder).string(), "create", error.value());
+  }
+}
+
+fs::path RunState::record_of(const std::string& step, const char* kind) const { return output_ / "steps" / (step + kind); }
+
+bool RunState::is_done(const Step& step, const std::string& key) {
+  const json record = read_record(record_of(step.name, ".json"));
+  if (value_or<std::string>(record, "key", "") != key) return false;
+  const json outputs = record.value("outputs", json::object());
+  return std::ranges::all_of(step.outputs, [&](const fs::path& output) {
+    std::error_code missing;
+    if (!fs::is_regular_file(output_ / output, missing) || !outputs.is_object()) return false;
+    return digests_.of(output_ / output) == value_or<std::string>(outputs, output.string().c_str(), "");
+  });
+}
+
+std::optional<double> RunState::seconds_of(const std::string& step) const {
+  const double seconds = value_or<double>(read_record(record_of(step, ".json")), "seconds", -1);
+  return seconds < 0 ? std::nullopt : std::optional(seconds);
+}
+
+void RunState::mark_done(const Step& step, const std::string& key, double seconds) {
+  json outputs = json::object();
+  for (const fs::path& output : step.outputs) outputs[output.string()] = digests_.of(output_ / output);
+  // Time of earlier attempts that were interrupted counts as well.
+  const json begun = read_record(record_of(step.name, ".begun"));
+  write_record(record_of(step.name, ".json"), {{"key", key}, {"seconds", seconds + value_or<double>(begun, "seconds", 0)}, {"outputs", outputs}});
+  std::error_code ignored;
+  fs::remove(record_of(step.name, ".failed"), ignored);
+}
+
+void RunState::mark_interrupted(const std::string& step, double seconds) const {
+  json begun = read_record(record_of(step, ".begun"));
+  begun["seconds"] = value_or<double>(begun, "seconds", 0) + seconds;
+  write_record(record_of(step, ".begun"), begun);
+}
+
+void RunState::mark_failed(const std::string& step, const StepFailure& failure) const {
+  write_record(record_of(step, ".failed"), {{"status", failure.status}, {"last_line", failure.last_line}});
+}
+
+std::optional<StepFailure> RunState::failure_of(const std::string& step) const {
+  const json record = read_record(record_of(step, ".failed"));
+  if (record.empty()) return std::nullopt;
+  return StepFailure{value_or<int>(record, "status", 1), value_or<std::string>(record, "last_line", "")};
+}
+
+void RunState::forget(const Step& step) const {
+  for (const char* kind : {".json", ".begun", ".failed"}) {
+    std::error_code ignored;
+    fs::remove(record_of(step.name, kind), ignored);
+  }
+}
+
+void RunState::begin(const Step& step, const std::string& key) const {
+  std::error_code error;
+  fs::remove(record_of(step.name, ".failed"), error);
+  fs::remove(record_of(step.name, ".json"), error);
+  if (value_or<std::string>(read_record(record_of(step.name, ".begun")), "key", "") == key) return;
+  if (!step.folder.empty()) fs::remove_all(output_ / step.folder, error);
+  if (error) throw compat::IoError((output_ / step.folder).string(), "empty", error.value());
+  if (!step.folder.empty()) fs::create_directories(output_ / step.folder, error);
+  if (error) throw compat::IoError((output_ / step.folder).string(), "create", error.value());
+  fs::remove(log_of(step.name), error);
+  write_record(record_of(step.name, ".begun"), {{"key", key}, {"seconds", 0}});
+}
+
+std::optional<StepLock> RunState::try_lock(const std::string& step) const {
+  const fs::path file = record_of(step, ".lock");
+  // Children inherit the descriptor, and with it the lock.
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT, 0666);
+  if (descriptor < 0) throw compat::IoError(file.string(), "open", errno);
+  StepLock lock(descriptor);
+  int result;
+  do result = ::flock(descriptor, LOCK_EX | LOCK_NB);
+  while (result != 0 && errno == EINTR);
+  if (result == 0) return lock;
+  if (errno == EWOULDBLOCK) return std::nullopt;
+  throw compat::IoError(file.string(), "lock", errno);
+}
+
+std::string last_line_of(const fs::path& file) {
+  try {
+    const auto mapped = compat::MappedFile::open(file);
+    std::string_view text = compat::as_chars(mapped->bytes());
+    constexpr std::size_t kTail = 4096;
+    if (text.size() > kTail) text.remove_prefix(text.size() - kTail);
+    text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+    return compat::printable(text.substr(text.find_last_of('\n') + 1), 500);
+  } catch (const compat::IoError&) {
+    return {};
+  }
+}
+
+}  // namespace btm

@@ -1,0 +1,70 @@
+// What a run has done, in files under its folder: steps/NAME.json for a step that is done, steps/NAME.failed for the last
+// failure, logs/NAME.log. Everything can be read while steps run.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "btm/run/step.h"
+#include "compat/digest_cache.h"
+
+namespace btm {
+
+/// Held by the process that runs a step, and by its children, so that a step whose parent was killed is not run twice.
+class StepLock {
+ public:
+  explicit StepLock(int descriptor) : descriptor_(descriptor) {}
+  ~StepLock();
+  StepLock(StepLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
+  StepLock& operator=(StepLock&&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+struct StepFailure {
+  int status = 0;
+  std::string last_line;  ///< Of the log, printable.
+};
+
+class RunState {
+ public:
+  /// Creates the folder and those inside it.
+  explicit RunState(const std::filesystem::path& output);
+
+  const std::filesystem::path& output() const noexcept { return output_; }
+  std::filesystem::path log_of(const std::string& step) const { return output_ / "logs" / (step + ".log"); }
+  compat::DigestCache& digests() noexcept { return digests_; }
+
+  /// Whether `step` was done under `key` and its outputs are as it left them.
+  bool is_done(const Step& step, const std::string& key);
+  /// Seconds that the step took when it was done; nothing when it is not known.
+  std::optional<double> seconds_of(const std::string& step) const;
+  /// Notes the outputs. IoError when one is missing.
+  void mark_done(const Step& step, const std::string& key, double seconds);
+  /// An attempt of `seconds` ended before its time; a later one under the same key goes on from its files.
+  void mark_interrupted(const std::string& step, double seconds) const;
+  void mark_failed(const std::string& step, const StepFailure& failure) const;
+  std::optional<StepFailure> failure_of(const std::string& step) const;
+  /// Forgets that the step was done, so that it is done again from the start.
+  void forget(const Step& step) const;
+
+  /// Before the step's commands: makes its folder, emptied, and its log anew, unless they are from an earlier attempt under the
+  /// same key; notes the key.
+  void begin(const Step& step, const std::string& key) const;
+
+  /// Nothing when another process holds it.
+  std::optional<StepLock> try_lock(const std::string& step) const;
+
+ private:
+  std::filesystem::path record_of(const std::string& step, const char* kind) const;
+  std::filesystem::path output_;
+  compat::DigestCache digests_;
+};
+
+/// The last line of `file` that is not empty, made printable; "" when there is none.
+std::string last_line_of(const std::filesystem::path& file);
+
+}  // namespace btm

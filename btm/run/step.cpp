@@ -1,0 +1,85 @@
+#include "btm/run/step.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+
+#include "compat/byte_reader.h"
+#include "compat/command_line.h"
+#include "compat/error.h"
+#include "compat/sha256.h"
+
+namespace btm {
+namespace {
+
+/// Fields that cannot run into each other: each with its length before it.
+void add_field(std::string& text, const std::string& field) { text += std::to_string(field.size()) + ":" + field + ";"; }
+
+}  // namespace
+
+StepGraph::StepGraph(std::vector<Step> steps) {
+  std::map<std::string, const Step*> waiting;
+  for (const Step& step : steps)
+    if (!waiting.emplace(step.name, &step).second) throw std::logic_error("step " + step.name + " is there twice");
+  const auto known = waiting;
+  for (const Step& step : steps)
+    for (const std::string& name : step.after)
+      if (!known.contains(name)) throw std::logic_error("step " + step.name + " comes after " + name + ", which is not there");
+  // In the order given, as far as `after` lets it stand.
+  while (steps_.size() < steps.size()) {
+    const std::size_t before = steps_.size();
+    for (const Step& step : steps) {
+      if (!waiting.contains(step.name)) continue;
+      if (std::ranges::any_of(step.after, [&](const std::string& name) { return waiting.contains(name); })) continue;
+      steps_.push_back(step);
+      waiting.erase(step.name);
+    }
+    if (steps_.size() == before) throw std::logic_error("step " + waiting.begin()->first + " comes after itself");
+  }
+}
+
+const Step& StepGraph::at(const std::string& name) const {
+  const auto found = std::ranges::find(steps_, name, &Step::name);
+  if (found != steps_.end()) return *found;
+  std::vector<std::string> names;
+  for (const Step& step : steps_) names.push_back(step.name);
+  const std::string near = compat::nearest_name(name, names);
+  throw compat::UsageError("the plan has no step '" + compat::printable(name) + "'" + (near.empty() ? " (see --dry-run)" : ", did you mean " + near + "?"));
+}
+
+std::vector<std::string> StepGraph::keys(const std::function<std::string(const std::filesystem::path&)>& digest) const {
+  std::map<std::string, std::string> by_name;
+  std::vector<std::string> keys;
+  for (const Step& step : steps_) {
+    std::string content;
+    add_field(content, step.name);
+    for (const CommandLine& command : step.commands) {
+      add_field(content, "command");
+      for (const std::string& argument : command) add_field(content, argument);
+    }
+    for (const auto& input : step.inputs) add_field(content, "input " + digest(input));
+    for (const std::string& name : step.after) add_field(content, "after " + by_name.at(name));
+    for (const auto& output : step.outputs) add_field(content, "output " + output.string());
+    keys.push_back(compat::sha256_hex(compat::as_byte_span(content)));
+    by_name[step.name] = keys.back();
+  }
+  return keys;
+}
+
+std::string shell_text(const CommandLine& command) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+  std::string text;
+  for (const std::string& argument : command) {
+    if (!text.empty()) text += ' ';
+    if (!argument.empty() && argument.find_first_not_of(kPlain) == std::string::npos) {
+      text += argument;
+      continue;
+    }
+    text += '\'';
+    for (const char c : argument) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    text += '\'';
+  }
+  return text;
+}
+
+}  // namespace btm
