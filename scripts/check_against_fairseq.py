@@ -198,8 +198,7 @@ TRAIN_FLAGS = ["--task", "language_modeling", "--arch", "transformer_lm_gpt3_sma
                "--max-sentences", "2", "--required-batch-size-multiple", "1", "--update-freq", "2", "--seed", "1", "--log-format", "json",
                "--log-interval", "1", "--no-epoch-checkpoints", "--cpu", "--disable-validation", "--save-interval-updates", "10"]
 SINGLE_FLAGS = ["--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
-HALF_FLAGS = ["--decoder-ffn-embed-dim", "128", "--total-num-update", "40", "--warmup-updates", "4", "--fp16-init-scale", "1024",
-              "--fp16-scale-window", "10"]
+HALF_FLAGS = ["--decoder-ffn-embed-dim", "128", "--total-num-update", "40", "--warmup-updates", "4"]
 
 
 def train(program, data, save_dir, flags):
@@ -231,11 +230,13 @@ def compare_rows(what, ours, theirs, first, last, loss_tolerance):
 def check_training(folder, quick):
     print("== training: each program resumes the other's checkpoint onto the other's trajectory")
     fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
-    fairseq_only = ["--num-workers", "0"]
+    fairseq_only = ["--num-workers", "0", "--valid-subset", "train"]  # loaded even where validation is off
     cases = [("fp32", "fortunes", SINGLE_FLAGS, 0.0011)]
-    if not quick:  # half precision: what fairseq rounds in between, we do not
-        cases += [("memory-efficient-fp16", "perl", [*HALF_FLAGS, "--memory-efficient-fp16"], 0.005), ("fp16", "perl", [*HALF_FLAGS, "--fp16"], 0.005),
-                  ("bf16", "perl", [*HALF_FLAGS, "--bf16"], 0.02)]
+    if not quick:
+        # Half precision: what fairseq rounds in between, we do not. Its --fp16 and its handling of an overflow need a GPU, its
+        # --bf16 a TPU.
+        fp16 = ["--memory-efficient-fp16", "--fp16-init-scale", "64", "--fp16-scale-window", "1000"]
+        cases.append(("memory-efficient-fp16", "perl", [*HALF_FLAGS, *fp16], 0.005))
     for name, data, flags, tolerance in cases:
         ours, theirs = folder / f"ours.{name}", folder / f"theirs.{name}"
         mine = train(btm, data, ours, [*flags, "--max-update", "20"])
