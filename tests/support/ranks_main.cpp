@@ -145,9 +145,9 @@ int waiting(std::span<const std::string> args) {
   return Command{"waiting", {}}.run(args, [](Communicator& world, const RankPlace&) {
     if (world.rank() == 0) std::cout << "ready" << std::endl;
     for (;;) {
-      const at::Tensor seen = at::full({1}, static_cast<int>(caught), at::kInt);
-      world.all_reduce(seen);
-      if (seen.item<int>() > 0) return 128 + seen.item<int>() / world.size();
+      // One rank may hear of it before another.
+      for (const std::string& seen : world.all_gather(std::to_string(caught)))
+        if (seen != "0") return 128 + std::stoi(seen);
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   });
