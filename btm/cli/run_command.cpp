@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <thread>
@@ -35,7 +36,7 @@ struct RunCommand {
     compat::FlagGroup work{
         "Work",
         {flag_choice("executor", executor, {"local", "slurm"}, "run steps here, or as Slurm jobs"),
-         flag_integer("jobs,j", "N", jobs, "steps side by side (local)", 1),
+         flag_integer("jobs,j", "N", jobs, "steps side by side (local); the cores are divided among them, unless OMP_NUM_THREADS is set", 1),
          flag_switch("dry-run", dry_run, "show the steps, what is done, and the commands; do nothing"),
          flag_text("redo", "STEP", redo, "forget that this step was done, and so those behind it"),
          flag_text("step", "STEP", step, "do this one step here and now (what an executor starts)"),
@@ -108,7 +109,14 @@ int Run::run_one(const Step& step) {
   return exit_status(run_step(step, keyed_.keys[at], state_));
 }
 
+/// Programs started from here take their share of the cores for theirs.
+void divide_cores(std::int64_t jobs) {
+  const std::int64_t share = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::thread::hardware_concurrency()) / jobs);
+  if (jobs > 1) ::setenv("OMP_NUM_THREADS", std::to_string(share).c_str(), /*overwrite=*/0);
+}
+
 int Run::run_all() {
+  divide_cores(command_.jobs);
   const std::size_t total = graph_.steps().size();
   const std::size_t before = keyed_.done(state_).size();
   compat::ProgressBar bar("btm run", command_.no_progress_bar ? "none" : "tqdm", 1, command_.no_progress_bar, [](const std::string&) {});

@@ -53,9 +53,10 @@ void add_perplexities(HtmlPage& page, const json& matrix, const std::vector<std:
 }
 
 void add_bars(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
+  const std::vector<std::string> experts = names(matrix.at("experts"));
   GroupedBars bars{"perplexity", with_mean(domains), {}};
   for (const json& row : matrix.at("rows")) {
-    if (row.at("kind") == "model" && row.at("name") != matrix.at("baseline")) continue;
+    if (std::ranges::find(experts, row.at("name").get<std::string>()) != experts.end()) continue;
     GroupedBars::Bar bar{row.at("name"), {}, {}, {}};
     for (const json* cell : cells_of(row, domains)) {
       bar.values.push_back(number(*cell, "ppl"));
@@ -65,7 +66,7 @@ void add_bars(HtmlPage& page, const json& matrix, const std::vector<std::string>
     bars.bars.push_back(std::move(bar));
   }
   if (bars.bars.size() < 2) return;
-  page.add_heading("Ensemble and average against the baseline");
+  page.add_heading("Ensembles beside other models");
   page.add_chart(bars, "Lower is better. Whiskers: 95% intervals from resampled blocks of text.");
 }
 

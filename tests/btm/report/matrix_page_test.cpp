@@ -1,0 +1,58 @@
+#include "btm/report/matrix_page.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace btm {
+namespace {
+
+using nlohmann::json;
+
+json cell(double ppl) {
+  return {{"ppl", ppl}, {"ppl_low", ppl - 1}, {"ppl_high", ppl + 1}, {"loss_base2", 3.5}, {"bits_per_byte", nullptr}, {"tokens", 100}, {"bytes", 0},
+          {"ratio", ppl / 20}, {"ratio_low", 0.9}, {"ratio_high", 1.1}};
+}
+
+json row(const std::string& name, const std::string& kind, double ppl) {
+  return {{"name", name}, {"kind", kind}, {"cells", {{"d", cell(ppl)}}}, {"mean", cell(ppl)}};
+}
+
+json matrix() {
+  return {{"domains", {"d"}},
+          {"experts", {"a"}},
+          {"baseline", "dense"},
+          {"rows", {row("dense", "model", 20), row("a", "model", 15), row("average", "model", 18), row("ensemble x", "ensemble", 14)}},
+          {"posteriors", {{"d", {{"cached_prior", {1.0}}, {"batches", {{1.0}, {1.0}}}}}}}};
+}
+
+TEST(MatrixPage, StarsTheBestOfEachColumn) {
+  EXPECT_EQ(to_text(perplexity_table(matrix())),
+            "model            d    mean  95% interval  bits/byte  to dense\n"
+            "dense       20.00   20.00    19.00–21.00          –     1.000\n"
+            "a           15.00   15.00    14.00–16.00          –     0.750\n"
+            "average     18.00   18.00    17.00–19.00          –     0.900\n"
+            "ensemble x  14.00*  14.00*   13.00–15.00          –     0.700\n");
+}
+
+TEST(MatrixPage, ShowsBarsOfWhatIsNoExpert) {
+  HtmlPage page("t");
+  add_matrix(page, matrix());
+  const std::string html = page.html();
+  for (const char* name : {"dense, d: 20", "average, d: 18", "ensemble x, d: 14"}) EXPECT_NE(html.find(name), std::string::npos) << name;
+  EXPECT_EQ(html.find("a, d: 15"), std::string::npos);
+  EXPECT_EQ(html.find("Bits per byte"), std::string::npos) << "not known";
+  EXPECT_NE(html.find("Posterior over the batches"), std::string::npos);
+}
+
+TEST(MatrixPage, RefusesJsonThatIsNoMatrix) {
+  HtmlPage page("t");
+  EXPECT_THROW(add_matrix(page, json::object()), json::exception);
+  json damaged = matrix();
+  damaged["rows"][0]["cells"]["d"].erase("ppl");
+  EXPECT_THROW(add_matrix(page, damaged), json::exception);
+  EXPECT_THROW(perplexity_table(damaged), json::exception);
+}
+
+}  // namespace
+}  // namespace btm
