@@ -149,7 +149,7 @@ TEST(EvalMatrix, NamesWhatIsMissing) {
   expect_error<compat::IoError>([&] { eval_matrix(options); }, "none.pt");
   options.models = {{"a", checkpoint("seed")}};
   options.eval.gen_subset = "tset";
-  expect_error<std::exception>([&] { eval_matrix(options); }, "tset");
+  expect_error<compat::IoError>([&] { eval_matrix(options); }, "tset");
 }
 
 TEST(MatrixCache, KeepsScoresAndNoticesDamage) {
