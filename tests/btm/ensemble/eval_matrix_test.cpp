@@ -48,7 +48,7 @@ class EvalMatrixOfGoldenModels : public testing::Test {
     options.models.emplace_back("uniform4", checkpoint("average_uniform4"));
     options.experts = kExperts;
     options.ensembles = {"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
-    options.prior_batches = 5;
+    options.prior_batches = 100;  // all of valid: the golden experts are so alike that a few batches do not tell them apart
     options.average = true;
     first_ = new EvalMatrix(eval_matrix(options));
     second_ = new EvalMatrix(eval_matrix(options));
