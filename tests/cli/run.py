@@ -116,8 +116,8 @@ def problems_of(case, programs: pathlib.Path) -> list:
         if case.check:
             try:
                 case.check(folder)
-            except AssertionError as error:
-                found.append(str(error))
+            except Exception as error:  # a file that is not there is a failure like any other
+                found.append(f"{type(error).__name__}: {error}")
         if found:
             found += [f"stdout: {out[:2000]!r}", f"stderr: {err[:2000]!r}"]
         return found

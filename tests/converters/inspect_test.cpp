@@ -90,7 +90,7 @@ TEST(Inspect, ShowsAFolderWithItsFolders) {
   const Json json = json_of(golden("data-bin"));
   EXPECT_EQ(json["kind"], "folder");
   ASSERT_EQ(json["folders"].size(), 4U);
-  EXPECT_EQ(json["folders"][0]["splits"].size(), 2U);
+  EXPECT_EQ(json["folders"][1]["splits"].size(), 2U);
   EXPECT_EQ(json["dictionary"]["symbols"], 2112);
 }
 
