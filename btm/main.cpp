@@ -14,6 +14,8 @@ int main(int argc, char** argv) {
       compat::Command{"cluster", "cluster documents of a corpus without domain labels (c-BTM)", btm::run_cluster},
       compat::Command{"ensemble-eval", "the loss of a mixture of experts (BTM's ensemble_eval_lm.py)", btm::run_ensemble_eval},
       compat::Command{"eval-matrix", "models on domains, with ensembles and their average: table, JSON, report", btm::run_eval_matrix},
+      compat::Command{"expert", "add experts to a forest, remove and list them", btm::run_expert},
+      compat::Command{"forest", "show a forest: the experts of a folder, with or without a manifest", btm::run_forest},
       compat::Command{"plan", "what many experts would cost, on paper", btm::run_plan},
       compat::Command{"run", "a whole plan: preprocess, seed, branch, experts, baseline, evaluation, report", btm::run_run},
   };

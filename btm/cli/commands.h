@@ -14,6 +14,8 @@ int run_train(std::span<const std::string> args);
 int run_cluster(std::span<const std::string> args);
 int run_ensemble_eval(std::span<const std::string> args);
 int run_eval_matrix(std::span<const std::string> args);
+int run_expert(std::span<const std::string> args);
+int run_forest(std::span<const std::string> args);
 int run_plan(std::span<const std::string> args);
 int run_run(std::span<const std::string> args);
 

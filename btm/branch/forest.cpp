@@ -1,0 +1,214 @@
+#include "btm/branch/forest.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
+#include "compat/checkpoint.h"
+#include "compat/error.h"
+#include "compat/mapped_file.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kManifest = "forest.json";
+constexpr const char* kLock = ".forest.lock";
+constexpr std::int64_t kVersion = 1;
+constexpr std::size_t kLongestName = 200;  ///< leaves room for the suffixes of files in 255 bytes
+
+bool is_expert_name(std::string_view name) {
+  return !name.empty() && name.size() <= kLongestName && name.front() != '.' && name.front() != '-' && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+  });
+}
+
+bool stays_inside(const fs::path& path) {
+  return path.is_relative() && path.has_filename() && std::ranges::find(path, fs::path("..")) == path.end();
+}
+
+/// The fields of one object of the manifest, each of its type or refused by name.
+class Fields {
+ public:
+  Fields(const Json& object, std::string file, std::string place) : object_(object), file_(std::move(file)), place_(std::move(place)) {
+    if (!object.is_object()) fail("", "expected an object");
+  }
+
+  std::string text(const char* key, std::optional<std::string> fallback = {}) const {
+    const Json* value = find(key);
+    if (value == nullptr && fallback) return *fallback;
+    if (value == nullptr || !value->is_string()) fail(key, "expected a string");
+    auto found = value->get<std::string>();
+    if (found.find('\0') != std::string::npos) fail(key, "holds a zero byte");
+    return found;
+  }
+
+  std::optional<double> number(const char* key, double lowest) const {
+    const Json* value = find(key);
+    if (value == nullptr || value->is_null()) return std::nullopt;
+    const double found = value->is_number() ? value->get<double>() : std::nan("");
+    if (!std::isfinite(found) || found < lowest) fail(key, "expected a number of at least " + std::to_string(lowest));
+    return found;
+  }
+
+  bool flag(const char* key, bool fallback) const {
+    const Json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_boolean()) fail(key, "expected true or false");
+    return value->get<bool>();
+  }
+
+  const Json& list(const char* key) const {
+    const Json* value = find(key);
+    if (value == nullptr || !value->is_array()) fail(key, "expected a list");
+    return *value;
+  }
+
+  [[noreturn]] void fail(const std::string& key, const std::string& problem) const {
+    throw compat::FormatError({file_, place_ + (place_.empty() || key.empty() ? "" : ".") + key, {}}, problem);
+  }
+
+  const std::string& file() const noexcept { return file_; }
+  const std::string& place() const noexcept { return place_; }
+
+ private:
+  const Json* find(const char* key) const {
+    const auto found = object_.find(key);
+    return found == object_.end() ? nullptr : &*found;
+  }
+  const Json& object_;
+  std::string file_, place_;
+};
+
+ForestExpert read_expert(const Fields& fields) {
+  ForestExpert expert;
+  expert.name = fields.text("name");
+  if (!is_expert_name(expert.name)) fields.fail("name", "'" + compat::printable(expert.name) + "', expected letters, digits, '_', '-', '.'");
+  expert.domain = fields.text("domain", expert.name);
+  expert.path = fields.text("path");
+  if (!stays_inside(expert.path)) fields.fail("path", "'" + compat::printable(expert.path.string()) + "', expected a file inside the forest");
+  expert.start = fields.text("start", "");
+  expert.data = fields.text("data", "");
+  expert.valid_ppl = fields.number("valid_ppl", 0);
+  expert.complete = fields.flag("complete", true);
+  const Json& parents = fields.list("parents");
+  for (std::size_t i = 0; i < parents.size(); ++i) {
+    const Fields parent(parents[i], fields.file(), fields.place() + ".parents[" + std::to_string(i) + "]");
+    expert.parents.push_back({parent.text("model"), parent.number("weight", 0).value_or(1)});
+  }
+  return expert;
+}
+
+std::vector<ForestExpert> read_manifest(const fs::path& path) {
+  const auto file = compat::MappedFile::open(path);
+  const Json json = Json::parse(compat::as_chars(file->bytes()), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) throw compat::FormatError({path.string(), {}, {}}, "is not JSON");
+  const Fields fields(json, path.string(), "");
+  if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
+    fields.fail("btm_forest", "expected version " + std::to_string(kVersion) + " of the manifest");
+  std::vector<ForestExpert> experts;
+  const Json& list = fields.list("experts");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Fields entry(list[i], path.string(), "experts[" + std::to_string(i) + "]");
+    ForestExpert expert = read_expert(entry);
+    if (std::ranges::find(experts, expert.name, &ForestExpert::name) != experts.end()) entry.fail("name", "'" + expert.name + "' was given before");
+    experts.push_back(std::move(expert));
+  }
+  return experts;
+}
+
+std::vector<ForestExpert> released_layout(const fs::path& folder) {
+  std::vector<ForestExpert> experts;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code unreadable;
+    if (!is_expert_name(name) || !fs::is_regular_file(entry->path() / "checkpoint_last.pt", unreadable)) continue;
+    experts.push_back({.name = name, .domain = name, .path = fs::path(name) / "checkpoint_last.pt", .start = {}, .parents = {}, .data = {}, .valid_ppl = {}});
+  }
+  if (error) throw compat::IoError(folder.string(), "cannot list", error.value());
+  std::ranges::sort(experts, {}, &ForestExpert::name);
+  return experts;
+}
+
+void write_manifest(const Forest& forest) {
+  Json experts = Json::array();
+  for (const ForestExpert& expert : forest.experts) {
+    Json parents = Json::array();
+    for (const ForestParent& parent : expert.parents) parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
+    experts.push_back({{"name", expert.name},
+                       {"domain", expert.domain},
+                       {"path", expert.path.generic_string()},
+                       {"start", expert.start},
+                       {"parents", parents},
+                       {"data", expert.data},
+                       {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
+                       {"complete", expert.complete}});
+  }
+  const Json json{{"btm_forest", kVersion}, {"experts", experts}};
+  compat::write_file_atomically(forest.folder / kManifest, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+const ForestExpert* Forest::find(std::string_view name) const noexcept {
+  const auto found = std::ranges::find(experts, name, &ForestExpert::name);
+  return found == experts.end() ? nullptr : &*found;
+}
+
+ForestExpert* Forest::find(std::string_view name) noexcept { return const_cast<ForestExpert*>(std::as_const(*this).find(name)); }
+
+void check_expert_name(std::string_view name) {
+  if (!is_expert_name(name))
+    throw compat::UsageError("'" + compat::printable(name) + "' cannot name an expert, expected letters, digits, '_', '-', '.', and not '.' or '-' first");
+}
+
+Forest open_forest(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) throw compat::IoError(folder.string(), "is not a folder, expected a forest: forest.json, or DOMAIN/checkpoint_last.pt");
+  Forest forest{.folder = folder, .has_manifest = fs::exists(folder / kManifest, error), .experts = {}};
+  forest.experts = forest.has_manifest ? read_manifest(folder / kManifest) : released_layout(folder);
+  return forest;
+}
+
+void change_forest(const fs::path& folder, const std::function<void(Forest&)>& change) {
+  const FileLock lock(folder / kLock, /*wait=*/true);
+  Forest forest = open_forest(folder);
+  change(forest);
+  write_manifest(forest);
+}
+
+std::optional<std::int64_t> updates_of(const fs::path& path) {
+  const compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
+  const compat::PickleNode* history = checkpoint.find_entry("optimizer_history");
+  const auto* list = history == nullptr ? nullptr : history->get_if<compat::PickleList>();
+  if (list == nullptr || list->items.empty()) return std::nullopt;
+  const compat::PickleNode* updates = list->items.back()->find("num_updates");
+  const auto* number = updates == nullptr ? nullptr : updates->get_if<std::int64_t>();
+  return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
+FileLock::FileLock(const fs::path& file, bool wait) : descriptor_(::open(file.c_str(), O_RDWR | O_CREAT, 0666)) {
+  if (descriptor_ < 0) throw compat::IoError(file.string(), "open", errno);
+  int result;
+  do result = ::flock(descriptor_, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
+  while (result != 0 && errno == EINTR);
+  if (result == 0) return;
+  const int error = errno;
+  ::close(descriptor_);
+  if (error == EWOULDBLOCK) throw compat::IoError(file.string(), "is in use by another process");
+  throw compat::IoError(file.string(), "lock", error);
+}
+
+FileLock::~FileLock() { ::close(descriptor_); }
+
+}  // namespace btm

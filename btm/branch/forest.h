@@ -1,0 +1,69 @@
+// A forest: a folder of experts. Its manifest forest.json says where each is and what it was started from; a folder without one
+// is read as the release lays it out, DOMAIN/checkpoint_last.pt.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace btm {
+
+/// A model that an expert was started from, and its share in the average.
+struct ForestParent {
+  std::string model;  ///< An expert's name, or the path of a checkpoint.
+  double weight = 1;
+};
+
+struct ForestExpert {
+  std::string name;            ///< Letters, digits, '_', '-', '.'; not '.' first. Unique in the forest.
+  std::string domain;
+  std::filesystem::path path;  ///< The checkpoint, relative to the forest and inside it.
+  std::string start;           ///< How the parents were chosen: "nearest", "posterior", "expert", "checkpoint"; "" when not known.
+  std::vector<ForestParent> parents;
+  std::string data;            ///< The data-bin it was trained on; "" when not known.
+  std::optional<double> valid_ppl;
+  bool complete = true;        ///< False while its training is under way, or was interrupted.
+};
+
+struct Forest {
+  std::filesystem::path folder;
+  bool has_manifest = false;
+  std::vector<ForestExpert> experts;
+
+  const ForestExpert* find(std::string_view name) const noexcept;
+  ForestExpert* find(std::string_view name) noexcept;
+  /// The folder's path joined with the expert's.
+  std::filesystem::path checkpoint_of(const ForestExpert& expert) const { return folder / expert.path; }
+};
+
+/// UsageError for what cannot name an expert.
+void check_expert_name(std::string_view name);
+
+/// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, by name; no checkpoint is opened.
+/// IoError for what is not a folder, FormatError naming the field for a manifest that breaks its format.
+Forest open_forest(const std::filesystem::path& folder);
+
+/// Opens the forest, applies `change` and writes the manifest, whole or not at all. Other processes' changes wait meanwhile.
+void change_forest(const std::filesystem::path& folder, const std::function<void(Forest&)>& change);
+
+/// fairseq's count of updates in a checkpoint; nothing when it keeps none. Errors as Checkpoint::open's.
+std::optional<std::int64_t> updates_of(const std::filesystem::path& checkpoint);
+
+/// Held by one process and its children, from the constructor on.
+class FileLock {
+ public:
+  /// Creates `file` if need be. With `wait` false, IoError "is in use by another process" instead of waiting.
+  FileLock(const std::filesystem::path& file, bool wait);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace btm

@@ -1,0 +1,263 @@
+#include "btm/cli/expert_add.h"
+
+#include <algorithm>
+#include <array>
+#include <iostream>
+
+#include "btm/distributed/communicator.h"
+#include "btm/ensemble/ensemble_eval.h"
+#include "btm/merge/merge_options.h"
+#include "btm/report/table.h"
+#include "btm/run/process.h"
+#include "compat/checkpoint.h"
+#include "compat/error.h"
+#include "compat/indexed_dataset.h"
+#include "compat/progress_bar.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+using compat::UsageError;
+
+constexpr std::int64_t kFairseqTokensPerSample = 1024;
+
+std::string shown(const fs::path& path) { return compat::printable(path.string(), 4096); }
+
+class ExpertAddition {
+ public:
+  explicit ExpertAddition(ExpertAddOptions options) : options_(std::move(options)) {
+    if (options_.name.empty()) options_.name = options_.domain;
+    check_expert_name(options_.name);
+    check_train_flags();
+    EvalLmOptions& eval = options_.eval;
+    if (!fs::is_directory(eval.data)) throw compat::IoError(eval.data, "is not a folder, expected a data-bin (--data)");
+    data_ = fs::weakly_canonical(eval.data).string();
+    if (eval.gen_subset.empty()) eval.gen_subset = compat::IndexedDataset::exists(fs::path(data_) / ("valid_" + options_.domain)) ? "valid_" + options_.domain : "valid";
+    has_split_ = compat::IndexedDataset::exists(fs::path(data_) / eval.gen_subset);
+  }
+
+  int run() {
+    if (!fs::exists(options_.forest) && is_checkpoint(options_.from)) fs::create_directories(options_.forest);
+    const Forest before = open_forest(options_.forest);
+    const Start start = planned_start(before);
+    const fs::path folder = options_.forest / options_.name;
+    fs::create_directories(folder);
+    const FileLock lock(folder / ".lock", /*wait=*/false);
+    if (before.find(options_.name) == nullptr) note_start(before, start, folder);
+    const fs::path checkpoint = folder / "checkpoint_last.pt";
+    if (const int status = train(folder, checkpoint); status != 0) return status;
+    finish(folder, checkpoint);
+    return 0;
+  }
+
+ private:
+  struct Start {
+    std::string kind;   ///< ForestExpert::start
+    std::string model;  ///< Of "expert" and "checkpoint".
+  };
+
+  static bool is_checkpoint(const std::string& from) {
+    std::error_code missing;
+    return fs::is_regular_file(from, missing);
+  }
+
+  void check_train_flags() const {
+    static constexpr std::array kOurs{"--save-dir", "--restore-file", "--finetune-from-model", "--reset-optimizer", "--reset-lr-scheduler",
+                                      "--reset-dataloader", "--reset-meters"};
+    for (const std::string& flag : options_.train_flags)
+      for (const std::string_view ours : kOurs)
+        if (flag == ours || flag.starts_with(std::string(ours) + "=")) throw UsageError("flag " + std::string(ours) + " after -- is set by btm expert add itself");
+  }
+
+  Start resolve(const Forest& forest) const {
+    const std::string& from = options_.from;
+    if (from.empty() || from == "nearest" || from == "posterior") return {from.empty() ? "posterior" : from, {}};
+    if (const ForestExpert* parent = forest.find(from); parent != nullptr && parent->complete) return {"expert", from};
+    if (is_checkpoint(from)) return {"checkpoint", fs::weakly_canonical(from).string()};
+    std::string names;
+    for (const ForestExpert& expert : forest.experts)
+      if (expert.complete) names += ", " + expert.name;
+    throw UsageError("flag --from: '" + compat::printable(from) + "', expected nearest, posterior, a checkpoint, or a complete expert of " +
+                     shown(options_.forest) + (names.empty() ? " (it has none)" : names.replace(0, 1, ":")));
+  }
+
+  /// How to start a new expert; for one that is there, checks that it is the same addition.
+  Start planned_start(const Forest& forest) const {
+    const ForestExpert* known = forest.find(options_.name);
+    if (known == nullptr) {
+      if (fs::exists(options_.forest / options_.name / "checkpoint_last.pt"))
+        throw UsageError(shown(options_.forest / options_.name) + " holds a checkpoint that the manifest does not name; move it away or take another --name");
+      const Start start = resolve(forest);
+      if (start.model.empty() && std::ranges::none_of(forest.experts, &ForestExpert::complete))
+        throw UsageError(shown(options_.forest) + " has no expert to start from; give --from a checkpoint (the seed model, say)");
+      if (start.model.empty() && !has_split_)
+        throw UsageError("no split '" + compat::printable(options_.eval.gen_subset) + "' in " + shown(data_) + " to choose the start by (--split, or --from an expert)");
+      return start;
+    }
+    if (known->start.empty()) throw UsageError("expert '" + options_.name + "' was not made by btm expert add; take another --name");
+    if (known->data != data_) throw UsageError("expert '" + options_.name + "' was begun with --data " + shown(known->data) + ", found " + shown(data_));
+    if (options_.from.empty()) return {known->start, {}};
+    const Start start = resolve(forest);
+    if (start.kind != known->start || (!start.model.empty() && start.model != known->parents.front().model))
+      throw UsageError("expert '" + options_.name + "' was begun with another --from (" + known->start + "); remove it first");
+    return start;
+  }
+
+  void say(const std::string& line) const {
+    if (!options_.log.quiet) std::cerr << "btm expert add: " << line << std::endl;
+  }
+
+  EvalLmOptions eval_of(const fs::path& model) const {
+    EvalLmOptions eval = options_.eval;
+    eval.path = model.string();
+    if (eval.tokens_per_sample == 0)
+      eval.tokens_per_sample = compat::Checkpoint::open(model).config().get_int("task", "tokens_per_sample", kFairseqTokensPerSample);
+    return eval;
+  }
+
+  compat::ProgressBar progress_bar(const std::string& label) const {
+    return compat::ProgressBar(label, options_.log.quiet ? "none" : options_.log.log_format, options_.log.log_interval, options_.log.no_progress_bar,
+                               [](const std::string& line) { std::cerr << line << std::endl; });
+  }
+
+  EvalLmReport evaluate(const fs::path& model, const std::string& name) const {
+    compat::ProgressBar bar = progress_bar(name + " on " + options_.domain);
+    EvalLmObserver observer;
+    observer.progress = [&](std::int64_t done, std::int64_t of, const EvalLmReport& so_far) {
+      bar.update(done, of, [&] { return compat::ProgressBar::Stats{{"ppl", fixed(so_far.perplexity, 2)}}; });
+    };
+    EvalLmReport report = eval_lm(eval_of(model), observer);
+    bar.clear();
+    if (report.tokens == 0) throw compat::IoError(data_, "nothing to evaluate in split '" + options_.eval.gen_subset + "'");
+    return report;
+  }
+
+  std::vector<ForestParent> nearest(const Forest& forest, const std::vector<std::string>& names) const {
+    std::string best;
+    double lowest = 0;
+    for (const std::string& name : names) {
+      const EvalLmReport report = evaluate(forest.checkpoint_of(*forest.find(name)), name);
+      say(name + ": ppl " + fixed(report.perplexity, 2) + " on " + options_.eval.gen_subset);
+      if (!best.empty() && !(report.loss_base2 < lowest)) continue;
+      best = name;
+      lowest = report.loss_base2;
+    }
+    return {{best, 1}};
+  }
+
+  std::vector<ForestParent> posterior(const Forest& forest, const std::vector<std::string>& names) const {
+    EnsembleEvalOptions ensemble;
+    ensemble.ensemble_type = "updating_prior";
+    ensemble.eval = eval_of(forest.checkpoint_of(*forest.find(names.front())));
+    ensemble.eval.max_samples = options_.prior_batches;
+    ensemble.eval.path.clear();
+    for (const std::string& name : names)
+      ensemble.eval.path += (ensemble.eval.path.empty() ? "" : ":") + forest.checkpoint_of(*forest.find(name)).string();
+    compat::ProgressBar bar = progress_bar("posterior on " + options_.domain);
+    EnsembleObserver observer;
+    observer.progress = [&](const EnsembleProgress& at) {
+      bar.update(at.done, at.of, [&] { return compat::ProgressBar::Stats{{"expert", std::to_string(at.expert) + "/" + std::to_string(at.experts)}}; });
+    };
+    const EnsembleReport report = ensemble_eval(ensemble, observer, *single_process());
+    bar.clear();
+    if (report.lines.empty()) throw compat::IoError(data_, "nothing to evaluate in split '" + options_.eval.gen_subset + "'");
+    std::vector<ForestParent> parents;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      parents.push_back({names[i], report.lines.back().exp_avg_posterior[i]});
+      say(names[i] + ": posterior " + fixed(parents.back().weight, 4));
+    }
+    return parents;
+  }
+
+  void note_start(const Forest& forest, const Start& start, const fs::path& folder) const {
+    std::vector<std::string> names;
+    for (const ForestExpert& expert : forest.experts)
+      if (expert.complete) names.push_back(expert.name);
+    ForestExpert expert{.name = options_.name,
+                        .domain = options_.domain,
+                        .path = fs::path(options_.name) / "checkpoint_last.pt",
+                        .start = start.kind,
+                        .parents = {},
+                        .data = data_,
+                        .valid_ppl = {},
+                        .complete = false};
+    if (!start.model.empty())
+      expert.parents = {{start.model, 1}};
+    else
+      expert.parents = start.kind == "nearest" ? nearest(forest, names) : posterior(forest, names);
+    std::error_code ignored;
+    fs::remove(folder / "start.pt", ignored);  // of an addition that was removed
+    change_forest(options_.forest, [&](Forest& now) {
+      if (now.find(expert.name) != nullptr) throw UsageError("expert '" + expert.name + "' has been added by another process");
+      now.experts.push_back(expert);
+    });
+  }
+
+  /// The model to train from: a parent as it is, or the average of several.
+  fs::path start_model(const Forest& forest, const ForestExpert& expert, const fs::path& folder) const {
+    const auto path_of = [&](const std::string& model) {
+      if (expert.start == "checkpoint") return fs::path(model);
+      const ForestExpert* parent = forest.find(model);
+      if (parent == nullptr) throw compat::IoError(shown(forest.folder), "expert '" + compat::printable(model) + "', which '" + expert.name + "' starts from, is gone");
+      return forest.checkpoint_of(*parent);
+    };
+    if (expert.parents.empty()) throw compat::IoError(shown(forest.folder), "expert '" + expert.name + "' names nothing that it starts from");
+    if (expert.parents.size() == 1) return path_of(expert.parents.front().model);
+    MergeOptions merge;
+    merge.output = folder / "start.pt";
+    if (fs::exists(merge.output)) return merge.output;
+    merge.normalize = true;
+    for (const ForestParent& parent : expert.parents) {
+      merge.model_files.push_back(path_of(parent.model));
+      merge.weights.push_back(parent.weight);
+    }
+    say("averaging " + std::to_string(expert.parents.size()) + " experts");
+    merge_checkpoints(merge);
+    return merge.output;
+  }
+
+  int train(const fs::path& folder, const fs::path& checkpoint) const {
+    const Forest forest = open_forest(options_.forest);
+    const ForestExpert* expert = forest.find(options_.name);
+    if (expert == nullptr) throw compat::IoError(shown(options_.forest), "expert '" + options_.name + "' was removed meanwhile");
+    std::vector<std::string> command{own_program().string(), "train", data_, "--save-dir", folder.string()};
+    if (has_split_) command.insert(command.end(), {"--valid-subset", options_.eval.gen_subset});
+    if (fs::exists(checkpoint))
+      say("going on from " + shown(checkpoint));
+    else
+      command.insert(command.end(), {"--finetune-from-model", start_model(forest, *expert, folder).string()});
+    command.insert(command.end(), options_.train_flags.begin(), options_.train_flags.end());
+    SignalQueue signals;
+    bool interrupted = false;
+    Child child(command, ".");
+    const int status = child.wait(signals, interrupted);
+    if (interrupted) say("interrupted; the same command goes on");
+    if (status == 0 && !fs::exists(checkpoint)) throw compat::IoError(shown(checkpoint), "is not there after training");
+    return status;
+  }
+
+  void finish(const fs::path& folder, const fs::path& checkpoint) const {
+    std::optional<double> perplexity;
+    if (has_split_) perplexity = evaluate(checkpoint, options_.name).perplexity;
+    change_forest(options_.forest, [&](Forest& forest) {
+      ForestExpert* expert = forest.find(options_.name);
+      if (expert == nullptr) throw compat::IoError(shown(options_.forest), "expert '" + options_.name + "' was removed meanwhile");
+      expert->complete = true;
+      expert->valid_ppl = perplexity;
+    });
+    std::error_code ignored;
+    fs::remove(folder / "start.pt", ignored);
+    std::cout << options_.name << " " << checkpoint.string() << (perplexity ? " ppl " + fixed(*perplexity, 4) : "") << std::endl;
+  }
+
+  ExpertAddOptions options_;
+  std::string data_;  ///< Absolute, so that a later call from elsewhere can compare.
+  bool has_split_ = false;
+};
+
+}  // namespace
+
+int add_expert(ExpertAddOptions options) { return ExpertAddition(std::move(options)).run(); }
+
+}  // namespace btm

@@ -1,0 +1,60 @@
+#include <iostream>
+
+#include "btm/branch/forest.h"
+#include "btm/cli/commands.h"
+#include "btm/cli/forest_table.h"
+#include "compat/command_line.h"
+#include "compat/error.h"
+
+namespace btm {
+namespace {
+
+/// The complete experts' checkpoints as --path of eval-lm and ensemble-eval takes them.
+std::string joined_paths(const Forest& forest) {
+  std::string paths;
+  for (const ForestExpert& expert : forest.experts) {
+    if (!expert.complete) continue;
+    const std::string path = forest.checkpoint_of(expert).string();
+    if (path.find(':') != std::string::npos) throw compat::UsageError("'" + compat::printable(path, 4096) + "' holds a ':', which separates paths");
+    paths += (paths.empty() ? "" : ":") + path;
+  }
+  if (paths.empty()) throw compat::IoError(forest.folder.string(), "has no complete expert");
+  return paths;
+}
+
+/// The same as btm eval-matrix takes them: NAME=CHECKPOINT, one a line.
+void print_models(const Forest& forest) {
+  for (const ForestExpert& expert : forest.experts)
+    if (expert.complete) std::cout << expert.name << "=" << forest.checkpoint_of(expert).string() << "\n";
+}
+
+}  // namespace
+
+int run_forest(std::span<const std::string> args) {
+  std::string folder;
+  bool paths = false, models = false, json = false;
+  const compat::CommandSpec spec{
+      "btm forest",
+      "Shows the experts of a forest: a folder with the manifest forest.json, or the release's DOMAIN/checkpoint_last.pt as they are.",
+      {{"FOREST", "the folder", &folder}},
+      {{"Output",
+        {compat::flag_switch("json", json, "as JSON"),
+         compat::flag_switch("paths", paths, "the complete experts' checkpoints joined by ':', for --path of ensemble-eval and --model-files of average"),
+         compat::flag_switch("models", models, "NAME=CHECKPOINT of the complete experts, one a line, for eval-matrix")}}},
+      {}};
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  if (json + paths + models > 1) throw compat::UsageError("--json, --paths and --models exclude each other");
+  const Forest forest = open_forest(folder);
+  if (paths)
+    std::cout << joined_paths(forest) << "\n";
+  else if (models)
+    print_models(forest);
+  else if (json)
+    print_forest_json(forest, std::cout);
+  else
+    print_forest(forest, std::cout);
+  return 0;
+}
+
+}  // namespace btm

@@ -1,0 +1,14 @@
+// The experts of a forest, printed: `btm forest` and `btm expert list`.
+#pragma once
+
+#include <iosfwd>
+
+#include "btm/branch/forest.h"
+
+namespace btm {
+
+/// A line for each expert; counts of updates come from the checkpoints. Errors as updates_of's.
+void print_forest(const Forest& forest, std::ostream& out);
+void print_forest_json(const Forest& forest, std::ostream& out);
+
+}  // namespace btm

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""The life of an expert in a forest: added from each kind of start, gone on with, listed, evaluated, removed.
+
+    expert_end_to_end.py --bin FOLDER
+"""
+import argparse
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "golden"
+DOMAINS = ["fortunes", "jargon", "politics"]
+MACHINE = ["--cpu", "--num-threads", "1"]
+TRAIN = ["--", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64", "--decoder-ffn-embed-dim", "256",
+         "--decoder-attention-heads", "4", "--tokens-per-sample", "128", "--batch-size", "2", *MACHINE, "--lr", "1e-3", "--disable-validation"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, type=pathlib.Path)
+    program = parser.parse_args().bin.resolve() / "btm"
+    with tempfile.TemporaryDirectory(prefix="btm-forest-") as name:
+        life(program, pathlib.Path(name))
+    return 0
+
+
+def life(program, folder):
+    forest = folder / "forest"
+    for domain in DOMAINS:  # as the release lays them out
+        shutil.copytree(GOLDEN / "checkpoints" / f"elm_{domain}", forest / domain)
+    before = {domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS}
+
+    def run(*args, status=0):
+        done = subprocess.run([program, *map(str, args)], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == status, (args, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+        return done
+
+    def add(*flags, updates, status=0):
+        return run("expert", "add", forest, "perl", "--data", GOLDEN / "data-bin/perl", *MACHINE, "--batch-size", "4", "--prior-batches", "4",
+                   "--max-samples", "4", *flags, *TRAIN, "--max-update", updates, status=status)
+
+    def listed(name):
+        experts = json.loads(run("expert", "list", forest, "--json").stdout)["experts"]
+        return next((one for one in experts if one["name"] == name), None)
+
+    # The posterior and the average are those of the commands that a user would call one by one.
+    add(updates=1)
+    perl = listed("perl")
+    results = folder / "results.jsonl"
+    run("ensemble-eval", GOLDEN / "data-bin/perl", "--path", ":".join(str(forest / domain / "checkpoint_last.pt") for domain in DOMAINS),
+        "--ensemble-type", "updating_prior", "--target-eval", "valid_perl", "--max-samples", "4", "--tokens-per-sample", "128", "--batch-size", "4",
+        "--results-path", results, "--no-score-cache", *MACHINE)
+    posterior = json.loads(results.read_text().splitlines()[-1])["exp_avg_posterior"]
+    assert [parent["weight"] for parent in perl["parents"]] == posterior, (perl, posterior)
+    assert [parent["model"] for parent in perl["parents"]] == DOMAINS, perl
+    assert (perl["start"], perl["updates"], perl["complete"]) == ("posterior", 1, True), perl
+    first_ppl = perl["valid_ppl"]
+
+    # The same command with more updates goes on from the expert's own checkpoint; its start stays.
+    again = add(updates=6)
+    assert "going on from" in again.stderr, again.stderr
+    perl = listed("perl")
+    assert perl["updates"] == 6 and perl["valid_ppl"] < first_ppl, (perl, first_ppl)
+    assert [parent["weight"] for parent in perl["parents"]] == posterior, perl
+    add("--from", "jargon", updates=6, status=2)
+
+    # All commands take what the forest prints.
+    paths = run("forest", forest, "--paths").stdout.strip()
+    assert len(paths.split(":")) == 4, paths
+    run("average", "--output-dir", folder / "average", "--model-files", paths)
+    run("expert", "remove", forest, "perl", "--delete")
+    assert listed("perl") is None and not (forest / "perl").exists()
+
+    # Interrupted while it trains: the manifest says so, the others stay usable, the same command ends it.
+    command = [program, "expert", "add", forest, "perl", "--data", GOLDEN / "data-bin/perl", "--from", "nearest", *MACHINE, "--max-samples", "4",
+               *TRAIN, "--log-format", "simple", "--log-interval", "1", "--max-update"]
+    with subprocess.Popen([*map(str, command), "100000"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "num_updates=5" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and "the same command goes on" in errors, (process.returncode, errors)
+    perl = listed("perl")
+    assert not perl["complete"] and perl["updates"] >= 5 and len(perl["parents"]) == 1, perl
+    assert len(run("forest", forest, "--paths").stdout.split(":")) == 3
+    updates = perl["updates"] + 1
+    run(*command[1:], updates)
+    perl = listed("perl")
+    assert perl["complete"] and perl["updates"] == updates and perl["start"] == "nearest", perl
+
+    assert {domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS} == before, "another expert was changed"
+    print("a whole life of an expert: as it should be")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""btm expert and btm forest."""
+import json
+import pathlib
+import shutil
+
+from case import Case
+
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+DOMAINS = ["fortunes", "jargon", "politics"]
+DATA = ["--data", "{golden}/data-bin/perl"]
+FOREST = "{tmp}/forest"
+ADD = ["btm", "expert", "add", FOREST, "perl", *DATA, "--cpu", "--num-threads", "1", "--prior-batches", "3", "--max-samples", "3"]
+TRAIN = ["--", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64", "--decoder-ffn-embed-dim", "256",
+         "--decoder-attention-heads", "4", "--tokens-per-sample", "128", "--batch-size", "2", "--cpu", "--num-threads", "1", "--lr", "1e-3"]
+
+
+def released(folder):
+    """Three experts as the release lays them out."""
+    for domain in DOMAINS:
+        (folder / "forest" / domain).mkdir(parents=True)
+        shutil.copy(GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt", folder / "forest" / domain)
+
+
+def manifest(folder):
+    return json.loads((folder / "forest" / "forest.json").read_text())
+
+
+def expert(folder, name="perl"):
+    return next(one for one in manifest(folder)["experts"] if one["name"] == name)
+
+
+def with_manifest(change):
+    def setup(folder):
+        released(folder)
+        entries = [{"name": name, "path": f"{name}/checkpoint_last.pt", "parents": []} for name in DOMAINS]
+        document = {"btm_forest": 1, "experts": entries}
+        change(document, folder)
+        (folder / "forest" / "forest.json").write_text(json.dumps(document))
+    return setup
+
+
+def begun(document, folder):
+    """An addition that was interrupted before its first checkpoint: of fortunes and jargon, half each."""
+    document["experts"].append({"name": "perl", "path": "perl/checkpoint_last.pt", "start": "posterior", "complete": False,
+                                "data": str((GOLDEN / "data-bin" / "perl").resolve()),
+                                "parents": [{"model": "fortunes", "weight": 0.5}, {"model": "jargon", "weight": 0.5}]})
+
+
+def nearest_of_three(folder):
+    names = [one["name"] for one in manifest(folder)["experts"]]
+    assert names == [*DOMAINS, "perl"], names
+    added = expert(folder)
+    assert added["start"] == "nearest" and added["complete"] and added["valid_ppl"] > 1, added
+    assert len(added["parents"]) == 1 and added["parents"][0]["model"] in DOMAINS, added
+    for domain in DOMAINS:
+        was, now = GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt", folder / "forest" / domain / "checkpoint_last.pt"
+        assert was.read_bytes() == now.read_bytes(), f"{domain} was changed"
+
+
+def average_of_three(folder):
+    added = expert(folder)
+    weights = [parent["weight"] for parent in added["parents"]]
+    assert len(weights) == 3 and abs(sum(weights) - 1) < 1e-5, weights  # float32 sums
+    assert not (folder / "forest" / "perl" / "start.pt").exists(), "the average was left behind"
+
+
+def goes_on_as_begun(folder):
+    added = expert(folder)
+    assert added["complete"] and [parent["weight"] for parent in added["parents"]] == [0.5, 0.5], added
+
+
+def removed(files_stay):
+    def check(folder):
+        assert [one["name"] for one in manifest(folder)["experts"]] == ["fortunes", "politics"], manifest(folder)
+        assert (folder / "forest" / "jargon").exists() == files_stay
+    return check
+
+
+def from_checkpoint(folder):
+    added = expert(folder)
+    assert added["start"] == "checkpoint" and added["complete"] and added["parents"][0]["weight"] == 1, added
+
+
+def unchanged(folder):
+    assert not (folder / "forest" / "forest.json").exists(), "a manifest was written"
+
+
+def stranger(folder):
+    """A checkpoint in the new expert's place that no manifest names."""
+    released(folder)
+    (folder / "forest" / "forest.json").write_text('{"btm_forest": 1, "experts": []}')
+    (folder / "forest" / "perl").mkdir()
+    (folder / "forest" / "perl" / "checkpoint_last.pt").write_text("")
+
+
+def damaged(folder):
+    (folder / "forest").mkdir()
+    (folder / "forest" / "forest.json").write_text('{"btm_forest": 1, "experts": [{"name": "a", "path": "/etc/passwd", "parents": []}]}')
+
+
+def no_checkpoint(folder):
+    released(folder)
+    (folder / "forest" / "jargon" / "checkpoint_last.pt").write_text("text")
+
+
+CASES = [
+    Case("add from the nearest", ADD + ["--from", "nearest", *TRAIN, "--max-update", "2", "--disable-validation"],
+         stdout=["Stopping training: 2 updates", "perl {tmp}/forest/perl/checkpoint_last.pt ppl "],
+         stderr=["fortunes: ppl", "jargon: ppl", "politics: ppl"], setup=released, check=nearest_of_three),
+    Case("add from the posterior", ADD + [*TRAIN, "--max-update", "1", "--disable-validation"],
+         stderr=["politics: posterior", "averaging 3 experts"], setup=released, check=average_of_three),
+    Case("add goes on", ADD + [*TRAIN, "--max-update", "1", "--disable-validation"], stderr=["averaging 2 experts"],
+         setup=with_manifest(begun), check=goes_on_as_begun),
+    Case("add from a checkpoint to a new forest", ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *TRAIN, "--max-update", "1", "--disable-validation"],
+         stdout=["ppl"], check=from_checkpoint),
+    Case("add help", ["btm", "expert", "add", "--help"], stdout=["usage: btm expert add FOREST DOMAIN", "--from START"]),
+    Case("expert help", ["btm", "expert", "--help"], stdout=["add", "remove", "list"]),
+    Case("no command", ["btm", "expert"], 2, stderr=["a command is missing, expected add, remove or list"]),
+    Case("unknown command", ["btm", "expert", "ad"], 2, stderr=["no command 'ad'"]),
+    Case("add without data", ["btm", "expert", "add", FOREST, "perl"], 2, stderr=["missing --data"], setup=released, check=unchanged),
+    Case("add of data that is not there", ["btm", "expert", "add", FOREST, "perl", "--data", "{tmp}/none"], 1, stderr=["none: is not a folder"], setup=released, check=unchanged),
+    Case("add to a forest that is not there", ADD, 1, stderr=["forest: is not a folder"]),
+    Case("add to an empty forest", ADD, 2, stderr=["has no expert to start from"], setup=lambda folder: (folder / "forest").mkdir(), check=unchanged),
+    Case("add from an unknown expert", ADD + ["--from", "jargn"], 2, stderr=["'jargn', expected nearest, posterior", "fortunes, jargon, politics"], setup=released, check=unchanged),
+    Case("add a released expert again", ["btm", "expert", "add", FOREST, "jargon", *DATA], 2, stderr=["'jargon' was not made by btm expert add"], setup=released, check=unchanged),
+    Case("add under a path as name", ADD + ["--name", "../perl"], 2, stderr=["cannot name an expert"], setup=released, check=unchanged),
+    Case("add with a save folder", ADD + ["--", "--save-dir", "x"], 2, stderr=["--save-dir after -- is set by btm expert add itself"], setup=released, check=unchanged),
+    Case("add without a split to choose by", ADD + ["--split", "valid_x"], 2, stderr=["no split 'valid_x'"], setup=released, check=unchanged),
+    Case("add over a stranger", ADD, 2, stderr=["holds a checkpoint that the manifest does not name"], setup=stranger),
+    Case("add from a damaged expert", ADD, 1, stderr=["jargon/checkpoint_last.pt"], setup=no_checkpoint, check=unchanged),
+    Case("add with other data than begun", ["btm", "expert", "add", FOREST, "perl", "--data", "{golden}/data-bin/jargon"], 2,
+         stderr=["was begun with --data"], setup=with_manifest(begun)),
+    Case("remove", ["btm", "expert", "remove", FOREST, "jargon"], stdout=["jargon removed; its files stay"], setup=released, check=removed(True)),
+    Case("remove with files", ["btm", "expert", "remove", FOREST, "jargon", "--delete"], stdout=["removed with its files"], setup=released, check=removed(False)),
+    Case("remove what is not there", ["btm", "expert", "remove", FOREST, "jargn"], 2, stderr=["no expert 'jargn'", "did you mean jargon?"], setup=released, check=unchanged),
+    Case("remove a parent in use", ["btm", "expert", "remove", FOREST, "jargon"], 2, stderr=["'perl' starts from 'jargon'"], setup=with_manifest(begun)),
+    Case("list", ["btm", "expert", "list", FOREST], stdout=["fortunes/checkpoint_last.pt", "0.500*fortunes 0.500*jargon", "to be continued"], setup=with_manifest(begun)),
+    Case("list json", ["btm", "expert", "list", FOREST, "--json"], stdout=['"manifest": false', '"name": "politics"', '"updates": 200'], setup=released),
+    Case("forest of the release", ["btm", "forest", FOREST], stdout=["fortunes", "200"], setup=released, check=unchanged),
+    Case("forest paths", ["btm", "forest", FOREST, "--paths"], setup=with_manifest(begun),
+         stdout=["{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:{tmp}/forest/politics/checkpoint_last.pt\n"]),
+    Case("forest models", ["btm", "forest", FOREST, "--models"], stdout=["jargon={tmp}/forest/jargon/checkpoint_last.pt\n"], setup=released),
+    Case("forest paths of none", ["btm", "forest", "{tmp}", "--paths"], 1, stderr=["has no complete expert"]),
+    Case("forest twice", ["btm", "forest", FOREST, "--paths", "--json"], 2, stderr=["exclude each other"], setup=released),
+    Case("forest with a bad manifest", ["btm", "forest", FOREST], 1, stderr=["forest.json[experts[0].path]", "inside the forest"], setup=damaged),
+    Case("forest that is not there", ["btm", "forest", FOREST], 1, stderr=["is not a folder"]),
+]
