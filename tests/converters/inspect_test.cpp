@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "compat/error.h"
@@ -90,7 +91,9 @@ TEST(Inspect, ShowsAFolderWithItsFolders) {
   const Json json = json_of(golden("data-bin"));
   EXPECT_EQ(json["kind"], "folder");
   ASSERT_EQ(json["folders"].size(), 4U);
-  EXPECT_EQ(json["folders"][1]["splits"].size(), 2U);
+  std::set<std::string> splits;
+  for (const Json& split : json["folders"][0]["splits"]) splits.insert(std::filesystem::path(split["prefix"].get<std::string>()).filename());
+  EXPECT_TRUE(splits.contains("test_fortunes") && splits.contains("valid_fortunes"));
   EXPECT_EQ(json["dictionary"]["symbols"], 2112);
 }
 
