@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iostream>
+#include <limits>
 
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/ensemble_eval.h"
@@ -135,14 +137,15 @@ class ExpertAddition {
 
   std::vector<ForestParent> nearest(const Forest& forest, const std::vector<std::string>& names) const {
     std::string best;
-    double lowest = 0;
+    double lowest = std::numeric_limits<double>::infinity();
     for (const std::string& name : names) {
       const EvalLmReport report = evaluate(forest.checkpoint_of(*forest.find(name)), name);
       say(name + ": ppl " + fixed(report.perplexity, 2) + " on " + options_.eval.gen_subset);
-      if (!best.empty() && !(report.loss_base2 < lowest)) continue;
+      if (!(report.loss_base2 < lowest)) continue;  // nor one that is not a number
       best = name;
       lowest = report.loss_base2;
     }
+    if (best.empty()) throw compat::IoError(data_, "no expert has a finite loss on split '" + options_.eval.gen_subset + "'");
     return {{best, 1}};
   }
 
@@ -165,6 +168,7 @@ class ExpertAddition {
     std::vector<ForestParent> parents;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parents.push_back({names[i], report.lines.back().exp_avg_posterior[i]});
+      if (!std::isfinite(parents.back().weight)) throw compat::IoError(data_, "the posterior of expert '" + names[i] + "' is not finite");
       say(names[i] + ": posterior " + fixed(parents.back().weight, 4));
     }
     return parents;
