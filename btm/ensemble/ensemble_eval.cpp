@@ -11,6 +11,7 @@
 
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/expert_scores.h"
+#include "btm/ensemble/mix_batch.h"
 #include "btm/ensemble/mixture.h"
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
@@ -46,13 +47,6 @@ class Prior {
   ExponentialMean mean_;
   std::vector<std::size_t> active_;
 };
-
-/// How many targets of a row are scored.
-std::size_t scored_length(const Batch& batch, std::int64_t row, std::int64_t pad) {
-  const auto first = static_cast<std::size_t>(row * batch.columns + batch.first_scored[static_cast<std::size_t>(row)]);
-  const auto targets = std::span(batch.targets).subspan(first, static_cast<std::size_t>((row + 1) * batch.columns) - first);
-  return static_cast<std::size_t>(std::ranges::find(targets, pad) - targets.begin());
-}
 
 std::string checked_type(const std::string& type) {
   constexpr std::array<std::string_view, 5> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"};
@@ -196,10 +190,6 @@ class Mixer {
   std::vector<WordStat> word_stats() const { return accumulator_.word_stats(); }
 
  private:
-  /// Writes the mixture's log-probabilities of a row to `mixed` [B * T]; adds the row's posterior to `posterior` [N].
-  void mix_row(const Batch& batch, std::int64_t row, const std::vector<std::span<const float>>& scores,
-               std::vector<float>& mixed, std::vector<double>& posterior) const;
-
   Prior& prior_;
   std::size_t experts_;
   std::int64_t pad_;
@@ -207,31 +197,14 @@ class Mixer {
   ScoreAccumulator accumulator_;
 };
 
-void Mixer::mix_row(const Batch& batch, std::int64_t row, const std::vector<std::span<const float>>& scores,
-                    std::vector<float>& mixed, std::vector<double>& posterior) const {
-  const std::int64_t first = batch.first_scored[static_cast<std::size_t>(row)];
-  const auto begin = static_cast<std::size_t>(row * batch.columns + first);
-  const auto columns = static_cast<std::size_t>(batch.columns - first);
-  const std::size_t length = scored_length(batch, row, pad_);
-  BlockScores block;
-  for (const std::span<const float> expert : scores) {
-    block.targets.push_back(expert.subspan(begin, length));
-    if (columns >= 2) block.before_last.push_back(expert[begin + columns - 2]);
-  }
-  const MixedBlock result = mix_block(block, prior_.log_prior(batch, row, length), prior_.rule());
-  std::ranges::transform(result.log_probs, mixed.begin() + static_cast<std::ptrdiff_t>(begin),
-                         [](double value) { return static_cast<float>(value); });
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    posterior[prior_.active()[i]] += result.posterior[i] / static_cast<double>(batch.rows);
-}
-
 void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report) {
-  std::vector<float> mixed(static_cast<std::size_t>(batch.rows * batch.columns));
+  const auto log_prior = [&](std::int64_t row, std::size_t length) { return prior_.log_prior(batch, row, length); };
+  const MixedBatch mixed = mix_batch(batch, scores, log_prior, prior_.rule(), pad_);
   EnsembleLine line;
   line.posterior.assign(experts_, 0.0);
-  for (std::int64_t row = 0; row < batch.rows; ++row) mix_row(batch, row, scores, mixed, line.posterior);
-  accumulator_.add(batch, mixed, report.eval);
-  observer_.mixed(batch, mixed);
+  for (std::size_t i = 0; i < scores.size(); ++i) line.posterior[prior_.active()[i]] = mixed.posterior[i];
+  accumulator_.add(batch, mixed.log_probs, report.eval);
+  observer_.mixed(batch, mixed.log_probs);
   line.ppl = report.eval.perplexity;
   line.exp_avg_posterior = prior_.update(line.posterior);
   report.lines.push_back(std::move(line));

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -11,13 +12,15 @@
 #include "btm/data/multidomain.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/matrix_rows.h"
-#include "btm/ensemble/matrix_cache.h"
+#include "btm/ensemble/score_cache.h"
 #include "btm/evaluator/byte_counts.h"
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/scorer.h"
+#include "compat/byte_reader.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset.h"
+#include "compat/sha256.h"
 
 namespace btm {
 namespace {
@@ -29,7 +32,7 @@ struct ScoredSet {
   std::string domain;
   EvalLmOptions options;
   std::unique_ptr<EvalData> data;
-  std::string hash;
+  ScoreStore store;
   bool for_experts_only = false;  ///< The split that a prior comes from.
 };
 
@@ -38,6 +41,7 @@ struct ScoredModel {
   std::string name, path, hash;
   bool is_expert = false;
   std::optional<compat::Checkpoint> checkpoint;  ///< Not of the average.
+  std::vector<bool> needs = {};                  ///< By set: whether it is to be scored.
 };
 
 /// Adds up parameters in fp32.
@@ -70,7 +74,8 @@ std::string split_of(const fs::path& folder, const std::string& split, const std
 class Matrix {
  public:
   Matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer)
-      : options_(options), observer_(observer), folder_(options.eval.data), precision_(precision_for(options.eval)), cache_(options.cache) {}
+      : options_(options), observer_(observer), folder_(options.eval.data), precision_(precision_for(options.eval)),
+        cache_(options.cache, std::numeric_limits<std::uint64_t>::max(), observer.warn) {}
 
   EvalMatrix run();
 
@@ -81,20 +86,18 @@ class Matrix {
   void check_average(const compat::Dictionary& dictionary) const;
   void score_all();
   void score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded);
-  bool needs(const ScoredModel& model, const ScoredSet& set) const { return (model.is_expert || !set.for_experts_only) && !cache_.contains(model.hash, set.hash); }
-  bool needs_any(const ScoredModel& model) const {
-    return std::ranges::any_of(sets_, [&](const ScoredSet& set) { return needs(model, set); });
-  }
-  std::vector<float> scores(const ScoredModel& model, const ScoredSet& set) const;
+  void look_up_scores();
+  static bool needs_any(const ScoredModel& model) { return std::ranges::find(model.needs, true) != model.needs.end(); }
+  std::vector<float> scores(const ScoredModel& model, const ScoredSet& set);
   DomainSums domain_sums(const ScoredSet& set);
-  std::vector<std::vector<float>> expert_scores(const ScoredSet& set) const;
+  std::vector<std::vector<float>> expert_scores(const ScoredSet& set);
   const ScoredSet* prior_set_of(const std::string& domain) const;
 
   const EvalMatrixOptions& options_;
   const EvalMatrixObserver& observer_;
   fs::path folder_;
   Precision precision_;
-  MatrixCache cache_;
+  ScoreCache cache_;  ///< Without limit: a run needs all that it computes.
   std::vector<ScoredModel> models_;
   std::vector<ScoredSet> sets_;
   std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
@@ -109,7 +112,7 @@ void Matrix::open_models() {
     ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.eval)};
     const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())->config().max_target_positions;
     positions_ = models_.empty() ? here : std::min(positions_, here);
-    model.hash = cache_.model_hash(*model.checkpoint, options_.eval);
+    model.hash = model_digest(cache_, *model.checkpoint, options_.eval);
     matrix_.rows.push_back({name, MatrixRow::Kind::kModel, path, {}, {}});
     models_.push_back(std::move(model));
   }
@@ -118,6 +121,7 @@ void Matrix::open_models() {
   ScoredModel average{"average", {}, "average", false, std::nullopt};
   for (const ScoredModel& model : models_)
     if (model.is_expert) average.hash += " " + model.hash;
+  average.hash = compat::sha256_hex(compat::as_byte_span(average.hash));
   matrix_.rows.push_back({average.name, MatrixRow::Kind::kAverage, {}, {}, {}});
   models_.push_back(std::move(average));
 }
@@ -148,7 +152,7 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
   set.data = std::make_unique<EvalData>(set.options);
   if (const std::int64_t skipped = set.data->cut(positions_); skipped > 0)
     observer_.warn(domain + ": " + grouped(skipped) + " samples are left out, longer than the models' " + std::to_string(positions_) + " positions");
-  set.hash = cache_.data_hash(set.options, folder_ / domain / set.options.gen_subset, folder_ / "dict.txt", positions_);
+  set.store = store_for(*set.data, {}, &cache_);
   sets_.push_back(std::move(set));
 }
 
@@ -167,8 +171,9 @@ void Matrix::open_sets() {
 
 void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded) {
   ModelScorer scorer(std::move(loaded), precision_.device, options_.eval.softmax_batch);
-  for (const ScoredSet& set : sets_) {
-    if (!needs(model, set)) continue;
+  for (std::size_t s = 0; s < sets_.size(); ++s) {
+    if (!model.needs[s]) continue;
+    const ScoredSet& set = sets_[s];
     std::vector<float> values;
     BatchReader reader(*set.data);
     for (Batch batch; reader.next(batch);) {
@@ -177,22 +182,28 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
       values.insert(values.end(), scored.const_data_ptr<float>(), scored.const_data_ptr<float>() + scored.numel());
       observer_.progress(++batches_done_, batches_, model.name, set.domain);
     }
-    cache_.put(model.hash, set.hash, values);
+    if (!cache_.store(set.store.data, model.hash, values))
+      throw compat::IoError(options_.cache, "cannot keep the scores of '" + compat::printable(model.name) + "' on '" + compat::printable(set.domain) + "'");
     ++matrix_.computed;
   }
+}
+
+void Matrix::look_up_scores() {
+  for (ScoredModel& model : models_)
+    for (const ScoredSet& set : sets_) {
+      const bool wanted = model.is_expert || !set.for_experts_only;
+      const bool found = wanted && cache_.load(set.store.data, model.hash, set.store.columns).has_value();
+      model.needs.push_back(wanted && !found);
+      if (found) ++matrix_.reused;
+      if (model.needs.back()) batches_ += set.data->num_batches();
+    }
 }
 
 void Matrix::score_all() {
   const at::NoGradGuard no_grad;
   const compat::Dictionary& dictionary = sets_.front().data->dictionary();
   const std::string& dictionary_file = sets_.front().data->dictionary_file();
-  for (const ScoredModel& model : models_)
-    for (const ScoredSet& set : sets_) {
-      if (needs(model, set))
-        batches_ += set.data->num_batches();
-      else if (model.is_expert || !set.for_experts_only)
-        ++matrix_.reused;
-    }
+  look_up_scores();
   const bool needs_average = options_.average && needs_any(models_.back());
   const double weight = 1.0 / static_cast<double>(options_.experts.size());
   ParameterSum sum;
@@ -211,18 +222,15 @@ void Matrix::score_all() {
   score_model(models_.back(), std::move(average));
 }
 
-std::vector<float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) const {
-  auto found = cache_.find(model.hash, set.hash);
-  std::size_t expected = 0;
-  BatchReader reader(*set.data);
-  for (Batch batch; reader.next(batch);) expected += static_cast<std::size_t>(batch.rows * batch.columns);
-  if (!found || found->size() != expected)
+std::vector<float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) {
+  auto found = cache_.load(set.store.data, model.hash, set.store.columns);
+  if (!found)
     throw compat::IoError(options_.cache, "the scores of '" + compat::printable(model.name) + "' on '" + compat::printable(set.domain) +
-                                              "' are damaged; remove the folder and run again");
+                                              "' were removed or damaged meanwhile; run again");
   return *std::move(found);
 }
 
-std::vector<std::vector<float>> Matrix::expert_scores(const ScoredSet& set) const {
+std::vector<std::vector<float>> Matrix::expert_scores(const ScoredSet& set) {
   std::vector<std::vector<float>> all;
   for (const std::string& name : options_.experts) all.push_back(scores(*std::ranges::find(models_, name, &ScoredModel::name), set));
   return all;

@@ -31,11 +31,6 @@ Batch select_rows(const Batch& batch, std::span<const std::int64_t> rows) {
   return part;
 }
 
-std::string precision_text(const EvalLmOptions& options) {
-  const Precision precision = precision_for(options);
-  return std::string(c10::toString(precision.compute)) + " " + c10::toString(precision.rounding) + " " + c10::DeviceTypeName(precision.device.type());
-}
-
 }  // namespace
 
 void score_padding_before_last(Batch& batch, std::int64_t pad) {
@@ -63,11 +58,17 @@ ScoreStore store_for(const EvalData& data, const std::string& selection, ScoreCa
   return store;
 }
 
+std::string model_digest(ScoreCache& cache, const compat::Checkpoint& checkpoint, const EvalLmOptions& options) {
+  const Precision precision = precision_for(options);
+  return cache.model_digest(checkpoint, std::string(c10::toString(precision.compute)) + " " + c10::toString(precision.rounding) + " " +
+                                            c10::DeviceTypeName(precision.device.type()));
+}
+
 ExpertScores::ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data, const ScoreStore& store)
     : path_(std::move(path)), options_(options), data_(data), store_(store) {}
 
 std::string ExpertScores::digest() const {
-  return store_.cache->model_digest(open_model(path_, options_), precision_text(options_));
+  return model_digest(*store_.cache, open_model(path_, options_), options_);
 }
 
 void ExpertScores::start() {

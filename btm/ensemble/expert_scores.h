@@ -13,6 +13,7 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/eval_lm.h"
 #include "btm/evaluator/scorer.h"
+#include "compat/checkpoint.h"
 
 namespace btm {
 
@@ -29,6 +30,9 @@ struct ScoreStore {
 
 /// The store for the batches of `data`. `selection` says what else decides which rows an expert scores.
 ScoreStore store_for(const EvalData& data, const std::string& selection, ScoreCache* cache);
+
+/// The cache's name for what a model, opened under `options`, gives.
+std::string model_digest(ScoreCache& cache, const compat::Checkpoint& checkpoint, const EvalLmOptions& options);
 
 class ExpertScores {
  public:

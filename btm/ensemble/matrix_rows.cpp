@@ -124,7 +124,8 @@ EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<flo
     const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
     std::vector<std::span<const float>> parts;
     for (const auto& expert : scores) parts.push_back(std::span(expert).subspan(offset, size));
-    const MixedBatch mixed = mix_batch(batch, parts, log_of(now), rule, data.dictionary().pad());
+    const auto log_prior = [logs = log_of(now)](std::int64_t, std::size_t) { return logs; };
+    const MixedBatch mixed = mix_batch(batch, parts, log_prior, rule, data.dictionary().pad());
     add_batch(batch, mixed.log_probs, data.dictionary().pad(), run.sums);
     mean.add(mixed.posterior);
     run.posteriors.push_back(mixed.posterior);

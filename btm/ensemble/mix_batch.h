@@ -1,7 +1,9 @@
 // A batch as several experts scored it, mixed row by row.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -15,7 +17,14 @@ struct MixedBatch {
   std::vector<double> posterior;  ///< [E] mean over the rows.
 };
 
-/// `scores` [E][B * T], of a batch that score_padding_before_last() has marked; `log_prior` [E].
-MixedBatch mix_batch(const Batch& batch, std::span<const std::span<const float>> scores, LogPrior log_prior, PosteriorRule rule, std::int64_t pad);
+/// A LogPrior of a row, of whose targets `length` are scored.
+using RowPrior = std::function<std::vector<double>(std::int64_t row, std::size_t length)>;
+
+/// How many targets of a row are scored: those before its padding.
+std::size_t scored_length(const Batch& batch, std::int64_t row, std::int64_t pad);
+
+/// `scores` [E][B * T], of a batch that score_padding_before_last() has marked.
+MixedBatch mix_batch(const Batch& batch, std::span<const std::span<const float>> scores, const RowPrior& log_prior, PosteriorRule rule,
+                     std::int64_t pad);
 
 }  // namespace btm

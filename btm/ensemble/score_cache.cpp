@@ -117,14 +117,15 @@ std::optional<std::vector<float>> ScoreCache::load(const std::string& data, cons
   }
 }
 
-void ScoreCache::store(const std::string& data, const std::string& model, std::span<const float> scores) {
+bool ScoreCache::store(const std::string& data, const std::string& model, std::span<const float> scores) {
   if (scores.size_bytes() > limit_) {
     warn_("scores of " + std::to_string(scores.size_bytes() >> 20) + " MiB are not kept, the limit is " + std::to_string(limit_ >> 20) + " MiB");
-    return;
+    return false;
   }
   try {
     const fs::path path = scores_file(data, model);
-    fs::create_directories(path.parent_path());
+    std::error_code problem;
+    if (fs::create_directories(path.parent_path(), problem); problem) throw compat::IoError(path.parent_path().string(), "create", problem.value());
     compat::Sha256 hash;
     compat::AtomicFile file(path);
     const auto write = [&](std::span<const std::byte> bytes) {
@@ -137,8 +138,10 @@ void ScoreCache::store(const std::string& data, const std::string& model, std::s
     file.write(hash.hex());
     file.commit();
     trim();
+    return true;
   } catch (const std::exception& error) {
     warn_(std::string("scores are not kept: ") + error.what());
+    return false;
   }
 }
 

@@ -31,8 +31,8 @@ class ScoreCache {
   bool knows(const std::string& data) const;
   /// The scores of `model` for `data`; nothing when there are none, not `count` of them, or the file is damaged.
   std::optional<std::vector<float>> load(const std::string& data, const std::string& model, std::size_t count);
-  /// Keeps scores, then removes what was not used for longest until the folder is within its limit.
-  void store(const std::string& data, const std::string& model, std::span<const float> scores);
+  /// Keeps scores, then removes what was not used for longest until the folder is within its limit. Whether they were kept.
+  bool store(const std::string& data, const std::string& model, std::span<const float> scores);
 
   /// A hash of everything in `checkpoint` that its scores depend on. From memory where its files have not changed since.
   std::string model_digest(const compat::Checkpoint& checkpoint, std::string_view precision);

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 
-#include "btm/ensemble/matrix_cache.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -152,41 +152,56 @@ TEST(EvalMatrix, NamesWhatIsMissing) {
   expect_error<compat::IoError>([&] { eval_matrix(options); }, "tset");
 }
 
-TEST(MatrixCache, KeepsScoresAndNoticesDamage) {
+TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   const btm_test::TempDir dir;
-  const MatrixCache cache(dir / "scores");
-  const std::vector<float> scores{-1.5F, 0, -3};
-  EXPECT_FALSE(cache.find("m", "d"));
-  cache.put("m", "d", scores);
-  EXPECT_EQ(cache.find("m", "d"), scores);
-  EXPECT_FALSE(cache.find("m", "e"));
-  EXPECT_TRUE(cache.contains("m", "d"));
-  for (const auto& entry : std::filesystem::directory_iterator(dir / "scores")) {
+  EvalMatrixOptions options = golden_options(dir);
+  options.eval.max_samples = 2;
+  options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
+  const EvalMatrix whole = eval_matrix(options);
+  EXPECT_EQ(whole.computed, 2);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(options.cache)) {
+    if (entry.path().extension() != ".scores") continue;
     std::string content = btm_test::read_file(entry.path());
-    content.back() = static_cast<char>(content.back() ^ 1);
+    content[20] = static_cast<char>(content[20] ^ 1);
     btm_test::write_file(entry.path(), content);
-    EXPECT_FALSE(cache.find("m", "d")) << "a flipped bit";
-    btm_test::write_file(entry.path(), content.substr(0, 20));
-    EXPECT_FALSE(cache.find("m", "d")) << "cut short";
-    btm_test::write_file(entry.path(), "");
-    EXPECT_FALSE(cache.find("m", "d")) << "empty";
+    break;
   }
+  std::vector<std::string> warnings;
+  EvalMatrixObserver observer;
+  observer.warn = [&](const std::string& line) { warnings.push_back(line); };
+  const EvalMatrix again = eval_matrix(options, observer);
+  EXPECT_EQ(again.computed, 1);
+  EXPECT_EQ(again.reused, 1);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("the checksum is wrong"), std::string::npos) << warnings[0];
+  for (std::size_t r = 0; r < 2; ++r) EXPECT_EQ(again.rows[r].cells[0].loss_sum, whole.rows[r].cells[0].loss_sum);
 }
 
-TEST(MatrixCache, HashesWhatChangesScores) {
+TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
   const btm_test::TempDir dir;
-  MatrixCache cache(dir / "scores");
-  const auto hash = [&](auto&& change) {
-    EvalLmOptions options;
-    change(options);
-    return cache.data_hash(options, golden("data-bin/fortunes/test_fortunes"), golden("data-bin/dict.txt"), 128);
+  EvalMatrixOptions options = golden_options(dir);
+  options.eval.max_samples = 2;
+  options.models = {{"a", checkpoint("seed")}};
+  const auto computed = [&](auto&& change) {
+    EvalMatrixOptions changed = options;
+    change(changed);
+    return eval_matrix(changed).computed;
   };
-  const std::string plain = hash([](auto&) {});
-  EXPECT_EQ(plain, hash([](auto& o) { o.num_threads = 7; }));
-  EXPECT_NE(plain, hash([](auto& o) { o.tokens_per_sample = 64; }));
-  EXPECT_NE(plain, hash([](auto& o) { o.batch_size = 3; }));
-  EXPECT_NE(plain, hash([](auto& o) { o.sample_break_mode = "eos"; }));
-  EXPECT_NE(plain, hash([](auto& o) { o.bf16 = true; }));
+  EXPECT_EQ(computed([](auto&) {}), 1);
+  EXPECT_EQ(computed([](auto& o) { o.eval.num_threads = 1; }), 0);
+  EXPECT_EQ(computed([](auto& o) { o.eval.tokens_per_sample = 64; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.eval.batch_size = 1; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.eval.bf16 = true; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.models = {{"other", checkpoint("elm_perl")}}; }), 1);
+}
+
+TEST(EvalMatrix, SaysThatScoresCannotBeKept) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options = golden_options(dir);
+  options.eval.max_samples = 2;
+  options.models = {{"a", checkpoint("seed")}};
+  btm_test::write_file(options.cache, "a file");
+  expect_error<compat::IoError>([&] { eval_matrix(options); }, "cannot keep the scores of 'a' on 'fortunes'");
 }
 
 }  // namespace
