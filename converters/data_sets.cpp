@@ -1,5 +1,8 @@
 #include "converters/data_sets.h"
 
+#include <fstream>
+#include <string>
+
 #include "converters/npy_dataset.h"
 #include "converters/text_dataset.h"
 
@@ -14,6 +17,15 @@ bool is_part(const fs::path& path) { return path.string().ends_with(".sizes.npy"
 bool names_data_set(const fs::path& path) {
   const std::string extension = path.extension().string();
   return extension == ".idx" || extension == ".bin" || extension == ".None-None" || extension == ".npy" || extension == ".jsonl";
+}
+
+/// A .jsonl that is no data set: the logs and results that lie beside checkpoints.
+bool is_other_jsonl(const fs::path& path) {
+  if (path.extension() != ".jsonl" || !fs::is_regular_file(path)) return false;
+  std::ifstream in(path, std::ios::binary);
+  std::string start(8, ' ');
+  in.read(start.data(), static_cast<std::streamsize>(start.size()));
+  return in.gcount() > 0 && !start.starts_with("{\"ids\"") && !start.starts_with("{\"text\"");
 }
 
 fs::path with(const fs::path& prefix, const char* suffix) { return prefix.string() + suffix; }
@@ -38,7 +50,8 @@ std::unique_ptr<compat::IndexedDataset> open_data_set(const fs::path& prefix, co
 std::set<fs::path> splits_in(const fs::path& folder) {
   std::set<fs::path> prefixes;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (names_data_set(entry.path()) && !is_part(entry.path())) prefixes.insert(fs::path(entry.path()).replace_extension());
+    if (names_data_set(entry.path()) && !is_part(entry.path()) && !is_other_jsonl(entry.path()))
+      prefixes.insert(fs::path(entry.path()).replace_extension());
   return prefixes;
 }
 

@@ -32,8 +32,15 @@ std::string problems_of(const fs::path& path) {
 }
 
 TEST(Verify, PassesGoldenFiles) {
-  for (const char* const path : {"data-bin", "checkpoints/demix", "checkpoints/elm_perl/checkpoint_last.pt", "variants", "training/base", "data-bin-impl/lazy/valid"})
+  for (const char* const path : {"data-bin", "checkpoints/demix", "checkpoints/elm_perl/checkpoint_last.pt", "variants", "training/base/checkpoint_last.pt", "data-bin-impl/lazy/valid"})
     EXPECT_EQ(problems_of(golden(path)), "") << path;
+}
+
+TEST(Verify, PassesOverLogsBesideCheckpoints) {
+  const TempDir folder;
+  fs::copy_file(golden("checkpoints/elm_perl/checkpoint_last.pt"), folder / "checkpoint_last.pt");
+  write_file(folder / "wandb.jsonl", "{\"project\": \"p\", \"name\": \"n\"}\n");
+  EXPECT_EQ(problems_of(folder.path()), "");
 }
 
 TEST(Verify, FindsWhatIsWrong) {

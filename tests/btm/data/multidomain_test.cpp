@@ -35,7 +35,7 @@ TEST_F(MultidomainTest, NamesTheDomainsThatAreThere) {
 
 TEST_F(MultidomainTest, NamesTheSplitsThatAreThere) {
   expect_error<compat::IoError>([&] { open_split(golden("data-bin/perl"), "train_perl", dictionary_, ""); },
-                                "no split 'train_perl' (splits here: test_perl, valid_perl");
+                                "no split 'train_perl' (splits here: test_perl, train, valid_perl");
 }
 
 TEST_F(MultidomainTest, HoldsToTheImplementationAskedFor) {
