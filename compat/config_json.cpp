@@ -11,27 +11,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kMaxDepth = 64;
 
-Json to_json(const ConfigValue& value) {
-  return std::visit(
-      [](const auto& v) -> Json {
-        using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::monostate>) {
-          return nullptr;
-        } else if constexpr (std::is_same_v<T, ConfigValue::List>) {
-          Json list = Json::array();
-          for (const auto& item : v) list.push_back(to_json(item));
-          return list;
-        } else if constexpr (std::is_same_v<T, ConfigValue::Dict>) {
-          Json dict = Json::object();
-          for (const auto& [key, item] : v) dict[key] = to_json(item);
-          return dict;
-        } else {
-          return v;
-        }
-      },
-      value.value);
-}
-
+// First in the file: clang 14 must meet a ConfigValue by value before a loop over its members.
 ConfigValue from_json(const Json& json) {
   if (json.is_boolean()) return {json.get<bool>()};
   if (json.is_number_float() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX)) return {json.get<double>()};
@@ -50,9 +30,46 @@ ConfigValue from_json(const Json& json) {
   return {};
 }
 
+struct ToJson {
+  Json operator()(std::monostate) const { return nullptr; }
+  Json operator()(bool value) const { return value; }
+  Json operator()(std::int64_t value) const { return value; }
+  Json operator()(double value) const { return value; }
+  Json operator()(const std::string& value) const { return value; }
+  Json operator()(const ConfigValue::List& items) const {
+    Json list = Json::array();
+    for (const ConfigValue& item : items) list.push_back(std::visit(*this, item.value));
+    return list;
+  }
+  Json operator()(const ConfigValue::Dict& items) const {
+    Json dict = Json::object();
+    for (const auto& [key, item] : items) dict[key] = std::visit(*this, item.value);
+    return dict;
+  }
+};
+
+struct ToPickle {
+  PickleArena& arena;
+  PickleNode* operator()(std::monostate) const { return arena.none(); }
+  PickleNode* operator()(const ConfigValue::List& items) const {
+    PickleList list;
+    for (const ConfigValue& item : items) list.items.push_back(std::visit(*this, item.value));
+    return arena.make(std::move(list));
+  }
+  PickleNode* operator()(const ConfigValue::Dict& items) const {
+    PickleDict dict;
+    for (const auto& [key, item] : items) dict.items.emplace_back(arena.string(key), std::visit(*this, item.value));
+    return arena.make(std::move(dict));
+  }
+  PickleNode* operator()(bool value) const { return arena.make(value); }
+  PickleNode* operator()(std::int64_t value) const { return arena.make(value); }
+  PickleNode* operator()(double value) const { return arena.make(value); }
+  PickleNode* operator()(const std::string& value) const { return arena.make(value); }
+};
+
 }  // namespace
 
-std::string config_to_json(const ConfigValue& value) { return to_json(value).dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string config_to_json(const ConfigValue& value) { return std::visit(ToJson{}, value.value).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 ConfigValue config_from_json(std::string_view text, const std::string& file) {
   bool too_deep = false;
@@ -67,25 +84,6 @@ ConfigValue config_from_json(std::string_view text, const std::string& file) {
   return from_json(json);
 }
 
-PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value) {
-  return std::visit(
-      [&](const auto& v) -> PickleNode* {
-        using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::monostate>) {
-          return arena.none();
-        } else if constexpr (std::is_same_v<T, ConfigValue::List>) {
-          PickleList list;
-          for (const auto& item : v) list.items.push_back(config_to_pickle(arena, item));
-          return arena.make(std::move(list));
-        } else if constexpr (std::is_same_v<T, ConfigValue::Dict>) {
-          PickleDict dict;
-          for (const auto& [key, item] : v) dict.items.emplace_back(arena.string(key), config_to_pickle(arena, item));
-          return arena.make(std::move(dict));
-        } else {
-          return arena.make(v);
-        }
-      },
-      value.value);
-}
+PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value) { return std::visit(ToPickle{arena}, value.value); }
 
 }  // namespace compat
