@@ -62,4 +62,7 @@ void append_utf8(std::uint32_t code, std::string& out);
 /// Calls `line` for every line as a file opened in text mode yields them: "\n", "\r\n" and "\r" end one, and are left out.
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line);
 
+/// The parts of `text` between separators, empty ones left out.
+std::vector<std::string> split_at(std::string_view text, char separator);
+
 }  // namespace compat

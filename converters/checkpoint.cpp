@@ -12,13 +12,13 @@
 #include "compat/error.h"
 #include "compat/safetensors.h"
 #include "compat/safetensors_checkpoint.h"
+#include "compat/text.h"
 #include "converters/commands.h"
 #include "converters/config_form.h"
 #include "converters/demix_shards.h"
 #include "converters/hugging_face_export.h"
 #include "converters/hugging_face_tokenizer.h"
 #include "converters/logit_proof.h"
-#include "converters/paths.h"
 #include "converters/staged_folder.h"
 #include "converters/tensor_ops.h"
 
@@ -192,7 +192,7 @@ void convert_one(const fs::path& in, const fs::path& out, const Options& options
 
 /// Every shard of a folder as a dense model: OUT/DOMAIN/checkpoint_last.pt.
 void convert_shards(const std::vector<fs::path>& shards, const Options& options) {
-  std::vector<std::string> names = split_at(options.domains, ',');
+  std::vector<std::string> names = compat::split_at(options.domains, ',');
   if (names.empty())
     for (std::size_t i = 0; i < shards.size(); ++i) names.push_back("rank-" + std::to_string(i));
   if (names.size() != shards.size())
@@ -244,7 +244,7 @@ int run_checkpoint(std::span<const std::string> args) {
   if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
   check_options(options);
   if (options.to == "demix") {
-    const auto experts = split_at(options.in, ':');
+    const auto experts = compat::split_at(options.in, ':');
     write_demix_shards({experts.begin(), experts.end()}, options.shared, options.out);
     std::cout << "wrote " << experts.size() << " shards and " << compat::printable(options.out, 4096) << "-shared.pt\n";
     return 0;

@@ -13,10 +13,10 @@
 #include "compat/indexed_dataset_builder.h"
 #include "compat/progress_bar.h"
 #include "compat/zst_dataset.h"
+#include "compat/text.h"
 #include "converters/commands.h"
 #include "converters/data_bin_plan.h"
 #include "converters/npy_dataset.h"
-#include "converters/paths.h"
 #include "converters/staged_folder.h"
 #include "converters/text_dataset.h"
 #include "converters/tokenizer.h"
@@ -186,7 +186,7 @@ int run_data_bin(std::span<const std::string> args) {
   if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
   check_options(options);
   const Writer writer(options);
-  const DataBinPlan plan = plan_data_bin(split_at(options.in, ':'), options.dict, options.allow_unknown,
+  const DataBinPlan plan = plan_data_bin(compat::split_at(options.in, ':'), options.dict, options.allow_unknown,
                                          fs::path(options.out).filename().string(), options.selection);
   if (plan.jobs.empty()) throw compat::IoError(options.in, "holds no data set");
   if (plan.is_folder)

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "compat/error.h"
+#include "compat/text.h"
 #include "converters/preprocess.h"
 
 namespace converters {
@@ -12,16 +13,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPlaceholder = "{domain}";
-
-std::vector<std::string> comma_separated(const std::string& text) {
-  std::vector<std::string> parts;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    if (comma > from) parts.push_back(text.substr(from, comma - from));
-    from = comma + 1;
-  }
-  return parts;
-}
 
 std::string for_domain(std::string prefix, const std::string& domain) {
   for (std::size_t at = 0; (at = prefix.find(kPlaceholder, at)) != std::string::npos; at += domain.size())
@@ -33,7 +24,7 @@ std::string for_domain(std::string prefix, const std::string& domain) {
 std::vector<fs::path> files_of(const std::string& prefix) {
   std::vector<fs::path> files;
   std::error_code too_long;  // a list of files need not be a possible name
-  for (const std::string& name : fs::exists(prefix, too_long) ? std::vector{prefix} : comma_separated(prefix))
+  for (const std::string& name : fs::exists(prefix, too_long) ? std::vector{prefix} : compat::split_at(prefix, ','))
     files.push_back(existing_text_file(name));
   return files;
 }
@@ -66,7 +57,7 @@ void check(const PreprocessOptions& options) {
 }  // namespace
 
 std::vector<std::string> domain_names(const PreprocessOptions& options) {
-  const std::vector<std::string> names = comma_separated(options.domains);
+  const std::vector<std::string> names = compat::split_at(options.domains, ',');
   std::set<std::string> seen;
   for (const std::string& name : names) {
     if (name == "." || name == ".." || name.find('/') != std::string::npos)

@@ -17,6 +17,7 @@
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -240,7 +241,7 @@ void run_experts(ExpertGroup& group, const EvalData& data, const Prior& prior, M
 }  // namespace
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleObserver& observer, Communicator& ranks) {
-  const std::vector<std::string> paths = split_paths(options.eval.path);
+  const std::vector<std::string> paths = compat::split_at(options.eval.path, ':');
   if (paths.empty()) throw compat::UsageError("--path is missing, expected checkpoints joined by ':'");
   if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
 

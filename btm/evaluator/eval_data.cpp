@@ -7,6 +7,7 @@
 #include "btm/data/numpy_sort.h"
 #include "btm/data/token_blocks.h"
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -32,16 +33,6 @@ void check_options(const EvalLmOptions& options) {
 
 }  // namespace
 
-std::vector<std::string> split_paths(const std::string& paths) {
-  std::vector<std::string> parts;
-  for (std::size_t from = 0; from <= paths.size();) {
-    const std::size_t colon = std::min(paths.find(':', from), paths.size());
-    if (colon > from) parts.push_back(paths.substr(from, colon - from));
-    from = colon + 1;
-  }
-  return parts;
-}
-
 std::string grouped(std::int64_t number) {
   const std::string digits = std::to_string(number);
   std::string text;
@@ -54,7 +45,7 @@ std::string grouped(std::int64_t number) {
 
 EvalData::EvalData(const EvalLmOptions& options) : options_(options) {
   check_options(options);
-  const std::vector<std::string> folders = split_paths(options.data);
+  const std::vector<std::string> folders = compat::split_at(options.data, ':');
   if (folders.empty()) throw compat::UsageError("the data folder is missing");
   const std::filesystem::path folder = folders.front();
   dictionary_file_ = (folder / "dict.txt").string();

@@ -14,9 +14,6 @@
 
 namespace btm {
 
-/// The parts of a list joined by ':', empty ones left out.
-std::vector<std::string> split_paths(const std::string& paths);
-
 /// "1,234,567".
 std::string grouped(std::int64_t number);
 

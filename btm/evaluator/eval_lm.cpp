@@ -9,6 +9,7 @@
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -21,7 +22,7 @@ struct Ensemble {
 Ensemble load_ensemble(const EvalLmOptions& options, const EvalData& data) {
   std::vector<std::unique_ptr<Scorer>> scorers;
   Ensemble ensemble;
-  for (const std::string& path : split_paths(options.path)) {
+  for (const std::string& path : compat::split_at(options.path, ':')) {
     LoadedModel model = load_scorer(open_model(path, options), options, data);
     ensemble.max_positions = scorers.empty() ? model.max_positions : std::min(ensemble.max_positions, model.max_positions);
     if (scorers.empty()) ensemble.num_parameters = model.num_parameters;

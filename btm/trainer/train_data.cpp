@@ -8,6 +8,7 @@
 #include "btm/data/numpy_sort.h"
 #include "btm/data/token_blocks.h"
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -17,16 +18,6 @@ using compat::UsageError;
 using Warn = std::function<void(const std::string&)>;
 
 
-
-std::vector<std::string> split_at(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t end = std::min(text.find(separator, from), text.size());
-    if (end > from) parts.push_back(text.substr(from, end - from));
-    from = end + 1;
-  }
-  return parts;
-}
 
 std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::path& folder, const std::string& split,
                                        const compat::Dictionary& dictionary) {
@@ -106,7 +97,7 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder, const st
 }  // namespace
 
 std::vector<std::string> data_folders(const std::string& data) {
-  std::vector<std::string> folders = split_at(data, ':');
+  std::vector<std::string> folders = compat::split_at(data, ':');
   if (folders.empty()) throw UsageError("the data folder is missing");
   return folders;
 }
@@ -180,7 +171,7 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
   std::vector<ValidData> all;
   const Domains names = options.multidomain() ? domains_of(options, folder) : Domains{};
   const std::vector<std::string>& domains = names.eval;
-  for (const std::string& subset : split_at(options.dataset.valid_subset, ',')) {
+  for (const std::string& subset : compat::split_at(options.dataset.valid_subset, ',')) {
     ValidData data;
     data.subset = subset;
     std::vector<std::int64_t> order;
