@@ -173,7 +173,7 @@ def bench_ensemble(s, table):
     data = paths[0].parent / "data-bin"
     blocks, prior = 4, ",".join(str(0.5 if i < 2 else 0) for i in range(experts))
     flags = ["ensemble-eval", data, "--path", ":".join(map(str, paths)), "--gen-subset", "test", "--tokens-per-sample", 512,
-             "--batch-size", 2]
+             "--batch-size", 2, "--no-score-cache"]  # or only the first run would run the experts
     uniform = ["--ensemble-type", "uniform_prior"]
     sparse = ["--ensemble-type", "cached_prior", "--precomputed-prior", prior, "--eval-topk", 2, "--sparse"]
     programs = {"btm": s.btm(*flags, *uniform), "two": s.btm(*flags, *sparse)}

@@ -149,7 +149,7 @@ def repeated(chunk, size):
 
 
 def write_checkpoint(path, args):
-    layers, width, heads = ARCHITECTURES[args.arch]
+    layers, width, heads = (given or usual for given, usual in zip((args.layers, args.width, args.heads), ARCHITECTURES[args.arch]))
     torch = fake_torch()
     half = args.dtype == "float16"
     kind, element = (torch.HalfStorage, 2) if half else (torch.FloatStorage, 4)
@@ -235,6 +235,8 @@ def write_split(prefix, args, numbers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arch", choices=ARCHITECTURES, default="transformer_lm_gpt3_small")
+    for name in ("layers", "width", "heads"):
+        parser.add_argument(f"--{name}", type=int, help="in place of the architecture's")
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float32")
     parser.add_argument("--optimizer", action="store_true", help="with Adam's state in fp32")
     parser.add_argument("--vocabulary", type=int, default=50264)

@@ -58,11 +58,16 @@ def summary(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 class Table:
-    """Rows of measures: ours, the other side, their ratio and the target."""
+    """Rows of measures: ours, the other side, their ratio and the target. And the panels of growth."""
 
     def __init__(self):
         self.rows = []
+        self.growth = []  # panels of growth.py
 
     def add(self, measure, against, unit, ours, theirs, target, at_least=True, ratio=None):
         """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None: nothing to reach)."""
@@ -81,25 +86,47 @@ class Table:
         self.rows.append(row)
         print(self.line(row), flush=True)
 
+    def add_growth(self, panel):
+        self.growth.append(panel)
+        for line in self.growth_lines(panel):
+            print(line, flush=True)
+
     @staticmethod
     def figure(value, unit):
-        return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
+        return f"{number(value)} {unit}"
 
-    def line(self, row):
+    @classmethod
+    def cells(cls, row):
         ours, unit = row["ours"], row["unit"]
-        cells = [row["measure"], self.figure(ours["median"], unit)]
+        cells = [row["measure"], cls.figure(ours["median"], unit)]
         if row["ratio"] is None:
             cells += ["", ""]
         else:
             ratio = row["ratio"]
-            cells += [f"{self.figure(row['theirs']['median'], unit)} ({row['against']})",
+            cells += [f"{cls.figure(row['theirs']['median'], unit)} ({row['against']})",
                       f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"]
         if row["target"] is None:
             cells += ["", ""]
         else:
             cells += [f"{'≥' if row['at_least'] else '≤'} {row['target']:g}", "met" if row["met"] else "missed"]
-        return "| " + " | ".join(cells) + " |"
+        return cells
+
+    @classmethod
+    def line(cls, row):
+        return "| " + " | ".join(cls.cells(row)) + " |"
+
+    @staticmethod
+    def growth_lines(panel):
+        """A row per plot of the panel: each point's median, and how far it is from the law."""
+        for plot in panel["plots"]:
+            points = ", ".join(f"{number(p['x'])}: {number(p['median'])} ({p['deviation']:+.1f}%)" for p in plot["points"])
+            yield f"| {panel['name']}: {plot['unit']} over {panel['x']} | {points} | {plot['law']} |"
 
     def markdown(self):
-        return "\n".join(["| measure | btm | other side | ratio (spread) | target | |", "|---|--:|--:|--:|--:|---|",
-                          *map(self.line, self.rows)]) + "\n"
+        parts = []
+        if self.rows:
+            parts += ["| measure | btm | other side | ratio (spread) | target | |", "|---|--:|--:|--:|--:|---|", *map(self.line, self.rows), ""]
+        if self.growth:
+            parts += ["| growth | measured (off the law) | law |", "|---|---|---|"]
+            parts += [line for panel in self.growth for line in self.growth_lines(panel)] + [""]
+        return "\n".join(parts)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures btm beside the reference and writes a Markdown table and JSON; called by scripts/bench, which says more.
+"""Measures btm beside the reference, and how it grows; writes Markdown, JSON and an HTML report. Called by scripts/bench, which says more.
 
-Each measure runs both sides in turns with the same number of threads. Ratios are of paired runs.
+Each paired measure runs both sides in turns with the same number of threads. Ratios are of paired runs.
 """
 import argparse
 import datetime
@@ -13,11 +13,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import benches
+from growth import GROWTH
 from measure import Table
+from page import page
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+MEASURES = {**benches.BENCHES, **GROWTH}
 
 
 def machine():
@@ -26,10 +30,36 @@ def machine():
     return f"{model or platform.processor()}, {len(os.sched_getaffinity(0))} cores, {pages / 2**30:.0f} GiB"
 
 
+def chosen_measures(only):
+    """The names in `only`, each once; "growth" stands for all of its own."""
+    names = [name for part in only.split(",") for name in (GROWTH if part == "growth" else [part])]
+    return list(dict.fromkeys(names))
+
+
+def write_whole(path, text):
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def measure(chosen, setting, table):
+    """Seconds that each measure took, inputs included."""
+    took = {}
+    for name in chosen:
+        print(f"== {name}: {MEASURES[name].__doc__.splitlines()[0]}", flush=True)
+        start = time.monotonic()
+        MEASURES[name](setting, table)
+        took[name] = time.monotonic() - start
+        print(f"({name} took {took[name]:.0f} s)", flush=True)
+    for panel in table.growth:
+        panel["seconds"] = took[panel["name"]]
+    return took
+
+
 def main():
-    names = list(benches.BENCHES)
+    names = list(MEASURES)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help=f"comma-separated measures of {', '.join(names)}")
+    parser.add_argument("--only", help=f"comma-separated measures of {', '.join(names)}; growth: {', '.join(GROWTH)}")
     parser.add_argument("--fairseq", action="append", default=[], type=pathlib.Path, help="an environment with fairseq; the fastest counts")
     parser.add_argument("--tokenizers", type=pathlib.Path, help="the environment of scripts/tokenizers-env")
     parser.add_argument("--runs", type=int, default=3)
@@ -38,27 +68,27 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, help="folder for inputs, kept (default: a temporary one)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench-out")
     args = parser.parse_args()
-    chosen = args.only.split(",") if args.only else names
+    chosen = chosen_measures(args.only) if args.only else names
     for name in chosen:
-        if name not in benches.BENCHES:
-            parser.error(f"--only {name}, expected some of {', '.join(names)}")
+        if name not in MEASURES:
+            parser.error(f"--only {name}, expected some of {', '.join(names)} or growth")
     args.out.mkdir(parents=True, exist_ok=True)
     work = args.work or pathlib.Path(tempfile.mkdtemp(prefix="btm-bench-"))
     work.mkdir(parents=True, exist_ok=True)
     table = Table()
     setting = benches.Setting(root=ROOT, work=work, fairseq=args.fairseq, tokenizers=args.tokenizers, runs=args.runs, threads=args.threads, quick=args.quick)
     try:
-        for name in chosen:
-            print(f"== {name}: {benches.BENCHES[name].__doc__.splitlines()[0]}", flush=True)
-            benches.BENCHES[name](setting, table)
+        took = measure(chosen, setting, table)
     finally:
         if args.work is None:
             shutil.rmtree(work, ignore_errors=True)
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     head = f"{datetime.date.today()}, {machine()}, {args.threads} threads, {args.runs} runs, commit {commit}"
-    (args.out / "bench.md").write_text(f"{head}\n\n{table.markdown()}")
-    (args.out / "bench.json").write_text(json.dumps({"measured": head, "rows": table.rows}, indent=1) + "\n")
-    print(f"\n{head}\n\n{table.markdown()}\nAlso in {args.out}/bench.md and bench.json", flush=True)
+    report = {"measured": head, "took_seconds": took, "rows": table.rows, "growth": table.growth}
+    write_whole(args.out / "bench.md", f"{head}\n\n{table.markdown()}")
+    write_whole(args.out / "bench.json", json.dumps(report, indent=1) + "\n")
+    write_whole(args.out / "bench.html", page(head, table.rows, table.growth))
+    print(f"\n{head}\n\n{table.markdown()}\nAlso in {args.out}/bench.md, bench.json and bench.html", flush=True)
     missed = [row["measure"] for row in table.rows if row["met"] is False]
     if missed:
         print(f"missed: {'; '.join(missed)}")
