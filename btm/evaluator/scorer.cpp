@@ -3,8 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/linear.h>
-#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
@@ -12,10 +10,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "btm/model/target_log_probs.h"
+
 namespace btm {
 namespace {
 
-constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kPad = TransformerLM::kPaddingIdx;
 
 /// Whether padding comes before a token in some row.
@@ -46,10 +45,7 @@ at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
 }  // namespace
 
 ModelScorer::ModelScorer(std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch)
-    : model_(std::move(model)), device_(device) {
-  const std::int64_t fitting = std::max<std::int64_t>(1, kLogitBytes / (4 * model_->vocab_size()));
-  rows_at_once_ = std::clamp<std::int64_t>(softmax_batch, 1, fitting);
-}
+    : model_(std::move(model)), device_(device), softmax_batch_(softmax_batch) {}
 
 at::Tensor ModelScorer::score(const Batch& batch) {
   const at::NoGradGuard no_grad;
@@ -65,14 +61,7 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   at::Tensor rows = features.reshape({-1, features.size(-1)});
   if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
   const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);
-  at::Tensor flat = scores.view(-1);
-  for (std::int64_t from = 0; from < rows.size(0); from += rows_at_once_) {
-    const std::int64_t count = std::min(rows_at_once_, rows.size(0) - from);
-    const at::Tensor logits = at::linear(rows.narrow(0, from, count), model_->output_weight());
-    const at::Tensor log_probs = at::log_softmax(logits, -1, at::kFloat);  // [count, V]
-    const at::Tensor picked = log_probs.gather(1, targets.narrow(0, from, count).unsqueeze(1)).squeeze(1);
-    flat.index_copy_(0, where.narrow(0, from, count), picked.to(at::kCPU));
-  }
+  scores.view(-1).index_copy_(0, where, target_log_probs(rows, model_->output_weight(), targets, softmax_batch_).to(at::kCPU));
   return scores;
 }
 

@@ -20,15 +20,14 @@ class Scorer {
 
 class ModelScorer final : public Scorer {
  public:
-  /// At most `softmax_batch` columns have their logits in memory at once (and never more than 64 MiB of logits, which
-  /// changes no result).
+  /// At most `softmax_batch` columns have their logits in memory at once (see target_log_probs: often fewer).
   ModelScorer(std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch);
   at::Tensor score(const Batch& batch) override;
 
  private:
   std::unique_ptr<TransformerLM> model_;
   at::Device device_;
-  std::int64_t rows_at_once_;
+  std::int64_t softmax_batch_;
 };
 
 /// Log of the mean probability of several scorers, per target: fairseq's ensemble of ':'-joined paths.

@@ -1,62 +1,92 @@
 #include "btm/trainer/cross_entropy.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "btm/model/row_softmax.h"
+#include "btm/model/target_log_probs.h"
 
 namespace btm {
 namespace {
 
 constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
 
-std::int64_t rows_at_once(const at::Tensor& weight) { return std::max<std::int64_t>(1, kLogitBytes / (4 * weight.size(0))); }
-
-/// [n, V] fp32.
-at::Tensor log_probs(const at::Tensor& rows, const at::Tensor& weight) {
-  return at::log_softmax(at::linear(rows, weight), -1, at::kFloat);
+/// Replaces logits [n, V] on the CPU by `scale` times the gradient of the loss; returns the loss.
+double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) {
+  const std::int64_t rows = logits.size(0), vocabulary = logits.size(1);
+  float* const all = logits.mutable_data_ptr<float>();
+  const std::int64_t* const target = targets.const_data_ptr<std::int64_t>();
+  std::vector<double> losses(static_cast<std::size_t>(rows));
+  at::parallel_for(0, rows, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      float* const x = all + row * vocabulary;
+      LogSumExp sum;
+      sum.add(x, vocabulary);
+      losses[static_cast<std::size_t>(row)] = sum.value() - x[target[row]];
+      exp_of_difference(x, vocabulary, static_cast<float>(sum.value()), static_cast<float>(scale));
+      x[target[row]] -= static_cast<float>(scale);
+    }
+  });
+  double loss = 0;
+  for (const double one : losses) loss += one;  // in their order: the sum does not depend on the threads
+  return loss;
 }
 
-double negative_sum(const at::Tensor& log_probabilities, const at::Tensor& targets) {
-  return -log_probabilities.gather(1, targets).sum(at::kDouble).item<double>();
+/// The same for any device and dtype; the gradient has the dtype of the logits.
+double to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, double scale) {
+  const at::Tensor target = targets.unsqueeze(1);
+  at::Tensor gradient = at::log_softmax(logits, -1, at::kFloat);
+  const double loss = -gradient.gather(1, target).sum(at::kDouble).item<double>();
+  gradient.exp_();
+  gradient.scatter_add_(1, target, at::empty_like(target, gradient.options()).fill_(-1));
+  if (scale != 1) gradient.mul_(scale);
+  logits = gradient.to(logits.scalar_type());
+  return loss;
 }
 
 }  // namespace
 
 double cross_entropy(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
-  const std::int64_t count = features.size(0), slice = rows_at_once(weight);
-  double loss = 0;
-  for (std::int64_t from = 0; from < count; from += slice) {
-    const std::int64_t rows = std::min(slice, count - from);
-    loss += negative_sum(log_probs(features.narrow(0, from, rows), weight), targets.narrow(0, from, rows).unsqueeze(1));
-  }
-  return loss;
+  constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
+  return -target_log_probs(features, weight, targets, kAll).sum(at::kDouble).item<double>();
 }
 
 CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets,
                                             double scale, const at::Tensor& weight_gradient) {
   const at::NoGradGuard no_grad;
-  const std::int64_t count = features.size(0), slice = rows_at_once(weight);
+  const std::int64_t count = features.size(0), vocabulary = weight.size(0);
+  const std::int64_t slice = std::max<std::int64_t>(1, kLogitBytes / (4 * vocabulary));
+  const bool on_cpu = features.is_cpu() && features.scalar_type() == at::kFloat;
+  const at::Tensor ids = targets.contiguous();
+  at::Tensor buffer, accumulated = weight_gradient;
   CrossEntropyGradient result;
   result.features = at::empty_like(features);
+  if (on_cpu) buffer = at::empty({std::min(slice, count), vocabulary}, features.options());
   for (std::int64_t from = 0; from < count; from += slice) {
     const std::int64_t rows = std::min(slice, count - from);
-    const at::Tensor input = features.narrow(0, from, rows);
-    const at::Tensor target = targets.narrow(0, from, rows).unsqueeze(1);
-    at::Tensor gradient = log_probs(input, weight);
-    result.loss += negative_sum(gradient, target);
-    gradient.exp_();
-    gradient.scatter_add_(1, target, at::empty_like(target, gradient.options()).fill_(-1));
-    if (scale != 1) gradient.mul_(scale);
-    gradient = gradient.to(input.scalar_type());
+    const at::Tensor input = features.narrow(0, from, rows), target = ids.narrow(0, from, rows);
+    at::Tensor logits;
+    if (on_cpu) {
+      logits = buffer.narrow(0, 0, rows);
+      at::mm_out(logits, input, weight.t());
+      result.loss += to_gradient(logits, target, scale);
+    } else {
+      logits = at::linear(input, weight);
+      result.loss += to_gradient_anywhere(logits, target, scale);
+    }
     at::Tensor out = result.features.narrow(0, from, rows);
-    at::mm_out(out, gradient, weight);
-    at::Tensor accumulated = weight_gradient;
-    accumulated.addmm_(gradient.t(), input);
+    at::mm_out(out, logits, weight);
+    accumulated.addmm_(logits.t(), input);
   }
   return result;
 }
