@@ -1,6 +1,9 @@
-"""How speed and memory grow with context, experts and ranks: btm alone, beside the law that its code implies."""
+"""How speed and memory grow with context, experts, ranks and corpus: btm alone, beside the law that its code implies."""
 import dataclasses
+import math
 import os
+import random
+import shutil
 
 from benches import TOKENS_PER_SECOND, flops_per_token, train_flags, training_rate
 from laws import Fitted, Law, Term
@@ -125,4 +128,74 @@ def growth_ranks(s, table):
         "notes": [f"Values, gradients and moments are {16 * PARAMETERS / MIB:,.0f} MiB, gradients alone {4 * PARAMETERS / MIB:,.0f} MiB."]})
 
 
-GROWTH = {"context": growth_context, "experts": growth_experts, "ranks": growth_ranks}
+def write_zipf_text(path, size, words=10_000, seed=1):
+    """About `size` bytes of lines of 25 words, drawn by Zipf's law. Returns the number of lines.
+
+    Beyond 32 MB the text is quarter megabytes of what came before, drawn again: Python would be slow to draw them all.
+    """
+    numbers = random.Random(seed)
+    vocabulary = list(dict.fromkeys("".join(numbers.choices("etaoinshrdlu", k=numbers.randint(2, 9))) for _ in range(2 * words)))[:words]
+    cumulative, total = [], 0.0
+    for rank in range(len(vocabulary)):
+        total += 1 / (rank + 1)
+        cumulative.append(total)
+
+    def fresh():
+        drawn = numbers.choices(vocabulary, cum_weights=cumulative, k=45_000)
+        return "".join(" ".join(drawn[i:i + 25]) + "\n" for i in range(0, len(drawn), 25)).encode()
+
+    pool, lines, written = [], 0, 0
+    with open(path, "wb") as text:
+        while written < size:
+            if written < 32_000_000:
+                pool.append(fresh())
+            block = pool[-1] if written < 32_000_000 else numbers.choice(pool)
+            left = size - written
+            if len(block) > left:
+                block = block[:block.find(b"\n", left - 1) + 1]
+            lines += block.count(b"\n")
+            written += text.write(block)
+    return lines
+
+
+def index_sizes_mib(lines):
+    """What the data-bin's writer keeps: four bytes a document in a vector that doubles, with the old one while it is copied."""
+    return 4 * 2 ** math.ceil(math.log2(lines)) / MIB
+
+
+def growth_corpus(s, table):
+    """preprocess over the size of the text: one worker, counting words and writing a data-bin"""
+    sizes = (1, 4) if s.quick else (1, 10, 100, 1000)
+    folder = s.work / "corpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {size: folder / f"{size}MB.txt" for size in sizes}
+    lines = {size: write_zipf_text(path, size * 1_000_000) for size, path in texts.items()}
+    out, tokens, bytes_out = folder / "data-bin", {}, {}
+
+    def start(size):
+        shutil.rmtree(out, ignore_errors=True)
+        return s.convert("preprocess", "--only-source", "--trainpref", texts[size], "--destdir", out, "--workers", 1)()
+
+    def rate(size, run):
+        tokens[size] = int(run.number(r"(\d+) tokens"))
+        bytes_out[size] = sum((out / f"train.{end}").stat().st_size for end in ("bin", "idx"))
+        return texts[size].stat().st_size / 1e6 / run.seconds
+
+    rates, peaks = measured(s, {size: lambda size=size: start(size) for size in sizes}, rate)
+    speed = plot("MB/s", rates, Law("seconds = a + S / v: two passes over the text, and starting",
+                                    (Term("a", "s", 1, lambda x: 1), Term("1/v", "ms a MB", 1e3, lambda x: x)), shown=lambda x, v: x / v))
+    memory = plot("MiB", peaks, Law(
+        "peak = m + 4·2^⌈log₂ D⌉ bytes: a block of text, its tokens and the words, and the lengths of D documents (D ≈ "
+        f"{lines[sizes[-1]] / sizes[-1]:,.0f} a MB) in a vector that doubles",
+        (Term("m", "MiB", 1, lambda x: 1),), known=lambda x: index_sizes_mib(x * lines[sizes[-1]] / sizes[-1])))
+    largest = sizes[-1]
+    expected = 2 * tokens[largest] + 12 * lines[largest] + 26
+    table.add_growth({
+        "name": "corpus", "title": "Corpus size", "x": "MB of text (S)", "symbol": "MB", "log_x": True, "plots": [speed, memory],
+        "about": "btm-convert preprocess --workers 1, words by Zipf's law (10,000 types, 25 a line), dictionary and data-bin made.",
+        "notes": [f"The data-bin of {largest:,} MB: {bytes_out[largest] / 1e6:,.2f} MB measured; 2 bytes a token ({tokens[largest]:,}), 12 a document "
+                  f"({lines[largest]:,}) and 26 are {expected / 1e6:,.2f} MB."]})
+    shutil.rmtree(folder)
+
+
+GROWTH = {"context": growth_context, "experts": growth_experts, "ranks": growth_ranks, "corpus": growth_corpus}
