@@ -10,7 +10,7 @@ from laws import Fitted, Law, Term
 from measure import in_turns, summary
 
 MIB = 1 << 20
-LOGIT_BYTES = 64 * MIB  # of one slice of logits: kLogitBytes of btm/evaluator/scorer.cpp
+TILE_ROWS, TILE_COLUMNS = 1024, 2048  # of logits: btm/model/target_log_probs.cpp
 LAYERS, WIDTH, VOCABULARY = 6, 512, 16384  # of the experts and of what is trained
 PARAMETERS = VOCABULARY * WIDTH + (1024 + 2) * WIDTH + LAYERS * (12 * WIDTH * WIDTH + 13 * WIDTH) + 2 * WIDTH
 CURVE_POINTS = 60
@@ -41,15 +41,14 @@ def small_model(s, name, *args):
                    "--vocabulary", VOCABULARY, *args)
 
 
-def context_memory(width, vocabulary):
+def context_memory(width):
     """MiB of activations of a batch of one row of T tokens, at the largest of two moments.
 
     In a layer: its input, the normed input, and the feed-forward's 4C before and after the activation function. At the end:
-    the features, and a slice of logits with its log-probabilities.
+    the features, and a tile of logits.
     """
     def of(length):
-        rows = min(length, LOGIT_BYTES // (4 * vocabulary))
-        return max(4 * length * 10 * width, 4 * length * width + 2 * 4 * rows * vocabulary) / MIB
+        return max(4 * length * 10 * width, 4 * length * width + 4 * min(length, TILE_ROWS) * TILE_COLUMNS) / MIB
     return of
 
 
@@ -69,9 +68,9 @@ def growth_context(s, table):
         (Term("a", "ms", 1e3, lambda x: 1), Term("b", "µs", 1e6, lambda x: x)), shown=lambda _, v: 1 / v))
     a, b = speed["parameters"]["a"], speed["parameters"]["b"]
     memory = plot("MiB", peaks, Law(
-        "peak = m + max(40·C·T, 4·C·T + 8·V·min(T, 64 MiB / 4V)) bytes: m the weights and the program, then the wider of a layer's "
-        f"feed-forward and a slice of logits; C = {width}, V = {vocabulary:,}",
-        (Term("m", "MiB", 1, lambda x: 1),), known=context_memory(width, vocabulary)))
+        "peak = m + max(40·C·T, 4·C·T + 8192·min(T, 1024)) bytes: m the weights and the program, then the wider of a layer's feed-forward and "
+        f"a tile of logits; C = {width}",
+        (Term("m", "MiB", 1, lambda x: 1),), known=context_memory(width)))
     table.add_growth({
         "name": "context", "title": "Context length", "x": "tokens of context (T)", "symbol": "T", "log_x": True, "plots": [speed, memory],
         "about": f"btm eval-lm, 125M shape, {tokens:,} tokens in all, one sample a batch, {s.threads} threads.",
