@@ -1,13 +1,10 @@
 // btm: train, combine and evaluate expert language models.
 #include <array>
-#include <cstdlib>
 
 #include "btm/cli/commands.h"
 #include "compat/command_line.h"
 
 int main(int argc, char** argv) {
-  // LibTorch then asks for huge pages behind large tensors: a tenth of an evaluation's time went into faults of small ones.
-  ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   constexpr std::array kCommands{
       compat::Command{"average", "merge the parameters of models (average.py; also slerp, task arithmetic, TIES, DARE)", btm::run_average},
       compat::Command{"branch", "make a checkpoint of one run the start of another (branching_checkpoint_utils.py)", btm::run_branch},

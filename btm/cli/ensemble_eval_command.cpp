@@ -143,6 +143,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   EnsembleEvalCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  want_huge_pages();
   if (command.no_score_cache) command.options.score_cache.clear();
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.eval.cpu;

@@ -73,6 +73,7 @@ int run_eval_lm(std::span<const std::string> args) {
   EvalLmCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  want_huge_pages();
   warn_ignored("btm eval-lm", ignored);
 
   compat::ProgressBar bar("eval-lm", command.log.log_format, command.log.log_interval,

@@ -181,6 +181,7 @@ int run_eval_matrix(std::span<const std::string> args) {
   EvalMatrixCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  want_huge_pages();
   command.complete();
 
   compat::ProgressBar bar("eval-matrix", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,

@@ -154,25 +154,30 @@ at::Tensor TransformerLM::activated(const at::Tensor& x) const {
   return name == "relu_squared" ? positive * positive : positive;
 }
 
-at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask, double dropout) const {
+at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool normed, const at::Tensor& mask, double dropout) const {
   const std::int64_t batch = x.size(0), length = x.size(1), heads = config_.decoder_attention_heads;
-  const auto split = [&](const Linear& projection) {  // [B, T, C] -> [B, heads, T, C / heads]
-    return at::linear(x, projection.weight, projection.bias).view({batch, length, heads, -1}).transpose(1, 2);
-  };
+  std::vector<at::Tensor> parts = linears_of(
+      x, [this, &layer, normed](const at::Tensor& in) { return normed ? normalized(layer.self_attn_layer_norm, in) : in; },
+      {&layer.q_proj, &layer.k_proj, &layer.v_proj});
+  for (at::Tensor& part : parts) part = part.view({batch, length, heads, -1}).transpose(1, 2);  // [B, heads, T, C / heads]
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
-  const at::Tensor out = at::scaled_dot_product_attention(split(layer.q_proj), split(layer.k_proj), split(layer.v_proj), bias,
-                                                          dropout, /*is_causal=*/!mask.defined());
+  const at::Tensor out = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias, dropout, /*is_causal=*/!mask.defined());
   return at::linear(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}), layer.out_proj.weight,
                     layer.out_proj.bias);
 }
 
+at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed, double activation_dropout) const {
+  const at::Tensor hidden = linears_of(
+      x, [this, &layer, normed](const at::Tensor& in) { return normed ? normalized(layer.final_layer_norm, in) : in; }, {&layer.fc1}).front();
+  if (activation_dropout > 0) return at::linear(dropped(activated(hidden), activation_dropout), layer.fc2.weight, layer.fc2.bias);
+  return linears_of(hidden, [this](const at::Tensor& in) { return activated(in); }, {&layer.fc2}).front();
+}
+
 at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask, const Dropout& dropout) const {
   const bool before = config_.decoder_normalize_before;
-  x = x + dropped(attended(layer, before ? normalized(layer.self_attn_layer_norm, x) : x, mask, dropout.attention), dropout.residual);
+  x = x + dropped(attended(layer, x, before, mask, dropout.attention), dropout.residual);
   if (!before) x = normalized(layer.self_attn_layer_norm, x);
-  at::Tensor hidden = before ? normalized(layer.final_layer_norm, x) : x;
-  hidden = dropped(activated(at::linear(hidden, layer.fc1.weight, layer.fc1.bias)), dropout.activation);
-  x = x + dropped(at::linear(hidden, layer.fc2.weight, layer.fc2.bias), dropout.residual);
+  x = x + dropped(feed_forward(layer, x, before, dropout.activation), dropout.residual);
   return before ? x : normalized(layer.final_layer_norm, x);
 }
 

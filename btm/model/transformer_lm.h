@@ -1,5 +1,5 @@
-// fairseq's transformer_lm (TransformerDecoder without encoder) in plain ATen operations, which autograd follows where
-// parameters require grad.
+// fairseq's transformer_lm (TransformerDecoder without encoder) in ATen operations, which autograd follows where parameters
+// require grad.
 // B batch, T tokens, C decoder_embed_dim, V vocabulary.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "btm/model/config.h"
+#include "btm/model/recomputed_linear.h"
 
 namespace btm {
 
@@ -61,9 +62,6 @@ class TransformerLM {
   struct Norm {
     at::Tensor weight, bias;
   };
-  struct Linear {
-    at::Tensor weight, bias;
-  };
   struct Layer {
     Linear k_proj, v_proj, q_proj, out_proj, fc1, fc2;
     Norm self_attn_layer_norm, final_layer_norm;
@@ -77,7 +75,9 @@ class TransformerLM {
   at::Tensor embedded_tokens(const at::Tensor& tokens, bool interior_padding) const;
   at::Tensor positions(const at::Tensor& tokens, bool interior_padding) const;
   at::Tensor activated(const at::Tensor& x) const;
-  at::Tensor attended(const Layer& layer, const at::Tensor& x, const at::Tensor& mask, double dropout) const;
+  /// Self-attention over x, which is normed first if `normed`.
+  at::Tensor attended(const Layer& layer, const at::Tensor& x, bool normed, const at::Tensor& mask, double dropout) const;
+  at::Tensor feed_forward(const Layer& layer, const at::Tensor& x, bool normed, double activation_dropout) const;
   at::Tensor layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask, const Dropout& dropout) const;
 
   TransformerConfig config_;

@@ -1,0 +1,73 @@
+#include "btm/model/recomputed_linear.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+
+#include <utility>
+
+namespace btm {
+namespace {
+
+at::Tensor as_rows(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
+
+at::Tensor gradient_of(const at::Tensor& parameter) {
+  if (!parameter.grad().defined()) parameter.mutable_grad() = at::zeros_like(parameter);
+  return parameter.grad();
+}
+
+struct RecomputedLinears final : torch::autograd::Node {
+  at::Tensor x;
+  std::function<at::Tensor(const at::Tensor&)> f;
+  std::vector<const Linear*> linears;
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    const at::AutoGradMode with_grad(true);
+    const at::Tensor leaf = x.detach().set_requires_grad(true);
+    const at::Tensor input = f(leaf);
+    at::Tensor gradient;  // of the input: [N, in]
+    {
+      const at::NoGradGuard no_grad;
+      const at::Tensor rows = as_rows(input);
+      for (std::size_t i = 0; i < linears.size(); ++i) {
+        if (!gradients[i].defined()) continue;
+        const at::Tensor output = as_rows(gradients[i]);
+        const Linear& linear = *linears[i];
+        gradient = gradient.defined() ? gradient.addmm_(output, linear.weight) : at::mm(output, linear.weight);
+        if (linear.weight.requires_grad()) gradient_of(linear.weight).addmm_(output.t(), rows);
+        if (linear.bias.requires_grad()) gradient_of(linear.bias).add_(output.sum(0));
+      }
+    }
+    if (!gradient.defined()) return {at::Tensor()};
+    input.backward(gradient.view(input.sizes()));
+    return {leaf.grad()};
+  }
+
+  void release_variables() override { x.reset(); }
+};
+
+}  // namespace
+
+std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
+                                   const std::vector<const Linear*>& linears) {
+  std::vector<at::Tensor> outputs;
+  const bool differentiable = at::GradMode::is_enabled() && x.requires_grad();
+  {
+    const at::NoGradGuard no_grad;
+    const at::Tensor input = f(x);
+    for (const Linear* const linear : linears) outputs.push_back(at::linear(input, linear->weight, linear->bias));
+  }
+  if (!differentiable) return outputs;
+  const auto node = std::make_shared<RecomputedLinears>();
+  node->set_next_edges(torch::autograd::collect_next_edges(x));
+  node->x = x.detach();
+  node->f = std::move(f);
+  node->linears = linears;
+  torch::autograd::set_history(outputs, node);
+  return outputs;
+}
+
+}  // namespace btm

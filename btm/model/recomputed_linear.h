@@ -1,0 +1,24 @@
+// Linear layers of a cheap function of what is kept: its value is computed again in the backward pass instead of being kept.
+// A layer norm or an activation function costs little beside the products, and what it gives is a third of what autograd
+// would keep of a decoder layer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <vector>
+
+namespace btm {
+
+/// weight [out, in], bias [out].
+struct Linear {
+  at::Tensor weight, bias;
+};
+
+/// linear(f(x), weight, bias) for each of `linears`: x [..., in] -> [..., out]. f may use parameters; it must give the same when
+/// called again (no dropout) and must outlive the graph with all it refers to. In the backward pass the gradients of weights and
+/// biases are added to their .grad() directly, without hooks of theirs being called.
+std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
+                                   const std::vector<const Linear*>& linears);
+
+}  // namespace btm

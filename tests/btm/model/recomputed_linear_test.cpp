@@ -1,0 +1,54 @@
+#include "btm/model/recomputed_linear.h"
+
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randn.h>
+#include <gtest/gtest.h>
+
+namespace btm {
+namespace {
+
+at::Tensor leaf(at::IntArrayRef shape) { return at::randn(shape).set_requires_grad(true); }
+
+TEST(RecomputedLinear, HasTheGradientsOfAutograd) {
+  at::manual_seed(11);
+  const at::Tensor x = leaf({2, 5, 6}), scale = leaf({6});
+  const Linear first{leaf({4, 6}), leaf({4})}, second{leaf({3, 6}), leaf({3})};
+  const auto f = [&](const at::Tensor& in) { return at::gelu(in) * scale; };
+  const std::vector<at::Tensor> parameters{x, scale, first.weight, first.bias, second.weight, second.bias};
+
+  const at::Tensor input = f(x);
+  (at::linear(input, first.weight, first.bias).sum() + at::linear(input, second.weight, second.bias).square().sum()).backward();
+  std::vector<at::Tensor> expected;
+  for (const at::Tensor& parameter : parameters) {
+    expected.push_back(parameter.grad().clone());
+    parameter.mutable_grad().reset();
+  }
+  for (int pass = 1; pass <= 2; ++pass) {  // gradients add up
+    const std::vector<at::Tensor> outputs = linears_of(x, f, {&first, &second});
+    EXPECT_TRUE(outputs[0].allclose(at::linear(input, first.weight, first.bias)));
+    (outputs[0].sum() + outputs[1].square().sum()).backward();
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      EXPECT_TRUE(parameters[i].grad().allclose(expected[i] * pass, 1e-5, 1e-5)) << "parameter " << i << ", pass " << pass;
+  }
+}
+
+TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
+  at::manual_seed(11);
+  const at::Tensor x = leaf({3, 6});
+  const Linear used{leaf({4, 6}), leaf({4})}, unused{leaf({3, 6}), leaf({3})};
+  linears_of(x, [](const at::Tensor& in) { return in; }, {&used, &unused})[0].sum().backward();
+  EXPECT_TRUE(x.grad().allclose(used.weight.sum(0).expand({3, 6})));
+  EXPECT_FALSE(unused.weight.grad().defined());
+}
+
+TEST(RecomputedLinear, KeepsNothingWhereNoGradientIsWanted) {
+  const Linear linear{leaf({4, 6}), leaf({4})};
+  const at::NoGradGuard no_grad;
+  EXPECT_FALSE(linears_of(leaf({3, 6}), [](const at::Tensor& in) { return in; }, {&linear})[0].requires_grad());
+}
+
+}  // namespace
+}  // namespace btm
