@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -52,6 +53,13 @@ class ByteReader {
   std::uint64_t position_ = 0;
   Location start_;
 };
+
+/// Puts the bytes of a number, as read() takes them, after `out`.
+template <class T>
+  requires std::is_arithmetic_v<T>
+void append_number(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
 
 /// `bytes` seen as characters.
 inline std::string_view as_chars(std::span<const std::byte> bytes) {

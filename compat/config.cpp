@@ -12,7 +12,7 @@ namespace compat {
 namespace {
 
 // fairseq's own configurations nest 3 deep and hold some 700 values.
-constexpr int kMaxDepth = 32;
+constexpr int kMaxConfigDepth = 32;
 constexpr std::size_t kMaxValues = 100'000;
 /// One long text can be many values: through the memo, or through interpolations.
 constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20;
@@ -64,7 +64,7 @@ std::string joined(const std::string& key, std::string_view part) {
 }
 
 ConfigValue Converter::convert(const PickleNode& node, const std::string& key, int depth) {
-  if (depth > kMaxDepth) fail(key, "nests deeper than " + std::to_string(kMaxDepth) + ", expected a configuration");
+  if (depth > kMaxConfigDepth) fail(key, "nests deeper than " + std::to_string(kMaxConfigDepth) + ", expected a configuration");
   if (++values_ > kMaxValues) fail(key, "more than " + std::to_string(kMaxValues) + " values, expected a configuration");
   if (node.is_none()) return {};
   if (const auto* value = node.get_if<bool>()) return {*value};
@@ -152,7 +152,7 @@ std::string dotted(const std::vector<std::string>& place) {
 }
 
 ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>& place, int depth) {
-  if (depth > 2 * kMaxDepth) throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
+  if (depth > 2 * kMaxConfigDepth) throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
   if (++values_ > kMaxValues)
     throw FormatError({file_, dotted(place), {}}, "interpolations make more than " + std::to_string(kMaxValues) + " values");
   if (const auto* text = std::get_if<std::string>(&value.value)) {
@@ -315,7 +315,7 @@ void override_members(ConfigValue::Dict& section, const ConfigValue::Dict& overr
     }
     const auto* const inner_overrides = replacement == nullptr ? nullptr : std::get_if<ConfigValue::Dict>(&replacement->value);
     if (inner_overrides == nullptr) {
-      if (depth < kMaxDepth) override_members(*inner, overrides, depth + 1);
+      if (depth < kMaxConfigDepth) override_members(*inner, overrides, depth + 1);
       continue;
     }
     for (const auto& [name, value] : *inner_overrides) assign(*inner, name, value);

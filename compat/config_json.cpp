@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxJsonDepth = 64;
 
 // First in the file: clang 14 must meet a ConfigValue by value before a loop over its members.
 ConfigValue from_json(const Json& json) {
@@ -76,7 +76,7 @@ ConfigValue config_from_json(std::string_view text, const std::string& file) {
   const Json json = Json::parse(
       text,
       [&](int depth, Json::parse_event_t, Json&) {
-        too_deep |= depth > kMaxDepth;
+        too_deep |= depth > kMaxJsonDepth;
         return !too_deep;
       },
       false);

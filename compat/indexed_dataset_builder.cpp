@@ -3,17 +3,13 @@
 #include <algorithm>
 
 #include "compat/atomic_file.h"
+#include "compat/byte_reader.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_layout.h"
 #include "compat/zst_dataset.h"
 
 namespace compat {
 namespace {
-
-template <class T>
-void append(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
 
 class Builder final : public IndexedDatasetBuilder {
  public:
@@ -47,9 +43,9 @@ class Builder final : public IndexedDatasetBuilder {
  private:
   void write_mmap_index() {
     std::string header(kMmapMagic);
-    append<std::uint64_t>(header, 1);
-    append<std::uint8_t>(header, type_.code);
-    append<std::uint64_t>(header, sizes_.size());
+    append_number<std::uint64_t>(header, 1);
+    append_number<std::uint8_t>(header, type_.code);
+    append_number<std::uint64_t>(header, sizes_.size());
     index_.write(header);
     index_.write(std::as_bytes(std::span(sizes_)));
     std::int64_t pointer = 0;
@@ -61,11 +57,11 @@ class Builder final : public IndexedDatasetBuilder {
 
   void write_legacy_index() {
     std::string header(kLegacyMagic);
-    append<std::uint64_t>(header, 1);
-    append<std::uint64_t>(header, type_.code);
-    append<std::uint64_t>(header, type_.size);
-    append<std::uint64_t>(header, sizes_.size());
-    append<std::uint64_t>(header, sizes_.size());
+    append_number<std::uint64_t>(header, 1);
+    append_number<std::uint64_t>(header, type_.code);
+    append_number<std::uint64_t>(header, type_.size);
+    append_number<std::uint64_t>(header, sizes_.size());
+    append_number<std::uint64_t>(header, sizes_.size());
     index_.write(header);
     const auto write = [&](std::int64_t value) { index_.write(std::as_bytes(std::span(&value, 1))); };
     for (std::size_t i = 0; i <= sizes_.size(); ++i) write(static_cast<std::int64_t>(i));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,9 +79,12 @@ class PickleArena {
   PickleNode* none() { return make(PickleNone{}); }
   PickleNode* integer(std::int64_t value) { return make(value); }
   PickleNode* real(double value) { return make(value); }
+  PickleNode* real_or_none(std::optional<double> value) { return value ? real(*value) : none(); }
   PickleNode* boolean(bool value) { return make(value); }
   PickleNode* string(std::string value) { return make(std::move(value)); }
   PickleNode* tensor(TensorView view) { return make(PickleTensor{std::move(view)}); }
+  /// Adds an entry whose key lives here.
+  void put(PickleDict& dict, std::string key, PickleNode* value) { dict.items.emplace_back(string(std::move(key)), value); }
   std::size_t size() const noexcept { return nodes_.size(); }
   /// Keeps another arena alive whose nodes this one's refer to.
   void keep(std::shared_ptr<const PickleArena> other) { others_.push_back(std::move(other)); }

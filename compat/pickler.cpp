@@ -11,7 +11,7 @@ namespace compat {
 namespace {
 
 /// CPython's own recursion limit: what nests deeper, no Python would have written.
-constexpr int kMaxDepth = 1000;
+constexpr int kMaxPickleDepth = 1000;
 /// CPython writes lists and dicts in batches of this many.
 constexpr std::size_t kBatch = 1000;
 
@@ -131,8 +131,8 @@ bool Writer::recall(const void* object) {
 
 void Writer::save(const PickleNode* node) {
   if (recall(node)) return;
-  if (++depth_ > kMaxDepth)
-    throw UnsupportedError("values nest deeper than " + std::to_string(kMaxDepth) + ", which Python could not read back");
+  if (++depth_ > kMaxPickleDepth)
+    throw UnsupportedError("values nest deeper than " + std::to_string(kMaxPickleDepth) + ", which Python could not read back");
   std::visit([&](const auto& value) { put(node, value); }, node->value);
   --depth_;
 }

@@ -11,7 +11,7 @@
 namespace compat {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxLiteralDepth = 64;
 
 class Parser {
  public:
@@ -59,7 +59,7 @@ class Parser {
 };
 
 ConfigValue Parser::parse_value(int depth) {
-  if (depth > kMaxDepth) fail("less nesting");
+  if (depth > kMaxLiteralDepth) fail("less nesting");
   skip_space();
   if (at_ >= text_.size()) fail("a value");
   if (accept('{')) return parse_dict(depth);

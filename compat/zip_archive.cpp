@@ -158,11 +158,6 @@ std::uint64_t data_offset(const MappedFile& file, const Header& entry) {
   return at;
 }
 
-template <class T>
-void append(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
 /// A size or offset in a field of 32 bits; those that do not fit are in the zip64 fields.
 std::uint32_t narrow(std::uint64_t value) { return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kIn64)); }
 
@@ -248,14 +243,14 @@ void ZipWriter::add(std::string_view name, const Storage& storage) {
 /// What the local header and the directory say alike, from the version to the name's size.
 std::string ZipWriter::common_fields(std::uint32_t crc) const {
   std::string out;
-  append<std::uint16_t>(out, wide() ? 45 : 20);
-  append<std::uint16_t>(out, 0x800);       // names are UTF-8
-  append<std::uint16_t>(out, 0);           // stored
-  append<std::uint32_t>(out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
-  append<std::uint32_t>(out, crc);
-  append<std::uint32_t>(out, narrow(size_));
-  append<std::uint32_t>(out, narrow(size_));
-  append<std::uint16_t>(out, static_cast<std::uint16_t>(path_.size()));
+  append_number<std::uint16_t>(out, wide() ? 45 : 20);
+  append_number<std::uint16_t>(out, 0x800);       // names are UTF-8
+  append_number<std::uint16_t>(out, 0);           // stored
+  append_number<std::uint32_t>(out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
+  append_number<std::uint32_t>(out, crc);
+  append_number<std::uint32_t>(out, narrow(size_));
+  append_number<std::uint32_t>(out, narrow(size_));
+  append_number<std::uint16_t>(out, static_cast<std::uint16_t>(path_.size()));
   return out;
 }
 
@@ -265,43 +260,43 @@ void ZipWriter::begin_entry(std::string_view name, std::uint64_t size, std::uint
   offset_ = file_.size();
   std::string extra;
   if (size >= kIn64) {
-    append<std::uint16_t>(extra, kZip64Extra);
-    append<std::uint16_t>(extra, 16);
-    append<std::uint64_t>(extra, size);
-    append<std::uint64_t>(extra, size);
+    append_number<std::uint16_t>(extra, kZip64Extra);
+    append_number<std::uint16_t>(extra, 16);
+    append_number<std::uint64_t>(extra, size);
+    append_number<std::uint64_t>(extra, size);
   }
   const std::uint64_t unpadded = offset_ + 30 + path_.size() + extra.size() + 4;
   const auto padding = static_cast<std::uint16_t>((kAlignment - unpadded % kAlignment) % kAlignment);
-  append<std::uint16_t>(extra, kPaddingExtra);
-  append<std::uint16_t>(extra, padding);
+  append_number<std::uint16_t>(extra, kPaddingExtra);
+  append_number<std::uint16_t>(extra, padding);
   extra.append(padding, 'Z');
   std::string header;
-  append<std::uint32_t>(header, kLocalMagic);
+  append_number<std::uint32_t>(header, kLocalMagic);
   header += common_fields(crc);
-  append<std::uint16_t>(header, static_cast<std::uint16_t>(extra.size()));
+  append_number<std::uint16_t>(header, static_cast<std::uint16_t>(extra.size()));
   file_.write(header + path_ + extra);
 }
 
 void ZipWriter::end_entry(std::uint32_t crc) {
   std::string extra;
   if (wide()) {
-    append<std::uint16_t>(extra, kZip64Extra);
-    append<std::uint16_t>(extra, static_cast<std::uint16_t>((size_ >= kIn64 ? 16 : 0) + (offset_ >= kIn64 ? 8 : 0)));
+    append_number<std::uint16_t>(extra, kZip64Extra);
+    append_number<std::uint16_t>(extra, static_cast<std::uint16_t>((size_ >= kIn64 ? 16 : 0) + (offset_ >= kIn64 ? 8 : 0)));
     if (size_ >= kIn64) {
-      append<std::uint64_t>(extra, size_);
-      append<std::uint64_t>(extra, size_);
+      append_number<std::uint64_t>(extra, size_);
+      append_number<std::uint64_t>(extra, size_);
     }
-    if (offset_ >= kIn64) append<std::uint64_t>(extra, offset_);
+    if (offset_ >= kIn64) append_number<std::uint64_t>(extra, offset_);
   }
-  append<std::uint32_t>(directory_, kDirectoryMagic);
-  append<std::uint16_t>(directory_, wide() ? 45 : 20);
+  append_number<std::uint32_t>(directory_, kDirectoryMagic);
+  append_number<std::uint16_t>(directory_, wide() ? 45 : 20);
   directory_ += common_fields(crc);
-  append<std::uint16_t>(directory_, static_cast<std::uint16_t>(extra.size()));
-  append<std::uint16_t>(directory_, 0);  // no comment
-  append<std::uint16_t>(directory_, 0);  // disk
-  append<std::uint16_t>(directory_, 0);
-  append<std::uint32_t>(directory_, 0);
-  append<std::uint32_t>(directory_, narrow(offset_));
+  append_number<std::uint16_t>(directory_, static_cast<std::uint16_t>(extra.size()));
+  append_number<std::uint16_t>(directory_, 0);  // no comment
+  append_number<std::uint16_t>(directory_, 0);  // disk
+  append_number<std::uint16_t>(directory_, 0);
+  append_number<std::uint32_t>(directory_, 0);
+  append_number<std::uint32_t>(directory_, narrow(offset_));
   directory_ += path_ + extra;
   ++count_;
 }
@@ -310,28 +305,28 @@ void ZipWriter::finish() {
   const std::uint64_t offset = file_.size(), end = offset + directory_.size();
   std::string tail = directory_;
   // Always with zip64 records, as torch's own writer does.
-  append<std::uint32_t>(tail, kEnd64Magic);
-  append<std::uint64_t>(tail, 44);
-  append<std::uint16_t>(tail, 45);
-  append<std::uint16_t>(tail, 45);
-  append<std::uint32_t>(tail, 0);
-  append<std::uint32_t>(tail, 0);
-  append<std::uint64_t>(tail, count_);
-  append<std::uint64_t>(tail, count_);
-  append<std::uint64_t>(tail, directory_.size());
-  append<std::uint64_t>(tail, offset);
-  append<std::uint32_t>(tail, kLocator64Magic);
-  append<std::uint32_t>(tail, 0);
-  append<std::uint64_t>(tail, end);
-  append<std::uint32_t>(tail, 1);
-  append<std::uint32_t>(tail, kEndMagic);
-  append<std::uint32_t>(tail, 0);
+  append_number<std::uint32_t>(tail, kEnd64Magic);
+  append_number<std::uint64_t>(tail, 44);
+  append_number<std::uint16_t>(tail, 45);
+  append_number<std::uint16_t>(tail, 45);
+  append_number<std::uint32_t>(tail, 0);
+  append_number<std::uint32_t>(tail, 0);
+  append_number<std::uint64_t>(tail, count_);
+  append_number<std::uint64_t>(tail, count_);
+  append_number<std::uint64_t>(tail, directory_.size());
+  append_number<std::uint64_t>(tail, offset);
+  append_number<std::uint32_t>(tail, kLocator64Magic);
+  append_number<std::uint32_t>(tail, 0);
+  append_number<std::uint64_t>(tail, end);
+  append_number<std::uint32_t>(tail, 1);
+  append_number<std::uint32_t>(tail, kEndMagic);
+  append_number<std::uint32_t>(tail, 0);
   const auto count = static_cast<std::uint16_t>(std::min<std::uint64_t>(count_, 0xFFFF));
-  append<std::uint16_t>(tail, count);
-  append<std::uint16_t>(tail, count);
-  append<std::uint32_t>(tail, narrow(directory_.size()));
-  append<std::uint32_t>(tail, narrow(offset));
-  append<std::uint16_t>(tail, 0);
+  append_number<std::uint16_t>(tail, count);
+  append_number<std::uint16_t>(tail, count);
+  append_number<std::uint32_t>(tail, narrow(directory_.size()));
+  append_number<std::uint32_t>(tail, narrow(offset));
+  append_number<std::uint16_t>(tail, 0);
   file_.write(tail);
 }
 

@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 using compat::Checkpoint;
 using compat::NamedTensors;
 
-struct Options {
+struct CheckpointOptions {
   std::string in, out, to = "zip", dtype = "keep", config = "keep", hf_model = "auto", shared, domains, dict, encoder_json, vocab_bpe, sentencepiece;
   bool strip_optimizer = false, skip_proof = false;
 };
@@ -87,7 +87,7 @@ void add_history(compat::PickleArena& arena, compat::PickleDict& root) {
 }
 
 compat::PickleNode* changed_root(compat::PickleArena& arena, const Checkpoint& checkpoint, const NamedTensors& model,
-                                 const compat::Config& config, const Options& options) {
+                                 const compat::Config& config, const CheckpointOptions& options) {
   compat::PickleNode* const root = compat::with_model(arena, checkpoint.root(), model);
   auto& dict = *root->get_if<compat::PickleDict>();
   const bool to_cfg = options.config == "cfg" && config.is_flat(), to_namespace = options.config == "namespace" && !config.is_flat();
@@ -119,7 +119,7 @@ std::optional<compat::Config> kept_config(const fs::path& path) {
   return compat::Config(compat::config_from_json(*text, file.string()), file.string());
 }
 
-void write_torch(const Checkpoint& checkpoint, const fs::path& out, const Options& options) {
+void write_torch(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
   NamedTensors model = checkpoint.model();
   const compat::Config* config = &checkpoint.config();
   std::optional<compat::Config> original = kept_config(options.in);
@@ -142,14 +142,14 @@ std::pair<std::string, std::string> config_metadata(const compat::Config& config
   return {config.is_flat() ? compat::kArgsMetadata : compat::kCfgMetadata, compat::config_to_json(config.root())};
 }
 
-void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const Options& options) {
+void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
   NamedTensors model = converted(checkpoint.model(), options.dtype);
   if (checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false))
     std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
   compat::save_safetensors(out, model, {{"format", "fairseq"}, config_metadata(checkpoint.config())});
 }
 
-void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy, const Options& options) {
+void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy, const CheckpointOptions& options) {
   const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
   if (options.skip_proof || embedding == nullptr) return;
   const fs::path btm = btm_beside();
@@ -161,7 +161,7 @@ void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::pat
             << (exact ? "" : " (weights rounded to " + options.dtype + ")") << "\n";
 }
 
-void write_hugging_face(const Checkpoint& checkpoint, const Options& options) {
+void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& options) {
   const compat::DType dtype = options.dtype == "keep" ? compat::DType::kFloat32 : dtypes().at(options.dtype);
   const HuggingFaceExport model = export_hugging_face(checkpoint, options.hf_model, dtype);
   StagedFolder staged(options.out);
@@ -180,7 +180,7 @@ void write_hugging_face(const Checkpoint& checkpoint, const Options& options) {
   std::cout << "wrote " << compat::printable(options.out, 4096) << " (" << model.model_type << ", " << model.tensors.size() << " tensors)\n";
 }
 
-void convert_one(const fs::path& in, const fs::path& out, const Options& options) {
+void convert_one(const fs::path& in, const fs::path& out, const CheckpointOptions& options) {
   if (fs::exists(out)) throw compat::IoError(out.string(), "is there already, expected a new place");
   const Checkpoint checkpoint = Checkpoint::open(in);
   if (options.to == "safetensors")
@@ -191,7 +191,7 @@ void convert_one(const fs::path& in, const fs::path& out, const Options& options
 }
 
 /// Every shard of a folder as a dense model: OUT/DOMAIN/checkpoint_last.pt.
-void convert_shards(const std::vector<fs::path>& shards, const Options& options) {
+void convert_shards(const std::vector<fs::path>& shards, const CheckpointOptions& options) {
   std::vector<std::string> names = compat::split_at(options.domains, ',');
   if (names.empty())
     for (std::size_t i = 0; i < shards.size(); ++i) names.push_back("rank-" + std::to_string(i));
@@ -205,7 +205,7 @@ void convert_shards(const std::vector<fs::path>& shards, const Options& options)
   staged.commit();
 }
 
-compat::CommandSpec command_spec(Options& options) {
+compat::CommandSpec spec_of(CheckpointOptions& options) {
   return {"btm-convert checkpoint",
           "Writes a checkpoint in another layout, precision or program's format. IN is a checkpoint of fairseq's (a DeMIX shard is read with "
           "its shared half as a dense model), a folder of DeMIX shards, a safetensors file, or a Hugging Face folder (OPT, GPT-2, XGLM). The "
@@ -230,7 +230,7 @@ compat::CommandSpec command_spec(Options& options) {
           {}};
 }
 
-void check_options(const Options& options) {
+void check_options(const CheckpointOptions& options) {
   if (options.encoder_json.empty() != options.vocab_bpe.empty()) throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
   if (!options.encoder_json.empty() && options.dict.empty()) throw compat::UsageError("--gpt2-encoder-json needs --dict");
   if (options.to == "demix" && options.dtype != "keep") throw compat::UsageError("--to demix keeps the precision; convert the experts first");
@@ -239,9 +239,9 @@ void check_options(const Options& options) {
 }  // namespace
 
 int run_checkpoint(std::span<const std::string> args) {
-  Options options;
+  CheckpointOptions options;
   std::vector<std::string> ignored;
-  if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
+  if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   check_options(options);
   if (options.to == "demix") {
     const auto experts = compat::split_at(options.in, ':');

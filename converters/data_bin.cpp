@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct DataBinOptions {
   std::string in, out, to = "mmap", dict, dtype, sentencepiece, encoder_json, vocab_bpe;
   bool allow_unknown = false;
   DataBinSelection selection;
@@ -43,7 +43,7 @@ std::vector<std::string_view> suffixes(std::string_view to) {
 }
 
 /// fairseq's choice for a dictionary; without one, that of the data.
-std::string dtype_for(const DataBinJob& job, const Options& options) {
+std::string dtype_for(const DataBinJob& job, const DataBinOptions& options) {
   if (!options.dtype.empty()) return options.dtype;
   if (options.to == "cached" || options.to == "lazy") return "int32";
   if (job.dictionary != nullptr) return job.dictionary->size() < 65500 ? "uint16" : "uint32";
@@ -53,7 +53,7 @@ std::string dtype_for(const DataBinJob& job, const Options& options) {
 
 class Writer {
  public:
-  explicit Writer(const Options& options) : options_(options) {
+  explicit Writer(const DataBinOptions& options) : options_(options) {
     if (!options.sentencepiece.empty()) tokenizer_ = load_sentencepiece(options.sentencepiece);
     if (!options.encoder_json.empty()) tokenizer_ = load_gpt2_bpe(options.encoder_json, options.vocab_bpe);
   }
@@ -86,11 +86,11 @@ class Writer {
     builder->finalize();
   }
 
-  const Options& options_;
+  const DataBinOptions& options_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
-void report(const DataBinJob& job, const fs::path& prefix, const Options& options) {
+void report(const DataBinJob& job, const fs::path& prefix, const DataBinOptions& options) {
   std::uint64_t bytes = 0;
   for (const std::string_view suffix : suffixes(options.to)) bytes += fs::file_size(prefix.string() + std::string(suffix));
   std::cout << compat::printable(job.target.string(), 4096) << ": " << job.dataset->size() << " sequences, "
@@ -109,13 +109,13 @@ void copy_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
   }
 }
 
-void refuse_existing(const fs::path& prefix, const Options& options) {
+void refuse_existing(const fs::path& prefix, const DataBinOptions& options) {
   for (const std::string_view suffix : suffixes(options.to))
     if (const fs::path path = prefix.string() + std::string(suffix); fs::exists(path))
       throw compat::IoError(path.string(), "is there already, expected a new place");
 }
 
-void convert_folder(const DataBinPlan& plan, const Writer& writer, const Options& options) {
+void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
   StagedFolder staged(options.out);
   copy_dictionaries(plan, staged.path());
   for (const DataBinJob& job : plan.jobs) {
@@ -127,7 +127,7 @@ void convert_folder(const DataBinPlan& plan, const Writer& writer, const Options
   staged.commit();
 }
 
-void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const Options& options) {
+void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
   const fs::path folder = fs::path(options.out).parent_path();
   for (const DataBinJob& job : plan.jobs) refuse_existing(folder / job.target, options);
   if (!folder.empty()) fs::create_directories(folder);
@@ -138,7 +138,7 @@ void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const Opti
   copy_dictionaries(plan, folder);
 }
 
-compat::CommandSpec command_spec(Options& options) {
+compat::CommandSpec spec_of(DataBinOptions& options) {
   return {"btm-convert data-bin",
           "Writes a data-bin (a folder with all its splits and domains, or one data set by its prefix) in another form, ids and dict.txt "
           "kept. The output appears whole or not at all and must not be there before.",
@@ -167,7 +167,7 @@ compat::CommandSpec command_spec(Options& options) {
           {}};
 }
 
-void check_options(const Options& options) {
+void check_options(const DataBinOptions& options) {
   if (options.encoder_json.empty() != options.vocab_bpe.empty())
     throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
   if (!options.sentencepiece.empty() && !options.encoder_json.empty())
@@ -181,9 +181,9 @@ void check_options(const Options& options) {
 }  // namespace
 
 int run_data_bin(std::span<const std::string> args) {
-  Options options;
+  DataBinOptions options;
   std::vector<std::string> ignored;
-  if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
+  if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   check_options(options);
   const Writer writer(options);
   const DataBinPlan plan = plan_data_bin(compat::split_at(options.in, ':'), options.dict, options.allow_unknown,

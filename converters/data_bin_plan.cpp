@@ -12,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 using DictionaryPtr = std::shared_ptr<const compat::Dictionary>;
 
-constexpr int kMaxDepth = 4;
+constexpr int kMaxPlanDepth = 4;
 
 class Planner {
  public:
@@ -26,7 +26,7 @@ class Planner {
       dictionaries_.emplace(relative / "dict.txt", new_path_.empty() ? dictionary : new_path_);
     }
     for (const fs::path& prefix : splits_in(folder)) add_data_set(prefix, relative / prefix.filename(), dictionary);
-    if (depth == kMaxDepth) return;
+    if (depth == kMaxPlanDepth) return;
     std::set<fs::path> inner;
     for (const auto& entry : fs::directory_iterator(folder))
       if (entry.is_directory()) inner.insert(entry.path());

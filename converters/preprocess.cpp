@@ -21,7 +21,7 @@ namespace converters {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using nlohmann::json;
 
 /// The documents of a block that go to one output.
 struct EncodedSplit {
@@ -97,7 +97,7 @@ class Preprocessor {
     manifest_ = std::make_unique<PreprocessManifest>(options.destdir);
     reading_ = {{"document_break", format_.document_break}, {"input_format", format_.input_format},
                 {"text_key", format_.text_key}, {"drop_empty", format_.drop_empty}, {"end_of_document", options.end_of_document},
-                {"bpe", options.tokenizer.bpe}, {"tokenizer", Json::array()}};
+                {"bpe", options.tokenizer.bpe}, {"tokenizer", json::array()}};
     for (const std::string& file : {options.tokenizer.gpt2_encoder_json, options.tokenizer.gpt2_vocab_bpe, options.tokenizer.sentencepiece_model})
       if (raw_text && !file.empty()) reading_["tokenizer"].push_back(file_digest(file));
   }
@@ -119,13 +119,13 @@ class Preprocessor {
   }
 
  private:
-  Json split_source(const SplitTask& task) const {
+  json split_source(const SplitTask& task) const {
     return {{"inputs", file_stamps(task.inputs)}, {"reading", reading_},
-            {"split", task.outputs.size() == 1 ? Json() : Json{task.valid_fraction, task.test_fraction, options_.seed}}};
+            {"split", task.outputs.size() == 1 ? json() : json{task.valid_fraction, task.test_fraction, options_.seed}}};
   }
 
-  Json dictionary_source() const {
-    Json sources = Json::array();
+  json dictionary_source() const {
+    json sources = json::array();
     for (const SplitTask& task : tasks_)
       if (task.train) sources.push_back(split_source(task));
     return {sources, options_.thresholdsrc, options_.nwordssrc, options_.padding_factor};
@@ -148,7 +148,7 @@ class Preprocessor {
   std::vector<SplitTask> tasks_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<PreprocessManifest> manifest_;
-  Json reading_;
+  json reading_;
 };
 
 compat::Dictionary Preprocessor::made_dictionary() {
@@ -188,7 +188,7 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress, 
 
 void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
                                 const DocumentEncoder& encoder) {
-  Json source = split_source(task);
+  json source = split_source(task);
   source["dictionary"] = dictionary_digest;
   source["impl"] = options_.dataset_impl;
   std::vector<std::string> files;

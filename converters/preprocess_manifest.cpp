@@ -10,10 +10,10 @@ namespace converters {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using nlohmann::json;
 
-std::string digest(const Json& source) {
-  return compat::sha256_hex(compat::as_byte_span(source.dump(-1, ' ', false, Json::error_handler_t::replace)));
+std::string digest(const json& source) {
+  return compat::sha256_hex(compat::as_byte_span(source.dump(-1, ' ', false, json::error_handler_t::replace)));
 }
 
 }  // namespace
@@ -24,22 +24,22 @@ PreprocessManifest::PreprocessManifest(const fs::path& destdir) : destdir_(destd
   if (!entries_.is_object()) entries_ = nlohmann::ordered_json::object();
 }
 
-bool PreprocessManifest::holds(const std::string& name, const Json& source, const std::vector<std::string>& files) const {
+bool PreprocessManifest::holds(const std::string& name, const json& source, const std::vector<std::string>& files) const {
   const auto entry = entries_.find(name);
-  if (entry == entries_.end() || !entry->is_object() || entry->value("made_from", Json()) != digest(source)) return false;
+  if (entry == entries_.end() || !entry->is_object() || entry->value("made_from", json()) != digest(source)) return false;
   const auto sizes = entry->find("files");
   if (sizes == entry->end() || !sizes->is_object() || sizes->size() != files.size()) return false;
   for (const std::string& file : files) {
     std::error_code missing;
     const std::uintmax_t size = fs::file_size(destdir_ / file, missing);
-    if (missing || sizes->value(file, Json()) != size) return false;
+    if (missing || sizes->value(file, json()) != size) return false;
   }
   return true;
 }
 
-Json PreprocessManifest::note(const std::string& name) const { return entries_.at(name).value("note", Json()); }
+json PreprocessManifest::note(const std::string& name) const { return entries_.at(name).value("note", json()); }
 
-void PreprocessManifest::record(const std::string& name, const Json& source, const std::vector<std::string>& files, const Json& note) {
+void PreprocessManifest::record(const std::string& name, const json& source, const std::vector<std::string>& files, const json& note) {
   nlohmann::ordered_json sizes = nlohmann::ordered_json::object();
   for (const std::string& file : files) sizes[file] = fs::file_size(destdir_ / file);
   entries_[name] = {{"made_from", digest(source)}, {"files", sizes}, {"note", note}};
@@ -47,8 +47,8 @@ void PreprocessManifest::record(const std::string& name, const Json& source, con
                                 entries_.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
-Json file_stamps(const std::vector<fs::path>& files) {
-  Json stamps = Json::array();
+json file_stamps(const std::vector<fs::path>& files) {
+  json stamps = json::array();
   for (const fs::path& file : files)
     stamps.push_back({fs::absolute(file).lexically_normal().string(), fs::file_size(file),
                       fs::last_write_time(file).time_since_epoch().count()});

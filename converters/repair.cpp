@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct RepairOptions {
   std::string in, out, dict, dtype;
   bool legacy = false, allow_new_symbols = false;
 };
@@ -47,7 +47,7 @@ std::unique_ptr<compat::IndexedDataset> as_pieces(const std::shared_ptr<const co
 }
 
 /// A .bin without its .idx: sequences end at </s>, which fairseq-preprocess puts after every line.
-void rebuild_index(const Options& options) {
+void rebuild_index(const RepairOptions& options) {
   const fs::path bin_path = bin_of(options.in), out(options.out);
   for (const char* const suffix : {".bin", ".idx"})
     if (fs::exists(out.string() + suffix)) throw compat::IoError(out.string() + suffix, "is there already, expected a new place");
@@ -87,7 +87,7 @@ void rebuild_index(const Options& options) {
   std::cout << "\n";
 }
 
-compat::CommandSpec command_spec(Options& options) {
+compat::CommandSpec spec_of(RepairOptions& options) {
   return {"btm-convert repair",
           "Makes usable again what is broken, in a new place. A .bin without .idx: its index is rebuilt, sequences end at </s>. A checkpoint whose "
           "vocabulary does not fit a dict.txt (it lacks or has madeupwords): rows are added or dropped at the end. Data in shards is joined by "
@@ -106,9 +106,9 @@ compat::CommandSpec command_spec(Options& options) {
 }  // namespace
 
 int run_repair(std::span<const std::string> args) {
-  Options options;
+  RepairOptions options;
   std::vector<std::string> ignored;
-  if (!compat::parse_command_line(command_spec(options), args, std::cout, ignored)) return 0;
+  if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   if (is_orphan(options.in)) {
     rebuild_index(options);
     return 0;

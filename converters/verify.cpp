@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxDepth = 6;
+constexpr int kMaxVerifyDepth = 6;
 
 /// What was found, one entry a file or data set.
 class Findings {
@@ -154,7 +154,7 @@ void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictiona
   for (const auto& entry : fs::directory_iterator(folder)) (entry.is_directory() ? folders : files).insert(entry.path());
   for (const fs::path& path : files)
     if (path.extension() == ".pt" || path.extension() == ".safetensors") findings.add(path, "checkpoint", [&] { return check_checkpoint(path); });
-  if (depth < kMaxDepth)
+  if (depth < kMaxVerifyDepth)
     for (const fs::path& path : folders) check_folder(path, dictionary, depth + 1, findings);
 }
 

@@ -196,17 +196,17 @@ int run_show(std::span<const std::string> args) {
   return 0;
 }
 
-constexpr std::array kSubcommands{
+constexpr std::array kClusterCommands{
     compat::Command{"train", "make a cluster model of a corpus", run_train},
     compat::Command{"assign", "put documents into clusters, or split a corpus", run_assign},
     compat::Command{"prior", "weights that documents give the experts of the clusters", run_prior},
     compat::Command{"show", "print the clusters of a model", run_show},
 };
 
-void print_help(std::ostream& out) {
+void print_cluster_help(std::ostream& out) {
   out << "usage: btm cluster COMMAND ... (btm cluster COMMAND --help)\n\n"
          "Clusters of documents as in c-BTM, for corpora without domain labels.\n\n";
-  for (const compat::Command& command : kSubcommands)
+  for (const compat::Command& command : kClusterCommands)
     out << "  " << command.name << std::string(10 - command.name.size(), ' ') << command.summary << "\n";
 }
 
@@ -214,11 +214,11 @@ void print_help(std::ostream& out) {
 
 int run_cluster(std::span<const std::string> args) {
   if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
-    print_help(std::cout);
+    print_cluster_help(std::cout);
     return 0;
   }
-  const auto found = args.empty() ? kSubcommands.end() : std::ranges::find(kSubcommands, args[0], &compat::Command::name);
-  if (found == kSubcommands.end())
+  const auto found = args.empty() ? kClusterCommands.end() : std::ranges::find(kClusterCommands, args[0], &compat::Command::name);
+  if (found == kClusterCommands.end())
     throw compat::UsageError((args.empty() ? "a command is missing" : "no command '" + compat::printable(args[0]) + "'") +
                              ", expected train, assign, prior or show");
   return found->run(args.subspan(1));

@@ -1,5 +1,4 @@
 #include <array>
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -22,12 +21,6 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 using compat::ForeignFlag;
-
-std::string rounded(double value, int digits) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
-  return text.data();
-}
 
 /// Beside those of eval-lm: what the release's scripts and parser know, of training and of its data.
 std::vector<ForeignFlag> foreign_ensemble_flags() {

@@ -1,5 +1,3 @@
-#include <array>
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -13,12 +11,6 @@ namespace {
 
 using compat::flag_switch;
 using compat::flag_text;
-
-std::string rounded(double value, int digits) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
-  return text.data();
-}
 
 struct EvalLmCommand {
   EvalLmOptions options;

@@ -98,16 +98,16 @@ int run_list(std::span<const std::string> args) {
   return 0;
 }
 
-constexpr std::array kSubcommands{
+constexpr std::array kExpertCommands{
     compat::Command{"add", "start an expert from those that are there and train it", run_add},
     compat::Command{"remove", "take an expert out of the manifest", run_remove},
     compat::Command{"list", "the experts, what they were started from, updates, perplexity", run_list},
 };
 
-void print_help(std::ostream& out) {
+void print_expert_help(std::ostream& out) {
   out << "usage: btm expert COMMAND ... (btm expert COMMAND --help)\n\n"
          "Adds experts to a forest and takes them out. Nothing else is trained again.\n\n";
-  for (const compat::Command& command : kSubcommands)
+  for (const compat::Command& command : kExpertCommands)
     out << "  " << command.name << std::string(10 - command.name.size(), ' ') << command.summary << "\n";
 }
 
@@ -115,11 +115,11 @@ void print_help(std::ostream& out) {
 
 int run_expert(std::span<const std::string> args) {
   if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
-    print_help(std::cout);
+    print_expert_help(std::cout);
     return 0;
   }
-  const auto found = args.empty() ? kSubcommands.end() : std::ranges::find(kSubcommands, args[0], &compat::Command::name);
-  if (found == kSubcommands.end())
+  const auto found = args.empty() ? kExpertCommands.end() : std::ranges::find(kExpertCommands, args[0], &compat::Command::name);
+  if (found == kExpertCommands.end())
     throw compat::UsageError((args.empty() ? "a command is missing" : "no command '" + compat::printable(args[0]) + "'") + ", expected add, remove or list");
   return found->run(args.subspan(1));
 }

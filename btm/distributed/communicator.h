@@ -1,12 +1,14 @@
 // What the trainer and the ensemble need of a group of processes. Implementations: one process, Gloo, NCCL.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+namespace at {
+class Tensor;
+}
 
 namespace btm {
 

@@ -45,8 +45,6 @@ PickleNode* number_node(PickleArena& arena, double value) {
   return value == std::floor(value) && std::abs(value) < 1e15 ? arena.integer(static_cast<std::int64_t>(value)) : arena.real(value);
 }
 
-PickleNode* optional_node(PickleArena& arena, std::optional<double> value) { return value ? arena.real(*value) : arena.none(); }
-
 }  // namespace
 
 double python_round(double value, int digits) {
@@ -103,7 +101,7 @@ PickleNode* Meter::state(PickleArena& arena) const {
   compat::PickleDict dict;
   const auto put = [&](const char* key, PickleNode* value) { dict.items.emplace_back(arena.string(key), value); };
   if (kind_ == Kind::kAverage) {
-    put("val", optional_node(arena, value_));
+    put("val", arena.real_or_none(value_));
     put("sum", arena.real(sum_));
     put("count", number_node(arena, count_));
   } else if (kind_ == Kind::kTime) {

@@ -17,13 +17,11 @@ using compat::PickleArena;
 using compat::PickleDict;
 using compat::PickleNode;
 
-void put(PickleArena& arena, PickleDict& dict, const char* key, PickleNode* value) { dict.items.emplace_back(arena.string(key), value); }
-
 PickleNode* entry(PickleArena& arena, std::int64_t steps, const at::Tensor& exp_avg, const at::Tensor& exp_avg_sq) {
   PickleDict dict;
-  put(arena, dict, "step", arena.integer(steps));
-  put(arena, dict, "exp_avg", arena.tensor(to_view(exp_avg)));
-  put(arena, dict, "exp_avg_sq", arena.tensor(to_view(exp_avg_sq)));
+  arena.put(dict, "step", arena.integer(steps));
+  arena.put(dict, "exp_avg", arena.tensor(to_view(exp_avg)));
+  arena.put(dict, "exp_avg_sq", arena.tensor(to_view(exp_avg_sq)));
   return arena.make(std::move(dict));
 }
 
@@ -166,16 +164,16 @@ PickleNode* optimizer_state(PickleArena& arena, const ParameterOptimizer& optimi
   }
   if (adam.steps() == 0) entries.items.clear();  // fairseq makes entries at the first update
   PickleDict group;
-  put(arena, group, "lr", arena.real(lr));
-  put(arena, group, "betas", arena.make(compat::PickleTuple{{arena.real(adam.options().beta1), arena.real(adam.options().beta2)}}));
-  put(arena, group, "eps", arena.real(adam.options().eps));
-  put(arena, group, "weight_decay", arena.real(adam.options().weight_decay));
-  put(arena, group, "amsgrad", arena.boolean(false));
-  put(arena, group, "params", arena.make(std::move(indices)));
+  arena.put(group, "lr", arena.real(lr));
+  arena.put(group, "betas", arena.make(compat::PickleTuple{{arena.real(adam.options().beta1), arena.real(adam.options().beta2)}}));
+  arena.put(group, "eps", arena.real(adam.options().eps));
+  arena.put(group, "weight_decay", arena.real(adam.options().weight_decay));
+  arena.put(group, "amsgrad", arena.boolean(false));
+  arena.put(group, "params", arena.make(std::move(indices)));
   PickleDict state;
-  put(arena, state, "state", arena.make(std::move(entries)));
-  put(arena, state, "param_groups", arena.make(compat::PickleList{{arena.make(std::move(group))}}));
-  if (optimizer.scaler() != nullptr) put(arena, state, "loss_scale", arena.real(optimizer.scaler()->loss_scale()));
+  arena.put(state, "state", arena.make(std::move(entries)));
+  arena.put(state, "param_groups", arena.make(compat::PickleList{{arena.make(std::move(group))}}));
+  if (optimizer.scaler() != nullptr) arena.put(state, "loss_scale", arena.real(optimizer.scaler()->loss_scale()));
   return arena.make(std::move(state));
 }
 
@@ -196,17 +194,17 @@ PickleNode* exact_state(PickleArena& arena, const ParameterOptimizer& optimizer)
     PickleDict masters;
     for (std::size_t i = 0; i < values.size(); ++i)
       masters.items.emplace_back(arena.string(optimizer.flat().slots()[i].name), arena.tensor(to_view(values[i])));
-    put(arena, state, "fp32_params", arena.make(std::move(masters)));
+    arena.put(state, "fp32_params", arena.make(std::move(masters)));
   }
   if (optimizer.scaler() != nullptr) {
     const LossScaler::State& scaler = optimizer.scaler()->state();
     PickleDict counters;
-    put(arena, counters, "loss_scale", arena.real(scaler.loss_scale));
-    put(arena, counters, "iteration", arena.integer(scaler.iteration));
-    put(arena, counters, "last_overflow", arena.integer(scaler.last_overflow));
-    put(arena, counters, "last_rescale", arena.integer(scaler.last_rescale));
-    put(arena, counters, "overflows_since_rescale", arena.integer(scaler.overflows_since_rescale));
-    put(arena, state, "loss_scaler", arena.make(std::move(counters)));
+    arena.put(counters, "loss_scale", arena.real(scaler.loss_scale));
+    arena.put(counters, "iteration", arena.integer(scaler.iteration));
+    arena.put(counters, "last_overflow", arena.integer(scaler.last_overflow));
+    arena.put(counters, "last_rescale", arena.integer(scaler.last_rescale));
+    arena.put(counters, "overflows_since_rescale", arena.integer(scaler.overflows_since_rescale));
+    arena.put(state, "loss_scaler", arena.make(std::move(counters)));
   }
   return arena.make(std::move(state));
 }

@@ -20,10 +20,6 @@ using compat::PickleNode;
 constexpr double kDecoderVersion = 3;       ///< fairseq's TransformerDecoder
 constexpr std::int64_t kIteratorVersion = 2;
 
-void put(PickleArena& arena, PickleDict& dict, const char* key, PickleNode* value) { dict.items.emplace_back(arena.string(key), value); }
-
-PickleNode* optional_node(PickleArena& arena, std::optional<double> value) { return value ? arena.real(*value) : arena.none(); }
-
 /// The state dict in fairseq's order, buffers included; a tied output projection shares the embedding's storage.
 compat::NamedTensors model_of(Trainer& trainer) {
   const TransformerConfig& config = trainer.model().config();
@@ -46,14 +42,14 @@ compat::NamedTensors model_of(Trainer& trainer) {
 PickleNode* history_node(PickleArena& arena, Trainer& trainer, const RunState& state) {
   PickleDict scheduler;
   if (trainer.options().lr.lr_scheduler == "fixed")
-    put(arena, scheduler, "lr", arena.real(trainer.schedule().epoch_lr()));
+    arena.put(scheduler, "lr", arena.real(trainer.schedule().epoch_lr()));
   else
-    put(arena, scheduler, "best", optional_node(arena, state.scheduler_best));
+    arena.put(scheduler, "best", arena.real_or_none(state.scheduler_best));
   PickleDict entry;
-  put(arena, entry, "criterion_name", arena.string("CrossEntropyCriterion"));
-  put(arena, entry, "optimizer_name", arena.string(trainer.optimizer().precision().optimizer_name()));
-  put(arena, entry, "lr_scheduler_state", arena.make(std::move(scheduler)));
-  put(arena, entry, "num_updates", arena.integer(trainer.num_updates()));
+  arena.put(entry, "criterion_name", arena.string("CrossEntropyCriterion"));
+  arena.put(entry, "optimizer_name", arena.string(trainer.optimizer().precision().optimizer_name()));
+  arena.put(entry, "lr_scheduler_state", arena.make(std::move(scheduler)));
+  arena.put(entry, "num_updates", arena.integer(trainer.num_updates()));
   compat::PickleList history;
   if (const auto* before = state.history != nullptr ? state.history->get_if<compat::PickleList>() : nullptr) history.items = before->items;
   history.items.push_back(arena.make(std::move(entry)));
@@ -62,17 +58,17 @@ PickleNode* history_node(PickleArena& arena, Trainer& trainer, const RunState& s
 
 PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const RunState& state) {
   PickleDict iterator;
-  put(arena, iterator, "version", arena.integer(kIteratorVersion));
-  put(arena, iterator, "epoch", arena.integer(state.iterator.epoch));
-  put(arena, iterator, "iterations_in_epoch", arena.integer(state.iterator.iterations_in_epoch));
-  put(arena, iterator, "shuffle", arena.boolean(state.iterator.shuffle));
+  arena.put(iterator, "version", arena.integer(kIteratorVersion));
+  arena.put(iterator, "epoch", arena.integer(state.iterator.epoch));
+  arena.put(iterator, "iterations_in_epoch", arena.integer(state.iterator.iterations_in_epoch));
+  arena.put(iterator, "shuffle", arena.boolean(state.iterator.shuffle));
   PickleDict extra;
-  put(arena, extra, "metrics", trainer.metrics().state(arena));
-  put(arena, extra, "previous_training_time", arena.real(trainer.training_seconds()));
-  put(arena, extra, "train_iterator", arena.make(std::move(iterator)));
-  put(arena, extra, "val_loss", optional_node(arena, state.val_loss));
-  if (state.best) put(arena, extra, "best", arena.real(*state.best));
-  if (PickleNode* exact = exact_state(arena, trainer.optimizer())) put(arena, extra, "btm", exact);
+  arena.put(extra, "metrics", trainer.metrics().state(arena));
+  arena.put(extra, "previous_training_time", arena.real(trainer.training_seconds()));
+  arena.put(extra, "train_iterator", arena.make(std::move(iterator)));
+  arena.put(extra, "val_loss", arena.real_or_none(state.val_loss));
+  if (state.best) arena.put(extra, "best", arena.real(*state.best));
+  if (PickleNode* exact = exact_state(arena, trainer.optimizer())) arena.put(extra, "btm", exact);
   return arena.make(std::move(extra));
 }
 
@@ -154,15 +150,15 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state) {
   PickleArena& arena = *tree.arena;
   if (state.history_arena) arena.keep(state.history_arena);
   PickleDict root;
-  put(arena, root, "args", arena.none());
-  put(arena, root, "cfg", pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(), trainer.world().size())));
-  put(arena, root, "model", arena.none());  // its place; filled below
-  put(arena, root, "criterion", arena.none());
-  put(arena, root, "optimizer_history", history_node(arena, trainer, state));
-  put(arena, root, "task_state", arena.make(PickleDict{}));
-  put(arena, root, "extra_state", extra_state_node(arena, trainer, state));
+  arena.put(root, "args", arena.none());
+  arena.put(root, "cfg", pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(), trainer.world().size())));
+  arena.put(root, "model", arena.none());  // its place; filled below
+  arena.put(root, "criterion", arena.none());
+  arena.put(root, "optimizer_history", history_node(arena, trainer, state));
+  arena.put(root, "task_state", arena.make(PickleDict{}));
+  arena.put(root, "extra_state", extra_state_node(arena, trainer, state));
   if (!trainer.options().checkpoint.no_save_optimizer_state)
-    put(arena, root, "last_optimizer_state", optimizer_state(arena, trainer.optimizer(), trainer.lr()));
+    arena.put(root, "last_optimizer_state", optimizer_state(arena, trainer.optimizer(), trainer.lr()));
   tree.root = compat::with_model(arena, *arena.make(std::move(root)), model_of(trainer));
   return tree;
 }
