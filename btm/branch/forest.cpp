@@ -1,11 +1,6 @@
 #include "btm/branch/forest.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +8,7 @@
 #include "compat/byte_reader.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
+#include "compat/file_lock.h"
 #include "compat/mapped_file.h"
 
 namespace btm {
@@ -181,7 +177,7 @@ Forest open_forest(const fs::path& folder) {
 }
 
 void change_forest(const fs::path& folder, const std::function<void(Forest&)>& change) {
-  const FileLock lock(folder / kLock, /*wait=*/true);
+  const auto lock = compat::FileLock::wait(folder / kLock);
   Forest forest = open_forest(folder);
   change(forest);
   write_manifest(forest);
@@ -196,19 +192,5 @@ std::optional<std::int64_t> updates_of(const fs::path& path) {
   const auto* number = updates == nullptr ? nullptr : updates->get_if<std::int64_t>();
   return number == nullptr ? std::nullopt : std::optional(*number);
 }
-
-FileLock::FileLock(const fs::path& file, bool wait) : descriptor_(::open(file.c_str(), O_RDWR | O_CREAT, 0666)) {
-  if (descriptor_ < 0) throw compat::IoError(file.string(), "open", errno);
-  int result;
-  do result = ::flock(descriptor_, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
-  while (result != 0 && errno == EINTR);
-  if (result == 0) return;
-  const int error = errno;
-  ::close(descriptor_);
-  if (error == EWOULDBLOCK) throw compat::IoError(file.string(), "is in use by another process");
-  throw compat::IoError(file.string(), "lock", error);
-}
-
-FileLock::~FileLock() { ::close(descriptor_); }
 
 }  // namespace btm

@@ -53,17 +53,4 @@ void change_forest(const std::filesystem::path& folder, const std::function<void
 /// fairseq's count of updates in a checkpoint; nothing when it keeps none. Errors as Checkpoint::open's.
 std::optional<std::int64_t> updates_of(const std::filesystem::path& checkpoint);
 
-/// Held by one process and its children, from the constructor on.
-class FileLock {
- public:
-  /// Creates `file` if need be. With `wait` false, IoError "is in use by another process" instead of waiting.
-  FileLock(const std::filesystem::path& file, bool wait);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  int descriptor_;
-};
-
 }  // namespace btm

@@ -13,6 +13,7 @@
 #include "btm/run/process.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
+#include "compat/file_lock.h"
 #include "compat/indexed_dataset.h"
 #include "compat/progress_bar.h"
 
@@ -45,7 +46,7 @@ class ExpertAddition {
     const Start start = planned_start(before);
     const fs::path folder = options_.forest / options_.name;
     fs::create_directories(folder);
-    const FileLock lock(folder / ".lock", /*wait=*/false);
+    const auto lock = compat::FileLock::now(folder / ".lock");
     if (before.find(options_.name) == nullptr) note_start(before, start, folder);
     const fs::path checkpoint = folder / "checkpoint_last.pt";
     if (const int status = train(folder, checkpoint); status != 0) return status;

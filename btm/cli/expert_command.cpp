@@ -6,6 +6,7 @@
 #include "btm/cli/expert_add.h"
 #include "btm/cli/forest_table.h"
 #include "compat/error.h"
+#include "compat/file_lock.h"
 
 namespace btm {
 namespace {
@@ -76,8 +77,8 @@ int run_remove(std::span<const std::string> args) {
   const std::filesystem::path files = forest.folder / name;
   if (remove_files && expert->path.parent_path() != name)
     throw compat::UsageError("expert '" + name + "' is " + compat::printable(expert->path.string(), 4096) + ", not in a folder of its own: --delete is not possible");
-  std::optional<FileLock> lock;
-  if (std::filesystem::exists(files / ".lock")) lock.emplace(files / ".lock", /*wait=*/false);
+  std::optional<compat::FileLock> lock;
+  if (std::filesystem::exists(files / ".lock")) lock.emplace(compat::FileLock::now(files / ".lock"));
   change_forest(folder, [&](Forest& now) { std::erase_if(now.experts, [&](const ForestExpert& other) { return other.name == name; }); });
   if (remove_files) std::filesystem::remove_all(files);
   std::cout << name << (remove_files ? " removed with its files" : " removed; its files stay in " + files.string()) << std::endl;

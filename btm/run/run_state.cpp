@@ -1,11 +1,6 @@
 #include "btm/run/run_state.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "compat/atomic_file.h"
@@ -49,10 +44,6 @@ T value_or(const json& record, const char* key, T fallback) {
 }
 
 }  // namespace
-
-StepLock::~StepLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
 
 RunState::RunState(const fs::path& output) : output_(fs::absolute(output)), digests_(output_ / "steps" / "digests.cache") {
   for (const char* folder : {"steps", "logs"}) {
@@ -126,18 +117,8 @@ void RunState::begin(const Step& step, const std::string& key) const {
   write_record(record_of(step.name, ".begun"), {{"key", key}, {"seconds", 0}});
 }
 
-std::optional<StepLock> RunState::try_lock(const std::string& step) const {
-  const fs::path file = record_of(step, ".lock");
-  // Children inherit the descriptor, and with it the lock.
-  const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT, 0666);
-  if (descriptor < 0) throw compat::IoError(file.string(), "open", errno);
-  StepLock lock(descriptor);
-  int result;
-  do result = ::flock(descriptor, LOCK_EX | LOCK_NB);
-  while (result != 0 && errno == EINTR);
-  if (result == 0) return lock;
-  if (errno == EWOULDBLOCK) return std::nullopt;
-  throw compat::IoError(file.string(), "lock", errno);
+std::optional<compat::FileLock> RunState::try_lock(const std::string& step) const {
+  return compat::FileLock::try_now(record_of(step, ".lock"));
 }
 
 std::string last_line_of(const fs::path& file) {

@@ -9,20 +9,9 @@
 
 #include "btm/run/step.h"
 #include "compat/digest_cache.h"
+#include "compat/file_lock.h"
 
 namespace btm {
-
-/// Held by the process that runs a step, and by its children, so that a step whose parent was killed is not run twice.
-class StepLock {
- public:
-  explicit StepLock(int descriptor) : descriptor_(descriptor) {}
-  ~StepLock();
-  StepLock(StepLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
-  StepLock& operator=(StepLock&&) = delete;
-
- private:
-  int descriptor_;
-};
 
 struct StepFailure {
   int status = 0;
@@ -55,8 +44,9 @@ class RunState {
   /// same key; notes the key.
   void begin(const Step& step, const std::string& key) const;
 
-  /// Nothing when another process holds it.
-  std::optional<StepLock> try_lock(const std::string& step) const;
+  /// Held by the process that runs the step and by its commands, so that a step whose parent was killed is not run twice. Nothing when
+  /// another holds it.
+  std::optional<compat::FileLock> try_lock(const std::string& step) const;
 
  private:
   std::filesystem::path record_of(const std::string& step, const char* kind) const;

@@ -51,7 +51,7 @@ int run_commands(const Step& step, const RunState& state, const LogFile& log, Si
 }
 
 /// Nothing when a signal ended the waiting.
-std::optional<StepLock> wait_for_lock(const Step& step, const RunState& state, SignalQueue& signals) {
+std::optional<compat::FileLock> wait_for_lock(const Step& step, const RunState& state, SignalQueue& signals) {
   for (;;) {
     if (auto lock = state.try_lock(step.name)) return lock;
     const auto signal = signals.wait(std::chrono::milliseconds(500));

@@ -126,15 +126,6 @@ TEST(Forest, NamesOfExpertsAreNamesOfFolders) {
     EXPECT_THROW(btm::check_expert_name(bad), compat::UsageError) << bad;
 }
 
-TEST(FileLock, IsHeldByOneAtATime) {
-  const btm_test::TempDir dir;
-  {
-    const btm::FileLock first(dir / "lock", /*wait=*/false);
-    expect_error<compat::IoError>([&] { btm::FileLock(dir / "lock", /*wait=*/false); }, "in use by another process");
-  }
-  EXPECT_NO_THROW(btm::FileLock(dir / "lock", /*wait=*/false));
-}
-
 TEST(UpdatesOf, ReadsTheLastEntryOfTheHistory) {
   EXPECT_EQ(btm::updates_of(golden("checkpoints/seed/checkpoint_1_100.pt")), 100);
 }

@@ -114,7 +114,7 @@ TEST(RunState, RemembersAFailureUntilTheNextAttempt) {
   EXPECT_FALSE(run.state.failure_of("a"));
 }
 
-TEST(StepLock, IsHeldByOne) {
+TEST(RunState, LocksAStepForOne) {
   OneStep run;
   {
     const auto first = run.state.try_lock("a");
