@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -22,39 +20,6 @@ constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
   static std::atomic<unsigned> serial{0};
   return path.string() + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(serial++);
-}
-
-/// The names of temporaries, where a signal handler can read them: fixed memory, no locks.
-struct TemporaryName {
-  std::atomic<bool> taken{false}, open{false};
-  std::array<char, 4096> path{};
-};
-constexpr int kSlots = 64;  // files beyond that many at once are not removed on a signal
-std::array<TemporaryName, kSlots> temporary_names;
-
-int note_temporary(const std::string& path) {
-  for (int slot = 0; slot < kSlots && path.size() < 4096; ++slot) {
-    TemporaryName& name = temporary_names[static_cast<std::size_t>(slot)];
-    if (name.taken.exchange(true)) continue;
-    path.copy(name.path.data(), path.size());
-    name.path[path.size()] = '\0';
-    name.open = true;
-    return slot;
-  }
-  return -1;
-}
-
-void forget_temporary(int slot) {
-  if (slot < 0) return;
-  temporary_names[static_cast<std::size_t>(slot)].open = false;
-  temporary_names[static_cast<std::size_t>(slot)].taken = false;
-}
-
-extern "C" void remove_temporaries(int signal) {
-  for (TemporaryName& name : temporary_names)
-    if (name.open) ::unlink(name.path.data());
-  ::signal(signal, SIG_DFL);
-  ::raise(signal);
 }
 
 void sync_folder(const std::filesystem::path& folder) {
@@ -81,16 +46,15 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), tempora
   if (const auto status = std::filesystem::status(path); std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw IoError(path.string(), std::string("is ") + (std::filesystem::is_directory(status) ? "a directory" : "a device or FIFO") +
                                      ", expected a file to write");
+  note_.emplace(temporary_);
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) throw IoError(path.string(), "cannot create", errno);
-  slot_ = note_temporary(temporary_.string());
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
   ::unlink(temporary_.c_str());
-  forget_temporary(slot_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -137,19 +101,8 @@ void AtomicFile::commit() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw IoError(path_.string(), "cannot replace", errno);
   ::close(fd_);
   fd_ = -1;
-  forget_temporary(slot_);
+  note_.reset();
   sync_folder(path_.parent_path());
-}
-
-void remove_temporaries_on_signals() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action {};
-    ::sigaction(signal, nullptr, &action);
-    if (action.sa_handler == SIG_IGN) continue;  // nohup
-    action = {};
-    action.sa_handler = remove_temporaries;
-    ::sigaction(signal, &action, nullptr);
-  }
 }
 
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {

@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "compat/temporaries.h"
 
 namespace compat {
 
@@ -35,15 +38,11 @@ class AtomicFile {
  private:
   void flush();
   std::filesystem::path path_, temporary_;
-  int slot_ = -1;  ///< Where the temporary is noted for remove_temporaries_on_signals().
+  std::optional<TemporaryNote> note_;
   int fd_ = -1;
   std::uint64_t size_ = 0;
   std::string buffer_;
 };
-
-/// From now on SIGINT, SIGTERM and SIGHUP remove the temporaries of AtomicFiles that are open, and end the process as
-/// they would have. A program with handlers of its own sets them afterwards.
-void remove_temporaries_on_signals();
 
 /// Renames a whole file over another, durably. IoError leaves both as they were.
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);

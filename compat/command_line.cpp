@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
-#include <csignal>
 #include <exception>
 #include <iostream>
 #include <map>
 #include <new>
 #include <sstream>
 
-#include "compat/atomic_file.h"
 #include "compat/error.h"
+#include "compat/temporaries.h"
 
 namespace compat {
 namespace {

@@ -65,6 +65,7 @@ void write_huffman_dataset(const std::filesystem::path& prefix, const IndexedDat
   index.write(std::as_bytes(dataset.sizes()));
   index.write(std::as_bytes(std::span(ends)));
   // The index last: a reader that finds it finds the rest too.
+  const SignalsWait together;
   tokens.commit();
   vocabulary.commit();
   index.commit();

@@ -36,6 +36,7 @@ class Builder final : public IndexedDatasetBuilder {
     else
       write_legacy_index();
     // The index last: a reader that finds it finds its data too.
+    const SignalsWait together;
     tokens_.commit();
     index_.commit();
   }

@@ -62,6 +62,7 @@ class ZstBuilder final : public IndexedDatasetBuilder {
     index_.write(index);
     index_.write(std::as_bytes(std::span(&crc, 1)));
     // The index last: a reader that finds it finds its data too.
+    const SignalsWait together;
     tokens_.commit();
     index_.commit();
   }

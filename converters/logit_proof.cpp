@@ -14,6 +14,7 @@
 #include "compat/atomic_file.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_builder.h"
+#include "compat/temporaries.h"
 
 extern char** environ;
 
@@ -31,6 +32,7 @@ class ScratchFolder {
     std::string name = (fs::temp_directory_path() / "btm-convert-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw compat::IoError(name, "cannot create", errno);
     path = name;
+    note.emplace(path);
   }
   ~ScratchFolder() {
     std::error_code ignored;
@@ -39,6 +41,7 @@ class ScratchFolder {
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
   fs::path path;
+  std::optional<compat::TemporaryNote> note;
 };
 
 void write_random_tokens(const fs::path& folder, std::int64_t vocab, std::int64_t block) {

@@ -155,6 +155,7 @@ void write_npy_dataset(const fs::path& prefix, const compat::IndexedDataset& dat
   }
   write_header(sizes_file, "int32", static_cast<std::uint64_t>(dataset.size()));
   sizes_file.write(std::as_bytes(dataset.sizes()));
+  const compat::SignalsWait together;
   ids_file.commit();
   sizes_file.commit();
 }

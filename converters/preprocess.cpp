@@ -13,7 +13,6 @@
 #include "compat/sha256.h"
 #include "converters/byte_progress.h"
 #include "converters/document_encoder.h"
-#include "converters/interrupt.h"
 #include "converters/ordered_map.h"
 #include "converters/preprocess_manifest.h"
 
@@ -176,7 +175,7 @@ compat::Dictionary Preprocessor::made_dictionary() {
 void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters) {
   BlockReader reader(task.inputs, format_);
   ordered_map<Block, std::uint64_t>(
-      workers(), [&](Block& block) { return InterruptGuard::check(), reader.next(block); },
+      workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, std::uint64_t& disk_bytes) {
         for_each_document(block, format_, [&](std::string_view text, std::uint64_t offset) {
           if (split_of(task, options_.seed, block.file_number, offset) == 0) counters[worker].count(text);
@@ -209,6 +208,7 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
     if (outputs[i] && outputs[i]->sequences == 0)
       throw compat::UnsupportedError("the split of " + task.inputs.front().string() + " leaves " + task.outputs[i] +
                                      " without a document; give a larger --valid-fraction and --test-fraction, or files of their own");
+  const compat::SignalsWait together;
   for (const auto& output : outputs)
     if (output) output->commit();
   manifest_->record(name, source, files);
@@ -220,7 +220,6 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
     const auto file = TextFile::open(task.inputs.front());
     std::vector<char> buffer(std::size_t{1} << 20);
     for (std::size_t got = buffer.size(); got == buffer.size();) {
-      InterruptGuard::check();
       got = file->read(buffer);
       outputs.front()->add_bytes({buffer.data(), got});
     }
@@ -232,7 +231,7 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   for (std::size_t i = 0; i < workers(); ++i) encoders.push_back(encoder.clone());
   BlockReader reader(task.inputs, format_);
   ordered_map<Block, EncodedBlock>(
-      workers(), [&](Block& block) { return InterruptGuard::check(), reader.next(block); },
+      workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, EncodedBlock& encoded) {
         for (EncodedSplit& split : encoded.splits) split.ids.clear(), split.sizes.clear(), split.text.clear();
         for_each_document(block, format_, [&](std::string_view text, std::uint64_t offset) {

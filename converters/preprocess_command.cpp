@@ -4,7 +4,6 @@
 
 #include "compat/command_line.h"
 #include "converters/commands.h"
-#include "converters/interrupt.h"
 #include "converters/preprocess.h"
 
 namespace converters {
@@ -94,7 +93,6 @@ int run_preprocess(std::span<const std::string> args) {
     for (const std::string& flag : ignored) std::cerr << " " << flag;
     std::cerr << std::endl;
   }
-  const InterruptGuard guard;
   preprocess(options, std::cout);
   return 0;
 }

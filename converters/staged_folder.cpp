@@ -19,6 +19,7 @@ fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : pat
 StagedFolder::StagedFolder(fs::path target) : target_(trimmed(target)), staged_(target_.string() + ".tmp." + std::to_string(::getpid())) {
   if (fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
     throw compat::IoError(target_.string(), "is there already, expected a new folder");
+  note_.emplace(staged_);
   std::error_code error;
   fs::create_directories(staged_, error);
   if (error) throw compat::IoError(target_.string(), "cannot create", error.value());
@@ -33,6 +34,7 @@ void StagedFolder::commit() {
   std::error_code error;
   fs::rename(staged_, target_, error);
   if (error) throw compat::IoError(target_.string(), "cannot create", error.value());
+  note_.reset();
   committed_ = true;
 }
 

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+
+#include "compat/temporaries.h"
 
 namespace converters {
 
@@ -9,7 +12,7 @@ class StagedFolder {
  public:
   /// Makes TARGET.tmp.PID beside `target`, which must not be there (or be an empty folder). IoError.
   explicit StagedFolder(std::filesystem::path target);
-  /// Removes what was staged unless commit() succeeded.
+  /// Removes what was staged unless commit() succeeded; so does Ctrl-C.
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
@@ -20,6 +23,7 @@ class StagedFolder {
 
  private:
   std::filesystem::path target_, staged_;
+  std::optional<compat::TemporaryNote> note_;
   bool committed_ = false;
 };
 

@@ -15,7 +15,6 @@
 #include "converters/byte_progress.h"
 #include "converters/commands.h"
 #include "converters/documents.h"
-#include "converters/interrupt.h"
 
 namespace converters {
 namespace {
@@ -61,7 +60,6 @@ class Sentences final : public sentencepiece::SentenceIterator {
     try {
       Block block;
       while (lines_.empty() && reader_.next(block)) {
-        InterruptGuard::check();
         for_each_document(block, options_.format, [this](std::string_view text, std::uint64_t) {
           compat::for_each_line(text, [this](std::string_view line) {
             if (compat::strip(line).empty()) return;
@@ -192,16 +190,13 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   if (options.input.empty() || options.model_prefix.empty()) throw compat::UsageError("--input and --model-prefix are needed");
   if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
-  std::string model;
-  {
-    const InterruptGuard guard;
-    model = trained_model(options);
-  }
+  const std::string model = trained_model(options);
   sentencepiece::SentencePieceProcessor processor;
   if (!processor.LoadFromSerializedProto(model).ok()) throw compat::UnsupportedError("sentencepiece cannot read the model that it trained");
   std::ostringstream vocabulary;
   for (int id = 0; id < processor.GetPieceSize(); ++id) vocabulary << processor.IdToPiece(id) << "\t" << processor.GetScore(id) << "\n";
   const compat::Dictionary dictionary = dictionary_of(processor, options.padding_factor);
+  const compat::SignalsWait together;
   compat::write_file_atomically(options.model_prefix + ".vocab", vocabulary.str());
   dictionary.save(options.dict);
   compat::write_file_atomically(options.model_prefix + ".model", model);

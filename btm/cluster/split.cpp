@@ -30,6 +30,7 @@ void split_data_bin(const Documents& documents, const std::string& name, std::sp
   }
   documents.dictionary().save(output / "dict.txt");
   for (std::size_t i = 0; i < clusters.size(); ++i) builders[clusters[i]]->add(source.sequence(static_cast<std::int64_t>(i)));
+  const compat::SignalsWait together;
   for (const auto& builder : builders) builder->finalize();
 }
 
@@ -41,6 +42,7 @@ void split_text(const Documents& documents, const std::string& name, std::span<c
     files[clusters[i]]->write(documents.line(static_cast<std::int64_t>(i)));
     files[clusters[i]]->write("\n");
   }
+  const compat::SignalsWait together;
   for (const auto& file : files) file->commit();
 }
 

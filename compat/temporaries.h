@@ -1,0 +1,33 @@
+// Temporaries that a signal removes: files and folders that are being written, until they are renamed to what they become.
+#pragma once
+
+#include <filesystem>
+
+namespace compat {
+
+/// From now on SIGINT, SIGTERM and SIGHUP remove what TemporaryNotes name and end the process as they would have. A program with
+/// handlers of its own sets them afterwards.
+void remove_temporaries_on_signals();
+
+/// Names a file, or a folder with all that is in it, that is removed when one of the signals comes.
+class TemporaryNote {
+ public:
+  explicit TemporaryNote(const std::filesystem::path& path) noexcept;
+  ~TemporaryNote();
+  TemporaryNote(const TemporaryNote&) = delete;
+  TemporaryNote& operator=(const TemporaryNote&) = delete;
+
+ private:
+  int slot_;  ///< -1: beyond those that can be noted at once.
+};
+
+/// While one lives the signals wait: for renaming files that belong together.
+class SignalsWait {
+ public:
+  SignalsWait() noexcept;
+  ~SignalsWait();  ///< The last one lets a signal take effect that came meanwhile.
+  SignalsWait(const SignalsWait&) = delete;
+  SignalsWait& operator=(const SignalsWait&) = delete;
+};
+
+}  // namespace compat
