@@ -326,6 +326,17 @@ int run_command(const std::string& label, int (*run)(std::span<const std::string
   }
 }
 
+void print_commands(std::string_view program, std::string_view summary, std::span<const Command> commands) {
+  std::cout << "usage: " << program << " COMMAND ...\n\n" << summary << "\n\n";
+  std::size_t width = 14;
+  for (const Command& command : commands) width = std::max(width, command.name.size() + 2);
+  for (const Command& command : commands)
+    std::cout << "  " << command.name << std::string(width - command.name.size(), ' ') << command.summary << "\n";
+  std::cout << "\n'" << program << " COMMAND --help' tells a command's flags." << std::endl;
+}
+
+bool asks_for_help(std::string_view arg) { return arg == "--help" || arg == "-h" || arg == "help"; }
+
 /// The status after printing help or the version.
 int printed(std::string_view program) {
   if (std::cout) return 0;
@@ -343,14 +354,9 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
     std::cout << program << " " << BTM_VERSION << std::endl;
     return printed(program);
   }
-  const bool help = name == "--help" || name == "-h" || name == "help";
+  const bool help = asks_for_help(name);
   if (help && args.size() < 2) {
-    std::cout << "usage: " << program << " COMMAND ...\n\n" << summary << "\n\n";
-    std::size_t width = 14;
-    for (const Command& command : commands) width = std::max(width, command.name.size() + 2);
-    for (const Command& command : commands)
-      std::cout << "  " << command.name << std::string(width - command.name.size(), ' ') << command.summary << "\n";
-    std::cout << "\n'" << program << " COMMAND --help' tells a command's flags." << std::endl;
+    print_commands(program, summary, commands);
     return printed(program);
   }
   const std::string wanted = help ? args[1] : name;
@@ -364,6 +370,19 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
   std::cerr << program << ": error: unknown command '" << printable(wanted) << "'"
             << (near.empty() ? " (see --help)" : ", did you mean " + near + "?") << std::endl;
   return 2;
+}
+
+int run_subcommand(std::string_view program, std::string_view summary, std::span<const Command> commands, std::span<const std::string> args) {
+  if (!args.empty() && asks_for_help(args[0])) {
+    print_commands(program, summary, commands);
+    return 0;
+  }
+  std::string names;
+  for (const Command& command : commands) {
+    if (!args.empty() && command.name == args[0]) return command.run(args.subspan(1));
+    names += (names.empty() ? "" : &command == &commands.back() ? " or " : ", ") + std::string(command.name);
+  }
+  throw UsageError((args.empty() ? "a command is missing" : "no command '" + printable(args[0]) + "'") + ", expected " + names);
 }
 
 }  // namespace compat

@@ -77,6 +77,9 @@ struct Command {
 /// where errors become a line on stderr and an exit status (2 for usage, 1 for the rest).
 int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv);
 
+/// A command that has commands of its own: runs the one that `args` begin with, or prints help. UsageError that tells them all.
+int run_subcommand(std::string_view program, std::string_view summary, std::span<const Command> commands, std::span<const std::string> args);
+
 /// Of `names` the one that is closest to `typed`, or "" when none is near.
 std::string nearest_name(std::string_view typed, std::span<const std::string> names);
 

@@ -24,7 +24,6 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::Positional;
 
-
 Positional input(std::string& field) {
   return {"INPUT", "text (a document a line), .jsonl (\"text\" of each object), or a data-bin's prefix (FOLDER/train)", &field};
 }
@@ -203,25 +202,10 @@ constexpr std::array kClusterCommands{
     compat::Command{"show", "print the clusters of a model", run_show},
 };
 
-void print_cluster_help(std::ostream& out) {
-  out << "usage: btm cluster COMMAND ... (btm cluster COMMAND --help)\n\n"
-         "Clusters of documents as in c-BTM, for corpora without domain labels.\n\n";
-  for (const compat::Command& command : kClusterCommands)
-    out << "  " << command.name << std::string(10 - command.name.size(), ' ') << command.summary << "\n";
-}
-
 }  // namespace
 
 int run_cluster(std::span<const std::string> args) {
-  if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
-    print_cluster_help(std::cout);
-    return 0;
-  }
-  const auto found = args.empty() ? kClusterCommands.end() : std::ranges::find(kClusterCommands, args[0], &compat::Command::name);
-  if (found == kClusterCommands.end())
-    throw compat::UsageError((args.empty() ? "a command is missing" : "no command '" + compat::printable(args[0]) + "'") +
-                             ", expected train, assign, prior or show");
-  return found->run(args.subspan(1));
+  return compat::run_subcommand("btm cluster", "Clusters of documents as in c-BTM, for corpora without domain labels.", kClusterCommands, args);
 }
 
 }  // namespace btm

@@ -105,24 +105,10 @@ constexpr std::array kExpertCommands{
     compat::Command{"list", "the experts, what they were started from, updates, perplexity", run_list},
 };
 
-void print_expert_help(std::ostream& out) {
-  out << "usage: btm expert COMMAND ... (btm expert COMMAND --help)\n\n"
-         "Adds experts to a forest and takes them out. Nothing else is trained again.\n\n";
-  for (const compat::Command& command : kExpertCommands)
-    out << "  " << command.name << std::string(10 - command.name.size(), ' ') << command.summary << "\n";
-}
-
 }  // namespace
 
 int run_expert(std::span<const std::string> args) {
-  if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
-    print_expert_help(std::cout);
-    return 0;
-  }
-  const auto found = args.empty() ? kExpertCommands.end() : std::ranges::find(kExpertCommands, args[0], &compat::Command::name);
-  if (found == kExpertCommands.end())
-    throw compat::UsageError((args.empty() ? "a command is missing" : "no command '" + compat::printable(args[0]) + "'") + ", expected add, remove or list");
-  return found->run(args.subspan(1));
+  return compat::run_subcommand("btm expert", "Adds experts to a forest and takes them out. Nothing else is trained again.", kExpertCommands, args);
 }
 
 }  // namespace btm

@@ -94,6 +94,23 @@ TEST(ParseCommandLine, RefusesWithWhatWasExpected) {
   }
 }
 
+int run_first(std::span<const std::string> args) { return 10 + static_cast<int>(args.size()); }
+int run_other(std::span<const std::string>) { return 20; }
+
+TEST(RunSubcommand, RunsTheOneThatIsNamedFirst) {
+  static constexpr std::array kCommands{Command{"first", "does one thing", run_first}, Command{"other", "another", run_other}, Command{"third", "", run_other}};
+  const auto run = [](std::vector<std::string> args) { return run_subcommand("p sub", "Does things.", kCommands, args); };
+  EXPECT_EQ(run({"first", "other", "--help"}), 12);
+  EXPECT_EQ(run({"other"}), 20);
+  btm_test::expect_error<UsageError>([&] { run({}); }, "a command is missing, expected first, other or third");
+  btm_test::expect_error<UsageError>([&] { run({"fir\x1b"}); }, "no command 'fir\\x1b', expected first, other or third");
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(run({"--help"}), 0);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "usage: p sub COMMAND ...\n\nDoes things.\n\n  first         does one thing\n  other         another\n  third         \n\n"
+            "'p sub COMMAND --help' tells a command's flags.\n");
+}
+
 TEST(NearestName, FindsOnlyWhatIsNear) {
   const std::vector<std::string> names{"train", "eval-lm", "inspect"};
   EXPECT_EQ(nearest_name("trian", names), "train");
