@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 namespace compat {
 namespace {
@@ -98,6 +99,12 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
     from = end + 1;
   }
   return parts;
+}
+
+std::string decimal(double value, int digits) {
+  std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, "%.*f", digits, value)), '\0');
+  std::snprintf(text.data(), text.size() + 1, "%.*f", digits, value);
+  return text;
 }
 
 }  // namespace compat

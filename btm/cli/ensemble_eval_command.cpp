@@ -12,6 +12,7 @@
 #include "btm/ensemble/score_cache.h"
 #include "compat/atomic_file.h"
 #include "compat/progress_bar.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -118,7 +119,7 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
       observer.progress = [&](const EnsembleProgress& progress) {
         bar.update(progress.done, progress.of, [&] {
           return compat::ProgressBar::Stats{{"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
-                                            {progress.mixing ? "ppl" : "ppl of the expert", rounded(progress.perplexity, 2)}};
+                                            {progress.mixing ? "ppl" : "ppl of the expert", compat::decimal(progress.perplexity, 2)}};
         });
       };
   }
@@ -126,7 +127,7 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   bar.clear();
   if (!speaks) return 0;
   if (!command.results_path.empty()) write_lines(command.results_path, report.lines);
-  std::cout << "final ppl: " << rounded(report.eval.perplexity, 4) << std::endl;
+  std::cout << "final ppl: " << compat::decimal(report.eval.perplexity, 4) << std::endl;
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "btm/cli/eval_flags.h"
 #include "compat/atomic_file.h"
 #include "compat/progress_bar.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -84,9 +85,9 @@ int run_eval_lm(std::span<const std::string> args) {
     observer.progress = [&](std::int64_t done, std::int64_t total, const EvalLmReport& so_far) {
       bar.update(done, total, [&] {
         return compat::ProgressBar::Stats{
-            {"loss", rounded(so_far.loss_base2, 3)},
-            {"ppl", rounded(so_far.perplexity, 2)},
-            {"wps", rounded(so_far.seconds > 0 ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds : 0, 1)}};
+            {"loss", compat::decimal(so_far.loss_base2, 3)},
+            {"ppl", compat::decimal(so_far.perplexity, 2)},
+            {"wps", compat::decimal(so_far.seconds > 0 ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds : 0, 1)}};
       });
     };
   const EvalLmReport report = eval_lm(command.options, observer);

@@ -1,14 +1,13 @@
 #include "btm/report/charts.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <optional>
 
 #include "btm/report/axis.h"
 #include "btm/report/table.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -16,11 +15,7 @@ namespace {
 constexpr int kTop = 30, kBottom = 46, kRight = 16, kDigit = 8;
 constexpr int kBarMarks = 6;
 
-std::string pixels(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f", value);
-  return text.data();
-}
+std::string pixels(double value) { return compat::decimal(value, 1); }
 
 /// Colours repeat after eight; a class of its own tells the second round apart (dashes).
 std::string series_class(std::size_t i) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -107,7 +108,7 @@ std::string html_escaped(std::string_view text) {
   return out;
 }
 
-std::string fixed(double value, int digits) { return std::isfinite(value) ? formatted("%.*f", digits, value) : "–"; }
+std::string fixed(double value, int digits) { return std::isfinite(value) ? compat::decimal(value, digits) : "–"; }
 
 std::string short_number(double value) {
   const double size = std::abs(value);

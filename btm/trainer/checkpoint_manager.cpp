@@ -1,9 +1,7 @@
 #include "btm/trainer/checkpoint_manager.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <regex>
 #include <utility>
@@ -12,6 +10,7 @@
 #include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "compat/mapped_file.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -25,12 +24,6 @@ std::string escaped(const std::string& text) {
     out += c;
   }
   return out;
-}
-
-std::string three_decimals(double value) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.3f", value);
-  return text.data();
 }
 
 void copy_atomically(const fs::path& from, const fs::path& to) {
@@ -100,7 +93,7 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
       worst = number_in((o.maximize_best_checkpoint_metric ? files.back() : files.front()).filename().string(), std::regex(pattern));
     // One digit more keeps equal values apart.
     if (!worst || better(*point.val_loss, *worst))
-      names.push_back(prefix + three_decimals(*point.val_loss) + std::to_string(point.updates % o.keep_best_checkpoints) + end);
+      names.push_back(prefix + compat::decimal(*point.val_loss, 3) + std::to_string(point.updates % o.keep_best_checkpoints) + end);
   }
   if (!o.no_last_checkpoints) names.push_back(last);
   return names;
@@ -145,8 +138,8 @@ void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<
     for (const Part& part : parts) remove_old(point, part.suffix);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   message_ = "Saved checkpoint " + first.string() + " (epoch " + std::to_string(point.epoch) + " @ " + std::to_string(point.updates) +
-             " updates, score " + (point.val_loss ? three_decimals(*point.val_loss) : "None") + ") (writing took " +
-             three_decimals(seconds) + " seconds in the background)";
+             " updates, score " + (point.val_loss ? compat::decimal(*point.val_loss, 3) : "None") + ") (writing took " +
+             compat::decimal(seconds, 3) + " seconds in the background)";
 }
 
 void CheckpointManager::remove_old(const SavePoint& point, const std::string& suffix) const {

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "compat/error.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -49,9 +49,7 @@ PickleNode* number_node(PickleArena& arena, double value) {
 
 double python_round(double value, int digits) {
   if (!std::isfinite(value)) return value;
-  std::array<char, 512> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
-  return std::strtod(text.data(), nullptr);
+  return std::strtod(compat::decimal(value, digits).c_str(), nullptr);
 }
 
 Meter::Meter(Kind kind, int priority, std::optional<int> round) : kind_(kind), priority_(priority), round_(round) { reset(); }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace compat {
 namespace {
 
@@ -37,6 +39,14 @@ TEST(AppendUtf8, EncodesEveryLength) {
   std::string out;
   for (const std::uint32_t code : {0x41U, 0xE9U, 0x20ACU, 0x1F600U}) append_utf8(code, out);
   EXPECT_EQ(out, "Aé€\U0001f600");
+}
+
+TEST(Decimal, RoundsAsPrintf) {
+  EXPECT_EQ(decimal(0.125, 2), "0.12");
+  EXPECT_EQ(decimal(-2.5, 0), "-2");
+  EXPECT_EQ(decimal(1e300, 1).size(), 303U);
+  EXPECT_EQ(decimal(std::numeric_limits<double>::infinity(), 4), "inf");
+  EXPECT_EQ(decimal(std::numeric_limits<double>::quiet_NaN(), 4), "nan");
 }
 
 }  // namespace
