@@ -1,97 +1,42 @@
 // btm train on several real processes over Gloo: the same numbers on any number of ranks, fairseq's on four, and DeMIX.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <utility>
 
-#include "compat/checkpoint.h"
-#include "tests/support/files.h"
-#include "tests/support/process.h"
+#include "tests/support/training.h"
 
 namespace {
 
+using btm_test::Args;
 using btm_test::golden;
+using btm_test::joined;
+using btm_test::model_difference;
+using btm_test::number;
 using btm_test::Process;
+using btm_test::Rows;
 using btm_test::TempDir;
-using Args = std::vector<std::string>;
-using Rows = std::map<std::int64_t, nlohmann::json>;
 
 constexpr const char* kDomains = "fortunes,jargon,perl,politics";
 
-/// The flags of the golden runs (tests/golden/README.md), on `ranks` processes.
+/// A golden run's command on `ranks` processes.
 Args command(int ranks, const std::filesystem::path& save_dir, const Args& more) {
-  Args args{"train", golden("data-bin").string(), "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64",
-            "--decoder-ffn-embed-dim", "256", "--decoder-attention-heads", "4", "--dropout", "0", "--lr", "2e-3", "--lr-scheduler",
-            "polynomial_decay", "--total-num-update", "200", "--warmup-updates", "16", "--optimizer", "adam", "--adam-betas", "(0.9, 0.95)",
-            "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128", "--max-sentences", "2",
-            "--sample-break-mode", "none", "--seed", "1", "--required-batch-size-multiple", "1", "--cpu", "--log-format", "json",
-            "--log-interval", "1", "--no-epoch-checkpoints", "--disable-validation", "--save-dir", save_dir.string(),
-            "--distributed-world-size", std::to_string(ranks), "--num-threads", "1"};
-  args.insert(args.end(), more.begin(), more.end());
-  return args;
+  const Args flags{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256", "--total-num-update", "200", "--warmup-updates", "16",
+                   "--disable-validation", "--distributed-world-size", std::to_string(ranks), "--num-threads", "1"};
+  return btm_test::train_command("", save_dir, joined(flags, more));
 }
 
 const Args kMultidomain{"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains", kDomains,
                         "--eval-domains", kDomains};
 
-Args joined(const Args& a, const Args& b) {
-  Args all = a;
-  all.insert(all.end(), b.begin(), b.end());
-  return all;
-}
-
-Rows rows_of(std::istream& lines) {
-  Rows rows;
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t brace = line.find('{');
-    if (brace == std::string::npos) continue;
-    const auto row = nlohmann::json::parse(line.substr(brace));
-    if (row.contains("num_updates") && row.contains("loss")) rows[std::stoll(row["num_updates"].get<std::string>())] = row;
-  }
-  return rows;
-}
-
 Rows run(const Args& args) {
-  Process process("btm", args);
-  EXPECT_EQ(process.wait(), 0) << process.err();
-  std::istringstream lines(process.out());
-  return rows_of(lines);
+  btm_test::Finished run = btm_test::run_btm(args);
+  EXPECT_EQ(run.status, 0) << run.err;
+  return std::move(run.rows);
 }
 
-double number(const nlohmann::json& row, const std::string& key) { return std::stod(row.at(key).get<std::string>()); }
-
-/// The largest difference of two checkpoints' tensors whose names `wanted` takes.
-template <class Wanted>
-double difference(const std::filesystem::path& a, const std::filesystem::path& b, Wanted&& wanted) {
-  const auto left = compat::Checkpoint::open(a), right = compat::Checkpoint::open(b);
-  EXPECT_EQ(left.model().size(), right.model().size());
-  double largest = 0;
-  for (const auto& [name, view] : left.model()) {
-    if (!wanted(name)) continue;
-    const compat::TensorView* const other = right.find(name);
-    if (other == nullptr) {
-      ADD_FAILURE() << name << " is missing";
-      continue;
-    }
-    std::vector<std::byte> scratch_a, scratch_b;
-    const auto bytes_a = view.contiguous_bytes(scratch_a), bytes_b = other->contiguous_bytes(scratch_b);
-    EXPECT_EQ(bytes_a.size(), bytes_b.size()) << name;
-    for (std::size_t i = 0; i + sizeof(float) <= std::min(bytes_a.size(), bytes_b.size()); i += sizeof(float)) {
-      float x = 0, y = 0;
-      std::memcpy(&x, bytes_a.data() + i, sizeof(float));
-      std::memcpy(&y, bytes_b.data() + i, sizeof(float));
-      largest = std::max(largest, static_cast<double>(std::abs(x - y)));
-    }
-  }
-  return largest;
-}
-
-bool any(const std::string&) { return true; }
 bool is_expert(const std::string& name) { return name.find(".fc1.") != std::string::npos || name.find(".fc2.") != std::string::npos; }
 bool is_shared(const std::string& name) { return !is_expert(name); }
 
@@ -99,7 +44,7 @@ TEST(TrainRanks, FourRanksFollowFairseqsFourRanks) {
   TempDir dir;
   const Rows mine = run(command(4, dir / "s", joined(kMultidomain, {"--max-update", "30", "--restore-file", golden("training/single/initial_weights.pt").string()})));
   std::ifstream log(golden("training/multidomain/log.jsonl"));
-  const Rows theirs = rows_of(log);
+  const Rows theirs = btm_test::rows_of(log);
   ASSERT_EQ(mine.size(), 30U);
   for (const auto& [update, row] : mine) {
     const nlohmann::json& other = theirs.at(update);
@@ -138,7 +83,7 @@ TEST(TrainRanks, OneTwoAndFourRanksComeToTheSame) {
       EXPECT_NEAR(number(rows[ranks].at(update), "loss"), number(rows[1].at(update), "loss"), 1e-3 + 1e-9) << ranks << " ranks, update " << update;
       EXPECT_EQ(rows[ranks].at(update).at("wpb"), rows[1].at(update).at("wpb"));
     }
-    EXPECT_LT(difference(dir / "1/checkpoint_last.pt", folder / "checkpoint_last.pt", any), 1e-4) << ranks << " ranks";
+    EXPECT_LT(model_difference(dir / "1/checkpoint_last.pt", folder / "checkpoint_last.pt"), 1e-4) << ranks << " ranks";
   }
 }
 
@@ -169,8 +114,8 @@ class Demix : public testing::Test {
 TEST_F(Demix, SharesAllButTheExperts) {
   run(command(4, dir_ / "s", flags("0 1 2 3", 4)));
   for (const int rank : {1, 2, 3}) {
-    EXPECT_EQ(difference(shard("s", 0), shard("s", rank), is_shared), 0);
-    EXPECT_GT(difference(shard("s", 0), shard("s", rank), is_expert), 1e-4);
+    EXPECT_EQ(model_difference(shard("s", 0), shard("s", rank), is_shared), 0);
+    EXPECT_GT(model_difference(shard("s", 0), shard("s", rank), is_expert), 1e-4);
   }
   const compat::TorchFile rank_file = compat::load_torch_file(shard("s", 2)), shared = compat::load_torch_file(dir_ / "s/checkpoint_last-shared.pt");
   for (const auto& [name, view] : compat::model_tensors(*rank_file.tree.root, "rank")) EXPECT_TRUE(is_expert(name)) << name;
@@ -186,9 +131,9 @@ TEST_F(Demix, SharesAllButTheExperts) {
 
 TEST_F(Demix, RanksOfAGroupHaveOneExpert) {
   run(command(4, dir_ / "s", joined(flags("0,1 2,3", 3), {"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"})));
-  EXPECT_EQ(difference(shard("s", 0), shard("s", 1), any), 0);
-  EXPECT_EQ(difference(shard("s", 2), shard("s", 3), any), 0);
-  EXPECT_GT(difference(shard("s", 1), shard("s", 2), is_expert), 1e-4);
+  EXPECT_EQ(model_difference(shard("s", 0), shard("s", 1)), 0);
+  EXPECT_EQ(model_difference(shard("s", 2), shard("s", 3)), 0);
+  EXPECT_GT(model_difference(shard("s", 1), shard("s", 2), is_expert), 1e-4);
 }
 
 TEST_F(Demix, IsResumedExactlyFromItsShards) {
@@ -198,7 +143,7 @@ TEST_F(Demix, IsResumedExactlyFromItsShards) {
     const std::string kind = precision.empty() ? "fp32" : "fp16";
     run(command(2, dir_ / (kind + "whole"), joined(flags("0 1", 8), joined(two, precision))));
     for (const int updates : {4, 8}) run(command(2, dir_ / (kind + "parts"), joined(flags("0 1", updates), joined(two, precision))));
-    for (const int rank : {0, 1}) EXPECT_EQ(difference(shard(kind + "whole", rank), shard(kind + "parts", rank), any), 0) << kind;
+    for (const int rank : {0, 1}) EXPECT_EQ(model_difference(shard(kind + "whole", rank), shard(kind + "parts", rank)), 0) << kind;
   }
 }
 

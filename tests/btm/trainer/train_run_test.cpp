@@ -2,94 +2,46 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cmath>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "compat/checkpoint.h"
-#include "tests/support/files.h"
-#include "tests/support/process.h"
+#include "tests/support/training.h"
 
-namespace btm {
 namespace {
 
+using btm_test::Args;
+using btm_test::Finished;
 using btm_test::golden;
+using btm_test::joined;
+using btm_test::kOneThread;
+using btm_test::model_difference;
+using btm_test::number;
 using btm_test::Process;
+using btm_test::Rows;
+using btm_test::run_btm;
 using btm_test::TempDir;
-using Args = std::vector<std::string>;
-using Rows = std::map<std::int64_t, nlohmann::json>;
-
-const std::map<std::string, std::string> kOneThread{{"OMP_NUM_THREADS", "1"}};  // the machine is shared with other tests
-
-void append(Args& args, const Args& more) { args.insert(args.end(), more.begin(), more.end()); }
-
-/// The flags that all golden runs share.
-Args command(const std::string& data, const std::string& save_dir, const Args& more) {
-  Args args{"train", golden("data-bin/" + data).string(), "--lr", "2e-3", "--lr-scheduler", "polynomial_decay", "--optimizer", "adam",
-            "--adam-betas", "(0.9,0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128",
-            "--max-sentences", "2", "--sample-break-mode", "none", "--seed", "1", "--dropout", "0", "--log-format", "json", "--log-interval", "1",
-            "--required-batch-size-multiple", "1", "--no-epoch-checkpoints", "--cpu", "--decoder-layers", "2", "--decoder-embed-dim", "64",
-            "--decoder-attention-heads", "4", "--save-dir", save_dir};
-  append(args, more);
-  return args;
-}
+using btm_test::train_command;
 
 Args gpt3(const Args& more) {
-  Args args{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256"};
-  append(args, more);
-  return args;
+  return joined({"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256"}, more);
 }
 
 Args single(const Args& more) {
-  Args args = gpt3({"--update-freq", "2", "--total-num-update", "60", "--warmup-updates", "5", "--valid-subset", "valid_fortunes"});
-  append(args, more);
-  return args;
+  return joined(gpt3({"--update-freq", "2", "--total-num-update", "60", "--warmup-updates", "5", "--valid-subset", "valid_fortunes"}), more);
 }
 
 Args half(const std::string& precision, const Args& more) {
-  Args args{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "128", "--update-freq", "2", "--total-num-update", "40",
-            "--warmup-updates", "4", "--fp16-init-scale", "16384", "--fp16-scale-window", "10", "--disable-validation", precision};
-  append(args, more);
-  return args;
-}
-
-Rows rows_of(std::istream& lines) {
-  Rows rows;
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t brace = line.find('{');
-    if (brace == std::string::npos) continue;
-    const auto row = nlohmann::json::parse(line.substr(brace));
-    if (row.contains("num_updates")) rows[std::stoll(row["num_updates"].get<std::string>())] = row;
-  }
-  return rows;
+  return joined({"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "128", "--update-freq", "2", "--total-num-update", "40",
+                 "--warmup-updates", "4", "--fp16-init-scale", "16384", "--fp16-scale-window", "10", "--disable-validation", precision},
+                more);
 }
 
 Rows golden_rows(const std::string& name) {
   std::ifstream in(golden("training/" + name));
-  return rows_of(in);
+  return btm_test::rows_of(in);
 }
-
-struct Finished {
-  Rows rows;
-  std::string out, err;
-  int status = -1;
-};
-
-Finished run(const Args& args) {
-  Process process("btm", args, kOneThread);
-  Finished result;
-  result.status = process.wait();
-  result.out = process.out();
-  result.err = process.err();
-  std::istringstream lines(result.out);
-  result.rows = rows_of(lines);
-  return result;
-}
-
-double number(const nlohmann::json& row, const std::string& key) { return std::stod(row.at(key).get<std::string>()); }
 
 /// Rows `from` to `to`: losses to 0.002 and gradient norms to 0.2%, plus half a unit of the last digit that both logs print
 /// (loss and gnorm have three decimals); learning rates, sizes and loss scales as printed.
@@ -107,34 +59,9 @@ void expect_trajectory(const Finished& mine, const Rows& theirs, std::int64_t fr
   }
 }
 
-/// The largest difference of two models' tensors; 0 only for equal bits.
-double model_difference(const std::filesystem::path& a, const std::filesystem::path& b) {
-  const auto left = compat::Checkpoint::open(a), right = compat::Checkpoint::open(b);
-  EXPECT_EQ(left.model().size(), right.model().size());
-  double largest = 0;
-  for (const auto& [name, view] : left.model()) {
-    if (name.ends_with("_float_tensor")) continue;  // uninitialised in fairseq
-    const compat::TensorView* other = right.find(name);
-    if (other == nullptr) {
-      ADD_FAILURE() << name;
-      continue;
-    }
-    std::vector<std::byte> scratch_a, scratch_b;
-    const auto bytes_a = view.contiguous_bytes(scratch_a), bytes_b = other->contiguous_bytes(scratch_b);
-    EXPECT_EQ(bytes_a.size(), bytes_b.size()) << name;
-    for (std::size_t i = 0; i + 4 <= std::min(bytes_a.size(), bytes_b.size()); i += 4) {
-      float x = 0, y = 0;
-      std::memcpy(&x, &bytes_a[i], 4);
-      std::memcpy(&y, &bytes_b[i], 4);
-      largest = std::max(largest, std::abs(static_cast<double>(x) - y));
-    }
-  }
-  return largest;
-}
-
 TEST(TrainRun, FollowsFairseqOnOneDomain) {
   const TempDir dir;
-  const Finished mine = run(command("fortunes", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("fortunes", dir / "run",
                                single({"--max-update", "60", "--no-save", "--disable-validation", "--finetune-from-model",
                                        golden("training/single/initial_weights.pt").string()})));
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 1, 60);
@@ -142,7 +69,7 @@ TEST(TrainRun, FollowsFairseqOnOneDomain) {
 
 TEST(TrainRun, FollowsFairseqOnThePlainArchitecture) {
   const TempDir dir;
-  const Finished mine = run(command("fortunes", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("fortunes", dir / "run",
                                {"--arch", "transformer_lm", "--decoder-input-dim", "64", "--decoder-output-dim", "64", "--decoder-ffn-embed-dim",
                                 "128", "--max-update", "20", "--total-num-update", "20", "--warmup-updates", "2", "--disable-validation",
                                 "--finetune-from-model", golden("training/base/initial_weights.pt").string()}));
@@ -152,7 +79,7 @@ TEST(TrainRun, FollowsFairseqOnThePlainArchitecture) {
 
 TEST(TrainRun, OneProcessFollowsFairseqsFourRanks) {
   const TempDir dir;
-  const Finished mine = run(command("", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("", dir / "run",
                                gpt3({"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains",
                                      ",fortunes,jargon,perl,politics", "--eval-domains", ",fortunes,jargon,perl,politics", "--valid-subset",
                                      "valid_perl", "--total-num-update", "200", "--warmup-updates", "16", "--max-update", "20", "--no-save",
@@ -169,7 +96,7 @@ TEST(TrainRun, BranchesFromFairseqsSeed) {
   const TempDir dir;
   std::filesystem::create_directory(dir / "run");
   std::filesystem::copy(golden("checkpoints/seed/checkpoint_1_100.pt"), dir / "run/checkpoint_last.pt");
-  const Finished mine = run(command("perl", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("perl", dir / "run",
                                gpt3({"--update-freq", "2", "--total-num-update", "200", "--warmup-updates", "16", "--max-update", "120",
                                      "--reset-dataloader", "--no-save", "--disable-validation"})));
   expect_trajectory(mine, golden_rows("branch_perl/log.jsonl"), 101, 120);
@@ -177,7 +104,7 @@ TEST(TrainRun, BranchesFromFairseqsSeed) {
 
 TEST(TrainRun, GoesOnFromFairseqsCheckpoint) {
   const TempDir dir;
-  const Finished mine = run(command("fortunes", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("fortunes", dir / "run",
                                single({"--max-update", "40", "--no-save", "--disable-validation", "--restore-file",
                                        golden("training/single/checkpoint_1_20.pt").string()})));
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 21, 40);
@@ -186,7 +113,7 @@ TEST(TrainRun, GoesOnFromFairseqsCheckpoint) {
 
 TEST(TrainRun, GoesOnFromFairseqsFp16Checkpoint) {
   const TempDir dir;
-  const Finished mine = run(command("perl", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("perl", dir / "run",
                                half("--fp16", {"--max-update", "30", "--no-save", "--restore-file",
                                                golden("training/half/fp16/checkpoint_1_20.pt").string()})));
   expect_trajectory(mine, golden_rows("half/fp16/resumed_at_20.jsonl"), 21, 30);
@@ -198,7 +125,7 @@ TEST(TrainRun, FollowsFairseqInHalfPrecisionOverflowsIncluded) {
            {"fp16", "--fp16"}, {"memory_efficient_fp16", "--memory-efficient-fp16"}, {"bf16", "--bf16"}}) {
     const TempDir dir;
     const std::string weights = folder == "bf16" ? "bf16" : "fp16";
-    const Finished mine = run(command("perl", (dir / "run").string(),
+    const Finished mine = run_btm(train_command("perl", dir / "run",
                                  half(flag, {"--max-update", "20", "--no-save", "--finetune-from-model",
                                              golden("training/half/" + weights + "/weights_at_start.pt").string()})));
     expect_trajectory(mine, golden_rows("half/" + folder + "/log.jsonl"), 1, 20, folder == "bf16" ? 0.004 : 0.002);
@@ -216,11 +143,10 @@ TEST(TrainRun, FollowsFairseqInHalfPrecisionOverflowsIncluded) {
 
 /// `updates` updates in `dir`, going on from what is there. Dropout is on, so that random numbers count as well.
 Finished exact_run(const TempDir& dir, const std::string& name, const std::string& updates, const Args& precision) {
-  Args args{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "64", "--update-freq", "2", "--total-num-update", "12",
-            "--warmup-updates", "2", "--disable-validation", "--max-update", updates, "--dropout", "0.1", "--fp16-init-scale", "1024",
-            "--fp16-scale-window", "4", "--checkpoint-activations"};
-  append(args, precision);
-  return run(command("jargon", (dir / name).string(), args));
+  const Args args{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "64", "--update-freq", "2", "--total-num-update", "12",
+                  "--warmup-updates", "2", "--disable-validation", "--max-update", updates, "--dropout", "0.1", "--fp16-init-scale", "1024",
+                  "--fp16-scale-window", "4", "--checkpoint-activations"};
+  return run_btm(train_command("jargon", dir / name, joined(args, precision)));
 }
 
 TEST(TrainRun, IsResumedExactlyInEveryPrecision) {
@@ -242,16 +168,16 @@ TEST(TrainRun, IsResumedExactlyInEveryPrecision) {
 TEST(TrainRun, ASignalSavesAndEndsAndTheRunGoesOnExactly) {
   const TempDir dir;
   const Args flags = single({"--max-update", "14", "--disable-validation"});
-  ASSERT_EQ(run(command("fortunes", (dir / "whole").string(), flags)).status, 0);
+  ASSERT_EQ(run_btm(train_command("fortunes", dir / "whole", flags)).status, 0);
   const std::map<int, std::string> signals{{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}};
   for (const auto& [signal, name] : signals) {
     std::filesystem::remove_all(dir / "run");
-    Process process("btm", command("fortunes", (dir / "run").string(), flags), kOneThread);
+    Process process("btm", train_command("fortunes", dir / "run", flags), kOneThread);
     process.wait_for_output("\"num_updates\": \"3\"");
     ::kill(process.pid(), signal);
     EXPECT_EQ(process.wait(), 128 + signal);
     EXPECT_NE(process.out().find("ended by " + name), std::string::npos) << process.out();
-    const Finished rest = run(command("fortunes", (dir / "run").string(), flags));
+    const Finished rest = run_btm(train_command("fortunes", dir / "run", flags));
     EXPECT_EQ(rest.status, 0) << rest.err;
     EXPECT_GT(rest.rows.begin()->first, 3);
     EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "run/checkpoint_last.pt"), 0);
@@ -261,20 +187,20 @@ TEST(TrainRun, ASignalSavesAndEndsAndTheRunGoesOnExactly) {
 TEST(TrainRun, AKilledRunLeavesACheckpointToGoOnFrom) {
   const TempDir dir;
   const Args flags = single({"--max-update", "14", "--disable-validation", "--save-interval-updates", "1", "--keep-interval-updates", "1"});
-  ASSERT_EQ(run(command("fortunes", (dir / "whole").string(), flags)).status, 0);
+  ASSERT_EQ(run_btm(train_command("fortunes", dir / "whole", flags)).status, 0);
   for (const char* const update : {"\"num_updates\": \"2\"", "\"num_updates\": \"5\"", "\"num_updates\": \"9\""}) {
-    Process process("btm", command("fortunes", (dir / "run").string(), flags), kOneThread);
+    Process process("btm", train_command("fortunes", dir / "run", flags), kOneThread);
     process.wait_for_output(update);
     ::kill(process.pid(), SIGKILL);
     EXPECT_EQ(process.wait(), 128 + SIGKILL);
   }
-  EXPECT_EQ(run(command("fortunes", (dir / "run").string(), flags)).status, 0);
+  EXPECT_EQ(run_btm(train_command("fortunes", dir / "run", flags)).status, 0);
   EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "run/checkpoint_last.pt"), 0);
 }
 
 TEST(TrainRun, StopsBeforeAnUpdateThatIsNotFiniteAndNamesTheSamples) {
   const TempDir dir;
-  const Finished mine = run(command("fortunes", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("fortunes", dir / "run",
                                single({"--max-update", "60", "--lr", "1e30", "--warmup-updates", "0", "--clip-norm", "0", "--no-save", "--disable-validation"})));
   EXPECT_EQ(mine.status, 1);
   EXPECT_NE(mine.err.find("(samples ["), std::string::npos) << mine.err;
@@ -283,7 +209,7 @@ TEST(TrainRun, StopsBeforeAnUpdateThatIsNotFiniteAndNamesTheSamples) {
 
 TEST(TrainRun, RecordsForTensorBoardAndWandb) {
   const TempDir dir;
-  const Finished mine = run(command("fortunes", (dir / "run").string(),
+  const Finished mine = run_btm(train_command("fortunes", dir / "run",
                                single({"--max-update", "2", "--max-valid-steps", "1", "--tensorboard-logdir", (dir / "tb").string(),
                                        "--wandb-project", "elms", "--log-file", (dir / "log.txt").string()})));
   ASSERT_EQ(mine.status, 0) << mine.err;
@@ -301,4 +227,3 @@ TEST(TrainRun, RecordsForTensorBoardAndWandb) {
 }
 
 }  // namespace
-}  // namespace btm
