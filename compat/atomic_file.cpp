@@ -105,6 +105,16 @@ void AtomicFile::commit() {
   sync_folder(path_.parent_path());
 }
 
+void check_can_write(const std::filesystem::path& file) { const AtomicFile probe(file); }
+
+void check_can_write_in(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::path there = std::filesystem::absolute(folder);
+  while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  if (!std::filesystem::is_directory(there, error)) throw IoError(there.string(), "is not a folder, expected one to write in");
+  if (::access(there.c_str(), W_OK | X_OK) != 0) throw IoError(folder.string(), "cannot create", errno);
+}
+
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw IoError(to.string(), "cannot replace", errno);
   sync_folder(to.parent_path());

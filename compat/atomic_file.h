@@ -44,6 +44,12 @@ class AtomicFile {
   std::string buffer_;
 };
 
+/// For the start of long work: IoError for a file that AtomicFile would refuse.
+void check_can_write(const std::filesystem::path& file);
+
+/// The same for a folder that may have to be made: IoError when it cannot be, or when no file can be made in it.
+void check_can_write_in(const std::filesystem::path& folder);
+
 /// Renames a whole file over another, durably. IoError leaves both as they were.
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 

@@ -190,6 +190,8 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   if (options.input.empty() || options.model_prefix.empty()) throw compat::UsageError("--input and --model-prefix are needed");
   if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
+  compat::check_can_write(options.dict);
+  compat::check_can_write(options.model_prefix + ".model");
   const std::string model = trained_model(options);
   sentencepiece::SentencePieceProcessor processor;
   if (!processor.LoadFromSerializedProto(model).ok()) throw compat::UnsupportedError("sentencepiece cannot read the model that it trained");

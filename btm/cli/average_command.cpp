@@ -8,6 +8,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
+#include "compat/atomic_file.h"
 #include "compat/command_line.h"
 #include "compat/error.h"
 #include "compat/progress_bar.h"
@@ -120,6 +121,7 @@ int run_average(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   command.resolve();
+  compat::check_can_write_in(command.output_dir);
   std::filesystem::create_directories(command.output_dir);
   compat::ProgressBar bar("average (million parameters)", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,
                           [](const std::string& line) { std::cerr << line << std::endl; });

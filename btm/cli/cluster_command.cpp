@@ -98,6 +98,7 @@ int run_train(std::span<const std::string> args) {
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
+  compat::check_can_write(output);
   const Documents documents(path, post_process);
   options.rule = pieces ? TermRule::kPieces : documents.rule();
   options.balanced = !unbalanced;
@@ -130,6 +131,7 @@ int run_assign(std::span<const std::string> args) {
          flag_switch("balanced", balanced, "clusters of equal size, as in training"), post_process_flag(app.post_process)}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  if (!output_dir.empty()) compat::check_can_write_in(output_dir);
   const ClusterModel model = ClusterModel::load(app.model_path);
   const Documents documents(app.input_path, app.post_process);
   check_rule(model, documents, app.model_path);
@@ -168,6 +170,7 @@ int run_prior(std::span<const std::string> args) {
          flag_text("output,o", "FILE", output, "write a line of JSON for each document: id, prior"), post_process_flag(app.post_process)}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+  if (!output.empty()) compat::check_can_write(output);
   const ClusterModel model = ClusterModel::load(app.model_path);
   const Documents documents(app.input_path, app.post_process);
   check_rule(model, documents, app.model_path);

@@ -103,6 +103,7 @@ void write_lines(const std::string& path, const std::vector<EnsembleLine>& lines
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool speaks = ranks.rank() == 0;
   command.options.eval.device_id = place.local_rank;
+  if (speaks && !command.results_path.empty()) compat::check_can_write(command.results_path);
   compat::ProgressBar bar("ensemble-eval", speaks ? command.log.log_format : "none", command.log.log_interval,
                           command.log.no_progress_bar, [](const std::string& line) { std::cerr << line << std::endl; });
   EnsembleObserver observer;

@@ -69,6 +69,7 @@ int run_eval_lm(std::span<const std::string> args) {
   want_huge_pages();
   warn_ignored("btm eval-lm", ignored);
 
+  if (!command.results_path.empty()) compat::check_can_write(command.results_path);
   compat::ProgressBar bar("eval-lm", command.log.log_format, command.log.log_interval,
                           command.log.no_progress_bar, [](const std::string& line) { std::cerr << line << std::endl; });
   EvalLmObserver observer;

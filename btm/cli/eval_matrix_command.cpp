@@ -183,6 +183,7 @@ int run_eval_matrix(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   want_huge_pages();
   command.complete();
+  compat::check_can_write_in(command.out);
 
   compat::ProgressBar bar("eval-matrix", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,
                           [](const std::string& line) { std::cerr << line << std::endl; });

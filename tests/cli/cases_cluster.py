@@ -40,6 +40,12 @@ CASES = [
     Case("text that is not there", ["btm", "cluster", "train", "none.txt", "-o", "out.model"], 1, stderr=["none.txt"]),
     Case("a model into a folder that is not there", TRAIN + ["-o", "no/out.model"], 1, setup=corpus, stderr=["no/out.model: cannot create"],
          check=only_corpus),
+    # Where results go is looked at before the text and the model are.
+    Case("a model of nothing into no folder", ["btm", "cluster", "train", "none.txt", "-o", "no/out.model"], 1, stderr=["no/out.model: cannot create"]),
+    Case("a split into a file", ["btm", "cluster", "assign", "none.model", "none.txt", "--output-dir", "corpus.txt/out"], 1, setup=corpus,
+         stderr=["corpus.txt: is not a folder"], check=only_corpus),
+    Case("priors into a folder that is not there", ["btm", "cluster", "prior", "none.model", "none.txt", "-o", "no/priors"], 1,
+         stderr=["no/priors: cannot create"]),
     Case("a model to a device", TRAIN + ["-o", "/dev/full"], 1, setup=corpus, stderr=["/dev/full: is a device or FIFO, expected a file to write"]),
     Case("standard output on a full disk", TRAIN + ["-o", "out.model"], 1, setup=corpus, stdout_to="/dev/full",
          stderr=["standard output: cannot write"]),

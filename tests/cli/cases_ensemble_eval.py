@@ -54,7 +54,7 @@ CASES = [
     after_loading("an expert that is not there", EVAL + ["--path", EXPERTS + ":none.pt", "--precomputed-prior", "0.5,0.25,0.25"],
                   "none.pt: cannot open: No such file or directory"),
     after_loading("a split that is not there", EVAL + ["--target-eval", "valid"], "no split 'valid'"),
-    after_loading("results into a folder that is not there", SHORT + ["--results-path", "no/results.jsonl"], "no/results.jsonl: cannot create"),
+    Case("results into a folder that is not there", SHORT + ["--results-path", "no/results.jsonl"], 1, stderr=["no/results.jsonl: cannot create"]),
     Case("standard output on a full disk", SHORT, 1, stdout_to="/dev/full", stderr=["btm ensemble-eval: error: standard output: cannot write"]),
     Case("Ctrl-C", EVAL + ["--context-window", "120", "--batch-size", "1", "--log-format", "simple", "--log-interval", "1", "--score-cache", "cache",
                            "--results-path", "results.jsonl"],

@@ -31,6 +31,10 @@ def unreadable(folder):
     (folder / "secret.pt").chmod(0)
 
 
+def read_only(folder):
+    (folder / "read-only").mkdir(mode=0o555)
+
+
 def error_after_loading(name, args, *phrases, **more):
     """An error that comes after 'loading model(s) from' was printed."""
     return Case(name, args, 1, stderr=phrases, prints_before_error=True, **more)
@@ -69,8 +73,11 @@ CASES = [
     error_after_loading("a FIFO for a model", EVAL + ["--path", "pipe"], "pipe: is a FIFO, expected a regular file", setup=fifo),
     error_after_loading("an unreadable model", EVAL + ["--path", "secret.pt"], "Permission denied", setup=unreadable, unprivileged=True),
     error_after_loading("a model of another dictionary", EVAL + ["--path", "{golden}/checkpoints/demix_fork/dense/checkpoint_last.pt"], "dict"),
-    error_after_loading("results into a folder that is not there", SHORT + ["--results-path", "no/results.json"], "no/results.json: cannot create"),
-    error_after_loading("results to a device", SHORT + ["--results-path", "/dev/full"], "/dev/full: is a device or FIFO, expected a file to write"),
+    # Nothing is loaded first: standard output is empty.
+    Case("results into a folder that is not there", SHORT + ["--results-path", "no/results.json"], 1, stderr=["no/results.json: cannot create"]),
+    Case("results to a device", SHORT + ["--results-path", "/dev/full"], 1, stderr=["/dev/full: is a device or FIFO, expected a file to write"]),
+    Case("results into a folder that is read only", SHORT + ["--results-path", "read-only/results.json"], 1, setup=read_only, unprivileged=True,
+         stderr=["read-only/results.json: cannot create: Permission denied"]),
     Case("standard output on a full disk", SHORT, 1, stdout_to="/dev/full", stderr=["btm eval-lm: error: standard output: cannot write"]),
     Case("Ctrl-C", EVAL + ["--context-window", "120", "--batch-size", "1", "--tokens-per-sample", "128", "--log-format", "simple", "--log-interval", "1",
                            "--results-path", "results.json"],

@@ -20,6 +20,14 @@ def results(folder):
     assert sorted(path.name for path in out.iterdir()) == ["matrix.csv", "matrix.json", "report.html", "scores"], list(out.iterdir())
 
 
+def a_file(folder):
+    (folder / "file").write_text("")
+
+
+def read_only(folder):
+    (folder / "read-only").mkdir(mode=0o555)
+
+
 CASES = [
     Case("table and files", SHORT + ["--experts", "seed,perl", "--average", "--ensembles", "cached_prior"],
          stdout=["to seed", "average", "ensemble cached_prior", "5 evaluations computed, 0 reused"], check=results),
@@ -32,6 +40,10 @@ CASES = [
     Case("unknown baseline", SHORT + ["--baseline", "dense"], 2, stderr=["--baseline 'dense' is not a row of the matrix"]),
     Case("bytes that are none", SHORT + ["--bytes", "perl=many"], 2, stderr=["flag --bytes: 'perl=many', expected DOMAIN=N"]),
     Case("missing checkpoint", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt"], 1, stderr=["none.pt"]),
+    # The output is looked at before the models are.
+    Case("a file for the output folder", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "file"], 1, setup=a_file, stderr=["file: is not a folder"]),
+    Case("an output folder that cannot be made", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "read-only/out"], 1, setup=read_only,
+         unprivileged=True, stderr=["read-only/out: cannot create: Permission denied"]),
     Case("missing data", ["btm", "eval-matrix", "{tmp}/none", SEED], 1, stderr=["none/dict.txt"]),
     Case("unknown domain", ["btm", "eval-matrix", DATA, SEED, "--domains", "pearl"], 2, stderr=["pearl"]),
 ]

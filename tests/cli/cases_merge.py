@@ -89,6 +89,8 @@ CASES = [
     Case("average of models that differ", AVERAGE[:-1] + [TWO + ":{golden}/checkpoints/demix_fork/dense"], 1, check=no_output,
          stderr=["demix_fork/dense/checkpoint_last.pt: does not fit", "decoder.embed_tokens.weight is ["]),
     Case("average of a model that is not there", AVERAGE[:-1] + [TWO + ":nothing.pt"], 1, stderr=["nothing.pt: cannot open"], check=no_output),
+    Case("average into a file", ["btm", "average", "--output-dir", "results.jsonl/out", "--model-files", "nothing.pt"], 1, setup=results(""),
+         stderr=["results.jsonl: is not a folder"], check=no_output),
     Case("average interrupted", ["btm", "average", "--output-dir", "out", "--model-files", "seed.pt:seed.pt:seed.pt", "--num-threads", "1", "--log-format", "simple",
                                  "--log-interval", "1"],
          -signal.SIGINT, setup=big_expert, interrupt_at="million parameters): ", check=no_output),

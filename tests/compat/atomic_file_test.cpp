@@ -73,6 +73,28 @@ TEST(AtomicFile, RefusesWhatItMayNotReplace) {
   EXPECT_EQ(entries_in(dir), 1U);
 }
 
+TEST(CheckCanWrite, SaysBeforehandWhatAtomicFileWouldRefuse) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "f", "old");
+  check_can_write(dir / "f");
+  check_can_write(dir / "new");
+  EXPECT_EQ(btm_test::read_file(dir / "f"), "old");
+  EXPECT_EQ(entries_in(dir), 1U);
+  expect_error<IoError>([&] { check_can_write(dir / "none/f"); }, "none/f: cannot create: No such file or directory");
+  expect_error<IoError>([&] { check_can_write(dir.path()); }, "is a directory, expected a file to write");
+}
+
+TEST(CheckCanWriteIn, TakesFoldersThatAreThereOrCanBeMade) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "f", "");
+  check_can_write_in(dir.path());
+  check_can_write_in(dir / "a/b/");
+  EXPECT_EQ(entries_in(dir), 1U);
+  expect_error<IoError>([&] { check_can_write_in(dir / "f"); }, "f: is not a folder, expected one to write in");
+  expect_error<IoError>([&] { check_can_write_in(dir / "f/a/b"); }, "f: is not a folder, expected one to write in");
+  expect_error<IoError>([&] { check_can_write_in("/proc/1/new"); }, "/proc/1");  // nobody makes files there
+}
+
 /// A file size limit stands for the full disk: both come back from write() as an error.
 int write_beyond_limit(const std::filesystem::path& path) {
   std::signal(SIGXFSZ, SIG_IGN);

@@ -139,6 +139,7 @@ TEST(TrainSentencepieceCommand, SaysInOneLineWhatIsWrongAndWritesNothing) {
       {{"--input", text, "--model-prefix", prefix, "--vocab-size", "10"}, 1, "Vocabulary size is smaller than required_chars"},
       {{"--input", text, "--model-prefix", prefix, "--model-type", "magic"}, 2, "expected one of unigram, bpe, word, char"},
       {{"--input", (folder / "none").string(), "--model-prefix", prefix}, 1, "none: cannot open: No such file"},
+      {{"--input", (folder / "none").string(), "--model-prefix", (folder / "no/m").string()}, 1, "no/m.dict.txt: cannot create"},  // before it reads
       {{"--input", (folder / "empty").string(), "--model-prefix", prefix}, 1, "no text to train on"},
       {{"--input", (folder / "latin1").string(), "--model-prefix", prefix}, 1, "latin1+0x3: not UTF-8"},
       {{"--input", text, "--model-prefix", prefix, "--character-coverage", "x"}, 2, "expected a number from 0 to 1"},
