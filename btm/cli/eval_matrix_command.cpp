@@ -14,6 +14,7 @@
 #include "compat/atomic_file.h"
 #include "compat/error.h"
 #include "compat/progress_bar.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -23,16 +24,6 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 using Json = nlohmann::ordered_json;
-
-std::vector<std::string> split_list(const std::string& text) {
-  std::vector<std::string> parts;
-  for (std::size_t from = 0; !text.empty() && from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    if (comma > from) parts.push_back(text.substr(from, comma - from));
-    from = comma + 1;
-  }
-  return parts;
-}
 
 std::pair<std::string, std::string> split_pair(const std::string& text, const std::string& expected) {
   const std::size_t equals = text.find('=');
@@ -93,14 +84,14 @@ struct EvalMatrixCommand {
 
   void complete() {
     for (const std::string& model : models) options.models.push_back(split_pair(model, "NAME=CHECKPOINT"));
-    options.domains = split_list(domains);
-    options.experts = split_list(experts);
+    options.domains = compat::split_at(domains, ',');
+    options.experts = compat::split_at(experts, ',');
     if (experts == "all") {
       options.experts.clear();
       for (const auto& [name, path] : options.models) options.experts.push_back(name);
     }
-    if (!options.experts.empty()) options.ensembles = split_list(ensembles);
-    for (const std::string& entry : split_list(bytes)) {
+    if (!options.experts.empty()) options.ensembles = compat::split_at(ensembles, ',');
+    for (const std::string& entry : compat::split_at(bytes, ',')) {
       const auto [domain, count] = split_pair(entry, "--bytes DOMAIN=N,...");
       std::int64_t number = 0;
       const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), number);
