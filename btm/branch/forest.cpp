@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "compat/atomic_file.h"
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kManifest = "forest.json";
+constexpr const char* kCheckpoint = "checkpoint_last.pt";
 constexpr const char* kLock = ".forest.lock";
 constexpr std::int64_t kVersion = 1;
 constexpr std::size_t kLongestName = 200;  ///< leaves room for the suffixes of files in 255 bytes
@@ -128,8 +130,8 @@ std::vector<ForestExpert> released_layout(const fs::path& folder) {
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     std::error_code unreadable;
-    if (!is_expert_name(name) || !fs::is_regular_file(entry->path() / "checkpoint_last.pt", unreadable)) continue;
-    experts.push_back({.name = name, .domain = name, .path = fs::path(name) / "checkpoint_last.pt", .start = {}, .parents = {}, .data = {}, .valid_ppl = {}});
+    if (!is_expert_name(name) || !fs::is_regular_file(entry->path() / kCheckpoint, unreadable)) continue;
+    experts.push_back({.name = name, .domain = name, .path = fs::path(name) / kCheckpoint, .start = {}, .parents = {}, .data = {}, .valid_ppl = {}});
   }
   if (error) throw compat::IoError(folder.string(), "cannot list", error.value());
   std::ranges::sort(experts, {}, &ForestExpert::name);
@@ -174,6 +176,38 @@ Forest open_forest(const fs::path& folder) {
   Forest forest{.folder = folder, .has_manifest = fs::exists(folder / kManifest, error), .experts = {}};
   forest.experts = forest.has_manifest ? read_manifest(folder / kManifest) : released_layout(folder);
   return forest;
+}
+
+bool is_forest(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error) || fs::exists(folder / kCheckpoint, error)) return false;
+  return fs::exists(folder / kManifest, error) || !released_layout(folder).empty();
+}
+
+std::vector<ForestExpert> complete_experts(const Forest& forest) {
+  std::vector<ForestExpert> complete;
+  std::ranges::copy_if(forest.experts, std::back_inserter(complete), &ForestExpert::complete);
+  if (complete.empty()) throw compat::IoError(forest.folder.string(), "has no complete expert");
+  return complete;
+}
+
+std::vector<std::string> checkpoints_of(const Forest& forest) {
+  std::vector<std::string> paths;
+  for (const ForestExpert& expert : complete_experts(forest)) paths.push_back(forest.checkpoint_of(expert).string());
+  return paths;
+}
+
+std::vector<std::string> model_paths(const std::string& path) {
+  return is_forest(path) ? checkpoints_of(open_forest(path)) : std::vector{path};
+}
+
+std::string joined_paths(const std::vector<std::string>& paths) {
+  std::string joined;
+  for (const std::string& path : paths) {
+    if (path.find(':') != std::string::npos) throw compat::UsageError("'" + compat::printable(path, 4096) + "' holds a ':', which separates paths");
+    joined += (joined.empty() ? "" : ":") + path;
+  }
+  return joined;
 }
 
 void change_forest(const fs::path& folder, const std::function<void(Forest&)>& change) {

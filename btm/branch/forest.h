@@ -47,6 +47,19 @@ void check_expert_name(std::string_view name);
 /// IoError for what is not a folder, FormatError naming the field for a manifest that breaks its format.
 Forest open_forest(const std::filesystem::path& folder);
 
+/// Whether `folder` has a manifest or subfolders that open_forest() takes, and no checkpoint_last.pt of its own.
+bool is_forest(const std::filesystem::path& folder);
+
+/// The experts that are not being trained, in their order. IoError when there is none.
+std::vector<ForestExpert> complete_experts(const Forest& forest);
+std::vector<std::string> checkpoints_of(const Forest& forest);
+
+/// What the path of a model stands for: of a forest the checkpoints of its complete experts, else `path` itself.
+std::vector<std::string> model_paths(const std::string& path);
+
+/// Joined by ':', as --path takes them. UsageError for one that holds a ':'.
+std::string joined_paths(const std::vector<std::string>& paths);
+
 /// Opens the forest, applies `change` and writes the manifest, whole or not at all. Other processes' changes wait meanwhile.
 void change_forest(const std::filesystem::path& folder, const std::function<void(Forest&)>& change);
 

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <optional>
 
+#include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
@@ -42,7 +43,8 @@ struct AverageCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup models{
         "Models",
-        {flag_text("model-files", "A:B[:C...]", model_files, "checkpoints, separated by ':' or ','; a folder stands for its checkpoint_last.pt, a DeMIX shard brings its shared half"),
+        {flag_text("model-files", "A:B[:C...]", model_files, "checkpoints, separated by ':' or ','; a folder stands for its checkpoint_last.pt, a folder of experts (see btm "
+                                                       "forest) for all of them, a DeMIX shard brings its shared half"),
          {"weights", "X,Y[,Z...]", "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base model)", {},
           [this](const std::string& value) {
             for (const std::string_view weight : split(value, ",")) options.weights.push_back(compat::parse_real(weight));
@@ -75,7 +77,8 @@ struct AverageCommand {
     if (output_dir.empty()) throw UsageError("missing --output-dir");
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty()) throw UsageError("--weights and --weights-from exclude each other");
-    for (const std::string_view file : split(model_files, ":,")) options.model_files.emplace_back(file);
+    for (const std::string_view file : split(model_files, ":,"))
+      for (const std::string& path : model_paths(std::string(file))) options.model_files.emplace_back(path);
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "btm/branch/forest.h"
 #include "btm/cli/cluster_flags.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/distributed_flags.h"
@@ -58,7 +59,8 @@ struct EnsembleEvalCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble{
         "Ensemble",
-        {flag_text("path", "CKPT:CKPT...", options.eval.path, "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), or both"),
+        {flag_text("path", "CKPT:CKPT...", options.eval.path, "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), "
+                                            "folders of experts (see btm forest) that stand for all of theirs"),
          flag_choice("ensemble-type", options.ensemble_type, {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
                      "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every token; by the text before a token"),
          flag_text("precomputed-prior", "P,P,...", options.precomputed_prior, "cached_prior's probabilities, one for each expert"),
@@ -140,6 +142,10 @@ int run_ensemble_eval(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   want_huge_pages();
   if (command.no_score_cache) command.options.score_cache.clear();
+  std::vector<std::string> experts;
+  for (const std::string& path : compat::split_at(command.options.eval.path, ':'))
+    for (std::string& expert : model_paths(path)) experts.push_back(std::move(expert));
+  command.options.eval.path = joined_paths(experts);
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.eval.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval", [&](Communicator& ranks, const RankPlace& place) {

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/ensemble/eval_matrix.h"
@@ -77,13 +78,22 @@ struct EvalMatrixCommand {
     results.flags.push_back(flag_text("out", "FOLDER", out, "for matrix.json, matrix.csv, report.html and the scores that a later run takes up"));
     return {"btm eval-matrix",
             "Evaluates models on domains, with ensembles and the average of the experts: a table, JSON, CSV and an HTML report.",
-            {{"DATA", "folder of domains, with dict.txt", &options.eval.data}, {"NAME=CHECKPOINT", "the models, each with its row's name", nullptr, &models}},
+            {{"DATA", "folder of domains, with dict.txt", &options.eval.data}, {"NAME=CHECKPOINT", "the models, each with its row's name; a folder of experts (see btm forest) stands for all of theirs", nullptr, &models}},
             {rows, data, mixture, statistics, model, machine_flags(eval), results},
             {}};
   }
 
+  void add_model(const std::string& model) {
+    if (model.find('=') != std::string::npos || !is_forest(model)) {
+      options.models.push_back(split_pair(model, "NAME=CHECKPOINT or a folder of experts"));
+      return;
+    }
+    const Forest forest = open_forest(model);
+    for (const ForestExpert& expert : complete_experts(forest)) options.models.emplace_back(expert.name, forest.checkpoint_of(expert).string());
+  }
+
   void complete() {
-    for (const std::string& model : models) options.models.push_back(split_pair(model, "NAME=CHECKPOINT"));
+    for (const std::string& model : models) add_model(model);
     options.domains = compat::split_at(domains, ',');
     options.experts = compat::split_at(experts, ',');
     if (experts == "all") {

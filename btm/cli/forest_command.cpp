@@ -9,23 +9,9 @@
 namespace btm {
 namespace {
 
-/// The complete experts' checkpoints as --path of eval-lm and ensemble-eval takes them.
-std::string joined_paths(const Forest& forest) {
-  std::string paths;
-  for (const ForestExpert& expert : forest.experts) {
-    if (!expert.complete) continue;
-    const std::string path = forest.checkpoint_of(expert).string();
-    if (path.find(':') != std::string::npos) throw compat::UsageError("'" + compat::printable(path, 4096) + "' holds a ':', which separates paths");
-    paths += (paths.empty() ? "" : ":") + path;
-  }
-  if (paths.empty()) throw compat::IoError(forest.folder.string(), "has no complete expert");
-  return paths;
-}
-
-/// The same as btm eval-matrix takes them: NAME=CHECKPOINT, one a line.
+/// As btm eval-matrix takes them.
 void print_models(const Forest& forest) {
-  for (const ForestExpert& expert : forest.experts)
-    if (expert.complete) std::cout << expert.name << "=" << forest.checkpoint_of(expert).string() << "\n";
+  for (const ForestExpert& expert : complete_experts(forest)) std::cout << expert.name << "=" << forest.checkpoint_of(expert).string() << "\n";
 }
 
 }  // namespace
@@ -47,7 +33,7 @@ int run_forest(std::span<const std::string> args) {
   if (json + paths + models > 1) throw compat::UsageError("--json, --paths and --models exclude each other");
   const Forest forest = open_forest(folder);
   if (paths)
-    std::cout << joined_paths(forest) << "\n";
+    std::cout << joined_paths(checkpoints_of(forest)) << "\n";
   else if (models)
     print_models(forest);
   else if (json)

@@ -12,6 +12,7 @@ FOREST = "{tmp}/forest"
 ADD = ["btm", "expert", "add", FOREST, "perl", *DATA, "--cpu", "--num-threads", "1", "--prior-batches", "3", "--max-samples", "3"]
 TRAIN = ["--", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64", "--decoder-ffn-embed-dim", "256",
          "--decoder-attention-heads", "4", "--tokens-per-sample", "128", "--batch-size", "2", "--cpu", "--num-threads", "1", "--lr", "1e-3"]
+SCORED = ["--tokens-per-sample", "128", "--batch-size", "2", "--max-samples", "1", "--cpu", "--num-threads", "1"]
 
 
 def released(folder):
@@ -98,6 +99,11 @@ def damaged(folder):
     (folder / "forest" / "forest.json").write_text('{"btm_forest": 1, "experts": [{"name": "a", "path": "/etc/passwd", "parents": []}]}')
 
 
+def empty_forest(folder):
+    (folder / "forest").mkdir()
+    (folder / "forest" / "forest.json").write_text('{"btm_forest": 1, "experts": []}')
+
+
 def no_checkpoint(folder):
     released(folder)
     (folder / "forest" / "jargon" / "checkpoint_last.pt").write_text("text")
@@ -140,6 +146,17 @@ CASES = [
     Case("forest paths", ["btm", "forest", FOREST, "--paths"], setup=with_manifest(begun),
          stdout=["{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:{tmp}/forest/politics/checkpoint_last.pt\n"]),
     Case("forest models", ["btm", "forest", FOREST, "--models"], stdout=["jargon={tmp}/forest/jargon/checkpoint_last.pt\n"], setup=released),
+    Case("forest models of none", ["btm", "forest", "{tmp}", "--models"], 1, stderr=["has no complete expert"]),
+    Case("an ensemble of a forest", ["btm", "ensemble-eval", "{golden}/data-bin/perl", "--path", FOREST + ":{golden}/checkpoints/elm_perl/checkpoint_last.pt", *SCORED,
+                                     "--target-eval", "valid_perl", "--ensemble-type", "cached_prior", "--precomputed-prior", "0,0.25,0.25,0.5", "--no-score-cache"],
+         setup=with_manifest(begun), stdout=["loading model(s) from {tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:"
+                                             "{tmp}/forest/politics/checkpoint_last.pt:{golden}/checkpoints/elm_perl/checkpoint_last.pt", "final ppl: "]),
+    Case("an ensemble of a forest without experts", ["btm", "ensemble-eval", "{golden}/data-bin/perl", "--path", FOREST, "--target-eval", "valid_perl"], 1,
+         setup=empty_forest, stderr=["forest: has no complete expert"]),
+    Case("the average of a forest", ["btm", "average", "--output-dir", "out", "--model-files", FOREST], setup=released, stdout=["3 models"]),
+    Case("a matrix of a forest", ["btm", "eval-matrix", "{golden}/data-bin", "seed={golden}/checkpoints/seed/checkpoint_last.pt", FOREST, *SCORED, "--domains", "perl",
+                                  "--resamples", "50"],
+         setup=released, stdout=["4 evaluations computed", "fortunes ", "jargon ", "politics "]),
     Case("forest paths of none", ["btm", "forest", "{tmp}", "--paths"], 1, stderr=["has no complete expert"]),
     Case("forest twice", ["btm", "forest", FOREST, "--paths", "--json"], 2, stderr=["exclude each other"], setup=released),
     Case("forest with a bad manifest", ["btm", "forest", FOREST], 1, stderr=["forest.json[experts[0].path]", "inside the forest"], setup=damaged),

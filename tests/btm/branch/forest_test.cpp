@@ -126,6 +126,33 @@ TEST(Forest, NamesOfExpertsAreNamesOfFolders) {
     EXPECT_THROW(btm::check_expert_name(bad), compat::UsageError) << bad;
 }
 
+TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
+  const btm_test::TempDir dir;
+  for (const char* name : {"b", "a", "c/deeper"}) write_file(dir / name / "checkpoint_last.pt", "");
+  const auto in = [&](const std::string& name) { return (dir / name / "checkpoint_last.pt").string(); };
+  EXPECT_EQ(btm::model_paths(dir.path().string()), (std::vector{in("a"), in("b")}));
+  write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
+    {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false}, {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
+  EXPECT_EQ(btm::model_paths(dir.path().string()), (std::vector{in("b"), in("a")}));
+  write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": []})");
+  expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string()); }, "has no complete expert");
+}
+
+TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
+  const btm_test::TempDir dir;
+  write_file(dir / "run/checkpoint_last.pt", "");
+  write_file(dir / "run/law/checkpoint_last.pt", "");  // beside a checkpoint of its own
+  fs::create_directory(dir / "empty");
+  for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(), (dir / "empty").string(), (dir / "none").string()})
+    EXPECT_EQ(btm::model_paths(path), std::vector{path});
+}
+
+TEST(JoinedPaths, SeparatesByColons) {
+  EXPECT_EQ(btm::joined_paths({}), "");
+  EXPECT_EQ(btm::joined_paths({"a", "b c", "d"}), "a:b c:d");
+  expect_error<compat::UsageError>([] { btm::joined_paths({"a", "b:c"}); }, "'b:c' holds a ':', which separates paths");
+}
+
 TEST(UpdatesOf, ReadsTheLastEntryOfTheHistory) {
   EXPECT_EQ(btm::updates_of(golden("checkpoints/seed/checkpoint_1_100.pt")), 100);
 }
