@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdlib>
-#include <cstdio>
 #include <iostream>
 
 namespace btm {
@@ -81,12 +80,6 @@ std::span<const ForeignFlag> foreign_eval_flags() {
       ForeignFlag{"user-dir", true}, ForeignFlag{"wandb-project", true}, ForeignFlag{"tpu", false, true},
   };
   return kFlags;
-}
-
-std::string rounded(double value, int digits) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
-  return text.data();
 }
 
 void warn_ignored(std::string_view program, const std::vector<std::string>& ignored) {

@@ -25,9 +25,6 @@ compat::FlagGroup log_flags(LogOptions& options);
 /// fairseq's flags that change nothing in an evaluation here, and those that would and are refused.
 std::span<const compat::ForeignFlag> foreign_eval_flags();
 
-/// `value` with `digits` after the point.
-std::string rounded(double value, int digits);
-
 /// One line on stderr naming the flags that had no effect.
 void warn_ignored(std::string_view program, const std::vector<std::string>& ignored);
 
