@@ -126,9 +126,15 @@ TEST(Forest, NamesOfExpertsAreNamesOfFolders) {
     EXPECT_THROW(btm::check_expert_name(bad), compat::UsageError) << bad;
 }
 
+/// An empty checkpoint_last.pt in a new folder.
+void make_checkpoint(const fs::path& folder) {
+  fs::create_directories(folder);
+  write_file(folder / "checkpoint_last.pt", "");
+}
+
 TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
   const btm_test::TempDir dir;
-  for (const char* name : {"b", "a", "c/deeper"}) write_file(dir / name / "checkpoint_last.pt", "");
+  for (const char* name : {"b", "a", "c/deeper"}) make_checkpoint(dir / name);
   const auto in = [&](const std::string& name) { return (dir / name / "checkpoint_last.pt").string(); };
   EXPECT_EQ(btm::model_paths(dir.path().string()), (std::vector{in("a"), in("b")}));
   write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
@@ -140,8 +146,8 @@ TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
 
 TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
   const btm_test::TempDir dir;
-  write_file(dir / "run/checkpoint_last.pt", "");
-  write_file(dir / "run/law/checkpoint_last.pt", "");  // beside a checkpoint of its own
+  make_checkpoint(dir / "run");
+  make_checkpoint(dir / "run/law");  // beside a checkpoint of its own
   fs::create_directory(dir / "empty");
   for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(), (dir / "empty").string(), (dir / "none").string()})
     EXPECT_EQ(btm::model_paths(path), std::vector{path});
