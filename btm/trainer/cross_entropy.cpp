@@ -18,7 +18,7 @@
 namespace btm {
 namespace {
 
-constexpr std::int64_t kLogitBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
 
 /// Replaces logits [n, V] on the CPU by `scale` times the gradient of the loss; returns the loss.
 double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) {

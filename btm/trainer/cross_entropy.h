@@ -14,7 +14,7 @@ struct CrossEntropyGradient {
 };
 
 /// The same with gradients of `scale` times the loss: that of `weight` is added to `weight_gradient` [V, C]. Logits and their
-/// gradient are made for as many tokens as fit 32 MiB, and never kept; log-probabilities and sums are fp32 or better.
+/// gradient are made for as many tokens as fit 64 MiB, and never kept; log-probabilities and sums are fp32 or better.
 CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets,
                                             double scale, const at::Tensor& weight_gradient);
 
