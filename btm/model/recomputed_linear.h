@@ -17,7 +17,8 @@ struct Linear {
 
 /// linear(f(x), weight, bias) for each of `linears`: x [..., in] -> [..., out]. f may use parameters; it must give the same when
 /// called again (no dropout) and must outlive the graph with all it refers to. In the backward pass the gradients of weights and
-/// biases are added to their .grad() directly, without hooks of theirs being called.
+/// biases are added to their .grad() directly, without hooks of theirs being called. Where x requires no gradient, nothing here gets
+/// one.
 std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
                                    const std::vector<const Linear*>& linears);
 
