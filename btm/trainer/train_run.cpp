@@ -57,12 +57,14 @@ class TrainRun {
 
  private:
   void load();
+  EpochBatches open_epoch();
   bool train_epoch();
   bool after_update(const EpochBatches& batches);
   std::optional<double> validate(std::int64_t epoch);
   LogRow validate_subset(const ValidData& data, std::int64_t epoch);
   bool stops_early(std::optional<double> val_loss);
   void save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted);
+  void finish_saving();
   bool limit_reached() const;
   std::function<void(const std::string&)> warner() {
     return [this](const std::string& line) { log_.warn(kName, line); };
@@ -77,6 +79,7 @@ class TrainRun {
   CollateOptions collate_;
   DataPlace place_;
   std::unique_ptr<Trainer> trainer_;
+  fs::path start_;                       ///< The checkpoint that the run goes on from; empty: none.
   RunState state_;
   TrainData train_data_;
   std::vector<ValidData> valid_data_;
@@ -115,13 +118,13 @@ void TrainRun::load() {
   if (!options_.dataset.disable_validation) valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
 
   world_.barrier();  // no rank may look for a checkpoint that another one is about to replace
-  const fs::path start = starting_checkpoint(options_.checkpoint);
+  start_ = starting_checkpoint(options_.checkpoint);
   std::optional<compat::Checkpoint> checkpoint;
-  if (start.empty()) {
+  if (start_.empty()) {
     log_.info(kName, "No existing checkpoint found " + (fs::path(options_.checkpoint.save_dir) / options_.checkpoint.restore_file).string());
     initialise(*model, options_.common.seed);
   } else {
-    checkpoint = open_start(start, *model);
+    checkpoint = open_start(start_, *model);
   }
   if (options_.demix.desynchronize) {
     check_same_update(checkpoint ? &*checkpoint : nullptr, world_);
@@ -133,7 +136,7 @@ void TrainRun::load() {
   trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
   if (checkpoint) {
     state_ = restore_training_state(*trainer_, *checkpoint);
-    log_.info(kName, "Loaded checkpoint " + start.string() + " (epoch " + std::to_string(state_.iterator.epoch) + " @ " +
+    log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " + std::to_string(state_.iterator.epoch) + " @ " +
                          std::to_string(trainer_->num_updates()) + " updates)");
   }
   checkpoints_.set_best(state_.best);
@@ -151,8 +154,23 @@ bool TrainRun::limit_reached() const {
          (o.stop_time_hours > 0 && trainer_->agreed_seconds() / 3600 > o.stop_time_hours);
 }
 
+void TrainRun::finish_saving() {
+  checkpoints_.wait();
+  if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+}
+
 int TrainRun::run() {
   load();
+  if (limit_reached()) {
+    // fairseq makes one more update each time. Here the same command twice gives the same model: a run killed after its last
+    // checkpoint is finished by starting it again.
+    log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) + " updates, " +
+                         general_format(trainer_->agreed_seconds() / 3600) + " hours");
+    if (start_ != fs::path(options_.checkpoint.save_dir) / ("checkpoint_last" + options_.checkpoint.checkpoint_suffix + ".pt"))
+      save(open_epoch(), std::nullopt, /*interrupted=*/false);
+    finish_saving();
+    return 0;
+  }
   const std::int64_t max_epoch = options_.optimization.max_epoch;
   const auto start = std::chrono::steady_clock::now();
   const bool several_folders = data_folders(options_.task.data).size() > 1;
@@ -165,8 +183,7 @@ int TrainRun::run() {
     if (train_epoch()) break;
     if (several_folders) train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
   }
-  checkpoints_.wait();
-  if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+  finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
     log_.info(kName, "ended by " + signal_name(signal) + " after " + std::to_string(trainer_->num_updates()) + " updates" +
                          (options_.checkpoint.no_save ? "" : ", everything is saved"));
@@ -177,14 +194,20 @@ int TrainRun::run() {
   return 0;
 }
 
-/// Trains from state_.iterator to the end of its epoch. True when the run is to end.
-bool TrainRun::train_epoch() {
+/// The batches from state_.iterator on.
+EpochBatches TrainRun::open_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
   CollateOptions collate = collate_;
   if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size;
   if (state_.iterator.iterations_in_epoch == 0) state_.iterator.shuffle = epoch > options_.dataset.curriculum;
-  EpochBatches batches(train_data_, collate, options_.common.seed, state_.iterator, nth_or_last(options_.optimization.update_freq, epoch - 1),
-                       options_.optimization.skip_remainder_batch, options_.dataset.data_buffer_size);
+  return EpochBatches(train_data_, collate, options_.common.seed, state_.iterator, nth_or_last(options_.optimization.update_freq, epoch - 1),
+                      options_.optimization.skip_remainder_batch, options_.dataset.data_buffer_size);
+}
+
+/// Trains from state_.iterator to the end of its epoch. True when the run is to end.
+bool TrainRun::train_epoch() {
+  const std::int64_t epoch = state_.iterator.epoch;
+  EpochBatches batches = open_epoch();
   trainer_->begin_epoch(epoch);
   log_.info(kName, "begin training epoch " + std::to_string(epoch));
   bool stop = false;

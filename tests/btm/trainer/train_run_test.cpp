@@ -184,6 +184,22 @@ TEST(TrainRun, ASignalSavesAndEndsAndTheRunGoesOnExactly) {
   }
 }
 
+TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
+  const TempDir dir;
+  const Args flags = single({"--max-update", "4", "--disable-validation"});
+  ASSERT_EQ(run_btm(train_command("fortunes", dir / "run", flags)).status, 0);
+  const std::string before = btm_test::read_file(dir / "run/checkpoint_last.pt");
+  const Finished again = run_btm(train_command("fortunes", dir / "run", flags));
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_TRUE(again.rows.empty());
+  EXPECT_NE(again.out.find("nothing left to train: 4 updates"), std::string::npos) << again.out;
+  EXPECT_EQ(btm_test::read_file(dir / "run/checkpoint_last.pt"), before);
+  // Started from another file, the run still leaves its own checkpoint.
+  const Finished other = run_btm(train_command("fortunes", dir / "other", joined(flags, {"--restore-file", (dir / "run/checkpoint_last.pt").string()})));
+  EXPECT_EQ(other.status, 0) << other.err;
+  EXPECT_EQ(model_difference(dir / "run/checkpoint_last.pt", dir / "other/checkpoint_last.pt"), 0);
+}
+
 TEST(TrainRun, AKilledRunLeavesACheckpointToGoOnFrom) {
   const TempDir dir;
   const Args flags = single({"--max-update", "14", "--disable-validation", "--save-interval-updates", "1", "--keep-interval-updates", "1"});
