@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "btm/clones.h"
 #include "compat/crc32.h"
 #include "compat/half_float.h"
 #include "compat/mapped_file.h"
@@ -13,22 +14,16 @@ namespace {
 using compat::DType;
 
 // Loops that the widest vectors of the processor at hand should run.
-#if defined(__x86_64__) && defined(__GNUC__)
-#define BTM_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define BTM_WIDE
-#endif
-
-BTM_WIDE void load_halves(const std::uint16_t* in, float* out, std::size_t size) {
+BTM_CLONES("avx2") void load_halves(const std::uint16_t* in, float* out, std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) out[i] = compat::float_of_half(in[i]);
 }
-BTM_WIDE void load_bfloats(const std::uint16_t* in, float* out, std::size_t size) {
+BTM_CLONES("avx2") void load_bfloats(const std::uint16_t* in, float* out, std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) out[i] = compat::float_of_bfloat16(in[i]);
 }
-BTM_WIDE void store_halves(const float* in, std::uint16_t* out, std::size_t size) {
+BTM_CLONES("avx2") void store_halves(const float* in, std::uint16_t* out, std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) out[i] = compat::half_of_float(in[i]);
 }
-BTM_WIDE void store_bfloats(const float* in, std::uint16_t* out, std::size_t size) {
+BTM_CLONES("avx2") void store_bfloats(const float* in, std::uint16_t* out, std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) out[i] = compat::bfloat16_of_float(in[i]);
 }
 

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "btm/clones.h"
+
 namespace btm {
 namespace {
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define BTM_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BTM_CLONES
-#endif
+#define BTM_CLONED BTM_CLONES("arch=x86-64-v4", "arch=x86-64-v3")
 #define BTM_INLINE inline __attribute__((always_inline))
 
 // No wider than AVX2's registers: GCC splits what is wider into single elements where they are compared.
@@ -43,7 +41,7 @@ BTM_INLINE void to_exp(Floats& x) {
   x = p * reinterpret_cast<Floats>((reinterpret_cast<Ints>(rounded) - 0x4B400000 + 127) << 23);
 }
 
-BTM_CLONES float largest(const float* x, std::int64_t count, float max) {
+BTM_CLONED float largest(const float* x, std::int64_t count, float max) {
   Floats even = Floats{} + max, odd = even, value;
   std::int64_t i = 0;
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
@@ -57,7 +55,7 @@ BTM_CLONES float largest(const float* x, std::int64_t count, float max) {
   return max;
 }
 
-BTM_CLONES double sum_of_exp(const float* x, std::int64_t count, float shift) {
+BTM_CLONED double sum_of_exp(const float* x, std::int64_t count, float shift) {
   Floats even{}, odd{}, value;
   std::int64_t i = 0;
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
@@ -76,7 +74,7 @@ BTM_CLONES double sum_of_exp(const float* x, std::int64_t count, float shift) {
   return sum;
 }
 
-BTM_CLONES void write_exp(float* x, std::int64_t count, float shift, float scale) {
+BTM_CLONED void write_exp(float* x, std::int64_t count, float shift, float scale) {
   Floats value;
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <vector>
 
+#include "btm/clones.h"
+
 namespace btm {
 namespace {
 
@@ -20,14 +22,8 @@ struct Step {
 };
 
 // The compiler vectorises for the CPU at hand. Fused multiply-adds stay off, so that all CPUs give the same numbers.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define BTM_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define BTM_CLONES
-#endif
-
-BTM_CLONES void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, float* __restrict v,
-                           std::int64_t count, const Step& s) {
+BTM_CLONES("avx2") void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, float* __restrict v,
+                                   std::int64_t count, const Step& s) {
   for (std::int64_t i = 0; i < count; ++i) {
     const float gradient = g[i] * s.scale;
     g[i] = 0;
@@ -38,7 +34,7 @@ BTM_CLONES void adam_block(float* __restrict p, float* __restrict g, float* __re
   }
 }
 
-BTM_CLONES double sum_of_squares(const float* x, std::int64_t count) {
+BTM_CLONES("avx2") double sum_of_squares(const float* x, std::int64_t count) {
   constexpr int kLanes = 16;  // independent sums, so that they can be vectorised
   double lanes[kLanes] = {};
   std::int64_t i = 0;

@@ -18,8 +18,6 @@
 namespace btm {
 namespace {
 
-constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
-
 /// Replaces logits [n, V] on the CPU by `scale` times the gradient of the loss; returns the loss.
 double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) {
   const std::int64_t rows = logits.size(0), vocabulary = logits.size(1);
@@ -65,7 +63,7 @@ CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at
                                             double scale, const at::Tensor& weight_gradient) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0), vocabulary = weight.size(0);
-  const std::int64_t slice = std::max<std::int64_t>(1, kLogitBytes / (4 * vocabulary));
+  const std::int64_t slice = tokens_of_logits(vocabulary);
   const bool on_cpu = features.is_cpu() && features.scalar_type() == at::kFloat;
   const at::Tensor ids = targets.contiguous();
   at::Tensor buffer, accumulated = weight_gradient;

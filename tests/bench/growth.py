@@ -1,6 +1,5 @@
 """How speed and memory grow with context, experts, ranks and corpus: btm alone, beside the law that its code implies."""
 import dataclasses
-import math
 import os
 import random
 import shutil
@@ -157,11 +156,6 @@ def write_zipf_text(path, size, words=10_000, seed=1):
     return lines
 
 
-def index_sizes_mib(lines):
-    """What the data-bin's writer keeps: four bytes a document in a vector that doubles, with the old one while it is copied."""
-    return 4 * 2 ** math.ceil(math.log2(lines)) / MIB
-
-
 def growth_corpus(s, table):
     """preprocess over the size of the text: one worker, counting words and writing a data-bin"""
     sizes = (1, 4) if s.quick else (1, 10, 100, 1000)
@@ -184,9 +178,9 @@ def growth_corpus(s, table):
     speed = plot("MB/s", rates, Law("seconds = a + S / v: two passes over the text, and starting",
                                     (Term("a", "s", 1, lambda x: 1), Term("1/v", "ms a MB", 1e3, lambda x: x)), shown=lambda x, v: x / v))
     memory = plot("MiB", peaks, Law(
-        "peak = m + 4·2^⌈log₂ D⌉ bytes: a block of text, its tokens and the words, and the lengths of D documents (D ≈ "
-        f"{lines[sizes[-1]] / sizes[-1]:,.0f} a MB) in a vector that doubles",
-        (Term("m", "MiB", 1, lambda x: 1),), known=lambda x: index_sizes_mib(x * lines[sizes[-1]] / sizes[-1])))
+        "peak = m: blocks of text and their tokens. The documents' lengths, 4 bytes each, are kept while the data-bin is written, "
+        "when the words are no longer counted",
+        (Term("m", "MiB", 1, lambda x: 1),)))
     largest = sizes[-1]
     expected = 2 * tokens[largest] + 12 * lines[largest] + 26
     table.add_growth({
