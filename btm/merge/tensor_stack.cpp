@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "btm/clones.h"
+#include "btm/model/clones.h"
 #include "compat/crc32.h"
 #include "compat/half_float.h"
 #include "compat/mapped_file.h"

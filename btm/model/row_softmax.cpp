@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "btm/clones.h"
+#include "btm/model/clones.h"
 
 namespace btm {
 namespace {

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <vector>
 
-#include "btm/clones.h"
+#include "btm/model/clones.h"
 
 namespace btm {
 namespace {

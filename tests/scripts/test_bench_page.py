@@ -8,7 +8,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "bench"))
-from growth import index_sizes_mib, plot  # noqa: E402
+from growth import plot  # noqa: E402
 from laws import Fitted, Law, Term  # noqa: E402
 from measure import Table  # noqa: E402
 from page import page  # noqa: E402
@@ -71,10 +71,6 @@ class LawTest(unittest.TestCase):
     def test_refuses_points_that_do_not_determine_it(self):
         with self.assertRaisesRegex(ValueError, "do not determine"):
             Fitted(LINE, [(512, 600.0), (512, 601.0)])
-
-    def test_a_doubling_vector_holds_the_old_one_while_it_is_copied(self):
-        self.assertEqual(index_sizes_mib(2 ** 20), 4)
-        self.assertEqual(index_sizes_mib(2 ** 20 + 1), 8)
 
 
 class PageTest(unittest.TestCase):
