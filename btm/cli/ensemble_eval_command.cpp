@@ -11,6 +11,7 @@
 #include "btm/distributed/run_ranks.h"
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/score_cache.h"
+#include "btm/model/tensor_memory.h"
 #include "compat/atomic_file.h"
 #include "compat/progress_bar.h"
 #include "compat/text.h"
@@ -140,7 +141,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   EnsembleEvalCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
-  want_huge_pages();
+  use_page_arena(MemoryUse::kEvaluation);
   if (command.no_score_cache) command.options.score_cache.clear();
   std::vector<std::string> experts;
   for (const std::string& path : compat::split_at(command.options.eval.path, ':'))

@@ -1,7 +1,6 @@
 #include "btm/cli/eval_flags.h"
 
 #include <array>
-#include <cstdlib>
 #include <iostream>
 
 namespace btm {
@@ -88,7 +87,5 @@ void warn_ignored(std::string_view program, const std::vector<std::string>& igno
   for (const std::string& flag : ignored) std::cerr << " " << flag;
   std::cerr << std::endl;
 }
-
-void want_huge_pages() { ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0); }
 
 }  // namespace btm

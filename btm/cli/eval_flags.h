@@ -28,8 +28,4 @@ std::span<const compat::ForeignFlag> foreign_eval_flags();
 /// One line on stderr naming the flags that had no effect.
 void warn_ignored(std::string_view program, const std::vector<std::string>& ignored);
 
-/// Has LibTorch ask for huge pages behind large tensors, unless the environment says otherwise. To be called before the first
-/// tensor is made. Not for training, where huge pages behind activations of a few MB take up to half as much memory again.
-void want_huge_pages();
-
 }  // namespace btm

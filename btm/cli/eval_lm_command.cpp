@@ -3,6 +3,7 @@
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/model/tensor_memory.h"
 #include "compat/atomic_file.h"
 #include "compat/progress_bar.h"
 #include "compat/text.h"
@@ -66,7 +67,7 @@ int run_eval_lm(std::span<const std::string> args) {
   EvalLmCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
-  want_huge_pages();
+  use_page_arena(MemoryUse::kEvaluation);
   warn_ignored("btm eval-lm", ignored);
 
   if (!command.results_path.empty()) compat::check_can_write(command.results_path);

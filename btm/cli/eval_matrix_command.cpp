@@ -9,6 +9,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/ensemble/eval_matrix.h"
+#include "btm/model/tensor_memory.h"
 #include "btm/report/html_page.h"
 #include "btm/report/matrix_page.h"
 #include "btm/report/table.h"
@@ -182,7 +183,7 @@ int run_eval_matrix(std::span<const std::string> args) {
   EvalMatrixCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
-  want_huge_pages();
+  use_page_arena(MemoryUse::kEvaluation);
   command.complete();
   compat::check_can_write_in(command.out);
 

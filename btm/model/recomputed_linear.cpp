@@ -1,6 +1,7 @@
 #include "btm/model/recomputed_linear.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
@@ -49,6 +50,16 @@ struct RecomputedLinears final : torch::autograd::Node {
   void release_variables() override { x.reset(); }
 };
 
+struct AddedEmbedding final : torch::autograd::Node {
+  at::Tensor weight, ids;
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    const at::NoGradGuard no_grad;
+    if (gradients[0].defined()) gradient_of(weight).index_add_(0, ids.reshape(-1), as_rows(gradients[0]));
+    return {at::Tensor()};
+  }
+};
+
 }  // namespace
 
 std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
@@ -68,6 +79,21 @@ std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor
   node->linears = linears;
   torch::autograd::set_history(outputs, node);
   return outputs;
+}
+
+at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids) {
+  at::Tensor rows;
+  {
+    const at::NoGradGuard no_grad;
+    rows = at::embedding(weight, ids);
+  }
+  if (!at::GradMode::is_enabled() || !weight.requires_grad()) return rows;
+  const auto node = std::make_shared<AddedEmbedding>();
+  node->set_next_edges(torch::autograd::collect_next_edges(weight));
+  node->weight = weight;
+  node->ids = ids;
+  torch::autograd::set_history(rows, node);
+  return rows;
 }
 
 }  // namespace btm

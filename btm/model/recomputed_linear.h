@@ -1,4 +1,5 @@
-// Linear layers of a cheap function of what is kept: its value is computed again in the backward pass instead of being kept.
+// Layers whose gradients are added where they belong, and linear layers of a cheap function of what is kept: its value is computed
+// again in the backward pass instead of being kept.
 // A layer norm or an activation function costs little beside the products, and what it gives is a third of what autograd
 // would keep of a decoder layer.
 #pragma once
@@ -21,5 +22,9 @@ struct Linear {
 /// one.
 std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
                                    const std::vector<const Linear*>& linears);
+
+/// Rows `ids` [...] int64 of weight [V, C] -> [..., C]. The gradient is added to the rows of weight's .grad(), as above, where autograd
+/// would make one as large as the weight first.
+at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids);
 
 }  // namespace btm

@@ -131,7 +131,7 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
 }
 
 at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
-  at::Tensor x = at::embedding(embed_tokens_, tokens);  // [B, T, decoder_input_dim]
+  at::Tensor x = embedding_of(embed_tokens_, tokens);  // [B, T, decoder_input_dim]
   if (!config_.no_scale_embedding) x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
   if (project_in_dim_.defined()) x = at::linear(x, project_in_dim_);
   if (!config_.no_token_positional_embeddings) x = x + positions(tokens, interior_padding).to(x.scalar_type());

@@ -2,14 +2,15 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "btm/model/clones.h"
+#include "btm/model/tensor_memory.h"
 
 namespace btm {
 namespace {
@@ -52,7 +53,10 @@ BTM_CLONES("avx2") double sum_of_squares(const float* x, std::int64_t count) {
 }  // namespace
 
 Adam::Adam(const at::Tensor& values, const AdamOptions& options)
-    : options_(options), exp_avg_(at::zeros_like(values, at::kFloat)), exp_avg_sq_(at::zeros_like(values, at::kFloat)) {}
+    : options_(options), exp_avg_(at::empty_like(values, at::kFloat)), exp_avg_sq_(at::empty_like(values, at::kFloat)) {
+  zero_lazily(exp_avg_);
+  zero_lazily(exp_avg_sq_);
+}
 
 void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
   ++steps_;

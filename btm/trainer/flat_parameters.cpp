@@ -1,7 +1,9 @@
 #include "btm/trainer/flat_parameters.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/empty.h>
+
+#include "btm/model/tensor_memory.h"
 
 namespace btm {
 
@@ -15,8 +17,10 @@ FlatParameters::FlatParameters(TransformerLM& model, at::ScalarType dtype, at::D
     end += (numel + kAlignment - 1) / kAlignment * kAlignment;
   }
   const auto options = at::TensorOptions().dtype(dtype).device(device);
-  values_ = at::zeros({end}, options);
-  gradients_ = at::zeros({end}, options);
+  for (at::Tensor* const buffer : {&values_, &gradients_}) {
+    *buffer = at::empty({end}, options);
+    zero_lazily(*buffer);
+  }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     at::Tensor& tensor = *model.parameters()[i].tensor;
     // A detached view is a leaf of its own; the buffers themselves take no part in autograd.

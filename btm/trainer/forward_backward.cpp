@@ -9,6 +9,7 @@
 
 #include <optional>
 
+#include "btm/model/tensor_memory.h"
 #include "btm/trainer/cross_entropy.h"
 
 namespace btm {
@@ -78,6 +79,7 @@ ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameter
 double ForwardBackward::backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale,
                                            at::Tensor& gradient) const {
   const at::Tensor rows = scored_rows(batch, features);
+  if (features.is_cpu() && batch.num_tokens >= kTokensOfLargeBatch) give_back_free_memory();
   CrossEntropyGradient loss = cross_entropy_backward(rows, model_.output_weight(), batch.targets, loss_scale,
                                                      flat_.view(flat_.gradients(), output_slot_));
   if (batch.places.defined()) {

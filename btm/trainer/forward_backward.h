@@ -9,6 +9,10 @@
 
 namespace btm {
 
+/// From so many tokens on a batch is worth giving memory back for: pages have to be cleared when they come back, a nanosecond a
+/// parameter, which so many tokens take dozens of times over.
+constexpr std::int64_t kTokensOfLargeBatch = 1024;
+
 struct TrainingSwitches {
   Dropout dropout;
   double decoder_layerdrop = 0;         ///< A layer is left out with this probability.

@@ -8,6 +8,7 @@
 #include <map>
 #include <tuple>
 
+#include "btm/model/tensor_memory.h"
 #include "btm/trainer/adam_betas.h"
 #include "btm/trainer/signals.h"
 
@@ -152,6 +153,14 @@ std::vector<BatchStats> Trainer::gathered(const std::vector<BatchStats>& mine) {
   return all;
 }
 
+/// Until a backward pass fills them again, the memory of the gradients serves for activations.
+void Trainer::give_back_gradients(const UpdateBatches& batches) const {
+  constexpr std::size_t kBytes = std::size_t{64} << 20;
+  const at::Tensor& gradients = flat_->gradients();
+  const auto large = [](const DeviceBatch& batch) { return batch.num_tokens >= kTokensOfLargeBatch; };
+  if (gradients.is_cpu() && gradients.nbytes() >= kBytes && std::ranges::any_of(batches, large)) zero_lazily(gradients);
+}
+
 bool Trainer::train_step(const UpdateBatches& batches) {
   const TransformerConfig& config = model_->config();
   if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 || config.decoder_layerdrop > 0)
@@ -179,6 +188,7 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     finish();
     return false;
   }
+  give_back_gradients(batches);
   gradient_norm_ = step.gradient_norm;
   set_num_updates(num_updates_ + 1);
   for (MetersDict* meters : active) {

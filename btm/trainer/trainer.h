@@ -71,6 +71,7 @@ class Trainer {
   std::vector<BatchStats> forward_backward(const UpdateBatches& batches);
   void log_stats(const std::vector<BatchStats>& stats, const std::vector<MetersDict*>& active) const;
   std::int64_t sample_size(const BatchStats& stats) const noexcept;
+  void give_back_gradients(const UpdateBatches& batches) const;
   [[noreturn]] void diverged(const std::string& what, const UpdateBatches& batches) const;
 
   TrainOptions options_;

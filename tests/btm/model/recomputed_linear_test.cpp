@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
@@ -33,6 +35,21 @@ TEST(RecomputedLinear, HasTheGradientsOfAutograd) {
     for (std::size_t i = 0; i < parameters.size(); ++i)
       EXPECT_TRUE(parameters[i].grad().allclose(expected[i] * pass, 1e-5, 1e-5)) << "parameter " << i << ", pass " << pass;
   }
+}
+
+TEST(RecomputedLinear, AddsTheGradientOfAnEmbeddingToItsRows) {
+  at::manual_seed(11);
+  const at::Tensor weight = leaf({5, 3}), factor = at::randn({2, 3, 3});
+  const at::Tensor ids = at::arange(6).view({2, 3}).remainder(4);
+  (at::embedding(weight, ids) * factor).sum().backward();
+  const at::Tensor expected = weight.grad().clone();
+  weight.mutable_grad().reset();
+  for (int pass = 1; pass <= 2; ++pass) {
+    (embedding_of(weight, ids) * factor).sum().backward();
+    EXPECT_TRUE(weight.grad().allclose(expected * pass));
+  }
+  const at::NoGradGuard no_grad;
+  EXPECT_FALSE(embedding_of(weight, ids).requires_grad());
 }
 
 TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {

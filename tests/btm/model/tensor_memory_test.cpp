@@ -1,0 +1,34 @@
+#include "btm/model/tensor_memory.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/randn.h>
+#include <gtest/gtest.h>
+
+namespace btm {
+namespace {
+
+TEST(TensorMemory, ZeroesLazilyWhateverTheSize) {
+  for (const std::int64_t size : {0, 1, 100, 5000, 1 << 20}) {
+    const at::Tensor tensor = at::full({size + 2}, 3.0);
+    zero_lazily(tensor.narrow(0, 1, size));
+    EXPECT_EQ(tensor.count_nonzero().item<std::int64_t>(), 2) << size;
+  }
+}
+
+// In a program of its own it would be there from the start; here tensors of both allocators live side by side.
+TEST(TensorMemory, TensorsInTheArenaComputeAsOthers) {
+  at::manual_seed(3);
+  const at::Tensor outside = at::randn({1024, 1024});
+  use_page_arena(MemoryUse::kEvaluation);
+  const at::Tensor inside = outside.clone();
+  EXPECT_TRUE(at::gelu(inside).equal(at::gelu(outside)));  // oneDNN allocates for itself
+  EXPECT_TRUE(inside.mm(inside).equal(outside.mm(outside)));
+  give_back_free_memory();
+  zero_lazily(inside);
+  EXPECT_EQ(inside.count_nonzero().item<std::int64_t>(), 0);
+  EXPECT_TRUE(at::full({10}, 1.0).sum().item<double>() == 10);
+}
+
+}  // namespace
+}  // namespace btm
