@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 
 #include <algorithm>
+#include <exception>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
@@ -31,8 +32,14 @@ class NcclCommunicator final : public Communicator {
     });
   }
   ~NcclCommunicator() override {
-    // Its destructor would wait for kernels that never end; the process is about to.
-    if (meeting_->failing()) static_cast<void>(group_.release());
+    if (meeting_->failing()) {
+      // Its destructor would wait for kernels that never end; the process is about to.
+      static_cast<void>(group_.release());
+    } else if (std::uncaught_exceptions() > 0) {
+      group_->abort();  // the other ranks may wait for this one
+    } else {
+      group_->shutdown();
+    }
   }
 
   int rank() const noexcept override { return host_->rank(); }

@@ -48,9 +48,8 @@ void* PageArena::allocate(std::size_t size) {
   blocks_.emplace(offset, size);
   touch(offset, offset + size, true);
   top_ = std::max(top_, rounded_up(offset + size, kFrame) / kFrame);
-  in_use_ += size;
   made_ += size;
-  if (made_ >= patience_) sweep(false);
+  if (made_ >= patience_) sweep();
   return base_ + offset;
 }
 
@@ -59,7 +58,6 @@ void PageArena::release(void* block) {
   auto begin = static_cast<std::size_t>(static_cast<std::byte*>(block) - base_);
   const auto found = blocks_.find(begin);
   std::size_t end = begin + found->second;
-  in_use_ -= found->second;
   blocks_.erase(found);
   touch(begin, end, false);
   auto next = free_.lower_bound(begin);
@@ -77,19 +75,14 @@ void PageArena::release(void* block) {
   free_.emplace(begin, end - begin);
 }
 
-void PageArena::give_back_free() {
-  const std::lock_guard lock(mutex_);
-  sweep(true);
-}
-
-/// Gives back the free frames, of those used since the last sweep only when asked to.
-void PageArena::sweep(bool used_as_well) {
+/// Gives back the free frames that were not used since the last sweep.
+void PageArena::sweep() {
   made_ = 0;
   for (const auto& [begin, size] : free_) {
     const std::size_t end = std::min((begin + size) / kFrame, top_);
     std::size_t first = rounded_up(begin, kFrame) / kFrame;
     for (std::size_t i = first; i <= end; ++i) {
-      if (i < end && frames_[i].resident && (used_as_well || !frames_[i].used)) continue;
+      if (i < end && frames_[i].resident && !frames_[i].used) continue;
       if (i > first) give_back(first, i);
       first = i + 1;
     }
@@ -109,7 +102,9 @@ bool PageArena::contains(const void* place) const noexcept {
 
 std::size_t PageArena::in_use() const {
   const std::lock_guard lock(mutex_);
-  return in_use_;
+  std::size_t sum = 0;
+  for (const auto& [offset, size] : blocks_) sum += size;
+  return sum;
 }
 
 std::size_t PageArena::held() const {

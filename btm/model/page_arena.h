@@ -29,8 +29,6 @@ class PageArena {
   /// addresses could not be had). `size` > 0.
   void* allocate(std::size_t size);
   void release(void* block);
-  /// Gives back every free frame at once.
-  void give_back_free();
   bool contains(const void* place) const noexcept;
 
   std::size_t in_use() const;  ///< Bytes of blocks, rounded up to pages.
@@ -43,13 +41,13 @@ class PageArena {
   };
 
   void touch(std::size_t begin, std::size_t end, bool resident);
-  void sweep(bool used_as_well);
+  void sweep();
   void give_back(std::size_t first, std::size_t last);
 
   mutable std::mutex mutex_;
   void* mapping_ = nullptr;
   std::byte* base_ = nullptr;  ///< The first whole frame of the mapping.
-  std::size_t capacity_ = 0, patience_, made_ = 0, in_use_ = 0;
+  std::size_t capacity_ = 0, patience_, made_ = 0;
   std::map<std::size_t, std::size_t> free_;  ///< Offset -> size; no two are neighbours.
   std::unordered_map<std::size_t, std::size_t> blocks_;
   std::vector<Frame> frames_;

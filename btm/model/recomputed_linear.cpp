@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/embedding_dense_backward.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
@@ -55,7 +56,12 @@ struct AddedEmbedding final : torch::autograd::Node {
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     const at::NoGradGuard no_grad;
-    if (gradients[0].defined()) gradient_of(weight).index_add_(0, ids.reshape(-1), as_rows(gradients[0]));
+    if (!gradients[0].defined()) return {at::Tensor()};
+    const at::Tensor& gradient = gradients[0];
+    if (weight.is_cpu())
+      gradient_of(weight).index_add_(0, ids.reshape(-1), as_rows(gradient));
+    else  // a GPU would add in any order, and round to half precision each time
+      gradient_of(weight).add_(at::embedding_dense_backward(gradient, ids, weight.size(0), /*padding_idx=*/-1, /*scale_grad_by_freq=*/false));
     return {at::Tensor()};
   }
 };

@@ -23,8 +23,8 @@ struct Linear {
 std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
                                    const std::vector<const Linear*>& linears);
 
-/// Rows `ids` [...] int64 of weight [V, C] -> [..., C]. The gradient is added to the rows of weight's .grad(), as above, where autograd
-/// would make one as large as the weight first.
+/// Rows `ids` [...] int64 of weight [V, C] -> [..., C]. The gradient is added to weight's .grad() as above, on the CPU to its rows alone,
+/// where autograd would make one as large as the weight first.
 at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids);
 
 }  // namespace btm

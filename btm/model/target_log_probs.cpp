@@ -47,16 +47,16 @@ void pick_by_tiles(const at::Tensor& features, const at::Tensor& weight, const s
 
 }  // namespace
 
-std::int64_t tokens_of_logits(std::int64_t vocabulary) {
-  constexpr std::int64_t kBytes = std::int64_t{64} << 20;
-  return std::max<std::int64_t>(1, kBytes / (static_cast<std::int64_t>(sizeof(float)) * vocabulary));
+std::int64_t tokens_of_logits(std::int64_t vocabulary, at::Device device) {
+  const std::int64_t bytes = std::int64_t{device.is_cpu() ? 64 : 512} << 20;
+  return std::max<std::int64_t>(1, bytes / (static_cast<std::int64_t>(sizeof(float)) * vocabulary));
 }
 
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets, std::int64_t rows_at_once) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0);
   const bool tiles = features.is_cpu() && features.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
-  const std::int64_t fitting = tiles ? kTileRows : tokens_of_logits(weight.size(0));
+  const std::int64_t fitting = tiles ? kTileRows : tokens_of_logits(weight.size(0), features.device());
   const std::int64_t slice = std::clamp<std::int64_t>(rows_at_once, 1, fitting);
   at::Tensor out = at::empty({count}, features.options().dtype(at::kFloat));
   at::Tensor buffer;

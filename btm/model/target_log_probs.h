@@ -8,10 +8,11 @@
 namespace btm {
 
 /// Natural log softmax(features weight^T)[target]. features [N, C] and weight [V, C] of one dtype and device, targets [N] int64
-/// in [0, V) there -> [N] fp32 there. Logits of at most `rows_at_once` tokens are in memory at once, and no more than 64 MiB of them.
+/// in [0, V) there -> [N] fp32 there. Logits of at most `rows_at_once` tokens are in memory at once, and no more than tokens_of_logits() says.
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets, std::int64_t rows_at_once);
 
-/// How many tokens' fp32 logits over a vocabulary take no more than 64 MiB, at least one: half as many cost training a tenth of its speed.
-std::int64_t tokens_of_logits(std::int64_t vocabulary);
+/// How many tokens' fp32 logits over a vocabulary are worth making at once, at least one: no more than 64 MiB on the CPU, where half as
+/// many cost training a tenth of its speed, and 512 MiB on a GPU, which has to be kept busy.
+std::int64_t tokens_of_logits(std::int64_t vocabulary, at::Device device);
 
 }  // namespace btm

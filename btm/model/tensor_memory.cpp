@@ -51,10 +51,6 @@ void use_page_arena(MemoryUse use) {
   c10::SetCPUAllocator(new ArenaAllocator, /*priority=*/1);
 }
 
-void give_back_free_memory() {
-  if (arena != nullptr) arena->give_back_free();
-}
-
 void zero_lazily(const at::Tensor& tensor) {
   if (!tensor.is_cpu()) {
     tensor.zero_();

@@ -16,9 +16,6 @@ enum class MemoryUse { kEvaluation, kTraining };
 /// make tensors.
 void use_page_arena(MemoryUse use);
 
-/// Gives back to the system what of the arena is free, as before the moment that needs the most memory.
-void give_back_free_memory();
-
 /// tensor.zero_() of a contiguous tensor that LibTorch allocated. On the CPU its memory goes back to the system, which provides zeros where it is used again.
 void zero_lazily(const at::Tensor& tensor);
 

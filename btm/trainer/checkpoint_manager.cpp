@@ -75,7 +75,7 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
   const CheckpointOptions& o = options_;
   if (o.no_save) return {};
   const std::string end = o.checkpoint_suffix + ".pt";
-  const std::string last = "checkpoint_last" + end;
+  const std::string last = last_checkpoint(o).filename().string();
   if (point.interrupted) return {last};
   const auto better = [&](double a, double b) { return o.maximize_best_checkpoint_metric ? a >= b : a <= b; };
   std::vector<std::string> names;
@@ -174,6 +174,10 @@ std::string CheckpointManager::poll() {
   return std::exchange(message_, {});
 }
 
+fs::path last_checkpoint(const CheckpointOptions& options) {
+  return fs::path(options.save_dir) / ("checkpoint_last" + options.checkpoint_suffix + ".pt");
+}
+
 fs::path starting_checkpoint(CheckpointOptions& options) {
   const bool restore_default = options.restore_file == "checkpoint_last.pt";
   if (!options.finetune_from_model.empty()) {
@@ -181,18 +185,15 @@ fs::path starting_checkpoint(CheckpointOptions& options) {
       throw compat::UsageError("--finetune-from-model resets everything itself and excludes the --reset-... flags");
     if (!restore_default) throw compat::UsageError("--finetune-from-model and --restore-file exclude each other");
   }
-  const auto suffixed = [&](std::string path) {
-    if (const std::size_t dot = path.rfind(".pt"); dot != std::string::npos) path.insert(dot, options.checkpoint_suffix);
-    return path;
-  };
   if (!restore_default) {
-    fs::path path = suffixed(options.restore_file);
+    std::string suffixed = options.restore_file;
+    if (const std::size_t dot = suffixed.rfind(".pt"); dot != std::string::npos) suffixed.insert(dot, options.checkpoint_suffix);
+    fs::path path = suffixed;
     if (!fs::exists(path)) path = options.restore_file;  // DeMIX from a dense model
     if (!fs::exists(path)) throw compat::IoError(path.string(), "is not there (--restore-file)");
     return path;
   }
-  const fs::path last = fs::path(options.save_dir) / suffixed(options.restore_file);
-  if (fs::exists(last)) return last;
+  if (fs::path last = last_checkpoint(options); fs::exists(last)) return last;
   if (options.finetune_from_model.empty()) return {};
   if (!fs::exists(options.finetune_from_model)) throw compat::IoError(options.finetune_from_model, "is not there (--finetune-from-model)");
   options.reset_optimizer = options.reset_lr_scheduler = options.reset_meters = options.reset_dataloader = true;

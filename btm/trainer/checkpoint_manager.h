@@ -71,6 +71,9 @@ class CheckpointManager {
   std::string message_;
 };
 
+/// The file that a run leaves its newest checkpoint in, and goes on from: checkpoint_last with --checkpoint-suffix.
+std::filesystem::path last_checkpoint(const CheckpointOptions& options);
+
 /// The checkpoint a run starts from: --restore-file (with --checkpoint-suffix, or without where that is not there), or the save folder's checkpoint_last, or --finetune-from-model, with
 /// which the reset flags are set. Empty when there is none. IoError for a --finetune-from-model that is not there.
 std::filesystem::path starting_checkpoint(CheckpointOptions& options);

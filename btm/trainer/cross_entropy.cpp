@@ -7,6 +7,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <limits>
@@ -39,11 +40,11 @@ double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) 
   return loss;
 }
 
-/// The same for any device and dtype; the gradient has the dtype of the logits.
-double to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, double scale) {
+/// The same for any device and dtype, the loss in fp64; the gradient has the dtype of the logits.
+at::Tensor to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, double scale) {
   const at::Tensor target = targets.unsqueeze(1);
   at::Tensor gradient = at::log_softmax(logits, -1, at::kFloat);
-  const double loss = -gradient.gather(1, target).sum(at::kDouble).item<double>();
+  const at::Tensor loss = -gradient.gather(1, target).sum(at::kDouble);
   gradient.exp_();
   gradient.scatter_add_(1, target, at::empty_like(target, gradient.options()).fill_(-1));
   if (scale != 1) gradient.mul_(scale);
@@ -63,12 +64,13 @@ CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at
                                             double scale, const at::Tensor& weight_gradient) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0), vocabulary = weight.size(0);
-  const std::int64_t slice = tokens_of_logits(vocabulary);
+  const std::int64_t slice = tokens_of_logits(vocabulary, features.device());
   const bool on_cpu = features.is_cpu() && features.scalar_type() == at::kFloat;
   const at::Tensor ids = targets.contiguous();
   at::Tensor buffer, accumulated = weight_gradient;
   CrossEntropyGradient result;
   result.features = at::empty_like(features);
+  result.loss = at::zeros({}, features.options().dtype(at::kDouble));
   if (on_cpu) buffer = at::empty({std::min(slice, count), vocabulary}, features.options());
   for (std::int64_t from = 0; from < count; from += slice) {
     const std::int64_t rows = std::min(slice, count - from);

@@ -9,8 +9,6 @@
 
 #include <optional>
 
-#include "btm/model/tensor_memory.h"
-#include "btm/trainer/cross_entropy.h"
 
 namespace btm {
 namespace {
@@ -76,20 +74,17 @@ ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameter
   layer_slots_.back() = end;
 }
 
-double ForwardBackward::backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale,
-                                           at::Tensor& gradient) const {
+/// features and their gradient are [B, T, decoder_output_dim].
+CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale) const {
   const at::Tensor rows = scored_rows(batch, features);
-  if (features.is_cpu() && batch.num_tokens >= kTokensOfLargeBatch) give_back_free_memory();
   CrossEntropyGradient loss = cross_entropy_backward(rows, model_.output_weight(), batch.targets, loss_scale,
                                                      flat_.view(flat_.gradients(), output_slot_));
   if (batch.places.defined()) {
-    gradient = at::zeros_like(features).view({-1, features.size(-1)});
-    gradient.index_copy_(0, batch.places, loss.features);
-    gradient = gradient.view(features.sizes());
-  } else {
-    gradient = loss.features.view(features.sizes());
+    const at::Tensor all = at::zeros_like(features).view({-1, features.size(-1)});
+    loss.features = all.index_copy_(0, batch.places, loss.features);
   }
-  return loss.loss;
+  loss.features = loss.features.view(features.sizes());
+  return loss;
 }
 
 double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool last) const {
@@ -116,8 +111,7 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
   x = end.output = model_.finished(end.input);
   stages.push_back(std::move(end));
 
-  at::Tensor gradient;
-  const double loss = backward_from_loss(batch, x.detach(), loss_scale, gradient);
+  auto [loss, gradient] = backward_from_loss(batch, x.detach(), loss_scale);
   x.reset();
   std::size_t announced = slots;
   for (; !stages.empty(); stages.pop_back()) {
@@ -135,7 +129,7 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
     if (last) flat_.announce(stage.first_slot, announced);
     announced = stage.first_slot;
   }
-  return loss;
+  return loss.item<double>();  // not before: a GPU has work to go on with
 }
 
 double ForwardBackward::evaluate(const DeviceBatch& batch) const {

@@ -5,13 +5,10 @@
 
 #include "btm/data/batches.h"
 #include "btm/model/transformer_lm.h"
+#include "btm/trainer/cross_entropy.h"
 #include "btm/trainer/flat_parameters.h"
 
 namespace btm {
-
-/// From so many tokens on a batch is worth giving memory back for: pages have to be cleared when they come back, a nanosecond a
-/// parameter, which so many tokens take dozens of times over.
-constexpr std::int64_t kTokensOfLargeBatch = 1024;
 
 struct TrainingSwitches {
   Dropout dropout;
@@ -48,7 +45,7 @@ class ForwardBackward {
 
  private:
   struct Stage;
-  double backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale, at::Tensor& gradient) const;
+  CrossEntropyGradient backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale) const;
 
   const TransformerLM& model_;
   const FlatParameters& flat_;

@@ -64,6 +64,7 @@ class TrainRun {
   LogRow validate_subset(const ValidData& data, std::int64_t epoch);
   bool stops_early(std::optional<double> val_loss);
   void save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted);
+  void log_saved();
   void finish_saving();
   bool limit_reached() const;
   std::function<void(const std::string&)> warner() {
@@ -154,9 +155,14 @@ bool TrainRun::limit_reached() const {
          (o.stop_time_hours > 0 && trainer_->agreed_seconds() / 3600 > o.stop_time_hours);
 }
 
+/// Says which checkpoint was written since the last call.
+void TrainRun::log_saved() {
+  if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+}
+
 void TrainRun::finish_saving() {
   checkpoints_.wait();
-  if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+  log_saved();
 }
 
 int TrainRun::run() {
@@ -166,8 +172,7 @@ int TrainRun::run() {
     // checkpoint is finished by starting it again.
     log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) + " updates, " +
                          general_format(trainer_->agreed_seconds() / 3600) + " hours");
-    if (start_ != fs::path(options_.checkpoint.save_dir) / ("checkpoint_last" + options_.checkpoint.checkpoint_suffix + ".pt"))
-      save(open_epoch(), std::nullopt, /*interrupted=*/false);
+    if (start_ != last_checkpoint(options_.checkpoint)) save(open_epoch(), std::nullopt, /*interrupted=*/false);
     finish_saving();
     return 0;
   }
@@ -226,7 +231,7 @@ bool TrainRun::train_epoch() {
       log_.info(kName, "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
                            general_format(trainer_->optimizer().loss_scale()));
     }
-    if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+    log_saved();
     stop = after_update(batches);
   }
   LogRow row = trainer_->metrics()["train"].row();

@@ -28,19 +28,20 @@ class Setting:
     runs: int
     threads: int
     quick: bool
+    build: str = "build"  # the build tree of the programs
 
     @property
     def env(self):
         return {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads), "PYTHONWARNINGS": "ignore"}
 
     def btm(self, *args):
-        return lambda: Run([self.root / "build/bin/btm", *args], self.env)
+        return lambda: Run([self.root / self.build / "bin/btm", *args], self.env)
 
     def convert(self, *args):
-        return lambda: Run([self.root / "build/bin/btm-convert", *args], self.env)
+        return lambda: Run([self.root / self.build / "bin/btm-convert", *args], self.env)
 
     def kernel(self, *args):
-        return lambda: Run([self.root / "build/bin/bench_kernels", *args], self.env)
+        return lambda: Run([self.root / self.build / "bin/bench_kernels", *args], self.env)
 
     def reference(self, venv, *args):
         return lambda: Run([venv / "bin/python", HERE / "reference.py", *args], self.env)
@@ -263,5 +264,25 @@ def bench_build(s, table):
     table.add_single("rebuild after touching one .cpp", "s", seconds, 30)
 
 
+def bench_gpu(s, table):
+    """training and evaluating the 125M shape on a GPU (preset cuda), beside what its matrix products reach"""
+    s = dataclasses.replace(s, build="build-cuda")
+    arch, length, sentences = "transformer_lm_gpt3_small", 1024, 2 if s.quick else 32
+    updates = 6 if s.quick else 30
+    folder = s.model("gpu", arch, "--tokens", sentences * length * (updates + 1), "--splits", "train,valid,test")
+    needed = flops_per_token(arch, 50264, length)
+    for dtype, flags in (("bfloat16", ["--bf16"]), ("float16", ["--fp16"]), ("float32", [])):
+        peak = s.kernel("gpu-matmul", dtype)().number(r"([\d.]+) GF/s") * 1e9
+        rates = [training_rate(s.btm("train", *train_flags(folder, updates, length, sentences), "--arch", arch, *flags,
+                                     "--save-dir", s.work / "gpu-save")(), 5) for _ in range(s.runs)]
+        table.add_single(f"train 125M on a GPU, {dtype}", "tokens/s", rates)
+        table.add_single(f"train 125M on a GPU, {dtype}: share of the matmul peak", "of it", [3 * needed * rate / peak for rate in rates])
+        rates = [s.btm("eval-lm", folder / "data-bin", "--path", folder / "checkpoint_last.pt", "--gen-subset", "test", "--sample-break-mode",
+                       "none", "--tokens-per-sample", length, "--batch-size", sentences, *flags)().number(TOKENS_PER_SECOND) for _ in range(s.runs)]
+        table.add_single(f"eval-lm 125M on a GPU, {dtype}", "tokens/s", rates)
+        table.add_single(f"eval-lm 125M on a GPU, {dtype}: share of the matmul peak", "of it", [needed * rate / peak for rate in rates])
+
+
 BENCHES = {"eval": bench_eval, "train": bench_train, "tiny": bench_tiny, "ensemble": bench_ensemble, "open": bench_open,
-           "average": bench_average, "preprocess": bench_preprocess, "data-bin": bench_data_bin, "build": bench_build}
+           "average": bench_average, "preprocess": bench_preprocess, "data-bin": bench_data_bin, "build": bench_build,
+           "gpu": bench_gpu}

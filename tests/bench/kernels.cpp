@@ -1,10 +1,13 @@
 // What the machine can do, and what btm's data-bin reader does: figures that scripts/bench compares with.
 //   bench_kernels sgemm THREADS        GF/s of the best of ten products of 2048 x 2048 matrices
+//   bench_kernels gpu-matmul DTYPE    GF/s of products of 8192 x 8192 matrices of float32, float16 or bfloat16 on the GPU
 //   bench_kernels data-bin PREFIX      tokens/s of reading random blocks of 1024 tokens
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/rand.h>
+#include <ATen/ops/randn.h>
 
 #include <algorithm>
 #include <chrono>
@@ -35,6 +38,29 @@ void sgemm(int threads) {
   std::printf("%.2f GF/s\n", 2.0 * kSize * kSize * kSize / best / 1e9);
 }
 
+int gpu_matmul(const std::string& name) {
+  const at::NoGradGuard no_grad;
+  if (!at::hasCUDA()) {
+    std::fputs("bench_kernels: no GPU\n", stderr);
+    return 1;
+  }
+  const at::ScalarType dtype = name == "float32" ? at::kFloat : name == "float16" ? at::kHalf : at::kBFloat16;
+  constexpr std::int64_t kSize = 8192, kProducts = 20;
+  const auto options = at::TensorOptions().dtype(dtype).device(at::kCUDA);
+  const at::Tensor a = at::randn({kSize, kSize}, options), b = at::randn({kSize, kSize}, options);
+  at::Tensor c = at::mm(a, b);
+  double best = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    c[0][0].item<float>();  // waits
+    const auto start = std::chrono::steady_clock::now();
+    for (int product = 0; product < kProducts; ++product) at::mm_out(c, a, b);
+    c[0][0].item<float>();
+    best = std::min(best, seconds_since(start) / kProducts);
+  }
+  std::printf("%.2f GF/s\n", 2.0 * kSize * kSize * kSize / best / 1e9);
+  return 0;
+}
+
 void random_blocks(const std::string& prefix) {
   constexpr std::int64_t kBlock = 1024, kReads = 200000;
   const auto dataset = compat::IndexedDataset::open(prefix);
@@ -58,10 +84,12 @@ int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() == 2 && args[0] == "sgemm") {
     sgemm(std::stoi(args[1]));
+  } else if (args.size() == 2 && args[0] == "gpu-matmul") {
+    return gpu_matmul(args[1]);
   } else if (args.size() == 2 && args[0] == "data-bin") {
     random_blocks(args[1]);
   } else {
-    std::fputs("usage: bench_kernels sgemm THREADS | data-bin PREFIX\n", stderr);
+    std::fputs("usage: bench_kernels sgemm THREADS | gpu-matmul DTYPE | data-bin PREFIX\n", stderr);
     return 2;
   }
   return 0;

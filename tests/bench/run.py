@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, help="folder for inputs, kept (default: a temporary one)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench-out")
     args = parser.parse_args()
-    chosen = chosen_measures(args.only) if args.only else names
+    chosen = chosen_measures(args.only) if args.only else [name for name in names if name != "gpu"]
     for name in chosen:
         if name not in MEASURES:
             parser.error(f"--only {name}, expected some of {', '.join(names)} or growth")

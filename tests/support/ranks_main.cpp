@@ -1,4 +1,5 @@
-// What the tests run as ranks: small programs over btm/distributed, with the flags and the error lines of btm itself.
+// What the tests run as ranks: small programs over btm/distributed, with the flags and the error lines of btm itself. On the CPU, but
+// for --gpu.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <signal.h>
@@ -19,6 +20,10 @@ namespace {
 using btm::Communicator;
 using btm::RankPlace;
 
+bool on_gpu = false;
+
+at::TensorOptions options(at::ScalarType dtype) { return at::TensorOptions().dtype(dtype).device(on_gpu ? at::kCUDA : at::kCPU); }
+
 struct Command {
   std::string name;
   btm::DistributedOptions distributed;
@@ -26,9 +31,10 @@ struct Command {
 
   int run(std::span<const std::string> args, const std::function<int(Communicator&, const RankPlace&)>& body) {
     compat::CommandSpec spec{"ranks " + name, "", {}, {btm::distributed_flags(distributed)}, {}};
-    spec.groups.push_back({"Test", {compat::flag_integer("at", "N", rank, "the rank to act")}});
+    spec.groups.push_back({"Test", {compat::flag_integer("at", "N", rank, "the rank to act"), compat::flag_switch("gpu", on_gpu, "tensors on the GPU")}});
     std::vector<std::string> ignored;
     if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
+    distributed.cpu = !on_gpu;
     return btm::run_ranks(distributed, spec.program, body);
   }
 };
@@ -40,7 +46,7 @@ void require(bool holds, const std::string& what) {
 /// The sum over ranks of (rank + 1) is known; every dtype must give it.
 void check_sums(Communicator& world, at::ScalarType dtype) {
   const std::int64_t n = world.size();
-  const at::Tensor tensor = at::full({3, 5}, world.rank() + 1, at::TensorOptions().dtype(dtype));
+  const at::Tensor tensor = at::full({3, 5}, world.rank() + 1, options(dtype));
   world.all_reduce(tensor);
   require(tensor.to(at::kDouble).eq(static_cast<double>(n * (n + 1) / 2)).all().item<bool>(), "sum of " + std::string(at::toString(dtype)));
 }
@@ -49,7 +55,7 @@ void check_overlapping(Communicator& world) {
   std::vector<at::Tensor> tensors;
   std::vector<std::unique_ptr<Communicator::Pending>> pending;
   for (int i = 0; i < 20; ++i) {
-    tensors.push_back(at::full({1000 + i}, world.rank() + i, at::kFloat));
+    tensors.push_back(at::full({1000 + i}, world.rank() + i, options(at::kFloat)));
     pending.push_back(world.start_all_reduce(tensors.back()));
   }
   for (auto& one : pending) one->wait();
@@ -68,7 +74,7 @@ void check_gather(Communicator& world) {
 
 void check_broadcast(Communicator& world) {
   for (int root = 0; root < world.size(); ++root) {
-    const at::Tensor tensor = at::full({7}, 10 * world.rank(), at::kLong);
+    const at::Tensor tensor = at::full({7}, 10 * world.rank(), options(at::kLong));
     world.broadcast(tensor, root);
     require(tensor.eq(10 * root).all().item<bool>(), "broadcast");
   }
@@ -81,7 +87,7 @@ void check_subgroups(Communicator& world) {
   require((evens != nullptr) == (world.rank() % 2 == 0) && (odds != nullptr) == (world.rank() % 2 == 1), "membership");
   Communicator& own = evens ? *evens : *odds;
   require(own.rank() == world.rank() / 2, "rank in the subgroup");
-  const at::Tensor tensor = at::full({4}, world.rank(), at::kFloat);
+  const at::Tensor tensor = at::full({4}, world.rank(), options(at::kFloat));
   own.all_reduce(tensor);
   int sum = 0;
   for (const int rank : evens ? even : odd) sum += rank;
@@ -120,7 +126,7 @@ int killed(std::span<const std::string> args) {
   return command.run(args, [&](Communicator& world, const RankPlace&) {
     world.barrier();
     if (world.rank() == command.rank) ::kill(::getpid(), SIGKILL);
-    const at::Tensor tensor = at::zeros({1 << 16});
+    const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
     for (;;) world.all_reduce(tensor);
     return 0;
   });
@@ -130,7 +136,7 @@ int killed(std::span<const std::string> args) {
 int failing(std::span<const std::string> args) {
   Command command{"failing", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
-    const at::Tensor tensor = at::zeros({1 << 16});
+    const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
     const auto pending = world.rank() == command.rank ? world.start_all_reduce(tensor) : nullptr;  // left under way
     if (world.rank() == command.rank || command.rank < 0) throw std::runtime_error("the disk is full");
     for (;;) world.all_reduce(tensor);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <istream>
@@ -30,14 +31,19 @@ inline Args joined(Args args, const Args& more) {
   return args;
 }
 
+/// Whether this machine's GPU is to be tested: BTM_TEST_GPU in the environment, which the preset cuda sets.
+inline bool test_gpu() { return std::getenv("BTM_TEST_GPU") != nullptr; }
+
 /// btm's command line with the flags that all golden runs share; `data` is a folder of tests/golden/data-bin, or "" for all of them.
+/// On the CPU, unless test_gpu().
 inline Args train_command(const std::string& data, const std::filesystem::path& save_dir, const Args& more) {
-  return joined({"train", golden("data-bin/" + data).string(), "--lr", "2e-3", "--lr-scheduler", "polynomial_decay", "--optimizer", "adam",
-                 "--adam-betas", "(0.9, 0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128",
-                 "--max-sentences", "2", "--sample-break-mode", "none", "--seed", "1", "--dropout", "0", "--log-format", "json", "--log-interval", "1",
-                 "--required-batch-size-multiple", "1", "--no-epoch-checkpoints", "--cpu", "--decoder-layers", "2", "--decoder-embed-dim", "64",
-                 "--decoder-attention-heads", "4", "--save-dir", save_dir.string()},
-                more);
+  Args args{"train", golden("data-bin/" + data).string(), "--lr", "2e-3", "--lr-scheduler", "polynomial_decay", "--optimizer", "adam",
+            "--adam-betas", "(0.9, 0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128",
+            "--max-sentences", "2", "--sample-break-mode", "none", "--seed", "1", "--dropout", "0", "--log-format", "json", "--log-interval", "1",
+            "--required-batch-size-multiple", "1", "--no-epoch-checkpoints", "--decoder-layers", "2", "--decoder-embed-dim", "64",
+            "--decoder-attention-heads", "4", "--save-dir", save_dir.string()};
+  if (!test_gpu()) args.push_back("--cpu");
+  return joined(std::move(args), more);
 }
 
 /// The rows of a JSON log that tell of an update.

@@ -25,7 +25,8 @@ constexpr const char* kDomains = "fortunes,jargon,perl,politics";
 Args command(int ranks, const std::filesystem::path& save_dir, const Args& more) {
   const Args flags{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256", "--total-num-update", "200", "--warmup-updates", "16",
                    "--disable-validation", "--distributed-world-size", std::to_string(ranks), "--num-threads", "1"};
-  return btm_test::train_command("", save_dir, joined(flags, more));
+  const Args args = btm_test::train_command("", save_dir, joined(flags, more));
+  return btm_test::test_gpu() ? joined(args, {"--cpu"}) : args;  // there may be fewer GPUs than ranks
 }
 
 const Args kMultidomain{"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains", kDomains,

@@ -7,6 +7,8 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 namespace btm {
@@ -50,6 +52,15 @@ TEST(RecomputedLinear, AddsTheGradientOfAnEmbeddingToItsRows) {
   }
   const at::NoGradGuard no_grad;
   EXPECT_FALSE(embedding_of(weight, ids).requires_grad());
+}
+
+/// 4,096 gradients of one row: added one after another in half precision they would stop growing at 2,048.
+TEST(RecomputedLinear, AddsTheGradientOfAFrequentRowInFp32OnAGpu) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no GPU";
+  const at::Tensor weight = at::zeros({2, 3}, at::TensorOptions().device(at::kCUDA).dtype(at::kHalf)).set_requires_grad(true);
+  const at::Tensor ids = at::zeros({4096}, at::TensorOptions().device(at::kCUDA).dtype(at::kLong));
+  embedding_of(weight, ids).sum().backward();
+  EXPECT_TRUE(weight.grad().cpu().equal(at::tensor({4096, 0}, at::kHalf).view({2, 1}).expand({2, 3})));
 }
 
 TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
