@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <thread>
+#include <type_traits>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
@@ -26,17 +28,11 @@ class NcclCommunicator final : public Communicator {
     options->timeout = kTimeout;
     group_ = c10::make_intrusive<ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), host_->rank(),
                                                    host_->size(), options);
-    // Weak: the watch lives as long as the meeting, this group may end before.
-    meeting_->watch().on_lost([group = c10::weak_intrusive_ptr<ProcessGroupNCCL>(group_)] {
-      if (const auto alive = group.lock()) alive->abort();
-    });
   }
   ~NcclCommunicator() override {
     if (meeting_->failing()) {
       // Its destructor would wait for kernels that never end; the process is about to.
       static_cast<void>(group_.release());
-    } else if (std::uncaught_exceptions() > 0) {
-      group_->abort();  // the other ranks may wait for this one
     } else {
       group_->shutdown();
     }
@@ -48,14 +44,14 @@ class NcclCommunicator final : public Communicator {
   std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) override {
     if (!tensor.is_cuda()) return host_->start_all_reduce(tensor);
     std::vector<at::Tensor> tensors{tensor};
-    return std::make_unique<Collective>(checked([&] { return group_->allreduce(tensors); }), meeting_);
+    return std::make_unique<Collective>(checked(*meeting_, [&] { return group_->allreduce(tensors); }), meeting_);
   }
   void broadcast(const at::Tensor& tensor, int root) override {
     if (!tensor.is_cuda()) return host_->broadcast(tensor, root);
     std::vector<at::Tensor> tensors{tensor};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    Collective(checked([&] { return group_->broadcast(tensors, options); }), meeting_).wait();
+    Collective(checked(*meeting_, [&] { return group_->broadcast(tensors, options); }), meeting_).wait();
   }
   std::vector<std::string> all_gather(const std::string& bytes) override { return host_->all_gather(bytes); }
   void barrier() override { host_->barrier(); }
@@ -67,30 +63,40 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
+  /// What `action` gives. RankLost when a rank is known to be lost, or NCCL fails.
+  template <class Action>
+  static std::invoke_result_t<Action> checked(Meeting& meeting, Action&& action) {
+    if (const std::string lost = meeting.watch().lost(); !lost.empty()) throw RankLost(lost);
+    try {
+      return action();
+    } catch (const RankLost&) {
+      throw;
+    } catch (const std::exception& error) {
+      const std::string problem = error.what();
+      throw RankLost(meeting.watch().find_lost("NCCL: " + problem.substr(0, problem.find('\n'))));
+    }
+  }
+
   class Collective final : public Pending {
    public:
     Collective(c10::intrusive_ptr<c10d::Work> work, std::shared_ptr<Meeting> meeting)
         : work_(std::move(work)), meeting_(std::move(meeting)) {}
+    /// Until the sum is there: with a rank lost it never is, and a CUDA call that waits for it cannot be left.
     void wait() override {
-      work_->wait();
-      if (const std::string lost = meeting_->watch().lost(); !lost.empty()) throw RankLost(lost);
+      checked(*meeting_, [this] {
+        while (!work_->isCompleted()) {
+          if (const std::string lost = meeting_->watch().lost(); !lost.empty()) throw RankLost(lost);
+          std::this_thread::sleep_for(std::chrono::microseconds(20));
+        }
+        if (const std::exception_ptr error = work_->exception()) std::rethrow_exception(error);
+        return work_->wait();
+      });
     }
 
    private:
     c10::intrusive_ptr<c10d::Work> work_;
     std::shared_ptr<Meeting> meeting_;
   };
-
-  template <class Start>
-  c10::intrusive_ptr<c10d::Work> checked(Start&& start) {
-    if (const std::string lost = meeting_->watch().lost(); !lost.empty()) throw RankLost(lost);
-    try {
-      return start();
-    } catch (const std::exception& error) {
-      const std::string problem = error.what();
-      throw RankLost(meeting_->watch().find_lost("NCCL: " + problem.substr(0, problem.find('\n'))));
-    }
-  }
 
   std::shared_ptr<Meeting> meeting_;
   std::string name_;

@@ -14,8 +14,8 @@ int num_gpus();
 /// Makes GPU `device` this process's current one. UsageError when there is no such GPU.
 void use_gpu(int device);
 
-/// All ranks of `meeting` as a group; each must have chosen its GPU. wait() on a sum makes the current CUDA stream wait, not
-/// the CPU. When a rank is lost, NCCL's kernels that wait for it are aborted and the next call throws RankLost.
+/// All ranks of `meeting` as a group; each must have chosen its GPU. wait() on a sum returns when it is there, or throws RankLost; the
+/// first one, before which NCCL makes its connections, can be left by `meeting`'s watch alone (RankWatch::when_stuck).
 std::unique_ptr<Communicator> connect_nccl(std::shared_ptr<Meeting> meeting);
 
 }  // namespace btm

@@ -10,6 +10,7 @@ namespace {
 constexpr auto kBeat = std::chrono::milliseconds(500);
 constexpr auto kSilence = std::chrono::seconds(30);  // of a rank whose connections are still open: its machine is gone
 constexpr auto kToBeSeen = 4 * kBeat;
+constexpr auto kTimeToLeave = std::chrono::seconds(10);
 constexpr std::int64_t kLeft = INT64_MIN / 2;
 constexpr const char* kLost = "lost";
 
@@ -38,19 +39,13 @@ std::string RankWatch::lost() const {
 }
 
 void RankWatch::set_lost(const std::string& text) {
-  std::vector<std::function<void()>> acts;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!lost_.empty()) return;
-    lost_ = text;
-    acts.swap(on_lost_);
-  }
-  for (const auto& act : acts) act();
+  const std::lock_guard lock(mutex_);
+  if (lost_.empty()) lost_ = text;
 }
 
-void RankWatch::on_lost(std::function<void()> act) {
+void RankWatch::when_stuck(std::function<void(const std::string& lost)> leave) {
   const std::lock_guard lock(mutex_);
-  on_lost_.push_back(std::move(act));
+  leave_ = std::move(leave);
 }
 
 void RankWatch::publish(const std::string& text) {
@@ -71,6 +66,13 @@ void RankWatch::look_for_silent(std::vector<Pulse>& pulses) {
 }
 
 void RankWatch::watch() {
+  watch_until_lost();
+  std::unique_lock lock(mutex_);
+  if (!wake_.wait_for(lock, kTimeToLeave, [this] { return stop_; }) && leave_) leave_(lost_);
+}
+
+/// Or until stop().
+void RankWatch::watch_until_lost() {
   std::vector<Pulse> pulses(static_cast<std::size_t>(size_), Pulse{0, Clock::now()});
   try {
     for (;;) {
@@ -79,7 +81,7 @@ void RankWatch::watch() {
       if (rank_ == 0) look_for_silent(pulses);
       last_beat_ = Clock::now();
       std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, kBeat, [this] { return stop_; })) return;
+      if (wake_.wait_for(lock, kBeat, [this] { return stop_; }) || !lost_.empty()) return;
     }
   } catch (const std::exception&) {
     set_lost(name_of(0) + " is gone");  // it keeps the store

@@ -34,8 +34,9 @@ class RankWatch {
   /// A collective failed with `problem`: waits until it is known which rank is gone, and names it. At most a few seconds;
   /// when all turn out to be well, `problem` is what it says.
   std::string find_lost(const std::string& problem);
-  /// Calls `act` once when a rank turns out to be lost (on any thread, the watch's own too).
-  void on_lost(std::function<void()> act);
+  /// Has `leave`, which must not return, called with who is lost when this watch still runs ten seconds after that became known: the
+  /// process is held up in a call that never ends.
+  void when_stuck(std::function<void(const std::string& lost)> leave);
   /// Tells the others that this rank has failed.
   void report_own_failure() noexcept;
   /// This rank has done its part. With `hosts_store` it returns when the others have too, or one of them is lost.
@@ -49,6 +50,7 @@ class RankWatch {
   };
 
   void watch();
+  void watch_until_lost();
   void stop();
   void look_for_silent(std::vector<Pulse>& pulses);
   std::int64_t count_of(int rank) const;
@@ -62,7 +64,7 @@ class RankWatch {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::string lost_;
-  std::vector<std::function<void()>> on_lost_;
+  std::function<void(const std::string&)> leave_;
   bool stop_ = false;
   std::atomic<Clock::time_point> last_beat_;
   std::thread thread_;

@@ -9,6 +9,9 @@
 #ifdef BTM_CUDA
 #include <ATen/Context.h>
 
+#include <cstdlib>
+#include <iostream>
+
 #include "btm/distributed/nccl_communicator.h"
 #endif
 
@@ -19,14 +22,20 @@ namespace {
 bool use_gpus(const DistributedOptions& options) { return !options.cpu && at::hasCUDA() && num_gpus() > 0; }
 #endif
 
-std::unique_ptr<Communicator> connect(const DistributedOptions& options, const Rendezvous& rendezvous) {
+std::unique_ptr<Communicator> connect([[maybe_unused]] const DistributedOptions& options, const Rendezvous& rendezvous,
+                                      [[maybe_unused]] const std::string& program, [[maybe_unused]] bool launched) {
 #ifdef BTM_CUDA
   if (use_gpus(options)) {
     use_gpu(rendezvous.local_rank);
-    if (rendezvous.size > 1) return connect_nccl(std::make_shared<Meeting>(rendezvous, inherited_store_socket()));
+    if (rendezvous.size > 1) {
+      auto meeting = std::make_shared<Meeting>(rendezvous, inherited_store_socket());
+      meeting->watch().when_stuck([program, launched](const std::string& lost) {
+        if (!launched) std::cerr << program << ": error: " << lost << std::endl;
+        std::_Exit(launched ? kRankLostStatus : 1);
+      });
+      return connect_nccl(std::move(meeting));
+    }
   }
-#else
-  static_cast<void>(options);
 #endif
   if (rendezvous.size == 1) return single_process();
   return connect_gloo(std::make_shared<Meeting>(rendezvous, inherited_store_socket()));
@@ -45,7 +54,7 @@ int run_ranks(const DistributedOptions& given, const std::string& program,
 
   const RankPlace place{rendezvous.local_rank, process_environment(kLaunched).has_value()};
   try {
-    const std::unique_ptr<Communicator> world = connect(options, rendezvous);
+    const std::unique_ptr<Communicator> world = connect(options, rendezvous, program, place.launched);
     return body(*world, place);
   } catch (const RankLost&) {
     if (place.launched) return kRankLostStatus;

@@ -4,9 +4,12 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/exp.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -43,13 +46,15 @@ double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) 
 /// The same for any device and dtype, the loss in fp64; the gradient has the dtype of the logits.
 at::Tensor to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, double scale) {
   const at::Tensor target = targets.unsqueeze(1);
-  at::Tensor gradient = at::log_softmax(logits, -1, at::kFloat);
-  const at::Tensor loss = -gradient.gather(1, target).sum(at::kDouble);
-  gradient.exp_();
-  gradient.scatter_add_(1, target, at::empty_like(target, gradient.options()).fill_(-1));
-  if (scale != 1) gradient.mul_(scale);
-  logits = gradient.to(logits.scalar_type());
-  return loss;
+  at::Tensor probabilities = at::log_softmax(logits, -1, at::kFloat);
+  const at::Tensor chosen = probabilities.gather(1, target);
+  // Rounded to the logits' dtype as they are written: passes over memory are what this costs.
+  if (scale == 1)
+    at::exp_out(logits, probabilities);
+  else
+    at::mul_out(logits, probabilities.exp_(), at::scalar_tensor(scale, at::kDouble));
+  logits.scatter_(1, target, ((chosen.exp() - 1) * scale).to(logits.scalar_type()));
+  return -chosen.sum(at::kDouble);
 }
 
 }  // namespace

@@ -269,7 +269,7 @@ def bench_gpu(s, table):
     s = dataclasses.replace(s, build="build-cuda")
     arch, length, sentences = "transformer_lm_gpt3_small", 1024, 2 if s.quick else 32
     updates = 6 if s.quick else 30
-    folder = s.model("gpu", arch, "--tokens", sentences * length * (updates + 1), "--splits", "train,valid,test")
+    folder = s.model("gpu", arch, "--tokens", 4 * sentences * length * (updates + 1), "--splits", "train,test")
     needed = flops_per_token(arch, 50264, length)
     for dtype, flags in (("bfloat16", ["--bf16"]), ("float16", ["--fp16"]), ("float32", [])):
         peak = s.kernel("gpu-matmul", dtype)().number(r"([\d.]+) GF/s") * 1e9

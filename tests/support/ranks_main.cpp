@@ -20,7 +20,7 @@ namespace {
 using btm::Communicator;
 using btm::RankPlace;
 
-bool on_gpu = false;
+bool on_gpu = false, early = false;
 
 at::TensorOptions options(at::ScalarType dtype) { return at::TensorOptions().dtype(dtype).device(on_gpu ? at::kCUDA : at::kCPU); }
 
@@ -31,7 +31,8 @@ struct Command {
 
   int run(std::span<const std::string> args, const std::function<int(Communicator&, const RankPlace&)>& body) {
     compat::CommandSpec spec{"ranks " + name, "", {}, {btm::distributed_flags(distributed)}, {}};
-    spec.groups.push_back({"Test", {compat::flag_integer("at", "N", rank, "the rank to act"), compat::flag_switch("gpu", on_gpu, "tensors on the GPU")}});
+    spec.groups.push_back({"Test", {compat::flag_integer("at", "N", rank, "the rank to act"), compat::flag_switch("gpu", on_gpu, "tensors on the GPU"),
+                                compat::flag_switch("early", early, "before anything was summed")}});
     std::vector<std::string> ignored;
     if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
     distributed.cpu = !on_gpu;
@@ -120,14 +121,18 @@ int places(std::span<const std::string> args) {
   });
 }
 
-/// Rank --at kills itself while the others wait for it in a collective.
+/// Rank --at kills itself while the others wait for it in a collective; with --early in the first one of all.
 int killed(std::span<const std::string> args) {
   Command command{"killed", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
+    const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
+    if (!early) world.all_reduce(tensor);
     world.barrier();
     if (world.rank() == command.rank) ::kill(::getpid(), SIGKILL);
-    const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
-    for (;;) world.all_reduce(tensor);
+    for (;;) {
+      world.all_reduce(tensor);
+      static_cast<void>(tensor[0].item<float>());  // as training looks at the gradient norm
+    }
     return 0;
   });
 }
@@ -139,7 +144,10 @@ int failing(std::span<const std::string> args) {
     const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
     const auto pending = world.rank() == command.rank ? world.start_all_reduce(tensor) : nullptr;  // left under way
     if (world.rank() == command.rank || command.rank < 0) throw std::runtime_error("the disk is full");
-    for (;;) world.all_reduce(tensor);
+    for (;;) {
+      world.all_reduce(tensor);
+      static_cast<void>(tensor[0].item<float>());  // as training looks at the gradient norm
+    }
     return 0;
   });
 }

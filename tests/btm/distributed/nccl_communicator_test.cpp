@@ -1,4 +1,4 @@
-// NCCL between two processes. They share this machine's first GPU, which NCCL allows where it takes them for processes of two machines.
+// NCCL between several processes. They share this machine's first GPU, which NCCL allows where it takes them for processes of several machines.
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
@@ -24,42 +24,53 @@ class Nccl : public testing::Test {
 #endif
   }
 
-  /// `program` with `args` as ranks 0 and 1.
-  static Processes two_ranks(const std::string& program, const Args& args, int port_offset) {
+  /// `program` with `args` as `size` ranks.
+  static Processes ranks_of(const std::string& program, const Args& args, int port_offset, int size = 2) {
     const std::string port = std::to_string(20000 + (::getpid() * 16 + 8 + port_offset) % 12000);
     Processes ranks;
-    for (const std::string rank : {"0", "1"})
+    for (int i = 0; i < size; ++i) {
+      const std::string rank = std::to_string(i);
       ranks.push_back(std::make_unique<Process>(
           program,
-          joined(args, {"--distributed-world-size", "2", "--distributed-rank", rank, "--distributed-init-method", "tcp://127.0.0.1:" + port,
+          joined(args, {"--distributed-world-size", std::to_string(size), "--distributed-rank", rank, "--distributed-init-method", "tcp://127.0.0.1:" + port,
                         "--device-id", "0"}),
           std::map<std::string, std::string>{{"NCCL_HOSTID", "host" + rank}, {"NCCL_SOCKET_IFNAME", "lo"}, {"NCCL_IB_DISABLE", "1"},
                                              {"OMP_NUM_THREADS", "1"}}));
+    }
     return ranks;
   }
 };
 
 TEST_F(Nccl, SumsGathersAndSplits) {
-  for (auto& rank : two_ranks("ranks", {"collectives", "--gpu"}, 0)) {
-    EXPECT_EQ(rank->wait(), 0);
-    EXPECT_EQ(rank->out(), "all well on 2 ranks\n");
-    EXPECT_EQ(rank->err(), "");
-  }
+  for (const int size : {2, 4})  // of four ranks the halves are groups of NCCL too
+    for (auto& rank : ranks_of("ranks", {"collectives", "--gpu"}, size, size)) {
+      EXPECT_EQ(rank->wait(), 0);
+      EXPECT_EQ(rank->out(), "all well on " + std::to_string(size) + " ranks\n");
+      EXPECT_EQ(rank->err(), "");
+    }
 }
 
 TEST_F(Nccl, NamesTheKilledRank) {
-  const Processes ranks = two_ranks("ranks", {"killed", "--gpu", "--at", "1"}, 1);
+  const Processes ranks = ranks_of("ranks", {"killed", "--gpu", "--at", "1"}, 1);
   EXPECT_EQ(ranks[1]->wait(), 128 + SIGKILL);
   EXPECT_EQ(ranks[0]->wait(), 1);
   EXPECT_EQ(ranks[0]->err(), "ranks killed: error: rank 1 of 2 is gone\n");
 }
 
+/// While NCCL makes its connections nothing tells that the other is gone but its silence of 30 seconds.
+TEST_F(Nccl, LeavesWhenARankIsKilledBeforeTheFirstSum) {
+  const Processes ranks = ranks_of("ranks", {"killed", "--gpu", "--early", "--at", "1"}, 5);
+  EXPECT_EQ(ranks[1]->wait(), 128 + SIGKILL);
+  EXPECT_EQ(ranks[0]->wait(), 1);
+  EXPECT_EQ(ranks[0]->err(), "ranks killed: error: rank 1 of 2 does not answer\n");
+}
+
 TEST_F(Nccl, EndsWhenARankFails) {
-  const Processes ranks = two_ranks("ranks", {"failing", "--gpu", "--at", "1"}, 2);
+  const Processes ranks = ranks_of("ranks", {"failing", "--gpu", "--at", "1"}, 3);
   EXPECT_EQ(ranks[1]->wait(), 1);
   EXPECT_EQ(ranks[1]->err(), "ranks failing: error: the disk is full\n");
   EXPECT_EQ(ranks[0]->wait(), 1);
-  EXPECT_EQ(ranks[0]->err(), "ranks failing: error: rank 1 of 2 is gone\n");
+  EXPECT_EQ(ranks[0]->err(), "ranks failing: error: rank 1 of 2 has failed\n");
 }
 
 /// Sums over ranks come in another order, hence the tolerances (of train_ranks_test).
@@ -75,7 +86,7 @@ TEST_F(Nccl, TwoRanksTrainAsOne) {
     const std::string name = precision.empty() ? "fp32" : "bf16";
     const btm_test::Finished alone = btm_test::run_btm(command(name + "1", joined(precision, {"--update-freq", "2", "--distributed-world-size", "1"})));
     ASSERT_EQ(alone.status, 0) << alone.err;
-    const Processes ranks = two_ranks("btm", command(name + "2", precision), 3);
+    const Processes ranks = ranks_of("btm", command(name + "2", precision), 6);
     for (auto& rank : ranks) {
       EXPECT_EQ(rank->wait(), 0) << rank->err();
       EXPECT_EQ(rank->err(), "");
@@ -89,6 +100,22 @@ TEST_F(Nccl, TwoRanksTrainAsOne) {
       EXPECT_LT(btm_test::model_difference(dir / (name + "1/checkpoint_last.pt"), dir / (name + "2/checkpoint_last.pt")), 1e-4);
     }
   }
+}
+
+/// Two domains, two ranks each: a domain's ranks have one expert, all of them the rest.
+TEST_F(Nccl, DemixTrainsAnExpertPerGroup) {
+  const TempDir dir;
+  const Args flags{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5",
+                   "--disable-validation", "--max-update", "4", "--num-threads", "1", "--task", "multidomain_language_modeling", "--criterion",
+                   "desynchronized_cross_entropy", "--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl", "--desynchronize",
+                   "--domain-parallel", "--sync-type", "manual", "--untie-parameters", "feedforward", "--data-parallel-groups", "0,1 2,3"};
+  for (auto& rank : ranks_of("btm", btm_test::train_command("", dir / "s", flags), 7, 4)) EXPECT_EQ(rank->wait(), 0) << rank->err();
+  const auto shard = [&](int rank) { return dir / ("s/checkpoint_last-rank-" + std::to_string(rank) + ".pt"); };
+  const auto is_expert = [](const std::string& name) { return name.find(".fc") != std::string::npos; };
+  EXPECT_EQ(btm_test::model_difference(shard(0), shard(1)), 0);
+  EXPECT_EQ(btm_test::model_difference(shard(2), shard(3)), 0);
+  EXPECT_GT(btm_test::model_difference(shard(1), shard(2), is_expert), 1e-4);
+  EXPECT_EQ(btm_test::model_difference(shard(1), shard(2), [&](const std::string& name) { return !is_expert(name); }), 0);
 }
 
 }  // namespace

@@ -320,7 +320,8 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   const EnsembleReport sparse = run(options);
   options.sparse = false;
   const EnsembleReport dense = run(options);
-  EXPECT_EQ(sparse.eval.perplexity, dense.eval.perplexity);  // what has no weight need not be run
+  // What has no weight need not be run. (A GPU chooses other products for other batches.)
+  EXPECT_NEAR(sparse.eval.perplexity, dense.eval.perplexity, 1e-6 * dense.eval.perplexity);
   EXPECT_LT(sparse.blocks_run, dense.blocks_run);
 }
 

@@ -60,7 +60,7 @@ TEST(RecomputedLinear, AddsTheGradientOfAFrequentRowInFp32OnAGpu) {
   const at::Tensor weight = at::zeros({2, 3}, at::TensorOptions().device(at::kCUDA).dtype(at::kHalf)).set_requires_grad(true);
   const at::Tensor ids = at::zeros({4096}, at::TensorOptions().device(at::kCUDA).dtype(at::kLong));
   embedding_of(weight, ids).sum().backward();
-  EXPECT_TRUE(weight.grad().cpu().equal(at::tensor({4096, 0}, at::kHalf).view({2, 1}).expand({2, 3})));
+  EXPECT_TRUE(weight.grad().cpu().equal(at::tensor({4096.0, 0.0}).to(at::kHalf).view({2, 1}).expand({2, 3})));
 }
 
 TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
