@@ -11,8 +11,8 @@
 #include "compat/error.h"
 #include "compat/mapped_file.h"
 #include "converters/gpt2_words.h"
+#include "converters/token_cache.h"
 #include "converters/tokenizer.h"
-#include "converters/word_map.h"
 
 namespace converters {
 namespace {
@@ -22,7 +22,6 @@ constexpr std::uint32_t kNoMerge = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kStale = kNoMerge - 1;             ///< Rank to be looked up again after a round of merges.
 constexpr std::size_t kShortWord = 128;                    ///< Bytes up to which plain scans beat a heap.
 constexpr std::size_t kLongestWord = std::size_t{1} << 24;  ///< Memory: about 80 bytes for each of its bytes.
-constexpr std::size_t kCachedWord = 64, kCachedWords = std::size_t{1} << 16;
 
 struct Merge {
   std::uint32_t rank = kNoMerge;
@@ -162,10 +161,7 @@ class Gpt2Bpe final : public Tokenizer {
     while (!text.empty()) {
       const std::string_view word = text.substr(0, gpt2_word_length(text));
       text.remove_prefix(word.size());
-      if (word.size() > kCachedWord)
-        append_merged(word, out.ids);
-      else
-        append_cached(word, out.ids);
+      cache_.append(word, out.ids, [this](std::string_view one, std::vector<std::int32_t>& ids) { append_merged(one, ids); });
     }
   }
 
@@ -184,23 +180,6 @@ class Gpt2Bpe final : public Tokenizer {
   std::string decode(std::span<const std::string_view> symbols) const override;
 
  private:
-  struct Cached {
-    std::uint32_t first = 0, count = 0;  ///< In cached_ids_.
-  };
-
-  void append_cached(std::string_view word, std::vector<std::int32_t>& out) {
-    if (const Cached* const cached = cache_.find(word)) {
-      const auto from = cached_ids_.begin() + cached->first;
-      out.insert(out.end(), from, from + cached->count);
-      return;
-    }
-    const std::size_t start = out.size();
-    append_merged(word, out);
-    if (cache_.size() >= kCachedWords) cache_.clear(), cached_ids_.clear();
-    cache_.insert(word, {static_cast<std::uint32_t>(cached_ids_.size()), static_cast<std::uint32_t>(out.size() - start)});
-    cached_ids_.insert(cached_ids_.end(), out.begin() + static_cast<std::ptrdiff_t>(start), out.end());
-  }
-
   void append_merged(std::string_view word, std::vector<std::int32_t>& out) const {
     if (word.size() > kLongestWord)
       throw compat::UnsupportedError("a word of " + std::to_string(word.size()) + " bytes (the longest that GPT-2's BPE takes here: " +
@@ -215,8 +194,7 @@ class Gpt2Bpe final : public Tokenizer {
   void merge_long(std::string_view word, std::vector<std::int32_t>& out) const;
 
   std::shared_ptr<const Gpt2Tables> tables_;
-  WordMap<Cached> cache_;
-  std::vector<std::int32_t> cached_ids_;
+  TokenCache cache_;
 };
 
 /// Round after round, all places of the pair that comes first in vocab.bpe become one token, from left to right.

@@ -1,9 +1,13 @@
-// sentencepiece models, by the library itself.
+// sentencepiece models, by the library itself; of those that allow it every word once.
 #include <sentencepiece_processor.h>
+
+#include <algorithm>
 
 #include "compat/byte_reader.h"
 #include "compat/error.h"
 #include "compat/mapped_file.h"
+#include "converters/sentencepiece_model.h"
+#include "converters/token_cache.h"
 #include "converters/tokenizer.h"
 
 namespace converters {
@@ -11,21 +15,17 @@ namespace {
 
 class SentencePiece final : public Tokenizer {
  public:
-  explicit SentencePiece(std::shared_ptr<const sentencepiece::SentencePieceProcessor> processor)
-      : processor_(std::move(processor)), unknown_id_(processor_->unk_id()) {}
+  SentencePiece(std::shared_ptr<const sentencepiece::SentencePieceProcessor> processor, bool words_apart)
+      : processor_(std::move(processor)), unknown_id_(processor_->unk_id()), words_apart_(words_apart) {}
 
-  std::unique_ptr<Tokenizer> clone() const override { return std::make_unique<SentencePiece>(processor_); }
+  std::unique_ptr<Tokenizer> clone() const override { return std::make_unique<SentencePiece>(processor_, words_apart_); }
 
   void encode(std::string_view text, Tokens& out) override {
-    const auto status = processor_->Encode(text, pieces_.mutable_proto());
-    if (!status.ok()) throw compat::UnsupportedError(std::string("sentencepiece cannot encode a text: ") + status.message());
-    const auto count = static_cast<int>(pieces_.pieces_size());
-    for (int i = 0; i < count; ++i) {
-      const auto piece = pieces_.pieces(i);
-      const auto id = static_cast<std::int32_t>(piece.id());
-      out.ids.push_back(id);
-      if (id == unknown_id_) out.unknown.push_back(piece.piece());
-    }
+    const std::size_t ids = out.ids.size(), unknown = out.unknown.size();
+    if (words_apart_ && encode_words(text, out)) return;
+    out.ids.resize(ids);
+    out.unknown.resize(unknown);
+    encode_whole(text, out);
   }
 
   std::int32_t size() const noexcept override { return processor_->GetPieceSize(); }
@@ -41,8 +41,48 @@ class SentencePiece final : public Tokenizer {
   }
 
  private:
+  /// False when a word ends and the next begins with an unknown token: they are one.
+  bool encode_words(std::string_view text, Tokens& out) {
+    std::vector<std::int32_t>& ids = out.ids;
+    bool after_unknown = false;
+    while (!text.empty()) {
+      std::size_t end = text.find(' ');
+      while (end != std::string_view::npos && (end + 1 == text.size() || !begins_word(text[end + 1]))) end = text.find(' ', end + 1);
+      const std::string_view word = text.substr(0, end);
+      text.remove_prefix(std::min(text.size(), word.size() + 1));
+      const std::size_t from = ids.size();
+      words_.append(word, ids, [this](std::string_view one, std::vector<std::int32_t>& tokens) {
+        Tokens found;
+        encode_whole(one, found);
+        tokens.insert(tokens.end(), found.ids.begin(), found.ids.end());
+      });
+      if (ids.size() == from) continue;
+      if (after_unknown && ids[from] == unknown_id_) return false;
+      after_unknown = ids.back() == unknown_id_;
+      if (std::find(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.end(), unknown_id_) != ids.end()) {
+        ids.resize(from);
+        encode_whole(word, out);  // for their texts
+      }
+    }
+    return true;
+  }
+
+  void encode_whole(std::string_view text, Tokens& out) {
+    const auto status = processor_->Encode(text, pieces_.mutable_proto());
+    if (!status.ok()) throw compat::UnsupportedError(std::string("sentencepiece cannot encode a text: ") + status.message());
+    const auto count = static_cast<int>(pieces_.pieces_size());
+    for (int i = 0; i < count; ++i) {
+      const auto piece = pieces_.pieces(i);
+      const auto id = static_cast<std::int32_t>(piece.id());
+      out.ids.push_back(id);
+      if (id == unknown_id_) out.unknown.push_back(piece.piece());
+    }
+  }
+
   std::shared_ptr<const sentencepiece::SentencePieceProcessor> processor_;
   std::int32_t unknown_id_;
+  bool words_apart_;
+  TokenCache words_;
   sentencepiece::ImmutableSentencePieceText pieces_;  ///< Kept between texts for its memory.
 };
 
@@ -54,7 +94,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model
   const auto status = processor->LoadFromSerializedProto(compat::as_chars(file->bytes()));
   if (!status.ok() || processor->GetPieceSize() == 0)
     throw compat::FormatError({file->path(), {}, {}}, "not a sentencepiece model");
-  return std::make_unique<SentencePiece>(std::move(processor));
+  return std::make_unique<SentencePiece>(std::move(processor), encodes_words_apart(compat::as_chars(file->bytes())));
 }
 
 }  // namespace converters

@@ -11,6 +11,7 @@ Precision precision_for(const EvalLmOptions& options) {
   const at::ScalarType half = options.fp16 ? at::kHalf : options.bf16 ? at::kBFloat16 : at::kFloat;
   Precision precision;
   precision.rounding = half;
+  precision.as_stored = true;
   if (!options.cpu && at::hasCUDA()) {
     precision.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(options.device_id));
     precision.compute = half;

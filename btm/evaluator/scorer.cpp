@@ -52,6 +52,8 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   at::Tensor scores = at::zeros({batch.rows, batch.columns}, at::kFloat);
   const std::vector<std::int64_t> places = scored_places(batch);
   if (places.empty()) return scores;
+  // Weights that are used once are not worth memory of their own.
+  if (++scored_ == 2) model_->settle();
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
   // A column of padding depends on what it sees, so it has to be kept from seeing padding as fairseq does.
   const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);

@@ -27,7 +27,7 @@ class ModelScorer final : public Scorer {
  private:
   std::unique_ptr<TransformerLM> model_;
   at::Device device_;
-  std::int64_t softmax_batch_;
+  std::int64_t softmax_batch_, scored_ = 0;  ///< scored_: batches so far.
 };
 
 /// Log of the mean probability of several scorers, per target: fairseq's ensemble of ':'-joined paths.

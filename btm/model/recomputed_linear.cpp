@@ -9,6 +9,7 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include <optional>
 #include <utility>
 
 namespace btm {
@@ -68,6 +69,10 @@ struct AddedEmbedding final : torch::autograd::Node {
 
 }  // namespace
 
+at::Tensor linear_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return at::linear(x, weight.to(x.scalar_type()), bias.defined() ? std::optional(bias) : std::nullopt);
+}
+
 std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
                                    const std::vector<const Linear*>& linears) {
   std::vector<at::Tensor> outputs;
@@ -75,7 +80,7 @@ std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor
   {
     const at::NoGradGuard no_grad;
     const at::Tensor input = f(x);
-    for (const Linear* const linear : linears) outputs.push_back(at::linear(input, linear->weight, linear->bias));
+    for (const Linear* const linear : linears) outputs.push_back(linear_of(input, linear->weight, linear->bias));
   }
   if (!differentiable) return outputs;
   const auto node = std::make_shared<RecomputedLinears>();

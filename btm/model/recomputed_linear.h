@@ -16,6 +16,9 @@ struct Linear {
   at::Tensor weight, bias;
 };
 
+/// at::linear. A weight of another dtype than x, as a checkpoint stores it, is converted for this one product.
+at::Tensor linear_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
 /// linear(f(x), weight, bias) for each of `linears`: x [..., in] -> [..., out]. f may use parameters; it must give the same when
 /// called again (no dropout) and must outlive the graph with all it refers to. In the backward pass the gradients of weights and
 /// biases are added to their .grad() directly, without hooks of theirs being called. Where x requires no gradient, nothing here gets

@@ -31,7 +31,7 @@ void pick_by_tiles(const at::Tensor& features, const at::Tensor& weight, const s
   for (std::int64_t first = 0; first < vocabulary; first += kTileColumns) {
     const std::int64_t columns = std::min(kTileColumns, vocabulary - first);
     at::Tensor tile = buffer.narrow(0, 0, count * columns).view({count, columns});
-    at::mm_out(tile, features, weight.narrow(0, first, columns).t());
+    at::mm_out(tile, features, weight.narrow(0, first, columns).to(at::kFloat).t());
     const float* const logits = tile.const_data_ptr<float>();
     at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
@@ -55,7 +55,7 @@ std::int64_t tokens_of_logits(std::int64_t vocabulary, at::Device device) {
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets, std::int64_t rows_at_once) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0);
-  const bool tiles = features.is_cpu() && features.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
+  const bool tiles = features.is_cpu() && features.scalar_type() == at::kFloat;
   const std::int64_t fitting = tiles ? kTileRows : tokens_of_logits(weight.size(0), features.device());
   const std::int64_t slice = std::clamp<std::int64_t>(rows_at_once, 1, fitting);
   at::Tensor out = at::empty({count}, features.options().dtype(at::kFloat));

@@ -43,7 +43,7 @@ at::Tensor to_tensor(const compat::TensorView& view, at::ScalarType dtype, at::D
   if (aligned && view.numel() > 0) {
     // from_blob takes void*; nothing writes through it (the mapping is read-only and would fault).
     tensor = at::from_blob(const_cast<std::byte*>(start), view.shape, view.stride,
-                           [keep = view.storage](void*) {}, at::TensorOptions().dtype(stored));
+                           [keep = view.storage](void*) { keep->release_pages(); }, at::TensorOptions().dtype(stored));
   } else {
     std::vector<std::byte> scratch;
     const auto bytes = view.contiguous_bytes(scratch);

@@ -10,7 +10,6 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
@@ -103,6 +102,11 @@ std::int64_t TransformerLM::num_parameters() const {
   return count;
 }
 
+void TransformerLM::settle() {
+  for (const NamedParameter& parameter : parameters_)
+    if (parameter.tensor->is_cpu()) *parameter.tensor = parameter.tensor->to(at::kFloat);
+}
+
 void TransformerLM::drop_final_norm() {
   std::erase_if(parameters_, [](const NamedParameter& p) { return p.name.starts_with("decoder.layer_norm."); });
   config_.no_decoder_final_norm = true;
@@ -132,8 +136,9 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
 
 at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
   at::Tensor x = embedding_of(embed_tokens_, tokens);  // [B, T, decoder_input_dim]
+  if (x.is_cpu()) x = x.to(at::kFloat);
   if (!config_.no_scale_embedding) x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
-  if (project_in_dim_.defined()) x = at::linear(x, project_in_dim_);
+  if (project_in_dim_.defined()) x = linear_of(x, project_in_dim_);
   if (!config_.no_token_positional_embeddings) x = x + positions(tokens, interior_padding).to(x.scalar_type());
   if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
   return x;
@@ -162,14 +167,13 @@ at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool
   for (at::Tensor& part : parts) part = part.view({batch, length, heads, -1}).transpose(1, 2);  // [B, heads, T, C / heads]
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
   const at::Tensor out = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias, dropout, /*is_causal=*/!mask.defined());
-  return at::linear(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}), layer.out_proj.weight,
-                    layer.out_proj.bias);
+  return linear_of(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}), layer.out_proj.weight, layer.out_proj.bias);
 }
 
 at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed, double activation_dropout) const {
   const at::Tensor hidden = linears_of(
       x, [this, &layer, normed](const at::Tensor& in) { return normed ? normalized(layer.final_layer_norm, in) : in; }, {&layer.fc1}).front();
-  if (activation_dropout > 0) return at::linear(dropped(activated(hidden), activation_dropout), layer.fc2.weight, layer.fc2.bias);
+  if (activation_dropout > 0) return linear_of(dropped(activated(hidden), activation_dropout), layer.fc2.weight, layer.fc2.bias);
   return linears_of(hidden, [this](const at::Tensor& in) { return activated(in); }, {&layer.fc2}).front();
 }
 
@@ -183,7 +187,7 @@ at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const 
 
 at::Tensor TransformerLM::finished(at::Tensor x) const {
   if (layer_norm_.weight.defined()) x = normalized(layer_norm_, x);
-  if (project_out_dim_.defined()) x = at::linear(x, project_out_dim_);
+  if (project_out_dim_.defined()) x = linear_of(x, project_out_dim_);
   return x;
 }
 

@@ -42,6 +42,9 @@ class TransformerLM {
   std::int64_t num_parameters() const;
   const TransformerConfig& config() const noexcept { return config_; }
   std::int64_t vocab_size() const noexcept { return vocab_size_; }
+  /// On a CPU, where all arithmetic is fp32: converts the matrices that are in half precision yet (Precision::as_stored), which costs as much as
+  /// using them once.
+  void settle();
   /// fairseq drops the norm after the stack for checkpoints of `version` 2 and below.
   void drop_final_norm();
 

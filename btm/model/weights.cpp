@@ -165,7 +165,8 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
       throw compat::FormatError({file, "model", {}}, parameter.name + " holds " + std::string(compat::dtype_name(view.dtype())) +
                                                          ", expected floating point");
     const bool round = precision.rounding != precision.compute && stored != precision.rounding;
-    at::Tensor tensor = to_tensor(view, round ? precision.rounding : precision.compute, precision.device);
+    const bool keep = precision.as_stored && precision.device.is_cpu() && !round && view.shape.size() == 2 && (stored == at::kHalf || stored == at::kBFloat16);
+    at::Tensor tensor = to_tensor(view, keep ? stored : round ? precision.rounding : precision.compute, precision.device);
     *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
   }
 }

@@ -14,6 +14,7 @@ struct Precision {
   /// Weights are rounded to this first: --fp16 and --bf16 on a CPU, where the arithmetic stays fp32.
   at::ScalarType rounding = at::kFloat;
   at::Device device = at::kCPU;
+  bool as_stored = false;  ///< On a CPU matrices may stay mapped in the file's half precision, for TransformerLM::settle() to convert.
 };
 
 /// The model that `checkpoint.config()` describes, without its parameters. FormatError as load_model's for tensors and a

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
 #include <sstream>
 
 #include "compat/error.h"
@@ -59,6 +60,22 @@ TEST(SentencePiece, GivesAnEmptyTextNoPieces) {
   EXPECT_TRUE(pieces(*tokenizer, "").empty());
   EXPECT_TRUE(pieces(*tokenizer, "   ").empty());
   EXPECT_EQ(tokenizer->size(), 2000);
+}
+
+/// A model whose normalisation has another name is encoded text by text, by the library alone.
+TEST(SentencePiece, GivesTheSameWordByWord) {
+  const btm_test::TempDir folder;
+  btm_test::write_file(folder / "whole.model", read_file(golden("corpus/spm.model")) + "\x1a\x07\x0a\x05other");
+  const auto by_words = load_sentencepiece(golden("corpus/spm.model")), whole = load_sentencepiece(folder / "whole.model");
+  const std::vector<std::string> parts{" ", " ", " ", " ", "  ", "the", "a", "Zeit", "q", "1984", ".", "<s>", "\t", "\n", "\xc3\xbc", "\xc3\xa9t\xc3\xa9",
+                                       "\xcc\x88", "\xcc\x81", "\xc2\xa0", "\xc2\xb4", "\xe3\x80\x80", "\xe2\x96\x81", "\xe2\x80\x8b", "\xd0\xb4\xd0\xb0",
+                                       "\xd2\x83", "\xce\xb1", "\xe6\x9d\xb1", "\xef\xac\x81", "\xf0\x9f\x98\x80", "\xcd\xbe", "\x7f", "\x01"};
+  std::mt19937 random(7);
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (std::size_t left = random() % 12; left > 0; --left) text += parts[random() % parts.size()];
+    ASSERT_EQ(joined(pieces(*by_words, text)), joined(pieces(*whole, text))) << testing::PrintToString(text);
+  }
 }
 
 TEST(SentencePiece, RejectsWhatIsNoModel) {

@@ -41,6 +41,15 @@ TEST(TargetLogProbs, TakesHalfPrecision) {
   EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 0.13);
 }
 
+TEST(TargetLogProbs, TakesAWeightAsItIsStored) {
+  at::manual_seed(5);
+  const at::Tensor features = at::randn({20, 24}), targets = at::randint(3000, {20}, at::kLong);
+  for (const at::ScalarType stored : {at::kHalf, at::kBFloat16}) {
+    const at::Tensor weight = at::randn({3000, 24}).to(stored);
+    EXPECT_TRUE(target_log_probs(features, weight, targets, 6).equal(target_log_probs(features, weight.to(at::kFloat), targets, 6))) << stored;
+  }
+}
+
 TEST(TargetLogProbs, OfNoTokensIsEmpty) {
   const at::Tensor none = at::randn({0, 24});
   EXPECT_EQ(target_log_probs(none, at::randn({30, 24}), at::randint(30, {0}, at::kLong), 10).numel(), 0);

@@ -50,6 +50,23 @@ TEST_F(LoadModelTest, CopiesNothingThatIsInPlace) {
             static_cast<const void*>(checkpoint.find(parameter.name)->storage->bytes().data()));
 }
 
+TEST_F(LoadModelTest, ComputesTheSameWithMatricesAsStoredAndSettled) {
+  for (const char* const variant : {"zip_float16", "zip_bfloat16"}) {
+    const auto checkpoint = compat::Checkpoint::open(golden(std::string("variants/") + variant + ".pt"));
+    const at::Tensor expected = features_of(*load(checkpoint));
+    Precision precision;
+    precision.as_stored = true;
+    const auto model = load(checkpoint, precision);
+    const auto& parameter = model->parameters()[1];
+    EXPECT_NE(parameter.tensor->scalar_type(), at::kFloat) << variant;
+    EXPECT_EQ(parameter.tensor->const_data_ptr(), static_cast<const void*>(checkpoint.find(parameter.name)->storage->bytes().data()));
+    EXPECT_TRUE(features_of(*model).equal(expected)) << variant;
+    model->settle();
+    for (const NamedParameter& settled : model->parameters()) EXPECT_EQ(settled.tensor->scalar_type(), at::kFloat) << settled.name;
+    EXPECT_TRUE(features_of(*model).equal(expected)) << variant;
+  }
+}
+
 TEST_F(LoadModelTest, CountsATiedProjectionOnce) {
   const auto model = load(perl());
   std::int64_t count = 0;

@@ -1,0 +1,112 @@
+#include "converters/sentencepiece_model.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+
+namespace converters {
+namespace {
+
+/// A field of a message: its number, and its value where that is a number or bytes.
+struct Field {
+  std::uint64_t number = 0, value = 0;
+  std::string_view bytes;
+};
+
+/// Reads a protocol buffer's fields one after another. After damage it ends, with ok() false.
+class Message {
+ public:
+  explicit Message(std::string_view rest) : rest_(rest) {}
+
+  std::optional<Field> next() {
+    if (rest_.empty() || !ok_) return std::nullopt;
+    const std::uint64_t tag = varint();
+    Field field{tag >> 3, 0, {}};
+    switch (tag & 7) {
+      case 0: field.value = varint(); break;
+      case 1: take(8); break;
+      case 2: field.bytes = take(varint()); break;
+      case 5: take(4); break;
+      default: ok_ = false;
+    }
+    return ok_ ? std::optional(field) : std::nullopt;
+  }
+  bool ok() const noexcept { return ok_; }
+
+ private:
+  std::string_view take(std::uint64_t size) {
+    ok_ = ok_ && size <= rest_.size();
+    if (!ok_) return {};
+    const std::string_view bytes = rest_.substr(0, static_cast<std::size_t>(size));
+    rest_.remove_prefix(bytes.size());
+    return bytes;
+  }
+  std::uint64_t varint() {
+    std::uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      const std::string_view byte = take(1);
+      if (byte.empty()) return 0;
+      value |= std::uint64_t{static_cast<unsigned char>(byte[0]) & 0x7fU} << shift;
+      if ((static_cast<unsigned char>(byte[0]) & 0x80) == 0) return value;
+    }
+    ok_ = false;
+    return 0;
+  }
+
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, which stands for a space in pieces
+
+/// SentencePiece: piece = 1.
+bool has_inner_space(std::string_view piece_message) {
+  Message message(piece_message);
+  while (const auto field = message.next())
+    if (field->number == 1 && (field->bytes.find(kSpace, 1) != std::string_view::npos || field->bytes.find(' ') != std::string_view::npos)) return true;
+  return !message.ok();
+}
+
+/// TrainerSpec: model_type = 3 (BPE is 2), treat_whitespace_as_suffix = 24.
+bool is_plain_bpe(std::string_view trainer_spec) {
+  std::uint64_t type = 1, suffix = 0;
+  Message message(trainer_spec);
+  while (const auto field = message.next()) {
+    if (field->number == 3) type = field->value;
+    if (field->number == 24) suffix = field->value;
+  }
+  return message.ok() && type == 2 && suffix == 0;
+}
+
+/// NormalizerSpec: name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces = 5.
+bool is_usual(std::string_view normalizer_spec) {
+  constexpr std::array<std::string_view, 5> kNames{"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"};
+  std::string_view name;
+  bool all_on = true;
+  Message message(normalizer_spec);
+  while (const auto field = message.next()) {
+    if (field->number == 1) name = field->bytes;
+    if (field->number >= 3 && field->number <= 5) all_on = all_on && field->value != 0;
+  }
+  return message.ok() && all_on && std::ranges::find(kNames, name) != kNames.end();
+}
+
+}  // namespace
+
+/// ModelProto: pieces = 1, trainer_spec = 2, normalizer_spec = 3.
+bool encodes_words_apart(std::string_view model) noexcept {
+  bool trainer_spec = false, normalizer_spec = false;
+  Message message(model);
+  while (const auto field = message.next()) {
+    // What occurs twice is merged by the library: each must be as it should.
+    if (field->number == 1 && has_inner_space(field->bytes)) return false;
+    if (field->number == 2 && !is_plain_bpe(field->bytes)) return false;
+    if (field->number == 3 && !is_usual(field->bytes)) return false;
+    trainer_spec = trainer_spec || field->number == 2;
+    normalizer_spec = normalizer_spec || field->number == 3;
+  }
+  return message.ok() && trainer_spec && normalizer_spec;
+}
+
+}  // namespace converters

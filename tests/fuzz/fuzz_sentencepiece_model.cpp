@@ -1,0 +1,10 @@
+// Any bytes as a sentencepiece model: an answer, the same for all that comes before damage.
+#include "converters/sentencepiece_model.h"
+
+#include "tests/support/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes = btm_test::as_text(data, size);
+  if (converters::encodes_words_apart(bytes)) btm_test::require(!converters::encodes_words_apart(std::string(bytes) + '\x0a'), "a cut field is taken");
+  return 0;
+}
