@@ -47,7 +47,7 @@ NamedTensors converted(const NamedTensors& model, const std::string& dtype) {
   NamedTensors out;
   for (const auto& [name, view] : model) {
     auto& same_place = done[{view.storage.get(), view.offset}];
-    const auto twin = std::ranges::find_if(same_place, [&](const compat::TensorView& other) { return other.shape == view.shape; });
+    const auto twin = std::ranges::find_if(same_place, [&shape = view.shape](const compat::TensorView& other) { return other.shape == shape; });
     if (twin != same_place.end() && view.is_contiguous()) {
       out.emplace_back(name, *twin);
       continue;
