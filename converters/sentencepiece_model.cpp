@@ -58,13 +58,14 @@ class Message {
   bool ok_ = true;
 };
 
-constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, which stands for a space in pieces
-
-/// SentencePiece: piece = 1.
-bool has_inner_space(std::string_view piece_message) {
+/// SentencePiece: piece = 1, type = 3 (5 is UNUSED: such a piece is taken apart by what the whole text's merges were).
+bool may_join_words(std::string_view piece_message) {
+  constexpr auto kNone = std::string_view::npos;
   Message message(piece_message);
-  while (const auto field = message.next())
-    if (field->number == 1 && (field->bytes.find(kSpace, 1) != std::string_view::npos || field->bytes.find(' ') != std::string_view::npos)) return true;
+  while (const auto field = message.next()) {
+    if (field->number == 1 && (field->bytes.find(kSpacePiece, 1) != kNone || field->bytes.find(' ') != kNone)) return true;
+    if (field->number == 3 && field->value == 5) return true;
+  }
   return !message.ok();
 }
 
@@ -100,7 +101,7 @@ bool encodes_words_apart(std::string_view model) noexcept {
   Message message(model);
   while (const auto field = message.next()) {
     // What occurs twice is merged by the library: each must be as it should.
-    if (field->number == 1 && has_inner_space(field->bytes)) return false;
+    if (field->number == 1 && may_join_words(field->bytes)) return false;
     if (field->number == 2 && !is_plain_bpe(field->bytes)) return false;
     if (field->number == 3 && !is_usual(field->bytes)) return false;
     trainer_spec = trainer_spec || field->number == 2;

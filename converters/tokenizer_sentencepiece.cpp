@@ -22,7 +22,7 @@ class SentencePiece final : public Tokenizer {
 
   void encode(std::string_view text, Tokens& out) override {
     const std::size_t ids = out.ids.size(), unknown = out.unknown.size();
-    if (words_apart_ && encode_words(text, out)) return;
+    if (words_apart_ && text.find(kSpacePiece) == std::string_view::npos && encode_words(text, out)) return;
     out.ids.resize(ids);
     out.unknown.resize(unknown);
     encode_whole(text, out);
@@ -50,6 +50,7 @@ class SentencePiece final : public Tokenizer {
       while (end != std::string_view::npos && (end + 1 == text.size() || !begins_word(text[end + 1]))) end = text.find(' ', end + 1);
       const std::string_view word = text.substr(0, end);
       text.remove_prefix(std::min(text.size(), word.size() + 1));
+      if (word.empty()) continue;
       const std::size_t from = ids.size();
       words_.append(word, ids, [this](std::string_view one, std::vector<std::int32_t>& tokens) {
         Tokens found;

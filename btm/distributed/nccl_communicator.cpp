@@ -30,12 +30,16 @@ class NcclCommunicator final : public Communicator {
                                                    host_->size(), options);
   }
   ~NcclCommunicator() override {
-    if (meeting_->failing()) {
-      // Its destructor would wait for kernels that never end; the process is about to.
-      static_cast<void>(group_.release());
-    } else {
-      group_->shutdown();
+    if (!meeting_->failing()) {
+      try {
+        group_->shutdown();
+        return;
+      } catch (const std::exception&) {
+        // A rank was lost at the last moment.
+      }
     }
+    // Its destructor would wait for kernels that never end; the process is about to.
+    static_cast<void>(group_.release());
   }
 
   int rank() const noexcept override { return host_->rank(); }
@@ -63,17 +67,19 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  /// What `action` gives. RankLost when a rank is known to be lost, or NCCL fails.
+  /// What `action` gives, or throws. RankLost when a rank is known to be lost, or turns out to be when NCCL fails.
   template <class Action>
   static std::invoke_result_t<Action> checked(Meeting& meeting, Action&& action) {
     if (const std::string lost = meeting.watch().lost(); !lost.empty()) throw RankLost(lost);
+    const RankWatch::Call call(meeting.watch());
     try {
       return action();
     } catch (const RankLost&) {
       throw;
     } catch (const std::exception& error) {
-      const std::string problem = error.what();
-      throw RankLost(meeting.watch().find_lost("NCCL: " + problem.substr(0, problem.find('\n'))));
+      const std::string lost = meeting.watch().find_lost(error.what());
+      if (meeting.watch().lost().empty()) throw;  // this rank's own: a fault of its GPU, say
+      throw RankLost(lost);
     }
   }
 

@@ -68,7 +68,11 @@ void RankWatch::look_for_silent(std::vector<Pulse>& pulses) {
 void RankWatch::watch() {
   watch_until_lost();
   std::unique_lock lock(mutex_);
-  if (!wake_.wait_for(lock, kTimeToLeave, [this] { return stop_; }) && leave_) leave_(lost_);
+  if (wake_.wait_for(lock, kTimeToLeave, [this] { return stop_; }) || calls_ == 0 || !leave_) return;
+  const auto leave = leave_;
+  const std::string lost = lost_;
+  lock.unlock();
+  leave(lost);
 }
 
 /// Or until stop().

@@ -34,9 +34,19 @@ class RankWatch {
   /// A collective failed with `problem`: waits until it is known which rank is gone, and names it. At most a few seconds;
   /// when all turn out to be well, `problem` is what it says.
   std::string find_lost(const std::string& problem);
-  /// Has `leave`, which must not return, called with who is lost when this watch still runs ten seconds after that became known: the
-  /// process is held up in a call that never ends.
+  /// Has `leave`, which must not return, called with who is lost when ten seconds after that became known the process is still in a Call.
   void when_stuck(std::function<void(const std::string& lost)> leave);
+  /// Lives as long as a call that may never end when a rank is lost.
+  class Call {
+   public:
+    explicit Call(RankWatch& watch) : watch_(watch) { ++watch_.calls_; }
+    ~Call() { --watch_.calls_; }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    RankWatch& watch_;
+  };
   /// Tells the others that this rank has failed.
   void report_own_failure() noexcept;
   /// This rank has done its part. With `hosts_store` it returns when the others have too, or one of them is lost.
@@ -67,6 +77,7 @@ class RankWatch {
   std::function<void(const std::string&)> leave_;
   bool stop_ = false;
   std::atomic<Clock::time_point> last_beat_;
+  std::atomic<int> calls_ = 0;
   std::thread thread_;
 };
 

@@ -50,6 +50,7 @@ TEST(SentencePieceModel, KnowsThoseThatAreNot) {
       field(1, field(1, "of\xe2\x96\x81the")) + kBpe + kNormal,                    // a piece of two words
       field(1, field(1, "\xe2\x96\x81\xe2\x96\x81")) + kBpe + kNormal,             // of spaces
       field(1, field(1, "a b")) + kBpe + kNormal,
+      field(1, field(1, "ab") + field(3, 5)) + kBpe + kNormal,                    // a piece that is not used
   };
   for (const std::string& model : mixed) EXPECT_FALSE(encodes_words_apart(model)) << &model - mixed;
 }

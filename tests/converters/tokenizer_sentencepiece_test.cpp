@@ -41,6 +41,19 @@ void expect_pieces(const std::string& text_file, const std::string& pieces_file)
   EXPECT_GT(lines, 20U);
 }
 
+/// Of random texts with all kinds of spaces and of characters beside them.
+void expect_same(Tokenizer& by_words, Tokenizer& whole) {
+  const std::vector<std::string> parts{" ", " ", " ", " ", "  ", "the", "a", "Zeit", "q", "1984", ".", "<s>", "\t", "\n", "\xc3\xbc", "\xc3\xa9t\xc3\xa9",
+                                       "\xcc\x88", "\xcc\x81", "\xc2\xa0", "\xc2\xb4", "\xe3\x80\x80", "\xe2\x96\x81", "\xe2\x80\x8b", "\xd0\xb4\xd0\xb0",
+                                       "\xd2\x83", "\xce\xb1", "\xe6\x9d\xb1", "\xef\xac\x81", "\xf0\x9f\x98\x80", "\xcd\xbe", "\x7f", "\x01"};
+  std::mt19937 random(7);
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (std::size_t left = random() % 12; left > 0; --left) text += parts[random() % parts.size()];
+    ASSERT_EQ(joined(pieces(by_words, text)), joined(pieces(whole, text))) << testing::PrintToString(text);
+  }
+}
+
 TEST(SentencePiece, GivesThePiecesOfTheGoldenCorpus) {
   for (const std::string domain : {"fortunes", "jargon", "perl", "politics"})
     for (const std::string split : {"valid", "test"}) expect_pieces("corpus/" + domain + "/" + split + ".txt", "corpus/" + domain + "/" + split + ".spm");
@@ -62,19 +75,15 @@ TEST(SentencePiece, GivesAnEmptyTextNoPieces) {
   EXPECT_EQ(tokenizer->size(), 2000);
 }
 
-/// A model whose normalisation has another name is encoded text by text, by the library alone.
+/// A model whose normalisation has another name is encoded text by text, by the library alone. With the golden model's own
+/// normalisation and with none (an empty precompiled_charsmap), which leaves U+2581 as it is.
 TEST(SentencePiece, GivesTheSameWordByWord) {
   const btm_test::TempDir folder;
-  btm_test::write_file(folder / "whole.model", read_file(golden("corpus/spm.model")) + "\x1a\x07\x0a\x05other");
-  const auto by_words = load_sentencepiece(golden("corpus/spm.model")), whole = load_sentencepiece(folder / "whole.model");
-  const std::vector<std::string> parts{" ", " ", " ", " ", "  ", "the", "a", "Zeit", "q", "1984", ".", "<s>", "\t", "\n", "\xc3\xbc", "\xc3\xa9t\xc3\xa9",
-                                       "\xcc\x88", "\xcc\x81", "\xc2\xa0", "\xc2\xb4", "\xe3\x80\x80", "\xe2\x96\x81", "\xe2\x80\x8b", "\xd0\xb4\xd0\xb0",
-                                       "\xd2\x83", "\xce\xb1", "\xe6\x9d\xb1", "\xef\xac\x81", "\xf0\x9f\x98\x80", "\xcd\xbe", "\x7f", "\x01"};
-  std::mt19937 random(7);
-  for (int i = 0; i < 20000; ++i) {
-    std::string text;
-    for (std::size_t left = random() % 12; left > 0; --left) text += parts[random() % parts.size()];
-    ASSERT_EQ(joined(pieces(*by_words, text)), joined(pieces(*whole, text))) << testing::PrintToString(text);
+  const std::string golden_model = read_file(golden("corpus/spm.model")), no_rules("\x1a\x0c\x0a\x08identity\x12\0", 14), other = "\x1a\x07\x0a\x05other";
+  for (const std::string& model : {golden_model, golden_model + no_rules}) {
+    btm_test::write_file(folder / "words.model", model);
+    btm_test::write_file(folder / "whole.model", model + other);
+    expect_same(*load_sentencepiece(folder / "words.model"), *load_sentencepiece(folder / "whole.model"));
   }
 }
 
