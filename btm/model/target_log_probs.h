@@ -7,8 +7,9 @@
 
 namespace btm {
 
-/// Natural log softmax(features weight^T)[target]. features [N, C] and weight [V, C] of one dtype and device (on the CPU weight may be in half precision), targets [N] int64
-/// in [0, V) there -> [N] fp32 there. Logits of at most `rows_at_once` tokens are in memory at once, and no more than tokens_of_logits() says.
+/// Natural log softmax(features weight^T)[target]. features [N, C] and weight [V, C] of one dtype and device (on the CPU weight may be in
+/// half precision), targets [N] int64 in [0, V) there -> [N] fp32 there. Logits of at most `rows_at_once` tokens are in memory at once, and
+/// no more than tokens_of_logits() says.
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets, std::int64_t rows_at_once);
 
 /// How many tokens' fp32 logits over a vocabulary are worth making at once, at least one: no more than 64 MiB on the CPU, where half as

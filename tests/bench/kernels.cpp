@@ -1,6 +1,6 @@
 // What the machine can do, and what btm's data-bin reader does: figures that scripts/bench compares with.
 //   bench_kernels sgemm THREADS        GF/s of the best of ten products of 2048 x 2048 matrices
-//   bench_kernels gpu-matmul DTYPE    GF/s of products of 8192 x 8192 matrices of float32, float16 or bfloat16 on the GPU
+//   bench_kernels gpu-matmul DTYPE     GF/s of products of 8192 x 8192 matrices of float32, float16 or bfloat16 on the GPU
 //   bench_kernels data-bin PREFIX      tokens/s of reading random blocks of 1024 tokens
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>

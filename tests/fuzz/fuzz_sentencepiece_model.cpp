@@ -1,4 +1,4 @@
-// Any bytes as a sentencepiece model: an answer, the same for all that comes before damage.
+// Any bytes as a sentencepiece model: an answer, which is no as soon as a cut field follows.
 #include "converters/sentencepiece_model.h"
 
 #include "tests/support/fuzz.h"

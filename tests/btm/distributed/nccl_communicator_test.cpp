@@ -26,7 +26,7 @@ class Nccl : public testing::Test {
 
   /// `program` with `args` as `size` ranks.
   static Processes ranks_of(const std::string& program, const Args& args, int port_offset, int size = 2) {
-    const std::string port = std::to_string(20000 + (::getpid() * 16 + 8 + port_offset) % 12000);
+    const std::string port = btm_test::own_port(8 + port_offset);
     Processes ranks;
     for (int i = 0; i < size; ++i) {
       const std::string rank = std::to_string(i);

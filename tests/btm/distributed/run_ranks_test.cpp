@@ -11,13 +11,11 @@
 
 namespace {
 
+using btm_test::own_port;
 using btm_test::Process;
 using Processes = std::vector<std::unique_ptr<Process>>;
 
 constexpr auto kSeconds = std::chrono::seconds(20);  // to end in; with a busy machine in mind
-
-/// An own port for every run of the tests, below those that the system hands out.
-std::string port(int offset) { return std::to_string(20000 + (::getpid() * 16 + offset) % 12000); }
 
 Processes torchrun_like(const std::string& action, int size, int port_offset, std::vector<std::string> args = {}) {
   args.insert(args.begin(), action);
@@ -25,7 +23,7 @@ Processes torchrun_like(const std::string& action, int size, int port_offset, st
   for (int rank = 0; rank < size; ++rank)
     ranks.push_back(std::make_unique<Process>("ranks", args,
                                               std::map<std::string, std::string>{{"MASTER_ADDR", "127.0.0.1"},
-                                                                                 {"MASTER_PORT", port(port_offset)},
+                                                                                 {"MASTER_PORT", own_port(port_offset)},
                                                                                  {"WORLD_SIZE", std::to_string(size)},
                                                                                  {"RANK", std::to_string(rank)},
                                                                                  {"LOCAL_RANK", std::to_string(rank)},
@@ -62,7 +60,7 @@ TEST(RunRanks, MeetsAsSlurmSaysAndStartsRanksInATask) {
   Processes tasks;
   for (const std::string task : {"0", "1"})
     tasks.push_back(std::make_unique<Process>(
-        "ranks", std::vector<std::string>{"places", "--distributed-world-size", "4", "--distributed-port", port(1)},
+        "ranks", std::vector<std::string>{"places", "--distributed-world-size", "4", "--distributed-port", own_port(1)},
         std::map<std::string, std::string>{{"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NODELIST", "localhost"}, {"SLURM_NTASKS", "2"},
                                            {"SLURM_PROCID", task}, {"SLURM_LOCALID", task}, {"OMP_NUM_THREADS", "1"}}));
   for (auto& task : tasks) EXPECT_EQ(task->wait(), 0) << task->err();
