@@ -1,0 +1,34 @@
+// Which dictionary a file was made with, and whether two are the same. What is hashed: compat/dictionary.md
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "compat/dictionary.h"
+
+namespace compat {
+
+/// Key of a checkpoint's dict, of safetensors metadata and of manifests under which a dictionary's digest is kept.
+inline constexpr const char* kDictionaryKey = "dictionary_sha256";
+
+/// SHA-256 (64 lower-case digits) of the words in the order of their ids, each ended by "\n", the special symbols first. Left
+/// out are counts, flags, and the madeupwordNNNN that pad the end: models with and without padding have one dictionary.
+std::string dictionary_sha256(const Dictionary& dictionary);
+
+/// Whether `text` can be a digest.
+bool is_dictionary_sha256(std::string_view text) noexcept;
+
+/// What is known of a dictionary: its digest and, where its file is at hand, its words.
+struct KnownDictionary {
+  std::string file;                   ///< The dict.txt, or what keeps the digest (a checkpoint, a manifest): for messages.
+  std::string sha256;                 ///< Empty: not known.
+  const Dictionary* words = nullptr;  ///< Null where only the digest is at hand.
+};
+
+KnownDictionary known_dictionary(const Dictionary& dictionary, std::string file);
+
+/// Nothing where either digest is not known or both are equal. Otherwise FormatError about `found`: with the first line that
+/// differs where both have their words, else with both digests, short.
+void check_same_dictionary(const KnownDictionary& found, const KnownDictionary& expected);
+
+}  // namespace compat
