@@ -28,43 +28,52 @@ def parse(arguments: List[str]) -> argparse.Namespace:
         options.pattern = re.compile(options.regex_str)
     except ValueError:
         parser.error(f"--experts-to-use {options.experts_to_use!r}, expected numbers separated by commas")
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         parser.error(f"--regex-str {options.regex_str!r}: {error}")
-    if not options.model_folder.is_dir():
+    try:
+        is_folder = options.model_folder.is_dir()
+    except OSError:  # a name too long for one
+        is_folder = False
+    if not is_folder:
         parser.error(f"--model-folder {options.model_folder}: no such folder")
     if min(options.experts) < 0:
         parser.error(f"--experts-to-use {options.experts_to_use!r}: a negative number")
     return options
 
 
-def checkpoint_ids(options: argparse.Namespace) -> List[str]:
-    """By the expert's number."""
+class Failure(Exception):
+    """What cannot be done, in one line."""
+
+
+def checkpoint_id(options: argparse.Namespace, expert: int) -> str:
     ids = options.checkpoint_ids.split(",")
-    wanted = max(options.experts) + 1
-    if len(ids) == 1:
-        return ids * wanted
-    if len(ids) < wanted:
-        sys.exit(f"mix_eval_utils.py: error: --checkpoint-ids has {len(ids)} entries, expert {wanted - 1} needs {wanted}")
-    return ids
+    if len(ids) > 1 and expert >= len(ids):
+        raise Failure(f"--checkpoint-ids has {len(ids)} entries, expert {expert} needs {expert + 1}")
+    return ids[expert] if len(ids) > 1 else ids[0]
 
 
 def models(options: argparse.Namespace) -> List[pathlib.Path]:
-    ids, folder = checkpoint_ids(options), options.model_folder
+    folder = options.model_folder
+    ids = {expert: checkpoint_id(options, expert) for expert in options.experts}
     if options.model_type == "demix":
         ranks = len(list(folder.glob("checkpoint_last-rank-*.pt")))
         return [folder / f"checkpoint_{ids[i]}-rank-{i * ranks // DOMAINS if ranks >= DOMAINS else i}.pt" for i in options.experts]
     runs = sorted(run.name for run in folder.iterdir() if run.is_dir() and run.name not in NOT_RUNS and options.pattern.match(run.name))
     if max(options.experts) >= len(runs):
-        sys.exit(f"mix_eval_utils.py: error: {folder}: {len(runs)} runs match {options.regex_str!r}, expert {max(options.experts)} is wanted")
+        raise Failure(f"{folder}: {len(runs)} runs match {options.regex_str!r}, expert {max(options.experts)} is wanted")
     return [folder / runs[i] / f"checkpoint_{ids[i]}.pt" for i in options.experts]
 
 
 def main() -> None:
+    sys.stdout.reconfigure(errors="surrogateescape")  # a folder's name may be any bytes
     options = parse(sys.argv[1:])
-    paths = models(options)
-    for path in paths:
-        if not path.is_file():
-            sys.exit(f"mix_eval_utils.py: error: {path}: no such file")
+    try:
+        paths = models(options)
+        for path in paths:
+            if not path.is_file():
+                raise Failure(f"{path}: no such file")
+    except (Failure, OSError) as error:
+        sys.exit(f"mix_eval_utils.py: error: {error}")
     name = options.regex_str.replace(".*", "").replace(".", "")
     print(options.model_folder / "evals" / name / options.id_str, ":".join(str(path) for path in paths))
 

@@ -341,6 +341,21 @@ class Utilities(Case):
         self.assertIn("no such file", self.run_script(*words, "--checkpoint-ids", "1_50", status=1))
         self.assertIn("2 runs match", self.run_script(*words[:-1], "0,5", status=1))
 
+    def test_mix_eval_answers_nonsense_in_one_line(self):
+        (self.dir / "run").mkdir()
+        (self.dir / "run" / "checkpoint_last.pt").write_text("")
+        words = ["btm_utils/mix_eval_utils.py", "--model-folder", self.dir, "--model-type", "mod"]
+        long = "x" * 300
+        for more, status, phrase in ((["--experts-to-use", "9" * 18], 1, "1 runs match"), (["--experts-to-use", "1e5"], 2, "expected numbers"),
+                                     (["--experts-to-use", "-1"], 2, "negative"), (["--experts-to-use", "9" * 5000], 2, "expected numbers"),
+                                     (["--regex-str", "a{" + "9" * 18 + "}"], 2, "--regex-str"),
+                                     (["--experts-to-use", "0", "--checkpoint-ids", long], 1, "name too long"),
+                                     (["--experts-to-use", "3", "--checkpoint-ids", "1,2"], 1, "expert 3 needs 4"),
+                                     (["--model-folder", long], 2, "no such folder")):
+            err = self.run_script(*words, *more, status=status)
+            self.assertIn(phrase, err)
+            self.assertNotIn("Traceback", err)
+
     def test_mix_eval_names_the_ranks_of_demix(self):
         for rank in range(16):
             (self.dir / f"checkpoint_last-rank-{rank}.pt").write_text("")
