@@ -6,11 +6,9 @@
 #include <sstream>
 
 #include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
+#include "compat/digest_cache.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_builder.h"
-#include "compat/mapped_file.h"
-#include "compat/sha256.h"
 #include "converters/byte_progress.h"
 #include "converters/document_encoder.h"
 #include "converters/ordered_map.h"
@@ -76,8 +74,6 @@ std::vector<std::string> files_of_output(const std::string& prefix, const std::s
   return {prefix + ".bin", prefix + ".idx"};
 }
 
-std::string file_digest(const fs::path& path) { return compat::sha256_hex(compat::MappedFile::open(path)->bytes()); }
-
 std::uint64_t total_size(const std::vector<fs::path>& files) {
   std::uint64_t total = 0;
   for (const fs::path& file : files) total += fs::file_size(file);
@@ -98,11 +94,12 @@ class Preprocessor {
                 {"text_key", format_.text_key}, {"drop_empty", format_.drop_empty}, {"end_of_document", options.end_of_document},
                 {"bpe", options.tokenizer.bpe}, {"tokenizer", json::array()}};
     for (const std::string& file : {options.tokenizer.gpt2_encoder_json, options.tokenizer.gpt2_vocab_bpe, options.tokenizer.sentencepiece_model})
-      if (raw_text && !file.empty()) reading_["tokenizer"].push_back(file_digest(file));
+      if (raw_text && !file.empty()) reading_["tokenizer"].push_back(digests_.of(file));
   }
 
   void run() {
-    const compat::Dictionary dictionary = options_.srcdict.empty() ? made_dictionary() : compat::Dictionary::load(options_.srcdict);
+    const json source = options_.srcdict.empty() ? dictionary_source() : json();
+    const compat::Dictionary dictionary = options_.srcdict.empty() ? made_dictionary(source) : compat::Dictionary::load(options_.srcdict);
     log_ << "dictionary: " << dictionary.size() << " types" << std::endl;
     const fs::path destdir = options_.destdir;
     dictionary.save(destdir / "dict.txt");
@@ -110,27 +107,41 @@ class Preprocessor {
       fs::create_directories(destdir / domain);
       dictionary.save(destdir / domain / "dict.txt");
     }
-    if (options_.srcdict.empty()) manifest_->record("dictionary", dictionary_source(), {"dict.txt"}, file_digest(destdir / "dict.txt"));
+    if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"}, digests_.of(destdir / "dict.txt"));
     if (options_.dict_only) return;
     const DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
-    const std::string dictionary_digest = file_digest(destdir / "dict.txt");
+    const std::string dictionary_digest = digests_.of(destdir / "dict.txt");
     for (const SplitTask& task : tasks_) make_outputs(task, dictionary, dictionary_digest, encoder);
   }
 
  private:
-  json split_source(const SplitTask& task) const {
-    return {{"inputs", file_stamps(task.inputs)}, {"reading", reading_},
+  /// Names of the files as well as what they hold: the name says whether one is JSONL.
+  json contents(const std::vector<fs::path>& files) {
+    json list = json::array();
+    for (const fs::path& file : files) list.push_back({fs::absolute(file).lexically_normal().string(), digests_.of(file)});
+    return list;
+  }
+
+  /// `before` is what contents() gave. What was read is then what the manifest says.
+  void require_unchanged(const std::vector<fs::path>& files, const json& before) {
+    const json now = contents(files);
+    for (std::size_t i = 0; i < files.size(); ++i)
+      if (now[i] != before[i]) throw compat::IoError(files[i].string(), "changed while it was read");
+  }
+
+  json split_source(const SplitTask& task) {
+    return {{"inputs", contents(task.inputs)}, {"reading", reading_},
             {"split", task.outputs.size() == 1 ? json() : json{task.valid_fraction, task.test_fraction, options_.seed}}};
   }
 
-  json dictionary_source() const {
+  json dictionary_source() {
     json sources = json::array();
     for (const SplitTask& task : tasks_)
       if (task.train) sources.push_back(split_source(task));
     return {sources, options_.thresholdsrc, options_.nwordssrc, options_.padding_factor};
   }
 
-  compat::Dictionary made_dictionary();
+  compat::Dictionary made_dictionary(const json& source);
   void count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters);
   void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
                     const DocumentEncoder& encoder);
@@ -148,12 +159,13 @@ class Preprocessor {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<PreprocessManifest> manifest_;
   json reading_;
+  compat::DigestCache digests_;
 };
 
-compat::Dictionary Preprocessor::made_dictionary() {
+compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   const fs::path path = fs::path(options_.destdir) / "dict.txt";
   if (fs::exists(path)) {
-    if (!manifest_->holds("dictionary", dictionary_source(), {"dict.txt"}) || manifest_->note("dictionary") != file_digest(path))
+    if (!manifest_->holds("dictionary", source, {"dict.txt"}) || manifest_->note("dictionary") != digests_.of(path))
       throw compat::IoError(path.string(), "is there already and was not made from these inputs; use it with --srcdict, or remove it");
     log_ << "dictionary: kept, made by an earlier run" << std::endl;
     return compat::Dictionary::load(path);
@@ -166,6 +178,8 @@ compat::Dictionary Preprocessor::made_dictionary() {
   for (std::size_t i = 0; i < workers(); ++i) counters.emplace_back(tokenizer_.get(), options_.end_of_document);
   for (const SplitTask& task : tasks_)
     if (task.train) count_symbols(task, progress, counters);
+  for (std::size_t i = 0, made = 0; i < tasks_.size(); ++i)
+    if (tasks_[i].train) require_unchanged(tasks_[i].inputs, source[0][made++]["inputs"]);
   compat::Dictionary dictionary;
   for (const SymbolCounter& counter : counters) counter.add_to(dictionary);
   dictionary.finalize(options_.thresholdsrc, options_.nwordssrc, options_.padding_factor);
@@ -204,6 +218,7 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
     outputs.push_back(prefix.empty() ? nullptr
                                      : std::make_unique<Output>(fs::path(options_.destdir) / prefix, options_.dataset_impl, dictionary.size()));
   encode(task, encoder, outputs);
+  require_unchanged(task.inputs, source["inputs"]);
   for (std::size_t i = 1; i < outputs.size(); ++i)
     if (outputs[i] && outputs[i]->sequences == 0)
       throw compat::UnsupportedError("the split of " + task.inputs.front().string() + " leaves " + task.outputs[i] +

@@ -14,7 +14,7 @@ class PreprocessManifest {
   /// Reads DESTDIR/preprocess.json. One that is missing or damaged is as one that remembers nothing.
   explicit PreprocessManifest(const std::filesystem::path& destdir);
 
-  /// Whether `files` (relative to destdir) were made from `source` and have the sizes they had then.
+  /// Whether `files` (relative to destdir) were made from `source` and hold what they held then, byte for byte.
   bool holds(const std::string& name, const nlohmann::json& source, const std::vector<std::string>& files) const;
   /// What was remembered beside it with record().
   nlohmann::json note(const std::string& name) const;
@@ -26,8 +26,5 @@ class PreprocessManifest {
   std::filesystem::path destdir_;
   nlohmann::ordered_json entries_;
 };
-
-/// Path, size and time of change of input files: what tells that they are still the same.
-nlohmann::json file_stamps(const std::vector<std::filesystem::path>& files);
 
 }  // namespace converters

@@ -30,7 +30,7 @@ using compat::flag_text;
 struct RunCommand {
   std::string plan, executor = "local", redo, step;
   std::int64_t jobs = 1;
-  bool dry_run = false, report = false, no_progress_bar = false;
+  bool dry_run = false, check = false, report = false, no_progress_bar = false;
 
   compat::CommandSpec spec() {
     compat::FlagGroup work{
@@ -38,7 +38,8 @@ struct RunCommand {
         {flag_choice("executor", executor, {"local", "slurm"}, "run steps here, or as Slurm jobs"),
          flag_integer("jobs,j", "N", jobs, "steps side by side (local); the cores are divided among them, unless OMP_NUM_THREADS is set", 1),
          flag_switch("dry-run", dry_run, "show the steps, what is done, and the commands; do nothing"),
-         flag_text("redo", "STEP", redo, "forget that this step was done, and so those behind it"),
+         flag_switch("check", check, "read all inputs and outputs again, also those whose size and times are as they were"),
+         flag_text("redo", "STEP", redo, "begin this step anew, whatever is there of it (steps behind it stay done: the same work gives the same)"),
          flag_text("step", "STEP", step, "do this one step here and now (what an executor starts)"),
          flag_switch("report", report, "write the report of what is there, and do nothing else"),
          flag_switch("no-progress-bar", no_progress_bar, "lines even on a terminal")}};
@@ -55,12 +56,17 @@ struct RunCommand {
 class Run {
  public:
   explicit Run(const RunCommand& command)
-      : command_(command), plan_(load_plan(command.plan)), graph_(build_steps(plan_)), state_(plan_.output),
+      : command_(command), plan_(load_plan(command.plan)), graph_(build_steps(plan_)), state_(opened(command, plan_)),
         keyed_{graph_, graph_.keys([this](const std::filesystem::path& input) { return state_.digests().of(input); })} {}
 
   int execute();
 
  private:
+  static RunState opened(const RunCommand& command, const Plan& plan) {
+    RunState state(plan.output);
+    if (command.check) state.digests().forget();
+    return state;
+  }
   int dry_run();
   int run_one(const Step& step);
   int run_all();
@@ -130,7 +136,11 @@ int Run::run_all() {
     for (const std::string& name : running) names += (names.empty() ? "" : ",") + name;
     if (!running.empty()) bar.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total), [&] { return compat::ProgressBar::Stats{{"running", names}}; });
   };
-  if (before > 0) observer.line(std::to_string(before) + " of " + std::to_string(total) + " steps are done already");
+  if (before > 0) {
+    const compat::DigestCache& digests = state_.digests();
+    observer.line(std::to_string(before) + " of " + std::to_string(total) + " steps are done already (" + std::to_string(digests.files_read()) +
+                  " files read and compared, " + std::to_string(digests.files_remembered()) + " known by size and times; --check reads all)");
+  }
   const RunResult result = command_.executor == "slurm" ? run_on_slurm(keyed_, state_, plan_, [this](const std::string& step) { return step_command(step); }, observer)
                                                         : run_locally(keyed_, state_, static_cast<std::size_t>(command_.jobs), [this](const std::string& step) { return step_command(step); }, observer);
   bar.clear();
@@ -141,12 +151,12 @@ int Run::run_all() {
 
 int Run::report_failures(const RunResult& result) const {
   for (const std::string& name : result.failed) {
-    const StepFailure failure = state_.failure_of(name).value_or(StepFailure{1, "it left no record"});
-    std::cerr << "btm run: error: step " << name << " failed (status " << failure.status << "): " << failure.last_line << " (log: " << state_.log_of(name).string() << ")"
+    const StepFailure failure = state_.failure_of(name).value_or(StepFailure{1, "it left no record, see its log"});
+    std::cerr << "btm run: error: step " << name << " failed (status " << failure.status << "): " << failure.reason << " (log: " << state_.log_of(name).string() << ")"
               << std::endl;
   }
   const std::size_t missing = graph_.steps().size() - result.done.size();
-  std::cerr << "btm run: " << missing << " of " << graph_.steps().size() << " steps are left; the same command goes on from here" << std::endl;
+  std::cerr << "btm run: " << missing << " of " << graph_.steps().size() << " steps are left; the same command goes on from here, with --redo STEP it begins a step anew" << std::endl;
   return result.failed.empty() && result.interrupted ? 128 + SIGINT : 1;
 }
 

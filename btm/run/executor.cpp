@@ -17,7 +17,7 @@ bool all_in(const std::vector<std::string>& names, const std::set<std::string>& 
 class LocalRun {
  public:
   LocalRun(const KeyedGraph& keyed, RunState& state, std::size_t jobs, const StepCommand& step_command, const RunObserver& observer)
-      : keyed_(keyed), jobs_(jobs), step_command_(step_command), observer_(observer) {
+      : keyed_(keyed), state_(state), jobs_(jobs), step_command_(step_command), observer_(observer) {
     result_.done = keyed.done(state);
   }
 
@@ -76,7 +76,8 @@ class LocalRun {
       observer_.line("interrupted " + name);
     } else {
       result_.failed.push_back(name);
-      observer_.line("failed " + name);
+      const auto failure = state_.failure_of(name);
+      observer_.line("failed " + name + (failure ? ": " + failure->reason : ""));
     }
   }
 
@@ -88,6 +89,7 @@ class LocalRun {
   }
 
   const KeyedGraph& keyed_;
+  RunState& state_;
   std::size_t jobs_;
   const StepCommand& step_command_;
   const RunObserver& observer_;

@@ -7,6 +7,7 @@
 #include "compat/byte_reader.h"
 #include "compat/error.h"
 #include "compat/mapped_file.h"
+#include "compat/text.h"
 
 namespace btm {
 namespace {
@@ -71,12 +72,29 @@ std::optional<double> RunState::seconds_of(const std::string& step) const {
   return seconds < 0 ? std::nullopt : std::optional(seconds);
 }
 
-void RunState::mark_done(const Step& step, const std::string& key, double seconds) {
-  json outputs = json::object();
-  for (const fs::path& output : step.outputs) outputs[output.string()] = digests_.of(output_ / output);
+std::map<std::string, std::string> RunState::input_digests(const Step& step) {
+  std::map<std::string, std::string> digests;
+  for (const fs::path& input : step.inputs) digests[input.string()] = digests_.of(input);
+  return digests;
+}
+
+void RunState::mark_done(const Step& step, const std::string& key, double seconds, const std::map<std::string, std::string>& inputs) {
+  json outputs = json::object(), read = json::object();
+  for (const auto& [input, digest] : inputs) {
+    if (digests_.of(input) != digest) throw compat::IoError(input, "changed while the step that reads it ran");
+    read[input] = digests_.read_at(input);
+  }
+  for (const fs::path& output : step.outputs) {
+    outputs[output.string()] = digests_.of(output_ / output);
+    read[output.string()] = digests_.read_at(output_ / output);
+  }
   // Time of earlier attempts that were interrupted counts as well.
   const json begun = read_record(record_of(step.name, ".begun"));
-  write_record(record_of(step.name, ".json"), {{"key", key}, {"seconds", seconds + value_or<double>(begun, "seconds", 0)}, {"outputs", outputs}});
+  write_record(record_of(step.name, ".json"), {{"key", key},
+                                               {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
+                                               {"inputs", inputs},
+                                               {"outputs", outputs},
+                                               {"contents_read_at", read}});
   std::error_code ignored;
   fs::remove(record_of(step.name, ".failed"), ignored);
 }
@@ -88,13 +106,13 @@ void RunState::mark_interrupted(const std::string& step, double seconds) const {
 }
 
 void RunState::mark_failed(const std::string& step, const StepFailure& failure) const {
-  write_record(record_of(step, ".failed"), {{"status", failure.status}, {"last_line", failure.last_line}});
+  write_record(record_of(step, ".failed"), {{"status", failure.status}, {"reason", failure.reason}});
 }
 
 std::optional<StepFailure> RunState::failure_of(const std::string& step) const {
   const json record = read_record(record_of(step, ".failed"));
   if (record.empty()) return std::nullopt;
-  return StepFailure{value_or<int>(record, "status", 1), value_or<std::string>(record, "last_line", "")};
+  return StepFailure{value_or<int>(record, "status", 1), value_or<std::string>(record, "reason", "")};
 }
 
 void RunState::forget(const Step& step) const {
@@ -107,6 +125,8 @@ void RunState::forget(const Step& step) const {
 void RunState::begin(const Step& step, const std::string& key) const {
   std::error_code error;
   fs::remove(record_of(step.name, ".failed"), error);
+  // In this order: a process that dies in between leaves nothing that is taken for an interrupted attempt.
+  if (fs::exists(record_of(step.name, ".json"))) fs::remove(record_of(step.name, ".begun"), error);
   fs::remove(record_of(step.name, ".json"), error);
   if (value_or<std::string>(read_record(record_of(step.name, ".begun")), "key", "") == key) return;
   if (!step.folder.empty()) fs::remove_all(output_ / step.folder, error);
@@ -121,17 +141,27 @@ std::optional<compat::FileLock> RunState::try_lock(const std::string& step) cons
   return compat::FileLock::try_now(record_of(step, ".lock"));
 }
 
-std::string last_line_of(const fs::path& file) {
+std::string reason_in(const fs::path& file) {
+  constexpr std::size_t kTail = 1 << 16, kLine = 1000;
+  std::string reason, last;
   try {
     const auto mapped = compat::MappedFile::open(file);
     std::string_view text = compat::as_chars(mapped->bytes());
-    constexpr std::size_t kTail = 4096;
     if (text.size() > kTail) text.remove_prefix(text.size() - kTail);
-    text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-    return compat::printable(text.substr(text.find_last_of('\n') + 1), 500);
+    compat::for_each_line(text, [&](std::string_view line) {
+      if (line.starts_with("$ ")) {  // the next command
+        reason.clear(), last.clear();
+        return;
+      }
+      line = compat::strip_right(line.substr(0, kLine));
+      if (line.empty()) return;
+      last = line;
+      if (line.find("error:") != std::string_view::npos) reason = last;
+    });
   } catch (const compat::IoError&) {
     return {};
   }
+  return compat::without_controls(reason.empty() ? last : reason);
 }
 
 }  // namespace btm

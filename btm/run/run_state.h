@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ namespace btm {
 
 struct StepFailure {
   int status = 0;
-  std::string last_line;  ///< Of the log, printable.
+  std::string reason;  ///< One line, printable.
 };
 
 class RunState {
@@ -31,8 +32,11 @@ class RunState {
   bool is_done(const Step& step, const std::string& key);
   /// Seconds that the step took when it was done; nothing when it is not known.
   std::optional<double> seconds_of(const std::string& step) const;
-  /// Notes the outputs. IoError when one is missing.
-  void mark_done(const Step& step, const std::string& key, double seconds);
+  /// SHA-256 of the files that `step` reads and no step makes, by name. IoError when one cannot be read.
+  std::map<std::string, std::string> input_digests(const Step& step);
+  /// Notes the outputs, and `inputs` as input_digests() gave them before the commands ran. IoError when an output is missing
+  /// or an input is another by now.
+  void mark_done(const Step& step, const std::string& key, double seconds, const std::map<std::string, std::string>& inputs = {});
   /// An attempt of `seconds` ended before its time; a later one under the same key goes on from its files.
   void mark_interrupted(const std::string& step, double seconds) const;
   void mark_failed(const std::string& step, const StepFailure& failure) const;
@@ -41,7 +45,7 @@ class RunState {
   void forget(const Step& step) const;
 
   /// Before the step's commands: makes its folder, emptied, and its log anew, unless they are from an earlier attempt under the
-  /// same key; notes the key.
+  /// same key that was not finished; notes the key. What a finished attempt left is not gone on from: it is another by now.
   void begin(const Step& step, const std::string& key) const;
 
   /// Held by the process that runs the step and by its commands, so that a step whose parent was killed is not run twice. Nothing when
@@ -54,7 +58,8 @@ class RunState {
   compat::DigestCache digests_;
 };
 
-/// The last line of `file` that is not empty, made printable; "" when there is none.
-std::string last_line_of(const std::filesystem::path& file);
+/// Why the last command in the log `file` failed, made printable: its last line with "error:" in it, or its last line at all
+/// that is not empty; "" when there is none.
+std::string reason_in(const std::filesystem::path& file);
 
 }  // namespace btm

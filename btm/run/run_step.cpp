@@ -39,15 +39,31 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+bool goes_on(const Step& step, const RunState& state) {
+  return !step.resume_file.empty() && std::filesystem::exists(state.output() / step.resume_file);
+}
+
 /// The status of the first command that fails, or 0.
-int run_commands(const Step& step, const RunState& state, const LogFile& log, SignalQueue& signals, bool& interrupted) {
-  const bool resumes = !step.resume_file.empty() && std::filesystem::exists(state.output() / step.resume_file);
-  for (const CommandLine& command : resumes ? step.resume_commands : step.commands) {
+int run_commands(const std::vector<CommandLine>& commands, const RunState& state, const LogFile& log, SignalQueue& signals, bool& interrupted) {
+  for (const CommandLine& command : commands) {
     log.line("$ " + shell_text(command));
     const int status = Child(resolved(command), state.output(), log.descriptor()).wait(signals, interrupted);
     if (status != 0 || interrupted) return status;
   }
   return 0;
+}
+
+/// Why a command ended with `status`, and what helps where the same command would fail again.
+std::string reason_of(const Step& step, int status, bool went_on, const std::filesystem::path& log) {
+  std::string reason = reason_in(log);
+  constexpr int kSignals = 64;
+  if (status > 128 && status <= 128 + kSignals) {
+    const std::string killed = std::string("killed by signal ") + std::to_string(status - 128) + (status == 128 + SIGKILL ? " (out of memory?)" : "");
+    reason = killed + (reason.empty() ? "" : "; its last words: " + reason);
+  }
+  if (reason.empty()) reason = "it said nothing";
+  if (went_on) reason += "; it went on from " + step.resume_file.string() + ": if that is damaged, --redo " + step.name + " begins anew";
+  return reason;
 }
 
 /// Nothing when a signal ended the waiting.
@@ -82,23 +98,25 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state) {
   const auto lock = wait_for_lock(step, state, signals);
   if (!lock) return StepResult::kInterrupted;
   if (state.is_done(step, key)) return StepResult::kDone;
-  state.begin(step, key);
-  const LogFile log(state.log_of(step.name));
-  const auto start = std::chrono::steady_clock::now();
   bool interrupted = false;
   try {
-    const int status = run_commands(step, state, log, signals, interrupted);
+    const auto inputs = state.input_digests(step);
+    state.begin(step, key);
+    const bool resumes = goes_on(step, state);
+    const LogFile log(state.log_of(step.name));
+    const auto start = std::chrono::steady_clock::now();
+    const int status = run_commands(resumes ? step.resume_commands : step.commands, state, log, signals, interrupted);
     if (interrupted) {
       state.mark_interrupted(step.name, seconds_since(start));
       return StepResult::kInterrupted;
     }
     if (status == 0) {
-      state.mark_done(step, key, seconds_since(start));
+      state.mark_done(step, key, seconds_since(start), inputs);
       state.digests().save();
       return StepResult::kDone;
     }
-    state.mark_failed(step.name, {status, last_line_of(state.log_of(step.name))});
-  } catch (const compat::IoError& error) {  // a program that cannot be started, an output that is missing
+    state.mark_failed(step.name, {status, reason_of(step, status, resumes, state.log_of(step.name))});
+  } catch (const compat::IoError& error) {  // a program that cannot be started, an output that is missing, an input that changed
     state.mark_failed(step.name, {1, error.what()});
   }
   return StepResult::kFailed;

@@ -266,6 +266,31 @@ TEST_F(Preprocess, KeepsWhatAnEarlierRunFinished) {
   EXPECT_TRUE(fs::exists(out("valid.idx")));
 }
 
+TEST_F(Preprocess, MakesAgainWhatWasDamaged) {
+  options_.trainpref = file("t", "a b\n");
+  options_.validpref = file("v", "a\n");
+  run();
+  const std::string whole = read_file(out("valid.bin"));
+  std::string damaged = whole;
+  damaged[0] ^= 1;
+  write_file(out("valid.bin"), damaged);
+  const std::string log = run();
+  EXPECT_NE(log.find("train: kept"), std::string::npos) << log;
+  EXPECT_EQ(log.find("valid: kept"), std::string::npos) << log;
+  EXPECT_EQ(read_file(out("valid.bin")), whole);
+}
+
+TEST_F(Preprocess, SeesTextThatChangedUnderItsOldSizeAndTime) {
+  options_.srcdict = file("d", "a 1\nb 1\n");
+  options_.validpref = file("v", "a\n");
+  run();
+  const auto time = fs::last_write_time(options_.validpref);
+  file("v", "b\n");
+  fs::last_write_time(options_.validpref, time);
+  run();
+  EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{5, 2}}));
+}
+
 TEST_F(Preprocess, MakesAgainWhatChanged) {
   options_.trainpref = file("t", "a b\n");
   options_.validpref = file("v", "a\n");

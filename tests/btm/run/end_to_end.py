@@ -103,6 +103,8 @@ def test_whole(btm, folder):
     _, err = complete(btm, plan)
     require("start" not in err, f"a new time alone made work:\n{err}")
 
+    damaged_and_replaced(btm, plan, found)
+
     # Another learning rate of the experts only: what is before them stays.
     text = plan.read_text()
     plan.write_text(text.replace("[experts]", "") + "[experts]\naverage = no\n")
@@ -114,6 +116,27 @@ def test_whole(btm, folder):
     plan.write_text(text)
     complete(btm, plan)
     require(numbers(plan) == found, "the numbers changed")
+
+
+def damaged_and_replaced(btm, plan, found):
+    """Outputs that are not what their steps left are made again, from the start."""
+    output = plan.parent / "tiny-out"
+    expert, other = (output / "experts" / domain / "checkpoint_last.pt" for domain in DOMAINS)
+    whole = expert.read_bytes()
+    shutil.copy(other, expert)
+    _, err = complete(btm, plan)
+    require(f"start expert.{DOMAINS[0]}" in err and "start seed" not in err, f"expected the replaced expert again:\n{err}")
+    complete(btm, plan, "--redo", "evaluate")
+    require(numbers(plan) == found, "the expert that was trained again is another")
+    whole = expert.read_bytes()
+    expert.write_bytes(whole[:1000] + b"x" + whole[1001:])
+    times = expert.stat()
+    _, err = complete(btm, plan)
+    require(f"start expert.{DOMAINS[0]}" in err, f"expected the damaged expert again:\n{err}")
+    expert.write_bytes(whole[:1000] + b"x" + whole[1001:])
+    os.utime(expert, ns=(times.st_atime_ns, times.st_mtime_ns))
+    _, err = complete(btm, plan, "--check")
+    require(f"start expert.{DOMAINS[0]}" in err and " 0 known by size" in err, f"expected all to be read:\n{err}")
 
 
 def test_killed(btm, folder):

@@ -64,7 +64,7 @@ TEST(RunStep, DoesNotRepeatWhatIsDone) {
   EXPECT_EQ(read_file(dir / "run/count"), "ran\nran\n");
 }
 
-TEST(RunStep, NamesTheLastLineOfAFailure) {
+TEST(RunStep, NamesTheReasonOfAFailure) {
   const TempDir dir;
   RunState state(dir / "run");
   Step made = step("a", "echo fine; echo 'disk full' >&2; exit 7");
@@ -72,8 +72,27 @@ TEST(RunStep, NamesTheLastLineOfAFailure) {
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
   ASSERT_TRUE(state.failure_of("a"));
   EXPECT_EQ(state.failure_of("a")->status, 7);
-  EXPECT_EQ(state.failure_of("a")->last_line, "disk full");
+  EXPECT_EQ(state.failure_of("a")->reason, "disk full");
   EXPECT_EQ(read_file(state.log_of("a")).find("never"), std::string::npos);
+}
+
+TEST(RunStep, SaysWhatHelpsWhereItWentOnFromAFile) {
+  const TempDir dir;
+  RunState state(dir / "run");
+  Step made = step("a", "mkdir -p own; touch own/state; exit 1");
+  made.folder = "own";
+  made.resume_file = "own/state";
+  made.resume_commands = {sh("echo 'sh: error: damaged' >&2; exit 1")};
+  EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
+  EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
+  EXPECT_EQ(state.failure_of("a")->reason, "sh: error: damaged; it went on from own/state: if that is damaged, --redo a begins anew");
+}
+
+TEST(RunStep, NamesTheSignalThatEndedACommand) {
+  const TempDir dir;
+  RunState state(dir / "run");
+  EXPECT_EQ(run_step(step("a", "kill -9 $$"), "k", state), StepResult::kFailed);
+  EXPECT_EQ(state.failure_of("a")->reason, "killed by signal 9 (out of memory?)");
 }
 
 TEST(RunStep, FailsWithoutTheOutputOrTheProgram) {
@@ -82,11 +101,11 @@ TEST(RunStep, FailsWithoutTheOutputOrTheProgram) {
   Step made = step("a", "true");
   made.outputs = {"out"};
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
-  EXPECT_NE(state.failure_of("a")->last_line.find("out"), std::string::npos);
+  EXPECT_NE(state.failure_of("a")->reason.find("out"), std::string::npos);
   made = step("b", "");
   made.commands = {{"/nonexistent/program"}};
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
-  EXPECT_NE(state.failure_of("b")->last_line.find("/nonexistent/program: run: No such file"), std::string::npos) << state.failure_of("b")->last_line;
+  EXPECT_NE(state.failure_of("b")->reason.find("/nonexistent/program: run: No such file"), std::string::npos) << state.failure_of("b")->reason;
 }
 
 TEST(RunStep, PassesASignalOnAndGoesOnLater) {
@@ -154,6 +173,7 @@ TEST(LocalExecutor, StopsOnlyWhatIsBehindAFailure) {
   ScriptRun run({step("bad", "exit 3"), step("behind", "true", {"bad"}), step("other", "true")});
   const RunResult result = run.run(1);
   EXPECT_EQ(result.failed, std::vector<std::string>{"bad"});
+  EXPECT_EQ(run.lines[1], "failed bad");
   EXPECT_EQ(result.done, std::set<std::string>{"other"});
   EXPECT_FALSE(result.interrupted);
 }

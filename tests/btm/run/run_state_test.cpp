@@ -78,6 +78,32 @@ TEST(RunState, EmptiesTheFolderForOtherWork) {
   EXPECT_FALSE(std::filesystem::exists(run.state.log_of("a")));
 }
 
+TEST(RunState, BeginsAnewWhereTheOutputOfAFinishedStepWasReplaced) {
+  OneStep run;
+  run.state.begin(run.step, "k");
+  run.make_output("text");
+  run.state.mark_done(run.step, "k", 1);
+  run.make_output("of another");
+  EXPECT_FALSE(run.state.is_done(run.step, "k"));
+  run.state.begin(run.step, "k");
+  EXPECT_FALSE(std::filesystem::exists(run.state.output() / "own/out")) << "not gone on from";
+}
+
+TEST(RunState, RecordsWhatWasComparedAndRefusesInputsThatChangedMeanwhile) {
+  OneStep run;
+  write_file(run.dir / "text", "one");
+  run.step.inputs = {run.dir / "text"};
+  const auto inputs = run.state.input_digests(run.step);
+  run.state.begin(run.step, "k");
+  run.make_output("text");
+  run.state.mark_done(run.step, "k", 1, inputs);
+  const std::string record = read_file(run.state.output() / "steps/a.json");
+  for (const std::string& part : {inputs.begin()->second, std::string("contents_read_at"), (run.dir / "text").string(), std::string("own/out")})
+    EXPECT_NE(record.find(part), std::string::npos) << part;
+  write_file(run.dir / "text", "two");
+  btm_test::expect_error<compat::IoError>([&] { run.state.mark_done(run.step, "k", 1, inputs); }, "changed while the step that reads it ran");
+}
+
 TEST(RunState, ForgetsAStepThatIsToBeDoneAgain) {
   OneStep run;
   run.state.begin(run.step, "k");
@@ -109,7 +135,7 @@ TEST(RunState, RemembersAFailureUntilTheNextAttempt) {
   run.state.mark_failed("a", {3, "no space left"});
   ASSERT_TRUE(run.state.failure_of("a"));
   EXPECT_EQ(run.state.failure_of("a")->status, 3);
-  EXPECT_EQ(run.state.failure_of("a")->last_line, "no space left");
+  EXPECT_EQ(run.state.failure_of("a")->reason, "no space left");
   run.state.begin(run.step, "k");
   EXPECT_FALSE(run.state.failure_of("a"));
 }
@@ -125,13 +151,21 @@ TEST(RunState, LocksAStepForOne) {
   EXPECT_TRUE(run.state.try_lock("a"));
 }
 
-TEST(LastLine, IsTheLastThatIsNotEmpty) {
+TEST(ReasonOfAFailure, IsTheLastLineThatIsNotEmpty) {
   const TempDir dir;
   write_file(dir / "log", "one\ntwo \x1b[31m\n\n  \n");
-  EXPECT_EQ(last_line_of(dir / "log"), "two \\x1b[31m");
+  EXPECT_EQ(reason_in(dir / "log"), "two \\x1b[31m");
   write_file(dir / "log", "");
-  EXPECT_EQ(last_line_of(dir / "log"), "");
-  EXPECT_EQ(last_line_of(dir / "none"), "");
+  EXPECT_EQ(reason_in(dir / "log"), "");
+  EXPECT_EQ(reason_in(dir / "none"), "");
+}
+
+TEST(ReasonOfAFailure, IsTheLastErrorOfTheLastCommand) {
+  const TempDir dir;
+  write_file(dir / "log", "$ a\na: error: of another\n$ b\nb: error: no 'law'\nrank 1 ended\n");
+  EXPECT_EQ(reason_in(dir / "log"), "b: error: no 'law'");
+  write_file(dir / "log", "$ a\na: error: of another\n$ b\nwords\n");
+  EXPECT_EQ(reason_in(dir / "log"), "words");
 }
 
 }  // namespace
