@@ -97,15 +97,20 @@ void report(const DataBinJob& job, const fs::path& prefix, const DataBinOptions&
             << job.dataset->total_tokens() << " tokens, " << bytes << " bytes\n";
 }
 
+/// Of text nothing is left that a dictionary would explain.
+bool needs_dictionary(const DataBinOptions& options) { return options.to != "text"; }
+
+void refuse_other_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
+  for (const auto& [source, target] : plan.dictionaries)
+    if (const fs::path path = folder / target; fs::exists(path) && !(compat::Dictionary::load(path) == compat::Dictionary::load(source)))
+      throw compat::IoError(path.string(), "is another dictionary than that of the data, expected a new place");
+}
+
 void copy_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
   for (const auto& [source, target] : plan.dictionaries) {
     const fs::path path = folder / target;
-    fs::create_directories(path.parent_path());
-    if (fs::exists(path)) {
-      if (compat::Dictionary::load(path) == compat::Dictionary::load(source)) continue;
-      throw compat::IoError(path.string(), "is another dictionary than that of the data, expected a new place");
-    }
-    fs::copy_file(source, path);
+    if (path.has_parent_path()) fs::create_directories(path.parent_path());
+    if (!fs::exists(path)) fs::copy_file(source, path);
   }
 }
 
@@ -117,7 +122,7 @@ void refuse_existing(const fs::path& prefix, const DataBinOptions& options) {
 
 void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
   StagedFolder staged(options.out);
-  copy_dictionaries(plan, staged.path());
+  if (needs_dictionary(options)) copy_dictionaries(plan, staged.path());
   for (const DataBinJob& job : plan.jobs) {
     const fs::path prefix = staged.path() / job.target;
     fs::create_directories(prefix.parent_path());
@@ -130,12 +135,13 @@ void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBin
 void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
   const fs::path folder = fs::path(options.out).parent_path();
   for (const DataBinJob& job : plan.jobs) refuse_existing(folder / job.target, options);
+  if (needs_dictionary(options)) refuse_other_dictionaries(plan, folder);
   if (!folder.empty()) fs::create_directories(folder);
   for (const DataBinJob& job : plan.jobs) {
     writer.write(job, folder / job.target);
     report(job, folder / job.target, options);
   }
-  copy_dictionaries(plan, folder);
+  if (needs_dictionary(options)) copy_dictionaries(plan, folder);
 }
 
 compat::CommandSpec spec_of(DataBinOptions& options) {

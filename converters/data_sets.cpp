@@ -33,6 +33,7 @@ fs::path with(const fs::path& prefix, const char* suffix) { return prefix.string
 }  // namespace
 
 fs::path data_set_prefix(const fs::path& path) {
+  if (fs::is_directory(path)) return {};
   if (names_data_set(path) && !is_part(path)) return fs::path(path).replace_extension();
   const bool there = fs::exists(with(path, ".npy")) || fs::exists(with(path, ".jsonl")) || fs::exists(with(path, ".bin")) ||
                      (!fs::exists(path) && compat::IndexedDataset::exists(path));

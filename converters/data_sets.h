@@ -10,7 +10,8 @@
 
 namespace converters {
 
-/// PREFIX of a data set given as PREFIX or as one of its files; empty when `path` is no data set.
+/// PREFIX of a data set given as PREFIX or as one of its files; empty when `path` is no data set. A folder is none, whatever
+/// data sets of its name lie beside it: those are named by their files (law.jsonl beside law/).
 std::filesystem::path data_set_prefix(const std::filesystem::path& path);
 
 /// Opens PREFIX in whatever form is there: a data-bin, raw text, .npy or .jsonl. Errors as IndexedDataset::open.

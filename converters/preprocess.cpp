@@ -55,7 +55,11 @@ class Output {
     tokens += from;
   }
 
-  void add_bytes(std::string_view bytes) { text_->write(bytes); }
+  void add_bytes(std::string_view bytes) {
+    text_->write(bytes);
+    copied_ += bytes.size();
+  }
+  bool empty() const noexcept { return sequences == 0 && copied_ == 0; }
 
   void commit() {
     if (builder_) builder_->finalize();
@@ -67,6 +71,7 @@ class Output {
  private:
   std::unique_ptr<compat::IndexedDatasetBuilder> builder_;
   std::unique_ptr<compat::AtomicFile> text_;
+  std::uint64_t copied_ = 0;
 };
 
 std::vector<std::string> files_of_output(const std::string& prefix, const std::string& impl) {
@@ -219,8 +224,11 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
                                      : std::make_unique<Output>(fs::path(options_.destdir) / prefix, options_.dataset_impl, dictionary.size()));
   encode(task, encoder, outputs);
   require_unchanged(task.inputs, source["inputs"]);
+  if (outputs.front()->empty())
+    throw compat::UnsupportedError(task.inputs.front().string() + (task.inputs.size() > 1 ? " and the other files of " + name : "") +
+                                   ": no document for " + name + " (an empty file, or blank lines only)");
   for (std::size_t i = 1; i < outputs.size(); ++i)
-    if (outputs[i] && outputs[i]->sequences == 0)
+    if (outputs[i] && outputs[i]->empty())
       throw compat::UnsupportedError("the split of " + task.inputs.front().string() + " leaves " + task.outputs[i] +
                                      " without a document; give a larger --valid-fraction and --test-fraction, or files of their own");
   const compat::SignalsWait together;

@@ -69,7 +69,13 @@ std::string TextDecoder::text_of(std::span<const std::int64_t> ids) const {
 
 void write_text_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset, const TextDecoder& decoder) {
   compat::AtomicFile file(prefix.string() + ".txt");
-  for (std::int64_t i = 0; i < dataset.size(); ++i) file.write(decoder.text_of(dataset.sequence(i)) + "\n");
+  for (std::int64_t i = 0; i < dataset.size(); ++i) {
+    const std::string text = decoder.text_of(dataset.sequence(i));
+    if (text.find_first_of("\r\n") != std::string::npos)
+      throw compat::UnsupportedError(compat::printable(dataset.path(), 4096) + ": sequence " + std::to_string(i) +
+                                     " holds a line end, and text has one document a line; --to jsonl can hold it");
+    file.write(text + "\n");
+  }
   file.commit();
 }
 

@@ -26,7 +26,7 @@ struct TextDecoder {
   std::string text_of(std::span<const std::int64_t> ids) const;
 };
 
-/// Writes PREFIX.txt: the text of a sequence a line. Line ends inside a text stay as they are.
+/// Writes PREFIX.txt: the text of a sequence a line. UnsupportedError for a text that holds a line end.
 void write_text_dataset(const std::filesystem::path& prefix, const compat::IndexedDataset& dataset, const TextDecoder& decoder);
 
 /// Writes PREFIX.jsonl: a line {"ids": [...]} for each sequence, before it its "text" where there is a decoder.

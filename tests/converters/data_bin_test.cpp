@@ -216,6 +216,71 @@ TEST(DataBin, RawTextRefusesWhatItCannotHold) {
   EXPECT_FALSE(fs::exists(folder / "out.None-None"));
 }
 
+/// With `folder` as the current one, for the life of this object.
+struct Inside {
+  fs::path before = fs::current_path();
+  explicit Inside(const fs::path& folder) { fs::current_path(folder); }
+  ~Inside() { fs::current_path(before); }
+};
+
+TEST(DataBin, WritesIntoTheCurrentFolder) {
+  const TempDir folder;
+  write_file(folder / "dict.txt", dictionary_of(4));
+  write_data_bin(folder / "in", {{4, 2}});
+  fs::create_directories(folder / "here");
+  const Inside inside(folder / "here");
+  convert({"../in", "out"});
+  EXPECT_EQ(read_all("out"), (Sequences{{4, 2}}));
+  EXPECT_EQ(read_file("dict.txt"), dictionary_of(4));
+  write_file("dict.txt", dictionary_of(5));
+  expect_error<compat::IoError>([] { convert({"../in", "other"}); }, "dict.txt: is another dictionary than that of the data");
+  EXPECT_FALSE(fs::exists("other.bin")) << "told before the work";
+}
+
+TEST(DataBin, TextHasNoDictionaryBesideIt) {
+  const TempDir folder;
+  for (const std::string name : {"dict.txt", "fortunes/valid_fortunes.bin", "fortunes/valid_fortunes.idx"}) {
+    fs::create_directories((folder / ("data/" + name)).parent_path());
+    fs::copy_file(golden("data-bin") / name, folder / ("data/" + name));
+  }
+  const std::string model = golden("corpus/spm.model");
+  const Inside inside(folder.path());
+  convert({"data/fortunes/valid_fortunes", "out", "--to", "text", "--sentencepiece-model", model});
+  convert({"data", "folder", "--to", "text", "--sentencepiece-model", model});
+  EXPECT_TRUE(fs::exists("out.txt"));
+  EXPECT_TRUE(fs::exists("folder/fortunes/valid_fortunes.txt"));
+  for (const char* const path : {"dict.txt", "folder/dict.txt"}) EXPECT_FALSE(fs::exists(path)) << path;
+}
+
+TEST(DataBin, TextRefusesDocumentsWithLineEnds) {
+  const TempDir folder;
+  // "Hi", GPT-2's line end (198), "Hi".
+  write_file(folder / "dict.txt", "17250 1\n198 1\n201 1\n");
+  write_data_bin(folder / "in", {{4, 2}, {4, 5, 4, 2}});
+  const std::vector<std::string> tokenizer{"--gpt2-encoder-json", golden("gpt2/encoder.json"), "--gpt2-vocab-bpe", golden("gpt2/vocab.bpe")};
+  const auto to = [&](const std::string& form, const std::string& out) {
+    std::vector<std::string> args{folder / "in", folder / out, "--to", form};
+    args.insert(args.end(), tokenizer.begin(), tokenizer.end());
+    return convert(args);
+  };
+  expect_error<compat::UnsupportedError>([&] { to("text", "out"); }, "sequence 1 holds a line end, and text has one document a line; --to jsonl");
+  EXPECT_FALSE(fs::exists(folder / "out.txt"));
+  to("jsonl", "lines");
+  EXPECT_NE(read_file(folder / "lines.jsonl").find("\\n"), std::string::npos);
+  write_data_bin(folder / "in", {{4, 6, 4, 2}});  // a carriage return ends lines as well
+  expect_error<compat::UnsupportedError>([&] { to("text", "out"); }, "sequence 0 holds a line end");
+}
+
+TEST(DataBin, TakesTheFolderOfTwoOfOneName) {
+  const TempDir folder;
+  write_data_bin(folder / "law" / "train", {{4, 2}});
+  write_file(folder / "law.jsonl", "{\"ids\": [9, 2]}\n");
+  convert({folder / "law", folder / "of_folder"});
+  EXPECT_EQ(read_all(folder / "of_folder" / "train"), (Sequences{{4, 2}}));
+  convert({folder / "law.jsonl", folder / "of_file"});
+  EXPECT_EQ(read_all(folder / "of_file"), (Sequences{{9, 2}}));
+}
+
 TEST(DataBin, ReportsWhatItWrote) {
   const TempDir folder;
   write_data_bin(folder / "in", {{4, 2}, {4}});

@@ -322,11 +322,30 @@ TEST_F(Preprocess, EndsAfterTheDictionaryWhenAsked) {
   EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
 }
 
-TEST_F(Preprocess, WritesAnEmptySetForAnEmptyFile) {
-  options_.srcdict = file("d", "a 1\n");
-  options_.validpref = file("v", "");
+TEST_F(Preprocess, RefusesAFileWithoutDocuments) {
+  options_.srcdict = golden("data-bin/dict.txt").string();
+  const std::string full = file("full", "a\n");
+  for (const std::string text : {"", "\n \n"}) {
+    use_sentencepiece();
+    options_.validpref = file("v", text);
+    expect_error<compat::UnsupportedError>([&] { run(); }, "v: no document for valid (an empty file, or blank lines only)");
+    EXPECT_EQ(listing(), std::vector<std::string>{"dict.txt"});
+  }
+  options_.tokenizer = {};
+  for (const std::string impl : {"mmap", "lazy", "raw"}) {
+    options_.dataset_impl = impl;
+    options_.validpref = file("v", "");
+    expect_error<compat::UnsupportedError>([&] { run(); }, "v: no document for valid");
+  }
+  options_.dataset_impl = "mmap";
+  options_.validpref.clear();
+  options_.trainpref = file("v", "") + "," + full;  // what is not empty as a whole is taken
   run();
-  EXPECT_TRUE(sequences("valid").empty());
+  EXPECT_EQ(sequences("train").size(), 1U);
+  options_.srcdict.clear();
+  options_.trainpref = file("v", "");
+  use_destination("other");
+  expect_error<compat::UnsupportedError>([&] { run(); }, "v: no document for train");
 }
 
 struct BadInput {
