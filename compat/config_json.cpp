@@ -1,34 +1,81 @@
 #include "compat/config_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "compat/error.h"
+#include "compat/json_text.h"
 
 namespace compat {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxJsonDepth = 64;
+// fairseq's own configurations nest 3 deep and hold some 700 values in 30 KB.
+constexpr JsonLimits kConfigLimits{.depth = 64, .bytes = std::size_t{16} << 20, .string_bytes = std::size_t{16} << 20};
+constexpr std::size_t kMostConfigValues = 100'000;
 
-// First in the file: clang 14 must meet a ConfigValue by value before a loop over its members.
-ConfigValue from_json(const Json& json) {
-  if (json.is_boolean()) return {json.get<bool>()};
-  if (json.is_number_float() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX)) return {json.get<double>()};
-  if (json.is_number_integer()) return {json.get<std::int64_t>()};
-  if (json.is_string()) return {json.get<std::string>()};
-  if (json.is_array()) {
-    ConfigValue::List list;
-    for (const Json& item : json) list.push_back(from_json(item));
-    return {std::move(list)};
+/// Builds the tree while it reads. (A JSON object of the library that keeps its order finds a key by looking at all.)
+class ConfigBuilder final : public nlohmann::json_sax<Json> {
+ public:
+  explicit ConfigBuilder(const std::string& file) : file_(file) {}
+  ConfigValue take() { return std::move(root_); }
+
+  bool null() override { return put({}); }
+  bool boolean(bool value) override { return put({value}); }
+  bool number_integer(number_integer_t value) override { return put({std::int64_t{value}}); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (value > static_cast<number_unsigned_t>(INT64_MAX)) return put({static_cast<double>(value)});
+    return put({static_cast<std::int64_t>(value)});
   }
-  if (json.is_object()) {
-    ConfigValue::Dict dict;
-    for (const auto& [key, item] : json.items()) dict.emplace_back(key, from_json(item));
-    return {std::move(dict)};
+  bool number_float(number_float_t value, const string_t&) override { return put({double{value}}); }
+  bool string(string_t& value) override { return put({std::move(value)}); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return open({ConfigValue::Dict{}}); }
+  bool start_array(std::size_t) override { return open({ConfigValue::List{}}); }
+  bool key(string_t& name) override {
+    std::get<ConfigValue::Dict>(open_.back().value).emplace_back(std::move(name), ConfigValue{});
+    return true;
   }
-  return {};
-}
+  bool end_array() override { return close(); }
+  bool end_object() override {
+    std::vector<std::string_view> keys;
+    for (const auto& member : std::get<ConfigValue::Dict>(open_.back().value)) keys.push_back(member.first);
+    std::ranges::sort(keys);
+    if (const auto twice = std::ranges::adjacent_find(keys); twice != keys.end())
+      throw FormatError({file_, {}, {}}, "'" + printable(*twice) + "' comes twice, expected a configuration");
+    return close();
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+
+ private:
+  bool put(ConfigValue value) {
+    if (++values_ > kMostConfigValues)
+      throw FormatError({file_, {}, {}}, "holds more than " + std::to_string(kMostConfigValues) + " values, expected a configuration");
+    if (open_.empty()) {
+      root_ = std::move(value);
+    } else if (auto* const list = std::get_if<ConfigValue::List>(&open_.back().value)) {
+      list->push_back(std::move(value));
+    } else {
+      std::get<ConfigValue::Dict>(open_.back().value).back().second = std::move(value);
+    }
+    return true;
+  }
+  bool open(ConfigValue container) {
+    open_.push_back(std::move(container));
+    return true;
+  }
+  bool close() {
+    ConfigValue done = std::move(open_.back());
+    open_.pop_back();
+    return put(std::move(done));
+  }
+
+  const std::string& file_;
+  ConfigValue root_;
+  std::vector<ConfigValue> open_;  ///< The containers around the next value.
+  std::size_t values_ = 0;
+};
 
 struct ToJson {
   Json operator()(std::monostate) const { return nullptr; }
@@ -43,7 +90,8 @@ struct ToJson {
   }
   Json operator()(const ConfigValue::Dict& items) const {
     Json dict = Json::object();
-    for (const auto& [key, item] : items) dict[key] = std::visit(*this, item.value);
+    auto& members = dict.get_ref<Json::object_t&>();  // operator[] would look at all that are there
+    for (const auto& [key, item] : items) members.emplace_back(key, std::visit(*this, item.value));
     return dict;
   }
 };
@@ -69,19 +117,16 @@ struct ToPickle {
 
 }  // namespace
 
-std::string config_to_json(const ConfigValue& value) { return std::visit(ToJson{}, value.value).dump(-1, ' ', false, Json::error_handler_t::replace); }
+nlohmann::ordered_json config_as_json(const ConfigValue& value) { return std::visit(ToJson{}, value.value); }
+
+std::string config_to_json(const ConfigValue& value) { return config_as_json(value).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 ConfigValue config_from_json(std::string_view text, const std::string& file) {
-  bool too_deep = false;
-  const Json json = Json::parse(
-      text,
-      [&](int depth, Json::parse_event_t, Json&) {
-        too_deep |= depth > kMaxJsonDepth;
-        return !too_deep;
-      },
-      false);
-  if (json.is_discarded() || too_deep) throw FormatError({file, {}, {}}, "is no JSON of moderate depth, expected a configuration");
-  return from_json(json);
+  const auto refuse = [&](const std::string& problem) { throw FormatError({file, {}, {}}, problem + ", expected a configuration"); };
+  if (const std::string passed = json_limit_passed(text, kConfigLimits); !passed.empty()) refuse(passed);
+  ConfigBuilder builder(file);
+  if (!Json::sax_parse(text, &builder)) refuse("is not JSON");
+  return builder.take();
 }
 
 PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value) { return std::visit(ToPickle{arena}, value.value); }

@@ -1,6 +1,7 @@
 // Configurations as JSON text, and as what a checkpoint pickles.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,9 @@
 #include "compat/pickle_value.h"
 
 namespace compat {
+
+/// The same tree.
+nlohmann::ordered_json config_as_json(const ConfigValue& value);
 
 /// One line of JSON; infinities and NaN become null.
 std::string config_to_json(const ConfigValue& value);

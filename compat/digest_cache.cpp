@@ -12,6 +12,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/sha256.h"
 
@@ -39,7 +40,7 @@ DigestCache::DigestCache(std::filesystem::path file) : file_(std::move(file)) {
   // A cache: whatever is wrong with it, it is only as good as empty.
   json record;
   try {
-    record = json::parse(as_chars(MappedFile::open(file_)->bytes()), nullptr, /*allow_exceptions=*/false);
+    record = parse_json(as_chars(MappedFile::open(file_)->bytes()));
   } catch (const IoError&) {
     return;
   }

@@ -9,6 +9,7 @@
 #include "compat/byte_reader.h"
 #include "compat/config_json.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/safetensors.h"
 #include "compat/torch_file.h"
@@ -289,9 +290,9 @@ Tensors hugging_face_tensors(const fs::path& folder) {
   if (const fs::path path = folder / "model.safetensors"; fs::exists(path)) return load_safetensors(path).tensors;
   if (const fs::path path = folder / "model.safetensors.index.json"; fs::exists(path)) {
     const auto file = MappedFile::open(path);
-    const auto index = nlohmann::json::parse(as_chars(file->bytes()), nullptr, false);
-    const auto map = index.is_object() ? index.find("weight_map") : index.end();
-    if (!index.is_object() || map == index.end() || !map->is_object()) throw FormatError({path.string(), {}, {}}, "has no weight_map, expected tensors by file");
+    const auto index = parse_json_object(as_chars(file->bytes()), {path.string(), {}, {}}, "an index of tensors by file");
+    const auto map = index.find("weight_map");
+    if (map == index.end() || !map->is_object()) throw FormatError({path.string(), {}, {}}, "has no weight_map, expected tensors by file");
     std::set<std::string> names;
     for (const auto& [tensor, name] : map->items()) {
       // A name leads to a file beside the index, never elsewhere.

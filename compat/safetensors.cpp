@@ -9,6 +9,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 
 namespace compat {
 namespace {
@@ -16,28 +17,14 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // as the reference implementation
+constexpr JsonLimits kHeaderLimits{.depth = 8, .bytes = kMaxHeader, .string_bytes = std::size_t{16} << 20};
+constexpr std::size_t kMostTensors = 200'000;  // the largest mixtures of experts have some 100,000, in many files
+constexpr std::size_t kMostFields = 10'000;
 constexpr std::string_view kMetadata = "__metadata__";
 
 constexpr std::array<std::pair<std::string_view, DType>, 11> kTypes{{{"F64", DType::kFloat64}, {"F32", DType::kFloat32},
     {"F16", DType::kFloat16}, {"BF16", DType::kBFloat16}, {"I64", DType::kInt64}, {"I32", DType::kInt32}, {"I16", DType::kInt16},
     {"I8", DType::kInt8}, {"U8", DType::kUInt8}, {"BOOL", DType::kBool}, {"C64", DType::kComplex64}}};
-
-/// The header as JSON; a key that comes twice in one object is refused.
-Json parse_header(std::string_view text, const ByteReader& in) {
-  std::vector<std::set<std::string>> keys;
-  std::string repeated;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.empty() && !keys.back().insert(value.get<std::string>()).second)
-      repeated = value.get<std::string>();
-    return depth < 8;
-  };
-  Json header = Json::parse(text, watch, false);
-  if (header.is_discarded() || !header.is_object()) in.fail("the header is no JSON object");
-  if (!repeated.empty()) in.fail("'" + printable(repeated) + "' comes twice");
-  return header;
-}
 
 struct Entry {
   std::string name;
@@ -73,6 +60,44 @@ Entry entry_of(const std::string& name, const Json& json, const ByteReader& in) 
   if (entry.end < entry.begin || entry.end - entry.begin != bytes)
     fail("data_offsets " + printable(offsets->dump()) + " for " + std::to_string(bytes) + " bytes");
   return entry;
+}
+
+void append_metadata(const Json& json, const ByteReader& in, std::vector<std::pair<std::string, std::string>>& metadata) {
+  if (json.is_null()) return;  // as the reference implementation's Option
+  if (!json.is_object()) in.fail("__metadata__ is no object");
+  for (const auto& [key, value] : json.items()) {
+    if (!value.is_string()) in.fail("__metadata__ '" + printable(key) + "' is no string");
+    metadata.emplace_back(key, value.get<std::string>());
+  }
+}
+
+/// Tensors in the header's order. Each one's object is taken as soon as it ends, so that JSON of millions of tensors is
+/// never in memory.
+std::vector<Entry> read_header(std::string_view text, const ByteReader& in, std::vector<std::pair<std::string, std::string>>& metadata) {
+  if (const std::string passed = json_limit_passed(text, kHeaderLimits); !passed.empty()) in.fail("the header " + passed);
+  std::vector<Entry> entries;
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  std::string name;
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
+    using Event = Json::parse_event_t;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key) {
+      if (depth == 1) name = value.get<std::string>();
+      if (!keys.back().insert(value.get<std::string>()).second) in.fail("'" + printable(value.get<std::string>()) + "' comes twice");
+      const std::size_t most = depth == 1 ? kMostTensors : kMostFields;
+      if (keys.back().size() > most) in.fail("the header holds more than " + std::to_string(most) + (depth == 1 ? " tensors" : " entries in one object"));
+    }
+    const bool ends = event == Event::value || event == Event::object_end || event == Event::array_end;
+    if (depth != 1 || !ends) return true;
+    if (name == kMetadata)
+      append_metadata(value, in, metadata);
+    else
+      entries.push_back(entry_of(name, value, in));
+    return false;  // not kept
+  };
+  if (!Json::parse(text, watch, false).is_object()) in.fail("the header is no JSON object");
+  return entries;
 }
 
 std::string header_text(const std::vector<std::pair<std::string, TensorView>>& tensors,
@@ -119,19 +144,7 @@ SafetensorsFile load_safetensors(std::shared_ptr<const MappedFile> file) {
   const std::string_view text = as_chars(in.take(length, "the header"));
   SafetensorsFile result;
   result.path = file->path();
-  std::vector<Entry> entries;
-  const Json header = parse_header(text, in);
-  for (const auto& [name, json] : header.items()) {
-    if (name != kMetadata) {
-      entries.push_back(entry_of(name, json, in));
-      continue;
-    }
-    if (!json.is_object()) in.fail("__metadata__ is no object");
-    for (const auto& [key, value] : json.items()) {
-      if (!value.is_string()) in.fail("__metadata__ '" + printable(key) + "' is no string");
-      result.metadata.emplace_back(key, value.get<std::string>());
-    }
-  }
+  std::vector<Entry> entries = read_header(text, in, result.metadata);
   std::ranges::stable_sort(entries, {}, [](const Entry& entry) { return std::pair(entry.begin, entry.end); });
   const auto data = file->bytes().subspan(in.position());
   std::uint64_t at = 0;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/text.h"
 
 namespace converters {
@@ -54,18 +55,17 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
     }
     return true;
   }
-  bool start_object(std::size_t) override { return ++depth_ <= kDeepest; }
+  bool start_object(std::size_t) override { return ++depth_ <= compat::JsonLimits{}.depth; }
   bool end_object() override { return --depth_, true; }
-  bool start_array(std::size_t) override { return depth_ > 0 && ++depth_ <= kDeepest; }
+  bool start_array(std::size_t) override { return depth_ > 0 && ++depth_ <= compat::JsonLimits{}.depth; }
   bool end_array() override { return --depth_, true; }
   bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
 
  private:
-  static constexpr int kDeepest = 1000;
   bool scalar() const noexcept { return depth_ > 0; }
   const std::string& key_;
   std::string& text_;
-  int depth_ = 0;
+  std::size_t depth_ = 0;
   bool wanted_ = false, found_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 
 namespace converters {
@@ -15,8 +16,7 @@ using Json = nlohmann::ordered_json;
 
 void write_gpt2_tokenizer(const fs::path& folder, const compat::Dictionary& dictionary, const fs::path& encoder_json, const fs::path& vocab_bpe) {
   const auto file = compat::MappedFile::open(encoder_json);
-  const auto encoder = nlohmann::json::parse(compat::as_chars(file->bytes()), nullptr, false);
-  if (!encoder.is_object()) throw compat::FormatError({file->path(), {}, {}}, "is no JSON object, expected GPT-2's encoder.json");
+  const auto encoder = compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "GPT-2's encoder.json");
   std::unordered_map<std::string, std::string> token_of;
   for (const auto& [token, id] : encoder.items()) {
     if (!id.is_number_unsigned()) throw compat::FormatError({file->path(), {}, {}}, "'" + compat::printable(token) + "' has no id");

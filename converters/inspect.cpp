@@ -125,7 +125,7 @@ Json checkpoint_json(const compat::Checkpoint& checkpoint, bool hash) {
         if (const auto* found = iterator->find(key)) extra[key] = node_json(found);
   }
   json["extra_state"] = std::move(extra);
-  json["cfg"] = Json::parse(compat::config_to_json(checkpoint.config().root()));
+  json["cfg"] = compat::config_as_json(checkpoint.config().root());
   json["tensors"] = tensors_json(checkpoint.model(), hash);
   return json;
 }

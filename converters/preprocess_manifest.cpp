@@ -1,11 +1,12 @@
 #include "converters/preprocess_manifest.h"
 
 #include <algorithm>
-#include <fstream>
 
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/digest_cache.h"
+#include "compat/json_text.h"
+#include "compat/mapped_file.h"
 #include "compat/sha256.h"
 
 namespace converters {
@@ -23,9 +24,10 @@ std::string file_digest(const fs::path& file) { return compat::DigestCache().of(
 }  // namespace
 
 PreprocessManifest::PreprocessManifest(const fs::path& destdir) : destdir_(destdir) {
-  std::ifstream in(destdir / "preprocess.json");
-  entries_ = nlohmann::ordered_json::parse(in, nullptr, false);
-  if (!entries_.is_object()) entries_ = nlohmann::ordered_json::object();
+  const fs::path file = destdir / "preprocess.json";
+  std::error_code missing;
+  if (fs::is_regular_file(file, missing)) entries_ = compat::parse_json(compat::as_chars(compat::MappedFile::open(file)->bytes()));
+  if (!entries_.is_object()) entries_ = json::object();
 }
 
 bool PreprocessManifest::holds(const std::string& name, const json& source, const std::vector<std::string>& files) const {
@@ -42,11 +44,11 @@ bool PreprocessManifest::holds(const std::string& name, const json& source, cons
 json PreprocessManifest::note(const std::string& name) const { return entries_.at(name).value("note", json()); }
 
 void PreprocessManifest::record(const std::string& name, const json& source, const std::vector<std::string>& files, const json& note) {
-  nlohmann::ordered_json digests = nlohmann::ordered_json::object();
+  json digests = json::object();
   for (const std::string& file : files) digests[file] = file_digest(destdir_ / file);
   entries_[name] = {{"made_from", digest(source)}, {"files", digests}, {"note", note}};
   compat::write_file_atomically(destdir_ / "preprocess.json",
-                                entries_.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+                                entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace converters

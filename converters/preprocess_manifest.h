@@ -24,7 +24,7 @@ class PreprocessManifest {
 
  private:
   std::filesystem::path destdir_;
-  nlohmann::ordered_json entries_;
+  nlohmann::json entries_;
 };
 
 }  // namespace converters

@@ -5,6 +5,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/text.h"
 #include "converters/npy_dataset.h"
@@ -27,7 +28,7 @@ std::vector<bool> readable_symbols(const compat::Dictionary& dictionary) {
 
 /// The ids of a line's array, appended. False when the line is something else.
 bool append_ids(std::string_view line, std::vector<std::int64_t>& ids) {
-  const auto json = nlohmann::json::parse(line, nullptr, false);
+  const auto json = compat::parse_json(line);
   const auto found = json.is_object() ? json.find("ids") : json.end();
   if (!json.is_object() || found == json.end() || !found->is_array()) return false;
   for (const auto& id : *found) {

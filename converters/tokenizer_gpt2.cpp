@@ -9,6 +9,7 @@
 
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "converters/gpt2_words.h"
 #include "converters/token_cache.h"
@@ -100,8 +101,7 @@ std::string bytes_of(std::string_view token, const std::unordered_map<std::strin
 void read_encoder(const std::filesystem::path& path, Gpt2Tables& tables) {
   const auto file = compat::MappedFile::open(path);
   const auto refuse = [&](const std::string& problem) { throw compat::FormatError({file->path(), {}, {}}, problem); };
-  const auto json = nlohmann::json::parse(compat::as_chars(file->bytes()), nullptr, false);
-  if (!json.is_object() || json.empty()) refuse("not a JSON object of tokens and ids, expected GPT-2's encoder.json");
+  const auto json = compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "GPT-2's encoder.json");
   const auto characters = byte_characters();
   std::unordered_map<std::string_view, char> byte_of;
   for (std::size_t byte = 0; byte < 256; ++byte) byte_of.emplace(characters[byte], static_cast<char>(byte));

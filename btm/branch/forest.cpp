@@ -4,12 +4,14 @@
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "compat/file_lock.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 
 namespace btm {
@@ -17,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+using nlohmann::json;
 
 constexpr const char* kManifest = "forest.json";
 constexpr const char* kCheckpoint = "checkpoint_last.pt";
@@ -37,12 +40,12 @@ bool stays_inside(const fs::path& path) {
 /// The fields of one object of the manifest, each of its type or refused by name.
 class Fields {
  public:
-  Fields(const Json& object, std::string file, std::string place) : object_(object), file_(std::move(file)), place_(std::move(place)) {
+  Fields(const json& object, std::string file, std::string place) : object_(object), file_(std::move(file)), place_(std::move(place)) {
     if (!object.is_object()) fail("", "expected an object");
   }
 
   std::string text(const char* key, std::optional<std::string> fallback = {}) const {
-    const Json* value = find(key);
+    const json* value = find(key);
     if (value == nullptr && fallback) return *fallback;
     if (value == nullptr || !value->is_string()) fail(key, "expected a string");
     auto found = value->get<std::string>();
@@ -51,7 +54,7 @@ class Fields {
   }
 
   std::optional<double> number(const char* key, double lowest) const {
-    const Json* value = find(key);
+    const json* value = find(key);
     if (value == nullptr || value->is_null()) return std::nullopt;
     const double found = value->is_number() ? value->get<double>() : std::nan("");
     if (!std::isfinite(found) || found < lowest) fail(key, "expected a number of at least " + std::to_string(lowest));
@@ -59,14 +62,14 @@ class Fields {
   }
 
   bool flag(const char* key, bool fallback) const {
-    const Json* value = find(key);
+    const json* value = find(key);
     if (value == nullptr) return fallback;
     if (!value->is_boolean()) fail(key, "expected true or false");
     return value->get<bool>();
   }
 
-  const Json& list(const char* key) const {
-    const Json* value = find(key);
+  const json& list(const char* key) const {
+    const json* value = find(key);
     if (value == nullptr || !value->is_array()) fail(key, "expected a list");
     return *value;
   }
@@ -79,11 +82,11 @@ class Fields {
   const std::string& place() const noexcept { return place_; }
 
  private:
-  const Json* find(const char* key) const {
+  const json* find(const char* key) const {
     const auto found = object_.find(key);
     return found == object_.end() ? nullptr : &*found;
   }
-  const Json& object_;
+  const json& object_;
   std::string file_, place_;
 };
 
@@ -98,7 +101,7 @@ ForestExpert read_expert(const Fields& fields) {
   expert.data = fields.text("data", "");
   expert.valid_ppl = fields.number("valid_ppl", 0);
   expert.complete = fields.flag("complete", true);
-  const Json& parents = fields.list("parents");
+  const json& parents = fields.list("parents");
   for (std::size_t i = 0; i < parents.size(); ++i) {
     const Fields parent(parents[i], fields.file(), fields.place() + ".parents[" + std::to_string(i) + "]");
     expert.parents.push_back({parent.text("model"), parent.number("weight", 0).value_or(1)});
@@ -108,17 +111,17 @@ ForestExpert read_expert(const Fields& fields) {
 
 std::vector<ForestExpert> read_manifest(const fs::path& path) {
   const auto file = compat::MappedFile::open(path);
-  const Json json = Json::parse(compat::as_chars(file->bytes()), nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) throw compat::FormatError({path.string(), {}, {}}, "is not JSON");
-  const Fields fields(json, path.string(), "");
+  const json manifest = compat::parse_json_object(compat::as_chars(file->bytes()), {path.string(), {}, {}}, "the manifest of a forest");
+  const Fields fields(manifest, path.string(), "");
   if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
     fields.fail("btm_forest", "expected version " + std::to_string(kVersion) + " of the manifest");
   std::vector<ForestExpert> experts;
-  const Json& list = fields.list("experts");
+  std::set<std::string> names;
+  const json& list = fields.list("experts");
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Fields entry(list[i], path.string(), "experts[" + std::to_string(i) + "]");
     ForestExpert expert = read_expert(entry);
-    if (std::ranges::find(experts, expert.name, &ForestExpert::name) != experts.end()) entry.fail("name", "'" + expert.name + "' was given before");
+    if (!names.insert(expert.name).second) entry.fail("name", "'" + expert.name + "' was given before");
     experts.push_back(std::move(expert));
   }
   return experts;
@@ -152,8 +155,8 @@ void write_manifest(const Forest& forest) {
                        {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
                        {"complete", expert.complete}});
   }
-  const Json json{{"btm_forest", kVersion}, {"experts", experts}};
-  compat::write_file_atomically(forest.folder / kManifest, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  const Json manifest{{"btm_forest", kVersion}, {"experts", experts}};
+  compat::write_file_atomically(forest.folder / kManifest, manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace

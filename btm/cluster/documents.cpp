@@ -4,6 +4,7 @@
 
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/text.h"
 
 namespace btm {
@@ -83,7 +84,7 @@ std::string Documents::text(std::int64_t i) const {
   }
   const std::string_view line = lines_[static_cast<std::size_t>(i)];
   if (!json_) return std::string(line);
-  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const auto json = compat::parse_json(line);
   const auto place = [&] { return compat::Location{path_, "line " + std::to_string(i + 1), {}}; };
   if (!json.is_object()) throw compat::FormatError(place(), "is no JSON object");
   const auto text = json.find("text");

@@ -9,6 +9,7 @@
 
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 
 namespace btm {
@@ -58,8 +59,7 @@ std::optional<ByteCounts> byte_counts(const compat::Dictionary& dictionary) {
 ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary, const std::filesystem::path& encoder_json) {
   const auto file = compat::MappedFile::open(encoder_json);
   const auto refuse = [&](const std::string& problem) -> void { throw compat::FormatError({file->path(), {}, {}}, problem); };
-  const auto json = nlohmann::json::parse(compat::as_chars(file->bytes()), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) refuse("is not a JSON object, expected GPT-2's encoder.json");
+  const auto json = compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "GPT-2's encoder.json");
   std::unordered_map<std::int64_t, std::int64_t> bytes_of;
   for (const auto& [token, id] : json.items()) {
     if (!id.is_number_integer()) refuse("the value of '" + compat::printable(token) + "' is not an integer, expected GPT-2's encoder.json");

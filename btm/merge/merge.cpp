@@ -11,6 +11,7 @@
 #include "btm/merge/ordered_pieces.h"
 #include "btm/merge/tensor_stack.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 
 namespace btm {
@@ -261,7 +262,7 @@ std::vector<double> read_posterior(const std::filesystem::path& results) {
   std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
   const std::string_view line = text.substr(text.rfind('\n') + 1);
-  const auto json = nlohmann::json::parse(line, nullptr, false);
+  const auto json = compat::parse_json(line);
   const auto found = json.is_object() ? json.find("exp_avg_posterior") : json.end();
   const auto refuse = [&]() -> std::vector<double> {
     throw compat::FormatError({file->path(), {}, {}}, "the last line is '" + compat::printable(line) +

@@ -10,6 +10,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 
 namespace btm {
@@ -41,7 +42,7 @@ template <class Use>
 auto with_matrix(const RunState& state, Use&& use) {
   const auto file = compat::MappedFile::open(matrix_file(state));
   try {
-    return use(json::parse(compat::as_chars(file->bytes())));
+    return use(compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "the result of btm eval-matrix"));
   } catch (const json::exception& error) {
     throw compat::FormatError({file->path(), {}, {}}, std::string("is not the result of btm eval-matrix: ") + compat::printable(error.what(), 200));
   }

@@ -6,6 +6,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/text.h"
 
@@ -23,7 +24,7 @@ json read_record(const fs::path& file) {
   if (!fs::is_regular_file(file, missing)) return json::object();
   try {
     const auto mapped = compat::MappedFile::open(file);
-    json record = json::parse(compat::as_chars(mapped->bytes()), nullptr, /*allow_exceptions=*/false);
+    json record = compat::parse_json(compat::as_chars(mapped->bytes()));
     return record.is_object() ? record : json::object();
   } catch (const compat::IoError&) {
     return json::object();  // replaced or removed in between

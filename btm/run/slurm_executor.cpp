@@ -8,6 +8,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/text.h"
 
@@ -86,7 +87,7 @@ class SlurmRun {
 void SlurmRun::read_jobs() {
   std::error_code missing;
   if (!fs::is_regular_file(jobs_file_, missing)) return;
-  const json record = json::parse(compat::as_chars(compat::MappedFile::open(jobs_file_)->bytes()), nullptr, /*allow_exceptions=*/false);
+  const json record = compat::parse_json(compat::as_chars(compat::MappedFile::open(jobs_file_)->bytes()));
   if (!record.is_object()) return;  // without it jobs that run are submitted again, and wait for the step's lock
   for (const auto& [step, job] : record.items())
     if (job.is_array() && job.size() == 2 && job[0].is_string() && job[1].is_string()) jobs_[step] = {job[0], job[1]};

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "compat/byte_reader.h"
+#include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/text.h"
 
@@ -32,7 +33,7 @@ TrainHistory parse_train_log(std::string_view text) {
   compat::for_each_line(text, [&](std::string_view line) {
     const std::size_t brace = line.find('{');
     if (brace == std::string_view::npos) return;
-    const auto row = nlohmann::json::parse(line.substr(brace), nullptr, /*allow_exceptions=*/false);
+    const auto row = compat::parse_json(line.substr(brace));
     if (!row.is_object()) return;
     const auto update = number(row, "num_updates"), loss = number(row, "loss");
     if (update && loss) by_update[*update] = *loss;

@@ -58,6 +58,19 @@ TEST(Safetensors, WritesWhatItReadsAlsoStrided) {
   EXPECT_EQ(btm_test::read_file(folder / "x.safetensors").find("{\"__metadata__\""), 8U);
 }
 
+/// `"0":VALUE,"1":VALUE,...`
+std::string many_keys(int count, const std::string& value) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":" + value;
+  return text;
+}
+
+TEST(Safetensors, TakesMetadataThatIsNull) {
+  const auto file = load(file_of(R"({"__metadata__":null,"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "ab"));
+  EXPECT_TRUE(file.metadata.empty());
+  EXPECT_EQ(file.tensors.size(), 1U);
+}
+
 TEST(Safetensors, RejectsBadFiles) {
   const std::string a = R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
   struct Row {
@@ -82,6 +95,15 @@ TEST(Safetensors, RejectsBadFiles) {
            Row{file_of("{" + a + "}", "abc"), "1 bytes follow the last tensor"},
            Row{file_of(R"({"__metadata__":{"a":1}})"), "__metadata__ 'a' is no string"},
            Row{file_of(R"({"__metadata__":[]})"), "__metadata__ is no object"},
+           Row{file_of(R"({"__metadata__":3})"), "__metadata__ is no object"},
+           Row{file_of(R"({"a":3})"), "tensor 'a': expected dtype, shape and data_offsets"},
+           Row{file_of(R"({"a":[{}]})"), "tensor 'a': expected dtype, shape and data_offsets"},
+           Row{file_of(R"({"a":{"dtype":"U8","dtype":"U8"}})"), "'dtype' comes twice"},
+           Row{file_of("{" + a + "},", "ab"), "no JSON object"},
+           Row{file_of("{\"a\":" + std::string(100'000, '[')), "the header nests deeper than 8 levels"},
+           Row{file_of("{" + many_keys(200'001, R"({"dtype":"U8","shape":[0],"data_offsets":[0,0]})") + "}"), "more than 200000 tensors"},
+           Row{file_of("{\"__metadata__\":{" + many_keys(10'001, "\"\"") + "}}"), "more than 10000 entries in one object"},
+           Row{file_of("{\"__metadata__\":{\"a\":\"" + std::string(17 << 20, 'x') + "\"}}"), "holds a string of more than 16777216 bytes"},
        })
     expect_error<compat::FormatError>([&] { load(row.bytes); }, row.phrase);
   expect_error<compat::UnsupportedError>([&] { load(file_of(R"({"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})", "ab")); },
@@ -103,7 +125,7 @@ TEST(Safetensors, OpensAsACheckpointOnlyWithAConfiguration) {
   write_file(folder / "config.json", "{\"model_type\": \"llama\"}");
   expect_error<compat::UnsupportedError>([&] { compat::Checkpoint::open(folder / "hf.safetensors"); }, "model_type 'llama' (supported: opt, gpt2, xglm)");
   write_file(folder / "config.json", "{\"model_type\": \"opt\", \"hidden_size\": 1");
-  expect_error<compat::FormatError>([&] { compat::Checkpoint::open(folder / "hf.safetensors"); }, "is no JSON");
+  expect_error<compat::FormatError>([&] { compat::Checkpoint::open(folder / "hf.safetensors"); }, "is not JSON");
   write_file(folder / "config.json", R"({"model_type":"opt","vocab_size":2,"hidden_size":1,"ffn_dim":1,"num_hidden_layers":1,"num_attention_heads":1,"max_position_embeddings":1})");
   expect_error<compat::FormatError>([&] { compat::Checkpoint::open(folder / "hf.safetensors"); }, "is not of the shape that config.json says");
   write_file(folder / "config.json", R"({"model_type":"opt","vocab_size":1,"hidden_size":1,"ffn_dim":1,"num_hidden_layers":1,"num_attention_heads":1,"max_position_embeddings":1,"enable_bias":false})");

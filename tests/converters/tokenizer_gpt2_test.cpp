@@ -158,9 +158,9 @@ TEST(Gpt2Bpe, RejectsFilesThatAreNotGpt2s) {
     return text.replace(text.find("\"a\""), 3, "\"aQZ\"");
   }();
   const std::vector<BadFile> table{
-      {"", good_merges, "not a JSON object"},
+      {"", good_merges, "is not JSON, expected GPT-2's encoder.json"},
       {"[1, 2]", good_merges, "not a JSON object"},
-      {"{}", good_merges, "not a JSON object"},
+      {"{}", good_merges, "no token for the byte 0"},
       {"{\"a\": 1.5}", good_merges, "the token 'a' has the id 1.5"},
       {"{\"a\": -1}", good_merges, "expected 0 to 16777215"},
       {"{\"a\": 999999999}", good_merges, "expected 0 to 16777215"},

@@ -90,8 +90,8 @@ TEST(Forest, RejectsBadManifests) {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"", "is not JSON"},
       {"{", "is not JSON"},
-      {std::string(100000, '['), "is not JSON"},
-      {"[]", "expected an object"},
+      {std::string(100000, '['), "nests deeper than 512 levels"},
+      {"[]", "is not a JSON object"},
       {"{}", "[btm_forest]: expected version 1"},
       {R"({"btm_forest": 2, "experts": []})", "expected version 1"},
       {R"({"btm_forest": 1e999, "experts": []})", "is not JSON"},

@@ -51,7 +51,8 @@ TEST(ByteCounts, RefuseAnEncoderThatIsNone) {
     btm_test::write_file(dir / "encoder.json", text);
     expect_error<compat::FormatError>([&] { gpt2_byte_counts(dictionary, dir / "encoder.json"); }, phrase);
   };
-  expect_refusal("not json", "is not a JSON object, expected GPT-2's encoder.json");
+  expect_refusal("not json", "is not JSON, expected GPT-2's encoder.json");
+  expect_refusal(std::string(100'000, '['), "nests deeper than 512 levels, expected GPT-2's encoder.json");
   expect_refusal("[1]", "is not a JSON object");
   expect_refusal(R"({"a": "b"})", "the value of 'a' is not an integer");
   expect_refusal(R"({".": 13})", "has no token of id 262");
