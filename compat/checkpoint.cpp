@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "compat/error.h"
+#include "compat/huggingface_folder.h"
 #include "compat/safetensors.h"
 #include "compat/safetensors_checkpoint.h"
 
@@ -124,18 +125,29 @@ NamedTensors model_tensors(const PickleNode& root, const std::string& file) {
     }
     throw FormatError({file, {}, {}}, "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) + "), expected a checkpoint");
   }
-  const auto* tensors = model->get_if<PickleDict>();
-  if (tensors == nullptr) throw FormatError({file, "model", {}}, "is " + model->describe() + ", expected a dict of tensors");
+  return named_tensors(*model, file, "model");
+}
+
+NamedTensors named_tensors(const PickleNode& dict, const std::string& file, const std::string& section) {
+  const auto* tensors = dict.get_if<PickleDict>();
+  if (tensors == nullptr) throw FormatError({file, section, {}}, "is " + dict.describe() + ", expected a dict of tensors");
   NamedTensors out;
   for (const auto& [key, value] : tensors->items) {
     const auto* name = key->get_if<std::string>();
     const auto* tensor = value->get_if<PickleTensor>();
-    if (name == nullptr) throw FormatError({file, "model", {}}, "has the key " + key->describe() + ", expected a string");
+    if (name == nullptr) throw FormatError({file, section, {}}, "has the key " + key->describe() + ", expected a string");
     if (tensor == nullptr)
-      throw FormatError({file, "model", {}}, "'" + printable(*name) + "' is " + value->describe() + ", expected a tensor");
+      throw FormatError({file, section, {}}, "'" + printable(*name) + "' is " + value->describe() + ", expected a plain tensor");
     out.emplace_back(*name, tensor->view);
   }
   return out;
+}
+
+std::string wrapper_prefix(const NamedTensors& tensors) {
+  for (const std::string_view prefix : {"module.", "_orig_mod."})
+    if (!tensors.empty() && std::ranges::all_of(tensors, [&](const auto& item) { return item.first.starts_with(prefix); }))
+      return std::string(prefix);
+  return {};
 }
 
 bool Checkpoint::is_shared_half(const std::filesystem::path& path) {

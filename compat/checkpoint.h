@@ -64,6 +64,13 @@ class Checkpoint {
 /// The tensors under `model` of a checkpoint's dict. FormatError when it is not a dict of tensors.
 NamedTensors model_tensors(const PickleNode& root, const std::string& file);
 
+/// The tensors of a dict, which must hold nothing else (FormatError). `section` is where the dict lies, for messages.
+NamedTensors named_tensors(const PickleNode& dict, const std::string& file, const std::string& section = {});
+
+/// What every name begins with when the model was saved inside a wrapper: "module." (DistributedDataParallel), "_orig_mod."
+/// (torch.compile); else "".
+std::string wrapper_prefix(const NamedTensors& tensors);
+
 /// Writes a checkpoint that fairseq's load_checkpoint_to_cpu reads: `root` is its dict. Atomic.
 void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout = TorchLayout::kZip);
 

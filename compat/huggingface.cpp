@@ -1,99 +1,51 @@
 #include "compat/huggingface.h"
 
 #include <algorithm>
-#include <cstring>
+#include <initializer_list>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "compat/byte_reader.h"
-#include "compat/config_json.h"
 #include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
-#include "compat/safetensors.h"
-#include "compat/torch_file.h"
+#include "compat/network_settings.h"
 
 namespace compat {
 namespace {
 
-namespace fs = std::filesystem;
-using Tensors = std::vector<std::pair<std::string, TensorView>>;
+using Settings = HuggingFaceConfig;
 
 constexpr std::int64_t kPositionOffset = 2;  // fairseq's first position is padding_idx + 1
 
-/// config.json, with the reasons collected for which the model is none of fairseq's.
-class JsonConfig {
- public:
-  JsonConfig(const std::string& text, const std::string& file) : config_(config_from_json(text, file), file) {}
-
-  std::int64_t integer(const char* key, std::int64_t fallback = -1) const {
-    const std::int64_t value = top().get_int("", key, fallback);
-    if (value < 0 || value > (std::int64_t{1} << 32)) throw FormatError({config_.file(), key, {}}, "is " + std::to_string(value) + " or missing, expected a count");
-    return value;
-  }
-  bool flag(const char* key, bool fallback) const { return top().get_bool("", key, fallback); }
-  std::string text(const char* key, const char* fallback) const { return top().get_string("", key, fallback); }
-  void require(bool fine, const std::string& reason) {
-    if (!fine) reasons_ += (reasons_.empty() ? "" : ", ") + reason;
-  }
-  void refuse_collected() const {
-    if (!reasons_.empty()) throw UnsupportedError(printable(config_.file(), 4096) + ": not supported: " + reasons_);
-  }
-  const std::string& file() const { return config_.file(); }
-
- private:
-  /// Config looks into sections; config.json has none.
-  Config top() const {
-    ConfigValue root;
-    root.value = ConfigValue::Dict{{"", config_.root()}};
-    return Config(std::move(root), config_.file());
-  }
-  Config config_;
-  std::string reasons_;
-};
-
-/// The sizes and switches all three architectures share.
-struct Shape {
-  std::int64_t vocab = 0, width = 0, ffn = 0, layers = 0, heads = 0, positions = 0;
-  std::string activation = "relu";
-  bool pre_norm = true, final_norm = true, learned_positions = true, scale_embedding = false, tied = true;
-};
-
-std::string fairseq_activation(JsonConfig& config, const std::string& name) {
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return "gelu_accurate";
-  if (name == "relu2") return "relu_squared";
-  config.require(name == "relu" || name == "gelu" || name == "tanh" || name == "linear", "activation " + printable(name));
-  return name;
-}
-
-ConfigValue cfg_of(const Shape& shape) {
+ConfigValue cfg_of(const Settings& settings) {
+  const bool final_norm = settings.pre_norm && !settings.remove_final_norm;
   ConfigValue::Dict model{{"_name", {"transformer_lm"}},
-                          {"activation_fn", {shape.activation}},
+                          {"activation_fn", {settings.activation}},
                           {"dropout", {0.0}},
                           {"attention_dropout", {0.0}},
                           {"activation_dropout", {0.0}},
-                          {"decoder_embed_dim", {shape.width}},
-                          {"decoder_output_dim", {shape.width}},
-                          {"decoder_input_dim", {shape.width}},
-                          {"decoder_ffn_embed_dim", {shape.ffn}},
-                          {"decoder_layers", {shape.layers}},
-                          {"decoder_attention_heads", {shape.heads}},
-                          {"decoder_normalize_before", {shape.pre_norm}},
-                          {"no_decoder_final_norm", {!shape.final_norm}},
-                          {"share_decoder_input_output_embed", {shape.tied}},
-                          {"decoder_learned_pos", {shape.learned_positions}},
-                          {"no_scale_embedding", {!shape.scale_embedding}},
-                          {"tokens_per_sample", {shape.positions}},
-                          {"max_target_positions", {shape.positions}}};
-  ConfigValue::Dict task{{"_name", {"language_modeling"}}, {"tokens_per_sample", {shape.positions}}, {"max_target_positions", {shape.positions}}};
+                          {"decoder_embed_dim", {settings.width}},
+                          {"decoder_output_dim", {settings.embedding_width}},
+                          {"decoder_input_dim", {settings.embedding_width}},
+                          {"decoder_ffn_embed_dim", {settings.ffn}},
+                          {"decoder_layers", {settings.layers}},
+                          {"decoder_attention_heads", {settings.heads}},
+                          {"decoder_normalize_before", {settings.pre_norm}},
+                          {"no_decoder_final_norm", {!final_norm}},
+                          {"share_decoder_input_output_embed", {settings.tied}},
+                          {"decoder_learned_pos", {settings.learned_positions}},
+                          {"no_scale_embedding", {!settings.scale_embedding}},
+                          {"tokens_per_sample", {settings.positions}},
+                          {"max_target_positions", {settings.positions}}};
+  if (settings.layer_norm_epsilon != kLayerNormEpsilon) model.emplace_back(kLayerNormEpsilonKey, ConfigValue{settings.layer_norm_epsilon});
+  ConfigValue::Dict task{{"_name", {"language_modeling"}}, {"tokens_per_sample", {settings.positions}}, {"max_target_positions", {settings.positions}}};
   return {ConfigValue::Dict{{"model", {std::move(model)}}, {"task", {std::move(task)}}}};
 }
 
 /// Tensors by their names, each to be taken once.
 class Source {
  public:
-  Source(const Tensors& tensors, std::string file) : file_(std::move(file)) {
+  Source(const NamedTensors& tensors, std::string file) : file_(std::move(file)) {
+    if (const std::string wrapper = wrapper_prefix(tensors); !wrapper.empty())
+      throw FormatError({file_, {}, {}}, "its tensors' names begin with '" + wrapper + "', which a wrapper of the model put there: expected names without it");
     for (const auto& [name, view] : tensors) by_name_.emplace(name, &view);
   }
   const TensorView* find(const std::string& name) {
@@ -106,7 +58,16 @@ class Source {
     const TensorView* const view = find(name);
     if (view == nullptr) throw FormatError({file_, {}, {}}, "has no tensor '" + printable(name) + "'");
     if (view->shape != shape) throw FormatError({file_, {}, {}}, "'" + printable(name) + "' is not of the shape that config.json says");
+    if (!is_weight(view->dtype()))
+      throw FormatError({file_, {}, {}}, "'" + printable(name) + "' holds " + std::string(dtype_name(view->dtype())) + ", expected floating point");
     return *view;
+  }
+  /// The one of `prefixes` with which `name` is there (the first, where none is): transformers writes a model with its
+  /// output layer under longer names than one without.
+  std::string prefix_of(const std::string& name, std::initializer_list<const char*> prefixes) const {
+    for (const char* const prefix : prefixes)
+      if (by_name_.contains(prefix + name)) return prefix;
+    return *prefixes.begin();
   }
   /// Buffers that are no weights are passed over.
   void refuse_left_over() const {
@@ -115,8 +76,13 @@ class Source {
       if (!buffer && !taken_.contains(name)) throw FormatError({file_, {}, {}}, "has the tensor '" + printable(name) + "', which config.json does not say");
     }
   }
+  [[noreturn]] void fail(const std::string& problem) const { throw FormatError({file_, {}, {}}, problem); }
 
  private:
+  static bool is_weight(DType dtype) {
+    return dtype == DType::kFloat32 || dtype == DType::kFloat16 || dtype == DType::kBFloat16 || dtype == DType::kFloat64;
+  }
+
   std::string file_;
   std::map<std::string, const TensorView*> by_name_;
   std::set<std::string> taken_;
@@ -150,68 +116,64 @@ TensorView with_unused_rows(const TensorView& table) {
 }
 
 /// The parts of a layer that OPT and XGLM name as fairseq does.
-void add_layer(Tensors& out, Source& source, const Shape& shape, const std::string& from, const std::string& to) {
+void add_layer(NamedTensors& out, Source& source, const Settings& settings, const std::string& from, const std::string& to) {
   struct Row {
     const char* name;
     std::vector<std::int64_t> weight;
   };
-  const std::int64_t d = shape.width;
+  const std::int64_t d = settings.width;
   for (const Row& row : {Row{"self_attn.k_proj", {d, d}}, Row{"self_attn.v_proj", {d, d}}, Row{"self_attn.q_proj", {d, d}},
-                         Row{"self_attn.out_proj", {d, d}}, Row{"self_attn_layer_norm", {d}}, Row{"fc1", {shape.ffn, d}},
-                         Row{"fc2", {d, shape.ffn}}, Row{"final_layer_norm", {d}}}) {
+                         Row{"self_attn.out_proj", {d, d}}, Row{"self_attn_layer_norm", {d}}, Row{"fc1", {settings.ffn, d}},
+                         Row{"fc2", {d, settings.ffn}}, Row{"final_layer_norm", {d}}}) {
     out.emplace_back(to + row.name + ".weight", source.take(from + row.name + ".weight", row.weight));
     out.emplace_back(to + row.name + ".bias", source.take(from + row.name + ".bias", {row.weight[0]}));
   }
 }
 
-void add_output(Tensors& out, Source& source, Shape& shape, bool tied) {
+/// The output projection, where the model has one of its own.
+void add_output(NamedTensors& out, Source& source, const Settings& settings) {
   const TensorView* const head = source.find("lm_head.weight");
-  shape.tied = tied || head == nullptr;
-  if (!shape.tied) out.emplace_back("decoder.output_projection.weight", source.take("lm_head.weight", {shape.vocab, shape.width}));
+  const std::vector<std::int64_t> shape{settings.vocab, settings.embedding_width};
+  if (!settings.tied) {
+    if (head == nullptr) source.fail("has no 'lm_head.weight', and tie_word_embeddings is false: the model has no output layer");
+    out.emplace_back("decoder.output_projection.weight", source.take("lm_head.weight", shape));
+    return;
+  }
+  const TensorView& embedding = out.front().second;
+  if (head == nullptr || (head->storage == embedding.storage && head->offset == embedding.offset)) return;
+  std::vector<std::byte> scratch, embedding_scratch;
+  if (!std::ranges::equal(source.take("lm_head.weight", shape).contiguous_bytes(scratch), embedding.contiguous_bytes(embedding_scratch)))
+    source.fail("'lm_head.weight' differs from the embedding, expected the same where tie_word_embeddings is true");
 }
 
-Shape read_opt(JsonConfig& config, const Tensors& tensors, Source& source, Tensors& out) {
-  Shape shape{config.integer("vocab_size"), config.integer("hidden_size"), config.integer("ffn_dim"), config.integer("num_hidden_layers"),
-              config.integer("num_attention_heads"), config.integer("max_position_embeddings")};
-  shape.activation = fairseq_activation(config, config.text("activation_function", "relu"));
-  shape.pre_norm = config.flag("do_layer_norm_before", true);
-  shape.final_norm = shape.pre_norm && !config.flag("_remove_final_layer_norm", false);
-  config.require(config.flag("enable_bias", true), "enable_bias false");
-  config.require(config.flag("layer_norm_elementwise_affine", true), "layer_norm_elementwise_affine false");
-  config.require(config.integer("word_embed_proj_dim", shape.width) == shape.width, "word_embed_proj_dim other than hidden_size");
-  config.refuse_collected();
-  const bool long_names = std::ranges::any_of(tensors, [](const auto& item) { return item.first.starts_with("model."); });
-  const std::string prefix = long_names ? "model.decoder." : "decoder.";
-  out.emplace_back("decoder.embed_tokens.weight", source.take(prefix + "embed_tokens.weight", {shape.vocab, shape.width}));
-  out.emplace_back("decoder.embed_positions.weight",
-                   source.take(prefix + "embed_positions.weight", {shape.positions + kPositionOffset, shape.width}));
-  for (std::int64_t i = 0; i < shape.layers; ++i)
-    add_layer(out, source, shape, prefix + "layers." + std::to_string(i) + ".", "decoder.layers." + std::to_string(i) + ".");
-  if (shape.final_norm)
-    for (const char* const end : {"weight", "bias"})
-      out.emplace_back(std::string("decoder.layer_norm.") + end, source.take(prefix + "final_layer_norm." + end, {shape.width}));
-  add_output(out, source, shape, config.flag("tie_word_embeddings", true));
-  return shape;
+void add_norm(NamedTensors& out, Source& source, const Settings& settings, const std::string& from, const std::string& to) {
+  for (const char* const end : {".weight", ".bias"}) out.emplace_back(to + end, source.take(from + end, {settings.width}));
 }
 
-Shape read_xglm(JsonConfig& config, const Tensors&, Source& source, Tensors& out) {
-  Shape shape{config.integer("vocab_size"), config.integer("d_model"), config.integer("ffn_dim"), config.integer("num_layers"),
-              config.integer("attention_heads"), config.integer("max_position_embeddings")};
-  shape.activation = fairseq_activation(config, config.text("activation_function", "gelu"));
-  shape.learned_positions = false;
-  shape.scale_embedding = config.flag("scale_embedding", true);
-  config.refuse_collected();
-  out.emplace_back("decoder.embed_tokens.weight", source.take("model.embed_tokens.weight", {shape.vocab, shape.width}));
-  for (std::int64_t i = 0; i < shape.layers; ++i)
-    add_layer(out, source, shape, "model.layers." + std::to_string(i) + ".", "decoder.layers." + std::to_string(i) + ".");
-  for (const char* const end : {"weight", "bias"})
-    out.emplace_back(std::string("decoder.layer_norm.") + end, source.take(std::string("model.layer_norm.") + end, {shape.width}));
-  add_output(out, source, shape, config.flag("tie_word_embeddings", true));
-  return shape;
+void map_opt(const Settings& settings, Source& source, NamedTensors& out) {
+  const std::string prefix = source.prefix_of("embed_tokens.weight", {"model.decoder.", "decoder."});
+  const std::int64_t d = settings.width, e = settings.embedding_width;
+  out.emplace_back("decoder.embed_tokens.weight", source.take(prefix + "embed_tokens.weight", {settings.vocab, e}));
+  if (e != d) {
+    out.emplace_back("decoder.project_in_dim.weight", source.take(prefix + "project_in.weight", {d, e}));
+    out.emplace_back("decoder.project_out_dim.weight", source.take(prefix + "project_out.weight", {e, d}));
+  }
+  out.emplace_back("decoder.embed_positions.weight", source.take(prefix + "embed_positions.weight", {settings.positions + kPositionOffset, d}));
+  for (std::int64_t i = 0; i < settings.layers; ++i)
+    add_layer(out, source, settings, prefix + "layers." + std::to_string(i) + ".", "decoder.layers." + std::to_string(i) + ".");
+  if (settings.pre_norm && !settings.remove_final_norm) add_norm(out, source, settings, prefix + "final_layer_norm", "decoder.layer_norm");
 }
 
-void add_gpt2_layer(Tensors& out, Source& source, const Shape& shape, const std::string& from, const std::string& to) {
-  const std::int64_t d = shape.width;
+void map_xglm(const Settings& settings, Source& source, NamedTensors& out) {
+  const std::string prefix = source.prefix_of("embed_tokens.weight", {"model.", ""});
+  out.emplace_back("decoder.embed_tokens.weight", source.take(prefix + "embed_tokens.weight", {settings.vocab, settings.width}));
+  for (std::int64_t i = 0; i < settings.layers; ++i)
+    add_layer(out, source, settings, prefix + "layers." + std::to_string(i) + ".", "decoder.layers." + std::to_string(i) + ".");
+  add_norm(out, source, settings, prefix + "layer_norm", "decoder.layer_norm");
+}
+
+void add_gpt2_layer(NamedTensors& out, Source& source, const Settings& settings, const std::string& from, const std::string& to) {
+  const std::int64_t d = settings.width;
   const TensorView qkv = source.take(from + "attn.c_attn.weight", {d, 3 * d}), qkv_bias = source.take(from + "attn.c_attn.bias", {3 * d});
   const auto linear = [&](const std::string& name, const char* old, std::int64_t in, std::int64_t outputs) {
     out.emplace_back(to + name + ".weight", columns_as_rows(source.take(from + old + ".weight", {in, outputs}), 0, outputs));
@@ -226,95 +188,50 @@ void add_gpt2_layer(Tensors& out, Source& source, const Shape& shape, const std:
   }
   linear("self_attn.out_proj", "attn.c_proj", d, d);
   norm("self_attn_layer_norm", "ln_1");
-  linear("fc1", "mlp.c_fc", d, shape.ffn);
-  linear("fc2", "mlp.c_proj", shape.ffn, d);
+  linear("fc1", "mlp.c_fc", d, settings.ffn);
+  linear("fc2", "mlp.c_proj", settings.ffn, d);
   norm("final_layer_norm", "ln_2");
 }
 
-Shape read_gpt2(JsonConfig& config, const Tensors& tensors, Source& source, Tensors& out) {
-  Shape shape{config.integer("vocab_size"), config.integer("n_embd"), 0, config.integer("n_layer"), config.integer("n_head"), config.integer("n_positions")};
-  shape.ffn = config.integer("n_inner", 4 * shape.width);
-  shape.activation = fairseq_activation(config, config.text("activation_function", "gelu_new"));
-  config.require(config.flag("scale_attn_weights", true), "scale_attn_weights false");
-  config.require(!config.flag("scale_attn_by_inverse_layer_idx", false), "scale_attn_by_inverse_layer_idx");
-  config.refuse_collected();
-  const bool long_names = std::ranges::any_of(tensors, [](const auto& item) { return item.first.starts_with("transformer."); });
-  const std::string prefix = long_names ? "transformer." : "";
-  out.emplace_back("decoder.embed_tokens.weight", source.take(prefix + "wte.weight", {shape.vocab, shape.width}));
-  out.emplace_back("decoder.embed_positions.weight", with_unused_rows(source.take(prefix + "wpe.weight", {shape.positions, shape.width})));
-  for (std::int64_t i = 0; i < shape.layers; ++i)
-    add_gpt2_layer(out, source, shape, prefix + "h." + std::to_string(i) + ".", "decoder.layers." + std::to_string(i) + ".");
-  for (const char* const end : {"weight", "bias"})
-    out.emplace_back(std::string("decoder.layer_norm.") + end, source.take(prefix + "ln_f." + end, {shape.width}));
-  add_output(out, source, shape, config.flag("tie_word_embeddings", true));
-  return shape;
+void map_gpt2(const Settings& settings, Source& source, NamedTensors& out) {
+  const std::string prefix = source.prefix_of("wte.weight", {"transformer.", ""});
+  out.emplace_back("decoder.embed_tokens.weight", source.take(prefix + "wte.weight", {settings.vocab, settings.width}));
+  out.emplace_back("decoder.embed_positions.weight", with_unused_rows(source.take(prefix + "wpe.weight", {settings.positions, settings.width})));
+  for (std::int64_t i = 0; i < settings.layers; ++i)
+    add_gpt2_layer(out, source, settings, prefix + "h." + std::to_string(i) + ".", "decoder.layers." + std::to_string(i) + ".");
+  add_norm(out, source, settings, prefix + "ln_f", "decoder.layer_norm");
 }
 
 /// What fairseq's state dict has besides: the format's version, an empty buffer of sinusoidal positions, a tied output.
-void add_buffers(const Shape& shape, Tensors& tensors) {
+void add_buffers(const Settings& settings, NamedTensors& tensors) {
   const auto single = [](float value) {
     return TensorView::contiguous(Storage::copy_of(DType::kFloat32, std::as_bytes(std::span(&value, 1))), {1});
   };
-  if (shape.tied) tensors.emplace_back("decoder.output_projection.weight", tensors.front().second);
-  if (!shape.learned_positions) tensors.insert(tensors.begin() + 1, {"decoder.embed_positions._float_tensor", single(0)});
+  if (settings.tied) tensors.emplace_back("decoder.output_projection.weight", tensors.front().second);
+  if (!settings.learned_positions) tensors.insert(tensors.begin() + 1, {"decoder.embed_positions._float_tensor", single(0)});
   tensors.insert(tensors.begin(), {"decoder.version", single(3)});
 }
 
 }  // namespace
 
-HuggingFaceModel read_hugging_face(const Tensors& tensors, const std::string& text, const std::string& file) {
-  JsonConfig config(text, file);
-  const std::string type = config.text("model_type", "");
+HuggingFaceModel read_hugging_face(const NamedTensors& tensors, const HuggingFaceConfig& settings, const std::string& file) {
   Source source(tensors, file);
   HuggingFaceModel model;
-  Shape shape;
-  if (type == "opt")
-    shape = read_opt(config, tensors, source, model.tensors);
-  else if (type == "gpt2")
-    shape = read_gpt2(config, tensors, source, model.tensors);
-  else if (type == "xglm")
-    shape = read_xglm(config, tensors, source, model.tensors);
+  if (settings.model_type == "opt")
+    map_opt(settings, source, model.tensors);
+  else if (settings.model_type == "gpt2")
+    map_gpt2(settings, source, model.tensors);
   else
-    throw UnsupportedError(printable(file, 4096) + ": model_type '" + printable(type) + "' (supported: opt, gpt2, xglm)");
+    map_xglm(settings, source, model.tensors);
+  add_output(model.tensors, source, settings);
   source.refuse_left_over();
-  add_buffers(shape, model.tensors);
-  model.cfg = cfg_of(shape);
+  add_buffers(settings, model.tensors);
+  model.cfg = cfg_of(settings);
   return model;
 }
 
-bool has_hugging_face_names(const Tensors& tensors) {
+bool has_hugging_face_names(const NamedTensors& tensors) {
   return std::ranges::none_of(tensors, [](const auto& item) { return item.first.starts_with("decoder.") && item.first.find("embed_tokens") != std::string::npos; });
-}
-
-Tensors hugging_face_tensors(const fs::path& folder) {
-  if (const fs::path path = folder / "model.safetensors"; fs::exists(path)) return load_safetensors(path).tensors;
-  if (const fs::path path = folder / "model.safetensors.index.json"; fs::exists(path)) {
-    const auto file = MappedFile::open(path);
-    const auto index = parse_json_object(as_chars(file->bytes()), {path.string(), {}, {}}, "an index of tensors by file");
-    const auto map = index.find("weight_map");
-    if (map == index.end() || !map->is_object()) throw FormatError({path.string(), {}, {}}, "has no weight_map, expected tensors by file");
-    std::set<std::string> names;
-    for (const auto& [tensor, name] : map->items()) {
-      // A name leads to a file beside the index, never elsewhere.
-      if (!name.is_string() || name.get<std::string>().find('/') != std::string::npos)
-        throw FormatError({path.string(), {}, {}}, "'" + printable(tensor) + "' is in '" + printable(name.dump()) + "', expected a file's name");
-      names.insert(name.get<std::string>());
-    }
-    Tensors tensors;
-    for (const std::string& name : names)
-      for (auto& tensor : load_safetensors(folder / name).tensors) tensors.push_back(std::move(tensor));
-    return tensors;
-  }
-  const fs::path path = folder / "pytorch_model.bin";
-  if (!fs::exists(path)) throw IoError(folder.string(), "neither model.safetensors, model.safetensors.index.json nor pytorch_model.bin is in the folder");
-  const TorchFile file = load_torch_file(path);
-  const auto* dict = file.tree.root->get_if<PickleDict>();
-  if (dict == nullptr) throw FormatError({file.path, {}, {}}, "holds " + file.tree.root->describe() + ", expected a dict of tensors");
-  Tensors tensors;
-  for (const auto& [key, value] : dict->items)
-    if (const auto* tensor = value->get_if<PickleTensor>(); tensor != nullptr && key->get_if<std::string>() != nullptr)
-      tensors.emplace_back(*key->get_if<std::string>(), tensor->view);
-  return tensors;
 }
 
 }  // namespace compat

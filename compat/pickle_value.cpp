@@ -21,6 +21,19 @@ std::string name_of(const PickleNode* callable) {
   return global == nullptr ? "object" : printable(global->module + "." + global->name);
 }
 
+/// Tensors that no plain storage holds: what _rebuild_tensor_v3 and its like were called for. "" for other objects.
+std::string kind_of_tensor(const PickleObject& object) {
+  const auto* global = object.callable == nullptr ? nullptr : object.callable->get_if<PickleGlobal>();
+  if (global == nullptr || global->module != "torch._utils") return {};
+  if (global->name == "_rebuild_sparse_tensor") return "a sparse tensor";
+  if (global->name == "_rebuild_qtensor") return "a quantised tensor";
+  const auto* args = object.args == nullptr ? nullptr : object.args->get_if<PickleTuple>();
+  constexpr std::size_t kDtype = 6;
+  if (global->name != "_rebuild_tensor_v3" || args == nullptr || args->items.size() <= kDtype) return {};
+  const auto* dtype = args->items[kDtype]->get_if<PickleGlobal>();
+  return dtype == nullptr ? "" : "a tensor of " + printable(dtype->module + "." + dtype->name);
+}
+
 std::string article(const std::string& name) {
   return (std::string_view("aeiou").find(name.empty() ? 'x' : name[0]) == std::string_view::npos ? "a " : "an ") + name;
 }
@@ -40,7 +53,10 @@ struct Describe {
   std::string operator()(const PickleGlobal& value) const {
     return "the class or function " + printable(value.module + "." + value.name);
   }
-  std::string operator()(const PickleObject& value) const { return article(name_of(value.callable)); }
+  std::string operator()(const PickleObject& value) const {
+    const std::string tensor = kind_of_tensor(value);
+    return tensor.empty() ? article(name_of(value.callable)) : tensor;
+  }
   std::string operator()(const PicklePersistentId&) const { return "a persistent id"; }
   std::string operator()(const PickleTensor&) const { return "a tensor"; }
   std::string operator()(const PickleStorage&) const { return "a storage"; }

@@ -43,7 +43,8 @@ Entry entry_of(const std::string& name, const Json& json, const ByteReader& in) 
     fail("expected dtype, shape and data_offsets");
   const auto type = std::ranges::find(kTypes, dtype->get<std::string>(), [](const auto& row) { return std::string(row.first); });
   if (type == kTypes.end())
-    throw UnsupportedError(to_string(in.where()) + ": tensor '" + printable(name) + "' has elements of " + printable(dtype->get<std::string>()));
+    throw UnsupportedError(to_string(in.where()) + ": tensor '" + printable(name) + "' has elements of " + printable(dtype->get<std::string>()) +
+                           (dtype->get<std::string>().starts_with("F8_") ? " (8-bit floats)" : "") + ", expected one of F64, F32, F16, BF16, integers, BOOL, C64");
   entry.dtype = type->second;
   std::uint64_t bytes = element_size(entry.dtype);
   for (const Json& size : *shape) {

@@ -4,6 +4,7 @@
 #include "compat/config_json.h"
 #include "compat/error.h"
 #include "compat/huggingface.h"
+#include "compat/huggingface_folder.h"
 #include "compat/safetensors.h"
 
 namespace compat {
@@ -25,36 +26,36 @@ PickleTree tree_of(const std::vector<std::pair<std::string, TensorView>>& tensor
   return tree;
 }
 
-PickleTree mapped_checkpoint(const std::vector<std::pair<std::string, TensorView>>& tensors, const fs::path& config_path) {
-  const auto config = MappedFile::open(config_path);
-  const HuggingFaceModel model = read_hugging_face(tensors, std::string(as_chars(config->bytes())), config->path());
+HuggingFaceConfig read_config(const fs::path& path) {
+  const auto file = MappedFile::open(path);
+  return parse_hugging_face_config(as_chars(file->bytes()), file->path());
+}
+
+PickleTree mapped_checkpoint(const NamedTensors& tensors, const HuggingFaceConfig& config, const fs::path& path) {
+  const HuggingFaceModel model = read_hugging_face(tensors, config, path.string());
   return tree_of(model.tensors, model.cfg, false);
 }
 
 }  // namespace
 
-bool is_hugging_face_folder(const fs::path& path) {
-  if (!fs::is_directory(path) || !fs::exists(path / "config.json")) return false;
-  const auto config = MappedFile::open(path / "config.json");
-  return config_from_json(as_chars(config->bytes()), config->path()).find("model_type") != nullptr;
-}
-
 PickleTree hugging_face_checkpoint(const fs::path& folder) {
-  return mapped_checkpoint(hugging_face_tensors(folder), folder / "config.json");
+  const fs::path path = folder / "config.json";
+  const HuggingFaceConfig config = read_config(path);
+  return mapped_checkpoint(hugging_face_tensors(folder), config, path);
 }
 
 PickleTree safetensors_checkpoint(std::shared_ptr<const MappedFile> file) {
   const SafetensorsFile contents = load_safetensors(std::move(file));
-  if (!has_hugging_face_names(contents.tensors)) {
-    for (const char* const key : {kCfgMetadata, kArgsMetadata})
-      if (const std::string* text = contents.find_metadata(key))
-        return tree_of(contents.tensors, config_from_json(*text, contents.path), key == kArgsMetadata);
-    throw FormatError({contents.path, "__metadata__", {}}, "holds neither fairseq_cfg nor fairseq_args, expected a configuration");
-  }
+  const bool own_names = !has_hugging_face_names(contents.tensors);
+  for (const char* const key : {kCfgMetadata, kArgsMetadata})
+    if (const std::string* text = own_names ? contents.find_metadata(key) : nullptr)
+      return tree_of(contents.tensors, config_from_json(*text, contents.path), key == kArgsMetadata);
   const fs::path config = fs::path(contents.path).parent_path() / "config.json";
   if (!fs::exists(config))
-    throw FormatError({contents.path, {}, {}}, "holds a Hugging Face model, expected its config.json beside it");
-  return mapped_checkpoint(contents.tensors, config);
+    throw FormatError({contents.path, {}, {}},
+                      own_names ? "its __metadata__ holds neither fairseq_cfg nor fairseq_args, expected a configuration"
+                                : "holds a Hugging Face model, expected its config.json beside it");
+  return mapped_checkpoint(contents.tensors, read_config(config), config);
 }
 
 }  // namespace compat

@@ -12,9 +12,6 @@ namespace compat {
 inline constexpr const char* kCfgMetadata = "fairseq_cfg";
 inline constexpr const char* kArgsMetadata = "fairseq_args";
 
-/// Whether `path` is a folder with a config.json that names a model_type.
-bool is_hugging_face_folder(const std::filesystem::path& path);
-
 /// {args, cfg, model} of a folder of Hugging Face's.
 PickleTree hugging_face_checkpoint(const std::filesystem::path& folder);
 

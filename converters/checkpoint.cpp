@@ -10,6 +10,7 @@
 #include "compat/command_line.h"
 #include "compat/config_json.h"
 #include "compat/error.h"
+#include "compat/network_settings.h"
 #include "compat/safetensors.h"
 #include "compat/safetensors_checkpoint.h"
 #include "compat/text.h"
@@ -133,20 +134,23 @@ void write_torch(const Checkpoint& checkpoint, const fs::path& out, const Checkp
     }
   }
   restore_tie(model, *config);
+  if (const double epsilon = compat::layer_norm_epsilon(*config); epsilon != compat::kLayerNormEpsilon)
+    std::cout << "note: layer_norm_epsilon is " << epsilon << ": btm heeds it (" << compat::kLayerNormEpsilonKey
+              << " in cfg.model); fairseq does not know it and would compute with " << compat::kLayerNormEpsilon << "\n";
   compat::PickleArena arena;
   const auto layout = options.to == "legacy" ? compat::TorchLayout::kLegacy : compat::TorchLayout::kZip;
   compat::save_checkpoint(out, *changed_root(arena, checkpoint, converted(model, options.dtype), *config, options), layout);
 }
 
-std::pair<std::string, std::string> config_metadata(const compat::Config& config) {
-  return {config.is_flat() ? compat::kArgsMetadata : compat::kCfgMetadata, compat::config_to_json(config.root())};
+std::pair<std::string, std::string> config_metadata(const compat::ConfigValue& root, bool flat) {
+  return {flat ? compat::kArgsMetadata : compat::kCfgMetadata, compat::config_to_json(root)};
 }
 
 void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
   NamedTensors model = converted(checkpoint.model(), options.dtype);
   if (checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false))
     std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
-  compat::save_safetensors(out, model, {{"format", "fairseq"}, config_metadata(checkpoint.config())});
+  compat::save_safetensors(out, model, {{"format", "fairseq"}, config_metadata(checkpoint.config().root(), checkpoint.config().is_flat())});
 }
 
 void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy, const CheckpointOptions& options) {
@@ -166,7 +170,7 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
   const HuggingFaceExport model = export_hugging_face(checkpoint, options.hf_model, dtype);
   StagedFolder staged(options.out);
   compat::write_file_atomically(staged.path() / "config.json", model.config);
-  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors, {{"format", "pt"}, config_metadata(checkpoint.config())});
+  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors, {{"format", "pt"}, config_metadata(model.fairseq_config, checkpoint.config().is_flat())});
   if (!options.dict.empty()) {
     const auto dictionary = compat::Dictionary::load(options.dict);
     if (const std::int64_t rows = checkpoint.find("decoder.embed_tokens.weight")->shape.at(0); dictionary.size() != rows)

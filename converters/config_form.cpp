@@ -74,7 +74,7 @@ constexpr std::array<Section, 17> kSections{{
      "adaptive_softmax_factor no_token_positional_embeddings share_decoder_input_output_embed "
      "character_embeddings character_filters character_embedding_dim char_embedder_highway_layers "
      "adaptive_input adaptive_input_factor adaptive_input_cutoff tie_adaptive_weights tie_adaptive_proj "
-     "decoder_learned_pos layernorm_embedding no_scale_embedding checkpoint_activations offload_activations "
+     "decoder_learned_pos layernorm_embedding no_scale_embedding layer_norm_epsilon checkpoint_activations offload_activations "
      "decoder_layerdrop decoder_layers_to_keep quant_noise_pq quant_noise_pq_block_size quant_noise_scalar "
      "min_params_to_wrap base_layers base_sublayers base_shuffle scale_fc scale_attn scale_heads scale_resids "
      "decoder_xformers_att_config add_bos_token tokens_per_sample max_target_positions tpu"},

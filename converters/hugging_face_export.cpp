@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compat/error.h"
+#include "compat/network_settings.h"
 #include "converters/tensor_ops.h"
 
 namespace converters {
@@ -16,10 +17,31 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kPositionOffset = 2;  // fairseq's first position is padding_idx + 1
 
+/// What cfg says of how the weights are used.
+struct ExportedSettings {
+  std::int64_t heads = 0;
+  std::string activation;  ///< transformers' name
+  bool pre_norm = true;
+  double layer_norm_epsilon = compat::kLayerNormEpsilon;
+  bool operator==(const ExportedSettings&) const = default;
+
+  explicit ExportedSettings(const Config& config) {
+    const std::string arch = config.is_flat() ? config.get_string("", "arch", "") : config.get_string("model", "_name", "");
+    activation = config.get_string("model", "activation_fn", arch.find("gpt") != std::string::npos ? "gelu" : "relu");
+    if (const std::string reasons = compat::unsupported_settings(config, activation); !reasons.empty())
+      throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": not supported: " + reasons);
+    if (activation == "gelu_fast" || activation == "gelu_accurate") activation = "gelu_new";
+    if (activation == "relu_squared") activation = "relu2";
+    heads = config.get_int("model", "decoder_attention_heads", 0);
+    pre_norm = config.get_bool("model", "decoder_normalize_before", arch != "transformer_lm");
+    layer_norm_epsilon = compat::layer_norm_epsilon(config);
+  }
+};
+
 /// A model's tensors by fairseq's names, and what cfg says of them; sizes come from the tensors.
 class Model {
  public:
-  explicit Model(const compat::Checkpoint& checkpoint) : checkpoint_(checkpoint), config(checkpoint.config()) {
+  explicit Model(const compat::Checkpoint& checkpoint) : checkpoint_(checkpoint), config(checkpoint.config()), settings(config) {
     const TensorView embedding = take("decoder.embed_tokens.weight");
     if (embedding.shape.size() != 2) fail("'decoder.embed_tokens.weight' is no matrix");
     vocab = embedding.shape[0];
@@ -27,12 +49,15 @@ class Model {
     while (checkpoint.find("decoder.layers." + std::to_string(layers) + ".fc1.weight") != nullptr) ++layers;
     if (layers == 0) fail("has no tensor 'decoder.layers.0.fc1.weight'");
     ffn = checkpoint.find("decoder.layers.0.fc1.weight")->shape.at(0);
-    heads = config.get_int("model", "decoder_attention_heads", 0);
-    if (heads < 1) fail("cfg.model.decoder_attention_heads is missing");
-    const std::string arch = config.is_flat() ? config.get_string("", "arch", "") : config.get_string("model", "_name", "");
-    activation = config.get_string("model", "activation_fn", arch.find("gpt") != std::string::npos ? "gelu" : "relu");
-    pre_norm = config.get_bool("model", "decoder_normalize_before", arch != "transformer_lm");
-    final_norm = checkpoint.find("decoder.layer_norm.weight") != nullptr && version_keeps_norm();
+    if (settings.heads < 1) fail("cfg.model.decoder_attention_heads is missing");
+    if (width % settings.heads != 0)
+      fail("has " + std::to_string(settings.heads) + " attention heads for a width of " + std::to_string(width) + ", expected a number that divides it");
+    final_norm = checkpoint.find("decoder.layer_norm.weight") != nullptr;
+    if (final_norm && !version_keeps_norm()) {
+      drops_norm = true;
+      final_norm = false;
+      for (const char* const name : {"decoder.layer_norm.weight", "decoder.layer_norm.bias"}) taken_.insert(name);
+    }
     learned = checkpoint.find("decoder.embed_positions.weight") != nullptr;
     tied = checkpoint.find("decoder.output_projection.weight") == nullptr || config.get_bool("model", "share_decoder_input_output_embed", false);
     scale = config.get_bool("model", "no_scale_embedding", false) ? 1 : std::sqrt(static_cast<double>(width));
@@ -86,16 +111,17 @@ class Model {
 
  public:
   const Config& config;
-  std::int64_t vocab = 0, width = 0, ffn = 0, layers = 0, heads = 0, positions = 0;
-  std::string activation;
-  bool pre_norm = true, final_norm = true, learned = true, tied = true;
+  const ExportedSettings settings;
+  std::int64_t vocab = 0, width = 0, ffn = 0, layers = 0, positions = 0;
+  bool final_norm = true, learned = true, tied = true;
+  bool drops_norm = false;  ///< There is a norm after the stack that the model's version has fairseq ignore.
   double scale = 1;
 };
 
-std::string activation_name(const Model& model) {
-  if (model.activation == "gelu_fast" || model.activation == "gelu_accurate") return "gelu_new";
-  if (model.activation == "relu_squared") return "relu2";
-  return model.activation;
+/// OPT and XGLM have fairseq's epsilon.
+void refuse_other_epsilon(const Model& model) {
+  if (model.settings.layer_norm_epsilon != compat::kLayerNormEpsilon)
+    model.refuse("layer_norm_epsilon " + compat::ConfigValue{model.settings.layer_norm_epsilon}.to_text() + " (GPT-2 has it)");
 }
 
 Json common_config(const char* architecture, const char* type) {
@@ -126,25 +152,27 @@ void add_final_norm(Model& model, compat::NamedTensors& out, const std::string& 
 }
 
 Json export_opt(Model& model, compat::NamedTensors& out) {
+  refuse_other_epsilon(model);
   Json config = common_config("OPTForCausalLM", "opt");
-  config.update({{"activation_function", activation_name(model)}, {"hidden_size", model.width}, {"word_embed_proj_dim", model.width},
-                 {"ffn_dim", model.ffn}, {"num_hidden_layers", model.layers}, {"num_attention_heads", model.heads},
-                 {"max_position_embeddings", model.positions}, {"vocab_size", model.vocab}, {"do_layer_norm_before", model.pre_norm},
-                 {"_remove_final_layer_norm", model.pre_norm && !model.final_norm}, {"enable_bias", true},
+  config.update({{"activation_function", model.settings.activation}, {"hidden_size", model.width}, {"word_embed_proj_dim", model.width},
+                 {"ffn_dim", model.ffn}, {"num_hidden_layers", model.layers}, {"num_attention_heads", model.settings.heads},
+                 {"max_position_embeddings", model.positions}, {"vocab_size", model.vocab}, {"do_layer_norm_before", model.settings.pre_norm},
+                 {"_remove_final_layer_norm", model.settings.pre_norm && !model.final_norm}, {"enable_bias", true},
                  {"layer_norm_elementwise_affine", true}, {"dropout", 0.0}, {"attention_dropout", 0.0}, {"layerdrop", 0.0}, {"init_std", 0.02}});
   add_embeddings(model, out, config, "model.decoder.embed_tokens.weight", false);
   out.emplace_back("model.decoder.embed_positions.weight", model.position_table());
   add_same_layers(model, out, "model.decoder.");
-  if (model.pre_norm && model.final_norm) add_final_norm(model, out, "model.decoder.final_layer_norm.");
-  if (!model.pre_norm && model.final_norm) model.refuse("a norm after the stack of a post-norm model");
+  if (model.settings.pre_norm && model.final_norm) add_final_norm(model, out, "model.decoder.final_layer_norm.");
+  if (!model.settings.pre_norm && model.final_norm) model.refuse("a norm after the stack of a post-norm model");
   return config;
 }
 
 Json export_xglm(Model& model, compat::NamedTensors& out) {
-  if (!model.pre_norm || !model.final_norm || model.learned) model.refuse("XGLM has pre-norm layers, a final norm and sinusoidal positions (OPT has the others)");
+  refuse_other_epsilon(model);
+  if (!model.settings.pre_norm || !model.final_norm || model.learned) model.refuse("XGLM has pre-norm layers, a final norm and sinusoidal positions (OPT has the others)");
   Json config = common_config("XGLMForCausalLM", "xglm");
-  config.update({{"activation_function", activation_name(model)}, {"d_model", model.width}, {"ffn_dim", model.ffn}, {"num_layers", model.layers},
-                 {"attention_heads", model.heads}, {"max_position_embeddings", model.positions}, {"vocab_size", model.vocab},
+  config.update({{"activation_function", model.settings.activation}, {"d_model", model.width}, {"ffn_dim", model.ffn}, {"num_layers", model.layers},
+                 {"attention_heads", model.settings.heads}, {"max_position_embeddings", model.positions}, {"vocab_size", model.vocab},
                  {"scale_embedding", model.scale != 1}, {"decoder_start_token_id", 2}, {"dropout", 0.0}, {"attention_dropout", 0.0},
                  {"activation_dropout", 0.0}, {"layerdrop", 0.0}, {"init_std", 0.02}});
   add_embeddings(model, out, config, "model.embed_tokens.weight", true);
@@ -177,10 +205,10 @@ void add_gpt2_layer(Model& model, compat::NamedTensors& out, std::int64_t i) {
 }
 
 Json export_gpt2(Model& model, compat::NamedTensors& out) {
-  if (!model.pre_norm || !model.final_norm) model.refuse("GPT-2 has pre-norm layers and a final norm (OPT has the others)");
+  if (!model.settings.pre_norm || !model.final_norm) model.refuse("GPT-2 has pre-norm layers and a final norm (OPT has the others)");
   Json config = common_config("GPT2LMHeadModel", "gpt2");
-  config.update({{"activation_function", activation_name(model)}, {"n_embd", model.width}, {"n_inner", model.ffn}, {"n_layer", model.layers},
-                 {"n_head", model.heads}, {"n_positions", model.positions}, {"vocab_size", model.vocab}, {"layer_norm_epsilon", 1e-5},
+  config.update({{"activation_function", model.settings.activation}, {"n_embd", model.width}, {"n_inner", model.ffn}, {"n_layer", model.layers},
+                 {"n_head", model.settings.heads}, {"n_positions", model.positions}, {"vocab_size", model.vocab}, {"layer_norm_epsilon", model.settings.layer_norm_epsilon},
                  {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0}, {"resid_pdrop", 0.0}, {"scale_attn_weights", true}});
   add_embeddings(model, out, config, "transformer.wte.weight", false);
   out.emplace_back("transformer.wpe.weight", rows(model.position_table(), kPositionOffset, model.positions));
@@ -189,12 +217,24 @@ Json export_gpt2(Model& model, compat::NamedTensors& out) {
   return config;
 }
 
+/// The configuration to be kept: a norm that was left out stays out.
+compat::ConfigValue kept_configuration(const Model& model) {
+  compat::ConfigValue root = model.config.root();
+  if (!model.drops_norm) return root;
+  auto* section = std::get_if<compat::ConfigValue::Dict>(&root.value);
+  for (auto& [name, value] : *section)
+    if (!model.config.is_flat() && name == "model") section = std::get_if<compat::ConfigValue::Dict>(&value.value);
+  std::erase_if(*section, [](const auto& item) { return item.first == "no_decoder_final_norm" || item.first == "decoder_final_norm"; });
+  section->emplace_back("no_decoder_final_norm", compat::ConfigValue{true});
+  return root;
+}
+
 }  // namespace
 
 HuggingFaceExport export_hugging_face(const compat::Checkpoint& checkpoint, const std::string& model_type, compat::DType dtype) {
   Model model(checkpoint);
   HuggingFaceExport result;
-  result.model_type = model_type != "auto" ? model_type : !model.learned && model.pre_norm && model.final_norm ? "xglm" : "opt";
+  result.model_type = model_type != "auto" ? model_type : !model.learned && model.settings.pre_norm && model.final_norm ? "xglm" : "opt";
   Json config;
   if (result.model_type == "opt")
     config = export_opt(model, result.tensors);
@@ -203,6 +243,7 @@ HuggingFaceExport export_hugging_face(const compat::Checkpoint& checkpoint, cons
   else
     config = export_gpt2(model, result.tensors);
   model.refuse_left_over();
+  result.fairseq_config = kept_configuration(model);
   config["torch_dtype"] = compat::dtype_name(dtype);
   result.config = config.dump(2) + "\n";
   for (auto& [name, view] : result.tensors) view = as_dtype(view, dtype);
@@ -214,6 +255,7 @@ compat::NamedTensors undo_export(const compat::Checkpoint& mapped, const compat:
   const TensorView* const output = mapped.find("decoder.output_projection.weight");
   const TensorView* const positions = mapped.find("decoder.embed_positions.weight");
   if (embedding == nullptr || output == nullptr || embedding->shape.size() != 2) return {};
+  if (ExportedSettings(original) != ExportedSettings(mapped.config())) return {};
   const bool was_tied = original.get_bool("model", "share_decoder_input_output_embed", false);
   const bool was_scaled = !original.get_bool("model", "no_scale_embedding", false);
   const bool is_scaled = !mapped.config().get_bool("model", "no_scale_embedding", false);

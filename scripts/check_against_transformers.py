@@ -1,5 +1,6 @@
 """Exports checkpoints with btm-convert and compares transformers' log-probabilities with btm's on whole test sets."""
 import argparse
+import inspect
 import re
 import subprocess
 import sys
@@ -45,6 +46,21 @@ def scores_of_transformers(folder, ids):
     return torch.cat(scores).numpy(), type(model).__name__
 
 
+def check_configuration_keys(source):
+    """The keys of compat/huggingface_config.cpp are the parameters of transformers' configuration classes."""
+    text = Path(source).read_text()
+    for table, config in (("kOptKeys", transformers.OPTConfig), ("kGpt2Keys", transformers.GPT2Config), ("kXglmKeys", transformers.XGLMConfig)):
+        rows = re.findall(r'Key\{"([^"]+)", "([^"]*)"', text.split(f"{table}{{")[1].split("};")[0])
+        parameters = {name: parameter.default for name, parameter in inspect.signature(config.__init__).parameters.items() if name not in ("self", "kwargs")}
+        known = {name: standard for name, standard in rows if standard}
+        aliases = {name for name, standard in rows if not standard}
+        missing = {name: value for name, value in parameters.items() if name not in known}
+        wrong = {name: known[name] for name, value in parameters.items() if name in known and known[name] != repr(value)}
+        if missing or wrong or aliases != set(config.attribute_map):
+            sys.exit(f"{table}: missing {missing}, other defaults {wrong}, other names {aliases}, transformers has {config.attribute_map}")
+        print(f"{table}: {len(known)} keys and {len(aliases)} other names are those of {config.__name__}")
+
+
 def with_sinusoids(checkpoint, path):
     """The same model with computed positions instead of learned ones: what XGLM is for."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
@@ -62,6 +78,7 @@ def main():
     parser.add_argument("--tolerance", type=float, default=1e-5)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    check_configuration_keys(Path(__file__).parent.parent / "compat/huggingface_config.cpp")
     golden, worst = Path(args.golden), 0.0
     cases = [(golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", kind, domain) for kind in ("opt", "gpt2") for domain in ("fortunes", "jargon", "perl", "politics")]
     cases += [(golden / "training/base/checkpoint_last.pt", "opt", domain) for domain in ("perl", "politics")]

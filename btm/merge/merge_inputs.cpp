@@ -1,13 +1,15 @@
 #include "btm/merge/merge_inputs.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "btm/merge/tensor_stack.h"
+#include "btm/model/config.h"
 #include "compat/error.h"
 #include "compat/mapped_file.h"
+#include "compat/network_settings.h"
 
 namespace btm {
 namespace {
@@ -53,17 +55,44 @@ void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differenc
     if (first.find(name) == nullptr) differences.add("has " + printable(name) + " too");
 }
 
-/// cfg.model's keys that change what the same tensors compute.
-constexpr std::array<std::string_view, 8> kMeaning{
-    "activation_fn",     "decoder_attention_heads", "decoder_normalize_before", "no_decoder_final_norm",
-    "decoder_learned_pos", "no_scale_embedding",      "layernorm_embedding",      "no_token_positional_embeddings"};
+using Settings = std::vector<std::pair<std::string_view, std::string>>;
+
+/// What the weights are computed with, the architecture's defaults included. Nothing for a network that this program does
+/// not know: its weights can be merged all the same.
+std::optional<Settings> known_settings(const Checkpoint& model) {
+  try {
+    return settings_outside_weights(TransformerConfig::from(model.config()));
+  } catch (const compat::UnsupportedError&) {
+  } catch (const compat::FormatError&) {
+  }
+  return std::nullopt;
+}
+
+/// The same as cfg.model has it; "" where it has no value.
+Settings written_settings(const Checkpoint& model) {
+  Settings settings = settings_outside_weights({});
+  for (auto& [key, text] : settings) {
+    const compat::ConfigValue* const value = model.config().find("model", key);
+    text = value == nullptr ? "" : value->to_text();
+  }
+  return settings;
+}
 
 void compare_configuration(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
-  for (const std::string_view key : kMeaning) {
-    const compat::ConfigValue *const ours = first.config().find("model", key), *const theirs = other.config().find("model", key);
-    if (ours == nullptr || theirs == nullptr || ours->to_text() == theirs->to_text()) continue;
-    differences.add(std::string(key) + " is " + printable(theirs->to_text()) + ", expected " + printable(ours->to_text()));
+  std::optional<Settings> ours = known_settings(first), theirs = known_settings(other);
+  if (!ours || !theirs) ours = written_settings(first), theirs = written_settings(other);
+  for (std::size_t i = 0; i < ours->size(); ++i) {
+    const auto& [key, our_text] = (*ours)[i];
+    const std::string& their_text = (*theirs)[i].second;
+    if (!our_text.empty() && !their_text.empty() && our_text != their_text)
+      differences.add(std::string(key) + " is " + printable(their_text) + ", expected " + printable(our_text));
   }
+  const auto beyond = [](const Checkpoint& model) {
+    const std::string settings = compat::unsupported_settings(model.config(), "relu");
+    return settings.empty() ? "none" : settings;
+  };
+  if (const std::string found = beyond(other), expected = beyond(first); found != expected)
+    differences.add("its settings beyond a plain decoder: " + found + ", expected " + expected);
 }
 
 /// The dict.txt that a model's cfg leads to, if it is still there; empty otherwise.

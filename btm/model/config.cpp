@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "compat/error.h"
+#include "compat/network_settings.h"
 
 namespace btm {
 namespace {
 
 using compat::Config;
-using compat::ConfigValue;
 
 /// What fairseq's architecture functions put where cfg has no value.
 struct Architecture {
@@ -44,42 +44,6 @@ constexpr std::array<Architecture, 21> kArchitectures{{
     {"transformer_lm_baevski_gbw", 12, 512, 4096, 16, false, false},
 }};
 
-constexpr std::array<std::string_view, 7> kActivations{"relu", "relu_squared",  "gelu",  "gelu_fast",
-                                                       "gelu_accurate", "tanh", "linear"};
-
-bool is_set(const ConfigValue* value) {
-  if (value == nullptr) return false;
-  if (const auto* flag = std::get_if<bool>(&value->value)) return *flag;
-  if (const auto* number = std::get_if<std::int64_t>(&value->value)) return *number != 0;
-  if (const auto* number = std::get_if<double>(&value->value)) return *number != 0;
-  if (const auto* text = std::get_if<std::string>(&value->value)) return !text->empty();
-  return true;
-}
-
-/// cfg.model keys that change the network when they are set, with what they are.
-struct Refusal {
-  std::string_view key, meaning;
-};
-constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax"},
-                                            {"adaptive_input", "adaptive input"},
-                                            {"tie_adaptive_weights", "tied adaptive weights"},
-                                            {"character_embeddings", "character embeddings"},
-                                            {"decoder_layers_to_keep", "pruned layers"},
-                                            {"quant_noise_pq", "quantization noise"},
-                                            {"quant_noise_scalar", "quantization noise"},
-                                            {"base_layers", "BASE layers"},
-                                            {"scale_fc", "NormFormer"},
-                                            {"scale_attn", "NormFormer"},
-                                            {"scale_heads", "NormFormer"},
-                                            {"scale_resids", "NormFormer"},
-                                            {"decoder_xformers_att_config", "xFormers attention"},
-                                            {"moe_freq", "mixture-of-experts gates"},
-                                            {"moe_expert_count", "mixture-of-experts gates"},
-                                            {"alibi", "ALiBi positions"},
-                                            {"use_alibi", "ALiBi positions"},
-                                            {"add_adapters", "adapters"},
-                                            {"cross_self_attention", "cross attention"}}};
-
 std::string arch_name(const Config& config) {
   return config.is_flat() ? config.get_string("", "arch", "transformer_lm")
                           : config.get_string("model", "_name", "transformer_lm");
@@ -90,21 +54,6 @@ const Architecture& find_architecture(const std::string& name, const std::string
     if (row.name == name) return row;
   throw compat::UnsupportedError(compat::printable(file, 4096) + ": architecture " + compat::printable(name) +
                                  " is not supported (supported: transformer_lm and transformer_lm_gpt..., a decoder of plain layers)");
-}
-
-void refuse_unsupported(const Config& config, const TransformerConfig& model) {
-  std::string reasons;
-  const auto add = [&](const std::string& reason) { reasons += (reasons.empty() ? "" : ", ") + reason; };
-  for (const Refusal& row : kRefused) {
-    const ConfigValue* const value = config.find("model", row.key);
-    if (is_set(value))
-      add(std::string(row.meaning) + " (" + std::string(row.key) + "=" + compat::printable(value->to_text(), 40) + ")");
-  }
-  bool known = false;
-  for (const std::string_view name : kActivations) known = known || name == model.activation_fn;
-  if (!known) add("activation " + compat::printable(model.activation_fn));
-  if (!reasons.empty())
-    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": not supported: " + reasons);
 }
 
 void check_sizes(const Config& config, const TransformerConfig& model) {
@@ -179,9 +128,24 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   if (model.activation_dropout == 0) model.activation_dropout = rate("relu_dropout", 0);  // its older name
   model.decoder_layerdrop = rate("decoder_layerdrop", 0);
   model.checkpoint_activations = flag("checkpoint_activations", false);
-  refuse_unsupported(config, model);
+  model.layer_norm_epsilon = compat::layer_norm_epsilon(config);
+  if (const std::string reasons = compat::unsupported_settings(config, model.activation_fn); !reasons.empty())
+    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": not supported: " + reasons);
   check_sizes(config, model);
   return model;
+}
+
+std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(const TransformerConfig& model) {
+  const auto text = [](bool value) { return std::string(value ? "True" : "False"); };
+  return {{"activation_fn", model.activation_fn == "gelu_fast" ? "gelu_accurate" : model.activation_fn},
+          {"decoder_attention_heads", std::to_string(model.decoder_attention_heads)},
+          {"decoder_normalize_before", text(model.decoder_normalize_before)},
+          {"no_decoder_final_norm", text(model.no_decoder_final_norm)},
+          {"decoder_learned_pos", text(model.decoder_learned_pos)},
+          {"no_scale_embedding", text(model.no_scale_embedding)},
+          {"layernorm_embedding", text(model.layernorm_embedding)},
+          {"no_token_positional_embeddings", text(model.no_token_positional_embeddings)},
+          {compat::kLayerNormEpsilonKey, compat::ConfigValue{model.layer_norm_epsilon}.to_text()}};
 }
 
 }  // namespace btm

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "compat/config.h"
 
@@ -26,6 +29,7 @@ struct TransformerConfig {
   bool decoder_learned_pos = false;
   bool layernorm_embedding = false;
   bool no_scale_embedding = false;
+  double layer_norm_epsilon = 1e-5;  ///< Fixed in fairseq; of models that came from GPT-2.
   // Training only.
   double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0;
   bool checkpoint_activations = false;
@@ -34,5 +38,8 @@ struct TransformerConfig {
   /// UnsupportedError naming every switch this program does not do; FormatError for sizes that cannot be.
   static TransformerConfig from(const compat::Config& config);
 };
+
+/// The settings, as text, with which the same weights compute something else.
+std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(const TransformerConfig& model);
 
 }  // namespace btm

@@ -25,8 +25,6 @@
 namespace btm {
 namespace {
 
-constexpr double kLayerNormEps = 1e-5;
-
 /// fairseq's SinusoidalPositionalEmbedding rows for `positions` [...] int64 -> [..., C], sines before cosines. In fp32 as
 /// there; the padding row is zero.
 at::Tensor sinusoids(const at::Tensor& positions, std::int64_t width) {
@@ -117,7 +115,7 @@ const at::Tensor& TransformerLM::output_weight() const noexcept {
 }
 
 at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {
-  return at::layer_norm(x, {config_.decoder_embed_dim}, norm.weight, norm.bias, kLayerNormEps);
+  return at::layer_norm(x, {config_.decoder_embed_dim}, norm.weight, norm.bias, config_.layer_norm_epsilon);
 }
 
 at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padding) const {

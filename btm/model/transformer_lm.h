@@ -47,6 +47,8 @@ class TransformerLM {
   void settle();
   /// fairseq drops the norm after the stack for checkpoints of `version` 2 and below.
   void drop_final_norm();
+  /// Of every layer norm; fairseq has no flag for it.
+  void set_layer_norm_epsilon(double epsilon) noexcept { config_.layer_norm_epsilon = epsilon; }
 
   /// tokens [B, T] int64 on the parameters' device -> [B, T, decoder_output_dim]. Padding may only end a row unless
   /// `interior_padding`. UnsupportedError for T beyond max_target_positions.

@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "compat/network_settings.h"
+
 namespace btm {
 namespace {
 
@@ -240,6 +242,7 @@ void set_model(ConfigValue& root, const TrainOptions& options, const Transformer
   section.set("decoder_learned_pos", model.decoder_learned_pos);
   section.set("layernorm_embedding", model.layernorm_embedding);
   section.set("no_scale_embedding", model.no_scale_embedding);
+  if (model.layer_norm_epsilon != compat::kLayerNormEpsilon) section.set(compat::kLayerNormEpsilonKey, model.layer_norm_epsilon);
   section.set("checkpoint_activations", model.checkpoint_activations);
   section.set("decoder_layerdrop", model.decoder_layerdrop);
   section.set("add_bos_token", options.task.add_bos_token);

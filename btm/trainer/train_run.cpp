@@ -18,6 +18,7 @@
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
 #include "compat/error.h"
+#include "compat/network_settings.h"
 
 namespace btm {
 namespace {
@@ -47,6 +48,7 @@ std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM
   }
   compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
   load_weights(model, checkpoint.model(), checkpoint.path(), Precision{});
+  model.set_layer_norm_epsilon(compat::layer_norm_epsilon(checkpoint.config()));
   return checkpoint;
 }
 

@@ -1,6 +1,8 @@
 """btm eval-lm."""
 import json
+import math
 import os
+import pathlib
 import signal
 
 from case import Case
@@ -40,7 +42,30 @@ def error_after_loading(name, args, *phrases, **more):
     return Case(name, args, 1, stderr=phrases, prints_before_error=True, **more)
 
 
+HF_IMPORT = pathlib.Path(__file__).parent.parent / "golden" / "hf_import"
+
+
+def hugging_face_cases():
+    """Folders that transformers wrote, with the loss that it computed; null where it draws an output layer at random."""
+    for name, loss in json.loads((HF_IMPORT / "expected.json").read_text()).items():
+        args = ["btm", "eval-lm", "{golden}/hf_import/data", "--path", "{golden}/hf_import/" + name, "--gen-subset", "test", "--results-path", "x.json"]
+        refusal = {"xglm_pad_5": "not supported: pad_token_id 5", "gpt2_base_untied": "has no output layer"}.get(name)
+        if refusal:
+            yield error_after_loading("Hugging Face's " + name, args, "config.json: ", refusal)
+            continue
+
+        def check(folder, name=name, loss=loss):
+            found = json.loads((folder / "x.json").read_text())["loss_base2"]
+            assert math.isclose(found, loss, abs_tol=2e-4), f"{name}: {found}, transformers has {loss}"
+
+        yield Case("Hugging Face's " + name, args, check=check)
+    yield Case("Hugging Face's pytorch_model.bin.index.json",
+               ["btm", "eval-lm", "{golden}/hf_import/data32", "--path", "{golden}/hf_import/opt_bin_index", "--gen-subset", "test"],
+               stdout=["Loss (base 2): 8.6751"])
+
+
 CASES = [
+    *hugging_face_cases(),
     Case("two batches", SHORT, stdout=["num. model params: 243,584", "Evaluated 445 tokens", LOSS]),
     Case("flags as --name=value", EVAL + ["--max-samples=1"], stdout=[LOSS]),
     Case("the last of a repeated flag wins", EVAL + ["--max-samples", "7", "--max-samples", "1"], stdout=[LOSS]),

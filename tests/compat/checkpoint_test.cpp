@@ -118,7 +118,7 @@ TEST(Checkpoint, RefusesWhatIsNoCheckpoint) {
   { Made m; m.with("state_dict", m.arena.none()).with("epoch", m.arena.none()); refuse(std::move(m), "(its keys: state_dict, epoch)"); }
   { Made m; m.with("model", m.arena.none()); refuse(std::move(m), "c.pt[model]: is None, expected a dict of tensors"); }
   { Made m; PickleDict d; d.items.emplace_back(m.arena.string("w"), m.arena.integer(1)); m.with("model", m.arena.make(d));
-    refuse(std::move(m), "c.pt[model]: 'w' is the int 1, expected a tensor"); }
+    refuse(std::move(m), "c.pt[model]: 'w' is the int 1, expected a plain tensor"); }
   { Made m; PickleDict d; d.items.emplace_back(m.arena.integer(1), m.arena.integer(1)); m.with("model", m.arena.make(d));
     refuse(std::move(m), "c.pt[model]: has the key the int 1, expected a string"); }
   { Made m; m.with("model", m.tensors({"w"})); refuse(std::move(m), "c.pt: holds neither cfg nor args"); }

@@ -34,6 +34,18 @@ TEST(PickleNode, DescribesItself) {
   PickleObject object;
   object.callable = arena.make(PickleGlobal{"argparse", "Namespace"});
   EXPECT_EQ(arena.make(object)->describe(), "an argparse.Namespace");
+  const auto rebuilt = [&](const char* how, std::vector<PickleNode*> args) {
+    PickleObject call;
+    call.callable = arena.make(PickleGlobal{"torch._utils", how});
+    call.args = arena.make(PickleTuple{std::move(args)});
+    return arena.make(call)->describe();
+  };
+  std::vector<PickleNode*> args(6, arena.none());
+  EXPECT_EQ(rebuilt("_rebuild_tensor_v3", args), "a torch._utils._rebuild_tensor_v3");
+  args.push_back(arena.make(PickleGlobal{"torch", "float8_e4m3fn"}));
+  EXPECT_EQ(rebuilt("_rebuild_tensor_v3", args), "a tensor of torch.float8_e4m3fn");
+  EXPECT_EQ(rebuilt("_rebuild_sparse_tensor", {}), "a sparse tensor");
+  EXPECT_EQ(rebuilt("_rebuild_qtensor", {}), "a quantised tensor");
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ TEST(Safetensors, RejectsBadFiles) {
        })
     expect_error<compat::FormatError>([&] { load(row.bytes); }, row.phrase);
   expect_error<compat::UnsupportedError>([&] { load(file_of(R"({"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})", "ab")); },
-                                         "elements of F8_E4M3");
+                                         "elements of F8_E4M3 (8-bit floats), expected one of F64, F32");
 }
 
 TEST(Safetensors, OpensAsACheckpointOnlyWithAConfiguration) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "compat/checkpoint.h"
 #include "compat/config_json.h"
@@ -156,6 +157,64 @@ TEST(ConvertCheckpoint, SinusoidalPreNormModelsBecomeXglm) {
   EXPECT_NE(convert({folder / "in.safetensors", folder / "hf", "--to", "hf", "--skip-proof"}).find("(xglm, 35 tensors)"), std::string::npos);
   convert({folder / "hf", folder / "back.pt"});
   EXPECT_EQ(summary(folder / "back.pt"), summary(folder / "in.safetensors"));
+}
+
+/// The golden expert as safetensors, with a replacement in its configuration and a change of its tensors.
+void write_changed(const fs::path& path, const std::string& from, const std::string& to, const std::function<void(compat::NamedTensors&)>& change = {}) {
+  const auto checkpoint = Checkpoint::open(elm());
+  compat::NamedTensors model = checkpoint.model();
+  if (change) change(model);
+  std::string cfg = compat::config_to_json(checkpoint.config().root());
+  ASSERT_NE(cfg.find(from), std::string::npos) << cfg;
+  cfg.replace(cfg.find(from), from.size(), to);
+  compat::save_safetensors(path, model, {{compat::kCfgMetadata, cfg}});
+}
+
+TEST(ConvertCheckpoint, EarlyPreNormModelsLeaveTheirUnusedNormAndComeBackWithoutIt) {
+  const TempDir folder;
+  const float version = 2;
+  const auto early = compat::TensorView::contiguous(compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(&version, 1))), {1});
+  write_changed(folder / "in.safetensors", "{", "{", [&](compat::NamedTensors& model) {
+    for (auto& [name, view] : model)
+      if (name == "decoder.version") view = early;
+  });
+  convert({folder / "in.safetensors", folder / "hf", "--to", "hf", "--hf-model", "opt", "--skip-proof"});
+  EXPECT_NE(btm_test::read_file(folder / "hf" / "config.json").find("\"_remove_final_layer_norm\": true"), std::string::npos);
+  convert({folder / "hf", folder / "back.pt"});
+  const auto back = Checkpoint::open(folder / "back.pt");
+  EXPECT_EQ(back.find("decoder.layer_norm.weight"), nullptr);
+  EXPECT_TRUE(back.config().get_bool("model", "no_decoder_final_norm", false));
+  EXPECT_TRUE(back.config().get_bool("model", "share_decoder_input_output_embed", false));
+  if (!converters::btm_beside().empty())
+    converters::prove_same_logits(converters::btm_beside(), folder / "in.safetensors", folder / "back.pt", 2112, 128, 1e-9);
+}
+
+TEST(ConvertCheckpoint, Gpt2sEpsilonGoesThroughBothWays) {
+  const TempDir folder;
+  const std::string printed = convert({golden("hf_import/gpt2_eps_0.001"), folder / "in.pt"});
+  EXPECT_NE(printed.find("note: layer_norm_epsilon is 0.001: btm heeds it"), std::string::npos) << printed;
+  convert({folder / "in.pt", folder / "hf", "--to", "hf", "--hf-model", "gpt2", "--skip-proof"});
+  EXPECT_NE(btm_test::read_file(folder / "hf" / "config.json").find("\"layer_norm_epsilon\": 0.001"), std::string::npos);
+  convert({folder / "hf", folder / "back.pt"});
+  EXPECT_EQ(summary(folder / "back.pt"), summary(folder / "in.pt"));
+  expect_error<compat::UnsupportedError>([&] { convert({folder / "in.pt", folder / "x", "--to", "hf", "--hf-model", "opt", "--skip-proof"}); },
+                                         "layer_norm_epsilon 0.001 (GPT-2 has it)");
+}
+
+TEST(ConvertCheckpoint, RefusesSettingsThatNoTargetHasBeforeAnyProof) {
+  const TempDir folder;
+  struct Row {
+    const char *from, *to, *phrase;
+  };
+  for (const Row& row : {Row{"\"activation_fn\":\"gelu\"", "\"activation_fn\":\"swish\"", "not supported: activation swish"},
+                         Row{"\"activation_fn\":", "\"alibi\":true,\"activation_fn\":", "ALiBi positions (alibi=True)"},
+                         Row{"\"scale_heads\":false", "\"scale_heads\":true", "NormFormer (scale_heads=True)"},
+                         Row{"\"decoder_attention_heads\":4", "\"decoder_attention_heads\":5", "has 5 attention heads for a width of 64"}}) {
+    write_changed(folder / "in.safetensors", row.from, row.to);
+    for (const char* const kind : {"opt", "gpt2"})
+      expect_error<std::runtime_error>([&] { convert({folder / "in.safetensors", folder / "x", "--to", "hf", "--hf-model", kind, "--skip-proof"}); }, row.phrase);
+    EXPECT_FALSE(fs::exists(folder / "x"));
+  }
 }
 
 TEST(ConvertCheckpoint, DemixShardsBecomeDenseModelsAndBack) {

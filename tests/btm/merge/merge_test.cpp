@@ -238,6 +238,23 @@ TEST_F(Merge, ListsHowModelsDiffer) {
     EXPECT_NE(message.find(phrase), std::string::npos) << message;
 }
 
+TEST_F(Merge, RefusesModelsThatDifferInASettingOutsideTheWeights) {
+  const auto refused = [&](const fs::path& a, const fs::path& b, std::string_view phrase) {
+    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({a, b})); }, phrase);
+    EXPECT_FALSE(fs::exists(out()));
+  };
+  const fs::path plain = golden("hf_import/gpt2_eps_1e-05/model.safetensors"), other = golden("hf_import/gpt2_eps_0.001/model.safetensors");
+  refused(plain, other, "layer_norm_epsilon is 0.001, expected 1e-05");
+  refused(other, plain, "layer_norm_epsilon is 1e-05, expected 0.001");
+  // A default of the architecture that only one of them spells out, and settings that this program does not compute with.
+  write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1}}}, {{"model", "_name", "transformer_lm"}});
+  write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1}}}, {{"model", "_name", "transformer_lm"}, {"model", "activation_fn", "gelu"}});
+  write_tiny_checkpoint(dir_ / "c.pt", {{"decoder.w", {1}}}, {{"model", "_name", "transformer_lm"}, {"model", "alibi", "True"}});
+  refused(dir_ / "a.pt", dir_ / "b.pt", "activation_fn is gelu, expected relu");
+  refused(dir_ / "a.pt", dir_ / "c.pt", "its settings beyond a plain decoder: ALiBi positions (alibi=True), expected none");
+  EXPECT_NO_THROW(btm::merge_checkpoints(options({dir_ / "c.pt", dir_ / "c.pt"})));
+}
+
 TEST_F(Merge, RefusesAnotherDictionary) {
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "two");

@@ -118,6 +118,15 @@ TEST_F(LoadModelTest, NamesEveryTensorThatDoesNotFit) {
   EXPECT_NE(message.find("decoder.layers.1.fc2.bias [32] for [64]"), std::string::npos) << message;
 }
 
+TEST_F(LoadModelTest, NamesAWrapperAroundTheModel) {
+  for (const std::string prefix : {"module.", "_orig_mod."}) {
+    const auto wrapped = changed([&](compat::NamedTensors& tensors) {
+      for (auto& [name, view] : tensors) name = prefix + name;
+    });
+    expect_error<compat::FormatError>([&] { load(wrapped); }, "its tensors' names begin with '" + prefix + "', which a wrapper of the model put there");
+  }
+}
+
 TEST_F(LoadModelTest, RefusesIntegers) {
   const auto integers = changed([](compat::NamedTensors& tensors) {
     auto& view = tensors[place_of(tensors, "decoder.layers.0.fc1.bias")].second;

@@ -1,0 +1,74 @@
+#include "compat/network_settings.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "compat/error.h"
+
+namespace compat {
+namespace {
+
+constexpr std::array<std::string_view, 7> kFairseqActivations{
+    "relu", "relu_squared", "gelu", "gelu_fast", "gelu_accurate", "tanh", "linear"};
+
+/// cfg.model keys that change the network when they are set, with what they are.
+struct Refusal {
+  std::string_view key, meaning;
+};
+constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax"},
+                                            {"adaptive_input", "adaptive input"},
+                                            {"tie_adaptive_weights", "tied adaptive weights"},
+                                            {"character_embeddings", "character embeddings"},
+                                            {"decoder_layers_to_keep", "pruned layers"},
+                                            {"quant_noise_pq", "quantization noise"},
+                                            {"quant_noise_scalar", "quantization noise"},
+                                            {"base_layers", "BASE layers"},
+                                            {"scale_fc", "NormFormer"},
+                                            {"scale_attn", "NormFormer"},
+                                            {"scale_heads", "NormFormer"},
+                                            {"scale_resids", "NormFormer"},
+                                            {"decoder_xformers_att_config", "xFormers attention"},
+                                            {"moe_freq", "mixture-of-experts gates"},
+                                            {"moe_expert_count", "mixture-of-experts gates"},
+                                            {"alibi", "ALiBi positions"},
+                                            {"use_alibi", "ALiBi positions"},
+                                            {"add_adapters", "adapters"},
+                                            {"cross_self_attention", "cross attention"}}};
+
+bool is_set(const ConfigValue* value) {
+  if (value == nullptr) return false;
+  if (const auto* flag = std::get_if<bool>(&value->value)) return *flag;
+  if (const auto* number = std::get_if<std::int64_t>(&value->value)) return *number != 0;
+  if (const auto* number = std::get_if<double>(&value->value)) return *number != 0;
+  if (const auto* text = std::get_if<std::string>(&value->value)) return !text->empty();
+  return true;
+}
+
+}  // namespace
+
+double layer_norm_epsilon(const Config& config) {
+  const double value = config.get_float("model", kLayerNormEpsilonKey, kLayerNormEpsilon);
+  if (!(value >= 0 && value <= 1))
+    throw FormatError({config.file(), std::string("cfg.model.") + kLayerNormEpsilonKey, {}},
+                      "is " + std::to_string(value) + ", expected 0 to 1");
+  return value;
+}
+
+std::string unsupported_settings(const Config& config, const std::string& activation) {
+  std::string reasons;
+  const auto add = [&](const std::string& reason) {
+    reasons += (reasons.empty() ? "" : ", ") + reason;
+  };
+  for (const Refusal& row : kRefused) {
+    const ConfigValue* const value = config.find("model", row.key);
+    if (is_set(value))
+      add(std::string(row.meaning) + " (" + std::string(row.key) + "=" +
+          printable(value->to_text(), 40) + ")");
+  }
+  if (std::ranges::find(kFairseqActivations, activation) == kFairseqActivations.end())
+    add("activation " + printable(activation));
+  return reasons;
+}
+
+}  // namespace compat
