@@ -20,6 +20,7 @@ class SymbolCounter {
   /// counted once a document unless it is "".
   SymbolCounter(const Tokenizer* tokenizer, const std::string& end_of_document);
   void count(std::string_view document);
+  std::int64_t documents() const noexcept { return documents_; }
   /// Adds the counts and one </s> a document to `dictionary`, as fairseq's add_file_to_dictionary.
   void add_to(compat::Dictionary& dictionary) const;
 

@@ -94,16 +94,17 @@ void jsonl_documents(const Block& block, const DocumentFormat& format, const Vis
   });
 }
 
-void blocks_between_blank_lines(const Block& block, const Visit& document) {
+/// Lines joined by '\n'; blank ones separate documents, unless the whole is one.
+void documents_of_lines(const Block& block, bool whole, const Visit& document) {
   std::string text;
-  std::uint64_t offset = 0;
+  std::uint64_t offset = block.offset;
   const auto flush = [&] {
     if (!text.empty()) document(std::string_view(text).substr(0, text.size() - 1), offset);
     text.clear();
   };
   compat::for_each_line(block.bytes, [&](std::string_view line) {
-    if (compat::strip(line).empty()) return flush();
-    if (text.empty()) offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
+    if (!whole && compat::strip(line).empty()) return flush();
+    if (text.empty() && !whole) offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
     text.append(line) += '\n';
   });
   flush();
@@ -113,14 +114,14 @@ void blocks_between_blank_lines(const Block& block, const Visit& document) {
 
 bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file) {
   if (format.input_format != "auto") return format.input_format == "jsonl";
-  std::filesystem::path name = file.filename();
-  if (name.extension() == ".gz" || name.extension() == ".zst") name.replace_extension();
-  const std::string extension = name.extension().string();
+  const std::string extension = uncompressed_name(file).extension().string();
   return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
 }
 
-bool has_blank_line_breaks(const DocumentFormat& format, const std::filesystem::path& file) {
-  return format.document_break == "blank-line" && !is_jsonl(format, file);
+std::string_view document_break(const DocumentFormat& format, const std::filesystem::path& file) {
+  if (is_jsonl(format, file)) return "line";
+  if (format.document_break != "auto") return format.document_break;
+  return format.whole_files.contains(file) ? "file" : "line";
 }
 
 compat::FlagGroup document_flags(DocumentFormat& format) {
@@ -129,8 +130,8 @@ compat::FlagGroup document_flags(DocumentFormat& format) {
               compat::flag_choice("input-format", format.input_format, {"auto", "text", "jsonl"},
                                   "auto: jsonl for files named .jsonl, .ndjson or .json (.gz, .zst), text for others"),
               compat::flag_text("text-key", "KEY", format.text_key, "where the text is in the objects of JSONL"),
-              compat::flag_choice("document-break", format.document_break, {"line", "blank-line"},
-                                  "what ends a document of plain text: its line, or a blank line"),
+              compat::flag_choice("document-break", format.document_break, {"auto", "line", "blank-line", "file"},
+                                  "what ends a document of plain text: its line, a blank line, or its file; auto: its line, in a folder its file"),
               compat::flag_integer("max-document-mib", "N", format.max_document_mib, "refuse documents of more than N MiB", 1),
           }};
 }
@@ -139,7 +140,8 @@ BlockReader::BlockReader(std::vector<std::filesystem::path> files, const Documen
     : files_(std::move(files)), format_(format) {}
 
 std::size_t BlockReader::last_cut(std::string_view text) const {
-  return has_blank_line_breaks(format_, files_[file_number_ - 1]) ? behind_last_blank_line(text) : behind_last_line(text);
+  const std::string_view ends = document_break(format_, files_[file_number_ - 1]);
+  return ends == "file" ? 0 : ends == "blank-line" ? behind_last_blank_line(text) : behind_last_line(text);
 }
 
 void BlockReader::take(Block& block, std::size_t size) {
@@ -189,8 +191,8 @@ void for_each_document(const Block& block, const DocumentFormat& format, const V
   };
   if (is_jsonl(format, block.file)) {
     jsonl_documents(block, format, kept);
-  } else if (has_blank_line_breaks(format, block.file)) {
-    blocks_between_blank_lines(block, kept);
+  } else if (const std::string_view ends = document_break(format, block.file); ends != "line") {
+    documents_of_lines(block, ends == "file", kept);
   } else {
     compat::for_each_line(block.bytes, [&](std::string_view line) {
       kept(line, block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data()));

@@ -1,4 +1,4 @@
-// Documents of text files: a line, a block of lines between blank ones, or a line of JSONL. Read in blocks of whole
+// Documents of text files: a line, a block of lines between blank ones, a file, or a line of JSONL. Read in blocks of whole
 // documents, so that threads can share the work and memory stays the same however long the files are.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,9 @@
 namespace converters {
 
 struct DocumentFormat {
-  std::string document_break = "line";  ///< Of plain text: line or blank-line. JSONL has a document a line.
+  /// Of plain text: line, blank-line, file, or auto: line, but file for whole_files. JSONL has a document a line.
+  std::string document_break = "auto";
+  std::set<std::filesystem::path> whole_files = {};
   std::string input_format = "auto";    ///< text, jsonl, or auto: jsonl for .jsonl, .ndjson and .json, compressed or not.
   std::string text_key = "text";        ///< Of JSONL's objects.
   bool strip = false;                   ///< Take white space off both ends, as fairseq's scripts do before a tokeniser.
@@ -26,8 +29,8 @@ struct DocumentFormat {
 
 /// Whether `file` is read as JSONL.
 bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file);
-/// Whether blank lines are what separates the documents of `file`.
-bool has_blank_line_breaks(const DocumentFormat& format, const std::filesystem::path& file);
+/// What ends a document of `file`: line, blank-line or file.
+std::string_view document_break(const DocumentFormat& format, const std::filesystem::path& file);
 /// The flags that set a format.
 compat::FlagGroup document_flags(DocumentFormat& format);
 

@@ -1,16 +1,21 @@
 #include "converters/preprocess.h"
 
+#include <algorithm>
 #include <array>
 #include <iomanip>
+#include <map>
 #include <ostream>
+#include <set>
 #include <sstream>
 
 #include "compat/atomic_file.h"
 #include "compat/digest_cache.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_builder.h"
+#include "compat/text.h"
 #include "converters/byte_progress.h"
 #include "converters/document_encoder.h"
+#include "converters/document_split.h"
 #include "converters/ordered_map.h"
 #include "converters/preprocess_manifest.h"
 
@@ -85,6 +90,12 @@ std::uint64_t total_size(const std::vector<fs::path>& files) {
   return total;
 }
 
+[[noreturn]] void refuse_empty(const SplitTask& task) {
+  const auto& files = task.inputs.files;
+  throw compat::UnsupportedError(compat::printable(files.front().string(), 4096) + (files.size() > 1 ? " and the other files" : "") +
+                                 ": no document for " + task.outputs.front() + " (an empty file, or blank lines only)");
+}
+
 class Preprocessor {
  public:
   Preprocessor(const PreprocessOptions& options, std::ostream& log)
@@ -93,7 +104,6 @@ class Preprocessor {
     format_.strip = raw_text;
     format_.drop_empty = raw_text && !options.keep_empty;
     tokenizer_ = load_tokenizer(options.tokenizer);
-    fs::create_directories(options.destdir);
     manifest_ = std::make_unique<PreprocessManifest>(options.destdir);
     reading_ = {{"document_break", format_.document_break}, {"input_format", format_.input_format},
                 {"text_key", format_.text_key}, {"drop_empty", format_.drop_empty}, {"end_of_document", options.end_of_document},
@@ -103,20 +113,20 @@ class Preprocessor {
   }
 
   void run() {
+    for (const SplitTask& task : tasks_) tell_folders(task);
     const json source = options_.srcdict.empty() ? dictionary_source() : json();
     const compat::Dictionary dictionary = options_.srcdict.empty() ? made_dictionary(source) : compat::Dictionary::load(options_.srcdict);
     log_ << "dictionary: " << dictionary.size() << " types" << std::endl;
     const fs::path destdir = options_.destdir;
-    dictionary.save(destdir / "dict.txt");
-    for (const std::string& domain : domain_names(options_)) {
-      fs::create_directories(destdir / domain);
-      dictionary.save(destdir / domain / "dict.txt");
+    fs::create_directories(destdir);
+    place(dictionary);
+    if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
+    if (!options_.dict_only) {
+      const DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
+      const std::string dictionary_digest = digests_.of(destdir / "dict.txt");
+      for (const SplitTask& task : tasks_) make_outputs(task, dictionary, dictionary_digest, encoder);
     }
-    if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"}, digests_.of(destdir / "dict.txt"));
-    if (options_.dict_only) return;
-    const DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
-    const std::string dictionary_digest = digests_.of(destdir / "dict.txt");
-    for (const SplitTask& task : tasks_) make_outputs(task, dictionary, dictionary_digest, encoder);
+    manifest_->finish();
   }
 
  private:
@@ -135,7 +145,7 @@ class Preprocessor {
   }
 
   json split_source(const SplitTask& task) {
-    return {{"inputs", contents(task.inputs)}, {"reading", reading_},
+    return {{"inputs", contents(task.inputs.files)}, {"whole_files", task.inputs.of_folders.size()}, {"reading", reading_},
             {"split", task.outputs.size() == 1 ? json() : json{task.valid_fraction, task.test_fraction, options_.seed}}};
   }
 
@@ -146,15 +156,32 @@ class Preprocessor {
     return {sources, options_.thresholdsrc, options_.nwordssrc, options_.padding_factor};
   }
 
+  void tell_folders(const SplitTask& task) const {
+    if (task.inputs.of_folders.empty()) return;
+    log_ << task.outputs.front() << ": " << task.inputs.files.size() << " files";
+    if (task.inputs.passed_over > 0) log_ << " (" << task.inputs.passed_over << " others passed over: not named .txt or .jsonl)";
+    log_ << std::endl;
+  }
+
   compat::Dictionary made_dictionary(const json& source);
+  void place(const compat::Dictionary& dictionary);
   void count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters);
   void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
                     const DocumentEncoder& encoder);
   void encode(const SplitTask& task, const DocumentEncoder& encoder, std::vector<std::unique_ptr<Output>>& outputs);
   bool is_plain_copy(const SplitTask& task) const {
     return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() && task.outputs.size() == 1 &&
-           task.inputs.size() == 1 && !has_blank_line_breaks(format_, task.inputs.front()) && !is_jsonl(format_, task.inputs.front());
+           task.inputs.files.size() == 1 && document_break(format_of(task), task.inputs.files.front()) == "line" &&
+           !is_jsonl(format_, task.inputs.files.front());
   }
+  DocumentFormat format_of(const SplitTask& task) const {
+    DocumentFormat format = format_;
+    format.whole_files = task.inputs.of_folders;
+    return format;
+  }
+  /// Null for a task without a split of its own. The first call reads the task's files to weigh their documents.
+  const DocumentSplit* split_of(const SplitTask& task);
+  void tell_split(const SplitTask& task, const DocumentSplit& split) const;
   std::size_t workers() const noexcept { return static_cast<std::size_t>(options_.workers); }
 
   const PreprocessOptions& options_;
@@ -165,39 +192,118 @@ class Preprocessor {
   std::unique_ptr<PreprocessManifest> manifest_;
   json reading_;
   compat::DigestCache digests_;
+  std::map<std::string, DocumentSplit> splits_;  ///< By the name of the training set that is split.
 };
 
 compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   const fs::path path = fs::path(options_.destdir) / "dict.txt";
-  if (fs::exists(path)) {
-    if (!manifest_->holds("dictionary", source, {"dict.txt"}) || manifest_->note("dictionary") != digests_.of(path))
+  if (fs::exists(path) && !manifest_->holds("dictionary", source, {"dict.txt"})) {
+    if (!manifest_->unfinished())
       throw compat::IoError(path.string(), "is there already and was not made from these inputs; use it with --srcdict, or remove it");
+  } else if (fs::exists(path)) {
     log_ << "dictionary: kept, made by an earlier run" << std::endl;
     return compat::Dictionary::load(path);
   }
   std::vector<fs::path> files;
   for (const SplitTask& task : tasks_)
-    if (task.train) files.insert(files.end(), task.inputs.begin(), task.inputs.end());
+    if (task.train) files.insert(files.end(), task.inputs.files.begin(), task.inputs.files.end());
   ByteProgress progress("dictionary", total_size(files));
   std::vector<SymbolCounter> counters;
   for (std::size_t i = 0; i < workers(); ++i) counters.emplace_back(tokenizer_.get(), options_.end_of_document);
   for (const SplitTask& task : tasks_)
     if (task.train) count_symbols(task, progress, counters);
   for (std::size_t i = 0, made = 0; i < tasks_.size(); ++i)
-    if (tasks_[i].train) require_unchanged(tasks_[i].inputs, source[0][made++]["inputs"]);
+    if (tasks_[i].train) require_unchanged(tasks_[i].inputs.files, source[0][made++]["inputs"]);
+  if (std::ranges::none_of(counters, [](const SymbolCounter& counter) { return counter.documents() > 0; }))
+    refuse_empty(*std::ranges::find_if(tasks_, &SplitTask::train));
   compat::Dictionary dictionary;
   for (const SymbolCounter& counter : counters) counter.add_to(dictionary);
   dictionary.finalize(options_.thresholdsrc, options_.nwordssrc, options_.padding_factor);
   return dictionary;
 }
 
+/// Writes dict.txt, where a data set that was made with another one would be left beside it only after clearing it away.
+void Preprocessor::place(const compat::Dictionary& dictionary) {
+  const fs::path destdir = options_.destdir, path = destdir / "dict.txt";
+  if (fs::exists(path) && !(compat::Dictionary::load(path) == dictionary)) {
+    std::set<std::string> ours;
+    for (const SplitTask& task : tasks_) ours.insert(task.outputs.front());
+    if (manifest_->unfinished()) {
+      log_ << "what an unfinished run with another dictionary left is cleared away" << std::endl;
+      manifest_->clear();
+    } else if (const std::string other = manifest_->first_besides(ours); !other.empty()) {
+      throw compat::IoError(path.string(), "is another dictionary, and " + other + " was made with it; take another --destdir, or remove this one");
+    }
+  }
+  manifest_->begin();
+  dictionary.save(path);
+  for (const std::string& domain : domain_names(options_)) {
+    fs::create_directories(destdir / domain);
+    dictionary.save(destdir / domain / "dict.txt");
+  }
+}
+
+const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
+  if (task.outputs.size() == 1) return nullptr;
+  const std::string& name = task.outputs.front();
+  if (const auto known = splits_.find(name); known != splits_.end()) return &known->second;
+  DocumentSplit split(task.valid_fraction, task.test_fraction, options_.seed);
+  const DocumentFormat format = format_of(task);
+  BlockReader reader(task.inputs.files, format);
+  ByteProgress progress("split", total_size(task.inputs.files));
+  struct Weights {
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> documents;  ///< Lot and bytes.
+    std::uint64_t disk_bytes = 0;
+  };
+  ordered_map<Block, Weights>(
+      workers(), [&](Block& block) { return reader.next(block); },
+      [&](std::size_t, const Block& block, Weights& weights) {
+        weights.documents.clear();
+        for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
+          weights.documents.emplace_back(split.lot(block.file_number, offset), text.size());
+        });
+        weights.disk_bytes = block.disk_bytes;
+      },
+      [&](const Weights& weights) {
+        for (const auto& [lot, bytes] : weights.documents) split.add(lot, bytes);
+        progress.advance(weights.disk_bytes);
+      });
+  progress.clear();
+  split.share_out();
+  for (std::size_t i = 1; i < task.outputs.size(); ++i)
+    if (!task.outputs[i].empty() && split.part(i).documents == 0)
+      throw compat::UnsupportedError("the split of " + compat::printable(task.inputs.files.front().string(), 4096) + " leaves " + task.outputs[i] +
+                                     " without a document: there are too few (see --document-break), or give files of their own");
+  tell_split(task, split);
+  return &splits_.emplace(name, std::move(split)).first->second;
+}
+
+void Preprocessor::tell_split(const SplitTask& task, const DocumentSplit& split) const {
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < 3; ++i) total += split.part(i).bytes;
+  const auto percent = [](double part, double whole) { return compat::decimal(100 * part / std::max(whole, 1.0), 1) + "%"; };
+  for (std::size_t i = 0; i < task.outputs.size(); ++i) {
+    if (task.outputs[i].empty()) continue;
+    const DocumentSplit::Part part = split.part(i);
+    const double share = static_cast<double>(part.bytes) / static_cast<double>(std::max<std::uint64_t>(total, 1)), wanted = split.wanted_share(i);
+    if (i > 0 && (share > 1.5 * wanted || share < wanted / 1.5))
+      log_ << task.outputs[i] << ": warning: holds " << percent(share, 1) << " of the text where " << percent(wanted, 1)
+           << " was asked for: documents stay whole, and there are few" << std::endl;
+    if (part.largest * 2 > part.bytes)
+      log_ << task.outputs[i] << ": warning: one document is " << percent(static_cast<double>(part.largest), static_cast<double>(part.bytes))
+           << " of its text" << std::endl;
+  }
+}
+
 void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters) {
-  BlockReader reader(task.inputs, format_);
+  const DocumentSplit* const split = split_of(task);
+  const DocumentFormat format = format_of(task);
+  BlockReader reader(task.inputs.files, format);
   ordered_map<Block, std::uint64_t>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, std::uint64_t& disk_bytes) {
-        for_each_document(block, format_, [&](std::string_view text, std::uint64_t offset) {
-          if (split_of(task, options_.seed, block.file_number, offset) == 0) counters[worker].count(text);
+        for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
+          if (split == nullptr || split->of(split->lot(block.file_number, offset)) == 0) counters[worker].count(text);
         });
         disk_bytes = block.disk_bytes;
       },
@@ -223,14 +329,8 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
     outputs.push_back(prefix.empty() ? nullptr
                                      : std::make_unique<Output>(fs::path(options_.destdir) / prefix, options_.dataset_impl, dictionary.size()));
   encode(task, encoder, outputs);
-  require_unchanged(task.inputs, source["inputs"]);
-  if (outputs.front()->empty())
-    throw compat::UnsupportedError(task.inputs.front().string() + (task.inputs.size() > 1 ? " and the other files of " + name : "") +
-                                   ": no document for " + name + " (an empty file, or blank lines only)");
-  for (std::size_t i = 1; i < outputs.size(); ++i)
-    if (outputs[i] && outputs[i]->empty())
-      throw compat::UnsupportedError("the split of " + task.inputs.front().string() + " leaves " + task.outputs[i] +
-                                     " without a document; give a larger --valid-fraction and --test-fraction, or files of their own");
+  require_unchanged(task.inputs.files, source["inputs"]);
+  if (outputs.front()->empty()) refuse_empty(task);
   const compat::SignalsWait together;
   for (const auto& output : outputs)
     if (output) output->commit();
@@ -238,9 +338,9 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
 }
 
 void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder, std::vector<std::unique_ptr<Output>>& outputs) {
-  ByteProgress progress(task.outputs.front(), total_size(task.inputs));
+  ByteProgress progress(task.outputs.front(), total_size(task.inputs.files));
   if (is_plain_copy(task)) {
-    const auto file = TextFile::open(task.inputs.front());
+    const auto file = TextFile::open(task.inputs.files.front());
     std::vector<char> buffer(std::size_t{1} << 20);
     for (std::size_t got = buffer.size(); got == buffer.size();) {
       got = file->read(buffer);
@@ -252,13 +352,15 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   const bool raw = options_.dataset_impl == "raw";
   std::vector<DocumentEncoder> encoders;
   for (std::size_t i = 0; i < workers(); ++i) encoders.push_back(encoder.clone());
-  BlockReader reader(task.inputs, format_);
+  const DocumentSplit* const drawn = split_of(task);
+  const DocumentFormat format = format_of(task);
+  BlockReader reader(task.inputs.files, format);
   ordered_map<Block, EncodedBlock>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, EncodedBlock& encoded) {
         for (EncodedSplit& split : encoded.splits) split.ids.clear(), split.sizes.clear(), split.text.clear();
-        for_each_document(block, format_, [&](std::string_view text, std::uint64_t offset) {
-          EncodedSplit& split = encoded.splits[split_of(task, options_.seed, block.file_number, offset)];
+        for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
+          EncodedSplit& split = encoded.splits[drawn == nullptr ? 0 : drawn->of(drawn->lot(block.file_number, offset))];
           const std::size_t before = split.ids.size();
           if (raw)
             encoders[worker].append_symbols(text, split.text);
@@ -285,7 +387,7 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   if (!raw)
     line << std::setprecision(3) << 100.0 * static_cast<double>(replaced) / static_cast<double>(std::max<std::uint64_t>(tokens, 1))
          << "% replaced by <unk>; ";
-  line << std::fixed << std::setprecision(1) << static_cast<double>(total_size(task.inputs)) / 1e6 / seconds << " MB/s";
+  line << std::fixed << std::setprecision(1) << static_cast<double>(total_size(task.inputs.files)) / 1e6 / seconds << " MB/s";
   log_ << line.str() << std::endl;
 }
 

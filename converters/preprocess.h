@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "converters/documents.h"
+#include "converters/text_inputs.h"
 #include "converters/tokenizer.h"
 
 namespace converters {
@@ -23,12 +24,12 @@ struct PreprocessOptions {
   DocumentFormat format;
   bool keep_empty = false;
   std::string end_of_document, domains;
-  double valid_fraction = -1, test_fraction = -1;  ///< Below 0: 0.01 where the split is ours to make, else 0.
+  double valid_fraction = -1, test_fraction = -1;  ///< Of the text's bytes. Below 0: 0.01 where the split is ours to make, else 0.
 };
 
 /// One pass over input files and what comes of it: train alone, a valid or test split, or all three of a seeded split.
 struct SplitTask {
-  std::vector<std::filesystem::path> inputs;
+  TextInputs inputs;
   std::vector<std::string> outputs;  ///< Prefixes inside destdir: "train", "perl/valid_perl". Of a seeded split: train, valid,
                                      ///< test; "" where a fraction is 0.
   double valid_fraction = 0, test_fraction = 0;
@@ -41,11 +42,9 @@ std::vector<SplitTask> plan_splits(const PreprocessOptions& options);
 /// The domains of --domains; empty without it.
 std::vector<std::string> domain_names(const PreprocessOptions& options);
 
-/// Which output of a seeded split a document belongs to, by its place in its file: 0 train, 1 valid, 2 test.
-std::size_t split_of(const SplitTask& task, std::int64_t seed, std::uint64_t file_number, std::uint64_t offset) noexcept;
-
-/// Does the work; a line to `log` for each finished part. Files appear whole or not at all; those that an earlier run made
-/// from the same inputs and options (as preprocess.json in destdir remembers) are kept.
+/// Does the work; a line to `log` for each finished part, and what the user should know of the split. Files appear whole or
+/// not at all; those that an earlier run made from the same inputs and options (as preprocess.json in destdir remembers) are
+/// kept. What a run that did not finish left of other inputs is cleared away.
 void preprocess(const PreprocessOptions& options, std::ostream& log);
 
 }  // namespace converters

@@ -43,7 +43,8 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
   compat::FlagGroup files{
       "Files (fairseq's names)",
       {
-          flag_text("trainpref", "FILE[,FILE...]", o.trainpref, "training text, several files one behind the other; the dictionary is made from it"),
+          flag_text("trainpref", "FILE[,FILE...]", o.trainpref, "training text, several files one behind the other; the dictionary is made from it. A FILE may be a "
+                    "folder (its .txt files are a document each, .jsonl a document a line) or a pattern such as 'books/*.txt'"),
           flag_text("validpref", "FILE[,FILE...]", o.validpref, "validation text: valid, valid1, ..."),
           flag_text("testpref", "FILE[,FILE...]", o.testpref, "test text: test, test1, ..."),
           flag_text("destdir", "FOLDER", o.destdir, "where dict.txt and the data-bins go"),
@@ -68,7 +69,7 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
       {
           flag_text("domains", "NAME[,NAME...]", o.domains,
                     "write DESTDIR/NAME/{train,valid_NAME,test_NAME} and one dictionary; {domain} in the prefixes stands for NAME"),
-          flag_real("valid-fraction", "F", o.valid_fraction, "share of --trainpref's documents drawn for valid", 0, 1, kFractionDefault),
+          flag_real("valid-fraction", "F", o.valid_fraction, "share of --trainpref's text drawn for valid, in whole documents", 0, 1, kFractionDefault),
           flag_real("test-fraction", "F", o.test_fraction, "share drawn for test", 0, 1, kFractionDefault),
           flag_integer("seed", "N", o.seed, "of the draw"),
       }};

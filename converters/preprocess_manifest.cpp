@@ -5,6 +5,7 @@
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/digest_cache.h"
+#include "compat/error.h"
 #include "compat/json_text.h"
 #include "compat/mapped_file.h"
 #include "compat/sha256.h"
@@ -15,6 +16,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr const char* kName = "preprocess.json";
+constexpr const char* kUnfinished = "unfinished";  // no split has such a name
+constexpr const char* kDictionary = "dictionary";
+
 std::string digest(const json& source) {
   return compat::sha256_hex(compat::as_byte_span(source.dump(-1, ' ', false, json::error_handler_t::replace)));
 }
@@ -24,7 +29,7 @@ std::string file_digest(const fs::path& file) { return compat::DigestCache().of(
 }  // namespace
 
 PreprocessManifest::PreprocessManifest(const fs::path& destdir) : destdir_(destdir) {
-  const fs::path file = destdir / "preprocess.json";
+  const fs::path file = destdir / kName;
   std::error_code missing;
   if (fs::is_regular_file(file, missing)) entries_ = compat::parse_json(compat::as_chars(compat::MappedFile::open(file)->bytes()));
   if (!entries_.is_object()) entries_ = json::object();
@@ -41,14 +46,55 @@ bool PreprocessManifest::holds(const std::string& name, const json& source, cons
   });
 }
 
-json PreprocessManifest::note(const std::string& name) const { return entries_.at(name).value("note", json()); }
+std::string PreprocessManifest::first_besides(const std::set<std::string>& names) const {
+  for (const auto& [name, entry] : entries_.items())
+    if (name != kDictionary && name != kUnfinished && !names.contains(name)) return compat::printable(name);
+  return {};
+}
 
-void PreprocessManifest::record(const std::string& name, const json& source, const std::vector<std::string>& files, const json& note) {
+void PreprocessManifest::record(const std::string& name, const json& source, const std::vector<std::string>& files) {
   json digests = json::object();
   for (const std::string& file : files) digests[file] = file_digest(destdir_ / file);
-  entries_[name] = {{"made_from", digest(source)}, {"files", digests}, {"note", note}};
-  compat::write_file_atomically(destdir_ / "preprocess.json",
-                                entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  entries_[name] = {{"made_from", digest(source)}, {"files", digests}};
+  write();
+}
+
+bool PreprocessManifest::unfinished() const { return entries_.contains(kUnfinished); }
+
+void PreprocessManifest::begin() {
+  if (!entries_.empty()) return;
+  entries_[kUnfinished] = true;
+  write();
+}
+
+void PreprocessManifest::finish() {
+  if (entries_.erase(kUnfinished) == 0) return;
+  if (entries_.empty())
+    fs::remove(destdir_ / kName);
+  else
+    write();
+}
+
+void PreprocessManifest::clear() {
+  std::error_code ignored;
+  for (const auto& [name, entry] : entries_.items()) {
+    if (!entry.is_object() || !entry.value("files", json()).is_object()) continue;
+    for (const auto& [file, digest] : entry["files"].items()) {
+      // The manifest is a file like any other: it does not say what lies outside or is no part of a data-bin.
+      const fs::path path = fs::path(file).lexically_normal(), extension = path.extension();
+      const bool inside = !path.empty() && path.is_relative() && *path.begin() != "..";
+      if (!inside || !(extension == ".bin" || extension == ".idx" || extension == ".None-None" || path.filename() == "dict.txt")) continue;
+      fs::remove(destdir_ / path, ignored);
+      if (!path.has_parent_path()) continue;
+      fs::remove((destdir_ / path).replace_filename("dict.txt"), ignored);
+      fs::remove((destdir_ / path).parent_path(), ignored);  // when it is empty
+    }
+  }
+  entries_ = json::object();
+}
+
+void PreprocessManifest::write() const {
+  compat::write_file_atomically(destdir_ / kName, entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace converters

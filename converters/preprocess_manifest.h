@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,13 +17,21 @@ class PreprocessManifest {
 
   /// Whether `files` (relative to destdir) were made from `source` and hold what they held then, byte for byte.
   bool holds(const std::string& name, const nlohmann::json& source, const std::vector<std::string>& files) const;
-  /// What was remembered beside it with record().
-  nlohmann::json note(const std::string& name) const;
+  /// A name with a record, other than those in `names` and the dictionary; "" without one.
+  std::string first_besides(const std::set<std::string>& names) const;
   /// Remembers the files, which are there by now, and writes preprocess.json.
-  void record(const std::string& name, const nlohmann::json& source, const std::vector<std::string>& files,
-              const nlohmann::json& note = nullptr);
+  void record(const std::string& name, const nlohmann::json& source, const std::vector<std::string>& files);
+
+  /// Whether the first run in this destination began() and never came to finish().
+  bool unfinished() const;
+  /// Before the first record() of a run: notes in a manifest that holds nothing yet that the run is not finished.
+  void begin();
+  void finish();
+  /// Removes all recorded files, the dict.txt beside them, folders that this empties, and the records.
+  void clear();
 
  private:
+  void write() const;
   std::filesystem::path destdir_;
   nlohmann::json entries_;
 };

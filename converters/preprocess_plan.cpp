@@ -10,8 +10,6 @@
 namespace converters {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::string_view kPlaceholder = "{domain}";
 
 std::string for_domain(std::string prefix, const std::string& domain) {
@@ -20,21 +18,12 @@ std::string for_domain(std::string prefix, const std::string& domain) {
   return prefix;
 }
 
-/// The files that a prefix names: one whose name has commas, or several between them.
-std::vector<fs::path> files_of(const std::string& prefix) {
-  std::vector<fs::path> files;
-  std::error_code too_long;  // a list of files need not be a possible name
-  for (const std::string& name : fs::exists(prefix, too_long) ? std::vector{prefix} : compat::split_at(prefix, ','))
-    files.push_back(existing_text_file(name));
-  return files;
-}
-
 /// fairseq numbers further validation and test sets: valid, valid1, valid2. Ours of a domain: valid_D, valid1_D.
 void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, const std::string& name, const std::string& folder,
                   const std::string& suffix) {
   std::size_t number = 0;
-  for (const fs::path& file : files_of(prefix)) {
-    tasks.push_back({{file}, {folder + name + (number > 0 ? std::to_string(number) : "") + suffix}, 0, 0, false});
+  for (const TextInputs& part : text_inputs(prefix)) {
+    tasks.push_back({part, {folder + name + (number > 0 ? std::to_string(number) : "") + suffix}, 0, 0, false});
     ++number;
   }
 }
@@ -77,7 +66,7 @@ std::vector<SplitTask> plan_splits(const PreprocessOptions& options) {
   for (const std::string& domain : domains) {
     const std::string folder = by_domain ? domain + "/" : "", suffix = by_domain ? "_" + domain : "";
     if (!options.trainpref.empty()) {
-      SplitTask task{files_of(for_domain(options.trainpref, domain)), {folder + "train"}, 0, 0, true};
+      SplitTask task{all_text_inputs(for_domain(options.trainpref, domain)), {folder + "train"}, 0, 0, true};
       const double otherwise = by_domain && options.validpref.empty() && options.testpref.empty() ? 0.01 : 0;
       task.valid_fraction = options.valid_fraction < 0 ? otherwise : options.valid_fraction;
       task.test_fraction = options.test_fraction < 0 ? otherwise : options.test_fraction;
@@ -90,20 +79,6 @@ std::vector<SplitTask> plan_splits(const PreprocessOptions& options) {
     add_numbered(tasks, for_domain(options.testpref, domain), "test", folder, suffix);
   }
   return tasks;
-}
-
-std::size_t split_of(const SplitTask& task, std::int64_t seed, std::uint64_t file_number, std::uint64_t offset) noexcept {
-  if (task.outputs.size() == 1) return 0;
-  // splitmix64's finaliser over the three numbers: any document's lot can be drawn without those before it.
-  std::uint64_t state = static_cast<std::uint64_t>(seed);
-  for (const std::uint64_t value : {file_number, offset}) {
-    state += value + 0x9E3779B97F4A7C15;
-    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
-    state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
-    state ^= state >> 31;
-  }
-  const double lot = static_cast<double>(state >> 11) * 0x1p-53;
-  return lot < task.valid_fraction ? 1 : lot < task.valid_fraction + task.test_fraction ? 2 : 0;
 }
 
 }  // namespace converters

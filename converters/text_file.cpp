@@ -177,6 +177,10 @@ std::unique_ptr<TextFile> TextFile::open(const std::filesystem::path& path) {
   return std::make_unique<PlainFile>(std::move(file));
 }
 
+std::filesystem::path uncompressed_name(const std::filesystem::path& path) {
+  return path.extension() == ".gz" || path.extension() == ".zst" ? std::filesystem::path(path).replace_extension() : path;
+}
+
 std::filesystem::path existing_text_file(const std::string& name) {
   std::error_code error;
   const auto status = std::filesystem::status(name, error);

@@ -24,6 +24,9 @@ class TextFile {
   virtual bool is_compressed() const noexcept = 0;
 };
 
+/// `path` without an ending that names a compression (.gz, .zst).
+std::filesystem::path uncompressed_name(const std::filesystem::path& path);
+
 /// `name` as a path. IoError when it is not a file that can be read front to back more than once.
 std::filesystem::path existing_text_file(const std::string& name);
 

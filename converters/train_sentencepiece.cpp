@@ -15,6 +15,7 @@
 #include "converters/byte_progress.h"
 #include "converters/commands.h"
 #include "converters/documents.h"
+#include "converters/text_inputs.h"
 
 namespace converters {
 namespace {
@@ -48,7 +49,13 @@ class Sentences final : public sentencepiece::SentenceIterator {
   sentencepiece::util::Status status() const override { return {}; }
 
   std::uint64_t count() const noexcept { return count_; }
-  std::uint64_t too_long() const noexcept { return too_long_; }
+  /// What was too long to train on, as a sentence; "" when nothing was.
+  std::string skipped() const {
+    if (skipped_ == 0) return {};
+    return std::to_string(skipped_) + " of " + std::to_string(count_ + skipped_) + " lines, " +
+           compat::decimal(100.0 * static_cast<double>(skipped_bytes_) / static_cast<double>(bytes_), 1) + "% of the text, are longer than " +
+           std::to_string(options_.max_sentence_length) + " bytes and were skipped; --max-sentence-length takes longer ones";
+  }
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }
@@ -63,10 +70,13 @@ class Sentences final : public sentencepiece::SentenceIterator {
         for_each_document(block, options_.format, [this](std::string_view text, std::uint64_t) {
           compat::for_each_line(text, [this](std::string_view line) {
             if (compat::strip(line).empty()) return;
-            if (line.size() > static_cast<std::size_t>(options_.max_sentence_length))
-              ++too_long_;  // the trainer would skip it with three lines of warnings for the first
-            else
-              lines_.emplace_back(line);
+            bytes_ += line.size();
+            if (line.size() > static_cast<std::size_t>(options_.max_sentence_length)) {
+              ++skipped_;  // the trainer would skip it with three lines of warnings for the first
+              skipped_bytes_ += line.size();
+              return;
+            }
+            lines_.emplace_back(line);
           });
         });
         progress_.advance(block.disk_bytes);
@@ -83,21 +93,12 @@ class Sentences final : public sentencepiece::SentenceIterator {
   ByteProgress& progress_;
   std::vector<std::string> lines_;
   std::size_t at_ = 0;
-  std::uint64_t count_ = 0, too_long_ = 0;
+  std::uint64_t count_ = 0, skipped_ = 0, bytes_ = 0, skipped_bytes_ = 0;
   std::exception_ptr error_;
 };
 
-std::vector<fs::path> input_files(const std::string& input) {
-  std::vector<fs::path> files;
-  std::istringstream names(input);
-  for (std::string name; std::getline(names, name, ',');) {
-    files.push_back(existing_text_file(name));
-  }
-  return files;
-}
-
 std::string trained_model(const TrainOptions& o) {
-  const std::vector<fs::path> files = input_files(o.input);
+  const std::vector<fs::path> files = all_text_inputs(o.input).files;
   std::uint64_t total = 0;
   for (const fs::path& file : files) total += fs::file_size(file);
   ByteProgress progress("reading", total);
@@ -122,7 +123,7 @@ std::string trained_model(const TrainOptions& o) {
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   progress.clear();
   sentences.rethrow();
-  if (sentences.count() == 0) throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input));
+  if (sentences.count() == 0) throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input) + (sentences.skipped().empty() ? "" : ": " + sentences.skipped()));
   // The library's messages begin with its source's place: "./src/trainer_interface.cc(662) [condition] problem".
   if (!status.ok()) {
     std::string_view message = status.message();
@@ -130,9 +131,8 @@ std::string trained_model(const TrainOptions& o) {
       message.remove_prefix(bracket + 2);
     throw compat::UnsupportedError("sentencepiece: " + compat::printable(compat::strip(message), 300));
   }
-  std::cout << "trained on " << sentences.count() << " lines";
-  if (sentences.too_long() > 0) std::cout << " (" << sentences.too_long() << " of more than " << o.max_sentence_length << " bytes skipped)";
-  std::cout << " in " << static_cast<std::int64_t>(progress.seconds() + 0.5) << " s" << std::endl;
+  std::cout << "trained on " << sentences.count() << " lines in " << static_cast<std::int64_t>(progress.seconds() + 0.5) << " s" << std::endl;
+  if (const std::string skipped = sentences.skipped(); !skipped.empty()) std::cerr << "btm-convert train-sentencepiece: warning: " << skipped << std::endl;
   return model;
 }
 
@@ -153,7 +153,7 @@ compat::CommandSpec spec_of(TrainOptions& o) {
   compat::FlagGroup files{
       "Files",
       {
-          flag_text("input", "FILE[,FILE...]", o.input, "text to train on"),
+          flag_text("input", "FILE[,FILE...]", o.input, "text to train on; a FILE may be a folder or a pattern, as for preprocess"),
           flag_text("model-prefix,model_prefix", "PREFIX", o.model_prefix, "write PREFIX.model and PREFIX.vocab"),
           flag_text("dict", "FILE", o.dict, "where the dict.txt of the pieces goes, for --srcdict (default: PREFIX.dict.txt)"),
           flag_integer("padding-factor", "N", o.padding_factor, "pad the dictionary to a multiple of N"),

@@ -55,6 +55,21 @@ TEST_F(DocumentsTest, LoseWhiteSpaceAndEmptyOnesWhenAsked) {
   EXPECT_EQ(of("\u3000 one \n \t\u00a0\ntwo\n"), (Documents{{"one", 0}, {"two", 14}}));
 }
 
+TEST_F(DocumentsTest, AreWholeFiles) {
+  format_.document_break = "file";
+  EXPECT_EQ(of("\na\r\n\nb"), (Documents{{"\na\n\nb", 0}}));
+  std::string large;
+  while (large.size() < 3'000'000) large += "a line of a long book\n";
+  EXPECT_EQ(texts(large), (Texts{large.substr(0, large.size() - 1)}));
+  EXPECT_TRUE(texts("").empty());
+  format_.max_document_mib = 1;
+  expect_error<compat::FormatError>([&] { of(large); }, "a document of more than 1 MiB");
+  format_ = {};
+  format_.whole_files = {folder_ / "x.txt"};
+  EXPECT_EQ(texts("a\nb\n"), (Texts{"a\nb"}));
+  EXPECT_EQ(texts("a\nb\n", "y.txt"), (Texts{"a", "b"}));
+}
+
 TEST_F(DocumentsTest, AreBlocksBetweenBlankLines) {
   format_.document_break = "blank-line";
   EXPECT_EQ(of("\n \na\nb\r\n\t\n\nc\n"), (Documents{{"a\nb", 3}, {"c", 11}}));

@@ -104,7 +104,7 @@ TEST(PreprocessCommand, RemovesItsTemporariesWhenInterrupted) {
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   ::kill(process.pid(), SIGINT);
   EXPECT_EQ(process.wait(), 128 + SIGINT);
-  for (const auto& entry : fs::directory_iterator(folder / "out")) EXPECT_EQ(entry.path().filename(), "dict.txt");
+  for (const auto& entry : fs::directory_iterator(folder / "out")) EXPECT_TRUE(entry.path().filename() == "dict.txt" || entry.path().filename() == "preprocess.json") << entry.path();
 }
 
 TEST(TrainSentencepieceCommand, TrainsAModelThatPreprocessReadsWithItsDictionary) {
@@ -121,6 +121,27 @@ TEST(TrainSentencepieceCommand, TrainsAModelThatPreprocessReadsWithItsDictionary
   ASSERT_EQ(encoded.status, 0) << encoded.err;
   EXPECT_NE(encoded.out.find("dictionary: 304 types"), std::string::npos) << encoded.out;
   EXPECT_NE(encoded.out.find("valid: 101 sequences"), std::string::npos) << encoded.out;
+}
+
+TEST(TrainSentencepieceCommand, SaysHowMuchOfTheTextItSkipped) {
+  const TempDir folder;
+  const std::string text = btm_test::read_file(golden("corpus/perl/valid.txt")), prefix = (folder / "m").string();
+  std::string line = text;
+  std::ranges::replace(line, '\n', ' ');
+  write_file(folder / "t", text + line.substr(0, line.find_last_of(' ')) + "\n");
+  const std::vector<std::string> args{"train-sentencepiece", "--input", (folder / "t").string(), "--model-prefix", prefix, "--vocab-size", "300"};
+  const Ended skipping = run(args);
+  ASSERT_EQ(skipping.status, 0) << skipping.err;
+  EXPECT_NE(skipping.err.find("warning: 1 of 102 lines, 50."), std::string::npos) << skipping.err;
+  EXPECT_NE(skipping.err.find("% of the text, are longer than 4192 bytes and were skipped; --max-sentence-length"), std::string::npos) << skipping.err;
+  std::vector<std::string> longer = args;
+  longer.insert(longer.end(), {"--max-sentence-length", "1000000"});
+  EXPECT_EQ(run(longer).err, "");
+  write_file(folder / "t", std::string(5000, 'x') + "\n");
+  const Ended nothing = run(args);
+  EXPECT_EQ(nothing.status, 1);
+  EXPECT_NE(nothing.err.find("no text to train on"), std::string::npos) << nothing.err;
+  EXPECT_NE(nothing.err.find("1 of 1 lines, 100.0% of the text"), std::string::npos) << nothing.err;
 }
 
 TEST(TrainSentencepieceCommand, SaysInOneLineWhatIsWrongAndWritesNothing) {

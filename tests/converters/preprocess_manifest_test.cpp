@@ -13,10 +13,9 @@ using btm_test::write_file;
 TEST(PreprocessManifest, RemembersWhatFilesWereMadeFrom) {
   const TempDir folder;
   write_file(folder / "train.bin", "12345");
-  PreprocessManifest(folder.path()).record("train", {1, "x"}, {"train.bin"}, "a note");
+  PreprocessManifest(folder.path()).record("train", {1, "x"}, {"train.bin"});
   const PreprocessManifest again(folder.path());
   EXPECT_TRUE(again.holds("train", {1, "x"}, {"train.bin"}));
-  EXPECT_EQ(again.note("train"), "a note");
   EXPECT_FALSE(again.holds("train", {2, "x"}, {"train.bin"}));
   EXPECT_FALSE(again.holds("valid", {1, "x"}, {"train.bin"}));
   EXPECT_FALSE(again.holds("train", {1, "x"}, {"train.bin", "train.idx"}));

@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <array>
-
 #include "compat/error.h"
 #include "converters/preprocess.h"
 #include "tests/support/expect_error.h"
@@ -43,12 +41,12 @@ TEST_F(PreprocessPlan, NumbersValidationSetsAsFairseq) {
   EXPECT_EQ(tasks[1].outputs.front(), "valid");
   EXPECT_EQ(tasks[2].outputs.front(), "valid1");
   EXPECT_EQ(tasks[3].outputs.front(), "test");
-  EXPECT_EQ(tasks[3].inputs.size(), 1U);
+  EXPECT_EQ(tasks[3].inputs.files.size(), 1U);
 }
 
 TEST_F(PreprocessPlan, JoinsTrainingFiles) {
   options_.trainpref = at("t") + "," + at("v0");
-  EXPECT_EQ(plan_splits(options_).front().inputs.size(), 2U);
+  EXPECT_EQ(plan_splits(options_).front().inputs.files.size(), 2U);
 }
 
 TEST_F(PreprocessPlan, PutsDomainsIntoTheirFolders) {
@@ -59,7 +57,7 @@ TEST_F(PreprocessPlan, PutsDomainsIntoTheirFolders) {
   ASSERT_EQ(tasks.size(), 4U);
   EXPECT_EQ(tasks[1].outputs.front(), "perl/valid_perl");
   EXPECT_EQ(tasks[2].outputs.front(), "law/train");
-  EXPECT_EQ(tasks[2].inputs.front(), folder_ / "law/train");
+  EXPECT_EQ(tasks[2].inputs.files.front(), folder_ / "law/train");
 }
 
 TEST_F(PreprocessPlan, SplitsDomainsOfOneFile) {
@@ -73,20 +71,20 @@ TEST_F(PreprocessPlan, SplitsDomainsOfOneFile) {
   EXPECT_EQ(tasks[0].outputs, (std::vector<std::string>{"perl/train", "perl/valid_perl", ""}));
 }
 
-TEST_F(PreprocessPlan, DrawsTheSameSplitForTheSameSeed) {
-  const SplitTask task{{}, {"train", "valid", "test"}, 0.1, 0.05, true};
-  std::array<int, 3> counts{};
-  int same_with_other_seed = 0;
-  for (std::uint64_t offset = 0; offset < 20'000; ++offset) {
-    const std::size_t split = split_of(task, 1, 0, offset);
-    EXPECT_EQ(split, split_of(task, 1, 0, offset));
-    ++counts[split];
-    same_with_other_seed += split == split_of(task, 2, 0, offset);
-  }
-  // Binomial: standard deviations 42 and 31; with another seed about 0.85^2 + 0.1^2 + 0.05^2 agree.
-  EXPECT_NEAR(counts[1], 2000, 200);
-  EXPECT_NEAR(counts[2], 1000, 150);
-  EXPECT_NEAR(same_with_other_seed, 14'700, 400);
+TEST_F(PreprocessPlan, TakesFoldersAndPatterns) {
+  std::filesystem::create_directories(folder_ / "books/a");
+  for (const char* const name : {"books/two.txt", "books/a/one.txt.gz", "books/rows.jsonl", "books/cover.png", "books/.hidden.txt"}) write_file(folder_ / name, "a\n");
+  options_.trainpref = at("books") + "," + at("v0");
+  options_.validpref = at("v[01]") + "," + at("t");
+  const auto tasks = plan_splits(options_);
+  ASSERT_EQ(tasks.size(), 3U);
+  const TextInputs& train = tasks[0].inputs;
+  EXPECT_EQ(train.files, (std::vector<std::filesystem::path>{folder_ / "books/a/one.txt.gz", folder_ / "books/rows.jsonl", folder_ / "books/two.txt", folder_ / "v0"}));
+  EXPECT_EQ(train.of_folders.size(), 3U);
+  EXPECT_EQ(train.passed_over, 1U);
+  EXPECT_EQ(tasks[1].outputs.front(), "valid");  // a pattern is one set
+  EXPECT_EQ(tasks[1].inputs.files, (std::vector<std::filesystem::path>{folder_ / "v0", folder_ / "v1"}));
+  EXPECT_EQ(tasks[2].outputs.front(), "valid1");
 }
 
 TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
@@ -94,6 +92,10 @@ TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   options_.trainpref = at("nothing");
   expect_error<compat::IoError>([&] { plan_splits(options_); }, "nothing: cannot open: No such file");
   options_.trainpref = folder_.path().string();
+  expect_error<compat::IoError>([&] { plan_splits(options_); }, "no text in this folder, expected files named .txt or .jsonl");
+  options_.trainpref = at("*.txt");
+  expect_error<compat::IoError>([&] { plan_splits(options_); }, "*.txt: no file of such a name");
+  options_.trainpref = "/dev/null";
   expect_error<compat::IoError>([&] { plan_splits(options_); }, "not a regular file");
   options_.trainpref = at("t");
   options_.valid_fraction = 0.5;

@@ -241,10 +241,80 @@ TEST_F(Preprocess, MakesTheDictionaryOfASplitFromItsTrainingPart) {
 }
 
 TEST_F(Preprocess, RefusesASplitThatLeavesNothing) {
-  options_.trainpref = file("t", "a\nb\n");
+  options_.trainpref = file("t", "a\n");
   options_.test_fraction = 0.001;
   expect_error<compat::UnsupportedError>([&] { run(); }, "leaves test without a document");
-  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
+  EXPECT_TRUE(listing().empty());
+}
+
+TEST_F(Preprocess, SaysHowFewDocumentsAreShared) {
+  options_.trainpref = file("t", "a b c d e f g h\nb c\nc d\n");
+  options_.valid_fraction = options_.test_fraction = 0.01;
+  const std::string log = run();
+  EXPECT_NE(log.find("valid: warning: holds 14.3% of the text where 1.0% was asked for: documents stay whole"), std::string::npos) << log;
+  EXPECT_NE(log.find("test: warning: one document is 100.0% of its text"), std::string::npos) << log;
+  EXPECT_EQ(sequences("train").size(), 1U);
+}
+
+TEST_F(Preprocess, TakesAFileOfAFolderAsADocument) {
+  fs::create_directories(folder_ / "books");
+  file("books/one.txt", "a b\n\nc\r\n");
+  file("books/two.txt", "b");
+  file("books/three.jsonl", "{\"text\": \"c\"}\n{\"text\": \"d\"}\n");
+  file("books/notes.pdf", "");
+  options_.srcdict = file("d", "a 1\nb 1\nc 1\nd 1\n");
+  options_.trainpref = (folder_ / "books").string();
+  const std::string log = run();
+  EXPECT_EQ(sequences("train"), (std::vector<std::vector<std::int64_t>>{{4, 5, 6, 2}, {6, 2}, {7, 2}, {5, 2}}));
+  EXPECT_NE(log.find("train: 3 files (1 others passed over"), std::string::npos) << log;
+  options_.format.document_break = "line";
+  use_destination("lines");
+  run();
+  EXPECT_EQ(sequences("train").size(), 6U);  // the empty line among them, as fairseq has it
+}
+
+TEST_F(Preprocess, GoesOnAfterAFailureWithOtherInputs) {
+  options_.trainpref = file("t", "a b\n");
+  options_.validpref = file("v", "bad \xff byte\n");
+  expect_error<compat::FormatError>([&] { run(); }, "not UTF-8");
+  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json", "train.bin", "train.idx"}));
+  options_.trainpref = file("t2", "c d e\n");
+  options_.domains = "law";
+  options_.trainpref = file("law", "c d e\n");
+  options_.trainpref = (folder_ / "{domain}").string();
+  options_.validpref = options_.testpref = options_.trainpref;
+  run();
+  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "law/dict.txt", "law/test_law.bin", "law/test_law.idx", "law/train.bin", "law/train.idx",
+                                                 "law/valid_law.bin", "law/valid_law.idx", "preprocess.json"}));
+  // What is finished is not cleared away.
+  file("law", "x y\n");
+  expect_error<compat::IoError>([&] { run(); }, "is there already and was not made from these inputs");
+  EXPECT_EQ(sequences("law/train").front().size(), 4U);
+}
+
+TEST_F(Preprocess, RefusesAnotherDictionaryBesideDataOfTheFirst) {
+  options_.trainpref = file("t", "a b\n");
+  run();
+  options_.trainpref.clear();
+  options_.validpref = file("v", "a\n");
+  options_.srcdict = file("d", "b 1\na 1\n");
+  expect_error<compat::IoError>([&] { run(); }, "is another dictionary, and train was made with it");
+  options_.srcdict = out("dict.txt").string();
+  run();
+  EXPECT_EQ(sequences("valid").size(), 1U);
+}
+
+TEST_F(Preprocess, ClearsNothingOutsideTheDestination) {
+  const std::string precious = file("precious.bin", "x");
+  fs::create_directories(options_.destdir);
+  write_file(out("dict.txt"), "z 1\n");
+  write_file(out("notes.md"), "x");
+  write_file(out("preprocess.json"), "{\"unfinished\": true, \"train\": {\"files\": {\"../precious.bin\": 1, \"" + precious +
+                                         "\": 1, \"x/../../precious.bin\": 1, \"notes.md\": 1}}, \"valid\": 3, \"test\": {\"files\": 4}}");
+  options_.trainpref = file("t", "a b\n");
+  run();
+  EXPECT_TRUE(fs::exists(precious));
+  EXPECT_TRUE(fs::exists(out("notes.md")));
 }
 
 TEST_F(Preprocess, KeepsWhatAnEarlierRunFinished) {
@@ -329,7 +399,7 @@ TEST_F(Preprocess, RefusesAFileWithoutDocuments) {
     use_sentencepiece();
     options_.validpref = file("v", text);
     expect_error<compat::UnsupportedError>([&] { run(); }, "v: no document for valid (an empty file, or blank lines only)");
-    EXPECT_EQ(listing(), std::vector<std::string>{"dict.txt"});
+    EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
   }
   options_.tokenizer = {};
   for (const std::string impl : {"mmap", "lazy", "raw"}) {
@@ -366,7 +436,7 @@ TEST_F(Preprocess, LeavesNothingHalfWrittenOnBadInput) {
       options_.workers = workers;
       options_.validpref = file("v", bad.text);
       expect_error<compat::FormatError>([&] { run(); }, bad.phrase);
-      EXPECT_EQ(listing(), std::vector<std::string>{"dict.txt"});
+      EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
     }
   }
 }
