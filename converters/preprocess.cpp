@@ -116,7 +116,10 @@ class Preprocessor {
     for (const SplitTask& task : tasks_) tell_folders(task);
     const json source = options_.srcdict.empty() ? dictionary_source() : json();
     const compat::Dictionary dictionary = options_.srcdict.empty() ? made_dictionary(source) : compat::Dictionary::load(options_.srcdict);
-    log_ << "dictionary: " << dictionary.size() << " types" << std::endl;
+    log_ << "dictionary: " << dictionary.size() << " types";
+    if (options_.tokenizer.bpe == "sentencepiece" && options_.srcdict.empty())
+      log_ << " found in the text, not the model's pieces (--srcdict with the dict.txt of train-sentencepiece takes those)";
+    log_ << std::endl;
     const fs::path destdir = options_.destdir;
     fs::create_directories(destdir);
     place(dictionary);

@@ -24,7 +24,7 @@ std::string joined(const std::set<std::string>& names) {
 std::set<std::string> splits_in(const fs::path& folder) {
   std::set<std::string> splits;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".idx") splits.insert(entry.path().stem().string());
+    if (entry.path().extension() == ".idx" || entry.path().extension() == ".None-None") splits.insert(entry.path().stem().string());
   return splits;
 }
 
@@ -69,6 +69,12 @@ std::vector<std::string> select_domains(const fs::path& data, std::string_view d
       throw compat::UsageError(std::string(flag) + ": " + compat::printable(data.string(), 4096) + " has no folder '" +
                                compat::printable(domain) + "' (folders here: " + joined(present) + ")");
   return {wanted.begin(), wanted.end()};
+}
+
+void refuse_split(const fs::path& data, const std::vector<std::string>& domains, const std::string& split, std::string_view flag) {
+  std::set<std::string> there;
+  for (const std::string& domain : domains) there.merge(splits_in(data / domain));
+  throw compat::IoError(data.string(), std::string(flag) + ": no domain to evaluate has the split '" + compat::printable(split) + "' (splits there: " + joined(there) + ")");
 }
 
 ConcatDataset::ConcatDataset(std::vector<std::unique_ptr<LmDataset>> parts) : parts_(std::move(parts)) {

@@ -74,8 +74,7 @@ void EvalData::open(const std::filesystem::path& folder) {
       if (options_.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options_.seed, /*epoch=*/1);
       parts.push_back(std::move(part));
     }
-    if (parts.empty())
-      throw compat::IoError(folder.string(), "no domain has the split '" + compat::printable(options_.gen_subset) + "'");
+    if (parts.empty()) refuse_split(folder, eval_domains(folder, options_.eval_domains), options_.gen_subset, "--gen-subset");
     dataset_ = std::make_unique<ConcatDataset>(std::move(parts));
     std::vector<std::int64_t> sizes;
     for (std::int64_t i = 0; i < dataset_->size(); ++i) sizes.push_back(dataset_->num_tokens(i));

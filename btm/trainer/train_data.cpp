@@ -184,7 +184,7 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
         if (options.task.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options.common.seed, /*epoch=*/1);
         parts.push_back(std::move(part));
       }
-      if (parts.empty()) throw compat::IoError(folder.string(), "no domain to evaluate has the split '" + compat::printable(subset) + "'");
+      if (parts.empty()) refuse_split(folder, domains, subset, "--valid-subset");
       data.dataset = std::make_shared<ConcatDataset>(std::move(parts));
       order = order_by_numpy_sort(*data.dataset);
     } else {

@@ -38,6 +38,11 @@ TEST_F(MultidomainTest, NamesTheSplitsThatAreThere) {
                                 "no split 'train_perl' (splits here: test_perl, train, valid_perl");
 }
 
+TEST(RefuseSplit, ListsTheSplitsOfAllDomains) {
+  expect_error<compat::IoError>([] { refuse_split(golden("data-bin"), {"perl", "jargon"}, "valid", "--valid-subset"); },
+                                "--valid-subset: no domain to evaluate has the split 'valid' (splits there: test_jargon, test_perl, valid_jargon, valid_perl)");
+}
+
 TEST_F(MultidomainTest, HoldsToTheImplementationAskedFor) {
   EXPECT_NE(open_split(golden("data-bin/perl"), "test_perl", dictionary_, "mmap"), nullptr);
   EXPECT_NE(open_split(golden("data-bin-impl/cached"), "valid", dictionary_, "lazy"), nullptr);
