@@ -40,7 +40,7 @@ TEST_F(MultidomainTest, NamesTheSplitsThatAreThere) {
 
 TEST(RefuseSplit, ListsTheSplitsOfAllDomains) {
   expect_error<compat::IoError>([] { refuse_split(golden("data-bin"), {"perl", "jargon"}, "valid", "--valid-subset"); },
-                                "--valid-subset: no domain to evaluate has the split 'valid' (splits there: test_jargon, test_perl, valid_jargon, valid_perl)");
+                                "--valid-subset: no domain to evaluate has the split 'valid' (splits there: test_jargon, test_perl, train, valid_jargon, valid_perl)");
 }
 
 TEST_F(MultidomainTest, HoldsToTheImplementationAskedFor) {
