@@ -123,4 +123,18 @@ std::size_t gpt2_word_length(std::string_view text) noexcept {
   return cursor.at_end() || count == 1 ? length() : length() - last;
 }
 
+std::array<std::string, 256> gpt2_byte_characters() {
+  std::array<std::string, 256> characters;
+  std::uint32_t next = 0x100;
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+    const std::uint32_t code = printable ? byte : next++;
+    if (code < 0x80)
+      characters[byte] = static_cast<char>(code);
+    else
+      characters[byte] = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+  }
+  return characters;
+}
+
 }  // namespace converters

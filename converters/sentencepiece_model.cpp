@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 
 namespace converters {
@@ -27,7 +28,7 @@ class Message {
       case 0: field.value = varint(); break;
       case 1: take(8); break;
       case 2: field.bytes = take(varint()); break;
-      case 5: take(4); break;
+      case 5: field.bytes = take(4); break;
       default: ok_ = false;
     }
     return ok_ ? std::optional(field) : std::nullopt;
@@ -93,7 +94,55 @@ bool is_usual(std::string_view normalizer_spec) {
   return message.ok() && all_on && std::ranges::find(kNames, name) != kNames.end();
 }
 
+/// SentencePiece: piece = 1, score = 2, type = 3.
+bool read_piece(std::string_view bytes, SentencePieceModel::Piece& piece) {
+  Message message(bytes);
+  while (const auto field = message.next()) {
+    if (field->number == 1) piece.text = field->bytes;
+    if (field->number == 2 && field->bytes.size() == sizeof piece.score)
+      std::memcpy(&piece.score, field->bytes.data(), sizeof piece.score);
+    if (field->number == 3) piece.type = field->value;
+  }
+  return message.ok();
+}
+
+/// TrainerSpec: model_type = 3, treat_whitespace_as_suffix = 24, byte_fallback = 35.
+bool read_trainer_spec(std::string_view bytes, SentencePieceModel& model) {
+  Message message(bytes);
+  while (const auto field = message.next()) {
+    if (field->number == 3) model.algorithm = field->value;
+    if (field->number == 24) model.treat_whitespace_as_suffix = field->value != 0;
+    if (field->number == 35) model.byte_fallback = field->value != 0;
+  }
+  return message.ok();
+}
+
+/// NormalizerSpec: precompiled_charsmap = 2, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces = 5.
+bool read_normalizer_spec(std::string_view bytes, SentencePieceModel& model) {
+  Message message(bytes);
+  while (const auto field = message.next()) {
+    if (field->number == 2) model.charsmap = field->bytes;
+    if (field->number == 3) model.add_dummy_prefix = field->value != 0;
+    if (field->number == 4) model.remove_extra_whitespaces = field->value != 0;
+    if (field->number == 5) model.escape_whitespaces = field->value != 0;
+  }
+  return message.ok();
+}
+
 }  // namespace
+
+std::optional<SentencePieceModel> read_sentencepiece_model(std::string_view bytes) {
+  SentencePieceModel model;
+  bool fine = true;
+  Message message(bytes);
+  while (const auto field = message.next()) {
+    if (field->number == 1) fine = read_piece(field->bytes, model.pieces.emplace_back()) && fine;
+    if (field->number == 2) fine = read_trainer_spec(field->bytes, model) && fine;
+    if (field->number == 3) fine = read_normalizer_spec(field->bytes, model) && fine;
+  }
+  if (!fine || !message.ok() || model.pieces.empty()) return std::nullopt;
+  return model;
+}
 
 /// ModelProto: pieces = 1, trainer_spec = 2, normalizer_spec = 3.
 bool encodes_words_apart(std::string_view model) noexcept {

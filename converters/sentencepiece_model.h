@@ -1,9 +1,31 @@
 // What sentencepiece's library does not tell of a model: facts of its protocol buffer (sentencepiece_model.proto).
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 namespace converters {
+
+/// A model's content, seen in the bytes that it was read from.
+struct SentencePieceModel {
+  enum Type : std::uint64_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
+  enum Algorithm : std::uint64_t { kUnigram = 1, kBpe, kWord, kChar };
+  struct Piece {
+    std::string_view text;
+    float score = 0;
+    std::uint64_t type = kNormal;
+  };
+  std::vector<Piece> pieces;
+  std::uint64_t algorithm = kUnigram;
+  std::string_view charsmap;  ///< precompiled_charsmap of the normalisation; empty: identity
+  bool byte_fallback = false, treat_whitespace_as_suffix = false;
+  bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
+};
+
+/// Nothing for bytes that are no model.
+std::optional<SentencePieceModel> read_sentencepiece_model(std::string_view model);
 
 /// Whether the words of a text without U+2581, in the sense of begins_word() below, are encoded each by itself: a BPE model whose pieces
 /// hold no space but at their start and are all in use, with one of sentencepiece's own normalisations, which puts a space before a text

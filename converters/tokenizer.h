@@ -51,6 +51,16 @@ class Tokenizer {
 /// should be or they do not belong together.
 std::unique_ptr<Tokenizer> load_gpt2_bpe(const std::filesystem::path& encoder_json, const std::filesystem::path& vocab_bpe);
 
+/// A line of vocab.bpe.
+struct Gpt2Merge {
+  std::string left, right;
+  std::uint32_t line = 0;
+};
+
+/// vocab.bpe as GPT-2 and fairseq read it: the first line is a version, an empty line is no merge, what follows the last
+/// line end is not read. FormatError for other lines, and where there is no merge.
+std::vector<Gpt2Merge> read_gpt2_merges(const std::filesystem::path& vocab_bpe);
+
 /// A sentencepiece model of any type. FormatError for a file that is none.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model);
 

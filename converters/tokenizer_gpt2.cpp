@@ -61,22 +61,6 @@ class MergeTable {
   std::vector<Slot> slots_;
 };
 
-/// The character that stands for each byte in encoder.json and vocab.bpe: printable Latin-1 for itself, the others from
-/// U+0100 on, in order (GPT-2's bytes_to_unicode).
-std::array<std::string, 256> byte_characters() {
-  std::array<std::string, 256> characters;
-  std::uint32_t next = 0x100;
-  for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-    const std::uint32_t code = printable ? byte : next++;
-    if (code < 0x80)
-      characters[byte] = static_cast<char>(code);
-    else
-      characters[byte] = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-  }
-  return characters;
-}
-
 struct Gpt2Tables {
   std::array<std::int32_t, 256> byte_ids{};
   MergeTable merges{0};
@@ -102,7 +86,7 @@ void read_encoder(const std::filesystem::path& path, Gpt2Tables& tables) {
   const auto file = compat::MappedFile::open(path);
   const auto refuse = [&](const std::string& problem) { throw compat::FormatError({file->path(), {}, {}}, problem); };
   const auto json = compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "GPT-2's encoder.json");
-  const auto characters = byte_characters();
+  const auto characters = gpt2_byte_characters();
   std::unordered_map<std::string_view, char> byte_of;
   for (std::size_t byte = 0; byte < 256; ++byte) byte_of.emplace(characters[byte], static_cast<char>(byte));
   for (const auto& [token, value] : json.items()) {
@@ -122,33 +106,20 @@ void read_encoder(const std::filesystem::path& path, Gpt2Tables& tables) {
   }
 }
 
-/// As GPT-2 and fairseq read it: the first line is a version, what follows the last line end is not read.
 void read_merges(const std::filesystem::path& path, Gpt2Tables& tables) {
-  const auto file = compat::MappedFile::open(path);
-  std::string_view text = compat::as_chars(file->bytes());
-  text = text.substr(0, std::min(text.size(), text.rfind('\n') + 1));
-  std::uint32_t number = 0;
-  tables.merges = MergeTable(static_cast<std::size_t>(std::ranges::count(text, '\n')));
-  const auto refuse = [&](const std::string& problem) {
-    throw compat::FormatError({file->path(), "line " + std::to_string(number), {}}, problem);
-  };
-  for (; !text.empty(); text.remove_prefix(text.find('\n') + 1)) {
-    if (++number == 1) continue;
-    std::string_view line = text.substr(0, text.find('\n'));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    const std::size_t space = line.find(' ');
-    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
-      refuse("'" + compat::printable(line) + "', expected two tokens as in GPT-2's vocab.bpe");
+  const std::vector<Gpt2Merge> merges = read_gpt2_merges(path);
+  tables.merges = MergeTable(merges.size());
+  for (const Gpt2Merge& merge : merges) {
     const auto id_of = [&](const std::string& token) {
       const auto found = tables.ids.find(token);
-      if (found == tables.ids.end()) refuse("the token '" + compat::printable(token) + "' is not in encoder.json");
+      if (found == tables.ids.end())
+        throw compat::FormatError({path.string(), "line " + std::to_string(merge.line), {}},
+                                  "the token '" + compat::printable(token) + "' is not in encoder.json");
       return found->second;
     };
-    const std::string left(line.substr(0, space)), right(line.substr(space + 1));
-    const std::int32_t left_id = id_of(left), right_id = id_of(right);
-    tables.merges.put(left_id, right_id, {number, id_of(left + right)});
+    const std::int32_t left = id_of(merge.left), right = id_of(merge.right);
+    tables.merges.put(left, right, {merge.line, id_of(merge.left + merge.right)});
   }
-  if (number < 2) throw compat::FormatError({file->path(), {}, {}}, "no merges, expected GPT-2's vocab.bpe");
 }
 
 class Gpt2Bpe final : public Tokenizer {
@@ -303,6 +274,26 @@ std::string Gpt2Bpe::decode(std::span<const std::string_view> symbols) const {
 }
 
 }  // namespace
+
+std::vector<Gpt2Merge> read_gpt2_merges(const std::filesystem::path& path) {
+  const auto file = compat::MappedFile::open(path);
+  std::string_view text = compat::as_chars(file->bytes());
+  text = text.substr(0, std::min(text.size(), text.rfind('\n') + 1));
+  std::vector<Gpt2Merge> merges;
+  std::uint32_t number = 0;
+  for (; !text.empty(); text.remove_prefix(text.find('\n') + 1)) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (++number == 1 || line.empty()) continue;
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
+      throw compat::FormatError({file->path(), "line " + std::to_string(number), {}},
+                                "'" + compat::printable(line) + "', expected two tokens as in GPT-2's vocab.bpe");
+    merges.push_back({std::string(line.substr(0, space)), std::string(line.substr(space + 1)), number});
+  }
+  if (merges.empty()) throw compat::FormatError({file->path(), {}, {}}, "no merges, expected GPT-2's vocab.bpe");
+  return merges;
+}
 
 std::unique_ptr<Tokenizer> load_gpt2_bpe(const std::filesystem::path& encoder_json, const std::filesystem::path& vocab_bpe) {
   auto tables = std::make_shared<Gpt2Tables>();

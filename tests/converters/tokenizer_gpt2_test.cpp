@@ -44,6 +44,13 @@ TEST(Gpt2Bpe, EncodesAwkwardTextAsTiktoken) {
   EXPECT_GT(lines, 100U);
 }
 
+TEST(Gpt2Bpe, PassesOverEmptyLinesOfMerges) {
+  const TempDir folder;
+  write_file(folder / "merges.txt", read_file(golden("gpt2/vocab.bpe")) + "\n\r\n");
+  const auto tokenizer = load_gpt2_bpe(golden("gpt2/encoder.json"), folder / "merges.txt");
+  EXPECT_EQ(ids_of(*tokenizer, "some words of text"), ids_of(*cut_down(), "some words of text"));
+}
+
 /// GPT-2's own loop, written for clarity: one round merges every place of the best pair.
 std::vector<std::string> merged_plainly(std::vector<std::string> parts, const std::vector<std::pair<std::string, std::string>>& merges) {
   while (true) {
