@@ -2,7 +2,7 @@
 #include <array>
 
 #include "btm/cli/commands.h"
-#include "compat/command_line.h"
+#include "compat/programs.h"
 
 int main(int argc, char** argv) {
   constexpr std::array kCommands{
@@ -19,5 +19,5 @@ int main(int argc, char** argv) {
       compat::Command{"plan", "what many experts would cost, on paper", btm::run_plan},
       compat::Command{"run", "a whole plan: preprocess, seed, branch, experts, baseline, evaluation, report", btm::run_run},
   };
-  return compat::run_program("btm", "Branch-Train-Merge language modelling on fairseq's data and checkpoints.", kCommands, argc, argv);
+  return compat::run_program("btm", "Branch-Train-Merge language modelling on fairseq's data and checkpoints.", kCommands, argc, argv, {"btm-convert", compat::kConvertCommands});
 }

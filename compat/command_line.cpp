@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "compat/error.h"
+#include "compat/programs.h"
 #include "compat/temporaries.h"
 
 namespace compat {
@@ -335,6 +336,23 @@ void print_commands(std::string_view program, std::string_view summary, std::spa
   std::cout << "\n'" << program << " COMMAND --help' tells a command's flags." << std::endl;
 }
 
+void print_sister(const SisterProgram& sister) {
+  if (sister.commands.empty()) return;
+  std::string names;
+  for (const std::string_view command : sister.commands) names += (names.empty() ? "" : ", ") + std::string(command);
+  std::cout << "Its sister " << sister.name << " has: " << names << "." << std::endl;
+}
+
+/// What an unknown command may have been meant to be, to stand behind it.
+std::string command_meant(const std::string& wanted, std::span<const std::string> names, const SisterProgram& sister) {
+  const std::vector<std::string> others(sister.commands.begin(), sister.commands.end());
+  const std::string own = nearest_name(wanted, names), other = nearest_name(wanted, others);
+  if (other == wanted && !wanted.empty()) return ", it is a command of " + std::string(sister.name) + ": " + std::string(sister.name) + " " + other;
+  if (!own.empty()) return ", did you mean " + own + "?";
+  if (!other.empty()) return ", did you mean " + std::string(sister.name) + " " + other + "?";
+  return " (see --help)";
+}
+
 bool asks_for_help(std::string_view arg) { return arg == "--help" || arg == "-h" || arg == "help"; }
 
 /// The status after printing help or the version.
@@ -346,7 +364,7 @@ int printed(std::string_view program) {
 
 }  // namespace
 
-int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv) {
+int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv, const SisterProgram& sister) {
   remove_temporaries_on_signals();
   std::vector<std::string> args(argv + 1, argv + argc);
   const std::string name = args.empty() ? "--help" : args.front();
@@ -357,6 +375,7 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
   const bool help = asks_for_help(name);
   if (help && args.size() < 2) {
     print_commands(program, summary, commands);
+    print_sister(sister);
     return printed(program);
   }
   const std::string wanted = help ? args[1] : name;
@@ -366,10 +385,12 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
     if (command.name == wanted) return run_command(std::string(program) + " " + wanted, command.run, rest);
     names.emplace_back(command.name);
   }
-  const std::string near = nearest_name(wanted, names);
-  std::cerr << program << ": error: unknown command '" << printable(wanted) << "'"
-            << (near.empty() ? " (see --help)" : ", did you mean " + near + "?") << std::endl;
+  std::cerr << program << ": error: unknown command '" << printable(wanted) << "'" << command_meant(wanted, names, sister) << std::endl;
   return 2;
+}
+
+int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv) {
+  return run_program(program, summary, commands, argc, argv, {});
 }
 
 int run_subcommand(std::string_view program, std::string_view summary, std::span<const Command> commands, std::span<const std::string> args) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <set>
 
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
@@ -32,6 +33,22 @@ bool parse_count(std::string_view text, std::int64_t& count) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
+/// Names of dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing dict.txt, as translation and prompting
+/// recipes leave them; "" when dict.txt is there or none is.
+std::string other_dictionaries(const std::filesystem::path& path) {
+  std::error_code error;
+  if (path.filename() != "dict.txt" || std::filesystem::exists(path, error)) return {};
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::set<std::string> names;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() > std::string_view("dict..txt").size() && name.starts_with("dict.") && name.ends_with(".txt")) names.insert(printable(name));
+  }
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : " or ") + name;
+  return text;
+}
+
 }  // namespace
 
 Dictionary::Dictionary() {
@@ -39,6 +56,8 @@ Dictionary::Dictionary() {
 }
 
 Dictionary Dictionary::load(const std::filesystem::path& path) {
+  if (const std::string others = other_dictionaries(path); !others.empty())
+    throw IoError(path.string(), "is not there, but " + others + " is: where that is the dictionary of this data, copy it to " + path.filename().string());
   const auto file = MappedFile::open(path);
   return parse(as_chars(file->bytes()), file->path());
 }

@@ -1,7 +1,7 @@
 // btm-convert: looks into fairseq's and torch's files and converts them. Links no LibTorch.
 #include <array>
 
-#include "compat/command_line.h"
+#include "compat/programs.h"
 #include "converters/commands.h"
 
 int main(int argc, char** argv) {
@@ -14,5 +14,5 @@ int main(int argc, char** argv) {
       compat::Command{"verify", "whether data-bins and checkpoints are whole: sizes, checksums, ids, finite weights", converters::run_verify},
       compat::Command{"repair", "an index for an orphaned .bin; a checkpoint fitted to a dict.txt", converters::run_repair},
   };
-  return compat::run_program("btm-convert", "Looks into fairseq's files and converts them.", kCommands, argc, argv);
+  return compat::run_program("btm-convert", "Looks into fairseq's files and converts them.", kCommands, argc, argv, {"btm", compat::kBtmCommands});
 }

@@ -100,6 +100,10 @@ BranchReport branch_checkpoint(const BranchOptions& options) {
 
   std::vector<Candidate> candidates = numbered_checkpoints(folder);
   const bool dense = fs::exists(folder / "checkpoint_last.pt") || std::ranges::any_of(candidates, [](const Candidate& c) { return !c.demix; });
+  if (!dense && candidates.empty() && !fs::exists(folder / "checkpoint_last-rank-0.pt"))
+    throw compat::IoError(folder.string(), "holds no checkpoint to branch from, expected checkpoint_last.pt, checkpoint_EPOCH_UPDATE.pt, or DeMIX's -rank-N.pt");
+  if (dense && options.update == -1 && !fs::exists(folder / "checkpoint_last.pt"))
+    throw compat::IoError(folder.string(), "holds no checkpoint_last.pt, only checkpoints of updates: --phase-one-update-num N takes the nearest one");
   report.from_demix = !dense;
   std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.demix == dense; });
   const std::string stem = options.update == -1 ? "checkpoint_last" : nearest(std::move(candidates), options, folder);

@@ -98,6 +98,20 @@ TEST(Dictionary, FinalizesAsFairseq) {
   EXPECT_EQ(words, (std::vector<std::string>{"c", "a", "b", "madeupword0000"}));
 }
 
+TEST(Dictionary, PointsToDictionariesOfAnotherName) {
+  const btm_test::TempDir dir;
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); }, "dict.txt: cannot open: No such file");
+  btm_test::write_file(dir / "dict.prompt.txt", "a 1\n");
+  btm_test::write_file(dir / "dict.txt.orig", "a 1\n");
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); },
+                                  "dict.txt: is not there, but dict.prompt.txt is: where that is the dictionary of this data, copy it to dict.txt");
+  btm_test::write_file(dir / "dict.en.txt", "a 1\n");
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); }, "but dict.en.txt or dict.prompt.txt is");
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "words.txt"); }, "words.txt: cannot open");
+  btm_test::write_file(dir / "dict.txt", "b 1\n");
+  EXPECT_EQ(Dictionary::load(dir / "dict.txt").size(), 5);
+}
+
 TEST(Dictionary, KeepsAtMostNwords) {
   Dictionary dictionary;
   for (const char* word : {"a", "b", "c"}) dictionary.add_symbol(word);

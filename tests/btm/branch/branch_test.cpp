@@ -166,7 +166,7 @@ TEST_F(Branch, RefusesWhatLeadsNowhere) {
   request.update.reset();
   refused(io, request, "is not a folder");
   fs::create_directories(dir_ / "seed");
-  refused(io, request, "no checkpoint_EPOCH_UPDATE.pt to branch from");
+  refused(io, request, "holds no checkpoint to branch from");
   for (const double share : {-0.1, 1.1, static_cast<double>(NAN)}) {
     request.share = share;
     refused(usage, request, "expected 0 to 1");
@@ -175,6 +175,9 @@ TEST_F(Branch, RefusesWhatLeadsNowhere) {
   request.update = -2;
   refused(usage, request, "expected -1 or an update");
   request.update = -1;
+  refused(io, request, "seed: holds no checkpoint to branch from, expected checkpoint_last.pt");
+  add("checkpoint_1_50.pt", 50);
+  refused(io, request, "seed: holds no checkpoint_last.pt, only checkpoints of updates: --phase-one-update-num N");
   btm_test::write_file(dir_ / "seed" / "checkpoint_last.pt", "PK not really");
   refused(format, request, "checkpoint_last.pt");
   BranchOptions demix{golden("checkpoints"), "demix", dir_.path(), "branch", {}, -1, {}};
