@@ -195,10 +195,11 @@ def check_preprocess(folder, megabytes):
 TRAIN_FLAGS = ["--task", "language_modeling", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64",
                "--decoder-attention-heads", "4", "--dropout", "0", "--lr", "2e-3", "--lr-scheduler", "polynomial_decay", "--optimizer", "adam",
                "--adam-betas", "(0.9,0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128",
-               "--max-sentences", "2", "--required-batch-size-multiple", "1", "--update-freq", "2", "--seed", "1", "--log-format", "json",
-               "--log-interval", "1", "--no-epoch-checkpoints", "--cpu", "--disable-validation", "--save-interval-updates", "10"]
-SINGLE_FLAGS = ["--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
-HALF_FLAGS = ["--decoder-ffn-embed-dim", "128", "--total-num-update", "40", "--warmup-updates", "4"]
+               "--seed", "1", "--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints", "--cpu", "--disable-validation",
+               "--save-interval-updates", "10"]
+PAIRS = ["--max-sentences", "2", "--required-batch-size-multiple", "1", "--update-freq", "2"]
+SINGLE_FLAGS = [*PAIRS, "--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
+HALF_FLAGS = [*PAIRS, "--decoder-ffn-embed-dim", "128", "--total-num-update", "40", "--warmup-updates", "4"]
 
 
 def train(program, data, save_dir, flags):
@@ -225,6 +226,24 @@ def compare_rows(what, ours, theirs, first, last, loss_tolerance):
             problems.append(f"gnorm of {update}: {a['gnorm']} and {b['gnorm']}")
         problems += [f"{key} of {update}: {a[key]} and {b[key]}" for key in ("epoch", "update", "wpb", "bsz", "lr", "clip") if a[key] != b[key]]
     check(what, not problems, "; ".join(problems[:3]))
+
+
+def check_batches(folder):
+    print("== training: batches of other sizes, each program from the same weights")
+    fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
+    schedule = ["--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
+    start = folder / "start"
+    train(btm, "fortunes", start, [*schedule, *PAIRS, "--max-update", "1"])
+    reset = ["--restore-file", str(start / "checkpoint_last.pt"), "--reset-dataloader", "--reset-optimizer", "--reset-meters", "--reset-lr-scheduler"]
+    cases = [(["--max-tokens", "1500"], 190),  # an epoch has 155 batches
+             (["--batch-size", "32", "--required-batch-size-multiple", "3"], 12),
+             (["--sample-break-mode", "eos", "--max-tokens", "400"], 30)]
+    for number, (flags, updates) in enumerate(cases):
+        flags = [*schedule, *flags, *reset, "--no-save", "--max-update", str(updates)]
+        ours = train(btm, "fortunes", folder / f"ours.batches{number}", flags)
+        theirs = train(fairseq, "fortunes", folder / f"theirs.batches{number}",
+                       [*flags, "--num-workers", "0", "--valid-subset", "train"])
+        compare_rows(" ".join(cases[number][0]), ours, theirs, 1, updates, 0)
 
 
 def check_training(folder, quick):
@@ -263,6 +282,7 @@ def main():
         check_data_bins(pathlib.Path(folder))
         check_preprocess(pathlib.Path(folder), 5 if args.quick else 100)
         check_checkpoints(pathlib.Path(folder))
+        check_batches(pathlib.Path(folder))
         check_training(pathlib.Path(folder), args.quick)
     check_losses(args.quick)
     print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")

@@ -28,26 +28,37 @@ std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_
                                                      std::int64_t max_tokens, std::int64_t max_sentences,
                                                      std::int64_t required_multiple) {
   std::vector<std::vector<std::int64_t>> batches;
-  std::vector<std::int64_t> batch;
-  std::int64_t longest = 0;
-  const auto full = [&](std::int64_t rows, std::int64_t columns) {
-    return (max_sentences > 0 && rows > max_sentences) || (max_tokens > 0 && rows * columns > max_tokens);
+  // [begin, end) is a batch that may be closed as it is. [end, i] waits until the rows are a multiple again.
+  std::size_t begin = 0, end = 0;
+  std::int64_t longest = 0, longest_waiting = 0;
+  const auto close = [&](std::size_t at) {
+    batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(begin), order.begin() + static_cast<std::ptrdiff_t>(at));
+    begin = at;
   };
-  for (const std::int64_t i : order) {
-    const std::int64_t length = dataset.num_tokens(i);
-    if (!batch.empty() && full(static_cast<std::int64_t>(batch.size()) + 1, std::max(longest, length))) {
-      // Cut at a multiple; what is over goes on to the next batch.
-      const auto rows = static_cast<std::int64_t>(batch.size());
-      const std::int64_t kept = rows < required_multiple ? rows : rows / required_multiple * required_multiple;
-      batches.emplace_back(batch.begin(), batch.begin() + kept);
-      batch.erase(batch.begin(), batch.begin() + kept);
+  const auto too_many_tokens = [max_tokens](std::int64_t rows, std::int64_t columns) { return max_tokens > 0 && rows * columns > max_tokens; };
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const std::int64_t length = dataset.num_tokens(order[i]);
+    longest_waiting = std::max(longest_waiting, length);
+    const auto rows = static_cast<std::int64_t>(i + 1 - begin);
+    const bool full = (max_sentences > 0 && rows > max_sentences) || too_many_tokens(rows, std::max(longest, longest_waiting));
+    if (full) {
+      if (end > begin) close(end);
+      // What waits is the next batch; where it is too large with this sample, it is a batch without it.
+      if (i > begin && too_many_tokens(static_cast<std::int64_t>(i + 1 - begin), longest_waiting)) {
+        close(i);
+        longest_waiting = length;
+      }
       longest = 0;
-      for (const std::int64_t left : batch) longest = std::max(longest, dataset.num_tokens(left));
     }
-    batch.push_back(i);
-    longest = std::max(longest, length);
+    // fairseq does not look at the multiple of the batch that follows a full one.
+    if (full || rows < required_multiple || rows % required_multiple == 0) {
+      longest = std::max(longest, longest_waiting);
+      longest_waiting = 0;
+      end = i + 1;
+    }
   }
-  if (!batch.empty()) batches.push_back(std::move(batch));
+  if (end > begin) close(end);
+  if (begin < order.size()) close(order.size());
   return batches;
 }
 

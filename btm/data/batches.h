@@ -27,7 +27,9 @@ std::vector<std::int64_t> ordered_by_size(const LmDataset& dataset, std::int64_t
 std::int64_t drop_longer_than(const LmDataset& dataset, std::int64_t max_positions, std::vector<std::int64_t>& order);
 
 /// fairseq's batch_by_size: samples in the given order, cut so that rows * longest <= max_tokens and rows <= max_sentences
-/// (either may be 0: no limit), rows a multiple of `required_multiple` where fairseq makes them so.
+/// (either may be 0: no limit). Rows are fewer than `required_multiple` or a multiple of it, also at the end of the data;
+/// the batch right after a full one is cut without regard to it where fairseq does so. A sample of more than max_tokens,
+/// which fairseq refuses, is a batch by itself.
 std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_t> order, const LmDataset& dataset,
                                                      std::int64_t max_tokens, std::int64_t max_sentences,
                                                      std::int64_t required_multiple);

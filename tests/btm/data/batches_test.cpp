@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <numeric>
+
+#include "tests/support/files.h"
 
 namespace btm {
 namespace {
@@ -39,7 +43,34 @@ TEST(BatchBySize, CountsPaddingAsTokens) { EXPECT_EQ(batches_of({1, 1, 4, 4}, 8,
 
 TEST(BatchBySize, KeepsASampleThatIsTooLongByItself) { EXPECT_EQ(batches_of({2, 9, 2}, 4, 0), (Batches{{0}, {1}, {2}})); }
 
-TEST(BatchBySize, CutsAtAMultiple) { EXPECT_EQ(batches_of({1, 1, 1, 1, 1, 1, 1}, 5, 0, 2), (Batches{{0, 1, 2, 3}, {4, 5, 6}})); }
+TEST(BatchBySize, CutsAtAMultiple) { EXPECT_EQ(batches_of({1, 1, 1, 1, 1, 1, 1}, 5, 0, 2), (Batches{{0, 1, 2, 3}, {4, 5}, {6}})); }
+
+TEST(BatchBySize, CutsTheEndAtAMultiple) { EXPECT_EQ(batches_of({4, 4, 4, 4, 4}, 0, 0, 4), (Batches{{0, 1, 2, 3}, {4}})); }
+
+TEST(BatchBySize, ClosesTwoBatchesWhereTheRestIsTooLargeForTheNextSample) {
+  EXPECT_EQ(batches_of({1, 1, 1, 4, 4}, 8, 0, 2), (Batches{{0, 1}, {2, 3}, {4}}));
+  EXPECT_EQ(batches_of({1, 1, 1, 7}, 8, 0, 2), (Batches{{0, 1}, {2}, {3}}));
+}
+
+TEST(BatchBySize, CutsAsFairseqDoes) {
+  std::ifstream in(btm_test::golden("batch_by_size.jsonl"));
+  int rows = 0;
+  for (std::string line; std::getline(in, line); ++rows) {
+    const nlohmann::json row = nlohmann::json::parse(line);
+    const auto limit = [&](const char* name) { return row.at(name).is_null() ? 0 : row.at(name).get<std::int64_t>(); };
+    const auto sizes = row.at("sizes").get<Ids>();
+    Ids lengths, ids, order(sizes.size());
+    for (const Ids& batch :
+         batches_of(sizes, limit("max_tokens"), limit("max_sentences"), limit("required_batch_size_multiple"))) {
+      lengths.push_back(static_cast<std::int64_t>(batch.size()));
+      ids.insert(ids.end(), batch.begin(), batch.end());
+    }
+    std::iota(order.begin(), order.end(), 0);
+    EXPECT_EQ(lengths, row.at("batch_lengths").get<Ids>()) << line;
+    EXPECT_EQ(ids, order);
+  }
+  EXPECT_EQ(rows, 250);
+}
 
 TEST(BatchBySize, IsEmptyForNothing) { EXPECT_TRUE(batches_of({}, 4, 4).empty()); }
 
