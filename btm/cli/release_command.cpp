@@ -1,10 +1,14 @@
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "btm/branch/release_scripts.h"
 #include "btm/branch/release_table.h"
 #include "btm/cli/commands.h"
+#include "btm/run/process.h"
+#include "btm/run/step.h"
 #include "compat/command_line.h"
 #include "compat/error.h"
 
@@ -72,19 +76,26 @@ void print_value(const std::string& scale_name, const std::string& key) {
 
 int run_release(std::span<const std::string> args) {
   bool as_json = false;
-  std::string scale, value;
+  std::string scale, value, scripts;
   const compat::CommandSpec spec{
       "btm release",
-      "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the names of its domains.",
+      "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the names of its domains. With --scripts it "
+      "writes the scripts of the release's names instead.",
       {},
       {{"Output",
         {compat::flag_switch("json", as_json, "as JSON"),
          compat::flag_text("value", "KEY", value, "only this: a list of domains, or with --scale a column of its row"),
-         compat::flag_text("scale", "NAME", scale, "125M, 350M, 750M, 1.3B, or the name of an architecture")}}},
+         compat::flag_text("scale", "NAME", scale, "125M, 350M, 750M, 1.3B, or the name of an architecture"),
+         compat::flag_text("scripts", "DIR", scripts, "write DIR/btm_shell_scripts and DIR/btm_utils, which find this program by the link DIR/btm; DIR is then BTM_CODE_PATH")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  if (!value.empty()) {
+  if (!scripts.empty()) {
+    const std::filesystem::path program = own_program();
+    copy_release_scripts(release_scripts_of(program), program, scripts);
+    const std::string place = std::filesystem::absolute(scripts).lexically_normal().string();
+    std::cout << "cd " << shell_text({place}) << "; export BTM_CODE_PATH=$PWD   # then: bash btm_shell_scripts/btm_train.sh ..." << std::endl;
+  } else if (!value.empty()) {
     print_value(scale, value);
   } else if (as_json) {
     Json json{{"scales", Json::array()}};

@@ -27,7 +27,7 @@ usage: btm_train.sh NAME NUM_GPUS ARCH EXPERIMENT DATA DOMAINS INIT_FOLDER SAVE_
   16 SAVE_INTERVAL_UPDATES  updates between checkpoints
   17 PORT                   for the processes to meet
   18 WANDB_PROJECT          the name that the run is logged under
-  19 BTM_CODE_PATH          the folder of these scripts (not needed: they find the program from where they lie)
+  19 BTM_CODE_PATH          the folder that holds btm_shell_scripts (not needed: they find the program from where they lie)
   20 SEED                   of all random choices
   21 RUN_ID                 the folder of this run
 
@@ -88,6 +88,8 @@ case $arch in
   *) precision=--fp16 ;;
 esac
 
+require_domains "$data" "$domains"
+
 # A branch's first checkpoint. What is there already is trained on, with nothing reset.
 if [[ $init_folder == None ]]; then
   save_folder=$save_folder/$name
@@ -146,7 +148,6 @@ exec "$BTM" train "${data_flags[@]}" \
   --max-sentences-valid 2 \
   --required-batch-size-multiple 1 \
   --skip-invalid-size-inputs-valid-test \
-  --num-workers 2 \
   --optimizer adam \
   --adam-betas '(0.9, 0.95)' \
   --adam-eps 10e-8 \
@@ -165,7 +166,6 @@ exec "$BTM" train "${data_flags[@]}" \
   --save-dir "$save_folder/$run_id" \
   --log-format simple \
   --log-interval 50 \
-  --all-gather-list-size 32000 \
   --seed "$seed" \
   --wandb-project "$wandb_project" \
   "${optional_flags[@]}" \

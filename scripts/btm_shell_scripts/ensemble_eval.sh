@@ -12,7 +12,7 @@ usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOL
   DATA            data-bin folder with a folder for each domain
   MODELS          checkpoints, or folders with a checkpoint_last.pt, separated by colons
   DOMAIN          to evaluate on: valid_DOMAIN for the posterior, then test_DOMAIN
-  ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior or simple_average
+  ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior, simple_average, or cluster_prior (with --cluster-model behind)
   RESULTS_FOLDER  gets dev_posteriors.jsonl and test_results.txt: a line of JSON for each batch
   TOP_K           keep the TOP_K most probable experts only (default: all)
 USAGE
@@ -26,8 +26,18 @@ num_experts=$1 data=$2 domain=$4 ensemble_type=$5 results_folder=$6 top_k=${7:-}
 IFS=: read -r -a models <<< "$3"
 is_count "$num_experts" && (( num_experts == ${#models[@]} )) ||
   die "NUM_EXPERTS is '$num_experts', but MODELS are ${#models[@]}: $3"
+case $ensemble_type in
+  cached_prior | updating_prior | uniform_prior | simple_average | cluster_prior) ;;
+  *) die "ENSEMBLE_TYPE '$ensemble_type', expected cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior" ;;
+esac
+[[ -z $top_k ]] || is_count "$top_k" || die "TOP_K '$top_k', expected a number"
+require_domains "$data" "$domain"
 path=''
-for model in "${models[@]}"; do path+=${path:+:}$(checkpoint_of "$model"); done
+for model in "${models[@]}"; do
+  checkpoint=$(checkpoint_of "$model")
+  [[ -f $checkpoint ]] || die "$checkpoint: no such file" 1
+  path+=${path:+:}$checkpoint
+done
 
 # A GPU for each expert where there are so many; otherwise one process runs them in turn, with the same numbers.
 ranks=()
@@ -35,18 +45,14 @@ if command -v nvidia-smi > /dev/null && (( $(nvidia-smi -L 2> /dev/null | wc -l)
   ranks=(--distributed-world-size "$num_experts" --distributed-port "${BTM_PORT:-12345}")
 fi
 
-mkdir -p "$results_folder"
 evaluate() {
   local split=$1 results=$2
   shift 2
-  "$BTM" ensemble-eval "$data" \
+  with_folder "$results_folder" "$BTM" ensemble-eval "$data" \
     --path "$path" \
     --gen-subset "${split}_$domain" \
     --target-eval "${split}_$domain" \
-    --target-domain "train_$domain" \
-    --train-domains "$domain" \
     --eval-domains "$domain" \
-    --train-subset "train_$domain" \
     --task multidomain_language_modeling \
     --sample-break-mode none \
     --tokens-per-sample 1024 \

@@ -26,9 +26,10 @@ case ${#positionals[@]} in
 esac
 data=${positionals[0]} model_folder=${positionals[1]} checkpoint=${positionals[2]} split=${positionals[3]} domain=${positionals[4]}
 
+require_domains "$data" "$domain"
+[[ -f $model_folder/$checkpoint ]] || die "$model_folder/$checkpoint: no such file" 1
 results_folder=$model_folder/evals/$domain
-mkdir -p "$results_folder"
-exec "$BTM" eval-lm "$data" \
+with_folder "$results_folder" "$BTM" eval-lm "$data" \
   --path "$model_folder/$checkpoint" \
   --gen-subset "${split}_$domain" \
   --task multidomain_language_modeling \

@@ -41,4 +41,31 @@ checkpoint_of() {
   if [[ -d $1 ]]; then printf '%s/checkpoint_last.pt' "${1%/}"; else printf '%s' "$1"; fi
 }
 
+# Dies unless DATA has a folder for each of the domains NAME[,NAME...].
+require_domains() {
+  local data=$1 name names
+  [[ -d $data ]] || die "$data: no such folder, expected a data-bin with a folder for each domain" 1
+  IFS=, read -r -a names <<< "$2"
+  for name in "${names[@]}"; do
+    [[ -d $data/$name ]] || die "$data: no folder '$name' for this domain" 1
+  done
+}
+
+# Runs a command that writes into FOLDER, which is made with the folders above it. Where it fails, those that were made and are empty go.
+with_folder() {
+  local folder=$1 made=() above=$1 status=0 one
+  shift
+  while [[ -n $above && ! -d $above ]]; do
+    made+=("$above")
+    [[ $above == */* ]] || break
+    above=${above%/*}
+  done
+  mkdir -p "$folder"
+  "$@" || status=$?
+  if (( status != 0 )); then
+    for one in ${made[@]+"${made[@]}"}; do rmdir "$one" 2> /dev/null || break; done
+    exit "$status"
+  fi
+}
+
 find_btm

@@ -51,11 +51,19 @@ class Case(unittest.TestCase):
         self.environment["BTM"] = str(BTM)
 
     def run_script(self, *arguments, status=0):
-        """As the README does: from the folder of the scripts. Standard output, or standard error of a failure."""
+        """As the README does: from the folder of the scripts. Standard output, or standard error of a failure. No flag of the
+        scripts' own may be without effect."""
         words = ["bash" if str(arguments[0]).endswith(".sh") else sys.executable, *map(str, arguments)]
         done = subprocess.run(words, cwd=SCRIPTS, env=self.environment, capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertNotIn("without effect", done.stderr)
         return done.stderr if status else done.stdout
+
+    def data(self, name, *domains):
+        """A folder with a folder for each domain."""
+        for domain in domains:
+            (self.dir / name / domain).mkdir(parents=True, exist_ok=True)
+        return str(self.dir / name)
 
     def recorded(self):
         """The command lines so far, those of `btm release` left out."""
@@ -76,7 +84,7 @@ def flags_of(line):
 class BtmTrain(Case):
     # The arguments of the README, in its order.
     ARGUMENTS = {
-        "name": "project", "gpus": "1", "arch": "transformer_lm_gpt3_small", "experiment": "dense", "data": "/data", "domains": "law",
+        "name": "project", "gpus": "1", "arch": "transformer_lm_gpt3_small", "experiment": "dense", "data": None, "domains": "law",
         "init": "None", "save": "/models", "subfolder": "None", "share": "None", "update": "None", "reset": "False", "updates": "80000",
         "update_freq": "32", "lr": "5e-4", "save_interval": "2000", "port": "55555", "wandb": "wandb", "code": "/code", "seed": "1", "run": "run"}
 
@@ -86,12 +94,15 @@ class BtmTrain(Case):
 
     def train(self, *more, status=0, script="btm_train.sh", **changes):
         self.assertLessEqual(set(changes), set(self.ARGUMENTS))
-        out = self.run_script(f"btm_shell_scripts/{script}", *{**self.ARGUMENTS, **changes}.values(), *more, status=status)
+        arguments = {**self.ARGUMENTS, "data": self.data("data", "law"), **changes}
+        if "domains" in changes:
+            self.data("data", *changes["domains"].split(","))
+        out = self.run_script(f"btm_shell_scripts/{script}", *arguments.values(), *more, status=status)
         return out if status else self.recorded()
 
     def test_one_domain_is_trained_with_the_releases_settings(self):
         (line,) = self.train()
-        self.assertEqual(line[:2], ["train", "/data/law"])
+        self.assertEqual(line[:2], ["train", f"{self.dir}/data/law"])
         flags = flags_of(line)
         for flag, value in {
                 "--task": "language_modeling", "--criterion": "cross_entropy", "--valid-subset": "valid_law", "--arch": "transformer_lm_gpt3_small",
@@ -108,7 +119,7 @@ class BtmTrain(Case):
 
     def test_several_domains_are_balanced_over_the_ranks(self):
         (line,) = self.train(domains="law,med,cs", gpus="3")
-        self.assertEqual(line[:2], ["train", "/data"])
+        self.assertEqual(line[:2], ["train", f"{self.dir}/data"])
         flags = flags_of(line)
         self.assertEqual(flags["--task"], "multidomain_language_modeling")
         self.assertEqual(flags["--criterion"], "desynchronized_cross_entropy")
@@ -188,17 +199,23 @@ class BtmTrain(Case):
         self.assertEqual(flags_of(line)["--tokens-per-sample"], "128")
 
     def test_folders_may_have_spaces(self):
-        (line,) = self.train(data="/my data", save="/my models", name="a project")
-        self.assertEqual(line[1], "/my data/law")
+        (line,) = self.train(data=self.data("my data", "law"), save="/my models", name="a project")
+        self.assertEqual(line[1], f"{self.dir}/my data/law")
         self.assertEqual(flags_of(line)["--save-dir"], "/my models/a project/run")
 
     def test_mistakes_are_named(self):
-        self.assertIn("20 arguments, expected 21", self.run_script("btm_shell_scripts/btm_train.sh", *list(self.ARGUMENTS.values())[:20], status=2))
+        self.assertIn("20 arguments, expected 21", self.run_script("btm_shell_scripts/btm_train.sh", *["None"] * 20, status=2))
         for changes, phrase in (({"gpus": "two"}, "NUM_GPUS 'two'"), ({"updates": "1e5"}, "NUM_UPDATES '1e5'"), ({"arch": "gpt2"}, "ARCH 'gpt2'"),
                                 ({"experiment": "sparse"}, "EXPERIMENT 'sparse'"), ({"experiment": "branch"}, "needs INIT_FOLDER"),
                                 ({"init": "/s", "share": "0.5", "update": "3"}, "only one of"), ({"init": "/s"}, "one of SEED_PHASE_SHARE"),
                                 ({"arch": "transformer_lm", "lr": "None"}, "LR is None")):
             self.assertIn(phrase, self.train(status=2, **changes))
+        self.assertEqual(self.recorded(), [])
+
+    def test_a_mistyped_folder_leaves_nothing_behind(self):
+        for changes, phrase in (({"data": "/nowhere"}, "/nowhere: no such folder"), ({"data": self.data("other", "med")}, "other: no folder 'law' for this domain")):
+            for branch in ({}, {"experiment": "branch", "init": "/seeds", "subfolder": ".", "update": "-1"}):
+                self.assertIn(phrase, self.train(status=1, **changes, **branch))
         self.assertEqual(self.recorded(), [])
 
     def test_help_is_printed(self):
@@ -211,12 +228,17 @@ class EnsembleEval(Case):
         self.use_stand_in()
         self.folder = self.dir / "expert"
         self.folder.mkdir()
+        self.models = [self.folder / "checkpoint_last.pt", self.dir / "checkpoint_7.pt"]
+        for model in self.models:
+            model.write_text("")
+        self.both = f"{self.folder}:{self.models[1]}"
+        self.law = self.data("data", "law")
 
     def test_the_posterior_on_validation_data_is_the_prior_on_test_data(self):
         results = self.dir / "results"
-        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, "/data", f"{self.folder}:/b/checkpoint_7.pt", "law", "cached_prior", results)
+        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, self.law, self.both, "law", "cached_prior", results)
         valid, test = map(flags_of, self.recorded())
-        self.assertEqual(valid["--path"], f"{self.folder}/checkpoint_last.pt:/b/checkpoint_7.pt")
+        self.assertEqual(valid["--path"], ":".join(map(str, self.models)))
         self.assertEqual((valid["--ensemble-type"], valid["--max-samples"], valid["--target-eval"]), ("updating_prior", "100", "valid_law"))
         self.assertEqual((test["--ensemble-type"], test["--precomputed-prior"], test["--target-eval"]), ("cached_prior", "0.65,0.35", "test_law"))
         self.assertNotIn("--max-samples", test)
@@ -228,25 +250,52 @@ class EnsembleEval(Case):
         self.assertEqual(sorted(path.name for path in results.iterdir()), ["dev_posteriors.jsonl", "test_results.txt"])
 
     def test_top_k_is_the_seventh_argument(self):
-        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, "/data", "/a:/b", "law", "cached_prior", self.dir / "r", 1)
+        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, self.law, self.both, "law", "cached_prior", self.dir / "r", 1)
         self.assertEqual(flags_of(self.recorded()[1])["--eval-topk"], "1")
 
     def test_mistakes_are_named(self):
         script = "btm_shell_scripts/ensemble_eval.sh"
-        self.assertIn("5 arguments", self.run_script(script, 2, "/data", "/a:/b", "law", "cached_prior", status=2))
-        self.assertIn("NUM_EXPERTS is '3', but MODELS are 2", self.run_script(script, 3, "/data", "/a:/b", "law", "cached_prior", "/r", status=2))
+        results = self.dir / "deep/results"
+        self.assertIn("5 arguments", self.run_script(script, 2, self.law, self.both, "law", "cached_prior", status=2))
+        for arguments, status, phrase in (((3, self.law, self.both, "law", "cached_prior"), 2, "NUM_EXPERTS is '3', but MODELS are 2"),
+                                          ((2, self.law, self.both, "law", "cached_priors"), 2, "ENSEMBLE_TYPE 'cached_priors', expected cached_prior"),
+                                          ((2, self.law, self.both, "lwa", "cached_prior"), 1, "no folder 'lwa' for this domain"),
+                                          ((2, "/nowhere", self.both, "law", "cached_prior"), 1, "/nowhere: no such folder"),
+                                          ((2, self.law, f"{self.folder}:/nowhere", "law", "cached_prior"), 1, "/nowhere: no such file")):
+            self.assertIn(phrase, self.run_script(script, *arguments, results, status=status))
+            self.assertFalse(results.parent.exists())
+        self.assertEqual(self.recorded(), [])
+        # What the scripts do not look for beforehand.
+        self.use_btm()
+        self.assertIn("dict.txt: cannot open", self.run_script(script, 2, self.law, self.both, "law", "cached_prior", results, status=1))
+        self.assertFalse(results.parent.exists())
 
 
 class EvalPipeline(Case):
     def test_takes_four_and_five_arguments(self):
         self.use_stand_in()
-        self.run_script("btm_shell_scripts/eval_pipeline.sh", "/data", self.dir, "test", "law")
-        self.run_script("btm_shell_scripts/eval_pipeline.sh", "/data", self.dir, "checkpoint_best.pt", "valid", "law")
+        law = self.data("data", "law")
+        for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
+            (self.dir / name).write_text("")
+        self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "test", "law")
+        self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "checkpoint_best.pt", "valid", "law")
         four, five = map(flags_of, self.recorded())
         self.assertEqual((four["--path"], four["--gen-subset"]), (f"{self.dir}/checkpoint_last.pt", "test_law"))
         self.assertEqual((five["--path"], five["--gen-subset"]), (f"{self.dir}/checkpoint_best.pt", "valid_law"))
         self.assertEqual(four["--results-path"], f"{self.dir}/evals/law/test_results.txt")
-        self.assertIn("3 arguments", self.run_script("btm_shell_scripts/eval_pipeline.sh", "/data", self.dir, "test", status=2))
+        self.assertIn("3 arguments", self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "test", status=2))
+
+    def test_a_mistyped_name_leaves_nothing_behind(self):
+        self.use_btm()
+        model = self.dir / "model"
+        shutil.copytree(GOLDEN / "checkpoints" / "elm_perl", model)
+        script, data = "btm_shell_scripts/eval_pipeline.sh", GOLDEN / "data-bin"
+        for arguments, phrase in (((data, self.dir / "modle", "test", "perl"), "modle/checkpoint_last.pt: no such file"),
+                                  ((data, model, "checkpoint_lats.pt", "test", "perl"), "checkpoint_lats.pt: no such file"),
+                                  ((data, model, "test", "prel"), "no folder 'prel'"), ((self.dir / "dat", model, "test", "perl"), "dat: no such folder"),
+                                  ((data, model, "tset", "perl"), "no split 'tset_perl'")):
+            self.assertIn(phrase, self.run_script(script, *arguments, status=1))
+            self.assertEqual([path.name for path in self.dir.rglob("*")], ["model", "checkpoint_last.pt"])
 
     def test_evaluates_a_model(self):
         self.use_btm()
@@ -308,6 +357,33 @@ class ReadmeRun(Case):
             self.assertAlmostEqual(sum(posterior), 1, places=5)
         self.run_script("btm_utils/average.py", "--output-dir", self.dir / "average", "--weights", "0.1,0.9", "--model-files", paths)
         self.run_script("btm_shell_scripts/eval_pipeline.sh", self.data, self.dir / "average", "checkpoint_last.pt", "test", "perl", *small)
+
+
+class ScriptsElsewhere(Case):
+    def release(self, folder, status=0):
+        done = subprocess.run([BTM, "release", "--scripts", folder], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done.stderr if status else done.stdout
+
+    def test_they_run_from_where_they_are_put(self):
+        code = self.dir / "my code"
+        said = self.release(code)
+        self.assertIn(f"cd '{code}'; export BTM_CODE_PATH=$PWD", said)
+        self.assertEqual(sorted(path.name for path in code.iterdir()), ["btm", "btm_shell_scripts", "btm_utils"])
+        model = self.dir / "model"
+        shutil.copytree(GOLDEN / "checkpoints" / "elm_perl", model)
+        environment = {name: value for name, value in self.environment.items() if name != "BTM"}
+        line = f'cd "$1"; export BTM_CODE_PATH=$PWD; bash btm_shell_scripts/eval_pipeline.sh {GOLDEN}/data-bin {model} test perl --tokens-per-sample 128 && python3 btm_utils/average.py --help'
+        done = subprocess.run(["bash", "-c", line, "bash", code], env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("Perplexity", done.stdout)
+
+    def test_what_is_there_stays(self):
+        (self.dir / "btm_utils").mkdir()
+        self.assertIn("btm_utils: is there already", self.release(self.dir, status=1))
+        self.assertEqual([path.name for path in self.dir.iterdir()], ["btm_utils"])
+        (self.dir / "file").write_text("")
+        self.assertIn("file/code", self.release(self.dir / "file" / "code", status=1))
 
 
 class Utilities(Case):
