@@ -1,5 +1,8 @@
 #include "compat/pickle_value.h"
 
+#include <algorithm>
+#include <array>
+
 #include "compat/error.h"
 
 namespace compat {
@@ -21,21 +24,30 @@ std::string name_of(const PickleNode* callable) {
   return global == nullptr ? "object" : printable(global->module + "." + global->name);
 }
 
-/// Tensors that no plain storage holds: what _rebuild_tensor_v3 and its like were called for. "" for other objects.
-std::string kind_of_tensor(const PickleObject& object) {
-  const auto* global = object.callable == nullptr ? nullptr : object.callable->get_if<PickleGlobal>();
-  if (global == nullptr || global->module != "torch._utils") return {};
-  if (global->name == "_rebuild_sparse_tensor") return "a sparse tensor";
-  if (global->name == "_rebuild_qtensor") return "a quantised tensor";
-  const auto* args = object.args == nullptr ? nullptr : object.args->get_if<PickleTuple>();
-  constexpr std::size_t kDtype = 6;
-  if (global->name != "_rebuild_tensor_v3" || args == nullptr || args->items.size() <= kDtype) return {};
-  const auto* dtype = args->items[kDtype]->get_if<PickleGlobal>();
-  return dtype == nullptr ? "" : "a tensor of " + printable(dtype->module + "." + dtype->name);
-}
-
 std::string article(const std::string& name) {
   return (std::string_view("aeiou").find(name.empty() ? 'x' : name[0]) == std::string_view::npos ? "a " : "an ") + name;
+}
+
+/// A tensor that is not read, in words: what torch's function `name` makes of `object`'s arguments. Empty for others.
+std::string tensor_kind(const PickleObject& object) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kKinds{
+      {{"torch._utils._rebuild_qtensor", "a quantized tensor"},
+       {"torch._utils._rebuild_sparse_tensor", "a sparse tensor"},
+       {"torch._utils._rebuild_sparse_csr_tensor", "a sparse tensor"},
+       {"torch._utils._rebuild_nested_tensor", "a nested tensor"},
+       {"torch._utils._rebuild_meta_tensor_no_storage", "a tensor without data (of the device 'meta')"},
+       {"torch._utils._rebuild_wrapper_subclass", "a tensor of a class of its own"}}};
+  const std::string name = name_of(object.callable);
+  const auto found = std::ranges::find(kKinds, name, [](const auto& row) { return std::string(row.first); });
+  if (found != kKinds.end()) return std::string(found->second);
+  const auto* args = object.args == nullptr ? nullptr : object.args->get_if<PickleTuple>();
+  const auto name_at = [&](std::size_t i) {
+    const auto* global = args == nullptr || args->items.size() <= i ? nullptr : args->items[i]->get_if<PickleGlobal>();
+    return global == nullptr ? std::string("an unknown kind") : printable(global->module + "." + global->name);
+  };
+  if (name == "torch._utils._rebuild_tensor_v3") return "a tensor of " + name_at(6);
+  if (name == "torch._tensor._rebuild_from_type_v2") return "a tensor of the class " + name_at(1);
+  return {};
 }
 
 struct Describe {
@@ -54,7 +66,7 @@ struct Describe {
     return "the class or function " + printable(value.module + "." + value.name);
   }
   std::string operator()(const PickleObject& value) const {
-    const std::string tensor = kind_of_tensor(value);
+    const std::string tensor = tensor_kind(value);
     return tensor.empty() ? article(name_of(value.callable)) : tensor;
   }
   std::string operator()(const PicklePersistentId&) const { return "a persistent id"; }

@@ -47,9 +47,18 @@ struct PickleObject {
 /// A persistent id that the caller's loader did not interpret.
 struct PicklePersistentId { PickleNode* id = nullptr; };
 /// A torch tensor: _rebuild_tensor_v2 (or _rebuild_parameter around one) with a storage that the loader resolved.
-struct PickleTensor { TensorView view; bool is_parameter = false; };
-/// A storage by itself (a persistent id the loader resolved).
-struct PickleStorage { std::shared_ptr<const Storage> storage; };
+/// `attributes`: what its __dict__ holds besides (nn.Buffer's flags, say), or null.
+struct PickleTensor {
+  TensorView view;
+  bool is_parameter = false;
+  PickleNode* attributes = nullptr;
+};
+/// A storage by itself (a persistent id the loader resolved). `class_name`: torch's class when its elements are none of
+/// DType's (quantized ones); their bytes are kept as integers of the same size.
+struct PickleStorage {
+  std::shared_ptr<const Storage> storage;
+  std::string class_name;
+};
 
 struct PickleNode {
   using Variant = std::variant<PickleNone, bool, std::int64_t, PickleBigInt, double, std::string, PickleBytes,

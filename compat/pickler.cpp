@@ -47,7 +47,9 @@ class Writer {
   void save_name(const std::string& module, const std::string& name);
   void save_word(const std::string& word);
   void save_sizes(std::span<const std::int64_t> sizes);
-  void save_storage(const std::shared_ptr<const Storage>& storage);
+  void save_storage(const std::shared_ptr<const Storage>& storage, std::string_view class_name = {});
+  void save_rebuilt_tensor(const PickleTensor& value);
+  void no_hooks();
   void build(const PickleNode* state) {
     if (state == nullptr) return;
     save(state);
@@ -86,7 +88,7 @@ class Writer {
     op('Q');
   }
   void put(const PickleNode* node, const PickleTensor& value);
-  void put(const PickleNode*, const PickleStorage& value) { save_storage(value.storage); }
+  void put(const PickleNode*, const PickleStorage& value) { save_storage(value.storage, value.class_name); }
 
   const PickleStorageNames& storages_;
   std::string out_;
@@ -320,12 +322,12 @@ void Writer::save_sizes(std::span<const std::int64_t> sizes) {
   append_put(out_, next_++);
 }
 
-void Writer::save_storage(const std::shared_ptr<const Storage>& storage) {
+void Writer::save_storage(const std::shared_ptr<const Storage>& storage, std::string_view class_name) {
   if (!storages_.key_of) throw UnsupportedError("a tensor in a pickle that has no place for storages");
   const std::string key = storages_.key_of(storage);
   op('(');
   save_word("storage");
-  save_name("torch", std::string(storage_class(storage->dtype())));
+  save_name("torch", std::string(class_name.empty() ? storage_class(storage->dtype()) : class_name));
   save_word(key);  // torch has one str a storage, which its memo finds again
   save_word("cpu");
   save_int(static_cast<std::int64_t>(storage->numel()));
@@ -335,15 +337,14 @@ void Writer::save_storage(const std::shared_ptr<const Storage>& storage) {
   op('Q');
 }
 
-void Writer::put(const PickleNode* node, const PickleTensor& value) {
-  // _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks)
-  const auto no_hooks = [&] {
-    save_name("collections", "OrderedDict");
-    out_ += ")R";
-    append_put(out_, next_++);
-  };
-  if (value.is_parameter) save_name("torch._utils", "_rebuild_parameter");
-  save_name("torch._utils", "_rebuild_tensor_v2");
+void Writer::no_hooks() {
+  save_name("collections", "OrderedDict");
+  out_ += ")R";
+  append_put(out_, next_++);
+}
+
+/// The arguments of _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks), a tuple.
+void Writer::save_rebuilt_tensor(const PickleTensor& value) {
   op('(');
   save_storage(value.view.storage);
   save_int(value.view.offset);
@@ -353,6 +354,27 @@ void Writer::put(const PickleNode* node, const PickleTensor& value) {
   no_hooks();
   op('t');
   append_put(out_, next_++);
+}
+
+void Writer::put(const PickleNode* node, const PickleTensor& value) {
+  const bool attributes = value.attributes != nullptr;
+  if (value.is_parameter) {
+    save_name("torch._utils", attributes ? "_rebuild_parameter_with_state" : "_rebuild_parameter");
+    if (attributes) op('(');
+  } else if (attributes) {  // _rebuild_from_type_v2(function, class, arguments, state)
+    save_name("torch._tensor", "_rebuild_from_type_v2");
+    op('(');
+    save_name("torch._utils", "_rebuild_tensor_v2");
+    save_name("torch", "Tensor");
+    save_rebuilt_tensor(value);
+    save(value.attributes);
+    op('t');
+    append_put(out_, next_++);
+    op('R');
+    return memoize(node);
+  }
+  save_name("torch._utils", "_rebuild_tensor_v2");
+  save_rebuilt_tensor(value);
   op('R');
   append_put(out_, next_++);
   if (!value.is_parameter) {
@@ -361,7 +383,8 @@ void Writer::put(const PickleNode* node, const PickleTensor& value) {
   }
   op(value.view.requires_grad ? '\x88' : '\x89');
   no_hooks();
-  op('\x87');
+  if (attributes) save(value.attributes);
+  op(attributes ? 't' : '\x87');
   append_put(out_, next_++);
   op('R');
   memoize(node);

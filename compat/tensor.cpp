@@ -53,6 +53,35 @@ std::byte* copy_strided(const TensorView& view, std::size_t dim, const std::byte
   return out;
 }
 
+template <class T>
+void negate_integers(std::span<std::byte> bytes) {
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof(T)) {
+    T value;
+    std::memcpy(&value, bytes.data() + at, sizeof value);
+    value = static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(value));
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+  }
+}
+
+/// Whole elements. Of numbers with a sign bit it is turned over.
+void change_signs(std::span<std::byte> bytes, DType dtype, bool negative, bool conjugate) {
+  const std::size_t element = element_size(dtype);
+  const bool complex = dtype == DType::kComplex64 || dtype == DType::kComplex128;
+  switch (dtype) {
+    case DType::kInt64: return negate_integers<std::uint64_t>(bytes);
+    case DType::kInt32: return negate_integers<std::uint32_t>(bytes);
+    case DType::kInt16: return negate_integers<std::uint16_t>(bytes);
+    case DType::kInt8:
+    case DType::kUInt8: return negate_integers<std::uint8_t>(bytes);
+    default: break;
+  }
+  const std::size_t part = complex ? element / 2 : element;
+  for (std::size_t at = 0; at < bytes.size(); at += part) {
+    const bool imaginary = complex && at % element != 0;
+    if (negative != (conjugate && imaginary)) bytes[at + part - 1] ^= std::byte{0x80};
+  }
+}
+
 }  // namespace
 
 std::size_t element_size(DType dtype) noexcept { return row(dtype).size; }
@@ -157,6 +186,26 @@ TensorView TensorView::contiguous(std::shared_ptr<const Storage> storage, std::v
   TensorView view{std::move(storage), 0, std::move(shape), {}, false};
   view.stride = row_major_stride(view.shape);
   return view;
+}
+
+TensorView with_signs_changed(const TensorView& view, bool negative, bool conjugate) {
+  if (view.numel() == 0 || (!negative && !conjugate)) return view;
+  std::int64_t span = 1;
+  for (std::size_t i = 0; i < view.shape.size(); ++i) span += (view.shape[i] - 1) * view.stride[i];
+  TensorView changed = view;
+  changed.offset = 0;
+  changed.storage = Storage::computed(view.dtype(), static_cast<std::uint64_t>(span), [view, span, negative, conjugate](const Storage::Sink& sink) {
+    constexpr std::size_t kPiece = std::size_t{1} << 20;
+    const std::size_t element = element_size(view.dtype());
+    auto rest = view.storage->bytes().subspan(static_cast<std::size_t>(view.offset) * element, static_cast<std::size_t>(span) * element);
+    std::vector<std::byte> piece;
+    for (; !rest.empty(); rest = rest.subspan(piece.size())) {
+      piece.assign(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(std::min(kPiece, rest.size())));
+      change_signs(piece, view.dtype(), negative, conjugate);
+      sink(piece);
+    }
+  });
+  return changed;
 }
 
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,

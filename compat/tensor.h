@@ -109,6 +109,10 @@ struct TensorView {
   static TensorView contiguous(std::shared_ptr<const Storage> storage, std::vector<std::int64_t> shape);
 };
 
+/// The same elements negated, conjugated (the imaginary parts of complex ones), or both, computed when they are read:
+/// what torch's negative and conjugate bits of a view mean. `view` lies inside its storage.
+TensorView with_signs_changed(const TensorView& view, bool negative, bool conjugate);
+
 /// Throws nothing: "" when every element of the view lies inside a storage of `storage_numel` elements and the shape is
 /// sane (equal ranks <= 64, no negative shape or stride, no overflow), else what is wrong.
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,

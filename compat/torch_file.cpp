@@ -21,6 +21,7 @@ constexpr std::int64_t kLegacyProtocol = 1001;
 /// A storage's persistent id, checked: ("storage", class, key, location, numel[, view]).
 struct StorageId {
   DType dtype = DType::kUInt8;
+  std::string class_name;  ///< Of quantized elements, kept as integers of their size; else empty.
   std::string key;
   std::uint64_t numel = 0;
   /// torch before 0.4: the storage is `view_numel` elements from `view_offset` of the one under `key`.
@@ -35,21 +36,32 @@ std::uint64_t count_of(const PickleNode& node, std::string_view what, const Loca
   return static_cast<std::uint64_t>(*value);
 }
 
-DType dtype_of(const PickleNode& type, const Location& where) {
+// Quantized elements mean nothing without their scales: they are kept, not read.
+constexpr std::array<std::pair<std::string_view, DType>, 5> kQuantized{{{"QInt8Storage", DType::kInt8},
+                                                                       {"QUInt8Storage", DType::kUInt8},
+                                                                       {"QInt32Storage", DType::kInt32},
+                                                                       {"QUInt4x2Storage", DType::kUInt8},
+                                                                       {"QUInt2x4Storage", DType::kUInt8}}};
+
+void read_storage_class(const PickleNode& type, const Location& where, StorageId& storage) {
   const auto* global = type.get_if<PickleGlobal>();
-  DType dtype = DType::kUInt8;
-  const bool torch_module = global != nullptr && (global->module == "torch" || global->module == "torch.cuda");
-  const bool untyped = global != nullptr && global->module == "torch.storage" && global->name == "UntypedStorage";
-  if (!untyped && !(torch_module && storage_dtype(global->name, dtype)))
-    throw FormatError(where, "storage class is " + type.describe() + ", expected one of torch's plain storages");
-  return dtype;
+  if (global != nullptr && global->module == "torch.storage" && global->name == "UntypedStorage") return;
+  if (global != nullptr && (global->module == "torch" || global->module == "torch.cuda")) {
+    if (storage_dtype(global->name, storage.dtype)) return;
+    if (const auto found = std::ranges::find(kQuantized, global->name, &std::pair<std::string_view, DType>::first); found != kQuantized.end()) {
+      storage.dtype = found->second;
+      storage.class_name = global->name;
+      return;
+    }
+  }
+  throw FormatError(where, "storage class is " + type.describe() + ", expected one of torch's plain storages");
 }
 
 StorageId parse_storage_id(const PickleTuple& id, const Location& where) {
   if (id.items.size() != 5 && id.items.size() != 6)
     throw FormatError(where, "a storage's persistent id has " + std::to_string(id.items.size()) + " parts, expected 5");
   StorageId storage;
-  storage.dtype = dtype_of(*id.items[1], where);
+  read_storage_class(*id.items[1], where, storage);
   const auto* key = id.items[2]->get_if<std::string>();
   if (key == nullptr) throw FormatError(where, "a storage's key is " + id.items[2]->describe() + ", expected a string");
   storage.key = *key;
@@ -92,8 +104,8 @@ class StorageTable {
                                    std::to_string(storage_id.numel) + " elements of " +
                                    std::string(dtype_name(storage_id.dtype)) + ", elsewhere with " +
                                    std::to_string(storage->numel()) + " of " + std::string(dtype_name(storage->dtype())));
-    if (storage_id.view_key.empty()) return arena.make(PickleStorage{storage});
-    return arena.make(PickleStorage{view_of(*storage, storage_id, where)});
+    if (storage_id.view_key.empty()) return arena.make(PickleStorage{storage, storage_id.class_name});
+    return arena.make(PickleStorage{view_of(*storage, storage_id, where), storage_id.class_name});
   }
 
  private:
@@ -160,15 +172,23 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
 
 // ---- legacy ---------------------------------------------------------------------------------------------------------
 
-bool is_legacy(std::span<const std::byte> bytes) {
-  // PROTO n, LONG1 10, magic, STOP
-  const std::string_view text = as_chars(bytes.first(std::min<std::size_t>(bytes.size(), 15)));
-  return text.size() == 15 && text[0] == '\x80' && text[2] == '\x8a' && text[3] == 10 &&
-         text.substr(4, 10) == kLegacyMagic && text[14] == '.';
+/// Bytes of the pickle of the magic number at the front, of whatever protocol; 0 when there is none.
+std::uint64_t magic_size(std::span<const std::byte> bytes) {
+  constexpr std::string_view kDecimal = "L119547037146038801333356L\n.";  // protocols 0 and 1
+  if (as_chars(bytes).starts_with(kDecimal)) return kDecimal.size();
+  constexpr std::size_t kLongest = 32;  // PROTO, FRAME, LONG1 and STOP are fewer
+  if (bytes.empty() || bytes[0] != std::byte{0x80}) return 0;
+  ByteReader in(bytes.first(std::min(bytes.size(), kLongest)), {});
+  try {
+    const auto magic = unpickle(in);
+    const auto* number = magic.root->get_if<PickleBigInt>();
+    return number != nullptr && number->bytes == kLegacyMagic ? in.position() : 0;
+  } catch (const FormatError&) {
+    return 0;
+  }
 }
 
 void check_legacy_header(ByteReader& in) {
-  unpickle(in);  // the magic number, seen already
   const auto protocol = unpickle(in);
   const auto* version = protocol.root->get_if<std::int64_t>();
   if (version == nullptr || *version != kLegacyProtocol)
@@ -204,12 +224,12 @@ std::unordered_map<std::string, std::span<const std::byte>> read_storage_table(
     if (!table.emplace(*key, in.take(numel * element, "a storage")).second)
       in.fail("storage '" + printable(*key) + "' comes twice");
   }
-  if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the last storage");
-  return table;
+  return table;  // what follows is not torch's, and not read by it either
 }
 
 TorchFile load_legacy(const std::shared_ptr<const MappedFile>& file) {
   ByteReader in(file->bytes(), {file->path(), {}, 0});
+  in.seek(magic_size(file->bytes()), "the magic number");
   check_legacy_header(in);
   const std::uint64_t pickle_at = in.position();
   // The storages come after the pickle that names them: a first pass finds their ids, a second builds the tensors.
@@ -268,7 +288,7 @@ TorchFile load_torch_file(const std::filesystem::path& path) { return load_torch
 
 TorchFile load_torch_file(std::shared_ptr<const MappedFile> file) {
   if (ZipArchive::has_magic(file->bytes())) return load_zip(file);
-  if (is_legacy(file->bytes())) return load_legacy(file);
+  if (magic_size(file->bytes()) > 0) return load_legacy(file);
   refuse(*file);
 }
 

@@ -133,8 +133,11 @@ class UnpickleMachine {
 
   // What is interpreted
   PickleNode* interpreted(const PickleGlobal& callable, const PickleTuple& args);
-  PickleNode* rebuilt_tensor(const PickleTuple& args, bool has_requires_grad);
-  PickleNode* rebuilt_parameter(const PickleTuple& args);
+  PickleNode* plain_tensor(const PickleTuple& args);
+  PickleNode* rebuilt_tensor(const PickleTuple& args);
+  PickleNode* rebuilt_parameter(const PickleTuple& args, bool has_state);
+  PickleNode* rebuilt_from_type(const PickleTuple& args);
+  void apply_metadata(const PickleNode& metadata, TensorView& view) const;
   PickleNode* ordered_dict(const PickleTuple& args);
   std::vector<std::int64_t> sizes_of(const PickleNode& node, std::string_view what) const;
   void push_global(std::string_view module, std::string_view name);

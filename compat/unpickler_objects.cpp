@@ -110,10 +110,12 @@ void UnpickleMachine::persistent(PickleNode* id) {
 
 PickleNode* UnpickleMachine::interpreted(const PickleGlobal& callable, const PickleTuple& args) {
   if (callable.module == "torch._utils") {
-    if (callable.name == "_rebuild_tensor_v2") return rebuilt_tensor(args, true);
-    if (callable.name == "_rebuild_tensor") return rebuilt_tensor(args, false);
-    if (callable.name == "_rebuild_parameter") return rebuilt_parameter(args);
+    if (callable.name == "_rebuild_tensor_v2") return rebuilt_tensor(args);
+    if (callable.name == "_rebuild_tensor") return plain_tensor(args);
+    if (callable.name == "_rebuild_parameter") return rebuilt_parameter(args, false);
+    if (callable.name == "_rebuild_parameter_with_state") return rebuilt_parameter(args, true);
   }
+  if (callable.module == "torch._tensor" && callable.name == "_rebuild_from_type_v2") return rebuilt_from_type(args);
   if (callable.module == "collections" && callable.name == "OrderedDict") return ordered_dict(args);
   return nullptr;
 }
@@ -137,31 +139,63 @@ std::vector<std::int64_t> UnpickleMachine::sizes_of(const PickleNode& node, std:
   return sizes;
 }
 
-PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args, bool has_requires_grad) {
-  const std::size_t expected = has_requires_grad ? 6 : 4;
-  if (args.items.size() < 4 || (has_requires_grad && args.items.size() < expected) || args.items.size() > expected + 1)
-    fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected " + std::to_string(expected));
+/// torch's keys "neg" and "conj" say that the elements are to be read negated or conjugated.
+void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& view) const {
+  if (metadata.is_none()) return;
+  const auto* dict = metadata.get_if<PickleDict>();
+  if (dict == nullptr) fail("a tensor's metadata are " + metadata.describe() + ", expected a dict");
+  bool negative = false, conjugate = false;
+  for (const auto& [key, value] : dict->items) {
+    const auto* name = key->get_if<std::string>();
+    const auto* flag = value->get_if<bool>();
+    if (name == nullptr || flag == nullptr || (*name != "neg" && *name != "conj"))
+      unsupported("a tensor's metadata " + key->describe() + " (" + value->describe() + ")");
+    (*name == "neg" ? negative : conjugate) = *flag;
+  }
+  const bool complex = view.dtype() == DType::kComplex64 || view.dtype() == DType::kComplex128;
+  if ((conjugate && !complex) || (negative && view.dtype() == DType::kBool))
+    fail("a tensor of " + std::string(dtype_name(view.dtype())) + " with the " + (conjugate ? "conjugate" : "negative") + " bit");
+  view = with_signs_changed(view, negative, conjugate);
+}
+
+/// _rebuild_tensor(storage, offset, shape, stride). Null when nobody resolved the storage, or it holds quantized elements.
+PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
+  if (args.items.size() != 4) fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 4");
   const auto* storage = args.items[0]->get_if<PickleStorage>();
   if (storage == nullptr) {
-    if (args.items[0]->get_if<PicklePersistentId>() != nullptr) return nullptr;  // nobody resolves storages here
+    if (args.items[0]->get_if<PicklePersistentId>() != nullptr) return nullptr;
     fail("a tensor over " + args.items[0]->describe() + ", expected a storage");
   }
+  if (!storage->class_name.empty()) return nullptr;
   const auto* offset = args.items[1]->get_if<std::int64_t>();
   if (offset == nullptr) fail("a tensor's offset is " + args.items[1]->describe() + ", expected an int");
   TensorView view{storage->storage, *offset, sizes_of(*args.items[2], "shape"), sizes_of(*args.items[3], "stride"), false};
   if (const std::string problem = view_problem(view.offset, view.shape, view.stride, view.storage->numel());
       !problem.empty())
     fail("bad tensor: " + problem);
-  if (has_requires_grad) {
-    const auto* requires_grad = args.items[4]->get_if<bool>();
-    if (requires_grad == nullptr) fail("a tensor's requires_grad is " + args.items[4]->describe() + ", expected a bool");
-    view.requires_grad = *requires_grad;
-  }
-  return make(PickleTensor{std::move(view), false});
+  return make(PickleTensor{std::move(view)});
 }
 
-PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args) {
-  if (args.items.size() != 3) fail("a parameter with " + std::to_string(args.items.size()) + " arguments, expected 3");
+/// _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks[, metadata]). Hooks call what they name when
+/// gradients come: they are no part of the tensor, and left out.
+PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
+  if (args.items.size() != 6 && args.items.size() != 7)
+    fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 6 or 7");
+  PickleNode* const node = plain_tensor(PickleTuple{{args.items.begin(), args.items.begin() + 4}});
+  if (node == nullptr) return nullptr;
+  TensorView& view = node->get_if<PickleTensor>()->view;
+  const auto* requires_grad = args.items[4]->get_if<bool>();
+  if (requires_grad == nullptr) fail("a tensor's requires_grad is " + args.items[4]->describe() + ", expected a bool");
+  view.requires_grad = *requires_grad;
+  if (args.items.size() == 7) apply_metadata(*args.items[6], view);
+  return node;
+}
+
+/// _rebuild_parameter(tensor, requires_grad, hooks), _rebuild_parameter_with_state(tensor, requires_grad, hooks, state).
+PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args, bool has_state) {
+  const std::size_t expected = has_state ? 4 : 3;
+  if (args.items.size() != expected)
+    fail("a parameter with " + std::to_string(args.items.size()) + " arguments, expected " + std::to_string(expected));
   const auto* data = args.items[0]->get_if<PickleTensor>();
   if (data == nullptr) {
     if (args.items[0]->get_if<PickleObject>() != nullptr) return nullptr;
@@ -171,7 +205,22 @@ PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args) {
   if (requires_grad == nullptr) fail("a parameter's requires_grad is " + args.items[1]->describe() + ", expected a bool");
   TensorView view = data->view;
   view.requires_grad = *requires_grad;
-  return make(PickleTensor{std::move(view), true});
+  return make(PickleTensor{std::move(view), true, has_state ? args.items[3] : nullptr});
+}
+
+/// _rebuild_from_type_v2(function, class, arguments, state) of a plain tensor with attributes, as nn.Buffer makes them.
+/// Null for other classes, whose elements may mean something else.
+PickleNode* UnpickleMachine::rebuilt_from_type(const PickleTuple& args) {
+  if (args.items.size() != 4) fail("a tensor with attributes of " + std::to_string(args.items.size()) + " arguments, expected 4");
+  const auto* function = args.items[0]->get_if<PickleGlobal>();
+  const auto* type = args.items[1]->get_if<PickleGlobal>();
+  const auto* inner = args.items[2]->get_if<PickleTuple>();
+  if (function == nullptr || type == nullptr || inner == nullptr) return nullptr;
+  const bool plain = (type->module == "torch" || type->module == "torch._tensor") && type->name == "Tensor";
+  if (!plain || function->module != "torch._utils" || function->name != "_rebuild_tensor_v2") return nullptr;
+  PickleNode* const node = rebuilt_tensor(*inner);
+  if (node != nullptr) node->get_if<PickleTensor>()->attributes = args.items[3];
+  return node;
 }
 
 PickleNode* UnpickleMachine::ordered_dict(const PickleTuple& args) {

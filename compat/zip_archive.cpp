@@ -28,18 +28,22 @@ ByteReader reader_at(const MappedFile& file, std::uint64_t position, std::string
   return in;
 }
 
-/// The end record is searched backwards, over an archive comment of any length.
+/// The end record is searched backwards, over an archive comment of any length. Where none ends with the file, bytes that
+/// are none of the archive's may follow it, as torch allows.
 std::uint64_t find_end_record(const MappedFile& file) {
   const auto bytes = file.bytes();
   if (bytes.size() >= kEndSize) {
     const std::uint64_t last = bytes.size() - kEndSize;
     const std::uint64_t first = last > kMaxComment ? last - kMaxComment : 0;
-    for (std::uint64_t at = last + 1; at-- > first;) {
-      std::uint32_t magic = 0;
-      std::uint16_t comment = 0;
-      std::memcpy(&magic, bytes.data() + at, sizeof magic);
-      std::memcpy(&comment, bytes.data() + at + 20, sizeof comment);
-      if (magic == kEndMagic && at + kEndSize + comment == bytes.size()) return at;
+    for (const bool at_end : {true, false}) {
+      for (std::uint64_t at = last + 1; at-- > first;) {
+        std::uint32_t magic = 0;
+        std::uint16_t comment = 0;
+        std::memcpy(&magic, bytes.data() + at, sizeof magic);
+        std::memcpy(&comment, bytes.data() + at + 20, sizeof comment);
+        const std::uint64_t end = at + kEndSize + comment;
+        if (magic == kEndMagic && (at_end ? end == bytes.size() : end < bytes.size())) return at;
+      }
     }
   }
   throw FormatError({file.path(), {}, bytes.size()},
@@ -187,6 +191,7 @@ ZipArchive::ZipArchive(std::shared_ptr<const MappedFile> file) : file_(std::move
       refuse("has two sizes, " + std::to_string(header.packed) + " and " + std::to_string(header.size));
     const std::uint64_t offset = data_offset(*file_, header);
     extents.emplace_back(header.local_offset, offset + header.size);
+    has_checksums_ = has_checksums_ || header.crc != 0;
     entries_.push_back({std::move(header.name), header.crc, header.size, offset});
   }
   if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the last directory entry");
@@ -211,11 +216,14 @@ std::span<const std::byte> ZipArchive::raw_bytes(const ZipEntry& entry) const no
 }
 
 std::span<const std::byte> ZipArchive::bytes(const ZipEntry& entry) const {
-  checksum(entry).compare(crc32(raw_bytes(entry)));
+  if (const auto stated = checksum(entry)) stated->compare(crc32(raw_bytes(entry)));
   return raw_bytes(entry);
 }
 
-Checksum ZipArchive::checksum(const ZipEntry& entry) const { return {entry.crc, {file_->path(), entry.name, {}}}; }
+std::optional<Checksum> ZipArchive::checksum(const ZipEntry& entry) const {
+  if (!has_checksums_) return std::nullopt;
+  return Checksum{entry.crc, {file_->path(), entry.name, {}}};
+}
 
 ZipWriter::ZipWriter(AtomicFile& file, std::string folder) : file_(file), folder_(std::move(folder)) {}
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,13 +35,15 @@ class ZipArchive {
   const ZipEntry* find(std::string_view name) const noexcept;
   /// Data in place, its CRC not checked.
   std::span<const std::byte> raw_bytes(const ZipEntry& entry) const noexcept;
-  /// Data in place; FormatError when its CRC-32 is wrong.
+  /// Data in place; FormatError when its CRC-32 is wrong, where the archive has checksums.
   std::span<const std::byte> bytes(const ZipEntry& entry) const;
-  Checksum checksum(const ZipEntry& entry) const;
+  /// Nothing for an archive without checksums (every CRC is 0, as torch.serialization.set_crc32_options(False) leaves it).
+  std::optional<Checksum> checksum(const ZipEntry& entry) const;
 
  private:
   std::shared_ptr<const MappedFile> file_;
   std::vector<ZipEntry> entries_;
+  bool has_checksums_ = false;
   std::unordered_map<std::string_view, std::size_t> by_name_;
 };
 

@@ -30,7 +30,7 @@ T value_of(const std::string& bytes) {
 
 /// Gives a storage of four floats for any persistent id.
 PickleNode* four_floats(PickleArena& arena, const PickleNode&, const Location&) {
-  return arena.make(PickleStorage{Storage::copy_of(DType::kFloat32, std::vector<std::byte>(16))});
+  return arena.make(PickleStorage{Storage::copy_of(DType::kFloat32, std::vector<std::byte>(16)), {}});
 }
 
 TEST(Unpickler, ReadsScalarsOfEveryProtocol) {
@@ -190,7 +190,15 @@ TEST(Unpickler, RefusesTensorsThatLie) {
       {tensor("I0\nQN(I1\nt(I1\nt\x89}"), "a tensor's offset is None, expected an int"},
       {tensor("I0\nQI0\n(I1\nt(I1\ntN}"), "a tensor's requires_grad is None, expected a bool"},
       {tensor("NI0\n(I1\nt(I1\nt\x89}"), "a tensor over None, expected a storage"},
-      {tensor("I0\nQ"), "a tensor with 1 arguments, expected 6"},
+      {tensor("I0\nQ"), "a tensor with 1 arguments, expected 6 or 7"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}NN"), "a tensor with 8 arguments, expected 6 or 7"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}]"), "a tensor's metadata are a list of 0, expected a dict"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'zoo'\n\x88s"), "a tensor's metadata the string 'zoo' (True) is not supported"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'neg'\nI7\ns"), "a tensor's metadata the string 'neg' (the int 7) is not supported"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'conj'\n\x88s"), "a tensor of float32 with the conjugate bit"},
+      {"ctorch._utils\n_rebuild_tensor\n(I0\nQI0\n(I1\nt(I1\nt\x89tR.", "a tensor with 5 arguments, expected 4"},
+      {"ctorch._utils\n_rebuild_parameter_with_state\n(N\x89}tR.", "a parameter with 3 arguments, expected 4"},
+      {"ctorch._tensor\n_rebuild_from_type_v2\n(NtR.", "a tensor with attributes of 1 arguments, expected 4"},
       {"ctorch._utils\n_rebuild_parameter\n(N\x89}tR.", "a parameter over None, expected a tensor"},
       {"ctorch._utils\n_rebuild_parameter\n(NtR.", "a parameter with 1 arguments, expected 3"},
   };
