@@ -41,11 +41,11 @@ TEST(PickleNode, DescribesItself) {
     return arena.make(call)->describe();
   };
   std::vector<PickleNode*> args(6, arena.none());
-  EXPECT_EQ(rebuilt("_rebuild_tensor_v3", args), "a torch._utils._rebuild_tensor_v3");
+  EXPECT_EQ(rebuilt("_rebuild_tensor_v3", args), "a tensor of an unknown kind");
   args.push_back(arena.make(PickleGlobal{"torch", "float8_e4m3fn"}));
   EXPECT_EQ(rebuilt("_rebuild_tensor_v3", args), "a tensor of torch.float8_e4m3fn");
   EXPECT_EQ(rebuilt("_rebuild_sparse_tensor", {}), "a sparse tensor");
-  EXPECT_EQ(rebuilt("_rebuild_qtensor", {}), "a quantised tensor");
+  EXPECT_EQ(rebuilt("_rebuild_qtensor", {}), "a quantized tensor");
 }
 
 }  // namespace
