@@ -51,9 +51,7 @@ std::string dictionary_sha256(const Dictionary& dictionary) {
   return sha.hex();
 }
 
-bool is_dictionary_sha256(std::string_view text) noexcept {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
+bool is_dictionary_sha256(std::string_view text) noexcept { return is_sha256_hex(text); }
 
 KnownDictionary known_dictionary(const Dictionary& dictionary, std::string file) {
   return {std::move(file), dictionary_sha256(dictionary), &dictionary};

@@ -1,13 +1,11 @@
 #include "compat/digest_cache.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
@@ -21,13 +19,17 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr std::int64_t kSettled = 2 * kSecond;  ///< Above the granularity of file systems' times.
+/// What a record says of a file, beside its digest.
+constexpr std::array<std::pair<const char*, std::uint64_t FileState::*>, 3> kNumbers{
+    {{"device", &FileState::device}, {"inode", &FileState::inode}, {"size", &FileState::size}}};
+constexpr std::array<std::pair<const char*, std::int64_t FileState::*>, 3> kTimes{
+    {{"written_ns", &FileState::modified_ns}, {"changed_ns", &FileState::changed_ns}, {"read_ns", &FileState::seen_ns}}};
 
-std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * kSecond + time.tv_nsec; }
-
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+/// IoError when there is no such file.
+FileState state_of(const std::filesystem::path& path) {
+  const auto state = FileState::of(path);
+  if (!state) throw IoError(path.string(), "cannot open", errno);
+  return *state;
 }
 
 std::string name_of(const std::filesystem::path& path) { return std::filesystem::absolute(path).string(); }
@@ -46,39 +48,26 @@ DigestCache::DigestCache(std::filesystem::path file) : file_(std::move(file)) {
   }
   if (!record.is_object()) return;
   for (const auto& [path, entry] : record.items()) {
-    if (!entry.is_object() || !entry["size"].is_number_unsigned() || !entry["inode"].is_number_unsigned() || !entry["sha256"].is_string() ||
-        !std::ranges::all_of(std::array{"written_ns", "changed_ns", "read_ns"}, [&](const char* key) { return entry[key].is_number_integer(); }))
-      continue;
-    entries_[path] = {entry["size"], entry["inode"], entry["written_ns"], entry["changed_ns"], entry["read_ns"], entry["sha256"]};
+    if (!entry.is_object() || !entry["sha256"].is_string()) continue;
+    Entry& known = entries_[path];
+    known.sha256 = entry["sha256"];
+    // A number that is missing makes a state that no file is in.
+    for (const auto& [key, number] : kNumbers) known.state.*number = entry[key].is_number_unsigned() ? entry[key].get<std::uint64_t>() : 0;
+    for (const auto& [key, time] : kTimes) known.state.*time = entry[key].is_number_integer() ? entry[key].get<std::int64_t>() : 0;
   }
-}
-
-DigestCache::Entry DigestCache::state_of(const std::filesystem::path& path) {
-  const std::int64_t before = now_ns();
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) throw IoError(path.string(), "open", errno);
-  return {static_cast<std::uint64_t>(info.st_size), info.st_ino, nanoseconds(info.st_mtim), nanoseconds(info.st_ctim), before, {}};
-}
-
-bool DigestCache::knows(const Entry& known, const Entry& now) noexcept {
-  return !known.sha256.empty() && known.size == now.size && known.inode == now.inode && known.written_ns == now.written_ns &&
-         known.changed_ns == now.changed_ns && std::max(known.written_ns, known.changed_ns) + kSettled <= known.read_ns;
 }
 
 std::string DigestCache::of(const std::filesystem::path& path) {
-  Entry now = state_of(path);
+  const FileState before = state_of(path);
   Entry& known = entries_[name_of(path)];
-  if (knows(known, now)) {
+  if (!known.sha256.empty() && known.state.is_still(before)) {
     if (known.use == Use::kNone) known.use = Use::kRemembered;
     return known.sha256;
   }
-  known.sha256 = {};
-  now.sha256 = sha256_hex(MappedFile::open(path)->bytes());
-  const Entry after = state_of(path);
-  if (after.size != now.size || after.inode != now.inode || after.written_ns != now.written_ns)
-    throw IoError(path.string(), "changed while it was read");
-  now.use = Use::kRead;
-  known = now;
+  known = {};
+  const std::string sha256 = sha256_hex(MappedFile::open(path)->bytes());
+  if (!before.is_like(state_of(path))) throw IoError(path.string(), "changed while it was read");
+  known = {before, sha256, Use::kRead};
   changed_ = true;
   return known.sha256;
 }
@@ -86,7 +75,7 @@ std::string DigestCache::of(const std::filesystem::path& path) {
 std::string DigestCache::read_at(const std::filesystem::path& path) const {
   const auto known = entries_.find(name_of(path));
   if (known == entries_.end() || known->second.sha256.empty()) return {};
-  const std::time_t seconds = known->second.read_ns / kSecond;
+  const std::time_t seconds = known->second.state.seen_ns / 1'000'000'000;
   std::tm utc{};
   std::array<char, 32> text{};
   if (::gmtime_r(&seconds, &utc) == nullptr) return {};
@@ -105,10 +94,12 @@ std::size_t DigestCache::count(Use use) const noexcept {
 void DigestCache::save() const {
   if (!changed_ || file_.empty()) return;
   json record = json::object();
-  for (const auto& [path, entry] : entries_)
-    if (!entry.sha256.empty())
-      record[path] = {{"size", entry.size},         {"inode", entry.inode},     {"written_ns", entry.written_ns},
-                      {"changed_ns", entry.changed_ns}, {"read_ns", entry.read_ns}, {"sha256", entry.sha256}};
+  for (const auto& [path, entry] : entries_) {
+    if (entry.sha256.empty()) continue;
+    json& known = record[path] = {{"sha256", entry.sha256}};
+    for (const auto& [key, number] : kNumbers) known[key] = entry.state.*number;
+    for (const auto& [key, time] : kTimes) known[key] = entry.state.*time;
+  }
   try {
     write_file_atomically(file_, record.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
   } catch (const IoError&) {

@@ -1,10 +1,11 @@
 // SHA-256 of files without reading again what has not changed.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+
+#include "compat/file_state.h"
 
 namespace compat {
 
@@ -31,14 +32,10 @@ class DigestCache {
  private:
   enum class Use { kNone, kRemembered, kRead };
   struct Entry {
-    std::uint64_t size = 0, inode = 0;
-    std::int64_t written_ns = 0, changed_ns = 0;  ///< mtime and ctime.
-    std::int64_t read_ns = 0;                     ///< When its reading began.
+    FileState state;  ///< Before it was read.
     std::string sha256;
     Use use = Use::kNone;
   };
-  static Entry state_of(const std::filesystem::path& path);
-  static bool knows(const Entry& known, const Entry& now) noexcept;
   std::size_t count(Use use) const noexcept;
 
   std::filesystem::path file_;

@@ -39,11 +39,15 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   if (!S_ISREG(status.st_mode))
     throw IoError(name, std::string("is ") + kind_of(status.st_mode) + ", expected a regular file");
   const auto size = static_cast<std::size_t>(status.st_size);
-  if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(name, {}, false, nullptr));
+  const auto opened = [&](std::span<const std::byte> bytes) {
+    const std::shared_ptr<MappedFile> mapped(new MappedFile(name, bytes, size > 0, nullptr));
+    mapped->state_ = FileState::of(status);
+    return mapped;
+  };
+  if (size == 0) return opened({});
   void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (memory == MAP_FAILED) throw IoError(name, "cannot map", errno);
-  const std::span bytes(static_cast<const std::byte*>(memory), size);
-  return std::shared_ptr<const MappedFile>(new MappedFile(name, bytes, true, nullptr));
+  return opened({static_cast<const std::byte*>(memory), size});
 }
 
 std::shared_ptr<const MappedFile> MappedFile::of_memory(std::string name, std::span<const std::byte> bytes,

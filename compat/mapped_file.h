@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include "compat/file_state.h"
+
 namespace compat {
 
 class MappedFile {
@@ -26,12 +28,15 @@ class MappedFile {
   const std::string& path() const noexcept { return path_; }
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
   bool is_mapped() const noexcept { return mapped_; }  ///< False for of_memory() and an empty file.
+  /// The state that the file had when it was opened. All zero for of_memory().
+  const FileState& state() const noexcept { return state_; }
 
  private:
   MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped, std::shared_ptr<const void> owner);
   std::string path_;
   std::span<const std::byte> bytes_;
   bool mapped_;
+  FileState state_;
   std::shared_ptr<const void> owner_;
 };
 

@@ -32,6 +32,10 @@ std::string Sha256::hex() {
   return text;
 }
 
+bool is_sha256_hex(std::string_view text) noexcept {
+  return text.size() == kSha256Digits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 std::string sha256_hex(std::span<const std::byte> bytes) {
   Sha256 hash;
   hash.update(bytes);

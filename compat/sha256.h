@@ -5,8 +5,14 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace compat {
+
+inline constexpr std::size_t kSha256Digits = 64;  ///< Of a digest in hexadecimal.
+
+/// Whether `text` is a digest as Sha256::hex() gives it: 64 lower-case digits.
+bool is_sha256_hex(std::string_view text) noexcept;
 
 class Sha256 {
  public:

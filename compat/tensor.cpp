@@ -120,6 +120,10 @@ std::shared_ptr<const Storage> Storage::computed(DType dtype, std::uint64_t nume
   return storage;
 }
 
+std::shared_ptr<const MappedFile> Storage::mapped_file() const {
+  return mapped_ ? std::static_pointer_cast<const MappedFile>(owner_) : nullptr;
+}
+
 void Storage::release_pages() const noexcept {
   if (mapped_) drop_pages(bytes_);
 }

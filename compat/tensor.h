@@ -75,6 +75,8 @@ class Storage {
   const std::optional<Checksum>& checksum() const noexcept { return checksum_; }
   const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
   bool is_mapped() const noexcept { return mapped_; }
+  /// The file that the bytes are mapped from; null for others.
+  std::shared_ptr<const MappedFile> mapped_file() const;
   /// Gives the memory of bytes that were read back to the system; they come back from the file when touched again. Without
   /// effect on a storage that is not mapped from a file.
   void release_pages() const noexcept;

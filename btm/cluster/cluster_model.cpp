@@ -20,7 +20,6 @@ namespace btm {
 namespace {
 
 constexpr std::string_view kMagic = "BTMCLUS1";
-constexpr std::size_t kDigestBytes = 64;
 constexpr std::uint32_t kMostDimensions = 4096, kMostClusters = 65536;
 
 using Counts = std::vector<std::pair<std::uint32_t, float>>;  ///< term and how often, by rising term
@@ -247,8 +246,8 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   read_floats(model.components_, terms * model.dimensions_, "the components");
   read_floats(model.centers_, clusters * model.dimensions_, "the centres");
   for (std::uint32_t j = 0; j < clusters; ++j) model.sizes_.push_back(in.read<std::uint64_t>("the size of a cluster"));
-  const std::string_view checksum = compat::as_chars(in.take(kDigestBytes, "the checksum"));
-  if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - kDigestBytes)) != checksum)
+  const std::string_view checksum = compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
+  if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - compat::kSha256Digits)) != checksum)
     in.fail("the checksum is wrong, the file is damaged");
   model.index_terms();
   if (model.ids_.size() != model.terms_.size()) in.fail("a term is there twice");

@@ -2,8 +2,6 @@
 
 #include "btm/ensemble/mixture.h"
 #include "compat/error.h"
-#include "compat/mapped_file.h"
-#include "compat/sha256.h"
 
 namespace btm {
 
@@ -36,11 +34,6 @@ std::vector<double> ClusterPrior::log_prior(const Batch& batch, std::int64_t row
     logs.insert(logs.end(), weights.begin(), weights.end());
   }
   return logs;
-}
-
-std::string ClusterPrior::identity() const {
-  return compat::sha256_hex(compat::MappedFile::open(options_.model)->bytes()) + " " + options_.post_process + " " +
-         std::to_string(options_.temperature) + " " + std::to_string(top_k_);
 }
 
 }  // namespace btm

@@ -30,9 +30,6 @@ class ClusterPrior {
   /// before it (c-BTM's code leaves out the last of them), and on words only when they are complete.
   std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::size_t length) const;
 
-  /// Everything that the weights depend on, besides the tokens.
-  std::string identity() const;
-
  private:
   ClusterPriorOptions options_;
   std::int64_t top_k_;

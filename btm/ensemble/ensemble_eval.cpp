@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <optional>
 
 #include "btm/distributed/communicator.h"
@@ -28,14 +29,14 @@ class Prior {
   Prior(const EnsembleEvalOptions& options, std::size_t experts, const compat::Dictionary& dictionary);
 
   PosteriorRule rule() const noexcept { return rule_; }
+  /// Whether experts of prior 0 are not run.
+  bool sparse() const noexcept { return sparse_; }
   /// The experts that take part, ascending.
   const std::vector<std::size_t>& active() const noexcept { return active_; }
   /// [E], or [L * E]: of a row of the next batch.
   std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::size_t length) const;
-  /// Rows of `batch` in which `expert` has a weight.
-  std::vector<std::int64_t> rows_of(std::size_t expert, const Batch& batch, std::int64_t pad) const;
-  /// What the rows that an expert scores depend on.
-  std::string selection() const { return clusters_ && sparse_ ? clusters_->identity() : std::string(); }
+  /// [N] the rows in which each expert has a weight.
+  std::vector<RowSelection> select_rows(const EvalData& data) const;
   /// Takes in the posterior [N] of a batch. Returns the release's exp_avg_posterior [N].
   const std::vector<double>& update(const std::vector<double>& posterior);
 
@@ -93,17 +94,19 @@ std::vector<double> Prior::log_prior(const Batch& batch, std::int64_t row, std::
   return log_of(prior);
 }
 
-std::vector<std::int64_t> Prior::rows_of(std::size_t expert, const Batch& batch, std::int64_t pad) const {
-  std::vector<std::int64_t> rows;
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    bool wanted = !(clusters_ && sparse_);
-    if (!wanted) {
-      const std::vector<double> logs = clusters_->log_prior(batch, row, scored_length(batch, row, pad));
-      for (std::size_t at = expert; at < logs.size() && !wanted; at += prior_.size()) wanted = std::isfinite(logs[at]);
+std::vector<RowSelection> Prior::select_rows(const EvalData& data) const {
+  std::vector<RowSelection> selections(prior_.size());
+  if (!clusters_ || !sparse_) return selections;
+  for (RowSelection& selection : selections) selection.emplace();
+  BatchReader reader(data);
+  for (Batch batch; reader.next(batch);) {
+    for (RowSelection& selection : selections) selection->emplace_back();
+    for (std::int64_t row = 0; row < batch.rows; ++row) {
+      const std::vector<double> logs = clusters_->log_prior(batch, row, scored_length(batch, row, data.dictionary().pad()));
+      for (const std::size_t expert : experts_with_weight(logs, prior_.size())) selections[expert]->back().push_back(row);
     }
-    if (wanted) rows.push_back(row);
   }
-  return rows;
+  return selections;
 }
 
 const std::vector<double>& Prior::update(const std::vector<double>& posterior) {
@@ -128,18 +131,17 @@ std::int64_t check_experts(const std::vector<std::string>& paths, const std::vec
 /// The experts of all ranks, seen from one: the place in `active` tells whose an expert is.
 class ExpertGroup {
  public:
-  ExpertGroup(const std::vector<std::string>& paths, const std::vector<std::size_t>& active, const EvalLmOptions& options,
-              const EvalData& data, const ScoreStore& store, Communicator& ranks)
-      : ranks_(ranks), count_(active.size()) {
-    for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < active.size(); i += static_cast<std::size_t>(ranks.size()))
-      mine_.push_back({active[i], ExpertScores(paths[active[i]], options, data, store)});
+  ExpertGroup(const std::vector<std::string>& paths, const Prior& prior, const EvalLmOptions& options, const EvalData& data,
+              const ScoreStore& store, Communicator& ranks)
+      : ranks_(ranks), count_(prior.active().size()) {
+    std::vector<RowSelection> rows = prior.select_rows(data);
+    for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < count_; i += static_cast<std::size_t>(ranks.size())) {
+      const std::size_t number = prior.active()[i];
+      mine_.emplace_back(paths[number], options, data, store, std::move(rows[number]));
+    }
   }
 
-  struct Member {
-    std::size_t number;  ///< Of all N.
-    ExpertScores scores;
-  };
-  std::vector<Member>& mine() noexcept { return mine_; }
+  std::deque<ExpertScores>& mine() noexcept { return mine_; }
   /// Adds up over all ranks what their experts did. Collective.
   void count_work(EnsembleReport& report);
 
@@ -149,15 +151,15 @@ class ExpertGroup {
  private:
   Communicator& ranks_;
   std::size_t count_;
-  std::vector<Member> mine_;
+  std::deque<ExpertScores> mine_;  ///< They do not move.
   std::vector<std::vector<float>> received_;
 };
 
 std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std::size_t offset) {
   const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
   std::string bytes;
-  for (const Member& member : mine_) {
-    const std::span<const float> scores = member.scores.of(batch, offset);
+  for (const ExpertScores& expert : mine_) {
+    const std::span<const float> scores = expert.of(batch, offset);
     bytes.append(reinterpret_cast<const char*>(scores.data()), scores.size_bytes());
   }
   const std::vector<std::string> parts = ranks_.all_gather(bytes);
@@ -169,9 +171,9 @@ std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std:
 
 void ExpertGroup::count_work(EnsembleReport& report) {
   std::int64_t stored = 0, blocks = 0;
-  for (const Member& member : mine_) {
-    stored += member.scores.stored() ? 1 : 0;
-    blocks += member.scores.rows_run();
+  for (const ExpertScores& expert : mine_) {
+    stored += expert.stored() ? 1 : 0;
+    blocks += expert.rows_run();
   }
   for (const std::string& part : ranks_.all_gather(std::to_string(stored) + " " + std::to_string(blocks))) {
     report.experts_stored += std::stoll(part);
@@ -200,7 +202,7 @@ class Mixer {
 
 void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report) {
   const auto log_prior = [&](std::int64_t row, std::size_t length) { return prior_.log_prior(batch, row, length); };
-  const MixedBatch mixed = mix_batch(batch, scores, log_prior, prior_.rule(), pad_);
+  const MixedBatch mixed = mix_batch(batch, scores, log_prior, prior_.rule(), pad_, prior_.sparse());
   EnsembleLine line;
   line.posterior.assign(experts_, 0.0);
   for (std::size_t i = 0; i < scores.size(); ++i) line.posterior[prior_.active()[i]] = mixed.posterior[i];
@@ -212,7 +214,7 @@ void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& s
 }
 
 /// Runs this rank's experts one after another. The last one's scores are mixed with the others' batch by batch.
-void run_experts(ExpertGroup& group, const EvalData& data, const Prior& prior, Mixer& mixer, const EnsembleObserver& observer,
+void run_experts(ExpertGroup& group, const EvalData& data, Mixer& mixer, const EnsembleObserver& observer,
                  EnsembleReport& report) {
   const auto start = std::chrono::steady_clock::now();
   EnsembleProgress progress;
@@ -220,21 +222,21 @@ void run_experts(ExpertGroup& group, const EvalData& data, const Prior& prior, M
   progress.of = std::max<std::int64_t>(1, progress.experts) * data.num_batches();
   const std::int64_t pad = data.dictionary().pad();
   do {  // once even on a rank without an expert, which takes part in the mixing alone
-    ExpertGroup::Member* const expert = progress.experts > 0 ? &group.mine()[static_cast<std::size_t>(progress.expert)] : nullptr;
+    ExpertScores* const expert = progress.experts > 0 ? &group.mine()[static_cast<std::size_t>(progress.expert)] : nullptr;
     progress.mixing = ++progress.expert >= progress.experts;
-    if (expert != nullptr) expert->scores.start();
+    if (expert != nullptr) expert->start();
     std::size_t offset = 0;
     BatchReader reader(data);
     for (Batch batch; reader.next(batch); offset += static_cast<std::size_t>(batch.rows * batch.columns)) {
       score_padding_before_last(batch, pad);
-      if (expert != nullptr) expert->scores.score(batch, prior.rows_of(expert->number, batch, pad));
+      if (expert != nullptr) expert->score(batch);
       if (progress.mixing) mixer.add(batch, group.gather(batch, offset), report);
       report.eval.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      progress.perplexity = progress.mixing ? report.eval.perplexity : expert->scores.perplexity();
+      progress.perplexity = progress.mixing ? report.eval.perplexity : expert->perplexity();
       ++progress.done;
       observer.progress(progress);
     }
-    if (expert != nullptr) expert->scores.finish();
+    if (expert != nullptr) expert->finish();
   } while (!progress.mixing);
 }
 
@@ -260,10 +262,10 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleO
   std::optional<ScoreCache> cache;
   if (!options.score_cache.empty())
     cache.emplace(options.score_cache, static_cast<std::uint64_t>(options.score_cache_mib) << 20, observer.eval.warn);
-  const ScoreStore store = store_for(data, prior.selection(), cache ? &*cache : nullptr);
-  ExpertGroup group(paths, prior.active(), options.eval, data, store, ranks);
+  const ScoreStore store = store_for(data, cache ? &*cache : nullptr);
+  ExpertGroup group(paths, prior, options.eval, data, store, ranks);
   Mixer mixer(options.eval, prior, paths.size(), data, observer);
-  run_experts(group, data, prior, mixer, observer, report);
+  run_experts(group, data, mixer, observer, report);
   report.eval.word_stats = mixer.word_stats();
   group.count_work(report);
   if (report.experts_stored > 0)

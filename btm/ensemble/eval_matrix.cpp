@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "btm/data/multidomain.h"
 #include "btm/ensemble/expert_scores.h"
@@ -86,6 +88,7 @@ class Matrix {
   void check_average(const compat::Dictionary& dictionary) const;
   void score_all();
   void score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded);
+  bool is_still(const ScoredModel& model) const;
   void look_up_scores();
   static bool needs_any(const ScoredModel& model) { return std::ranges::find(model.needs, true) != model.needs.end(); }
   std::vector<float> scores(const ScoredModel& model, const ScoredSet& set);
@@ -100,6 +103,8 @@ class Matrix {
   ScoreCache cache_;  ///< Without limit: a run needs all that it computes.
   std::vector<ScoredModel> models_;
   std::vector<ScoredSet> sets_;
+  bool keeps_ = true;  ///< Until the cache could not keep scores: this is said once, and the run goes on without it.
+  std::map<std::pair<std::string, std::string>, std::vector<float>> unkept_;  ///< By data and model.
   std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
   EvalMatrix matrix_;
 };
@@ -112,7 +117,7 @@ void Matrix::open_models() {
     ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.eval)};
     const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())->config().max_target_positions;
     positions_ = models_.empty() ? here : std::min(positions_, here);
-    model.hash = model_digest(cache_, *model.checkpoint, options_.eval);
+    model.hash = cache_.model_digest(*model.checkpoint, precision_text(options_.eval));
     matrix_.rows.push_back({name, MatrixRow::Kind::kModel, path, {}, {}});
     models_.push_back(std::move(model));
   }
@@ -152,7 +157,7 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
   set.data = std::make_unique<EvalData>(set.options);
   if (const std::int64_t skipped = set.data->cut(positions_); skipped > 0)
     observer_.warn(domain + ": " + grouped(skipped) + " samples are left out, longer than the models' " + std::to_string(positions_) + " positions");
-  set.store = store_for(*set.data, {}, &cache_);
+  set.store = store_for(*set.data, &cache_);
   sets_.push_back(std::move(set));
 }
 
@@ -174,18 +179,33 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
   for (std::size_t s = 0; s < sets_.size(); ++s) {
     if (!model.needs[s]) continue;
     const ScoredSet& set = sets_[s];
+    const std::int64_t pad = set.data->dictionary().pad();
     std::vector<float> values;
+    BatchDigest digest(set.data->dictionary());
     BatchReader reader(*set.data);
     for (Batch batch; reader.next(batch);) {
-      score_padding_before_last(batch, set.data->dictionary().pad());
+      digest.add(batch);
+      score_padding_before_last(batch, pad);
       const at::Tensor scored = scorer.score(batch);
-      values.insert(values.end(), scored.const_data_ptr<float>(), scored.const_data_ptr<float>() + scored.numel());
+      const std::size_t offset = values.size();
+      values.resize(offset + batch.targets.size());
+      take_scores(batch, all_rows(batch), {scored.const_data_ptr<float>(), batch.targets.size()}, pad, std::span(values).subspan(offset));
       observer_.progress(++batches_done_, batches_, model.name, set.domain);
     }
-    if (!cache_.store(set.store.data, model.hash, values))
-      throw compat::IoError(options_.cache, "cannot keep the scores of '" + compat::printable(model.name) + "' on '" + compat::printable(set.domain) + "'");
     ++matrix_.computed;
+    if (digest.hex() != set.store.data)
+      throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(), "changed while it was evaluated; run again");
+    const bool still = is_still(model);
+    if (still && keeps_) keeps_ = cache_.store(set.store.data, model.hash, values);
+    if (!still || !keeps_) unkept_[{set.store.data, model.hash}] = std::move(values);
   }
+}
+
+/// Whether the files that a model comes from are those that were hashed.
+bool Matrix::is_still(const ScoredModel& model) const {
+  const auto still = [&](const ScoredModel& from) { return cache_.is_still(*from.checkpoint, precision_text(options_.eval), from.hash); };
+  if (model.checkpoint) return still(model);
+  return std::ranges::all_of(models_, [&](const ScoredModel& from) { return !from.is_expert || still(from); });
 }
 
 void Matrix::look_up_scores() {
@@ -223,6 +243,7 @@ void Matrix::score_all() {
 }
 
 std::vector<float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) {
+  if (const auto kept = unkept_.find({set.store.data, model.hash}); kept != unkept_.end()) return kept->second;
   auto found = cache_.load(set.store.data, model.hash, set.store.columns);
   if (!found)
     throw compat::IoError(options_.cache, "the scores of '" + compat::printable(model.name) + "' on '" + compat::printable(set.domain) +

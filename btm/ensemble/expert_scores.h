@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "btm/evaluator/eval_lm.h"
 #include "btm/evaluator/scorer.h"
 #include "compat/checkpoint.h"
+#include "compat/sha256.h"
 
 namespace btm {
 
@@ -21,33 +23,55 @@ namespace btm {
 /// posterior rests on it.
 void score_padding_before_last(Batch& batch, std::int64_t pad);
 
+/// Fills `place` [B * T] with the scores of a batch of which a scorer was given `rows`. Places that were not scored become NaN.
+void take_scores(const Batch& batch, std::span<const std::int64_t> rows, std::span<const float> scores, std::int64_t pad,
+                 std::span<float> place);
+
+/// [B] every row of a batch.
+std::vector<std::int64_t> all_rows(const Batch& batch);
+
+/// A hash of all that the scores of a model rest on besides the model, batch after batch.
+class BatchDigest {
+ public:
+  explicit BatchDigest(const compat::Dictionary& dictionary);
+  void add(const Batch& batch);
+  std::string hex() { return hash_.hex(); }  ///< Ends the computation.
+
+ private:
+  compat::Sha256 hash_;
+};
+
 /// Where scores are kept between runs, if anywhere.
 struct ScoreStore {
   ScoreCache* cache = nullptr;  ///< null: nowhere
-  std::string data;             ///< a hash of what is scored
+  std::string data;             ///< BatchDigest of what is to be scored
   std::size_t columns = 0;      ///< of all batches
 };
 
-/// The store for the batches of `data`. `selection` says what else decides which rows an expert scores.
-ScoreStore store_for(const EvalData& data, const std::string& selection, ScoreCache* cache);
+/// The store for the batches of `data`.
+ScoreStore store_for(const EvalData& data, ScoreCache* cache);
 
-/// The cache's name for what a model, opened under `options`, gives.
-std::string model_digest(ScoreCache& cache, const compat::Checkpoint& checkpoint, const EvalLmOptions& options);
+/// What the cache's name for a model depends on besides the model.
+std::string precision_text(const EvalLmOptions& options);
+
+/// The rows that an expert scores, batch after batch; nothing: all of them.
+using RowSelection = std::optional<std::vector<std::vector<std::int64_t>>>;
 
 class ExpertScores {
  public:
   /// Keeps references to `options`, `data` and `store`.
-  ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data, const ScoreStore& store);
+  ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data, const ScoreStore& store,
+               RowSelection selection = std::nullopt);
 
-  /// Finds the scores in the store, or gets ready to compute them.
+  /// Opens the checkpoint, and finds the scores in the store or gets ready to compute them.
   void start();
-  /// Scores `rows` of the next batch; batches come in the order of BatchReader. Between start() and finish().
-  void score(const Batch& batch, std::span<const std::int64_t> rows);
-  /// Frees the model, keeps the scores, and stores them.
+  /// Scores the expert's rows of the next batch; batches come in the order of BatchReader. Between start() and finish().
+  void score(const Batch& batch);
+  /// Frees the model, keeps the scores, and stores them: only when the checkpoint and the data were the same throughout.
   void finish();
 
   /// [B * T] log-probabilities of a batch that has been scored, whose columns come `offset` columns after those of the first
-  /// batch: 0 where nothing was scored.
+  /// batch: NaN where nothing was scored.
   std::span<const float> of(const Batch& batch, std::size_t offset) const {
     return std::span(values_).subspan(offset, static_cast<std::size_t>(batch.rows * batch.columns));
   }
@@ -57,18 +81,21 @@ class ExpertScores {
   bool stored() const noexcept { return stored_; }
 
  private:
-  void run(const Batch& batch, std::span<const std::int64_t> rows, std::size_t offset);
-  std::string digest() const;
+  void run(const Batch& batch, std::span<const std::int64_t> rows, std::span<float> place);
+  std::string data_key() const;
 
   std::string path_;
   const EvalLmOptions& options_;
   const EvalData& data_;
   const ScoreStore& store_;
+  RowSelection selection_;
   bool stored_ = false;
+  std::optional<compat::Checkpoint> checkpoint_;  ///< What is hashed is what is run: opened once.
   std::future<std::string> digest_;
+  std::optional<BatchDigest> scored_data_;        ///< Of the batches so far, where they are stored.
   std::unique_ptr<ModelScorer> scorer_;  ///< Loaded when the first row is wanted.
   std::vector<float> values_;
-  std::size_t scored_ = 0;  ///< Columns of the batches so far.
+  std::size_t batches_ = 0, scored_ = 0;  ///< Batches and their columns so far.
   double log_prob_ = 0;
   std::int64_t targets_ = 0, rows_run_ = 0;
 };

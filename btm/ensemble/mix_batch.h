@@ -23,8 +23,9 @@ using RowPrior = std::function<std::vector<double>(std::int64_t row, std::size_t
 /// How many targets of a row are scored: those before its padding.
 std::size_t scored_length(const Batch& batch, std::int64_t row, std::int64_t pad);
 
-/// `scores` [E][B * T], of a batch that score_padding_before_last() has marked.
+/// `scores` [E][B * T], of a batch that score_padding_before_last() has marked. `sparse`: an expert without weight in a row was not
+/// run on it.
 MixedBatch mix_batch(const Batch& batch, std::span<const std::span<const float>> scores, const RowPrior& log_prior, PosteriorRule rule,
-                     std::int64_t pad);
+                     std::int64_t pad, bool sparse = false);
 
 }  // namespace btm

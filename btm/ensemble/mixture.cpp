@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <string>
 
 #include "compat/error.h"
@@ -27,17 +28,20 @@ double log_sum_exp(std::span<const double> logs) {
 /// The weights of one block, target after target.
 class Weights {
  public:
-  Weights(std::size_t experts, LogPrior prior, PosteriorRule rule)
-      : experts_(experts), prior_(prior), rule_(rule), seen_(experts, 0.0), logs_(experts) {}
+  Weights(std::size_t experts, const std::vector<bool>& absent, LogPrior prior, PosteriorRule rule)
+      : experts_(experts), prior_(prior), rule_(rule), seen_(experts, 0.0), logs_(experts),
+        start_(experts, -std::log(static_cast<double>(experts - static_cast<std::size_t>(std::ranges::count(absent, true))))) {
+    for (std::size_t e = 0; e < absent.size(); ++e)
+      if (absent[e]) start_[e] = kNothing;
+  }
 
   /// Logs of w(t), normalised; from the end of the block on with the last prior there is.
   std::span<const double> at(std::size_t t) {
     if (prior_.empty() || (t == 0 && rule_ == PosteriorRule::kLast)) {
-      std::ranges::fill(logs_, -std::log(static_cast<double>(experts_)));
-      return logs_;
+      return start_;
     }
     const LogPrior prior = prior_.subspan(std::min(t * experts_, prior_.size() - experts_), experts_);
-    for (std::size_t e = 0; e < experts_; ++e) logs_[e] = prior[e] + seen_[e];
+    for (std::size_t e = 0; e < experts_; ++e) logs_[e] = prior[e] == kNothing ? kNothing : prior[e] + seen_[e];
     double total = log_sum_exp(logs_);
     if (total == kNothing) {  // every expert that has a prior ruled out what was seen: nothing was learnt from it
       std::ranges::copy(prior, logs_.begin());
@@ -59,8 +63,15 @@ class Weights {
   std::size_t experts_;
   LogPrior prior_;
   PosteriorRule rule_;
-  std::vector<double> seen_, logs_;
+  std::vector<double> seen_, logs_, start_;
 };
+
+/// The score of a target that was asked for.
+float computed(float score, std::size_t expert, std::size_t target) {
+  if (!std::isnan(score)) return score;
+  throw std::runtime_error("expert " + std::to_string(expert + 1) + " of the ensemble: no score was computed for target " +
+                           std::to_string(target + 1) + " of a block");
+}
 
 }  // namespace
 
@@ -72,24 +83,38 @@ PosteriorRule parse_posterior_rule(std::string_view name) {
   return static_cast<PosteriorRule>(found - kNames.begin());
 }
 
+std::vector<std::size_t> experts_with_weight(LogPrior log_prior, std::size_t experts) {
+  std::vector<std::size_t> found;
+  for (std::size_t e = 0; e < experts; ++e)
+    for (std::size_t at = e; at < log_prior.size(); at += experts)
+      if (log_prior[at] > kNothing) {
+        found.push_back(e);
+        break;
+      }
+  return found;
+}
+
 MixedBlock mix_block(const BlockScores& block, LogPrior log_prior, PosteriorRule rule) {
   const std::size_t experts = block.targets.size(), length = block.targets.front().size();
   MixedBlock mixed;
   mixed.log_probs.resize(length);
   mixed.posterior.assign(experts, 0.0);
-  Weights weights(experts, log_prior, rule);
+  Weights weights(experts, block.absent, log_prior, rule);
+  const auto runs = [&](std::size_t e) { return block.absent.empty() || !block.absent[e]; };
   std::vector<double> terms(experts);
   for (std::size_t t = 0; t < length; ++t) {
     const std::span<const double> logs = weights.at(t);
     for (std::size_t e = 0; e < experts; ++e) {
-      terms[e] = logs[e] == kNothing ? kNothing : logs[e] + block.targets[e][t];
+      terms[e] = logs[e] == kNothing ? kNothing : logs[e] + computed(block.targets[e][t], e, t);
       if (rule == PosteriorRule::kNone) mixed.posterior[e] += std::exp(logs[e]) / static_cast<double>(length);
     }
     mixed.log_probs[t] = log_sum_exp(terms);
-    for (std::size_t e = 0; e < experts; ++e) weights.see(e, block.targets[e][t]);
+    for (std::size_t e = 0; e < experts; ++e)
+      if (runs(e)) weights.see(e, computed(block.targets[e][t], e, t));
   }
   if (rule == PosteriorRule::kNone && length > 0) return mixed;
-  for (std::size_t e = 0; e < block.before_last.size(); ++e) weights.see_last(e, block.before_last[e]);
+  for (std::size_t e = 0; e < block.before_last.size(); ++e)
+    if (runs(e)) weights.see_last(e, block.before_last[e]);
   std::ranges::transform(weights.at(block.before_last.empty() && rule == PosteriorRule::kLast ? 0 : length),
                          mixed.posterior.begin(), [](double log) { return std::exp(log); });
   return mixed;

@@ -27,6 +27,9 @@ struct BlockScores {
   std::vector<std::span<const float>> targets;  ///< [E][L] log p_e of each target
   /// [E] log p_e of the last column but one of the batch, padding or not; empty for a batch of one column. For kLast.
   std::vector<float> before_last;
+  /// [E] experts that were not run on this block: they have no weight in it, not even at its start, and no score of theirs is read.
+  /// Empty: all were run.
+  std::vector<bool> absent;
 };
 
 /// [E], or [L * E] for a prior of each target: logs of weights; -inf leaves an expert out. They need not sum to 1.
@@ -39,6 +42,10 @@ struct MixedBlock {
   std::vector<double> posterior;
 };
 
+/// The experts that a prior [E] or [L * E] gives a weight anywhere, ascending.
+std::vector<std::size_t> experts_with_weight(LogPrior log_prior, std::size_t experts);
+
+/// std::runtime_error for an expert that is not absent and whose score was not computed (is NaN).
 MixedBlock mix_block(const BlockScores& block, LogPrior log_prior, PosteriorRule rule);
 
 /// Logs of the weights of `prior`.

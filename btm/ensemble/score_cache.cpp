@@ -4,12 +4,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-
-#include <sys/stat.h>
+#include <memory>
+#include <set>
 
 #include "compat/atomic_file.h"
 #include "compat/byte_reader.h"
 #include "compat/error.h"
+#include "compat/file_state.h"
 #include "compat/mapped_file.h"
 #include "compat/sha256.h"
 
@@ -19,10 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 using compat::as_byte_span;
 
-constexpr std::string_view kMagic = "BTMSCOR1";
+constexpr std::string_view kMagic = "BTMSCOR2";
 /// Part of every model's hash: goes up when this program computes other numbers from the same files.
-constexpr std::string_view kNumerics = "btm scores 1";
-constexpr std::size_t kDigestBytes = 64;  ///< The checksum is kept in hexadecimal.
+constexpr std::string_view kNumerics = "btm scores 2";
 constexpr auto kStaleTemporary = std::chrono::hours(24);
 
 template <class T>
@@ -53,24 +53,43 @@ std::string hash_model(const compat::Checkpoint& checkpoint) {
   return hash.hex();
 }
 
-/// Path, size, and times of a checkpoint's files; empty when one changed so lately that it may change again unseen.
-std::string state_of(const compat::Checkpoint& checkpoint) {
-  constexpr std::int64_t kSettledSeconds = 2;
-  const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  std::string text;
-  for (const std::string& file : checkpoint.files()) {
-    struct stat status{};
-    if (::stat(file.c_str(), &status) != 0 || now - status.st_mtim.tv_sec < kSettledSeconds) return {};
-    text += fs::absolute(file).string() + "\n" + std::to_string(status.st_dev) + " " + std::to_string(status.st_ino) + " " +
-            std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec) + "." +
-            std::to_string(status.st_mtim.tv_nsec) + " " + std::to_string(status.st_ctim.tv_sec) + "." +
-            std::to_string(status.st_ctim.tv_nsec) + "\n";
-  }
-  return text + checkpoint.config().root().to_text();
+/// The files that the model's bytes are mapped from, each once. Null among them stands for bytes that come from elsewhere.
+std::set<std::shared_ptr<const compat::MappedFile>> files_of(const compat::Checkpoint& checkpoint) {
+  std::set<std::shared_ptr<const compat::MappedFile>> files;
+  for (const auto& [name, view] : checkpoint.model()) files.insert(view.storage->mapped_file());
+  return files;
 }
 
-bool is_digest(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+enum class Change : std::uint8_t { kNone, kUnknown, kSome };
+
+/// Whether a file has changed since it was opened, or another has its name now. Unknown where its times cannot tell.
+Change change_of(const compat::MappedFile* file) {
+  if (file == nullptr) return Change::kUnknown;
+  const auto now = compat::FileState::of(file->path());
+  if (!now || now->to_text() != file->state().to_text()) return Change::kSome;
+  return file->state().is_still(*now) ? Change::kNone : Change::kUnknown;
+}
+
+/// The worst of all files.
+Change change_of(const compat::Checkpoint& checkpoint) {
+  Change worst = Change::kNone;
+  for (const auto& file : files_of(checkpoint)) worst = std::max(worst, change_of(file.get()));
+  return worst;
+}
+
+/// What a hash is remembered under: where the tensors come from, and all else that is hashed.
+std::string state_of(const compat::Checkpoint& checkpoint) {
+  std::set<std::string> files;  // in an order that is the same in every run
+  for (const auto& file : files_of(checkpoint))
+    if (file) files.insert(fs::absolute(file->path()).string() + "\n" + file->state().to_text());
+  std::string text(kNumerics);
+  for (const std::string& file : files) text += "\n" + file;
+  return text + "\n" + checkpoint.config().root().to_text();
+}
+
+/// The digest of a model's scores from that of the model.
+std::string with_precision(const std::string& model, std::string_view precision) {
+  return compat::sha256_hex(as_byte_span(std::string(kNumerics) + "\n" + model + "\n" + std::string(precision)));
 }
 
 /// Makes a file the most recently used one.
@@ -104,8 +123,8 @@ std::optional<std::vector<float>> ScoreCache::load(const std::string& data, cons
     const auto stored = in.read<std::uint64_t>("the number of scores");
     if (stored != count) in.fail(std::to_string(stored) + " scores, expected " + std::to_string(count));
     const std::span<const std::byte> values = in.take(count * sizeof(float), "the scores");
-    const std::string_view checksum = compat::as_chars(in.take(kDigestBytes, "the checksum"));
-    if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - kDigestBytes)) != checksum)
+    const std::string_view checksum = compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
+    if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - compat::kSha256Digits)) != checksum)
       in.fail("the checksum is wrong");
     std::vector<float> scores(count);
     if (count > 0) std::memcpy(scores.data(), values.data(), values.size());
@@ -178,11 +197,10 @@ void ScoreCache::trim() {
 }
 
 std::string ScoreCache::model_digest(const compat::Checkpoint& checkpoint, std::string_view precision) {
-  const std::string state = state_of(checkpoint);
-  const fs::path memory = folder_ / (compat::sha256_hex(as_byte_span(state)) + ".digest");
+  const fs::path memory = folder_ / (compat::sha256_hex(as_byte_span(state_of(checkpoint))) + ".digest");
   std::string model;
   std::error_code ignored;
-  if (!state.empty() && fs::exists(memory, ignored)) {
+  if (change_of(checkpoint) == Change::kNone && fs::exists(memory, ignored)) {
     try {
       const auto file = compat::MappedFile::open(memory);
       model = compat::as_chars(file->bytes());
@@ -190,17 +208,24 @@ std::string ScoreCache::model_digest(const compat::Checkpoint& checkpoint, std::
     } catch (const std::exception&) {  // removed by another run
     }
   }
-  if (!is_digest(model)) {
-    model = hash_model(checkpoint);
-    try {
-      if (!state.empty()) {
-        fs::create_directories(folder_);
-        compat::write_file_atomically(memory, model);
-      }
-    } catch (const std::exception&) {  // store() says it
+  if (compat::is_sha256_hex(model)) return with_precision(model, precision);
+  model = hash_model(checkpoint);
+  try {
+    if (change_of(checkpoint) == Change::kNone) {
+      fs::create_directories(folder_);
+      compat::write_file_atomically(memory, model);
     }
+  } catch (const std::exception&) {  // store() says it
   }
-  return compat::sha256_hex(as_byte_span(std::string(kNumerics) + "\n" + model + "\n" + std::string(precision)));
+  return with_precision(model, precision);
+}
+
+bool ScoreCache::is_still(const compat::Checkpoint& checkpoint, std::string_view precision, const std::string& digest) const {
+  const Change change = change_of(checkpoint);
+  if (change == Change::kNone) return true;
+  if (change == Change::kUnknown && with_precision(hash_model(checkpoint), precision) == digest) return true;
+  warn_("scores are not kept: " + compat::printable(checkpoint.path(), 4096) + " was changed or replaced meanwhile");
+  return false;
 }
 
 fs::path default_score_cache() {

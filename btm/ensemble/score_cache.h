@@ -1,10 +1,11 @@
 // Scores of experts, kept on disk between runs: another prior, k or type then costs no forward pass, and a further expert
 // costs one. No torch here.
 //
-// A folder for each sequence of batches, named by a SHA-256 of all tokens, targets and scored columns in it; in it a file
-// MODEL.scores for each expert, MODEL being a SHA-256 of the checkpoint's tensors and configuration and of the precision:
-//   "BTMSCOR1", u64 N, N float32 log-probabilities (columns that are not scored: 0), SHA-256 of all before (32 bytes).
-// *.digest files remember a checkpoint's hash under its path, size and time of change.
+// A folder for each sequence of batches, named by a SHA-256 of the dictionary, of all tokens, targets and scored columns in it and,
+// where an expert scores some rows only, of which; in it a file MODEL.scores for each expert, MODEL being a SHA-256 of the
+// checkpoint's tensors and configuration and of the precision:
+//   "BTMSCOR2", u64 N, N float32 log-probabilities (NaN where none was computed), SHA-256 of all before (64 hexadecimal digits).
+// *.digest files remember a checkpoint's hash under the paths and states (compat::FileState) of the files that it was read from.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,13 @@ class ScoreCache {
   /// Keeps scores, then removes what was not used for longest until the folder is within its limit. Whether they were kept.
   bool store(const std::string& data, const std::string& model, std::span<const float> scores);
 
-  /// A hash of everything in `checkpoint` that its scores depend on. From memory where its files have not changed since.
+  /// A hash of everything in `checkpoint`, as it is open, that its scores depend on. From memory where its files have not changed
+  /// since.
   std::string model_digest(const compat::Checkpoint& checkpoint, std::string_view precision);
+  /// Whether what was read through `checkpoint` until now is what gave `digest`, and its files still have their names; else `warn`
+  /// is told. To be asked before scores are stored.
+  bool is_still(const compat::Checkpoint& checkpoint, std::string_view precision, const std::string& digest) const;
+  void warn(const std::string& line) const { warn_(line); }
 
  private:
   std::filesystem::path scores_file(const std::string& data, const std::string& model) const;

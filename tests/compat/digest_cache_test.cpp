@@ -75,7 +75,7 @@ TEST(DigestCache, IsEmptyWhenItsFileIsDamaged) {
 
 TEST(DigestCache, NamesAFileThatIsMissing) {
   const TempDir dir;
-  btm_test::expect_error<IoError>([&] { DigestCache(dir / "cache").of(dir / "none"); }, "none: open");
+  btm_test::expect_error<IoError>([&] { DigestCache(dir / "cache").of(dir / "none"); }, "none: cannot open");
 }
 
 }  // namespace

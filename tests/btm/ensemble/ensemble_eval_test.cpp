@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <barrier>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "btm/cluster/documents.h"
 #include "btm/distributed/communicator.h"
 #include "compat/error.h"
+#include "compat/text.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -323,6 +325,89 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   const EnsembleReport dense = run(options);
   EXPECT_EQ(sparse.eval.perplexity, dense.eval.perplexity);  // what has no weight need not be run
   EXPECT_LT(sparse.blocks_run, dense.blocks_run);
+}
+
+/// A run with a cache of scores gives what a run without one gives.
+void expect_as_without_cache(EnsembleEvalOptions options, const std::filesystem::path& cache) {
+  options.score_cache = cache.string();
+  const EnsembleReport found = run(options);
+  options.score_cache.clear();
+  expect_equal(found, run(options));
+}
+
+EnsembleEvalOptions sparse_options(const std::filesystem::path& clusters, const std::vector<std::string>& experts) {
+  EnsembleEvalOptions options = short_options(experts);
+  options.ensemble_type = "cluster_prior";
+  options.cluster.model = clusters.string();
+  options.eval_topk = 1;
+  options.sparse = true;
+  options.eval.cpu = true;
+  return options;
+}
+
+TEST(EnsembleEval, KeepsSparseScoresByTheRowsThatWereScored) {
+  const btm_test::TempDir dir;
+  train_clusters(dir / "clusters");
+  EnsembleEvalOptions options = sparse_options(dir / "clusters", kExperts);
+  expect_as_without_cache(options, dir / "cache");
+  options.score_cache = (dir / "cache").string();
+  EXPECT_EQ(run(options).blocks_run, 0);
+  // The same experts for other clusters: their scores of the former rows say nothing of the latter.
+  expect_as_without_cache(sparse_options(dir / "clusters", {"politics", "perl", "jargon", "fortunes"}), dir / "cache");
+  options.sparse = false;
+  expect_as_without_cache(options, dir / "cache");
+  options.sparse = true;
+  options.cluster.temperature = 0.01;
+  options.eval_topk = 2;
+  expect_as_without_cache(options, dir / "cache");
+}
+
+TEST(EnsembleEval, KeepsScoresByTheWordsOfTheDictionary) {
+  const btm_test::TempDir dir;
+  train_clusters(dir / "clusters");
+  std::filesystem::copy(golden("data-bin/perl"), dir / "perl");
+  EnsembleEvalOptions options = sparse_options(dir / "clusters", kExperts);
+  options.eval.task = "language_modeling";
+  options.eval.eval_domains.clear();
+  options.eval.data = (dir / "perl").string();
+  expect_as_without_cache(options, dir / "cache");
+  // The same ids, which stand for other words now: other clusters are chosen.
+  std::vector<std::string> lines;
+  compat::for_each_line(btm_test::read_file(dir / "perl/dict.txt"), [&](std::string_view line) { lines.emplace_back(line); });
+  std::ranges::reverse(lines);
+  std::string reversed;
+  for (const std::string& line : lines) reversed += line + "\n";
+  btm_test::write_file(dir / "perl/dict.txt", reversed);
+  options.score_cache = (dir / "cache").string();
+  EXPECT_EQ(run(options).experts_stored, 0);
+  expect_as_without_cache(options, dir / "cache");
+}
+
+TEST(EnsembleEval, KeepsNoScoresOfACheckpointThatIsReplacedMeanwhile) {
+  const btm_test::TempDir dir;
+  const auto put = [&](const std::string& expert) {
+    std::filesystem::copy_file(golden("checkpoints/elm_" + expert + "/checkpoint_last.pt"), dir / "new.pt");
+    std::filesystem::rename(dir / "new.pt", dir / "model.pt");
+  };
+  put("fortunes");
+  EnsembleEvalOptions options = short_options({"jargon"});
+  options.eval.path += ":" + (dir / "model.pt").string();
+  options.score_cache = (dir / "cache").string();
+  std::vector<std::string> warnings;
+  EnsembleObserver replace;
+  replace.eval.warn = [&](const std::string& line) { warnings.push_back(line); };
+  replace.progress = [&](const EnsembleProgress& at) {
+    if (at.mixing && at.done == at.of - 1) put("perl");
+  };
+  const EnsembleReport fortunes = run(options, replace);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("model.pt was changed or replaced meanwhile"), std::string::npos) << warnings[0];
+  expect_equal(fortunes, run(short_options({"jargon", "fortunes"})));
+  const EnsembleReport perl = run(options);
+  EXPECT_EQ(perl.experts_stored, 1);
+  expect_equal(perl, run(short_options({"jargon", "perl"})));
+  put("fortunes");
+  expect_equal(run(options), fortunes);
 }
 
 TEST(EnsembleEval, RefusesClustersThatDoNotFit) {

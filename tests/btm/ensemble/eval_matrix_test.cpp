@@ -195,13 +195,49 @@ TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
   EXPECT_EQ(computed([](auto& o) { o.models = {{"other", checkpoint("elm_perl")}}; }), 1);
 }
 
-TEST(EvalMatrix, SaysThatScoresCannotBeKept) {
+TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
   options.eval.max_samples = 2;
-  options.models = {{"a", checkpoint("seed")}};
+  options.domains = {"fortunes", "perl"};
+  options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
+  options.experts = {"a", "b"};
+  options.ensembles = {"updating_prior"};
+  options.average = true;
+  const EvalMatrix kept = eval_matrix(options);
+  options.cache = (dir / "file").string();
   btm_test::write_file(options.cache, "a file");
-  expect_error<compat::IoError>([&] { eval_matrix(options); }, "cannot keep the scores of 'a' on 'fortunes'");
+  std::vector<std::string> warnings;
+  EvalMatrixObserver observer;
+  observer.warn = [&](const std::string& line) { warnings.push_back(line); };
+  const EvalMatrix without = eval_matrix(options, observer);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("scores are not kept"), std::string::npos) << warnings[0];
+  ASSERT_EQ(without.rows.size(), kept.rows.size());
+  for (std::size_t r = 0; r < kept.rows.size(); ++r)
+    for (std::size_t d = 0; d < 2; ++d) EXPECT_EQ(without.rows[r].cells[d].loss_sum, kept.rows[r].cells[d].loss_sum) << kept.rows[r].name;
+}
+
+TEST(EvalMatrix, DoesNotKeepScoresOfACheckpointThatIsReplacedMeanwhile) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options = golden_options(dir);
+  options.eval.max_samples = 2;
+  const auto copy = [&](const std::string& name) {
+    std::filesystem::copy_file(checkpoint(name), dir / "new.pt");
+    std::filesystem::rename(dir / "new.pt", dir / "model.pt");
+  };
+  copy("seed");
+  options.models = {{"a", (dir / "model.pt").string()}};
+  EvalMatrixObserver replace;
+  replace.progress = [&](std::int64_t done, std::int64_t, const std::string&, const std::string&) {
+    if (done == 1) copy("elm_perl");
+  };
+  const double seed = eval_matrix(options, replace).rows[0].cells[0].loss_sum;
+  const EvalMatrix perl = eval_matrix(options);
+  EXPECT_EQ(perl.computed, 1);
+  EXPECT_NE(perl.rows[0].cells[0].loss_sum, seed);
+  copy("seed");
+  EXPECT_EQ(eval_matrix(options).rows[0].cells[0].loss_sum, seed);
 }
 
 }  // namespace

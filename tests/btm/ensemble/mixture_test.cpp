@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
+
+#include "tests/support/expect_error.h"
 
 namespace btm {
 namespace {
@@ -72,6 +76,33 @@ TEST(MixBlock, KeepsThePriorWhenEveryExpertRulesATargetOut) {
 TEST(MixBlock, OfOneColumnHasSeenNothing) {
   const std::vector<float> a{-1}, b{-2};
   EXPECT_EQ(mix_block({{a, b}, {}}, log_of(std::vector<double>{0.9, 0.1}), PosteriorRule::kLast).posterior, (std::vector<double>{0.5, 0.5}));
+}
+
+TEST(MixBlock, RefusesAScoreThatWasNotComputed) {
+  TwoExperts experts;
+  const std::vector<double> uniform = log_of(std::vector<double>{0.5, 0.5});
+  experts.b[1] = std::numeric_limits<float>::quiet_NaN();
+  for (const PosteriorRule rule : {PosteriorRule::kLast, PosteriorRule::kFull, PosteriorRule::kNone})
+    btm_test::expect_error<std::runtime_error>([&] { mix_block(experts.block(), uniform, rule); },
+                                               "expert 2 of the ensemble: no score was computed for target 2");
+}
+
+TEST(MixBlock, GivesAnAbsentExpertNoWeightAndReadsNothingOfIt) {
+  TwoExperts experts;
+  const BlockScores alone{{experts.a}, {experts.a[1]}};
+  std::ranges::fill(experts.b, std::numeric_limits<float>::quiet_NaN());
+  BlockScores block = experts.block();
+  block.absent = {false, true};
+  for (const PosteriorRule rule : {PosteriorRule::kLast, PosteriorRule::kFull, PosteriorRule::kNone}) {
+    const MixedBlock mixed = mix_block(block, log_of(std::vector<double>{0.5, 0}), rule);
+    EXPECT_EQ(mixed.log_probs, mix_block(alone, log_of(std::vector<double>{1}), rule).log_probs);
+    EXPECT_EQ(mixed.posterior, (std::vector<double>{1, 0}));
+  }
+}
+
+TEST(ExpertsWithWeight, AreThoseOfAnyTarget) {
+  EXPECT_EQ(experts_with_weight(log_of(std::vector<double>{1, 0, 0, 0, 0, 1}), 3), (std::vector<std::size_t>{0, 2}));
+  EXPECT_TRUE(experts_with_weight({}, 3).empty());
 }
 
 TEST(TopKPrior, KeepsTheLargestAndAmongEqualOnesTheLater) {

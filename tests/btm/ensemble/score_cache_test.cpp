@@ -42,7 +42,7 @@ TEST_F(CacheTest, ComputesAgainWhatIsDamaged) {
       {"", "the signature"},
       {good.substr(0, good.size() - 1), "the checksum"},
       {good + "x", "the checksum is wrong"},
-      {std::string("BTMSCOR2") + good.substr(8), "are no scores"},
+      {std::string("BTMSCOR1") + good.substr(8), "are no scores"},
       {[&] {
          std::string bytes = good;
          bytes[17] ^= 1;
@@ -106,6 +106,24 @@ TEST_F(CacheTest, TellsModelsApartByContentNotByName) {
   fs::copy_file(golden("checkpoints/elm_jargon/checkpoint_last.pt"), dir / "copy.pt", fs::copy_options::overwrite_existing);
   age(dir / "copy.pt", 1);
   EXPECT_NE(digest(dir / "copy.pt"), first);
+}
+
+TEST_F(CacheTest, SeesThatAFileIsNoLongerWhatWasHashed) {
+  const fs::path path = dir / "model.pt";
+  const auto put = [&](const std::string& name) {
+    fs::copy_file(golden("checkpoints/" + name + "/checkpoint_last.pt"), dir / "new.pt");
+    fs::rename(dir / "new.pt", path);
+  };
+  put("elm_perl");
+  const auto open = [&] { return compat::Checkpoint::open(path); };
+  const compat::Checkpoint perl = open();
+  const std::string digest = cache.model_digest(perl, "float");
+  EXPECT_TRUE(cache.is_still(perl, "float", digest));  // too young for its times to tell: read again
+  put("elm_jargon");
+  EXPECT_EQ(cache.model_digest(perl, "float"), digest);  // of what is open, whatever has the name now
+  EXPECT_FALSE(cache.is_still(perl, "float", digest));
+  EXPECT_EQ(warnings.size(), 1U);
+  EXPECT_NE(cache.model_digest(open(), "float"), digest);
 }
 
 }  // namespace
