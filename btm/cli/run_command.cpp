@@ -27,6 +27,9 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
+/// Set for the steps that a `btm run` starts itself: it tells their failures, between two redraws of its progress bar.
+constexpr const char* kWatched = "BTM_RUN_WATCHED";
+
 struct RunCommand {
   std::string plan, executor = "local", redo, step;
   std::int64_t jobs = 1;
@@ -70,6 +73,7 @@ class Run {
   int dry_run();
   int run_one(const Step& step);
   int run_all();
+  void tell_failure(const std::string& step) const;
   int report_failures(const RunResult& result) const;
   CommandLine step_command(const std::string& step) const {
     return {own_program().string(), "run", std::filesystem::absolute(command_.plan).string(), "--step", step};
@@ -111,8 +115,21 @@ int Run::dry_run() {
 }
 
 int Run::run_one(const Step& step) {
-  const auto at = static_cast<std::size_t>(&step - graph_.steps().data());
-  return exit_status(run_step(step, keyed_.keys[at], state_));
+  const auto key_of = [&](const Step& one) { return keyed_.keys[static_cast<std::size_t>(&one - graph_.steps().data())]; };
+  const auto check_inputs = [&] {
+    for (const std::string& name : step.after)
+      if (const Step& before = graph_.at(name); !state_.is_done(before, key_of(before)))
+        throw compat::IoError(state_.output().string(), "step " + name + " is not done, or its output is not as it left it");
+  };
+  const StepResult result = run_step(step, key_of(step), state_, check_inputs);
+  if (result == StepResult::kFailed && std::getenv(kWatched) == nullptr) tell_failure(step.name);
+  return exit_status(result);
+}
+
+void Run::tell_failure(const std::string& step) const {
+  const StepFailure failure = state_.failure_of(step).value_or(StepFailure{1, "it left no record, see its log"});
+  std::cerr << "btm run: error: step " << step << " failed (status " << failure.status << "): " << failure.reason << " (log: " << state_.log_of(step).string() << ")"
+            << std::endl;
 }
 
 /// Programs started from here take their share of the cores for theirs.
@@ -141,6 +158,7 @@ int Run::run_all() {
     observer.line(std::to_string(before) + " of " + std::to_string(total) + " steps are done already (" + std::to_string(digests.files_read()) +
                   " files read and compared, " + std::to_string(digests.files_remembered()) + " known by size and times; --check reads all)");
   }
+  if (command_.executor == "local") ::setenv(kWatched, "1", /*overwrite=*/1);
   const RunResult result = command_.executor == "slurm" ? run_on_slurm(keyed_, state_, plan_, [this](const std::string& step) { return step_command(step); }, observer)
                                                         : run_locally(keyed_, state_, static_cast<std::size_t>(command_.jobs), [this](const std::string& step) { return step_command(step); }, observer);
   bar.clear();
@@ -150,11 +168,7 @@ int Run::run_all() {
 }
 
 int Run::report_failures(const RunResult& result) const {
-  for (const std::string& name : result.failed) {
-    const StepFailure failure = state_.failure_of(name).value_or(StepFailure{1, "it left no record, see its log"});
-    std::cerr << "btm run: error: step " << name << " failed (status " << failure.status << "): " << failure.reason << " (log: " << state_.log_of(name).string() << ")"
-              << std::endl;
-  }
+  for (const std::string& name : result.failed) tell_failure(name);
   const std::size_t missing = graph_.steps().size() - result.done.size();
   std::cerr << "btm run: " << missing << " of " << graph_.steps().size() << " steps are left; the same command goes on from here, with --redo STEP it begins a step anew" << std::endl;
   return result.failed.empty() && result.interrupted ? 128 + SIGINT : 1;

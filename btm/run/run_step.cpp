@@ -93,13 +93,14 @@ CommandLine resolved(const CommandLine& command) {
   return whole;
 }
 
-StepResult run_step(const Step& step, const std::string& key, RunState& state) {
+StepResult run_step(const Step& step, const std::string& key, RunState& state, const std::function<void()>& check_inputs) {
   SignalQueue signals;
   const auto lock = wait_for_lock(step, state, signals);
   if (!lock) return StepResult::kInterrupted;
   if (state.is_done(step, key)) return StepResult::kDone;
   bool interrupted = false;
   try {
+    check_inputs();
     const auto inputs = state.input_digests(step);
     state.begin(step, key);
     const bool resumes = goes_on(step, state);
@@ -111,6 +112,7 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state) {
       return StepResult::kInterrupted;
     }
     if (status == 0) {
+      check_inputs();
       state.mark_done(step, key, seconds_since(start), inputs);
       state.digests().save();
       return StepResult::kDone;

@@ -88,6 +88,23 @@ TEST(RunStep, SaysWhatHelpsWhereItWentOnFromAFile) {
   EXPECT_EQ(state.failure_of("a")->reason, "sh: error: damaged; it went on from own/state: if that is damaged, --redo a begins anew");
 }
 
+TEST(RunStep, FailsWhereWhatItReadChangedMeanwhile) {
+  const TempDir dir;
+  RunState state(dir / "run");
+  Step made = step("a", "touch out");
+  made.outputs = {"out"};
+  int calls = 0;
+  const auto check = [&](int bad) { return [&calls, bad] { if (++calls == bad) throw compat::IoError("x", "is not as it left it"); }; };
+  for (const int bad : {1, 2}) {
+    calls = 0;
+    EXPECT_EQ(run_step(made, "k", state, check(bad)), StepResult::kFailed);
+    EXPECT_EQ(state.failure_of("a")->reason, "x: is not as it left it");
+    EXPECT_EQ(std::filesystem::exists(dir / "run/out"), bad == 2) << "the commands run between the two";
+    EXPECT_FALSE(state.is_done(made, "k"));
+  }
+  EXPECT_EQ(run_step(made, "k", state, check(0)), StepResult::kDone);
+}
+
 TEST(RunStep, NamesTheSignalThatEndedACommand) {
   const TempDir dir;
   RunState state(dir / "run");
