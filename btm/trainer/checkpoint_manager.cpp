@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <iterator>
 #include <regex>
 #include <utility>
+
+#include <unistd.h>
 
 #include "compat/atomic_file.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
-#include "compat/mapped_file.h"
+#include "compat/temporaries.h"
 #include "compat/text.h"
 
 namespace btm {
@@ -26,18 +29,64 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-void copy_atomically(const fs::path& from, const fs::path& to) {
-  const auto source = compat::MappedFile::open(from);
-  compat::AtomicFile file(to);
-  file.write(source->bytes());
-  file.commit();
+constexpr const char* kMarker = "checkpoint.commit";
+constexpr const char* kLock = ".train.lock";
+constexpr auto kTimeToEnd = std::chrono::seconds(5);  // for the ranks of a run that was killed
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  return names;
 }
 
-void remove_beyond(const std::vector<fs::path>& files, std::int64_t kept) {
-  for (auto i = static_cast<std::size_t>(kept); i < files.size(); ++i) {
-    std::error_code ignored;  // another process may have been faster
-    fs::remove(files[i], ignored);
+/// A line each, what is replaced marked by + and what is removed by -.
+std::string text_of(const compat::FileSet& set) {
+  std::string text;
+  for (const std::string& name : set.replaced) text += '+' + name + '\n';
+  for (const std::string& name : set.removed) text += '-' + name + '\n';
+  return text;
+}
+
+void add(compat::FileSet& set, std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    (text.front() == '+' ? set.replaced : set.removed).emplace_back(text.substr(1, end - 1));
+    text.remove_prefix(end + 1);
   }
+}
+
+/// Staged files, removed when writing one of them fails, and by a signal that ends the process.
+class StagedFiles {
+ public:
+  ~StagedFiles() {
+    std::error_code ignored;
+    for (const fs::path& path : paths_) fs::remove(path, ignored);
+  }
+  void add(const fs::path& path) {
+    paths_.push_back(path);
+    notes_.push_back(std::make_unique<compat::TemporaryNote>(path));
+  }
+  /// All are written: from here on they are the file set's.
+  void hand_over() {
+    notes_.clear();
+    paths_.clear();
+  }
+
+ private:
+  std::vector<fs::path> paths_;
+  std::vector<std::unique_ptr<compat::TemporaryNote>> notes_;
+};
+
+/// Whether the process that was writing the temporary NAME.tmp.PID.N is gone.
+bool is_abandoned(const fs::path& file, const std::string& pid) {
+  constexpr auto kLongAgo = std::chrono::minutes(1);  // numbers of processes come again, in a new container the same
+  std::error_code error;
+  if (fs::exists("/proc/" + pid, error) && std::stoll(pid) != ::getpid()) {
+    const auto written = fs::last_write_time(file, error);
+    return !error && fs::file_time_type::clock::now() - written > kLongAgo;
+  }
+  return true;
 }
 
 double number_in(const std::string& name, const std::regex& pattern) {
@@ -45,21 +94,19 @@ double number_in(const std::string& name, const std::regex& pattern) {
   return std::regex_match(name, match, pattern) ? std::strtod(match[1].str().c_str(), nullptr) : 0;
 }
 
-}  // namespace
-
-std::vector<fs::path> numbered_files(const fs::path& folder, const std::string& pattern) {
+/// Of `names` those that the pattern takes, whose first group is a number, the largest number first.
+std::vector<std::string> numbered(const std::vector<std::string>& names, const std::string& pattern) {
   const std::regex regex(pattern);
-  std::vector<std::pair<double, fs::path>> found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (std::regex_match(name, regex)) found.emplace_back(number_in(name, regex), entry.path());
-  }
+  std::vector<std::pair<double, std::string>> found;
+  for (const std::string& name : names)
+    if (std::regex_match(name, regex)) found.emplace_back(number_in(name, regex), name);
   std::ranges::stable_sort(found, [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<fs::path> files;
-  for (auto& [number, path] : found) files.push_back(std::move(path));
-  return files;
+  std::vector<std::string> sorted;
+  for (auto& [number, name] : found) sorted.push_back(std::move(name));
+  return sorted;
 }
+
+}  // namespace
 
 CheckpointManager::~CheckpointManager() {
   if (thread_.joinable()) thread_.join();
@@ -76,7 +123,7 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
   if (o.no_save) return {};
   const std::string end = o.checkpoint_suffix + ".pt";
   const std::string last = last_checkpoint(o).filename().string();
-  if (point.interrupted) return {last};
+  if (point.interrupted && !point.due) return {last};
   const auto better = [&](double a, double b) { return o.maximize_best_checkpoint_metric ? a >= b : a <= b; };
   std::vector<std::string> names;
   if (point.end_of_epoch && !o.no_epoch_checkpoints && point.epoch % o.save_interval == 0)
@@ -87,15 +134,14 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
   if (point.val_loss && o.keep_best_checkpoints > 0) {
     const std::string prefix = "checkpoint.best_" + o.best_checkpoint_metric + "_";
     const std::string pattern = escaped(prefix) + R"((\d+\.?\d*))" + escaped(end);
-    const std::vector<fs::path> files = numbered_files(o.save_dir, pattern);
+    const std::vector<std::string> files = numbered(names_in(o.save_dir), pattern);
     std::optional<double> worst = best_;
-    if (!files.empty())
-      worst = number_in((o.maximize_best_checkpoint_metric ? files.back() : files.front()).filename().string(), std::regex(pattern));
+    if (!files.empty()) worst = number_in(o.maximize_best_checkpoint_metric ? files.back() : files.front(), std::regex(pattern));
     // One digit more keeps equal values apart.
     if (!worst || better(*point.val_loss, *worst))
       names.push_back(prefix + compat::decimal(*point.val_loss, 3) + std::to_string(point.updates % o.keep_best_checkpoints) + end);
   }
-  if (!o.no_last_checkpoints) names.push_back(last);
+  if (!o.no_last_checkpoints || point.interrupted) names.push_back(last);
   return names;
 }
 
@@ -116,51 +162,72 @@ void CheckpointManager::save(std::vector<Part> parts, const SavePoint& point) {
 
 void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<std::string>& names, const SavePoint& point) {
   const auto start = std::chrono::steady_clock::now();
-  const fs::path folder = options_.save_dir, first = folder / names.front();
-  std::vector<std::pair<fs::path, fs::path>> waiting;
+  const fs::path folder = options_.save_dir;
+  StagedFiles staged;
+  compat::FileSet set;
   for (const Part& part : parts) {
     fs::path original;
+    std::vector<std::string> own;
     for (const std::string& name : names) {
-      const fs::path path = folder / (name.substr(0, name.size() - options_.checkpoint_suffix.size() - 3) + part.suffix + ".pt");
-      const fs::path target = all_written_ ? fs::path(path.string() + ".new") : path;
-      if (all_written_) waiting.emplace_back(target, path);
+      own.push_back(name.substr(0, name.size() - options_.checkpoint_suffix.size() - 3) + part.suffix + ".pt");
+      const fs::path target = folder / compat::staged_name(own.back());
+      staged.add(target);
       // Copies, not links: a program that overwrites one in place must not damage the other.
       if (original.empty())
         compat::save_checkpoint(target, *part.tree.root);
       else
-        copy_atomically(original, target);
+        compat::copy_file_atomically(original, target);
       if (original.empty()) original = target;
     }
+    if (!point.interrupted || point.due) std::ranges::move(outdated(point, part.suffix, own), std::back_inserter(set.removed));
+    std::ranges::move(own, std::back_inserter(set.replaced));
   }
-  if (all_written_) all_written_();
-  for (const auto& [from, to] : waiting) compat::rename_file(from, to);
-  if (!point.interrupted)
-    for (const Part& part : parts) remove_old(point, part.suffix);
+  staged.hand_over();
+  commit(set);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  message_ = "Saved checkpoint " + first.string() + " (epoch " + std::to_string(point.epoch) + " @ " + std::to_string(point.updates) +
-             " updates, score " + (point.val_loss ? compat::decimal(*point.val_loss, 3) : "None") + ") (writing took " +
-             compat::decimal(seconds, 3) + " seconds in the background)";
+  message_ = "Saved checkpoint " + (folder / names.front()).string() + " (epoch " + std::to_string(point.epoch) + " @ " +
+             std::to_string(point.updates) + " updates, score " + (point.val_loss ? compat::decimal(*point.val_loss, 3) : "None") +
+             ") (writing took " + compat::decimal(seconds, 3) + " seconds in the background)";
 }
 
-void CheckpointManager::remove_old(const SavePoint& point, const std::string& suffix) const {
+/// Commits the sets of all ranks as one.
+void CheckpointManager::commit(const compat::FileSet& own) {
+  const std::vector<std::string> sets = ranks_->all_gather(text_of(own));
+  if (ranks_->rank() == 0) {
+    compat::FileSet all;
+    for (const std::string& text : sets) add(all, text);
+    compat::commit_file_set(fs::path(options_.save_dir) / kMarker, all);
+  }
+  ranks_->barrier();  // until then the staged files' names are taken
+}
+
+/// What the --keep-... flags no longer keep when files of these names have come.
+std::vector<std::string> CheckpointManager::outdated(const SavePoint& point, const std::string& suffix,
+                                                     const std::vector<std::string>& new_names) const {
   const CheckpointOptions& o = options_;
   const std::string end = escaped(suffix + ".pt");
+  std::vector<std::string> there = names_in(o.save_dir), old;
+  for (const std::string& name : new_names)
+    if (std::ranges::find(there, name) == there.end()) there.push_back(name);
+  const auto drop_beyond = [&](std::vector<std::string> names, std::int64_t kept) {
+    for (auto i = static_cast<std::size_t>(kept); i < names.size(); ++i) old.push_back(std::move(names[i]));
+  };
   if (!point.end_of_epoch && o.keep_interval_updates > 0) {
     const std::string pattern = R"(checkpoint_\d+_(\d+))" + end;
-    std::vector<fs::path> files = numbered_files(o.save_dir, pattern);
+    std::vector<std::string> names = numbered(there, pattern);
     if (o.keep_interval_updates_pattern > 0)  // every so-many-th is kept for good
-      std::erase_if(files, [&](const fs::path& file) {
-        return static_cast<std::int64_t>(number_in(file.filename().string(), std::regex(pattern))) % o.keep_interval_updates_pattern == 0;
+      std::erase_if(names, [&](const std::string& name) {
+        return static_cast<std::int64_t>(number_in(name, std::regex(pattern))) % o.keep_interval_updates_pattern == 0;
       });
-    remove_beyond(files, o.keep_interval_updates);
+    drop_beyond(std::move(names), o.keep_interval_updates);
   }
-  if (o.keep_last_epochs > 0) remove_beyond(numbered_files(o.save_dir, R"(checkpoint(\d+))" + end), o.keep_last_epochs);
+  if (o.keep_last_epochs > 0) drop_beyond(numbered(there, R"(checkpoint(\d+))" + end), o.keep_last_epochs);
   if (o.keep_best_checkpoints > 0) {
-    std::vector<fs::path> files =
-        numbered_files(o.save_dir, escaped("checkpoint.best_" + o.best_checkpoint_metric + "_") + R"((\d+\.?\d*))" + end);
-    if (!o.maximize_best_checkpoint_metric) std::ranges::reverse(files);
-    remove_beyond(files, o.keep_best_checkpoints);
+    std::vector<std::string> names = numbered(there, escaped("checkpoint.best_" + o.best_checkpoint_metric + "_") + R"((\d+\.?\d*))" + end);
+    if (!o.maximize_best_checkpoint_metric) std::ranges::reverse(names);
+    drop_beyond(std::move(names), o.keep_best_checkpoints);
   }
+  return old;
 }
 
 void CheckpointManager::wait() {
@@ -176,6 +243,31 @@ std::string CheckpointManager::poll() {
 
 fs::path last_checkpoint(const CheckpointOptions& options) {
   return fs::path(options.save_dir) / ("checkpoint_last" + options.checkpoint_suffix + ".pt");
+}
+
+std::optional<compat::FileLock> lock_save_dir(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
+  try {
+    const auto start = std::chrono::steady_clock::now();
+    do {
+      if (auto lock = compat::FileLock::try_now(folder / kLock)) return lock;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    } while (std::chrono::steady_clock::now() - start < kTimeToEnd);
+  } catch (const compat::IoError& error) {
+    warn(std::string(error.what()) + " (a second training in this folder would go unnoticed)");
+    return std::nullopt;
+  }
+  throw compat::IoError(folder.string(), std::string("another training writes there (it holds ") + kLock + "), expected a --save-dir of its own");
+}
+
+void recover_checkpoints(const fs::path& folder) {
+  compat::finish_file_set(folder / kMarker);
+  static const std::regex kLeft(R"(checkpoint.*(\.staged|\.tmp\.([0-9]{1,9})\.\d+))");
+  for (const std::string& name : names_in(folder)) {
+    std::smatch match;
+    if (!std::regex_match(name, match, kLeft)) continue;
+    std::error_code ignored;
+    if (!match[2].matched || is_abandoned(folder / name, match[2])) fs::remove(folder / name, ignored);
+  }
 }
 
 fs::path starting_checkpoint(CheckpointOptions& options) {

@@ -5,13 +5,17 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "btm/distributed/communicator.h"
 #include "btm/trainer/options.h"
+#include "compat/file_lock.h"
+#include "compat/file_set.h"
 #include "compat/pickle_value.h"
 
 namespace btm {
@@ -20,8 +24,9 @@ namespace btm {
 struct SavePoint {
   std::int64_t epoch = 1, updates = 0;
   bool end_of_epoch = false;
-  bool interrupted = false;  ///< Only checkpoint_last is wanted.
+  bool interrupted = false;  ///< By a signal: checkpoint_last is wanted in any case, and it alone unless `due`.
   std::optional<double> val_loss;
+  bool due = false;  ///< Interrupted where a checkpoint was due. The validation, and with it the best ones, are left to the next run.
 };
 
 class CheckpointManager {
@@ -45,12 +50,12 @@ class CheckpointManager {
     std::string suffix;  ///< in place of --checkpoint-suffix
     compat::PickleTree tree;
   };
-  /// Calls `all_written` on the writing thread when a checkpoint's files are written but not yet in place: it returns when
-  /// other ranks are as far, so that a crash does not leave files of two moments side by side.
-  void commit_together(std::function<void()> all_written) { all_written_ = std::move(all_written); }
+  /// The files that these ranks save at one moment take their places together, by the hand of their first one, so that a
+  /// crash does not leave files of two moments side by side. The writing threads use `ranks`, which must be theirs alone.
+  void commit_together(std::unique_ptr<Communicator> ranks) { ranks_ = std::move(ranks); }
 
-  /// Writes `tree` under those names and removes what --keep-... no longer keeps, in the background. Waits for the
-  /// checkpoint before it. Throws what went wrong there: IoError for a full disk, with all earlier files as they were.
+  /// Writes `tree` under those names and removes what --keep-... no longer keeps, in the background and as one FileSet. Waits
+  /// for the checkpoint before it. Throws what went wrong there: IoError for a full disk, with all earlier files as they were.
   void save(compat::PickleTree tree, const SavePoint& point) { save({Part{options_.checkpoint_suffix, std::move(tree)}}, point); }
   void save(std::vector<Part> parts, const SavePoint& point);
   /// Waits for the checkpoint that is being written.
@@ -60,11 +65,12 @@ class CheckpointManager {
 
  private:
   void write(const std::vector<Part>& parts, const std::vector<std::string>& names, const SavePoint& point);
-  void remove_old(const SavePoint& point, const std::string& suffix) const;
+  void commit(const compat::FileSet& own);
+  std::vector<std::string> outdated(const SavePoint& point, const std::string& suffix, const std::vector<std::string>& new_names) const;
 
   CheckpointOptions options_;
   std::optional<double> best_;
-  std::function<void()> all_written_;
+  std::unique_ptr<Communicator> ranks_ = single_process();
   std::thread thread_;
   std::atomic<bool> written_ = false;
   std::exception_ptr failure_;  ///< This and the message are read after the thread was joined.
@@ -78,7 +84,12 @@ std::filesystem::path last_checkpoint(const CheckpointOptions& options);
 /// which the reset flags are set. Empty when there is none. IoError for a --finetune-from-model that is not there.
 std::filesystem::path starting_checkpoint(CheckpointOptions& options);
 
-/// Files of `folder` whose name is PREFIX, a number and SUFFIX, the largest number first.
-std::vector<std::filesystem::path> numbered_files(const std::filesystem::path& folder, const std::string& pattern);
+/// Keeps other trainings out of a --save-dir. Waits some seconds for one that is ending. IoError when another goes on there;
+/// nothing, with the reason given to `warn`, on a file system without locks.
+std::optional<compat::FileLock> lock_save_dir(const std::filesystem::path& folder, const std::function<void(const std::string&)>& warn);
+
+/// At the start of a run, under its lock: finishes the save that the process before it died in, or undoes it, and removes
+/// what is left of files that were being written.
+void recover_checkpoints(const std::filesystem::path& folder);
 
 }  // namespace btm

@@ -92,7 +92,7 @@ void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world
     if (problem.empty() && state != first)
       problem = "rank 0 starts from " + first + ", rank " + std::to_string(rank) + " from " + state;
     if (!problem.empty())
-      throw compat::UnsupportedError(problem + ": the save was interrupted; give --restore-file an older checkpoint");
+      throw compat::UnsupportedError(problem + ": files of two moments; give --restore-file an older checkpoint");
   }
 }
 

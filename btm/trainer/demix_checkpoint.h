@@ -18,7 +18,7 @@ enum class DemixPart : std::uint8_t { kExpert, kShared };
 compat::PickleTree demix_part(const compat::PickleTree& whole, const std::vector<std::string>& parameters,
                               const std::function<bool(const std::string& parameter)>& is_expert, DemixPart part);
 
-/// Refuses, on all ranks, to go on from files that are not of one moment, as an interrupted save leaves them. `checkpoint` is
+/// Refuses, on all ranks, to go on from files that are not of one moment, as copying and earlier versions' interrupted saves left them. `checkpoint` is
 /// this rank's, null when it has none. A collective call. UnsupportedError naming the files and what they are of.
 void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world);
 

@@ -56,6 +56,8 @@ void complete(TrainOptions& options) {
   require(!options.common.fp16 || options.common.fp16_scale_window || optimization.update_freq.size() == 1,
           "--fp16-scale-window must be given with an --update-freq that changes by epoch");
   options.lr.max_update = optimization.max_update;
+  require(options.checkpoint.checkpoint_suffix.find_first_of(std::string_view("/\n\0", 3)) == std::string::npos,
+          "--checkpoint-suffix '" + compat::printable(options.checkpoint.checkpoint_suffix) + "' cannot be part of a file's name");
   require(options.checkpoint.save_interval >= 1 && dataset.validate_interval >= 1, "--save-interval and --validate-interval must be at least 1");
 }
 

@@ -1,5 +1,6 @@
 #include "btm/trainer/signals.h"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 
@@ -12,7 +13,8 @@ volatile std::sig_atomic_t received = 0;
 
 void take(int signal) {
   if (received == 0) received = signal;
-  if (signal == SIGINT) std::signal(SIGINT, SIG_DFL);
+  // The second one does what it did before: it removes temporaries and ends the process.
+  if (signal == SIGINT) sigaction(SIGINT, &previous[std::ranges::find(kSignals, SIGINT) - kSignals.begin()], nullptr);
 }
 
 }  // namespace

@@ -68,7 +68,10 @@ PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const RunStat
   arena.put(extra, "train_iterator", arena.make(std::move(iterator)));
   arena.put(extra, "val_loss", arena.real_or_none(state.val_loss));
   if (state.best) arena.put(extra, "best", arena.real(*state.best));
-  if (PickleNode* exact = exact_state(arena, trainer.optimizer())) arena.put(extra, "btm", exact);
+  PickleDict ours;
+  if (const PickleNode* exact = exact_state(arena, trainer.optimizer())) ours = *exact->get_if<PickleDict>();
+  if (state.due_epoch) arena.put(ours, "due_epoch", arena.integer(*state.due_epoch));
+  if (!ours.items.empty()) arena.put(extra, "btm", arena.make(std::move(ours)));
   return arena.make(std::move(extra));
 }
 
@@ -177,8 +180,12 @@ RunState restore_training_state(Trainer& trainer, const compat::Checkpoint& chec
   const IteratorState iterator = extra.iterator(versioned);
   if (!options.reset_dataloader) state.iterator = iterator;
   trainer.set_previous_seconds(extra.number("previous_training_time").value_or(0));
+  const PickleNode* const due = extra.find("btm") != nullptr ? extra.find("btm")->find("due_epoch") : nullptr;
+  if (const auto* epoch = due != nullptr ? due->get_if<std::int64_t>() : nullptr; epoch != nullptr && !options.reset_dataloader)
+    state.due_epoch = *epoch;
   // fairseq resets the meters at the start of an epoch.
-  const bool reset_meters = options.reset_meters || (versioned && iterator.iterations_in_epoch == 0);
+  const bool begins_epoch = versioned && iterator.iterations_in_epoch == 0 && !state.due_epoch;
+  const bool reset_meters = options.reset_meters || begins_epoch;
   if (const PickleNode* metrics = extra.find("metrics"); metrics != nullptr && !reset_meters) {
     trainer.metrics().load(*metrics, checkpoint.path());
     trainer.metrics()["default"].reset_clocks();

@@ -16,6 +16,8 @@ struct RunState {
   IteratorState iterator;
   std::optional<double> val_loss, best;
   std::optional<double> scheduler_best;  ///< the schedulers' own record of the best validation loss
+  /// The epoch whose validation and checkpoints were due when a signal came: the next run begins with them.
+  std::optional<std::int64_t> due_epoch;
   /// `optimizer_history` of the checkpoint that was resumed, and what keeps it alive.
   const compat::PickleNode* history = nullptr;
   std::shared_ptr<const compat::PickleArena> history_arena;

@@ -52,6 +52,13 @@ std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM
   return checkpoint;
 }
 
+/// A place between two updates.
+struct Moment {
+  std::int64_t epoch = 1;
+  bool end_of_epoch = false;
+  IteratorState next;  ///< Where the training goes on.
+};
+
 class TrainRun {
  public:
   TrainRun(TrainOptions options, Communicator& world, int local_rank);
@@ -61,11 +68,15 @@ class TrainRun {
   void load();
   EpochBatches open_epoch();
   bool train_epoch();
-  bool after_update(const EpochBatches& batches);
+  void end_epoch(std::int64_t epoch);
+  bool make_up_for_interruption();
+  bool after_update(const Moment& moment);
   std::optional<double> validate(std::int64_t epoch);
   LogRow validate_subset(const ValidData& data, std::int64_t epoch);
   bool stops_early(std::optional<double> val_loss);
-  void save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted);
+  void save(const Moment& moment, std::optional<double> val_loss);
+  void save_interrupted(const Moment& moment, bool due);
+  void save_at(const SavePoint& point, const IteratorState& next);
   void log_saved();
   void finish_saving();
   bool limit_reached() const;
@@ -76,7 +87,7 @@ class TrainRun {
   TrainOptions options_;
   Communicator& world_;
   TrainLog log_;
-  std::unique_ptr<Communicator> savers_;  ///< DeMIX: the ranks' threads that write checkpoints, which it must outlive
+  std::optional<compat::FileLock> lock_;  ///< Of the save folder; held until the last checkpoint is in place.
   CheckpointManager checkpoints_;
   compat::Dictionary dictionary_;
   CollateOptions collate_;
@@ -120,6 +131,10 @@ void TrainRun::load() {
   place_ = {world_.rank(), world_.size(), config.max_target_positions};
   if (!options_.dataset.disable_validation) valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
 
+  if (!options_.checkpoint.no_save && world_.rank() == 0) {
+    if (auto lock = lock_save_dir(options_.checkpoint.save_dir, warner())) lock_.emplace(*std::move(lock));
+    recover_checkpoints(options_.checkpoint.save_dir);
+  }
   world_.barrier();  // no rank may look for a checkpoint that another one is about to replace
   start_ = starting_checkpoint(options_.checkpoint);
   std::optional<compat::Checkpoint> checkpoint;
@@ -133,8 +148,7 @@ void TrainRun::load() {
     check_same_update(checkpoint ? &*checkpoint : nullptr, world_);
     std::vector<int> ranks(static_cast<std::size_t>(world_.size()));
     std::iota(ranks.begin(), ranks.end(), 0);
-    savers_ = world_.subgroup(ranks);
-    checkpoints_.commit_together([this] { savers_->barrier(); });
+    checkpoints_.commit_together(world_.subgroup(ranks));
   }
   trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
   if (checkpoint) {
@@ -169,26 +183,27 @@ void TrainRun::finish_saving() {
 
 int TrainRun::run() {
   load();
-  if (limit_reached()) {
+  bool stop = make_up_for_interruption();
+  if (!stop && limit_reached()) {
     // fairseq makes one more update each time. Here the same command twice gives the same model: a run killed after its last
     // checkpoint is finished by starting it again.
     log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) + " updates, " +
                          general_format(trainer_->agreed_seconds() / 3600) + " hours");
-    if (start_ != last_checkpoint(options_.checkpoint)) save(open_epoch(), std::nullopt, /*interrupted=*/false);
+    if (start_ != last_checkpoint(options_.checkpoint)) save({state_.iterator.epoch, false, state_.iterator}, std::nullopt);
     finish_saving();
     return 0;
   }
   const std::int64_t max_epoch = options_.optimization.max_epoch;
   const auto start = std::chrono::steady_clock::now();
   const bool several_folders = data_folders(options_.task.data).size() > 1;
-  while (max_epoch <= 0 || state_.iterator.epoch <= max_epoch) {
+  while (!stop && (max_epoch <= 0 || state_.iterator.epoch <= max_epoch)) {
     if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
       log_.info(kName, "stopping training because current learning rate (" + general_format(trainer_->lr()) +
                            ") is smaller than or equal to --stop-min-lr");
       break;
     }
-    if (train_epoch()) break;
-    if (several_folders) train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+    stop = train_epoch();
+    if (several_folders && !stop) train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
@@ -234,43 +249,58 @@ bool TrainRun::train_epoch() {
                            general_format(trainer_->optimizer().loss_scale()));
     }
     log_saved();
-    stop = after_update(batches);
+    stop = after_update({epoch, batches.end_of_epoch(), batches.state()});
   }
+  end_epoch(epoch);
+  state_.iterator = batches.state();
+  return stop;
+}
+
+void TrainRun::end_epoch(std::int64_t epoch) {
   LogRow row = trainer_->metrics()["train"].row();
   row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
   log_.summary("train", epoch, row, trainer_->num_updates());
   trainer_->metrics()["train"].reset();
-  state_.iterator = batches.state();
   if (val_loss_) state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
+}
+
+/// The validation and the checkpoints that a signal kept the run before this one from. True when the run is to end.
+bool TrainRun::make_up_for_interruption() {
+  const std::optional<std::int64_t> epoch = std::exchange(state_.due_epoch, std::nullopt);
+  if (!epoch || start_ != last_checkpoint(options_.checkpoint)) return false;
+  log_.info(kName, "validating and saving as was due after " + std::to_string(trainer_->num_updates()) + " updates, when a signal came");
+  const Moment moment{*epoch, state_.iterator.epoch != *epoch, state_.iterator};
+  const bool stop = after_update(moment);
+  if (moment.end_of_epoch) end_epoch(*epoch);
   return stop;
 }
 
 /// fairseq's validate_and_save. True when the run is to end.
-bool TrainRun::after_update(const EpochBatches& batches) {
-  if (trainer_->agreed_signal() != 0) {
-    save(batches, std::nullopt, /*interrupted=*/true);
-    return true;
-  }
+bool TrainRun::after_update(const Moment& moment) {
   const DatasetOptions& dataset = options_.dataset;
   const CheckpointOptions& checkpoint = options_.checkpoint;
-  const std::int64_t updates = trainer_->num_updates(), epoch = state_.iterator.epoch;
-  const bool end = batches.end_of_epoch();
+  const std::int64_t updates = trainer_->num_updates(), epoch = moment.epoch;
+  const bool end = moment.end_of_epoch;
   const auto every = [&](std::int64_t interval) { return interval > 0 && updates > 0 && updates % interval == 0; };
   bool stop = limit_reached();
-  if (stop) log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
-                                 general_format(trainer_->agreed_seconds() / 3600) + " hours");
   const bool do_save = (end && epoch % checkpoint.save_interval == 0) || stop ||
                        (every(checkpoint.save_interval_updates) && updates >= dataset.validate_after_updates);
   const bool do_validate = ((!end && do_save) || (end && epoch % dataset.validate_interval == 0) || stop ||
                             every(dataset.validate_interval_updates)) &&
                            !dataset.disable_validation && updates >= dataset.validate_after_updates;
+  if (trainer_->agreed_signal() != 0) {
+    save_interrupted(moment, do_save || do_validate);
+    return true;
+  }
+  if (stop) log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
+                                 general_format(trainer_->agreed_seconds() / 3600) + " hours");
   val_loss_ = do_validate ? validate(epoch) : std::nullopt;
   if (trainer_->agreed_signal() != 0) {  // during the validation, whose result is then incomplete
-    save(batches, std::nullopt, /*interrupted=*/true);
+    save_interrupted(moment, true);
     return true;
   }
   stop = stops_early(val_loss_) || stop;
-  if (do_save || stop) save(batches, val_loss_, /*interrupted=*/false);
+  if (do_save || stop) save(moment, val_loss_);
   return stop;
 }
 
@@ -288,15 +318,24 @@ bool TrainRun::stops_early(std::optional<double> val_loss) {
   return true;
 }
 
-void TrainRun::save(const EpochBatches& batches, std::optional<double> val_loss, bool interrupted) {
-  checkpoints_.note(val_loss);
-  SavePoint point{state_.iterator.epoch, trainer_->num_updates(), batches.end_of_epoch(), interrupted, val_loss};
+void TrainRun::save(const Moment& moment, std::optional<double> val_loss) {
+  save_at({moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/false, val_loss}, moment.next);
+}
+
+/// `due`: the update's validation and checkpoints, which the next run makes up for.
+void TrainRun::save_interrupted(const Moment& moment, bool due) {
+  save_at({moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/true, std::nullopt, due}, moment.next);
+}
+
+void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
+  checkpoints_.note(point.val_loss);
   const ExpertGroups* const experts = trainer_->experts();
   if ((world_.rank() != 0 && experts == nullptr) || checkpoints_.file_names(point).empty()) return;
   RunState now = state_;
-  now.iterator = batches.state();
-  now.val_loss = val_loss;
+  now.iterator = next;
+  now.val_loss = point.val_loss;
   now.best = checkpoints_.best();
+  if (point.due) now.due_epoch = point.epoch;
   compat::PickleTree checkpoint = make_checkpoint(*trainer_, now);
   if (experts == nullptr) return checkpoints_.save(std::move(checkpoint), point);
   std::vector<std::string> names;

@@ -58,6 +58,7 @@ TEST(CheckpointManager, NamesFilesAsFairseq) {
   EXPECT_EQ(manager.file_names({1, 20, false, false, {}}), (Names{"checkpoint_1_20.pt", "checkpoint_last.pt"}));
   EXPECT_EQ(manager.file_names({3, 27, true, false, {}}), (Names{"checkpoint3.pt", "checkpoint_last.pt"}));
   EXPECT_EQ(manager.file_names({1, 27, false, true, {}}), (Names{"checkpoint_last.pt"}));
+  EXPECT_EQ(manager.file_names({1, 40, false, true, {}, true}), (Names{"checkpoint_1_40.pt", "checkpoint_last.pt"}));
   manager.note(5.0);
   EXPECT_EQ(manager.file_names({1, 40, false, false, 5.0}), (Names{"checkpoint_1_40.pt", "checkpoint_best.pt", "checkpoint_last.pt"}));
   manager.note(6.0);
@@ -130,11 +131,26 @@ TEST(CheckpointManager, AFullDiskLeavesTheOldCheckpointAndIsReported) {
   const rlimit small{1 << 16, before.rlim_max};
   ::setrlimit(RLIMIT_FSIZE, &small);
   manager.save(tiny(2, 1 << 20), {1, 6, false, true, {}});
-  expect_error<compat::IoError>([&] { manager.wait(); }, "checkpoint_last.pt: cannot write");
+  expect_error<compat::IoError>([&] { manager.wait(); }, "checkpoint_last.pt.staged: cannot write");
   ::setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, old_handler);
   EXPECT_EQ(files_in(dir.path()), (Names{"checkpoint_last.pt"}));
   EXPECT_EQ(value_in(dir / "checkpoint_last.pt"), 1);
+}
+
+TEST(CheckpointManager, AnInterruptedSaveIsFinishedOrUndoneAtTheStart) {
+  const TempDir dir;
+  const std::string marker = "files to replace (+) and to remove (-)\n+checkpoint_last.pt\n-checkpoint_1_2.pt\n";
+  for (const bool committed : {false, true}) {
+    compat::save_checkpoint(dir / "checkpoint_last.pt", *tiny(1).root);
+    compat::save_checkpoint(dir / "checkpoint_1_2.pt", *tiny(1).root);
+    compat::save_checkpoint(dir / "checkpoint_last.pt.staged", *tiny(2).root);
+    btm_test::write_file(dir / "checkpoint_last.pt.staged.tmp.999999999.1", "half of it");
+    if (committed) btm_test::write_file(dir / "checkpoint.commit", marker);
+    recover_checkpoints(dir.path());
+    EXPECT_EQ(value_in(dir / "checkpoint_last.pt"), committed ? 2 : 1);
+    EXPECT_EQ(files_in(dir.path()), committed ? Names{"checkpoint_last.pt"} : (Names{"checkpoint_1_2.pt", "checkpoint_last.pt"}));
+  }
 }
 
 TEST(StartingCheckpoint, IsTheSaveFoldersLastOrTheOneNamed) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "tests/support/training.h"
@@ -182,6 +183,81 @@ TEST(TrainRun, ASignalSavesAndEndsAndTheRunGoesOnExactly) {
     EXPECT_GT(rest.rows.begin()->first, 3);
     EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "run/checkpoint_last.pt"), 0);
   }
+}
+
+std::set<std::string> files_in(const std::filesystem::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".pt") names.insert(entry.path().filename().string());
+  return names;
+}
+
+/// Checkpoints are due after every update, in the middle of an epoch and at its end; the best ones wait for the validation.
+TEST(TrainRun, WhatWasDueWhenASignalCameIsMadeUpFor) {
+  const Args common{"--max-valid-steps", "1", "--keep-best-checkpoints", "2", "--patience", "100"};
+  const std::map<std::string, Args> kinds{
+      {"updates", single({"--max-update", "9", "--save-interval-updates", "1"})},
+      {"epochs", gpt3({"--train-subset", "valid_fortunes", "--valid-subset", "valid_fortunes", "--update-freq", "1000", "--max-epoch", "6",
+                       "--total-num-update", "60", "--max-sentences", "8"})}};
+  for (const auto& [kind, flags] : kinds) {
+    const TempDir dir;
+    Args args = train_command("fortunes", dir / "whole", joined(flags, common));
+    std::erase(args, "--no-epoch-checkpoints");
+    const Finished whole = run_btm(args);
+    ASSERT_EQ(whole.status, 0) << whole.err;
+    *std::ranges::find(args, (dir / "whole").string()) = (dir / "run").string();
+    for (const char* const update : {"\"num_updates\": \"3\"", "\"num_updates\": \"5\""}) {
+      Process process("btm", args, kOneThread);
+      process.wait_for_output(update);
+      ::kill(process.pid(), SIGTERM);
+      ASSERT_EQ(process.wait(), 128 + SIGTERM) << process.err();
+      if (kind == "updates") {  // it is there at once, but for the validation
+        const std::string said = process.out().substr(process.out().find("ended by SIGTERM after ") + 23);
+        EXPECT_TRUE(std::filesystem::exists(dir / ("run/checkpoint_1_" + said.substr(0, said.find(' ')) + ".pt"))) << said;
+      }
+    }
+    const Finished rest = run_btm(args);
+    ASSERT_EQ(rest.status, 0) << rest.err;
+    EXPECT_NE(rest.out.find("validating and saving as was due after "), std::string::npos) << rest.out;
+    EXPECT_EQ(files_in(dir / "run"), files_in(dir / "whole")) << kind;
+    for (const std::string& name : files_in(dir / "whole")) {
+      EXPECT_EQ(model_difference(dir / ("whole/" + name), dir / ("run/" + name)), 0) << name;
+      const auto left = compat::Checkpoint::open(dir / ("whole/" + name)), right = compat::Checkpoint::open(dir / ("run/" + name));
+      for (const char* const key : {"val_loss", "best"}) {
+        const auto *a = left.find_entry("extra_state")->find(key), *b = right.find_entry("extra_state")->find(key);
+        ASSERT_TRUE(a != nullptr && b != nullptr) << name << " " << key;
+        EXPECT_EQ(*a->get_if<double>(), *b->get_if<double>()) << name << " " << key;
+      }
+    }
+  }
+}
+
+TEST(TrainRun, TwoInterruptsLeaveNothingThatTheNextStartDoesNotRemove) {
+  const TempDir dir;
+  const Args flags = single({"--max-update", "30", "--disable-validation", "--save-interval-updates", "1", "--keep-interval-updates", "1"});
+  Process process("btm", train_command("fortunes", dir / "run", flags), kOneThread);
+  process.wait_for_output("\"num_updates\": \"3\"");
+  for (int i = 0; i < 2; ++i) ::kill(process.pid(), SIGINT);
+  EXPECT_EQ(process.wait(), 128 + SIGINT);
+  for (const char* const name : {"checkpoint_last.pt.tmp.999999999.0", "checkpoint_1_3.pt.staged", "checkpoint_1_3.pt.staged.tmp.999999999.7"})
+    btm_test::write_file(dir / "run" / name, "left by a run that was killed");
+  btm_test::write_file(dir / "run/notes.tmp.999999999.0", "not ours");
+  ASSERT_EQ(run_btm(train_command("fortunes", dir / "run", flags)).status, 0);
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(dir / "run")) names.insert(entry.path().filename().string());
+  EXPECT_EQ(names, (std::set<std::string>{".train.lock", "checkpoint_1_30.pt", "checkpoint_last.pt", "notes.tmp.999999999.0"}));
+}
+
+TEST(TrainRun, OneTrainingAtATimeWritesToAFolder) {
+  const TempDir dir;
+  const Args flags = single({"--max-update", "100000", "--disable-validation"});
+  Process first("btm", train_command("fortunes", dir / "run", flags), kOneThread);
+  first.wait_for_output("\"num_updates\": \"2\"");
+  const Finished second = run_btm(train_command("perl", dir / "run", flags));
+  EXPECT_EQ(second.status, 1);
+  EXPECT_EQ(second.err, "btm train: error: " + (dir / "run").string() +
+                            ": another training writes there (it holds .train.lock), expected a --save-dir of its own\n");
+  EXPECT_EQ(run_btm(train_command("perl", dir / "run", single({"--max-update", "2", "--disable-validation", "--no-save"}))).status, 0);
 }
 
 TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
