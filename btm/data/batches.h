@@ -38,6 +38,10 @@ std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_
 std::vector<std::vector<std::int64_t>> shard_of(const std::vector<std::vector<std::int64_t>>& batches, std::int64_t num_shards,
                                                 std::int64_t shard_id);
 
+/// Whether a row has a token or a target that is no padding at or after a token that is. The model must then mask padding and
+/// leave it out of positions; padding that only ends a row needs neither.
+bool has_interior_padding(const Batch& batch, std::int64_t pad);
+
 Batch collate(const LmDataset& dataset, std::span<const std::int64_t> ids, std::int64_t pad);
 
 }  // namespace btm

@@ -36,7 +36,10 @@ void ContextWindow::extend(Batch& batch) {
     std::copy_n(source, batch.columns, out + context);
     std::copy_n(batch.targets.begin() + row * batch.columns, batch.columns, targets.begin() + row * columns + context);
     batch.first_scored[static_cast<std::size_t>(row)] += context;
-    longest = std::max(longest, context + length);
+    const auto targets_end = batch.targets.begin() + (row + 1) * batch.columns;
+    std::int64_t columns_used = batch.columns;  // padding amid the row is not in `length`
+    while (columns_used > 0 && source[columns_used - 1] == pad_ && targets_end[columns_used - batch.columns - 1] == pad_) --columns_used;
+    longest = std::max(longest, context + columns_used);
 
     std::copy_if(source, source + batch.columns, std::back_inserter(previous_), [&](std::int64_t id) { return id != pad_; });
     const auto extra = static_cast<std::int64_t>(previous_.size()) - context_window_;

@@ -17,16 +17,6 @@ namespace {
 
 constexpr std::int64_t kPad = TransformerLM::kPaddingIdx;
 
-/// Whether padding comes before a token in some row.
-bool has_interior_padding(const Batch& batch) {
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    const auto begin = batch.tokens.begin() + row * batch.columns, end = begin + batch.columns;
-    const auto pad = std::find(begin, end, kPad);
-    if (std::find_if(pad, end, [](std::int64_t id) { return id != kPad; }) != end) return true;
-  }
-  return false;
-}
-
 /// Flat places [B * T] of the columns that are scored: ascending, but for the padding at the end.
 std::vector<std::int64_t> scored_places(const Batch& batch) {
   std::vector<std::int64_t> places;
@@ -56,7 +46,7 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   if (++scored_ == 2) model_->settle();
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
   // A column of padding depends on what it sees, so it has to be kept from seeing padding as fairseq does.
-  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);
+  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch, kPad);
   const at::Tensor features = model_->features(tokens, masks_padding);
   const at::Tensor where = as_tensor(places);  // [N] of B * T
   const bool all = batch.scored_padding.empty() && static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;

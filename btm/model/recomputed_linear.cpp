@@ -54,11 +54,13 @@ struct RecomputedLinears final : torch::autograd::Node {
 
 struct AddedEmbedding final : torch::autograd::Node {
   at::Tensor weight, ids;
+  std::int64_t padding_idx = -1;
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     const at::NoGradGuard no_grad;
     if (!gradients[0].defined()) return {at::Tensor()};
-    const at::Tensor& gradient = gradients[0];
+    at::Tensor gradient = gradients[0];
+    if (padding_idx >= 0) gradient = gradient.masked_fill(ids.eq(padding_idx).unsqueeze(-1), 0);
     if (weight.is_cpu())
       gradient_of(weight).index_add_(0, ids.reshape(-1), as_rows(gradient));
     else  // a GPU would add in any order, and round to half precision each time
@@ -92,7 +94,7 @@ std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor
   return outputs;
 }
 
-at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids) {
+at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids, std::int64_t padding_idx) {
   at::Tensor rows;
   {
     const at::NoGradGuard no_grad;
@@ -103,6 +105,7 @@ at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids) {
   node->set_next_edges(torch::autograd::collect_next_edges(weight));
   node->weight = weight;
   node->ids = ids;
+  node->padding_idx = padding_idx;
   torch::autograd::set_history(rows, node);
   return rows;
 }

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -27,7 +28,7 @@ std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor
                                    const std::vector<const Linear*>& linears);
 
 /// Rows `ids` [...] int64 of weight [V, C] -> [..., C]. The gradient is added to weight's .grad() as above, on the CPU to its rows alone,
-/// where autograd would make one as large as the weight first.
-at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids);
+/// where autograd would make one as large as the weight first. Row `padding_idx` gets no gradient.
+at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids, std::int64_t padding_idx = -1);
 
 }  // namespace btm

@@ -128,12 +128,12 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
   }
   const at::Tensor kept = tokens.ne(kPaddingIdx).to(at::kLong);
   const at::Tensor numbers = at::cumsum(kept, 1) * kept + kPaddingIdx;
-  return config_.decoder_learned_pos ? at::embedding(embed_positions_, numbers)
+  return config_.decoder_learned_pos ? embedding_of(embed_positions_, numbers, kPaddingIdx)
                                      : sinusoids(numbers, config_.decoder_embed_dim);
 }
 
 at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
-  at::Tensor x = embedding_of(embed_tokens_, tokens);  // [B, T, decoder_input_dim]
+  at::Tensor x = embedding_of(embed_tokens_, tokens, interior_padding ? kPaddingIdx : -1);  // [B, T, decoder_input_dim]
   if (x.is_cpu()) x = x.to(at::kFloat);
   if (!config_.no_scale_embedding) x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
   if (project_in_dim_.defined()) x = linear_of(x, project_in_dim_);
@@ -142,9 +142,9 @@ at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interio
   return x;
 }
 
-at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& dropout) const {
+at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& dropout, bool interior_padding) const {
   check_length(tokens.size(1));
-  return dropped(embedded_tokens(tokens, /*interior_padding=*/false), dropout.residual);
+  return dropped(embedded_tokens(tokens, interior_padding), dropout.residual);
 }
 
 at::Tensor TransformerLM::activated(const at::Tensor& x) const {
@@ -195,14 +195,16 @@ void TransformerLM::check_length(std::int64_t length) const {
                                    std::to_string(config_.max_target_positions) + " positions");
 }
 
-at::Tensor TransformerLM::features(const at::Tensor& tokens, bool interior_padding) const {
+at::Tensor TransformerLM::attention_mask(const at::Tensor& tokens, bool interior_padding) {
+  if (!interior_padding) return {};
   const std::int64_t length = tokens.size(1);
-  check_length(length);
-  at::Tensor mask;  // causal, and blind to padding; only needed for padding amid a row
-  if (interior_padding) {
-    const at::Tensor causal = at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
-    mask = causal.unsqueeze(0).unsqueeze(0).logical_and(tokens.ne(kPaddingIdx).unsqueeze(1).unsqueeze(1));
-  }
+  const at::Tensor causal = at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
+  return causal.logical_and(tokens.ne(kPaddingIdx).unsqueeze(1).unsqueeze(1));
+}
+
+at::Tensor TransformerLM::features(const at::Tensor& tokens, bool interior_padding) const {
+  check_length(tokens.size(1));
+  const at::Tensor mask = attention_mask(tokens, interior_padding);
   at::Tensor x = embedded_tokens(tokens, interior_padding);
   for (const Layer& layer : layers_) x = layer_forward(layer, std::move(x), mask, {});
   return finished(std::move(x));

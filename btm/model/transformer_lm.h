@@ -53,10 +53,13 @@ class TransformerLM {
   /// tokens [B, T] int64 on the parameters' device -> [B, T, decoder_output_dim]. Padding may only end a row unless
   /// `interior_padding`. UnsupportedError for T beyond max_target_positions.
   at::Tensor features(const at::Tensor& tokens, bool interior_padding = false) const;
-  // The same in parts, for training: embedded, then layer 0, 1, ..., then finished. Padding may only end a row.
-  at::Tensor embedded(const at::Tensor& tokens, const Dropout& dropout) const;  ///< [B, T] -> [B, T, C]
-  at::Tensor layer(std::size_t i, const at::Tensor& x, const Dropout& dropout) const {  ///< [B, T, C] -> [B, T, C]
-    return layer_forward(layers_[i], x, {}, dropout);
+  // The same in parts, for training: embedded, then layer 0, 1, ... with attention_mask(), then finished.
+  at::Tensor embedded(const at::Tensor& tokens, const Dropout& dropout, bool interior_padding) const;  ///< [B, T] -> [B, T, C]
+  /// [B, 1, T, T] bool: what a query sees; undefined, for plain causal attention, without `interior_padding`. Attention gives zero to
+  /// a query that sees nothing, as fairseq's does.
+  static at::Tensor attention_mask(const at::Tensor& tokens, bool interior_padding);
+  at::Tensor layer(std::size_t i, const at::Tensor& x, const at::Tensor& mask, const Dropout& dropout) const {  ///< [B, T, C] -> [B, T, C]
+    return layer_forward(layers_[i], x, mask, dropout);
   }
   std::size_t num_layers() const noexcept { return layers_.size(); }
   at::Tensor finished(at::Tensor x) const;  ///< [B, T, C] -> [B, T, decoder_output_dim]

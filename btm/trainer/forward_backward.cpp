@@ -52,6 +52,7 @@ DeviceBatch to_device(const Batch& batch, at::Device device) {
     }
   if (places.size() != batch.targets.size()) out.places = copy_to(places, device);
   out.targets = copy_to(targets, device);
+  out.interior_padding = has_interior_padding(batch, TransformerLM::kPaddingIdx);
   out.ids = batch.ids;
   out.num_tokens = batch.num_tokens;
   out.num_sentences = batch.rows;
@@ -91,7 +92,8 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
   const std::size_t layers = model_.num_layers(), slots = flat_.slots().size();
   std::vector<Stage> stages;
   stages.reserve(layers + 2);
-  stages.push_back({0, layer_slots_.front(), {}, model_.embedded(batch.tokens, switches_.dropout), std::nullopt, {}});
+  const at::Tensor mask = TransformerLM::attention_mask(batch.tokens, batch.interior_padding);
+  stages.push_back({0, layer_slots_.front(), {}, model_.embedded(batch.tokens, switches_.dropout, batch.interior_padding), std::nullopt, {}});
   at::Tensor x = stages.back().output;
   const bool repeat = switches_.checkpoint_activations;
   for (std::size_t i = 0; i < layers; ++i) {
@@ -100,9 +102,9 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
     if (repeat) {
       stage.random_state = generator_of(x).get_state();
       const at::NoGradGuard no_grad;
-      x = model_.layer(i, stage.input, switches_.dropout);
+      x = model_.layer(i, stage.input, mask, switches_.dropout);
     } else {
-      x = stage.output = model_.layer(i, stage.input, switches_.dropout);
+      x = stage.output = model_.layer(i, stage.input, mask, switches_.dropout);
     }
     stages.push_back(std::move(stage));
   }
@@ -119,7 +121,7 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
       at::Generator generator = generator_of(stage.input);
       const at::Tensor after = generator.get_state();
       generator.set_state(stage.random_state);
-      stage.output = model_.layer(*stage.layer, stage.input, switches_.dropout);
+      stage.output = model_.layer(*stage.layer, stage.input, mask, switches_.dropout);
       generator.set_state(after);
     }
     stage.output.backward(gradient);
@@ -133,8 +135,9 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
 
 double ForwardBackward::evaluate(const DeviceBatch& batch) const {
   const at::NoGradGuard no_grad;
-  at::Tensor x = model_.embedded(batch.tokens, {});
-  for (std::size_t i = 0; i < model_.num_layers(); ++i) x = model_.layer(i, x, {});
+  const at::Tensor mask = TransformerLM::attention_mask(batch.tokens, batch.interior_padding);
+  at::Tensor x = model_.embedded(batch.tokens, {}, batch.interior_padding);
+  for (std::size_t i = 0; i < model_.num_layers(); ++i) x = model_.layer(i, x, mask, {});
   return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output_weight(), batch.targets);
 }
 

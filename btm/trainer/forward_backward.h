@@ -21,6 +21,7 @@ struct DeviceBatch {
   at::Tensor tokens;   ///< [B, T] int64
   at::Tensor places;   ///< [N] int64 of B * T: the columns that are scored; undefined when all are.
   at::Tensor targets;  ///< [N] int64
+  bool interior_padding = false;
   std::vector<std::int64_t> ids;
   std::int64_t num_tokens = 0;     ///< As Batch::num_tokens.
   std::int64_t num_sentences = 0;

@@ -94,6 +94,23 @@ TEST(ShardOf, TakesEveryNth) {
   EXPECT_TRUE(shard_of(batches, 9, 7).empty());
 }
 
+TEST(HasInteriorPadding, LooksForATokenOrATargetAtOrAfterPadding) {
+  const auto has = [](std::int64_t columns, Ids tokens, Ids targets) {
+    Batch batch;
+    batch.columns = columns;
+    batch.rows = static_cast<std::int64_t>(tokens.size()) / columns;
+    batch.tokens = std::move(tokens);
+    batch.targets = std::move(targets);
+    return has_interior_padding(batch, 1);
+  };
+  EXPECT_FALSE(has(3, {2, 5, 6, 2, 7, 1}, {5, 6, 2, 7, 2, 1})) << "padding ends a row";
+  EXPECT_FALSE(has(3, {2, 5, 6, 1, 1, 1}, {5, 6, 2, 1, 1, 1})) << "a row of padding";
+  EXPECT_TRUE(has(3, {2, 5, 6, 2, 1, 7}, {5, 6, 2, 1, 7, 2}));
+  EXPECT_TRUE(has(3, {1, 5, 6}, {5, 6, 2})) << "padding begins a row";
+  EXPECT_TRUE(has(3, {2, 5, 1}, {5, 1, 2})) << "the last target is no padding";
+  EXPECT_FALSE(has(3, {2, 5, 6}, {5, 6, 1})) << "a target alone changes nothing for the model";
+}
+
 TEST(Collate, PadsToTheLongest) {
   const Batch batch = collate(FakeDataset({1, 3}), Ids{0, 1}, 1);
   EXPECT_EQ(batch.rows, 2);

@@ -44,6 +44,16 @@ TEST(ContextWindow, LeavesNoRoomForContextBesideALongSample) {
   EXPECT_EQ(second.first_scored, (Ids{1}));
 }
 
+TEST(ContextWindow, KeepsWhatFollowsPaddingAmidARow) {
+  ContextWindow window(1, 4, kPad);
+  Batch batch = batch_of({{10, 1, 11, 1}, {12, 13, 1, 1}});
+  batch.targets = {1, 11, 1, 2, 13, 2, 1, 1};
+  window.extend(batch);
+  EXPECT_EQ(batch.columns, 4);
+  EXPECT_EQ(batch.tokens, (Ids{10, 1, 11, 1, 11, 12, 13, 1}));
+  EXPECT_EQ(batch.targets, (Ids{1, 11, 1, 2, 1, 13, 2, 1}));
+}
+
 TEST(ContextWindow, NarrowsRowsOfUnequalLength) {
   ContextWindow window(1, 3, kPad);
   Batch batch = batch_of({{10, 11, 1}, {12, 13, 1}});

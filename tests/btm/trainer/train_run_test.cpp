@@ -68,6 +68,31 @@ TEST(TrainRun, FollowsFairseqOnOneDomain) {
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 1, 60);
 }
 
+/// fairseq-train 0.12.2 from the same start (tests/golden/README.md).
+TEST(TrainRun, FollowsFairseqWherePaddingStandsAmidRows) {
+  const TempDir dir;
+  const auto train = [&](const Args& more) {
+    return run_btm(joined({"train", golden("pad_inside").string(), "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "16",
+                           "--decoder-ffn-embed-dim", "32", "--decoder-attention-heads", "2", "--tokens-per-sample", "32", "--batch-size", "4",
+                           "--required-batch-size-multiple", "1", "--optimizer", "adam", "--reset-dataloader", "--reset-optimizer", "--reset-meters",
+                           "--restore-file", golden("pad_inside/start.pt").string(), "--log-format", "json", "--log-interval", "1", "--cpu", "--seed",
+                           "1", "--no-save", "--save-dir", (dir / "run").string()},
+                          more));
+  };
+  for (const Args& same : {Args{}, Args{"--checkpoint-activations"}}) {
+    const Finished mine = train(joined({"--lr", "1e-3", "--max-update", "5"}, same));
+    ASSERT_EQ(mine.status, 0) << mine.err;
+    const std::vector<std::pair<std::string, std::string>> theirs{
+        {"3.558", "0.698"}, {"3.572", "0.812"}, {"3.461", "0.648"}, {"3.527", "0.716"}, {"3.383", "0.617"}};
+    for (std::size_t i = 0; i < theirs.size(); ++i) {
+      EXPECT_EQ(mine.rows.at(static_cast<std::int64_t>(i) + 1).at("loss"), theirs[i].first);
+      EXPECT_EQ(mine.rows.at(static_cast<std::int64_t>(i) + 1).at("gnorm"), theirs[i].second);
+    }
+    EXPECT_NE(mine.out.find(R"("valid_loss": "3.747")"), std::string::npos) << mine.out;
+  }
+  EXPECT_NE(train({"--lr", "0", "--max-update", "1"}).out.find(R"("valid_loss": "3.81")"), std::string::npos) << "fairseq-validate's of the start";
+}
+
 TEST(TrainRun, FollowsFairseqOnThePlainArchitecture) {
   const TempDir dir;
   const Finished mine = run_btm(train_command("fortunes", dir / "run",
