@@ -121,7 +121,9 @@ class Preprocessor {
       log_ << " found in the text, not the model's pieces (--srcdict with the dict.txt of train-sentencepiece takes those)";
     log_ << std::endl;
     const fs::path destdir = options_.destdir;
-    fs::create_directories(destdir);
+    std::error_code error;
+    fs::create_directories(destdir, error);
+    if (error) throw compat::IoError(destdir.string(), "cannot create", error.value());
     place(dictionary);
     if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
     if (!options_.dict_only) {

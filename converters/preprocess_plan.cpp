@@ -29,6 +29,7 @@ void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, cons
 }
 
 void check(const PreprocessOptions& options) {
+  if (options.destdir.empty()) throw compat::UsageError("--destdir is empty, expected a folder");
   if (options.trainpref.empty() && options.srcdict.empty())
     throw compat::UsageError("--trainpref is needed to make a dictionary (or give one with --srcdict)");
   const bool wants_split = options.valid_fraction > 0 || options.test_fraction > 0;
