@@ -44,6 +44,9 @@ void run_batches(const EvalLmOptions& options, const EvalLmObserver& observer, c
     observer.progress(report.batches, data.num_batches(), report);
   }
   report.word_stats = accumulator.word_stats();
+  if (const std::int64_t padding = accumulator.padding_amid_rows(); padding > 0)
+    observer.warn(grouped(padding) + " targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm scores as many " +
+                  "columns from the start of such rows, padding among them, and prints another loss");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "btm/evaluator/eval_data.h"
 #include "btm/model/transformer_lm.h"
@@ -25,10 +26,15 @@ void ScoreAccumulator::add(const Batch& batch, std::span<const float> scores, Ev
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     row_tokens_.clear();
     row_scores_.clear();
+    std::int64_t padding = 0;
     for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column) {
       const auto at = static_cast<std::size_t>(row * batch.columns + column);
       const std::int64_t target = batch.targets[at];
-      if (target == TransformerLM::kPaddingIdx) continue;
+      if (target == TransformerLM::kPaddingIdx) {
+        ++padding;
+        continue;
+      }
+      padding_amid_rows_ += std::exchange(padding, 0);
       row_tokens_.push_back(target);
       row_scores_.push_back(scores[at]);
     }

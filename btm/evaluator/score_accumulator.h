@@ -20,6 +20,8 @@ class ScoreAccumulator {
   /// Adds `scores` [B * T] (natural logs) of the batch's scored columns to the counts and the loss of `report`.
   /// Targets of probability 0 are left out, with a warning, as fairseq does.
   void add(const Batch& batch, std::span<const float> scores, EvalLmReport& report);
+  /// Targets so far that are padding before another target of their row: they are not scored.
+  std::int64_t padding_amid_rows() const noexcept { return padding_amid_rows_; }
   std::vector<WordStat> word_stats() const { return words_.sorted_stats(); }
 
  private:
@@ -30,6 +32,7 @@ class ScoreAccumulator {
   WordScores words_;
   std::vector<std::int64_t> row_tokens_;
   std::vector<double> row_scores_;
+  std::int64_t padding_amid_rows_ = 0;
 };
 
 /// Prints the statistics of words and the last lines of fairseq-eval-lm.
