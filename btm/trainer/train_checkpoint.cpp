@@ -166,6 +166,16 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state) {
   return tree;
 }
 
+std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& checkpoint) {
+  const PickleNode* const last = last_history(checkpoint.find_entry("optimizer_history"));
+  const PickleNode* const name = last != nullptr ? last->find("optimizer_name") : nullptr;
+  const std::string* const theirs = name != nullptr ? name->get_if<std::string>() : nullptr;
+  const std::string ours = TrainingPrecision::of(trainer.options()).optimizer_name();
+  if (theirs == nullptr || *theirs == ours || trainer.options().checkpoint.reset_optimizer) return "";
+  return checkpoint.path() + " holds the state of " + compat::printable(*theirs) + ", this run's precision flags ask for " + ours +
+         ": Adam's state goes on in the new precision, where fairseq stops (--reset-optimizer starts it anew)";
+}
+
 RunState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {
   const CheckpointOptions& options = trainer.options().checkpoint;
   RunState state;

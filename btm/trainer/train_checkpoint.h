@@ -30,4 +30,8 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state);
 /// say what is left out. Returns the rest.
 RunState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint);
 
+/// Says that the optimizer state in `checkpoint` is of another precision than the run's (fp32, --fp16, memory-efficient), which
+/// fairseq refuses; empty where it is not, or is not used.
+std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& checkpoint);
+
 }  // namespace btm

@@ -153,6 +153,7 @@ void TrainRun::load() {
   trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
   if (checkpoint) {
     state_ = restore_training_state(*trainer_, *checkpoint);
+    if (const std::string changed = changed_precision(*trainer_, *checkpoint); !changed.empty()) log_.warn(kName, changed);
     log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " + std::to_string(state_.iterator.epoch) + " @ " +
                          std::to_string(trainer_->num_updates()) + " updates)");
   }

@@ -137,6 +137,23 @@ TEST(TrainRun, GoesOnFromFairseqsCheckpoint) {
   EXPECT_FALSE(mine.rows.contains(20));
 }
 
+TEST(TrainRun, SaysThatTheOptimizerStateIsOfAnotherPrecision) {
+  const TempDir dir;
+  const auto messages = [&](const Args& more) {
+    const Finished mine = run_btm(train_command("fortunes", dir / "run",
+                                 single(joined({"--max-update", "21", "--no-save", "--disable-validation", "--restore-file",
+                                                golden("training/single/checkpoint_1_20.pt").string()},
+                                               more))));
+    EXPECT_EQ(mine.status, 0) << mine.err;
+    return mine.out + mine.err;
+  };
+  const std::string phrase = "checkpoint_1_20.pt holds the state of FairseqAdam, this run's precision flags ask for ";
+  EXPECT_EQ(messages({}).find("holds the state of"), std::string::npos);
+  EXPECT_NE(messages({"--fp16"}).find(phrase + "FP16Optimizer"), std::string::npos);
+  EXPECT_NE(messages({"--memory-efficient-fp16"}).find(phrase + "MemoryEfficientFP16Optimizer"), std::string::npos);
+  EXPECT_EQ(messages({"--fp16", "--reset-optimizer"}).find("holds the state of"), std::string::npos);
+}
+
 TEST(TrainRun, GoesOnFromFairseqsFp16Checkpoint) {
   const TempDir dir;
   const Finished mine = run_btm(train_command("perl", dir / "run",
