@@ -12,36 +12,38 @@ namespace {
 
 using compat::Config;
 
+/// Architectures that set the same things beside sizes. kDataclass has no architecture function: fairseq's dataclass stands
+/// for it. kAdaptive has adaptive inputs and softmax.
+enum class Family : std::uint8_t { kDataclass, kPlain, kGpt, kGpt3, kGbw, kAdaptive };
+
 /// What fairseq's architecture functions put where cfg has no value.
 struct Architecture {
   std::string_view name;
   std::int64_t layers, embed_dim, ffn_embed_dim, heads;
-  bool gpt3;  ///< tied, learned positions
-  bool gelu;
+  Family family;
 };
 constexpr std::array<Architecture, 21> kArchitectures{{
-    {"transformer_lm", 6, 512, 2048, 8, false, false},
-    {"transformer_lm_big", 12, 1024, 4096, 16, false, false},
-    {"transformer_lm_gpt", 12, 768, 3072, 12, false, true},
-    {"transformer_lm_gpt2_tiny", 2, 64, 64, 1, false, true},
-    {"transformer_lm_gpt2_small", 24, 1024, 4096, 16, false, true},
-    {"transformer_lm_gpt2_medium", 36, 1280, 5120, 20, false, true},
-    {"transformer_lm_gpt2_big", 48, 1600, 6400, 25, false, true},
-    {"transformer_lm_gpt2_big_wide", 24, 2048, 8192, 32, false, true},
-    {"transformer_lm_gpt2_bigger", 48, 2048, 8192, 32, false, true},
-    {"transformer_lm_gpt3_small", 12, 768, 3072, 12, true, true},
-    {"transformer_lm_gpt3_medium", 24, 1024, 4096, 16, true, true},
-    {"transformer_lm_gpt3_large", 24, 1536, 6144, 16, true, true},
-    {"transformer_lm_gpt3_xl", 24, 2048, 8192, 32, true, true},
-    {"transformer_lm_gpt3_2_7", 32, 2560, 10240, 32, true, true},
-    {"transformer_lm_gpt3_6_7", 32, 4096, 16384, 32, true, true},
-    {"transformer_lm_gpt3_13", 40, 5120, 20480, 40, true, true},
-    {"transformer_lm_gpt3_175", 96, 12288, 49152, 96, true, true},
-    // These differ from the above by adaptive inputs and softmax, which cfg shows.
-    {"transformer_lm_wiki103", 16, 1024, 4096, 8, false, false},
-    {"transformer_lm_baevski_wiki103", 16, 1024, 4096, 8, false, false},
-    {"transformer_lm_gbw", 12, 512, 4096, 16, false, false},
-    {"transformer_lm_baevski_gbw", 12, 512, 4096, 16, false, false},
+    {"transformer_lm", 6, 512, 2048, 8, Family::kDataclass},
+    {"transformer_lm_big", 12, 1024, 4096, 16, Family::kPlain},
+    {"transformer_lm_gpt", 12, 768, 3072, 12, Family::kGpt},
+    {"transformer_lm_gpt2_tiny", 2, 64, 64, 1, Family::kGpt},
+    {"transformer_lm_gpt2_small", 24, 1024, 4096, 16, Family::kGpt},
+    {"transformer_lm_gpt2_medium", 36, 1280, 5120, 20, Family::kGpt},
+    {"transformer_lm_gpt2_big", 48, 1600, 6400, 25, Family::kGpt},
+    {"transformer_lm_gpt2_big_wide", 24, 2048, 8192, 32, Family::kGpt},
+    {"transformer_lm_gpt2_bigger", 48, 2048, 8192, 32, Family::kGpt},
+    {"transformer_lm_gpt3_small", 12, 768, 3072, 12, Family::kGpt3},
+    {"transformer_lm_gpt3_medium", 24, 1024, 4096, 16, Family::kGpt3},
+    {"transformer_lm_gpt3_large", 24, 1536, 6144, 16, Family::kGpt3},
+    {"transformer_lm_gpt3_xl", 24, 2048, 8192, 32, Family::kGpt3},
+    {"transformer_lm_gpt3_2_7", 32, 2560, 10240, 32, Family::kGpt3},
+    {"transformer_lm_gpt3_6_7", 32, 4096, 16384, 32, Family::kGpt3},
+    {"transformer_lm_gpt3_13", 40, 5120, 20480, 40, Family::kGpt3},
+    {"transformer_lm_gpt3_175", 96, 12288, 49152, 96, Family::kGpt3},
+    {"transformer_lm_wiki103", 16, 1024, 4096, 8, Family::kAdaptive},
+    {"transformer_lm_baevski_wiki103", 16, 1024, 4096, 8, Family::kAdaptive},
+    {"transformer_lm_gbw", 12, 512, 4096, 16, Family::kGbw},
+    {"transformer_lm_baevski_gbw", 12, 512, 4096, 16, Family::kGbw},
 }};
 
 std::string arch_name(const Config& config) {
@@ -98,13 +100,20 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   TransformerConfig model;
   model.arch = arch_name(config);
   const Architecture& arch = find_architecture(model.arch, config.file());
+  const Family family = arch.family;
+  const bool gpt3 = family == Family::kGpt3;
+  if (family == Family::kAdaptive && config.find("model", "adaptive_input") == nullptr)
+    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": architecture " + model.arch +
+                                   " has adaptive inputs and softmax, which are not supported");
   const auto integer = [&](std::string_view key, std::int64_t fallback) { return config.get_int("model", key, fallback); };
   const auto flag = [&](std::string_view key, bool fallback) { return config.get_bool("model", key, fallback); };
-  model.activation_fn = config.get_string("model", "activation_fn", arch.gelu ? "gelu" : "relu");
+  model.activation_fn = config.get_string("model", "activation_fn", gpt3 || family == Family::kGpt ? "gelu" : "relu");
   model.decoder_embed_dim = integer("decoder_embed_dim", arch.embed_dim);
-  model.decoder_input_dim = integer("decoder_input_dim", model.decoder_embed_dim);
-  model.decoder_output_dim = integer("decoder_output_dim", model.decoder_embed_dim);
-  model.decoder_ffn_embed_dim = integer("decoder_ffn_embed_dim", arch.ffn_embed_dim);
+  // The architecture functions take the width that was asked for, the dataclass its own default.
+  const std::int64_t embedding = family == Family::kDataclass ? arch.embed_dim : model.decoder_embed_dim;
+  model.decoder_input_dim = integer("decoder_input_dim", embedding);
+  model.decoder_output_dim = integer("decoder_output_dim", embedding);
+  model.decoder_ffn_embed_dim = integer("decoder_ffn_embed_dim", gpt3 ? 4 * model.decoder_embed_dim : arch.ffn_embed_dim);
   model.decoder_layers = integer("decoder_layers", arch.layers);
   model.decoder_attention_heads = integer("decoder_attention_heads", arch.heads);
   const std::int64_t tokens_per_sample = integer("tokens_per_sample", config.get_int("task", "tokens_per_sample", 1024));
@@ -112,18 +121,18 @@ TransformerConfig TransformerConfig::from(const Config& config) {
       integer("max_target_positions", config.get_int("task", "max_target_positions", tokens_per_sample));
   // Two older switches for the norm after the stack, as fairseq's base_lm_architecture reads them.
   const bool old = config.find("model", "no_tie_adaptive_proj") != nullptr;
-  model.no_decoder_final_norm = old || flag("no_decoder_final_norm", false);
+  model.no_decoder_final_norm = old || flag("no_decoder_final_norm", family == Family::kGbw);
   if (config.find("model", "decoder_final_norm") != nullptr) model.no_decoder_final_norm = !flag("decoder_final_norm", true);
-  // Every architecture function sets it; only the plain transformer_lm keeps the dataclass's default.
-  model.decoder_normalize_before = flag("decoder_normalize_before", arch.name != "transformer_lm");
+  // Every architecture function sets it.
+  model.decoder_normalize_before = flag("decoder_normalize_before", family != Family::kDataclass);
   model.no_token_positional_embeddings = flag("no_token_positional_embeddings", false);
-  model.share_decoder_input_output_embed = flag("share_decoder_input_output_embed", arch.gpt3);
-  model.decoder_learned_pos = flag("decoder_learned_pos", arch.gpt3);
+  model.share_decoder_input_output_embed = flag("share_decoder_input_output_embed", gpt3);
+  model.decoder_learned_pos = flag("decoder_learned_pos", gpt3);
   model.layernorm_embedding = flag("layernorm_embedding", false);
   model.no_scale_embedding = flag("no_scale_embedding", false);
   const auto rate = [&](std::string_view key, double fallback) { return config.get_float("model", key, fallback); };
-  model.dropout = rate("dropout", arch.gpt3 ? 0.0 : 0.1);
-  model.attention_dropout = rate("attention_dropout", arch.gelu && !arch.gpt3 ? 0.1 : 0.0);
+  model.dropout = rate("dropout", gpt3 ? 0.0 : 0.1);
+  model.attention_dropout = rate("attention_dropout", family == Family::kGpt || family == Family::kGbw ? 0.1 : 0.0);
   model.activation_dropout = rate("activation_dropout", 0);
   if (model.activation_dropout == 0) model.activation_dropout = rate("relu_dropout", 0);  // its older name
   model.decoder_layerdrop = rate("decoder_layerdrop", 0);

@@ -323,8 +323,11 @@ compat::Config model_config(const TrainOptions& options) {
   section.set("relu_dropout", o.relu_dropout);
   section.set("decoder_layerdrop", o.decoder_layerdrop);
   section.set("decoder_embed_dim", o.decoder_embed_dim);
-  section.set("decoder_output_dim", o.decoder_output_dim);
-  section.set("decoder_input_dim", o.decoder_input_dim);
+  // fairseq's gpt3 architectures take the width for both, whatever these flags say.
+  if (!o.arch.starts_with("transformer_lm_gpt3")) {
+    section.set("decoder_output_dim", o.decoder_output_dim);
+    section.set("decoder_input_dim", o.decoder_input_dim);
+  }
   section.set("decoder_ffn_embed_dim", o.decoder_ffn_embed_dim);
   section.set("decoder_layers", o.decoder_layers);
   section.set("decoder_attention_heads", o.decoder_attention_heads);

@@ -1,0 +1,63 @@
+#include "btm/trainer/fairseq_config.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "btm/cli/train_flags.h"
+#include "compat/command_line.h"
+#include "compat/error.h"
+#include "compat/text.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/files.h"
+
+namespace btm {
+namespace {
+
+using compat::ConfigValue;
+
+/// cfg.model of a run whose command line has `flags`, separated by spaces.
+ConfigValue::Dict model_of(const std::string& arch, const std::string& flags) {
+  TrainOptions options;
+  const compat::CommandSpec spec{"btm train", "", {{"DATA", "", &options.task.data}}, train_flags(options), foreign_train_flags()};
+  std::vector<std::string> args{"data", "--arch", arch}, ignored;
+  std::istringstream words(flags);
+  for (std::string word; words >> word;) args.push_back(word);
+  std::ostringstream out;
+  EXPECT_TRUE(compat::parse_command_line(spec, args, out, ignored));
+  const ConfigValue cfg = fairseq_config(options, TransformerConfig::from(model_config(options)), 1);
+  for (const auto& [name, section] : std::get<ConfigValue::Dict>(cfg.value))
+    if (name == "model") return std::get<ConfigValue::Dict>(section.value);
+  return {};
+}
+
+nlohmann::json json_of(const ConfigValue& value) {
+  if (const auto* flag = std::get_if<bool>(&value.value)) return *flag;
+  if (const auto* integer = std::get_if<std::int64_t>(&value.value)) return *integer;
+  if (const auto* real = std::get_if<double>(&value.value)) return *real;
+  if (const auto* text = std::get_if<std::string>(&value.value)) return *text;
+  return nullptr;
+}
+
+/// scripts/make_model_defaults.py asked fairseq's parser.
+TEST(FairseqConfig, HasFairseqsDefaultOfEveryFlagOfTheModelInEveryArchitecture) {
+  std::ifstream in(btm_test::golden("model_defaults.json"));
+  const nlohmann::json table = nlohmann::json::parse(in);
+  EXPECT_EQ(table.size(), 21U);
+  for (const auto& [arch, rows] : table.items())
+    for (const auto& [flags, expected] : rows.items()) {
+      if (expected.at("adaptive_input").get<bool>()) {
+        btm_test::expect_error<compat::UnsupportedError>([&] { model_of(arch, flags); }, "adaptive inputs and softmax");
+        continue;
+      }
+      nlohmann::json found;
+      for (const auto& [key, value] : model_of(arch, flags))
+        if (expected.contains(key)) found[key] = json_of(value);
+      EXPECT_EQ(found, expected) << arch << " " << flags;
+    }
+}
+
+}  // namespace
+}  // namespace btm
