@@ -71,6 +71,8 @@ CASES = [
     Case("train domains without flags takes all", DOMAINS, stdout=["done training"]),
     Case("train unbalanced", DOMAINS + ["--unbalanced", "--criterion", "desynchronized_cross_entropy"], stdout=["ppl_0"]),
     Case("train an epoch list of schedules", SHORT + ["--lr-scheduler", "cosine", "--warmup-updates", "1"], stdout=["done training"]),
+    Case("train a warm-up from zero with --stop-min-lr 0", SHORT + ["--lr-scheduler", "polynomial_decay", "--warmup-updates", "2", "--total-num-update", "9",
+                                                                    "--stop-min-lr", "0", "--max-update", "1"], stdout=["Stopping training: 1 updates"]),
     Case("train help", ["btm", "train", "--help"], stdout=["--memory-efficient-fp16", "--distributed-world-size", "Accepted without effect:"]),
     Case("train without data", ["btm", "train"], 2, stderr=["missing DATA"]),
     usage("train without arch", [], "--arch is missing", base=["btm", "train", DATA, "--batch-size", "2"]),
