@@ -153,16 +153,33 @@ void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const 
   compat::save_safetensors(out, model, {{"format", "fairseq"}, config_metadata(checkpoint.config().root(), checkpoint.config().is_flat())});
 }
 
+std::int64_t positions_of(const Checkpoint& checkpoint) {
+  return checkpoint.config().get_int("model", "max_target_positions", checkpoint.config().get_int("task", "tokens_per_sample", 1024));
+}
+
 void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy, const CheckpointOptions& options) {
   const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
   if (options.skip_proof || embedding == nullptr) return;
   const fs::path btm = btm_beside();
   if (btm.empty()) throw compat::IoError("btm", "is not beside btm-convert, which compares the logits with it (--skip-proof leaves that out)");
-  const std::int64_t positions = checkpoint.config().get_int("model", "max_target_positions", checkpoint.config().get_int("task", "tokens_per_sample", 1024));
+  const std::int64_t positions = positions_of(checkpoint);
   const bool exact = options.dtype == "keep" || options.dtype == "fp32";
   const LogitProof proof = prove_same_logits(btm, original, copy, embedding->shape.at(0), std::min<std::int64_t>(positions, 128), exact ? 1e-5 : 1.0);
   std::cout << "same logits: " << proof.tokens << " tokens, largest difference of a log-probability " << proof.largest_difference
             << (exact ? "" : " (weights rounded to " + options.dtype + ")") << "\n";
+}
+
+void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionary, const CheckpointOptions& options, std::int64_t positions) {
+  TokenizerOptions tokenizer{.gpt2_encoder_json = options.encoder_json, .gpt2_vocab_bpe = options.vocab_bpe, .sentencepiece_model = options.sentencepiece};
+  if (!options.sentencepiece.empty()) tokenizer.bpe = "sentencepiece";
+  if (!options.encoder_json.empty()) tokenizer.bpe = "gpt2";
+  if (tokenizer.bpe == "none") return;
+  const HuggingFaceTokenizer written = write_hugging_face_tokenizer(folder, dictionary, options.dict, tokenizer, positions);
+  if (!options.sentencepiece.empty()) fs::copy_file(options.sentencepiece, folder / "sentencepiece.bpe.model");
+  std::cout << "same ids: " << written.proven_texts << " texts, " << written.proven_tokens << " tokens" << (written.ties > 0 ? " (" + std::to_string(written.ties) + " texts have two best segmentations, of which either may come)" : "") << "\n";
+  if (written.strays > 0)
+    std::cout << "note: " << compat::printable(options.dict, 4096) << " lacks " << written.strays << " of the tokenizer's tokens: " << written.strays - written.beyond
+              << " become <unk>, as in a data-bin; " << written.beyond << " are parts of others, and have ids from " << dictionary.size() << " on, which the model refuses\n";
 }
 
 void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& options) {
@@ -176,9 +193,8 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
     if (const std::int64_t rows = checkpoint.find("decoder.embed_tokens.weight")->shape.at(0); dictionary.size() != rows)
       throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) + " symbols, the model has " + std::to_string(rows));
     fs::copy_file(options.dict, staged.path() / "dict.txt");
-    if (!options.encoder_json.empty()) write_gpt2_tokenizer(staged.path(), dictionary, options.encoder_json, options.vocab_bpe);
+    write_tokenizer(staged.path(), dictionary, options, positions_of(checkpoint));
   }
-  if (!options.sentencepiece.empty()) fs::copy_file(options.sentencepiece, staged.path() / "sentencepiece.bpe.model");
   prove(checkpoint, options.in, staged.path() / "model.safetensors", options);
   staged.commit();
   std::cout << "wrote " << compat::printable(options.out, 4096) << " (" << model.model_type << ", " << model.tensors.size() << " tensors)\n";
@@ -226,7 +242,7 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
              compat::flag_text("dict", "DICT", options.dict, "dict.txt to put beside the model"),
              compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json, "GPT-2's encoder.json: with --dict, tokenizer files are written"),
              compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe"),
-             compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece, "sentencepiece model to put beside the model"),
+             compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece, "a sentencepiece model: with --dict, tokenizer files are written"),
              compat::flag_switch("skip-proof", options.skip_proof, "do not compare the logits of both with btm")}},
            {"DeMIX",
             {compat::flag_text("shared", "CKPT", options.shared, "--to demix: take what experts share from this checkpoint"),
@@ -236,7 +252,10 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
 
 void check_options(const CheckpointOptions& options) {
   if (options.encoder_json.empty() != options.vocab_bpe.empty()) throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
-  if (!options.encoder_json.empty() && options.dict.empty()) throw compat::UsageError("--gpt2-encoder-json needs --dict");
+  if (!options.encoder_json.empty() && !options.sentencepiece.empty())
+    throw compat::UsageError("--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");
+  const char* const tokenizer = !options.encoder_json.empty() ? "--gpt2-encoder-json" : !options.sentencepiece.empty() ? "--sentencepiece-model" : "";
+  if (*tokenizer != 0 && options.dict.empty()) throw compat::UsageError(std::string(tokenizer) + " needs --dict");
   if (options.to == "demix" && options.dtype != "keep") throw compat::UsageError("--to demix keeps the precision; convert the experts first");
 }
 

@@ -61,6 +61,48 @@ def check_configuration_keys(source):
         print(f"{table}: {len(known)} keys and {len(aliases)} other names are those of {config.__name__}")
 
 
+def documents_of(prefix):
+    """The ids of every document of an mmap data-bin, without </s>."""
+    index = Path(f"{prefix}.idx").read_bytes()
+    dtype, count = {4: np.int32, 8: np.uint16}[index[17]], int.from_bytes(index[18:26], "little")
+    sizes = np.frombuffer(index, np.int32, count, 26)
+    ids = np.fromfile(f"{prefix}.bin", dtype).astype(np.int64)
+    return [document[:-1].tolist() for document in np.split(ids, np.cumsum(sizes)[:-1])]
+
+
+def with_vocabulary(checkpoint, size, path):
+    """The same model with as many embeddings as a dictionary has symbols."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    table = torch.randn(size, state["model"]["decoder.embed_tokens.weight"].shape[1], generator=torch.Generator().manual_seed(1))
+    for name in ("decoder.embed_tokens.weight", "decoder.output_projection.weight"):
+        state["model"][name] = table
+    torch.save(state, path)
+
+
+def check_tokenizers(programs, golden, scratch):
+    """AutoTokenizer gives the ids of a data-bin whose dictionary was made from the same 1,000 lines."""
+    lines = [line.strip() for file in sorted((golden / "corpus").glob("*/*.txt")) for document in file.read_text().split("\n") for line in document.split(". ")]
+    lines = [line for line in lines if line][:1000]
+    assert len(lines) == 1000
+    text = scratch / "lines.txt"
+    text.write_text("".join(line + "\n" for line in lines))
+    sentencepiece = ["--sentencepiece-model", golden / "corpus/spm.model"]
+    gpt2 = ["--gpt2-encoder-json", golden / "gpt2/encoder.json", "--gpt2-vocab-bpe", golden / "gpt2/vocab.bpe"]
+    for kind, bpe, files in (("opt", "sentencepiece", sentencepiece), ("xglm", "sentencepiece", sentencepiece), ("gpt2", "sentencepiece", sentencepiece), ("gpt2", "gpt2", gpt2), ("opt", "gpt2", gpt2)):
+        data, folder, model = (scratch / f"{name}-{kind}-{bpe}" for name in ("data", "model", "checkpoint.pt"))
+        subprocess.run([f"{programs}/btm-convert", "preprocess", "--only-source", "--bpe", bpe, *files, "--trainpref", text, "--destdir", data], check=True, capture_output=True)
+        size = 4 + len((data / "dict.txt").read_text().splitlines())
+        checkpoint = golden / "checkpoints/elm_perl/checkpoint_last.pt"
+        with_vocabulary(with_sinusoids(checkpoint, scratch / "sinusoids.pt") if kind == "xglm" else checkpoint, size, model)
+        subprocess.run([f"{programs}/btm-convert", "checkpoint", model, folder, "--to", "hf", "--hf-model", kind, "--skip-proof", "--dict", data / "dict.txt", *files],
+                       check=True, capture_output=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        wrong = sum(tokenizer(line)["input_ids"] != ids for line, ids in zip(lines, documents_of(data / "train")))
+        print(f"{kind} with {bpe}: {wrong} of {len(lines)} lines have other ids ({type(tokenizer).__name__}, {size} symbols)", flush=True)
+        if wrong:
+            sys.exit(1)
+
+
 def with_sinusoids(checkpoint, path):
     """The same model with computed positions instead of learned ones: what XGLM is for."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
@@ -83,6 +125,7 @@ def main():
     cases = [(golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", kind, domain) for kind in ("opt", "gpt2") for domain in ("fortunes", "jargon", "perl", "politics")]
     cases += [(golden / "training/base/checkpoint_last.pt", "opt", domain) for domain in ("perl", "politics")]
     with tempfile.TemporaryDirectory() as scratch:
+        check_tokenizers(args.bin, golden, Path(scratch))
         for domain in ("fortunes", "perl"):
             Path(f"{scratch}/sinusoids_{domain}").mkdir()
             model = with_sinusoids(golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", f"{scratch}/sinusoids_{domain}/checkpoint_last.pt")

@@ -248,7 +248,26 @@ TEST(ConvertCheckpoint, RefusesBadInput) {
   expect_error<compat::UsageError>([&] { convert({golden("checkpoints/demix"), folder / "x", "--domains", "a"}); }, "the folder holds 4 shards");
   btm_test::write_file(folder / "dict.txt", "a 1\n");
   expect_error<compat::FormatError>([&] { convert({elm(), folder / "x", "--to", "hf", "--dict", folder / "dict.txt", "--skip-proof"}); }, "has 5 symbols, the model has 2112");
+  const std::string model = golden("corpus/spm.model"), encoder = golden("gpt2/encoder.json"), merges = golden("gpt2/vocab.bpe"), dict = golden("data-bin/dict.txt");
+  const auto to_hf = [&](std::vector<std::string> more) {
+    std::vector<std::string> args{elm(), folder / "x", "--to", "hf", "--skip-proof"};
+    args.insert(args.end(), more.begin(), more.end());
+    convert(args);
+  };
+  expect_error<compat::UsageError>([&] { to_hf({"--sentencepiece-model", model}); }, "--sentencepiece-model needs --dict");
+  expect_error<compat::UsageError>([&] { to_hf({"--gpt2-encoder-json", encoder}); }, "go together");
+  expect_error<compat::UsageError>([&] { to_hf({"--sentencepiece-model", model, "--gpt2-encoder-json", encoder, "--gpt2-vocab-bpe", merges}); }, "expected one tokenizer");
+  expect_error<compat::FormatError>([&] { to_hf({"--dict", dict, "--gpt2-encoder-json", encoder, "--gpt2-vocab-bpe", merges}); }, "is not the tokenizer's, expected an id of encoder.json");
+  expect_error<compat::FormatError>([&] { to_hf({"--dict", dict, "--sentencepiece-model", "/etc/passwd"}); }, "not a sentencepiece model");
   EXPECT_FALSE(fs::exists(folder / "x"));
+}
+
+TEST(ConvertCheckpoint, WritesATokenizerWithTheModel) {
+  const TempDir folder;
+  const std::string printed = convert({elm(), folder / "hf", "--to", "hf", "--skip-proof", "--dict", golden("data-bin/dict.txt"), "--sentencepiece-model", golden("corpus/spm.model")});
+  EXPECT_NE(printed.find("same ids: 30"), std::string::npos) << printed;
+  EXPECT_NE(printed.find("lacks 1 of the tokenizer's tokens"), std::string::npos) << printed;
+  for (const char* const file : {"tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model", "dict.txt"}) EXPECT_TRUE(fs::exists(folder / "hf" / file)) << file;
 }
 
 }  // namespace
