@@ -16,7 +16,7 @@ ALLOWED = {
     "btm/trainer": {"btm/trainer", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
     "btm/cluster": {"btm/cluster", "compat"},
     "btm/ensemble": {"btm/ensemble", "btm/cluster", "btm/distributed", "btm/evaluator", "btm/model", "btm/data", "compat"},
-    "btm/branch": {"btm/branch", "compat"},
+    "btm/branch": {"btm/branch", "btm/cluster", "compat"},
     "btm/merge": {"btm/merge", "btm/model", "compat"},
     "btm/report": {"btm/report", "compat"},
     "btm/run": {"btm/run", "btm/report", "compat"},

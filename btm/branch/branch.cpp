@@ -6,6 +6,7 @@
 #include <regex>
 #include <vector>
 
+#include "btm/branch/expert_cluster.h"
 #include "compat/atomic_file.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
@@ -65,16 +66,13 @@ std::string rank_of(const std::string& domain_id, const fs::path& folder, const 
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   if (domain_id.size() <= 9 && std::ranges::all_of(domain_id, is_digit)) return domain_id;
   const compat::Checkpoint shard = compat::Checkpoint::open(folder / (stem + "-rank-0.pt"));
-  const std::string domains = shard.config().get_string("task", "train_domains", "");
-  std::size_t rank = 0;
-  for (std::size_t from = 0; from < domains.size(); ++rank) {
-    const std::size_t comma = std::min(domains.find(',', from), domains.size());
-    if (domains.compare(from, comma - from, domain_id) == 0) return std::to_string(rank);
-    from = comma + 1;
-  }
+  const std::vector<std::string> domains = trained_domains(shard.config());
+  if (const auto found = std::ranges::find(domains, domain_id); found != domains.end()) return std::to_string(found - domains.begin());
+  std::string names;
+  for (const std::string& domain : domains) names += (names.empty() ? "" : ",") + domain;
   throw UsageError("flag --domain-id: '" + compat::printable(domain_id) + "', expected a rank or one of the domains that " +
                    shown(folder / (stem + "-rank-0.pt")) + " was trained on (" +
-                   (domains.empty() ? "it names none" : compat::printable(domains, 400)) + ")");
+                   (names.empty() ? "it names none" : compat::printable(names, 400)) + ")");
 }
 
 void check_options(const BranchOptions& options) {

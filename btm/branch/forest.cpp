@@ -13,6 +13,8 @@
 #include "compat/file_lock.h"
 #include "compat/json_text.h"
 #include "compat/mapped_file.h"
+#include "compat/natural_order.h"
+#include "compat/sha256.h"
 
 namespace btm {
 namespace {
@@ -25,6 +27,7 @@ constexpr const char* kManifest = "forest.json";
 constexpr const char* kCheckpoint = "checkpoint_last.pt";
 constexpr const char* kLock = ".forest.lock";
 constexpr std::int64_t kVersion = 1;
+constexpr double kMostClusterNumber = 1e6;
 constexpr std::size_t kLongestName = 200;  ///< leaves room for the suffixes of files in 255 bytes
 
 bool is_expert_name(std::string_view name) {
@@ -90,6 +93,16 @@ class Fields {
   std::string file_, place_;
 };
 
+std::optional<ClusterOrigin> read_cluster(const Fields& fields) {
+  const std::optional<double> number = fields.number("cluster", 0);
+  if (!number) return std::nullopt;
+  if (*number != std::floor(*number) || *number >= kMostClusterNumber) fields.fail("cluster", "expected the number of a cluster");
+  ClusterOrigin cluster{static_cast<std::size_t>(*number), fields.text("cluster_model_sha256", "")};
+  if (!cluster.model_sha256.empty() && !compat::is_sha256_hex(cluster.model_sha256))
+    fields.fail("cluster_model_sha256", "'" + compat::printable(cluster.model_sha256) + "', expected 64 digits of a SHA-256");
+  return cluster;
+}
+
 ForestExpert read_expert(const Fields& fields) {
   ForestExpert expert;
   expert.name = fields.text("name");
@@ -101,6 +114,7 @@ ForestExpert read_expert(const Fields& fields) {
   expert.data = fields.text("data", "");
   expert.valid_ppl = fields.number("valid_ppl", 0);
   expert.complete = fields.flag("complete", true);
+  expert.cluster = read_cluster(fields);
   const json& parents = fields.list("parents");
   for (std::size_t i = 0; i < parents.size(); ++i) {
     const Fields parent(parents[i], fields.file(), fields.place() + ".parents[" + std::to_string(i) + "]");
@@ -137,7 +151,7 @@ std::vector<ForestExpert> released_layout(const fs::path& folder) {
     experts.push_back({.name = name, .domain = name, .path = fs::path(name) / kCheckpoint, .start = {}, .parents = {}, .data = {}, .valid_ppl = {}});
   }
   if (error) throw compat::IoError(folder.string(), "cannot list", error.value());
-  std::ranges::sort(experts, {}, &ForestExpert::name);
+  std::ranges::sort(experts, compat::natural_less, &ForestExpert::name);
   return experts;
 }
 
@@ -153,7 +167,9 @@ void write_manifest(const Forest& forest) {
                        {"parents", parents},
                        {"data", expert.data},
                        {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
-                       {"complete", expert.complete}});
+                       {"complete", expert.complete},
+                       {"cluster", expert.cluster ? Json(expert.cluster->cluster) : Json(nullptr)},
+                       {"cluster_model_sha256", expert.cluster ? expert.cluster->model_sha256 : ""}});
   }
   const Json manifest{{"btm_forest", kVersion}, {"experts", experts}};
   compat::write_file_atomically(forest.folder / kManifest, manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -200,8 +216,34 @@ std::vector<std::string> checkpoints_of(const Forest& forest) {
   return paths;
 }
 
-std::vector<std::string> model_paths(const std::string& path) {
-  return is_forest(path) ? checkpoints_of(open_forest(path)) : std::vector{path};
+std::string taken_as_experts(const Forest& forest) {
+  if (forest.has_manifest || forest.experts.empty()) return {};
+  constexpr std::size_t kNamed = 20;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(forest.experts.size(), kNamed); ++i) names += (i > 0 ? ", " : "") + forest.experts[i].name;
+  const std::size_t count = forest.experts.size();
+  return compat::printable(forest.folder.string(), 4096) + " has no forest.json: " + (count == 1 ? "its subfolder" : "all its " + std::to_string(count) + " subfolders") +
+         " with a checkpoint_last.pt " + (count == 1 ? "is taken as an expert: " : "are taken as experts: ") + names + (count > kNamed ? ", ..." : "");
+}
+
+std::optional<ForestExpert> manifest_entry(const fs::path& checkpoint) {
+  std::error_code unknown;
+  const fs::path whole = fs::weakly_canonical(checkpoint, unknown);
+  for (fs::path folder = whole.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
+    if (!fs::is_regular_file(folder / kManifest, unknown)) continue;
+    const Forest forest = open_forest(folder);
+    for (const ForestExpert& expert : forest.experts)
+      if (fs::weakly_canonical(forest.checkpoint_of(expert), unknown) == whole) return expert;
+    break;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> model_paths(const std::string& path, const std::function<void(const std::string&)>& warn) {
+  if (!is_forest(path)) return {path};
+  const Forest forest = open_forest(path);
+  if (const std::string line = taken_as_experts(forest); !line.empty()) warn(line);
+  return checkpoints_of(forest);
 }
 
 std::string joined_paths(const std::vector<std::string>& paths) {

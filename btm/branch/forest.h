@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "btm/cluster/cluster_record.h"
+
 namespace btm {
 
 /// A model that an expert was started from, and its share in the average.
@@ -27,6 +29,7 @@ struct ForestExpert {
   std::string data;            ///< The data-bin it was trained on; "" when not known.
   std::optional<double> valid_ppl;
   bool complete = true;        ///< False while its training is under way, or was interrupted.
+  std::optional<ClusterOrigin> cluster = {};  ///< The cluster whose documents it was trained on, if of one.
 };
 
 struct Forest {
@@ -43,7 +46,8 @@ struct Forest {
 /// UsageError for what cannot name an expert.
 void check_expert_name(std::string_view name);
 
-/// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, by name; no checkpoint is opened.
+/// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, in natural order (c2 before c10); no
+/// checkpoint is opened.
 /// IoError for what is not a folder, FormatError naming the field for a manifest that breaks its format.
 Forest open_forest(const std::filesystem::path& folder);
 
@@ -54,8 +58,17 @@ bool is_forest(const std::filesystem::path& folder);
 std::vector<ForestExpert> complete_experts(const Forest& forest);
 std::vector<std::string> checkpoints_of(const Forest& forest);
 
-/// What the path of a model stands for: of a forest the checkpoints of its complete experts, else `path` itself.
-std::vector<std::string> model_paths(const std::string& path);
+/// For a folder without a manifest: a line that says which subfolders are taken as experts, for all that has a
+/// checkpoint_last.pt is. Empty for one with a manifest.
+std::string taken_as_experts(const Forest& forest);
+
+/// What the manifest of the folder that a checkpoint lies in, or of one above it, says of the checkpoint; nothing without one.
+/// Errors as open_forest's.
+std::optional<ForestExpert> manifest_entry(const std::filesystem::path& checkpoint);
+
+/// What the path of a model stands for: of a forest the checkpoints of its complete experts, else `path` itself. `warn` is given
+/// what taken_as_experts() says.
+std::vector<std::string> model_paths(const std::string& path, const std::function<void(const std::string& line)>& warn);
 
 /// Joined by ':', as --path takes them. UsageError for one that holds a ':'.
 std::string joined_paths(const std::vector<std::string>& paths);

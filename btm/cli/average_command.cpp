@@ -74,11 +74,12 @@ struct AverageCommand {
 
   /// The flags as options. UsageError for what is missing or contradicts itself.
   void resolve() {
+    const auto warn = [](const std::string& line) { std::cerr << "btm average: warning: " << line << std::endl; };
     if (output_dir.empty()) throw UsageError("missing --output-dir");
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty()) throw UsageError("--weights and --weights-from exclude each other");
     for (const std::string_view file : split(model_files, ":,"))
-      for (const std::string& path : model_paths(std::string(file))) options.model_files.emplace_back(path);
+      for (const std::string& path : model_paths(std::string(file), warn)) options.model_files.emplace_back(path);
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";

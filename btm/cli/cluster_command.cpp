@@ -127,7 +127,7 @@ int run_assign(std::span<const std::string> args) {
       "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", \"cluster\"}, or splits the corpus.",
       app.positionals(),
       {{"Output",
-        {flag_text("output-dir", "DIR", output_dir, "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a data-bin"),
+        {flag_text("output-dir", "DIR", output_dir, "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a data-bin; what another model's split left there goes"),
          flag_switch("balanced", balanced, "clusters of equal size, as in training"), post_process_flag(app.post_process)}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
@@ -144,7 +144,7 @@ int run_assign(std::span<const std::string> args) {
   const std::vector<std::uint32_t> clusters = balanced ? balanced_assignment(distances, count, model.clusters())
                                                        : nearest_assignment(distances, count, model.clusters());
   if (!output_dir.empty()) {
-    const std::vector<std::uint64_t> counts = split_corpus(documents, app.input_path, clusters, model.clusters(), output_dir);
+    const std::vector<std::uint64_t> counts = split_corpus(documents, app.input_path, clusters, model.clusters(), model.sha256(), output_dir);
     for (std::size_t j = 0; j < counts.size(); ++j) std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
     return 0;
   }

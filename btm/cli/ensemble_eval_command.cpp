@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "btm/branch/expert_cluster.h"
 #include "btm/branch/forest.h"
 #include "btm/cli/cluster_flags.h"
 #include "btm/cli/commands.h"
@@ -72,7 +73,7 @@ struct EnsembleEvalCommand {
          flag_text("model-overrides", "DICT", options.eval.model_overrides, "a Python dict of cfg values to replace")}};
     compat::FlagGroup clusters{
         "Cluster priors (c-BTM)",
-        {flag_text("cluster-model", "FILE", options.cluster.model, "of btm cluster train; the experts in the order of its clusters"),
+        {flag_text("cluster-model", "FILE", options.cluster.model, "of btm cluster train; an expert's cluster is that of forest.json, its training data, or its name (c0, c1, ...); else the experts are in the order of clusters"),
          temperature_flag(options.cluster.temperature),
          flag_text("cluster-post-process", "HOW", options.cluster.post_process,
                    "for a model of words: sentencepiece or subword_nmt joins the data's pieces")}};
@@ -143,14 +144,21 @@ int run_ensemble_eval(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   use_page_arena(MemoryUse::kEvaluation);
   if (command.no_score_cache) command.options.score_cache.clear();
+  std::vector<std::string> said;
+  const auto say = [&](const std::string& line) { said.push_back(line); };
   std::vector<std::string> experts;
   for (const std::string& path : compat::split_at(command.options.eval.path, ':'))
-    for (std::string& expert : model_paths(path)) experts.push_back(std::move(expert));
+    for (std::string& expert : model_paths(path, say)) experts.push_back(std::move(expert));
   command.options.eval.path = joined_paths(experts);
+  if (command.options.ensemble_type == "cluster_prior")
+    for (const std::string& expert : experts) command.options.cluster.origins.push_back(cluster_of_expert(expert));
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.eval.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval", [&](Communicator& ranks, const RankPlace& place) {
-    if (ranks.rank() == 0) warn_ignored("btm ensemble-eval", ignored);
+    if (ranks.rank() == 0) {
+      warn_ignored("btm ensemble-eval", ignored);
+      for (const std::string& line : said) std::cerr << "btm ensemble-eval: warning: " << line << std::endl;
+    }
     return evaluate(command, ranks, place);
   });
 }

@@ -32,6 +32,7 @@ int run_forest(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (json + paths + models > 1) throw compat::UsageError("--json, --paths and --models exclude each other");
   const Forest forest = open_forest(folder);
+  if (const std::string line = taken_as_experts(forest); !line.empty()) std::cerr << "btm forest: " << line << std::endl;
   if (paths)
     std::cout << joined_paths(checkpoints_of(forest)) << "\n";
   else if (models)

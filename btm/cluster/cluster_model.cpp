@@ -249,6 +249,7 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   const std::string_view checksum = compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
   if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - compat::kSha256Digits)) != checksum)
     in.fail("the checksum is wrong, the file is damaged");
+  model.sha256_ = checksum;
   model.index_terms();
   if (model.ids_.size() != model.terms_.size()) in.fail("a term is there twice");
   return model;

@@ -40,6 +40,8 @@ class ClusterModel {
   static ClusterModel load(const std::filesystem::path& path);
   void save(const std::filesystem::path& path) const;  ///< Atomic.
 
+  /// The checksum of the file that it was loaded from: one for each model. Empty for a model that was trained just now.
+  const std::string& sha256() const noexcept { return sha256_; }
   TermRule rule() const noexcept { return rule_; }
   std::size_t clusters() const noexcept { return sizes_.size(); }
   std::size_t dimensions() const noexcept { return dimensions_; }
@@ -72,6 +74,7 @@ class ClusterModel {
   void index_terms();
   std::vector<float> embedding(std::span<const std::pair<std::uint32_t, float>> counts) const;
 
+  std::string sha256_;
   TermRule rule_ = TermRule::kWords;
   std::size_t dimensions_ = 0;
   std::vector<std::string> terms_;

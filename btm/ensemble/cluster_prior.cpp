@@ -5,12 +5,36 @@
 
 namespace btm {
 
+std::vector<std::size_t> experts_of_clusters(std::span<const std::optional<ClusterOrigin>> origins, std::span<const std::string> experts,
+                                             const std::string& model_sha256) {
+  const std::size_t count = experts.size();
+  const auto shown = [&](std::size_t e) { return "expert " + compat::printable(experts[e], 4096); };
+  std::vector<std::size_t> expert_of(count, count);
+  for (std::size_t e = 0; e < origins.size(); ++e) {
+    if (!origins[e]) continue;
+    const auto& [cluster, model] = *origins[e];
+    const std::string trained = shown(e) + " was trained for cluster " + std::to_string(cluster);
+    if (!model.empty() && model != model_sha256) throw compat::UsageError(trained + " of another cluster model than --cluster-model");
+    if (cluster >= count) throw compat::UsageError(trained + ", but --cluster-model has " + std::to_string(count));
+    if (expert_of[cluster] != count) throw compat::UsageError(trained + ", as " + shown(expert_of[cluster]) + " was");
+    expert_of[cluster] = e;
+  }
+  for (std::size_t e = 0; e < count; ++e) {
+    if (e < origins.size() && origins[e]) continue;
+    if (expert_of[e] != count)
+      throw compat::UsageError(shown(e) + " does not tell its cluster, and the others are not in the order of clusters; name the experts in that order");
+    expert_of[e] = e;
+  }
+  return expert_of;
+}
+
 ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_k, const compat::Dictionary& dictionary,
-                           std::size_t experts)
+                           std::span<const std::string> experts)
     : options_(options), top_k_(top_k), model_(ClusterModel::load(options.model)), tokens_(dictionary, options.post_process) {
   const std::string name = compat::printable(options.model, 4096);
-  if (model_.clusters() != experts)
-    throw compat::UsageError(name + " has " + std::to_string(model_.clusters()) + " clusters for " + std::to_string(experts) + " experts");
+  if (model_.clusters() != experts.size())
+    throw compat::UsageError(name + " has " + std::to_string(model_.clusters()) + " clusters for " + std::to_string(experts.size()) + " experts");
+  expert_of_ = experts_of_clusters(options.origins, experts, model_.sha256());
   const bool words = model_.rule() == TermRule::kWords;
   if (words == options.post_process.empty())
     throw compat::UsageError(name + (words ? " was made of words: --cluster-post-process has to say how pieces are joined"
@@ -31,7 +55,9 @@ std::vector<double> ClusterPrior::log_prior(const Batch& batch, std::int64_t row
     }
     if (t < first) continue;
     const std::vector<double> weights = log_of(cluster_weights(context.distances(), options_.temperature, top_k_));
-    logs.insert(logs.end(), weights.begin(), weights.end());
+    const std::size_t here = logs.size();
+    logs.resize(here + weights.size());
+    for (std::size_t j = 0; j < weights.size(); ++j) logs[here + expert_of_[j]] = weights[j];
   }
   return logs;
 }

@@ -26,7 +26,7 @@ namespace {
 /// What the ensemble believes of its experts before it sees a block. E of the N experts take part.
 class Prior {
  public:
-  Prior(const EnsembleEvalOptions& options, std::size_t experts, const compat::Dictionary& dictionary);
+  Prior(const EnsembleEvalOptions& options, std::span<const std::string> paths, const compat::Dictionary& dictionary);
 
   PosteriorRule rule() const noexcept { return rule_; }
   /// Whether experts of prior 0 are not run.
@@ -64,14 +64,15 @@ PosteriorRule rule_of(const EnsembleEvalOptions& options) {
   return parse_posterior_rule(options.posterior);
 }
 
-Prior::Prior(const EnsembleEvalOptions& options, std::size_t experts, const compat::Dictionary& dictionary)
-    : rule_(rule_of(options)), prior_(experts, 1.0 / static_cast<double>(experts)), updating_(options.ensemble_type == "updating_prior"),
+Prior::Prior(const EnsembleEvalOptions& options, std::span<const std::string> paths, const compat::Dictionary& dictionary)
+    : rule_(rule_of(options)), prior_(paths.size(), 1.0 / static_cast<double>(paths.size())), updating_(options.ensemble_type == "updating_prior"),
       sparse_(options.sparse) {
   const std::string type = checked_type(options.ensemble_type);
+  const std::size_t experts = paths.size();
   if (type == "cluster_prior") {
     if (options.cluster.model.empty()) throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
     if (sparse_ && options.eval_topk == 0) throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
-    clusters_.emplace(options.cluster, options.eval_topk, dictionary, experts);
+    clusters_.emplace(options.cluster, options.eval_topk, dictionary, paths);
   } else if (type == "uniform_prior") {
     reported_ = prior_;
   } else if (!options.precomputed_prior.empty() && !updating_) {
@@ -249,7 +250,9 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleO
 
   EnsembleReport report;
   EvalData data(options.eval);
-  Prior prior(options, paths.size(), data.dictionary());
+  Prior prior(options, paths, data.dictionary());
+  if (options.ensemble_type == "cluster_prior" && std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
+    observer.eval.warn("no expert tells which cluster it was trained for: they are taken to be in the order of clusters");
   observer.eval.log("loading model(s) from " + options.eval.path);
   const std::int64_t positions = check_experts(paths, prior.active(), options.eval, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));

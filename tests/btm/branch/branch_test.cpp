@@ -136,7 +136,7 @@ TEST_F(Branch, MergesAForksShardWithItsOptimizerState) {
 
 TEST_F(Branch, FindsADemixExpertByItsDomain) {
   fs::create_directories(dir_ / "seed");
-  const std::vector<btm_test::CfgEntry> cfg{{"task", "train_domains", "law,medicine,news"}};
+  const std::vector<btm_test::CfgEntry> cfg{{"task", "train_domains", "news,law,medicine"}};  // ranks are given by name
   for (const int rank : {0, 1, 2})
     btm_test::write_tiny_checkpoint(dir_ / "seed" / ("checkpoint_1_50-rank-" + std::to_string(rank) + ".pt"),
                                     {{"decoder.layers.0.fc1.weight", {static_cast<float>(rank)}}}, cfg);

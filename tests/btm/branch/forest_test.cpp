@@ -25,6 +25,8 @@ ForestExpert expert(const std::string& name) {
   return {.name = name, .domain = "d", .path = fs::path(name) / "checkpoint_last.pt", .start = "nearest", .parents = {{"seed", 1}}, .data = "/data", .valid_ppl = 12.25, .complete = false};
 }
 
+void quiet(const std::string&) {}
+
 std::vector<std::string> names_of(const Forest& forest) {
   std::vector<std::string> names;
   for (const ForestExpert& one : forest.experts) names.push_back(one.name);
@@ -38,6 +40,7 @@ TEST(Forest, IsReadAsItWasWritten) {
   average.parents = {{"a", 0.1}, {"b", 0.7000000000000001}};
   average.valid_ppl.reset();
   average.complete = true;
+  average.cluster = btm::ClusterOrigin{10, std::string(64, 'a')};
   change_forest(dir.path(), [&](Forest& forest) { forest.experts = {expert("x"), average}; });
   const Forest forest = open_forest(dir.path());
   EXPECT_TRUE(forest.has_manifest);
@@ -53,6 +56,10 @@ TEST(Forest, IsReadAsItWasWritten) {
   const ForestExpert& read = forest.experts[1];
   EXPECT_TRUE(read.complete);
   EXPECT_EQ(read.valid_ppl, std::nullopt);
+  EXPECT_FALSE(x.cluster);
+  ASSERT_TRUE(read.cluster);
+  EXPECT_EQ(read.cluster->cluster, 10U);
+  EXPECT_EQ(read.cluster->model_sha256, std::string(64, 'a'));
   ASSERT_EQ(read.parents.size(), 2U);
   EXPECT_EQ(read.parents[1].weight, 0.7000000000000001);  // every digit is kept
 }
@@ -65,6 +72,27 @@ TEST(Forest, TakesTheReleasedLayoutByName) {
   ASSERT_NE(forest.find("elm_perl"), nullptr);
   EXPECT_TRUE(fs::is_regular_file(forest.checkpoint_of(*forest.find("elm_perl"))));
   EXPECT_EQ(forest.find("demix"), nullptr);  // it has shards, no checkpoint_last.pt
+}
+
+TEST(Forest, TakesTheReleasedLayoutInNaturalOrderAndSaysWhatItTakes) {
+  const btm_test::TempDir dir;
+  std::vector<std::string> names;
+  for (int cluster = 0; cluster < 12; ++cluster) {
+    names.push_back("c" + std::to_string(cluster));
+    fs::create_directories(dir / names.back());
+    write_file(dir / names.back() / "checkpoint_last.pt", "");
+  }
+  const Forest forest = open_forest(dir.path());
+  EXPECT_EQ(names_of(forest), names);
+  EXPECT_EQ(btm::taken_as_experts(forest), dir.path().string() + " has no forest.json: all its 12 subfolders with a checkpoint_last.pt are taken as "
+                                               "experts: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11");
+  std::vector<std::string> lines;
+  const auto note = [&](const std::string& line) { lines.push_back(line); };
+  EXPECT_EQ(btm::model_paths(dir.path().string(), note).at(10), (dir / "c10/checkpoint_last.pt").string());
+  EXPECT_EQ(lines.size(), 1U);
+  change_forest(dir.path(), [](Forest& now) { std::erase_if(now.experts, [](const ForestExpert& one) { return one.name != "c3"; }); });
+  EXPECT_EQ(btm::model_paths(dir.path().string(), note), std::vector{(dir / "c3/checkpoint_last.pt").string()});
+  EXPECT_EQ(lines.size(), 1U);
 }
 
 TEST(Forest, IsLeftAsItWasWhenAChangeThrows) {
@@ -108,6 +136,10 @@ TEST(Forest, RejectsBadManifests) {
       {of(R"({"name": "a", "path": "a/m.pt"})"), "[experts[0].parents]: expected a list"},
       {of(R"({"name": "a", "path": "a/m.pt", "parents": [{}]})"), "[experts[0].parents[0].model]: expected a string"},
       {of(R"({"name": "a", "path": "a/m.pt", "parents": [{"model": "b", "weight": -1}]})"), "weight]: expected a number"},
+      {with(R"(, "cluster": 1.5)"), "[experts[0].cluster]: expected the number of a cluster"},
+      {with(R"(, "cluster": -1)"), "[experts[0].cluster]: expected a number"},
+      {with(R"(, "cluster": 1e300)"), "[experts[0].cluster]: expected the number of a cluster"},
+      {with(R"(, "cluster": 1, "cluster_model_sha256": "ab")"), "[experts[0].cluster_model_sha256]: 'ab', expected 64 digits"},
       {with(R"(, "valid_ppl": "low")"), "[experts[0].valid_ppl]: expected a number"},
       {with(R"(, "complete": 1)"), "[experts[0].complete]: expected true or false"},
       {of(R"({"name": "a", "path": "a/m", "parents": []}, {"name": "a", "path": "b/m", "parents": []})"), "[experts[1].name]: 'a' was given before"},
@@ -136,12 +168,12 @@ TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
   const btm_test::TempDir dir;
   for (const char* name : {"b", "a", "c/deeper"}) make_checkpoint(dir / name);
   const auto in = [&](const std::string& name) { return (dir / name / "checkpoint_last.pt").string(); };
-  EXPECT_EQ(btm::model_paths(dir.path().string()), (std::vector{in("a"), in("b")}));
+  EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("a"), in("b")}));
   write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
     {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false}, {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
-  EXPECT_EQ(btm::model_paths(dir.path().string()), (std::vector{in("b"), in("a")}));
+  EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("b"), in("a")}));
   write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": []})");
-  expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string()); }, "has no complete expert");
+  expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string(), quiet); }, "has no complete expert");
 }
 
 TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
@@ -150,7 +182,7 @@ TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
   make_checkpoint(dir / "run/law");  // beside a checkpoint of its own
   fs::create_directory(dir / "empty");
   for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(), (dir / "empty").string(), (dir / "none").string()})
-    EXPECT_EQ(btm::model_paths(path), std::vector{path});
+    EXPECT_EQ(btm::model_paths(path, quiet), std::vector{path});
 }
 
 TEST(JoinedPaths, SeparatesByColons) {

@@ -410,6 +410,24 @@ TEST(EnsembleEval, KeepsNoScoresOfACheckpointThatIsReplacedMeanwhile) {
   expect_equal(run(options), fortunes);
 }
 
+TEST(EnsembleEval, GivesEveryClusterTheExpertThatWasTrainedForIt) {
+  const btm_test::TempDir dir;
+  train_clusters(dir / "clusters");
+  EnsembleEvalOptions options = sparse_options(dir / "clusters", kExperts);
+  const EnsembleReport in_order = run(options);
+  EnsembleEvalOptions moved = sparse_options(dir / "clusters", {"politics", "jargon", "fortunes", "perl"});
+  EXPECT_NE(run(moved).eval.perplexity, in_order.eval.perplexity);
+  for (const std::size_t cluster : {3, 1, 0, 2}) moved.cluster.origins.push_back(ClusterOrigin{cluster, {}});
+  const EnsembleReport matched = run(moved);
+  EXPECT_NEAR(matched.eval.perplexity, in_order.eval.perplexity, 1e-6);
+  for (std::size_t i = 0; i < matched.lines.size(); ++i) {
+    const std::vector<double>& p = in_order.lines[i].posterior;
+    expect_near(matched.lines[i].posterior, {p[3], p[1], p[0], p[2]}, 1e-9, "posterior");
+  }
+  moved.cluster.origins[0]->cluster = 4;
+  expect_error<compat::UsageError>([&] { run(moved); }, "elm_politics/checkpoint_last.pt was trained for cluster 4, but --cluster-model has 4");
+}
+
 TEST(EnsembleEval, RefusesClustersThatDoNotFit) {
   const btm_test::TempDir dir;
   train_clusters(dir / "clusters");

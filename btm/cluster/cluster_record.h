@@ -1,0 +1,39 @@
+// Which cluster documents belong to: a file cluster.json in the folder of each cluster that btm cluster assign writes.
+//
+// {"btm_cluster": 1, "cluster": j, "model_sha256": the cluster model's checksum, "files": [names that were written here]}
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace btm {
+
+inline constexpr const char* kClusterRecord = "cluster.json";
+
+struct ClusterRecord {
+  std::size_t cluster = 0;
+  std::string model_sha256;         ///< Of the cluster model (ClusterModel::sha256).
+  std::vector<std::string> files;
+};
+
+/// Nothing for a folder without a record; FormatError for a damaged one.
+std::optional<ClusterRecord> read_cluster_record(const std::filesystem::path& folder);
+void write_cluster_record(const std::filesystem::path& folder, const ClusterRecord& record);  ///< Atomic.
+
+/// The cluster that data or an expert belongs to, and the model's checksum; "": not known.
+struct ClusterOrigin {
+  std::size_t cluster = 0;
+  std::string model_sha256;
+};
+
+/// Of "c7", as btm cluster assign names folders; nothing for other names.
+std::optional<ClusterOrigin> cluster_of_name(std::string_view name);
+
+/// Of a folder of documents: by its record, else by its name. Errors as read_cluster_record's.
+std::optional<ClusterOrigin> cluster_of_data(const std::filesystem::path& folder);
+
+}  // namespace btm
