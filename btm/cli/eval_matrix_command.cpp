@@ -90,6 +90,7 @@ struct EvalMatrixCommand {
       return;
     }
     const Forest forest = open_forest(model);
+    if (const std::string line = taken_as_experts(forest); !line.empty()) std::cerr << "btm eval-matrix: warning: " << line << std::endl;
     for (const ForestExpert& expert : complete_experts(forest)) options.models.emplace_back(expert.name, forest.checkpoint_of(expert).string());
   }
 
@@ -201,9 +202,11 @@ int run_eval_matrix(std::span<const std::string> args) {
   const EvalMatrix matrix = eval_matrix(command.options, observer);
   bar.clear();
   const Json json = to_json(matrix, command.options);
-  write_results(command.out, matrix, json);
+  // First, and at once: a full disk does not take them away.
   std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. " << matrix.computed << " evaluations computed, "
-            << matrix.reused << " reused. Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
+            << matrix.reused << " reused." << std::endl;
+  write_results(command.out, matrix, json);
+  std::cout << "Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
   return 0;
 }
 

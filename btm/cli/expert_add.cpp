@@ -5,12 +5,16 @@
 #include <cmath>
 #include <iostream>
 #include <limits>
+#include <sstream>
 
+#include "btm/cli/train_flags.h"
+#include "btm/cluster/cluster_record.h"
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/merge/merge_options.h"
 #include "btm/report/table.h"
 #include "btm/run/process.h"
+#include "btm/trainer/train_run.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "compat/file_lock.h"
@@ -38,19 +42,30 @@ class ExpertAddition {
     data_ = fs::weakly_canonical(eval.data).string();
     if (eval.gen_subset.empty()) eval.gen_subset = compat::IndexedDataset::exists(fs::path(data_) / ("valid_" + options_.domain)) ? "valid_" + options_.domain : "valid";
     has_split_ = compat::IndexedDataset::exists(fs::path(data_) / eval.gen_subset);
+    read_train_flags();
   }
 
   int run() {
-    if (!fs::exists(options_.forest) && is_checkpoint(options_.from)) fs::create_directories(options_.forest);
-    const Forest before = open_forest(options_.forest);
+    const bool new_forest = !fs::exists(options_.forest) && is_checkpoint(options_.from);
+    const Forest before = new_forest ? Forest{.folder = options_.forest, .has_manifest = false, .experts = {}} : open_forest(options_.forest);
     const Start start = planned_start(before);
+    check_starts(before, start);
+    if (const std::string line = taken_as_experts(before); !line.empty()) say(line);
     const fs::path folder = options_.forest / options_.name;
     fs::create_directories(folder);
     const auto lock = compat::FileLock::now(folder / ".lock");
-    if (before.find(options_.name) == nullptr) note_start(before, start, folder);
-    const fs::path checkpoint = folder / "checkpoint_last.pt";
-    if (const int status = train(folder, checkpoint); status != 0) return status;
-    finish(folder, checkpoint);
+    try {
+      if (before.find(options_.name) == nullptr) note_start(before, start, folder);
+      const int status = train(folder, folder / "checkpoint_last.pt");
+      constexpr int kFirstOfSignals = 128;
+      if (status != 0 && status < kFirstOfSignals) clear_unless_begun(folder);
+      if (status != 0) return status;
+    } catch (...) {
+      clear_unless_begun(folder);
+      if (new_forest) remove_if_empty(options_.forest);
+      throw;
+    }
+    finish(folder, folder / "checkpoint_last.pt");
     return 0;
   }
 
@@ -71,6 +86,23 @@ class ExpertAddition {
     for (const std::string& flag : options_.train_flags)
       for (const std::string_view ours : kOurs)
         if (flag == ours || flag.starts_with(std::string(ours) + "=")) throw UsageError("flag " + std::string(ours) + " after -- is set by btm expert add itself");
+  }
+
+  /// What btm train is given, but for the start.
+  std::vector<std::string> train_arguments() const {
+    std::vector<std::string> arguments{data_, "--save-dir", (options_.forest / options_.name).string()};
+    if (has_split_) arguments.insert(arguments.end(), {"--valid-subset", options_.eval.gen_subset});
+    arguments.insert(arguments.end(), options_.train_flags.begin(), options_.train_flags.end());
+    return arguments;
+  }
+
+  /// Errors as btm train's, before any work.
+  void read_train_flags() {
+    std::ostringstream help;
+    std::vector<std::string> ignored;
+    DistributedOptions distributed;
+    if (!compat::parse_command_line(train_spec(train_options_, distributed), train_arguments(), help, ignored))
+      throw UsageError("--help after -- is btm train's (btm train --help)");
   }
 
   Start resolve(const Forest& forest) const {
@@ -105,6 +137,41 @@ class ExpertAddition {
     if (start.kind != known->start || (!start.model.empty() && start.model != known->parents.front().model))
       throw UsageError("expert '" + options_.name + "' was begun with another --from (" + known->start + "); remove it first");
     return start;
+  }
+
+  /// Whether training can start from every model that the start may be made of. No model is run for it.
+  void check_starts(const Forest& forest, const Start& start) {
+    complete(train_options_);
+    const ForestExpert* known = forest.find(options_.name);
+    if (known != nullptr && fs::exists(forest.checkpoint_of(*known))) return;  // training goes on from its own checkpoint
+    std::vector<fs::path> models;
+    if (known != nullptr) {
+      for (const ForestParent& parent : known->parents) models.push_back(path_of(forest, *known, parent.model));
+    } else if (start.kind == "checkpoint") {
+      models.emplace_back(start.model);
+    } else {
+      for (const ForestExpert& expert : forest.experts)
+        if (expert.complete && (start.model.empty() || expert.name == start.model)) models.push_back(forest.checkpoint_of(expert));
+    }
+    for (const fs::path& model : models) check_start(train_options_, model);
+  }
+
+  /// After a training that failed before its first checkpoint: the expert is taken out of the manifest again, and its folder goes.
+  void clear_unless_begun(const fs::path& folder) const {
+    if (fs::exists(folder / "checkpoint_last.pt")) return;
+    std::error_code ignored;
+    try {
+      if (open_forest(options_.forest).find(options_.name) != nullptr)
+        change_forest(options_.forest, [&](Forest& forest) { std::erase_if(forest.experts, [&](const ForestExpert& one) { return one.name == options_.name; }); });
+    } catch (const std::exception&) {  // the reason why the expert is not begun is told instead
+    }
+    for (const char* const file : {"start.pt", ".lock"}) fs::remove(folder / file, ignored);
+    remove_if_empty(folder);
+  }
+
+  static void remove_if_empty(const fs::path& folder) {
+    std::error_code kept;
+    fs::remove(folder, kept);
   }
 
   void say(const std::string& line) const {
@@ -186,7 +253,8 @@ class ExpertAddition {
                         .parents = {},
                         .data = data_,
                         .valid_ppl = {},
-                        .complete = false};
+                        .complete = false,
+                        .cluster = cluster_of_data(data_)};
     if (!start.model.empty())
       expert.parents = {{start.model, 1}};
     else
@@ -199,22 +267,23 @@ class ExpertAddition {
     });
   }
 
+  static fs::path path_of(const Forest& forest, const ForestExpert& expert, const std::string& model) {
+    if (expert.start == "checkpoint") return model;
+    const ForestExpert* parent = forest.find(model);
+    if (parent == nullptr) throw compat::IoError(shown(forest.folder), "expert '" + compat::printable(model) + "', which '" + expert.name + "' starts from, is gone");
+    return forest.checkpoint_of(*parent);
+  }
+
   /// The model to train from: a parent as it is, or the average of several.
   fs::path start_model(const Forest& forest, const ForestExpert& expert, const fs::path& folder) const {
-    const auto path_of = [&](const std::string& model) {
-      if (expert.start == "checkpoint") return fs::path(model);
-      const ForestExpert* parent = forest.find(model);
-      if (parent == nullptr) throw compat::IoError(shown(forest.folder), "expert '" + compat::printable(model) + "', which '" + expert.name + "' starts from, is gone");
-      return forest.checkpoint_of(*parent);
-    };
     if (expert.parents.empty()) throw compat::IoError(shown(forest.folder), "expert '" + expert.name + "' names nothing that it starts from");
-    if (expert.parents.size() == 1) return path_of(expert.parents.front().model);
+    if (expert.parents.size() == 1) return path_of(forest, expert, expert.parents.front().model);
     MergeOptions merge;
     merge.output = folder / "start.pt";
     if (fs::exists(merge.output)) return merge.output;
     merge.normalize = true;
     for (const ForestParent& parent : expert.parents) {
-      merge.model_files.push_back(path_of(parent.model));
+      merge.model_files.push_back(path_of(forest, expert, parent.model));
       merge.weights.push_back(parent.weight);
     }
     say("averaging " + std::to_string(expert.parents.size()) + " experts");
@@ -226,13 +295,13 @@ class ExpertAddition {
     const Forest forest = open_forest(options_.forest);
     const ForestExpert* expert = forest.find(options_.name);
     if (expert == nullptr) throw compat::IoError(shown(options_.forest), "expert '" + options_.name + "' was removed meanwhile");
-    std::vector<std::string> command{own_program().string(), "train", data_, "--save-dir", folder.string()};
-    if (has_split_) command.insert(command.end(), {"--valid-subset", options_.eval.gen_subset});
+    const std::vector<std::string> arguments = train_arguments();
+    std::vector<std::string> command{own_program().string(), "train"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
     if (fs::exists(checkpoint))
       say("going on from " + shown(checkpoint));
     else
       command.insert(command.end(), {"--finetune-from-model", start_model(forest, *expert, folder).string()});
-    command.insert(command.end(), options_.train_flags.begin(), options_.train_flags.end());
     SignalQueue signals;
     bool interrupted = false;
     Child child(command, ".");
@@ -257,6 +326,7 @@ class ExpertAddition {
   }
 
   ExpertAddOptions options_;
+  TrainOptions train_options_;  ///< What options_.train_flags say.
   std::string data_;  ///< Absolute, so that a later call from elsewhere can compare.
   bool has_split_ = false;
 };

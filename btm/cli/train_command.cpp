@@ -1,7 +1,6 @@
 #include <iostream>
 
 #include "btm/cli/commands.h"
-#include "btm/cli/distributed_flags.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/cli/train_flags.h"
 #include "btm/distributed/communicator.h"
@@ -14,14 +13,7 @@ namespace btm {
 int run_train(std::span<const std::string> args) {
   TrainOptions options;
   DistributedOptions distributed;
-  std::vector<compat::FlagGroup> groups = train_flags(options);
-  groups.push_back(distributed_flags(distributed));
-  groups.back().flags.push_back(compat::flag_integer("bucket-cap-mb", "N", options.bucket_cap_mb, "MiB of gradients that are summed over the ranks at once", 0));
-  const compat::CommandSpec spec{"btm train",
-                                 "Trains a language model on a data-bin, with fairseq-train's flags, numbers and checkpoints.",
-                                 {{"DATA", "data-bin folder (with dict.txt), or a folder of domains; several joined by ':' take turns by epoch", &options.task.data}},
-                                 std::move(groups),
-                                 foreign_train_flags()};
+  const compat::CommandSpec spec = train_spec(options, distributed);
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   distributed.cpu = options.common.cpu;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "btm/cli/distributed_flags.h"
 #include "compat/config.h"
 #include "compat/error.h"
 
@@ -257,13 +258,13 @@ FlagGroup demix_flags(TrainOptions& o) {
           }};
 }
 
-}  // namespace
-
+/// The flags as groups for --help, each over a field of `options`.
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
   return {task_flags(options),      model_flags(options), optimization_flags(options), saving_flags(options),
           precision_flags(options), demix_flags(options), report_flags(options)};
 }
 
+/// fairseq's flags that change nothing in a training here, and those that would and are refused.
 std::span<const ForeignFlag> foreign_train_flags() {
   static constexpr std::array kFlags{
       ForeignFlag{"aim-repo", true}, ForeignFlag{"aim-run-hash", true}, ForeignFlag{"all-gather-list-size", true},
@@ -294,6 +295,19 @@ std::span<const ForeignFlag> foreign_train_flags() {
       ForeignFlag{"use-sharded-state", false, true},
   };
   return kFlags;
+}
+
+}  // namespace
+
+compat::CommandSpec train_spec(TrainOptions& options, DistributedOptions& distributed) {
+  std::vector<FlagGroup> groups = train_flags(options);
+  groups.push_back(distributed_flags(distributed));
+  groups.back().flags.push_back(flag_integer("bucket-cap-mb", "N", options.bucket_cap_mb, "MiB of gradients that are summed over the ranks at once", 0));
+  return {"btm train",
+          "Trains a language model on a data-bin, with fairseq-train's flags, numbers and checkpoints.",
+          {{"DATA", "data-bin folder (with dict.txt), or a folder of domains; several joined by ':' take turns by epoch", &options.task.data}},
+          std::move(groups),
+          foreign_train_flags()};
 }
 
 }  // namespace btm

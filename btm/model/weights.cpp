@@ -201,6 +201,10 @@ std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, 
   return model;
 }
 
+void check_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file) {
+  check_names_and_shapes(model, state_dict(tensors, model), file);
+}
+
 void load_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file, const Precision& precision) {
   assign(model, state_dict(tensors, model), file, precision);
 }

@@ -29,6 +29,9 @@ std::unique_ptr<TransformerLM> outline_model(const compat::Checkpoint& checkpoin
 std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file, const Precision& precision);
 
+/// FormatError as load_weights' for tensors that do not fit `model`; none is read (but for the version).
+void check_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file);
+
 /// Loads a model that is there already from the tensors of `file`; its configuration is its own. Otherwise as load_model().
 void load_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file, const Precision& precision);
 

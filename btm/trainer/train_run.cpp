@@ -37,11 +37,20 @@ T nth_or_last(const std::vector<T>& values, std::int64_t n) {
   return values[static_cast<std::size_t>(std::min<std::int64_t>(n, static_cast<std::int64_t>(values.size()) - 1))];
 }
 
+bool holds_weights_alone(const compat::TorchFile& file) {
+  return file.tree.root->find("cfg") == nullptr && file.tree.root->find("args") == nullptr;
+}
+
+compat::Dictionary load_dictionary(const fs::path& folder) {
+  if (!fs::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
+  return compat::Dictionary::load(folder / "dict.txt");
+}
+
 /// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds weights alone.
 std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model) {
   {
     const compat::TorchFile file = compat::load_torch_file(path);
-    if (file.tree.root->find("cfg") == nullptr && file.tree.root->find("args") == nullptr) {
+    if (holds_weights_alone(file)) {
       load_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path, Precision{});
       return std::nullopt;
     }
@@ -121,9 +130,7 @@ void TrainRun::load() {
     fs::create_directories(options_.checkpoint.save_dir, error);
     if (error) throw compat::IoError(options_.checkpoint.save_dir, "cannot create the folder", error.value());
   }
-  const fs::path folder = data_folders(options_.task.data).front();
-  if (!fs::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
-  dictionary_ = compat::Dictionary::load(folder / "dict.txt");
+  dictionary_ = load_dictionary(data_folders(options_.task.data).front());
   log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
@@ -391,6 +398,16 @@ int train(TrainOptions options, Communicator& world, int local_rank) {
   complete(options);
   const SignalGuard signals;
   return TrainRun(std::move(options), world, local_rank).run();
+}
+
+void check_start(const TrainOptions& options, const fs::path& checkpoint) {
+  const compat::Dictionary dictionary = load_dictionary(data_folders(options.task.data).front());
+  TransformerLM model(TransformerConfig::from(model_config(options)), dictionary.size());
+  if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "is not there");
+  if (const compat::TorchFile file = compat::load_torch_file(checkpoint); holds_weights_alone(file))
+    check_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path);
+  else
+    check_weights(model, compat::Checkpoint::open(checkpoint).model(), checkpoint.string());
 }
 
 }  // namespace btm

@@ -28,7 +28,20 @@ def read_only(folder):
     (folder / "read-only").mkdir(mode=0o555)
 
 
+def no_place_for_results(folder):
+    (folder / "eval-matrix" / "matrix.json").mkdir(parents=True)
+
+
+def no_place_for_scores(folder):
+    (folder / "eval-matrix").mkdir()
+    (folder / "eval-matrix" / "scores").write_text("")
+
+
 CASES = [
+    Case("results that cannot be written", SHORT, 1, setup=no_place_for_results, stdout=["2 evaluations computed"], prints_before_error=True,
+         stderr=["eval-matrix/matrix.json: is a directory"]),
+    Case("scores that cannot be written", SHORT, setup=no_place_for_scores, stdout=["2 evaluations computed", "matrix.csv"],
+         stderr=["warning: scores are not kept: eval-matrix/scores"]),
     Case("table and files", SHORT + ["--experts", "seed,perl", "--average", "--ensembles", "cached_prior"],
          stdout=["to seed", "average", "ensemble cached_prior", "5 evaluations computed, 0 reused"], check=results),
     Case("models alone", SHORT, stdout=["2 evaluations computed"]),

@@ -109,6 +109,46 @@ def no_checkpoint(folder):
     (folder / "forest" / "jargon" / "checkpoint_last.pt").write_text("text")
 
 
+def nothing_begun(folder):
+    assert not (folder / "forest" / "perl").exists(), list((folder / "forest").rglob("*"))
+    if (folder / "forest" / "forest.json").exists():
+        assert [one["name"] for one in manifest(folder)["experts"]] == DOMAINS, manifest(folder)
+
+
+def untouched(folder):
+    unchanged(folder)
+    nothing_begun(folder)
+
+
+def no_expert(folder):
+    assert not (folder / "forest" / "perl").exists() and manifest(folder)["experts"] == [], manifest(folder)
+
+
+def no_forest(folder):
+    assert not (folder / "forest").exists(), list(folder.rglob("*"))
+
+
+def many_clusters(folder):
+    for cluster in range(11):
+        (folder / "forest" / f"c{cluster}").mkdir(parents=True)
+        shutil.copy(GOLDEN / "checkpoints" / "elm_perl" / "checkpoint_last.pt", folder / "forest" / f"c{cluster}")
+
+
+def of_cluster(folder):
+    """The data of one cluster, as btm cluster assign leaves them."""
+    released(folder)
+    shutil.copytree(GOLDEN / "data-bin" / "perl", folder / "split" / "perl")
+    (folder / "split" / "perl" / "cluster.json").write_text(
+        json.dumps({"btm_cluster": 1, "cluster": 7, "model_sha256": "e" * 64, "files": ["train.bin", "train.idx", "dict.txt"]}))
+
+
+def cluster_is_kept(folder):
+    added = expert(folder)
+    assert added["cluster"] == 7 and added["cluster_model_sha256"] == "e" * 64, added
+
+
+WIDER = ["--", *[{"64": "32", "256": "128"}.get(flag, flag) for flag in TRAIN[1:]]]
+
 CASES = [
     Case("add from the nearest", ADD + ["--from", "nearest", *TRAIN, "--max-update", "2", "--disable-validation"],
          stdout=["Stopping training: 2 updates", "perl {tmp}/forest/perl/checkpoint_last.pt ppl "],
@@ -133,9 +173,24 @@ CASES = [
     Case("add with a save folder", ADD + ["--", "--save-dir", "x"], 2, stderr=["--save-dir after -- is set by btm expert add itself"], setup=released, check=unchanged),
     Case("add without a split to choose by", ADD + ["--split", "valid_x"], 2, stderr=["no split 'valid_x'"], setup=released, check=unchanged),
     Case("add over a stranger", ADD, 2, stderr=["holds a checkpoint that the manifest does not name"], setup=stranger),
-    Case("add from a damaged expert", ADD, 1, stderr=["jargon/checkpoint_last.pt"], setup=no_checkpoint, check=unchanged),
+    Case("add from a damaged expert", ADD + TRAIN, 1, stderr=["jargon/checkpoint_last.pt"], setup=no_checkpoint, check=unchanged),
     Case("add with other data than begun", ["btm", "expert", "add", FOREST, "perl", "--data", "{golden}/data-bin/jargon"], 2,
          stderr=["was begun with --data"], setup=with_manifest(begun)),
+    Case("add of another width", ADD + WIDER, 1, setup=released, check=untouched,
+         stderr=["forest/fortunes/checkpoint_last.pt[model]: tensors do not fit the configuration", "decoder.embed_tokens.weight"]),
+    Case("add of another width from a checkpoint", ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *WIDER], 1, check=no_forest,
+         stderr=["seed/checkpoint_last.pt[model]: tensors do not fit the configuration"]),
+    Case("add with a mistyped flag of training", ADD + [*TRAIN, "--max-updates", "1"], 2, setup=released, check=untouched,
+         stderr=["unknown flag '--max-updates', did you mean --max-update?"]),
+    Case("add whose training cannot start", ADD + ["--from", "jargon", *TRAIN, "--train-subset", "none", "--max-update", "1"], 1, setup=released,
+         check=nothing_begun, stderr=["no split 'none'"], lines_on_stderr=2, prints_before_error=True),
+    Case("add to a new forest whose training cannot start", ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *TRAIN, "--train-subset", "none"], 1,
+         stderr=["no split 'none'"], prints_before_error=True, check=no_expert),
+    Case("add of a cluster", ["btm", "expert", "add", FOREST, "perl", "--data", "{tmp}/split/perl", "--cpu", "--num-threads", "1", "--from", "jargon", *TRAIN,
+                              "--max-update", "1", "--disable-validation"], setup=of_cluster, stdout=["ppl"], check=cluster_is_kept),
+    Case("forest of clusters", ["btm", "forest", FOREST, "--paths"], setup=many_clusters,
+         stdout=[":".join(f"{{tmp}}/forest/c{cluster}/checkpoint_last.pt" for cluster in range(11)) + "\n"],
+         stderr=["forest has no forest.json: all its 11 subfolders with a checkpoint_last.pt are taken as experts: c0, c1, c2, "]),
     Case("remove", ["btm", "expert", "remove", FOREST, "jargon"], stdout=["jargon removed; its files stay"], setup=released, check=removed(True)),
     Case("remove with files", ["btm", "expert", "remove", FOREST, "jargon", "--delete"], stdout=["removed with its files"], setup=released, check=removed(False)),
     Case("remove what is not there", ["btm", "expert", "remove", FOREST, "jargn"], 2, stderr=["no expert 'jargn'", "did you mean jargon?"], setup=released, check=unchanged),
@@ -153,7 +208,8 @@ CASES = [
                                              "{tmp}/forest/politics/checkpoint_last.pt:{golden}/checkpoints/elm_perl/checkpoint_last.pt", "final ppl: "]),
     Case("an ensemble of a forest without experts", ["btm", "ensemble-eval", "{golden}/data-bin/perl", "--path", FOREST, "--target-eval", "valid_perl"], 1,
          setup=empty_forest, stderr=["forest: has no complete expert"]),
-    Case("the average of a forest", ["btm", "average", "--output-dir", "out", "--model-files", FOREST], setup=released, stdout=["3 models"]),
+    Case("the average of a forest", ["btm", "average", "--output-dir", "out", "--model-files", FOREST], setup=released, stdout=["3 models"],
+         stderr=["forest has no forest.json: all its 3 subfolders with a checkpoint_last.pt are taken as experts: fortunes, jargon, politics"]),
     Case("a matrix of a forest", ["btm", "eval-matrix", "{golden}/data-bin", "seed={golden}/checkpoints/seed/checkpoint_last.pt", FOREST, *SCORED, "--domains", "perl",
                                   "--resamples", "50"],
          setup=released, stdout=["4 evaluations computed", "fortunes ", "jargon ", "politics "]),

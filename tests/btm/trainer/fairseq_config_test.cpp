@@ -21,7 +21,8 @@ using compat::ConfigValue;
 /// cfg.model of a run whose command line has `flags`, separated by spaces.
 ConfigValue::Dict model_of(const std::string& arch, const std::string& flags) {
   TrainOptions options;
-  const compat::CommandSpec spec{"btm train", "", {{"DATA", "", &options.task.data}}, train_flags(options), foreign_train_flags()};
+  DistributedOptions distributed;
+  const compat::CommandSpec spec = train_spec(options, distributed);
   std::vector<std::string> args{"data", "--arch", arch}, ignored;
   std::istringstream words(flags);
   for (std::string word; words >> word;) args.push_back(word);
