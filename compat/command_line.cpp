@@ -3,13 +3,18 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
+#include <csignal>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <new>
 #include <sstream>
+#include <stdexcept>
 
+#include "compat/console.h"
 #include "compat/error.h"
+#include "compat/lost_files.h"
 #include "compat/programs.h"
 #include "compat/temporaries.h"
 
@@ -306,6 +311,17 @@ std::string nearest_name(std::string_view typed, std::span<const std::string> na
 
 namespace {
 
+/// `FILE: ACTION: REASON` of "filesystem error: ACTION: REASON [FILE] [OTHER]".
+std::string plain_message(const std::filesystem::filesystem_error& error) {
+  std::string_view action = error.what();
+  constexpr std::string_view kPrefix = "filesystem error: ";
+  if (action.starts_with(kPrefix)) action.remove_prefix(kPrefix.size());
+  const std::string reason = error.code().message();
+  action = action.substr(0, action.find(": " + reason));
+  const std::string path = error.path1().string();
+  return (path.empty() ? "an empty path" : printable(path, 4096)) + ": " + std::string(action) + ": " + reason;
+}
+
 int run_command(const std::string& label, int (*run)(std::span<const std::string>), std::span<const std::string> args) {
   const auto report = [&](std::string_view message, int status) {
     // LibTorch's messages go on for pages; the first line says what it is.
@@ -313,6 +329,7 @@ int run_command(const std::string& label, int (*run)(std::span<const std::string
     std::cerr << label << ": error: " << message.substr(0, message.find('\n')) << std::endl;
     return status;
   };
+  report_lost_files(label);
   try {
     const int status = run(args);
     std::cout.flush();
@@ -322,8 +339,13 @@ int run_command(const std::string& label, int (*run)(std::span<const std::string
     return report(error.what(), 2);
   } catch (const std::bad_alloc&) {
     return report("out of memory", 1);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(plain_message(error), 1);
+  } catch (const std::logic_error& error) {  // of the standard library's functions: no input should lead there
+    return report(std::string("internal error: ") + error.what(), 1);
   } catch (const std::exception& error) {
-    return report(error.what(), 1);
+    const std::string_view message = error.what();
+    return report((message.starts_with("[json.exception") ? "internal error: " : "") + std::string(message), 1);
   }
 }
 
@@ -365,7 +387,9 @@ int printed(std::string_view program) {
 }  // namespace
 
 int run_program(std::string_view program, std::string_view summary, std::span<const Command> commands, int argc, char** argv, const SisterProgram& sister) {
+  escape_console_output();
   remove_temporaries_on_signals();
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond ulimit -f is an error like a full disk's
   std::vector<std::string> args(argv + 1, argv + argc);
   const std::string name = args.empty() ? "--help" : args.front();
   if (name == "--version") {

@@ -16,6 +16,7 @@ namespace compat {
 namespace {
 
 constexpr std::int64_t kSpecialSymbols = 4;
+constexpr std::size_t kLongestWord = std::size_t{16} << 20;
 constexpr std::string_view kOverwriteFlag = "#fairseq:overwrite";
 
 /// Splits at the last space, as str.rsplit(" ", 1). False when there is none.
@@ -83,6 +84,8 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
     std::int64_t count = 0;
     if (!split || !parse_count(field, count))
       refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
+    if (word.size() > kLongestWord)
+      refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " + std::to_string(kLongestWord));
     if (!overwrite && dictionary.contains(word))
       refuse("the word '" + printable(word) + "' was there before (allowed with the flag " + std::string(kOverwriteFlag) +
              ")");

@@ -81,6 +81,17 @@ void check_version(ByteReader& in) {
   in.fail("sequence " + std::to_string(i) + ": " + problem);
 }
 
+/// Megatron-LM's and GPT-NeoX's index has the same magic: a count of documents comes before the sizes, their table last.
+void refuse_megatron(const ByteReader& at_sizes, std::uint64_t count) {
+  constexpr std::uint64_t kEntry = sizeof(std::int32_t) + sizeof(std::int64_t);
+  ByteReader in = at_sizes;
+  if (in.remaining() < 8 || count > in.remaining() / kEntry || in.remaining() == count * kEntry) return;
+  const auto documents = in.read<std::uint64_t>("the number of documents");
+  if (in.remaining() < count * kEntry || documents != (in.remaining() - count * kEntry) / 8 || (in.remaining() - count * kEntry) % 8 != 0) return;
+  throw UnsupportedError(to_string(at_sizes.where()) + ": is an index of Megatron-LM or GPT-NeoX (" + std::to_string(documents) +
+                         " documents are counted before the sizes), expected fairseq's");
+}
+
 /// MMIDIDX. Tokens of sequence i start at byte pointers[i] of the .bin.
 class MmapDataset final : public IndexedDataset {
  public:
@@ -90,6 +101,7 @@ class MmapDataset final : public IndexedDataset {
     check_version(in);
     type_ = &read_type(in, in.read<std::uint8_t>("the dtype code"));
     const auto count = in.read<std::uint64_t>("the number of sequences");
+    refuse_megatron(in, count);
     const auto sizes = take_table<std::int32_t>(in, count, "sizes");
     pointers_ = take_table<std::int64_t>(in, count, "pointers");
     if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the pointers");

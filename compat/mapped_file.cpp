@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "compat/error.h"
+#include "compat/lost_files.h"
 
 namespace compat {
 namespace {
@@ -57,10 +58,14 @@ std::shared_ptr<const MappedFile> MappedFile::of_memory(std::string name, std::s
 
 MappedFile::MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped,
                        std::shared_ptr<const void> owner)
-    : path_(std::move(path)), bytes_(bytes), mapped_(mapped), owner_(std::move(owner)) {}
+    : path_(std::move(path)), bytes_(bytes), mapped_(mapped), owner_(std::move(owner)) {
+  if (mapped_) note_mapping(bytes_, path_);
+}
 
 MappedFile::~MappedFile() {
-  if (mapped_) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (!mapped_) return;
+  forget_mapping(bytes_);
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 namespace {

@@ -55,13 +55,17 @@ extern "C" void remove_temporaries(int signal) {
     held_back = signal;
     return;
   }
-  for (Name& name : names)
-    if (name.noted) remove_entry(AT_FDCWD, name.path.data());
+  remove_noted_temporaries();
   ::signal(signal, SIG_DFL);
   ::raise(signal);
 }
 
 }  // namespace
+
+void remove_noted_temporaries() noexcept {
+  for (Name& name : names)
+    if (name.noted) remove_entry(AT_FDCWD, name.path.data());
+}
 
 void remove_temporaries_on_signals() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {

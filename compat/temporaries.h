@@ -9,6 +9,9 @@ namespace compat {
 /// handlers of its own sets them afterwards.
 void remove_temporaries_on_signals();
 
+/// Removes what TemporaryNotes name. For handlers of other signals: takes no memory and no locks.
+void remove_noted_temporaries() noexcept;
+
 /// Names a file, or a folder with all that is in it, that is removed when one of the signals comes.
 class TemporaryNote {
  public:

@@ -124,6 +124,17 @@ std::string_view document_break(const DocumentFormat& format, const std::filesys
   return format.whole_files.contains(file) ? "file" : "line";
 }
 
+compat::Flag padding_factor_flag(std::int64_t& field) {
+  constexpr std::int64_t kLargest = 65536;
+  compat::Flag flag = compat::flag_integer("padding-factor", "N", field, "pad the dictionary to a multiple of N");
+  flag.apply = [&field](const std::string& value) {
+    const std::int64_t number = compat::parse_integer(value);
+    if (number > kLargest) throw compat::UsageError(value + ", expected at most " + std::to_string(kLargest));
+    field = number;
+  };
+  return flag;
+}
+
 compat::FlagGroup document_flags(DocumentFormat& format) {
   return {"Input (plain, gzip or zstd files, told apart by their content)",
           {

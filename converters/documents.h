@@ -32,6 +32,9 @@ bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file);
 /// What ends a document of `file`: line, blank-line or file.
 std::string_view document_break(const DocumentFormat& format, const std::filesystem::path& file);
 /// The flags that set a format.
+/// --padding-factor, of at most 65536 (fairseq's is 8): each one more is a word of the dictionary.
+compat::Flag padding_factor_flag(std::int64_t& field);
+
 compat::FlagGroup document_flags(DocumentFormat& format);
 
 /// Whole documents of one file, one behind the other.

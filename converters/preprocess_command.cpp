@@ -58,7 +58,7 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
           flag_text("srcdict", "FILE", o.srcdict, "use this dict.txt"),
           flag_integer("thresholdsrc", "N", o.thresholdsrc, "leave out words that occur fewer than N times"),
           flag_integer("nwordssrc", "N", o.nwordssrc, "keep N words, special symbols included; -1: all"),
-          flag_integer("padding-factor", "N", o.padding_factor, "pad the dictionary to a multiple of N"),
+          padding_factor_flag(o.padding_factor),
           flag_switch("dict-only", o.dict_only, "make the dictionary and end"),
       }};
   compat::FlagGroup input = document_flags(o.format);

@@ -5,8 +5,10 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,18 @@ namespace {
 
 constexpr std::size_t kCompressedBytes = std::size_t{1} << 17;
 constexpr std::string_view kGzipMagic = "\x1f\x8b", kZstdMagic = "\x28\xb5\x2f\xfd";
+constexpr int kMaxWindowLog = 30;  // zstd --long=30; the memory is used only as far as there is text
+
+/// Compressed forms that are not read. zlib's "x^" is left out, for text may begin so.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherForms{{{"\xfd" "7zXZ", "an xz file"},
+                                                                                   {"BZh", "a bzip2 file"},
+                                                                                   {"\x04\x22\x4d\x18", "an lz4 file"},
+                                                                                   {"LZIP", "an lzip file"},
+                                                                                   {"\x1f\x9d", "a file of compress"},
+                                                                                   {"PK\x03\x04", "a zip archive"},
+                                                                                   {"x\x9c", "zlib data"},
+                                                                                   {"x\xda", "zlib data"},
+                                                                                   {"x\x01", "zlib data"}}};
 
 /// A file descriptor whose first bytes can be looked at before they are read.
 class RawFile {
@@ -40,8 +54,15 @@ class RawFile {
   std::uint64_t bytes_read() const noexcept { return bytes_read_; }
 
   bool starts_with(std::string_view magic) const {
-    char head[4] = {};
+    char head[16] = {};
     return ::pread(fd_, head, magic.size(), 0) == static_cast<ssize_t>(magic.size()) && std::string_view(head, magic.size()) == magic;
+  }
+
+  /// A frame of zstd, or one that its readers pass over (pzstd begins with such).
+  bool is_zstd() const {
+    unsigned char head[4] = {};
+    const bool whole = ::pread(fd_, head, sizeof head, 0) == sizeof head;
+    return starts_with(kZstdMagic) || (whole && (head[0] & 0xF0) == 0x50 && head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18);
   }
 
   std::size_t read(std::span<char> out) {
@@ -150,6 +171,7 @@ class ZstdFile final : public CompressedFile {
  public:
   explicit ZstdFile(std::unique_ptr<RawFile> file) : CompressedFile(std::move(file)), stream_(::ZSTD_createDStream()) {
     if (stream_ == nullptr) throw std::bad_alloc();
+    ::ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, kMaxWindowLog);
   }
   ~ZstdFile() override { ::ZSTD_freeDStream(stream_); }
 
@@ -158,6 +180,9 @@ class ZstdFile final : public CompressedFile {
     ZSTD_inBuffer in{input_.data(), input_.size(), 0};
     ZSTD_outBuffer to{out.data(), out.size(), 0};
     const std::size_t result = ::ZSTD_decompressStream(stream_, &to, &in);
+    if (::ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
+      damaged("is zstd data with a window above 1 GiB (zstd --long=31), expected at most --long=30");
+    if (::ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) throw std::bad_alloc();
     if (::ZSTD_isError(result)) damaged(std::string("damaged zstd data: ") + ::ZSTD_getErrorName(result));
     inside_ = result != 0;
     pending_ = inside_ && to.pos == to.size;
@@ -173,7 +198,10 @@ class ZstdFile final : public CompressedFile {
 std::unique_ptr<TextFile> TextFile::open(const std::filesystem::path& path) {
   auto file = std::make_unique<RawFile>(path);
   if (file->starts_with(kGzipMagic)) return std::make_unique<GzipFile>(std::move(file));
-  if (file->starts_with(kZstdMagic)) return std::make_unique<ZstdFile>(std::move(file));
+  if (file->is_zstd()) return std::make_unique<ZstdFile>(std::move(file));
+  for (const auto& [magic, form] : kOtherForms)
+    if (file->starts_with(magic))
+      throw compat::FormatError({file->path(), {}, {}}, "is " + std::string(form) + ", expected plain text, gzip or zstd");
   return std::make_unique<PlainFile>(std::move(file));
 }
 

@@ -3,7 +3,9 @@
 #include <sentencepiece_trainer.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <iostream>
+#include <new>
 #include <sstream>
 #include <unordered_map>
 
@@ -11,6 +13,7 @@
 #include "compat/command_line.h"
 #include "compat/dictionary.h"
 #include "compat/error.h"
+#include "compat/temporaries.h"
 #include "compat/text.h"
 #include "converters/byte_progress.h"
 #include "converters/commands.h"
@@ -156,7 +159,7 @@ compat::CommandSpec spec_of(TrainOptions& o) {
           flag_text("input", "FILE[,FILE...]", o.input, "text to train on; a FILE may be a folder or a pattern, as for preprocess"),
           flag_text("model-prefix,model_prefix", "PREFIX", o.model_prefix, "write PREFIX.model and PREFIX.vocab"),
           flag_text("dict", "FILE", o.dict, "where the dict.txt of the pieces goes, for --srcdict (default: PREFIX.dict.txt)"),
-          flag_integer("padding-factor", "N", o.padding_factor, "pad the dictionary to a multiple of N"),
+          padding_factor_flag(o.padding_factor),
       }};
   compat::FlagGroup model{
       "Model (sentencepiece's flags)",
@@ -182,6 +185,16 @@ compat::CommandSpec spec_of(TrainOptions& o) {
           {}};
 }
 
+/// The library's threads would end the process with a trace: what they throw is caught by nobody.
+void end_without_memory() {
+  constexpr std::string_view kProblem = "btm-convert train-sentencepiece: error: out of memory: --input-sentence-size N trains on N lines\n";
+  static std::atomic_flag told;
+  while (told.test_and_set()) ::pause();  // another thread is ending the process
+  const ssize_t printed = ::write(STDERR_FILENO, kProblem.data(), kProblem.size());
+  compat::remove_noted_temporaries();
+  ::_exit(printed < 0 ? 2 : 1);
+}
+
 }  // namespace
 
 int run_train_sentencepiece(std::span<const std::string> args) {
@@ -192,7 +205,9 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
   compat::check_can_write(options.dict);
   compat::check_can_write(options.model_prefix + ".model");
+  std::set_new_handler(end_without_memory);
   const std::string model = trained_model(options);
+  std::set_new_handler(nullptr);
   sentencepiece::SentencePieceProcessor processor;
   if (!processor.LoadFromSerializedProto(model).ok()) throw compat::UnsupportedError("sentencepiece cannot read the model that it trained");
   std::ostringstream vocabulary;

@@ -88,37 +88,60 @@ void check_finite(const std::string& name, const compat::TensorView& view, const
   });
 }
 
+/// Where in a tree a value lies: below `holder`, under `key` of a dict, or as an item (null).
+struct Place {
+  const compat::PickleNode* node = nullptr;
+  std::size_t holder = 0;
+  const compat::PickleNode* key = nullptr;
+};
+
+/// The keys that lead to a place, joined by dots: the innermost few. (Each place with a name of its own would take quadratic
+/// memory in a tree of lists of lists.)
+std::string name_of_place(const std::vector<Place>& places, std::size_t at) {
+  constexpr std::size_t kLongest = 200;
+  std::string name;
+  for (; at != 0 && name.size() < kLongest; at = places[at].holder) {
+    const auto* text = places[at].key == nullptr ? nullptr : places[at].key->get_if<std::string>();
+    const auto* number = places[at].key == nullptr ? nullptr : places[at].key->get_if<std::int64_t>();
+    const std::string part = text != nullptr ? text->substr(0, kLongest) : number != nullptr ? std::to_string(*number) : "[]";
+    name = part + (name.empty() || name.starts_with('[') ? "" : ".") + name;
+  }
+  return name;
+}
+
 /// Every tensor of a pickled tree, shared ones once.
 std::size_t check_tensors(const compat::PickleNode* start, const std::string& file) {
   std::unordered_set<const compat::PickleNode*> seen;
-  std::vector<std::pair<const compat::PickleNode*, std::string>> waiting{{start, ""}};
+  std::vector<Place> places{{start, 0, nullptr}};
+  std::vector<std::size_t> waiting{0};
   std::size_t tensors = 0;
-  const auto push = [&](const compat::PickleNode* node, const std::string& name) {
-    if (node != nullptr && seen.insert(node).second) waiting.emplace_back(node, name);
+  std::size_t at = 0;
+  const auto push = [&](const compat::PickleNode* node, const compat::PickleNode* key = nullptr) {
+    if (node == nullptr || !seen.insert(node).second) return;
+    waiting.push_back(places.size());
+    places.push_back({node, at, key});
   };
-  const auto push_items = [&](const auto& items, const std::string& name) {
-    for (const auto& [key, value] : items) {
-      const auto* text = key->template get_if<std::string>();
-      const auto* number = key->template get_if<std::int64_t>();
-      push(value, name + (name.empty() ? "" : ".") + (text != nullptr ? *text : number != nullptr ? std::to_string(*number) : "?"));
-    }
+  const auto push_items = [&](const auto& items) {
+    for (const auto& [key, value] : items) push(value, key);
   };
   while (!waiting.empty()) {
-    const auto [node, name] = waiting.back();
+    at = waiting.back();
     waiting.pop_back();
+    const compat::PickleNode* const node = places[at].node;
     if (const auto* tensor = node->get_if<compat::PickleTensor>()) {
       ++tensors;
+      const std::string name = name_of_place(places, at);
       // fairseq saves this buffer as it came from the allocator.
       if (!name.ends_with("embed_positions._float_tensor")) check_finite(name, tensor->view, file);
     } else if (const auto* dict = node->get_if<compat::PickleDict>()) {
-      push_items(dict->items, name);
+      push_items(dict->items);
     } else if (const auto* list = node->get_if<compat::PickleList>()) {
-      for (const auto* item : list->items) push(item, name + "[]");
+      for (const auto* item : list->items) push(item);
     } else if (const auto* tuple = node->get_if<compat::PickleTuple>()) {
-      for (const auto* item : tuple->items) push(item, name + "()");
+      for (const auto* item : tuple->items) push(item);
     } else if (const auto* object = node->get_if<compat::PickleObject>()) {
-      push(object->state, name);
-      push_items(object->items, name);
+      push(object->state);
+      push_items(object->items);
     }
   }
   return tensors;

@@ -242,7 +242,7 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
     }
     if (!is_merged(name, view)) continue;
     std::vector<const compat::TensorView*> views;
-    for (const Checkpoint& model : models) views.push_back(model.find(name));
+    for (const Checkpoint& model : models) views.push_back(find_tensor(model, name));
     for (const compat::TensorView* one : views) report.bytes_read += one->size_bytes();
     merge.add(TensorStack(name, std::move(views)));
     total += view.numel();

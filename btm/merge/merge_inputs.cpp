@@ -17,6 +17,8 @@ namespace {
 using compat::Checkpoint;
 using compat::printable;
 
+constexpr std::string_view kEmbedding = "decoder.embed_tokens.weight", kOutputProjection = "decoder.output_projection.weight";
+
 /// Differences between two models, of which the first few are told.
 class Differences {
  public:
@@ -43,7 +45,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
   for (const auto& [name, view] : first.model()) {
-    const compat::TensorView* const found = other.find(name);
+    const compat::TensorView* const found = find_tensor(other, name);
     if (found == nullptr)
       differences.add("has no " + printable(name));
     else if (found->shape != view.shape)
@@ -52,7 +54,7 @@ void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differenc
       differences.add(printable(name) + " is " + std::string(dtype_name(found->dtype())) + ", expected " + std::string(dtype_name(view.dtype())));
   }
   for (const auto& [name, view] : other.model())
-    if (first.find(name) == nullptr) differences.add("has " + printable(name) + " too");
+    if (find_tensor(first, name) == nullptr) differences.add("has " + printable(name) + " too");
 }
 
 using Settings = std::vector<std::pair<std::string_view, std::string>>;
@@ -120,14 +122,28 @@ void compare_ties(const Checkpoint& first, const Checkpoint& other, Differences&
   for (std::size_t i = 0; i < originals.size(); ++i) {
     if (originals[i] == i) continue;
     const std::string &name = first.model()[i].first, &original = first.model()[originals[i]].first;
-    const compat::TensorView *const view = other.find(name), *const original_view = other.find(original);
+    const compat::TensorView *const view = find_tensor(other, name), *const original_view = find_tensor(other, original);
     if (view == nullptr || original_view == nullptr || view->storage == original_view->storage) continue;
     if (!std::ranges::equal(view->contiguous_bytes(scratch), original_view->contiguous_bytes(original_scratch)))
       differences.add(printable(name) + " and " + printable(original) + " differ, expected one tensor");
   }
 }
 
+/// Where the first model leaves its tied output projection out, the others' are their embeddings as well.
+void compare_left_out_output(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
+  const compat::TensorView *const output = other.find(kOutputProjection), *const embedding = other.find(kEmbedding);
+  if (first.find(kOutputProjection) != nullptr || output == nullptr || embedding == nullptr || output->storage == embedding->storage) return;
+  std::vector<std::byte> scratch, embedding_scratch;
+  if (!std::ranges::equal(output->contiguous_bytes(scratch), embedding->contiguous_bytes(embedding_scratch)))
+    differences.add(std::string(kOutputProjection) + " and " + std::string(kEmbedding) + " differ, expected one tensor");
+}
+
 }  // namespace
+
+const compat::TensorView* find_tensor(const Checkpoint& model, std::string_view name) {
+  if (const compat::TensorView* const found = model.find(name); found != nullptr || name != kOutputProjection) return found;
+  return model.config().get_bool("model", "share_decoder_input_output_embed", false) ? model.find(kEmbedding) : nullptr;
+}
 
 std::vector<Checkpoint> open_models(std::span<const std::filesystem::path> files) {
   std::vector<Checkpoint> models;
@@ -146,6 +162,7 @@ void check_alike(std::span<const Checkpoint> models) {
     compare_configuration(first, other, differences);
     compare_dictionaries(first, other, differences);
     compare_ties(first, other, differences);
+    compare_left_out_output(first, other, differences);
     differences.throw_if_any(first, other);
   }
 }

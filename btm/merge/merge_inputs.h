@@ -10,6 +10,10 @@
 
 namespace btm {
 
+/// The tensor of this name; null when the model has none. fairseq before 0.10 left the output projection of tied models out,
+/// later versions save it, and read both: it is the embedding then.
+const compat::TensorView* find_tensor(const compat::Checkpoint& model, std::string_view name);
+
 /// Opens checkpoints, DeMIX shards, and folders, which stand for their checkpoint_last.pt.
 std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
 

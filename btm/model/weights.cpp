@@ -7,6 +7,7 @@
 
 #include "btm/model/tensor_bridge.h"
 #include "compat/error.h"
+#include "compat/foreign_model.h"
 
 namespace btm {
 namespace {
@@ -133,9 +134,8 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state, 
   const auto report = [&](const char* what, const NameList& names) {
     if (!names.empty()) problem += (problem.empty() ? "" : "; ") + std::string(what) + " " + names.text();
   };
-  const std::string wrapper = missing.empty() ? "" : compat::wrapper_prefix({state.begin(), state.end()});
-  if (!wrapper.empty())
-    throw compat::FormatError({file, "model", {}}, "its tensors' names begin with '" + wrapper + "', which a wrapper of the model put there: expected names without it");
+  const std::string form = missing.empty() ? "" : compat::foreign_form({state.begin(), state.end()});
+  if (!form.empty()) throw compat::FormatError({file, "model", {}}, form);
   report("missing", missing);
   report("unexpected", unexpected);
   report("of another shape than cfg says", misshapen);

@@ -1,14 +1,45 @@
 """Files of public bug reports, with fairseq's numbers for them (tests/golden/reports)."""
+import pathlib
+import shutil
+
+
 from case import Case
 
+REPORTS = pathlib.Path(__file__).resolve().parent.parent / "golden" / "reports"
 DATA = "{golden}/reports/data"
 FLAGS = ["--gen-subset", "test", "--tokens-per-sample", "32", "--batch-size", "4"]
+LOSS = "Loss (base 2): 3.5214, Perplexity: 11.48"
 
 
-def eval_lm(name):
-    return ["btm", "eval-lm", DATA, "--path", "{golden}/reports/" + name] + FLAGS
+def eval_lm(path, data=DATA):
+    return ["btm", "eval-lm", data, "--path", path] + FLAGS
+
+
+def average(*names):
+    return ["btm", "average", "--output-dir", "merged", "--model-files", ":".join("{golden}/reports/" + name for name in names)]
+
+
+def preprocess(name):
+    return ["btm-convert", "preprocess", "--only-source", "--testpref", "{golden}/reports/" + name, "--srcdict", DATA + "/dict.txt",
+            "--destdir", "out"]
+
+
+def two_bytes_behind(folder):
+    shutil.copy(REPORTS / "tied_new.pt", folder / "m.pt")
+    with open(folder / "m.pt", "ab") as file:
+        file.write(b"\n\n")
 
 
 CASES = [
-    Case("a tensor with torch's negative bit", eval_lm("neg_bit.pt"), stdout=["Loss (base 2): 3.5214, Perplexity: 11.48"]),
+    Case("a tensor with torch's negative bit", eval_lm("{golden}/reports/neg_bit.pt"), stdout=[LOSS]),
+    Case("bytes behind the archive", eval_lm("m.pt"), setup=two_bytes_behind, stdout=[LOSS]),
+    Case("a model in metaseq's form", eval_lm("{golden}/reports/metaseq_qkv.pt"), 1, stderr=["metaseq_qkv.pt[model]: holds metaseq's fused projections"]),
+    Case("a model flattened by FSDP", eval_lm("{golden}/reports/metaseq_flat.pt"), 1, stderr=["metaseq_flat.pt[model]: holds parameters that FSDP flattened"]),
+    Case("Megatron's index", eval_lm("{golden}/reports/tied_new.pt", "{golden}/reports/megatron"), 1,
+         stderr=["test.idx", "is an index of Megatron-LM or GPT-NeoX"]),
+    Case("a tied model that leaves its output projection out", average("tied_new.pt", "tied_old.pt"), stdout=["merged"]),
+    Case("the same first", average("tied_old.pt", "tied_new.pt"), stdout=["merged"]),
+    Case("text of zstd with a window of 175 MiB", preprocess("window_175_mib.txt.zst"), stdout=["230000"]),
+    Case("text of xz", preprocess("text.xz"), 1, prints_before_error=True,
+         stderr=["text.xz: is an xz file, expected plain text, gzip or zstd"]),
 ]

@@ -105,6 +105,10 @@ def problems_of(case, programs: pathlib.Path) -> list:
             found.append(f"status {status}, expected {case.status}")
         for name, text, phrases in (("stdout", out, case.stdout), ("stderr", err, case.stderr)):
             found += [f"{name} lacks {fill(phrase, folder)!r}" for phrase in phrases if fill(phrase, folder) not in text]
+        # What files, folders and models are called must not drive a terminal, nor forge lines of a log.
+        raw = {c for c in out + err if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0}
+        if raw:
+            found.append(f"control characters are printed raw: {sorted(raw)}")
         if case.status in (1, 2):
             lines = err.splitlines()
             if len(lines) != (case.lines_on_stderr or 1):

@@ -63,6 +63,7 @@ TEST(Dictionary, RefusesWhatFairseqRefuses) {
       {"#fairseq:overwrite\n", "expected '<token> <count>"},
       {"a 1\na 2\n", "dict.txt[line 2]: the word 'a' was there before (allowed with the flag #fairseq:overwrite)"},
       {"<pad> 1\n", "the word '<pad>' was there before"},
+      {std::string((16 << 20) + 1, 'x') + " 1\n", "[line 1]: a word of 16777217 bytes, expected at most 16777216"},
       {"a 1\n\xff 2\n", "dict.txt+0x4: not UTF-8, expected a dict.txt"},
       {"{\"json\": true}\n", "expected '<token> <count>"},
       {std::string(100'000, 'x') + "\n", "xxx...', expected"},

@@ -93,6 +93,34 @@ TEST(TextFile, RejectsDamagedAndCutData) {
   }
 }
 
+TEST(TextFile, PassesOverSkippableFrames) {
+  const TempDir folder;
+  const std::string skipped = std::string("\x50\x2a\x4d\x18\x03\0\0\0abc", 11);
+  write_file(folder / "first", skipped + zstd_compressed("text"));
+  EXPECT_EQ(read_all(folder / "first", 100), "text");
+  write_file(folder / "last", zstd_compressed("text") + std::string("\x5f") + skipped.substr(1));
+  EXPECT_EQ(read_all(folder / "last", 100), "text");
+}
+
+TEST(TextFile, NamesOtherCompressions) {
+  const TempDir folder;
+  const std::vector<std::pair<std::string, std::string>> rows{{std::string("\xfd" "7zXZ\0", 6), "is an xz file, expected plain text, gzip or zstd"},
+                                                              {"BZh91AY&SY", "is a bzip2 file"},
+                                                              {"\x04\x22\x4d\x18", "is an lz4 file"},
+                                                              {"LZIP\x01", "is an lzip file"},
+                                                              {"PK\x03\x04", "is a zip archive"},
+                                                              {"x\x9c\x4b", "is zlib data"},
+                                                              {std::string("\x28\xb5\x2f\xfd\0\xa8", 6), "a window above 1 GiB"}};
+  for (const auto& [bytes, phrase] : rows) {
+    write_file(folder / "x", bytes + "more");
+    expect_error<compat::FormatError>([&] { read_all(folder / "x", 100); }, phrase);
+  }
+  for (const std::string text : {"x^2 + 1", "BZ", "PK", "P", ""}) {
+    write_file(folder / "x", text);
+    EXPECT_EQ(read_all(folder / "x", 100), text);
+  }
+}
+
 TEST(TextFile, RefusesWhatIsNoFile) {
   const TempDir folder;
   expect_error<compat::IoError>([&] { TextFile::open(folder / "none"); }, "none: cannot open: No such file");

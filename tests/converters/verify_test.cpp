@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "compat/checkpoint.h"
@@ -10,6 +11,7 @@
 #include "tests/support/command_output.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
+#include "tests/support/zip_bytes.h"
 
 namespace {
 
@@ -41,6 +43,26 @@ TEST(Verify, PassesOverLogsBesideCheckpoints) {
   fs::copy_file(golden("checkpoints/elm_perl/checkpoint_last.pt"), folder / "checkpoint_last.pt");
   write_file(folder / "wandb.jsonl", "{\"project\": \"p\", \"name\": \"n\"}\n");
   EXPECT_EQ(problems_of(folder.path()), "");
+}
+
+/// A name for every value would be quadratic: 800,000 lists in lists took minutes and gigabytes.
+TEST(Verify, WalksThroughDeepNesting) {
+  const TempDir folder;
+  constexpr std::size_t kDepth = 800'000;
+  const std::string pickle = "\x80\x02" + std::string(kDepth, ']') + std::string(kDepth - 1, 'a') + ".";
+  write_file(folder / "x-shared.pt", btm_test::make_zip({btm_test::ZipMember("a/data.pkl", pickle)}));
+  EXPECT_EQ(problems_of(folder / "x-shared.pt"), "");
+}
+
+TEST(Verify, NamesTheTensorInsideContainers) {
+  const TempDir folder;
+  compat::PickleArena arena;
+  const std::vector<float> values{1, std::numeric_limits<float>::infinity()};
+  compat::PickleDict inner, root;
+  inner.items.emplace_back(arena.integer(7), arena.make(compat::PickleList{{arena.none(), arena.tensor(converters::tensor_of(values, {2}))}}));
+  root.items.emplace_back(arena.string("state"), arena.make(std::move(inner)));
+  compat::save_torch_file(folder / "x-shared.pt", *arena.make(std::move(root)));
+  EXPECT_NE(problems_of(folder / "x-shared.pt").find("'state.7[]' holds inf at element 1"), std::string::npos);
 }
 
 TEST(Verify, FindsWhatIsWrong) {
