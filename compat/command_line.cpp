@@ -17,6 +17,7 @@
 #include "compat/lost_files.h"
 #include "compat/programs.h"
 #include "compat/temporaries.h"
+#include "compat/version.h"
 
 namespace compat {
 namespace {
@@ -393,7 +394,7 @@ int run_program(std::string_view program, std::string_view summary, std::span<co
   std::vector<std::string> args(argv + 1, argv + argc);
   const std::string name = args.empty() ? "--help" : args.front();
   if (name == "--version") {
-    std::cout << program << " " << BTM_VERSION << std::endl;
+    std::cout << program << " " << program_version() << std::endl;
     return printed(program);
   }
   const bool help = asks_for_help(name);

@@ -196,6 +196,9 @@ void CheckpointManager::commit(const compat::FileSet& own) {
   if (ranks_->rank() == 0) {
     compat::FileSet all;
     for (const std::string& text : sets) add(all, text);
+    for (const std::string& name : all.replaced)
+      if (const fs::path file = fs::path(options_.save_dir) / compat::staged_name(name); !fs::exists(file))
+        throw compat::IoError(file.string(), "is not there, expected all ranks to write to one --save-dir");
     compat::commit_file_set(fs::path(options_.save_dir) / kMarker, all);
   }
   ranks_->barrier();  // until then the staged files' names are taken

@@ -146,6 +146,7 @@ void set_common(ConfigValue& root, const TrainOptions& options) {
 void set_distributed(ConfigValue& root, const TrainOptions& options, std::int64_t world_size) {
   Section section(root, "distributed_training");
   section.set("distributed_world_size", world_size);
+  section.set("bucket_cap_mb", options.bucket_cap_mb);
   section.set("fp16", options.common.fp16);
   section.set("memory_efficient_fp16", options.common.memory_efficient_fp16);
   Section(root, "bmuf").set("distributed_world_size", world_size);

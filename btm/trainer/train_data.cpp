@@ -77,6 +77,8 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder, const st
   for (const std::string& domain : domains) {
     sets.push_back(open_blocks(options, folder / domain, options.dataset.train_subset, dictionary));
     longest = std::max(longest, sets.back()->size());
+    const DataSize size = size_of(*sets.back());
+    data.size = {data.size.samples + size.samples, data.size.tokens + size.tokens};
   }
   const std::int64_t per_process = data.num_shards / place.world_size, per_domain = data.num_shards / num_domains;
   for (std::int64_t rank = place.rank * per_process; rank < (place.rank + 1) * per_process; ++rank) {
@@ -95,6 +97,12 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder, const st
 }
 
 }  // namespace
+
+DataSize size_of(const LmDataset& dataset) {
+  DataSize size{dataset.size(), 0};
+  for (std::int64_t i = 0; i < size.samples; ++i) size.tokens += dataset.num_tokens(i);
+  return size;
+}
 
 std::vector<std::string> data_folders(const std::string& data) {
   std::vector<std::string> folders = compat::split_at(data, ':');
@@ -137,6 +145,7 @@ TrainData open_train_data(const TrainOptions& options, const compat::Dictionary&
     order = ordered_by_size(*mine.dataset, options.common.seed);
   }
   data.blocks = mine.dataset->size();
+  data.size = size_of(*mine.dataset);
   mine.batches = train_batches(options, *mine.dataset, std::move(order), place, warn);
   data.ranks.push_back(std::move(mine));
   return data;

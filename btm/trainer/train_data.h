@@ -23,10 +23,16 @@ struct RankData {
   std::int64_t domain = 0;
 };
 
+struct DataSize {
+  std::int64_t samples = 0, tokens = 0;
+};
+DataSize size_of(const LmDataset& dataset);
+
 struct TrainData {
   std::vector<RankData> ranks;  ///< Those that this process stands for; one, unless it trains several domains.
   std::int64_t num_shards = 1;
   std::int64_t blocks = 0;      ///< Samples of this process's data sets, for the log.
+  DataSize size;                ///< Of the data sets of all ranks.
 };
 
 struct DataPlace {

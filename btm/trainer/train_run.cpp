@@ -13,10 +13,13 @@
 #include "btm/trainer/demix_checkpoint.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/initialise.h"
+#include "btm/trainer/rank_agreement.h"
 #include "btm/trainer/signals.h"
 #include "btm/trainer/train_checkpoint.h"
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
+#include "compat/crc32.h"
+#include "compat/dictionary_digest.h"
 #include "compat/error.h"
 #include "compat/network_settings.h"
 
@@ -75,6 +78,7 @@ class TrainRun {
 
  private:
   void load();
+  RankFacts start_facts() const;
   EpochBatches open_epoch();
   bool train_epoch();
   void end_epoch(std::int64_t epoch);
@@ -134,6 +138,9 @@ void TrainRun::load() {
   log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
+  RankFacts facts = option_facts(options_, config);
+  facts.emplace_back("the device", collate_.device.is_cpu() ? "a CPU" : "a GPU");
+  check_ranks_agree(facts, world_);
   auto model = std::make_unique<TransformerLM>(config, dictionary_.size());
   place_ = {world_.rank(), world_.size(), config.max_target_positions};
   if (!options_.dataset.disable_validation) valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
@@ -171,6 +178,26 @@ void TrainRun::load() {
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
   train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+  if (world_.size() > 1) check_ranks_agree(start_facts(), world_);
+}
+
+/// What this rank has read: the same everywhere, whatever the paths are.
+RankFacts TrainRun::start_facts() const {
+  RankFacts facts{{"dict.txt", std::to_string(dictionary_.size()) + " types of digest " + compat::dictionary_sha256(dictionary_).substr(0, 16)},
+                  {"the data of --train-subset", size_text(train_data_.size)}};
+  for (const ValidData& data : valid_data_) facts.emplace_back("the data of --valid-subset " + data.subset, size_text(size_of(*data.dataset)));
+  facts.emplace_back("the checkpoint to start from",
+                     start_.empty() ? "none" : std::to_string(trainer_->num_updates()) + " updates, epoch " + std::to_string(state_.iterator.epoch) +
+                                                   ", batch " + std::to_string(state_.iterator.iterations_in_epoch));
+  std::uint32_t crc = 0;
+  const FlatParameters& flat = trainer_->flat();
+  for (std::size_t i = 0; i < flat.slots().size(); ++i) {
+    if (trainer_->experts() != nullptr && trainer_->experts()->is_expert(flat.slots()[i].name)) continue;
+    const at::Tensor values = flat.view(flat.values(), i).cpu().contiguous();
+    crc = compat::crc32({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}, crc);
+  }
+  facts.emplace_back("the checksum of the weights to start from", std::to_string(crc));
+  return facts;
 }
 
 bool TrainRun::limit_reached() const {

@@ -54,7 +54,7 @@ class Trainer {
   void set_previous_seconds(double seconds);
 
   const TransformerLM& model() const noexcept { return *model_; }
-  FlatParameters& flat() noexcept { return *flat_; }
+  FlatParameters& flat() const noexcept { return *flat_; }
   ParameterOptimizer& optimizer() noexcept { return *optimizer_; }
   LrSchedule& schedule() noexcept { return *schedule_; }
   Metrics& metrics() noexcept { return metrics_; }

@@ -1,8 +1,11 @@
 // btm train on several real processes over Gloo: the same numbers on any number of ranks, fairseq's on four, and DeMIX.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -181,6 +184,49 @@ TEST(TrainRanks, AKilledRankEndsTheRunWithOneLine) {
   ::kill(second, SIGKILL);
   EXPECT_EQ(process.wait(), 128 + SIGKILL);
   EXPECT_EQ(process.err(), "btm train: error: rank 1 of 3 was killed by signal 9 (Killed); the other ranks were ended\n");
+}
+
+/// Two ranks that are started by hand, each with flags of its own.
+std::vector<std::unique_ptr<Process>> two_ranks(const std::filesystem::path& save_dir, const std::string& data, const Args& first, const Args& second) {
+  std::vector<std::unique_ptr<Process>> ranks;
+  for (const int rank : {0, 1}) {
+    Args args = btm_test::train_command(rank == 0 ? "fortunes" : data, save_dir,
+                                        joined({"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256", "--total-num-update", "200",
+                                                "--disable-validation", "--max-update", "3", "--cpu"},
+                                               rank == 0 ? first : second));
+    ranks.push_back(std::make_unique<Process>("btm", args,
+                                              std::map<std::string, std::string>{{"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", btm_test::own_port(9)},
+                                                                                 {"WORLD_SIZE", "2"}, {"RANK", std::to_string(rank)}, {"OMP_NUM_THREADS", "1"}}));
+  }
+  return ranks;
+}
+
+TEST(TrainRanks, DoNotTrainWhenTheyDiffer) {
+  TempDir dir;
+  Process seed("btm", btm_test::train_command("fortunes", dir / "seed", {"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256",
+                                                                         "--total-num-update", "200", "--disable-validation", "--max-update", "1"}));
+  ASSERT_EQ(seed.wait(), 0) << seed.err();
+  const std::string start = (dir / "seed/checkpoint_last.pt").string();
+  struct Case {
+    std::string data;
+    Args first, second;
+    std::string message;
+  };
+  for (const Case& test : std::vector<Case>{
+           {"fortunes", {}, {"--lr", "4e-3"}, "--lr is [0.002] on rank 0 and [0.004] on rank 1"},
+           {"fortunes", {}, {"--decoder-embed-dim", "128"}, "--decoder-embed-dim is 64 on rank 0 and 128 on rank 1"},
+           {"fortunes", {}, {"--bucket-cap-mb", "1"}, "--bucket-cap-mb is 25 on rank 0 and 1 on rank 1"},
+           {"perl", {}, {}, "the data of --train-subset is "},
+           {"fortunes", {"--restore-file", start}, {}, "the checkpoint to start from is 1 updates, epoch 1, batch 1 on rank 0 and none on rank 1"},
+           {"fortunes", {}, {"--finetune-from-model", start}, "the checkpoint to start from is none on rank 0 and 0 updates, epoch 1, batch 0 on rank 1"}}) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (const auto& rank : two_ranks(dir / "s", test.data, test.first, test.second)) {
+      EXPECT_EQ(rank->wait(), 2) << rank->out() << rank->err();
+      EXPECT_TRUE(rank->err().starts_with("btm train: error: the ranks differ: " + test.message)) << rank->err();
+      EXPECT_EQ(std::ranges::count(rank->err(), '\n'), 1) << rank->err();
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+  }
 }
 
 }  // namespace
