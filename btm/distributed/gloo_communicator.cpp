@@ -75,6 +75,7 @@ GlooCommunicator::GlooCommunicator(std::shared_ptr<Meeting> meeting, const std::
   const char* const interface = std::getenv("GLOO_SOCKET_IFNAME");
   options->devices.push_back(interface != nullptr ? ProcessGroupGloo::createDeviceForInterface(interface)
                                                   : ProcessGroupGloo::createDeviceForHostname(meeting_->own_address()));
+  const RankWatch::Call call(meeting_->watch());  // connecting cannot be interrupted
   try {
     group_ = c10::make_intrusive<ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), rank, size, options);
   } catch (const std::exception& error) {

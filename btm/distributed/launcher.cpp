@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -84,6 +85,7 @@ class RankEnvironment {
     set("LOCAL_RANK", std::to_string(local_rank));
     set("LOCAL_WORLD_SIZE", std::to_string(place.spawn));
     set("TORCHELASTIC_USE_AGENT_STORE", "False");
+    set(kRunToken, place.token);
     if (store_socket >= 0) set(kStoreSocket, std::to_string(store_socket));
     if (std::getenv("OMP_NUM_THREADS") == nullptr) {
       const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -108,6 +110,14 @@ class RankEnvironment {
   std::vector<char*> pointers_;
 };
 
+std::string random_token() {
+  std::array<unsigned char, 16> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) refuse("getrandom");
+  std::string text;
+  for (const unsigned char byte : bytes) text += std::to_string(byte) + ".";
+  return text;
+}
+
 struct Rank {
   pid_t pid = -1;
   int error_pipe = -1;     ///< What it writes to standard error, for all but the first.
@@ -122,7 +132,9 @@ int exit_status(int wait_status) { return WIFSIGNALED(wait_status) ? 128 + WTERM
 
 class Launcher {
  public:
-  Launcher(const Rendezvous& place, std::string program) : place_(place), program_(std::move(program)) {}
+  Launcher(const Rendezvous& place, std::string program) : place_(place), program_(std::move(program)) {
+    if (place_.token.empty() && place_.spawn == place_.size) place_.token = random_token();
+  }
   int run();
 
  private:
@@ -137,7 +149,8 @@ class Launcher {
   bool all_ended() const;
   const Rank* first_at_fault() const;
   void end_the_rest();
-  void report(const Rank& culprit) const;
+  const Rank* only_one_left() const;
+  void report(const Rank& culprit, const Rank* silent) const;
   std::string name_of(const Rank& rank) const {
     return "rank " + std::to_string(place_.rank + (&rank - ranks_.data())) + " of " + std::to_string(place_.size);
   }
@@ -267,7 +280,18 @@ void Launcher::end_the_rest() {
   while (!all_ended()) wait_for_events(std::chrono::milliseconds(100));
 }
 
-void Launcher::report(const Rank& culprit) const {
+/// The rank that lives while all others have noticed that one is lost: it does not answer.
+const Rank* Launcher::only_one_left() const {
+  const Rank* left = nullptr;
+  for (const Rank& rank : ranks_) {
+    if (rank.status) continue;
+    if (left != nullptr) return nullptr;
+    left = &rank;
+  }
+  return left;
+}
+
+void Launcher::report(const Rank& culprit, const Rank* silent) const {
   // The first rank has said so itself; where it failed like another one (a path that is not there), its line is enough.
   const Rank& first = ranks_.front();
   if (first.failed() && !first.only_noticed() && WIFEXITED(*first.status) && WIFEXITED(*culprit.status)) return;
@@ -275,6 +299,9 @@ void Launcher::report(const Rank& culprit) const {
   if (WIFSIGNALED(*culprit.status)) {
     const int number = WTERMSIG(*culprit.status);
     line = "was killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
+  } else if (culprit.only_noticed() && silent != nullptr) {
+    std::fprintf(stderr, "%s: error: %s does not answer; the other ranks were ended\n", program_.c_str(), name_of(*silent).c_str());
+    return;
   } else if (culprit.only_noticed()) {
     line = "lost touch with the others";
   } else if (culprit.error_text.empty()) {
@@ -301,8 +328,9 @@ int Launcher::run() {
   // Ranks that end by themselves (a saved interrupt, the same error on all) are not to be disturbed.
   for (const auto start = Clock::now(); !all_ended() && Clock::now() - start < kTimeToExplain;)
     wait_for_events(std::chrono::milliseconds(100));
+  const Rank* const silent = only_one_left();
   end_the_rest();
-  report(*culprit);
+  report(*culprit, silent);
   return exit_status(*culprit->status);
 }
 

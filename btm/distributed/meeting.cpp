@@ -9,64 +9,140 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <stdexcept>
+#include <string_view>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "btm/distributed/communicator.h"
+#include "compat/byte_reader.h"
+#include "compat/error.h"
+#include "compat/sha256.h"
 
 namespace btm {
 namespace {
 
 constexpr auto kTimeToCome = std::chrono::minutes(5);
+constexpr auto kTimeToTell = std::chrono::seconds(3);
+constexpr auto kTimeToHear = std::chrono::seconds(8);  // of what is wrong, for ranks that come after the others
+constexpr const char *kRun = "run", *kProblem = "problem";
 
 bool hosts_store(const Rendezvous& place) { return place.rank == 0 && !place.agent_store; }
 
+std::string digest(const std::string& token, const std::string& use) { return compat::sha256_hex(compat::as_byte_span(use + token)); }
+
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-c10::intrusive_ptr<c10d::Store> open_store(const Rendezvous& place, int store_socket) {
+c10::intrusive_ptr<c10d::Store> connected(const Rendezvous& place, bool as_server, int store_socket, std::chrono::milliseconds patience) {
+  std::signal(SIGPIPE, SIG_IGN);  // c10d and gloo write to connections that a dead rank has closed
+  // c10d would log a page of call stack, on every rank, when a connection closes.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(place.port);
-  options.isServer = hosts_store(place);
+  options.isServer = as_server;
   options.waitWorkers = false;
-  options.timeout = kTimeToCome;
-  if (options.isServer && store_socket >= 0) options.masterListenFd = store_socket;
+  options.timeout = patience;
+  if (as_server && store_socket >= 0) options.masterListenFd = store_socket;
+  c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(place.host, options);
+  if (!place.store_prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(place.store_prefix, store);
+  return store;
+}
+
+/// Where another process has the port of rank 0, that may be another rank 0: then `hosts` becomes false.
+c10::intrusive_ptr<c10d::Store> open_store(const Rendezvous& place, int store_socket, bool& hosts) {
   try {
-    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(place.host, options);
-    if (!place.store_prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(place.store_prefix, store);
-    return store;
+    if (!hosts || store_socket >= 0) return connected(place, hosts, store_socket, kTimeToCome);
+    try {
+      return connected(place, true, -1, kTimeToCome);
+    } catch (const std::exception& error) {
+      if (std::string_view(error.what()).find("EADDRINUSE") == std::string_view::npos) throw;
+      hosts = false;
+      try {
+        return connected(place, false, -1, kTimeToHear);
+      } catch (const std::exception&) {
+        throw std::runtime_error("another program has the port");
+      }
+    }
   } catch (const std::exception& error) {
     throw RankLost("rank " + std::to_string(place.rank) + " of " + std::to_string(place.size) + " cannot reach the others at " + place.host +
                    ":" + std::to_string(place.port) + ": " + first_line(error.what()));
   }
 }
 
-void wait_for_all(c10d::Store& store, const Rendezvous& place) {
-  constexpr const char* kAll = "all_are_here";
-  if (store.add("came", 1) == place.size) store.set(kAll, std::string("yes"));
-  try {
-    store.wait({kAll}, kTimeToCome);
-  } catch (const std::exception&) {
-    throw RankLost("waited " + std::to_string(std::chrono::seconds(kTimeToCome).count()) + " seconds at " + place.host + ":" +
-                   std::to_string(place.port) + " for " + std::to_string(place.size) + " ranks: " + std::to_string(store.add("came", 0)) +
-                   " came");
+/// Returns when the store holds `key`. RankLost after kTimeToCome; UsageError with the problem that a rank has found.
+void await_key(c10d::Store& store, const char* key, const Rendezvous& place) {
+  const auto start = std::chrono::steady_clock::now();
+  for (auto pause = std::chrono::milliseconds(2); !store.check({key}); pause = std::min(2 * pause, std::chrono::milliseconds(200))) {
+    if (store.check({kProblem})) throw compat::UsageError(store.get_to_str(kProblem));
+    if (std::chrono::steady_clock::now() - start > kTimeToCome)
+      throw RankLost("waited " + std::to_string(std::chrono::seconds(kTimeToCome).count()) + " seconds at " + place.host + ":" +
+                     std::to_string(place.port) + " for " + std::to_string(place.size) + " ranks: " + std::to_string(store.add("came", 0)) +
+                     " came");
+    std::this_thread::sleep_for(pause);
   }
+}
+
+/// The first problem counts, for all.
+[[noreturn]] void end_run(c10d::Store& store, const std::string& problem) {
+  const std::string known = store.compareSet(kProblem, "", problem);
+  throw compat::UsageError(known.empty() ? problem : known);
+}
+
+/// Keys of this run alone: with the token in their names.
+c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Store>& store, const Rendezvous& place, bool hosts) {
+  const std::string run = digest(place.token, "run");
+  if (hosts || (place.rank == 0 && place.agent_store)) store->set(kRun, run);
+  await_key(*store, kRun, place);
+  if (store->get_to_str(kRun) != run)
+    throw compat::UsageError("the ranks that meet at " + place.host + ":" + std::to_string(place.port) + " are of another run (" + kRunToken +
+                             ", torchrun's run id or Slurm's step differ)");
+  return c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store);
+}
+
+void join_run(c10d::Store& store, const Rendezvous& place) {
+  constexpr const char* kAll = "all_are_here";
+  const std::string own = "rank " + std::to_string(place.rank), size = std::to_string(place.size);
+  if (store.add("here/" + std::to_string(place.rank), 1) > 1) end_run(store, own + " of " + size + " came twice");
+  const std::string first = store.compareSet("size", "", size + " on " + own);
+  if (first.substr(0, first.find(' ')) != size && !first.empty())
+    end_run(store, "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is " + first + " and " + size + " on " + own);
+  if (store.add("came", 1) == place.size) store.set(kAll, std::string("yes"));
+  await_key(store, kAll, place);
 }
 
 }  // namespace
 
 Meeting::Meeting(const Rendezvous& place, int store_socket) : place_(place), exceptions_(std::uncaught_exceptions()) {
-  std::signal(SIGPIPE, SIG_IGN);  // c10d and gloo write to connections that a dead rank has closed
-  // c10d would log a page of call stack, on every rank, when a connection closes.
-  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
-  store_ = open_store(place_, store_socket);
-  wait_for_all(*store_, place_);
+  bool hosts = hosts_store(place_);
+  store_ = open_store(place_, store_socket, hosts);
+  try {
+    store_ = store_of_run(store_, place_, hosts);
+    join_run(*store_, place_);
+  } catch (const compat::UsageError&) {
+    if (hosts) std::this_thread::sleep_for(kTimeToHear);
+    throw;
+  }
   watch_ = std::make_unique<RankWatch>(store_->clone(), place_.rank, place_.size);
+}
+
+void Meeting::tell(const MisplacedRank& rank) noexcept {
+  try {
+    const Rendezvous& place = rank.place();
+    const c10::intrusive_ptr<c10d::Store> store = connected(place, false, -1, kTimeToTell);
+    if (store->check({kRun}) && store->get_to_str(kRun) == digest(place.token, "run"))
+      c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store)
+          ->compareSet(kProblem, "", std::string("a rank was started with ") + rank.what());
+  } catch (const std::exception&) {
+    // There is nobody.
+  }
 }
 
 bool Meeting::failing() const { return std::uncaught_exceptions() > exceptions_ || !watch_->lost().empty(); }
 
 Meeting::~Meeting() {
   if (failing()) {
+    watch_->leave_if_silent();
     watch_->report_own_failure();
     // The store lives in this process; the others are to hear who was lost.
     if (hosts_store(place_)) std::this_thread::sleep_for(std::chrono::seconds(2));

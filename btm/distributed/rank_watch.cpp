@@ -48,6 +48,14 @@ void RankWatch::when_stuck(std::function<void(const std::string& lost)> leave) {
   leave_ = std::move(leave);
 }
 
+void RankWatch::leave_if_silent() {
+  if (Clock::now() - last_beat_.load() <= kSilence) return;
+  std::unique_lock lock(mutex_);
+  const auto leave = leave_;
+  lock.unlock();
+  if (leave) leave(lost());
+}
+
 void RankWatch::publish(const std::string& text) {
   const std::string known = store_->compareSet(kLost, "", text);
   set_lost(known.empty() ? text : known);

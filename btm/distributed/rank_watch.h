@@ -36,6 +36,8 @@ class RankWatch {
   std::string find_lost(const std::string& problem);
   /// Has `leave`, which must not return, called with who is lost when ten seconds after that became known the process is still in a Call.
   void when_stuck(std::function<void(const std::string& lost)> leave);
+  /// Leaves as when_stuck() says where rank 0, which keeps the store, does not answer: calls to the store would never return.
+  void leave_if_silent();
   /// Lives as long as a call that may never end when a rank is lost.
   class Call {
    public:

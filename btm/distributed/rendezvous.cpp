@@ -34,21 +34,27 @@ int number_of(const Environment& environment, const char* name, std::int64_t low
 
 Rendezvous from_torchrun(const DistributedOptions& options, const Environment& environment) {
   Rendezvous place;
+  place.token = environment(kRunToken).value_or("");
   place.size = number_of(environment, "WORLD_SIZE", 1, kMostRanks);
-  place.rank = number_of(environment, "RANK", 0, place.size - 1);
+  place.rank = number_of(environment, "RANK", 0, kMostRanks);
   if (environment("LOCAL_RANK")) place.local_rank = number_of(environment, "LOCAL_RANK", 0, place.rank);
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
-  if (place.size == 1) return place;
+  if (place.size == 1 && place.rank == 0) return place;
   const std::optional<std::string> host = environment("MASTER_ADDR");
   if (!host || host->empty()) throw compat::UsageError("MASTER_ADDR is not in the environment");
   place.host = *host;
   place.port = number_of(environment, "MASTER_PORT", 1, 65535);
   place.agent_store = environment("TORCHELASTIC_USE_AGENT_STORE") == "True";
   if (place.agent_store) place.store_prefix = "attempt" + environment("TORCHELASTIC_RESTART_COUNT").value_or("0");
+  if (place.token.empty()) place.token = environment("TORCHELASTIC_RUN_ID").value_or("");
+  if (place.rank >= place.size)
+    throw MisplacedRank("RANK='" + std::to_string(place.rank) + "' in the environment, expected 0 to " + std::to_string(place.size - 1) +
+                            " (WORLD_SIZE is " + std::to_string(place.size) + ")",
+                        place);
   return place;
 }
 
-Rendezvous from_address(const DistributedOptions& options) {
+Rendezvous from_address(const DistributedOptions& options, const Environment& environment) {
   std::string_view address = options.init_method;
   address.remove_prefix(std::string_view("tcp://").size());
   const std::size_t colon = address.rfind(':');
@@ -59,14 +65,16 @@ Rendezvous from_address(const DistributedOptions& options) {
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   if (options.world_size < 1) throw compat::UsageError("--distributed-init-method needs --distributed-world-size");
   if (options.rank < 0 && options.world_size > 1) throw compat::UsageError("--distributed-init-method needs --distributed-rank");
-  if (options.rank >= options.world_size)
-    throw compat::UsageError("--distributed-rank " + std::to_string(options.rank) + ", expected less than --distributed-world-size " +
-                             std::to_string(options.world_size));
   Rendezvous place;
+  place.token = environment(kRunToken).value_or("");
   place.size = static_cast<int>(options.world_size);
   place.rank = static_cast<int>(std::max<std::int64_t>(options.rank, 0));
   place.host = host;
   place.port = static_cast<int>(*port);
+  if (options.rank >= options.world_size)
+    throw MisplacedRank("--distributed-rank " + std::to_string(options.rank) + ", expected less than --distributed-world-size " +
+                            std::to_string(options.world_size),
+                        place);
   if (options.nprocs_per_node > 1 && !options.no_spawn)
     place.spawn = static_cast<int>(std::min<std::int64_t>(options.nprocs_per_node, place.size - place.rank));
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
@@ -95,6 +103,7 @@ std::optional<Rendezvous> from_slurm(const DistributedOptions& options, const En
   place.size = tasks * per_task;
   place.rank = task * per_task;
   place.spawn = per_task > 1 ? per_task : 0;
+  place.token = environment(kRunToken).value_or(environment("SLURM_JOB_ID").value_or("") + "." + environment("SLURM_STEP_ID").value_or(""));
   if (environment("SLURM_LOCALID")) place.local_rank = number_of(environment, "SLURM_LOCALID", 0, tasks - 1);
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
   place.host = first_host(*nodes);
@@ -135,7 +144,7 @@ Rendezvous find_rendezvous(const DistributedOptions& options, const Environment&
     throw compat::UsageError(options.port > 65535 ? "--distributed-port " + std::to_string(options.port) + ", expected at most 65535"
                                                   : "--distributed-world-size " + std::to_string(options.world_size) + " is too large");
   if (environment(kLaunched)) return from_torchrun(options, environment);  // the flags are those of the starting process
-  if (options.init_method.starts_with("tcp://")) return from_address(options);
+  if (options.init_method.starts_with("tcp://")) return from_address(options, environment);
   if (options.init_method == "env://") return from_torchrun(options, environment);
   if (!options.init_method.empty())
     throw compat::UsageError("--distributed-init-method " + in_quotes(options.init_method) + ", expected tcp://HOST:PORT or env://");

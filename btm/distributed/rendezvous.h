@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "compat/error.h"
+
 namespace btm {
 
 /// fairseq's flags of distributed training.
@@ -30,6 +32,17 @@ struct Rendezvous {
   int spawn = 0;             ///< So many ranks are to be started by this process; 0: it is a rank itself.
   bool agent_store = false;  ///< The store is torchrun's, not rank 0's.
   std::string store_prefix;  ///< Keeps this attempt's keys apart from those of earlier ones.
+  std::string token;         ///< What the ranks of one run have in common and others do not know; may be empty.
+};
+
+/// A rank that is none of the run's, as told: the others are to hear of it at `place`.
+class MisplacedRank : public compat::UsageError {
+ public:
+  MisplacedRank(const std::string& problem, Rendezvous place) : UsageError(problem), place_(std::move(place)) {}
+  const Rendezvous& place() const noexcept { return place_; }
+
+ private:
+  Rendezvous place_;
 };
 
 /// A variable of the environment, or nothing.
@@ -39,10 +52,15 @@ std::optional<std::string> process_environment(const char* name);
 /// Set in the environment of ranks that our launcher started (see launcher.h), beside torchrun's variables.
 inline constexpr const char* kLaunched = "BTM_LAUNCHED";
 
+/// The run's token in the environment: our launcher sets it, a user may where he starts the ranks himself. Without it torchrun's
+/// run id or Slurm's job and step stand in.
+inline constexpr const char* kRunToken = "BTM_RUN_TOKEN";
+
 /// Where this process belongs: where our launcher put it, else in this order --distributed-init-method; torchrun's
 /// MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (and LOCAL_RANK); a Slurm step of several tasks (SLURM_PROCID,
 /// SLURM_NTASKS, SLURM_STEP_NODELIST, SLURM_LOCALID; a world size of K times the tasks starts K ranks in each);
-/// --distributed-world-size ranks on this machine. UsageError for flags and variables that contradict each other.
+/// --distributed-world-size ranks on this machine. UsageError for flags and variables that contradict each other, MisplacedRank
+/// for a rank beyond the number of ranks.
 Rendezvous find_rendezvous(const DistributedOptions& options, const Environment& environment = process_environment);
 
 /// The first host of a list as Slurm writes it ("node[003-007,9],other"): "node003". UsageError for another grammar.

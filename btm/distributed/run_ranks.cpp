@@ -1,16 +1,16 @@
 #include "btm/distributed/run_ranks.h"
 
+#include <cstdlib>
+#include <iostream>
 #include <memory>
 
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/gloo_communicator.h"
 #include "btm/distributed/launcher.h"
 #include "btm/distributed/meeting.h"
+#include "btm/distributed/open_files.h"
 #ifdef BTM_CUDA
 #include <ATen/Context.h>
-
-#include <cstdlib>
-#include <iostream>
 
 #include "btm/distributed/nccl_communicator.h"
 #endif
@@ -22,23 +22,34 @@ namespace {
 bool use_gpus(const DistributedOptions& options) { return !options.cpu && at::hasCUDA() && num_gpus() > 0; }
 #endif
 
+std::shared_ptr<Meeting> meet(const Rendezvous& rendezvous, const std::string& program, bool launched) {
+  auto meeting = std::make_shared<Meeting>(rendezvous, inherited_store_socket());
+  meeting->watch().when_stuck([program, launched](const std::string& lost) {
+    if (!launched) std::cerr << program << ": error: " << lost << std::endl;
+    std::_Exit(launched ? kRankLostStatus : 1);
+  });
+  return meeting;
+}
+
 std::unique_ptr<Communicator> connect([[maybe_unused]] const DistributedOptions& options, const Rendezvous& rendezvous,
-                                      [[maybe_unused]] const std::string& program, [[maybe_unused]] bool launched) {
+                                      const std::string& program, bool launched) {
 #ifdef BTM_CUDA
   if (use_gpus(options)) {
     use_gpu(rendezvous.local_rank);
-    if (rendezvous.size > 1) {
-      auto meeting = std::make_shared<Meeting>(rendezvous, inherited_store_socket());
-      meeting->watch().when_stuck([program, launched](const std::string& lost) {
-        if (!launched) std::cerr << program << ": error: " << lost << std::endl;
-        std::_Exit(launched ? kRankLostStatus : 1);
-      });
-      return connect_nccl(std::move(meeting));
-    }
+    if (rendezvous.size > 1) return connect_nccl(meet(rendezvous, program, launched));
   }
 #endif
   if (rendezvous.size == 1) return single_process();
-  return connect_gloo(std::make_shared<Meeting>(rendezvous, inherited_store_socket()));
+  return connect_gloo(meet(rendezvous, program, launched));
+}
+
+Rendezvous place_of(const DistributedOptions& options) {
+  try {
+    return find_rendezvous(options);
+  } catch (const MisplacedRank& rank) {
+    Meeting::tell(rank);
+    throw;
+  }
 }
 
 }  // namespace
@@ -49,7 +60,8 @@ int run_ranks(const DistributedOptions& given, const std::string& program,
 #ifdef BTM_CUDA
   if (options.world_size == 0 && use_gpus(options)) options.world_size = num_gpus();  // fairseq's default: all of them
 #endif
-  const Rendezvous rendezvous = find_rendezvous(options);
+  const Rendezvous rendezvous = place_of(options);
+  if (rendezvous.size > 1) allow_open_files(rendezvous.size);
   if (rendezvous.spawn > 0) return launch_local_ranks(rendezvous, program);
 
   const RankPlace place{rendezvous.local_rank, process_environment(kLaunched).has_value()};

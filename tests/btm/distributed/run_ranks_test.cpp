@@ -3,10 +3,19 @@
 
 #include <gtest/gtest.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <thread>
 
+#include "tests/support/files.h"
 #include "tests/support/process.h"
 
 namespace {
@@ -16,6 +25,12 @@ using btm_test::Process;
 using Processes = std::vector<std::unique_ptr<Process>>;
 
 constexpr auto kSeconds = std::chrono::seconds(20);  // to end in; with a busy machine in mind
+
+std::unique_ptr<Process> rank_like(const std::string& action, int rank, int size, int port_offset, std::map<std::string, std::string> more = {}) {
+  more.insert({{"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", own_port(port_offset)}, {"WORLD_SIZE", std::to_string(size)}, {"RANK", std::to_string(rank)},
+               {"OMP_NUM_THREADS", "1"}});
+  return std::make_unique<Process>("ranks", std::vector<std::string>{action}, more);
+}
 
 Processes torchrun_like(const std::string& action, int size, int port_offset, std::vector<std::string> args = {}) {
   args.insert(args.begin(), action);
@@ -115,6 +130,105 @@ TEST(RunRanks, TakesItsRanksAlongWhenItIsKilled) {
   run.wait_for_output("ready");
   ::kill(run.pid(), SIGKILL);
   EXPECT_EQ(run.wait(), 128 + SIGKILL);  // returns when no rank holds the pipes any longer
+}
+
+/// All end soon, each with one line that holds `phrase`.
+void expect_end_of_all(const Processes& ranks, int status, const std::string& phrase) {
+  const auto start = std::chrono::steady_clock::now();
+  for (const auto& rank : ranks) {
+    EXPECT_EQ(rank->wait(), status);
+    EXPECT_NE(rank->err().find(phrase), std::string::npos) << rank->err();
+    EXPECT_EQ(lines_of(rank->err()), 1) << rank->err();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+}
+
+TEST(RunRanks, RefusesAnotherNumberOfRanks) {
+  for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{3, 2, 3}, {2, 3, 3}, {4, 3, 3}}) {
+    Processes ranks;
+    for (int rank = 0; rank < 3; ++rank) ranks.push_back(rank_like("collectives", rank, sizes[static_cast<std::size_t>(rank)], 5));
+    expect_end_of_all(ranks, 2, "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is ");
+  }
+  Processes ranks;
+  for (int rank = 0; rank < 3; ++rank) ranks.push_back(rank_like("collectives", rank, rank == 2 ? 2 : 3, 5));
+  expect_end_of_all(ranks, 2, "RANK='2' in the environment, expected 0 to 1 (WORLD_SIZE is 2)");
+}
+
+TEST(RunRanks, RefusesARankThatComesTwice) {
+  for (const std::vector<int>& numbers : std::vector<std::vector<int>>{{0, 1, 1}, {0, 0, 2}}) {
+    Processes ranks;
+    for (const int rank : numbers) ranks.push_back(rank_like("collectives", rank, 3, 6));
+    expect_end_of_all(ranks, 2, "rank " + std::to_string(numbers[1]) + " of 3 came twice");
+  }
+}
+
+TEST(RunRanks, SaysThatOpenFilesAreTooFew) {
+  const std::string program = std::string(BTM_BIN_DIR) + "/ranks", out = testing::TempDir() + "/btm-open-files-" + std::to_string(::getpid());
+  const int status = std::system(("ulimit -n 20; '" + program + "' collectives --distributed-world-size 12 >'" + out + "' 2>&1").c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_EQ(btm_test::read_file(out), "ranks collectives: error: ulimit -n: allows 20 open files, 12 ranks need at least 100\n");
+  std::filesystem::remove(out);
+}
+
+/// A connection to the port where ranks meet, as soon as it is open.
+int stranger(int port_offset) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(own_port(port_offset))));
+  for (int tries = 0; tries < 600; ++tries) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+    ::close(fd);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  throw std::runtime_error("nobody listens");
+}
+
+TEST(RunRanks, StrangersAtThePortDoNotDisturb) {
+  const auto first = rank_like("collectives", 0, 2, 7);
+  std::vector<int> connections;
+  for (const std::string& said : std::vector<std::string>{"", "GET / HTTP/1.1\r\n\r\n", std::string(100000, '\xff'), std::string(4096, '\0'), "\x01"}) {
+    connections.push_back(stranger(7));
+    EXPECT_GE(::send(connections.back(), said.data(), said.size(), MSG_NOSIGNAL), 0);
+  }
+  const auto second = rank_like("collectives", 1, 2, 7);
+  for (const auto* rank : {&first, &second}) {
+    EXPECT_EQ((*rank)->wait(), 0) << (*rank)->err();
+    EXPECT_EQ((*rank)->out(), "all well on 2 ranks\n");
+  }
+  for (const int fd : connections) ::close(fd);
+}
+
+TEST(RunRanks, ARankOfAnotherRunIsTurnedAway) {
+  for (const char* const variable : {"BTM_RUN_TOKEN", "TORCHELASTIC_RUN_ID"}) {
+    const auto first = rank_like("collectives", 0, 2, 4, {{variable, "mine"}});
+    const auto other = rank_like("collectives", 1, 2, 4, {{variable, "another"}});
+    EXPECT_EQ(other->wait(), 2);
+    EXPECT_NE(other->err().find("are of another run"), std::string::npos) << other->err();
+    const auto second = rank_like("collectives", 1, 2, 4, {{variable, "mine"}});
+    EXPECT_EQ(second->wait(), 0) << second->err();
+    EXPECT_EQ(first->wait(), 0) << first->err();
+  }
+}
+
+/// What is stopped (a debugger, a machine that swaps) is named, whichever rank it is: here the one that keeps the store.
+TEST(RunRanks, EndsWhenRankZeroIsStopped) {
+  Process launched("ranks", {"killed", "--distributed-world-size", "3", "--at", "9"});
+  const Processes ranks = torchrun_like("killed", 3, 2, {"--at", "9"});
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  std::ifstream children("/proc/" + std::to_string(launched.pid()) + "/task/" + std::to_string(launched.pid()) + "/children");
+  pid_t first = 0;
+  children >> first;
+  ASSERT_GT(first, 0);
+  ::kill(first, SIGSTOP);
+  ::kill(ranks[0]->pid(), SIGSTOP);
+  for (const int rank : {1, 2}) {
+    EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->wait(), 1);
+    EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->err(), "ranks killed: error: rank 0 of 3 does not answer\n");
+  }
+  EXPECT_NE(launched.wait(), 0);
+  EXPECT_EQ(launched.err(), "ranks killed: error: rank 0 of 3 does not answer; the other ranks were ended\n");
 }
 
 }  // namespace
