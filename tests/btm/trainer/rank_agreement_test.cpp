@@ -2,9 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
-
-#include "btm/cli/train_flags.h"
 #include "btm/model/config.h"
 #include "btm/trainer/fairseq_config.h"
 #include "compat/error.h"
@@ -77,35 +74,6 @@ TEST(RankAgreement, NamesTheFlagAndBothValues) {
   differs([](TrainOptions& o) { o.model.arch = "transformer_lm_gpt3_small"; }, "--");
   compare({{"dict.txt", "a"}}, {{"dict.txt", "a"}});
   expect_error<compat::UsageError>([] { compare({{"the data", "1"}, {"b", "2"}}, {{"b", "3"}}); }, "the data is 1 on rank 0 and not given on rank 1");
-}
-
-/// Every flag of btm train is compared, but for those that may differ.
-TEST(RankAgreement, KnowsEveryFlag) {
-  const std::set<std::string> free{"save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format", "log-file", "log-interval",
-                                   "no-progress-bar", "tensorboard-logdir", "wandb-project", "data-buffer-size", "num-threads"};
-  // Of another schedule, which is compared.
-  const std::set<std::string> unused{"warmup-init-lr", "total-num-update", "end-learning-rate", "power", "lr-shrink", "min-lr", "t-mult",
-                                     "lr-period-updates", "train-domains", "eval-domains", "unbalanced", "domain-parallel"};
-  const std::vector<std::string> values{"", "7", "0.125", "1,3", "eos", "gelu", "cosine", "eval", "none", "{'eps': 1}", "lazy", "True", "transformer_lm_gpt"};
-  TrainOptions probe = tiny();
-  const std::vector<compat::FlagGroup> groups = train_flags(probe);
-  const RankFacts before = facts_of(tiny());
-  for (std::size_t g = 0; g < groups.size(); ++g)
-    for (std::size_t f = 0; f < groups[g].flags.size(); ++f) {
-      const std::string name = groups[g].flags[f].names.substr(0, groups[g].flags[f].names.find(','));
-      bool compared = false;
-      for (const std::string& value : values) {
-        TrainOptions options = tiny();
-        const std::vector<compat::FlagGroup> table = train_flags(options);
-        try {
-          table[g].flags[f].apply(value);
-          compared = compared || option_facts(options, TransformerConfig::from(model_config(options))) != before;
-        } catch (const std::exception&) {
-          // Not a value of this flag.
-        }
-      }
-      EXPECT_EQ(compared, !free.contains(name) && !unused.contains(name)) << name;
-    }
 }
 
 }  // namespace
