@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "btm/cli/train_flags.h"
 #include "btm/model/config.h"
 #include "btm/trainer/fairseq_config.h"
 #include "compat/error.h"
@@ -74,6 +77,38 @@ TEST(RankAgreement, NamesTheFlagAndBothValues) {
   differs([](TrainOptions& o) { o.model.arch = "transformer_lm_gpt3_small"; }, "--");
   compare({{"dict.txt", "a"}}, {{"dict.txt", "a"}});
   expect_error<compat::UsageError>([] { compare({{"the data", "1"}, {"b", "2"}}, {{"b", "3"}}); }, "the data is 1 on rank 0 and not given on rank 1");
+}
+
+/// Every flag of btm train is compared, but for those that may differ.
+TEST(RankAgreement, KnowsEveryFlag) {
+  const std::set<std::string> free{"save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format", "log-file", "log-interval",
+                                   "no-progress-bar", "tensorboard-logdir", "wandb-project", "data-buffer-size", "num-threads"};
+  // Of another schedule, which is compared.
+  const std::set<std::string> unused{"warmup-init-lr", "total-num-update", "end-learning-rate", "power", "min-lr", "t-mult",
+                                     "lr-period-updates", "train-domains", "eval-domains", "unbalanced", "domain-parallel",
+                                     "optimizer"};  // adam is the only one
+  const std::vector<std::string> values{"", "7", "0.125", "1,3", "eos", "gelu", "cosine", "eval", "none", "{'eps': 1}", "lazy", "True", "transformer_lm_gpt", "64", "4", "multidomain_language_modeling",
+                                        "desynchronized_cross_entropy"};
+  TrainOptions probe = tiny();
+  const std::vector<compat::FlagGroup> groups = train_flags(probe);
+  const auto facts = [](const TrainOptions& options) { return option_facts(options, TransformerConfig::from(model_config(options))); };
+  const RankFacts before = facts(tiny());
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    for (std::size_t f = 0; f < groups[g].flags.size(); ++f) {
+      const std::string name = groups[g].flags[f].names.substr(0, groups[g].flags[f].names.find(','));
+      bool compared = false;
+      for (const std::string& value : values) {
+        TrainOptions options = tiny();
+        const std::vector<compat::FlagGroup> table = train_flags(options);
+        try {
+          table[g].flags[f].apply(value);
+          compared = compared || facts(options) != before;
+        } catch (const std::exception&) {
+          // Not a value of this flag.
+        }
+      }
+      EXPECT_EQ(compared, !free.contains(name) && !unused.contains(name)) << name;
+    }
 }
 
 }  // namespace
