@@ -97,11 +97,23 @@ PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const
   return arena.make(std::move(merged));
 }
 
+/// Puts an entry of a checkpoint's dict in the place of the one that is there, or at the end.
+void put(PickleArena& arena, PickleDict& root, std::string_view name, PickleNode* value) {
+  const auto place = std::ranges::find_if(root.items, [&](const auto& item) {
+    const auto* key = item.first->template get_if<std::string>();
+    return key != nullptr && *key == name;
+  });
+  if (place == root.items.end())
+    root.items.emplace_back(arena.string(std::string(name)), value);
+  else
+    place->second = value;
+}
+
 /// One dict of a DeMIX pair: the expert's, with model and optimizer state merged; what the release's merge drops is left out.
 PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared, const NamedTensors& model,
                         const std::string& file) {
   PickleDict root;
-  for (const std::string_view key : {"cfg", "args", "extra_state", "optimizer_history"})
+  for (const std::string_view key : {"cfg", "args", "extra_state", "optimizer_history", kDictionaryKey})
     if (const PickleNode* value = expert.find(key))
       root.items.emplace_back(arena.string(std::string(key)), const_cast<PickleNode*>(value));
   root.items.emplace_back(arena.string("model"), model_node(arena, model));
@@ -190,6 +202,8 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
                         "is an expert of DeMIX without its shared part, expected " + printable(shared_path.string(), 4096) + " beside it");
     const TorchFile shared = load_torch_file(shared_path);
     checkpoint.files_.push_back(shared_path.string());
+    check_same_dictionary({checkpoint.path_, kept_dictionary(checkpoint.root(), checkpoint.path_), {}},
+                          {shared_path.string(), kept_dictionary(*shared.tree.root, shared_path.string()), {}});
     const NamedTensors shared_model = model_tensors(*shared.tree.root, shared_path.string());
     checkpoint.model_ = merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
     PickleTree merged{std::make_shared<PickleArena>(), nullptr};
@@ -198,6 +212,7 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
     merged.arena->keep(shared.tree.arena);
     checkpoint.tree_ = merged;
   }
+  checkpoint.dictionary_sha256_ = kept_dictionary(checkpoint.root(), checkpoint.path_);
   for (const auto& [name, view] : checkpoint.model_) checkpoint.by_name_.emplace(name, &view);
   checkpoint.config_ = Config::from_checkpoint(checkpoint.root().find("cfg"), checkpoint.root().find("args"), checkpoint.path_);
   return checkpoint;
@@ -206,6 +221,15 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
 const TensorView* Checkpoint::find(std::string_view name) const noexcept {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;
+}
+
+KnownDictionary Checkpoint::dictionary() const {
+  KnownDictionary known{path_, dictionary_sha256_, {}};
+  const ConfigValue* const data = config_.find("task", "data");
+  const auto* text = data == nullptr ? nullptr : std::get_if<std::string>(&data->value);
+  if (text != nullptr && !text->empty() && text->size() <= 4096 && text->find('\0') == std::string::npos)
+    known.dict_txt = std::filesystem::path(text->substr(0, text->find(':'))) / "dict.txt";
+  return known;
 }
 
 const PickleNode* Checkpoint::find_entry(std::string_view key) const noexcept {
@@ -220,16 +244,25 @@ void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, 
 
 PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model) {
   PickleDict copy = dict_of(root, "checkpoint");
-  PickleNode* const tensors = model_node(arena, model);
-  const auto place = std::ranges::find_if(copy.items, [](const auto& item) {
-    const auto* key = item.first->template get_if<std::string>();
-    return key != nullptr && *key == "model";
-  });
-  if (place == copy.items.end())
-    copy.items.emplace_back(arena.string("model"), tensors);
-  else
-    place->second = tensors;
+  put(arena, copy, "model", model_node(arena, model));
   return arena.make(std::move(copy));
+}
+
+PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const std::string& sha256) {
+  PickleDict copy = dict_of(root, "checkpoint");
+  if (!sha256.empty() || root.find(kDictionaryKey) != nullptr)
+    put(arena, copy, kDictionaryKey, sha256.empty() ? arena.none() : arena.string(sha256));
+  return arena.make(std::move(copy));
+}
+
+std::string kept_dictionary(const PickleNode& root, const std::string& file) {
+  const PickleNode* const kept = root.find(kDictionaryKey);
+  if (kept == nullptr || kept->is_none()) return {};
+  const auto* text = kept->get_if<std::string>();
+  if (text == nullptr || !is_dictionary_sha256(*text))
+    throw FormatError({file, kDictionaryKey, {}},
+                      "is " + (text != nullptr ? "'" + printable(*text) + "'" : kept->describe()) + ", expected 64 digits of a SHA-256");
+  return *text;
 }
 
 }  // namespace compat

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compat/config.h"
+#include "compat/dictionary_digest.h"
 #include "compat/torch_file.h"
 
 namespace compat {
@@ -34,6 +35,9 @@ class Checkpoint {
   const NamedTensors& model() const noexcept { return model_; }
   const TensorView* find(std::string_view name) const noexcept;  ///< Null when absent.
   const Config& config() const noexcept { return config_; }
+  /// The dictionary that the model was trained with: its digest (empty in files that keep none, as fairseq's own) and the
+  /// dict.txt of the data that cfg names, be it there or not.
+  KnownDictionary dictionary() const;
   /// fairseq's --model-overrides (see Config::override_with); what root() holds stays as it is.
   void override_config(const ConfigValue& overrides) { config_.override_with(overrides); }
   /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state merged).
@@ -58,6 +62,7 @@ class Checkpoint {
   NamedTensors model_;
   std::unordered_map<std::string_view, const TensorView*> by_name_;
   Config config_{ConfigValue{}};
+  std::string dictionary_sha256_;
   std::vector<std::string> files_;
 };
 
@@ -71,10 +76,16 @@ NamedTensors named_tensors(const PickleNode& dict, const std::string& file, cons
 /// (torch.compile); else "".
 std::string wrapper_prefix(const NamedTensors& tensors);
 
+/// The digest that a checkpoint's dict keeps under kDictionaryKey, or "". FormatError for what cannot be one.
+std::string kept_dictionary(const PickleNode& root, const std::string& file);
+
 /// Writes a checkpoint that fairseq's load_checkpoint_to_cpu reads: `root` is its dict. Atomic.
 void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout = TorchLayout::kZip);
 
 /// A copy of the checkpoint's dict in `arena` whose `model` holds `model` instead (an OrderedDict); other entries are shared.
 PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model);
+
+/// A copy of the checkpoint's dict in `arena` with `sha256` as its dictionary's digest, or without one where that is empty.
+PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const std::string& sha256);
 
 }  // namespace compat

@@ -131,4 +131,13 @@ ConfigValue config_from_json(std::string_view text, const std::string& file) {
 
 PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value) { return std::visit(ToPickle{arena}, value.value); }
 
+PickleNode* namespace_to_pickle(PickleArena& arena, const ConfigValue& flat) {
+  PickleObject object;
+  object.how = PickleObject::How::kNewObj;
+  object.callable = arena.make(PickleGlobal{"argparse", "Namespace"});
+  object.args = arena.make(PickleTuple{});
+  object.state = config_to_pickle(arena, flat);
+  return arena.make(std::move(object));
+}
+
 }  // namespace compat

@@ -19,6 +19,9 @@ std::string config_to_json(const ConfigValue& value);
 /// FormatError for text that is no JSON; `file` is for the message.
 ConfigValue config_from_json(std::string_view text, const std::string& file);
 
+/// An argparse.Namespace of a dict's entries: what fairseq pickles as `args`.
+PickleNode* namespace_to_pickle(PickleArena& arena, const ConfigValue& flat);
+
 /// Plain dicts, lists, strings and numbers that pickle as such.
 PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value);
 

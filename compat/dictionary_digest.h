@@ -1,6 +1,7 @@
 // Which dictionary a file was made with, and whether two are the same. What is hashed: compat/dictionary.md
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -18,17 +19,19 @@ std::string dictionary_sha256(const Dictionary& dictionary);
 /// Whether `text` can be a digest.
 bool is_dictionary_sha256(std::string_view text) noexcept;
 
-/// What is known of a dictionary: its digest and, where its file is at hand, its words.
+/// What is known of a dictionary.
 struct KnownDictionary {
-  std::string file;                   ///< The dict.txt, or what keeps the digest (a checkpoint, a manifest): for messages.
-  std::string sha256;                 ///< Empty: not known.
-  const Dictionary* words = nullptr;  ///< Null where only the digest is at hand.
+  std::string file;               ///< The dict.txt, or what keeps the digest (a checkpoint, a manifest): for messages.
+  std::string sha256;             ///< Empty: not known.
+  std::filesystem::path dict_txt; ///< Where its words may be read: used only if what is there still has the digest.
 };
 
-KnownDictionary known_dictionary(const Dictionary& dictionary, std::string file);
+/// Not known where there are no words but the special ones and padding.
+KnownDictionary known_dictionary(const Dictionary& dictionary, const std::string& file);
+KnownDictionary known_dictionary(const std::filesystem::path& dict_txt);
 
 /// Nothing where either digest is not known or both are equal. Otherwise FormatError about `found`: with the first line that
-/// differs where both have their words, else with both digests, short.
+/// differs where the words of both can be read, else with both digests, short.
 void check_same_dictionary(const KnownDictionary& found, const KnownDictionary& expected);
 
 }  // namespace compat

@@ -87,70 +87,90 @@ void add_history(compat::PickleArena& arena, compat::PickleDict& root) {
                             plain({{"train_iterator", {compat::ConfigValue::Dict{{"epoch", {std::int64_t{1}}}, {"iterations_in_epoch", {std::int64_t{0}}}}}}}));
 }
 
-compat::PickleNode* changed_root(compat::PickleArena& arena, const Checkpoint& checkpoint, const NamedTensors& model,
+compat::PickleNode* changed_root(compat::PickleArena& arena, const compat::PickleNode& before, const NamedTensors& model,
                                  const compat::Config& config, const CheckpointOptions& options) {
-  compat::PickleNode* const root = compat::with_model(arena, checkpoint.root(), model);
+  compat::PickleNode* const root = compat::with_model(arena, before, model);
   auto& dict = *root->get_if<compat::PickleDict>();
   const bool to_cfg = options.config == "cfg" && config.is_flat(), to_namespace = options.config == "namespace" && !config.is_flat();
-  const bool rebuilt = &config != &checkpoint.config();
   std::erase_if(dict.items, [&](const auto& item) {
     const auto* key = item.first->template get_if<std::string>();
     return key != nullptr && ((options.strip_optimizer && *key == "last_optimizer_state") ||
-                              ((to_cfg || to_namespace || rebuilt) && (*key == "cfg" || *key == "args")));
+                              ((to_cfg || to_namespace) && (*key == "cfg" || *key == "args")));
   });
-  if (to_cfg || to_namespace || rebuilt) {
-    const bool flat = to_namespace || (config.is_flat() && !to_cfg);
-    compat::PickleNode* const form = to_cfg         ? cfg_of(arena, config)
-                                     : to_namespace ? namespace_of(arena, config)
-                                                    : compat::config_to_pickle(arena, config.root());
-    dict.items.emplace(dict.items.begin(), arena.string("cfg"), flat ? arena.none() : form);
-    dict.items.emplace(dict.items.begin(), arena.string("args"), flat ? form : arena.none());
+  if (to_cfg || to_namespace) {
+    dict.items.emplace(dict.items.begin(), arena.string("cfg"), to_cfg ? cfg_of(arena, config) : arena.none());
+    dict.items.emplace(dict.items.begin(), arena.string("args"), to_cfg ? arena.none() : namespace_of(arena, config));
   }
   add_history(arena, dict);
   return root;
 }
 
-/// The configuration that an export kept in its metadata, where `path` has one.
-std::optional<compat::Config> kept_config(const fs::path& path) {
-  const fs::path file = fs::is_directory(path) ? path / "model.safetensors" : path;
-  if (!fs::is_regular_file(file) || !compat::is_safetensors(compat::MappedFile::open(file)->bytes())) return std::nullopt;
-  const auto contents = compat::load_safetensors(file);
-  const std::string* const text = contents.find_metadata(compat::kCfgMetadata);
-  if (text == nullptr) return std::nullopt;
-  return compat::Config(compat::config_from_json(*text, file.string()), file.string());
+/// `root` with the cfg and args of `kept`.
+compat::PickleNode* with_configuration(compat::PickleArena& arena, const compat::PickleNode& root, const compat::PickleNode& kept) {
+  compat::PickleDict copy = *root.get_if<compat::PickleDict>();
+  for (auto& [key, value] : copy.items)
+    if (const auto* name = key->get_if<std::string>(); name != nullptr && (*name == "cfg" || *name == "args"))
+      value = const_cast<compat::PickleNode*>(kept.find(*name));
+  return arena.make(std::move(copy));
+}
+
+/// The checkpoint's dict with the digest of --dict, which must be the model's dictionary.
+const compat::PickleNode& with_given_dictionary(compat::PickleArena& arena, const Checkpoint& checkpoint, const CheckpointOptions& options) {
+  if (options.dict.empty()) return checkpoint.root();
+  const auto dictionary = compat::Dictionary::load(options.dict);
+  const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
+  if (embedding != nullptr && !embedding->shape.empty() && dictionary.size() != embedding->shape[0])
+    throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) + " symbols, the model has " + std::to_string(embedding->shape[0]));
+  const compat::KnownDictionary given = compat::known_dictionary(dictionary, options.dict);
+  compat::check_same_dictionary(given, checkpoint.dictionary());
+  return *compat::with_dictionary(arena, checkpoint.root(), given.sha256);
 }
 
 void write_torch(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
   NamedTensors model = checkpoint.model();
-  const compat::Config* config = &checkpoint.config();
-  std::optional<compat::Config> original = kept_config(options.in);
-  if (original && checkpoint.find_entry("cfg") != nullptr) {
+  compat::PickleArena arena;
+  const compat::PickleNode* root = &with_given_dictionary(arena, checkpoint, options);
+  std::optional<compat::Config> original;
+  if (const compat::PickleTree kept = compat::kept_configuration(options.in); kept.root != nullptr) {
+    original = compat::Config::from_checkpoint(kept.root->find("cfg"), kept.root->find("args"), options.in);
     if (NamedTensors undone = undo_export(checkpoint, *original); !undone.empty()) {
       model = std::move(undone);
-      config = &*original;
+      arena.keep(kept.arena);
+      root = with_configuration(arena, *root, *kept.root);
       // The tie is made anew, so that both names lead to one tensor.
-      if (config->get_bool("model", "share_decoder_input_output_embed", false))
+      if (original->get_bool("model", "share_decoder_input_output_embed", false))
         std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
+    } else {
+      original.reset();
     }
   }
-  restore_tie(model, *config);
-  if (const double epsilon = compat::layer_norm_epsilon(*config); epsilon != compat::kLayerNormEpsilon)
+  const compat::Config& config = original ? *original : checkpoint.config();
+  restore_tie(model, config);
+  if (const double epsilon = compat::layer_norm_epsilon(config); epsilon != compat::kLayerNormEpsilon)
     std::cout << "note: layer_norm_epsilon is " << epsilon << ": btm heeds it (" << compat::kLayerNormEpsilonKey
               << " in cfg.model); fairseq does not know it and would compute with " << compat::kLayerNormEpsilon << "\n";
-  compat::PickleArena arena;
   const auto layout = options.to == "legacy" ? compat::TorchLayout::kLegacy : compat::TorchLayout::kZip;
-  compat::save_checkpoint(out, *changed_root(arena, checkpoint, converted(model, options.dtype), *config, options), layout);
+  compat::save_checkpoint(out, *changed_root(arena, *root, converted(model, options.dtype), config, options), layout);
 }
 
-std::pair<std::string, std::string> config_metadata(const compat::ConfigValue& root, bool flat) {
-  return {flat ? compat::kArgsMetadata : compat::kCfgMetadata, compat::config_to_json(root)};
+/// Metadata of a safetensors file: its `format`, then what a checkpoint's dict holds beside its tensors, with `config` in the
+/// place of the configuration that counts.
+std::vector<std::pair<std::string, std::string>> metadata_of(const Checkpoint& checkpoint, const char* format,
+                                                             const compat::ConfigValue& config, const CheckpointOptions& options) {
+  compat::PickleArena arena;
+  auto metadata = compat::checkpoint_metadata(with_given_dictionary(arena, checkpoint, options), checkpoint.path());
+  const std::string_view counts = checkpoint.config().is_flat() ? compat::kArgsMetadata : compat::kCfgMetadata;
+  for (auto& [key, text] : metadata)
+    if (key == counts) text = compat::config_to_json(config);
+  metadata.insert(metadata.begin(), {"format", format});
+  return metadata;
 }
 
 void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
   NamedTensors model = converted(checkpoint.model(), options.dtype);
   if (checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false))
     std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
-  compat::save_safetensors(out, model, {{"format", "fairseq"}, config_metadata(checkpoint.config().root(), checkpoint.config().is_flat())});
+  compat::save_safetensors(out, model, metadata_of(checkpoint, "fairseq", checkpoint.config().root(), options));
 }
 
 std::int64_t positions_of(const Checkpoint& checkpoint) {
@@ -187,13 +207,10 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
   const HuggingFaceExport model = export_hugging_face(checkpoint, options.hf_model, dtype);
   StagedFolder staged(options.out);
   compat::write_file_atomically(staged.path() / "config.json", model.config);
-  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors, {{"format", "pt"}, config_metadata(model.fairseq_config, checkpoint.config().is_flat())});
+  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors, metadata_of(checkpoint, "pt", model.fairseq_config, options));
   if (!options.dict.empty()) {
-    const auto dictionary = compat::Dictionary::load(options.dict);
-    if (const std::int64_t rows = checkpoint.find("decoder.embed_tokens.weight")->shape.at(0); dictionary.size() != rows)
-      throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) + " symbols, the model has " + std::to_string(rows));
     fs::copy_file(options.dict, staged.path() / "dict.txt");
-    write_tokenizer(staged.path(), dictionary, options, positions_of(checkpoint));
+    write_tokenizer(staged.path(), compat::Dictionary::load(options.dict), options, positions_of(checkpoint));
   }
   prove(checkpoint, options.in, staged.path() / "model.safetensors", options);
   staged.commit();
@@ -239,7 +256,7 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
              compat::flag_choice("config", options.config, {"keep", "cfg", "namespace"}, "the configuration as nested cfg or as a flat argparse.Namespace")}},
            {"Hugging Face",
             {compat::flag_choice("hf-model", options.hf_model, {"auto", "opt", "gpt2", "xglm"}, "architecture (auto: XGLM for sinusoidal pre-norm models, else OPT)"),
-             compat::flag_text("dict", "DICT", options.dict, "dict.txt to put beside the model"),
+             compat::flag_text("dict", "DICT", options.dict, "the model's dict.txt: its digest is kept in the output, hf: put beside the model"),
              compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json, "GPT-2's encoder.json: with --dict, tokenizer files are written"),
              compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe"),
              compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece, "a sentencepiece model: with --dict, tokenizer files are written"),

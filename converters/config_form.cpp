@@ -126,12 +126,7 @@ compat::PickleNode* namespace_of(compat::PickleArena& arena, const compat::Confi
   }
   for (const auto& [section, name] : kClasses)
     if (const ConfigValue* value = config.find(section, "_name")) flat.emplace_back(name, *value);
-  compat::PickleObject object;
-  object.how = compat::PickleObject::How::kNewObj;
-  object.callable = arena.make(compat::PickleGlobal{"argparse", "Namespace"});
-  object.args = arena.make(compat::PickleTuple{});
-  object.state = compat::config_to_pickle(arena, {std::move(flat)});
-  return arena.make(std::move(object));
+  return compat::namespace_to_pickle(arena, {std::move(flat)});
 }
 
 compat::PickleNode* cfg_of(compat::PickleArena& arena, const compat::Config& config) {

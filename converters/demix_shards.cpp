@@ -28,6 +28,7 @@ void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_re
   const auto fail = [&](const std::string& problem) {
     throw compat::FormatError({expert.path(), "model", {}}, problem + " " + compat::printable(base.path(), 4096));
   };
+  compat::check_same_dictionary(expert.dictionary(), base.dictionary());
   if (expert.model().size() != base.model().size()) fail("has " + std::to_string(expert.model().size()) + " tensors, not the " + std::to_string(base.model().size()) + " of");
   for (const auto& [name, view] : expert.model()) {
     const compat::TensorView* const other = base.find(name);

@@ -11,7 +11,7 @@
 #include <random>
 #include <vector>
 
-#include "compat/atomic_file.h"
+#include "compat/dictionary.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_builder.h"
 #include "compat/temporaries.h"
@@ -45,9 +45,9 @@ class ScratchFolder {
 };
 
 void write_random_tokens(const fs::path& folder, std::int64_t vocab, std::int64_t block) {
-  std::string dictionary;
-  for (std::int64_t id = 4; id < vocab; ++id) dictionary += "t" + std::to_string(id) + " 1\n";
-  compat::write_file_atomically(folder / "dict.txt", dictionary);
+  compat::Dictionary dictionary;
+  dictionary.pad_to_multiple(vocab);  // no words, so that it is no other dictionary than the model's
+  dictionary.save(folder / "dict.txt");
   const auto builder = compat::IndexedDatasetBuilder::create(folder / "test", compat::DatasetImpl::kMmap, vocab);
   std::mt19937_64 random(1);
   std::vector<std::int64_t> ids(static_cast<std::size_t>(block));

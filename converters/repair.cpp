@@ -120,8 +120,10 @@ int run_repair(std::span<const std::string> args) {
   const auto checkpoint = compat::Checkpoint::open(options.in);
   const auto dictionary = compat::Dictionary::load(options.dict);
   const VocabularyFit fit = fit_vocabulary(checkpoint, dictionary, options.dict, options.allow_new_symbols);
+  const compat::KnownDictionary given = compat::known_dictionary(dictionary, options.dict);
+  if (!options.allow_new_symbols) compat::check_same_dictionary(given, checkpoint.dictionary());
   compat::PickleArena arena;
-  compat::PickleNode* const root = compat::with_model(arena, checkpoint.root(), fit.model);
+  compat::PickleNode* const root = compat::with_dictionary(arena, *compat::with_model(arena, checkpoint.root(), fit.model), given.sha256);
   std::erase_if(root->get_if<compat::PickleDict>()->items, [](const auto& item) {
     const auto* key = item.first->template get_if<std::string>();
     return key != nullptr && *key == "last_optimizer_state";  // its moments have the old shape

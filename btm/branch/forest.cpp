@@ -113,6 +113,9 @@ ForestExpert read_expert(const Fields& fields) {
   expert.start = fields.text("start", "");
   expert.data = fields.text("data", "");
   expert.valid_ppl = fields.number("valid_ppl", 0);
+  expert.dictionary = fields.text(compat::kDictionaryKey, "");
+  if (!expert.dictionary.empty() && !compat::is_dictionary_sha256(expert.dictionary))
+    fields.fail(compat::kDictionaryKey, "'" + compat::printable(expert.dictionary) + "', expected 64 digits of a SHA-256");
   expert.complete = fields.flag("complete", true);
   expert.cluster = read_cluster(fields);
   const json& parents = fields.list("parents");
@@ -167,6 +170,7 @@ void write_manifest(const Forest& forest) {
                        {"parents", parents},
                        {"data", expert.data},
                        {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
+                       {compat::kDictionaryKey, expert.dictionary},
                        {"complete", expert.complete},
                        {"cluster", expert.cluster ? Json(expert.cluster->cluster) : Json(nullptr)},
                        {"cluster_model_sha256", expert.cluster ? expert.cluster->model_sha256 : ""}});
@@ -214,6 +218,11 @@ std::vector<std::string> checkpoints_of(const Forest& forest) {
   std::vector<std::string> paths;
   for (const ForestExpert& expert : complete_experts(forest)) paths.push_back(forest.checkpoint_of(expert).string());
   return paths;
+}
+
+compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert) {
+  if (expert.dictionary.empty()) return compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary();
+  return {forest.checkpoint_of(expert).string(), expert.dictionary, expert.data.empty() ? fs::path() : fs::path(expert.data) / "dict.txt"};
 }
 
 std::string taken_as_experts(const Forest& forest) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "btm/cluster/cluster_record.h"
+#include "compat/dictionary_digest.h"
 
 namespace btm {
 
@@ -28,6 +29,7 @@ struct ForestExpert {
   std::vector<ForestParent> parents;
   std::string data;            ///< The data-bin it was trained on; "" when not known.
   std::optional<double> valid_ppl;
+  std::string dictionary = {};  ///< Digest of the dictionary (compat/dictionary_digest.h); "" when not known.
   bool complete = true;        ///< False while its training is under way, or was interrupted.
   std::optional<ClusterOrigin> cluster = {};  ///< The cluster whose documents it was trained on, if of one.
 };
@@ -57,6 +59,9 @@ bool is_forest(const std::filesystem::path& folder);
 /// The experts that are not being trained, in their order. IoError when there is none.
 std::vector<ForestExpert> complete_experts(const Forest& forest);
 std::vector<std::string> checkpoints_of(const Forest& forest);
+
+/// The dictionary that an expert was trained with: what the manifest says, else what its checkpoint keeps.
+compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert);
 
 /// For a folder without a manifest: a line that says which subfolders are taken as experts, for all that has a
 /// checkpoint_last.pt is. Empty for one with a manifest.

@@ -41,6 +41,7 @@ class ExpertAddition {
     if (!fs::is_directory(eval.data)) throw compat::IoError(eval.data, "is not a folder, expected a data-bin (--data)");
     data_ = fs::weakly_canonical(eval.data).string();
     if (eval.gen_subset.empty()) eval.gen_subset = compat::IndexedDataset::exists(fs::path(data_) / ("valid_" + options_.domain)) ? "valid_" + options_.domain : "valid";
+    dictionary_ = compat::known_dictionary(fs::path(data_) / "dict.txt");
     has_split_ = compat::IndexedDataset::exists(fs::path(data_) / eval.gen_subset);
     read_train_flags();
   }
@@ -48,6 +49,7 @@ class ExpertAddition {
   int run() {
     const bool new_forest = !fs::exists(options_.forest) && is_checkpoint(options_.from);
     const Forest before = new_forest ? Forest{.folder = options_.forest, .has_manifest = false, .experts = {}} : open_forest(options_.forest);
+    check_dictionaries(before);
     const Start start = planned_start(before);
     check_starts(before, start);
     if (const std::string line = taken_as_experts(before); !line.empty()) say(line);
@@ -115,6 +117,12 @@ class ExpertAddition {
       if (expert.complete) names += ", " + expert.name;
     throw UsageError("flag --from: '" + compat::printable(from) + "', expected nearest, posterior, a checkpoint, or a complete expert of " +
                      shown(options_.forest) + (names.empty() ? " (it has none)" : names.replace(0, 1, ":")));
+  }
+
+  /// The experts of a forest have one dictionary. FormatError before any work is done.
+  void check_dictionaries(const Forest& forest) const {
+    for (const ForestExpert& expert : forest.experts)
+      if (expert.complete) compat::check_same_dictionary(dictionary_, dictionary_of(forest, expert));
   }
 
   /// How to start a new expert; for one that is there, checks that it is the same addition.
@@ -197,6 +205,7 @@ class ExpertAddition {
     observer.progress = [&](std::int64_t done, std::int64_t of, const EvalLmReport& so_far) {
       bar.update(done, of, [&] { return compat::ProgressBar::Stats{{"ppl", fixed(so_far.perplexity, 2)}}; });
     };
+    observer.warn = [&](const std::string& line) { say("warning: " + line); };
     EvalLmReport report = eval_lm(eval_of(model), observer);
     bar.clear();
     if (report.tokens == 0) throw compat::IoError(data_, "nothing to evaluate in split '" + options_.eval.gen_subset + "'");
@@ -230,6 +239,7 @@ class ExpertAddition {
     observer.progress = [&](const EnsembleProgress& at) {
       bar.update(at.done, at.of, [&] { return compat::ProgressBar::Stats{{"expert", std::to_string(at.expert) + "/" + std::to_string(at.experts)}}; });
     };
+    observer.eval.warn = [&](const std::string& line) { say("warning: " + line); };
     const EnsembleReport report = ensemble_eval(ensemble, observer, *single_process());
     bar.clear();
     if (report.lines.empty()) throw compat::IoError(data_, "nothing to evaluate in split '" + options_.eval.gen_subset + "'");
@@ -253,6 +263,7 @@ class ExpertAddition {
                         .parents = {},
                         .data = data_,
                         .valid_ppl = {},
+                        .dictionary = dictionary_.sha256,
                         .complete = false,
                         .cluster = cluster_of_data(data_)};
     if (!start.model.empty())
@@ -319,6 +330,7 @@ class ExpertAddition {
       if (expert == nullptr) throw compat::IoError(shown(options_.forest), "expert '" + options_.name + "' was removed meanwhile");
       expert->complete = true;
       expert->valid_ppl = perplexity;
+      expert->dictionary = dictionary_.sha256;
     });
     std::error_code ignored;
     fs::remove(folder / "start.pt", ignored);
@@ -328,6 +340,7 @@ class ExpertAddition {
   ExpertAddOptions options_;
   TrainOptions train_options_;  ///< What options_.train_flags say.
   std::string data_;  ///< Absolute, so that a later call from elsewhere can compare.
+  compat::KnownDictionary dictionary_;
   bool has_split_ = false;
 };
 

@@ -49,6 +49,7 @@ void print_forest_json(const Forest& forest, std::ostream& out) {
                        {"data", expert.data},
                        {"updates", count ? Json(*count) : Json(nullptr)},
                        {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
+                       {compat::kDictionaryKey, expert.dictionary.empty() ? Json(nullptr) : Json(expert.dictionary)},
                        {"complete", expert.complete}});
   }
   const Json json{{"forest", forest.folder.string()}, {"manifest", forest.has_manifest}, {"experts", experts}};

@@ -5,7 +5,9 @@
 #include <set>
 
 #include "btm/data/numpy_random.h"
+#include "compat/dictionary_digest.h"
 #include "compat/error.h"
+#include "compat/mapped_file.h"
 
 namespace btm {
 namespace {
@@ -50,6 +52,15 @@ std::shared_ptr<const compat::IndexedDataset> open_split(const fs::path& folder,
   check_impl(*dataset, impl);
   compat::check_token_ids(*dataset, dictionary);
   return dataset;
+}
+
+void check_domain_dictionary(const fs::path& folder, const compat::Dictionary& dictionary, const fs::path& dictionary_file) {
+  const fs::path own = folder / "dict.txt";
+  std::error_code ignored;
+  if (!fs::is_regular_file(own, ignored) || fs::equivalent(own, dictionary_file, ignored)) return;
+  // A copy, mostly: there may be many domains, and reading a dictionary takes longer than comparing its bytes.
+  if (std::ranges::equal(compat::MappedFile::open(own)->bytes(), compat::MappedFile::open(dictionary_file)->bytes())) return;
+  compat::check_same_dictionary(compat::known_dictionary(own), compat::known_dictionary(dictionary, dictionary_file.string()));
 }
 
 std::vector<std::string> select_domains(const fs::path& data, std::string_view domains, std::string_view flag) {

@@ -19,6 +19,11 @@ namespace btm {
 std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::path& folder, const std::string& split,
                                                          const compat::Dictionary& dictionary, std::string_view impl);
 
+/// FormatError when `folder` (a domain of a data-bin) has a dict.txt of other words than `dictionary`, which is that of the
+/// whole data-bin and was read from `dictionary_file`: the same ids would mean other words.
+void check_domain_dictionary(const std::filesystem::path& folder, const compat::Dictionary& dictionary,
+                             const std::filesystem::path& dictionary_file);
+
 /// Sub-folders of `data` named in `domains` (comma separated; "" is all), sorted by name as the task has them. UsageError
 /// naming `flag` for a domain that is not there.
 std::vector<std::string> select_domains(const std::filesystem::path& data, std::string_view domains, std::string_view flag);

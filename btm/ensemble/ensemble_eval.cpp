@@ -8,8 +8,10 @@
 #include <cmath>
 #include <cstring>
 #include <deque>
+#include <numbers>
 #include <optional>
 
+#include "btm/data/dictionary_doubts.h"
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
@@ -116,17 +118,24 @@ const std::vector<double>& Prior::update(const std::vector<double>& posterior) {
   return reported_.empty() ? mean_.value() : reported_;
 }
 
-/// Checks every expert before the first one runs. Returns the positions that all of them have.
-std::int64_t check_experts(const std::vector<std::string>& paths, const std::vector<std::size_t>& active,
-                           const EvalLmOptions& options, const EvalData& data, EvalLmReport& report) {
-  std::int64_t positions = 0;
+struct CheckedExperts {
+  std::int64_t positions = 0;             ///< That all of them have.
+  std::vector<bool> keeps_digest = {};  ///< Of its dictionary; by place in `active`.
+};
+
+/// Checks every expert before the first one runs.
+CheckedExperts check_experts(const std::vector<std::string>& paths, const std::vector<std::size_t>& active,
+                             const EvalLmOptions& options, const EvalData& data, EvalLmReport& report) {
+  CheckedExperts checked;
   for (const std::size_t e : active) {
-    const auto model = outline_model(open_model(paths[e], options), data.dictionary(), data.dictionary_file());
+    const compat::Checkpoint checkpoint = open_model(paths[e], options);
+    const auto model = outline_model(checkpoint, data.dictionary(), data.dictionary_file());
     const std::int64_t here = model->config().max_target_positions;
-    positions = positions == 0 ? here : std::min(positions, here);
+    checked.positions = checked.positions == 0 ? here : std::min(checked.positions, here);
+    checked.keeps_digest.push_back(!checkpoint.dictionary().sha256.empty());
     if (e == active.front()) report.num_parameters = model->num_parameters();
   }
-  return positions;
+  return checked;
 }
 
 /// The experts of all ranks, seen from one: the place in `active` tells whose an expert is.
@@ -187,14 +196,18 @@ class Mixer {
  public:
   Mixer(const EvalLmOptions& options, Prior& prior, std::size_t experts, const EvalData& data,
         const EnsembleObserver& observer)
-      : prior_(prior), experts_(experts), pad_(data.dictionary().pad()), observer_(observer),
+      : prior_(prior), losses_(prior.active().size()), experts_(experts), pad_(data.dictionary().pad()), observer_(observer),
         accumulator_(options, data.dictionary(), observer.eval) {}
 
   void add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report);
   std::vector<WordStat> word_stats() const { return accumulator_.word_stats(); }
+  /// Mean loss of an expert alone (its place in prior.active()); NaN where it has not scored every row.
+  double loss_base2(std::size_t place) const { return losses_[place] / static_cast<double>(targets_) / std::numbers::ln2; }
 
  private:
   Prior& prior_;
+  std::vector<double> losses_;  ///< By place in prior.active(): natural log, summed over the targets.
+  std::int64_t targets_ = 0;
   std::size_t experts_;
   std::int64_t pad_;
   const EnsembleObserver& observer_;
@@ -207,6 +220,11 @@ void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& s
   EnsembleLine line;
   line.posterior.assign(experts_, 0.0);
   for (std::size_t i = 0; i < scores.size(); ++i) line.posterior[prior_.active()[i]] = mixed.posterior[i];
+  for (std::size_t at = 0; at < batch.targets.size(); ++at) {
+    if (batch.targets[at] == pad_ || static_cast<std::int64_t>(at) % batch.columns < batch.first_scored[at / static_cast<std::size_t>(batch.columns)]) continue;
+    ++targets_;
+    for (std::size_t i = 0; i < scores.size(); ++i) losses_[i] -= scores[i][at];
+  }
   accumulator_.add(batch, mixed.log_probs, report.eval);
   observer_.mixed(batch, mixed.log_probs);
   line.ppl = report.eval.perplexity;
@@ -254,7 +272,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleO
   if (options.ensemble_type == "cluster_prior" && std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
     observer.eval.warn("no expert tells which cluster it was trained for: they are taken to be in the order of clusters");
   observer.eval.log("loading model(s) from " + options.eval.path);
-  const std::int64_t positions = check_experts(paths, prior.active(), options.eval, data, report.eval);
+  const auto [positions, keeps_digest] = check_experts(paths, prior.active(), options.eval, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
   observer.eval.log(options.eval.data + " " + options.eval.gen_subset + " " + grouped(data.dataset().size()) + " examples");
   report.eval.skipped_samples = data.cut(positions);
@@ -275,6 +293,12 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleO
     observer.eval.log("scores of " + std::to_string(report.experts_stored) + " of " + std::to_string(prior.active().size()) +
                       " experts come from " + options.score_cache);
   log_results(report.eval, observer.eval);
+  if (std::ranges::find(keeps_digest, false) != keeps_digest.end())
+    if (const std::string doubt = doubt_by_special_symbols(data.dictionary(), data.dictionary_file()); !doubt.empty()) observer.eval.warn(doubt);
+  for (std::size_t i = 0; i < keeps_digest.size(); ++i)
+    if (const std::string doubt = keeps_digest[i] ? "" : doubt_by_loss(paths[prior.active()[i]], mixer.loss_base2(i), data.dictionary(), data.dictionary_file());
+        !doubt.empty())
+      observer.eval.warn(doubt);
   return report;
 }
 

@@ -7,10 +7,13 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <numbers>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "btm/data/dictionary_doubts.h"
 #include "btm/data/multidomain.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/matrix_rows.h"
@@ -93,6 +96,7 @@ class Matrix {
   static bool needs_any(const ScoredModel& model) { return std::ranges::find(model.needs, true) != model.needs.end(); }
   std::vector<float> scores(const ScoredModel& model, const ScoredSet& set);
   DomainSums domain_sums(const ScoredSet& set);
+  void warn_of_doubts(const std::vector<DomainSums>& domains) const;
   std::vector<std::vector<float>> expert_scores(const ScoredSet& set);
   const ScoredSet* prior_set_of(const std::string& domain) const;
 
@@ -283,6 +287,25 @@ DomainSums Matrix::domain_sums(const ScoredSet& set) {
   return sums;
 }
 
+/// Warnings about models that keep no digest of their dictionary.
+void Matrix::warn_of_doubts(const std::vector<DomainSums>& domains) const {
+  const EvalData& data = *sets_.front().data;
+  bool all_known = true;
+  for (std::size_t r = 0; r < models_.size(); ++r) {
+    if (!models_[r].checkpoint || !models_[r].checkpoint->dictionary().sha256.empty()) continue;
+    all_known = false;
+    double loss = 0, tokens = 0;
+    for (const DomainSums& domain : domains) {
+      loss = std::accumulate(domain.rows[r].loss.begin(), domain.rows[r].loss.end(), loss);
+      tokens = std::accumulate(domain.rows[r].tokens.begin(), domain.rows[r].tokens.end(), tokens);
+    }
+    if (const std::string doubt = doubt_by_loss(models_[r].path, loss / tokens / std::numbers::ln2, data.dictionary(), data.dictionary_file()); !doubt.empty())
+      observer_.warn(doubt);
+  }
+  const std::string doubt = all_known ? "" : doubt_by_special_symbols(data.dictionary(), data.dictionary_file());
+  if (!doubt.empty()) observer_.warn(doubt);
+}
+
 EvalMatrix Matrix::run() {
   open_models();
   open_sets();
@@ -296,6 +319,7 @@ EvalMatrix Matrix::run() {
   std::vector<DomainSums> domains;
   for (const ScoredSet& set : sets_)
     if (!set.for_experts_only) domains.push_back(domain_sums(set));
+  warn_of_doubts(domains);
   fill_rows(matrix_, domains, options_);
   return std::move(matrix_);
 }

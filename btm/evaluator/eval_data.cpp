@@ -55,6 +55,7 @@ EvalData::EvalData(const EvalLmOptions& options) : options_(options) {
 }
 
 std::unique_ptr<LmDataset> EvalData::open_blocks(const std::filesystem::path& folder) const {
+  check_domain_dictionary(folder, dictionary_, dictionary_file_);
   return std::make_unique<TokenBlockDataset>(open_split(folder, options_.gen_subset, dictionary_, options_.dataset_impl),
                                              parse_sample_break_mode(options_.sample_break_mode),
                                              options_.tokens_per_sample - options_.context_window, dictionary_.bos(),

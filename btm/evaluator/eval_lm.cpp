@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "btm/data/dictionary_doubts.h"
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
@@ -17,13 +18,16 @@ namespace {
 struct Ensemble {
   std::unique_ptr<Scorer> scorer;
   std::int64_t max_positions = 0, num_parameters = 0;
+  bool keeps_digests = true;  ///< of the dictionary, all models
 };
 
 Ensemble load_ensemble(const EvalLmOptions& options, const EvalData& data) {
   std::vector<std::unique_ptr<Scorer>> scorers;
   Ensemble ensemble;
   for (const std::string& path : compat::split_at(options.path, ':')) {
-    LoadedModel model = load_scorer(open_model(path, options), options, data);
+    const compat::Checkpoint checkpoint = open_model(path, options);
+    ensemble.keeps_digests = ensemble.keeps_digests && !checkpoint.dictionary().sha256.empty();
+    LoadedModel model = load_scorer(checkpoint, options, data);
     ensemble.max_positions = scorers.empty() ? model.max_positions : std::min(ensemble.max_positions, model.max_positions);
     if (scorers.empty()) ensemble.num_parameters = model.num_parameters;
     scorers.push_back(std::move(model.scorer));
@@ -49,6 +53,14 @@ void run_batches(const EvalLmOptions& options, const EvalLmObserver& observer, c
                   "columns from the start of such rows, padding among them, and prints another loss");
 }
 
+/// Warnings about models that keep no digest of their dictionary.
+void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, const EvalData& data, const EvalLmObserver& observer) {
+  const bool counts_words = !options.post_process.empty();  // whose loss has no such bound
+  for (const std::string& doubt : {doubt_by_special_symbols(data.dictionary(), data.dictionary_file()),
+                                   counts_words ? "" : doubt_by_loss(options.path, report.loss_base2, data.dictionary(), data.dictionary_file())})
+    if (!doubt.empty()) observer.warn(doubt);
+}
+
 }  // namespace
 
 EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observer) {
@@ -69,6 +81,7 @@ EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observe
                   std::to_string(ensemble.max_positions) + " positions");
   run_batches(options, observer, data, *ensemble.scorer, report);
   log_results(report, observer);
+  if (!ensemble.keeps_digests) warn_of_doubts(options, report, data, observer);
   return report;
 }
 

@@ -250,7 +250,10 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
   }
   merge.prepare();
   compat::PickleArena arena;
-  compat::save_checkpoint(options.output, *compat::with_model(arena, first.root(), merged));
+  const compat::PickleNode* root = compat::with_model(arena, first.root(), merged);
+  const auto knows = std::ranges::find_if(models, [](const Checkpoint& model) { return !model.dictionary().sha256.empty(); });
+  if (knows != models.end()) root = compat::with_dictionary(arena, *root, knows->dictionary().sha256);
+  compat::save_checkpoint(options.output, *root);
   report.models = options.model_files.size();
   report.tensors = stacks;
   report.bytes_written = std::filesystem::file_size(options.output);

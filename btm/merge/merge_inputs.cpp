@@ -8,7 +8,6 @@
 #include "btm/merge/tensor_stack.h"
 #include "btm/model/config.h"
 #include "compat/error.h"
-#include "compat/mapped_file.h"
 #include "compat/network_settings.h"
 
 namespace btm {
@@ -97,23 +96,13 @@ void compare_configuration(const Checkpoint& first, const Checkpoint& other, Dif
     differences.add("its settings beyond a plain decoder: " + found + ", expected " + expected);
 }
 
-/// The dict.txt that a model's cfg leads to, if it is still there; empty otherwise.
-std::filesystem::path dictionary_of(const Checkpoint& checkpoint) {
-  const compat::ConfigValue* const data = checkpoint.config().find("task", "data");
-  const auto* text = data == nullptr ? nullptr : std::get_if<std::string>(&data->value);
-  if (text == nullptr || text->size() > 4096) return {};
-  std::filesystem::path path = std::filesystem::path(text->substr(0, text->find(':'))) / "dict.txt";
+/// A model's dictionary. Of fairseq's checkpoints, which keep no digest, that of the data cfg leads to if it is still there.
+compat::KnownDictionary dictionary_of(const Checkpoint& checkpoint) {
+  compat::KnownDictionary known = checkpoint.dictionary();
   std::error_code ignored;
-  return std::filesystem::is_regular_file(path, ignored) ? path : std::filesystem::path{};
-}
-
-void compare_dictionaries(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
-  const auto ours = dictionary_of(first), theirs = dictionary_of(other);
-  if (ours.empty() || theirs.empty() || ours == theirs) return;
-  const auto our_file = compat::MappedFile::open(ours), their_file = compat::MappedFile::open(theirs);
-  if (!std::ranges::equal(our_file->bytes(), their_file->bytes()))
-    differences.add("was trained with the dictionary " + printable(theirs.string(), 4096) + ", which differs from " +
-                    printable(ours.string(), 4096));
+  if (known.sha256.empty() && std::filesystem::is_regular_file(known.dict_txt, ignored))
+    known.sha256 = compat::known_dictionary(known.dict_txt).sha256;
+  return known;
 }
 
 void compare_ties(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
@@ -156,11 +145,14 @@ std::vector<Checkpoint> open_models(std::span<const std::filesystem::path> files
 
 void check_alike(std::span<const Checkpoint> models) {
   const Checkpoint& first = models.front();
+  compat::KnownDictionary known = dictionary_of(first);
   for (const Checkpoint& other : models.subspan(1)) {
+    const compat::KnownDictionary theirs = dictionary_of(other);
+    compat::check_same_dictionary(theirs, known);
+    if (known.sha256.empty()) known = theirs;
     Differences differences;
     compare_tensors(first, other, differences);
     compare_configuration(first, other, differences);
-    compare_dictionaries(first, other, differences);
     compare_ties(first, other, differences);
     compare_left_out_output(first, other, differences);
     differences.throw_if_any(first, other);

@@ -18,8 +18,9 @@ const compat::TensorView* find_tensor(const compat::Checkpoint& model, std::stri
 std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
 
 /// FormatError listing how another model differs from the first: tensors missing or unexpected, shapes, configuration
-/// that changes what the network computes, the dictionary of the data it was trained on (where cfg's is still on
-/// disk), and tensors that are one in the first and two unequal ones in the other.
+/// that changes what the network computes, and tensors that are one in the first and two unequal ones in the other. Before
+/// that, FormatError where two dictionaries differ: those whose digests are kept or, of fairseq's checkpoints, those of
+/// the data that cfg names, where it is still on disk.
 void check_alike(std::span<const compat::Checkpoint> models);
 
 /// Whether a tensor is merged: floating-point, and neither `decoder.version` (fairseq drops the final layer norm of a model

@@ -142,14 +142,15 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state, 
   if (!problem.empty()) throw compat::FormatError({file, "model", {}}, "tensors do not fit the configuration: " + problem);
 }
 
-void check_dictionary(const StateDict& state, const compat::Dictionary& dictionary, const std::string& file,
+void check_dictionary(const StateDict& state, const compat::Dictionary& dictionary, const compat::Checkpoint& checkpoint,
                       const std::string& dictionary_file) {
   const auto embedding = state.find(kEmbedTokens);
-  if (embedding == state.end() || embedding->second.shape.empty() || embedding->second.shape[0] == dictionary.size()) return;
-  throw compat::FormatError({dictionary_file, {}, {}},
-                            "a dictionary of " + std::to_string(dictionary.size()) + " symbols does not fit the model " +
-                                compat::printable(file, 4096) + ", which has embeddings of " +
-                                std::to_string(embedding->second.shape[0]));
+  if (embedding != state.end() && !embedding->second.shape.empty() && embedding->second.shape[0] != dictionary.size())
+    throw compat::FormatError({dictionary_file, {}, {}},
+                              "a dictionary of " + std::to_string(dictionary.size()) + " symbols does not fit the model " +
+                                  compat::printable(checkpoint.path(), 4096) + ", which has embeddings of " +
+                                  std::to_string(embedding->second.shape[0]));
+  compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file), checkpoint.dictionary());
 }
 
 StateDict state_dict(const compat::NamedTensors& tensors, TransformerLM& model) {
@@ -179,7 +180,7 @@ std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint, con
                                        const std::string& dictionary_file, StateDict& state) {
   auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()), dictionary.size());
   state = state_dict(checkpoint.model(), *model);
-  check_dictionary(state, dictionary, checkpoint.path(), dictionary_file);
+  check_dictionary(state, dictionary, checkpoint, dictionary_file);
   return model;
 }
 

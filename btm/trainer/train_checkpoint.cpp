@@ -39,7 +39,7 @@ compat::NamedTensors model_of(Trainer& trainer) {
   return model;
 }
 
-PickleNode* history_node(PickleArena& arena, Trainer& trainer, const RunState& state) {
+PickleNode* history_node(PickleArena& arena, Trainer& trainer, const TrainState& state) {
   PickleDict scheduler;
   if (trainer.options().lr.lr_scheduler == "fixed")
     arena.put(scheduler, "lr", arena.real(trainer.schedule().epoch_lr()));
@@ -56,7 +56,7 @@ PickleNode* history_node(PickleArena& arena, Trainer& trainer, const RunState& s
   return arena.make(std::move(history));
 }
 
-PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const RunState& state) {
+PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const TrainState& state) {
   PickleDict iterator;
   arena.put(iterator, "version", arena.integer(kIteratorVersion));
   arena.put(iterator, "epoch", arena.integer(state.iterator.epoch));
@@ -124,7 +124,7 @@ const PickleNode* last_history(const PickleNode* history) {
   return list == nullptr || list->items.empty() ? nullptr : list->items.back();
 }
 
-void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, RunState& state) {
+void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, TrainState& state) {
   const CheckpointOptions& options = trainer.options().checkpoint;
   const PickleNode* const optimizer = checkpoint.find_entry("last_optimizer_state");
   const PickleNode* const last = last_history(state.history);
@@ -147,7 +147,7 @@ void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, R
 
 }  // namespace
 
-compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state) {
+compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
   compat::PickleTree tree;
   tree.arena = std::make_shared<PickleArena>();
   PickleArena& arena = *tree.arena;
@@ -162,6 +162,7 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const RunState& state) {
   arena.put(root, "extra_state", extra_state_node(arena, trainer, state));
   if (!trainer.options().checkpoint.no_save_optimizer_state)
     arena.put(root, "last_optimizer_state", optimizer_state(arena, trainer.optimizer(), trainer.lr()));
+  if (!state.dictionary_sha256.empty()) arena.put(root, compat::kDictionaryKey, arena.string(state.dictionary_sha256));
   tree.root = compat::with_model(arena, *arena.make(std::move(root)), model_of(trainer));
   return tree;
 }
@@ -176,9 +177,9 @@ std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& 
          ": Adam's state goes on in the new precision, where fairseq stops (--reset-optimizer starts it anew)";
 }
 
-RunState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {
+TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {
   const CheckpointOptions& options = trainer.options().checkpoint;
-  RunState state;
+  TrainState state;
   state.history = checkpoint.find_entry("optimizer_history");
   state.history_arena = checkpoint.tree().arena;
   restore_optimizer(trainer, checkpoint, state);

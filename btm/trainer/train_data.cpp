@@ -24,6 +24,7 @@ std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::pa
   // fairseq would append train1, train2, ...
   if (compat::IndexedDataset::exists(folder / (split + "1")) && split == options.dataset.train_subset)
     throw compat::UnsupportedError(folder.string() + ": a training set in several parts (" + compat::printable(split) + "1) is not supported");
+  check_domain_dictionary(folder, dictionary, fs::path(data_folders(options.task.data).front()) / "dict.txt");
   return std::make_unique<TokenBlockDataset>(open_split(folder, split, dictionary, options.task.dataset_impl),
                                              parse_sample_break_mode(options.task.sample_break_mode),
                                              options.task.tokens_per_sample, dictionary.bos(), dictionary.eos(),

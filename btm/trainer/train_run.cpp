@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <functional>
 #include <numeric>
+#include <utility>
 
+#include "btm/data/dictionary_doubts.h"
 #include "btm/model/weights.h"
 #include "btm/trainer/checkpoint_manager.h"
 #include "btm/trainer/demix_checkpoint.h"
@@ -49,16 +51,19 @@ compat::Dictionary load_dictionary(const fs::path& folder) {
   return compat::Dictionary::load(folder / "dict.txt");
 }
 
-/// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds weights alone.
-std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model) {
+/// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds weights alone. FormatError
+/// when it was trained with another dictionary.
+std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model, const compat::KnownDictionary& dictionary) {
   {
     const compat::TorchFile file = compat::load_torch_file(path);
     if (holds_weights_alone(file)) {
+      compat::check_same_dictionary(dictionary, {file.path, compat::kept_dictionary(*file.tree.root, file.path), {}});
       load_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path, Precision{});
       return std::nullopt;
     }
   }
   compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
+  compat::check_same_dictionary(dictionary, checkpoint.dictionary());
   load_weights(model, checkpoint.model(), checkpoint.path(), Precision{});
   model.set_layer_norm_epsilon(compat::layer_norm_epsilon(checkpoint.config()));
   return checkpoint;
@@ -93,6 +98,7 @@ class TrainRun {
   void log_saved();
   void finish_saving();
   bool limit_reached() const;
+  void warn_of_doubts();
   std::function<void(const std::string&)> warner() {
     return [this](const std::string& line) { log_.warn(kName, line); };
   }
@@ -107,7 +113,8 @@ class TrainRun {
   DataPlace place_;
   std::unique_ptr<Trainer> trainer_;
   fs::path start_;                       ///< The checkpoint that the run goes on from; empty: none.
-  RunState state_;
+  bool keeps_digest_ = true;             ///< start_, of its dictionary; until the first update has been looked at.
+  TrainState state_;
   TrainData train_data_;
   std::vector<ValidData> valid_data_;
   std::optional<double> val_loss_;       ///< Of the last validation after an update, for the schedule.
@@ -134,7 +141,9 @@ void TrainRun::load() {
     fs::create_directories(options_.checkpoint.save_dir, error);
     if (error) throw compat::IoError(options_.checkpoint.save_dir, "cannot create the folder", error.value());
   }
-  dictionary_ = load_dictionary(data_folders(options_.task.data).front());
+  const fs::path folder = data_folders(options_.task.data).front();
+  dictionary_ = load_dictionary(folder);
+  const compat::KnownDictionary known = compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
   log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
@@ -156,7 +165,8 @@ void TrainRun::load() {
     log_.info(kName, "No existing checkpoint found " + (fs::path(options_.checkpoint.save_dir) / options_.checkpoint.restore_file).string());
     initialise(*model, options_.common.seed);
   } else {
-    checkpoint = open_start(start_, *model);
+    checkpoint = open_start(start_, *model, known);
+    keeps_digest_ = checkpoint && !checkpoint->dictionary().sha256.empty();
   }
   if (options_.demix.desynchronize) {
     check_same_update(checkpoint ? &*checkpoint : nullptr, world_);
@@ -171,6 +181,7 @@ void TrainRun::load() {
     log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " + std::to_string(state_.iterator.epoch) + " @ " +
                          std::to_string(trainer_->num_updates()) + " updates)");
   }
+  state_.dictionary_sha256 = known.sha256;
   checkpoints_.set_best(state_.best);
   log_.info(kName, "architecture " + config.arch + ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
                        std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
@@ -261,6 +272,14 @@ EpochBatches TrainRun::open_epoch() {
                       options_.optimization.skip_remainder_batch, options_.dataset.data_buffer_size);
 }
 
+/// After the first update from a checkpoint that keeps no digest of its dictionary.
+void TrainRun::warn_of_doubts() {
+  if (std::exchange(keeps_digest_, true)) return;
+  const std::string file = (fs::path(data_folders(options_.task.data).front()) / "dict.txt").string();
+  for (const std::string& doubt : {doubt_by_special_symbols(dictionary_, file), doubt_by_loss(start_.string(), trainer_->last_loss_base2(), dictionary_, file)})
+    if (!doubt.empty()) log_.warn(kName, doubt);
+}
+
 /// Trains from state_.iterator to the end of its epoch. True when the run is to end.
 bool TrainRun::train_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
@@ -271,6 +290,7 @@ bool TrainRun::train_epoch() {
   while (!stop && batches.has_next()) {
     const UpdateBatches update = batches.next();
     if (trainer_->train_step(update)) {
+      warn_of_doubts();
       log_.progress(epoch, "", batches.done(), batches.size());
       if (log_.due(trainer_->num_updates())) {
         MetersDict& inner = trainer_->metrics()["train_inner"];
@@ -366,7 +386,7 @@ void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
   checkpoints_.note(point.val_loss);
   const ExpertGroups* const experts = trainer_->experts();
   if ((world_.rank() != 0 && experts == nullptr) || checkpoints_.file_names(point).empty()) return;
-  RunState now = state_;
+  TrainState now = state_;
   now.iterator = next;
   now.val_loss = point.val_loss;
   now.best = checkpoints_.best();

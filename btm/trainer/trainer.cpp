@@ -202,6 +202,10 @@ bool Trainer::train_step(const UpdateBatches& batches) {
       meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500, 1);
   }
   log_stats(stats, active);
+  MetersDict alone;
+  log_stats(stats, {&alone});
+  const Meter* const by_token = alone.find("nll_loss");
+  if (const Meter* const loss = by_token != nullptr ? by_token : alone.find("loss"); loss != nullptr) last_loss_ = loss->mean().value_or(0);
   finish();
   return true;
 }

@@ -62,6 +62,8 @@ class Trainer {
   const ExpertGroups* experts() const noexcept { return experts_.get(); }
   const TrainOptions& options() const noexcept { return options_; }
   at::Device device() const noexcept { return flat_->values().device(); }
+  /// The loss of the last update, of all ranks: bits a token.
+  double last_loss_base2() const noexcept { return last_loss_; }
   /// The gradient norm of the last update, before clipping.
   double last_gradient_norm() const noexcept { return gradient_norm_; }
 
@@ -85,7 +87,7 @@ class Trainer {
   std::unique_ptr<LrSchedule> schedule_;
   Metrics metrics_;
   std::int64_t num_updates_ = 0;
-  double lr_ = 0, gradient_norm_ = 0, previous_seconds_ = 0, agreed_seconds_ = 0;
+  double lr_ = 0, gradient_norm_ = 0, last_loss_ = 0, previous_seconds_ = 0, agreed_seconds_ = 0;
   int agreed_signal_ = 0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };

@@ -99,6 +99,39 @@ TEST(Checkpoint, IsWrittenWithAnotherModel) {
   EXPECT_NE(copy.find_entry("extra_state"), nullptr);
 }
 
+TEST(Checkpoint, KeepsADictionarysDigest) {
+  const btm_test::TempDir dir;
+  const auto source = Checkpoint::open(golden("checkpoints/demix_fork/dense/checkpoint_last.pt"));
+  EXPECT_EQ(source.dictionary().sha256, "");  // fairseq's
+  EXPECT_EQ(source.dictionary().dict_txt.filename(), "dict.txt");
+  PickleArena arena;
+  const std::string first(64, 'a'), second(64, 'b');
+  const PickleNode* root = with_dictionary(arena, *with_dictionary(arena, source.root(), first), second);
+  EXPECT_EQ(root->get_if<PickleDict>()->items.size(), source.root().get_if<PickleDict>()->items.size() + 1);
+  save_checkpoint(dir / "kept.pt", *root);
+  EXPECT_EQ(Checkpoint::open(dir / "kept.pt").dictionary().sha256, second);
+  save_checkpoint(dir / "none.pt", *with_dictionary(arena, *root, ""));
+  EXPECT_EQ(Checkpoint::open(dir / "none.pt").dictionary().sha256, "");
+  save_checkpoint(dir / "bad.pt", *with_dictionary(arena, *root, "sha256:\x1b"));
+  expect_error<FormatError>([&] { Checkpoint::open(dir / "bad.pt"); }, "bad.pt[dictionary_sha256]: is 'sha256:\\x1b', expected 64 digits of a SHA-256");
+}
+
+TEST(Checkpoint, RefusesShardsOfTwoDictionaries) {
+  const btm_test::TempDir dir;
+  const auto save = [&](const char* name, const char* tensor, const std::string& dictionary) {
+    Made made;
+    made.with("model", made.tensors({tensor})).with("cfg", made.config());
+    if (!dictionary.empty()) made.with(kDictionaryKey, made.arena.string(dictionary));
+    made.save(dir / name);
+  };
+  const std::string first(64, 'a'), second(64, 'b');
+  save("c-rank-0.pt", "decoder.layers.0.fc1.weight", first);
+  save("c-shared.pt", "decoder.layers.0.final_layer_norm.weight", "");
+  EXPECT_EQ(Checkpoint::open(dir / "c-rank-0.pt").dictionary().sha256, first);
+  save("c-shared.pt", "decoder.layers.0.final_layer_norm.weight", second);
+  expect_error<FormatError>([&] { Checkpoint::open(dir / "c-rank-0.pt"); }, "c-rank-0.pt: has another dictionary (SHA-256 aaaaaaaaaaaa...)");
+}
+
 TEST(Checkpoint, KnowsShardsByTheirNames) {
   EXPECT_EQ(Checkpoint::shared_half_of("a/checkpoint_last-rank-12.pt"), "a/checkpoint_last-shared.pt");
   for (const char* other : {"checkpoint_last.pt", "checkpoint_last-rank-.pt", "checkpoint_last-rank-1x.pt", "checkpoint_last-rank-1.bin", "rank-1.pt"})

@@ -9,6 +9,8 @@
 namespace compat {
 namespace {
 
+namespace fs = std::filesystem;
+
 Dictionary words(const std::string& text) { return Dictionary::parse(text, "dict.txt"); }
 
 std::string digest(const std::string& text) { return dictionary_sha256(words(text)); }
@@ -38,28 +40,44 @@ TEST(DictionaryDigest, IsThatOfTheGoldenDictionary) {
   EXPECT_EQ(dictionary_sha256(Dictionary::load(btm_test::golden("data-bin/dict.txt"))), "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1");
 }
 
-TEST(SameDictionary, PassesWhatIsEqualOrNotKnown) {
-  const Dictionary a = words("a 1\nb 2\n"), padded = words("a 1\nb 2\nmadeupword0000 0\n"), other = words("b 1\na 1\n");
-  check_same_dictionary(known_dictionary(a, "x"), known_dictionary(padded, "y"));
-  check_same_dictionary({"model.pt", "", nullptr}, known_dictionary(other, "y"));
-  check_same_dictionary(known_dictionary(other, "y"), {"model.pt", "", nullptr});
+/// Files dict.txt of the words given.
+class SameDictionary : public testing::Test {
+ protected:
+  KnownDictionary file(const std::string& name, const std::string& text) const {
+    btm_test::write_file(folder_ / name, text);
+    KnownDictionary known = known_dictionary(folder_ / name);
+    known.file = name;
+    return known;
+  }
+  btm_test::TempDir folder_;
+};
+
+TEST_F(SameDictionary, PassesWhatIsEqualOrNotKnown) {
+  const KnownDictionary a = file("a.txt", "a 1\nb 2\n"), other = file("other.txt", "b 1\na 1\n"), unknown{"model.pt", "", {}};
+  check_same_dictionary(a, file("padded.txt", "a 9\nb 2\nmadeupword0000 0\n"));
+  check_same_dictionary(unknown, other);
+  check_same_dictionary(file("no_words.txt", "madeupword0000 0\nmadeupword0001 0\n"), other);
+  check_same_dictionary(other, unknown);
 }
 
-TEST(SameDictionary, NamesTheFirstLineThatDiffers) {
-  const Dictionary a = words("a 1\nb 2\nc 1\n"), other = words("a 1\nx 2\nc 1\n"), shorter = words("a 1\nmadeupword0000 0\n");
-  btm_test::expect_error<FormatError>([&] { check_same_dictionary(known_dictionary(other, "law/dict.txt"), known_dictionary(a, "dict.txt")); },
-                                      "law/dict.txt[line 2]: 'x', expected 'b' as in dict.txt: another dictionary");
-  btm_test::expect_error<FormatError>([&] { check_same_dictionary(known_dictionary(shorter, "law/dict.txt"), known_dictionary(a, "dict.txt")); },
-                                      "law/dict.txt[line 2]: the end, expected 'b' as in dict.txt");
-  btm_test::expect_error<FormatError>([&] { check_same_dictionary(known_dictionary(a, "dict.txt"), known_dictionary(shorter, "s.txt")); },
-                                      "dict.txt[line 2]: 'b', expected the end as in s.txt");
+TEST_F(SameDictionary, NamesTheFirstLineThatDiffers) {
+  const KnownDictionary a = file("a.txt", "a 1\nb 2\nc 1\n"), other = file("other.txt", "a 1\nx 2\nc 1\n"),
+                        shorter = file("shorter.txt", "a 1\nmadeupword0000 0\n");
+  const auto expect = [](const KnownDictionary& found, const KnownDictionary& expected, const std::string& message) {
+    btm_test::expect_error<FormatError>([&] { check_same_dictionary(found, expected); }, message);
+  };
+  expect(other, a, "other.txt: has another dictionary than a.txt: line 2 is 'x', expected 'b'");
+  expect(shorter, a, "shorter.txt: has another dictionary than a.txt: line 2 is the end, expected 'b'");
+  expect(a, shorter, "a.txt: has another dictionary than shorter.txt: line 2 is 'b', expected the end");
 }
 
-TEST(SameDictionary, GivesBothDigestsWhereOneFileIsAway) {
-  const Dictionary a = words("a 1\nb 2\n");
-  btm_test::expect_error<FormatError>([&] { check_same_dictionary({"model.pt", std::string(64, 'f'), nullptr}, known_dictionary(a, "dict.txt")); },
-                                      "model.pt: is of another dictionary (SHA-256 ffffffffffff...) than dict.txt (" +
-                                          std::string(kOfAAndB).substr(0, 12) + "...), expected the same words in the same order");
+TEST_F(SameDictionary, GivesBothDigestsWhereOneCannotBeRead) {
+  const KnownDictionary a = file("a.txt", "a 1\nb 2\n");
+  file("replaced.txt", "c 1\n");
+  for (const fs::path& gone : {fs::path(), folder_ / "none.txt", fs::path("/dev/zero"), folder_.path(), folder_ / "replaced.txt"})
+    btm_test::expect_error<FormatError>([&] { check_same_dictionary({"model.pt", std::string(64, 'f'), gone}, a); },
+                                        "model.pt: has another dictionary (SHA-256 ffffffffffff...) than a.txt (" +
+                                            std::string(kOfAAndB).substr(0, 12) + "...), expected the same words in the same order");
 }
 
 TEST(DictionaryDigest, KnowsItsForm) {

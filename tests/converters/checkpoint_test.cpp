@@ -125,6 +125,75 @@ TEST(ConvertCheckpoint, HuggingFaceFoldersComeBack) {
   }
 }
 
+/// Of tests/golden/data-bin/dict.txt.
+constexpr const char* kGoldenDictionary = "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1";
+
+TEST(ConvertCheckpoint, TheDictionarysDigestGoesAlongEveryWay) {
+  const TempDir folder;
+  convert({elm(), folder / "known.pt", "--dict", golden("data-bin/dict.txt")});
+  convert({folder / "known.pt", folder / "legacy.pt", "--to", "legacy"});
+  convert({folder / "legacy.pt", folder / "m.safetensors", "--to", "safetensors"});
+  convert({folder / "m.safetensors", folder / "hf", "--to", "hf", "--skip-proof"});
+  convert({folder / "hf", folder / "back.pt"});
+  convert({folder / "back.pt", folder / "d", "--to", "demix"});
+  for (const char* const file : {"known.pt", "legacy.pt", "m.safetensors", "hf", "hf/model.safetensors", "back.pt", "d-rank-0.pt"})
+    EXPECT_EQ(Checkpoint::open(folder / file).dictionary().sha256, kGoldenDictionary) << file;
+}
+
+TEST(ConvertCheckpoint, RefusesAnotherDictionaryOfTheSameSize) {
+  const TempDir folder;
+  convert({elm(), folder / "known.pt", "--dict", golden("data-bin/dict.txt")});
+  std::string lines = btm_test::read_file(golden("data-bin/dict.txt"));
+  ASSERT_TRUE(lines.starts_with(", 14192\n. 13798\n"));
+  lines.replace(0, 16, ". 13798\n, 14192\n");
+  btm_test::write_file(folder / "dict.txt", lines);
+  for (const char* const to : {"zip", "safetensors", "hf"}) {
+    expect_error<compat::FormatError>([&] { convert({folder / "known.pt", folder / "out", "--to", to, "--skip-proof", "--dict", folder / "dict.txt"}); },
+                                      "dict.txt: has another dictionary (SHA-256 ");
+    EXPECT_FALSE(fs::exists(folder / "out")) << to;
+  }
+}
+
+/// Whether args and cfg of a torch file are an argparse.Namespace ("N"), a dict ("d") or None ("-").
+std::string forms(const fs::path& path) {
+  const compat::TorchFile file = compat::load_torch_file(path);
+  std::string text;
+  for (const char* const key : {"args", "cfg"}) {
+    const compat::PickleNode* const node = file.tree.root->find(key);
+    const auto* const object = node == nullptr ? nullptr : node->get_if<compat::PickleObject>();
+    const auto* const type = object == nullptr ? nullptr : object->callable->get_if<compat::PickleGlobal>();
+    text += node == nullptr || node->is_none() ? "-" : type != nullptr && type->module == "argparse" && type->name == "Namespace" ? "N"
+            : node->get_if<compat::PickleDict>() != nullptr ? "d" : "?";
+  }
+  return text;
+}
+
+TEST(ConvertCheckpoint, EveryFormOfConfigurationComesBackAsItWas) {
+  const TempDir folder;
+  convert({elm(), folder / "args.pt", "--config", "namespace"});
+  convert({elm(), folder / "cfg.pt"});
+  {  // both, as fairseq 0.10 wrote them
+    const auto args = Checkpoint::open(folder / "args.pt"), cfg = Checkpoint::open(folder / "cfg.pt");
+    compat::PickleDict both = *cfg.root().get_if<compat::PickleDict>();
+    for (auto& [key, value] : both.items)
+      if (*key->get_if<std::string>() == "args") value = const_cast<compat::PickleNode*>(args.root().find("args"));
+    compat::PickleArena arena;
+    compat::save_checkpoint(folder / "both.pt", *arena.make(std::move(both)));
+  }
+  for (const auto& [name, form] : {std::pair{"args", "N-"}, std::pair{"cfg", "-d"}, std::pair{"both", "Nd"}}) {
+    const auto file = [&, stem = std::string(name)](const char* end) { return folder / (stem + end); };
+    ASSERT_EQ(forms(file(".pt")), form) << name;
+    convert({file(".pt"), file(".safetensors"), "--to", "safetensors"});
+    convert({file(".safetensors"), file("_1.pt")});
+    convert({file(".pt"), file("_hf"), "--to", "hf", "--skip-proof"});
+    convert({file("_hf"), file("_2.pt")});
+    for (const char* const back : {"_1.pt", "_2.pt"}) {
+      EXPECT_EQ(forms(file(back)), form) << name << back;
+      EXPECT_EQ(summary(file(back)), summary(file(".pt"))) << name << back;
+    }
+  }
+}
+
 TEST(ConvertCheckpoint, SinusoidalPostNormModelsBecomeOptAndComeBack) {
   const TempDir folder;
   const fs::path base = golden("training/base/checkpoint_last.pt");

@@ -61,6 +61,8 @@ TEST(Repair, FitsVocabularies) {
   write_file(folder / "short.txt", dictionary);
   repair({model, folder / "short.pt", "--dict", folder / "short.txt"});
   EXPECT_EQ(rows(folder / "short.pt", "decoder.embed_tokens.weight"), 2109);
+  for (const char* const file : {"long.pt", "back.pt", "short.pt"})  // padding makes no other dictionary
+    EXPECT_EQ(compat::Checkpoint::open(folder / file).dictionary().sha256, compat::known_dictionary(golden("data-bin/dict.txt")).sha256) << file;
 }
 
 TEST(Repair, RefusesWhatItCannotKnow) {

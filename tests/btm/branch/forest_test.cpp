@@ -41,6 +41,7 @@ TEST(Forest, IsReadAsItWasWritten) {
   average.valid_ppl.reset();
   average.complete = true;
   average.cluster = btm::ClusterOrigin{10, std::string(64, 'a')};
+  average.dictionary = std::string(64, 'd');
   change_forest(dir.path(), [&](Forest& forest) { forest.experts = {expert("x"), average}; });
   const Forest forest = open_forest(dir.path());
   EXPECT_TRUE(forest.has_manifest);
@@ -55,6 +56,10 @@ TEST(Forest, IsReadAsItWasWritten) {
   EXPECT_FALSE(x.complete);
   const ForestExpert& read = forest.experts[1];
   EXPECT_TRUE(read.complete);
+  EXPECT_EQ(x.dictionary, "");
+  EXPECT_EQ(read.dictionary, std::string(64, 'd'));
+  EXPECT_EQ(dictionary_of(forest, read).sha256, read.dictionary);
+  EXPECT_EQ(dictionary_of(forest, read).dict_txt, "/data/dict.txt");
   EXPECT_EQ(read.valid_ppl, std::nullopt);
   EXPECT_FALSE(x.cluster);
   ASSERT_TRUE(read.cluster);
@@ -141,6 +146,7 @@ TEST(Forest, RejectsBadManifests) {
       {with(R"(, "cluster": 1e300)"), "[experts[0].cluster]: expected the number of a cluster"},
       {with(R"(, "cluster": 1, "cluster_model_sha256": "ab")"), "[experts[0].cluster_model_sha256]: 'ab', expected 64 digits"},
       {with(R"(, "valid_ppl": "low")"), "[experts[0].valid_ppl]: expected a number"},
+      {with(R"(, "dictionary_sha256": "d4")"), "[experts[0].dictionary_sha256]: 'd4', expected 64 digits"},
       {with(R"(, "complete": 1)"), "[experts[0].complete]: expected true or false"},
       {of(R"({"name": "a", "path": "a/m", "parents": []}, {"name": "a", "path": "b/m", "parents": []})"), "[experts[1].name]: 'a' was given before"},
   };

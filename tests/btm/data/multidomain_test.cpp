@@ -54,6 +54,21 @@ TEST_F(MultidomainTest, RefusesAnIdOutsideTheDictionary) {
   expect_error<compat::FormatError>([] { open_split(golden("data-bin/perl"), "test_perl", compat::Dictionary(), ""); }, "dictionary");
 }
 
+TEST_F(MultidomainTest, RefusesADomainOfAnotherDictionary) {
+  const btm_test::TempDir data;
+  std::filesystem::create_directories(data / "perl");
+  btm_test::write_file(data / "dict.txt", "a 1\nb 2\n");
+  const compat::Dictionary whole = compat::Dictionary::load(data / "dict.txt");
+  const auto check = [&] { check_domain_dictionary(data / "perl", whole, data / "dict.txt"); };
+  check();  // it needs none of its own
+  for (const char* same : {"a 1\nb 2\n", "a 7\nb 7\nmadeupword0000 0\n"}) {
+    btm_test::write_file(data / "perl/dict.txt", same);
+    check();
+  }
+  btm_test::write_file(data / "perl/dict.txt", "b 2\na 1\n");
+  expect_error<compat::FormatError>(check, "perl/dict.txt: has another dictionary than " + (data / "dict.txt").string() + ": line 1 is 'b', expected 'a'");
+}
+
 TEST_F(MultidomainTest, ConcatenatesDataSets) {
   const auto first = blocks("fortunes"), second = blocks("perl");
   std::vector<std::unique_ptr<LmDataset>> parts;

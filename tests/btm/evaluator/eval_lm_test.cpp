@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -178,6 +179,22 @@ TEST(EvalLm, RefusesWhatDoesNotFit) {
 TEST(EvalLm, NamesTheDictionaryThatDoesNotFitTheModel) {
   EvalLmOptions options = golden_options("checkpoints/demix_fork/dense/checkpoint_last.pt", "data-bin/perl", "test_perl");
   expect_error<compat::FormatError>([&] { eval_lm(options); }, "a dictionary of 2112 symbols does not fit the model");
+}
+
+TEST(EvalLm, RefusesAModelOfAnotherDictionaryOfTheSameSize) {
+  const btm_test::TempDir dir;
+  EvalLmOptions options = perl_options();
+  const auto source = compat::Checkpoint::open(options.path);
+  compat::PickleArena arena;
+  const std::string own = compat::known_dictionary(golden("data-bin/perl/dict.txt")).sha256;
+  compat::save_checkpoint(dir / "own.pt", *compat::with_dictionary(arena, source.root(), own));
+  compat::save_checkpoint(dir / "other.pt", *compat::with_dictionary(arena, source.root(), std::string(64, 'a')));
+  options.max_samples = 1;
+  options.path = (dir / "own.pt").string();
+  EXPECT_GT(eval_lm(options).tokens, 0);
+  options.path += ":" + (dir / "other.pt").string();
+  expect_error<compat::FormatError>([&] { eval_lm(options); }, "perl/dict.txt: has another dictionary (SHA-256 28d0f73d0d74...) than " +
+                                                                   (dir / "other.pt").string() + " (aaaaaaaaaaaa...)");
 }
 
 }  // namespace

@@ -265,8 +265,24 @@ TEST_F(Merge, RefusesAnotherDictionary) {
     return dir_ / name;
   };
   const fs::path a = with_data("a.pt", dir_ / "one"), b = with_data("b.pt", dir_ / "two");
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({a, b})); }, "was trained with the dictionary");
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({a, b})); }, "b.pt: has another dictionary than " + a.string() + ": line 1 is 'b', expected 'a'");
   EXPECT_NO_THROW(btm::merge_checkpoints(options({a, a})));
+}
+
+TEST_F(Merge, KeepsAndComparesDigests) {
+  const auto with_digest = [&](std::string_view name, char digit) {
+    write_tiny_checkpoint(dir_ / name, {{"decoder.w", {1, 2}}});
+    compat::PickleArena arena;
+    const Checkpoint plain = Checkpoint::open(dir_ / name);
+    compat::save_checkpoint(dir_ / ("known_" + std::string(name)), *compat::with_dictionary(arena, plain.root(), std::string(64, digit)));
+    return dir_ / ("known_" + std::string(name));
+  };
+  const fs::path unknown = file("none.pt", {3, 4}), a = with_digest("a.pt", 'a'), b = with_digest("b.pt", 'b');
+  btm::merge_checkpoints(options({unknown, a}));
+  EXPECT_EQ(Checkpoint::open(out()).dictionary().sha256, std::string(64, 'a'));
+  // The first known one counts, wherever it is.
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({unknown, a, b})); },
+                                              "known_b.pt: has another dictionary (SHA-256 bbbbbbbbbbbb...) than " + a.string());
 }
 
 TEST_F(Merge, RefusesWhatAMethodCannotTake) {

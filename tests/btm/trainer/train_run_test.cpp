@@ -318,6 +318,26 @@ TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
   EXPECT_EQ(model_difference(dir / "run/checkpoint_last.pt", dir / "other/checkpoint_last.pt"), 0);
 }
 
+TEST(TrainRun, KeepsItsDictionarysDigestAndIsNotResumedWithAnother) {
+  const TempDir dir;
+  std::filesystem::copy(golden("data-bin/fortunes"), dir / "data", std::filesystem::copy_options::recursive);
+  const auto run = [&](const std::string& updates) {
+    Args args = train_command("fortunes", dir / "run", single({"--max-update", updates, "--disable-validation"}));
+    args[1] = (dir / "data").string();
+    return run_btm(args);
+  };
+  ASSERT_EQ(run("1").status, 0);
+  EXPECT_EQ(compat::Checkpoint::open(dir / "run/checkpoint_last.pt").dictionary().sha256,
+            "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1");
+  std::string words = btm_test::read_file(dir / "data/dict.txt");
+  ASSERT_TRUE(words.starts_with(", 14192\n. 13798\n"));
+  words.replace(0, 16, ". 13798\n, 14192\n");
+  btm_test::write_file(dir / "data/dict.txt", words);
+  const Finished refused = run("2");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.err.find("data/dict.txt: has another dictionary (SHA-256 "), std::string::npos) << refused.err;
+}
+
 TEST(TrainRun, AKilledRunLeavesACheckpointToGoOnFrom) {
   const TempDir dir;
   const Args flags = single({"--max-update", "14", "--disable-validation", "--save-interval-updates", "1", "--keep-interval-updates", "1"});
