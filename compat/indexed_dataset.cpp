@@ -260,6 +260,7 @@ std::unique_ptr<IndexedDataset> IndexedDataset::open(FilePtr index, FilePtr toke
   if (start.starts_with(kMmapMagic)) return std::make_unique<MmapDataset>(std::move(index), std::move(tokens));
   if (start.starts_with(kLegacyMagic)) return std::make_unique<LegacyDataset>(std::move(index), std::move(tokens));
   if (start.starts_with(kZstMagic)) return open_zst_dataset(std::move(index), std::move(tokens));
+  if (start.empty()) throw FormatError({index->path(), {}, {}}, "is empty, expected the index of a data-bin");
   throw FormatError({index->path(), {}, 0}, "starts with '" + printable(start.substr(0, 8)) +
                                                 "', expected MMIDIDX, TNTIDX, HUFFIDX or BTMZSTD (the index of a data-bin)");
 }

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "compat/error.h"
@@ -28,6 +30,13 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
+/// What git checks out where it has not fetched a large file: three short lines.
+bool is_lfs_pointer(std::span<const std::byte> bytes) {
+  constexpr std::string_view kVersion = "version https://git-lfs.github.com/spec/";
+  constexpr std::size_t kLargest = 1024;
+  return bytes.size() <= kLargest && bytes.size() > kVersion.size() && std::memcmp(bytes.data(), kVersion.data(), kVersion.size()) == 0;
+}
+
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
@@ -48,7 +57,10 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   if (size == 0) return opened({});
   void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (memory == MAP_FAILED) throw IoError(name, "cannot map", errno);
-  return opened({static_cast<const std::byte*>(memory), size});
+  auto mapped = opened({static_cast<const std::byte*>(memory), size});
+  if (is_lfs_pointer(mapped->bytes()))
+    throw FormatError({name, {}, {}}, "is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+  return mapped;
 }
 
 std::shared_ptr<const MappedFile> MappedFile::of_memory(std::string name, std::span<const std::byte> bytes,

@@ -13,7 +13,7 @@ namespace compat {
 
 class MappedFile {
  public:
-  /// Maps a regular file. IoError for a missing file, a directory, a FIFO, a device (never blocks on one).
+  /// Maps a regular file. IoError for what is missing or is none (a FIFO is never waited for), FormatError for a Git LFS pointer.
   /// A file that another process shortens while it is mapped ends this process with SIGBUS, as every mmap reader.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
 

@@ -139,6 +139,7 @@ bool is_safetensors(std::span<const std::byte> bytes) noexcept {
 SafetensorsFile load_safetensors(const std::filesystem::path& path) { return load_safetensors(MappedFile::open(path)); }
 
 SafetensorsFile load_safetensors(std::shared_ptr<const MappedFile> file) {
+  if (file->bytes().empty()) throw FormatError({file->path(), {}, {}}, "is empty, expected a safetensors file");
   ByteReader in(file->bytes(), {file->path(), {}, 0});
   const auto length = in.read<std::uint64_t>("the header's length");
   if (length > kMaxHeader) in.fail("a header of " + std::to_string(length) + " bytes, expected at most 100000000");

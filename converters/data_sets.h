@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <string>
 
 #include "compat/dictionary.h"
 #include "compat/indexed_dataset.h"
@@ -20,7 +21,11 @@ std::unique_ptr<compat::IndexedDataset> open_data_set(const std::filesystem::pat
 /// Prefixes of the data sets in a folder, sorted.
 std::set<std::filesystem::path> splits_in(const std::filesystem::path& folder);
 
-/// The dict.txt in a data set's folder, or the one above it (BTM's folders of domains share one); null without one.
+/// Name of a data set's dictionary: dict.txt, or dict.de.txt of train.en-de.de in a translation data-bin.
+std::string dictionary_name(const std::filesystem::path& prefix);
+/// The dict.LANGUAGE.txt of a folder, sorted.
+std::set<std::filesystem::path> language_dictionaries_in(const std::filesystem::path& folder);
+/// The dictionary in a data set's folder, or the one above it (BTM's folders of domains share one); null without one.
 std::shared_ptr<const compat::Dictionary> dictionary_beside(const std::filesystem::path& prefix);
 /// Where that is; empty without one.
 std::filesystem::path dictionary_path_beside(const std::filesystem::path& prefix);

@@ -7,13 +7,12 @@
 #include <set>
 #include <unordered_set>
 
-#include "compat/checkpoint.h"
 #include "compat/command_line.h"
 #include "compat/error.h"
 #include "compat/huggingface_folder.h"
-#include "compat/safetensors.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
+#include "converters/model_file.h"
 #include "converters/tensor_ops.h"
 
 namespace converters {
@@ -88,73 +87,19 @@ void check_finite(const std::string& name, const compat::TensorView& view, const
   });
 }
 
-/// Where in a tree a value lies: below `holder`, under `key` of a dict, or as an item (null).
-struct Place {
-  const compat::PickleNode* node = nullptr;
-  std::size_t holder = 0;
-  const compat::PickleNode* key = nullptr;
-};
-
-/// The keys that lead to a place, joined by dots: the innermost few. (Each place with a name of its own would take quadratic
-/// memory in a tree of lists of lists.)
-std::string name_of_place(const std::vector<Place>& places, std::size_t at) {
-  constexpr std::size_t kLongest = 200;
-  std::string name;
-  for (; at != 0 && name.size() < kLongest; at = places[at].holder) {
-    const auto* text = places[at].key == nullptr ? nullptr : places[at].key->get_if<std::string>();
-    const auto* number = places[at].key == nullptr ? nullptr : places[at].key->get_if<std::int64_t>();
-    const std::string part = text != nullptr ? text->substr(0, kLongest) : number != nullptr ? std::to_string(*number) : "[]";
-    name = part + (name.empty() || name.starts_with('[') ? "" : ".") + name;
-  }
-  return name;
-}
-
-/// Every tensor of a pickled tree, shared ones once.
-std::size_t check_tensors(const compat::PickleNode* start, const std::string& file) {
-  std::unordered_set<const compat::PickleNode*> seen;
-  std::vector<Place> places{{start, 0, nullptr}};
-  std::vector<std::size_t> waiting{0};
+std::string check_model(const fs::path& path) {
+  const ModelFile file = open_model_file(path);
+  std::unordered_set<const compat::PickleNode*> seen;  // tensors that several places of a pickle refer to
   std::size_t tensors = 0;
-  std::size_t at = 0;
-  const auto push = [&](const compat::PickleNode* node, const compat::PickleNode* key = nullptr) {
-    if (node == nullptr || !seen.insert(node).second) return;
-    waiting.push_back(places.size());
-    places.push_back({node, at, key});
-  };
-  const auto push_items = [&](const auto& items) {
-    for (const auto& [key, value] : items) push(value, key);
-  };
-  while (!waiting.empty()) {
-    at = waiting.back();
-    waiting.pop_back();
-    const compat::PickleNode* const node = places[at].node;
-    if (const auto* tensor = node->get_if<compat::PickleTensor>()) {
-      ++tensors;
-      const std::string name = name_of_place(places, at);
-      // fairseq saves this buffer as it came from the allocator.
-      if (!name.ends_with("embed_positions._float_tensor")) check_finite(name, tensor->view, file);
-    } else if (const auto* dict = node->get_if<compat::PickleDict>()) {
-      push_items(dict->items);
-    } else if (const auto* list = node->get_if<compat::PickleList>()) {
-      for (const auto* item : list->items) push(item);
-    } else if (const auto* tuple = node->get_if<compat::PickleTuple>()) {
-      for (const auto* item : tuple->items) push(item);
-    } else if (const auto* object = node->get_if<compat::PickleObject>()) {
-      push(object->state);
-      push_items(object->items);
-    }
-  }
-  return tensors;
-}
-
-std::string check_checkpoint(const fs::path& path) {
-  if (compat::Checkpoint::is_shared_half(path)) {
-    const auto file = compat::load_torch_file(path);
-    return "shared part of DeMIX experts, " + std::to_string(check_tensors(file.tree.root, file.path)) + " tensors, all finite";
-  }
-  const auto checkpoint = compat::Checkpoint::open(path);
-  const std::size_t tensors = check_tensors(&checkpoint.root(), checkpoint.path());
-  return std::string(checkpoint.format()) + ", " + std::to_string(tensors) + " tensors, all finite";
+  for_each_tensor(file, [&](const std::string& name, const compat::PickleNode* node, const compat::TensorView& view) {
+    if (node != nullptr && !seen.insert(node).second) return;
+    ++tensors;
+    // fairseq saves this buffer as it came from the allocator.
+    if (!name.ends_with("embed_positions._float_tensor")) check_finite(name, view, path.string());
+  });
+  const bool is_model = file.checkpoint || file.kind == "demix shared part";
+  return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) + " tensors, all finite" +
+         (is_model ? "" : " (no model of fairseq's: " + file.why_not + ")");
 }
 
 std::string check_dictionary(const fs::path& path) { return std::to_string(compat::Dictionary::load(path).size()) + " symbols"; }
@@ -169,14 +114,21 @@ void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictiona
     }
   }
   if (compat::is_hugging_face_folder(folder)) {
-    findings.add(folder, "checkpoint", [&] { return check_checkpoint(folder); });
+    findings.add(folder, "model", [&] { return check_model(folder); });
     return;
   }
-  for (const fs::path& prefix : splits_in(folder)) findings.add(prefix, "data set", [&] { return check_data_set(prefix, dictionary.get()); });
+  for (const fs::path& path : language_dictionaries_in(folder)) findings.add(path, "dictionary", [&] { return check_dictionary(path); });
+  for (const fs::path& prefix : splits_in(folder))
+    findings.add(prefix, "data set", [&] {
+      const fs::path own = folder / dictionary_name(prefix);
+      if (own.filename() == "dict.txt" || !fs::exists(own)) return check_data_set(prefix, dictionary.get());
+      const auto of_language = compat::Dictionary::load(own);
+      return check_data_set(prefix, &of_language);
+    });
   std::set<fs::path> files, folders;
   for (const auto& entry : fs::directory_iterator(folder)) (entry.is_directory() ? folders : files).insert(entry.path());
   for (const fs::path& path : files)
-    if (path.extension() == ".pt" || path.extension() == ".safetensors") findings.add(path, "checkpoint", [&] { return check_checkpoint(path); });
+    if (path.extension() == ".pt" || path.extension() == ".safetensors") findings.add(path, "model", [&] { return check_model(path); });
   if (depth < kMaxVerifyDepth)
     for (const fs::path& path : folders) check_folder(path, dictionary, depth + 1, findings);
 }
@@ -189,10 +141,12 @@ void check_path(const fs::path& path, Findings& findings) {
     check_folder(path, nullptr, 0, findings);
   } else if (!fs::exists(path)) {
     throw compat::IoError(path.string(), "no such file or folder");
+  } else if (fs::is_regular_file(path) && fs::file_size(path) == 0) {
+    findings.add(path, "file", [&]() -> std::string { throw compat::FormatError({path.string(), {}, {}}, "is empty: a file of no bytes"); });
   } else if (path.extension() == ".txt") {
     findings.add(path, "dictionary", [&] { return check_dictionary(path); });
   } else {
-    findings.add(path, "checkpoint", [&] { return check_checkpoint(path); });
+    findings.add(path, "model", [&] { return check_model(path); });
   }
 }
 
@@ -202,7 +156,7 @@ int run_verify(std::span<const std::string> args) {
   std::string path;
   bool json = false;
   const compat::CommandSpec spec{"btm-convert verify",
-                                 "Reads every byte of a data set, a dict.txt, a checkpoint, or of all in a folder: sizes, pointers, checksums, "
+                                 "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, pointers, checksums, "
                                  "token ids within the dictionary, finite weights. Status 1 when something is wrong.",
                                  {{"PATH", "file, folder, or prefix of a data set", &path}},
                                  {{"Output", {compat::flag_switch("json", json, "as JSON")}}},

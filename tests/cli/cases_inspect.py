@@ -33,7 +33,9 @@ def empty(folder):
 
 CASES = [
     Case("a dictionary", INSPECT + [DICT], stdout=["dictionary", "2112 symbols"]),
-    Case("a checkpoint", INSPECT + [CHECKPOINT], stdout=["zip layout", "29377 parameters", "decoder.embed_tokens.weight"]),
+    Case("a checkpoint", INSPECT + [CHECKPOINT], stdout=["zip layout", "29377 parameters", "tensors (--tensors lists them)"]),
+    Case("a checkpoint's tensors", INSPECT + [CHECKPOINT, "--tensors"], stdout=["29377 parameters", "decoder.embed_tokens.weight"]),
+    Case("a folder of nothing", INSPECT + ["."], 1, stderr=["holds nothing that is known"]),
     Case("a split by its prefix", INSPECT + ["{golden}/data-bin/fortunes/valid_fortunes"], stdout=["mmap (uint16), 137 sequences, 9533 tokens"]),
     Case("a split by its index", INSPECT + ["{golden}/data-bin/fortunes/valid_fortunes.idx"], stdout=["137 sequences"]),
     Case("flags before and after the path", INSPECT + ["--json", DICT, "--hash"], stdout=['"kind": "dictionary"']),

@@ -36,6 +36,15 @@ TEST(MappedFile, RefusesWhatIsNoRegularFile) {
   expect_error<IoError>([&] { MappedFile::open(dir / "none"); }, "none: cannot open: No such file or directory");
 }
 
+TEST(MappedFile, NamesAGitLfsPointer) {
+  const btm_test::TempDir dir;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, '0') + "\nsize 12345\n";
+  btm_test::write_file(dir / "model.pt", pointer);
+  expect_error<FormatError>([&] { MappedFile::open(dir / "model.pt"); }, "model.pt: is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+  btm_test::write_file(dir / "text", pointer + std::string(1024, 'x'));  // a pointer is short
+  EXPECT_TRUE(MappedFile::open(dir / "text")->is_mapped());
+}
+
 TEST(MappedFile, OfMemoryKeepsItsOwner) {
   auto owner = std::make_shared<std::string>("abc");
   const auto file = MappedFile::of_memory("name", as_byte_span(*owner), owner);

@@ -2,12 +2,15 @@
 #include <sys/stat.h>
 
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
+#include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "converters/commands.h"
+#include "tests/support/command_output.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -47,6 +50,118 @@ TEST(Inspect, ShowsACheckpoint) {
   EXPECT_FALSE(json["optimizer"].is_null());
   EXPECT_EQ(json["cfg"]["model"]["decoder_embed_dim"], 64);
   EXPECT_FALSE(json["tensors"][0].contains("sha256"));
+  EXPECT_EQ(json["summary"], Json::parse(R"({"architecture": "transformer_lm_gpt3_small", "layers": 2, "width": 64, "ffn_width": 256, "heads": 4,
+      "vocabulary": 2112, "positions": 128, "tied": true, "parameters": 243585, "precision": "float32", "num_updates": 100,
+      "optimizer": "FairseqAdam", "dictionary_sha256": null})"));
+}
+
+TEST(Inspect, ShowsTheSummaryFirstAndTensorsWhenAsked) {
+  const std::string path = golden("checkpoints/demix_fork/dense/checkpoint_last.pt").string(), text = inspected({path});
+  EXPECT_EQ(text, "checkpoint " + path + "\n" + R"(  zip layout, transformer_lm_gpt3_small: 2 layers, width 32 (ffn 128), 2 heads, vocabulary 56, 64 positions, output tied
+  29377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, optimizer state of FairseqAdam
+  keeps no digest of its dictionary
+  38 tensors (--tensors lists them)
+)");
+  const std::string listed = inspected({path, "--tensors"});
+  EXPECT_TRUE(listed.starts_with(text.substr(0, text.find("  38 tensors")))) << listed;
+  EXPECT_NE(listed.find("decoder.embed_tokens.weight"), std::string::npos);
+}
+
+TEST(Inspect, ShowsADictionarysDigest) {
+  EXPECT_EQ(json_of(golden("data-bin/dict.txt"))["dictionary_sha256"], "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1");
+  const btm_test::TempDir dir;
+  const auto source = compat::Checkpoint::open(golden("checkpoints/demix_fork/dense/checkpoint_last.pt"));
+  compat::PickleArena arena;
+  compat::save_checkpoint(dir / "m.pt", *compat::with_dictionary(arena, source.root(), std::string(64, 'd')));
+  EXPECT_EQ(json_of(dir / "m.pt")["summary"]["dictionary_sha256"], std::string(64, 'd'));
+  EXPECT_NE(inspected({(dir / "m.pt").string()}).find("\n  dictionary " + std::string(64, 'd') + "\n"), std::string::npos);
+}
+
+/// What torch.save makes of a dict of tensors in a list, of a tensor, and of a model without its configuration.
+void save_plain_files(const std::filesystem::path& folder) {
+  compat::PickleArena arena;
+  const auto tensor = [&](std::size_t size) {
+    return arena.tensor(compat::TensorView::contiguous(compat::Storage::copy_of(compat::DType::kFloat32, std::vector<std::byte>(4 * size)), {static_cast<std::int64_t>(size)}));
+  };
+  compat::PickleDict state, model;
+  arena.put(state, "lin.weight", tensor(6));
+  arena.put(state, "lin.bias", tensor(2));
+  arena.put(model, "model", arena.make(state));
+  arena.put(model, "epoch", arena.integer(3));
+  compat::PickleList list{{arena.make(state), arena.string("x"), tensor(5)}};
+  list.items.push_back(list.items[0]);
+  compat::save_torch_file(folder / "state.pt", *arena.make(state));
+  compat::save_torch_file(folder / "model.pt", *arena.make(model));
+  compat::save_torch_file(folder / "list.pt", *arena.make(list));
+  compat::save_torch_file(folder / "tensor.pt", *tensor(7), compat::TorchLayout::kLegacy);
+}
+
+TEST(Inspect, ShowsWhateverTorchSaved) {
+  const btm_test::TempDir dir;
+  save_plain_files(dir.path());
+  const std::map<std::string, std::pair<std::string, std::string>> files{{"state.pt", {"a dict of 2: lin.weight, lin.bias", "lin.weight lin.bias "}},
+                                                                         {"model.pt", {"a dict of 2: model, epoch", "model.lin.weight model.lin.bias "}},
+                                                                         {"list.pt", {"a list of 4", "[0].lin.weight [0].lin.bias [2] "}},
+                                                                         {"tensor.pt", {"a tensor", " "}}};
+  for (const auto& [file, expected] : files) {
+    const Json json = json_of(dir / file, true);
+    EXPECT_EQ(json["kind"], "torch file") << file;
+    EXPECT_TRUE(json["holds"].get<std::string>().starts_with(expected.first)) << json["holds"];
+    std::string names;
+    for (const Json& row : json["tensors"]) names += row["name"].get<std::string>() + " ";
+    EXPECT_EQ(names, expected.second) << file;
+    EXPECT_EQ(json["tensors"][0]["sha256"].get<std::string>().size(), 64U);
+  }
+  const std::string text = inspected({(dir / "model.pt").string()});
+  EXPECT_NE(text.find("  no model of fairseq's: without 'model' and 'cfg' or 'args'"), std::string::npos) << text;
+  EXPECT_NE(text.find("  model.lin.weight  float32 [6]\n"), std::string::npos) << text;
+}
+
+TEST(Inspect, ShowsSafetensorsAndHuggingFaceFolders) {
+  const btm_test::TempDir dir;
+  const std::string elm = golden("checkpoints/elm_perl/checkpoint_last.pt").string();
+  btm_test::output_of(run_checkpoint, {elm, dir / "m.safetensors", "--to", "safetensors"});
+  btm_test::output_of(run_checkpoint, {elm, dir / "hf", "--to", "hf", "--skip-proof"});
+  const Json expected = json_of(elm)["summary"];
+  for (const char* const file : {"m.safetensors", "hf", "hf/model.safetensors"}) {
+    const Json json = json_of(dir / file);
+    EXPECT_EQ(json["kind"], "checkpoint") << file;
+    for (const char* const key : {"layers", "width", "heads", "vocabulary"}) EXPECT_EQ(json["summary"][key], expected[key]) << file << " " << key;
+  }
+  const Json folder = json_of(dir.path());
+  EXPECT_EQ(folder["checkpoints"].size(), 1U);
+  EXPECT_EQ(folder["folders"][0]["layout"], "hugging face");
+  std::filesystem::rename(dir / "hf/config.json", dir / "config.json");
+  const Json alone = json_of(dir / "hf/model.safetensors");
+  EXPECT_EQ(alone["kind"], "safetensors file");
+  EXPECT_NE(alone["why_not"].get<std::string>().find("expected its config.json beside it"), std::string::npos);
+  EXPECT_GT(alone["tensors"].size(), 30U);
+}
+
+TEST(Inspect, ShowsTranslationData) {
+  const btm_test::TempDir dir;
+  for (const char* const language : {"en", "de"}) {
+    for (const char* const suffix : {".bin", ".idx"})
+      std::filesystem::copy(golden(std::string("data-bin/perl/valid_perl") + suffix), dir / (std::string("valid.en-de.") + language + suffix));
+    std::filesystem::copy(golden("data-bin/dict.txt"), dir / (std::string("dict.") + language + ".txt"));
+  }
+  const Json json = json_of(dir.path());
+  EXPECT_TRUE(json["dictionary"].is_null());
+  ASSERT_EQ(json["dictionaries"].size(), 2U);
+  EXPECT_EQ(json["dictionaries"][0]["symbols"], 2112);
+  ASSERT_EQ(json["splits"].size(), 2U);
+  EXPECT_TRUE(json["splits"][1]["prefix"].get<std::string>().ends_with("valid.en-de.en"));
+}
+
+TEST(Inspect, NamesEmptyFilesAndLfsPointers) {
+  const btm_test::TempDir dir;
+  for (const std::string name : {"m.pt", "m.safetensors", "dict.txt", "model.bin"}) {
+    btm_test::write_file(dir / name, "");
+    if (name != "model.bin")  // whose missing index is told first
+      btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); }, name + ": is empty");
+    btm_test::write_file(dir / name, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
+    btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); }, name + ": is a Git LFS pointer");
+  }
 }
 
 TEST(Inspect, HashesEveryTensor) {
@@ -119,7 +234,7 @@ TEST(Inspect, ReportsADamagedMemberInItsPlace) {
 }
 
 TEST(Inspect, PrintsTensorsForPeople) {
-  const std::string text = inspected({golden("variants/zip_bfloat16.pt").string()});
+  const std::string text = inspected({golden("variants/zip_bfloat16.pt").string(), "--tensors"});
   EXPECT_NE(text.find("decoder.embed_tokens.weight"), std::string::npos);
   EXPECT_NE(text.find("bfloat16 [2112, 64]"), std::string::npos);
 }
@@ -134,6 +249,8 @@ TEST(Inspect, RefusesWhatItDoesNotKnow) {
   const btm_test::TempDir dir;
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
   btm_test::write_file(dir / "text", "no dictionary\n");
+  std::filesystem::create_directory(dir / "folder");
+  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "folder").string()}); }, "folder: holds nothing that is known");
   btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "none").string()}); }, "none: no such file or folder");
   btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "pipe").string()}); }, "pipe: is a FIFO, expected a regular file");
   btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / "text").string()}); }, "text[line 1]: 'no dictionary', expected '<token> <count>");

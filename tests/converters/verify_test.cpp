@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "compat/indexed_dataset_builder.h"
+#include "compat/safetensors.h"
 #include "converters/commands.h"
 #include "converters/tensor_ops.h"
 #include "tests/support/command_output.h"
@@ -113,6 +115,57 @@ TEST(Verify, FindsDamageInZstFrames) {
   bytes[1000] = static_cast<char>(bytes[1000] ^ 1);
   write_file(folder / "valid.bin", bytes);
   EXPECT_NE(problems_of(folder / "valid").find("frame 0"), std::string::npos);
+}
+
+TEST(Verify, TakesWhateverTorchSavedAndSafetensors) {
+  const TempDir folder;
+  compat::PickleArena arena;
+  const auto tensor = [&](float value) { return arena.tensor(converters::tensor_of(std::vector<float>{1, value}, {2})); };
+  compat::PickleDict state;
+  arena.put(state, "lin.weight", tensor(2));
+  const compat::PickleNode* const good = arena.make(state);
+  arena.put(state, "lin.bias", tensor(std::numeric_limits<float>::infinity()));
+  compat::save_torch_file(folder / "good.pt", *good);
+  compat::save_torch_file(folder / "bad.pt", *arena.make(compat::PickleList{{arena.make(state)}}));
+  compat::save_safetensors(folder / "good.safetensors", {{"lin.weight", good->find("lin.weight")->get_if<compat::PickleTensor>()->view}}, {});
+  EXPECT_EQ(problems_of(folder / "good.pt"), "");
+  EXPECT_EQ(problems_of(folder / "good.safetensors"), "");
+  EXPECT_NE(problems_of(folder / "bad.pt").find("'[0].lin.bias' holds inf at element 1"), std::string::npos);
+}
+
+TEST(Verify, WalksDeepPicklesWithoutTheirNames) {
+  const TempDir folder;
+  compat::PickleArena arena;
+  compat::PickleNode* inner = arena.tensor(converters::tensor_of(std::vector<float>{std::numeric_limits<float>::quiet_NaN()}, {1}));
+  for (int depth = 0; depth < 300; ++depth) {
+    compat::PickleDict outer;
+    arena.put(outer, std::string(100, 'k'), inner);
+    inner = arena.make(std::move(outer));
+  }
+  compat::save_torch_file(folder / "deep.pt", *inner);
+  EXPECT_LT(problems_of(folder / "deep.pt").size(), 1000U);
+}
+
+TEST(Verify, ChecksEachLanguageByItsDictionary) {
+  const TempDir folder;
+  for (const char* const language : {"en", "de"})
+    for (const char* const suffix : {".bin", ".idx"})
+      fs::copy_file(golden(std::string("data-bin/perl/valid_perl") + suffix), folder / (std::string("valid.en-de.") + language + suffix));
+  fs::copy_file(golden("data-bin/dict.txt"), folder / "dict.en.txt");
+  write_file(folder / "dict.de.txt", "a 1\n");
+  const std::string problems = problems_of(folder.path());
+  EXPECT_NE(problems.find("valid.en-de.de"), std::string::npos) << problems;
+  EXPECT_EQ(std::ranges::count(problems, '\n'), 1) << problems;
+}
+
+TEST(Verify, NamesEmptyFilesAndLfsPointers) {
+  const TempDir folder;
+  for (const char* const name : {"m.pt", "m.safetensors", "dict.txt"}) {
+    write_file(folder / name, "");
+    EXPECT_NE(problems_of(folder / name).find(": is empty"), std::string::npos) << name;
+    write_file(folder / name, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
+    EXPECT_NE(problems_of(folder / name).find(": is a Git LFS pointer"), std::string::npos) << name;
+  }
 }
 
 TEST(Verify, RefusesWhatIsNotThere) {

@@ -1,0 +1,274 @@
+#include "converters/inspect_model.h"
+
+#include <algorithm>
+#include <array>
+#include <iomanip>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "compat/config_json.h"
+#include "compat/error.h"
+#include "compat/sha256.h"
+#include "converters/model_file.h"
+
+namespace converters {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kMostTensors = 200'000;
+constexpr std::size_t kMostKeys = 12;    ///< of a dict that is no checkpoint
+constexpr std::size_t kFewTensors = 10;  ///< of what has no summary
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 1024 && unit + 1 < kUnits.size()) value /= 1024, ++unit;
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(unit == 0 ? 0 : 1) << value << " " << kUnits[unit];
+  return text.str();
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+/// A pickled value small enough to show; "a dict of 3" otherwise.
+Json node_json(const compat::PickleNode* node) {
+  if (node == nullptr || node->is_none()) return nullptr;
+  if (const auto* value = node->get_if<bool>()) return *value;
+  if (const auto* value = node->get_if<std::int64_t>()) return *value;
+  if (const auto* value = node->get_if<double>()) return *value;
+  if (const auto* value = node->get_if<std::string>()) return *value;
+  return node->describe();
+}
+
+/// Tensors with their sums: storages that several share count once.
+class TensorTable {
+ public:
+  TensorTable(const std::string& file, bool hash) : file_(file), hash_(hash) {}
+
+  void add(const std::string& name, const compat::TensorView& view) {
+    if (rows_.size() >= kMostTensors) throw compat::FormatError({file_, {}, {}}, "holds more than " + std::to_string(kMostTensors) + " tensors");
+    Json row{{"name", name}, {"dtype", compat::dtype_name(view.dtype())}, {"shape", view.shape}, {"stride", view.stride}};
+    if (hash_) {
+      row["sha256"] = compat::sha256_hex(view.contiguous_bytes(scratch_));
+      view.storage->release_pages();
+    }
+    rows_.push_back(std::move(row));
+    if (!seen_.insert(view.storage.get()).second) return;
+    elements_ += view.numel();
+    bytes_ += view.storage->size_bytes();
+    by_type_[std::string(compat::dtype_name(view.dtype()))] += view.numel();
+  }
+
+  /// "float32", or all types, that of most elements first.
+  std::string precision() const {
+    std::vector<std::pair<std::string, std::int64_t>> types(by_type_.begin(), by_type_.end());
+    std::ranges::stable_sort(types, std::greater(), &std::pair<std::string, std::int64_t>::second);
+    std::string text;
+    for (const auto& [type, elements] : types) text += (text.empty() ? "" : ", ") + type;
+    return text;
+  }
+  std::int64_t elements() const noexcept { return elements_; }
+  std::uint64_t bytes() const noexcept { return bytes_; }
+  Json take_rows() { return std::move(rows_); }
+
+ private:
+  std::string file_;
+  bool hash_;
+  Json rows_ = Json::array();
+  std::vector<std::byte> scratch_;
+  std::set<const compat::Storage*> seen_;
+  std::map<std::string, std::int64_t> by_type_;
+  std::int64_t elements_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
+/// The last entry of optimizer_history, where fairseq keeps the number of updates.
+Json last_history(const compat::Checkpoint& checkpoint, std::string_view key) {
+  const compat::PickleNode* const history = checkpoint.find_entry("optimizer_history");
+  const auto* list = history == nullptr ? nullptr : history->get_if<compat::PickleList>();
+  return list == nullptr || list->items.empty() ? Json(nullptr) : node_json(list->items.back()->find(key));
+}
+
+Json optimizer_json(const compat::Checkpoint& checkpoint) {
+  const compat::PickleNode* const optimizer = checkpoint.find_entry("last_optimizer_state");
+  if (optimizer == nullptr) return nullptr;
+  Json json{{"name", last_history(checkpoint, "optimizer_name")}};
+  const compat::PickleNode* const state = optimizer->find("state");
+  const auto* dict = state == nullptr ? nullptr : state->get_if<compat::PickleDict>();
+  json["entries"] = dict == nullptr ? 0 : dict->items.size();
+  if (const auto* scale = optimizer->find("loss_scale")) json["loss_scale"] = node_json(scale);
+  return json;
+}
+
+Json extra_state_json(const compat::Checkpoint& checkpoint) {
+  Json extra = Json::object();
+  const compat::PickleNode* const state = checkpoint.find_entry("extra_state");
+  if (state == nullptr) return extra;
+  for (const char* const key : {"val_loss", "best", "previous_training_time"})
+    if (const auto* found = state->find(key)) extra[key] = node_json(found);
+  if (const auto* iterator = state->find("train_iterator"))
+    for (const char* const key : {"epoch", "iterations_in_epoch"})
+      if (const auto* found = iterator->find(key)) extra[key] = node_json(found);
+  return extra;
+}
+
+/// Size number `dim` of a tensor; null without it.
+Json size_of(const compat::Checkpoint& checkpoint, std::string_view name, std::size_t dim) {
+  const compat::TensorView* const view = checkpoint.find(name);
+  return view == nullptr || view->shape.size() <= dim ? Json(nullptr) : Json(view->shape[dim]);
+}
+
+/// cfg.model's number, else cfg.task's; null where neither has one.
+Json number_of(const compat::Checkpoint& checkpoint, std::string_view key) {
+  for (const char* const section : {"model", "task"})
+    if (const compat::ConfigValue* found = checkpoint.config().find(section, key))
+      if (const auto* number = std::get_if<std::int64_t>(&found->value)) return *number;
+  return nullptr;
+}
+
+std::int64_t layers_of(const compat::Checkpoint& checkpoint) {
+  constexpr std::string_view kLayers = "decoder.layers.";
+  std::set<std::string> numbers;
+  for (const auto& [name, view] : checkpoint.model())
+    if (name.starts_with(kLayers)) numbers.insert(name.substr(kLayers.size(), name.find('.', kLayers.size()) - kLayers.size()));
+  return static_cast<std::int64_t>(numbers.size());
+}
+
+bool is_tied(const compat::Checkpoint& checkpoint) {
+  const auto *const output = checkpoint.find("decoder.output_projection.weight"), *const input = checkpoint.find("decoder.embed_tokens.weight");
+  if (output == nullptr || input == nullptr) return output == nullptr && checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false);
+  return output->storage == input->storage && output->offset == input->offset;
+}
+
+/// What the tensors say, and the configuration where they say nothing.
+Json summary_json(const compat::Checkpoint& checkpoint, const TensorTable& table) {
+  const compat::Config& config = checkpoint.config();
+  const std::string dictionary = checkpoint.dictionary().sha256;
+  Json positions = number_of(checkpoint, "max_target_positions");
+  if (positions.is_null()) positions = number_of(checkpoint, "tokens_per_sample");
+  return {{"architecture", config.is_flat() ? config.get_string("", "arch", "") : config.get_string("model", "_name", "")},
+          {"layers", layers_of(checkpoint)},
+          {"width", size_of(checkpoint, "decoder.embed_tokens.weight", 1)},
+          {"ffn_width", size_of(checkpoint, "decoder.layers.0.fc1.weight", 0)},
+          {"heads", number_of(checkpoint, "decoder_attention_heads")},
+          {"vocabulary", size_of(checkpoint, "decoder.embed_tokens.weight", 0)},
+          {"positions", positions},
+          {"tied", is_tied(checkpoint)},
+          {"parameters", table.elements()},
+          {"precision", table.precision()},
+          {"num_updates", last_history(checkpoint, "num_updates")},
+          {"optimizer", checkpoint.find_entry("last_optimizer_state") == nullptr ? Json(nullptr) : last_history(checkpoint, "optimizer_name")},
+          {compat::kDictionaryKey, dictionary.empty() ? Json(nullptr) : Json(dictionary)}};
+}
+
+void add_checkpoint(const compat::Checkpoint& checkpoint, bool hash, Json& json) {
+  TensorTable table(checkpoint.path(), hash);
+  for (const auto& [name, view] : checkpoint.model()) table.add(name, view);
+  json["summary"] = summary_json(checkpoint, table);
+  json["configuration"] = checkpoint.config().is_flat() ? "args" : "cfg";
+  json["arch"] = json["summary"]["architecture"];
+  json["num_updates"] = json["summary"]["num_updates"];
+  json["criterion"] = last_history(checkpoint, "criterion_name");
+  json["lr_scheduler"] = last_history(checkpoint, "lr_scheduler_name");
+  json["optimizer"] = optimizer_json(checkpoint);
+  json["parameters"] = table.elements();
+  json["model_bytes"] = table.bytes();
+  json["extra_state"] = extra_state_json(checkpoint);
+  json["cfg"] = compat::config_as_json(checkpoint.config().root());
+  json["tensors"] = table.take_rows();
+}
+
+/// "a dict of 3: model, epoch, best"; "a list of 2".
+std::string content_text(const compat::PickleNode& root) {
+  const auto* dict = root.get_if<compat::PickleDict>();
+  std::string text = dict == nullptr ? root.describe() : "a dict of " + std::to_string(dict->items.size());
+  for (std::size_t i = 0; dict != nullptr && i < dict->items.size(); ++i) {
+    if (i == kMostKeys) return text + ", ...";
+    const auto* key = dict->items[i].first->get_if<std::string>();
+    text += (i == 0 ? ": " : ", ") + (key != nullptr ? compat::printable(*key) : dict->items[i].first->describe());
+  }
+  return text;
+}
+
+void print_summary(const Json& json, const std::string& indent, std::ostream& out) {
+  const Json& summary = json["summary"];
+  out << indent << text_of(json["layout"]) << " layout, " << text_of(summary["architecture"]) << ": " << text_of(summary["layers"]) << " layers, width "
+      << text_of(summary["width"]) << " (ffn " << text_of(summary["ffn_width"]) << "), " << text_of(summary["heads"]) << " heads, vocabulary "
+      << text_of(summary["vocabulary"]) << ", " << text_of(summary["positions"]) << " positions, output " << (summary["tied"] ? "tied" : "not tied") << "\n"
+      << indent << text_of(summary["parameters"]) << " parameters (" << text_of(summary["precision"]) << ", "
+      << human_bytes(json["model_bytes"].get<std::uint64_t>()) << "), " << text_of(summary["num_updates"]) << " updates, criterion " << text_of(json["criterion"]);
+  out << (json["optimizer"].is_null() ? ", no optimizer state" : ", optimizer state of " + text_of(summary["optimizer"])) << "\n" << indent;
+  if (summary[compat::kDictionaryKey].is_null())
+    out << "keeps no digest of its dictionary\n";
+  else
+    out << "dictionary " << text_of(summary[compat::kDictionaryKey]) << "\n";
+}
+
+void print_content(const Json& json, const std::string& indent, std::ostream& out) {
+  out << indent << text_of(json["layout"]) << " layout";
+  if (json.contains("holds")) out << ", holds " << json["holds"].get<std::string>();
+  out << "\n" << indent << text_of(json["parameters"]) << " elements (" << text_of(json["precision"]) << ", " << human_bytes(json["model_bytes"].get<std::uint64_t>()) << ")\n";
+  if (json.contains("why_not")) out << indent << "no model of fairseq's: " << json["why_not"].get<std::string>() << "\n";
+}
+
+void print_rows(const Json& rows, std::size_t count, const std::string& indent, std::ostream& out) {
+  std::size_t width = 0;
+  for (std::size_t i = 0; i < count; ++i) width = std::max(width, text_of(rows[i]["name"]).size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string name = text_of(rows[i]["name"]);
+    out << indent << name << std::string(width - name.size() + 2, ' ') << text_of(rows[i]["dtype"]) << " "
+        << shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
+    if (rows[i].contains("sha256")) out << "  " << text_of(rows[i]["sha256"]);
+    out << "\n";
+  }
+}
+
+}  // namespace
+
+std::string text_of(const Json& value) { return value.is_string() ? compat::printable(value.get<std::string>(), 200) : value.is_null() ? "-" : value.dump(); }
+
+Json model_json(const fs::path& path, bool hash) {
+  const ModelFile file = open_model_file(path);
+  Json json{{"kind", file.kind}, {"files", file.files}, {"layout", file.layout}};
+  if (file.checkpoint) {
+    add_checkpoint(*file.checkpoint, hash, json);
+    return json;
+  }
+  TensorTable table(path.string(), hash);
+  if (file.kind == "demix shared part")
+    for (const auto& [name, view] : compat::model_tensors(*file.tree.root, file.files.front())) table.add(name, view);
+  else
+    for_each_tensor(file, [&](const std::string& name, const compat::PickleNode*, const compat::TensorView& view) { table.add(name, view); });
+  if (file.tree.root != nullptr) json["holds"] = content_text(*file.tree.root);
+  if (!file.why_not.empty()) json["why_not"] = file.why_not;
+  json["parameters"] = table.elements();
+  json["precision"] = table.precision();
+  json["model_bytes"] = table.bytes();
+  json["tensors"] = table.take_rows();
+  return json;
+}
+
+void print_model(const Json& json, const std::string& indent, ShownTensors tensors, std::ostream& out) {
+  out << indent << text_of(json["kind"]);
+  for (const Json& file : json["files"]) out << " " << compat::printable(file.get<std::string>(), 4096);
+  out << "\n";
+  const bool has_summary = json.contains("summary");
+  has_summary ? print_summary(json, indent + "  ", out) : print_content(json, indent + "  ", out);
+  if (tensors == ShownTensors::kNone || !json.contains("tensors")) return;
+  const std::size_t all = json["tensors"].size(), few = has_summary ? 0 : std::min(kFewTensors, all);
+  const std::size_t count = tensors == ShownTensors::kAll ? all : few;
+  print_rows(json["tensors"], count, indent + "  ", out);
+  if (count < all) out << indent << "  " << (count > 0 ? "and " : "") << all - count << (count > 0 ? " more" : " tensors") << " (--tensors lists them)\n";
+}
+
+}  // namespace converters
