@@ -30,7 +30,7 @@ ModelFile open_torch_file(const fs::path& path) {
   const compat::TorchFile torch_file = compat::load_torch_file(path);
   const compat::PickleNode& root = *torch_file.tree.root;
   ModelFile file{"torch file", {torch_file.path}, torch_file.layout == compat::TorchLayout::kZip ? "zip" : "legacy", {}, {}, torch_file.tree, {}};
-  if (compat::Checkpoint::is_shared_half(path)) {
+  if (compat::Checkpoint::is_shared_half(path) && root.find("model") != nullptr) {
     compat::model_tensors(root, torch_file.path);
     file.kind = "demix shared part";
   } else if (root.find("model") != nullptr && (root.find("cfg") != nullptr || root.find("args") != nullptr)) {

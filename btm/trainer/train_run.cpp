@@ -448,13 +448,15 @@ int train(TrainOptions options, Communicator& world, int local_rank) {
 }
 
 void check_start(const TrainOptions& options, const fs::path& checkpoint) {
-  const compat::Dictionary dictionary = load_dictionary(data_folders(options.task.data).front());
+  const fs::path folder = data_folders(options.task.data).front();
+  const compat::Dictionary dictionary = load_dictionary(folder);
   TransformerLM model(TransformerConfig::from(model_config(options)), dictionary.size());
   if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "is not there");
   if (const compat::TorchFile file = compat::load_torch_file(checkpoint); holds_weights_alone(file))
-    check_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path);
-  else
-    check_weights(model, compat::Checkpoint::open(checkpoint).model(), checkpoint.string());
+    return check_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path);
+  const compat::Checkpoint whole = compat::Checkpoint::open(checkpoint);
+  compat::check_same_dictionary(compat::known_dictionary(dictionary, (folder / "dict.txt").string()), whole.dictionary());
+  check_weights(model, whole.model(), checkpoint.string());
 }
 
 }  // namespace btm

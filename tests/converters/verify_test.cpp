@@ -64,7 +64,7 @@ TEST(Verify, NamesTheTensorInsideContainers) {
   inner.items.emplace_back(arena.integer(7), arena.make(compat::PickleList{{arena.none(), arena.tensor(converters::tensor_of(values, {2}))}}));
   root.items.emplace_back(arena.string("state"), arena.make(std::move(inner)));
   compat::save_torch_file(folder / "x-shared.pt", *arena.make(std::move(root)));
-  EXPECT_NE(problems_of(folder / "x-shared.pt").find("'state.7[]' holds inf at element 1"), std::string::npos);
+  EXPECT_NE(problems_of(folder / "x-shared.pt").find("'state[7][1]' holds inf at element 1"), std::string::npos);
 }
 
 TEST(Verify, FindsWhatIsWrong) {
