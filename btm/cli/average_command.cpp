@@ -36,7 +36,7 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 struct AverageCommand {
   MergeOptions options;
   LogOptions log;
-  std::string output_dir, model_files, weights_from, base_model, method = "linear", dtype;
+  std::string output_dir, model_files, weights_from, base_model, method = "linear", ties_trim = "model", dtype;
   std::optional<double> density, scale;
   std::int64_t seed = 1, num_threads = 0;
 
@@ -56,8 +56,10 @@ struct AverageCommand {
         "Method",
         {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"}, "how to merge; the last three work on differences to a base model"),
          flag_text("base-model", "CKPT", base_model, "the model that the others were branched from"),
-         {"density", "X", "share of each difference that ties and dare keep", "0.2 for ties, 0.1 for dare",
+         {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep", "0.2 for ties, 0.1 for dare",
           [this](const std::string& value) { density = compat::parse_real(value); }},
+         flag_choice("ties-trim", ties_trim, {"model", "tensor"},
+                     "what ties keeps --density of: the largest differences of the whole model (the paper), or of each tensor (mergekit)"),
          {"scale,lambda", "X", "factor of the merged difference", "1", [this](const std::string& value) { scale = compat::parse_real(value); }},
          flag_integer("seed", "N", seed, "of the elements that dare drops", 0)}};
     compat::FlagGroup output{"Output",
@@ -100,6 +102,8 @@ struct AverageCommand {
       if (!(*density > 0 && *density <= 1)) throw UsageError("flag --density: " + std::to_string(*density) + ", expected above 0 and at most 1");
       options.density = *density;
     }
+    options.trims_tensors = ties_trim == "tensor";
+    if (options.trims_tensors && options.method != MergeMethod::kTies) throw UsageError("--ties-trim belongs to ties, found --method " + method);
     if (scale) {
       if (!needs_base_model(options.method)) throw UsageError("--scale belongs to methods with a base model, found --method " + method);
       if (!std::isfinite(*scale)) throw UsageError("flag --scale: expected a finite number");

@@ -29,7 +29,7 @@ class Merge {
   void add(TensorStack stack) { stacks_.push_back(std::make_unique<TensorStack>(std::move(stack))); }
   /// The passes over all tensors that a method makes before its first result.
   void prepare() {
-    if (options_.method == MergeMethod::kTies) find_thresholds();
+    if (options_.method == MergeMethod::kTies && !options_.trims_tensors) thresholds_ = thresholds_of(stacks_);
   }
   /// Tensor number `index` as a storage that is computed while it is written.
   std::shared_ptr<const compat::Storage> result(std::size_t index, compat::DType dtype, std::function<void(std::int64_t)> written) const;
@@ -39,21 +39,20 @@ class Merge {
     return options.density > 0 ? options.density : options.method == MergeMethod::kTies ? 0.2 : 0.1;
   }
   std::size_t models() const noexcept { return weights_.size(); }
-  std::int64_t numel() const {
-    return std::accumulate(stacks_.begin(), stacks_.end(), std::int64_t{0}, [](std::int64_t sum, const auto& stack) { return sum + stack->numel(); });
-  }
-  void find_thresholds();
+  using Stacks = std::span<const std::unique_ptr<TensorStack>>;
+  /// TIES: by model the magnitude that the largest of `stacks` reach, a share density_ of them.
+  std::vector<float> thresholds_of(Stacks stacks) const;
   template <class Count>
-  void count_magnitudes(std::vector<MagnitudeRank>& ranks, Count count) const;
+  void count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const;
   std::vector<float> slerp_weights(const TensorStack& stack) const;
-  void combine(std::size_t piece, std::span<const float> weights, std::span<const DareMask> masks,
+  void combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds, std::span<const DareMask> masks,
                std::span<const std::span<const float>> inputs, std::span<float> out) const;
 
   const MergeOptions& options_;
   std::vector<float> weights_;
   int threads_;
   double density_;
-  std::vector<float> thresholds_;  ///< TIES: one a model
+  std::vector<float> thresholds_;  ///< TIES over the whole model: one a model
   std::vector<std::unique_ptr<TensorStack>> stacks_;  ///< The models in order, then the base.
 };
 
@@ -67,9 +66,9 @@ struct PieceInputs {
 };
 
 template <class Count>
-void Merge::count_magnitudes(std::vector<MagnitudeRank>& ranks, Count count) const {
+void Merge::count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const {
   std::vector<std::vector<MagnitudeRank>> partial(static_cast<std::size_t>(threads_), ranks);
-  for (const auto& stack : stacks_) {
+  for (const auto& stack : stacks) {
     for_each_piece(stack->pieces(), threads_, [&](std::size_t piece, int thread) {
       const PieceInputs inputs(*stack, piece);
       for (std::size_t i = 0; i < models(); ++i)
@@ -82,19 +81,25 @@ void Merge::count_magnitudes(std::vector<MagnitudeRank>& ranks, Count count) con
     for (std::size_t i = 0; i < models(); ++i) ranks[i].add(of_thread[i]);
 }
 
-void Merge::find_thresholds() {
+std::vector<float> Merge::thresholds_of(Stacks stacks) const {
   std::vector<MagnitudeRank> ranks(models());
-  count_magnitudes(ranks, [](MagnitudeRank& rank, auto base, auto model) { rank.count_upper(base, model); });
-  for (const auto& stack : stacks_) stack->check();
-  const auto keep = std::max<std::int64_t>(1, std::llround(density_ * static_cast<double>(numel())));
+  count_magnitudes(stacks, ranks, [](MagnitudeRank& rank, auto base, auto model) { rank.count_upper(base, model); });
+  std::int64_t elements = 0;
+  for (const auto& stack : stacks) {
+    stack->check();
+    elements += stack->numel();
+  }
+  const auto keep = std::max<std::int64_t>(1, std::llround(density_ * static_cast<double>(elements)));
   for (std::size_t i = 0; i < models(); ++i) {
     if (!ranks[i].all_finite())
       throw compat::FormatError({options_.model_files[i].string(), {}, {}}, "differs from the base model by infinity or NaN somewhere, which cannot be trimmed");
     ranks[i].choose(static_cast<std::uint64_t>(keep));
   }
   std::vector<MagnitudeRank> chosen = ranks;
-  count_magnitudes(chosen, [](MagnitudeRank& rank, auto base, auto model) { rank.count_lower(base, model); });
-  for (const MagnitudeRank& rank : chosen) thresholds_.push_back(rank.threshold());
+  count_magnitudes(stacks, chosen, [](MagnitudeRank& rank, auto base, auto model) { rank.count_lower(base, model); });
+  std::vector<float> thresholds;
+  for (const MagnitudeRank& rank : chosen) thresholds.push_back(rank.threshold());
+  return thresholds;
 }
 
 std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
@@ -110,15 +115,15 @@ std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
   return {static_cast<float>(a), static_cast<float>(b)};
 }
 
-void Merge::combine(std::size_t piece, std::span<const float> weights, std::span<const DareMask> masks,
-                    std::span<const std::span<const float>> inputs, std::span<float> out) const {
+void Merge::combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds,
+                    std::span<const DareMask> masks, std::span<const std::span<const float>> inputs, std::span<float> out) const {
   const auto models_only = inputs.first(models());
   const auto scale = static_cast<float>(options_.scale);
   switch (options_.method) {
     case MergeMethod::kLinear:
     case MergeMethod::kSlerp: return linear_sum(inputs, weights, out);
     case MergeMethod::kTaskArithmetic: return add_task_vectors(inputs.back(), models_only, weights, scale, out);
-    case MergeMethod::kTies: return add_elected_task_vectors(inputs.back(), models_only, weights, scale, thresholds_, out);
+    case MergeMethod::kTies: return add_elected_task_vectors(inputs.back(), models_only, weights, scale, thresholds, out);
     case MergeMethod::kDare:
       return add_dropped_task_vectors(inputs.back(), models_only, weights, scale, density_, masks,
                                       static_cast<std::uint64_t>(piece) * static_cast<std::uint64_t>(kPieceElements), out);
@@ -128,8 +133,10 @@ void Merge::combine(std::size_t piece, std::span<const float> weights, std::span
 std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::DType dtype,
                                                      std::function<void(std::int64_t)> written) const {
   const TensorStack& stack = *stacks_[index];
-  return compat::Storage::computed(dtype, static_cast<std::uint64_t>(stack.numel()), [this, &stack, dtype, written](const compat::Storage::Sink& sink) {
+  return compat::Storage::computed(dtype, static_cast<std::uint64_t>(stack.numel()), [this, index, &stack, dtype, written](const compat::Storage::Sink& sink) {
     const std::vector<float> weights = options_.method == MergeMethod::kSlerp ? slerp_weights(stack) : weights_;
+    const bool own_thresholds = options_.method == MergeMethod::kTies && options_.trims_tensors;
+    const std::vector<float> thresholds = own_thresholds ? thresholds_of(std::span(&stacks_[index], 1)) : thresholds_;
     std::vector<DareMask> masks;
     if (options_.method == MergeMethod::kDare)
       for (std::size_t i = 0; i < models(); ++i) masks.push_back(dare_mask(options_.seed, i, stack.name()));
@@ -140,10 +147,10 @@ std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::
           const std::size_t size = inputs.values.front().size();
           if (dtype == compat::DType::kFloat32) {
             bytes.resize(size * sizeof(float));
-            combine(piece, weights, masks, inputs.values, {reinterpret_cast<float*>(bytes.data()), size});
+            combine(piece, weights, thresholds, masks, inputs.values, {reinterpret_cast<float*>(bytes.data()), size});
           } else {
             std::vector<float> sums(size);
-            combine(piece, weights, masks, inputs.values, sums);
+            combine(piece, weights, thresholds, masks, inputs.values, sums);
             store_floats(sums, dtype, bytes);
           }
           stack.release(piece);

@@ -19,7 +19,7 @@ enum class MergeMethod : std::uint8_t {
   kLinear,          ///< sum w_i x_i (the average of BTM's release)
   kSlerp,           ///< of two: along the great circle between each pair of tensors (Shoemake, 1985)
   kTaskArithmetic,  ///< b + s sum w_i t_i (Ilharco et al., arXiv:2212.04089)
-  kTies,            ///< t_i trimmed, signs elected, agreeing ones averaged (Yadav et al., arXiv:2306.01708)
+  kTies,            ///< t_i trimmed over the whole model or each tensor, signs elected, agreeing ones averaged (Yadav et al., arXiv:2306.01708)
   kDare,            ///< task arithmetic on t_i with elements dropped at random, the rest rescaled (Yu et al., arXiv:2311.03099)
 };
 
@@ -34,6 +34,7 @@ struct MergeOptions {
   std::filesystem::path output;  ///< The file to write.
   MergeMethod method = MergeMethod::kLinear;
   double density = 0;  ///< TIES, DARE: the share of each task vector that is kept; 0: the paper's 0.2 and 0.1.
+  bool trims_tensors = false;  ///< TIES: `density` is of each tensor (mergekit), not of the whole model (the paper).
   double scale = 1;
   std::uint64_t seed = 1;  ///< DARE's choice of elements.
   bool normalize = false;           ///< Divide the weights by their sum.

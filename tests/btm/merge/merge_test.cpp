@@ -149,6 +149,22 @@ TEST_F(Merge, TrimsTiesOverTheWholeModel) {
   EXPECT_EQ(floats(out(), "decoder.small"), (std::vector<float>(4, 0)));
 }
 
+TEST_F(Merge, TrimsTiesTensorByTensorWhereAsked) {
+  // mergekit's: of each tensor the larger half is kept, however small its differences are beside other tensors'.
+  const auto write = [&](std::string_view name, float large, float small) {
+    write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, 0.9f, 0.9f}}, {"decoder.small", {small, small, 0.001f, 0}}});
+    return dir_ / name;
+  };
+  auto request = options({write("a.pt", 3, 0.5f), write("b.pt", 5, 0.25f)}, MergeMethod::kTies);
+  write_tiny_checkpoint(dir_ / "base.pt", {{"decoder.large", {1, 1, 1, 1}}, {"decoder.small", {0, 0, 0, 0}}});
+  request.base_model = dir_ / "base.pt";
+  request.density = 0.5;
+  request.trims_tensors = true;
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out(), "decoder.large"), (std::vector<float>{4, 4, 1, 1}));
+  EXPECT_EQ(floats(out(), "decoder.small"), (std::vector<float>{0.375f, 0.375f, 0, 0}));
+}
+
 TEST_F(Merge, AddsScaledTaskVectorsToTheBase) {
   auto request = options({file("a.pt", {2, 2}), file("b.pt", {0, 5})}, MergeMethod::kTaskArithmetic);
   request.base_model = file("base.pt", {1, 1});
