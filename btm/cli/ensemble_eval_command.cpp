@@ -49,6 +49,7 @@ std::vector<ForeignFlag> foreign_ensemble_flags() {
 struct EnsembleEvalCommand {
   EnsembleEvalOptions options = [] {
     EnsembleEvalOptions defaults;
+    defaults.eval.batch_size = kEnsembleBatchSize;
     defaults.score_cache = default_score_cache().string();
     return defaults;
   }();
@@ -68,6 +69,7 @@ struct EnsembleEvalCommand {
          flag_text("precomputed-prior", "P,P,...", options.precomputed_prior, "cached_prior's probabilities, one for each expert"),
          flag_integer("eval-topk", "K", options.eval_topk, "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
          flag_switch("sparse", options.sparse, "leave experts of prior 0 out: they are not run, nor do they count at a block's start"),
+         skip_diverged_flag(options.skip_diverged),
          flag_choice("posterior", options.posterior, {"last", "full", "none"},
                      "what moves the weights: the previous token alone, all of the block so far, nothing (default: last; none for cluster_prior)"),
          flag_text("model-overrides", "DICT", options.eval.model_overrides, "a Python dict of cfg values to replace")}};
@@ -95,11 +97,14 @@ struct EnsembleEvalCommand {
   }
 };
 
-void write_lines(const std::string& path, const std::vector<EnsembleLine>& lines) {
+/// The release's keys, and behind them whose the posteriors are. An infinite perplexity is null.
+void write_lines(const std::string& path, const EnsembleReport& report) {
   std::string text;
-  for (const EnsembleLine& line : lines) {
-    const nlohmann::ordered_json json{{"ppl", line.ppl}, {"posterior", line.posterior}, {"exp_avg_posterior", line.exp_avg_posterior}};
-    text += json.dump() + "\n";
+  for (const EnsembleLine& line : report.lines) {
+    nlohmann::ordered_json json{
+        {"ppl", line.ppl}, {"posterior", line.posterior}, {"exp_avg_posterior", line.exp_avg_posterior}, {"experts", report.experts}};
+    if (!report.left_out.empty()) json["left_out"] = report.left_out;
+    text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
   compat::write_file_atomically(path, text);
 }
@@ -124,14 +129,15 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
       observer.progress = [&](const EnsembleProgress& progress) {
         bar.update(progress.done, progress.of, [&] {
           return compat::ProgressBar::Stats{{"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
-                                            {progress.mixing ? "ppl" : "ppl of the expert", compat::decimal(progress.perplexity, 2)}};
+                                            {"ppl", compat::decimal(progress.perplexity, 2)}};
         });
       };
   }
-  const EnsembleReport report = ensemble_eval(command.options, observer, ranks);
+  EnsembleReport report;
+  or_hint_at_skipping([&] { report = ensemble_eval(command.options, observer, ranks); });
   bar.clear();
   if (!speaks) return 0;
-  if (!command.results_path.empty()) write_lines(command.results_path, report.lines);
+  if (!command.results_path.empty()) write_lines(command.results_path, report);
   std::cout << "final ppl: " << compat::decimal(report.eval.perplexity, 4) << std::endl;
   return 0;
 }

@@ -2,6 +2,9 @@
 
 #include <array>
 #include <iostream>
+#include <stdexcept>
+
+#include "btm/evaluator/diverged_model.h"
 
 namespace btm {
 
@@ -12,6 +15,10 @@ using compat::flag_text;
 using compat::FlagGroup;
 using compat::ForeignFlag;
 
+compat::Flag tokens_per_sample_flag(EvalLmOptions& o) {
+  return flag_integer("tokens-per-sample", "N", o.tokens_per_sample, "tokens in a sample", 1, "the models' positions, at most 1024");
+}
+
 FlagGroup data_flags(EvalLmOptions& o) {
   return {"Data",
           {
@@ -20,7 +27,7 @@ FlagGroup data_flags(EvalLmOptions& o) {
               flag_text("eval-domains", "LIST", o.eval_domains, "comma-separated domains (multidomain; default: all that have the split)"),
               flag_switch("resample-eval", o.resample_eval, "draw each set's samples with replacement, as the release does (multidomain)"),
               flag_text("sample-break-mode", "MODE", o.sample_break_mode, "none, eos, complete or complete_doc"),
-              flag_integer("tokens-per-sample", "N", o.tokens_per_sample, "tokens in a sample", 1),
+              tokens_per_sample_flag(o),
               flag_integer("context-window", "N", o.context_window, "tokens of earlier samples that a sample sees", 0),
               flag_switch("add-bos-token", o.add_bos_token, "begin every sample with <s>"),
               flag_integer("batch-size,max-sentences", "N", o.batch_size, "samples in a batch; 0: no limit", 0),
@@ -52,6 +59,18 @@ FlagGroup log_flags(LogOptions& o) {
               flag_switch("no-progress-bar", o.no_progress_bar, "lines even on a terminal"),
               flag_switch("quiet", o.quiet, "only the results"),
           }};
+}
+
+compat::Flag skip_diverged_flag(bool& field) {
+  return flag_switch("skip-diverged", field, "leave out models whose scores are NaN or infinite, which are an error otherwise; the result says which");
+}
+
+void or_hint_at_skipping(const std::function<void()>& evaluate) {
+  try {
+    evaluate();
+  } catch (const DivergedModel& error) {
+    throw std::runtime_error(std::string(error.what()) + "; --skip-diverged leaves it out");
+  }
 }
 
 std::span<const ForeignFlag> foreign_eval_flags() {

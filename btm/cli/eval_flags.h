@@ -18,9 +18,14 @@ struct LogOptions {
   bool no_progress_bar = false, quiet = false;
 };
 
+compat::Flag tokens_per_sample_flag(EvalLmOptions& options);
 compat::FlagGroup data_flags(EvalLmOptions& options);
 compat::FlagGroup machine_flags(EvalLmOptions& options);
 compat::FlagGroup log_flags(LogOptions& options);
+
+compat::Flag skip_diverged_flag(bool& field);
+/// Runs `evaluate`; a DivergedModel that it throws names that flag, too.
+void or_hint_at_skipping(const std::function<void()>& evaluate);
 
 /// fairseq's flags that change nothing in an evaluation here, and those that would and are refused.
 std::span<const compat::ForeignFlag> foreign_eval_flags();

@@ -54,7 +54,9 @@ void write_results(const std::string& path, const EvalLmOptions& options, const 
                               {"tokens", report.tokens},
                               {"evaluated_tokens", report.evaluated_tokens},
                               {"samples", report.samples},
+                              {"impossible_tokens", report.impossible_tokens},
                               {"skipped_samples", report.skipped_samples},
+                              {"skipped_tokens", report.skipped_tokens},
                               {"batches", report.batches},
                               {"num_parameters", report.num_parameters},
                               {"seconds", report.seconds}};

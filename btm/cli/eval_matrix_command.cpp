@@ -8,6 +8,7 @@
 #include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/eval_matrix.h"
 #include "btm/model/tensor_memory.h"
 #include "btm/report/html_page.h"
@@ -27,6 +28,14 @@ using compat::flag_switch;
 using compat::flag_text;
 using Json = nlohmann::ordered_json;
 
+constexpr std::string_view kSeed = "seed";  ///< The name of the model that experts were branched from.
+
+std::string joined_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + compat::printable(name);
+  return text;
+}
+
 std::pair<std::string, std::string> split_pair(const std::string& text, const std::string& expected) {
   const std::size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == text.size())
@@ -41,7 +50,7 @@ struct EvalMatrixCommand {
   std::string domains, experts, ensembles = "cached_prior,updating_prior,simple_average", bytes, out = "eval-matrix";
 
   EvalMatrixCommand() {
-    options.eval.batch_size = 2;
+    options.eval.batch_size = kEnsembleBatchSize;
   }
 
   compat::CommandSpec spec() {
@@ -50,14 +59,15 @@ struct EvalMatrixCommand {
         "Rows and columns",
         {flag_text("domains", "LIST", domains, "comma-separated folders of DATA (default: all that have the split)"),
          flag_text("split,gen-subset", "SPLIT", eval.gen_subset, "a domain's set is SPLIT_DOMAIN, or SPLIT"),
-         flag_text("experts", "LIST", experts, "models that are mixed to ensembles, comma separated, or 'all'"),
+         flag_text("experts", "LIST", experts, "models that are mixed to ensembles, comma separated, or 'all': all but one named seed"),
          flag_text("ensembles", "LIST", ensembles, "a row for each: cached_prior, updating_prior, uniform_prior, simple_average; '' for none"),
+         skip_diverged_flag(options.skip_diverged),
          flag_switch("average", options.average, "a row for the uniform average of the experts' parameters"),
          flag_text("baseline", "NAME", options.baseline, "the row that all are compared with (default: the first)")}};
     compat::FlagGroup data{
         "Data",
         {flag_text("sample-break-mode", "MODE", eval.sample_break_mode, "none, eos, complete or complete_doc"),
-         flag_integer("tokens-per-sample", "N", eval.tokens_per_sample, "tokens in a sample", 1),
+         tokens_per_sample_flag(eval),
          flag_integer("context-window", "N", eval.context_window, "tokens of earlier samples that a sample sees", 0),
          flag_integer("batch-size,max-sentences", "N", eval.batch_size, "samples in a batch; 0: no limit", 0),
          flag_integer("max-tokens", "N", eval.max_tokens, "tokens in a batch, padding included; 0: no limit", 0),
@@ -100,7 +110,10 @@ struct EvalMatrixCommand {
     options.experts = compat::split_at(experts, ',');
     if (experts == "all") {
       options.experts.clear();
-      for (const auto& [name, path] : options.models) options.experts.push_back(name);
+      for (const auto& [name, path] : options.models)
+        if (name != kSeed) options.experts.push_back(name);
+      if (options.experts.size() < options.models.size())
+        std::cerr << "btm eval-matrix: --experts all leaves out the model named seed (name it to mix it): " << joined_names(options.experts) << std::endl;
     }
     if (!options.experts.empty()) options.ensembles = compat::split_at(ensembles, ',');
     for (const std::string& entry : compat::split_at(bytes, ',')) {
@@ -122,10 +135,12 @@ Json to_json(const MatrixCell& cell) {
   return {{"ppl", number(cell.perplexity)},
           {"ppl_low", number(cell.perplexity_interval.low)},
           {"ppl_high", number(cell.perplexity_interval.high)},
-          {"loss_base2", number(cell.tokens > 0 ? cell.loss_sum / static_cast<double>(cell.tokens) / std::log(2.0) : 0)},
+          {"infinite", std::isinf(cell.perplexity)},
+          {"loss_base2", number(cell.loss_sum / static_cast<double>(cell.tokens) / std::log(2.0))},
           {"bits_per_byte", number(cell.bits_per_byte)},
           {"tokens", cell.tokens},
           {"bytes", cell.bytes},
+          {"blocks", cell.blocks},
           {"ratio", number(cell.ratio)},
           {"ratio_low", number(cell.ratio_interval.low)},
           {"ratio_high", number(cell.ratio_interval.high)}};
@@ -144,9 +159,12 @@ Json to_json(const EvalMatrix& matrix, const EvalMatrixOptions& options) {
     posteriors[matrix.domains[d]] = {{"cached_prior", matrix.posteriors[d].cached_prior}, {"batches", matrix.posteriors[d].batches}};
   return {{"data", options.eval.data},
           {"split", options.eval.gen_subset},
-          {"tokens_per_sample", options.eval.tokens_per_sample},
+          {"tokens_per_sample", matrix.tokens_per_sample},
           {"domains", matrix.domains},
           {"experts", matrix.experts},
+          {"left_out", matrix.left_out},
+          {"block_tokens", options.block_tokens},
+          {"fewest_blocks", kFewestBlocks},
           {"baseline", matrix.rows[matrix.baseline].name},
           {"rows", rows},
           {"posteriors", posteriors}};
@@ -199,12 +217,14 @@ int run_eval_matrix(std::span<const std::string> args) {
     observer.progress = [&](std::int64_t done, std::int64_t of, const std::string& model, const std::string& domain) {
       bar.update(done, of, [&] { return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}}; });
     };
-  const EvalMatrix matrix = eval_matrix(command.options, observer);
+  EvalMatrix matrix;
+  or_hint_at_skipping([&] { matrix = eval_matrix(command.options, observer); });
   bar.clear();
   const Json json = to_json(matrix, command.options);
   // First, and at once: a full disk does not take them away.
-  std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. " << matrix.computed << " evaluations computed, "
-            << matrix.reused << " reused." << std::endl;
+  for (const std::string& name : matrix.left_out) std::cout << "left out, diverged: " << compat::printable(name) << "\n";
+  std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. " << interval_note(nlohmann::json(json)) << matrix.computed
+            << " evaluations computed, " << matrix.reused << " reused." << std::endl;
   write_results(command.out, matrix, json);
   std::cout << "Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
   return 0;

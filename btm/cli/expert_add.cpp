@@ -27,8 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using compat::UsageError;
 
-constexpr std::int64_t kFairseqTokensPerSample = 1024;
-
 std::string shown(const fs::path& path) { return compat::printable(path.string(), 4096); }
 
 class ExpertAddition {
@@ -189,8 +187,6 @@ class ExpertAddition {
   EvalLmOptions eval_of(const fs::path& model) const {
     EvalLmOptions eval = options_.eval;
     eval.path = model.string();
-    if (eval.tokens_per_sample == 0)
-      eval.tokens_per_sample = compat::Checkpoint::open(model).config().get_int("task", "tokens_per_sample", kFairseqTokensPerSample);
     return eval;
   }
 
@@ -208,7 +204,6 @@ class ExpertAddition {
     observer.warn = [&](const std::string& line) { say("warning: " + line); };
     EvalLmReport report = eval_lm(eval_of(model), observer);
     bar.clear();
-    if (report.tokens == 0) throw compat::IoError(data_, "nothing to evaluate in split '" + options_.eval.gen_subset + "'");
     return report;
   }
 
@@ -242,7 +237,6 @@ class ExpertAddition {
     observer.eval.warn = [&](const std::string& line) { say("warning: " + line); };
     const EnsembleReport report = ensemble_eval(ensemble, observer, *single_process());
     bar.clear();
-    if (report.lines.empty()) throw compat::IoError(data_, "nothing to evaluate in split '" + options_.eval.gen_subset + "'");
     std::vector<ForestParent> parents;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parents.push_back({names[i], report.lines.back().exp_avg_posterior[i]});

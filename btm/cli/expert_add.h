@@ -15,7 +15,7 @@ struct ExpertAddOptions {
   std::filesystem::path forest;
   std::string domain, name;  ///< `name` "": the domain.
   std::string from;          ///< "nearest", "posterior", an expert's name or a checkpoint's path; "": posterior, or as it was begun.
-  EvalLmOptions eval;        ///< `data`: the new domain's data-bin; `gen_subset` "": valid_DOMAIN or valid; `tokens_per_sample` 0: the experts'.
+  EvalLmOptions eval;        ///< `data`: the new domain's data-bin; `gen_subset` "": valid_DOMAIN or valid.
   std::int64_t prior_batches = 100;  ///< The posterior is that after batch N, counted from 0.
   std::vector<std::string> train_flags;
   LogOptions log;

@@ -5,6 +5,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/expert_add.h"
 #include "btm/cli/forest_table.h"
+#include "btm/ensemble/ensemble_eval.h"
 #include "compat/error.h"
 #include "compat/file_lock.h"
 
@@ -19,8 +20,7 @@ int run_add(std::span<const std::string> args) {
   ExpertAddOptions options;
   EvalLmOptions& eval = options.eval;
   eval.gen_subset.clear();
-  eval.tokens_per_sample = 0;
-  eval.batch_size = 2;
+  eval.batch_size = kEnsembleBatchSize;
   std::string forest;
   const auto separator = std::ranges::find(args, "--");
   const std::span<const std::string> own(args.begin(), separator);
@@ -40,7 +40,7 @@ int run_add(std::span<const std::string> args) {
         {flag_text("split,gen-subset", "SPLIT", eval.gen_subset, "of DATA-BIN (default: valid_DOMAIN, or valid)"),
          flag_integer("prior-batches", "N", options.prior_batches, "the posterior is that after batch N, counted from 0", 1),
          flag_integer("max-samples", "N", eval.max_samples, "losses are those until batch N, counted from 0; 0: all", 0),
-         flag_integer("tokens-per-sample", "N", eval.tokens_per_sample, "tokens in a sample; 0: as the experts were trained", 0),
+         tokens_per_sample_flag(eval),
          flag_integer("batch-size,max-sentences", "N", eval.batch_size, "samples in a batch; 0: no limit", 0)}},
        machine_flags(eval),
        log_flags(options.log)},

@@ -82,6 +82,11 @@ std::vector<std::string> select_domains(const fs::path& data, std::string_view d
   return {wanted.begin(), wanted.end()};
 }
 
+std::string splits_text(const fs::path& folder) {
+  const std::set<std::string> splits = splits_in(folder);
+  return splits.empty() ? "" : joined(splits);
+}
+
 void refuse_split(const fs::path& data, const std::vector<std::string>& domains, const std::string& split, std::string_view flag) {
   std::set<std::string> there;
   for (const std::string& domain : domains) there.merge(splits_in(data / domain));

@@ -31,6 +31,9 @@ inline std::vector<std::string> eval_domains(const std::filesystem::path& data, 
   return select_domains(data, domains, "--eval-domains");
 }
 
+/// The splits of a data-bin folder, joined for a message; empty when there is none.
+std::string splits_text(const std::filesystem::path& folder);
+
 /// IoError: none of `domains` (folders in `data`) has `split`, which `flag` named. It lists the splits that they have.
 [[noreturn]] void refuse_split(const std::filesystem::path& data, const std::vector<std::string>& domains, const std::string& split, std::string_view flag);
 

@@ -41,19 +41,20 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
                                            : " was made of pieces, without --cluster-post-process"));
 }
 
-std::vector<double> ClusterPrior::log_prior(const Batch& batch, std::int64_t row, std::size_t length) const {
+std::vector<double> ClusterPrior::log_prior(const Batch& batch, std::int64_t row, std::span<const std::int64_t> columns) const {
   const auto tokens = std::span(batch.tokens).subspan(static_cast<std::size_t>(row * batch.columns), static_cast<std::size_t>(batch.columns));
-  const auto first = static_cast<std::size_t>(batch.first_scored[static_cast<std::size_t>(row)]);
   std::vector<double> logs;
   ClusterModel::Context context(model_);
   std::string pending;  // what may be part of a word that goes on
-  for (std::size_t t = 0; t < first + length; ++t) {
-    tokens_.append(tokens[t], pending);
+  std::size_t next = 0;  // of columns
+  for (std::int64_t t = 0; next < columns.size(); ++t) {
+    tokens_.append(tokens[static_cast<std::size_t>(t)], pending);
     if (const std::size_t end = pending.rfind(' '); end != std::string::npos) {
       for_each_term(std::string_view(pending).substr(0, end), model_.rule(), [&](std::string_view term) { context.add(term); });
       pending.erase(0, end + 1);
     }
-    if (t < first) continue;
+    if (t != columns[next]) continue;
+    ++next;
     const std::vector<double> weights = log_of(cluster_weights(context.distances(), options_.temperature, top_k_));
     const std::size_t here = logs.size();
     logs.resize(here + weights.size());

@@ -38,9 +38,9 @@ class ClusterPrior {
   ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_k, const compat::Dictionary& dictionary,
                std::span<const std::string> experts);
 
-  /// [L * N] logs of the weights of the row's `length` scored targets. A target's weights rest on the tokens of the row
+  /// [L * N] logs of the weights of the row's targets in `columns`, ascending. A target's weights rest on the tokens of the row
   /// before it (c-BTM's code leaves out the last of them), and on words only when they are complete.
-  std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::size_t length) const;
+  std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::span<const std::int64_t> columns) const;
 
  private:
   ClusterPriorOptions options_;

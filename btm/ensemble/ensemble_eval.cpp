@@ -7,11 +7,16 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <deque>
+#include <filesystem>
+#include <list>
 #include <numbers>
+#include <numeric>
 #include <optional>
+#include <set>
+#include <stdexcept>
 
 #include "btm/data/dictionary_doubts.h"
+#include "btm/data/scored_columns.h"
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
@@ -36,7 +41,9 @@ class Prior {
   /// The experts that take part, ascending.
   const std::vector<std::size_t>& active() const noexcept { return active_; }
   /// [E], or [L * E]: of a row of the next batch.
-  std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::size_t length) const;
+  std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::span<const std::int64_t> columns) const;
+  /// Gives `experts` no part from now on; the others share their weight in proportion. std::runtime_error when none is left.
+  void leave_out(const std::vector<std::size_t>& experts);
   /// [N] the rows in which each expert has a weight.
   std::vector<RowSelection> select_rows(const EvalData& data) const;
   /// Takes in the posterior [N] of a batch. Returns the release's exp_avg_posterior [N].
@@ -73,6 +80,7 @@ Prior::Prior(const EnsembleEvalOptions& options, std::span<const std::string> pa
   const std::size_t experts = paths.size();
   if (type == "cluster_prior") {
     if (options.cluster.model.empty()) throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
+    if (options.skip_diverged) throw compat::UsageError("--skip-diverged does not go with cluster_prior, whose experts are its clusters");
     if (sparse_ && options.eval_topk == 0) throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
     clusters_.emplace(options.cluster, options.eval_topk, dictionary, paths);
   } else if (type == "uniform_prior") {
@@ -90,8 +98,8 @@ Prior::Prior(const EnsembleEvalOptions& options, std::span<const std::string> pa
     if (!sparse_ || clusters_ || reported_[e] > 0) active_.push_back(e);
 }
 
-std::vector<double> Prior::log_prior(const Batch& batch, std::int64_t row, std::size_t length) const {
-  if (clusters_) return clusters_->log_prior(batch, row, length);
+std::vector<double> Prior::log_prior(const Batch& batch, std::int64_t row, std::span<const std::int64_t> columns) const {
+  if (clusters_) return clusters_->log_prior(batch, row, columns);
   std::vector<double> prior;
   for (const std::size_t e : active_) prior.push_back(prior_[e]);
   return log_of(prior);
@@ -105,11 +113,23 @@ std::vector<RowSelection> Prior::select_rows(const EvalData& data) const {
   for (Batch batch; reader.next(batch);) {
     for (RowSelection& selection : selections) selection->emplace_back();
     for (std::int64_t row = 0; row < batch.rows; ++row) {
-      const std::vector<double> logs = clusters_->log_prior(batch, row, scored_length(batch, row, data.dictionary().pad()));
+      const std::vector<double> logs = clusters_->log_prior(batch, row, scored_columns(batch, row, data.dictionary().pad()));
       for (const std::size_t expert : experts_with_weight(logs, prior_.size())) selections[expert]->back().push_back(row);
     }
   }
   return selections;
+}
+
+void Prior::leave_out(const std::vector<std::size_t>& experts) {
+  if (experts.empty()) return;
+  for (std::vector<double>* const prior : {&prior_, &reported_}) {
+    if (prior->empty()) continue;
+    for (const std::size_t e : experts) (*prior)[e] = 0;
+    const double sum = std::accumulate(prior->begin(), prior->end(), 0.0);
+    if (!(sum > 0)) throw std::runtime_error("every expert that has a weight diverged: there is no ensemble");
+    for (double& weight : *prior) weight /= sum;
+  }
+  std::erase_if(active_, [&](std::size_t e) { return std::ranges::find(experts, e) != experts.end(); });
 }
 
 const std::vector<double>& Prior::update(const std::vector<double>& posterior) {
@@ -138,52 +158,79 @@ CheckedExperts check_experts(const std::vector<std::string>& paths, const std::v
   return checked;
 }
 
-/// The experts of all ranks, seen from one: the place in `active` tells whose an expert is.
+/// The experts of all ranks, seen from one.
 class ExpertGroup {
  public:
   ExpertGroup(const std::vector<std::string>& paths, const Prior& prior, const EvalLmOptions& options, const EvalData& data,
               const ScoreStore& store, Communicator& ranks)
-      : ranks_(ranks), count_(prior.active().size()) {
+      : ranks_(ranks), active_(prior.active()) {
     std::vector<RowSelection> rows = prior.select_rows(data);
-    for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < count_; i += static_cast<std::size_t>(ranks.size())) {
-      const std::size_t number = prior.active()[i];
-      mine_.emplace_back(paths[number], options, data, store, std::move(rows[number]));
-    }
+    for (std::size_t i = 0; i < active_.size(); ++i)
+      if (owner_of(i) == ranks.rank()) mine_.emplace_back(active_[i], paths[active_[i]], options, data, store, std::move(rows[active_[i]]));
   }
 
-  std::deque<ExpertScores>& mine() noexcept { return mine_; }
+  struct Member {
+    template <class... Args>
+    explicit Member(std::size_t place, Args&&... args) : number(place), scores(std::forward<Args>(args)...) {}
+    std::size_t number;  ///< Of all N.
+    ExpertScores scores;
+    std::string problem = {};  ///< Why it diverged.
+  };
+  std::list<Member>& mine() noexcept { return mine_; }  ///< They do not move.
   /// Adds up over all ranks what their experts did. Collective.
   void count_work(EnsembleReport& report);
+  /// Takes out the experts that have a problem, of all ranks, and returns their numbers, ascending. Collective.
+  std::vector<std::size_t> take_out_diverged();
 
   /// [E][B * T] of a batch that all experts of this rank have scored. Collective. Valid until the next call.
   std::vector<std::span<const float>> gather(const Batch& batch, std::size_t offset);
 
  private:
+  /// The rank that runs active_[i].
+  int owner_of(std::size_t i) const { return static_cast<int>(i % static_cast<std::size_t>(ranks_.size())); }
+
   Communicator& ranks_;
-  std::size_t count_;
-  std::deque<ExpertScores> mine_;  ///< They do not move.
+  std::vector<std::size_t> active_;  ///< As they were dealt to the ranks.
+  std::vector<std::size_t> diverged_;
+  std::list<Member> mine_;
   std::vector<std::vector<float>> received_;
 };
+
+std::vector<std::size_t> ExpertGroup::take_out_diverged() {
+  std::string found;
+  for (const Member& member : mine_)
+    if (!member.problem.empty()) found += std::to_string(member.number) + " ";
+  for (const std::string& part : ranks_.all_gather(found))
+    for (const std::string& number : compat::split_at(part, ' ')) diverged_.push_back(std::stoull(number));
+  std::ranges::sort(diverged_);
+  mine_.remove_if([](const Member& member) { return !member.problem.empty(); });
+  return diverged_;
+}
 
 std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std::size_t offset) {
   const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
   std::string bytes;
-  for (const ExpertScores& expert : mine_) {
-    const std::span<const float> scores = expert.of(batch, offset);
+  for (const Member& member : mine_) {
+    const std::span<const float> scores = member.scores.of(batch, offset);
     bytes.append(reinterpret_cast<const char*>(scores.data()), scores.size_bytes());
   }
   const std::vector<std::string> parts = ranks_.all_gather(bytes);
-  received_.assign(count_, std::vector<float>(size));
-  for (std::size_t i = 0; i < count_; ++i)
-    std::memcpy(received_[i].data(), parts[i % parts.size()].data() + i / parts.size() * size * sizeof(float), size * sizeof(float));
+  std::vector<std::size_t> taken(parts.size(), 0);
+  received_.clear();
+  for (std::size_t i = 0; i < active_.size(); ++i) {
+    if (std::ranges::binary_search(diverged_, active_[i])) continue;
+    const auto owner = static_cast<std::size_t>(owner_of(i));
+    received_.emplace_back(size);
+    std::memcpy(received_.back().data(), parts[owner].data() + taken[owner]++ * size * sizeof(float), size * sizeof(float));
+  }
   return {received_.begin(), received_.end()};
 }
 
 void ExpertGroup::count_work(EnsembleReport& report) {
   std::int64_t stored = 0, blocks = 0;
-  for (const ExpertScores& expert : mine_) {
-    stored += expert.stored() ? 1 : 0;
-    blocks += expert.rows_run();
+  for (const Member& member : mine_) {
+    stored += member.scores.stored() ? 1 : 0;
+    blocks += member.scores.rows_run();
   }
   for (const std::string& part : ranks_.all_gather(std::to_string(stored) + " " + std::to_string(blocks))) {
     report.experts_stored += std::stoll(part);
@@ -215,7 +262,7 @@ class Mixer {
 };
 
 void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& scores, EnsembleReport& report) {
-  const auto log_prior = [&](std::int64_t row, std::size_t length) { return prior_.log_prior(batch, row, length); };
+  const auto log_prior = [&](std::int64_t row, std::span<const std::int64_t> columns) { return prior_.log_prior(batch, row, columns); };
   const MixedBatch mixed = mix_batch(batch, scores, log_prior, prior_.rule(), pad_, prior_.sparse());
   EnsembleLine line;
   line.posterior.assign(experts_, 0.0);
@@ -232,38 +279,59 @@ void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& s
   report.lines.push_back(std::move(line));
 }
 
-/// Runs this rank's experts one after another. The last one's scores are mixed with the others' batch by batch.
-void run_experts(ExpertGroup& group, const EvalData& data, Mixer& mixer, const EnsembleObserver& observer,
-                 EnsembleReport& report) {
-  const auto start = std::chrono::steady_clock::now();
+/// Calls `visit(batch, offset)` for every batch, which score_padding_before_last() has marked; `offset` are the columns before it.
+template <class Visit>
+void for_each_batch(const EvalData& data, Visit&& visit) {
+  std::size_t offset = 0;
+  BatchReader reader(data);
+  for (Batch batch; reader.next(batch); offset += batch.targets.size()) {
+    score_padding_before_last(batch, data.dictionary().pad());
+    visit(batch, offset);
+  }
+}
+
+/// Runs this rank's experts one after another. With `skip_diverged` those that diverged get a problem.
+void run_experts(ExpertGroup& group, const EvalData& data, bool skip_diverged, const EnsembleObserver& observer) {
   EnsembleProgress progress;
   progress.experts = static_cast<std::int64_t>(group.mine().size());
-  progress.of = std::max<std::int64_t>(1, progress.experts) * data.num_batches();
-  const std::int64_t pad = data.dictionary().pad();
-  do {  // once even on a rank without an expert, which takes part in the mixing alone
-    ExpertScores* const expert = progress.experts > 0 ? &group.mine()[static_cast<std::size_t>(progress.expert)] : nullptr;
-    progress.mixing = ++progress.expert >= progress.experts;
-    if (expert != nullptr) expert->start();
-    std::size_t offset = 0;
-    BatchReader reader(data);
-    for (Batch batch; reader.next(batch); offset += static_cast<std::size_t>(batch.rows * batch.columns)) {
-      score_padding_before_last(batch, pad);
-      if (expert != nullptr) expert->score(batch);
-      if (progress.mixing) mixer.add(batch, group.gather(batch, offset), report);
-      report.eval.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      progress.perplexity = progress.mixing ? report.eval.perplexity : expert->perplexity();
-      ++progress.done;
-      observer.progress(progress);
+  progress.of = progress.experts * data.num_batches();
+  for (ExpertGroup::Member& member : group.mine()) {
+    progress.done = progress.expert++ * data.num_batches();
+    try {
+      member.scores.start();
+      for_each_batch(data, [&](const Batch& batch, std::size_t) {
+        member.scores.score(batch);
+        progress.perplexity = member.scores.perplexity();
+        ++progress.done;
+        observer.progress(progress);
+      });
+      member.scores.finish();
+    } catch (const DivergedModel& error) {
+      if (!skip_diverged) throw;
+      member.problem = error.what();
+      observer.eval.warn(member.problem + "; it is left out of the ensemble");
     }
-    if (expert != nullptr) expert->finish();
-  } while (!progress.mixing);
+  }
+}
+
+/// What tells the experts apart: the folder of a checkpoint_last.pt, the name of another file; whole paths where these are not unique.
+std::vector<std::string> short_names(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::filesystem::path path : paths) {
+    const std::string folder = path.parent_path().filename().string();
+    names.push_back(path.filename() == "checkpoint_last.pt" && !folder.empty() ? folder : path.stem().string());
+  }
+  const std::set<std::string> unique(names.begin(), names.end());
+  return unique.size() == names.size() ? names : paths;
 }
 
 }  // namespace
 
-EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleObserver& observer, Communicator& ranks) {
-  const std::vector<std::string> paths = compat::split_at(options.eval.path, ':');
+EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer, Communicator& ranks) {
+  const std::vector<std::string> paths = compat::split_at(given.eval.path, ':');
   if (paths.empty()) throw compat::UsageError("--path is missing, expected checkpoints joined by ':'");
+  EnsembleEvalOptions options = given;
+  options.eval = with_sample_length(given.eval, paths);
   if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
 
   EnsembleReport report;
@@ -273,32 +341,50 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& options, const EnsembleO
     observer.eval.warn("no expert tells which cluster it was trained for: they are taken to be in the order of clusters");
   observer.eval.log("loading model(s) from " + options.eval.path);
   const auto [positions, keeps_digest] = check_experts(paths, prior.active(), options.eval, data, report.eval);
+  const std::vector<std::size_t> checked = prior.active();
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
   observer.eval.log(options.eval.data + " " + options.eval.gen_subset + " " + grouped(data.dataset().size()) + " examples");
-  report.eval.skipped_samples = data.cut(positions);
-  if (report.eval.skipped_samples > 0)
-    observer.eval.warn(grouped(report.eval.skipped_samples) + " samples are left out, longer than the models' " +
-                       std::to_string(positions) + " positions");
+  const LeftOut left_out = data.cut(positions, observer.eval.warn);
+  report.eval.skipped_samples = left_out.samples;
+  report.eval.skipped_tokens = left_out.tokens;
+  if (options.ensemble_type == "updating_prior" && data.num_batches() == 1)
+    observer.eval.warn("the data are one batch, so that updating_prior never updates its prior (--batch-size makes more)");
 
   std::optional<ScoreCache> cache;
   if (!options.score_cache.empty())
     cache.emplace(options.score_cache, static_cast<std::uint64_t>(options.score_cache_mib) << 20, observer.eval.warn);
   const ScoreStore store = store_for(data, cache ? &*cache : nullptr);
+  const auto start = std::chrono::steady_clock::now();
   ExpertGroup group(paths, prior, options.eval, data, store, ranks);
+  run_experts(group, data, options.skip_diverged, observer);
+  report.experts = short_names(paths);
+  if (options.skip_diverged) {
+    const std::vector<std::size_t> diverged = group.take_out_diverged();
+    prior.leave_out(diverged);
+    for (const std::size_t e : diverged) report.left_out.push_back(report.experts[e]);
+  }
   Mixer mixer(options.eval, prior, paths.size(), data, observer);
-  run_experts(group, data, mixer, observer, report);
+  for_each_batch(data, [&](const Batch& batch, std::size_t offset) { mixer.add(batch, group.gather(batch, offset), report); });
   report.eval.word_stats = mixer.word_stats();
+  report.eval.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   group.count_work(report);
   if (report.experts_stored > 0)
     observer.eval.log("scores of " + std::to_string(report.experts_stored) + " of " + std::to_string(prior.active().size()) +
                       " experts come from " + options.score_cache);
-  log_results(report.eval, observer.eval);
+  log_results(report.eval, options.eval, observer.eval);
+  std::string posterior;
+  for (std::size_t e = 0; e < report.experts.size(); ++e)
+    posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " + compat::decimal(report.lines.back().exp_avg_posterior[e], 4);
+  observer.eval.log("posterior: " + posterior);
+  for (const std::string& name : report.left_out) observer.eval.log("left out, diverged: " + compat::printable(name));
   if (std::ranges::find(keeps_digest, false) != keeps_digest.end())
     if (const std::string doubt = doubt_by_special_symbols(data.dictionary(), data.dictionary_file()); !doubt.empty()) observer.eval.warn(doubt);
-  for (std::size_t i = 0; i < keeps_digest.size(); ++i)
-    if (const std::string doubt = keeps_digest[i] ? "" : doubt_by_loss(paths[prior.active()[i]], mixer.loss_base2(i), data.dictionary(), data.dictionary_file());
-        !doubt.empty())
-      observer.eval.warn(doubt);
+  for (std::size_t i = 0; i < checked.size(); ++i) {
+    const auto mixed = std::ranges::find(prior.active(), checked[i]);
+    if (keeps_digest[i] || mixed == prior.active().end()) continue;
+    const double loss = mixer.loss_base2(static_cast<std::size_t>(mixed - prior.active().begin()));
+    if (const std::string doubt = doubt_by_loss(paths[checked[i]], loss, data.dictionary(), data.dictionary_file()); !doubt.empty()) observer.eval.warn(doubt);
+  }
   return report;
 }
 

@@ -29,6 +29,7 @@ struct EnsembleEvalOptions {
   /// Experts of prior 0 are not part of the ensemble, and not run. The release runs them, and they count at a block's start.
   bool sparse = false;
   ClusterPriorOptions cluster;
+  bool skip_diverged = false;        ///< Leave out experts whose scores are NaN or infinite, in place of an error.
   std::string score_cache;           ///< A folder where scores are kept between runs; "": none
   std::int64_t score_cache_mib = 1024;
 };
@@ -40,6 +41,8 @@ struct EnsembleLine {
 
 struct EnsembleReport {
   EvalLmReport eval;
+  std::vector<std::string> experts;   ///< [N] short names, one each.
+  std::vector<std::string> left_out;  ///< Those of them that diverged.
   std::vector<EnsembleLine> lines;   ///< One for each batch.
   std::int64_t experts_stored = 0;   ///< Experts whose scores were found in the score cache.
   std::int64_t blocks_run = 0;       ///< Blocks that went through a model, once for each expert.
@@ -48,8 +51,7 @@ struct EnsembleReport {
 struct EnsembleProgress {
   std::int64_t done = 0, of = 0;           ///< Batches, once for each expert that this rank runs.
   std::int64_t expert = 0, experts = 0;    ///< This rank's, counted from 1.
-  bool mixing = false;                     ///< The last expert runs, and with it the mixture is known batch by batch.
-  double perplexity = 0;                   ///< The mixture's so far, or the expert's own.
+  double perplexity = 0;                   ///< The expert's own so far.
 };
 
 struct EnsembleObserver {
@@ -58,6 +60,9 @@ struct EnsembleObserver {
   std::function<void(const Batch&, std::span<const float> log_probs)> mixed = [](const Batch&, std::span<const float>) {};
   std::function<void(const EnsembleProgress&)> progress = [](const EnsembleProgress&) {};
 };
+
+/// Samples in a batch, a step of the updating prior, by default: the release's.
+inline constexpr std::int64_t kEnsembleBatchSize = 2;
 
 /// Experts are dense checkpoints or DeMIX ranks. They run one after another: only one of them is in memory, and of the
 /// others four bytes for each target. With several ranks each runs its share of them (collective; every rank returns the same

@@ -11,6 +11,7 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <utility>
 
 #include "btm/data/dictionary_doubts.h"
@@ -159,8 +160,10 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
   set.options.gen_subset = split_of(folder_, split, domain);
   if (for_experts_only) set.options.max_samples = options_.prior_batches;
   set.data = std::make_unique<EvalData>(set.options);
-  if (const std::int64_t skipped = set.data->cut(positions_); skipped > 0)
-    observer_.warn(domain + ": " + grouped(skipped) + " samples are left out, longer than the models' " + std::to_string(positions_) + " positions");
+  set.data->cut(positions_, [&](const std::string& line) { observer_.warn(compat::printable(domain) + ": " + line); });
+  const bool updates = for_experts_only || std::ranges::find(options_.ensembles, "updating_prior") != options_.ensembles.end();
+  if (updates && set.data->num_batches() == 1)
+    observer_.warn(compat::printable(domain) + ": " + set.options.gen_subset + " is one batch, so that updating_prior never updates its prior (--batch-size makes more)");
   set.store = store_for(*set.data, &cache_);
   sets_.push_back(std::move(set));
 }
@@ -168,8 +171,14 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
 void Matrix::open_sets() {
   matrix_.domains = options_.domains;
   if (matrix_.domains.empty())
-    for (const std::string& domain : eval_domains(folder_, ""))
-      if (compat::IndexedDataset::exists(folder_ / domain / split_of(folder_, options_.eval.gen_subset, domain))) matrix_.domains.push_back(domain);
+    for (const std::string& domain : eval_domains(folder_, "")) {
+      const std::string split = split_of(folder_, options_.eval.gen_subset, domain);
+      if (compat::IndexedDataset::exists(folder_ / domain / split))
+        matrix_.domains.push_back(domain);
+      else if (const std::string there = splits_text(folder_ / domain); !there.empty())
+        observer_.warn("domain folder '" + compat::printable(domain) + "' is left out: it has neither " + compat::printable(split + "_" + domain) + " nor " +
+                       compat::printable(split) + " (splits there: " + there + ")");
+    }
   if (matrix_.domains.empty()) throw compat::IoError(folder_.string(), "no domain has the split '" + compat::printable(options_.eval.gen_subset) + "'");
   const bool wants_prior = std::ranges::find(options_.ensembles, "cached_prior") != options_.ensembles.end();
   for (const std::string& domain : matrix_.domains) {
@@ -179,7 +188,7 @@ void Matrix::open_sets() {
 }
 
 void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded) {
-  ModelScorer scorer(std::move(loaded), precision_.device, options_.eval.softmax_batch);
+  ModelScorer scorer(model.name, std::move(loaded), precision_.device, options_.eval.softmax_batch);
   for (std::size_t s = 0; s < sets_.size(); ++s) {
     if (!model.needs[s]) continue;
     const ScoredSet& set = sets_[s];
@@ -190,7 +199,13 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
     for (Batch batch; reader.next(batch);) {
       digest.add(batch);
       score_padding_before_last(batch, pad);
-      const at::Tensor scored = scorer.score(batch);
+      const at::Tensor scored = [&] {
+        try {
+          return scorer.score(batch);
+        } catch (const DivergedModel& error) {
+          throw DivergedModel(model.name, error.target() + " of domain '" + compat::printable(set.domain) + "'");
+        }
+      }();
       const std::size_t offset = values.size();
       values.resize(offset + batch.targets.size());
       take_scores(batch, all_rows(batch), {scored.const_data_ptr<float>(), batch.targets.size()}, pad, std::span(values).subspan(offset));
@@ -273,6 +288,8 @@ DomainSums Matrix::domain_sums(const ScoredSet& set) {
   if (const auto given = options_.bytes.find(set.domain); given != options_.bytes.end()) sums.total_bytes = given->second;
   const auto counts = options_.gpt2_encoder_json.empty() ? byte_counts(set.data->dictionary())
                                                          : std::optional(gpt2_byte_counts(set.data->dictionary(), options_.gpt2_encoder_json));
+  if (std::ranges::none_of(sums.rows.front().tokens, [](std::int64_t tokens) { return tokens > 0; }))
+    throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(), "has no target that is not padding");
   if (counts) sums.bytes = sum_bytes(*set.data, *counts);
   if (options_.experts.empty()) return sums;
 
@@ -310,6 +327,7 @@ EvalMatrix Matrix::run() {
   open_models();
   open_sets();
   matrix_.experts = options_.experts;
+  matrix_.tokens_per_sample = options_.eval.tokens_per_sample;
   for (const std::string& type : options_.ensembles) matrix_.rows.push_back({"ensemble " + type, MatrixRow::Kind::kEnsemble, {}, {}, {}});
   if (!options_.baseline.empty())
     matrix_.baseline = static_cast<std::size_t>(std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) - matrix_.rows.begin());
@@ -347,12 +365,41 @@ void check_options(const EvalMatrixOptions& options) {
   require(options.resamples >= 1 && options.block_tokens >= 1, "--resamples and --block-tokens are at least 1");
 }
 
+/// Takes a row out that a model gives, and all that rests on it.
+void leave_out(const std::string& model, EvalMatrixOptions& options) {
+  if (options.average && std::ranges::find(options.models, model, &std::pair<std::string, std::string>::first) == options.models.end())
+    options.average = false;
+  std::erase_if(options.models, [&](const auto& one) { return one.first == model; });
+  std::erase(options.experts, model);
+  if (options.baseline == model) options.baseline.clear();
+  if (options.models.empty()) throw std::runtime_error("every model diverged: there is nothing to compare");
+  if (!options.experts.empty()) return;
+  options.ensembles.clear();
+  options.average = false;
+}
+
 }  // namespace
 
-EvalMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer) {
-  check_options(options);
+EvalMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver& observer) {
+  check_options(given);
+  EvalMatrixOptions options = given;
+  std::vector<std::string> paths;
+  for (const auto& [name, path] : options.models) paths.push_back(path);
+  options.eval = with_sample_length(given.eval, paths);
   if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
-  return Matrix(options, observer).run();
+  std::vector<std::string> left_out;
+  for (;;) {
+    try {
+      EvalMatrix matrix = Matrix(options, observer).run();
+      matrix.left_out = left_out;
+      return matrix;
+    } catch (const DivergedModel& error) {  // what was scored is kept: beginning again costs little
+      if (!options.skip_diverged) throw;
+      observer.warn(std::string(error.what()) + "; it is left out");
+      left_out.push_back(error.model());
+      leave_out(error.model(), options);
+    }
+  }
 }
 
 }  // namespace btm

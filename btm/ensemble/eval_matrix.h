@@ -27,13 +27,15 @@ struct EvalMatrixOptions {
   std::map<std::string, std::int64_t> bytes;  ///< Of a domain's text; others are counted from the dictionary.
   std::string gpt2_encoder_json;       ///< Counts the bytes of a dictionary of GPT-2's ids.
   std::int64_t resamples = 1000, block_tokens = 512;  ///< Of the block bootstrap.
+  bool skip_diverged = false;          ///< Leave out models whose scores are NaN or infinite, in place of an error.
   std::string cache;                   ///< Folder of the scores.
 };
 
 /// A model on a domain.
 struct MatrixCell {
-  double loss_sum = 0;                 ///< Natural log.
+  double loss_sum = 0;                 ///< Natural log; infinite, as the perplexity, where a token has probability 0.
   std::int64_t tokens = 0, bytes = 0;  ///< bytes 0: not known.
+  std::int64_t blocks = 0;             ///< Of the bootstrap: fewer than kFewestBlocks give no interval (NaN).
   double perplexity = 0, bits_per_byte = 0;
   Interval perplexity_interval;        ///< 95%.
   double ratio = 1;                    ///< Of the perplexity to the baseline's ...
@@ -60,6 +62,8 @@ struct EvalMatrix {
   std::vector<MatrixRow> rows;
   std::vector<DomainPosterior> posteriors;  ///< By domain; empty without experts.
   std::size_t baseline = 0;                 ///< Of `rows`.
+  std::int64_t tokens_per_sample = 0;
+  std::vector<std::string> left_out;        ///< Models that diverged.
   std::int64_t computed = 0, reused = 0;    ///< Models on data sets that were scored, and that were there.
 };
 

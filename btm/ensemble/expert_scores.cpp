@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "btm/data/scored_columns.h"
 #include "btm/evaluator/load_scorer.h"
 #include "compat/byte_reader.h"
 #include "compat/dictionary_digest.h"
@@ -56,9 +57,7 @@ void take_scores(const Batch& batch, std::span<const std::int64_t> rows, std::sp
     if (const std::size_t i = row_of[at / columns]; i < rows.size()) place[at] = scores[i * columns + at % columns];
   };
   for (const std::int64_t row : rows)
-    for (auto at = static_cast<std::size_t>(row * batch.columns + batch.first_scored[static_cast<std::size_t>(row)]);
-         at < static_cast<std::size_t>(row + 1) * columns; ++at)
-      if (batch.targets[at] != pad) take(at);
+    for (const std::int64_t column : scored_columns(batch, row, pad)) take(static_cast<std::size_t>(row * batch.columns + column));
   for (const std::int64_t at : batch.scored_padding) take(static_cast<std::size_t>(at));
 }
 
@@ -151,11 +150,10 @@ void ExpertScores::score(const Batch& batch) {
     if (!rows.empty()) run(batch, rows, std::span(values_).subspan(offset));
   }
   for (const std::int64_t row : rows)
-    for (std::int64_t at = row * batch.columns + batch.first_scored[static_cast<std::size_t>(row)]; at < (row + 1) * batch.columns; ++at)
-      if (batch.targets[static_cast<std::size_t>(at)] != data_.dictionary().pad()) {
-        log_prob_ += values_[offset + static_cast<std::size_t>(at)];
-        ++targets_;
-      }
+    for (const std::int64_t column : scored_columns(batch, row, data_.dictionary().pad())) {
+      log_prob_ += values_[offset + static_cast<std::size_t>(row * batch.columns + column)];
+      ++targets_;
+    }
 }
 
 double ExpertScores::perplexity() const { return targets_ > 0 ? std::exp(-log_prob_ / static_cast<double>(targets_)) : 1; }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "btm/data/scored_columns.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
 #include "btm/ensemble/mixture.h"
@@ -15,9 +16,9 @@ namespace {
 template <class Visit>
 void for_each_target(const Batch& batch, std::span<const float> scores, std::int64_t pad, Visit&& visit) {
   for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column) {
+    for (const std::int64_t column : scored_columns(batch, row, pad)) {
       const auto at = static_cast<std::size_t>(row * batch.columns + column);
-      if (batch.targets[at] != pad) visit(static_cast<std::size_t>(batch.ids[static_cast<std::size_t>(row)]), batch.targets[at], scores.empty() ? 0.0F : scores[at]);
+      visit(static_cast<std::size_t>(batch.ids[static_cast<std::size_t>(row)]), batch.targets[at], scores.empty() ? 0.0F : scores[at]);
     }
 }
 
@@ -28,7 +29,6 @@ SampleSums empty_sums(const EvalData& data) {
 
 void add_batch(const Batch& batch, std::span<const float> scores, std::int64_t pad, SampleSums& sums) {
   for_each_target(batch, scores, pad, [&](std::size_t sample, std::int64_t, float score) {
-    if (std::isinf(score)) return;
     sums.loss[sample] -= score;
     ++sums.tokens[sample];
   });
@@ -43,21 +43,26 @@ class DomainDraws {
     for (const SampleSums& row : sums.rows) columns.push_back(block_sums(row.loss, size, options.block_tokens));
     for (const SampleSums& row : sums.rows)
       columns.push_back(block_sums(std::vector<double>(row.tokens.begin(), row.tokens.end()), size, options.block_tokens));
+    blocks_ = static_cast<std::int64_t>(columns.front().size());
     for (const auto& column : columns) totals_.push_back(std::accumulate(column.begin(), column.end(), 0.0));
-    draws_ = resampled_sums(columns, options.resamples, seed);
+    if (blocks_ >= kFewestBlocks) draws_ = resampled_sums(columns, options.resamples, seed);
   }
 
+  std::int64_t blocks() const { return blocks_; }
   double loss(std::size_t row) const { return totals_[row]; }
   double tokens(std::size_t row) const { return totals_[rows_ + row]; }
-  double perplexity(std::size_t row) const { return std::exp(loss(row) / std::max(1.0, tokens(row))); }
+  double perplexity(std::size_t row) const { return std::exp(loss(row) / tokens(row)); }
+  /// Of each draw; none where there are too few blocks.
   std::vector<double> perplexities(std::size_t row) const {
     std::vector<double> values;
-    for (std::size_t r = 0; r < draws_[row].size(); ++r) values.push_back(std::exp(draws_[row][r] / std::max(1.0, draws_[rows_ + row][r])));
+    if (draws_.empty()) return values;
+    for (std::size_t r = 0; r < draws_[row].size(); ++r) values.push_back(std::exp(draws_[row][r] / draws_[rows_ + row][r]));
     return values;
   }
 
  private:
   std::size_t rows_;
+  std::int64_t blocks_ = 0;
   std::vector<double> totals_;
   std::vector<std::vector<double>> draws_;
 };
@@ -68,8 +73,9 @@ std::vector<double> ratios(const std::vector<double>& values, const std::vector<
   return result;
 }
 
+/// Adds a domain's draws. One without draws leaves the mean without an interval.
 void add_to(std::vector<double>& sum, const std::vector<double>& values) {
-  sum.resize(values.size(), 0.0);
+  if (values.empty()) std::ranges::fill(sum, std::nan(""));
   for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
 }
 
@@ -78,6 +84,7 @@ MatrixCell make_cell(const DomainDraws& draws, std::size_t row, std::size_t base
   cell.loss_sum = draws.loss(row);
   cell.tokens = std::llround(draws.tokens(row));
   cell.bytes = bytes;
+  cell.blocks = draws.blocks();
   cell.perplexity = draws.perplexity(row);
   cell.bits_per_byte = bytes > 0 ? cell.loss_sum / std::log(2.0) / static_cast<double>(bytes) : std::nan("");
   const std::vector<double> drawn = draws.perplexities(row);
@@ -124,7 +131,7 @@ EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<flo
     const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
     std::vector<std::span<const float>> parts;
     for (const auto& expert : scores) parts.push_back(std::span(expert).subspan(offset, size));
-    const auto log_prior = [logs = log_of(now)](std::int64_t, std::size_t) { return logs; };
+    const auto log_prior = [logs = log_of(now)](std::int64_t, std::span<const std::int64_t>) { return logs; };
     const MixedBatch mixed = mix_batch(batch, parts, log_prior, rule, data.dictionary().pad());
     add_batch(batch, mixed.log_probs, data.dictionary().pad(), run.sums);
     mean.add(mixed.posterior);
@@ -138,7 +145,7 @@ EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<flo
 
 void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains, const EvalMatrixOptions& options) {
   const auto count = static_cast<double>(domains.size());
-  std::vector<std::vector<double>> mean_draws(matrix.rows.size());
+  std::vector<std::vector<double>> mean_draws(matrix.rows.size(), std::vector<double>(static_cast<std::size_t>(options.resamples), 0.0));
   for (std::size_t d = 0; d < domains.size(); ++d) {
     const DomainDraws draws(domains[d], options, options.eval.seed + static_cast<std::int64_t>(d));
     const std::int64_t bytes = domains[d].total_bytes > 0 ? domains[d].total_bytes
@@ -153,6 +160,7 @@ void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains, const
     for (const MatrixCell& cell : matrix.rows[r].cells) {
       mean.loss_sum += cell.loss_sum;
       mean.tokens += cell.tokens;
+      mean.blocks = mean.blocks == 0 ? cell.blocks : std::min(mean.blocks, cell.blocks);
       mean.bytes += cell.bytes;
       mean.perplexity += cell.perplexity / count;
       mean.bits_per_byte += cell.bits_per_byte / count;

@@ -14,7 +14,7 @@ namespace btm {
 
 /// Sums over the targets of each sample, by the sample's index in its data set.
 struct SampleSums {
-  std::vector<double> loss;          ///< Natural log; targets of probability 0 are left out, as fairseq does.
+  std::vector<double> loss;          ///< Natural log; infinite where a target has probability 0.
   std::vector<std::int64_t> tokens;
 };
 

@@ -17,11 +17,8 @@ struct MixedBatch {
   std::vector<double> posterior;  ///< [E] mean over the rows.
 };
 
-/// A LogPrior of a row, of whose targets `length` are scored.
-using RowPrior = std::function<std::vector<double>(std::int64_t row, std::size_t length)>;
-
-/// How many targets of a row are scored: those before its padding.
-std::size_t scored_length(const Batch& batch, std::int64_t row, std::int64_t pad);
+/// A LogPrior of a row, whose scored_columns() are `columns`.
+using RowPrior = std::function<std::vector<double>(std::int64_t row, std::span<const std::int64_t> columns)>;
 
 /// `scores` [E][B * T], of a batch that score_padding_before_last() has marked. `sparse`: an expert without weight in a row was not
 /// run on it.

@@ -39,7 +39,7 @@ std::vector<std::vector<double>> resampled_sums(std::span<const std::vector<doub
 }
 
 Interval percentile_interval(std::vector<double> values, double confidence) {
-  if (values.empty()) return {std::nan(""), std::nan("")};
+  if (values.empty() || !std::ranges::all_of(values, [](double value) { return std::isfinite(value); })) return {std::nan(""), std::nan("")};
   std::ranges::sort(values);
   const auto at = [&](double share) {
     const double place = share * static_cast<double>(values.size() - 1);

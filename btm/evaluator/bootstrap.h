@@ -17,11 +17,14 @@ std::vector<double> block_sums(std::span<const double> values, std::span<const s
 /// columns are paired. The same `seed` draws the same blocks.
 std::vector<std::vector<double>> resampled_sums(std::span<const std::vector<double>> columns, std::int64_t resamples, std::int64_t seed);
 
+/// Below so many blocks the draws say little of how the sum would vary with other text; of one block all draws are alike.
+inline constexpr std::int64_t kFewestBlocks = 10;
+
 struct Interval {
   double low = 0, high = 0;
 };
 
-/// The middle `confidence` (0.95) of `values`: the percentile interval, linear between neighbours.
+/// The middle `confidence` (0.95) of `values`: the percentile interval, linear between neighbours. NaN where one of them is not finite.
 Interval percentile_interval(std::vector<double> values, double confidence = 0.95);
 
 }  // namespace btm

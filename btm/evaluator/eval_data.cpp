@@ -70,7 +70,10 @@ void EvalData::open(const std::filesystem::path& folder) {
     std::vector<std::unique_ptr<LmDataset>> parts;
     for (const std::string& domain : eval_domains(folder, options_.eval_domains)) {
       // Without --eval-domains every folder is tried, and those without the split are passed over, as the release does.
-      if (options_.eval_domains.empty() && !compat::IndexedDataset::exists(folder / domain / options_.gen_subset)) continue;
+      if (options_.eval_domains.empty() && !compat::IndexedDataset::exists(folder / domain / options_.gen_subset)) {
+        if (!splits_text(folder / domain).empty()) passed_over_ += (passed_over_.empty() ? "" : ", ") + compat::printable(domain);
+        continue;
+      }
       auto part = open_blocks(folder / domain);
       if (options_.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options_.seed, /*epoch=*/1);
       parts.push_back(std::move(part));
@@ -87,13 +90,39 @@ void EvalData::open(const std::filesystem::path& folder) {
   }
 }
 
-std::int64_t EvalData::cut(std::int64_t max_positions) {
-  const std::int64_t skipped = drop_longer_than(*dataset_, max_positions, order_);
+void EvalData::refuse_nothing(const LeftOut& left_out, std::int64_t max_positions) const {
+  std::string reason = "it is empty";
+  if (left_out.of_samples > left_out.samples)
+    reason = "--shard-id " + std::to_string(options_.shard_id) + " of --num-shards " + std::to_string(options_.num_shards) + " has no batch";
+  else if (left_out.samples > 0)
+    reason = "all of its " + grouped(left_out.samples) + " samples (" + grouped(left_out.tokens) + " tokens) are longer than the " +
+             std::to_string(max_positions) + " positions of the model; give --tokens-per-sample " + std::to_string(max_positions) +
+             (options_.sample_break_mode == "none" ? "" : " --sample-break-mode none");
+  throw compat::IoError(options_.data, "nothing to evaluate in split '" + compat::printable(options_.gen_subset) + "': " + reason);
+}
+
+LeftOut EvalData::cut(std::int64_t max_positions, const std::function<void(const std::string& line)>& warn) {
+  if (!passed_over_.empty()) warn("domains without the split '" + compat::printable(options_.gen_subset) + "' are left out: " + passed_over_);
+  LeftOut left_out;
+  const auto tokens = [&] {
+    std::int64_t sum = 0;
+    for (const std::int64_t sample : order_) sum += dataset_->num_tokens(sample);
+    return sum;
+  };
+  left_out.of_samples = static_cast<std::int64_t>(order_.size());
+  left_out.of_tokens = tokens();
+  left_out.samples = drop_longer_than(*dataset_, max_positions, order_);
+  left_out.tokens = left_out.of_tokens - tokens();
   batches_ = shard_of(batch_by_size(order_, *dataset_, options_.max_tokens, options_.batch_size, 1), options_.num_shards,
                       options_.shard_id);
   if (options_.max_samples > 0)
     batches_.resize(std::min(batches_.size(), static_cast<std::size_t>(options_.max_samples) + 1));
-  return skipped;
+  if (batches_.empty()) refuse_nothing(left_out, max_positions);
+  if (left_out.samples > 0)
+    warn(compat::printable(options_.gen_subset) + ": " + grouped(left_out.samples) + " of " + grouped(left_out.of_samples) + " samples (" +
+         grouped(left_out.tokens) + " of " + grouped(left_out.of_tokens) + " tokens) are left out, longer than the " +
+         std::to_string(max_positions) + " positions of the model");
+  return left_out;
 }
 
 BatchReader::BatchReader(const EvalData& data)

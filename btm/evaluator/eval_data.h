@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,10 +18,15 @@ namespace btm {
 /// "1,234,567".
 std::string grouped(std::int64_t number);
 
+/// What is not evaluated because it is longer than the models' positions.
+struct LeftOut {
+  std::int64_t samples = 0, of_samples = 0, tokens = 0, of_tokens = 0;
+};
+
 class EvalData {
  public:
-  /// Opens the dictionary and gen_subset of options.data (the first of several shards, as fairseq). UsageError for options
-  /// that contradict each other; errors as compat's.
+  /// Opens the dictionary and gen_subset of options.data (the first of several shards, as fairseq), with samples of
+  /// options.tokens_per_sample, which is not 0 (see with_sample_length). UsageError for options that contradict each other; errors as compat's.
   explicit EvalData(const EvalLmOptions& options);
 
   const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
@@ -28,13 +34,14 @@ class EvalData {
   const LmDataset& dataset() const noexcept { return *dataset_; }
 
   /// Leaves out samples longer than `max_positions`, groups the rest and keeps the batches that num_shards, shard_id and
-  /// max_samples ask for. Returns how many samples were left out.
-  std::int64_t cut(std::int64_t max_positions);
+  /// max_samples ask for. `warn` is told what was left out. IoError when nothing is left.
+  LeftOut cut(std::int64_t max_positions, const std::function<void(const std::string& line)>& warn);
 
   std::int64_t num_batches() const noexcept { return static_cast<std::int64_t>(batches_.size()); }
 
  private:
   friend class BatchReader;
+  [[noreturn]] void refuse_nothing(const LeftOut& left_out, std::int64_t max_positions) const;
   void open(const std::filesystem::path& folder);
   std::unique_ptr<LmDataset> open_blocks(const std::filesystem::path& folder) const;
 
@@ -42,6 +49,7 @@ class EvalData {
   compat::Dictionary dictionary_;
   std::string dictionary_file_;
   std::unique_ptr<LmDataset> dataset_;
+  std::string passed_over_;  ///< Domains that have other splits only.
   std::vector<std::int64_t> order_;
   std::vector<std::vector<std::int64_t>> batches_;
 };

@@ -63,8 +63,9 @@ void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, co
 
 }  // namespace
 
-EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observer) {
-  if (options.path.empty()) throw compat::UsageError("--path is missing, expected a checkpoint");
+EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer) {
+  if (given.path.empty()) throw compat::UsageError("--path is missing, expected a checkpoint");
+  const EvalLmOptions options = with_sample_length(given, compat::split_at(given.path, ':'));
   if (options.num_threads > 0) at::set_num_threads(static_cast<int>(options.num_threads));
 
   EvalData data(options);
@@ -75,12 +76,11 @@ EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observe
 
   EvalLmReport report;
   report.num_parameters = ensemble.num_parameters;
-  report.skipped_samples = data.cut(ensemble.max_positions);
-  if (report.skipped_samples > 0)
-    observer.warn(grouped(report.skipped_samples) + " samples are left out, longer than the model's " +
-                  std::to_string(ensemble.max_positions) + " positions");
+  const LeftOut left_out = data.cut(ensemble.max_positions, observer.warn);
+  report.skipped_samples = left_out.samples;
+  report.skipped_tokens = left_out.tokens;
   run_batches(options, observer, data, *ensemble.scorer, report);
-  log_results(report, observer);
+  log_results(report, options, observer);
   if (!ensemble.keeps_digests) warn_of_doubts(options, report, data, observer);
   return report;
 }

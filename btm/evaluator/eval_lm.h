@@ -19,7 +19,7 @@ struct EvalLmOptions {
   bool resample_eval = false;            ///< the release's seeded resampling of every eval set
   std::int64_t seed = 1;
   std::string sample_break_mode = "none";  ///< none, eos, complete, complete_doc
-  std::int64_t tokens_per_sample = 1024;
+  std::int64_t tokens_per_sample = 0;    ///< 0: the least of the models' positions, at most fairseq's 1024
   bool add_bos_token = false;
   std::int64_t context_window = 0;
   std::int64_t batch_size = 0;           ///< samples in a batch; 0: no limit
@@ -46,12 +46,14 @@ struct WordStat {
 };
 
 struct EvalLmReport {
-  double loss_base2 = 0, perplexity = 0;
+  /// NaN before the first token; infinite when a token has probability 0.
+  double loss_base2 = std::numeric_limits<double>::quiet_NaN(), perplexity = loss_base2;
   double loss_sum = 0;                   ///< natural log, summed over `tokens`
+  std::int64_t impossible_tokens = 0;    ///< of probability 0
   std::int64_t tokens = 0;               ///< words, where pieces are joined
   std::int64_t evaluated_tokens = 0;     ///< what fairseq counts as evaluated: every token of every sample
   std::int64_t samples = 0, batches = 0;
-  std::int64_t skipped_samples = 0;      ///< longer than the model's positions
+  std::int64_t skipped_samples = 0, skipped_tokens = 0;  ///< longer than the model's positions
   std::int64_t num_parameters = 0;       ///< of the first model
   double seconds = 0;                    ///< spent on evaluation alone
   std::vector<WordStat> word_stats;      ///< by falling count
@@ -65,7 +67,8 @@ struct EvalLmObserver {
       [](std::int64_t, std::int64_t, const EvalLmReport&) {};
 };
 
-/// Opens, checks, evaluates. FormatError, UnsupportedError, IoError, UsageError as compat's.
+/// Opens, checks, evaluates. FormatError, UnsupportedError, IoError, UsageError as compat's; IoError where there is no token to
+/// evaluate; DivergedModel for scores that are NaN or infinite.
 EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observer = {});
 
 }  // namespace btm

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "btm/evaluator/eval_data.h"
@@ -18,6 +19,12 @@ Precision precision_for(const EvalLmOptions& options);
 
 /// Opens a checkpoint with --model-overrides applied; no tensor is read.
 compat::Checkpoint open_model(const std::string& path, const EvalLmOptions& options);
+
+/// The positions that all of `paths` have. Errors as open_model's.
+std::int64_t positions_of(std::span<const std::string> paths, const EvalLmOptions& options);
+
+/// `options` with the length of a sample that tokens_per_sample 0 stands for.
+EvalLmOptions with_sample_length(EvalLmOptions options, std::span<const std::string> paths);
 
 struct LoadedModel {
   std::unique_ptr<ModelScorer> scorer;

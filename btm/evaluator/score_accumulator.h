@@ -18,7 +18,7 @@ class ScoreAccumulator {
       : options_(options), observer_(observer), words_(dictionary, options.post_process) {}
 
   /// Adds `scores` [B * T] (natural logs) of the batch's scored columns to the counts and the loss of `report`.
-  /// Targets of probability 0 are left out, with a warning, as fairseq does.
+  /// A target of probability 0 makes the loss infinite; fairseq leaves it out.
   void add(const Batch& batch, std::span<const float> scores, EvalLmReport& report);
   /// Targets so far that are padding before another target of their row: they are not scored.
   std::int64_t padding_amid_rows() const noexcept { return padding_amid_rows_; }
@@ -35,7 +35,8 @@ class ScoreAccumulator {
   std::int64_t padding_amid_rows_ = 0;
 };
 
-/// Prints the statistics of words and the last lines of fairseq-eval-lm.
-void log_results(const EvalLmReport& report, const EvalLmObserver& observer);
+/// Prints the statistics of words and the last lines of fairseq-eval-lm, and warns of tokens of probability 0. IoError when nothing was
+/// scored.
+void log_results(const EvalLmReport& report, const EvalLmOptions& options, const EvalLmObserver& observer);
 
 }  // namespace btm

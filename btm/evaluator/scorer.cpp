@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "btm/data/scored_columns.h"
 #include "btm/model/target_log_probs.h"
+#include "compat/error.h"
 
 namespace btm {
 namespace {
@@ -21,9 +23,7 @@ constexpr std::int64_t kPad = TransformerLM::kPaddingIdx;
 std::vector<std::int64_t> scored_places(const Batch& batch) {
   std::vector<std::int64_t> places;
   for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column)
-      if (const std::int64_t at = row * batch.columns + column; batch.targets[static_cast<std::size_t>(at)] != kPad)
-        places.push_back(at);
+    for (const std::int64_t column : scored_columns(batch, row, kPad)) places.push_back(row * batch.columns + column);
   places.insert(places.end(), batch.scored_padding.begin(), batch.scored_padding.end());
   return places;
 }
@@ -32,10 +32,25 @@ at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
   return at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kLong);
 }
 
+/// Throws DivergedModel for the first of `places` whose score is no log-probability.
+void check_scores(const std::string& model, const Batch& batch, const std::vector<std::int64_t>& places, const float* scores) {
+  const auto broken = std::ranges::find_if(places, [&](std::int64_t at) { return std::isnan(scores[at]) || scores[at] == HUGE_VALF; });
+  if (broken == places.end()) return;
+  const std::int64_t row = *broken / batch.columns;
+  throw DivergedModel(model, "target " + std::to_string(*broken % batch.columns - batch.first_scored[static_cast<std::size_t>(row)] + 1) +
+                                 " of sample " + std::to_string(batch.ids[static_cast<std::size_t>(row)]) + " (id " +
+                                 std::to_string(batch.targets[static_cast<std::size_t>(*broken)]) + ")");
+}
+
 }  // namespace
 
-ModelScorer::ModelScorer(std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch)
-    : model_(std::move(model)), device_(device), softmax_batch_(softmax_batch) {}
+DivergedModel::DivergedModel(std::string model, const std::string& target)
+    : std::runtime_error(compat::printable(model, 4096) + ": gives no probability (NaN or infinite) for " + target +
+                         ": its training diverged, or its weights are damaged"),
+      model_(std::move(model)), target_(target) {}
+
+ModelScorer::ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch)
+    : name_(std::move(name)), model_(std::move(model)), device_(device), softmax_batch_(softmax_batch) {}
 
 at::Tensor ModelScorer::score(const Batch& batch) {
   const at::NoGradGuard no_grad;
@@ -54,6 +69,7 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
   const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);
   scores.view(-1).index_copy_(0, where, target_log_probs(rows, model_->output_weight(), targets, softmax_batch_).to(at::kCPU));
+  check_scores(name_, batch, places, scores.const_data_ptr<float>());
   return scores;
 }
 

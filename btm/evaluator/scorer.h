@@ -4,8 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <string>
 
 #include "btm/data/batches.h"
+#include "btm/evaluator/diverged_model.h"
 #include "btm/model/transformer_lm.h"
 
 namespace btm {
@@ -20,11 +22,13 @@ class Scorer {
 
 class ModelScorer final : public Scorer {
  public:
-  /// At most `softmax_batch` columns have their logits in memory at once (see target_log_probs: often fewer).
-  ModelScorer(std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch);
+  /// `name`: the checkpoint, for errors. At most `softmax_batch` columns have their logits in memory at once (see target_log_probs: often fewer).
+  ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch);
+  /// DivergedModel for a score that is no log-probability. That of probability 0 (-inf) is one.
   at::Tensor score(const Batch& batch) override;
 
  private:
+  std::string name_;
   std::unique_ptr<TransformerLM> model_;
   at::Device device_;
   std::int64_t softmax_batch_, scored_ = 0;  ///< scored_: batches so far.

@@ -1,8 +1,11 @@
 #include "btm/report/matrix_page.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+
+#include "compat/error.h"
 
 namespace btm {
 namespace {
@@ -28,7 +31,13 @@ std::vector<const json*> cells_of(const json& row, const std::vector<std::string
 }
 
 std::string interval_text(const json& cell, const char* low, const char* high, int digits) {
+  if (cell.at(low).is_null()) return "–";
   return fixed(number(cell, low), digits) + "–" + fixed(number(cell, high), digits);
+}
+
+/// A perplexity; one of infinity, which JSON does not have, is marked beside it.
+double perplexity(const json& cell) {
+  return cell.value("infinite", false) ? std::numeric_limits<double>::infinity() : number(cell, "ppl");
 }
 
 std::vector<std::string> with_mean(std::vector<std::string> domains) {
@@ -50,6 +59,8 @@ void add_perplexities(HtmlPage& page, const json& matrix, const std::vector<std:
   }
   page.add_heading("Perplexity");
   page.add_heat_map(map, "Lower is better. The colour is strongest for the best of a column (bold) and fades to the worst. Point at a cell for its interval.");
+  if (const std::string note = interval_note(matrix); !note.empty()) page.add_paragraph(note);
+  for (const json& name : matrix.value("left_out", json::array())) page.add_paragraph("Left out, diverged: " + name.get<std::string>());
 }
 
 void add_bars(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
@@ -132,6 +143,18 @@ void add_matrix(HtmlPage& page, const json& matrix) {
   add_posteriors(page, matrix, domains);
 }
 
+std::string interval_note(const json& matrix) {
+  std::string domains;
+  const json& rows = matrix.at("rows");
+  if (rows.empty() || !matrix.contains("fewest_blocks")) return {};
+  for (const auto& [domain, cell] : rows.front().at("cells").items())
+    if (cell.at("blocks") < matrix.at("fewest_blocks"))
+      domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" + std::to_string(cell.at("blocks").get<std::int64_t>()) + ")";
+  if (domains.empty()) return {};
+  return "No interval where a domain has fewer than " + std::to_string(matrix.at("fewest_blocks").get<std::int64_t>()) + " blocks of " +
+         std::to_string(matrix.at("block_tokens").get<std::int64_t>()) + " or more tokens to draw from: " + domains + ". ";
+}
+
 Table perplexity_table(const json& matrix) {
   const std::vector<std::string> domains = names(matrix.at("domains"));
   Table table{{{"model"}}, {}};
@@ -147,8 +170,8 @@ Table perplexity_table(const json& matrix) {
     std::vector<std::string> line{row.at("name")};
     const auto cells = cells_of(row, domains);
     for (std::size_t c = 0; c < cells.size(); ++c) {
-      const double ppl = number(*cells[c], "ppl");
-      line.push_back(fixed(ppl, 2) + (ppl == best[c] ? "*" : " "));
+      const double ppl = perplexity(*cells[c]);
+      line.push_back((std::isinf(ppl) ? "inf" : fixed(ppl, 2)) + (ppl == best[c] && std::isfinite(ppl) ? "*" : " "));
     }
     const json& mean = row.at("mean");
     line.push_back(interval_text(mean, "ppl_low", "ppl_high", 2));

@@ -13,6 +13,9 @@ namespace btm {
 /// over the batches of each domain. nlohmann::json::exception for JSON that is not a matrix.
 void add_matrix(HtmlPage& page, const nlohmann::json& matrix);
 
+/// One sentence on the domains that have too few blocks for an interval; empty when all have enough.
+std::string interval_note(const nlohmann::json& matrix);
+
 /// Rows by domains: perplexities (the best of each column starred), their mean with its interval, bits per byte, ratio to the
 /// baseline.
 Table perplexity_table(const nlohmann::json& matrix);

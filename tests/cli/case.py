@@ -16,6 +16,7 @@ class Case:
     status: int = 0
     stdout: typing.Sequence[str] = ()  # phrases that must appear
     stderr: typing.Sequence[str] = ()
+    never: typing.Sequence[str] = ()  # phrases that must not appear on stdout
     setup: typing.Optional[typing.Callable] = None  # called with the folder (a pathlib.Path) first
     check: typing.Optional[typing.Callable] = None  # called with the folder after; raises AssertionError
     stdout_to: typing.Optional[str] = None  # a file in place of the captured pipe: /dev/full, say; "closed": none at all

@@ -109,6 +109,7 @@ def problems_of(case, programs: pathlib.Path) -> list:
         raw = {c for c in out + err if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0}
         if raw:
             found.append(f"control characters are printed raw: {sorted(raw)}")
+        found += [f"stdout has {phrase!r}" for phrase in case.never if phrase in out]
         if case.status in (1, 2):
             lines = err.splitlines()
             if len(lines) != (case.lines_on_stderr or 1):

@@ -13,6 +13,7 @@
 #include "btm/cluster/cluster_model.h"
 #include "btm/cluster/documents.h"
 #include "btm/distributed/communicator.h"
+#include "btm/evaluator/diverged_model.h"
 #include "compat/error.h"
 #include "compat/text.h"
 #include "tests/support/expect_error.h"
@@ -123,6 +124,104 @@ TEST(EnsembleEval, OfOneExpertIsEvalLm) {
   EXPECT_EQ(report.eval.tokens, alone.tokens);
   EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2, 1e-6);  // padded rows are masked here, causal alone there
   for (const EnsembleLine& line : report.lines) EXPECT_EQ(line.posterior, std::vector<double>{1.0});
+}
+
+/// A cluster model of a data-bin's split.
+void train_clusters_of(const std::filesystem::path& split, const std::filesystem::path& path, std::int64_t clusters) {
+  const Documents all(split, "");
+  std::vector<std::string> documents;
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i) documents.push_back(all.text(i));
+  ClusterTrainingOptions options;
+  options.rule = TermRule::kPieces;
+  options.clusters = clusters;
+  options.dimensions = 2;
+  ClusterModel::train(documents, options).save(path);
+}
+
+/// Three times the same model, in every type of ensemble and with every posterior.
+void expect_the_models_own_loss(const EvalLmOptions& eval, const std::filesystem::path& clusters) {
+  const EvalLmReport alone = eval_lm(eval);
+  EnsembleEvalOptions options;
+  options.eval = eval;
+  options.eval.path = eval.path + ":" + eval.path + ":" + eval.path;
+  options.precomputed_prior = "0.2,0.3,0.5";
+  options.cluster.model = clusters.string();
+  for (const std::string type : {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"})
+    for (const std::string posterior : {"last", "full", "none"}) {
+      options.ensemble_type = type;
+      options.posterior = posterior;
+      const EnsembleReport report = run(options);
+      const std::string name = eval.data + " " + eval.sample_break_mode + " " + type + " " + posterior;
+      EXPECT_EQ(report.eval.tokens, alone.tokens) << name;
+      EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2, 1e-5) << name;
+    }
+}
+
+TEST(EnsembleEval, OfEqualModelsIsTheModelWithPaddingAmidRowsToo) {
+  const btm_test::TempDir dir;
+  EvalLmOptions padded;
+  padded.data = golden("pad_inside").string();
+  padded.path = golden("pad_inside/start.pt").string();
+  padded.gen_subset = "test";
+  padded.batch_size = 4;
+  padded.num_threads = 2;
+  train_clusters_of(golden("pad_inside/valid"), dir / "toy", 3);
+  EXPECT_NEAR(eval_lm(padded).perplexity, 16.28, 0.01);
+  for (const std::string mode : {"none", "eos", "complete"}) {
+    padded.sample_break_mode = mode;
+    expect_the_models_own_loss(padded, dir / "toy");
+  }
+  padded.sample_break_mode = "none";
+  padded.tokens_per_sample = 20;
+  padded.context_window = 7;
+  expect_the_models_own_loss(padded, dir / "toy");
+  EvalLmOptions whole = golden_options("valid", "fortunes", {"fortunes"}).eval;
+  whole.max_samples = 3;
+  train_clusters_of(golden("data-bin/fortunes/valid_fortunes"), dir / "fortunes", 3);
+  expect_the_models_own_loss(whole, dir / "fortunes");
+}
+
+EnsembleEvalOptions with_a_diverged_expert() {
+  EnsembleEvalOptions options;
+  options.eval.data = golden("nan/data").string();
+  options.eval.path = golden("nan/nan1.pt").string() + ":" + golden("nan/ok.pt").string();
+  options.eval.num_threads = 1;
+  options.ensemble_type = "uniform_prior";
+  return options;
+}
+
+TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
+  EnsembleEvalOptions options = with_a_diverged_expert();
+  expect_error<DivergedModel>([&] { run(options); }, "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
+  options.skip_diverged = true;
+  for (const std::string type : {"uniform_prior", "updating_prior", "simple_average", "cached_prior"}) {
+    options.ensemble_type = type;
+    options.precomputed_prior = "0.7,0.3";
+    const EnsembleReport report = run(options);
+    EXPECT_EQ(report.experts, (std::vector<std::string>{"nan1", "ok"}));
+    EXPECT_EQ(report.left_out, std::vector<std::string>{"nan1"});
+    EvalLmOptions alone = options.eval;
+    alone.path = golden("nan/ok.pt").string();
+    EXPECT_NEAR(report.eval.loss_base2, eval_lm(alone).loss_base2, 1e-6) << type;
+    EXPECT_EQ(report.lines.back().exp_avg_posterior, (std::vector<double>{0, 1})) << type;
+  }
+  options.precomputed_prior = "1,0";
+  expect_error<std::runtime_error>([&] { run(options); }, "every expert that has a weight diverged");
+  options.ensemble_type = "cluster_prior";
+  options.cluster.model = "x";
+  expect_error<compat::UsageError>([&] { run(options); }, "--skip-diverged does not go with cluster_prior");
+}
+
+TEST(EnsembleEval, SaysThatOneBatchUpdatesNoPrior) {
+  EnsembleEvalOptions options = short_options({"fortunes", "perl"});
+  options.eval.batch_size = 0;
+  std::vector<std::string> warnings;
+  EnsembleObserver observer;
+  observer.eval.warn = [&](const std::string& line) { warnings.push_back(line); };
+  options.ensemble_type = "updating_prior";
+  run(options, observer);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("are one batch"), std::string::npos) << warnings[0];
 }
 
 TEST(EnsembleEval, ScoresEveryBlockOnceByDefault) {
@@ -397,7 +496,7 @@ TEST(EnsembleEval, KeepsNoScoresOfACheckpointThatIsReplacedMeanwhile) {
   EnsembleObserver replace;
   replace.eval.warn = [&](const std::string& line) { warnings.push_back(line); };
   replace.progress = [&](const EnsembleProgress& at) {
-    if (at.mixing && at.done == at.of - 1) put("perl");
+    if (at.expert == at.experts && at.done == at.of - 1) put("perl");
   };
   const EnsembleReport fortunes = run(options, replace);
   ASSERT_EQ(warnings.size(), 1U);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "btm/evaluator/diverged_model.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -140,6 +141,57 @@ TEST(EvalMatrix, RefusesRowsThatCannotBe) {
   expect_refusal([](auto& o) { o.baseline = "c"; }, "--baseline 'c' is not a row of the matrix");
   expect_refusal([](auto& o) { o.resamples = 0; }, "--resamples and --block-tokens are at least 1");
   expect_refusal([](auto& o) { o.experts = {"a"}, o.average = true, o.models[1].first = "average"; }, "a model is named 'average'");
+}
+
+TEST(EvalMatrix, RefusesOrLeavesOutAModelThatDiverged) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options;
+  options.eval.data = golden("nan/mx").string();
+  options.eval.batch_size = 2;
+  options.cache = (dir / "scores").string();
+  options.models = {{"bad", golden("nan/nan1.pt").string()}, {"ok", golden("nan/ok.pt").string()}};
+  options.experts = {"bad", "ok"};
+  options.ensembles = {"uniform_prior"};
+  options.average = true;
+  expect_error<DivergedModel>([&] { eval_matrix(options); }, "bad: gives no probability (NaN or infinite) for target 1 of sample ");
+  options.skip_diverged = true;
+  const EvalMatrix matrix = eval_matrix(options);
+  EXPECT_EQ(matrix.left_out, std::vector<std::string>{"bad"});
+  ASSERT_EQ(matrix.rows.size(), 3U);
+  for (const MatrixRow& each : matrix.rows) EXPECT_NEAR(each.cells[0].perplexity, 12.12, 0.01) << each.name;
+}
+
+TEST(EvalMatrix, GivesNoIntervalOfFewBlocks) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options = golden_options(dir);
+  options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
+  options.eval.max_samples = 2;  // six samples of 128 tokens: one block of 512
+  const MatrixCell cell = eval_matrix(options).rows[1].cells[0];
+  EXPECT_EQ(cell.blocks, 1);
+  EXPECT_TRUE(std::isfinite(cell.ratio));
+  for (const double bound : {cell.perplexity_interval.low, cell.perplexity_interval.high, cell.ratio_interval.low}) EXPECT_TRUE(std::isnan(bound));
+  options.eval.max_samples = 9;
+  options.block_tokens = 128;
+  const MatrixRow many = eval_matrix(options).rows[1];
+  EXPECT_EQ(many.cells[0].blocks, 19);  // of 20 samples; the one that is shorter joins another block
+  EXPECT_LT(many.cells[0].perplexity_interval.low, many.mean.perplexity_interval.high);
+}
+
+TEST(EvalMatrix, SaysWhichDomainFolderLacksTheSplit) {
+  const btm_test::TempDir dir;
+  std::filesystem::create_directories(dir / "data");
+  std::filesystem::copy(golden("nan/mx"), dir / "data", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(dir / "data/d1", dir / "data/snake", std::filesystem::copy_options::recursive);
+  EvalMatrixOptions options;
+  options.eval.data = (dir / "data").string();
+  options.cache = (dir / "scores").string();
+  options.models = {{"ok", golden("nan/ok.pt").string()}};
+  std::vector<std::string> warnings;
+  EvalMatrixObserver observer;
+  observer.warn = [&](const std::string& line) { warnings.push_back(line); };
+  EXPECT_EQ(eval_matrix(options, observer).domains, std::vector<std::string>{"d1"});
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("'snake' is left out: it has neither test_snake nor test (splits there: test_d1"), std::string::npos) << warnings[0];
 }
 
 TEST(EvalMatrix, NamesWhatIsMissing) {

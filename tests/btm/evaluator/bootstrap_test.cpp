@@ -60,6 +60,8 @@ TEST(PercentileInterval, IsTheValueItselfWhenThereIsOne) {
   EXPECT_EQ(percentile_interval({3}).low, 3);
   EXPECT_EQ(percentile_interval({3}).high, 3);
   EXPECT_TRUE(std::isnan(percentile_interval({}).low));
+  EXPECT_TRUE(std::isnan(percentile_interval({1, std::nan(""), 2}).high));
+  EXPECT_TRUE(std::isnan(percentile_interval({1, HUGE_VAL}).low));
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "compat/checkpoint.h"
+#include "btm/evaluator/diverged_model.h"
+#include "btm/evaluator/score_accumulator.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -44,6 +46,59 @@ void apply_flags(const std::vector<std::string>& extra, EvalLmOptions& options) 
     else if (flag == "--softmax-batch") options.softmax_batch = value;
     else ADD_FAILURE() << "a flag of eval.json that this test does not know: " << flag;
   }
+}
+
+TEST(EvalLm, CountsATokenOfProbabilityZero) {
+  const compat::Dictionary dictionary = compat::Dictionary::load(golden("nan/data/dict.txt"));
+  const EvalLmOptions options;
+  std::vector<std::string> warnings;
+  EvalLmObserver observer;
+  observer.warn = [&](const std::string& line) { warnings.push_back(line); };
+  ScoreAccumulator accumulator(options, dictionary, observer);
+  const Batch batch{.rows = 1, .columns = 2, .tokens = {2, 4}, .targets = {4, 5}, .ids = {0}, .first_scored = {0}, .scored_padding = {}, .num_tokens = 2};
+  EvalLmReport report;
+  accumulator.add(batch, std::vector<float>{-1, -std::numeric_limits<float>::infinity()}, report);
+  EXPECT_EQ(report.tokens, 2);
+  EXPECT_EQ(report.impossible_tokens, 1);
+  EXPECT_TRUE(std::isinf(report.loss_base2) && std::isinf(report.perplexity));
+  log_results(report, options, observer);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("1 of 2 tokens have probability 0"), std::string::npos) << warnings[0];
+}
+
+TEST(EvalLm, HasNoNumberWithoutTokens) {
+  EvalLmReport report;
+  EXPECT_TRUE(std::isnan(report.perplexity));
+  expect_error<compat::IoError>([&] { log_results(report, {}, {}); }, "has no target that is not padding");
+  EvalLmOptions options;
+  options.path = golden("nan/ok.pt").string();
+  options.data = golden("nan/data").string();
+  options.tokens_per_sample = 1024;
+  expect_error<compat::IoError>([&] { eval_lm(options); }, "nothing to evaluate in split 'test': all of its 1 samples (125 tokens) are longer than the 16 positions");
+  options.tokens_per_sample = 0;  // the model's positions
+  EXPECT_EQ(eval_lm(options).tokens, 125);
+  options.num_shards = 100;
+  options.shard_id = 99;
+  expect_error<compat::IoError>([&] { eval_lm(options); }, "--shard-id 99 of --num-shards 100 has no batch");
+}
+
+TEST(EvalLm, SaysHowManyTokensAreLeftOut) {
+  EvalLmOptions options = golden_options("nan/ok.pt", "nan/data", "test");
+  options.sample_break_mode = "eos";
+  std::vector<std::string> warnings;
+  EvalLmObserver observer;
+  observer.warn = [&](const std::string& line) { warnings.push_back(line); };
+  const EvalLmReport report = eval_lm(options, observer);
+  if (report.skipped_samples == 0) GTEST_SKIP() << "no sentence is longer than the positions";
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_EQ(report.tokens + report.skipped_tokens, 125);
+  EXPECT_NE(warnings[0].find(" of 125 tokens) are left out, longer than the 16 positions"), std::string::npos) << warnings[0];
+}
+
+TEST(EvalLm, RefusesAModelThatDiverged) {
+  EvalLmOptions options = golden_options("nan/nan1.pt", "nan/data", "test");
+  options.tokens_per_sample = 0;
+  expect_error<DivergedModel>([&] { eval_lm(options); }, "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
 }
 
 TEST(EvalLm, GivesFairseqsNumbers) {

@@ -35,6 +35,27 @@ TEST(MatrixPage, StarsTheBestOfEachColumn) {
             "ensemble x  14.00*  14.00*   13.00–15.00          –     0.700\n");
 }
 
+TEST(MatrixPage, MarksWhatIsInfiniteAndSaysWhyThereIsNoInterval) {
+  json one = matrix();
+  one["fewest_blocks"] = 10;
+  one["block_tokens"] = 512;
+  for (json& each : one["rows"]) each["cells"]["d"]["blocks"] = 10;
+  EXPECT_EQ(interval_note(one), "");
+  for (json& each : one["rows"]) {
+    each["cells"]["d"]["blocks"] = 3;
+    for (json* place : {&each["cells"]["d"], &each["mean"]})
+      for (const char* const key : {"ppl_low", "ppl_high", "ratio_low", "ratio_high"}) (*place)[key] = nullptr;
+  }
+  EXPECT_EQ(interval_note(one), "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw from: d (3). ");
+  one["rows"][0]["cells"]["d"]["ppl"] = nullptr;
+  one["rows"][0]["cells"]["d"]["infinite"] = true;
+  const std::string text = to_text(perplexity_table(one));
+  EXPECT_NE(text.find("dense         inf"), std::string::npos) << text;
+  EXPECT_NE(text.find("14.00*             –"), std::string::npos) << text;
+  HtmlPage page("t");
+  add_matrix(page, one);
+}
+
 TEST(MatrixPage, ShowsBarsOfWhatIsNoExpert) {
   HtmlPage page("t");
   add_matrix(page, matrix());

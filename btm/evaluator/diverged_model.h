@@ -1,0 +1,20 @@
+// What evaluation throws when a model gives no numbers.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace btm {
+
+/// A model gave a target no probability: NaN or more than 1. what() names the model and the first such target.
+class DivergedModel : public std::runtime_error {
+ public:
+  DivergedModel(std::string model, const std::string& target);
+  const std::string& model() const noexcept { return model_; }
+  const std::string& target() const noexcept { return target_; }
+
+ private:
+  std::string model_, target_;
+};
+
+}  // namespace btm
