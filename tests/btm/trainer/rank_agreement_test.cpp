@@ -82,7 +82,10 @@ TEST(RankAgreement, NamesTheFlagAndBothValues) {
 /// Every flag of btm train is compared, but for those that may differ.
 TEST(RankAgreement, KnowsEveryFlag) {
   const std::set<std::string> free{"save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format", "log-file", "log-interval",
-                                   "no-progress-bar", "tensorboard-logdir", "wandb-project", "data-buffer-size", "num-threads"};
+                                   "no-progress-bar", "tensorboard-logdir", "wandb-project", "data-buffer-size", "num-threads",
+                                   // A rank's own place. The number of ranks is checked where they meet, the device in train_run.
+                                   "distributed-world-size", "distributed-init-method", "distributed-rank", "distributed-port",
+                                   "nprocs-per-node", "device-id", "distributed-no-spawn", "cpu"};
   // Of another schedule, which is compared.
   const std::set<std::string> unused{"warmup-init-lr", "total-num-update", "end-learning-rate", "power", "min-lr", "t-mult",
                                      "lr-period-updates", "train-domains", "eval-domains", "unbalanced", "domain-parallel",
@@ -90,7 +93,8 @@ TEST(RankAgreement, KnowsEveryFlag) {
   const std::vector<std::string> values{"", "7", "0.125", "1,3", "eos", "gelu", "cosine", "eval", "none", "{'eps': 1}", "lazy", "True", "transformer_lm_gpt", "64", "4", "multidomain_language_modeling",
                                         "desynchronized_cross_entropy"};
   TrainOptions probe = tiny();
-  const std::vector<compat::FlagGroup> groups = train_flags(probe);
+  DistributedOptions ranks;
+  const std::vector<compat::FlagGroup> groups = train_spec(probe, ranks).groups;
   const auto facts = [](const TrainOptions& options) { return option_facts(options, TransformerConfig::from(model_config(options))); };
   const RankFacts before = facts(tiny());
   for (std::size_t g = 0; g < groups.size(); ++g)
@@ -99,7 +103,8 @@ TEST(RankAgreement, KnowsEveryFlag) {
       bool compared = false;
       for (const std::string& value : values) {
         TrainOptions options = tiny();
-        const std::vector<compat::FlagGroup> table = train_flags(options);
+        DistributedOptions own_ranks;
+        const std::vector<compat::FlagGroup> table = train_spec(options, own_ranks).groups;
         try {
           table[g].flags[f].apply(value);
           compared = compared || facts(options) != before;
