@@ -267,10 +267,11 @@ void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& s
   EnsembleLine line;
   line.posterior.assign(experts_, 0.0);
   for (std::size_t i = 0; i < scores.size(); ++i) line.posterior[prior_.active()[i]] = mixed.posterior[i];
-  for (std::size_t at = 0; at < batch.targets.size(); ++at) {
-    if (batch.targets[at] == pad_ || static_cast<std::int64_t>(at) % batch.columns < batch.first_scored[at / static_cast<std::size_t>(batch.columns)]) continue;
-    ++targets_;
-    for (std::size_t i = 0; i < scores.size(); ++i) losses_[i] -= scores[i][at];
+  for (std::int64_t row = 0; row < batch.rows; ++row) {
+    const std::vector<std::int64_t> columns = scored_columns(batch, row, pad_);
+    targets_ += static_cast<std::int64_t>(columns.size());
+    for (const std::int64_t column : columns)
+      for (std::size_t i = 0; i < scores.size(); ++i) losses_[i] -= scores[i][static_cast<std::size_t>(row * batch.columns + column)];
   }
   accumulator_.add(batch, mixed.log_probs, report.eval);
   observer_.mixed(batch, mixed.log_probs);
