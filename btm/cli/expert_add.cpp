@@ -171,7 +171,7 @@ class ExpertAddition {
         change_forest(options_.forest, [&](Forest& forest) { std::erase_if(forest.experts, [&](const ForestExpert& one) { return one.name == options_.name; }); });
     } catch (const std::exception&) {  // the reason why the expert is not begun is told instead
     }
-    for (const char* const file : {"start.pt", ".lock"}) fs::remove(folder / file, ignored);
+    for (const char* const file : {"start.pt", ".lock", kTrainLock}) fs::remove(folder / file, ignored);
     remove_if_empty(folder);
   }
 

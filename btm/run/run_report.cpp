@@ -60,11 +60,15 @@ std::string verdict(const Plan& plan, const json& matrix) {
   const json* dense = find_row(matrix, "dense");
   if (ensemble == nullptr || dense == nullptr) return {};
   const json& mean = ensemble->at("mean");
+  const auto ppl = [](const json& cell) { return cell.at("ppl").is_null() ? "infinite" : fixed(cell.at("ppl"), 2); };
+  const std::string both = ": mean perplexity over the domains " + ppl(mean) + " for the ensemble (" + plan.ensembles.front() + ") and " +
+                           ppl(dense->at("mean")) + " for the dense model of the same compute";
+  if (mean.at("ratio").is_null()) return "No ratio" + both + ".";
+  const std::string ratio = both + ", ratio " + fixed(mean.at("ratio"), 3);
+  if (mean.at("ratio_low").is_null()) return "No verdict" + ratio + ". The test sets are too small for an interval.";
   const double low = mean.at("ratio_low"), high = mean.at("ratio_high");
   const std::string outcome = high < 1 ? "The ensemble is better" : low > 1 ? "The dense model is better" : "No difference that the test sets bear out";
-  return outcome + ": mean perplexity over the domains " + fixed(mean.at("ppl"), 2) + " for the ensemble (" + plan.ensembles.front() + ") and " +
-         fixed(dense->at("mean").at("ppl"), 2) + " for the dense model of the same compute, ratio " + fixed(mean.at("ratio"), 3) + " (95% interval " +
-         fixed(low, 3) + " to " + fixed(high, 3) + ").";
+  return outcome + ratio + " (95% interval " + fixed(low, 3) + " to " + fixed(high, 3) + ").";
 }
 
 void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <regex>
+#include <thread>
 #include <utility>
 
 #include <unistd.h>
@@ -30,7 +32,6 @@ std::string escaped(const std::string& text) {
 }
 
 constexpr const char* kMarker = "checkpoint.commit";
-constexpr const char* kLock = ".train.lock";
 constexpr auto kTimeToEnd = std::chrono::seconds(5);  // for the ranks of a run that was killed
 
 std::vector<std::string> names_in(const fs::path& folder) {
@@ -78,13 +79,26 @@ class StagedFiles {
   std::vector<std::unique_ptr<compat::TemporaryNote>> notes_;
 };
 
-/// Whether the process that was writing the temporary NAME.tmp.PID.N is gone.
-bool is_abandoned(const fs::path& file, const std::string& pid) {
+/// Whether process `pid` is there and has not ended. (One that has ended stays in /proc until its parent asks for its status.)
+bool is_running(const std::string& pid) {
+  std::ifstream file("/proc/" + pid + "/stat");
+  std::string stat;
+  if (!std::getline(file, stat)) return false;
+  const std::size_t end_of_name = stat.rfind(") ");
+  return end_of_name == std::string::npos || end_of_name + 2 >= stat.size() || (stat[end_of_name + 2] != 'Z' && stat[end_of_name + 2] != 'X');
+}
+
+/// Whether the process that was writing the temporary NAME.tmp.PID.N is gone. Waits until `deadline` for one that is ending:
+/// the ranks of a run whose launcher was killed.
+bool is_abandoned(const fs::path& file, const std::string& pid, std::chrono::steady_clock::time_point deadline) {
   constexpr auto kLongAgo = std::chrono::minutes(1);  // numbers of processes come again, in a new container the same
-  std::error_code error;
-  if (fs::exists("/proc/" + pid, error) && std::stoll(pid) != ::getpid()) {
+  if (std::stoll(pid) == ::getpid()) return true;
+  while (is_running(pid)) {
+    std::error_code error;
     const auto written = fs::last_write_time(file, error);
-    return !error && fs::file_time_type::clock::now() - written > kLongAgo;
+    if (error || fs::file_time_type::clock::now() - written > kLongAgo) return !error;
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return true;
 }
@@ -252,25 +266,28 @@ std::optional<compat::FileLock> lock_save_dir(const fs::path& folder, const std:
   try {
     const auto start = std::chrono::steady_clock::now();
     do {
-      if (auto lock = compat::FileLock::try_now(folder / kLock)) return lock;
+      if (auto lock = compat::FileLock::try_now(folder / kTrainLock)) return lock;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     } while (std::chrono::steady_clock::now() - start < kTimeToEnd);
   } catch (const compat::IoError& error) {
     warn(std::string(error.what()) + " (a second training in this folder would go unnoticed)");
     return std::nullopt;
   }
-  throw compat::IoError(folder.string(), std::string("another training writes there (it holds ") + kLock + "), expected a --save-dir of its own");
+  throw compat::IoError(folder.string(), std::string("another training writes there (it holds ") + kTrainLock + "), expected a --save-dir of its own");
 }
 
 void recover_checkpoints(const fs::path& folder) {
   compat::finish_file_set(folder / kMarker);
   static const std::regex kLeft(R"(checkpoint.*(\.staged|\.tmp\.([0-9]{1,9})\.\d+))");
-  for (const std::string& name : names_in(folder)) {
-    std::smatch match;
-    if (!std::regex_match(name, match, kLeft)) continue;
-    std::error_code ignored;
-    if (!match[2].matched || is_abandoned(folder / name, match[2])) fs::remove(folder / name, ignored);
-  }
+  const auto deadline = std::chrono::steady_clock::now() + kTimeToEnd;
+  // A process that ends meanwhile may put its temporary in place as a staged file: those come last.
+  for (const bool staged : {false, true})
+    for (const std::string& name : names_in(folder)) {
+      std::smatch match;
+      if (!std::regex_match(name, match, kLeft) || staged == match[2].matched) continue;
+      std::error_code ignored;
+      if (staged || is_abandoned(folder / name, match[2], deadline)) fs::remove(folder / name, ignored);
+    }
 }
 
 fs::path starting_checkpoint(CheckpointOptions& options) {

@@ -63,6 +63,9 @@ struct OptimizationOptions {
   double stop_time_hours = 0, stop_min_lr = -1;
 };
 
+/// The file in --save-dir that is locked while a training writes there. It stays.
+inline constexpr const char* kTrainLock = ".train.lock";
+
 struct CheckpointOptions {
   std::string save_dir = "checkpoints";
   std::string restore_file = "checkpoint_last.pt";

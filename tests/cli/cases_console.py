@@ -47,6 +47,6 @@ CASES = [
     Case("run of what is not there", ["btm", "run", ESCAPE + ".plan"], 1, stderr=[SHOWN]),
     Case("verify", ["btm-convert", "verify", "data"], setup=domain, stdout=[SHOWN, "0 with problems"]),
     Case("inspect", ["btm-convert", "inspect", "data"], setup=domain, stdout=[SHOWN]),
-    Case("an output folder that cannot be", ["btm-convert", "preprocess", "--only-source", "--trainpref", ESCAPE + ".txt", "--destdir", ""], 1, setup=text, prints_before_error=True,
-         stderr=["an empty path: cannot create directories: Invalid argument"]),
+    Case("an output folder that cannot be", ["btm-convert", "preprocess", "--only-source", "--trainpref", ESCAPE + ".txt", "--destdir", ""], 2, setup=text,
+         stderr=["--destdir is empty, expected a folder"]),
 ]

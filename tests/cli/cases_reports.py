@@ -33,8 +33,10 @@ def two_bytes_behind(folder):
 CASES = [
     Case("a tensor with torch's negative bit", eval_lm("{golden}/reports/neg_bit.pt"), stdout=[LOSS]),
     Case("bytes behind the archive", eval_lm("m.pt"), setup=two_bytes_behind, stdout=[LOSS]),
-    Case("a model in metaseq's form", eval_lm("{golden}/reports/metaseq_qkv.pt"), 1, stderr=["metaseq_qkv.pt[model]: holds metaseq's fused projections"]),
-    Case("a model flattened by FSDP", eval_lm("{golden}/reports/metaseq_flat.pt"), 1, stderr=["metaseq_flat.pt[model]: holds parameters that FSDP flattened"]),
+    Case("a model in metaseq's form", eval_lm("{golden}/reports/metaseq_qkv.pt"), 1, prints_before_error=True,
+         stderr=["metaseq_qkv.pt[model]: holds metaseq's fused projections"]),
+    Case("a model flattened by FSDP", eval_lm("{golden}/reports/metaseq_flat.pt"), 1, prints_before_error=True,
+         stderr=["metaseq_flat.pt[model]: holds parameters that FSDP flattened"]),
     Case("Megatron's index", eval_lm("{golden}/reports/tied_new.pt", "{golden}/reports/megatron"), 1,
          stderr=["test.idx", "is an index of Megatron-LM or GPT-NeoX"]),
     Case("a tied model that leaves its output projection out", average("tied_new.pt", "tied_old.pt"), stdout=["merged"]),

@@ -209,7 +209,7 @@ TEST(LegacyDataset, RefusesADamagedIndex) {
 TEST(IndexedDataset, RefusesTruncationAtEveryByte) {
   for (const auto& [index, tokens] : {std::pair{MmapIndex{}.bytes(), kMmapTokens}, std::pair{LegacyIndex{}.bytes(), kLegacyTokens}}) {
     for (std::size_t size = 0; size < index.size(); ++size)
-      expect_error<FormatError>([&, &index = index, &tokens = tokens] { opened(index.substr(0, size), tokens); }, "d.idx+0x");
+      expect_error<FormatError>([&, &index = index, &tokens = tokens] { opened(index.substr(0, size), tokens); }, size == 0 ? "d.idx: is empty" : "d.idx+0x");
     for (std::size_t size = 0; size < tokens.size(); ++size)
       expect_error<FormatError>([&, &index = index, &tokens = tokens] { opened(index, tokens.substr(0, size)); }, "beyond");
   }

@@ -83,9 +83,9 @@ TEST(RankAgreement, NamesTheFlagAndBothValues) {
 TEST(RankAgreement, KnowsEveryFlag) {
   const std::set<std::string> free{"save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format", "log-file", "log-interval",
                                    "no-progress-bar", "tensorboard-logdir", "wandb-project", "data-buffer-size", "num-threads",
-                                   // A rank's own place. The number of ranks is checked where they meet, the device in train_run.
+                                   // A rank's own place. The number of ranks is checked where they meet.
                                    "distributed-world-size", "distributed-init-method", "distributed-rank", "distributed-port",
-                                   "nprocs-per-node", "device-id", "distributed-no-spawn", "cpu"};
+                                   "nprocs-per-node", "device-id", "distributed-no-spawn"};
   // Of another schedule, which is compared.
   const std::set<std::string> unused{"warmup-init-lr", "total-num-update", "end-learning-rate", "power", "min-lr", "t-mult",
                                      "lr-period-updates", "train-domains", "eval-domains", "unbalanced", "domain-parallel",
