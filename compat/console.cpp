@@ -1,6 +1,10 @@
 #include "compat/console.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <iostream>
 
 #include "compat/error.h"
@@ -53,5 +57,20 @@ void escape_console_output() {
   std::cout.rdbuf(out);
   std::cerr.rdbuf(err);
 }
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void redraw_terminal_line(std::string_view text) {
+  std::string safe = without_controls(text);
+  std::size_t end = std::min(safe.size(), terminal_width() - 1);
+  while (end > 0 && end < safe.size() && (static_cast<unsigned char>(safe[end]) & 0xC0) == 0x80) --end;  // no half character
+  safe.resize(end);
+  std::fprintf(stderr, "\r\033[K%s", safe.c_str());
+}
+
+void erase_terminal_line() { redraw_terminal_line({}); }
 
 }  // namespace compat

@@ -27,4 +27,13 @@ class EscapingBuffer final : public std::streambuf {
 /// From now on, and to the end of the process, std::cout and std::cerr escape.
 void escape_console_output();
 
+/// Columns of the terminal on standard error; 80 where there is none.
+std::size_t terminal_width();
+
+/// Shows `text` in place of the last line on standard error, which is a terminal: escaped, and cut to its width.
+void redraw_terminal_line(std::string_view text);
+
+/// Removes that line.
+void erase_terminal_line();
+
 }  // namespace compat

@@ -1,12 +1,13 @@
 #include "compat/progress_bar.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+
+#include "compat/console.h"
 
 namespace compat {
 namespace {
@@ -21,11 +22,6 @@ std::string clock_text(double seconds) {
   else
     std::snprintf(text.data(), text.size(), "%02lld:%02lld", whole / 60, whole % 60);
   return text.data();
-}
-
-std::size_t terminal_width() {
-  winsize size{};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -43,7 +39,7 @@ ProgressBar::ProgressBar(std::string prefix, std::string format, std::int64_t lo
 ProgressBar::~ProgressBar() { clear(); }
 
 void ProgressBar::clear() {
-  if (visible_) std::fputs("\r\033[K", stderr);
+  if (visible_) erase_terminal_line();
   visible_ = false;
 }
 
@@ -85,7 +81,7 @@ void ProgressBar::draw(std::int64_t done, std::int64_t total, const Stats& stats
     text += " |" + std::string(filled, '#') + std::string(room - filled, ' ') + "|";
   }
   text += tail;
-  std::fprintf(stderr, "\r\033[K%s", text.substr(0, width - 1).c_str());
+  redraw_terminal_line(text);
   visible_ = true;
 }
 

@@ -16,10 +16,10 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -300,17 +300,16 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
     const int number = WTERMSIG(*culprit.status);
     line = "was killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
   } else if (culprit.only_noticed() && silent != nullptr) {
-    std::fprintf(stderr, "%s: error: %s does not answer; the other ranks were ended\n", program_.c_str(), name_of(*silent).c_str());
+    std::cerr << program_ << ": error: " << name_of(*silent) << " does not answer; the other ranks were ended\n";
     return;
   } else if (culprit.only_noticed()) {
     line = "lost touch with the others";
   } else if (culprit.error_text.empty()) {
     line = "ended with status " + std::to_string(WEXITSTATUS(*culprit.status)) + " without a word";
   }
-  if (!culprit.error_text.empty()) std::fputs(culprit.error_text.c_str(), stderr);
+  std::cerr << culprit.error_text;
   if (!line.empty())
-    std::fprintf(stderr, "%s: error: %s %s%s\n", program_.c_str(), name_of(culprit).c_str(), line.c_str(),
-                 ranks_.size() > 1 ? "; the other ranks were ended" : "");
+    std::cerr << program_ << ": error: " << name_of(culprit) << " " << line << (ranks_.size() > 1 ? "; the other ranks were ended" : "") << "\n";
 }
 
 int Launcher::run() {

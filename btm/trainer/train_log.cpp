@@ -87,7 +87,7 @@ TrainLog::TrainLog(const CommonOptions& common, const std::string& save_dir, boo
 void TrainLog::line(const char* level, const std::string& name, const std::string& message) {
   if (quiet_) return;
   if (bar_) bar_->clear();
-  const std::string text = now_text() + " | " + level + " | " + name + " | " + message + "\n";
+  const std::string text = compat::without_controls(now_text() + " | " + level + " | " + name + " | " + message) + "\n";
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
   if (!log_file_) return;

@@ -152,6 +152,17 @@ int failing(std::span<const std::string> args) {
   });
 }
 
+/// Rank --at ends amid an escape sequence that a library writes past std::cerr.
+int rude(std::span<const std::string> args) {
+  Command command{"rude", {}};
+  return command.run(args, [&](Communicator& world, const RankPlace&) {
+    constexpr std::string_view kText = "library: \x1b[31mred\x9b\n";
+    if (world.rank() == command.rank) ::_exit(::write(STDERR_FILENO, kText.data(), kText.size()) < 0 ? 4 : 3);
+    for (;;) world.barrier();
+    return 0;
+  });
+}
+
 /// Waits for a signal; then all ranks end with status 128 + its number.
 int waiting(std::span<const std::string> args) {
   static volatile sig_atomic_t caught = 0;
@@ -173,6 +184,7 @@ int main(int argc, char** argv) {
   constexpr std::array kCommands{
       compat::Command{"collectives", "checks every collective", collectives}, compat::Command{"places", "prints places", places},
       compat::Command{"killed", "a rank is killed", killed}, compat::Command{"failing", "a rank fails", failing},
+      compat::Command{"rude", "a rank ends with a library's words", rude},
       compat::Command{"waiting", "waits for a signal", waiting}};
   return compat::run_program("ranks", "Ranks for the tests of btm/distributed.", kCommands, argc, argv);
 }

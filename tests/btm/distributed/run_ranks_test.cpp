@@ -83,6 +83,12 @@ TEST(RunRanks, MeetsAsSlurmSaysAndStartsRanksInATask) {
   EXPECT_EQ(tasks[1]->out(), "");
 }
 
+TEST(RunRanks, EscapesWhatARanksLibrariesWrote) {
+  Process run("ranks", {"rude", "--distributed-world-size", "2", "--at", "1"});
+  EXPECT_EQ(run.wait(), 3);
+  EXPECT_EQ(run.err(), "library: \\x1b[31mred\\x9b\n");
+}
+
 TEST(RunRanks, EndsAllWithOneLineWhenARankIsKilled) {
   for (const std::string rank : {"0", "2"}) {
     const auto start = std::chrono::steady_clock::now();
