@@ -45,6 +45,8 @@ class Merge {
   template <class Count>
   void count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const;
   std::vector<float> slerp_weights(const TensorStack& stack) const;
+  /// FormatError that names the model, or the result, in which the piece of a tensor is not finite.
+  void refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs, std::span<const float> out, compat::DType dtype) const;
   void combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds, std::span<const DareMask> masks,
                std::span<const std::span<const float>> inputs, std::span<float> out) const;
 
@@ -130,6 +132,28 @@ void Merge::combine(std::size_t piece, std::span<const float> weights, std::span
   }
 }
 
+/// The least magnitude that rounds to infinity.
+float overflow_of(compat::DType dtype) noexcept {
+  return dtype == compat::DType::kFloat16 ? 65520.0f : dtype == compat::DType::kBFloat16 ? 0x1.ffp127f : INFINITY;
+}
+
+bool all_below(std::span<const float> values, float limit) noexcept {
+  return std::ranges::all_of(values, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
+}
+
+void Merge::refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs, std::span<const float> out,
+                            compat::DType dtype) const {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool counts = i >= models() || options_.method != MergeMethod::kLinear || weights_[i] != 0;
+    if (counts && !all_below(inputs[i], INFINITY))
+      throw compat::FormatError({(i < models() ? options_.model_files[i] : options_.base_model).string(), {}, {}},
+                                "'" + compat::printable(tensor) + "' holds infinity or NaN: its training diverged, or its weights are damaged; leave it out");
+  }
+  if (!all_below(out, overflow_of(dtype)))
+    throw compat::FormatError({options_.output.string(), {}, {}},
+                              "'" + compat::printable(tensor) + "' of the merged model is beyond what " + std::string(compat::dtype_name(dtype)) + " holds");
+}
+
 std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::DType dtype,
                                                      std::function<void(std::int64_t)> written) const {
   const TensorStack& stack = *stacks_[index];
@@ -147,10 +171,13 @@ std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::
           const std::size_t size = inputs.values.front().size();
           if (dtype == compat::DType::kFloat32) {
             bytes.resize(size * sizeof(float));
-            combine(piece, weights, thresholds, masks, inputs.values, {reinterpret_cast<float*>(bytes.data()), size});
+            const std::span<float> sums(reinterpret_cast<float*>(bytes.data()), size);
+            combine(piece, weights, thresholds, masks, inputs.values, sums);
+            refuse_diverged(stack.name(), inputs.values, sums, dtype);
           } else {
             std::vector<float> sums(size);
             combine(piece, weights, thresholds, masks, inputs.values, sums);
+            refuse_diverged(stack.name(), inputs.values, sums, dtype);
             store_floats(sums, dtype, bytes);
           }
           stack.release(piece);

@@ -31,6 +31,7 @@ void linear_sum(Models models, std::span<const float> weights, std::span<float> 
     std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin), out.begin() + static_cast<std::ptrdiff_t>(end), 0.0f);
     for (std::size_t i = 0; i < models.size(); ++i) {
       const float weight = weights[i];
+      if (weight == 0) continue;
       const float* const x = models[i].data();
       for (std::size_t j = begin; j < end; ++j) out[j] += weight * x[j];
     }

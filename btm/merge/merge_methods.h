@@ -13,7 +13,8 @@ namespace btm {
 using Models = std::span<const std::span<const float>>;
 
 /// out = sum_i weights[i] models[i], from 0 and in the order of the models. With up to four models this is torch.sum over a stack to
-/// the last bit (hadasah/btm's average.py); of more, torch itself sums some columns in another order.
+/// the last bit (hadasah/btm's average.py); of more, torch itself sums some columns in another order. A model of weight 0 is not read:
+/// NaN in it does not count.
 void linear_sum(Models models, std::span<const float> weights, std::span<float> out);
 
 /// What the angle between two tensors is computed from.

@@ -182,7 +182,7 @@ TEST_F(Merge, KeepsAllWithDareOfDensityOne) {
 }
 
 TEST_F(Merge, WritesTheDtypeAskedForAndReadsIt) {
-  const fs::path a = file("a.pt", {1.0009765f, -70000, 1e-7f}), b = file("b.pt", {1.0009765f, -70000, 1e-7f});
+  const fs::path a = file("a.pt", {1.0009765f, -65000, 1e-7f}), b = file("b.pt", {1.0009765f, -65000, 1e-7f});
   for (const compat::DType dtype : {compat::DType::kFloat16, compat::DType::kBFloat16}) {
     auto request = options({a, b});
     request.dtype = dtype;
@@ -195,11 +195,11 @@ TEST_F(Merge, WritesTheDtypeAskedForAndReadsIt) {
     const std::vector<float> values = floats(out());
     if (dtype == compat::DType::kFloat16) {
       EXPECT_EQ(values[0], 1.0009765625f);
-      EXPECT_EQ(values[1], -INFINITY);
+      EXPECT_EQ(values[1], -64992.0f);
       EXPECT_EQ(values[2], 0x1p-23f);  // two steps of the smallest half
     } else {
       EXPECT_EQ(values[0], 1.0f);
-      EXPECT_EQ(values[1], -70144.0f);
+      EXPECT_EQ(values[1], -65024.0f);
       EXPECT_NEAR(values[2], 1e-7f, 4e-10f);
     }
   }
@@ -334,6 +334,37 @@ TEST_F(Merge, RefusesToTrimWhatIsNotANumber) {
   auto request = options({file("a.pt", {1, NAN})}, MergeMethod::kTies);
   request.base_model = file("base.pt", {0, 0});
   btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "infinity or NaN");
+}
+
+TEST_F(Merge, RefusesAModelThatDiverged) {
+  for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kDare}) {
+    auto request = options({file("a.pt", {1, 2}), file("b.pt", {1, NAN})}, method);
+    if (btm::needs_base_model(method)) request.base_model = file("base.pt", {0, 0});
+    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "b.pt: 'decoder.w' holds infinity or NaN");
+    EXPECT_FALSE(fs::exists(out()));
+  }
+  auto request = options({file("a.pt", {1, 2})}, MergeMethod::kTaskArithmetic);
+  request.base_model = file("base.pt", {0, INFINITY});
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "base.pt: 'decoder.w' holds infinity or NaN");
+}
+
+TEST_F(Merge, DoesNotReadModelsOfWeightZero) {
+  auto request = options({file("a.pt", {NAN, INFINITY}), file("b.pt", {1, 2})});
+  request.weights = {0, 1};  // what ensemble-eval --skip-diverged leaves for --weights-from
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out()), (std::vector<float>{1, 2}));
+}
+
+TEST_F(Merge, RefusesAResultThatItsTypeCannotHold) {
+  auto request = options({file("a.pt", {1, 65000})});
+  request.dtype = compat::DType::kFloat16;
+  btm::merge_checkpoints(request);
+  request.model_files = {file("a.pt", {1, 65520})};
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "'decoder.w' of the merged model is beyond what float16 holds");
+  request = options({file("a.pt", {1, 2})}, MergeMethod::kTaskArithmetic);
+  request.base_model = file("base.pt", {0, -2e38f});
+  request.scale = 1e30;
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "beyond what float32 holds");
 }
 
 TEST(ReadPosterior, TakesTheLastLine) {
