@@ -10,6 +10,7 @@
 #include "btm/cluster/cluster_model.h"
 #include "btm/cluster/documents.h"
 #include "btm/cluster/split.h"
+#include "btm/cluster/terms.h"
 #include "compat/atomic_file.h"
 #include "compat/command_line.h"
 #include "compat/error.h"
@@ -117,6 +118,32 @@ struct Application {
   std::vector<Positional> positionals() { return {{"MODEL", "of btm cluster train", &model_path}, input(input_path)}; }
 };
 
+/// The distances of documents to a model's centres. Counts the documents that hold no term of the model: they have no place among
+/// the clusters, and are treated as the origin.
+class Placement {
+ public:
+  explicit Placement(const ClusterModel& model) : model_(model) {}
+
+  std::vector<double> distances(const std::string& text) {
+    ClusterModel::Context context(model_);
+    for_each_term(text, model_.rule(), [&](std::string_view term) { context.add(term); });
+    unplaced_ += context.placed() ? 0 : 1;
+    return context.distances();
+  }
+
+  /// Warns of documents without a place; FormatError when none of `path` has one.
+  void check(const std::string& path, std::int64_t documents) const {
+    if (unplaced_ == documents) throw compat::FormatError({path, {}, {}}, "no document holds a term of the model");
+    if (unplaced_ > 0)
+      std::cerr << "btm cluster: warning: " << compat::printable(path) << ": " << unplaced_ << " of " << documents
+                << " documents hold no term of the model: they count as equally far from all terms" << std::endl;
+  }
+
+ private:
+  const ClusterModel& model_;
+  std::int64_t unplaced_ = 0;
+};
+
 int run_assign(std::span<const std::string> args) {
   Application app;
   std::string output_dir;
@@ -136,10 +163,12 @@ int run_assign(std::span<const std::string> args) {
   const Documents documents(app.input_path, app.post_process);
   check_rule(model, documents, app.model_path);
   std::vector<float> distances;
+  Placement placement(model);
   for_each_document(documents, "assign", [&](std::int64_t, const std::string& text) {
-    const std::vector<double> here = model.distances(text);
+    const std::vector<double> here = placement.distances(text);
     distances.insert(distances.end(), here.begin(), here.end());
   });
+  placement.check(app.input_path, documents.size());
   const auto count = static_cast<std::size_t>(documents.size());
   const std::vector<std::uint32_t> clusters = balanced ? balanced_assignment(distances, count, model.clusters())
                                                        : nearest_assignment(distances, count, model.clusters());
@@ -174,14 +203,15 @@ int run_prior(std::span<const std::string> args) {
   const ClusterModel model = ClusterModel::load(app.model_path);
   const Documents documents(app.input_path, app.post_process);
   check_rule(model, documents, app.model_path);
-  if (documents.size() == 0) throw compat::FormatError({app.input_path, {}, {}}, "holds no documents");
   std::vector<double> mean(model.clusters(), 0.0);
   std::string lines;
+  Placement placement(model);
   for_each_document(documents, "prior", [&](std::int64_t i, const std::string& text) {
-    const std::vector<double> weights = cluster_weights(model.distances(text), temperature, top_k);
+    const std::vector<double> weights = cluster_weights(placement.distances(text), temperature, top_k);
     for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += weights[j] / static_cast<double>(documents.size());
     if (!output.empty()) lines += nlohmann::ordered_json{{"id", i}, {"prior", weights}}.dump() + "\n";
   });
+  placement.check(app.input_path, documents.size());
   if (!output.empty()) compat::write_file_atomically(output, lines);
   for (std::size_t j = 0; j < mean.size(); ++j) std::cout << (j > 0 ? "," : "") << nlohmann::json(mean[j]).dump();
   std::cout << std::endl;

@@ -152,6 +152,7 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents, const C
 void ClusterModel::Context::add(std::string_view term) {
   const auto found = model_.ids_.find(term);
   if (found == model_.ids_.end()) return;
+  placed_ = true;
   const float weight = model_.idf_[found->second];
   const float* const component = model_.components_.data() + found->second * model_.dimensions_;
   for (std::size_t d = 0; d < sum_.size(); ++d) sum_[d] += static_cast<double>(weight) * component[d];

@@ -57,9 +57,12 @@ class ClusterModel {
     /// [k] squared Euclidean distances of the text so far, brought to unit length, to the centres. A text without a known
     /// term is the origin.
     std::vector<double> distances() const;
+    /// Whether the text has a known term.
+    bool placed() const noexcept { return placed_; }
 
    private:
     const ClusterModel& model_;
+    bool placed_ = false;
     std::vector<double> sum_;
   };
 

@@ -57,12 +57,18 @@ Documents::Documents(const fs::path& path, const std::string& post_process) : pa
     open_data_bin(path);
     tokens_ = std::make_unique<TokenText>(dictionary_, post_process);
     rule_ = post_process.empty() ? TermRule::kPieces : TermRule::kWords;
+    refuse_nothing();
     return;
   }
   if (!post_process.empty()) throw compat::UsageError("--post-process is for data-bins, " + compat::printable(path_, 4096) + " is text");
   file_ = compat::MappedFile::open(path);
   json_ = path.extension() == ".jsonl";
   compat::for_each_line(compat::as_chars(file_->bytes()), [&](std::string_view line) { lines_.push_back(line); });
+  refuse_nothing();
+}
+
+void Documents::refuse_nothing() const {
+  if (size() == 0) throw compat::FormatError({path_, {}, {}}, "holds no documents");
 }
 
 void Documents::open_data_bin(const fs::path& prefix) {

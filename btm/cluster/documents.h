@@ -34,7 +34,7 @@ class TokenText {
 /// are the documents.
 class Documents {
  public:
-  /// IoError and FormatError as compat's. A data-bin needs a dict.txt beside it or in the folder above.
+  /// IoError and FormatError as compat's, FormatError where there is no document. A data-bin needs a dict.txt beside it or in the folder above.
   Documents(const std::filesystem::path& path, const std::string& post_process);
 
   std::int64_t size() const noexcept;
@@ -51,6 +51,7 @@ class Documents {
 
  private:
   void open_data_bin(const std::filesystem::path& prefix);
+  void refuse_nothing() const;
 
   std::string path_;
   TermRule rule_ = TermRule::kWords;
