@@ -1,12 +1,15 @@
 // btm-convert train-sentencepiece: the library's trainer on any text that preprocess reads, and the dict.txt of its pieces.
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+#include <malloc.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <iostream>
 #include <new>
 #include <sstream>
+#include <system_error>
 #include <unordered_map>
 
 #include "compat/atomic_file.h"
@@ -123,7 +126,12 @@ std::string trained_model(const TrainOptions& o) {
   };
   if (!o.user_defined_symbols.empty()) settings["user_defined_symbols"] = o.user_defined_symbols;
   std::string model;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
+  sentencepiece::util::Status status;
+  try {
+    status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
+  } catch (const std::system_error& error) {
+    throw compat::UnsupportedError("--workers " + std::to_string(o.workers) + ": threads cannot be started: " + error.code().message());
+  }
   progress.clear();
   sentences.rethrow();
   if (sentences.count() == 0) throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input) + (sentences.skipped().empty() ? "" : ": " + sentences.skipped()));
@@ -195,6 +203,13 @@ void end_without_memory() {
   ::_exit(printed < 0 ? 2 : 1);
 }
 
+/// Under ulimit -v: one arena for all threads. Each further one reserves 64 MB of addresses, and where no more fit, every
+/// allocation asks the system for them again.
+void save_addresses() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) ::mallopt(M_ARENA_MAX, 1);
+}
+
 }  // namespace
 
 int run_train_sentencepiece(std::span<const std::string> args) {
@@ -205,6 +220,7 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
   compat::check_can_write(options.dict);
   compat::check_can_write(options.model_prefix + ".model");
+  save_addresses();
   std::set_new_handler(end_without_memory);
   const std::string model = trained_model(options);
   std::set_new_handler(nullptr);

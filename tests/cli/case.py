@@ -24,5 +24,6 @@ class Case:
     unprivileged: bool = False  # without root's right to read what is not readable
     lines_on_stderr: typing.Optional[int] = None  # where an error comes with warnings: how many lines
     prints_before_error: bool = False  # stdout may hold results when the error comes
+    limits: typing.Sequence[typing.Tuple[int, int]] = ()  # (resource.RLIMIT_..., in its unit), as the shell's ulimit sets them
     timeout: float = 60
 
