@@ -157,6 +157,11 @@ void MetersDict::log_perplexity(const std::string& key, const std::string& sourc
   if (created) std::ranges::find(entries_, key, &Entry::key)->source = source;
 }
 
+void MetersDict::rename(const std::string& from, const std::string& to) {
+  const auto found = std::ranges::find(entries_, from, &Entry::key);
+  if (found != entries_.end() && find(to) == nullptr) found->key = to;
+}
+
 const Meter* MetersDict::find(const std::string& key) const {
   const auto found = std::ranges::find(entries_, key, &Entry::key);
   return found == entries_.end() ? nullptr : &found->meter;

@@ -63,6 +63,8 @@ class MetersDict {
   void log_start_time(const std::string& key, int priority, std::optional<int> round);
   void log_stop_time(const std::string& key);
   void log_perplexity(const std::string& key, const std::string& source);
+  /// Nothing where there is no `from`, or a `to` already.
+  void rename(const std::string& from, const std::string& to);
   /// Mean so far of `key`, or empty.
   const Meter* find(const std::string& key) const;
   LogRow row() const;

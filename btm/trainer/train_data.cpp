@@ -94,6 +94,7 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder, const st
     mine.batches = train_batches(options, *mine.dataset, std::move(order), place, warn);
     data.ranks.push_back(std::move(mine));
   }
+  data.domains = domains;
   return data;
 }
 
@@ -160,10 +161,9 @@ struct Share {
 };
 
 /// In DeMIX only the ranks that train on a domain have its expert.
-Share valid_share(const TrainOptions& options, const DataPlace& place, const Domains& domains, std::int64_t domain) {
+Share valid_share(const TrainOptions& options, const DataPlace& place, const Domains& domains, const std::string& name) {
   if (!options.demix.desynchronize || !options.multidomain() || options.task.unbalanced) return {place.rank, place.world_size};
   const auto experts = static_cast<std::int64_t>(domains.train.size());
-  const std::string& name = domains.eval[static_cast<std::size_t>(domain)];
   const auto expert = std::find(domains.train.begin(), domains.train.end(), name) - domains.train.begin();
   if (expert == experts) throw UsageError("--valid-subset: no rank has an expert of the domain '" + compat::printable(name) + "' to validate");
   if (experts > place.world_size)
@@ -185,16 +185,18 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
     ValidData data;
     data.subset = subset;
     std::vector<std::int64_t> order;
+    std::vector<std::string> of;  // the domains that have the subset
     if (options.multidomain()) {
       std::vector<std::unique_ptr<LmDataset>> parts;
       for (std::size_t i = 0; i < domains.size(); ++i) {
         if (!compat::IndexedDataset::exists(folder / domains[i] / subset)) continue;
-        if (parts.empty()) data.domain = static_cast<std::int64_t>(i);
+        of.push_back(domains[i]);
         auto part = open_blocks(options, folder / domains[i], subset, dictionary);
         if (options.task.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options.common.seed, /*epoch=*/1);
         parts.push_back(std::move(part));
       }
       if (parts.empty()) refuse_split(folder, domains, subset, "--valid-subset");
+      if (of.size() == 1) data.domain = of.front();
       data.dataset = std::make_shared<ConcatDataset>(std::move(parts));
       order = order_by_numpy_sort(*data.dataset);
     } else {
@@ -211,7 +213,7 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
     }
     const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid, options.dataset.batch_size_valid,
                                             options.dataset.required_batch_size_multiple);
-    const Share share = valid_share(options, place, names, data.domain);
+    const Share share = valid_share(options, place, names, of.empty() ? std::string() : of.front());
     data.steps = (static_cast<std::int64_t>(batches.size()) + share.count - 1) / share.count;
     if (share.index >= 0) data.batches = shard_of(batches, share.count, share.index);
     all.push_back(std::move(data));

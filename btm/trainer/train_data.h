@@ -20,7 +20,7 @@ struct RankData {
   std::shared_ptr<const LmDataset> dataset;
   BatchList batches;       ///< All of an epoch, before shuffling and sharding.
   std::int64_t shard = 0;  ///< This rank trains on every `num_shards`th batch from here on.
-  std::int64_t domain = 0;
+  std::int64_t domain = 0;  ///< Its place in TrainData::domains.
 };
 
 struct DataSize {
@@ -30,6 +30,7 @@ DataSize size_of(const LmDataset& dataset);
 
 struct TrainData {
   std::vector<RankData> ranks;  ///< Those that this process stands for; one, unless it trains several domains.
+  std::vector<std::string> domains;  ///< Names; empty where the data are one set, or all domains in one.
   std::int64_t num_shards = 1;
   std::int64_t blocks = 0;      ///< Samples of this process's data sets, for the log.
   DataSize size;                ///< Of the data sets of all ranks.
@@ -54,7 +55,7 @@ struct ValidData {
   std::shared_ptr<const LmDataset> dataset;
   BatchList batches;       ///< This rank's; other ranks may have one more or less.
   std::int64_t steps = 0;  ///< Batches of the rank that has most.
-  std::int64_t domain = 0;
+  std::string domain;      ///< That of all samples; empty where they are of several, or of no named one.
 };
 
 /// Opens --valid-subset's sets. UsageError for a sample that is too long, unless such are to be skipped.

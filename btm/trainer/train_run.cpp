@@ -83,6 +83,7 @@ class TrainRun {
 
  private:
   void load();
+  void open_data();
   RankFacts start_facts() const;
   EpochBatches open_epoch();
   bool train_epoch();
@@ -188,8 +189,14 @@ void TrainRun::load() {
                        (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
-  train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+  open_data();
   if (world_.size() > 1) check_ranks_agree(start_facts(), world_);
+}
+
+/// That of the epoch in state_.
+void TrainRun::open_data() {
+  train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+  trainer_->name_domains(train_data_.domains);
 }
 
 /// What this rank has read: the same everywhere, whatever the paths are.
@@ -249,7 +256,7 @@ int TrainRun::run() {
       break;
     }
     stop = train_epoch();
-    if (several_folders && !stop) train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
+    if (several_folders && !stop) open_data();
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
@@ -411,8 +418,8 @@ LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {
   for (std::int64_t i = 0; i < steps && trainer_->agreed_signal() == 0; ++i) {
     std::optional<DeviceBatch> batch;
     if (static_cast<std::size_t>(i) < data.batches.size())
-      batch = prepare_batch(*data.dataset, data.batches[static_cast<std::size_t>(i)], data.domain, collate);
-    trainer_->valid_step(batch ? &*batch : nullptr, meters);
+      batch = prepare_batch(*data.dataset, data.batches[static_cast<std::size_t>(i)], 0, collate);
+    trainer_->valid_step(batch ? &*batch : nullptr, data.domain, meters);
     log_.progress(epoch, data.subset, i + 1, steps);
   }
   return meters.row();

@@ -11,9 +11,16 @@
 #include "btm/model/tensor_memory.h"
 #include "btm/trainer/adam_betas.h"
 #include "btm/trainer/signals.h"
+#include "compat/error.h"
 
 namespace btm {
 namespace {
+
+/// The key of a domain's perplexity. A name of a file may hold anything.
+std::string perplexity_key(const std::string& domain) {
+  constexpr std::size_t kLongest = 1024;
+  return "ppl_" + compat::printable(domain, kLongest);
+}
 
 double base2(double loss, double count) { return loss / count / std::log(2.0); }
 
@@ -88,6 +95,12 @@ void Trainer::connect_ranks() {
 void Trainer::begin_epoch(std::int64_t epoch) {
   schedule_->begin_epoch(epoch, lr_);
   lr_ = schedule_->lr_at(num_updates_);
+}
+
+void Trainer::name_domains(std::vector<std::string> names) {
+  domains_ = std::move(names);
+  for (const char* const aggregator : {"default", "train", "train_inner"})
+    for (std::size_t i = 0; i < domains_.size(); ++i) metrics_[aggregator].rename("ppl_" + std::to_string(i), perplexity_key(domains_[i]));
 }
 
 void Trainer::set_num_updates(std::int64_t updates) {
@@ -201,46 +214,47 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     if (options_.optimization.clip_norm > 0)
       meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500, 1);
   }
-  log_stats(stats, active);
+  log_stats(stats, domains_, active);
   MetersDict alone;
-  log_stats(stats, {&alone});
+  log_stats(stats, {}, {&alone});
   const Meter* const by_token = alone.find("nll_loss");
   if (const Meter* const loss = by_token != nullptr ? by_token : alone.find("loss"); loss != nullptr) last_loss_ = loss->mean().value_or(0);
   finish();
   return true;
 }
 
-void Trainer::valid_step(const DeviceBatch* batch, MetersDict& meters) {
+void Trainer::valid_step(const DeviceBatch* batch, const std::string& domain, MetersDict& meters) {
   std::vector<BatchStats> mine;
   if (batch != nullptr) mine.push_back({batch->domain, batch->num_tokens, batch->num_sentences, passes_->evaluate(*batch)});
-  log_stats(gathered(mine), {&meters, &metrics_["valid"]});
+  log_stats(gathered(mine), domain.empty() ? std::vector<std::string>{} : std::vector{domain}, {&meters, &metrics_["valid"]});
 }
 
-void Trainer::log_stats(const std::vector<BatchStats>& stats, const std::vector<MetersDict*>& active) const {
+void Trainer::log_stats(const std::vector<BatchStats>& stats, const std::vector<std::string>& domains,
+                        const std::vector<MetersDict*>& active) const {
   struct Sums {
     double loss = 0, tokens = 0, sample_size = 0;
   };
   Sums all;
   double sentences = 0;
-  std::map<std::int64_t, Sums> domains;
+  std::map<std::int64_t, Sums> by_domain;
   for (const BatchStats& batch : stats) {
     sentences += static_cast<double>(batch.sentences);
-    for (Sums* sums : {&all, &domains[batch.domain]}) {
+    for (Sums* sums : {&all, &by_domain[batch.domain]}) {
       sums->loss += batch.loss;
       sums->tokens += static_cast<double>(batch.tokens);
       sums->sample_size += static_cast<double>(sample_size(batch));
     }
   }
   if (all.sample_size == 0) return;
-  const bool by_domain = options_.optimization.criterion == "desynchronized_cross_entropy";
+  const bool logs_domains = options_.optimization.criterion == "desynchronized_cross_entropy" && !domains.empty();
   for (MetersDict* meters : active) {
     meters->log_scalar("wpb", all.tokens, 1, 180, 1);
     meters->log_speed("wps", all.tokens, 90, 1);
     meters->log_scalar("bsz", sentences, 1, 190, 1);
     meters->log_scalar("loss", base2(all.loss, all.sample_size), all.sample_size, 10, 3);
-    if (by_domain) {
-      for (const auto& [domain, sums] : domains)
-        meters->log_scalar("ppl_" + std::to_string(domain), std::exp2(base2(sums.loss, sums.tokens)), sums.tokens, 10, 3);
+    if (logs_domains) {
+      for (const auto& [domain, sums] : by_domain)
+        meters->log_scalar(perplexity_key(domains[static_cast<std::size_t>(domain)]), std::exp2(base2(sums.loss, sums.tokens)), sums.tokens, 10, 3);
     } else if (all.sample_size != all.tokens) {
       meters->log_scalar("nll_loss", base2(all.loss, all.tokens), all.tokens, 10, 3);
       meters->log_perplexity("ppl", "nll_loss");

@@ -41,7 +41,11 @@ class Trainer {
   /// statistics are logged. DivergenceError names the batches.
   bool train_step(const UpdateBatches& batches);
   /// Adds a validation batch's statistics, of all ranks, to `meters` and to the "valid" ones. Ranks without a batch pass null.
-  void valid_step(const DeviceBatch* batch, MetersDict& meters);
+  /// `domain` is the one that all samples are of, "" where they are of several; it is the same on all ranks.
+  void valid_step(const DeviceBatch* batch, const std::string& domain, MetersDict& meters);
+  /// The names behind the numbers of training batches' domains, for desynchronized_cross_entropy's "ppl_NAME". Renames the
+  /// "ppl_0" of fairseq's checkpoints.
+  void name_domains(std::vector<std::string> names);
 
   std::int64_t num_updates() const noexcept { return num_updates_; }
   void set_num_updates(std::int64_t updates);
@@ -71,7 +75,8 @@ class Trainer {
   void connect_ranks();
   std::vector<BatchStats> gathered(const std::vector<BatchStats>& mine);
   std::vector<BatchStats> forward_backward(const UpdateBatches& batches);
-  void log_stats(const std::vector<BatchStats>& stats, const std::vector<MetersDict*>& active) const;
+  void log_stats(const std::vector<BatchStats>& stats, const std::vector<std::string>& domains,
+                 const std::vector<MetersDict*>& active) const;
   std::int64_t sample_size(const BatchStats& stats) const noexcept;
   void give_back_gradients(const UpdateBatches& batches) const;
   [[noreturn]] void diverged(const std::string& what, const UpdateBatches& batches) const;
@@ -86,6 +91,7 @@ class Trainer {
   std::unique_ptr<GradientReducer> reducer_;  ///< null for a single process
   std::unique_ptr<LrSchedule> schedule_;
   Metrics metrics_;
+  std::vector<std::string> domains_;  ///< Of training; empty: one set, or all domains in one.
   std::int64_t num_updates_ = 0;
   double lr_ = 0, gradient_norm_ = 0, last_loss_ = 0, previous_seconds_ = 0, agreed_seconds_ = 0;
   int agreed_signal_ = 0;

@@ -26,6 +26,9 @@ namespace btm_test {
 using Args = std::vector<std::string>;
 using Rows = std::map<std::int64_t, nlohmann::json>;  ///< By update.
 
+/// Of tests/golden/data-bin, in the order that numbers "ppl_0" to "ppl_3" of fairseq's logs.
+inline const std::vector<std::string> kDomains{"fortunes", "jargon", "perl", "politics"};
+
 inline Args joined(Args args, const Args& more) {
   args.insert(args.end(), more.begin(), more.end());
   return args;

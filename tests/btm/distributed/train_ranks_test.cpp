@@ -16,13 +16,14 @@ namespace {
 using btm_test::Args;
 using btm_test::golden;
 using btm_test::joined;
+using btm_test::kDomains;
 using btm_test::model_difference;
 using btm_test::number;
 using btm_test::Process;
 using btm_test::Rows;
 using btm_test::TempDir;
 
-constexpr const char* kDomains = "fortunes,jargon,perl,politics";
+constexpr const char* kDomainList = "fortunes,jargon,perl,politics";
 
 /// A golden run's command on `ranks` processes.
 Args command(int ranks, const std::filesystem::path& save_dir, const Args& more) {
@@ -32,8 +33,8 @@ Args command(int ranks, const std::filesystem::path& save_dir, const Args& more)
   return btm_test::test_gpu() ? joined(args, {"--cpu"}) : args;  // there may be fewer GPUs than ranks
 }
 
-const Args kMultidomain{"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains", kDomains,
-                        "--eval-domains", kDomains};
+const Args kMultidomain{"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains", kDomainList,
+                        "--eval-domains", kDomainList};
 
 Rows run(const Args& args) {
   btm_test::Finished run = btm_test::run_btm(args);
@@ -56,9 +57,9 @@ TEST(TrainRanks, FourRanksFollowFairseqsFourRanks) {
     EXPECT_NEAR(number(row, "gnorm"), number(other, "gnorm"), 0.002 * number(other, "gnorm") + 0.0005) << update;
     EXPECT_EQ(row.at("lr"), other.at("lr")) << update;
     EXPECT_EQ(row.at("wpb"), other.at("wpb")) << update;
-    for (int domain = 0; domain < 4; ++domain) {
-      const std::string key = "ppl_" + std::to_string(domain);
-      EXPECT_NEAR(number(row, key), number(other, key), 1e-3 * number(other, key)) << update;
+    for (std::size_t domain = 0; domain < kDomains.size(); ++domain) {
+      const double fairseqs = number(other, "ppl_" + std::to_string(domain));
+      EXPECT_NEAR(number(row, "ppl_" + kDomains[domain]), fairseqs, 1e-3 * fairseqs) << update;
     }
   }
 }

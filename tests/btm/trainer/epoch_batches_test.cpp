@@ -211,8 +211,8 @@ TEST(TrainData, ValidatesEachSubsetInItsDomain) {
   options.dataset.batch_size_valid = 2;
   const auto data = open_valid_data(options, dictionary(), {1, 2, 128}, kSilent);
   ASSERT_EQ(data.size(), 2U);
-  EXPECT_EQ(data[0].domain, 2);
-  EXPECT_EQ(data[1].domain, 0);
+  EXPECT_EQ(data[0].domain, "perl");
+  EXPECT_EQ(data[1].domain, "fortunes");
   EXPECT_EQ(data[1].steps, 19);
   EXPECT_EQ(data[1].batches.size(), 19U);
 }

@@ -74,6 +74,17 @@ TEST(Metrics, ReadsWhatFairseqSavedAndWritesItAgain) {
   EXPECT_EQ(value_of(again["train_inner"].row(), "loss"), std::nullopt);
 }
 
+TEST(MetersDict, RenamesWhereNothingHasTheNewName) {
+  MetersDict meters;
+  meters.log_scalar("ppl_0", 2, 1, 10, 3);
+  meters.log_scalar("ppl_1", 4, 1, 10, 3);
+  meters.rename("ppl_0", "ppl_1");
+  meters.rename("ppl_2", "ppl_law");
+  EXPECT_EQ(meters.row(), (LogRow{{"ppl_0", 2}, {"ppl_1", 4}}));
+  meters.rename("ppl_0", "ppl_law");
+  EXPECT_EQ(meters.row(), (LogRow{{"ppl_law", 2}, {"ppl_1", 4}}));
+}
+
 TEST(Metrics, RefusesWhatIsNoListOfMeters) {
   compat::PickleArena arena;
   Metrics metrics;
