@@ -9,6 +9,7 @@
 
 #include "compat/command_line.h"
 #include "compat/error.h"
+#include "compat/finite.h"
 #include "compat/huggingface_folder.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
@@ -72,18 +73,15 @@ std::string check_data_set(const fs::path& prefix, const compat::Dictionary* dic
   return dictionary != nullptr ? text + ", all in the dictionary" : text + ", highest id " + std::to_string(highest) + " (no dictionary)";
 }
 
-void check_finite(const std::string& name, const compat::TensorView& view, const std::string& file) {
+void check_tensor(const std::string& name, const compat::TensorView& view, const std::string& file) {
   if (!is_floating(view.dtype())) {
     view.storage->stream([](std::span<const std::byte>) {});  // its checksum
     return;
   }
-  std::int64_t at = 0;
+  std::uint64_t at = 0;
   stream_floats(view, [&](std::span<const float> values) {
-    for (const float value : values) {
-      if (!std::isfinite(value))
-        throw compat::FormatError({file, {}, {}}, "'" + compat::printable(name) + "' holds " + (std::isnan(value) ? "nan" : "inf") + " at element " + std::to_string(at));
-      ++at;
-    }
+    compat::check_finite(std::as_bytes(values), compat::DType::kFloat32, file, name, at);
+    at += values.size();
   });
 }
 
@@ -94,8 +92,7 @@ std::string check_model(const fs::path& path) {
   for_each_tensor(file, [&](const std::string& name, const compat::PickleNode* node, const compat::TensorView& view) {
     if (node != nullptr && !seen.insert(node).second) return;
     ++tensors;
-    // fairseq saves this buffer as it came from the allocator.
-    if (!name.ends_with("embed_positions._float_tensor")) check_finite(name, view, path.string());
+    if (!compat::is_unset_buffer(name)) check_tensor(name, view, path.string());
   });
   const bool is_model = file.checkpoint || file.kind == "demix shared part";
   return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) + " tensors, all finite" +

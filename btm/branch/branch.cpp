@@ -10,6 +10,7 @@
 #include "compat/atomic_file.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
+#include "compat/finite.h"
 
 namespace btm {
 namespace {
@@ -84,6 +85,16 @@ void check_options(const BranchOptions& options) {
     throw UsageError("flag --phase-one-update-num: " + std::to_string(*options.update) + ", expected -1 or an update");
 }
 
+/// A run that starts from NaN cannot be trained. Reads every byte of the weights.
+void check_weights_are_finite(const compat::Checkpoint& source) {
+  std::vector<std::byte> scratch;
+  for (const auto& [name, view] : source.model()) {
+    if (compat::is_unset_buffer(name)) continue;
+    compat::check_finite(view.contiguous_bytes(scratch), view.dtype(), source.path(), name);
+    view.storage->release_pages();
+  }
+}
+
 }  // namespace
 
 BranchReport branch_checkpoint(const BranchOptions& options) {
@@ -108,6 +119,7 @@ BranchReport branch_checkpoint(const BranchOptions& options) {
   report.source = folder / (dense ? stem + ".pt" : stem + "-rank-" + rank_of(options.domain_id, folder, stem) + ".pt");
 
   const compat::Checkpoint source = compat::Checkpoint::open(report.source);  // also of a dense one: a wrong file is noticed here
+  check_weights_are_finite(source);
   fs::create_directories(target_folder);
   if (dense)
     compat::copy_file_atomically(report.source, report.target);

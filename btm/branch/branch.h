@@ -27,7 +27,8 @@ struct BranchReport {
 /// Among checkpoint_EPOCH_UPDATE.pt takes the one whose update is nearest to the number asked, which for a share is
 /// int(share * largest update); of two equally near the earlier, or the later for a share above 0.5. A dense checkpoint is copied (its blocks
 /// are shared where the file system can), a DeMIX expert is merged with its shared half, optimizer state included. The
-/// target appears whole or not at all. UsageError for options that contradict themselves, FormatError for a source that is not a checkpoint,
+/// target appears whole or not at all. UsageError for options that contradict themselves, FormatError for a source that is not a checkpoint, or
+/// whose weights are not finite (it names the tensor),
 /// IoError naming the folder when no checkpoint fits.
 BranchReport branch_checkpoint(const BranchOptions& options);
 

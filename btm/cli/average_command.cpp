@@ -130,7 +130,7 @@ int run_average(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   command.resolve();
   compat::check_can_write_in(command.output_dir);
-  std::filesystem::create_directories(command.output_dir);
+  const bool is_new = std::filesystem::create_directories(command.output_dir);
   compat::ProgressBar bar("average (million parameters)", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,
                           [](const std::string& line) { std::cerr << line << std::endl; });
   MergeProgress progress;
@@ -142,7 +142,15 @@ int run_average(std::span<const std::string> args) {
       bar.update(shown, total / kMillion, [] { return compat::ProgressBar::Stats{}; });
     };
   const auto start = std::chrono::steady_clock::now();
-  const MergeReport report = merge_checkpoints(command.options, progress);
+  const MergeReport report = [&] {
+    try {
+      return merge_checkpoints(command.options, progress);
+    } catch (...) {
+      std::error_code error;
+      if (is_new) std::filesystem::remove(command.output_dir, error);
+      throw;
+    }
+  }();
   bar.clear();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   std::array<char, 160> line{};

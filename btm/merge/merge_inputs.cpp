@@ -8,6 +8,7 @@
 #include "btm/merge/tensor_stack.h"
 #include "btm/model/config.h"
 #include "compat/error.h"
+#include "compat/finite.h"
 #include "compat/network_settings.h"
 
 namespace btm {
@@ -160,8 +161,8 @@ void check_alike(std::span<const Checkpoint> models) {
 }
 
 bool is_merged(const std::string& name, const compat::TensorView& view) noexcept {
-  const auto named = [&](std::string_view last) { return name == last || name.ends_with("." + std::string(last)); };
-  return is_floating(view.dtype()) && !named("version") && !named("_float_tensor");
+  const bool version = name == "version" || name.ends_with(".version");
+  return is_floating(view.dtype()) && !version && !compat::is_unset_buffer(name);
 }
 
 std::vector<std::size_t> first_of_tied(const compat::NamedTensors& model) {

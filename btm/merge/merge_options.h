@@ -55,8 +55,9 @@ using MergeProgress = std::function<void(std::int64_t done, std::int64_t total)>
 /// Merges the models' tensors; whatever else the first file holds is kept, as are `decoder.version` and tensors that are
 /// not floating-point. Tensors that share memory in the first file do in the output. Arithmetic is fp32; sums run over the models in
 /// the order given. Memory: a few pieces of a tensor, whatever the models' size. UsageError for weights that do not fit;
-/// FormatError listing how the models differ in names, shapes, configuration or dictionary. The output appears whole or
-/// not at all.
+/// FormatError listing how the models differ in names, shapes, configuration or dictionary, for a value that is NaN or
+/// infinite (it names the model and its first such tensor), and for a sum beyond what the output's dtype
+/// holds. The output appears whole or not at all.
 MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress = {});
 
 /// The last line's `exp_avg_posterior` of an ensemble's results: the domain posterior. FormatError when there is none.

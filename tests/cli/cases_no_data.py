@@ -85,6 +85,16 @@ def matrix_without(folder):
     assert "Left out, diverged: nan1" in (folder / "eval-matrix" / "report.html").read_text()
 
 
+def diverged_seed(folder):
+    (folder / "seed").mkdir()
+    shutil.copy(GOLDEN / "nan" / "nan1.pt", folder / "seed" / "checkpoint_last.pt")
+
+
+def nothing_written(folder):
+    left = [path.name for path in folder.iterdir() if path.name != "seed"]
+    assert not left, f"left behind: {left}"
+
+
 ENSEMBLE = ["btm", "ensemble-eval", DATA, "--path", f"{NAN}:{OK}", "--ensemble-type", "uniform_prior", "--no-score-cache", "--results-path", "result"]
 MATRIX = ["btm", "eval-matrix", "{golden}/nan/mx", f"nan1={NAN}", f"ok={OK}", "--experts", "nan1,ok", "--ensembles", "uniform_prior"]
 TRAIN = ["btm", "train", "data", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "8", "--decoder-ffn-embed-dim", "8",
@@ -103,6 +113,10 @@ CASES = [
     Case("eval-matrix without the diverged", MATRIX + ["--skip-diverged"],
          stdout=["left out, diverged: nan1", "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw from: d1 (1)."],
          stderr=["it is left out"], check=matrix_without),
+    Case("average, diverged", ["btm", "average", "--model-files", f"{OK}:{NAN}", "--output-dir", "average"], 1, stderr=["nan1.pt: '", "' holds infinity or NaN"], prints_before_error=True,
+         check=nothing_written),
+    Case("branch, diverged", ["btm", "branch", "--old-folder", "seed", "--new-folder", "new", "--phase-one-update-num", "-1"], 1,
+         stderr=["checkpoint_last.pt: '", "' holds nan at element "], setup=diverged_seed, check=nothing_written),
     Case("--experts all without the seed", ["btm", "eval-matrix", "{golden}/nan/mx", f"seed={OK}", f"a={OK}", f"b={OK}", "--experts", "all", "--ensembles", "uniform_prior"],
          stdout=["ensemble uniform_prior"], stderr=["--experts all leaves out the model named seed (name it to mix it): a,b"]),
     Case("the length of samples is that of the model", ["btm", "eval-lm", DATA, "--path", OK], stdout=["Evaluated 125 tokens"]),

@@ -150,6 +150,19 @@ TEST_F(Branch, FindsADemixExpertByItsDomain) {
   btm_test::expect_error<compat::UsageError>([&] { branch_checkpoint(request); }, "flag --domain-id: 'sport', expected a rank or one of the domains");
 }
 
+TEST_F(Branch, RefusesAModelThatDiverged) {
+  fs::create_directories(dir_ / "seed");
+  const fs::path source = dir_ / "seed" / "checkpoint_last.pt";
+  btm_test::write_tiny_checkpoint(source, {{"decoder.embed_positions._float_tensor", {NAN}}, {"decoder.a", {1, 2}}, {"decoder.b", {1, 2, INFINITY}}});
+  BranchOptions request = options();
+  request.update = -1;
+  btm_test::expect_error<compat::FormatError>([&] { branch_checkpoint(request); }, source.string() + ": 'decoder.b' holds inf at element 2");
+  EXPECT_FALSE(fs::exists(dir_ / "branch"));
+  btm_test::write_tiny_checkpoint(source, {{"decoder.embed_positions._float_tensor", {NAN}}, {"decoder.a", {1, 2}}});
+  branch_checkpoint(request);
+  EXPECT_TRUE(fs::exists(dir_ / "branch" / "checkpoint_last.pt"));
+}
+
 TEST_F(Branch, RefusesWhatLeadsNowhere) {
   const auto refused = [&]<class E>(E*, BranchOptions request, std::string_view phrase) {
     btm_test::expect_error<E>([&] { branch_checkpoint(request); }, phrase);
