@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -127,13 +128,14 @@ CheckpointManager::~CheckpointManager() {
 }
 
 void CheckpointManager::note(std::optional<double> val_loss) {
-  if (!val_loss) return;
+  if (!val_loss || !std::isfinite(*val_loss)) return;
   const double before = best_.value_or(*val_loss);
   best_ = options_.maximize_best_checkpoint_metric ? std::max(before, *val_loss) : std::min(before, *val_loss);
 }
 
 std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) const {
   const CheckpointOptions& o = options_;
+  const bool judged = point.val_loss && std::isfinite(*point.val_loss);  // NaN is never the best
   if (o.no_save) return {};
   const std::string end = o.checkpoint_suffix + ".pt";
   const std::string last = last_checkpoint(o).filename().string();
@@ -144,8 +146,8 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
     names.push_back("checkpoint" + std::to_string(point.epoch) + end);
   if (!point.end_of_epoch && o.save_interval_updates > 0 && point.updates % o.save_interval_updates == 0)
     names.push_back("checkpoint_" + std::to_string(point.epoch) + "_" + std::to_string(point.updates) + end);
-  if (point.val_loss && (!best_ || better(*point.val_loss, *best_))) names.push_back("checkpoint_best" + end);
-  if (point.val_loss && o.keep_best_checkpoints > 0) {
+  if (judged && (!best_ || better(*point.val_loss, *best_))) names.push_back("checkpoint_best" + end);
+  if (judged && o.keep_best_checkpoints > 0) {
     const std::string prefix = "checkpoint.best_" + o.best_checkpoint_metric + "_";
     const std::string pattern = escaped(prefix) + R"((\d+\.?\d*))" + escaped(end);
     const std::vector<std::string> files = numbered(names_in(o.save_dir), pattern);

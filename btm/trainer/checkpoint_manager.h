@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cmath>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -36,9 +37,11 @@ class CheckpointManager {
   CheckpointManager(const CheckpointManager&) = delete;
   CheckpointManager& operator=(const CheckpointManager&) = delete;
 
-  /// The best validation metric so far, as fairseq's save_checkpoint.best.
+  /// The best finite validation metric so far, as fairseq's save_checkpoint.best.
   std::optional<double> best() const noexcept { return best_; }
-  void set_best(std::optional<double> best) noexcept { best_ = best; }
+  void set_best(std::optional<double> best) noexcept {
+    if (best && std::isfinite(*best)) best_ = best;  // a checkpoint of fairseq's may hold NaN
+  }
   /// To be told before file_names().
   void note(std::optional<double> val_loss);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
+#include <span>
 
 #include "btm/data/multidomain.h"
 #include "btm/data/numpy_sort.h"
@@ -16,8 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using compat::UsageError;
 using Warn = std::function<void(const std::string&)>;
-
-
 
 std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::path& folder, const std::string& split,
                                        const compat::Dictionary& dictionary) {
@@ -42,14 +41,27 @@ std::int64_t longest_allowed(const DataPlace& place, std::int64_t max_tokens) {
   return max_tokens > 0 ? std::min(place.max_positions, max_tokens) : place.max_positions;
 }
 
+/// IoError where all targets of `batches` are padding: a loss would be a number of nothing. Reads to the first that is not.
+void refuse_padding_alone(std::span<const std::vector<std::int64_t>> batches, const LmDataset& dataset, std::int64_t pad,
+                          const fs::path& folder, const std::string& split) {
+  LmSample sample;
+  for (const auto& batch : batches)
+    for (const std::int64_t id : batch) {
+      dataset.read(id, sample);
+      if (std::ranges::any_of(sample.target, [&](std::int64_t target) { return target != pad; })) return;
+    }
+  throw compat::IoError(folder.string(), "split '" + compat::printable(split) + "' has no target that is not padding");
+}
+
 BatchList train_batches(const TrainOptions& options, const LmDataset& dataset, std::vector<std::int64_t> order,
-                        const DataPlace& place, const Warn& warn) {
+                        const fs::path& folder, std::int64_t pad, const DataPlace& place, const Warn& warn) {
   const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens);
   if (const std::int64_t dropped = drop_longer_than(dataset, longest, order); dropped > 0)
     warn(std::to_string(dropped) + " samples have invalid sizes and will be skipped, max_positions=" + std::to_string(longest));
   BatchList batches = batch_by_size(order, dataset, options.dataset.max_tokens, options.dataset.batch_size,
                                     options.dataset.required_batch_size_multiple);
   if (batches.empty()) throw compat::UsageError("no sample of the training set fits --max-tokens and the model's positions");
+  refuse_padding_alone(batches, dataset, pad, folder, options.dataset.train_subset);
   return batches;
 }
 
@@ -91,7 +103,8 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder, const st
     const std::vector<std::int64_t> once = ordered_by_size(*mine.dataset, rank);  // the release seeds with the rank
     std::vector<std::int64_t> order(static_cast<std::size_t>(longest));
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = once[i % once.size()];
-    mine.batches = train_batches(options, *mine.dataset, std::move(order), place, warn);
+    mine.batches = train_batches(options, *mine.dataset, std::move(order), folder / domains[static_cast<std::size_t>(mine.domain)],
+                                 dictionary.pad(), place, warn);
     data.ranks.push_back(std::move(mine));
   }
   data.domains = domains;
@@ -148,7 +161,7 @@ TrainData open_train_data(const TrainOptions& options, const compat::Dictionary&
   }
   data.blocks = mine.dataset->size();
   data.size = size_of(*mine.dataset);
-  mine.batches = train_batches(options, *mine.dataset, std::move(order), place, warn);
+  mine.batches = train_batches(options, *mine.dataset, std::move(order), folder, dictionary.pad(), place, warn);
   data.ranks.push_back(std::move(mine));
   return data;
 }
@@ -214,6 +227,12 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
     const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid, options.dataset.batch_size_valid,
                                             options.dataset.required_batch_size_multiple);
     const Share share = valid_share(options, place, names, of.empty() ? std::string() : of.front());
+    if (batches.empty()) throw UsageError("no sample of '" + compat::printable(subset) + "' is left to validate on");
+    std::size_t evaluated = batches.size();  // one batch a rank more than the flag says, as in fairseq
+    if (const std::int64_t steps = options.dataset.max_valid_steps; steps > 0)
+      evaluated = std::min(evaluated, static_cast<std::size_t>(steps + 1) * static_cast<std::size_t>(share.count));
+    refuse_padding_alone(std::span(batches).first(evaluated), *data.dataset, dictionary.pad(),
+                         of.empty() ? folder : folder / of.front(), subset);
     data.steps = (static_cast<std::int64_t>(batches.size()) + share.count - 1) / share.count;
     if (share.index >= 0) data.batches = shard_of(batches, share.count, share.index);
     all.push_back(std::move(data));

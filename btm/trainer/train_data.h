@@ -46,7 +46,7 @@ struct DataPlace {
 std::int64_t virtual_world_size(const TrainOptions& options, std::int64_t world_size, std::int64_t num_domains);
 
 /// Opens the training set of `epoch` (DATA may be several folders, taken in turn). Samples longer than max_positions are
-/// dropped, which `warn` is told.
+/// dropped, which `warn` is told. UsageError when none is left, IoError when all targets are padding.
 TrainData open_train_data(const TrainOptions& options, const compat::Dictionary& dictionary, std::int64_t epoch,
                           const DataPlace& place, const std::function<void(const std::string&)>& warn);
 
@@ -58,7 +58,8 @@ struct ValidData {
   std::string domain;      ///< That of all samples; empty where they are of several, or of no named one.
 };
 
-/// Opens --valid-subset's sets. UsageError for a sample that is too long, unless such are to be skipped.
+/// Opens --valid-subset's sets. UsageError for a sample that is too long, unless such are to be skipped, and when none is
+/// left; IoError when all targets that would be evaluated are padding.
 std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat::Dictionary& dictionary, const DataPlace& place,
                                        const std::function<void(const std::string&)>& warn);
 

@@ -323,7 +323,7 @@ void TrainRun::end_epoch(std::int64_t epoch) {
   row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
   log_.summary("train", epoch, row, trainer_->num_updates());
   trainer_->metrics()["train"].reset();
-  if (val_loss_) state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
+  if (val_loss_ && std::isfinite(*val_loss_)) state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
 }
 
 /// The validation and the checkpoints that a signal kept the run before this one from. True when the run is to end.
@@ -369,7 +369,8 @@ bool TrainRun::after_update(const Moment& moment) {
 bool TrainRun::stops_early(std::optional<double> val_loss) {
   const CheckpointOptions& o = options_.checkpoint;
   if (!val_loss || o.patience <= 0) return false;
-  const bool better = !patience_best_ || (o.maximize_best_checkpoint_metric ? *val_loss > *patience_best_ : *val_loss < *patience_best_);
+  const bool better = std::isfinite(*val_loss) &&
+                      (!patience_best_ || (o.maximize_best_checkpoint_metric ? *val_loss > *patience_best_ : *val_loss < *patience_best_));
   if (better) {
     patience_best_ = val_loss;
     patience_runs_ = 0;
@@ -438,7 +439,10 @@ std::optional<double> TrainRun::validate(std::int64_t epoch) {
       for (const auto& [key, value] : row)
         if (key == metric) first = value;
       if (!first) throw compat::UsageError("--best-checkpoint-metric '" + compat::printable(metric) + "' is not among the validation's numbers");
-      if (const auto best = checkpoints_.best())
+      if (!std::isfinite(*first))
+        log_.warn(kName, "the " + compat::printable(metric) + " of \"" + compat::printable(data.subset) + "\" is " + general_format(*first) +
+                             ", which cannot be the best: the model has diverged");
+      if (const auto best = checkpoints_.best(); best && std::isfinite(*first))
         row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric ? std::max(*best, *first) : std::min(*best, *first));
     }
     log_.summary(data.subset, epoch, row, trainer_->num_updates());

@@ -101,8 +101,44 @@ TRAIN = ["btm", "train", "data", "--arch", "transformer_lm_gpt3_small", "--decod
          "--decoder-attention-heads", "2", "--batch-size", "2", "--lr", "1e-3", "--max-update", "2", "--cpu", "--save-dir", "model",
          "--sample-break-mode", "eos", "--tokens-per-sample", "16"]
 
+VALID = ["--valid-subset", "valid"]
+
+
+def training_data(splits):
+    """Of the data of a domain "d" and of a whole one: sentences by split."""
+    def setup(folder):
+        data_of([[WORD, WORD, EOS]] * 4)(folder)
+        for split, sentences in splits.items():
+            for place in (folder / "data", folder / "data" / "d"):
+                write_split(place / split, sentences)
+    return setup
+
+
+def nothing_trained(folder):
+    no_result(folder)
+    assert not (folder / "model").exists(), "a save folder was left behind"
+
+
+def training_cases():
+    padding = [[PAD] * 6] * 3
+    domains = ["--task", "multidomain_language_modeling", "--train-domains", "d", "--eval-domains", "d"]
+    for kind, more in {"": [], " of domains": domains, " unbalanced": [*domains, "--unbalanced"]}.items():
+        yield Case(f"train{kind}, only padding", TRAIN + ["--disable-validation", *more], 1, stderr=["split 'train' has no target that is not padding"],
+                   never=NUMBERS + ["loss"], prints_before_error=True, setup=training_data({"train": padding}), check=nothing_trained)
+        yield Case(f"train{kind}, only padding to validate", TRAIN + VALID + more, 1, stderr=["split 'valid' has no target that is not padding"],
+                   never=NUMBERS + ["loss"], prints_before_error=True, setup=training_data({"valid": padding}), check=nothing_trained)
+    yield Case("train, only padding in the first batches to validate", TRAIN + VALID + ["--max-valid-steps", "1"], 1,
+               stderr=["split 'valid' has no target that is not padding"], never=NUMBERS, prints_before_error=True,
+               setup=training_data({"valid": [[PAD] * 2] * 8 + [[WORD, WORD, EOS]]}), check=nothing_trained)
+    yield Case("train, all too long to validate", TRAIN + VALID + ["--skip-invalid-size-inputs-valid-test"], 2,
+               stderr=["no sample of 'valid' is left to validate on"], never=NUMBERS, prints_before_error=True,
+               setup=training_data({"valid": [[WORD] * 40 + [EOS]] * 3}), check=nothing_trained)
+    yield Case("train, some padding", TRAIN + VALID, stdout=["ppl"], setup=training_data({"valid": padding + [[WORD, EOS]], "train": padding + [[WORD, EOS]]}))
+
+
 CASES = [
     *no_data_cases(),
+    *training_cases(),
     Case("eval-lm, diverged", ["btm", "eval-lm", DATA, "--path", NAN, "--results-path", "result"], 1, stderr=[DIVERGED], never=NUMBERS,
          prints_before_error=True, check=no_result),
     Case("ensemble-eval, diverged", ENSEMBLE, 1, stderr=[DIVERGED, "; --skip-diverged leaves it out"], never=NUMBERS, prints_before_error=True, check=no_result),

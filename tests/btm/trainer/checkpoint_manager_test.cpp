@@ -66,6 +66,25 @@ TEST(CheckpointManager, NamesFilesAsFairseq) {
   EXPECT_EQ(manager.file_names({1, 41, false, false, 6.0}), (Names{"checkpoint_last.pt"}));
 }
 
+TEST(CheckpointManager, NaNIsNeverTheBest) {
+  CheckpointOptions options;
+  options.keep_best_checkpoints = 2;
+  CheckpointManager manager(options);
+  const auto names = [&](double loss) { return manager.file_names({1, 7, false, false, loss}); };
+  for (const double none : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    EXPECT_EQ(names(none), (Names{"checkpoint_last.pt"}));
+    manager.note(none);
+    manager.set_best(none);
+    EXPECT_EQ(manager.best(), std::nullopt);
+  }
+  EXPECT_EQ(names(5), (Names{"checkpoint_best.pt", "checkpoint.best_loss_5.0001.pt", "checkpoint_last.pt"}));
+  manager.note(5.0);
+  manager.note(NAN);
+  EXPECT_EQ(manager.best(), 5.0);
+  EXPECT_EQ(names(NAN), (Names{"checkpoint_last.pt"}));
+  EXPECT_EQ(names(4).front(), "checkpoint_best.pt");
+}
+
 TEST(CheckpointManager, TheFlagsLeaveOutNames) {
   CheckpointOptions options;
   options.no_epoch_checkpoints = options.no_last_checkpoints = true;
