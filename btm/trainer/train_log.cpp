@@ -66,22 +66,25 @@ std::string general_format(double value) {
   return text.data();
 }
 
-TrainLog::TrainLog(const CommonOptions& common, const std::string& save_dir, bool quiet)
-    : quiet_(quiet), interval_(std::max<std::int64_t>(1, common.log_interval)), tensorboard_logdir_(common.tensorboard_logdir) {
+TrainLog::TrainLog(const CommonOptions& common, std::string save_dir, bool quiet)
+    : quiet_(quiet), interval_(std::max<std::int64_t>(1, common.log_interval)), save_dir_(std::move(save_dir)),
+      wandb_project_(common.wandb_project), tensorboard_logdir_(common.tensorboard_logdir) {
   std::string format = common.log_format.empty() ? (common.no_progress_bar ? "simple" : "tqdm") : common.log_format;
   if (format == "tqdm" && ::isatty(STDERR_FILENO) != 1) format = "simple";
   format_ = format == "json" ? Format::kJson : format == "simple" ? Format::kSimple : format == "tqdm" ? Format::kBar : Format::kNone;
   if (quiet_) return;
   if (!common.log_file.empty()) log_file_.reset(open_to_append(common.log_file));
-  if (!common.wandb_project.empty()) {
-    std::error_code ignored;
-    fs::create_directories(save_dir, ignored);
-    wandb_.reset(open_to_append((fs::path(save_dir) / "wandb.jsonl").string()));
-    const char* const name = std::getenv("WANDB_NAME");
-    const std::string folder = (fs::path(save_dir) / "").parent_path().filename().string();
-    const Json run{{"project", common.wandb_project}, {"name", name != nullptr ? name : folder}};
-    std::fprintf(wandb_.get(), "%s\n", text_of(run).c_str());
-  }
+}
+
+void TrainLog::begin() {
+  if (quiet_ || wandb_project_.empty()) return;
+  std::error_code ignored;
+  fs::create_directories(save_dir_, ignored);
+  wandb_.reset(open_to_append((fs::path(save_dir_) / "wandb.jsonl").string()));
+  const char* const name = std::getenv("WANDB_NAME");
+  const std::string folder = (fs::path(save_dir_) / "").parent_path().filename().string();
+  const Json run{{"project", wandb_project_}, {"name", name != nullptr ? name : folder}};
+  std::fprintf(wandb_.get(), "%s\n", text_of(run).c_str());
 }
 
 void TrainLog::line(const char* level, const std::string& name, const std::string& message) {

@@ -18,7 +18,9 @@ class TrainLog {
  public:
   /// A run's log; with `quiet` (ranks other than 0) nothing is written anywhere. The record for wandb is
   /// SAVE_DIR/wandb.jsonl: one line that names project and run, then a line of numbers per log row, as wandb.log takes them.
-  TrainLog(const CommonOptions& common, const std::string& save_dir, bool quiet);
+  TrainLog(const CommonOptions& common, std::string save_dir, bool quiet);
+  /// Makes what lies in the save folder. Not before: a command that cannot be run leaves nothing there.
+  void begin();
 
   /// "DATE TIME | INFO | NAME | MESSAGE".
   void info(const std::string& name, const std::string& message);
@@ -41,7 +43,7 @@ class TrainLog {
   bool quiet_;
   Format format_;
   std::int64_t interval_;
-  std::string tensorboard_logdir_;
+  std::string save_dir_, wandb_project_, tensorboard_logdir_;
   std::map<std::string, std::unique_ptr<EventFile>> event_files_;
   struct Close {
     void operator()(std::FILE* file) const noexcept { std::fclose(file); }

@@ -83,7 +83,8 @@ class TrainRun {
 
  private:
   void load();
-  void open_data();
+  void prepare_save_dir();
+  void open_data(std::int64_t epoch);
   RankFacts start_facts() const;
   EpochBatches open_epoch();
   bool train_epoch();
@@ -117,6 +118,7 @@ class TrainRun {
   bool keeps_digest_ = true;             ///< start_, of its dictionary; until the first update has been looked at.
   TrainState state_;
   TrainData train_data_;
+  bool several_folders_ = false;  ///< DATA, whose epochs take them in turn.
   std::vector<ValidData> valid_data_;
   std::optional<double> val_loss_;       ///< Of the last validation after an update, for the schedule.
   std::optional<double> patience_best_;
@@ -136,13 +138,26 @@ TrainRun::TrainRun(TrainOptions options, Communicator& world, int local_rank)
   collate_.device = !options_.common.cpu && at::hasCUDA() ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank)) : at::Device(at::kCPU);
 }
 
-void TrainRun::load() {
-  if (!options_.checkpoint.no_save && world_.rank() == 0) {
+/// After all that the command line names has been looked at: a mistyped one leaves no folder behind.
+void TrainRun::prepare_save_dir() {
+  CheckpointOptions options = options_.checkpoint;
+  if (!fs::exists(options.save_dir)) starting_checkpoint(options);
+  world_.barrier();  // a rank that found something wrong has ended before
+  if (!options.no_save && world_.rank() == 0) {
     std::error_code error;
-    fs::create_directories(options_.checkpoint.save_dir, error);
-    if (error) throw compat::IoError(options_.checkpoint.save_dir, "cannot create the folder", error.value());
+    fs::create_directories(options.save_dir, error);
+    if (error) throw compat::IoError(options.save_dir, "cannot create the folder", error.value());
+    if (auto lock = lock_save_dir(options.save_dir, warner())) lock_.emplace(*std::move(lock));
+    recover_checkpoints(options.save_dir);
   }
-  const fs::path folder = data_folders(options_.task.data).front();
+  log_.begin();
+  world_.barrier();  // no rank may look for a checkpoint that another one is about to replace
+}
+
+void TrainRun::load() {
+  const std::vector<std::string> folders = data_folders(options_.task.data);
+  several_folders_ = folders.size() > 1;
+  const fs::path folder = folders.front();
   dictionary_ = load_dictionary(folder);
   const compat::KnownDictionary known = compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
   log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
@@ -154,12 +169,9 @@ void TrainRun::load() {
   auto model = std::make_unique<TransformerLM>(config, dictionary_.size());
   place_ = {world_.rank(), world_.size(), config.max_target_positions};
   if (!options_.dataset.disable_validation) valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
+  open_data(state_.iterator.epoch);
 
-  if (!options_.checkpoint.no_save && world_.rank() == 0) {
-    if (auto lock = lock_save_dir(options_.checkpoint.save_dir, warner())) lock_.emplace(*std::move(lock));
-    recover_checkpoints(options_.checkpoint.save_dir);
-  }
-  world_.barrier();  // no rank may look for a checkpoint that another one is about to replace
+  prepare_save_dir();
   start_ = starting_checkpoint(options_.checkpoint);
   std::optional<compat::Checkpoint> checkpoint;
   if (start_.empty()) {
@@ -189,14 +201,16 @@ void TrainRun::load() {
                        (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
-  open_data();
+  if (several_folders_ && state_.iterator.epoch > 1)
+    open_data(state_.iterator.epoch);
+  else
+    trainer_->name_domains(train_data_.domains);
   if (world_.size() > 1) check_ranks_agree(start_facts(), world_);
 }
 
-/// That of the epoch in state_.
-void TrainRun::open_data() {
-  train_data_ = open_train_data(options_, dictionary_, state_.iterator.epoch, place_, warner());
-  trainer_->name_domains(train_data_.domains);
+void TrainRun::open_data(std::int64_t epoch) {
+  train_data_ = open_train_data(options_, dictionary_, epoch, place_, warner());
+  if (trainer_) trainer_->name_domains(train_data_.domains);
 }
 
 /// What this rank has read: the same everywhere, whatever the paths are.
@@ -248,7 +262,6 @@ int TrainRun::run() {
   }
   const std::int64_t max_epoch = options_.optimization.max_epoch;
   const auto start = std::chrono::steady_clock::now();
-  const bool several_folders = data_folders(options_.task.data).size() > 1;
   while (!stop && (max_epoch <= 0 || state_.iterator.epoch <= max_epoch)) {
     if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
       log_.info(kName, "stopping training because current learning rate (" + general_format(trainer_->lr()) +
@@ -256,7 +269,7 @@ int TrainRun::run() {
       break;
     }
     stop = train_epoch();
-    if (several_folders && !stop) open_data();
+    if (several_folders_ && !stop) open_data(state_.iterator.epoch);
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {

@@ -52,6 +52,16 @@ def usage(name, flags, *phrases, base=SHORT):
     return Case(name, base + flags, 2, stderr=phrases, check=nothing_saved)
 
 
+def nothing_left(folder):
+    left = [path.name for path in folder.iterdir()]
+    assert not left, f"left behind: {left}"
+
+
+def mistyped(name, flags, *phrases, status=1, base=SHORT):
+    """An error of the command line's names, which leaves no file and no folder."""
+    return Case(name, base + flags + ["--wandb-project", "p"], status, stderr=phrases, prints_before_error=True, check=nothing_left)
+
+
 def failure(name, flags, *phrases, base=SHORT, **more):
     """An error that comes after the log has begun."""
     return Case(name, base + flags, 1, stderr=phrases, prints_before_error=True, **more)
@@ -88,14 +98,17 @@ CASES = [
     usage("train with an update frequency of 0", ["--update-freq", "0"], "--update-freq 0, expected at least 1"),
     usage("train with a probability above 1", ["--activation-dropout", "1.5"], "expected a probability"),
     usage("train domains of one data-bin", ["--train-domains", "a"], "need --task multidomain_language_modeling"),
-    failure("train on a folder that is none", [], "nowhere: is not a folder", base=["btm", "train", "nowhere", *TINY]),
-    failure("train on a split that is not there", ["--train-subset", "trian"], "no split 'trian' (splits here: ", "train"),
-    failure("train with an architecture that is not there", ["--arch", "transformer_lm_gpt9"], "architecture transformer_lm_gpt9 is not supported"),
-    failure("train from a checkpoint that is not there", ["--restore-file", "x.pt"], "x.pt: is not there (--restore-file)"),
+    mistyped("train on a folder that is none", [], "nowhere: is not a folder", base=["btm", "train", "nowhere", *TINY]),
+    mistyped("train two ranks on a folder that is none", ["--distributed-world-size", "2"], "nowhere: is not a folder", base=["btm", "train", "nowhere", *TINY]),
+    mistyped("train on a split that is not there", ["--train-subset", "trian"], "no split 'trian' (splits here: ", "train"),
+    mistyped("train with a validation split that is not there", ["--valid-subset", "vaild"], "no split 'vaild' (splits here: ", base=TRAIN),
+    mistyped("train with an architecture that is not there", ["--arch", "transformer_lm_gpt9"], "architecture transformer_lm_gpt9 is not supported"),
+    mistyped("train from a checkpoint that is not there", ["--restore-file", "x.pt"], "x.pt: is not there (--restore-file)"),
+    mistyped("train on from a model that is not there", ["--finetune-from-model", "x.pt"], "x.pt: is not there (--finetune-from-model)"),
     failure("train from a file that is no checkpoint", [], "run/checkpoint_last.pt", setup=text_as_checkpoint),
     failure("train from a model of another size", ["--restore-file", "{golden}/checkpoints/seed/checkpoint_last.pt"], "tensors do not fit the configuration"),
     failure("train into a file", [], "run: cannot create the folder", setup=file_as_save_dir),
     failure("train with a log that cannot be written", ["--log-file", "log"], "log: cannot open", setup=folder_as_log),
     failure("train until the loss is not finite", ["--lr", "1e30", "--max-update", "50"], "(samples ["),
-    Case("train domains that are not there", DOMAINS + ["--train-domains", "sports"], 2, stderr=["--train-domains: ", "no folder 'sports'"], prints_before_error=True),
+    mistyped("train domains that are not there", ["--train-domains", "sports"], "--train-domains: ", "no folder 'sports'", status=2, base=DOMAINS),
 ]
