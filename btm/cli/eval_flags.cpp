@@ -19,6 +19,14 @@ compat::Flag tokens_per_sample_flag(EvalLmOptions& o) {
   return flag_integer("tokens-per-sample", "N", o.tokens_per_sample, "tokens in a sample", 1, "the models' positions, at most 1024");
 }
 
+compat::Flag batch_size_flag(EvalLmOptions& o) {
+  return flag_integer("batch-size,max-sentences", "N", o.batch_size, "samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it", 0);
+}
+
+compat::Flag max_tokens_flag(EvalLmOptions& o) {
+  return flag_integer("max-tokens", "N", o.max_tokens, "tokens in a batch, padding included; 0: no limit", 0);
+}
+
 FlagGroup data_flags(EvalLmOptions& o) {
   return {"Data",
           {
@@ -30,8 +38,8 @@ FlagGroup data_flags(EvalLmOptions& o) {
               tokens_per_sample_flag(o),
               flag_integer("context-window", "N", o.context_window, "tokens of earlier samples that a sample sees", 0),
               flag_switch("add-bos-token", o.add_bos_token, "begin every sample with <s>"),
-              flag_integer("batch-size,max-sentences", "N", o.batch_size, "samples in a batch; 0: no limit", 0),
-              flag_integer("max-tokens", "N", o.max_tokens, "tokens in a batch, padding included; 0: no limit", 0),
+              batch_size_flag(o),
+              max_tokens_flag(o),
               flag_integer("num-shards", "N", o.num_shards, "evaluate every Nth batch only", 1),
               flag_integer("shard-id", "N", o.shard_id, "from this one on", 0),
               flag_integer("max-samples", "N", o.max_samples, "stop after batch N, counted from 0; 0: all", 0),

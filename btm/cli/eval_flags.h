@@ -18,7 +18,11 @@ struct LogOptions {
   bool no_progress_bar = false, quiet = false;
 };
 
+/// What cuts the data: the same words and defaults in every command that evaluates. Ensembles, whose posteriors are means over a
+/// batch, set kEnsembleBatchSize first.
 compat::Flag tokens_per_sample_flag(EvalLmOptions& options);
+compat::Flag batch_size_flag(EvalLmOptions& options);
+compat::Flag max_tokens_flag(EvalLmOptions& options);
 compat::FlagGroup data_flags(EvalLmOptions& options);
 compat::FlagGroup machine_flags(EvalLmOptions& options);
 compat::FlagGroup log_flags(LogOptions& options);

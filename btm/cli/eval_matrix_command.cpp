@@ -69,8 +69,8 @@ struct EvalMatrixCommand {
         {flag_text("sample-break-mode", "MODE", eval.sample_break_mode, "none, eos, complete or complete_doc"),
          tokens_per_sample_flag(eval),
          flag_integer("context-window", "N", eval.context_window, "tokens of earlier samples that a sample sees", 0),
-         flag_integer("batch-size,max-sentences", "N", eval.batch_size, "samples in a batch; 0: no limit", 0),
-         flag_integer("max-tokens", "N", eval.max_tokens, "tokens in a batch, padding included; 0: no limit", 0),
+         batch_size_flag(eval),
+         max_tokens_flag(eval),
          flag_integer("max-samples", "N", eval.max_samples, "stop after batch N of each set, counted from 0; 0: all", 0),
          flag_integer("seed", "N", eval.seed, "of the bootstrap")}};
     compat::FlagGroup mixture{

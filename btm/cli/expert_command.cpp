@@ -41,7 +41,8 @@ int run_add(std::span<const std::string> args) {
          flag_integer("prior-batches", "N", options.prior_batches, "the posterior is that after batch N, counted from 0", 1),
          flag_integer("max-samples", "N", eval.max_samples, "losses are those until batch N, counted from 0; 0: all", 0),
          tokens_per_sample_flag(eval),
-         flag_integer("batch-size,max-sentences", "N", eval.batch_size, "samples in a batch; 0: no limit", 0)}},
+         batch_size_flag(eval),
+         max_tokens_flag(eval)}},
        machine_flags(eval),
        log_flags(options.log)},
       {}};

@@ -19,6 +19,7 @@ class Case:
     never: typing.Sequence[str] = ()  # phrases that must not appear on stdout
     setup: typing.Optional[typing.Callable] = None  # called with the folder (a pathlib.Path) first
     check: typing.Optional[typing.Callable] = None  # called with the folder after; raises AssertionError
+    check_stdout: typing.Optional[typing.Callable] = None  # the same, called with what was printed
     stdout_to: typing.Optional[str] = None  # a file in place of the captured pipe: /dev/full, say; "closed": none at all
     interrupt_at: typing.Optional[str] = None  # SIGINT is sent when this phrase appears on stderr
     unprivileged: bool = False  # without root's right to read what is not readable

@@ -64,7 +64,22 @@ def hugging_face_cases():
                stdout=["Loss (base 2): 8.6751"])
 
 
+TOKENS_PER_SAMPLE = "--tokens-per-sample N tokens in a sample (default: the models' positions, at most 1024)"
+BATCH_SIZE = "--batch-size, --max-sentences N samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it (default: {})"
+MAX_TOKENS = "--max-tokens N tokens in a batch, padding included; 0: no limit (default: 36000)"
+
+
+def same_defaults(batch_size):
+    def check(text):
+        words = " ".join(text.split())
+        for line in (TOKENS_PER_SAMPLE, BATCH_SIZE.format(batch_size), MAX_TOKENS):
+            assert line in words, f"--help lacks {line!r}"
+    return check
+
+
 CASES = [
+    *(Case(f"what cuts the data of {command}", ["btm", *command.split(), "--help"], check_stdout=same_defaults(0 if command == "eval-lm" else 2))
+      for command in ("eval-lm", "ensemble-eval", "eval-matrix", "expert add")),
     *hugging_face_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336: it scores the first columns of rows that hold padding.
     Case("eval-lm padding amid rows", ["btm", "eval-lm", "{golden}/pad_inside", "--path", "{golden}/pad_inside/start.pt", "--gen-subset", "test",

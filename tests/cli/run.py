@@ -126,9 +126,11 @@ def problems_of(case, programs: pathlib.Path) -> list:
                 found.append("the last line on stderr is no error message")
             if out and not case.prints_before_error:
                 found.append("an error, and yet something on stdout")
-        if case.check:
+        for check, subject in ((case.check, folder), (case.check_stdout, out)):
+            if check is None:
+                continue
             try:
-                case.check(folder)
+                check(subject)
             except Exception as error:  # a file that is not there is a failure like any other
                 found.append(f"{type(error).__name__}: {error}")
         if found:
