@@ -389,8 +389,8 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   for (std::size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i]) line << task.outputs[i] << ": " << outputs[i]->sequences << " sequences, " << (raw ? "" : std::to_string(outputs[i]->tokens) + " tokens") << "; ";
   const double seconds = std::max(progress.seconds(), 1e-3);
-  if (!raw)
-    line << std::setprecision(3) << 100.0 * static_cast<double>(replaced) / static_cast<double>(std::max<std::uint64_t>(tokens, 1))
+  if (!raw && tokens > 0)
+    line << std::setprecision(3) << 100.0 * static_cast<double>(replaced) / static_cast<double>(tokens)
          << "% replaced by <unk>; ";
   line << std::fixed << std::setprecision(1) << static_cast<double>(total_size(task.inputs.files)) / 1e6 / seconds << " MB/s";
   log_ << line.str() << std::endl;

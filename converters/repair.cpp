@@ -80,6 +80,7 @@ void rebuild_index(const RepairOptions& options) {
       kept += static_cast<std::int64_t>(sequence.size());
       sequence.clear();
     }
+  if (sequences == 0) throw compat::FormatError({bin->path(), {}, {}}, "holds no sequence that ends with </s>: nothing to repair");
   builder->finalize();
   std::cout << "wrote " << compat::printable(options.out, 4096) << ": " << sequences << " sequences, " << kept << " tokens";
   const std::uint64_t lost = bin->bytes().size() - static_cast<std::uint64_t>(kept) * type.size;

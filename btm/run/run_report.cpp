@@ -122,8 +122,10 @@ void write_run_report(const Plan& plan, const RunState& state) {
     add_cost(page, all, state);
     add_plan(page, plan);
     ordered_json summary{{"verdict", verdict(plan, matrix)}, {"trainings", ordered_json::array()}, {"mean_perplexity", ordered_json::object()}};
-    for (const Training& training : all)
-      summary["trainings"].push_back({{"name", training.name}, {"tokens", training.tokens()}, {"seconds", state.seconds_of(training.step).value_or(-1)}});
+    for (const Training& training : all) {
+      const auto seconds = state.seconds_of(training.step);
+      summary["trainings"].push_back({{"name", training.name}, {"tokens", training.tokens()}, {"seconds", seconds ? json(*seconds) : json()}});
+    }
     for (const json& row : matrix.at("rows")) summary["mean_perplexity"][row.at("name").get<std::string>()] = row.at("mean").at("ppl");
     page.write(state.output() / "report.html");
     compat::write_file_atomically(state.output() / "summary.json", summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");

@@ -1,7 +1,9 @@
 """No command gives a number where nothing was computed: data without a token, padding alone, samples that are all too long, a model that
-diverged. Every other command that reads them ends in one line, too."""
+diverged. A command that --help names and that no case here runs fails."""
+import dataclasses
 import json
 import pathlib
+import re
 import shutil
 import struct
 
@@ -41,9 +43,13 @@ def data_of(sentences):
     return setup
 
 
+RESULTS = ("result", "matrix.json", "matrix.csv", "report.html", "summary.json", "forest.json", "checkpoint_last.pt", "checkpoint_best.pt", "out.model",
+           "priors", "dict.txt", "config.json", "rebuilt.bin")
+GIVEN = ("/forest/ok/", "/forest/nan1/", "/data/")
+
+
 def no_result(folder):
-    left = [path.name for path in folder.rglob("*") if path.name in ("result", "matrix.json", "matrix.csv", "report.html", "forest.json", "checkpoint_last.pt")
-            and "forest/ok" not in str(path)]
+    left = [str(path) for path in folder.rglob("*") if path.name in RESULTS and not any(given in str(path) for given in GIVEN)]
     assert not left, f"left behind: {left}"
 
 
@@ -55,6 +61,8 @@ EVALUATIONS = {
     "ensemble-eval cached_prior": ["btm", "ensemble-eval", "data", "--path", f"{OK}:{OK}", "--ensemble-type", "cached_prior", "--precomputed-prior", "0.5,0.5", *COMMON],
     "ensemble-eval updating_prior": ["btm", "ensemble-eval", "data", "--path", f"{OK}:{OK}", "--ensemble-type", "updating_prior", *COMMON],
     "ensemble-eval simple_average": ["btm", "ensemble-eval", "data", "--path", f"{OK}:{OK}", "--ensemble-type", "simple_average", *COMMON],
+    "ensemble-eval cluster_prior": ["btm", "ensemble-eval", "data", "--path", f"{OK}:{OK}", "--ensemble-type", "cluster_prior", "--cluster-model",
+                                    "{golden}/cluster/two.model", "--cluster-post-process", "sentencepiece", *COMMON],
     "eval-matrix": ["btm", "eval-matrix", "data", f"a={OK}", "--sample-break-mode", "eos"],
     "eval-matrix with experts": ["btm", "eval-matrix", "data", f"a={OK}", f"b={OK}", "--experts", "all", "--average", "--sample-break-mode", "eos"],
 }
@@ -63,7 +71,9 @@ EVALUATIONS = {
 def no_data_cases():
     for kind, (sentences, message) in KINDS.items():
         for name, args in EVALUATIONS.items():
-            yield Case(f"{name}, {kind}", args, 1, stderr=[message], never=NUMBERS, prints_before_error=True, setup=data_of(sentences), check=no_result)
+            warned = name.endswith("cluster_prior") and kind != "empty"  # that the experts are in the order of clusters
+            yield Case(f"{name}, {kind}", args, 1, stderr=[message], never=NUMBERS, prints_before_error=True, setup=data_of(sentences), check=no_result,
+                       lines_on_stderr=2 if warned else 1)
 
 
 DATA = "{golden}/nan/data"
@@ -97,9 +107,39 @@ def nothing_written(folder):
 
 ENSEMBLE = ["btm", "ensemble-eval", DATA, "--path", f"{NAN}:{OK}", "--ensemble-type", "uniform_prior", "--no-score-cache", "--results-path", "result"]
 MATRIX = ["btm", "eval-matrix", "{golden}/nan/mx", f"nan1={NAN}", f"ok={OK}", "--experts", "nan1,ok", "--ensembles", "uniform_prior"]
-TRAIN = ["btm", "train", "data", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "8", "--decoder-ffn-embed-dim", "8",
-         "--decoder-attention-heads", "2", "--batch-size", "2", "--lr", "1e-3", "--max-update", "2", "--cpu", "--save-dir", "model",
+
+
+def fails(name, args, message, setup=None, check=no_result, status=1, lines=None, never=NUMBERS):
+    return Case(name, args, status, stderr=[message], setup=setup, check=check, never=never, prints_before_error=True, lines_on_stderr=lines)
+
+
+def all_kinds(command, args, messages, status=1, **more):
+    """A case for each kind of data that `messages` has."""
+    return [fails(f"{command}, {kind}", args, message, setup=data_of(KINDS[kind][0]), status=status, **more) for kind, message in messages.items()]
+
+
+def of_text(command, args, messages):
+    """A case for each text of `messages`."""
+    texts = {"no text": "", "blank lines": "\n\n", "words unheard of": "zzz yyy\n"}
+    return [fails(f"{command}, {kind}", args, message, setup=lambda folder, text=texts[kind]: (folder / "text.txt").write_text(text))
+            for kind, message in messages.items()]
+
+
+SHAPE = ["--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "4", "--decoder-ffn-embed-dim", "8",
+         "--decoder-attention-heads", "2", "--share-decoder-input-output-embed", "--batch-size", "2", "--lr", "1e-3", "--max-update", "2", "--cpu",
          "--sample-break-mode", "eos", "--tokens-per-sample", "16"]
+TRAIN = ["btm", "train", "data", *SHAPE, "--save-dir", "model"]
+
+
+def training():
+    yield from all_kinds("train", TRAIN, {"empty": "valid.bin: holds no tokens"})
+    yield from all_kinds("train", TRAIN, {"all too long": "3 samples of 'valid' are longer than the 16 tokens"}, status=2)
+    yield from all_kinds("train without validation", TRAIN + ["--disable-validation"], {"empty": "train.bin: holds no tokens"})
+    yield from all_kinds("train without validation", TRAIN + ["--disable-validation"],
+                         {"all too long": "no sample of the training set fits --max-tokens and the model's positions"}, status=2)
+    yield fails("train from a diverged model", ["btm", "train", DATA, *SHAPE, "--save-dir", "model", "--finetune-from-model", NAN], "the loss of a batch is nan")
+    yield fails("train until it diverges", ["btm", "train", DATA, *SHAPE, "--save-dir", "model", "--lr", "1e30"], "try a lower --lr")
+
 
 VALID = ["--valid-subset", "valid"]
 
@@ -136,9 +176,151 @@ def training_cases():
     yield Case("train, some padding", TRAIN + VALID, stdout=["ppl"], setup=training_data({"valid": padding + [[WORD, EOS]], "train": padding + [[WORD, EOS]]}))
 
 
+def diverged_forest(folder):
+    for name in ("ok", "nan1"):
+        (folder / "forest" / name).mkdir(parents=True)
+        shutil.copy(GOLDEN / "nan" / f"{name}.pt", folder / "forest" / name / "checkpoint_last.pt")
+
+
+def not_complete(folder):
+    document = json.loads((folder / "forest" / "forest.json").read_text())
+    assert not [one for one in document["experts"] if one["name"] == "d" and one["complete"]], document
+
+
+def expert_add():
+    def adding(start, *data):
+        return ["btm", "expert", "add", "forest", "d", "--data", *data, "--cpu", "--from", start, "--", *SHAPE, "--disable-validation"]
+
+    for start in ("posterior", "nearest"):
+        add = adding(start, "data")
+        yield from all_kinds(f"expert add from {start}", add, {"empty": "valid_d.bin: holds no tokens"}, lines=2)
+        yield from all_kinds(f"expert add from {start}", add, {"only padding": "has no target that is not padding"}, lines=3 if start == "posterior" else 2)
+        yield fails(f"expert add from {start}, diverged", adding(start, DATA, "--split", "valid"), DIVERGED_EXPERT, setup=diverged_forest, lines=2)
+    yield fails("expert add from the diverged", adding("nan1", DATA, "--split", "valid"), "the loss of a batch is nan", setup=diverged_forest, check=not_complete, lines=2)
+
+
+DIVERGED_EXPERT = "nan1/checkpoint_last.pt: gives no probability (NaN or infinite)"
+AVERAGE = ["btm", "average", "--output-dir", "out", "--model-files", f"{OK}:{NAN}"]
+NOT_FINITE = "nan1.pt: 'decoder.layer_norm.bias' holds infinity or NaN"
+WEIGHTS = {"no results": "", "NaN": '{"exp_avg_posterior": [NaN, NaN]}', "null": '{"exp_avg_posterior": [null, 1]}', "no weights": '{"exp_avg_posterior": []}'}
+
+
+def average():
+    for kind, text in WEIGHTS.items():
+        yield fails(f"average by {kind}", AVERAGE + ["--weights-from", "weights"], "expected JSON with the numbers 'exp_avg_posterior'",
+                    setup=lambda folder, text=text: (folder / "weights").write_text(text))
+    for method in ("slerp", "task-arithmetic", "dare"):
+        yield fails(f"average, {method}, diverged", AVERAGE + ["--method", method, *([] if method == "slerp" else ["--base-model", OK])], NOT_FINITE)
+    yield fails("average, ties, diverged", AVERAGE + ["--method", "ties", "--base-model", OK], "differs from the base model by infinity or NaN")
+    yield Case("average without the diverged, by the posterior", AVERAGE + ["--weights-from", "weights"], stdout=["weights 1,0"],
+               setup=lambda folder: (folder / "weights").write_text('{"exp_avg_posterior": [1, 0]}'))
+
+
+CLUSTERS = "{golden}/cluster/two.model"
+UNPLACED = "no document holds a term of the model"
+
+
+def clusters():
+    train = ["btm", "cluster", "train", "text.txt", "--num-clusters", "1", "--dimensions", "1", "--quiet", "-o", "out.model"]
+    nothing = "documents with terms to tell them apart, expected at least as many as clusters"
+    yield from [dataclasses.replace(case, status=2) for case in of_text("cluster train", train, {"blank lines": nothing})]
+    yield from of_text("cluster train", train, {"no text": "text.txt: holds no documents"})
+    for name, flags in (("assign", []), ("assign --balanced", ["--balanced"]), ("assign --output-dir", ["--output-dir", "out"]), ("prior", ["-o", "priors"])):
+        args = ["btm", "cluster", name.split()[0], CLUSTERS]
+        messages = {"no text": "text.txt: holds no documents", "blank lines": UNPLACED, "words unheard of": UNPLACED}
+        yield from of_text(f"cluster {name}", [*args, "text.txt", *flags], messages)
+        yield from all_kinds(f"cluster {name}", [*args, "data/train", "--post-process", "sentencepiece", *flags],
+                             {"empty": "holds no documents", "only padding": UNPLACED, "all too long": UNPLACED}, never=[*NUMBERS, "cluster", "0."])
+    yield Case("cluster prior of a text half unheard of", ["btm", "cluster", "prior", CLUSTERS, "text.txt"],
+               setup=lambda folder: (folder / "text.txt").write_text("cat\nzzz\n"),
+               stderr=["text.txt: 1 of 2 documents hold no term of the model"], stdout=["0."])
+
+
+PLAN = "[data]\ndomains = a, b\nbin = data\n[train]\nupdates = 4\n"
+
+
+def run():
+    def plan(matrix=None):
+        def setup(folder):
+            data_of(KINDS["empty"][0])(folder)
+            for domain in "ab":
+                shutil.copytree(folder / "data" / "d", folder / "data" / domain)
+            (folder / "my.plan").write_text(PLAN)
+            if matrix is not None:
+                (folder / "my-out" / "eval").mkdir(parents=True)
+                (folder / "my-out" / "eval" / "matrix.json").write_text(json.dumps(matrix))
+        return setup
+
+    def no_verdict(folder):
+        summary = json.loads((folder / "my-out" / "summary.json").read_text())
+        assert summary["verdict"].startswith("No verdict: mean perplexity"), summary
+        assert {one["seconds"] for one in summary["trainings"]} == {None}, summary
+
+    cell = {"ppl": 2.0, "ppl_low": None, "ppl_high": None, "infinite": False, "loss_base2": 1.0, "bits_per_byte": None, "tokens": 9, "bytes": 0, "blocks": 1,
+            "ratio": 1.0, "ratio_low": None, "ratio_high": None}
+    matrix = {"domains": ["a"], "experts": ["a"], "left_out": [], "fewest_blocks": 10, "block_tokens": 512, "baseline": "dense",
+              "posteriors": {"a": {"cached_prior": [1], "batches": [[1]]}},
+              "rows": [{"name": name, "kind": kind, "path": "", "cells": {"a": cell}, "mean": cell}
+                       for name, kind in (("dense", "model"), ("ensemble cached_prior", "ensemble"))]}
+    yield fails("run, report without an evaluation", ["btm", "run", "my.plan", "--report"], "matrix.json: cannot open", setup=plan())
+    yield fails("run, report of nothing", ["btm", "run", "my.plan", "--report"], "matrix.json", setup=plan({}), check=None)
+    yield Case("run, report of a single block", ["btm", "run", "my.plan", "--report"], setup=plan(matrix), check=no_verdict)
+
+
+CONVERT = "btm-convert"
+
+
+def converting():
+    preprocess = [CONVERT, "preprocess", "--only-source", "--trainpref", "text.txt", "--destdir", "out"]
+    yield from of_text("preprocess", preprocess, {"no text": "text.txt: no document for train"})
+    yield from of_text("train-sentencepiece", [CONVERT, "train-sentencepiece", "--input", "text.txt", "--model-prefix", "out"],
+                       {"no text": "no text to train on", "blank lines": "no text to train on"})
+    yield fails("checkpoint, proof of a diverged model", [CONVERT, "checkpoint", NAN, "out", "--to", "hf", "--dict", "{golden}/nan/data/dict.txt"], "gives no probability")
+
+    def empty_bin(folder):
+        shutil.copy(GOLDEN / "nan" / "data" / "dict.txt", folder / "data.txt")
+        (folder / "train.bin").write_bytes(b"")
+    yield fails("repair of an empty file", [CONVERT, "repair", "train.bin", "rebuilt", "--dict", "data.txt"], "train.bin: holds no sequence that ends with </s>", setup=empty_bin)
+
+
+def others():
+    yield fails("branch from a folder without checkpoints", ["btm", "branch", "--old-folder", "old", "--new-folder", "new", "--phase-one-ratio", "0.5"], "checkpoint",
+                setup=lambda folder: (folder / "old").mkdir())
+    yield Case("expert list, no perplexity known", ["btm", "expert", "list", "forest"], setup=diverged_forest, stdout=["nan1/checkpoint_last.pt  -      -"])
+
+
+WITHOUT_DATA = [*no_data_cases(), *training(), *training_cases(), *expert_add(), *average(), *clusters(), *run(), *converting(), *others()]
+COUNTS = "counts what is there, and shows or copies it"
+CANNOT_LACK_DATA = {
+    "btm cluster show": COUNTS,
+    "btm expert remove": COUNTS,
+    "btm forest": COUNTS,
+    "btm plan": "computes with its flags alone",
+    "btm release": "prints a table of constants",
+    "btm-convert data-bin": COUNTS,
+    "btm-convert inspect": COUNTS,
+    "btm-convert verify": "tells what is wrong: tests/converters has NaN and empty files",
+}
+GROUPS = ["btm", "btm cluster", "btm expert", "btm-convert"]
+
+
+def commands_of_help():
+    """Every command that --help names has a case above, or stands in CANNOT_LACK_DATA."""
+    commands = {" ".join(case.args[:3 if " ".join(case.args[:2]) in GROUPS else 2]) for case in WITHOUT_DATA} | set(CANNOT_LACK_DATA)
+    for group in GROUPS:
+        known = {command[len(group):].split()[0] for command in commands if command.startswith(group + " ")}
+
+        def same(text, known=known):
+            named = set(re.findall(r"^  ([a-z][a-z-]*)  +\S", text, re.MULTILINE))
+            assert named == known, f"in --help only: {sorted(named - known)}, here only: {sorted(known - named)}"
+        yield Case(f"every command of {group}", group.split() + ["--help"], check_stdout=same)
+    for command in sorted(commands):
+        yield Case(f"{command} is one command", [*command.split(), "--help"], never=["COMMAND ..."])
+
+
 CASES = [
-    *no_data_cases(),
-    *training_cases(),
+    *WITHOUT_DATA,
+    *commands_of_help(),
     Case("eval-lm, diverged", ["btm", "eval-lm", DATA, "--path", NAN, "--results-path", "result"], 1, stderr=[DIVERGED], never=NUMBERS,
          prints_before_error=True, check=no_result),
     Case("ensemble-eval, diverged", ENSEMBLE, 1, stderr=[DIVERGED, "; --skip-diverged leaves it out"], never=NUMBERS, prints_before_error=True, check=no_result),
