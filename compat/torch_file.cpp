@@ -167,6 +167,7 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
       unpickle(in, [&](PickleArena& arena, const PickleNode& id, const Location& where) { return table.load(arena, id, where); });
   if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the pickle");
   torch_file.path = file->path();
+  torch_file.has_checksums = zip.has_checksums();
   return torch_file;
 }
 

@@ -16,6 +16,7 @@ struct TorchFile {
   PickleTree tree;      ///< Tensors are PickleTensor nodes whose storages map the file.
   TorchLayout layout = TorchLayout::kZip;
   std::string path;
+  bool has_checksums = false;  ///< The legacy layout has none, an archive may lack them.
 };
 
 /// Opens and maps; reads the pickle, touches no tensor bytes (CRCs of storages are checked when they are first read).

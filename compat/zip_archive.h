@@ -39,6 +39,7 @@ class ZipArchive {
   std::span<const std::byte> bytes(const ZipEntry& entry) const;
   /// Nothing for an archive without checksums (every CRC is 0, as torch.serialization.set_crc32_options(False) leaves it).
   std::optional<Checksum> checksum(const ZipEntry& entry) const;
+  bool has_checksums() const noexcept { return has_checksums_; }
 
  private:
   std::shared_ptr<const MappedFile> file_;

@@ -11,6 +11,7 @@
 
 #include "compat/config_json.h"
 #include "compat/error.h"
+#include "compat/foreign_model.h"
 #include "compat/sha256.h"
 #include "converters/model_file.h"
 
@@ -200,6 +201,12 @@ std::string content_text(const compat::PickleNode& root) {
   return text;
 }
 
+/// Prints what else there is to know of the model's form.
+void print_form(const Json& json, const std::string& indent, std::ostream& out) {
+  if (json.contains("why_not")) out << indent << "no model of fairseq's: " << json["why_not"].get<std::string>() << "\n";
+  if (json.contains("foreign_form")) out << indent << json["foreign_form"].get<std::string>() << "\n";
+}
+
 void print_summary(const Json& json, const std::string& indent, std::ostream& out) {
   const Json& summary = json["summary"];
   out << indent << text_of(json["layout"]) << " layout, " << text_of(summary["architecture"]) << ": " << text_of(summary["layers"]) << " layers, width "
@@ -218,7 +225,6 @@ void print_content(const Json& json, const std::string& indent, std::ostream& ou
   out << indent << text_of(json["layout"]) << " layout";
   if (json.contains("holds")) out << ", holds " << json["holds"].get<std::string>();
   out << "\n" << indent << text_of(json["parameters"]) << " elements (" << text_of(json["precision"]) << ", " << human_bytes(json["model_bytes"].get<std::uint64_t>()) << ")\n";
-  if (json.contains("why_not")) out << indent << "no model of fairseq's: " << json["why_not"].get<std::string>() << "\n";
 }
 
 void print_rows(const Json& rows, std::size_t count, const std::string& indent, std::ostream& out) {
@@ -242,15 +248,19 @@ Json model_json(const fs::path& path, bool hash) {
   Json json{{"kind", file.kind}, {"files", file.files}, {"layout", file.layout}};
   if (file.checkpoint) {
     add_checkpoint(*file.checkpoint, hash, json);
+    if (const std::string form = compat::foreign_form(file.checkpoint->model()); !form.empty()) json["foreign_form"] = form;
     return json;
   }
-  TensorTable table(path.string(), hash);
+  compat::NamedTensors tensors;
   if (file.kind == "demix shared part")
-    for (const auto& [name, view] : compat::model_tensors(*file.tree.root, file.files.front())) table.add(name, view);
+    tensors = compat::model_tensors(*file.tree.root, file.files.front());
   else
-    for_each_tensor(file, [&](const std::string& name, const compat::PickleNode*, const compat::TensorView& view) { table.add(name, view); });
+    for_each_tensor(file, [&](const std::string& name, const compat::PickleNode*, const compat::TensorView& view) { tensors.emplace_back(name, view); });
+  TensorTable table(path.string(), hash);
+  for (const auto& [name, view] : tensors) table.add(name, view);
   if (file.tree.root != nullptr) json["holds"] = content_text(*file.tree.root);
   if (!file.why_not.empty()) json["why_not"] = file.why_not;
+  if (const std::string form = compat::foreign_form(tensors); !form.empty()) json["foreign_form"] = form;
   json["parameters"] = table.elements();
   json["precision"] = table.precision();
   json["model_bytes"] = table.bytes();
@@ -264,6 +274,7 @@ void print_model(const Json& json, const std::string& indent, ShownTensors tenso
   out << "\n";
   const bool has_summary = json.contains("summary");
   has_summary ? print_summary(json, indent + "  ", out) : print_content(json, indent + "  ", out);
+  print_form(json, indent + "  ", out);
   if (tensors == ShownTensors::kNone || !json.contains("tensors")) return;
   const std::size_t all = json["tensors"].size(), few = has_summary ? 0 : std::min(kFewTensors, all);
   const std::size_t count = tensors == ShownTensors::kAll ? all : few;

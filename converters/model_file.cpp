@@ -29,7 +29,7 @@ void try_as_checkpoint(const fs::path& path, ModelFile& file) {
 ModelFile open_torch_file(const fs::path& path) {
   const compat::TorchFile torch_file = compat::load_torch_file(path);
   const compat::PickleNode& root = *torch_file.tree.root;
-  ModelFile file{"torch file", {torch_file.path}, torch_file.layout == compat::TorchLayout::kZip ? "zip" : "legacy", {}, {}, torch_file.tree, {}};
+  ModelFile file{"torch file", {torch_file.path}, torch_file.layout == compat::TorchLayout::kZip ? "zip" : "legacy", {}, {}, torch_file.tree, {}, !torch_file.has_checksums};
   if (compat::Checkpoint::is_shared_half(path) && root.find("model") != nullptr) {
     compat::model_tensors(root, torch_file.path);
     file.kind = "demix shared part";
@@ -60,13 +60,13 @@ bool looks_like_model_file(const fs::path& path) {
 
 ModelFile open_model_file(const fs::path& path) {
   if (compat::is_hugging_face_folder(path)) {
-    ModelFile file{"hugging face folder", {path.string()}, "hugging face", {}, {}, {}, compat::hugging_face_tensors(path)};
+    ModelFile file{"hugging face folder", {path.string()}, "hugging face", {}, {}, {}, compat::hugging_face_tensors(path), false};
     try_as_checkpoint(path, file);
     return file;
   }
   const auto mapped = compat::MappedFile::open(path);
   if (!compat::is_safetensors(mapped->bytes()) && path.extension() != ".safetensors") return open_torch_file(path);
-  ModelFile file{"safetensors file", {path.string()}, "safetensors", {}, {}, {}, compat::load_safetensors(mapped).tensors};
+  ModelFile file{"safetensors file", {path.string()}, "safetensors", {}, {}, {}, compat::load_safetensors(mapped).tensors, false};
   try_as_checkpoint(path, file);
   return file;
 }

@@ -19,6 +19,7 @@ struct ModelFile {
   std::string why_not;             ///< Why it does not read the rest.
   compat::PickleTree tree;         ///< What a torch file holds; root null for the others.
   compat::NamedTensors tensors;    ///< Of safetensors files and Hugging Face folders.
+  bool lacks_checksums = false;    ///< Of a torch file: damage to its numbers cannot be found.
 };
 
 /// Whether the file's first bytes or its name are those of a torch or safetensors file, or of the pointer to one.

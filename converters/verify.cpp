@@ -96,6 +96,7 @@ std::string check_model(const fs::path& path) {
   });
   const bool is_model = file.checkpoint || file.kind == "demix shared part";
   return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) + " tensors, all finite" +
+         (file.lacks_checksums ? "; the file has no checksums, so that changed numbers go unnoticed" : "") +
          (is_model ? "" : " (no model of fairseq's: " + file.why_not + ")");
 }
 

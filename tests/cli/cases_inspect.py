@@ -1,5 +1,7 @@
 """btm-convert inspect."""
+import json
 import os
+import struct
 
 from case import Case
 
@@ -31,7 +33,23 @@ def empty(folder):
     (folder / "empty.pt").write_bytes(b"")
 
 
+def names(*tensors):
+    """named.safetensors: a number under each of these names."""
+    def setup(folder):
+        header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]} for i, name in enumerate(tensors)}).encode()
+        (folder / "named.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * len(tensors)))
+    return setup
+
+
 CASES = [
+    Case("parameters that FSDP flattened", INSPECT + ["named.safetensors"], setup=names("decoder.layers.0.flat_param_0"), stdout=["that FSDP flattened ('decoder.layers.0.flat_param_0')"]),
+    Case("metaseq's projections", INSPECT + ["named.safetensors", "--json"], setup=names("decoder.layers.0.self_attn.qkv_proj.weight"),
+         stdout=['"foreign_form": "holds metaseq\'s fused projections']),
+    Case("a wrapper's names", INSPECT + ["named.safetensors"], setup=names("module.a", "module.b"), stdout=["names begin with 'module.'"]),
+    Case("names of no form", INSPECT + ["named.safetensors", "--json"], setup=names("a", "module.b"), stdout=['"tensors"'], never=["foreign_form"]),
+    *[Case(f"verify of {name}, without checksums", ["btm-convert", "verify", "{golden}/torch_variants/" + name + ".pt"], stdout=["ok ", "the file has no checksums"])
+      for name in ("zip_without_crc", "legacy_protocol4")],
+    Case("verify of checksums", ["btm-convert", "verify", CHECKPOINT], stdout=["ok ", "all finite"], never=["no checksums"]),
     Case("a dictionary", INSPECT + [DICT], stdout=["dictionary", "2112 symbols"]),
     Case("a checkpoint", INSPECT + [CHECKPOINT], stdout=["zip layout", "29377 parameters", "tensors (--tensors lists them)"]),
     Case("a checkpoint's tensors", INSPECT + [CHECKPOINT, "--tensors"], stdout=["29377 parameters", "decoder.embed_tokens.weight"]),
