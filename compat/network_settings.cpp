@@ -55,6 +55,17 @@ double layer_norm_epsilon(const Config& config) {
   return value;
 }
 
+std::string written_difference(const Config& found, const Config& expected) {
+  for (const std::string_view key : kSettingsOutsideWeights) {
+    const ConfigValue *const value = found.find("model", key), *const other = expected.find("model", key);
+    if (value == nullptr || other == nullptr || value->to_text() == other->to_text()) continue;
+    return std::string(key) + " is " + printable(value->to_text(), 40) + ", expected " + printable(other->to_text(), 40);
+  }
+  if (const double epsilon = layer_norm_epsilon(found), other = layer_norm_epsilon(expected); epsilon != other)
+    return std::string(kLayerNormEpsilonKey) + " is " + ConfigValue{epsilon}.to_text() + ", expected " + ConfigValue{other}.to_text();
+  return {};
+}
+
 std::string unsupported_settings(const Config& config, const std::string& activation) {
   std::string reasons;
   const auto add = [&](const std::string& reason) {

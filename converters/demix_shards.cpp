@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "compat/error.h"
+#include "compat/network_settings.h"
 
 namespace converters {
 namespace {
@@ -29,6 +30,8 @@ void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_re
     throw compat::FormatError({expert.path(), "model", {}}, problem + " " + compat::printable(base.path(), 4096));
   };
   compat::check_same_dictionary(expert.dictionary(), base.dictionary());
+  if (const std::string other = compat::written_difference(expert.config(), base.config()); !other.empty())
+    throw compat::FormatError({expert.path(), "cfg.model", {}}, other + " as in " + compat::printable(base.path(), 4096));
   if (expert.model().size() != base.model().size()) fail("has " + std::to_string(expert.model().size()) + " tensors, not the " + std::to_string(base.model().size()) + " of");
   for (const auto& [name, view] : expert.model()) {
     const compat::TensorView* const other = base.find(name);

@@ -11,6 +11,7 @@
 #include "btm/cluster/cluster_record.h"
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/ensemble_eval.h"
+#include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_options.h"
 #include "btm/report/table.h"
 #include "btm/run/process.h"
@@ -159,6 +160,7 @@ class ExpertAddition {
       for (const ForestExpert& expert : forest.experts)
         if (expert.complete && (start.model.empty() || expert.name == start.model)) models.push_back(forest.checkpoint_of(expert));
     }
+    if (models.size() > 1) check_alike(open_models(models));
     for (const fs::path& model : models) check_start(train_options_, model);
   }
 

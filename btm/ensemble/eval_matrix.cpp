@@ -149,6 +149,9 @@ void Matrix::check_average(const compat::Dictionary& dictionary) const {
     } else if (!std::ranges::equal(outline->parameters(), wanted->parameters(), same)) {
       throw compat::UsageError("the average needs experts of one shape, '" + compat::printable(model.name) + "' has other parameters than '" +
                                compat::printable(first->name) + "'");
+    } else if (const std::string other = differing_setting(outline->config(), wanted->config()); !other.empty()) {
+      throw compat::UsageError("the average needs experts of one network, '" + compat::printable(model.name) + "' is not as '" +
+                               compat::printable(first->name) + "': " + other);
     }
   }
 }

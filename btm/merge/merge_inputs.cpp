@@ -72,10 +72,10 @@ std::optional<Settings> known_settings(const Checkpoint& model) {
 
 /// The same as cfg.model has it; "" where it has no value.
 Settings written_settings(const Checkpoint& model) {
-  Settings settings = settings_outside_weights({});
-  for (auto& [key, text] : settings) {
+  Settings settings;
+  for (const std::string_view key : compat::kSettingsOutsideWeights) {
     const compat::ConfigValue* const value = model.config().find("model", key);
-    text = value == nullptr ? "" : value->to_text();
+    settings.emplace_back(key, value == nullptr ? "" : value->to_text());
   }
   return settings;
 }

@@ -157,4 +157,12 @@ std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(c
           {compat::kLayerNormEpsilonKey, compat::ConfigValue{model.layer_norm_epsilon}.to_text()}};
 }
 
+std::string differing_setting(const TransformerConfig& found, const TransformerConfig& expected) {
+  const auto ours = settings_outside_weights(found), theirs = settings_outside_weights(expected);
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    if (ours[i].second != theirs[i].second)
+      return std::string(ours[i].first) + " is " + compat::printable(ours[i].second) + ", expected " + compat::printable(theirs[i].second);
+  return {};
+}
+
 }  // namespace btm

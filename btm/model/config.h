@@ -39,7 +39,10 @@ struct TransformerConfig {
   static TransformerConfig from(const compat::Config& config);
 };
 
-/// The settings, as text, with which the same weights compute something else.
+/// The first setting in which two models of the same weights differ, as "KEY is VALUE, expected VALUE"; "" when there is none.
+std::string differing_setting(const TransformerConfig& found, const TransformerConfig& expected);
+
+/// The settings (compat::kSettingsOutsideWeights), as text, with which the same weights compute something else.
 std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(const TransformerConfig& model);
 
 }  // namespace btm

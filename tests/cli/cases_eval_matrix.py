@@ -1,5 +1,7 @@
 """btm eval-matrix."""
 import json
+import pathlib
+import shutil
 
 from case import Case
 
@@ -37,7 +39,21 @@ def no_place_for_scores(folder):
     (folder / "eval-matrix" / "scores").write_text("")
 
 
+def domain_of_gpt2(folder):
+    """A domain of the data that goes with golden/hf_import's GPT-2 models."""
+    data = pathlib.Path(__file__).parent.parent / "golden" / "hf_import" / "data"
+    (folder / "data" / "x").mkdir(parents=True)
+    for path in (folder / "data", folder / "data" / "x"):
+        shutil.copy(data / "dict.txt", path)
+    for ending in ("bin", "idx"):
+        shutil.copy(data / f"test.{ending}", folder / "data" / "x" / f"test_x.{ending}")
+
+
 CASES = [
+    Case("the average of models whose settings differ",
+         ["btm", "eval-matrix", "data", "a={golden}/hf_import/gpt2_eps_1e-05", "b={golden}/hf_import/gpt2_eps_0.001", "--experts", "a,b",
+          "--ensembles", "", "--average", "--domains", "x", "--cpu"], 2, setup=domain_of_gpt2,
+         stderr=["the average needs experts of one network, 'b' is not as 'a': layer_norm_epsilon is 0.001, expected 1e-05"]),
     Case("results that cannot be written", SHORT, 1, setup=no_place_for_results, stdout=["2 evaluations computed"], prints_before_error=True,
          stderr=["eval-matrix/matrix.json: is a directory"]),
     Case("scores that cannot be written", SHORT, setup=no_place_for_scores, stdout=["2 evaluations computed", "matrix.csv"],

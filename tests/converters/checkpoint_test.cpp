@@ -296,6 +296,15 @@ TEST(ConvertCheckpoint, DemixShardsBecomeDenseModelsAndBack) {
   EXPECT_EQ(summary(folder / "again-rank-1.pt"), summary(golden("checkpoints/demix/checkpoint_last-rank-2.pt")));
 }
 
+TEST(ConvertCheckpoint, ShardsAreOfOneNetwork) {
+  const TempDir folder;
+  write_changed(folder / "in.safetensors", "\"decoder_attention_heads\":4", "\"decoder_attention_heads\":2");
+  const std::string two = elm().string() + ":" + (folder / "in.safetensors").string();
+  expect_error<compat::FormatError>([&] { convert({two, folder / "x", "--to", "demix", "--shared", elm()}); },
+                                    "decoder_attention_heads is 2, expected 4 as in");
+  EXPECT_FALSE(fs::exists(folder.path().string() + "/x-shared.pt"));
+}
+
 TEST(ConvertCheckpoint, ShardsNeedEqualSharedPartsOrOneToTakeThemFrom) {
   const TempDir folder;
   const std::string two = elm().string() + ":" + golden("checkpoints/elm_jargon/checkpoint_last.pt").string();

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "compat/error.h"
+#include "compat/network_settings.h"
 #include "tests/support/expect_error.h"
 
 namespace btm {
@@ -71,6 +74,15 @@ TEST(TransformerConfig, ChecksSizes) {
                          Row{"{'share_decoder_input_output_embed': True, 'decoder_input_dim': 64}", "shared"}})
     expect_error<compat::FormatError>([&] { config_of(row.model); }, row.phrase);
   expect_error<compat::UnsupportedError>([] { config_of("{'_name': 'lstm_lm'}"); }, "architecture lstm_lm is not supported");
+}
+
+TEST(TransformerConfig, TellsTheSettingInWhichTwoNetworksOfTheSameWeightsDiffer) {
+  EXPECT_TRUE(std::ranges::equal(settings_outside_weights({}), compat::kSettingsOutsideWeights, {}, [](const auto& row) { return row.first; }));
+  const std::string model = "'_name': 'transformer_lm', 'activation_fn': 'gelu'";
+  EXPECT_EQ(differing_setting(config_of("{" + model + "}"), config_of("{" + model + "}")), "");
+  EXPECT_EQ(differing_setting(config_of("{" + model + "}"), config_of("{'_name': 'transformer_lm'}")), "activation_fn is gelu, expected relu");
+  EXPECT_EQ(differing_setting(config_of("{" + model + ", 'decoder_attention_heads': 4}"), config_of("{" + model + "}")),
+            "decoder_attention_heads is 4, expected 8");
 }
 
 }  // namespace
