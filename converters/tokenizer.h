@@ -67,7 +67,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model
 /// A tokenizer as a command line names it.
 struct TokenizerOptions {
   std::string bpe = "none";  ///< none, gpt2 or sentencepiece
-  std::string gpt2_encoder_json, gpt2_vocab_bpe, sentencepiece_model;
+  std::string gpt2_encoder_json = {}, gpt2_vocab_bpe = {}, sentencepiece_model = {};
 };
 
 /// --bpe, --gpt2-encoder-json, --gpt2-vocab-bpe, --sentencepiece-model: fairseq's names.

@@ -29,7 +29,7 @@ struct BlockScores {
   std::vector<float> before_last;
   /// [E] experts that were not run on this block: they have no weight in it, not even at its start, and no score of theirs is read.
   /// Empty: all were run.
-  std::vector<bool> absent;
+  std::vector<bool> absent = {};
 };
 
 /// [E], or [L * E] for a prior of each target: logs of weights; -inf leaves an expert out. They need not sum to 1.
