@@ -37,11 +37,12 @@ constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptiv
                                             {"cross_self_attention", "cross attention"}}};
 
 bool is_set(const ConfigValue* value) {
-  if (value == nullptr) return false;
-  if (const auto* flag = std::get_if<bool>(&value->value)) return *flag;
-  if (const auto* number = std::get_if<std::int64_t>(&value->value)) return *number != 0;
-  if (const auto* number = std::get_if<double>(&value->value)) return *number != 0;
-  if (const auto* text = std::get_if<std::string>(&value->value)) return !text->empty();
+  const ConfigValue found = value == nullptr ? ConfigValue{} : *value;  // a copy: clang 14 must meet one before its alternatives
+  if (found.is_none()) return false;
+  if (const auto* flag = std::get_if<bool>(&found.value)) return *flag;
+  if (const auto* number = std::get_if<std::int64_t>(&found.value)) return *number != 0;
+  if (const auto* number = std::get_if<double>(&found.value)) return *number != 0;
+  if (const auto* text = std::get_if<std::string>(&found.value)) return !text->empty();
   return true;
 }
 

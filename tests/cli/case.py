@@ -22,6 +22,7 @@ class Case:
     check_stdout: typing.Optional[typing.Callable] = None  # the same, called with what was printed
     stdout_to: typing.Optional[str] = None  # a file in place of the captured pipe: /dev/full, say; "closed": none at all
     interrupt_at: typing.Optional[str] = None  # SIGINT is sent when this phrase appears on stderr
+    needs: typing.Sequence[str] = ()  # other programs that this one runs
     unprivileged: bool = False  # without root's right to read what is not readable
     lines_on_stderr: typing.Optional[int] = None  # where an error comes with warnings: how many lines
     prints_before_error: bool = False  # stdout may hold results when the error comes

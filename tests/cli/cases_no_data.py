@@ -109,8 +109,8 @@ ENSEMBLE = ["btm", "ensemble-eval", DATA, "--path", f"{NAN}:{OK}", "--ensemble-t
 MATRIX = ["btm", "eval-matrix", "{golden}/nan/mx", f"nan1={NAN}", f"ok={OK}", "--experts", "nan1,ok", "--ensembles", "uniform_prior"]
 
 
-def fails(name, args, message, setup=None, check=no_result, status=1, lines=None, never=NUMBERS):
-    return Case(name, args, status, stderr=[message], setup=setup, check=check, never=never, prints_before_error=True, lines_on_stderr=lines)
+def fails(name, args, message, setup=None, check=no_result, status=1, lines=None, never=NUMBERS, needs=()):
+    return Case(name, args, status, stderr=[message], setup=setup, check=check, never=never, prints_before_error=True, lines_on_stderr=lines, needs=needs)
 
 
 def all_kinds(command, args, messages, status=1, **more):
@@ -275,7 +275,8 @@ def converting():
     yield from of_text("preprocess", preprocess, {"no text": "text.txt: no document for train"})
     yield from of_text("train-sentencepiece", [CONVERT, "train-sentencepiece", "--input", "text.txt", "--model-prefix", "out"],
                        {"no text": "no text to train on", "blank lines": "no text to train on"})
-    yield fails("checkpoint, proof of a diverged model", [CONVERT, "checkpoint", NAN, "out", "--to", "hf", "--dict", "{golden}/nan/data/dict.txt"], "gives no probability")
+    yield fails("checkpoint, proof of a diverged model", [CONVERT, "checkpoint", NAN, "out", "--to", "hf", "--dict", "{golden}/nan/data/dict.txt"], "gives no probability",
+                needs=["btm"])
 
     def empty_bin(folder):
         shutil.copy(GOLDEN / "nan" / "data" / "dict.txt", folder / "data.txt")

@@ -156,7 +156,7 @@ def main() -> int:
     for file in sorted(HERE.glob("cases_*.py")):
         for case in importlib.import_module(file.stem).CASES:
             no_addresses = sanitized and any(limited == resource.RLIMIT_AS for limited, _ in case.limits)
-            if case.args[0] in args.without or (case.unprivileged and no_unprivileged) or no_addresses:
+            if {case.args[0], *case.needs} & set(args.without) or (case.unprivileged and no_unprivileged) or no_addresses:
                 skipped += 1
             elif args.only in case.name:
                 cases.append((f"{file.stem[6:]}: {case.name}", case))
