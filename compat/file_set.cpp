@@ -16,6 +16,23 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFirstLine = "files to replace (+) and to remove (-)";
 
+bool is_name(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." && text.find_first_of(std::string_view("/\n\0", 3)) == std::string_view::npos;
+}
+
+void finish(const fs::path& marker, const FileSet& set) {
+  const fs::path folder = marker.parent_path();
+  for (const std::string& name : set.replaced)
+    if (const fs::path staged = folder / staged_name(name); fs::exists(staged)) rename_file(staged, folder / name);
+  std::error_code ignored;  // another process may have been faster
+  for (const std::string& name : set.removed) fs::remove(folder / name, ignored);
+  std::error_code error;
+  fs::remove(marker, error);
+  if (error) throw IoError(marker.string(), "cannot remove", error.value());
+}
+
+}  // namespace
+
 std::string text_of(const FileSet& set) {
   std::string text(kFirstLine);
   text += '\n';
@@ -24,11 +41,7 @@ std::string text_of(const FileSet& set) {
   return text;
 }
 
-bool is_name(std::string_view text) {
-  return !text.empty() && text != "." && text != ".." && text.find_first_of(std::string_view("/\n\0", 3)) == std::string_view::npos;
-}
-
-FileSet parse(std::string_view text, const fs::path& marker) {
+FileSet file_set_of(std::string_view text, const fs::path& marker) {
   FileSet set;
   std::size_t line_number = 0;
   while (!text.empty()) {
@@ -46,19 +59,6 @@ FileSet parse(std::string_view text, const fs::path& marker) {
   if (line_number == 0) throw FormatError({marker.string(), {}, {}}, "is empty, expected the list of an interrupted save");
   return set;
 }
-
-void finish(const fs::path& marker, const FileSet& set) {
-  const fs::path folder = marker.parent_path();
-  for (const std::string& name : set.replaced)
-    if (const fs::path staged = folder / staged_name(name); fs::exists(staged)) rename_file(staged, folder / name);
-  std::error_code ignored;  // another process may have been faster
-  for (const std::string& name : set.removed) fs::remove(folder / name, ignored);
-  std::error_code error;
-  fs::remove(marker, error);
-  if (error) throw IoError(marker.string(), "cannot remove", error.value());
-}
-
-}  // namespace
 
 std::string staged_name(const std::string& name) { return name + ".staged"; }
 
@@ -80,7 +80,7 @@ void commit_file_set(const fs::path& marker, const FileSet& set) {
 bool finish_file_set(const fs::path& marker) {
   if (!fs::exists(marker)) return false;
   const auto file = MappedFile::open(marker);
-  finish(marker, parse(as_chars(file->bytes()), marker));
+  finish(marker, file_set_of(as_chars(file->bytes()), marker));
   return true;
 }
 

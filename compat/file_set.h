@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace compat {
@@ -12,6 +13,12 @@ struct FileSet {
   std::vector<std::string> replaced;  ///< Each lies whole and synced in staged_name(NAME), and becomes NAME.
   std::vector<std::string> removed;
 };
+
+/// The set as the marker holds it: a line that says what it is, then a line each, replaced files marked by + and removed ones by -.
+std::string text_of(const FileSet& set);
+
+/// The set of such a text. FormatError that names `marker` for anything else, names of other folders among it.
+FileSet file_set_of(std::string_view text, const std::filesystem::path& marker);
 
 /// Where the new file NAME is written before the set is committed.
 std::string staged_name(const std::string& name);

@@ -42,22 +42,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// A line each, what is replaced marked by + and what is removed by -.
-std::string text_of(const compat::FileSet& set) {
-  std::string text;
-  for (const std::string& name : set.replaced) text += '+' + name + '\n';
-  for (const std::string& name : set.removed) text += '-' + name + '\n';
-  return text;
-}
-
-void add(compat::FileSet& set, std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t end = text.find('\n');
-    (text.front() == '+' ? set.replaced : set.removed).emplace_back(text.substr(1, end - 1));
-    text.remove_prefix(end + 1);
-  }
-}
-
 /// Staged files, removed when writing one of them fails, and by a signal that ends the process.
 class StagedFiles {
  public:
@@ -208,14 +192,19 @@ void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<
 
 /// Commits the sets of all ranks as one.
 void CheckpointManager::commit(const compat::FileSet& own) {
-  const std::vector<std::string> sets = ranks_->all_gather(text_of(own));
+  const std::vector<std::string> sets = ranks_->all_gather(compat::text_of(own));
   if (ranks_->rank() == 0) {
+    const fs::path marker = fs::path(options_.save_dir) / kMarker;
     compat::FileSet all;
-    for (const std::string& text : sets) add(all, text);
+    for (const std::string& text : sets) {
+      compat::FileSet one = compat::file_set_of(text, marker);
+      std::ranges::move(one.replaced, std::back_inserter(all.replaced));
+      std::ranges::move(one.removed, std::back_inserter(all.removed));
+    }
     for (const std::string& name : all.replaced)
       if (const fs::path file = fs::path(options_.save_dir) / compat::staged_name(name); !fs::exists(file))
         throw compat::IoError(file.string(), "is not there, expected all ranks to write to one --save-dir");
-    compat::commit_file_set(fs::path(options_.save_dir) / kMarker, all);
+    compat::commit_file_set(marker, all);
   }
   ranks_->barrier();  // until then the staged files' names are taken
 }
