@@ -1,4 +1,5 @@
-// Precompiled for btm_core and its tests. Narrow on purpose: torch/torch.h costs half a minute a file.
+// Precompiled for btm_core and its tests. Narrow on purpose: torch/torch.h costs half a minute a
+// file.
 #pragma once
 
 #include <ATen/TensorOperators.h>

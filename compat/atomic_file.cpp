@@ -29,7 +29,8 @@ void sync_folder(const std::filesystem::path& folder) {
   ::close(fd);
 }
 
-void write_all(int fd, std::uint64_t offset, std::span<const std::byte> bytes, const std::string& name) {
+void write_all(int fd, std::uint64_t offset, std::span<const std::byte> bytes,
+               const std::string& name) {
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
@@ -41,11 +42,15 @@ void write_all(int fd, std::uint64_t offset, std::span<const std::byte> bytes, c
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), temporary_(temporary_beside(path)) {
+AtomicFile::AtomicFile(const std::filesystem::path& path)
+    : path_(path), temporary_(temporary_beside(path)) {
   // The rename would put a file in the place of a device or a FIFO.
-  if (const auto status = std::filesystem::status(path); std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
-    throw IoError(path.string(), std::string("is ") + (std::filesystem::is_directory(status) ? "a directory" : "a device or FIFO") +
-                                     ", expected a file to write");
+  if (const auto status = std::filesystem::status(path);
+      std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw IoError(path.string(),
+                  std::string("is ") +
+                      (std::filesystem::is_directory(status) ? "a directory" : "a device or FIFO") +
+                      ", expected a file to write");
   note_.emplace(temporary_);
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) throw IoError(path.string(), "cannot create", errno);
@@ -74,7 +79,8 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 }
 
 void AtomicFile::write_file(const std::filesystem::path& source) {
-  const auto file = MappedFile::open(source);  // refuses what is not a regular file, and stands in where the kernel cannot copy
+  const auto file = MappedFile::open(
+      source);  // refuses what is not a regular file, and stands in where the kernel cannot copy
   flush();
   const int from = ::open(source.c_str(), O_RDONLY | O_CLOEXEC);
   if (from < 0) throw IoError(source.string(), "cannot open", errno);
@@ -98,7 +104,8 @@ void AtomicFile::flush() {
 void AtomicFile::commit() {
   flush();
   if (::fsync(fd_) != 0) throw IoError(path_.string(), "cannot write", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw IoError(path_.string(), "cannot replace", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    throw IoError(path_.string(), "cannot replace", errno);
   ::close(fd_);
   fd_ = -1;
   note_.reset();
@@ -110,9 +117,12 @@ void check_can_write(const std::filesystem::path& file) { const AtomicFile probe
 void check_can_write_in(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::path there = std::filesystem::absolute(folder);
-  while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
-  if (!std::filesystem::is_directory(there, error)) throw IoError(there.string(), "is not a folder, expected one to write in");
-  if (::access(there.c_str(), W_OK | X_OK) != 0) throw IoError(folder.string(), "cannot create", errno);
+  while (!std::filesystem::exists(there, error) && there.has_relative_path())
+    there = there.parent_path();
+  if (!std::filesystem::is_directory(there, error))
+    throw IoError(there.string(), "is not a folder, expected one to write in");
+  if (::access(there.c_str(), W_OK | X_OK) != 0)
+    throw IoError(folder.string(), "cannot create", errno);
 }
 
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
@@ -126,7 +136,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
   file.commit();
 }
 
-void copy_file_atomically(const std::filesystem::path& source, const std::filesystem::path& target) {
+void copy_file_atomically(const std::filesystem::path& source,
+                          const std::filesystem::path& target) {
   AtomicFile file(target);
   file.write_file(source);
   file.commit();

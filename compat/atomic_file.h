@@ -1,4 +1,5 @@
-// Outputs that appear whole or not at all: written to a temporary beside the target, fsynced, renamed.
+// Outputs that appear whole or not at all: written to a temporary beside the target, fsynced,
+// renamed.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,8 @@ namespace compat {
 
 class AtomicFile {
  public:
-  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or cannot be written, and when `path` is there
-  /// but not a regular file (a directory, /dev/full).
+  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or cannot be written,
+  /// and when `path` is there but not a regular file (a directory, /dev/full).
   explicit AtomicFile(const std::filesystem::path& path);
 
   /// Removes the temporary unless commit() succeeded.
@@ -28,11 +29,13 @@ class AtomicFile {
   void write(std::string_view text);
   /// Overwrites bytes already written (a header known only at the end).
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
-  /// Appends the whole of another file, inside the kernel: as shared blocks where the file system can do that.
+  /// Appends the whole of another file, inside the kernel: as shared blocks where the file system
+  /// can do that.
   void write_file(const std::filesystem::path& source);
   std::uint64_t size() const noexcept { return size_; }
 
-  /// Flushes, fsyncs file and folder, renames over `path`. IoError (a full disk, say) leaves `path` as it was.
+  /// Flushes, fsyncs file and folder, renames over `path`. IoError (a full disk, say) leaves `path`
+  /// as it was.
   void commit();
 
  private:
@@ -47,7 +50,8 @@ class AtomicFile {
 /// For the start of long work: IoError for a file that AtomicFile would refuse.
 void check_can_write(const std::filesystem::path& file);
 
-/// The same for a folder that may have to be made: IoError when it cannot be, or when no file can be made in it.
+/// The same for a folder that may have to be made: IoError when it cannot be, or when no file can
+/// be made in it.
 void check_can_write_in(const std::filesystem::path& folder);
 
 /// Renames a whole file over another, durably. IoError leaves both as they were.

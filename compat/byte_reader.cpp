@@ -6,8 +6,8 @@ namespace compat {
 
 std::span<const std::byte> ByteReader::take(std::uint64_t count, std::string_view what) {
   if (count > remaining())
-    fail("needs " + std::to_string(count) + " bytes for " + std::string(what) + ", " + std::to_string(remaining()) +
-         " left");
+    fail("needs " + std::to_string(count) + " bytes for " + std::string(what) + ", " +
+         std::to_string(remaining()) + " left");
   const auto taken = bytes_.subspan(position_, count);
   position_ += count;
   return taken;

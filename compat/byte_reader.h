@@ -1,5 +1,5 @@
-// Bounds-checked little-endian cursor over bytes of a file. The only place in compat that turns bytes into
-// numbers, so that no reader can run past the end.
+// Bounds-checked little-endian cursor over bytes of a file. The only place in compat that turns
+// bytes into numbers, so that no reader can run past the end.
 #pragma once
 
 #include <bit>
@@ -15,11 +15,13 @@
 
 namespace compat {
 
-static_assert(std::endian::native == std::endian::little, "btm reads little-endian formats in place");
+static_assert(std::endian::native == std::endian::little,
+              "btm reads little-endian formats in place");
 
 class ByteReader {
  public:
-  /// `start` names the first byte of `bytes` in messages; its offset (0 when unset) is counted on from there.
+  /// `start` names the first byte of `bytes` in messages; its offset (0 when unset) is counted on
+  /// from there.
   ByteReader(std::span<const std::byte> bytes, Location start)
       : bytes_(bytes), start_(std::move(start)) {}
 
@@ -29,8 +31,7 @@ class ByteReader {
 
   /// The next sizeof(T) bytes as a number. FormatError "needs 8 bytes for WHAT, 3 left" when short.
   template <class T>
-    requires std::is_arithmetic_v<T>
-  T read(std::string_view what) {
+  requires std::is_arithmetic_v<T> T read(std::string_view what) {
     T value;
     std::memcpy(&value, take(sizeof(T), what).data(), sizeof(T));
     return value;
@@ -56,7 +57,7 @@ class ByteReader {
 
 /// Puts the bytes of a number, as read() takes them, after `out`.
 template <class T>
-  requires std::is_arithmetic_v<T>
+requires std::is_arithmetic_v<T>
 void append_number(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }

@@ -16,19 +16,23 @@ using Items = std::vector<std::pair<PickleNode*, PickleNode*>>;
 const PickleDict& dict_of(const PickleNode& root, const std::string& file) {
   const auto* dict = root.get_if<PickleDict>();
   if (dict == nullptr)
-    throw FormatError({file, {}, {}}, "holds " + root.describe() + ", expected a checkpoint (a dict with model, cfg or args)");
+    throw FormatError(
+        {file, {}, {}},
+        "holds " + root.describe() + ", expected a checkpoint (a dict with model, cfg or args)");
   return *dict;
 }
 
 /// "decoder.layers.3." of a tensor of layer 3, or "".
 std::string layer_of(const std::string& name) {
   static constexpr std::string_view kLayers = "decoder.layers.";
-  return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size()) + 1) : std::string();
+  return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size()) + 1)
+                                   : std::string();
 }
 
-/// The dense model's tensors in its order: an expert's part of a layer comes before the layer's final_layer_norm.
-NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared, const std::string& expert_file,
-                          const std::string& shared_file) {
+/// The dense model's tensors in its order: an expert's part of a layer comes before the layer's
+/// final_layer_norm.
+NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared,
+                          const std::string& expert_file, const std::string& shared_file) {
   std::unordered_map<std::string, NamedTensors> waiting;
   std::vector<std::string> layers;
   for (const auto& item : expert) {
@@ -47,8 +51,9 @@ NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared
   for (const auto& [name, view] : expert) names.insert(name);
   for (const auto& item : shared) {
     if (names.contains(item.first))
-      throw FormatError({expert_file, {}, {}}, "holds '" + printable(item.first) + "', and so does its shared half " +
-                                                   printable(shared_file, 4096) + ", expected one of them to");
+      throw FormatError({expert_file, {}, {}},
+                        "holds '" + printable(item.first) + "', and so does its shared half " +
+                            printable(shared_file, 4096) + ", expected one of them to");
     const std::string layer = layer_of(item.first);
     if (item.first.starts_with(layer + "final_layer_norm.") && !layer.empty()) emit(layer);
     model.push_back(item);
@@ -60,24 +65,27 @@ NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared
 PickleNode* model_node(PickleArena& arena, const NamedTensors& model) {
   PickleDict dict;
   dict.ordered = true;
-  for (const auto& [name, view] : model) dict.items.emplace_back(arena.string(name), arena.tensor(view));
+  for (const auto& [name, view] : model)
+    dict.items.emplace_back(arena.string(name), arena.tensor(view));
   return arena.make(std::move(dict));
 }
 
-/// Adam's state of both halves under one roof; keys are indices over the whole model already. Other entries (loss_scale)
-/// are dropped, as the release drops them.
+/// Adam's state of both halves under one roof; keys are indices over the whole model already. Other
+/// entries (loss_scale) are dropped, as the release drops them.
 PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const PickleNode* shared,
                              const std::string& file) {
   const auto state_of = [&](const PickleNode& half) -> const Items& {
     const PickleNode* const state = half.find("state");
     const auto* dict = state == nullptr ? nullptr : state->get_if<PickleDict>();
-    if (dict == nullptr) throw FormatError({file, "last_optimizer_state", {}}, "has no dict 'state'");
+    if (dict == nullptr)
+      throw FormatError({file, "last_optimizer_state", {}}, "has no dict 'state'");
     return dict->items;
   };
   const auto key_of = [&](const std::pair<PickleNode*, PickleNode*>& item) {
     const auto* key = item.first->get_if<std::int64_t>();
     if (key == nullptr)
-      throw FormatError({file, "last_optimizer_state", {}}, "has the key " + item.first->describe() + ", expected a parameter's index");
+      throw FormatError({file, "last_optimizer_state", {}},
+                        "has the key " + item.first->describe() + ", expected a parameter's index");
     return *key;
   };
   PickleDict state;
@@ -88,8 +96,9 @@ PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const
   std::ranges::stable_sort(state.items, std::less{}, key_of);
   const auto twice = std::ranges::adjacent_find(state.items, std::equal_to{}, key_of);
   if (twice != state.items.end())
-    throw FormatError({file, "last_optimizer_state", {}},
-                      "parameter " + std::to_string(key_of(*twice)) + " has state in both halves, expected one");
+    throw FormatError(
+        {file, "last_optimizer_state", {}},
+        "parameter " + std::to_string(key_of(*twice)) + " has state in both halves, expected one");
   PickleDict merged;
   merged.items.emplace_back(arena.string("state"), arena.make(std::move(state)));
   if (const PickleNode* groups = expert->find("param_groups"))
@@ -109,17 +118,21 @@ void put(PickleArena& arena, PickleDict& root, std::string_view name, PickleNode
     place->second = value;
 }
 
-/// One dict of a DeMIX pair: the expert's, with model and optimizer state merged; what the release's merge drops is left out.
-PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared, const NamedTensors& model,
-                        const std::string& file) {
+/// One dict of a DeMIX pair: the expert's, with model and optimizer state merged; what the
+/// release's merge drops is left out.
+PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared,
+                        const NamedTensors& model, const std::string& file) {
   PickleDict root;
-  for (const std::string_view key : {"cfg", "args", "extra_state", "optimizer_history", kDictionaryKey})
+  for (const std::string_view key :
+       {"cfg", "args", "extra_state", "optimizer_history", kDictionaryKey})
     if (const PickleNode* value = expert.find(key))
       root.items.emplace_back(arena.string(std::string(key)), const_cast<PickleNode*>(value));
   root.items.emplace_back(arena.string("model"), model_node(arena, model));
-  const PickleNode *const ours = expert.find("last_optimizer_state"), *const theirs = shared.find("last_optimizer_state");
+  const PickleNode *const ours = expert.find("last_optimizer_state"), *const theirs = shared.find(
+                                                                          "last_optimizer_state");
   if (ours != nullptr && theirs != nullptr && !ours->is_none() && !theirs->is_none())
-    root.items.emplace_back(arena.string("last_optimizer_state"), merged_optimizer(arena, ours, theirs, file));
+    root.items.emplace_back(arena.string("last_optimizer_state"),
+                            merged_optimizer(arena, ours, theirs, file));
   return arena.make(std::move(root));
 }
 
@@ -133,23 +146,32 @@ NamedTensors model_tensors(const PickleNode& root, const std::string& file) {
     for (const auto& [key, value] : dict.items) {
       if (keys.size() > 200) break;
       const auto* text = key->get_if<std::string>();
-      keys += (keys.empty() ? "" : ", ") + (text != nullptr ? printable(*text, 40) : key->describe());
+      keys +=
+          (keys.empty() ? "" : ", ") + (text != nullptr ? printable(*text, 40) : key->describe());
     }
-    throw FormatError({file, {}, {}}, "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) + "), expected a checkpoint");
+    throw FormatError({file, {}, {}},
+                      "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) +
+                          "), expected a checkpoint");
   }
   return named_tensors(*model, file, "model");
 }
 
-NamedTensors named_tensors(const PickleNode& dict, const std::string& file, const std::string& section) {
+NamedTensors named_tensors(const PickleNode& dict, const std::string& file,
+                           const std::string& section) {
   const auto* tensors = dict.get_if<PickleDict>();
-  if (tensors == nullptr) throw FormatError({file, section, {}}, "is " + dict.describe() + ", expected a dict of tensors");
+  if (tensors == nullptr)
+    throw FormatError({file, section, {}},
+                      "is " + dict.describe() + ", expected a dict of tensors");
   NamedTensors out;
   for (const auto& [key, value] : tensors->items) {
     const auto* name = key->get_if<std::string>();
     const auto* tensor = value->get_if<PickleTensor>();
-    if (name == nullptr) throw FormatError({file, section, {}}, "has the key " + key->describe() + ", expected a string");
+    if (name == nullptr)
+      throw FormatError({file, section, {}},
+                        "has the key " + key->describe() + ", expected a string");
     if (tensor == nullptr)
-      throw FormatError({file, section, {}}, "'" + printable(*name) + "' is " + value->describe() + ", expected a plain tensor");
+      throw FormatError({file, section, {}}, "'" + printable(*name) + "' is " + value->describe() +
+                                                 ", expected a plain tensor");
     out.emplace_back(*name, tensor->view);
   }
   return out;
@@ -157,7 +179,9 @@ NamedTensors named_tensors(const PickleNode& dict, const std::string& file, cons
 
 std::string wrapper_prefix(const NamedTensors& tensors) {
   for (const std::string_view prefix : {"module.", "_orig_mod."})
-    if (!tensors.empty() && std::ranges::all_of(tensors, [&](const auto& item) { return item.first.starts_with(prefix); }))
+    if (!tensors.empty() && std::ranges::all_of(tensors, [&](const auto& item) {
+          return item.first.starts_with(prefix);
+        }))
       return std::string(prefix);
   return {};
 }
@@ -171,7 +195,8 @@ std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& pa
   const std::string name = path.filename().string();
   const std::size_t rank = name.rfind(kRank);
   if (rank == std::string::npos || !name.ends_with(kEnd)) return {};
-  const std::string_view digits = std::string_view(name).substr(rank + kRank.size(), name.size() - rank - kRank.size() - kEnd.size());
+  const std::string_view digits = std::string_view(name).substr(
+      rank + kRank.size(), name.size() - rank - kRank.size() - kEnd.size());
   if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos) return {};
   return path.parent_path() / (name.substr(0, rank) + "-shared.pt");
 }
@@ -194,27 +219,33 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
   checkpoint.model_ = model_tensors(checkpoint.root(), checkpoint.path_);
   if (is_shared_half(path))
     throw FormatError({checkpoint.path_, {}, {}},
-                      "is the part that DeMIX experts share, expected a whole model or an expert (give ...-rank-N.pt, the shared part "
+                      "is the part that DeMIX experts share, expected a whole model or an expert "
+                      "(give ...-rank-N.pt, the shared part "
                       "beside it is read too)");
   if (const auto shared_path = shared_half_of(path); !shared_path.empty()) {
     if (!std::filesystem::exists(shared_path))
       throw FormatError({checkpoint.path_, {}, {}},
-                        "is an expert of DeMIX without its shared part, expected " + printable(shared_path.string(), 4096) + " beside it");
+                        "is an expert of DeMIX without its shared part, expected " +
+                            printable(shared_path.string(), 4096) + " beside it");
     const TorchFile shared = load_torch_file(shared_path);
     checkpoint.files_.push_back(shared_path.string());
-    check_same_dictionary({checkpoint.path_, kept_dictionary(checkpoint.root(), checkpoint.path_), {}},
-                          {shared_path.string(), kept_dictionary(*shared.tree.root, shared_path.string()), {}});
+    check_same_dictionary(
+        {checkpoint.path_, kept_dictionary(checkpoint.root(), checkpoint.path_), {}},
+        {shared_path.string(), kept_dictionary(*shared.tree.root, shared_path.string()), {}});
     const NamedTensors shared_model = model_tensors(*shared.tree.root, shared_path.string());
-    checkpoint.model_ = merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
+    checkpoint.model_ =
+        merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
     PickleTree merged{std::make_shared<PickleArena>(), nullptr};
-    merged.root = merged_root(*merged.arena, checkpoint.root(), *shared.tree.root, checkpoint.model_, checkpoint.path_);
+    merged.root = merged_root(*merged.arena, checkpoint.root(), *shared.tree.root,
+                              checkpoint.model_, checkpoint.path_);
     merged.arena->keep(checkpoint.tree_.arena);
     merged.arena->keep(shared.tree.arena);
     checkpoint.tree_ = merged;
   }
   checkpoint.dictionary_sha256_ = kept_dictionary(checkpoint.root(), checkpoint.path_);
   for (const auto& [name, view] : checkpoint.model_) checkpoint.by_name_.emplace(name, &view);
-  checkpoint.config_ = Config::from_checkpoint(checkpoint.root().find("cfg"), checkpoint.root().find("args"), checkpoint.path_);
+  checkpoint.config_ = Config::from_checkpoint(checkpoint.root().find("cfg"),
+                                               checkpoint.root().find("args"), checkpoint.path_);
   return checkpoint;
 }
 
@@ -227,7 +258,8 @@ KnownDictionary Checkpoint::dictionary() const {
   KnownDictionary known{path_, dictionary_sha256_, {}};
   const ConfigValue* const data = config_.find("task", "data");
   const auto* text = data == nullptr ? nullptr : std::get_if<std::string>(&data->value);
-  if (text != nullptr && !text->empty() && text->size() <= 4096 && text->find('\0') == std::string::npos)
+  if (text != nullptr && !text->empty() && text->size() <= 4096 &&
+      text->find('\0') == std::string::npos)
     known.dict_txt = std::filesystem::path(text->substr(0, text->find(':'))) / "dict.txt";
   return known;
 }
@@ -237,7 +269,8 @@ const PickleNode* Checkpoint::find_entry(std::string_view key) const noexcept {
   return entry == nullptr || entry->is_none() ? nullptr : entry;
 }
 
-void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout) {
+void save_checkpoint(const std::filesystem::path& path, const PickleNode& root,
+                     TorchLayout layout) {
   model_tensors(root, path.string());  // what we write, we could read
   save_torch_file(path, root, layout);
 }
@@ -261,7 +294,8 @@ std::string kept_dictionary(const PickleNode& root, const std::string& file) {
   const auto* text = kept->get_if<std::string>();
   if (text == nullptr || !is_dictionary_sha256(*text))
     throw FormatError({file, kDictionaryKey, {}},
-                      "is " + (text != nullptr ? "'" + printable(*text) + "'" : kept->describe()) + ", expected 64 digits of a SHA-256");
+                      "is " + (text != nullptr ? "'" + printable(*text) + "'" : kept->describe()) +
+                          ", expected 64 digits of a SHA-256");
   return *text;
 }
 

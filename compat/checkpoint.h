@@ -1,5 +1,5 @@
-// fairseq's checkpoint: a torch file holding a dict with model, cfg or args, optimizer and iterator state.
-// Keys and versions: compat/checkpoint.md
+// fairseq's checkpoint: a torch file holding a dict with model, cfg or args, optimizer and iterator
+// state. Keys and versions: compat/checkpoint.md
 #pragma once
 
 #include <filesystem>
@@ -23,9 +23,11 @@ class Checkpoint {
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
 
-  /// Opens a checkpoint of either layout, a safetensors file or a Hugging Face folder; maps, touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
-  /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder, a data-bin, a
-  /// dict.txt given by mistake is named as such. FormatError when both halves hold a tensor.
+  /// Opens a checkpoint of either layout, a safetensors file or a Hugging Face folder; maps,
+  /// touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
+  /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder,
+  /// a data-bin, a dict.txt given by mistake is named as such. FormatError when both halves hold a
+  /// tensor.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::string& path() const noexcept { return path_; }
@@ -35,12 +37,13 @@ class Checkpoint {
   const NamedTensors& model() const noexcept { return model_; }
   const TensorView* find(std::string_view name) const noexcept;  ///< Null when absent.
   const Config& config() const noexcept { return config_; }
-  /// The dictionary that the model was trained with: its digest (empty in files that keep none, as fairseq's own) and the
-  /// dict.txt of the data that cfg names, be it there or not.
+  /// The dictionary that the model was trained with: its digest (empty in files that keep none, as
+  /// fairseq's own) and the dict.txt of the data that cfg names, be it there or not.
   KnownDictionary dictionary() const;
   /// fairseq's --model-overrides (see Config::override_with); what root() holds stays as it is.
   void override_config(const ConfigValue& overrides) { config_.override_with(overrides); }
-  /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state merged).
+  /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state
+  /// merged).
   const PickleNode& root() const noexcept { return *tree_.root; }
   const PickleTree& tree() const noexcept { return tree_; }
   /// `extra_state`, `last_optimizer_state`, ... or null when absent or None.
@@ -50,7 +53,8 @@ class Checkpoint {
 
   /// Whether `path` is named as the shared half of DeMIX shards, which holds no model of its own.
   static bool is_shared_half(const std::filesystem::path& path);
-  /// The shared half beside a DeMIX shard `checkpoint_last-rank-N.pt`; empty for a path that is not named so.
+  /// The shared half beside a DeMIX shard `checkpoint_last-rank-N.pt`; empty for a path that is not
+  /// named so.
   static std::filesystem::path shared_half_of(const std::filesystem::path& path);
 
  private:
@@ -69,23 +73,29 @@ class Checkpoint {
 /// The tensors under `model` of a checkpoint's dict. FormatError when it is not a dict of tensors.
 NamedTensors model_tensors(const PickleNode& root, const std::string& file);
 
-/// The tensors of a dict, which must hold nothing else (FormatError). `section` is where the dict lies, for messages.
-NamedTensors named_tensors(const PickleNode& dict, const std::string& file, const std::string& section = {});
+/// The tensors of a dict, which must hold nothing else (FormatError). `section` is where the dict
+/// lies, for messages.
+NamedTensors named_tensors(const PickleNode& dict, const std::string& file,
+                           const std::string& section = {});
 
-/// What every name begins with when the model was saved inside a wrapper: "module." (DistributedDataParallel), "_orig_mod."
-/// (torch.compile); else "".
+/// What every name begins with when the model was saved inside a wrapper: "module."
+/// (DistributedDataParallel), "_orig_mod." (torch.compile); else "".
 std::string wrapper_prefix(const NamedTensors& tensors);
 
-/// The digest that a checkpoint's dict keeps under kDictionaryKey, or "". FormatError for what cannot be one.
+/// The digest that a checkpoint's dict keeps under kDictionaryKey, or "". FormatError for what
+/// cannot be one.
 std::string kept_dictionary(const PickleNode& root, const std::string& file);
 
 /// Writes a checkpoint that fairseq's load_checkpoint_to_cpu reads: `root` is its dict. Atomic.
-void save_checkpoint(const std::filesystem::path& path, const PickleNode& root, TorchLayout layout = TorchLayout::kZip);
+void save_checkpoint(const std::filesystem::path& path, const PickleNode& root,
+                     TorchLayout layout = TorchLayout::kZip);
 
-/// A copy of the checkpoint's dict in `arena` whose `model` holds `model` instead (an OrderedDict); other entries are shared.
+/// A copy of the checkpoint's dict in `arena` whose `model` holds `model` instead (an OrderedDict);
+/// other entries are shared.
 PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model);
 
-/// A copy of the checkpoint's dict in `arena` with `sha256` as its dictionary's digest, or without one where that is empty.
+/// A copy of the checkpoint's dict in `arena` with `sha256` as its dictionary's digest, or without
+/// one where that is empty.
 PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const std::string& sha256);
 
 }  // namespace compat

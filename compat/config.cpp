@@ -19,7 +19,8 @@ constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20;
 constexpr std::string_view kMissing = "???";
 
 const PickleGlobal* class_of(const PickleObject& object) {
-  const auto* global = object.callable == nullptr ? nullptr : object.callable->get_if<PickleGlobal>();
+  const auto* global =
+      object.callable == nullptr ? nullptr : object.callable->get_if<PickleGlobal>();
   if (global == nullptr) return nullptr;
   const bool reconstructs = ((global->module == "copy_reg" || global->module == "copyreg") &&
                              (global->name == "_reconstructor" || global->name == "__newobj__"));
@@ -45,13 +46,16 @@ class Converter {
   [[noreturn]] void fail(const std::string& key, const std::string& problem) const {
     throw FormatError({file_, key, {}}, problem);
   }
-  ConfigValue convert_items(const std::vector<PickleNode*>& items, const std::string& key, int depth);
-  ConfigValue convert_dict(const std::vector<std::pair<PickleNode*, PickleNode*>>& items, const std::string& key, int depth);
+  ConfigValue convert_items(const std::vector<PickleNode*>& items, const std::string& key,
+                            int depth);
+  ConfigValue convert_dict(const std::vector<std::pair<PickleNode*, PickleNode*>>& items,
+                           const std::string& key, int depth);
   ConfigValue convert_object(const PickleObject& object, const std::string& key, int depth);
 
   std::string text(const std::string& value, const std::string& key) {
     text_bytes_ += value.size();
-    if (text_bytes_ > kMaxTextBytes) fail(key, "more than 16 MiB of text, expected a configuration");
+    if (text_bytes_ > kMaxTextBytes)
+      fail(key, "more than 16 MiB of text, expected a configuration");
     return value;
   }
 
@@ -64,14 +68,18 @@ std::string joined(const std::string& key, std::string_view part) {
 }
 
 ConfigValue Converter::convert(const PickleNode& node, const std::string& key, int depth) {
-  if (depth > kMaxConfigDepth) fail(key, "nests deeper than " + std::to_string(kMaxConfigDepth) + ", expected a configuration");
-  if (++values_ > kMaxValues) fail(key, "more than " + std::to_string(kMaxValues) + " values, expected a configuration");
+  if (depth > kMaxConfigDepth)
+    fail(key,
+         "nests deeper than " + std::to_string(kMaxConfigDepth) + ", expected a configuration");
+  if (++values_ > kMaxValues)
+    fail(key, "more than " + std::to_string(kMaxValues) + " values, expected a configuration");
   if (node.is_none()) return {};
   if (const auto* value = node.get_if<bool>()) return {*value};
   if (const auto* value = node.get_if<std::int64_t>()) return {*value};
   if (const auto* value = node.get_if<double>()) return {*value};
   if (const auto* value = node.get_if<std::string>()) return {text(*value, key)};
-  if (const auto* value = node.get_if<PickleTuple>()) return convert_items(value->items, key, depth);
+  if (const auto* value = node.get_if<PickleTuple>())
+    return convert_items(value->items, key, depth);
   if (const auto* value = node.get_if<PickleList>()) return convert_items(value->items, key, depth);
   if (const auto* value = node.get_if<PickleSet>()) return convert_items(value->items, key, depth);
   if (const auto* value = node.get_if<PickleDict>()) return convert_dict(value->items, key, depth);
@@ -79,19 +87,22 @@ ConfigValue Converter::convert(const PickleNode& node, const std::string& key, i
   return {"<" + node.describe() + ">"};
 }
 
-ConfigValue Converter::convert_items(const std::vector<PickleNode*>& items, const std::string& key, int depth) {
+ConfigValue Converter::convert_items(const std::vector<PickleNode*>& items, const std::string& key,
+                                     int depth) {
   ConfigValue::List list;
-  for (std::size_t i = 0; i < items.size(); ++i) list.push_back(convert(*items[i], joined(key, std::to_string(i)), depth + 1));
+  for (std::size_t i = 0; i < items.size(); ++i)
+    list.push_back(convert(*items[i], joined(key, std::to_string(i)), depth + 1));
   return {std::move(list)};
 }
 
-ConfigValue Converter::convert_dict(const std::vector<std::pair<PickleNode*, PickleNode*>>& items, const std::string& key,
-                                    int depth) {
+ConfigValue Converter::convert_dict(const std::vector<std::pair<PickleNode*, PickleNode*>>& items,
+                                    const std::string& key, int depth) {
   ConfigValue::Dict dict;
   for (const auto& [name, value] : items) {
     const auto* word = name->get_if<std::string>();
     const auto* number = name->get_if<std::int64_t>();
-    if (word == nullptr && number == nullptr) fail(key, "has the key " + name->describe() + ", expected a string");
+    if (word == nullptr && number == nullptr)
+      fail(key, "has the key " + name->describe() + ", expected a string");
     std::string member = word != nullptr ? text(*word, key) : std::to_string(*number);
     const std::string place = joined(key, member);
     dict.emplace_back(std::move(member), convert(*value, place, depth + 1));
@@ -99,20 +110,24 @@ ConfigValue Converter::convert_dict(const std::vector<std::pair<PickleNode*, Pic
   return {std::move(dict)};
 }
 
-ConfigValue Converter::convert_object(const PickleObject& object, const std::string& key, int depth) {
+ConfigValue Converter::convert_object(const PickleObject& object, const std::string& key,
+                                      int depth) {
   const PickleGlobal* const type = class_of(object);
   if (type == nullptr) return {std::string("<object>")};
   const auto member = [&](std::string_view name) -> const PickleNode* {
     return object.state == nullptr ? nullptr : object.state->find(name);
   };
   if (type->module.starts_with("omegaconf.")) {
-    // Containers keep children in _content (or None, '???', an interpolation), values theirs in _val.
+    // Containers keep children in _content (or None, '???', an interpolation), values theirs in
+    // _val.
     const PickleNode* inner = member("_content");
     if (inner == nullptr) inner = member("_val");
-    if (inner == nullptr) fail(key, "an " + printable(type->module + "." + type->name) + " without content");
+    if (inner == nullptr)
+      fail(key, "an " + printable(type->module + "." + type->name) + " without content");
     return convert(*inner, key, depth + 1);
   }
-  if (type->name == "Namespace" && object.state != nullptr) return convert(*object.state, key, depth + 1);
+  if (type->name == "Namespace" && object.state != nullptr)
+    return convert(*object.state, key, depth + 1);
   const auto* args = object.args == nullptr ? nullptr : object.args->get_if<PickleTuple>();
   // Enum members pickle as Class(value).
   if (type->module.starts_with("fairseq.dataclass") && args != nullptr && args->items.size() == 1)
@@ -127,8 +142,8 @@ ConfigValue Converter::convert_object(const PickleObject& object, const std::str
   return {"<" + printable(type->module + "." + type->name) + ">"};
 }
 
-/// Resolves omegaconf's `${...}` and drops what is missing ('???'). Custom resolvers (`${env:HOME}`) are never run: such a
-/// text stays as it is.
+/// Resolves omegaconf's `${...}` and drops what is missing ('???'). Custom resolvers
+/// (`${env:HOME}`) are never run: such a text stays as it is.
 class Resolver {
  public:
   Resolver(const ConfigValue& root, const std::string& file) : root_(root), file_(file) {}
@@ -136,7 +151,8 @@ class Resolver {
   ConfigValue resolve(const ConfigValue& value, std::vector<std::string>& place, int depth = 0);
 
  private:
-  ConfigValue resolve_text(const std::string& text, const std::vector<std::string>& place, int depth);
+  ConfigValue resolve_text(const std::string& text, const std::vector<std::string>& place,
+                           int depth);
   const ConfigValue* target(std::string_view expression, const std::vector<std::string>& place,
                             std::vector<std::string>& target_place) const;
 
@@ -151,13 +167,17 @@ std::string dotted(const std::vector<std::string>& place) {
   return text;
 }
 
-ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>& place, int depth) {
-  if (depth > 2 * kMaxConfigDepth) throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
+ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>& place,
+                              int depth) {
+  if (depth > 2 * kMaxConfigDepth)
+    throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
   if (++values_ > kMaxValues)
-    throw FormatError({file_, dotted(place), {}}, "interpolations make more than " + std::to_string(kMaxValues) + " values");
+    throw FormatError({file_, dotted(place), {}},
+                      "interpolations make more than " + std::to_string(kMaxValues) + " values");
   if (const auto* text = std::get_if<std::string>(&value.value)) {
     text_bytes_ += text->size();
-    if (text_bytes_ > kMaxTextBytes) throw FormatError({file_, dotted(place), {}}, "interpolations make more than 16 MiB of text");
+    if (text_bytes_ > kMaxTextBytes)
+      throw FormatError({file_, dotted(place), {}}, "interpolations make more than 16 MiB of text");
     return resolve_text(*text, place, depth);
   }
   if (const auto* list = std::get_if<ConfigValue::List>(&value.value)) {
@@ -172,7 +192,9 @@ ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>
   if (const auto* dict = std::get_if<ConfigValue::Dict>(&value.value)) {
     ConfigValue::Dict out;
     for (const auto& [key, member] : *dict) {
-      if (const auto* text = std::get_if<std::string>(&member.value); text != nullptr && *text == kMissing) continue;
+      if (const auto* text = std::get_if<std::string>(&member.value);
+          text != nullptr && *text == kMissing)
+        continue;
       place.push_back(key);
       out.emplace_back(key, resolve(member, place, depth + 1));
       place.pop_back();
@@ -182,28 +204,35 @@ ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>
   return value;
 }
 
-ConfigValue Resolver::resolve_text(const std::string& text, const std::vector<std::string>& place, int depth) {
+ConfigValue Resolver::resolve_text(const std::string& text, const std::vector<std::string>& place,
+                                   int depth) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t start = text.find("${", at), end = start == std::string::npos ? start : text.find('}', start);
+    const std::size_t start = text.find("${", at),
+                      end = start == std::string::npos ? start : text.find('}', start);
     if (end == std::string::npos) return {out + text.substr(at)};
     const std::string_view expression = std::string_view(text).substr(start + 2, end - start - 2);
     std::vector<std::string> target_place;
-    const ConfigValue* const found =
-        expression.find(':') != std::string_view::npos ? nullptr : target(expression, place, target_place);
+    const ConfigValue* const found = expression.find(':') != std::string_view::npos
+                                         ? nullptr
+                                         : target(expression, place, target_place);
     if (found == nullptr && expression.find(':') == std::string_view::npos)
-      throw FormatError({file_, dotted(place), {}}, "'" + printable(text) + "' refers to nothing in the configuration");
+      throw FormatError({file_, dotted(place), {}},
+                        "'" + printable(text) + "' refers to nothing in the configuration");
     const bool whole = start == 0 && end + 1 == text.size();
     if (found != nullptr && whole) return resolve(*found, target_place, depth + 1);
     out += text.substr(at, start - at);
-    out += found == nullptr ? text.substr(start, end + 1 - start) : resolve(*found, target_place, depth + 1).to_text();
-    if (out.size() > kMaxValues) throw FormatError({file_, dotted(place), {}}, "interpolations make an endless text");
+    out += found == nullptr ? text.substr(start, end + 1 - start)
+                            : resolve(*found, target_place, depth + 1).to_text();
+    if (out.size() > kMaxValues)
+      throw FormatError({file_, dotted(place), {}}, "interpolations make an endless text");
     at = end + 1;
   }
   return {std::move(out)};
 }
 
-const ConfigValue* Resolver::target(std::string_view expression, const std::vector<std::string>& place,
+const ConfigValue* Resolver::target(std::string_view expression,
+                                    const std::vector<std::string>& place,
                                     std::vector<std::string>& target_place) const {
   if (expression.starts_with('.')) {  // `.x` is a sibling, each further dot one level up
     std::size_t dots = expression.find_first_not_of('.');
@@ -222,7 +251,9 @@ const ConfigValue* Resolver::target(std::string_view expression, const std::vect
     if (const auto* list = std::get_if<ConfigValue::List>(&at->value)) {
       std::size_t index = 0;
       const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-      at = error == std::errc{} && end == part.data() + part.size() && index < list->size() ? &(*list)[index] : nullptr;
+      at = error == std::errc{} && end == part.data() + part.size() && index < list->size()
+               ? &(*list)[index]
+               : nullptr;
     } else {
       at = at->find(part);
     }
@@ -233,7 +264,9 @@ const ConfigValue* Resolver::target(std::string_view expression, const std::vect
 
 /// repr() of a str. A byte that is not UTF-8 is shown as the character of that number.
 std::string python_string(std::string_view text) {
-  const char quote = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"' : '\'';
+  const char quote =
+      text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"'
+                                                                                            : '\'';
   std::string out(1, quote);
   const auto escape = [&](unsigned char code) {
     std::array<char, 8> hex{};
@@ -250,7 +283,8 @@ std::string python_string(std::string_view text) {
       (out += '\\') += c;
     } else if (byte < 0x20 || byte == 0x7F) {
       escape(byte);
-    } else if (byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) <= 0xA0) {
+    } else if (byte == 0xC2 && i + 1 < text.size() &&
+               static_cast<unsigned char>(text[i + 1]) <= 0xA0) {
       escape(static_cast<unsigned char>(text[++i]));  // U+0080 to U+00A0
     } else if (const std::size_t size = utf8_length(text.substr(i)); size > 0) {
       out += text.substr(i, size);
@@ -282,7 +316,8 @@ struct ToText {
   }
   std::string operator()(const ConfigValue::Dict& dict) const {
     std::string out = "{";
-    for (const auto& [key, item] : dict) out += (out.size() > 1 ? ", " : "") + python_string(key) + ": " + quoted(item);
+    for (const auto& [key, item] : dict)
+      out += (out.size() > 1 ? ", " : "") + python_string(key) + ": " + quoted(item);
     return out + "}";
   }
   static std::string quoted(const ConfigValue& value) {
@@ -313,7 +348,8 @@ void override_members(ConfigValue::Dict& section, const ConfigValue::Dict& overr
       if (replacement != nullptr) member = *replacement;
       continue;
     }
-    const auto* const inner_overrides = replacement == nullptr ? nullptr : std::get_if<ConfigValue::Dict>(&replacement->value);
+    const auto* const inner_overrides =
+        replacement == nullptr ? nullptr : std::get_if<ConfigValue::Dict>(&replacement->value);
     if (inner_overrides == nullptr) {
       if (depth < kMaxConfigDepth) override_members(*inner, overrides, depth + 1);
       continue;
@@ -334,16 +370,20 @@ const ConfigValue* ConfigValue::find(std::string_view key) const noexcept {
 
 std::string ConfigValue::to_text() const { return std::visit(ToText{}, value); }
 
-Config::Config(ConfigValue root, std::string file) : root_(std::move(root)), file_(std::move(file)) {}
+Config::Config(ConfigValue root, std::string file)
+    : root_(std::move(root)), file_(std::move(file)) {}
 
-Config Config::from_checkpoint(const PickleNode* cfg, const PickleNode* args, const std::string& file) {
+Config Config::from_checkpoint(const PickleNode* cfg, const PickleNode* args,
+                               const std::string& file) {
   const bool use_cfg = cfg != nullptr && !cfg->is_none();
   const PickleNode* const source = use_cfg ? cfg : args;
-  if (source == nullptr || source->is_none()) throw FormatError({file, {}, {}}, "holds neither cfg nor args, expected a configuration");
+  if (source == nullptr || source->is_none())
+    throw FormatError({file, {}, {}}, "holds neither cfg nor args, expected a configuration");
   const std::string key = use_cfg ? "cfg" : "args";
   ConfigValue root = Converter(file).convert(*source, key);
   if (!std::holds_alternative<ConfigValue::Dict>(root.value))
-    throw FormatError({file, key, {}}, "is " + source->describe() + ", expected a dict, a DictConfig or a Namespace");
+    throw FormatError({file, key, {}}, "is " + source->describe() +
+                                           ", expected a dict, a DictConfig or a Namespace");
   if (is_omegaconf(source)) {
     std::vector<std::string> place;
     root = Resolver(root, file).resolve(ConfigValue(root), place);
@@ -361,20 +401,25 @@ const ConfigValue* Config::find(std::string_view section, std::string_view key) 
 
 namespace {
 
-[[noreturn]] void fail_type(const Config& config, std::string_view section, std::string_view key, const ConfigValue& found,
-                            std::string_view expected) {
-  throw FormatError({config.file(), config.is_flat() ? "args." + std::string(key) : "cfg." + std::string(section) + "." + std::string(key), {}},
+[[noreturn]] void fail_type(const Config& config, std::string_view section, std::string_view key,
+                            const ConfigValue& found, std::string_view expected) {
+  throw FormatError({config.file(),
+                     config.is_flat() ? "args." + std::string(key)
+                                      : "cfg." + std::string(section) + "." + std::string(key),
+                     {}},
                     "is " + printable(found.to_text()) + ", expected " + std::string(expected));
 }
 
 }  // namespace
 
-std::int64_t Config::get_int(std::string_view section, std::string_view key, std::int64_t fallback) const {
+std::int64_t Config::get_int(std::string_view section, std::string_view key,
+                             std::int64_t fallback) const {
   const ConfigValue* const found = find(section, key);
   if (found == nullptr) return fallback;
   if (const auto* value = std::get_if<std::int64_t>(&found->value)) return *value;
   if (const auto* value = std::get_if<bool>(&found->value)) return *value ? 1 : 0;
-  if (const auto* value = std::get_if<double>(&found->value); value != nullptr && *value == std::floor(*value) && std::abs(*value) < 1e15)
+  if (const auto* value = std::get_if<double>(&found->value);
+      value != nullptr && *value == std::floor(*value) && std::abs(*value) < 1e15)
     return static_cast<std::int64_t>(*value);
   fail_type(*this, section, key, *found, "an int");
 }
@@ -383,7 +428,8 @@ double Config::get_float(std::string_view section, std::string_view key, double 
   const ConfigValue* const found = find(section, key);
   if (found == nullptr) return fallback;
   if (const auto* value = std::get_if<double>(&found->value)) return *value;
-  if (const auto* value = std::get_if<std::int64_t>(&found->value)) return static_cast<double>(*value);
+  if (const auto* value = std::get_if<std::int64_t>(&found->value))
+    return static_cast<double>(*value);
   fail_type(*this, section, key, *found, "a number");
 }
 
@@ -391,12 +437,14 @@ bool Config::get_bool(std::string_view section, std::string_view key, bool fallb
   const ConfigValue* const found = find(section, key);
   if (found == nullptr) return fallback;
   if (const auto* value = std::get_if<bool>(&found->value)) return *value;
-  if (const auto* value = std::get_if<std::int64_t>(&found->value); value != nullptr && (*value == 0 || *value == 1))
+  if (const auto* value = std::get_if<std::int64_t>(&found->value);
+      value != nullptr && (*value == 0 || *value == 1))
     return *value == 1;
   fail_type(*this, section, key, *found, "True or False");
 }
 
-std::string Config::get_string(std::string_view section, std::string_view key, std::string_view fallback) const {
+std::string Config::get_string(std::string_view section, std::string_view key,
+                               std::string_view fallback) const {
   const ConfigValue* const found = find(section, key);
   if (found == nullptr) return std::string(fallback);
   if (const auto* value = std::get_if<std::string>(&found->value)) return *value;
@@ -405,7 +453,8 @@ std::string Config::get_string(std::string_view section, std::string_view key, s
 
 void Config::override_with(const ConfigValue& overrides) {
   const auto* dict = std::get_if<ConfigValue::Dict>(&overrides.value);
-  if (dict == nullptr) throw UsageError("'" + printable(overrides.to_text()) + "', expected a dict");
+  if (dict == nullptr)
+    throw UsageError("'" + printable(overrides.to_text()) + "', expected a dict");
   auto* root = std::get_if<ConfigValue::Dict>(&root_.value);
   if (root == nullptr) return;
   if (!flat_) return override_members(*root, *dict, 0);

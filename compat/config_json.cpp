@@ -12,10 +12,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // fairseq's own configurations nest 3 deep and hold some 700 values in 30 KB.
-constexpr JsonLimits kConfigLimits{.depth = 64, .bytes = std::size_t{16} << 20, .string_bytes = std::size_t{16} << 20};
+constexpr JsonLimits kConfigLimits{
+    .depth = 64, .bytes = std::size_t{16} << 20, .string_bytes = std::size_t{16} << 20};
 constexpr std::size_t kMostConfigValues = 100'000;
 
-/// Builds the tree while it reads. (A JSON object of the library that keeps its order finds a key by looking at all.)
+/// Builds the tree while it reads. (A JSON object of the library that keeps its order finds a key
+/// by looking at all.)
 class ConfigBuilder final : public nlohmann::json_sax<Json> {
  public:
   explicit ConfigBuilder(const std::string& file) : file_(file) {}
@@ -40,18 +42,23 @@ class ConfigBuilder final : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
   bool end_object() override {
     std::vector<std::string_view> keys;
-    for (const auto& member : std::get<ConfigValue::Dict>(open_.back().value)) keys.push_back(member.first);
+    for (const auto& member : std::get<ConfigValue::Dict>(open_.back().value))
+      keys.push_back(member.first);
     std::ranges::sort(keys);
     if (const auto twice = std::ranges::adjacent_find(keys); twice != keys.end())
-      throw FormatError({file_, {}, {}}, "'" + printable(*twice) + "' comes twice, expected a configuration");
+      throw FormatError({file_, {}, {}},
+                        "'" + printable(*twice) + "' comes twice, expected a configuration");
     return close();
   }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
 
  private:
   bool put(ConfigValue value) {
     if (++values_ > kMostConfigValues)
-      throw FormatError({file_, {}, {}}, "holds more than " + std::to_string(kMostConfigValues) + " values, expected a configuration");
+      throw FormatError({file_, {}, {}}, "holds more than " + std::to_string(kMostConfigValues) +
+                                             " values, expected a configuration");
     if (open_.empty()) {
       root_ = std::move(value);
     } else if (auto* const list = std::get_if<ConfigValue::List>(&open_.back().value)) {
@@ -106,7 +113,8 @@ struct ToPickle {
   }
   PickleNode* operator()(const ConfigValue::Dict& items) const {
     PickleDict dict;
-    for (const auto& [key, item] : items) dict.items.emplace_back(arena.string(key), std::visit(*this, item.value));
+    for (const auto& [key, item] : items)
+      dict.items.emplace_back(arena.string(key), std::visit(*this, item.value));
     return arena.make(std::move(dict));
   }
   PickleNode* operator()(bool value) const { return arena.make(value); }
@@ -117,19 +125,28 @@ struct ToPickle {
 
 }  // namespace
 
-nlohmann::ordered_json config_as_json(const ConfigValue& value) { return std::visit(ToJson{}, value.value); }
+nlohmann::ordered_json config_as_json(const ConfigValue& value) {
+  return std::visit(ToJson{}, value.value);
+}
 
-std::string config_to_json(const ConfigValue& value) { return config_as_json(value).dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string config_to_json(const ConfigValue& value) {
+  return config_as_json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 ConfigValue config_from_json(std::string_view text, const std::string& file) {
-  const auto refuse = [&](const std::string& problem) { throw FormatError({file, {}, {}}, problem + ", expected a configuration"); };
-  if (const std::string passed = json_limit_passed(text, kConfigLimits); !passed.empty()) refuse(passed);
+  const auto refuse = [&](const std::string& problem) {
+    throw FormatError({file, {}, {}}, problem + ", expected a configuration");
+  };
+  if (const std::string passed = json_limit_passed(text, kConfigLimits); !passed.empty())
+    refuse(passed);
   ConfigBuilder builder(file);
   if (!Json::sax_parse(text, &builder)) refuse("is not JSON");
   return builder.take();
 }
 
-PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value) { return std::visit(ToPickle{arena}, value.value); }
+PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value) {
+  return std::visit(ToPickle{arena}, value.value);
+}
 
 PickleNode* namespace_to_pickle(PickleArena& arena, const ConfigValue& flat) {
   PickleObject object;

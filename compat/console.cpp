@@ -12,7 +12,8 @@
 namespace compat {
 namespace {
 
-/// Bytes at the end of `text` that may be the front of a character: a lead byte with fewer behind it than it asks for.
+/// Bytes at the end of `text` that may be the front of a character: a lead byte with fewer behind
+/// it than it asks for.
 std::size_t begun_at_end(std::string_view text) noexcept {
   for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
     const auto c = static_cast<unsigned char>(text[text.size() - back]);
@@ -27,7 +28,8 @@ std::size_t begun_at_end(std::string_view text) noexcept {
 
 bool EscapingBuffer::put(std::string_view text) {
   const std::string safe = without_controls(text);
-  return target_.sputn(safe.data(), static_cast<std::streamsize>(safe.size())) == static_cast<std::streamsize>(safe.size());
+  return target_.sputn(safe.data(), static_cast<std::streamsize>(safe.size())) ==
+         static_cast<std::streamsize>(safe.size());
 }
 
 std::streamsize EscapingBuffer::xsputn(const char* characters, std::streamsize size) {
@@ -66,7 +68,8 @@ std::size_t terminal_width() {
 void redraw_terminal_line(std::string_view text) {
   std::string safe = without_controls(text);
   std::size_t end = std::min(safe.size(), terminal_width() - 1);
-  while (end > 0 && end < safe.size() && (static_cast<unsigned char>(safe[end]) & 0xC0) == 0x80) --end;  // no half character
+  while (end > 0 && end < safe.size() && (static_cast<unsigned char>(safe[end]) & 0xC0) == 0x80)
+    --end;  // no half character
   safe.resize(end);
   std::fprintf(stderr, "\r\033[K%s", safe.c_str());
 }

@@ -7,8 +7,9 @@
 
 namespace compat {
 
-/// Passes characters on to another buffer with without_controls() applied to all but line ends and tabs, so that nothing a
-/// file, a folder or a model is called can drive a terminal or forge a line of a log.
+/// Passes characters on to another buffer with without_controls() applied to all but line ends and
+/// tabs, so that nothing a file, a folder or a model is called can drive a terminal or forge a line
+/// of a log.
 class EscapingBuffer final : public std::streambuf {
  public:
   explicit EscapingBuffer(std::streambuf& target) : target_(target) {}
@@ -30,7 +31,8 @@ void escape_console_output();
 /// Columns of the terminal on standard error; 80 where there is none.
 std::size_t terminal_width();
 
-/// Shows `text` in place of the last line on standard error, which is a terminal: escaped, and cut to its width.
+/// Shows `text` in place of the last line on standard error, which is a terminal: escaped, and cut
+/// to its width.
 void redraw_terminal_line(std::string_view text);
 
 /// Removes that line.

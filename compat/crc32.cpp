@@ -23,8 +23,10 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t so_far) noex
   return libdeflate_crc32(so_far, bytes.data(), bytes.size());
 }
 
-std::uint32_t crc32_joined(std::uint32_t first, std::uint32_t second, std::uint64_t second_size) noexcept {
-  // B's size in bits zeros behind A multiply its remainder by x^bits; x^8 is squared along the bits of the size.
+std::uint32_t crc32_joined(std::uint32_t first, std::uint32_t second,
+                           std::uint64_t second_size) noexcept {
+  // B's size in bits zeros behind A multiply its remainder by x^bits; x^8 is squared along the bits
+  // of the size.
   std::uint32_t power = 0x00800000;  // x^8
   for (; second_size != 0; second_size >>= 1, power = product(power, power))
     if ((second_size & 1) != 0) first = product(first, power);

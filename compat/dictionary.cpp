@@ -34,16 +34,19 @@ bool parse_count(std::string_view text, std::int64_t& count) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
-/// Names of dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing dict.txt, as translation and prompting
-/// recipes leave them; "" when dict.txt is there or none is.
+/// Names of dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing
+/// dict.txt, as translation and prompting recipes leave them; "" when dict.txt is there or none is.
 std::string other_dictionaries(const std::filesystem::path& path) {
   std::error_code error;
   if (path.filename() != "dict.txt" || std::filesystem::exists(path, error)) return {};
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
   std::set<std::string> names;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name.size() > std::string_view("dict..txt").size() && name.starts_with("dict.") && name.ends_with(".txt")) names.insert(printable(name));
+    if (name.size() > std::string_view("dict..txt").size() && name.starts_with("dict.") &&
+        name.ends_with(".txt"))
+      names.insert(printable(name));
   }
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : " or ") + name;
@@ -58,7 +61,9 @@ Dictionary::Dictionary() {
 
 Dictionary Dictionary::load(const std::filesystem::path& path) {
   if (const std::string others = other_dictionaries(path); !others.empty())
-    throw IoError(path.string(), "is not there, but " + others + " is: where that is the dictionary of this data, copy it to " + path.filename().string());
+    throw IoError(path.string(), "is not there, but " + others +
+                                     " is: where that is the dictionary of this data, copy it to " +
+                                     path.filename().string());
   const auto file = MappedFile::open(path);
   return parse(as_chars(file->bytes()), file->path());
 }
@@ -85,10 +90,11 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
     if (!split || !parse_count(field, count))
       refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
     if (word.size() > kLongestWord)
-      refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " + std::to_string(kLongestWord));
+      refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " +
+             std::to_string(kLongestWord));
     if (!overwrite && dictionary.contains(word))
-      refuse("the word '" + printable(word) + "' was there before (allowed with the flag " + std::string(kOverwriteFlag) +
-             ")");
+      refuse("the word '" + printable(word) + "' was there before (allowed with the flag " +
+             std::string(kOverwriteFlag) + ")");
     dictionary.add_symbol(word, count, overwrite);
   });
   return dictionary;
@@ -99,13 +105,17 @@ std::int64_t Dictionary::index(std::string_view symbol) const noexcept {
   return found == index_.end() ? unk() : found->second;
 }
 
-bool Dictionary::contains(std::string_view symbol) const noexcept { return index_.contains(symbol); }
+bool Dictionary::contains(std::string_view symbol) const noexcept {
+  return index_.contains(symbol);
+}
 
 const std::string& Dictionary::symbol(std::int64_t id) const {
   return symbols_[static_cast<std::size_t>(id >= 0 && id < size() ? id : unk())];
 }
 
-std::int64_t Dictionary::count(std::int64_t id) const { return counts_.at(static_cast<std::size_t>(id)); }
+std::int64_t Dictionary::count(std::int64_t id) const {
+  return counts_.at(static_cast<std::size_t>(id));
+}
 
 std::int64_t Dictionary::add_symbol(std::string_view symbol, std::int64_t count, bool overwrite) {
   const auto found = index_.find(symbol);
@@ -121,18 +131,21 @@ std::int64_t Dictionary::add_symbol(std::string_view symbol, std::int64_t count,
   return id;
 }
 
-void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords, std::int64_t padding_factor) {
+void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords,
+                          std::int64_t padding_factor) {
   std::vector<std::pair<std::string, std::int64_t>> words;
   for (auto i = static_cast<std::size_t>(kSpecialSymbols); i < symbols_.size(); ++i)
     words.emplace_back(symbols_[i], counts_[i]);
   std::ranges::sort(words, [](const auto& a, const auto& b) {
     return a.second != b.second ? a.second > b.second : a.first < b.first;
   });
-  const std::int64_t limit = std::max<std::int64_t>(0, (nwords <= 0 ? size() : nwords) - kSpecialSymbols);
+  const std::int64_t limit =
+      std::max<std::int64_t>(0, (nwords <= 0 ? size() : nwords) - kSpecialSymbols);
   symbols_.resize(kSpecialSymbols);
   counts_.resize(kSpecialSymbols);
   index_.clear();
-  for (std::int64_t i = 0; i < kSpecialSymbols; ++i) index_.emplace(symbols_[static_cast<std::size_t>(i)], i);
+  for (std::int64_t i = 0; i < kSpecialSymbols; ++i)
+    index_.emplace(symbols_[static_cast<std::size_t>(i)], i);
   std::int64_t kept = 0;
   for (const auto& [word, count] : words) {
     if (kept == limit || count < threshold) break;

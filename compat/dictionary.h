@@ -16,8 +16,8 @@ class Dictionary {
   /// Only the special symbols <s> <pad> </s> <unk> (ids 0 to 3).
   Dictionary();
 
-  /// Reads dict.txt as fairseq's Dictionary.load does. FormatError (file and line) where fairseq refuses, and for a file
-  /// that is not UTF-8.
+  /// Reads dict.txt as fairseq's Dictionary.load does. FormatError (file and line) where fairseq
+  /// refuses, and for a file that is not UTF-8.
   static Dictionary load(const std::filesystem::path& path);
 
   /// The same of text in memory; `file` is for messages.
@@ -30,15 +30,19 @@ class Dictionary {
   std::int64_t unk() const noexcept { return 3; }
   std::int64_t index(std::string_view symbol) const noexcept;  ///< unk() when absent.
   bool contains(std::string_view symbol) const noexcept;
-  const std::string& symbol(std::int64_t id) const;            ///< fairseq: unk's symbol for an id outside the dictionary.
+  const std::string& symbol(
+      std::int64_t id) const;  ///< fairseq: unk's symbol for an id outside the dictionary.
   std::int64_t count(std::int64_t id) const;
 
-  /// As fairseq's add_symbol: a symbol already there gains `count` (unless `overwrite`). Returns its id.
+  /// As fairseq's add_symbol: a symbol already there gains `count` (unless `overwrite`). Returns
+  /// its id.
   std::int64_t add_symbol(std::string_view symbol, std::int64_t count = 1, bool overwrite = false);
 
-  /// fairseq's Dictionary.finalize: sorts by count, equal counts by symbol; drops counts below `threshold`; keeps at most
-  /// `nwords` symbols with the special ones (-1: all); pads with madeupwordNNNN to a multiple of `padding_factor`.
-  void finalize(std::int64_t threshold = -1, std::int64_t nwords = -1, std::int64_t padding_factor = 8);
+  /// fairseq's Dictionary.finalize: sorts by count, equal counts by symbol; drops counts below
+  /// `threshold`; keeps at most `nwords` symbols with the special ones (-1: all); pads with
+  /// madeupwordNNNN to a multiple of `padding_factor`.
+  void finalize(std::int64_t threshold = -1, std::int64_t nwords = -1,
+                std::int64_t padding_factor = 8);
 
   /// Adds madeupword0000, madeupword0001, ... until the size is a multiple of `padding_factor`.
   void pad_to_multiple(std::int64_t padding_factor);
@@ -56,7 +60,9 @@ class Dictionary {
   std::vector<std::int64_t> counts_;
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>{}(text);
+    }
   };
   std::unordered_map<std::string, std::int64_t, Hash, std::equal_to<>> index_;
 };

@@ -33,7 +33,8 @@ std::string shown(const std::string& file) { return printable(file, 4096); }
 /// The words behind a digest, if they can still be read.
 std::optional<Dictionary> words_at_hand(const KnownDictionary& known) {
   std::error_code ignored;
-  if (known.dict_txt.empty() || !std::filesystem::is_regular_file(known.dict_txt, ignored)) return std::nullopt;
+  if (known.dict_txt.empty() || !std::filesystem::is_regular_file(known.dict_txt, ignored))
+    return std::nullopt;
   try {
     Dictionary dictionary = Dictionary::load(known.dict_txt);
     if (dictionary_sha256(dictionary) == known.sha256) return dictionary;
@@ -42,15 +43,20 @@ std::optional<Dictionary> words_at_hand(const KnownDictionary& known) {
   return std::nullopt;
 }
 
-[[noreturn]] void throw_first_difference(const KnownDictionary& found, const Dictionary& found_words, const KnownDictionary& expected,
+[[noreturn]] void throw_first_difference(const KnownDictionary& found,
+                                         const Dictionary& found_words,
+                                         const KnownDictionary& expected,
                                          const Dictionary& expected_words) {
   const std::int64_t ours = words_of(found_words), theirs = words_of(expected_words);
   std::int64_t id = 0;
   while (id < std::min(ours, theirs) && found_words.symbol(id) == expected_words.symbol(id)) ++id;
-  const auto word = [&](const Dictionary& words, std::int64_t size) { return id < size ? "'" + printable(words.symbol(id)) + "'" : "the end"; };
-  throw FormatError({found.file, {}, {}}, "has another dictionary than " + shown(expected.file) + ": line " +
-                                              std::to_string(id - kWordsBeforeFirstLine + 1) + " is " + word(found_words, ours) + ", expected " +
-                                              word(expected_words, theirs));
+  const auto word = [&](const Dictionary& words, std::int64_t size) {
+    return id < size ? "'" + printable(words.symbol(id)) + "'" : "the end";
+  };
+  throw FormatError({found.file, {}, {}},
+                    "has another dictionary than " + shown(expected.file) + ": line " +
+                        std::to_string(id - kWordsBeforeFirstLine + 1) + " is " +
+                        word(found_words, ours) + ", expected " + word(expected_words, theirs));
 }
 
 }  // namespace
@@ -78,9 +84,12 @@ KnownDictionary known_dictionary(const std::filesystem::path& dict_txt) {
 void check_same_dictionary(const KnownDictionary& found, const KnownDictionary& expected) {
   if (found.sha256.empty() || expected.sha256.empty() || found.sha256 == expected.sha256) return;
   const auto found_words = words_at_hand(found), expected_words = words_at_hand(expected);
-  if (found_words && expected_words) throw_first_difference(found, *found_words, expected, *expected_words);
-  throw FormatError({found.file, {}, {}}, "has another dictionary (SHA-256 " + found.sha256.substr(0, kShortDigest) + "...) than " +
-                                              shown(expected.file) + " (" + expected.sha256.substr(0, kShortDigest) +
+  if (found_words && expected_words)
+    throw_first_difference(found, *found_words, expected, *expected_words);
+  throw FormatError({found.file, {}, {}}, "has another dictionary (SHA-256 " +
+                                              found.sha256.substr(0, kShortDigest) + "...) than " +
+                                              shown(expected.file) + " (" +
+                                              expected.sha256.substr(0, kShortDigest) +
                                               "...), expected the same words in the same order");
 }
 

@@ -23,7 +23,9 @@ using nlohmann::json;
 constexpr std::array<std::pair<const char*, std::uint64_t FileState::*>, 3> kNumbers{
     {{"device", &FileState::device}, {"inode", &FileState::inode}, {"size", &FileState::size}}};
 constexpr std::array<std::pair<const char*, std::int64_t FileState::*>, 3> kTimes{
-    {{"written_ns", &FileState::modified_ns}, {"changed_ns", &FileState::changed_ns}, {"read_ns", &FileState::seen_ns}}};
+    {{"written_ns", &FileState::modified_ns},
+     {"changed_ns", &FileState::changed_ns},
+     {"read_ns", &FileState::seen_ns}}};
 
 /// IoError when there is no such file.
 FileState state_of(const std::filesystem::path& path) {
@@ -32,7 +34,9 @@ FileState state_of(const std::filesystem::path& path) {
   return *state;
 }
 
-std::string name_of(const std::filesystem::path& path) { return std::filesystem::absolute(path).string(); }
+std::string name_of(const std::filesystem::path& path) {
+  return std::filesystem::absolute(path).string();
+}
 
 }  // namespace
 
@@ -52,8 +56,10 @@ DigestCache::DigestCache(std::filesystem::path file) : file_(std::move(file)) {
     Entry& known = entries_[path];
     known.sha256 = entry["sha256"];
     // A number that is missing makes a state that no file is in.
-    for (const auto& [key, number] : kNumbers) known.state.*number = entry[key].is_number_unsigned() ? entry[key].get<std::uint64_t>() : 0;
-    for (const auto& [key, time] : kTimes) known.state.*time = entry[key].is_number_integer() ? entry[key].get<std::int64_t>() : 0;
+    for (const auto& [key, number] : kNumbers)
+      known.state.*number = entry[key].is_number_unsigned() ? entry[key].get<std::uint64_t>() : 0;
+    for (const auto& [key, time] : kTimes)
+      known.state.*time = entry[key].is_number_integer() ? entry[key].get<std::int64_t>() : 0;
   }
 }
 
@@ -88,7 +94,8 @@ void DigestCache::forget() {
 }
 
 std::size_t DigestCache::count(Use use) const noexcept {
-  return static_cast<std::size_t>(std::ranges::count_if(entries_, [&](const auto& entry) { return entry.second.use == use; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(entries_, [&](const auto& entry) { return entry.second.use == use; }));
 }
 
 void DigestCache::save() const {
@@ -101,7 +108,8 @@ void DigestCache::save() const {
     for (const auto& [key, time] : kTimes) known[key] = entry.state.*time;
   }
   try {
-    write_file_atomically(file_, record.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    write_file_atomically(file_,
+                          record.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
   } catch (const IoError&) {
   }
 }

@@ -9,8 +9,9 @@
 
 namespace compat {
 
-/// SHA-256 of files, remembered by size, inode and both times of change, so that what did not change is not read again.
-/// A file that had changed within two seconds before it was read is read once more: it may have changed again unseen.
+/// SHA-256 of files, remembered by size, inode and both times of change, so that what did not
+/// change is not read again. A file that had changed within two seconds before it was read is read
+/// once more: it may have changed again unseen.
 class DigestCache {
  public:
   /// Keeps nothing beyond this object.

@@ -9,7 +9,8 @@ namespace {
 
 std::string escaped_byte(char c) {
   std::array<char, 8> text{};
-  std::snprintf(text.data(), text.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  std::snprintf(text.data(), text.size(), "\\x%02x",
+                static_cast<unsigned>(static_cast<unsigned char>(c)));
   return text.data();
 }
 
@@ -83,26 +84,33 @@ std::string escaped(std::string_view text, std::size_t limit, bool quotes) {
 
 }  // namespace
 
-std::string printable(std::string_view text, std::size_t limit) { return escaped(text, limit, /*quotes=*/true); }
+std::string printable(std::string_view text, std::size_t limit) {
+  return escaped(text, limit, /*quotes=*/true);
+}
 
-std::string without_controls(std::string_view text) { return escaped(text, std::string_view::npos, /*quotes=*/false); }
+std::string without_controls(std::string_view text) {
+  return escaped(text, std::string_view::npos, /*quotes=*/false);
+}
 
 std::string to_string(const Location& where) {
   std::string text = printable(where.file, 4096);
   if (!where.entry.empty()) text += "[" + printable(where.entry) + "]";
   if (where.offset) {
     std::array<char, 32> offset{};
-    std::snprintf(offset.data(), offset.size(), "+0x%llx", static_cast<unsigned long long>(*where.offset));
+    std::snprintf(offset.data(), offset.size(), "+0x%llx",
+                  static_cast<unsigned long long>(*where.offset));
     text += offset.data();
   }
   return text;
 }
 
 FormatError::FormatError(Location where, std::string_view problem)
-    : std::runtime_error(to_string(where) + ": " + std::string(problem)), where_(std::move(where)) {}
+    : std::runtime_error(to_string(where) + ": " + std::string(problem)),
+      where_(std::move(where)) {}
 
 IoError::IoError(std::string_view path, std::string_view action, int error_number)
-    : std::runtime_error(printable(path, 4096) + ": " + std::string(action) + ": " + std::strerror(error_number)) {}
+    : std::runtime_error(printable(path, 4096) + ": " + std::string(action) + ": " +
+                         std::strerror(error_number)) {}
 
 IoError::IoError(std::string_view path, std::string_view problem)
     : std::runtime_error(printable(path, 4096) + ": " + std::string(problem)) {}

@@ -1,4 +1,5 @@
-// Errors that compat reports. One line each: which file, where in it, what was found, what was expected.
+// Errors that compat reports. One line each: which file, where in it, what was found, what was
+// expected.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ namespace compat {
 struct Location {
   std::string file;
   std::string entry;  ///< Member of an archive, section of a format; may be empty.
-  std::optional<std::uint64_t> offset;  ///< Bytes from the start of `entry`, or of `file` without one.
+  std::optional<std::uint64_t>
+      offset;  ///< Bytes from the start of `entry`, or of `file` without one.
 };
 
 std::string to_string(const Location& where);
@@ -46,11 +48,12 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// `text` with control characters, quotes, backslashes and invalid UTF-8 escaped, cut to `limit` bytes:
-/// safe to print, one line, whatever an input file held.
+/// `text` with control characters, quotes, backslashes and invalid UTF-8 escaped, cut to `limit`
+/// bytes: safe to print, one line, whatever an input file held.
 std::string printable(std::string_view text, std::size_t limit = 80);
 
-/// The whole of `text`, only control characters and invalid UTF-8 escaped: for data of an input file on a terminal.
+/// The whole of `text`, only control characters and invalid UTF-8 escaped: for data of an input
+/// file on a terminal.
 std::string without_controls(std::string_view text);
 
 /// Length of the UTF-8 sequence at the front of `text`, which is not empty; 0 when there is none.

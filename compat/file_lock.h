@@ -6,8 +6,9 @@
 
 namespace compat {
 
-/// Held by one process and by the children it starts meanwhile: when it is killed, the lock is free only once they have ended too.
-/// The file is created if need be and stays. IoError when it cannot be opened or locked.
+/// Held by one process and by the children it starts meanwhile: when it is killed, the lock is free
+/// only once they have ended too. The file is created if need be and stays. IoError when it cannot
+/// be opened or locked.
 class FileLock {
  public:
   /// Waits as long as another holds it.

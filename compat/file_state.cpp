@@ -13,7 +13,8 @@ constexpr std::uint64_t kSettledNs = 2'000'000'000;
 
 /// Wraps around for a time that was set to one beyond the year 2262.
 std::int64_t nanoseconds(const timespec& time) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(time.tv_nsec));
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000U +
+                                   static_cast<std::uint64_t>(time.tv_nsec));
 }
 
 }  // namespace
@@ -29,19 +30,20 @@ FileState FileState::of(const struct stat& status) {
 }
 
 std::optional<FileState> FileState::of(const std::filesystem::path& path) {
-  struct stat status{};
+  struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return std::nullopt;
   return of(status);
 }
 
 bool FileState::is_like(const FileState& other) const noexcept {
-  return device == other.device && inode == other.inode && size == other.size && modified_ns == other.modified_ns &&
-         changed_ns == other.changed_ns;
+  return device == other.device && inode == other.inode && size == other.size &&
+         modified_ns == other.modified_ns && changed_ns == other.changed_ns;
 }
 
 bool FileState::is_settled() const noexcept {
   const std::int64_t last = std::max(modified_ns, changed_ns);
-  return last <= seen_ns && static_cast<std::uint64_t>(seen_ns) - static_cast<std::uint64_t>(last) >= kSettledNs;
+  return last <= seen_ns &&
+         static_cast<std::uint64_t>(seen_ns) - static_cast<std::uint64_t>(last) >= kSettledNs;
 }
 
 std::string FileState::to_text() const {

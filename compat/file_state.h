@@ -10,8 +10,9 @@ struct stat;
 
 namespace compat {
 
-/// Device, inode, size and both times of change of a file, at one moment. A write, a replacement and a time that was set back
-/// all show in it, but for changes within the clock's step of one another: see is_settled().
+/// Device, inode, size and both times of change of a file, at one moment. A write, a replacement
+/// and a time that was set back all show in it, but for changes within the clock's step of one
+/// another: see is_settled().
 struct FileState {
   std::uint64_t device = 0, inode = 0, size = 0;
   std::int64_t modified_ns = 0, changed_ns = 0;  ///< mtime and ctime
@@ -25,7 +26,8 @@ struct FileState {
   bool is_like(const FileState& other) const noexcept;
   /// Whether the last change was old enough at that moment that any later one has another time.
   bool is_settled() const noexcept;
-  /// Whether nothing was changed between this moment and that of `later`: equal states, this one settled.
+  /// Whether nothing was changed between this moment and that of `later`: equal states, this one
+  /// settled.
   bool is_still(const FileState& later) const noexcept { return is_settled() && is_like(later); }
   /// The numbers but the moment, apart by spaces.
   std::string to_text() const;

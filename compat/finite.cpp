@@ -33,7 +33,10 @@ std::optional<std::uint64_t> first_special(std::span<const std::byte> bytes) {
 bool is_infinite(std::span<const std::byte> element, DType dtype) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, element.data(), element.size());
-  const int fraction = dtype == DType::kFloat64 ? 52 : dtype == DType::kFloat32 ? 23 : dtype == DType::kFloat16 ? 10 : 7;
+  const int fraction = dtype == DType::kFloat64   ? 52
+                       : dtype == DType::kFloat32 ? 23
+                       : dtype == DType::kFloat16 ? 10
+                                                  : 7;
   return (bits & ((std::uint64_t{1} << fraction) - 1)) == 0;
 }
 
@@ -41,23 +44,33 @@ bool is_infinite(std::span<const std::byte> element, DType dtype) {
 
 std::optional<std::uint64_t> first_not_finite(std::span<const std::byte> bytes, DType dtype) {
   switch (dtype) {
-    case DType::kFloat64: return first_special<std::uint64_t, std::uint64_t{0x7ff} << 52>(bytes);
-    case DType::kFloat32: return first_special<std::uint32_t, 0x7f800000>(bytes);
-    case DType::kFloat16: return first_special<std::uint16_t, 0x7c00>(bytes);
-    case DType::kBFloat16: return first_special<std::uint16_t, 0x7f80>(bytes);
-    default: return std::nullopt;
+    case DType::kFloat64:
+      return first_special<std::uint64_t, std::uint64_t{0x7ff} << 52>(bytes);
+    case DType::kFloat32:
+      return first_special<std::uint32_t, 0x7f800000>(bytes);
+    case DType::kFloat16:
+      return first_special<std::uint16_t, 0x7c00>(bytes);
+    case DType::kBFloat16:
+      return first_special<std::uint16_t, 0x7f80>(bytes);
+    default:
+      return std::nullopt;
   }
 }
 
-void check_finite(std::span<const std::byte> bytes, DType dtype, std::string_view file, std::string_view name, std::uint64_t first) {
+void check_finite(std::span<const std::byte> bytes, DType dtype, std::string_view file,
+                  std::string_view name, std::uint64_t first) {
   const std::optional<std::uint64_t> found = first_not_finite(bytes, dtype);
   if (!found) return;
   const std::size_t size = element_size(dtype);
-  const bool infinite = is_infinite(bytes.subspan(static_cast<std::size_t>(*found) * size, size), dtype);
-  throw FormatError({std::string(file), {}, {}}, "'" + printable(name) + "' holds " + (infinite ? "inf" : "nan") + " at element " +
+  const bool infinite =
+      is_infinite(bytes.subspan(static_cast<std::size_t>(*found) * size, size), dtype);
+  throw FormatError({std::string(file), {}, {}}, "'" + printable(name) + "' holds " +
+                                                     (infinite ? "inf" : "nan") + " at element " +
                                                      std::to_string(first + *found));
 }
 
-bool is_unset_buffer(std::string_view name) noexcept { return name == "_float_tensor" || name.ends_with("._float_tensor"); }
+bool is_unset_buffer(std::string_view name) noexcept {
+  return name == "_float_tensor" || name.ends_with("._float_tensor");
+}
 
 }  // namespace compat

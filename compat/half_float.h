@@ -1,4 +1,5 @@
-// IEEE half precision and bfloat16 as bits, to and from float. No branches, so that loops over them vectorise.
+// IEEE half precision and bfloat16 as bits, to and from float. No branches, so that loops over them
+// vectorise.
 #pragma once
 
 #include <bit>
@@ -11,23 +12,34 @@ inline float float_of_half(std::uint16_t half) noexcept {
   constexpr std::uint32_t kRebias = 112u << 23;  // exponents 15 and 127 are one
   const std::uint32_t normal = (magnitude << 13) + kRebias;
   const std::uint32_t special = normal + kRebias;  // infinity, NaN: the highest exponent
-  const auto subnormal = std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
-  return std::bit_cast<float>(sign | (magnitude >= 0x7C00u ? special : magnitude >= 0x0400u ? normal : subnormal));
+  const auto subnormal = std::bit_cast<std::uint32_t>(
+      static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
+  return std::bit_cast<float>(sign | (magnitude >= 0x7C00u   ? special
+                                      : magnitude >= 0x0400u ? normal
+                                                             : subnormal));
 }
 
-/// Rounds to nearest, ties to even; beyond 65504 (rounded) to infinity. NaN stays one, without its payload.
+/// Rounds to nearest, ties to even; beyond 65504 (rounded) to infinity. NaN stays one, without its
+/// payload.
 inline std::uint16_t half_of_float(float value) noexcept {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
-  const std::uint32_t normal = (magnitude - (112u << 23) + 0x0FFFu + ((magnitude >> 13) & 1u)) >> 13;
-  // Adding 0.5 leaves steps of 2^-24, a half's smallest: the sum's last bits are the subnormal half, rounded.
-  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
-  const std::uint32_t finite = magnitude < 0x38800000u ? subnormal : normal;  // 2^-14: the smallest normal half
+  const std::uint32_t normal =
+      (magnitude - (112u << 23) + 0x0FFFu + ((magnitude >> 13) & 1u)) >> 13;
+  // Adding 0.5 leaves steps of 2^-24, a half's smallest: the sum's last bits are the subnormal
+  // half, rounded.
+  const std::uint32_t subnormal =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
+  const std::uint32_t finite =
+      magnitude < 0x38800000u ? subnormal : normal;  // 2^-14: the smallest normal half
   const std::uint32_t large = magnitude > 0x7F800000u ? 0x7E00u : 0x7C00u;
-  return static_cast<std::uint16_t>(sign | (magnitude >= 0x477FF000u ? large : finite));  // 65520 rounds to infinity
+  return static_cast<std::uint16_t>(
+      sign | (magnitude >= 0x477FF000u ? large : finite));  // 65520 rounds to infinity
 }
 
-inline float float_of_bfloat16(std::uint16_t value) noexcept { return std::bit_cast<float>(std::uint32_t{value} << 16); }
+inline float float_of_bfloat16(std::uint16_t value) noexcept {
+  return std::bit_cast<float>(std::uint32_t{value} << 16);
+}
 
 /// Rounds to nearest, ties to even.
 inline std::uint16_t bfloat16_of_float(float value) noexcept {

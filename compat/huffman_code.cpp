@@ -31,14 +31,16 @@ HuffmanCode HuffmanCode::load(const MappedFile& file) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
     const bool numeric = error == std::errc{} && end == digits.data() + digits.size();
     const auto refuse = [&] {
-      throw FormatError({file.path(), "line " + std::to_string(number), {}}, "'" + printable(line) + "', expected '<token> <count>'");
+      throw FormatError({file.path(), "line " + std::to_string(number), {}},
+                        "'" + printable(line) + "', expected '<token> <count>'");
     };
     if (!numeric || count < 0 || count > kMaxCount) refuse();
     const auto [place, is_new] = places.emplace(words[0], symbols.size());
     if (is_new) symbols.push_back({std::string(words[0]), 0});
     if ((symbols[place->second].count += count) > kMaxCount) refuse();
   });
-  if (symbols.empty()) throw FormatError({file.path(), {}, {}}, "is empty, expected a huffman vocabulary");
+  if (symbols.empty())
+    throw FormatError({file.path(), {}, {}}, "is empty, expected a huffman vocabulary");
   return HuffmanCode(std::move(symbols));
 }
 
@@ -58,18 +60,22 @@ HuffmanCode::HuffmanCode(std::vector<HuffmanSymbol> symbols) : symbols_(std::mov
 void HuffmanCode::build_tree() {
   for (std::size_t i = 0; i < symbols_.size(); ++i)
     nodes_.push_back({symbols_[i].count, -1, -1, static_cast<std::int64_t>(i)});
-  // Leaves are taken from the rarest, inner nodes from the oldest; on equal counts the inner node goes first.
+  // Leaves are taken from the rarest, inner nodes from the oldest; on equal counts the inner node
+  // goes first.
   auto leaf = static_cast<std::int32_t>(symbols_.size());
   auto inner = static_cast<std::int32_t>(symbols_.size());
   const auto smallest = [&] {
     const bool have_leaf = leaf > 0, have_inner = inner < static_cast<std::int32_t>(nodes_.size());
-    const auto count = [&](std::int32_t node) { return nodes_[static_cast<std::size_t>(node)].count; };
+    const auto count = [&](std::int32_t node) {
+      return nodes_[static_cast<std::size_t>(node)].count;
+    };
     if (have_leaf && (!have_inner || count(leaf - 1) < count(inner))) return --leaf;
     return inner++;
   };
   while (leaf > 0 || inner + 1 < static_cast<std::int32_t>(nodes_.size())) {
     const std::int32_t first = smallest(), second = smallest();
-    const std::int64_t count = nodes_[static_cast<std::size_t>(first)].count + nodes_[static_cast<std::size_t>(second)].count;
+    const std::int64_t count = nodes_[static_cast<std::size_t>(first)].count +
+                               nodes_[static_cast<std::size_t>(second)].count;
     nodes_.push_back({count, second, first, -1});
   }
   root_ = static_cast<std::int32_t>(nodes_.size()) - 1;
@@ -77,11 +83,14 @@ void HuffmanCode::build_tree() {
 
 void HuffmanCode::build_table() {
   std::vector<Bits> codes(nodes_.size());
-  // Children were made before their parents, so every node's own code is known when it is reached from the root down.
+  // Children were made before their parents, so every node's own code is known when it is reached
+  // from the root down.
   for (std::size_t i = nodes_.size(); i-- > symbols_.size();) {
     const Bits code = codes[i];
     // A code that does not fit is marked by a length that stays beyond 64 all the way down.
-    const auto child = [&](std::uint64_t bit) { return Bits{code.bits << 1 | bit, std::min(code.length + 1, 65U)}; };
+    const auto child = [&](std::uint64_t bit) {
+      return Bits{code.bits << 1 | bit, std::min(code.length + 1, 65U)};
+    };
     codes[static_cast<std::size_t>(nodes_[i].zero)] = child(0);
     codes[static_cast<std::size_t>(nodes_[i].one)] = child(1);
   }
@@ -89,7 +98,8 @@ void HuffmanCode::build_table() {
   table_ = std::move(codes);
 }
 
-bool HuffmanCode::decode(std::span<const std::byte> bytes, std::int64_t count, std::vector<std::int64_t>& ids) const {
+bool HuffmanCode::decode(std::span<const std::byte> bytes, std::int64_t count,
+                         std::vector<std::int64_t>& ids) const {
   ids.clear();
   while (!bytes.empty() && bytes.back() == std::byte{0}) bytes = bytes.first(bytes.size() - 1);
   if (bytes.empty()) return false;
@@ -134,7 +144,8 @@ std::string HuffmanCode::encode(std::span<const std::int64_t> ids) const {
 
 std::string HuffmanCode::vocabulary_text() const {
   std::string text;
-  for (const HuffmanSymbol& symbol : symbols_) text += symbol.text + "\t" + std::to_string(symbol.count) + "\n";
+  for (const HuffmanSymbol& symbol : symbols_)
+    text += symbol.text + "\t" + std::to_string(symbol.count) + "\n";
   return text;
 }
 

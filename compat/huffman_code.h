@@ -28,9 +28,10 @@ class HuffmanCode {
 
   const std::vector<HuffmanSymbol>& symbols() const noexcept { return symbols_; }
 
-  /// Decodes one sequence: bits from the most significant of each byte, ended by a 1 and padding zeros. False when the
-  /// bits end inside a code or do not give exactly `count` ids.
-  bool decode(std::span<const std::byte> bytes, std::int64_t count, std::vector<std::int64_t>& ids) const;
+  /// Decodes one sequence: bits from the most significant of each byte, ended by a 1 and padding
+  /// zeros. False when the bits end inside a code or do not give exactly `count` ids.
+  bool decode(std::span<const std::byte> bytes, std::int64_t count,
+              std::vector<std::int64_t>& ids) const;
 
   /// What decode() reads back. Ids are those of symbols().
   std::string encode(std::span<const std::int64_t> ids) const;

@@ -33,11 +33,14 @@ DataCode code_for(const IndexedDataset& dataset, const Dictionary& dictionary) {
     if (seen[static_cast<std::size_t>(id)] == SIZE_MAX) continue;
     const std::string& symbol = dictionary.symbol(id);
     if (const auto words = split_whitespace(symbol); words.size() != 1 || words[0] != symbol)
-      throw UnsupportedError("the symbol '" + printable(symbol) + "' in a huffman vocabulary (white space parts its columns)");
+      throw UnsupportedError("the symbol '" + printable(symbol) +
+                             "' in a huffman vocabulary (white space parts its columns)");
     if (dictionary.index(symbol) != id)
-      throw UnsupportedError("the symbol '" + printable(symbol) + "' in a huffman vocabulary (two ids of the dictionary have it)");
+      throw UnsupportedError("the symbol '" + printable(symbol) +
+                             "' in a huffman vocabulary (two ids of the dictionary have it)");
   }
-  DataCode result{HuffmanCode(std::move(symbols)), std::vector<std::int64_t>(static_cast<std::size_t>(dictionary.size()), -1)};
+  DataCode result{HuffmanCode(std::move(symbols)),
+                  std::vector<std::int64_t>(static_cast<std::size_t>(dictionary.size()), -1)};
   std::int64_t place = 0;
   for (const HuffmanSymbol& symbol : result.code.symbols())
     result.places[static_cast<std::size_t>(dictionary.index(symbol.text))] = place++;
@@ -46,9 +49,11 @@ DataCode code_for(const IndexedDataset& dataset, const Dictionary& dictionary) {
 
 }  // namespace
 
-void write_huffman_dataset(const std::filesystem::path& prefix, const IndexedDataset& dataset, const Dictionary& dictionary) {
+void write_huffman_dataset(const std::filesystem::path& prefix, const IndexedDataset& dataset,
+                           const Dictionary& dictionary) {
   const DataCode data_code = code_for(dataset, dictionary);
-  AtomicFile tokens(prefix.string() + ".bin"), vocabulary(prefix.string() + ".vocab"), index(prefix.string() + ".idx");
+  AtomicFile tokens(prefix.string() + ".bin"), vocabulary(prefix.string() + ".vocab"),
+      index(prefix.string() + ".idx");
   std::vector<std::int64_t> ends;
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     std::vector<std::int64_t> ids = dataset.sequence(i);

@@ -14,7 +14,10 @@ namespace {
 class Builder final : public IndexedDatasetBuilder {
  public:
   Builder(const std::filesystem::path& prefix, DatasetImpl impl, const TokenType& type)
-      : impl_(impl), type_(type), tokens_(prefix.string() + ".bin"), index_(prefix.string() + ".idx"),
+      : impl_(impl),
+        type_(type),
+        tokens_(prefix.string() + ".bin"),
+        index_(prefix.string() + ".idx"),
         path_(prefix.string() + ".bin") {}
 
   void add(std::span<const std::int64_t> tokens) override {
@@ -24,7 +27,8 @@ class Builder final : public IndexedDatasetBuilder {
     bytes.reserve(tokens.size() * type_.size);
     for (const std::int64_t token : tokens) {
       const std::int64_t stored = token + shift;
-      bytes.append(reinterpret_cast<const char*>(&stored), type_.size);  // little-endian: the low bytes come first
+      bytes.append(reinterpret_cast<const char*>(&stored),
+                   type_.size);  // little-endian: the low bytes come first
     }
     tokens_.write(bytes);
     sizes_.push_back(static_cast<std::int32_t>(tokens.size()));
@@ -64,7 +68,9 @@ class Builder final : public IndexedDatasetBuilder {
     append_number<std::uint64_t>(header, sizes_.size());
     append_number<std::uint64_t>(header, sizes_.size());
     index_.write(header);
-    const auto write = [&](std::int64_t value) { index_.write(std::as_bytes(std::span(&value, 1))); };
+    const auto write = [&](std::int64_t value) {
+      index_.write(std::as_bytes(std::span(&value, 1)));
+    };
     for (std::size_t i = 0; i <= sizes_.size(); ++i) write(static_cast<std::int64_t>(i));
     std::int64_t offset = 0;
     write(offset);
@@ -82,31 +88,38 @@ class Builder final : public IndexedDatasetBuilder {
 }  // namespace
 
 const TokenType& token_type_for(DatasetImpl impl, std::int64_t vocab_size, std::string_view dtype) {
-  if (dtype.empty()) dtype = impl == DatasetImpl::kLegacy ? "int32" : vocab_size < 65500 ? "uint16" : "uint32";
+  if (dtype.empty())
+    dtype = impl == DatasetImpl::kLegacy ? "int32" : vocab_size < 65500 ? "uint16" : "uint32";
   const auto found = std::ranges::find(kTokenTypes, dtype, &TokenType::name);
   if (found == kTokenTypes.end() || found->kind == TokenKind::kFloat)
-    throw UnsupportedError("a data-bin of '" + printable(dtype) + "' (supported: uint8, int8, int16, int32, int64, uint16, uint32, uint64)");
+    throw UnsupportedError(
+        "a data-bin of '" + printable(dtype) +
+        "' (supported: uint8, int8, int16, int32, int64, uint16, uint32, uint64)");
   return *found;
 }
 
-void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const std::int64_t> ids, std::uint64_t sequence,
-                   const std::string& file) {
-  if (ids.size() > INT32_MAX) throw UnsupportedError("a sequence of more than 2^31-1 tokens in a data-bin");
+void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const std::int64_t> ids,
+                   std::uint64_t sequence, const std::string& file) {
+  if (ids.size() > INT32_MAX)
+    throw UnsupportedError("a sequence of more than 2^31-1 tokens in a data-bin");
   for (const std::int64_t id : ids) {
     std::int64_t stored = 0;
     const bool fits = !__builtin_add_overflow(id, shift, &stored) && stored >= type.lowest &&
                       (stored < 0 || static_cast<std::uint64_t>(stored) <= type.highest);
     if (!fits)
-      throw FormatError({file, {}, {}}, "token id " + std::to_string(id) + " of sequence " + std::to_string(sequence) +
-                                            " does not fit " + std::string(type.name));
+      throw FormatError({file, {}, {}}, "token id " + std::to_string(id) + " of sequence " +
+                                            std::to_string(sequence) + " does not fit " +
+                                            std::string(type.name));
   }
 }
 
-std::unique_ptr<IndexedDatasetBuilder> IndexedDatasetBuilder::create(const std::filesystem::path& prefix, DatasetImpl impl,
-                                                                     std::int64_t vocab_size, std::string_view dtype) {
+std::unique_ptr<IndexedDatasetBuilder> IndexedDatasetBuilder::create(
+    const std::filesystem::path& prefix, DatasetImpl impl, std::int64_t vocab_size,
+    std::string_view dtype) {
   if (impl == DatasetImpl::kZst) return create_zst_builder(prefix, vocab_size, dtype);
   if (impl != DatasetImpl::kMmap && impl != DatasetImpl::kLegacy)
-    throw UnsupportedError("writing a data-bin as " + std::string(impl_name(impl)) + " (supported: mmap, lazy, zst)");
+    throw UnsupportedError("writing a data-bin as " + std::string(impl_name(impl)) +
+                           " (supported: mmap, lazy, zst)");
   return std::make_unique<Builder>(prefix, impl, token_type_for(impl, vocab_size, dtype));
 }
 

@@ -1,4 +1,5 @@
-// Writers of data-bins, byte-identical to fairseq's for the same ids. Layouts: compat/indexed_dataset.md
+// Writers of data-bins, byte-identical to fairseq's for the same ids. Layouts:
+// compat/indexed_dataset.md
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,12 @@ namespace compat {
 
 class IndexedDatasetBuilder {
  public:
-  /// mmap, legacy or zst, writing PREFIX.bin and PREFIX.idx, which appear at finalize(). `dtype`: torch's name; "" takes
-  /// fairseq's choice for `vocab_size` (mmap and zst: uint16 below 65500 words, else uint32; legacy: int32).
-  static std::unique_ptr<IndexedDatasetBuilder> create(const std::filesystem::path& prefix, DatasetImpl impl,
-                                                       std::int64_t vocab_size, std::string_view dtype = {});
+  /// mmap, legacy or zst, writing PREFIX.bin and PREFIX.idx, which appear at finalize(). `dtype`:
+  /// torch's name; "" takes fairseq's choice for `vocab_size` (mmap and zst: uint16 below 65500
+  /// words, else uint32; legacy: int32).
+  static std::unique_ptr<IndexedDatasetBuilder> create(const std::filesystem::path& prefix,
+                                                       DatasetImpl impl, std::int64_t vocab_size,
+                                                       std::string_view dtype = {});
   virtual ~IndexedDatasetBuilder() = default;
   /// FormatError when an id does not fit the dtype.
   virtual void add(std::span<const std::int64_t> tokens) = 0;

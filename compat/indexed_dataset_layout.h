@@ -1,4 +1,5 @@
-// What readers and writers of data-bins share: magics and dtype codes. Layouts: compat/indexed_dataset.md
+// What readers and writers of data-bins share: magics and dtype codes. Layouts:
+// compat/indexed_dataset.md
 #pragma once
 
 #include <array>
@@ -15,7 +16,17 @@ constexpr std::string_view kMmapMagic{"MMIDIDX\0\0", 9};
 constexpr std::string_view kLegacyMagic{"TNTIDX\0\0", 8};
 constexpr std::string_view kHuffmanMagic{"HUFFIDX\0\0", 9};
 
-enum class TokenKind : std::uint8_t { kUInt8, kInt8, kInt16, kInt32, kInt64, kFloat, kUInt16, kUInt32, kUInt64 };
+enum class TokenKind : std::uint8_t {
+  kUInt8,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kFloat,
+  kUInt16,
+  kUInt32,
+  kUInt64
+};
 
 struct TokenType {
   std::uint8_t code;
@@ -45,11 +56,12 @@ constexpr const TokenType* token_type_of_code(std::uint64_t code) noexcept {
   return code >= 1 && code <= kTokenTypes.size() ? &kTokenTypes[code - 1] : nullptr;
 }
 
-/// The dtype called `dtype`; "" takes fairseq's choice for `vocab_size`. UnsupportedError for an unknown name.
+/// The dtype called `dtype`; "" takes fairseq's choice for `vocab_size`. UnsupportedError for an
+/// unknown name.
 const TokenType& token_type_for(DatasetImpl impl, std::int64_t vocab_size, std::string_view dtype);
 
 /// FormatError unless each id plus `shift` fits `type`. `sequence` and `file` are for the message.
-void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const std::int64_t> ids, std::uint64_t sequence,
-                   const std::string& file);
+void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const std::int64_t> ids,
+                   std::uint64_t sequence, const std::string& file);
 
 }  // namespace compat

@@ -13,9 +13,11 @@
 namespace compat {
 namespace {
 
-constexpr const char* kProblem = ": cannot be read any more: it was cut short while it was open, or its disk failed\n";
+constexpr const char* kProblem =
+    ": cannot be read any more: it was cut short while it was open, or its disk failed\n";
 
-/// Where a signal handler can read it: fixed memory, no locks. `begin` is set last and cleared first.
+/// Where a signal handler can read it: fixed memory, no locks. `begin` is set last and cleared
+/// first.
 struct Mapping {
   std::atomic<bool> taken{false};
   std::atomic<std::uintptr_t> begin{0}, end{0};

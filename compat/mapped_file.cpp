@@ -34,7 +34,8 @@ const char* kind_of(mode_t mode) {
 bool is_lfs_pointer(std::span<const std::byte> bytes) {
   constexpr std::string_view kVersion = "version https://git-lfs.github.com/spec/";
   constexpr std::size_t kLargest = 1024;
-  return bytes.size() <= kLargest && bytes.size() > kVersion.size() && std::memcmp(bytes.data(), kVersion.data(), kVersion.size()) == 0;
+  return bytes.size() <= kLargest && bytes.size() > kVersion.size() &&
+         std::memcmp(bytes.data(), kVersion.data(), kVersion.size()) == 0;
 }
 
 }  // namespace
@@ -59,13 +60,16 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   if (memory == MAP_FAILED) throw IoError(name, "cannot map", errno);
   auto mapped = opened({static_cast<const std::byte*>(memory), size});
   if (is_lfs_pointer(mapped->bytes()))
-    throw FormatError({name, {}, {}}, "is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+    throw FormatError({name, {}, {}},
+                      "is a Git LFS pointer in the place of the file, which git lfs pull fetches");
   return mapped;
 }
 
-std::shared_ptr<const MappedFile> MappedFile::of_memory(std::string name, std::span<const std::byte> bytes,
+std::shared_ptr<const MappedFile> MappedFile::of_memory(std::string name,
+                                                        std::span<const std::byte> bytes,
                                                         std::shared_ptr<const void> owner) {
-  return std::shared_ptr<const MappedFile>(new MappedFile(std::move(name), bytes, false, std::move(owner)));
+  return std::shared_ptr<const MappedFile>(
+      new MappedFile(std::move(name), bytes, false, std::move(owner)));
 }
 
 MappedFile::MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped,

@@ -28,7 +28,8 @@ bool natural_less(std::string_view a, std::string_view b) noexcept {
       if (m != n) return m < n;
       continue;
     }
-    if (left.front() != right.front()) return static_cast<unsigned char>(left.front()) < static_cast<unsigned char>(right.front());
+    if (left.front() != right.front())
+      return static_cast<unsigned char>(left.front()) < static_cast<unsigned char>(right.front());
     left.remove_prefix(1);
     right.remove_prefix(1);
   }

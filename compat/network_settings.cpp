@@ -37,7 +37,9 @@ constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptiv
                                             {"cross_self_attention", "cross attention"}}};
 
 bool is_set(const ConfigValue* value) {
-  const ConfigValue found = value == nullptr ? ConfigValue{} : *value;  // a copy: clang 14 must meet one before its alternatives
+  const ConfigValue found = value == nullptr
+                                ? ConfigValue{}
+                                : *value;  // a copy: clang 14 must meet one before its alternatives
   if (found.is_none()) return false;
   if (const auto* flag = std::get_if<bool>(&found.value)) return *flag;
   if (const auto* number = std::get_if<std::int64_t>(&found.value)) return *number != 0;
@@ -58,12 +60,16 @@ double layer_norm_epsilon(const Config& config) {
 
 std::string written_difference(const Config& found, const Config& expected) {
   for (const std::string_view key : kSettingsOutsideWeights) {
-    const ConfigValue *const value = found.find("model", key), *const other = expected.find("model", key);
+    const ConfigValue *const value = found.find("model", key), *const other =
+                                                                   expected.find("model", key);
     if (value == nullptr || other == nullptr || value->to_text() == other->to_text()) continue;
-    return std::string(key) + " is " + printable(value->to_text(), 40) + ", expected " + printable(other->to_text(), 40);
+    return std::string(key) + " is " + printable(value->to_text(), 40) + ", expected " +
+           printable(other->to_text(), 40);
   }
-  if (const double epsilon = layer_norm_epsilon(found), other = layer_norm_epsilon(expected); epsilon != other)
-    return std::string(kLayerNormEpsilonKey) + " is " + ConfigValue{epsilon}.to_text() + ", expected " + ConfigValue{other}.to_text();
+  if (const double epsilon = layer_norm_epsilon(found), other = layer_norm_epsilon(expected);
+      epsilon != other)
+    return std::string(kLayerNormEpsilonKey) + " is " + ConfigValue{epsilon}.to_text() +
+           ", expected " + ConfigValue{other}.to_text();
   return {};
 }
 

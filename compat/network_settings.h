@@ -17,12 +17,18 @@ inline constexpr double kLayerNormEpsilon = 1e-5;
 
 /// cfg.model's keys with whose values the same weights compute something else.
 inline constexpr std::array<std::string_view, 9> kSettingsOutsideWeights{
-    "activation_fn",         "decoder_attention_heads", "decoder_normalize_before",
-    "no_decoder_final_norm", "decoder_learned_pos",     "no_scale_embedding",
-    "layernorm_embedding",   "no_token_positional_embeddings", kLayerNormEpsilonKey};
+    "activation_fn",
+    "decoder_attention_heads",
+    "decoder_normalize_before",
+    "no_decoder_final_norm",
+    "decoder_learned_pos",
+    "no_scale_embedding",
+    "layernorm_embedding",
+    "no_token_positional_embeddings",
+    kLayerNormEpsilonKey};
 
-/// The first of these keys that both configurations hold with two values, as "KEY is VALUE, expected
-/// VALUE"; "" when there is none. An architecture's defaults are not known here.
+/// The first of these keys that both configurations hold with two values, as "KEY is VALUE,
+/// expected VALUE"; "" when there is none. An architecture's defaults are not known here.
 std::string written_difference(const Config& found, const Config& expected);
 
 /// The epsilon of every layer norm. FormatError unless it is a number from 0 to 1.

@@ -25,25 +25,34 @@ std::string name_of(const PickleNode* callable) {
 }
 
 std::string article(const std::string& name) {
-  return (std::string_view("aeiou").find(name.empty() ? 'x' : name[0]) == std::string_view::npos ? "a " : "an ") + name;
+  return (std::string_view("aeiou").find(name.empty() ? 'x' : name[0]) == std::string_view::npos
+              ? "a "
+              : "an ") +
+         name;
 }
 
-/// A tensor that is not read, in words: what torch's function `name` makes of `object`'s arguments. Empty for others.
+/// A tensor that is not read, in words: what torch's function `name` makes of `object`'s arguments.
+/// Empty for others.
 std::string tensor_kind(const PickleObject& object) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kKinds{
       {{"torch._utils._rebuild_qtensor", "a quantized tensor"},
        {"torch._utils._rebuild_sparse_tensor", "a sparse tensor"},
        {"torch._utils._rebuild_sparse_csr_tensor", "a sparse tensor"},
        {"torch._utils._rebuild_nested_tensor", "a nested tensor"},
-       {"torch._utils._rebuild_meta_tensor_no_storage", "a tensor without data (of the device 'meta')"},
+       {"torch._utils._rebuild_meta_tensor_no_storage",
+        "a tensor without data (of the device 'meta')"},
        {"torch._utils._rebuild_wrapper_subclass", "a tensor of a class of its own"}}};
   const std::string name = name_of(object.callable);
-  const auto found = std::ranges::find(kKinds, name, [](const auto& row) { return std::string(row.first); });
+  const auto found =
+      std::ranges::find(kKinds, name, [](const auto& row) { return std::string(row.first); });
   if (found != kKinds.end()) return std::string(found->second);
   const auto* args = object.args == nullptr ? nullptr : object.args->get_if<PickleTuple>();
   const auto name_at = [&](std::size_t i) {
-    const auto* global = args == nullptr || args->items.size() <= i ? nullptr : args->items[i]->get_if<PickleGlobal>();
-    return global == nullptr ? std::string("an unknown kind") : printable(global->module + "." + global->name);
+    const auto* global = args == nullptr || args->items.size() <= i
+                             ? nullptr
+                             : args->items[i]->get_if<PickleGlobal>();
+    return global == nullptr ? std::string("an unknown kind")
+                             : printable(global->module + "." + global->name);
   };
   if (name == "torch._utils._rebuild_tensor_v3") return "a tensor of " + name_at(6);
   if (name == "torch._tensor._rebuild_from_type_v2") return "a tensor of the class " + name_at(1);
@@ -56,12 +65,22 @@ struct Describe {
   std::string operator()(std::int64_t value) const { return "the int " + std::to_string(value); }
   std::string operator()(const PickleBigInt&) const { return "an int beyond 64 bits"; }
   std::string operator()(double value) const { return "the float " + std::to_string(value); }
-  std::string operator()(const std::string& value) const { return "the string '" + printable(value, 40) + "'"; }
-  std::string operator()(const PickleBytes& value) const { return value.is_bytearray ? "a bytearray" : "bytes"; }
-  std::string operator()(const PickleTuple& value) const { return "a tuple of " + std::to_string(value.items.size()); }
-  std::string operator()(const PickleList& value) const { return "a list of " + std::to_string(value.items.size()); }
+  std::string operator()(const std::string& value) const {
+    return "the string '" + printable(value, 40) + "'";
+  }
+  std::string operator()(const PickleBytes& value) const {
+    return value.is_bytearray ? "a bytearray" : "bytes";
+  }
+  std::string operator()(const PickleTuple& value) const {
+    return "a tuple of " + std::to_string(value.items.size());
+  }
+  std::string operator()(const PickleList& value) const {
+    return "a list of " + std::to_string(value.items.size());
+  }
   std::string operator()(const PickleSet&) const { return "a set"; }
-  std::string operator()(const PickleDict& value) const { return value.ordered ? "an OrderedDict" : "a dict"; }
+  std::string operator()(const PickleDict& value) const {
+    return value.ordered ? "an OrderedDict" : "a dict";
+  }
   std::string operator()(const PickleGlobal& value) const {
     return "the class or function " + printable(value.module + "." + value.name);
   }

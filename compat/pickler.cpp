@@ -47,7 +47,8 @@ class Writer {
   void save_name(const std::string& module, const std::string& name);
   void save_word(const std::string& word);
   void save_sizes(std::span<const std::int64_t> sizes);
-  void save_storage(const std::shared_ptr<const Storage>& storage, std::string_view class_name = {});
+  void save_storage(const std::shared_ptr<const Storage>& storage,
+                    std::string_view class_name = {});
   void save_rebuilt_tensor(const PickleTensor& value);
   void no_hooks();
   void build(const PickleNode* state) {
@@ -88,12 +89,15 @@ class Writer {
     op('Q');
   }
   void put(const PickleNode* node, const PickleTensor& value);
-  void put(const PickleNode*, const PickleStorage& value) { save_storage(value.storage, value.class_name); }
+  void put(const PickleNode*, const PickleStorage& value) {
+    save_storage(value.storage, value.class_name);
+  }
 
   const PickleStorageNames& storages_;
   std::string out_;
   std::unordered_map<const void*, std::uint32_t> memo_;
-  /// Names that the writer adds itself (torch's functions, "storage", "cpu") have no node: the text is their memo key.
+  /// Names that the writer adds itself (torch's functions, "storage", "cpu") have no node: the text
+  /// is their memo key.
   std::unordered_map<std::string, std::uint32_t> words_;
   std::uint32_t next_ = 0;
   int depth_ = 0;
@@ -134,7 +138,8 @@ bool Writer::recall(const void* object) {
 void Writer::save(const PickleNode* node) {
   if (recall(node)) return;
   if (++depth_ > kMaxPickleDepth)
-    throw UnsupportedError("values nest deeper than " + std::to_string(kMaxPickleDepth) + ", which Python could not read back");
+    throw UnsupportedError("values nest deeper than " + std::to_string(kMaxPickleDepth) +
+                           ", which Python could not read back");
   std::visit([&](const auto& value) { put(node, value); }, node->value);
   --depth_;
 }
@@ -179,7 +184,8 @@ void Writer::put(const PickleNode*, const PickleBigInt& value) {
 }
 
 void Writer::put(const PickleNode* node, const PickleBytes& value) {
-  // Opcodes of later protocols: every Python 3 reads them whatever PROTO says, and nothing is called.
+  // Opcodes of later protocols: every Python 3 reads them whatever PROTO says, and nothing is
+  // called.
   if (value.is_bytearray) {
     op('\x96');
     raw(static_cast<std::uint64_t>(value.bytes.size()));
@@ -322,12 +328,15 @@ void Writer::save_sizes(std::span<const std::int64_t> sizes) {
   append_put(out_, next_++);
 }
 
-void Writer::save_storage(const std::shared_ptr<const Storage>& storage, std::string_view class_name) {
-  if (!storages_.key_of) throw UnsupportedError("a tensor in a pickle that has no place for storages");
+void Writer::save_storage(const std::shared_ptr<const Storage>& storage,
+                          std::string_view class_name) {
+  if (!storages_.key_of)
+    throw UnsupportedError("a tensor in a pickle that has no place for storages");
   const std::string key = storages_.key_of(storage);
   op('(');
   save_word("storage");
-  save_name("torch", std::string(class_name.empty() ? storage_class(storage->dtype()) : class_name));
+  save_name("torch",
+            std::string(class_name.empty() ? storage_class(storage->dtype()) : class_name));
   save_word(key);  // torch has one str a storage, which its memo finds again
   save_word("cpu");
   save_int(static_cast<std::int64_t>(storage->numel()));
@@ -343,7 +352,8 @@ void Writer::no_hooks() {
   append_put(out_, next_++);
 }
 
-/// The arguments of _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks), a tuple.
+/// The arguments of _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks), a
+/// tuple.
 void Writer::save_rebuilt_tensor(const PickleTensor& value) {
   op('(');
   save_storage(value.view.storage);
@@ -392,6 +402,8 @@ void Writer::put(const PickleNode* node, const PickleTensor& value) {
 
 }  // namespace
 
-std::string pickled(const PickleNode& root, const PickleStorageNames& storages) { return Writer(storages).write(root); }
+std::string pickled(const PickleNode& root, const PickleStorageNames& storages) {
+  return Writer(storages).write(root);
+}
 
 }  // namespace compat

@@ -1,4 +1,5 @@
-// Progress of long work: a line that is redrawn on a terminal, plain lines in a log. fairseq's --log-format.
+// Progress of long work: a line that is redrawn on a terminal, plain lines in a log. fairseq's
+// --log-format.
 #pragma once
 
 #include <chrono>
@@ -15,10 +16,11 @@ class ProgressBar {
   /// Numbers to show, as they should be printed.
   using Stats = std::vector<std::pair<std::string, std::string>>;
 
-  /// `format`: tqdm, simple, json or none; "" is tqdm on a terminal and simple elsewhere, tqdm is simple where there is no
-  /// terminal. simple and json print every `log_interval` steps. Lines go to `line`, the bar to stderr.
-  ProgressBar(std::string prefix, std::string format, std::int64_t log_interval, bool no_progress_bar,
-              std::function<void(const std::string&)> line);
+  /// `format`: tqdm, simple, json or none; "" is tqdm on a terminal and simple elsewhere, tqdm is
+  /// simple where there is no terminal. simple and json print every `log_interval` steps. Lines go
+  /// to `line`, the bar to stderr.
+  ProgressBar(std::string prefix, std::string format, std::int64_t log_interval,
+              bool no_progress_bar, std::function<void(const std::string&)> line);
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;

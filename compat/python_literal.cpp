@@ -26,12 +26,15 @@ class Parser {
 
  private:
   [[noreturn]] void fail(std::string_view expected) const {
-    const std::string found = at_ < text_.size() ? "'" + printable(text_.substr(at_, 1)) + "'" : "the end";
-    throw UsageError("'" + printable(text_, 200) + "', column " + std::to_string(at_ + 1) + ": found " + found +
-                     ", expected " + std::string(expected));
+    const std::string found =
+        at_ < text_.size() ? "'" + printable(text_.substr(at_, 1)) + "'" : "the end";
+    throw UsageError("'" + printable(text_, 200) + "', column " + std::to_string(at_ + 1) +
+                     ": found " + found + ", expected " + std::string(expected));
   }
   void skip_space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos)
+      ++at_;
   }
   bool accept(char c) {
     skip_space();
@@ -42,7 +45,9 @@ class Parser {
   bool accept_word(std::string_view word) {
     if (!text_.substr(at_).starts_with(word)) return false;
     const std::size_t end = at_ + word.size();
-    if (end < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[end])) != 0 || text_[end] == '_')) return false;
+    if (end < text_.size() &&
+        (std::isalnum(static_cast<unsigned char>(text_[end])) != 0 || text_[end] == '_'))
+      return false;
     at_ = end;
     return true;
   }
@@ -86,7 +91,8 @@ ConfigValue Parser::parse_sequence(char close, int depth) {
     list.push_back(parse_value(depth + 1));
     comma = accept(',');
   }
-  if (close == ')' && list.size() == 1 && !comma) return std::move(list.front());  // (x) is x, (x,) a tuple
+  if (close == ')' && list.size() == 1 && !comma)
+    return std::move(list.front());  // (x) is x, (x,) a tuple
   return {std::move(list)};
 }
 
@@ -96,7 +102,8 @@ ConfigValue Parser::parse_dict(int depth) {
   while (!accept('}')) {
     if (!comma) fail("',' or '}'");
     const ConfigValue key = parse_value(depth + 1);
-    if (std::holds_alternative<ConfigValue::List>(key.value) || std::holds_alternative<ConfigValue::Dict>(key.value))
+    if (std::holds_alternative<ConfigValue::List>(key.value) ||
+        std::holds_alternative<ConfigValue::Dict>(key.value))
       fail("a string as key");
     if (!accept(':')) fail("':'");
     const std::string name = key.to_text();
@@ -116,9 +123,10 @@ ConfigValue Parser::parse_number() {
   const bool negative = text_[at_] == '-';
   if (negative || text_[at_] == '+') ++at_;
   std::string digits;
-  while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) != 0 || text_[at_] == '.' || text_[at_] == '_' ||
-                                ((text_[at_] == '+' || text_[at_] == '-') && !digits.empty() && (digits.back() | 0x20) == 'e' &&
-                                 !digits.starts_with("0x")))) {
+  while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) != 0 ||
+                                text_[at_] == '.' || text_[at_] == '_' ||
+                                ((text_[at_] == '+' || text_[at_] == '-') && !digits.empty() &&
+                                 (digits.back() | 0x20) == 'e' && !digits.starts_with("0x")))) {
     if (text_[at_] != '_') digits += text_[at_];
     ++at_;
   }
@@ -127,9 +135,12 @@ ConfigValue Parser::parse_number() {
   std::int64_t whole = 0;
   const bool hex = digits.starts_with("0x") || digits.starts_with("0X");
   const auto parsed = std::from_chars(first + (hex ? 2 : 0), last, whole, hex ? 16 : 10);
-  if (!digits.empty() && parsed.ec == std::errc{} && parsed.ptr == last) return {negative ? -whole : whole};
+  if (!digits.empty() && parsed.ec == std::errc{} && parsed.ptr == last)
+    return {negative ? -whole : whole};
   char* end = nullptr;
-  const bool number_like = !digits.empty() && (std::isdigit(static_cast<unsigned char>(digits[0])) != 0 || digits[0] == '.');
+  const bool number_like =
+      !digits.empty() &&
+      (std::isdigit(static_cast<unsigned char>(digits[0])) != 0 || digits[0] == '.');
   const double real = number_like && !hex ? std::strtod(digits.c_str(), &end) : 0;
   if (end != digits.c_str() + digits.size() || end == nullptr) {
     at_ = start;
@@ -164,7 +175,8 @@ void Parser::parse_escape(std::string& out) {
     const char* const first = text_.data() + at_;
     const char* const last = text_.data() + std::min(text_.size(), at_ + digits);
     const auto [end, error] = std::from_chars(first, last, code, 16);
-    if (error != std::errc{} || end != first + digits || code > 0x10FFFF) fail(std::to_string(digits) + " hexadecimal digits of a character");
+    if (error != std::errc{} || end != first + digits || code > 0x10FFFF)
+      fail(std::to_string(digits) + " hexadecimal digits of a character");
     at_ += digits;
     append_utf8(code, out);
   } else if (c >= '0' && c <= '7') {

@@ -15,18 +15,24 @@ namespace {
 namespace fs = std::filesystem;
 
 bool keeps_configuration(const SafetensorsFile& file) {
-  return file.find_metadata(kCfgMetadata) != nullptr || file.find_metadata(kArgsMetadata) != nullptr;
+  return file.find_metadata(kCfgMetadata) != nullptr ||
+         file.find_metadata(kArgsMetadata) != nullptr;
 }
 
 /// {args, cfg, dictionary_sha256} of metadata; absent parts are None.
 PickleTree kept_entries(const SafetensorsFile& file) {
   PickleTree tree{std::make_shared<PickleArena>(), nullptr};
   PickleArena& arena = *tree.arena;
-  const std::string *const args = file.find_metadata(kArgsMetadata), *const cfg = file.find_metadata(kCfgMetadata),
-                    *const dictionary = file.find_metadata(kDictionaryKey);
+  const std::string *const args = file.find_metadata(kArgsMetadata),
+                           *const cfg = file.find_metadata(kCfgMetadata),
+                           *const dictionary = file.find_metadata(kDictionaryKey);
   PickleDict root;
-  arena.put(root, "args", args == nullptr ? arena.none() : namespace_to_pickle(arena, config_from_json(*args, file.path)));
-  arena.put(root, "cfg", cfg == nullptr ? arena.none() : config_to_pickle(arena, config_from_json(*cfg, file.path)));
+  arena.put(root, "args",
+            args == nullptr ? arena.none()
+                            : namespace_to_pickle(arena, config_from_json(*args, file.path)));
+  arena.put(
+      root, "cfg",
+      cfg == nullptr ? arena.none() : config_to_pickle(arena, config_from_json(*cfg, file.path)));
   if (dictionary != nullptr) arena.put(root, kDictionaryKey, arena.string(*dictionary));
   tree.root = arena.make(std::move(root));
   return tree;
@@ -54,8 +60,8 @@ SafetensorsFile kept_file(const fs::path& path) {
 }
 
 /// A Hugging Face model with the configuration that config.json stands for.
-PickleTree mapped_checkpoint(const NamedTensors& tensors, const HuggingFaceConfig& config, const fs::path& path,
-                             const std::string* dictionary) {
+PickleTree mapped_checkpoint(const NamedTensors& tensors, const HuggingFaceConfig& config,
+                             const fs::path& path, const std::string* dictionary) {
   const HuggingFaceModel model = read_hugging_face(tensors, config, path.string());
   PickleTree tree{std::make_shared<PickleArena>(), nullptr};
   PickleArena& arena = *tree.arena;
@@ -74,17 +80,22 @@ PickleTree hugging_face_checkpoint(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   const HuggingFaceConfig config = read_config(path);
   const SafetensorsFile kept = kept_file(folder);
-  return mapped_checkpoint(hugging_face_tensors(folder), config, path, kept.find_metadata(kDictionaryKey));
+  return mapped_checkpoint(hugging_face_tensors(folder), config, path,
+                           kept.find_metadata(kDictionaryKey));
 }
 
-std::vector<std::pair<std::string, std::string>> checkpoint_metadata(const PickleNode& root, const std::string& file) {
+std::vector<std::pair<std::string, std::string>> checkpoint_metadata(const PickleNode& root,
+                                                                     const std::string& file) {
   std::vector<std::pair<std::string, std::string>> metadata;
   const PickleNode *const cfg = root.find("cfg"), *const args = root.find("args");
   if (cfg != nullptr && !cfg->is_none())
-    metadata.emplace_back(kCfgMetadata, config_to_json(Config::from_checkpoint(cfg, nullptr, file).root()));
+    metadata.emplace_back(kCfgMetadata,
+                          config_to_json(Config::from_checkpoint(cfg, nullptr, file).root()));
   if (args != nullptr && !args->is_none())
-    metadata.emplace_back(kArgsMetadata, config_to_json(Config::from_checkpoint(nullptr, args, file).root()));
-  if (std::string dictionary = kept_dictionary(root, file); !dictionary.empty()) metadata.emplace_back(kDictionaryKey, std::move(dictionary));
+    metadata.emplace_back(kArgsMetadata,
+                          config_to_json(Config::from_checkpoint(nullptr, args, file).root()));
+  if (std::string dictionary = kept_dictionary(root, file); !dictionary.empty())
+    metadata.emplace_back(kDictionaryKey, std::move(dictionary));
   return metadata;
 }
 
@@ -105,8 +116,10 @@ PickleTree safetensors_checkpoint(std::shared_ptr<const MappedFile> file) {
     throw FormatError({contents.path, {}, {}},
                       has_hugging_face_names(contents.tensors)
                           ? "holds a Hugging Face model, expected its config.json beside it"
-                          : "its __metadata__ holds neither fairseq_cfg nor fairseq_args, expected a configuration");
-  return mapped_checkpoint(contents.tensors, read_config(config), config, contents.find_metadata(kDictionaryKey));
+                          : "its __metadata__ holds neither fairseq_cfg nor fairseq_args, expected "
+                            "a configuration");
+  return mapped_checkpoint(contents.tensors, read_config(config), config,
+                           contents.find_metadata(kDictionaryKey));
 }
 
 }  // namespace compat

@@ -24,7 +24,7 @@ struct Name {
 };
 std::array<Name, kSlots> names;
 
-std::atomic<int> waiting{0};   ///< SignalsWait that live
+std::atomic<int> waiting{0};    ///< SignalsWait that live
 std::atomic<int> held_back{0};  ///< the signal that came meanwhile
 
 // What follows runs in a signal handler: system calls only, no memory is taken.
@@ -37,7 +37,8 @@ void remove_entries(int folder) {
     for (ssize_t at = 0; at < got;) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
       at += entry->d_reclen;
-      if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) remove_entry(folder, entry->d_name);
+      if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0)
+        remove_entry(folder, entry->d_name);
     }
 }
 

@@ -1,12 +1,13 @@
-// Temporaries that a signal removes: files and folders that are being written, until they are renamed to what they become.
+// Temporaries that a signal removes: files and folders that are being written, until they are
+// renamed to what they become.
 #pragma once
 
 #include <filesystem>
 
 namespace compat {
 
-/// From now on SIGINT, SIGTERM and SIGHUP remove what TemporaryNotes name and end the process as they would have. A program with
-/// handlers of its own sets them afterwards.
+/// From now on SIGINT, SIGTERM and SIGHUP remove what TemporaryNotes name and end the process as
+/// they would have. A program with handlers of its own sets them afterwards.
 void remove_temporaries_on_signals();
 
 /// Removes what TemporaryNotes name. For handlers of other signals: takes no memory and no locks.

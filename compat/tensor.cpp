@@ -35,21 +35,25 @@ const DTypeRow& row(DType dtype) noexcept { return kDTypes[static_cast<std::size
 constexpr std::size_t kMaxRank = 64;
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 58;  // times 16 bytes still fits 63 bits
 
-/// Copies the elements of `view` from dimension `dim` on, in row-major order. Returns the advanced `out`.
-std::byte* copy_strided(const TensorView& view, std::size_t dim, const std::byte* source, std::byte* out) {
+/// Copies the elements of `view` from dimension `dim` on, in row-major order. Returns the advanced
+/// `out`.
+std::byte* copy_strided(const TensorView& view, std::size_t dim, const std::byte* source,
+                        std::byte* out) {
   const std::size_t element = element_size(view.dtype());
   if (dim == view.shape.size()) {
     std::memcpy(out, source, element);
     return out + element;
   }
-  const auto step = static_cast<std::ptrdiff_t>(view.stride[dim]) * static_cast<std::ptrdiff_t>(element);
+  const auto step =
+      static_cast<std::ptrdiff_t>(view.stride[dim]) * static_cast<std::ptrdiff_t>(element);
   const bool innermost = dim + 1 == view.shape.size();
   if (innermost && view.stride[dim] == 1) {
     const std::size_t run = static_cast<std::size_t>(view.shape[dim]) * element;
     std::memcpy(out, source, run);
     return out + run;
   }
-  for (std::int64_t i = 0; i < view.shape[dim]; ++i, source += step) out = copy_strided(view, dim + 1, source, out);
+  for (std::int64_t i = 0; i < view.shape[dim]; ++i, source += step)
+    out = copy_strided(view, dim + 1, source, out);
   return out;
 }
 
@@ -68,12 +72,17 @@ void change_signs(std::span<std::byte> bytes, DType dtype, bool negative, bool c
   const std::size_t element = element_size(dtype);
   const bool complex = dtype == DType::kComplex64 || dtype == DType::kComplex128;
   switch (dtype) {
-    case DType::kInt64: return negate_integers<std::uint64_t>(bytes);
-    case DType::kInt32: return negate_integers<std::uint32_t>(bytes);
-    case DType::kInt16: return negate_integers<std::uint16_t>(bytes);
+    case DType::kInt64:
+      return negate_integers<std::uint64_t>(bytes);
+    case DType::kInt32:
+      return negate_integers<std::uint32_t>(bytes);
+    case DType::kInt16:
+      return negate_integers<std::uint16_t>(bytes);
     case DType::kInt8:
-    case DType::kUInt8: return negate_integers<std::uint8_t>(bytes);
-    default: break;
+    case DType::kUInt8:
+      return negate_integers<std::uint8_t>(bytes);
+    default:
+      break;
   }
   const std::size_t part = complex ? element / 2 : element;
   for (std::size_t at = 0; at < bytes.size(); at += part) {
@@ -104,17 +113,22 @@ void Checksum::compare(std::uint32_t found) const {
 
 Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                  std::optional<Checksum> checksum)
-    : dtype_(dtype), size_(bytes.size()), bytes_(bytes), owner_(std::move(owner)), checksum_(std::move(checksum)) {}
+    : dtype_(dtype),
+      size_(bytes.size()),
+      bytes_(bytes),
+      owner_(std::move(owner)),
+      checksum_(std::move(checksum)) {}
 
-Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file,
-                 std::optional<Checksum> checksum)
+Storage::Storage(DType dtype, std::span<const std::byte> bytes,
+                 std::shared_ptr<const MappedFile> file, std::optional<Checksum> checksum)
     : Storage(dtype, bytes, std::shared_ptr<const void>(file), std::move(checksum)) {
   mapped_ = file->is_mapped();
 }
 
 std::shared_ptr<const Storage> Storage::computed(DType dtype, std::uint64_t numel,
                                                  std::function<void(const Sink&)> produce) {
-  auto storage = std::make_shared<Storage>(dtype, std::span<const std::byte>{}, std::shared_ptr<const void>{});
+  auto storage =
+      std::make_shared<Storage>(dtype, std::span<const std::byte>{}, std::shared_ptr<const void>{});
   storage->size_ = numel * element_size(dtype);
   storage->produce_ = std::move(produce);
   return storage;
@@ -140,7 +154,9 @@ std::span<const std::byte> Storage::bytes() const {
     if (!produce_) return;
     auto memory = std::make_shared<std::vector<std::byte>>();
     memory->reserve(size_);
-    produce_([&](std::span<const std::byte> piece) { memory->insert(memory->end(), piece.begin(), piece.end()); });
+    produce_([&](std::span<const std::byte> piece) {
+      memory->insert(memory->end(), piece.begin(), piece.end());
+    });
     bytes_ = *memory;
     owner_ = std::move(memory);
   });
@@ -186,7 +202,8 @@ std::span<const std::byte> TensorView::contiguous_bytes(std::vector<std::byte>& 
   return scratch;
 }
 
-TensorView TensorView::contiguous(std::shared_ptr<const Storage> storage, std::vector<std::int64_t> shape) {
+TensorView TensorView::contiguous(std::shared_ptr<const Storage> storage,
+                                  std::vector<std::int64_t> shape) {
   TensorView view{std::move(storage), 0, std::move(shape), {}, false};
   view.stride = row_major_stride(view.shape);
   return view;
@@ -198,25 +215,31 @@ TensorView with_signs_changed(const TensorView& view, bool negative, bool conjug
   for (std::size_t i = 0; i < view.shape.size(); ++i) span += (view.shape[i] - 1) * view.stride[i];
   TensorView changed = view;
   changed.offset = 0;
-  changed.storage = Storage::computed(view.dtype(), static_cast<std::uint64_t>(span), [view, span, negative, conjugate](const Storage::Sink& sink) {
-    constexpr std::size_t kPiece = std::size_t{1} << 20;
-    const std::size_t element = element_size(view.dtype());
-    auto rest = view.storage->bytes().subspan(static_cast<std::size_t>(view.offset) * element, static_cast<std::size_t>(span) * element);
-    std::vector<std::byte> piece;
-    for (; !rest.empty(); rest = rest.subspan(piece.size())) {
-      piece.assign(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(std::min(kPiece, rest.size())));
-      change_signs(piece, view.dtype(), negative, conjugate);
-      sink(piece);
-    }
-  });
+  changed.storage = Storage::computed(
+      view.dtype(), static_cast<std::uint64_t>(span),
+      [view, span, negative, conjugate](const Storage::Sink& sink) {
+        constexpr std::size_t kPiece = std::size_t{1} << 20;
+        const std::size_t element = element_size(view.dtype());
+        auto rest = view.storage->bytes().subspan(static_cast<std::size_t>(view.offset) * element,
+                                                  static_cast<std::size_t>(span) * element);
+        std::vector<std::byte> piece;
+        for (; !rest.empty(); rest = rest.subspan(piece.size())) {
+          piece.assign(rest.begin(),
+                       rest.begin() + static_cast<std::ptrdiff_t>(std::min(kPiece, rest.size())));
+          change_signs(piece, view.dtype(), negative, conjugate);
+          sink(piece);
+        }
+      });
   return changed;
 }
 
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
                          std::span<const std::int64_t> stride, std::uint64_t storage_numel) {
   if (shape.size() != stride.size())
-    return std::to_string(shape.size()) + " dimensions but " + std::to_string(stride.size()) + " strides";
-  if (shape.size() > kMaxRank) return std::to_string(shape.size()) + " dimensions, at most 64 expected";
+    return std::to_string(shape.size()) + " dimensions but " + std::to_string(stride.size()) +
+           " strides";
+  if (shape.size() > kMaxRank)
+    return std::to_string(shape.size()) + " dimensions, at most 64 expected";
   if (offset < 0) return "negative storage offset " + std::to_string(offset);
   bool empty = false;
   std::int64_t numel = 1, last = offset;  // numel: with empty dimensions counted as one
@@ -224,24 +247,28 @@ std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shap
     if (shape[i] < 0) return "negative size " + std::to_string(shape[i]);
     if (stride[i] < 0) return "negative stride " + std::to_string(stride[i]);
     empty = empty || shape[i] == 0;
-    if (__builtin_mul_overflow(numel, std::max<std::int64_t>(shape[i], 1), &numel) || numel > kMaxElements)
+    if (__builtin_mul_overflow(numel, std::max<std::int64_t>(shape[i], 1), &numel) ||
+        numel > kMaxElements)
       return "the number of elements overflows";
   }
   if (!empty) {
     for (std::size_t i = 0; i < shape.size(); ++i) {
       std::int64_t reach = 0;
-      if (__builtin_mul_overflow(shape[i] - 1, stride[i], &reach) || __builtin_add_overflow(last, reach, &last))
+      if (__builtin_mul_overflow(shape[i] - 1, stride[i], &reach) ||
+          __builtin_add_overflow(last, reach, &last))
         return "the strides overflow";
     }
     if (static_cast<std::uint64_t>(last) >= storage_numel)
-      return "element " + std::to_string(last) + " lies beyond its storage of " + std::to_string(storage_numel) +
-             " elements";
-    // Overlapping views (stride 0, expand) can claim far more elements than the file holds: a bomb when copied.
+      return "element " + std::to_string(last) + " lies beyond its storage of " +
+             std::to_string(storage_numel) + " elements";
+    // Overlapping views (stride 0, expand) can claim far more elements than the file holds: a bomb
+    // when copied.
     if (static_cast<std::uint64_t>(numel) > storage_numel && numel > (std::int64_t{1} << 20))
-      return std::to_string(numel) + " elements are claimed of a storage of " + std::to_string(storage_numel);
+      return std::to_string(numel) + " elements are claimed of a storage of " +
+             std::to_string(storage_numel);
   } else if (static_cast<std::uint64_t>(offset) > storage_numel) {
-    return "offset " + std::to_string(offset) + " lies beyond its storage of " + std::to_string(storage_numel) +
-           " elements";
+    return "offset " + std::to_string(offset) + " lies beyond its storage of " +
+           std::to_string(storage_numel) + " elements";
   }
   return {};
 }

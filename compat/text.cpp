@@ -9,9 +9,10 @@ namespace {
 
 // str.isspace() beyond ASCII, as UTF-8.
 constexpr std::array<std::string_view, 19> kWideSpaces{
-    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82", "\xe2\x80\x83",
-    "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a",
-    "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
+    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81",
+    "\xe2\x80\x82", "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86",
+    "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8",
+    "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
 
 bool is_ascii_space(char c) noexcept {
   return text_detail::kByteKind[static_cast<unsigned char>(c)] == text_detail::kSpace;
@@ -20,16 +21,25 @@ bool is_ascii_space(char c) noexcept {
 }  // namespace
 
 std::size_t text_detail::wide_space_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
   const unsigned second = byte(1), third = byte(2);
   switch (byte(0)) {
-    case 0xC2: return second == 0x85 || second == 0xA0 ? 2 : 0;
-    case 0xE1: return second == 0x9A && third == 0x80 ? 3 : 0;
+    case 0xC2:
+      return second == 0x85 || second == 0xA0 ? 2 : 0;
+    case 0xE1:
+      return second == 0x9A && third == 0x80 ? 3 : 0;
     case 0xE2:
-      if (second == 0x80) return (third >= 0x80 && third <= 0x8A) || third == 0xA8 || third == 0xA9 || third == 0xAF ? 3 : 0;
+      if (second == 0x80)
+        return (third >= 0x80 && third <= 0x8A) || third == 0xA8 || third == 0xA9 || third == 0xAF
+                   ? 3
+                   : 0;
       return second == 0x81 && third == 0x9F ? 3 : 0;
-    case 0xE3: return second == 0x80 && third == 0x80 ? 3 : 0;
-    default: return 0;
+    case 0xE3:
+      return second == 0x80 && third == 0x80 ? 3 : 0;
+    default:
+      return 0;
   }
 }
 
@@ -45,7 +55,8 @@ std::string_view strip_right(std::string_view text) {
       text.remove_suffix(1);
       continue;
     }
-    const auto found = std::ranges::find_if(kWideSpaces, [&](std::string_view space) { return text.ends_with(space); });
+    const auto found = std::ranges::find_if(
+        kWideSpaces, [&](std::string_view space) { return text.ends_with(space); });
     if (found == kWideSpaces.end()) break;
     text.remove_suffix(found->size());
   }
@@ -55,7 +66,8 @@ std::string_view strip_right(std::string_view text) {
 std::string_view strip(std::string_view text) {
   text = strip_right(text);
   while (!text.empty()) {
-    const std::size_t space = is_ascii_space(text.front()) ? 1 : text_detail::wide_space_length(text);
+    const std::size_t space =
+        is_ascii_space(text.front()) ? 1 : text_detail::wide_space_length(text);
     if (space == 0) break;
     text.remove_prefix(space);
   }
@@ -63,7 +75,9 @@ std::string_view strip(std::string_view text) {
 }
 
 void append_utf8(std::uint32_t code, std::string& out) {
-  const auto follow = [&](unsigned shift) { out += static_cast<char>(0x80 | ((code >> shift) & 0x3F)); };
+  const auto follow = [&](unsigned shift) {
+    out += static_cast<char>(0x80 | ((code >> shift) & 0x3F));
+  };
   if (code < 0x80) {
     out += static_cast<char>(code);
   } else if (code < 0x800) {
@@ -102,7 +116,8 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
 }
 
 std::string decimal(double value, int digits) {
-  std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, "%.*f", digits, value)), '\0');
+  std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, "%.*f", digits, value)),
+                   '\0');
   std::snprintf(text.data(), text.size() + 1, "%.*f", digits, value);
   return text;
 }

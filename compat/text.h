@@ -1,4 +1,5 @@
-// Text as Python's str methods see it: white space and line ends beyond ASCII. fairseq's tokeniser and dict.txt rest on them.
+// Text as Python's str methods see it: white space and line ends beyond ASCII. fairseq's tokeniser
+// and dict.txt rest on them.
 #pragma once
 
 #include <array>
@@ -15,12 +16,14 @@ namespace text_detail {
 
 enum : unsigned char { kInWord, kSpace, kMayBeSpace };
 
-/// What a byte says about the character it begins: white space, none, or the lead byte of some (U+0085, U+00A0, U+1680,
-/// U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F, U+3000).
+/// What a byte says about the character it begins: white space, none, or the lead byte of some
+/// (U+0085, U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F, U+3000).
 constexpr std::array<unsigned char, 256> kByteKind = [] {
   std::array<unsigned char, 256> kinds{};
-  for (const unsigned char c : {' ', '\t', '\n', '\v', '\f', '\r', '\x1c', '\x1d', '\x1e', '\x1f'}) kinds[c] = kSpace;
-  for (const int lead : {0xC2, 0xE1, 0xE2, 0xE3}) kinds[static_cast<std::size_t>(lead)] = kMayBeSpace;
+  for (const unsigned char c : {' ', '\t', '\n', '\v', '\f', '\r', '\x1c', '\x1d', '\x1e', '\x1f'})
+    kinds[c] = kSpace;
+  for (const int lead : {0xC2, 0xE1, 0xE2, 0xE3})
+    kinds[static_cast<std::size_t>(lead)] = kMayBeSpace;
   return kinds;
 }();
 
@@ -29,13 +32,17 @@ std::size_t wide_space_length(std::string_view text) noexcept;
 
 }  // namespace text_detail
 
-/// str.split(): calls `visit(word)` for the words between runs of Unicode white space. `text` is UTF-8.
+/// str.split(): calls `visit(word)` for the words between runs of Unicode white space. `text` is
+/// UTF-8.
 template <class Visit>
 void for_each_word(std::string_view text, Visit&& visit) {
   std::size_t start = 0, at = 0;
   while (at < text.size()) {
     const unsigned char kind = text_detail::kByteKind[static_cast<unsigned char>(text[at])];
-    const std::size_t space = kind == text_detail::kInWord ? 0 : kind == text_detail::kSpace ? 1 : text_detail::wide_space_length(text.substr(at));
+    const std::size_t space = kind == text_detail::kInWord ? 0
+                              : kind == text_detail::kSpace
+                                  ? 1
+                                  : text_detail::wide_space_length(text.substr(at));
     if (space == 0) {
       ++at;
       continue;
@@ -59,7 +66,8 @@ std::string_view strip(std::string_view text);
 /// chr(code), as UTF-8. A surrogate gives the three bytes of Python's "surrogatepass".
 void append_utf8(std::uint32_t code, std::string& out);
 
-/// Calls `line` for every line as a file opened in text mode yields them: "\n", "\r\n" and "\r" end one, and are left out.
+/// Calls `line` for every line as a file opened in text mode yields them: "\n", "\r\n" and "\r" end
+/// one, and are left out.
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line);
 
 /// The parts of `text` between separators, empty ones left out.

@@ -16,13 +16,15 @@ PickleTree UnpickleMachine::run() {
     (this->*handler)();
   }
   if (!marks_.empty()) fail("STOP before an open MARK was closed");
-  if (stack_.size() != 1) fail("STOP with " + std::to_string(stack_.size()) + " values on the stack, expected 1");
+  if (stack_.size() != 1)
+    fail("STOP with " + std::to_string(stack_.size()) + " values on the stack, expected 1");
   check_duplicates();
   return {arena_, stack_.back()};
 }
 
 PickleNode* UnpickleMachine::make(PickleNode::Variant value) {
-  if (arena_->size() >= kMaxNodes) fail("more than " + std::to_string(kMaxNodes) + " values in one pickle");
+  if (arena_->size() >= kMaxNodes)
+    fail("more than " + std::to_string(kMaxNodes) + " values in one pickle");
   PickleNode* const node = arena_->make(std::move(value));
   if (node->get_if<PickleDict>() != nullptr) dicts_.push_back(node);
   return node;
@@ -136,9 +138,11 @@ void UnpickleMachine::op_additems() {
   set->items.insert(set->items.end(), items.begin(), items.end());
 }
 
-/// Python would keep the last of equal keys; no pickler writes any, so a file that has them is hostile or damaged.
+/// Python would keep the last of equal keys; no pickler writes any, so a file that has them is
+/// hostile or damaged.
 void UnpickleMachine::check_duplicates() const {
-  // Equal texts have one representative, found once: a long key that many dicts share must not be compared in each.
+  // Equal texts have one representative, found once: a long key that many dicts share must not be
+  // compared in each.
   std::unordered_map<std::string_view, const std::string*> representatives;
   std::unordered_map<const std::string*, const std::string*> representative_of;
   std::unordered_set<const std::string*> seen;
@@ -149,7 +153,8 @@ void UnpickleMachine::check_duplicates() const {
       if (text == nullptr) continue;
       const auto [known, is_new] = representative_of.try_emplace(text, nullptr);
       if (is_new) known->second = representatives.try_emplace(*text, text).first->second;
-      if (!seen.insert(known->second).second) fail("a dict holds the key '" + printable(*text) + "' twice");
+      if (!seen.insert(known->second).second)
+        fail("a dict holds the key '" + printable(*text) + "' twice");
     }
   }
 }
@@ -195,6 +200,8 @@ const std::array<UnpickleMachine::Handler, 256>& UnpickleMachine::handlers() {
   return table;
 }
 
-PickleTree unpickle(ByteReader& in, const PersistentLoader& load) { return UnpickleMachine(in, load).run(); }
+PickleTree unpickle(ByteReader& in, const PersistentLoader& load) {
+  return UnpickleMachine(in, load).run();
+}
 
 }  // namespace compat

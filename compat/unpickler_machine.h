@@ -1,5 +1,6 @@
-// The stack machine behind unpickle(). Its parts: unpickler.cpp the loop, the stack and containers, unpickler_scalars.cpp numbers
-// and strings, unpickler_objects.cpp names, objects and torch's tensors.
+// The stack machine behind unpickle(). Its parts: unpickler.cpp the loop, the stack and containers,
+// unpickler_scalars.cpp numbers and strings, unpickler_objects.cpp names, objects and torch's
+// tensors.
 #pragma once
 
 #include <array>
@@ -19,11 +20,12 @@ namespace compat {
 
 class UnpickleMachine {
  public:
-  /// Far beyond any checkpoint (a DictConfig of fairseq has some 10^4), small enough that a pickle of one-byte opcodes cannot fill
-  /// the memory.
+  /// Far beyond any checkpoint (a DictConfig of fairseq has some 10^4), small enough that a pickle
+  /// of one-byte opcodes cannot fill the memory.
   static constexpr std::size_t kMaxNodes = 2'000'000;
 
-  UnpickleMachine(ByteReader& in, const PersistentLoader& load) : in_(in), load_(load), arena_(std::make_shared<PickleArena>()) {}
+  UnpickleMachine(ByteReader& in, const PersistentLoader& load)
+      : in_(in), load_(load), arena_(std::make_shared<PickleArena>()) {}
 
   PickleTree run();
 
@@ -35,7 +37,9 @@ class UnpickleMachine {
   static void add_container_handlers(std::array<Handler, 256>& table);
   static void add_object_handlers(std::array<Handler, 256>& table);
 
-  [[noreturn]] void fail(std::string_view problem) const { throw FormatError(opcode_place_, problem); }
+  [[noreturn]] void fail(std::string_view problem) const {
+    throw FormatError(opcode_place_, problem);
+  }
   [[noreturn]] void unsupported(std::string_view problem) const {
     throw FormatError(opcode_place_, std::string(problem) + " is not supported");
   }
@@ -47,7 +51,9 @@ class UnpickleMachine {
   PickleNode* top();
   std::vector<PickleNode*> pop_to_mark();
   Items pop_pairs_to_mark();
-  std::string_view take_text(std::uint64_t size, std::string_view what) { return as_chars(in_.take(size, what)); }
+  std::string_view take_text(std::uint64_t size, std::string_view what) {
+    return as_chars(in_.take(size, what));
+  }
   const std::string& text_of(const PickleNode* node, std::string_view what) const;
 
   // Scalars
@@ -101,10 +107,19 @@ class UnpickleMachine {
   void op_empty_list() { push_new(PickleList{}); }
   void op_empty_dict() { push_new(PickleDict{}); }
   void op_empty_set() { push_new(PickleSet{}); }
-  void op_tuple() { auto items = pop_to_mark(); push_new(PickleTuple{std::move(items)}); }
-  void op_list() { auto items = pop_to_mark(); push_new(PickleList{std::move(items)}); }
+  void op_tuple() {
+    auto items = pop_to_mark();
+    push_new(PickleTuple{std::move(items)});
+  }
+  void op_list() {
+    auto items = pop_to_mark();
+    push_new(PickleList{std::move(items)});
+  }
   void op_dict();
-  void op_frozenset() { auto items = pop_to_mark(); push_new(PickleSet{std::move(items), true}); }
+  void op_frozenset() {
+    auto items = pop_to_mark();
+    push_new(PickleSet{std::move(items), true});
+  }
   template <int kCount>
   void op_small_tuple();
   void op_append();

@@ -17,8 +17,8 @@ void UnpickleMachine::op_global() {
 
 void UnpickleMachine::push_global(std::string_view module, std::string_view name) {
   if (module.size() > kMaxNameSize || name.size() > kMaxNameSize)
-    fail("a module's or class's name of " + std::to_string(std::max(module.size(), name.size())) + " bytes, expected at most " +
-         std::to_string(kMaxNameSize));
+    fail("a module's or class's name of " + std::to_string(std::max(module.size(), name.size())) +
+         " bytes, expected at most " + std::to_string(kMaxNameSize));
   push_new(PickleGlobal{std::string(module), std::string(name)});
 }
 
@@ -66,9 +66,10 @@ void UnpickleMachine::op_newobj_ex() {
   object.kwargs = pop();
   object.args = pop();
   object.callable = pop();
-  if (object.args->get_if<PickleTuple>() == nullptr || object.kwargs->get_if<PickleDict>() == nullptr)
-    fail("the arguments of NEWOBJ_EX are " + object.args->describe() + " and " + object.kwargs->describe() +
-         ", expected a tuple and a dict");
+  if (object.args->get_if<PickleTuple>() == nullptr ||
+      object.kwargs->get_if<PickleDict>() == nullptr)
+    fail("the arguments of NEWOBJ_EX are " + object.args->describe() + " and " +
+         object.kwargs->describe() + ", expected a tuple and a dict");
   push_new(std::move(object));
 }
 
@@ -76,7 +77,8 @@ void UnpickleMachine::op_reduce() {
   PickleNode* const args = pop();
   PickleNode* const callable = pop();
   const auto* tuple = args->get_if<PickleTuple>();
-  if (tuple == nullptr) fail("the arguments of REDUCE are " + args->describe() + ", expected a tuple");
+  if (tuple == nullptr)
+    fail("the arguments of REDUCE are " + args->describe() + ", expected a tuple");
   const auto* global = callable->get_if<PickleGlobal>();
   PickleNode* result = global == nullptr ? nullptr : interpreted(*global, *tuple);
   if (result == nullptr) {
@@ -93,7 +95,8 @@ void UnpickleMachine::op_build() {
   PickleNode* const target = top();
   if (auto* object = target->get_if<PickleObject>(); object != nullptr && object->state == nullptr)
     object->state = state;
-  else if (auto* dict = target->get_if<PickleDict>(); dict != nullptr && dict->ordered && dict->state == nullptr)
+  else if (auto* dict = target->get_if<PickleDict>();
+           dict != nullptr && dict->ordered && dict->state == nullptr)
     dict->state = state;
   else
     fail("BUILD on " + target->describe() + ", expected an object without state");
@@ -115,12 +118,14 @@ PickleNode* UnpickleMachine::interpreted(const PickleGlobal& callable, const Pic
     if (callable.name == "_rebuild_parameter") return rebuilt_parameter(args, false);
     if (callable.name == "_rebuild_parameter_with_state") return rebuilt_parameter(args, true);
   }
-  if (callable.module == "torch._tensor" && callable.name == "_rebuild_from_type_v2") return rebuilt_from_type(args);
+  if (callable.module == "torch._tensor" && callable.name == "_rebuild_from_type_v2")
+    return rebuilt_from_type(args);
   if (callable.module == "collections" && callable.name == "OrderedDict") return ordered_dict(args);
   return nullptr;
 }
 
-std::vector<std::int64_t> UnpickleMachine::sizes_of(const PickleNode& node, std::string_view what) const {
+std::vector<std::int64_t> UnpickleMachine::sizes_of(const PickleNode& node,
+                                                    std::string_view what) const {
   const auto* tuple = &node;
   // torch.Size((2, 3)) in files of some versions
   if (const auto* object = node.get_if<PickleObject>()) {
@@ -128,7 +133,9 @@ std::vector<std::int64_t> UnpickleMachine::sizes_of(const PickleNode& node, std:
     if (args != nullptr && args->items.size() == 1) tuple = args->items[0];
   }
   const auto* items = tuple->get_if<PickleTuple>();
-  if (items == nullptr) fail("a tensor's " + std::string(what) + " is " + node.describe() + ", expected a tuple of ints");
+  if (items == nullptr)
+    fail("a tensor's " + std::string(what) + " is " + node.describe() +
+         ", expected a tuple of ints");
   std::vector<std::int64_t> sizes;
   for (const PickleNode* item : items->items) {
     const auto* size = item->get_if<std::int64_t>();
@@ -154,13 +161,16 @@ void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& vie
   }
   const bool complex = view.dtype() == DType::kComplex64 || view.dtype() == DType::kComplex128;
   if ((conjugate && !complex) || (negative && view.dtype() == DType::kBool))
-    fail("a tensor of " + std::string(dtype_name(view.dtype())) + " with the " + (conjugate ? "conjugate" : "negative") + " bit");
+    fail("a tensor of " + std::string(dtype_name(view.dtype())) + " with the " +
+         (conjugate ? "conjugate" : "negative") + " bit");
   view = with_signs_changed(view, negative, conjugate);
 }
 
-/// _rebuild_tensor(storage, offset, shape, stride). Null when nobody resolved the storage, or it holds quantized elements.
+/// _rebuild_tensor(storage, offset, shape, stride). Null when nobody resolved the storage, or it
+/// holds quantized elements.
 PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
-  if (args.items.size() != 4) fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 4");
+  if (args.items.size() != 4)
+    fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 4");
   const auto* storage = args.items[0]->get_if<PickleStorage>();
   if (storage == nullptr) {
     if (args.items[0]->get_if<PicklePersistentId>() != nullptr) return nullptr;
@@ -168,16 +178,19 @@ PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
   }
   if (!storage->class_name.empty()) return nullptr;
   const auto* offset = args.items[1]->get_if<std::int64_t>();
-  if (offset == nullptr) fail("a tensor's offset is " + args.items[1]->describe() + ", expected an int");
-  TensorView view{storage->storage, *offset, sizes_of(*args.items[2], "shape"), sizes_of(*args.items[3], "stride"), false};
-  if (const std::string problem = view_problem(view.offset, view.shape, view.stride, view.storage->numel());
+  if (offset == nullptr)
+    fail("a tensor's offset is " + args.items[1]->describe() + ", expected an int");
+  TensorView view{storage->storage, *offset, sizes_of(*args.items[2], "shape"),
+                  sizes_of(*args.items[3], "stride"), false};
+  if (const std::string problem =
+          view_problem(view.offset, view.shape, view.stride, view.storage->numel());
       !problem.empty())
     fail("bad tensor: " + problem);
   return make(PickleTensor{std::move(view)});
 }
 
-/// _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks[, metadata]). Hooks call what they name when
-/// gradients come: they are no part of the tensor, and left out.
+/// _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks[, metadata]). Hooks call
+/// what they name when gradients come: they are no part of the tensor, and left out.
 PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
   if (args.items.size() != 6 && args.items.size() != 7)
     fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 6 or 7");
@@ -185,39 +198,47 @@ PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
   if (node == nullptr) return nullptr;
   TensorView& view = node->get_if<PickleTensor>()->view;
   const auto* requires_grad = args.items[4]->get_if<bool>();
-  if (requires_grad == nullptr) fail("a tensor's requires_grad is " + args.items[4]->describe() + ", expected a bool");
+  if (requires_grad == nullptr)
+    fail("a tensor's requires_grad is " + args.items[4]->describe() + ", expected a bool");
   view.requires_grad = *requires_grad;
   if (args.items.size() == 7) apply_metadata(*args.items[6], view);
   return node;
 }
 
-/// _rebuild_parameter(tensor, requires_grad, hooks), _rebuild_parameter_with_state(tensor, requires_grad, hooks, state).
+/// _rebuild_parameter(tensor, requires_grad, hooks), _rebuild_parameter_with_state(tensor,
+/// requires_grad, hooks, state).
 PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args, bool has_state) {
   const std::size_t expected = has_state ? 4 : 3;
   if (args.items.size() != expected)
-    fail("a parameter with " + std::to_string(args.items.size()) + " arguments, expected " + std::to_string(expected));
+    fail("a parameter with " + std::to_string(args.items.size()) + " arguments, expected " +
+         std::to_string(expected));
   const auto* data = args.items[0]->get_if<PickleTensor>();
   if (data == nullptr) {
     if (args.items[0]->get_if<PickleObject>() != nullptr) return nullptr;
     fail("a parameter over " + args.items[0]->describe() + ", expected a tensor");
   }
   const auto* requires_grad = args.items[1]->get_if<bool>();
-  if (requires_grad == nullptr) fail("a parameter's requires_grad is " + args.items[1]->describe() + ", expected a bool");
+  if (requires_grad == nullptr)
+    fail("a parameter's requires_grad is " + args.items[1]->describe() + ", expected a bool");
   TensorView view = data->view;
   view.requires_grad = *requires_grad;
   return make(PickleTensor{std::move(view), true, has_state ? args.items[3] : nullptr});
 }
 
-/// _rebuild_from_type_v2(function, class, arguments, state) of a plain tensor with attributes, as nn.Buffer makes them.
-/// Null for other classes, whose elements may mean something else.
+/// _rebuild_from_type_v2(function, class, arguments, state) of a plain tensor with attributes, as
+/// nn.Buffer makes them. Null for other classes, whose elements may mean something else.
 PickleNode* UnpickleMachine::rebuilt_from_type(const PickleTuple& args) {
-  if (args.items.size() != 4) fail("a tensor with attributes of " + std::to_string(args.items.size()) + " arguments, expected 4");
+  if (args.items.size() != 4)
+    fail("a tensor with attributes of " + std::to_string(args.items.size()) +
+         " arguments, expected 4");
   const auto* function = args.items[0]->get_if<PickleGlobal>();
   const auto* type = args.items[1]->get_if<PickleGlobal>();
   const auto* inner = args.items[2]->get_if<PickleTuple>();
   if (function == nullptr || type == nullptr || inner == nullptr) return nullptr;
-  const bool plain = (type->module == "torch" || type->module == "torch._tensor") && type->name == "Tensor";
-  if (!plain || function->module != "torch._utils" || function->name != "_rebuild_tensor_v2") return nullptr;
+  const bool plain =
+      (type->module == "torch" || type->module == "torch._tensor") && type->name == "Tensor";
+  if (!plain || function->module != "torch._utils" || function->name != "_rebuild_tensor_v2")
+    return nullptr;
   PickleNode* const node = rebuilt_tensor(*inner);
   if (node != nullptr) node->get_if<PickleTensor>()->attributes = args.items[3];
   return node;
@@ -230,7 +251,8 @@ PickleNode* UnpickleMachine::ordered_dict(const PickleTuple& args) {
   const auto* pairs = args.items.size() == 1 ? args.items[0]->get_if<PickleList>() : nullptr;
   if (pairs == nullptr) return nullptr;
   copied_items_ += pairs->items.size();  // one list, called for again and again through the memo
-  if (copied_items_ > kMaxNodes) fail("more than " + std::to_string(kMaxNodes) + " items of OrderedDicts made from lists");
+  if (copied_items_ > kMaxNodes)
+    fail("more than " + std::to_string(kMaxNodes) + " items of OrderedDicts made from lists");
   for (const PickleNode* pair : pairs->items) {  // Python 2 wrote OrderedDict([[key, value], ...])
     const auto* list = pair->get_if<PickleList>();
     const auto* tuple = pair->get_if<PickleTuple>();

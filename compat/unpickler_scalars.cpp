@@ -11,7 +11,8 @@ namespace {
 
 constexpr int kHighestProtocol = 5;
 
-/// `digits` hexadecimal digits after the letter of an escape, as UTF-8. Returns the characters used, or 0.
+/// `digits` hexadecimal digits after the letter of an escape, as UTF-8. Returns the characters
+/// used, or 0.
 std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::string& out) {
   if (text.size() < 1 + digits) return 0;
   std::uint32_t code = 0;
@@ -25,8 +26,8 @@ std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::st
   return 1 + digits;
 }
 
-/// One escape of a Python string literal or of raw-unicode-escape, appended to `out`; `text` starts after the backslash.
-/// Returns how many characters were used, 0 for an escape that is not one.
+/// One escape of a Python string literal or of raw-unicode-escape, appended to `out`; `text` starts
+/// after the backslash. Returns how many characters were used, 0 for an escape that is not one.
 std::size_t append_escape(std::string_view text, std::string& out) {
   if (text.empty()) return 0;
   constexpr std::string_view kLetters = "\\'\"abfnrtv", kMeanings = "\\'\"\a\b\f\n\r\t\v";
@@ -51,7 +52,8 @@ std::size_t append_escape(std::string_view text, std::string& out) {
 void UnpickleMachine::op_proto() {
   const auto version = in_.read<std::uint8_t>("the protocol number");
   if (version > kHighestProtocol)
-    fail("pickle protocol " + std::to_string(version) + ", expected at most " + std::to_string(kHighestProtocol));
+    fail("pickle protocol " + std::to_string(version) + ", expected at most " +
+         std::to_string(kHighestProtocol));
 }
 
 void UnpickleMachine::op_int() {
@@ -81,7 +83,8 @@ void UnpickleMachine::op_float() {
   const std::string line(in_.take_line("a FLOAT"));
   char* end = nullptr;
   const double value = std::strtod(line.c_str(), &end);
-  if (line.empty() || end != line.c_str() + line.size()) fail("'" + printable(line, 40) + "' is not a float");
+  if (line.empty() || end != line.c_str() + line.size())
+    fail("'" + printable(line, 40) + "' is not a float");
   push_new(value);
 }
 
@@ -122,7 +125,8 @@ void UnpickleMachine::op_bytearray() {
 
 void UnpickleMachine::op_string() {
   std::string_view line = in_.take_line("a STRING");
-  if (line.size() < 2 || line.front() != line.back() || (line.front() != '\'' && line.front() != '"'))
+  if (line.size() < 2 || line.front() != line.back() ||
+      (line.front() != '\'' && line.front() != '"'))
     fail("a STRING that is not quoted");
   line = line.substr(1, line.size() - 2);
   std::string text;
@@ -145,7 +149,8 @@ void UnpickleMachine::op_unicode() {
     const auto rest = line.substr(i + 1);
     const bool escape = line[i] == '\\' && !rest.empty() && (rest[0] == 'u' || rest[0] == 'U');
     if (!escape) {
-      append_utf8(static_cast<unsigned char>(line[i]), text);  // raw-unicode-escape is Latin-1 otherwise
+      append_utf8(static_cast<unsigned char>(line[i]),
+                  text);  // raw-unicode-escape is Latin-1 otherwise
       continue;
     }
     const std::size_t used = append_hex_escape(rest, rest[0] == 'u' ? 4 : 8, text);

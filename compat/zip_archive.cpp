@@ -9,9 +9,11 @@
 namespace compat {
 namespace {
 
-constexpr std::uint32_t kLocalMagic = 0x04034b50, kDirectoryMagic = 0x02014b50, kEndMagic = 0x06054b50,
-                        kEnd64Magic = 0x06064b50, kLocator64Magic = 0x07064b50;
-constexpr std::uint64_t kEndSize = 22, kLocator64Size = 20, kDirectoryEntrySize = 46, kMaxComment = 0xFFFF;
+constexpr std::uint32_t kLocalMagic = 0x04034b50, kDirectoryMagic = 0x02014b50,
+                        kEndMagic = 0x06054b50, kEnd64Magic = 0x06064b50,
+                        kLocator64Magic = 0x07064b50;
+constexpr std::uint64_t kEndSize = 22, kLocator64Size = 20, kDirectoryEntrySize = 46,
+                        kMaxComment = 0xFFFF;
 constexpr std::uint16_t kEncrypted = 1, kSizesFollow = 8;
 constexpr std::uint32_t kIn64 = 0xFFFFFFFF;
 constexpr std::uint16_t kZip64Extra = 1, kPaddingExtra = 0x4246;  // "FB", as torch pads
@@ -28,8 +30,8 @@ ByteReader reader_at(const MappedFile& file, std::uint64_t position, std::string
   return in;
 }
 
-/// The end record is searched backwards, over an archive comment of any length. Where none ends with the file, bytes that
-/// are none of the archive's may follow it, as torch allows.
+/// The end record is searched backwards, over an archive comment of any length. Where none ends
+/// with the file, bytes that are none of the archive's may follow it, as torch allows.
 std::uint64_t find_end_record(const MappedFile& file) {
   const auto bytes = file.bytes();
   if (bytes.size() >= kEndSize) {
@@ -52,13 +54,16 @@ std::uint64_t find_end_record(const MappedFile& file) {
 
 Directory read_end64(const MappedFile& file, std::uint64_t end_at) {
   if (end_at < kLocator64Size)
-    throw FormatError({file.path(), {}, end_at}, "no room for the zip64 locator before the end record");
+    throw FormatError({file.path(), {}, end_at},
+                      "no room for the zip64 locator before the end record");
   ByteReader locator = reader_at(file, end_at - kLocator64Size, "the zip64 locator");
   if (locator.read<std::uint32_t>("the zip64 locator") != kLocator64Magic)
     locator.fail("no zip64 locator before the end record");
   locator.read<std::uint32_t>("a disk number");
-  ByteReader in = reader_at(file, locator.read<std::uint64_t>("the zip64 end record's offset"), "the zip64 end record");
-  if (in.read<std::uint32_t>("the zip64 end record") != kEnd64Magic) in.fail("no zip64 end record where the locator says");
+  ByteReader in = reader_at(file, locator.read<std::uint64_t>("the zip64 end record's offset"),
+                            "the zip64 end record");
+  if (in.read<std::uint32_t>("the zip64 end record") != kEnd64Magic)
+    in.fail("no zip64 end record where the locator says");
   in.take(8 + 2 + 2 + 4 + 4, "the zip64 end record");
   Directory directory;
   in.read<std::uint64_t>("entries on this disk");
@@ -78,19 +83,23 @@ Directory read_end(const MappedFile& file) {
   const auto size = in.read<std::uint32_t>("the directory's size");
   const auto offset = in.read<std::uint32_t>("the directory's offset");
   Directory directory{count, size, offset};
-  if (count == 0xFFFF || size == kIn64 || offset == kIn64) directory = read_end64(file, at);
+  if (count == 0xFFFF || size == kIn64 || offset == kIn64)
+    directory = read_end64(file, at);
   else if (here != count)
-    in.fail("an archive over several disks (" + std::to_string(here) + " of " + std::to_string(count) + " entries here)");
+    in.fail("an archive over several disks (" + std::to_string(here) + " of " +
+            std::to_string(count) + " entries here)");
   if (directory.offset > at || directory.size > at - directory.offset)
-    in.fail("the directory (" + std::to_string(directory.size) + " bytes at " + std::to_string(directory.offset) +
-            ") reaches beyond the end record at " + std::to_string(at));
+    in.fail("the directory (" + std::to_string(directory.size) + " bytes at " +
+            std::to_string(directory.offset) + ") reaches beyond the end record at " +
+            std::to_string(at));
   if (directory.count > directory.size / kDirectoryEntrySize)
-    in.fail(std::to_string(directory.count) + " entries do not fit a directory of " + std::to_string(directory.size) +
-            " bytes");
+    in.fail(std::to_string(directory.count) + " entries do not fit a directory of " +
+            std::to_string(directory.size) + " bytes");
   return directory;
 }
 
-/// Fills those of `values` that read 0xFFFFFFFF from the zip64 extra field, in the order the format fixes.
+/// Fills those of `values` that read 0xFFFFFFFF from the zip64 extra field, in the order the format
+/// fixes.
 void read_zip64_extra(ByteReader extra, std::span<std::uint64_t* const> values) {
   while (extra.remaining() >= 4) {
     const auto kind = extra.read<std::uint16_t>("an extra field");
@@ -113,7 +122,8 @@ struct Header {
 };
 
 Header read_directory_entry(ByteReader& in) {
-  if (in.read<std::uint32_t>("a directory entry") != kDirectoryMagic) in.fail("no directory entry here");
+  if (in.read<std::uint32_t>("a directory entry") != kDirectoryMagic)
+    in.fail("no directory entry here");
   Header header;
   in.take(4, "versions");
   header.flags = in.read<std::uint16_t>("flags");
@@ -153,17 +163,22 @@ std::uint64_t data_offset(const MappedFile& file, const Header& entry) {
   const std::array<std::uint64_t*, 2> wide{&size, &packed};
   read_zip64_extra(ByteReader(in.take(extra_size, "extra fields"), extra_at), wide);
   if (name != entry.name || method != entry.method)
-    in.fail("the local header ('" + printable(name) + "') and the directory ('" + printable(entry.name) + "') disagree");
+    in.fail("the local header ('" + printable(name) + "') and the directory ('" +
+            printable(entry.name) + "') disagree");
   // torch's writer leaves the three fields 0 here and puts them behind the data.
-  if ((flags & kSizesFollow) == 0 && (crc != entry.crc || size != entry.size || packed != entry.packed))
-    in.fail("sizes or CRC in the local header of '" + printable(entry.name) + "' differ from the directory's");
+  if ((flags & kSizesFollow) == 0 &&
+      (crc != entry.crc || size != entry.size || packed != entry.packed))
+    in.fail("sizes or CRC in the local header of '" + printable(entry.name) +
+            "' differ from the directory's");
   const std::uint64_t at = in.position();
   in.take(entry.size, "the data of '" + printable(entry.name) + "'");
   return at;
 }
 
 /// A size or offset in a field of 32 bits; those that do not fit are in the zip64 fields.
-std::uint32_t narrow(std::uint64_t value) { return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kIn64)); }
+std::uint32_t narrow(std::uint64_t value) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kIn64));
+}
 
 }  // namespace
 
@@ -176,7 +191,8 @@ bool ZipArchive::has_magic(std::span<const std::byte> bytes) noexcept {
 
 ZipArchive::ZipArchive(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {
   const Directory directory = read_end(*file_);
-  ByteReader in(file_->bytes().subspan(directory.offset, directory.size), {file_->path(), {}, directory.offset});
+  ByteReader in(file_->bytes().subspan(directory.offset, directory.size),
+                {file_->path(), {}, directory.offset});
   std::vector<std::pair<std::uint64_t, std::uint64_t>> extents;
   for (std::uint64_t i = 0; i < directory.count; ++i) {
     const Location at = in.where();
@@ -186,20 +202,24 @@ ZipArchive::ZipArchive(std::shared_ptr<const MappedFile> file) : file_(std::move
     };
     if ((header.flags & kEncrypted) != 0) refuse("is encrypted, which torch.save never does");
     if (header.method != 0)
-      refuse("is compressed (method " + std::to_string(header.method) + "), expected stored data as torch.save writes");
+      refuse("is compressed (method " + std::to_string(header.method) +
+             "), expected stored data as torch.save writes");
     if (header.packed != header.size)
-      refuse("has two sizes, " + std::to_string(header.packed) + " and " + std::to_string(header.size));
+      refuse("has two sizes, " + std::to_string(header.packed) + " and " +
+             std::to_string(header.size));
     const std::uint64_t offset = data_offset(*file_, header);
     extents.emplace_back(header.local_offset, offset + header.size);
     has_checksums_ = has_checksums_ || header.crc != 0;
     entries_.push_back({std::move(header.name), header.crc, header.size, offset});
   }
-  if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the last directory entry");
+  if (!in.at_end())
+    in.fail(std::to_string(in.remaining()) + " bytes follow the last directory entry");
   extents.emplace_back(directory.offset, directory.offset + directory.size);
   std::ranges::sort(extents);
   for (std::size_t i = 1; i < extents.size(); ++i)
     if (extents[i].first < extents[i - 1].second)
-      throw FormatError({file_->path(), {}, extents[i].first}, "entries of the zip archive overlap each other or the directory");
+      throw FormatError({file_->path(), {}, extents[i].first},
+                        "entries of the zip archive overlap each other or the directory");
   for (std::size_t i = 0; i < entries_.size(); ++i)
     if (!by_name_.emplace(entries_[i].name, i).second)
       throw FormatError({file_->path(), {}, directory.offset},
@@ -225,7 +245,8 @@ std::optional<Checksum> ZipArchive::checksum(const ZipEntry& entry) const {
   return Checksum{entry.crc, {file_->path(), entry.name, {}}};
 }
 
-ZipWriter::ZipWriter(AtomicFile& file, std::string folder) : file_(file), folder_(std::move(folder)) {}
+ZipWriter::ZipWriter(AtomicFile& file, std::string folder)
+    : file_(file), folder_(std::move(folder)) {}
 
 void ZipWriter::add(std::string_view name, std::span<const std::byte> data) {
   const std::uint32_t crc = crc32(data);
@@ -243,7 +264,8 @@ void ZipWriter::add(std::string_view name, const Storage& storage) {
     crc = crc32(piece, crc);
     file_.write(piece);
   });
-  if (file_.size() - data != storage.size_bytes()) throw std::logic_error("a computed storage differs from its size");
+  if (file_.size() - data != storage.size_bytes())
+    throw std::logic_error("a computed storage differs from its size");
   file_.write_at(header + kCrcInLocalHeader, std::as_bytes(std::span(&crc, 1)));
   end_entry(crc);
 }
@@ -252,9 +274,10 @@ void ZipWriter::add(std::string_view name, const Storage& storage) {
 std::string ZipWriter::common_fields(std::uint32_t crc) const {
   std::string out;
   append_number<std::uint16_t>(out, wide() ? 45 : 20);
-  append_number<std::uint16_t>(out, 0x800);       // names are UTF-8
-  append_number<std::uint16_t>(out, 0);           // stored
-  append_number<std::uint32_t>(out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
+  append_number<std::uint16_t>(out, 0x800);  // names are UTF-8
+  append_number<std::uint16_t>(out, 0);      // stored
+  append_number<std::uint32_t>(
+      out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
   append_number<std::uint32_t>(out, crc);
   append_number<std::uint32_t>(out, narrow(size_));
   append_number<std::uint32_t>(out, narrow(size_));
@@ -274,7 +297,8 @@ void ZipWriter::begin_entry(std::string_view name, std::uint64_t size, std::uint
     append_number<std::uint64_t>(extra, size);
   }
   const std::uint64_t unpadded = offset_ + 30 + path_.size() + extra.size() + 4;
-  const auto padding = static_cast<std::uint16_t>((kAlignment - unpadded % kAlignment) % kAlignment);
+  const auto padding =
+      static_cast<std::uint16_t>((kAlignment - unpadded % kAlignment) % kAlignment);
   append_number<std::uint16_t>(extra, kPaddingExtra);
   append_number<std::uint16_t>(extra, padding);
   extra.append(padding, 'Z');
@@ -289,7 +313,8 @@ void ZipWriter::end_entry(std::uint32_t crc) {
   std::string extra;
   if (wide()) {
     append_number<std::uint16_t>(extra, kZip64Extra);
-    append_number<std::uint16_t>(extra, static_cast<std::uint16_t>((size_ >= kIn64 ? 16 : 0) + (offset_ >= kIn64 ? 8 : 0)));
+    append_number<std::uint16_t>(
+        extra, static_cast<std::uint16_t>((size_ >= kIn64 ? 16 : 0) + (offset_ >= kIn64 ? 8 : 0)));
     if (size_ >= kIn64) {
       append_number<std::uint64_t>(extra, size_);
       append_number<std::uint64_t>(extra, size_);

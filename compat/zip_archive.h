@@ -1,4 +1,5 @@
-// torch's zip container: stored entries only, zip64, CRC-32, data at multiples of 64. Layout: compat/torch_file.md
+// torch's zip container: stored entries only, zip64, CRC-32, data at multiples of 64. Layout:
+// compat/torch_file.md
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,9 @@ class ZipArchive {
  public:
   static bool has_magic(std::span<const std::byte> bytes) noexcept;
 
-  /// Reads the central directory and every local header. FormatError when they disagree, entries overlap or repeat a name,
-  /// reach beyond the file, are compressed or encrypted. No entry's data is touched.
+  /// Reads the central directory and every local header. FormatError when they disagree, entries
+  /// overlap or repeat a name, reach beyond the file, are compressed or encrypted. No entry's data
+  /// is touched.
   explicit ZipArchive(std::shared_ptr<const MappedFile> file);
 
   const std::vector<ZipEntry>& entries() const noexcept { return entries_; }
@@ -37,7 +39,8 @@ class ZipArchive {
   std::span<const std::byte> raw_bytes(const ZipEntry& entry) const noexcept;
   /// Data in place; FormatError when its CRC-32 is wrong, where the archive has checksums.
   std::span<const std::byte> bytes(const ZipEntry& entry) const;
-  /// Nothing for an archive without checksums (every CRC is 0, as torch.serialization.set_crc32_options(False) leaves it).
+  /// Nothing for an archive without checksums (every CRC is 0, as
+  /// torch.serialization.set_crc32_options(False) leaves it).
   std::optional<Checksum> checksum(const ZipEntry& entry) const;
   bool has_checksums() const noexcept { return has_checksums_; }
 

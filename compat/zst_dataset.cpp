@@ -20,26 +20,33 @@ struct FreeContext {
   void operator()(ZSTD_DCtx* context) const noexcept { ZSTD_freeDCtx(context); }
 };
 
-/// The content of one zstd frame in `out`, whose header must promise at most `limit` bytes. FormatError on anything else than
-/// one whole frame.
-void decompress(std::span<const std::byte> frame, std::uint64_t limit, std::vector<std::uint8_t>& out, const Location& where) {
+/// The content of one zstd frame in `out`, whose header must promise at most `limit` bytes.
+/// FormatError on anything else than one whole frame.
+void decompress(std::span<const std::byte> frame, std::uint64_t limit,
+                std::vector<std::uint8_t>& out, const Location& where) {
   thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
   if (context == nullptr) throw std::bad_alloc();
   const unsigned long long promised = ZSTD_getFrameContentSize(frame.data(), frame.size());
   if (promised == ZSTD_CONTENTSIZE_ERROR) throw FormatError(where, "is no zstd frame");
   if (promised == ZSTD_CONTENTSIZE_UNKNOWN || promised > limit)
-    throw FormatError(where, "a zstd frame of " +
-                                 (promised == ZSTD_CONTENTSIZE_UNKNOWN ? std::string("unknown size") : std::to_string(promised) + " bytes") +
-                                 ", expected at most " + std::to_string(limit));
+    throw FormatError(
+        where, "a zstd frame of " +
+                   (promised == ZSTD_CONTENTSIZE_UNKNOWN ? std::string("unknown size")
+                                                         : std::to_string(promised) + " bytes") +
+                   ", expected at most " + std::to_string(limit));
   out.resize(promised);
-  const std::size_t size = ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
-  if (ZSTD_isError(size) != 0) throw FormatError(where, std::string("damaged zstd frame: ") + ZSTD_getErrorName(size));
+  const std::size_t size =
+      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
+  if (ZSTD_isError(size) != 0)
+    throw FormatError(where, std::string("damaged zstd frame: ") + ZSTD_getErrorName(size));
   if (size != promised)
-    throw FormatError(where, "holds " + std::to_string(size) + " bytes, its header promises " + std::to_string(promised));
+    throw FormatError(where, "holds " + std::to_string(size) + " bytes, its header promises " +
+                                 std::to_string(promised));
 }
 
 /// The ids of a frame's bytes; false unless they are exactly `out.size()`.
-bool decode_ids(const std::uint8_t* at, const std::uint8_t* const end, std::uint32_t short_ids, std::span<std::int64_t> out) {
+bool decode_ids(const std::uint8_t* at, const std::uint8_t* const end, std::uint32_t short_ids,
+                std::span<std::int64_t> out) {
   std::int64_t* id = out.data();
   std::int64_t* const ids_end = id + out.size();
   while (id != ids_end) {
@@ -89,12 +96,15 @@ class ZstDataset final : public IndexedDataset {
     const auto code = in.read<std::uint8_t>("the dtype code");
     type_ = token_type_of_code(code);
     if (type_ == nullptr || type_->kind == TokenKind::kFloat)
-      in.fail("dtype code " + std::to_string(code) + ", expected one of token ids (1 to 5, 8 to 10)");
+      in.fail("dtype code " + std::to_string(code) +
+              ", expected one of token ids (1 to 5, 8 to 10)");
     short_ids_ = in.read<std::uint8_t>("the number of short ids");
-    if (short_ids_ >= kEscape) in.fail(std::to_string(short_ids_) + " short ids, expected at most 254");
+    if (short_ids_ >= kEscape)
+      in.fail(std::to_string(short_ids_) + " short ids, expected at most 254");
     frame_tokens_ = in.read<std::uint32_t>("the tokens of a frame");
     if (frame_tokens_ < 1 || frame_tokens_ > kMaxFrameTokens)
-      in.fail("frames of " + std::to_string(frame_tokens_) + " tokens, expected 1 to " + std::to_string(kMaxFrameTokens));
+      in.fail("frames of " + std::to_string(frame_tokens_) + " tokens, expected 1 to " +
+              std::to_string(kMaxFrameTokens));
     const auto count = in.read<std::uint64_t>("the number of sequences");
     const auto total = in.read<std::uint64_t>("the number of tokens");
     read_sizes(in, count, total);
@@ -129,7 +139,8 @@ class ZstDataset final : public IndexedDataset {
     std::memcpy(&stored, bytes.data() + bytes.size() - sizeof stored, sizeof stored);
     const std::uint32_t found = libdeflate_crc32(0, bytes.data(), bytes.size() - sizeof stored);
     if (found != stored)
-      throw FormatError({index_->path(), {}, {}}, "its CRC-32 is " + std::to_string(found) + ", stored is " + std::to_string(stored));
+      throw FormatError({index_->path(), {}, {}}, "its CRC-32 is " + std::to_string(found) +
+                                                      ", stored is " + std::to_string(stored));
   }
 
   void read_sizes(ByteReader& in, std::uint64_t count, std::uint64_t total) {
@@ -147,36 +158,42 @@ class ZstDataset final : public IndexedDataset {
       size = inflated.size();
     }
     if (size != plain || count > plain)
-      in.fail(std::to_string(count) + " sequences, but sizes of " + std::to_string(size) + " bytes");
+      in.fail(std::to_string(count) + " sequences, but sizes of " + std::to_string(size) +
+              " bytes");
     const std::uint8_t* const end = at + size;
     sizes_.reserve(count);
     starts_.reserve(count);
     for (std::uint64_t i = 0, value = 0; i < count; ++i) {
-      if (!take_leb128(at, end, value) || value > INT32_MAX) in.fail("sequence " + std::to_string(i) + " has no size of 0 to 2147483647");
+      if (!take_leb128(at, end, value) || value > INT32_MAX)
+        in.fail("sequence " + std::to_string(i) + " has no size of 0 to 2147483647");
       starts_.push_back(static_cast<std::uint64_t>(total_tokens_));
       sizes_.push_back(static_cast<std::int32_t>(value));
       total_tokens_ += static_cast<std::int64_t>(value);
     }
     if (at != end) in.fail(std::to_string(end - at) + " bytes follow the last size");
     if (static_cast<std::uint64_t>(total_tokens_) != total)
-      in.fail("the sizes sum up to " + std::to_string(total_tokens_) + " tokens, expected " + std::to_string(total));
+      in.fail("the sizes sum up to " + std::to_string(total_tokens_) + " tokens, expected " +
+              std::to_string(total));
   }
 
   void read_frame_ends(ByteReader& in) {
-    const std::uint64_t frames = (static_cast<std::uint64_t>(total_tokens_) + frame_tokens_ - 1) / frame_tokens_;
-    if (frames > in.remaining() / sizeof(std::uint64_t)) in.fail(std::to_string(frames) + " frames do not fit the file");
+    const std::uint64_t frames =
+        (static_cast<std::uint64_t>(total_tokens_) + frame_tokens_ - 1) / frame_tokens_;
+    if (frames > in.remaining() / sizeof(std::uint64_t))
+      in.fail(std::to_string(frames) + " frames do not fit the file");
     const std::uint64_t available = tokens_->bytes().size();
     std::uint64_t start = 0;
     for (std::uint64_t i = 0; i < frames; ++i) {
       const auto end = in.read<std::uint64_t>("the end of a frame");
       if (end <= start || end > available)
-        in.fail("frame " + std::to_string(i) + " ends at byte " + std::to_string(end) + ", expected " + std::to_string(start + 1) +
-                " to " + std::to_string(available) + ", the size of " + printable(tokens_->path(), 4096));
+        in.fail("frame " + std::to_string(i) + " ends at byte " + std::to_string(end) +
+                ", expected " + std::to_string(start + 1) + " to " + std::to_string(available) +
+                ", the size of " + printable(tokens_->path(), 4096));
       ends_.push_back(start = end);
     }
     if (start != available)
-      in.fail("the frames end at byte " + std::to_string(start) + ", but " + printable(tokens_->path(), 4096) + " has " +
-              std::to_string(available));
+      in.fail("the frames end at byte " + std::to_string(start) + ", but " +
+              printable(tokens_->path(), 4096) + " has " + std::to_string(available));
   }
 
   /// Decodes into `ids`, whose memory is used again where it has any.
@@ -184,8 +201,10 @@ class ZstDataset final : public IndexedDataset {
     thread_local std::vector<std::uint8_t> bytes;
     const std::uint64_t start = number == 0 ? 0 : ends_[number - 1];
     const Location where{tokens_->path(), "frame " + std::to_string(number), {}};
-    decompress(tokens_->bytes().subspan(start, ends_[number] - start), frame_tokens_ * kMaxCodeBytes, bytes, where);
-    ids.resize(std::min<std::uint64_t>(frame_tokens_, static_cast<std::uint64_t>(total_tokens_) - number * frame_tokens_));
+    decompress(tokens_->bytes().subspan(start, ends_[number] - start),
+               frame_tokens_ * kMaxCodeBytes, bytes, where);
+    ids.resize(std::min<std::uint64_t>(
+        frame_tokens_, static_cast<std::uint64_t>(total_tokens_) - number * frame_tokens_));
     if (!decode_ids(bytes.data(), bytes.data() + bytes.size(), short_ids_, ids))
       throw FormatError(where, "does not hold exactly " + std::to_string(ids.size()) + " ids");
   }
@@ -202,7 +221,8 @@ class ZstDataset final : public IndexedDataset {
       Slot& oldest = *std::ranges::min_element(slots_, {}, &Slot::used);
       if (oldest.ids.use_count() == 1) {
         ids = std::move(oldest.ids);
-        std::atomic_thread_fence(std::memory_order_acquire);  // what its last reader did comes before what we write
+        std::atomic_thread_fence(
+            std::memory_order_acquire);  // what its last reader did comes before what we write
       }
     }
     if (ids == nullptr) ids = std::make_shared<Ids>();

@@ -23,8 +23,10 @@ class Compressor {
 
   std::string operator()(std::string_view plain) {
     std::string out(ZSTD_compressBound(plain.size()), '\0');
-    const std::size_t size = ZSTD_compress2(context_.get(), out.data(), out.size(), plain.data(), plain.size());
-    if (ZSTD_isError(size) != 0) throw std::runtime_error(std::string("zstd: ") + ZSTD_getErrorName(size));
+    const std::size_t size =
+        ZSTD_compress2(context_.get(), out.data(), out.size(), plain.data(), plain.size());
+    if (ZSTD_isError(size) != 0)
+      throw std::runtime_error(std::string("zstd: ") + ZSTD_getErrorName(size));
     out.resize(size);
     return out;
   }
@@ -39,8 +41,12 @@ class Compressor {
 class ZstBuilder final : public IndexedDatasetBuilder {
  public:
   ZstBuilder(const std::filesystem::path& prefix, const TokenType& type, const ZstOptions& options)
-      : type_(type), frame_tokens_(static_cast<std::size_t>(options.frame_tokens)), path_(prefix.string() + ".bin"),
-        tokens_(path_), index_(prefix.string() + ".idx"), compress_(options.level) {}
+      : type_(type),
+        frame_tokens_(static_cast<std::size_t>(options.frame_tokens)),
+        path_(prefix.string() + ".bin"),
+        tokens_(path_),
+        index_(prefix.string() + ".idx"),
+        compress_(options.level) {}
 
   void add(std::span<const std::int64_t> tokens) override {
     check_ids_fit(type_, 0, tokens, sequences_, path_);
@@ -49,7 +55,8 @@ class ZstBuilder final : public IndexedDatasetBuilder {
     total_tokens_ += tokens.size();
     while (!tokens.empty()) {
       const std::size_t count = std::min(tokens.size(), frame_tokens_ - pending_.size());
-      pending_.insert(pending_.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
+      pending_.insert(pending_.end(), tokens.begin(),
+                      tokens.begin() + static_cast<std::ptrdiff_t>(count));
       tokens = tokens.subspan(count);
       if (pending_.size() == frame_tokens_) write_frame();
     }
@@ -93,7 +100,9 @@ class ZstBuilder final : public IndexedDatasetBuilder {
 
   std::string index_bytes() {
     std::string out(kZstMagic);
-    const auto append = [&](auto value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); };
+    const auto append = [&](auto value) {
+      out.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
     append(kZstVersion);
     append(type_.code);
     append(short_ids_);
@@ -101,7 +110,8 @@ class ZstBuilder final : public IndexedDatasetBuilder {
     append(sequences_);
     append(total_tokens_);
     const std::string packed = compress_(sizes_);
-    const bool use_packed = packed.size() < sizes_.size() && sizes_.size() / kMaxSizesRatio <= packed.size();
+    const bool use_packed =
+        packed.size() < sizes_.size() && sizes_.size() / kMaxSizesRatio <= packed.size();
     const std::string& sizes = use_packed ? packed : sizes_;
     append(std::uint64_t{sizes_.size()});
     append(std::uint64_t{sizes.size()});
@@ -124,12 +134,18 @@ class ZstBuilder final : public IndexedDatasetBuilder {
 
 }  // namespace
 
-std::unique_ptr<IndexedDatasetBuilder> create_zst_builder(const std::filesystem::path& prefix, std::int64_t vocab_size,
-                                                          std::string_view dtype, const ZstOptions& options) {
-  if (options.level < 1 || options.level > 19 || options.frame_tokens < 1 || options.frame_tokens > kMaxFrameTokens)
-    throw UnsupportedError("a zst data-bin of level " + std::to_string(options.level) + " and " + std::to_string(options.frame_tokens) +
-                           " tokens a frame (supported: 1 to 19, 1 to " + std::to_string(kMaxFrameTokens) + ")");
-  return std::make_unique<ZstBuilder>(prefix, token_type_for(DatasetImpl::kZst, vocab_size, dtype), options);
+std::unique_ptr<IndexedDatasetBuilder> create_zst_builder(const std::filesystem::path& prefix,
+                                                          std::int64_t vocab_size,
+                                                          std::string_view dtype,
+                                                          const ZstOptions& options) {
+  if (options.level < 1 || options.level > 19 || options.frame_tokens < 1 ||
+      options.frame_tokens > kMaxFrameTokens)
+    throw UnsupportedError("a zst data-bin of level " + std::to_string(options.level) + " and " +
+                           std::to_string(options.frame_tokens) +
+                           " tokens a frame (supported: 1 to 19, 1 to " +
+                           std::to_string(kMaxFrameTokens) + ")");
+  return std::make_unique<ZstBuilder>(prefix, token_type_for(DatasetImpl::kZst, vocab_size, dtype),
+                                      options);
 }
 
 }  // namespace compat

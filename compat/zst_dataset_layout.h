@@ -14,7 +14,8 @@ constexpr std::uint32_t kMaxFrameTokens = 1U << 20;
 constexpr std::uint8_t kEscape = 255;
 /// The escape and ten bytes that hold seven bits each.
 constexpr std::uint64_t kMaxCodeBytes = 11;
-/// Sizes that zstd would shrink further are stored as they are, so that a small file cannot ask for much memory.
+/// Sizes that zstd would shrink further are stored as they are, so that a small file cannot ask for
+/// much memory.
 constexpr std::uint64_t kMaxSizesRatio = 32;
 
 inline void append_leb128(std::string& out, std::uint64_t value) {
@@ -22,7 +23,8 @@ inline void append_leb128(std::string& out, std::uint64_t value) {
   out += static_cast<char>(value);
 }
 
-/// The number at `at`, which moves behind it. False when the bytes end in it or it has more than 64 bits.
+/// The number at `at`, which moves behind it. False when the bytes end in it or it has more than 64
+/// bits.
 inline bool take_leb128(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& value) {
   value = 0;
   for (unsigned shift = 0; at != end && shift < 64; shift += 7) {
@@ -35,7 +37,8 @@ inline bool take_leb128(const std::uint8_t*& at, const std::uint8_t* end, std::u
 }
 
 /// Ids as bytes: below `short_ids` one byte, then two, others escaped. `short_ids` is 0 to 254.
-inline void append_coded(std::string& out, std::span<const std::int64_t> ids, std::uint8_t short_ids) {
+inline void append_coded(std::string& out, std::span<const std::int64_t> ids,
+                         std::uint8_t short_ids) {
   const std::int64_t escaped_from = short_ids + (kEscape - std::int64_t{short_ids}) * 256;
   for (const std::int64_t id : ids) {
     if (id >= 0 && id < short_ids) {
@@ -46,7 +49,8 @@ inline void append_coded(std::string& out, std::span<const std::int64_t> ids, st
       out += static_cast<char>(rest & 0xFF);
     } else {
       out += static_cast<char>(kEscape);
-      append_leb128(out, static_cast<std::uint64_t>(id) << 1 ^ static_cast<std::uint64_t>(id >> 63));
+      append_leb128(out,
+                    static_cast<std::uint64_t>(id) << 1 ^ static_cast<std::uint64_t>(id >> 63));
     }
   }
 }

@@ -11,7 +11,8 @@ namespace converters {
 
 class ByteProgress {
  public:
-  /// A bar on a terminal; elsewhere a line on stderr for every tenth of `total_bytes`, none for less than 100 MB.
+  /// A bar on a terminal; elsewhere a line on stderr for every tenth of `total_bytes`, none for
+  /// less than 100 MB.
   ByteProgress(const std::string& what, std::uint64_t total_bytes);
   void advance(std::uint64_t bytes);
   /// Seconds since the start.

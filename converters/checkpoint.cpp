@@ -1,4 +1,7 @@
-// btm-convert checkpoint: fairseq checkpoints in other layouts, precisions and programs' formats, and back.
+// btm-convert checkpoint: fairseq checkpoints in other layouts, precisions and programs' formats,
+// and back.
+#include "compat/checkpoint.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -6,7 +9,6 @@
 #include <optional>
 
 #include "compat/atomic_file.h"
-#include "compat/checkpoint.h"
 #include "compat/command_line.h"
 #include "compat/config_json.h"
 #include "compat/error.h"
@@ -31,24 +33,29 @@ using compat::Checkpoint;
 using compat::NamedTensors;
 
 struct CheckpointOptions {
-  std::string in, out, to = "zip", dtype = "keep", config = "keep", hf_model = "auto", shared, domains, dict, encoder_json, vocab_bpe, sentencepiece;
+  std::string in, out, to = "zip", dtype = "keep", config = "keep", hf_model = "auto", shared,
+                       domains, dict, encoder_json, vocab_bpe, sentencepiece;
   bool strip_optimizer = false, skip_proof = false;
 };
 
 const std::map<std::string, compat::DType>& dtypes() {
-  static const std::map<std::string, compat::DType> kDTypes{
-      {"fp32", compat::DType::kFloat32}, {"fp16", compat::DType::kFloat16}, {"bf16", compat::DType::kBFloat16}};
+  static const std::map<std::string, compat::DType> kDTypes{{"fp32", compat::DType::kFloat32},
+                                                            {"fp16", compat::DType::kFloat16},
+                                                            {"bf16", compat::DType::kBFloat16}};
   return kDTypes;
 }
 
 /// The model as `dtype`; tensors that are one in the file stay one.
 NamedTensors converted(const NamedTensors& model, const std::string& dtype) {
   if (dtype == "keep") return model;
-  std::map<std::pair<const compat::Storage*, std::int64_t>, std::vector<compat::TensorView>> done;  // as first written
+  std::map<std::pair<const compat::Storage*, std::int64_t>, std::vector<compat::TensorView>>
+      done;  // as first written
   NamedTensors out;
   for (const auto& [name, view] : model) {
     auto& same_place = done[{view.storage.get(), view.offset}];
-    const auto twin = std::ranges::find_if(same_place, [&shape = view.shape](const compat::TensorView& other) { return other.shape == shape; });
+    const auto twin = std::ranges::find_if(
+        same_place,
+        [&shape = view.shape](const compat::TensorView& other) { return other.shape == shape; });
     if (twin != same_place.end() && view.is_contiguous()) {
       out.emplace_back(name, *twin);
       continue;
@@ -61,8 +68,13 @@ NamedTensors converted(const NamedTensors& model, const std::string& dtype) {
 
 /// fairseq's state dict names a tied output, which formats without shared tensors leave out.
 void restore_tie(NamedTensors& model, const compat::Config& config) {
-  const auto named = [&](std::string_view name) { return std::ranges::find(model, name, [](const auto& item) { return std::string_view(item.first); }); };
-  if (!config.get_bool("model", "share_decoder_input_output_embed", false) || named("decoder.output_projection.weight") != model.end()) return;
+  const auto named = [&](std::string_view name) {
+    return std::ranges::find(model, name,
+                             [](const auto& item) { return std::string_view(item.first); });
+  };
+  if (!config.get_bool("model", "share_decoder_input_output_embed", false) ||
+      named("decoder.output_projection.weight") != model.end())
+    return;
   if (const auto embedding = named("decoder.embed_tokens.weight"); embedding != model.end())
     model.emplace_back("decoder.output_projection.weight", embedding->second);
 }
@@ -75,156 +87,220 @@ void add_history(compat::PickleArena& arena, compat::PickleDict& root) {
       return text != nullptr && *text == key;
     });
   };
-  const auto plain = [&](compat::ConfigValue::Dict dict) { return compat::config_to_pickle(arena, {std::move(dict)}); };
+  const auto plain = [&](compat::ConfigValue::Dict dict) {
+    return compat::config_to_pickle(arena, {std::move(dict)});
+  };
   if (!has("optimizer_history")) {
     compat::PickleList history;
-    history.items.push_back(plain({{"criterion_name", {"CrossEntropyCriterion"}}, {"optimizer_name", {"FairseqAdam"}},
-                                   {"lr_scheduler_state", {compat::ConfigValue::Dict{{"best", {}}}}}, {"num_updates", {std::int64_t{0}}}}));
+    history.items.push_back(
+        plain({{"criterion_name", {"CrossEntropyCriterion"}},
+               {"optimizer_name", {"FairseqAdam"}},
+               {"lr_scheduler_state", {compat::ConfigValue::Dict{{"best", {}}}}},
+               {"num_updates", {std::int64_t{0}}}}));
     root.items.emplace_back(arena.string("optimizer_history"), arena.make(std::move(history)));
   }
   if (!has("extra_state"))
-    root.items.emplace_back(arena.string("extra_state"),
-                            plain({{"train_iterator", {compat::ConfigValue::Dict{{"epoch", {std::int64_t{1}}}, {"iterations_in_epoch", {std::int64_t{0}}}}}}}));
+    root.items.emplace_back(
+        arena.string("extra_state"),
+        plain({{"train_iterator",
+                {compat::ConfigValue::Dict{{"epoch", {std::int64_t{1}}},
+                                           {"iterations_in_epoch", {std::int64_t{0}}}}}}}));
 }
 
-compat::PickleNode* changed_root(compat::PickleArena& arena, const compat::PickleNode& before, const NamedTensors& model,
-                                 const compat::Config& config, const CheckpointOptions& options) {
+compat::PickleNode* changed_root(compat::PickleArena& arena, const compat::PickleNode& before,
+                                 const NamedTensors& model, const compat::Config& config,
+                                 const CheckpointOptions& options) {
   compat::PickleNode* const root = compat::with_model(arena, before, model);
   auto& dict = *root->get_if<compat::PickleDict>();
-  const bool to_cfg = options.config == "cfg" && config.is_flat(), to_namespace = options.config == "namespace" && !config.is_flat();
+  const bool to_cfg = options.config == "cfg" && config.is_flat(),
+             to_namespace = options.config == "namespace" && !config.is_flat();
   std::erase_if(dict.items, [&](const auto& item) {
     const auto* key = item.first->template get_if<std::string>();
     return key != nullptr && ((options.strip_optimizer && *key == "last_optimizer_state") ||
                               ((to_cfg || to_namespace) && (*key == "cfg" || *key == "args")));
   });
   if (to_cfg || to_namespace) {
-    dict.items.emplace(dict.items.begin(), arena.string("cfg"), to_cfg ? cfg_of(arena, config) : arena.none());
-    dict.items.emplace(dict.items.begin(), arena.string("args"), to_cfg ? arena.none() : namespace_of(arena, config));
+    dict.items.emplace(dict.items.begin(), arena.string("cfg"),
+                       to_cfg ? cfg_of(arena, config) : arena.none());
+    dict.items.emplace(dict.items.begin(), arena.string("args"),
+                       to_cfg ? arena.none() : namespace_of(arena, config));
   }
   add_history(arena, dict);
   return root;
 }
 
 /// `root` with the cfg and args of `kept`.
-compat::PickleNode* with_configuration(compat::PickleArena& arena, const compat::PickleNode& root, const compat::PickleNode& kept) {
+compat::PickleNode* with_configuration(compat::PickleArena& arena, const compat::PickleNode& root,
+                                       const compat::PickleNode& kept) {
   compat::PickleDict copy = *root.get_if<compat::PickleDict>();
   for (auto& [key, value] : copy.items)
-    if (const auto* name = key->get_if<std::string>(); name != nullptr && (*name == "cfg" || *name == "args"))
+    if (const auto* name = key->get_if<std::string>();
+        name != nullptr && (*name == "cfg" || *name == "args"))
       value = const_cast<compat::PickleNode*>(kept.find(*name));
   return arena.make(std::move(copy));
 }
 
 /// The checkpoint's dict with the digest of --dict, which must be the model's dictionary.
-const compat::PickleNode& with_given_dictionary(compat::PickleArena& arena, const Checkpoint& checkpoint, const CheckpointOptions& options) {
+const compat::PickleNode& with_given_dictionary(compat::PickleArena& arena,
+                                                const Checkpoint& checkpoint,
+                                                const CheckpointOptions& options) {
   if (options.dict.empty()) return checkpoint.root();
   const auto dictionary = compat::Dictionary::load(options.dict);
   const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
   if (embedding != nullptr && !embedding->shape.empty() && dictionary.size() != embedding->shape[0])
-    throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) + " symbols, the model has " + std::to_string(embedding->shape[0]));
+    throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) +
+                                                          " symbols, the model has " +
+                                                          std::to_string(embedding->shape[0]));
   const compat::KnownDictionary given = compat::known_dictionary(dictionary, options.dict);
   compat::check_same_dictionary(given, checkpoint.dictionary());
   return *compat::with_dictionary(arena, checkpoint.root(), given.sha256);
 }
 
-void write_torch(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
+void write_torch(const Checkpoint& checkpoint, const fs::path& out,
+                 const CheckpointOptions& options) {
   NamedTensors model = checkpoint.model();
   compat::PickleArena arena;
   const compat::PickleNode* root = &with_given_dictionary(arena, checkpoint, options);
   std::optional<compat::Config> original;
-  if (const compat::PickleTree kept = compat::kept_configuration(options.in); kept.root != nullptr) {
-    original = compat::Config::from_checkpoint(kept.root->find("cfg"), kept.root->find("args"), options.in);
+  if (const compat::PickleTree kept = compat::kept_configuration(options.in);
+      kept.root != nullptr) {
+    original = compat::Config::from_checkpoint(kept.root->find("cfg"), kept.root->find("args"),
+                                               options.in);
     if (NamedTensors undone = undo_export(checkpoint, *original); !undone.empty()) {
       model = std::move(undone);
       arena.keep(kept.arena);
       root = with_configuration(arena, *root, *kept.root);
       // The tie is made anew, so that both names lead to one tensor.
       if (original->get_bool("model", "share_decoder_input_output_embed", false))
-        std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
+        std::erase_if(model, [](const auto& item) {
+          return item.first == "decoder.output_projection.weight";
+        });
     } else {
       original.reset();
     }
   }
   const compat::Config& config = original ? *original : checkpoint.config();
   restore_tie(model, config);
-  if (const double epsilon = compat::layer_norm_epsilon(config); epsilon != compat::kLayerNormEpsilon)
-    std::cout << "note: layer_norm_epsilon is " << epsilon << ": btm heeds it (" << compat::kLayerNormEpsilonKey
-              << " in cfg.model); fairseq does not know it and would compute with " << compat::kLayerNormEpsilon << "\n";
-  const auto layout = options.to == "legacy" ? compat::TorchLayout::kLegacy : compat::TorchLayout::kZip;
-  compat::save_checkpoint(out, *changed_root(arena, *root, converted(model, options.dtype), config, options), layout);
+  if (const double epsilon = compat::layer_norm_epsilon(config);
+      epsilon != compat::kLayerNormEpsilon)
+    std::cout << "note: layer_norm_epsilon is " << epsilon << ": btm heeds it ("
+              << compat::kLayerNormEpsilonKey
+              << " in cfg.model); fairseq does not know it and would compute with "
+              << compat::kLayerNormEpsilon << "\n";
+  const auto layout =
+      options.to == "legacy" ? compat::TorchLayout::kLegacy : compat::TorchLayout::kZip;
+  compat::save_checkpoint(
+      out, *changed_root(arena, *root, converted(model, options.dtype), config, options), layout);
 }
 
-/// Metadata of a safetensors file: its `format`, then what a checkpoint's dict holds beside its tensors, with `config` in the
-/// place of the configuration that counts.
-std::vector<std::pair<std::string, std::string>> metadata_of(const Checkpoint& checkpoint, const char* format,
-                                                             const compat::ConfigValue& config, const CheckpointOptions& options) {
+/// Metadata of a safetensors file: its `format`, then what a checkpoint's dict holds beside its
+/// tensors, with `config` in the place of the configuration that counts.
+std::vector<std::pair<std::string, std::string>> metadata_of(const Checkpoint& checkpoint,
+                                                             const char* format,
+                                                             const compat::ConfigValue& config,
+                                                             const CheckpointOptions& options) {
   compat::PickleArena arena;
-  auto metadata = compat::checkpoint_metadata(with_given_dictionary(arena, checkpoint, options), checkpoint.path());
-  const std::string_view counts = checkpoint.config().is_flat() ? compat::kArgsMetadata : compat::kCfgMetadata;
+  auto metadata = compat::checkpoint_metadata(with_given_dictionary(arena, checkpoint, options),
+                                              checkpoint.path());
+  const std::string_view counts =
+      checkpoint.config().is_flat() ? compat::kArgsMetadata : compat::kCfgMetadata;
   for (auto& [key, text] : metadata)
     if (key == counts) text = compat::config_to_json(config);
   metadata.insert(metadata.begin(), {"format", format});
   return metadata;
 }
 
-void write_safetensors(const Checkpoint& checkpoint, const fs::path& out, const CheckpointOptions& options) {
+void write_safetensors(const Checkpoint& checkpoint, const fs::path& out,
+                       const CheckpointOptions& options) {
   NamedTensors model = converted(checkpoint.model(), options.dtype);
   if (checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false))
-    std::erase_if(model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
-  compat::save_safetensors(out, model, metadata_of(checkpoint, "fairseq", checkpoint.config().root(), options));
+    std::erase_if(
+        model, [](const auto& item) { return item.first == "decoder.output_projection.weight"; });
+  compat::save_safetensors(out, model,
+                           metadata_of(checkpoint, "fairseq", checkpoint.config().root(), options));
 }
 
 std::int64_t positions_of(const Checkpoint& checkpoint) {
-  return checkpoint.config().get_int("model", "max_target_positions", checkpoint.config().get_int("task", "tokens_per_sample", 1024));
+  return checkpoint.config().get_int(
+      "model", "max_target_positions",
+      checkpoint.config().get_int("task", "tokens_per_sample", 1024));
 }
 
-void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy, const CheckpointOptions& options) {
+void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::path& copy,
+           const CheckpointOptions& options) {
   const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
   if (options.skip_proof || embedding == nullptr) return;
   const fs::path btm = btm_beside();
-  if (btm.empty()) throw compat::IoError("btm", "is not beside btm-convert, which compares the logits with it (--skip-proof leaves that out)");
+  if (btm.empty())
+    throw compat::IoError("btm",
+                          "is not beside btm-convert, which compares the logits with it "
+                          "(--skip-proof leaves that out)");
   const std::int64_t positions = positions_of(checkpoint);
   const bool exact = options.dtype == "keep" || options.dtype == "fp32";
-  const LogitProof proof = prove_same_logits(btm, original, copy, embedding->shape.at(0), std::min<std::int64_t>(positions, 128), exact ? 1e-5 : 1.0);
-  std::cout << "same logits: " << proof.tokens << " tokens, largest difference of a log-probability " << proof.largest_difference
+  const LogitProof proof =
+      prove_same_logits(btm, original, copy, embedding->shape.at(0),
+                        std::min<std::int64_t>(positions, 128), exact ? 1e-5 : 1.0);
+  std::cout << "same logits: " << proof.tokens
+            << " tokens, largest difference of a log-probability " << proof.largest_difference
             << (exact ? "" : " (weights rounded to " + options.dtype + ")") << "\n";
 }
 
-void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionary, const CheckpointOptions& options, std::int64_t positions) {
-  TokenizerOptions tokenizer{.gpt2_encoder_json = options.encoder_json, .gpt2_vocab_bpe = options.vocab_bpe, .sentencepiece_model = options.sentencepiece};
+void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionary,
+                     const CheckpointOptions& options, std::int64_t positions) {
+  TokenizerOptions tokenizer{.gpt2_encoder_json = options.encoder_json,
+                             .gpt2_vocab_bpe = options.vocab_bpe,
+                             .sentencepiece_model = options.sentencepiece};
   if (!options.sentencepiece.empty()) tokenizer.bpe = "sentencepiece";
   if (!options.encoder_json.empty()) tokenizer.bpe = "gpt2";
   if (tokenizer.bpe == "none") return;
-  const HuggingFaceTokenizer written = write_hugging_face_tokenizer(folder, dictionary, options.dict, tokenizer, positions);
-  if (!options.sentencepiece.empty()) fs::copy_file(options.sentencepiece, folder / "sentencepiece.bpe.model");
-  std::cout << "same ids: " << written.proven_texts << " texts, " << written.proven_tokens << " tokens" << (written.ties > 0 ? " (" + std::to_string(written.ties) + " texts have two best segmentations, of which either may come)" : "") << "\n";
+  const HuggingFaceTokenizer written =
+      write_hugging_face_tokenizer(folder, dictionary, options.dict, tokenizer, positions);
+  if (!options.sentencepiece.empty())
+    fs::copy_file(options.sentencepiece, folder / "sentencepiece.bpe.model");
+  std::cout << "same ids: " << written.proven_texts << " texts, " << written.proven_tokens
+            << " tokens"
+            << (written.ties > 0
+                    ? " (" + std::to_string(written.ties) +
+                          " texts have two best segmentations, of which either may come)"
+                    : "")
+            << "\n";
   if (written.strays > 0)
-    std::cout << "note: " << compat::printable(options.dict, 4096) << " lacks " << written.strays << " of the tokenizer's tokens: " << written.strays - written.beyond
-              << " become <unk>, as in a data-bin; " << written.beyond << " are parts of others, and have ids from " << dictionary.size() << " on, which the model refuses\n";
+    std::cout << "note: " << compat::printable(options.dict, 4096) << " lacks " << written.strays
+              << " of the tokenizer's tokens: " << written.strays - written.beyond
+              << " become <unk>, as in a data-bin; " << written.beyond
+              << " are parts of others, and have ids from " << dictionary.size()
+              << " on, which the model refuses\n";
 }
 
 void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& options) {
-  const compat::DType dtype = options.dtype == "keep" ? compat::DType::kFloat32 : dtypes().at(options.dtype);
+  const compat::DType dtype =
+      options.dtype == "keep" ? compat::DType::kFloat32 : dtypes().at(options.dtype);
   const HuggingFaceExport model = export_hugging_face(checkpoint, options.hf_model, dtype);
   StagedFolder staged(options.out);
   compat::write_file_atomically(staged.path() / "config.json", model.config);
-  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors, metadata_of(checkpoint, "pt", model.fairseq_config, options));
+  compat::save_safetensors(staged.path() / "model.safetensors", model.tensors,
+                           metadata_of(checkpoint, "pt", model.fairseq_config, options));
   if (!options.dict.empty()) {
     fs::copy_file(options.dict, staged.path() / "dict.txt");
-    write_tokenizer(staged.path(), compat::Dictionary::load(options.dict), options, positions_of(checkpoint));
+    write_tokenizer(staged.path(), compat::Dictionary::load(options.dict), options,
+                    positions_of(checkpoint));
   }
   prove(checkpoint, options.in, staged.path() / "model.safetensors", options);
   staged.commit();
-  std::cout << "wrote " << compat::printable(options.out, 4096) << " (" << model.model_type << ", " << model.tensors.size() << " tensors)\n";
+  std::cout << "wrote " << compat::printable(options.out, 4096) << " (" << model.model_type << ", "
+            << model.tensors.size() << " tensors)\n";
 }
 
 void convert_one(const fs::path& in, const fs::path& out, const CheckpointOptions& options) {
-  if (fs::exists(out)) throw compat::IoError(out.string(), "is there already, expected a new place");
+  if (fs::exists(out))
+    throw compat::IoError(out.string(), "is there already, expected a new place");
   const Checkpoint checkpoint = Checkpoint::open(in);
   if (options.to == "safetensors")
     write_safetensors(checkpoint, out, options);
   else
     write_torch(checkpoint, out, options);
-  std::cout << "wrote " << compat::printable(out.filename().string(), 4096) << " (" << fs::file_size(out) << " bytes)\n";
+  std::cout << "wrote " << compat::printable(out.filename().string(), 4096) << " ("
+            << fs::file_size(out) << " bytes)\n";
 }
 
 /// Every shard of a folder as a dense model: OUT/DOMAIN/checkpoint_last.pt.
@@ -233,47 +309,77 @@ void convert_shards(const std::vector<fs::path>& shards, const CheckpointOptions
   if (names.empty())
     for (std::size_t i = 0; i < shards.size(); ++i) names.push_back("rank-" + std::to_string(i));
   if (names.size() != shards.size())
-    throw compat::UsageError("--domains names " + std::to_string(names.size()) + " domains, the folder holds " + std::to_string(shards.size()) + " shards");
+    throw compat::UsageError("--domains names " + std::to_string(names.size()) +
+                             " domains, the folder holds " + std::to_string(shards.size()) +
+                             " shards");
   StagedFolder staged(options.out);
   for (std::size_t i = 0; i < shards.size(); ++i) {
     fs::create_directories(staged.path() / names[i]);
-    convert_one(shards[i], staged.path() / names[i] / (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt"), options);
+    convert_one(shards[i],
+                staged.path() / names[i] /
+                    (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt"),
+                options);
   }
   staged.commit();
 }
 
 compat::CommandSpec spec_of(CheckpointOptions& options) {
-  return {"btm-convert checkpoint",
-          "Writes a checkpoint in another layout, precision or program's format. IN is a checkpoint of fairseq's (a DeMIX shard is read with "
-          "its shared half as a dense model), a folder of DeMIX shards, a safetensors file, or a Hugging Face folder (OPT, GPT-2, XGLM). The "
-          "output appears whole or not at all and must not be there before.",
-          {{"IN", "what to read; for --to demix dense experts separated by ':'", &options.in},
-           {"OUT", "file to write; a folder for --to hf and for DeMIX shards; a prefix (FOLDER/checkpoint_last) for --to demix", &options.out}},
-          {{"Form",
-            {compat::flag_choice("to", options.to, {"zip", "legacy", "safetensors", "hf", "demix"}, "torch's layouts, safetensors, a Hugging Face folder, DeMIX shards"),
-             compat::flag_choice("dtype", options.dtype, {"keep", "fp32", "fp16", "bf16"}, "of the weights (hf: fp32 unless said)"),
-             compat::flag_switch("strip-optimizer", options.strip_optimizer, "leave the optimizer's state out"),
-             compat::flag_choice("config", options.config, {"keep", "cfg", "namespace"}, "the configuration as nested cfg or as a flat argparse.Namespace")}},
-           {"Hugging Face",
-            {compat::flag_choice("hf-model", options.hf_model, {"auto", "opt", "gpt2", "xglm"}, "architecture (auto: XGLM for sinusoidal pre-norm models, else OPT)"),
-             compat::flag_text("dict", "DICT", options.dict, "the model's dict.txt: its digest is kept in the output, hf: put beside the model"),
-             compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json, "GPT-2's encoder.json: with --dict, tokenizer files are written"),
-             compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe"),
-             compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece, "a sentencepiece model: with --dict, tokenizer files are written"),
-             compat::flag_switch("skip-proof", options.skip_proof, "do not compare the logits of both with btm")}},
-           {"DeMIX",
-            {compat::flag_text("shared", "CKPT", options.shared, "--to demix: take what experts share from this checkpoint"),
-             compat::flag_text("domains", "LIST", options.domains, "a folder of shards: names of the dense models' folders (without: rank-0, rank-1, ...)")}}},
-          {}};
+  return {
+      "btm-convert checkpoint",
+      "Writes a checkpoint in another layout, precision or program's format. IN is a checkpoint of "
+      "fairseq's (a DeMIX shard is read with "
+      "its shared half as a dense model), a folder of DeMIX shards, a safetensors file, or a "
+      "Hugging Face folder (OPT, GPT-2, XGLM). The "
+      "output appears whole or not at all and must not be there before.",
+      {{"IN", "what to read; for --to demix dense experts separated by ':'", &options.in},
+       {"OUT",
+        "file to write; a folder for --to hf and for DeMIX shards; a prefix "
+        "(FOLDER/checkpoint_last) for --to demix",
+        &options.out}},
+      {{"Form",
+        {compat::flag_choice("to", options.to, {"zip", "legacy", "safetensors", "hf", "demix"},
+                             "torch's layouts, safetensors, a Hugging Face folder, DeMIX shards"),
+         compat::flag_choice("dtype", options.dtype, {"keep", "fp32", "fp16", "bf16"},
+                             "of the weights (hf: fp32 unless said)"),
+         compat::flag_switch("strip-optimizer", options.strip_optimizer,
+                             "leave the optimizer's state out"),
+         compat::flag_choice("config", options.config, {"keep", "cfg", "namespace"},
+                             "the configuration as nested cfg or as a flat argparse.Namespace")}},
+       {"Hugging Face",
+        {compat::flag_choice("hf-model", options.hf_model, {"auto", "opt", "gpt2", "xglm"},
+                             "architecture (auto: XGLM for sinusoidal pre-norm models, else OPT)"),
+         compat::flag_text(
+             "dict", "DICT", options.dict,
+             "the model's dict.txt: its digest is kept in the output, hf: put beside the model"),
+         compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json,
+                           "GPT-2's encoder.json: with --dict, tokenizer files are written"),
+         compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe"),
+         compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece,
+                           "a sentencepiece model: with --dict, tokenizer files are written"),
+         compat::flag_switch("skip-proof", options.skip_proof,
+                             "do not compare the logits of both with btm")}},
+       {"DeMIX",
+        {compat::flag_text("shared", "CKPT", options.shared,
+                           "--to demix: take what experts share from this checkpoint"),
+         compat::flag_text("domains", "LIST", options.domains,
+                           "a folder of shards: names of the dense models' folders (without: "
+                           "rank-0, rank-1, ...)")}}},
+      {}};
 }
 
 void check_options(const CheckpointOptions& options) {
-  if (options.encoder_json.empty() != options.vocab_bpe.empty()) throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
+  if (options.encoder_json.empty() != options.vocab_bpe.empty())
+    throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
   if (!options.encoder_json.empty() && !options.sentencepiece.empty())
-    throw compat::UsageError("--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");
-  const char* const tokenizer = !options.encoder_json.empty() ? "--gpt2-encoder-json" : !options.sentencepiece.empty() ? "--sentencepiece-model" : "";
-  if (*tokenizer != 0 && options.dict.empty()) throw compat::UsageError(std::string(tokenizer) + " needs --dict");
-  if (options.to == "demix" && options.dtype != "keep") throw compat::UsageError("--to demix keeps the precision; convert the experts first");
+    throw compat::UsageError(
+        "--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");
+  const char* const tokenizer = !options.encoder_json.empty()    ? "--gpt2-encoder-json"
+                                : !options.sentencepiece.empty() ? "--sentencepiece-model"
+                                                                 : "";
+  if (*tokenizer != 0 && options.dict.empty())
+    throw compat::UsageError(std::string(tokenizer) + " needs --dict");
+  if (options.to == "demix" && options.dtype != "keep")
+    throw compat::UsageError("--to demix keeps the precision; convert the experts first");
 }
 
 }  // namespace
@@ -286,10 +392,12 @@ int run_checkpoint(std::span<const std::string> args) {
   if (options.to == "demix") {
     const auto experts = compat::split_at(options.in, ':');
     write_demix_shards({experts.begin(), experts.end()}, options.shared, options.out);
-    std::cout << "wrote " << experts.size() << " shards and " << compat::printable(options.out, 4096) << "-shared.pt\n";
+    std::cout << "wrote " << experts.size() << " shards and "
+              << compat::printable(options.out, 4096) << "-shared.pt\n";
     return 0;
   }
-  const auto shards = fs::is_directory(options.in) ? demix_shards_in(options.in) : std::vector<fs::path>();
+  const auto shards =
+      fs::is_directory(options.in) ? demix_shards_in(options.in) : std::vector<fs::path>();
   if (!shards.empty() && options.to != "hf") {
     convert_shards(shards, options);
   } else if (options.to == "hf") {

@@ -1,4 +1,5 @@
-// btm-convert data-bin: data-bins in other forms, joined, chosen from, shuffled, shared out, with another dictionary.
+// btm-convert data-bin: data-bins in other forms, joined, chosen from, shuffled, shared out, with
+// another dictionary.
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,8 +13,8 @@
 #include "compat/huffman_dataset.h"
 #include "compat/indexed_dataset_builder.h"
 #include "compat/progress_bar.h"
-#include "compat/zst_dataset.h"
 #include "compat/text.h"
+#include "compat/zst_dataset.h"
 #include "converters/commands.h"
 #include "converters/data_bin_plan.h"
 #include "converters/npy_dataset.h"
@@ -48,26 +49,33 @@ std::string dtype_for(const DataBinJob& job, const DataBinOptions& options) {
   if (options.to == "cached" || options.to == "lazy") return "int32";
   if (job.dictionary != nullptr) return job.dictionary->size() < 65500 ? "uint16" : "uint32";
   const std::string_view dtype = job.dataset->dtype();
-  return job.dataset->impl() == compat::DatasetImpl::kLegacy || dtype == "huffman" ? "int32" : std::string(dtype);
+  return job.dataset->impl() == compat::DatasetImpl::kLegacy || dtype == "huffman"
+             ? "int32"
+             : std::string(dtype);
 }
 
 class Writer {
  public:
   explicit Writer(const DataBinOptions& options) : options_(options) {
     if (!options.sentencepiece.empty()) tokenizer_ = load_sentencepiece(options.sentencepiece);
-    if (!options.encoder_json.empty()) tokenizer_ = load_gpt2_bpe(options.encoder_json, options.vocab_bpe);
+    if (!options.encoder_json.empty())
+      tokenizer_ = load_gpt2_bpe(options.encoder_json, options.vocab_bpe);
   }
 
   void write(const DataBinJob& job, const fs::path& prefix) const {
     if (options_.to == "mmap") return build(job, prefix, compat::DatasetImpl::kMmap);
-    if (options_.to == "cached" || options_.to == "lazy") return build(job, prefix, compat::DatasetImpl::kLegacy);
+    if (options_.to == "cached" || options_.to == "lazy")
+      return build(job, prefix, compat::DatasetImpl::kLegacy);
     if (options_.to == "zst") return build(job, prefix, compat::DatasetImpl::kZst);
-    if (options_.to == "npy") return write_npy_dataset(prefix, *job.dataset, dtype_for(job, options_));
+    if (options_.to == "npy")
+      return write_npy_dataset(prefix, *job.dataset, dtype_for(job, options_));
     const bool needs_symbols = options_.to != "jsonl" || tokenizer_ != nullptr;
     if (needs_symbols && job.dictionary == nullptr)
-      throw compat::UsageError("--to " + options_.to + " needs a dict.txt beside the data or above");
+      throw compat::UsageError("--to " + options_.to +
+                               " needs a dict.txt beside the data or above");
     if (options_.to == "raw") return write_raw_dataset(prefix, *job.dataset, *job.dictionary);
-    if (options_.to == "huffman") return compat::write_huffman_dataset(prefix, *job.dataset, *job.dictionary);
+    if (options_.to == "huffman")
+      return compat::write_huffman_dataset(prefix, *job.dataset, *job.dictionary);
     const TextDecoder decoder{tokenizer_.get(), job.dictionary.get()};
     if (options_.to == "text") return write_text_dataset(prefix, *job.dataset, decoder);
     write_jsonl_dataset(prefix, *job.dataset, decoder);
@@ -76,12 +84,15 @@ class Writer {
  private:
   void build(const DataBinJob& job, const fs::path& prefix, compat::DatasetImpl impl) const {
     const std::string dtype = dtype_for(job, options_);
-    const auto builder = impl == compat::DatasetImpl::kZst ? compat::create_zst_builder(prefix, 0, dtype, options_.zst)
-                                                           : compat::IndexedDatasetBuilder::create(prefix, impl, 0, dtype);
-    compat::ProgressBar bar(prefix.filename().string(), ::isatty(STDERR_FILENO) == 1 ? "tqdm" : "none", 1, false, {});
+    const auto builder = impl == compat::DatasetImpl::kZst
+                             ? compat::create_zst_builder(prefix, 0, dtype, options_.zst)
+                             : compat::IndexedDatasetBuilder::create(prefix, impl, 0, dtype);
+    compat::ProgressBar bar(prefix.filename().string(),
+                            ::isatty(STDERR_FILENO) == 1 ? "tqdm" : "none", 1, false, {});
     for (std::int64_t i = 0; i < job.dataset->size(); ++i) {
       builder->add(job.dataset->sequence(i));
-      if (i % 256 == 0) bar.update(i, job.dataset->size(), [] { return compat::ProgressBar::Stats{}; });
+      if (i % 256 == 0)
+        bar.update(i, job.dataset->size(), [] { return compat::ProgressBar::Stats{}; });
     }
     builder->finalize();
   }
@@ -92,9 +103,10 @@ class Writer {
 
 void report(const DataBinJob& job, const fs::path& prefix, const DataBinOptions& options) {
   std::uint64_t bytes = 0;
-  for (const std::string_view suffix : suffixes(options.to)) bytes += fs::file_size(prefix.string() + std::string(suffix));
-  std::cout << compat::printable(job.target.string(), 4096) << ": " << job.dataset->size() << " sequences, "
-            << job.dataset->total_tokens() << " tokens, " << bytes << " bytes\n";
+  for (const std::string_view suffix : suffixes(options.to))
+    bytes += fs::file_size(prefix.string() + std::string(suffix));
+  std::cout << compat::printable(job.target.string(), 4096) << ": " << job.dataset->size()
+            << " sequences, " << job.dataset->total_tokens() << " tokens, " << bytes << " bytes\n";
 }
 
 /// Of text nothing is left that a dictionary would explain.
@@ -102,8 +114,10 @@ bool needs_dictionary(const DataBinOptions& options) { return options.to != "tex
 
 void refuse_other_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
   for (const auto& [source, target] : plan.dictionaries)
-    if (const fs::path path = folder / target; fs::exists(path) && !(compat::Dictionary::load(path) == compat::Dictionary::load(source)))
-      throw compat::IoError(path.string(), "is another dictionary than that of the data, expected a new place");
+    if (const fs::path path = folder / target;
+        fs::exists(path) && !(compat::Dictionary::load(path) == compat::Dictionary::load(source)))
+      throw compat::IoError(path.string(),
+                            "is another dictionary than that of the data, expected a new place");
 }
 
 void copy_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
@@ -132,7 +146,8 @@ void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBin
   staged.commit();
 }
 
-void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
+void convert_data_sets(const DataBinPlan& plan, const Writer& writer,
+                       const DataBinOptions& options) {
   const fs::path folder = fs::path(options.out).parent_path();
   for (const DataBinJob& job : plan.jobs) refuse_existing(folder / job.target, options);
   if (needs_dictionary(options)) refuse_other_dictionaries(plan, folder);
@@ -145,43 +160,63 @@ void convert_data_sets(const DataBinPlan& plan, const Writer& writer, const Data
 }
 
 compat::CommandSpec spec_of(DataBinOptions& options) {
-  return {"btm-convert data-bin",
-          "Writes a data-bin (a folder with all its splits and domains, or one data set by its prefix) in another form, ids and dict.txt "
-          "kept. The output appears whole or not at all and must not be there before.",
-          {{"IN", "folder or prefix; several, separated by ':', are joined split by split", &options.in},
-           {"OUT", "folder or prefix to write", &options.out}},
-          {{"Form",
-            {compat::flag_choice("to", options.to, {"mmap", "cached", "lazy", "raw", "huffman", "zst", "text", "jsonl", "npy"},
-                                 "fairseq's forms (cached and lazy have one layout), zst (compressed, read by btm), text through a tokenizer, "
-                                 "JSON lines, numpy arrays"),
-             compat::flag_text("dtype", "TYPE", options.dtype, "type of stored ids: uint16, int32, ... (mmap and zst: uint16 below 65500 symbols, else uint32; cached and lazy: int32)"),
-             compat::flag_integer("level", "N", options.zst.level, "zst: zstd's level, 1 to 19", 1),
-             compat::flag_integer("frame-tokens", "N", options.zst.frame_tokens, "zst: tokens in a frame, which is decoded as a whole", 1)}},
-           {"Choice",
-            {compat::flag_text("sequences", "RANGES", options.selection.sequences, "of every split only these: 0:1000,5000: (from 0, the end left out)"),
-             compat::flag_integer("shuffle", "SEED", options.selection.shuffle, "shuffle the sequences of every split", 0, "file order"),
-             compat::flag_integer("shards", "N", options.selection.shards,
-                                  "cut the train splits of a folder into OUT/shard0, OUT/shard1, ... (the others go to shard0); a single data set "
-                                  "into OUT, OUT1, OUT2, ..., which fairseq reads as one", 1)}},
-           {"Dictionary",
-            {compat::flag_text("dict", "DICT", options.dict, "map ids by symbol to this dict.txt"),
-             compat::flag_switch("allow-unknown", options.allow_unknown, "with --dict: symbols that it lacks become <unk>")}},
-           {"Tokenizer (for --to text, and \"text\" in jsonl)",
-            {compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece, "sentencepiece model"),
-             compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json, "GPT-2's encoder.json"),
-             compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe")}}},
-          {}};
+  return {
+      "btm-convert data-bin",
+      "Writes a data-bin (a folder with all its splits and domains, or one data set by its prefix) "
+      "in another form, ids and dict.txt "
+      "kept. The output appears whole or not at all and must not be there before.",
+      {{"IN", "folder or prefix; several, separated by ':', are joined split by split",
+        &options.in},
+       {"OUT", "folder or prefix to write", &options.out}},
+      {{"Form",
+        {compat::flag_choice(
+             "to", options.to,
+             {"mmap", "cached", "lazy", "raw", "huffman", "zst", "text", "jsonl", "npy"},
+             "fairseq's forms (cached and lazy have one layout), zst (compressed, read by btm), "
+             "text through a tokenizer, "
+             "JSON lines, numpy arrays"),
+         compat::flag_text("dtype", "TYPE", options.dtype,
+                           "type of stored ids: uint16, int32, ... (mmap and zst: uint16 below "
+                           "65500 symbols, else uint32; cached and lazy: int32)"),
+         compat::flag_integer("level", "N", options.zst.level, "zst: zstd's level, 1 to 19", 1),
+         compat::flag_integer("frame-tokens", "N", options.zst.frame_tokens,
+                              "zst: tokens in a frame, which is decoded as a whole", 1)}},
+       {"Choice",
+        {compat::flag_text("sequences", "RANGES", options.selection.sequences,
+                           "of every split only these: 0:1000,5000: (from 0, the end left out)"),
+         compat::flag_integer("shuffle", "SEED", options.selection.shuffle,
+                              "shuffle the sequences of every split", 0, "file order"),
+         compat::flag_integer("shards", "N", options.selection.shards,
+                              "cut the train splits of a folder into OUT/shard0, OUT/shard1, ... "
+                              "(the others go to shard0); a single data set "
+                              "into OUT, OUT1, OUT2, ..., which fairseq reads as one",
+                              1)}},
+       {"Dictionary",
+        {compat::flag_text("dict", "DICT", options.dict, "map ids by symbol to this dict.txt"),
+         compat::flag_switch("allow-unknown", options.allow_unknown,
+                             "with --dict: symbols that it lacks become <unk>")}},
+       {"Tokenizer (for --to text, and \"text\" in jsonl)",
+        {compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece,
+                           "sentencepiece model"),
+         compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json,
+                           "GPT-2's encoder.json"),
+         compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe")}}},
+      {}};
 }
 
 void check_options(const DataBinOptions& options) {
   if (options.encoder_json.empty() != options.vocab_bpe.empty())
     throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
   if (!options.sentencepiece.empty() && !options.encoder_json.empty())
-    throw compat::UsageError("--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");
+    throw compat::UsageError(
+        "--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");
   if (options.to == "text" && options.sentencepiece.empty() && options.encoder_json.empty())
-    throw compat::UsageError("--to text needs a tokenizer: --sentencepiece-model, or --gpt2-encoder-json and --gpt2-vocab-bpe");
+    throw compat::UsageError(
+        "--to text needs a tokenizer: --sentencepiece-model, or --gpt2-encoder-json and "
+        "--gpt2-vocab-bpe");
   if (fs::path(options.out).filename().empty() && !fs::is_directory(options.in))
-    throw compat::UsageError("'" + compat::printable(options.out, 4096) + "': expected a prefix such as FOLDER/train");
+    throw compat::UsageError("'" + compat::printable(options.out, 4096) +
+                             "': expected a prefix such as FOLDER/train");
 }
 
 }  // namespace
@@ -192,8 +227,9 @@ int run_data_bin(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   check_options(options);
   const Writer writer(options);
-  const DataBinPlan plan = plan_data_bin(compat::split_at(options.in, ':'), options.dict, options.allow_unknown,
-                                         fs::path(options.out).filename().string(), options.selection);
+  const DataBinPlan plan =
+      plan_data_bin(compat::split_at(options.in, ':'), options.dict, options.allow_unknown,
+                    fs::path(options.out).filename().string(), options.selection);
   if (plan.jobs.empty()) throw compat::IoError(options.in, "holds no data set");
   if (plan.is_folder)
     convert_folder(plan, writer, options);

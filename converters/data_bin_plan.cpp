@@ -16,24 +16,30 @@ constexpr int kMaxPlanDepth = 4;
 
 class Planner {
  public:
-  Planner(const fs::path& new_dictionary, bool allow_unknown) : new_path_(new_dictionary), allow_unknown_(allow_unknown) {
-    if (!new_path_.empty()) new_dictionary_ = std::make_shared<compat::Dictionary>(compat::Dictionary::load(new_path_));
+  Planner(const fs::path& new_dictionary, bool allow_unknown)
+      : new_path_(new_dictionary), allow_unknown_(allow_unknown) {
+    if (!new_path_.empty())
+      new_dictionary_ = std::make_shared<compat::Dictionary>(compat::Dictionary::load(new_path_));
   }
 
-  void add_folder(const fs::path& folder, const fs::path& relative, fs::path dictionary, int depth) {
+  void add_folder(const fs::path& folder, const fs::path& relative, fs::path dictionary,
+                  int depth) {
     if (fs::exists(folder / "dict.txt")) {
       dictionary = folder / "dict.txt";
       dictionaries_.emplace(relative / "dict.txt", new_path_.empty() ? dictionary : new_path_);
     }
-    for (const fs::path& prefix : splits_in(folder)) add_data_set(prefix, relative / prefix.filename(), dictionary);
+    for (const fs::path& prefix : splits_in(folder))
+      add_data_set(prefix, relative / prefix.filename(), dictionary);
     if (depth == kMaxPlanDepth) return;
     std::set<fs::path> inner;
     for (const auto& entry : fs::directory_iterator(folder))
       if (entry.is_directory()) inner.insert(entry.path());
-    for (const fs::path& path : inner) add_folder(path, relative / path.filename(), dictionary, depth + 1);
+    for (const fs::path& path : inner)
+      add_folder(path, relative / path.filename(), dictionary, depth + 1);
   }
 
-  void add_data_set(const fs::path& prefix, const fs::path& target, const fs::path& dictionary_path) {
+  void add_data_set(const fs::path& prefix, const fs::path& target,
+                    const fs::path& dictionary_path) {
     DatasetPart part;
     part.dictionary = dictionary(dictionary_path);
     part.dataset = open_data_set(prefix, part.dictionary.get());
@@ -41,7 +47,9 @@ class Planner {
     if (new_dictionary_ == nullptr) {
       check_same_dictionary(split, part.dictionary, prefix);
     } else if (part.dictionary == nullptr) {
-      throw compat::UsageError(compat::printable(prefix.string(), 4096) + ": no dict.txt beside it or above, without one --dict has nothing to map from");
+      throw compat::UsageError(
+          compat::printable(prefix.string(), 4096) +
+          ": no dict.txt beside it or above, without one --dict has nothing to map from");
     } else if (!(*part.dictionary == *new_dictionary_)) {
       part.new_ids = map_symbols(*part.dictionary, *new_dictionary_, allow_unknown_);
     }
@@ -50,7 +58,8 @@ class Planner {
   }
 
   void add_dictionary(const fs::path& target, const fs::path& source) {
-    if (!new_path_.empty() || !source.empty()) dictionaries_.emplace(target, new_path_.empty() ? source : new_path_);
+    if (!new_path_.empty() || !source.empty())
+      dictionaries_.emplace(target, new_path_.empty() ? source : new_path_);
   }
 
   DataBinPlan plan(bool is_folder, const DataBinSelection& selection) const;
@@ -64,16 +73,21 @@ class Planner {
   DictionaryPtr dictionary(const fs::path& path) {
     if (path.empty()) return nullptr;
     DictionaryPtr& loaded = loaded_[path];
-    if (loaded == nullptr) loaded = std::make_shared<compat::Dictionary>(compat::Dictionary::load(path));
+    if (loaded == nullptr)
+      loaded = std::make_shared<compat::Dictionary>(compat::Dictionary::load(path));
     return loaded;
   }
 
-  static void check_same_dictionary(const Split& split, const DictionaryPtr& dictionary, const fs::path& prefix) {
+  static void check_same_dictionary(const Split& split, const DictionaryPtr& dictionary,
+                                    const fs::path& prefix) {
     if (split.parts.empty()) return;
-    const bool same = split.dictionary == dictionary || (split.dictionary != nullptr && dictionary != nullptr && *split.dictionary == *dictionary);
+    const bool same =
+        split.dictionary == dictionary ||
+        (split.dictionary != nullptr && dictionary != nullptr && *split.dictionary == *dictionary);
     if (!same)
       throw compat::UsageError(compat::printable(prefix.string(), 4096) +
-                               ": another dictionary than that of the data it is to be joined with (--dict maps all to one)");
+                               ": another dictionary than that of the data it is to be joined with "
+                               "(--dict maps all to one)");
   }
 
   fs::path new_path_;
@@ -84,7 +98,8 @@ class Planner {
   std::map<fs::path, fs::path> dictionaries_;  // target, source
 };
 
-/// Target of shard `k`: SHARD/PATH in a folder, NAME, NAME1, NAME2, ... of a single data set, which fairseq reads as one.
+/// Target of shard `k`: SHARD/PATH in a folder, NAME, NAME1, NAME2, ... of a single data set, which
+/// fairseq reads as one.
 fs::path shard_target(const fs::path& target, bool is_folder, std::int64_t k) {
   if (is_folder) return fs::path("shard" + std::to_string(k)) / target;
   return k == 0 ? target : fs::path(target.string() + std::to_string(k));
@@ -96,8 +111,10 @@ DataBinPlan Planner::plan(bool is_folder, const DataBinSelection& selection) con
   const bool sharded = selection.shards > 1;
   for (const auto& [target, split] : splits_) {
     const auto all = std::make_shared<const DatasetView>(split.parts);
-    std::vector<std::int64_t> order = parse_ranges(selection.sequences.empty() ? ":" : selection.sequences, all->size());
-    if (selection.shuffle >= 0) order = shuffled(std::move(order), static_cast<std::uint64_t>(selection.shuffle));
+    std::vector<std::int64_t> order =
+        parse_ranges(selection.sequences.empty() ? ":" : selection.sequences, all->size());
+    if (selection.shuffle >= 0)
+      order = shuffled(std::move(order), static_cast<std::uint64_t>(selection.shuffle));
     // Evaluation sets are not cut: fairseq reads them from the first shard.
     const bool is_cut = !is_folder || target.filename().string().starts_with("train");
     const std::int64_t shards = is_cut ? selection.shards : 1;
@@ -106,7 +123,9 @@ DataBinPlan Planner::plan(bool is_folder, const DataBinSelection& selection) con
       const auto start = order.begin() + size / shards * k + std::min(k, size % shards);
       const auto count = size / shards + (k < size % shards ? 1 : 0);
       plan.jobs.push_back({sharded ? shard_target(target, is_folder, k) : target,
-                           std::make_shared<const DatasetView>(*all, std::vector<std::int64_t>(start, start + count)), split.dictionary});
+                           std::make_shared<const DatasetView>(
+                               *all, std::vector<std::int64_t>(start, start + count)),
+                           split.dictionary});
     }
   }
   for (const auto& [target, source] : dictionaries_) {
@@ -119,15 +138,17 @@ DataBinPlan Planner::plan(bool is_folder, const DataBinSelection& selection) con
 
 }  // namespace
 
-DataBinPlan plan_data_bin(const std::vector<std::string>& inputs, const fs::path& new_dictionary, bool allow_unknown,
-                          const std::string& output_name, const DataBinSelection& selection) {
+DataBinPlan plan_data_bin(const std::vector<std::string>& inputs, const fs::path& new_dictionary,
+                          bool allow_unknown, const std::string& output_name,
+                          const DataBinSelection& selection) {
   Planner planner(new_dictionary, allow_unknown);
   bool is_folder = false;
   for (const std::string& input : inputs) {
     const fs::path prefix = data_set_prefix(input);
     const bool folder = prefix.empty() && fs::is_directory(input);
     if (&input != &inputs.front() && folder != is_folder)
-      throw compat::UsageError("'" + compat::printable(input, 4096) + "' and '" + compat::printable(inputs.front(), 4096) +
+      throw compat::UsageError("'" + compat::printable(input, 4096) + "' and '" +
+                               compat::printable(inputs.front(), 4096) +
                                "': a folder and a data set, expected inputs of one kind");
     is_folder = folder;
     if (folder) {

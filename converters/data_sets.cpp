@@ -16,13 +16,15 @@ bool is_part(const fs::path& path) { return path.string().ends_with(".sizes.npy"
 
 /// A .bin that is torch's (pytorch_model.bin), no data set.
 bool is_torch_bin(const fs::path& path) {
-  return path.extension() == ".bin" && !fs::exists(fs::path(path).replace_extension(".idx")) && fs::is_regular_file(path) && looks_like_model_file(path);
+  return path.extension() == ".bin" && !fs::exists(fs::path(path).replace_extension(".idx")) &&
+         fs::is_regular_file(path) && looks_like_model_file(path);
 }
 
 /// Extensions a data set is known by.
 bool names_data_set(const fs::path& path) {
   const std::string extension = path.extension().string();
-  return extension == ".idx" || extension == ".bin" || extension == ".None-None" || extension == ".npy" || extension == ".jsonl";
+  return extension == ".idx" || extension == ".bin" || extension == ".None-None" ||
+         extension == ".npy" || extension == ".jsonl";
 }
 
 /// A .jsonl that is no data set: the logs and results that lie beside checkpoints.
@@ -40,13 +42,16 @@ fs::path with(const fs::path& prefix, const char* suffix) { return prefix.string
 
 fs::path data_set_prefix(const fs::path& path) {
   if (fs::is_directory(path)) return {};
-  if (names_data_set(path) && !is_part(path) && !is_torch_bin(path)) return fs::path(path).replace_extension();
-  const bool there = fs::exists(with(path, ".npy")) || fs::exists(with(path, ".jsonl")) || fs::exists(with(path, ".bin")) ||
+  if (names_data_set(path) && !is_part(path) && !is_torch_bin(path))
+    return fs::path(path).replace_extension();
+  const bool there = fs::exists(with(path, ".npy")) || fs::exists(with(path, ".jsonl")) ||
+                     fs::exists(with(path, ".bin")) ||
                      (!fs::exists(path) && compat::IndexedDataset::exists(path));
   return there ? path : fs::path();
 }
 
-std::unique_ptr<compat::IndexedDataset> open_data_set(const fs::path& prefix, const compat::Dictionary* dictionary) {
+std::unique_ptr<compat::IndexedDataset> open_data_set(const fs::path& prefix,
+                                                      const compat::Dictionary* dictionary) {
   if (!fs::exists(with(prefix, ".idx"))) {
     if (fs::exists(with(prefix, ".npy"))) return open_npy_dataset(prefix);
     if (fs::exists(with(prefix, ".jsonl"))) return open_jsonl_dataset(prefix);
@@ -57,7 +62,8 @@ std::unique_ptr<compat::IndexedDataset> open_data_set(const fs::path& prefix, co
 std::set<fs::path> splits_in(const fs::path& folder) {
   std::set<fs::path> prefixes;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (names_data_set(entry.path()) && !is_part(entry.path()) && !is_other_jsonl(entry.path()) && !is_torch_bin(entry.path()))
+    if (names_data_set(entry.path()) && !is_part(entry.path()) && !is_other_jsonl(entry.path()) &&
+        !is_torch_bin(entry.path()))
       prefixes.insert(fs::path(entry.path()).replace_extension());
   return prefixes;
 }
@@ -65,9 +71,12 @@ std::set<fs::path> splits_in(const fs::path& folder) {
 std::string dictionary_name(const fs::path& prefix) {
   // SPLIT.SOURCE-TARGET.LANGUAGE
   const std::string name = prefix.filename().string();
-  const std::size_t last = name.rfind('.'), before = last == std::string::npos || last == 0 ? std::string::npos : name.rfind('.', last - 1);
+  const std::size_t last = name.rfind('.'), before = last == std::string::npos || last == 0
+                                                         ? std::string::npos
+                                                         : name.rfind('.', last - 1);
   if (before == std::string::npos) return "dict.txt";
-  const std::string pair = name.substr(before + 1, last - before - 1), language = name.substr(last + 1);
+  const std::string pair = name.substr(before + 1, last - before - 1),
+                    language = name.substr(last + 1);
   const bool is_language = pair.starts_with(language + "-") || pair.ends_with("-" + language);
   return is_language && !language.empty() ? "dict." + language + ".txt" : "dict.txt";
 }
@@ -76,21 +85,25 @@ std::set<fs::path> language_dictionaries_in(const fs::path& folder) {
   std::set<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("dict.") && name.ends_with(".txt") && name.size() > std::string_view("dict..txt").size()) paths.insert(entry.path());
+    if (name.starts_with("dict.") && name.ends_with(".txt") &&
+        name.size() > std::string_view("dict..txt").size())
+      paths.insert(entry.path());
   }
   return paths;
 }
 
 fs::path dictionary_path_beside(const fs::path& prefix) {
   const fs::path folder = prefix.parent_path().empty() ? fs::path(".") : prefix.parent_path();
-  for (const fs::path& path : {folder / dictionary_name(prefix), folder / "dict.txt", folder / ".." / "dict.txt"})
+  for (const fs::path& path :
+       {folder / dictionary_name(prefix), folder / "dict.txt", folder / ".." / "dict.txt"})
     if (fs::exists(path)) return path;
   return {};
 }
 
 std::shared_ptr<const compat::Dictionary> dictionary_beside(const fs::path& prefix) {
   const fs::path path = dictionary_path_beside(prefix);
-  return path.empty() ? nullptr : std::make_shared<const compat::Dictionary>(compat::Dictionary::load(path));
+  return path.empty() ? nullptr
+                      : std::make_shared<const compat::Dictionary>(compat::Dictionary::load(path));
 }
 
 }  // namespace converters

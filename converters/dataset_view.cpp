@@ -8,7 +8,8 @@
 
 namespace converters {
 
-std::vector<std::int64_t> map_symbols(const compat::Dictionary& from, const compat::Dictionary& to, bool allow_unknown) {
+std::vector<std::int64_t> map_symbols(const compat::Dictionary& from, const compat::Dictionary& to,
+                                      bool allow_unknown) {
   std::vector<std::int64_t> ids;
   for (std::int64_t id = 0; id < from.size(); ++id) {
     const std::string& symbol = from.symbol(id);
@@ -26,7 +27,8 @@ DatasetView::DatasetView(std::vector<DatasetPart> parts) : parts_(std::move(part
   }
 }
 
-DatasetView::DatasetView(const DatasetView& all, std::vector<std::int64_t> order) : parts_(all.parts_) {
+DatasetView::DatasetView(const DatasetView& all, std::vector<std::int64_t> order)
+    : parts_(all.parts_) {
   for (const std::int64_t i : order) {
     places_.push_back(all.places_[static_cast<std::size_t>(i)]);
     sizes_.push_back(all.sizes_[static_cast<std::size_t>(i)]);
@@ -41,18 +43,21 @@ void DatasetView::read(std::int64_t i, std::int64_t from, std::span<std::int64_t
   if (part.dictionary != nullptr) translate(part, place.sequence, out);
 }
 
-void DatasetView::translate(const DatasetPart& part, std::int64_t sequence, std::span<std::int64_t> ids) const {
+void DatasetView::translate(const DatasetPart& part, std::int64_t sequence,
+                            std::span<std::int64_t> ids) const {
   const std::int64_t size = part.dictionary->size();
   for (std::int64_t& id : ids) {
     if (id < 0 || id >= size)
       throw compat::FormatError({part.dataset->path(), "sequence " + std::to_string(sequence), {}},
-                                "holds the token id " + std::to_string(id) + ", the dictionary has " + std::to_string(size) + " symbols");
+                                "holds the token id " + std::to_string(id) +
+                                    ", the dictionary has " + std::to_string(size) + " symbols");
     if (part.new_ids.empty()) continue;
     const std::int64_t new_id = part.new_ids[static_cast<std::size_t>(id)];
     if (new_id < 0)
-      throw compat::FormatError({part.dataset->path(), "sequence " + std::to_string(sequence), {}},
-                                "the symbol '" + compat::printable(part.dictionary->symbol(id)) +
-                                    "' is not in the new dictionary (--allow-unknown makes it <unk>)");
+      throw compat::FormatError(
+          {part.dataset->path(), "sequence " + std::to_string(sequence), {}},
+          "the symbol '" + compat::printable(part.dictionary->symbol(id)) +
+              "' is not in the new dictionary (--allow-unknown makes it <unk>)");
     id = new_id;
   }
 }
@@ -62,15 +67,19 @@ std::vector<std::int64_t> parse_ranges(std::string_view text, std::int64_t count
   const auto number = [&](std::string_view digits, std::int64_t fallback) {
     std::int64_t value = fallback;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (!digits.empty() && (error != std::errc{} || end != digits.data() + digits.size() || value < 0))
-      throw compat::UsageError("'" + compat::printable(text) + "', expected ranges such as 0:100,500:");
+    if (!digits.empty() &&
+        (error != std::errc{} || end != digits.data() + digits.size() || value < 0))
+      throw compat::UsageError("'" + compat::printable(text) +
+                               "', expected ranges such as 0:100,500:");
     return std::min(value, count);
   };
   for (std::size_t at = 0; at <= text.size();) {
     const std::string_view range = text.substr(at, std::min(text.find(',', at), text.size()) - at);
     at += range.size() + 1;
     const std::size_t colon = range.find(':');
-    if (colon == std::string_view::npos) throw compat::UsageError("'" + compat::printable(text) + "', expected ranges such as 0:100,500:");
+    if (colon == std::string_view::npos)
+      throw compat::UsageError("'" + compat::printable(text) +
+                               "', expected ranges such as 0:100,500:");
     const std::int64_t to = number(range.substr(colon + 1), count);
     for (std::int64_t i = number(range.substr(0, colon), 0); i < to; ++i) order.push_back(i);
   }
@@ -80,7 +89,8 @@ std::vector<std::int64_t> parse_ranges(std::string_view text, std::int64_t count
 std::vector<std::int64_t> shuffled(std::vector<std::int64_t> order, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   for (std::size_t left = order.size(); left > 1; --left) {
-    // Numbers beyond the last multiple of `left` are drawn again: std::uniform_int_distribution differs by library.
+    // Numbers beyond the last multiple of `left` are drawn again: std::uniform_int_distribution
+    // differs by library.
     const std::uint64_t limit = UINT64_MAX - UINT64_MAX % left;
     std::uint64_t drawn = random();
     while (drawn >= limit) drawn = random();

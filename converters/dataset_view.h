@@ -1,4 +1,5 @@
-// Data sets as one: several joined, ids mapped to another dictionary, sequences chosen and put in another order.
+// Data sets as one: several joined, ids mapped to another dictionary, sequences chosen and put in
+// another order.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,11 @@ struct DatasetPart {
 };
 
 /// New ids by symbol. A symbol that `to` lacks becomes <unk> with `allow_unknown`, else -1.
-std::vector<std::int64_t> map_symbols(const compat::Dictionary& from, const compat::Dictionary& to, bool allow_unknown);
+std::vector<std::int64_t> map_symbols(const compat::Dictionary& from, const compat::Dictionary& to,
+                                      bool allow_unknown);
 
-/// The sequences of parts in a chosen order, read through their maps. FormatError in read() for an id that is not in its
-/// dictionary or has no new id.
+/// The sequences of parts in a chosen order, read through their maps. FormatError in read() for an
+/// id that is not in its dictionary or has no new id.
 class DatasetView final : public compat::IndexedDataset {
  public:
   /// All sequences, in order. At least one part.
@@ -49,7 +51,8 @@ class DatasetView final : public compat::IndexedDataset {
   std::vector<Place> places_;
 };
 
-/// "0:100,500:" as places below `count`: pairs FROM:TO of which either may be left out. UsageError on anything else.
+/// "0:100,500:" as places below `count`: pairs FROM:TO of which either may be left out. UsageError
+/// on anything else.
 std::vector<std::int64_t> parse_ranges(std::string_view text, std::int64_t count);
 
 /// `order` shuffled by Fisher and Yates with std::mt19937_64(seed): the same on every machine.

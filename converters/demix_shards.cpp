@@ -13,31 +13,42 @@ namespace {
 namespace fs = std::filesystem;
 using compat::Checkpoint;
 
-bool is_expert_part(const std::string& name) { return name.find(".fc1.") != std::string::npos || name.find(".fc2.") != std::string::npos; }
+bool is_expert_part(const std::string& name) {
+  return name.find(".fc1.") != std::string::npos || name.find(".fc2.") != std::string::npos;
+}
 
 bool same_bytes(const compat::TensorView& a, const compat::TensorView& b) {
   if (a.dtype() != b.dtype() || a.shape != b.shape) return false;
   std::vector<std::byte> scratch_a, scratch_b;
-  const bool same = std::ranges::equal(a.contiguous_bytes(scratch_a), b.contiguous_bytes(scratch_b));
+  const bool same =
+      std::ranges::equal(a.contiguous_bytes(scratch_a), b.contiguous_bytes(scratch_b));
   a.storage->release_pages();
   b.storage->release_pages();
   return same;
 }
 
-/// `expert` must have the names and shapes of `base` and, with `same_rest`, its values in all that is shared.
+/// `expert` must have the names and shapes of `base` and, with `same_rest`, its values in all that
+/// is shared.
 void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_rest) {
   const auto fail = [&](const std::string& problem) {
-    throw compat::FormatError({expert.path(), "model", {}}, problem + " " + compat::printable(base.path(), 4096));
+    throw compat::FormatError({expert.path(), "model", {}},
+                              problem + " " + compat::printable(base.path(), 4096));
   };
   compat::check_same_dictionary(expert.dictionary(), base.dictionary());
-  if (const std::string other = compat::written_difference(expert.config(), base.config()); !other.empty())
-    throw compat::FormatError({expert.path(), "cfg.model", {}}, other + " as in " + compat::printable(base.path(), 4096));
-  if (expert.model().size() != base.model().size()) fail("has " + std::to_string(expert.model().size()) + " tensors, not the " + std::to_string(base.model().size()) + " of");
+  if (const std::string other = compat::written_difference(expert.config(), base.config());
+      !other.empty())
+    throw compat::FormatError({expert.path(), "cfg.model", {}},
+                              other + " as in " + compat::printable(base.path(), 4096));
+  if (expert.model().size() != base.model().size())
+    fail("has " + std::to_string(expert.model().size()) + " tensors, not the " +
+         std::to_string(base.model().size()) + " of");
   for (const auto& [name, view] : expert.model()) {
     const compat::TensorView* const other = base.find(name);
-    if (other == nullptr || other->shape != view.shape) fail("'" + compat::printable(name) + "' is not in, or not of this shape in,");
+    if (other == nullptr || other->shape != view.shape)
+      fail("'" + compat::printable(name) + "' is not in, or not of this shape in,");
     if (same_rest && !is_expert_part(name) && !same_bytes(view, *other))
-      fail("'" + compat::printable(name) + "' would be shared, but is another in (--shared names the checkpoint to take it from)");
+      fail("'" + compat::printable(name) +
+           "' would be shared, but is another in (--shared names the checkpoint to take it from)");
   }
 }
 
@@ -65,27 +76,36 @@ std::vector<fs::path> demix_shards_in(const fs::path& folder) {
     std::smatch match;
     if (!std::regex_match(name, match, kRank)) continue;
     if (!shards.empty() && match[1].str() != stem)
-      throw compat::FormatError({folder.string(), {}, {}}, "holds shards of two models: " + compat::printable(stem) + " and " + compat::printable(match[1].str()));
+      throw compat::FormatError({folder.string(), {}, {}},
+                                "holds shards of two models: " + compat::printable(stem) + " and " +
+                                    compat::printable(match[1].str()));
     stem = match[1].str();
     shards[std::stoi(match[2].str())] = entry.path();
   }
   std::vector<fs::path> paths;
   for (const auto& [number, path] : shards) {
     if (number != static_cast<int>(paths.size()))
-      throw compat::FormatError({folder.string(), {}, {}}, "has no shard " + stem + "-rank-" + std::to_string(paths.size()) + ".pt");
+      throw compat::FormatError(
+          {folder.string(), {}, {}},
+          "has no shard " + stem + "-rank-" + std::to_string(paths.size()) + ".pt");
     paths.push_back(path);
   }
   return paths;
 }
 
-void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& shared, const fs::path& prefix) {
-  const auto shard_path = [&](std::size_t i) { return prefix.string() + "-rank-" + std::to_string(i) + ".pt"; };
+void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& shared,
+                        const fs::path& prefix) {
+  const auto shard_path = [&](std::size_t i) {
+    return prefix.string() + "-rank-" + std::to_string(i) + ".pt";
+  };
   for (std::size_t i = 0; i <= experts.size(); ++i)
-    if (const fs::path path = i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt"; fs::exists(path))
+    if (const fs::path path = i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt";
+        fs::exists(path))
       throw compat::IoError(path.string(), "is there already, expected a new place");
   const Checkpoint base = Checkpoint::open(shared.empty() ? experts.front() : shared);
   for (const fs::path& path : experts) check_expert(Checkpoint::open(path), base, shared.empty());
-  for (std::size_t i = 0; i < experts.size(); ++i) write_half(Checkpoint::open(experts[i]), true, shard_path(i));
+  for (std::size_t i = 0; i < experts.size(); ++i)
+    write_half(Checkpoint::open(experts[i]), true, shard_path(i));
   write_half(base, false, prefix.string() + "-shared.pt");
 }
 

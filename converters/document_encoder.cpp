@@ -6,11 +6,13 @@
 namespace converters {
 namespace {
 
-/// Whether fairseq-preprocess would take `symbol` for one word. A piece of a model that keeps white space may not be.
+/// Whether fairseq-preprocess would take `symbol` for one word. A piece of a model that keeps white
+/// space may not be.
 bool is_one_word(std::string_view symbol) {
   std::size_t words = 0;
   bool whole = false;
-  compat::for_each_word(symbol, [&](std::string_view word) { ++words, whole = word.size() == symbol.size(); });
+  compat::for_each_word(
+      symbol, [&](std::string_view word) { ++words, whole = word.size() == symbol.size(); });
   return words == 1 && whole;
 }
 
@@ -22,11 +24,14 @@ std::string end_symbol(const Tokenizer* tokenizer, const std::string& name) {
 }  // namespace
 
 SymbolCounter::SymbolCounter(const Tokenizer* tokenizer, const std::string& end_of_document)
-    : tokenizer_(tokenizer != nullptr ? tokenizer->clone() : nullptr), end_of_document_(end_symbol(tokenizer, end_of_document)) {
+    : tokenizer_(tokenizer != nullptr ? tokenizer->clone() : nullptr),
+      end_of_document_(end_symbol(tokenizer, end_of_document)) {
   if (tokenizer_) by_id_.resize(static_cast<std::size_t>(tokenizer_->size()));
 }
 
-void SymbolCounter::count_word(std::string_view word, std::int64_t times) { *by_word_.insert(word, 0).first += times; }
+void SymbolCounter::count_word(std::string_view word, std::int64_t times) {
+  *by_word_.insert(word, 0).first += times;
+}
 
 void SymbolCounter::count(std::string_view document) {
   ++documents_;
@@ -43,22 +48,26 @@ void SymbolCounter::count(std::string_view document) {
 }
 
 void SymbolCounter::add_to(compat::Dictionary& dictionary) const {
-  by_word_.for_each([&](std::string_view word, std::int64_t times) { dictionary.add_symbol(word, times); });
+  by_word_.for_each(
+      [&](std::string_view word, std::int64_t times) { dictionary.add_symbol(word, times); });
   for (std::size_t id = 0; id < by_id_.size(); ++id) {
     if (by_id_[id] == 0 || static_cast<std::int32_t>(id) == tokenizer_->unknown_id()) continue;
     compat::for_each_word(tokenizer_->symbol(static_cast<std::int32_t>(id)),
                           [&](std::string_view word) { dictionary.add_symbol(word, by_id_[id]); });
   }
-  if (!end_of_document_.empty() && documents_ > 0) dictionary.add_symbol(end_of_document_, documents_);
+  if (!end_of_document_.empty() && documents_ > 0)
+    dictionary.add_symbol(end_of_document_, documents_);
   dictionary.add_symbol(dictionary.symbol(dictionary.eos()), documents_);
 }
 
-DocumentEncoder::DocumentEncoder(const compat::Dictionary& dictionary, const Tokenizer* tokenizer, const std::string& end_of_document) {
+DocumentEncoder::DocumentEncoder(const compat::Dictionary& dictionary, const Tokenizer* tokenizer,
+                                 const std::string& end_of_document) {
   auto shared = std::make_shared<Shared>();
   shared->ids = WordMap<std::int32_t>(static_cast<std::size_t>(dictionary.size()));
   for (std::int64_t id = 0; id < dictionary.size(); ++id) {
     const std::string& symbol = dictionary.symbol(id);
-    shared->ids.insert(symbol, static_cast<std::int32_t>(dictionary.index(symbol)));  // of overwritten words: the last
+    shared->ids.insert(symbol, static_cast<std::int32_t>(
+                                   dictionary.index(symbol)));  // of overwritten words: the last
   }
   shared->unk = static_cast<std::int32_t>(dictionary.unk());
   shared->eos = static_cast<std::int32_t>(dictionary.eos());
@@ -69,19 +78,22 @@ DocumentEncoder::DocumentEncoder(const compat::Dictionary& dictionary, const Tok
     for (std::int32_t id = 0; id < tokenizer->size(); ++id) {
       const std::string symbol = tokenizer->symbol(id);
       const std::int32_t* const found = shared->ids.find(symbol);
-      if (id != tokenizer->unknown_id() && found != nullptr && is_one_word(symbol)) shared->of_token[static_cast<std::size_t>(id)] = *found;
+      if (id != tokenizer->unknown_id() && found != nullptr && is_one_word(symbol))
+        shared->of_token[static_cast<std::size_t>(id)] = *found;
     }
   }
   if (!end_of_document.empty()) {
     shared->end_of_document = end_symbol(tokenizer, end_of_document);
     if (shared->ids.find(shared->end_of_document) == nullptr)
-      throw compat::UsageError("--end-of-document: the dictionary has no symbol '" + compat::printable(shared->end_of_document) + "'");
+      throw compat::UsageError("--end-of-document: the dictionary has no symbol '" +
+                               compat::printable(shared->end_of_document) + "'");
   }
   shared_ = std::move(shared);
   if (shared_->tokenizer) tokenizer_ = shared_->tokenizer->clone();
 }
 
-DocumentEncoder::DocumentEncoder(std::shared_ptr<const Shared> shared) : shared_(std::move(shared)) {
+DocumentEncoder::DocumentEncoder(std::shared_ptr<const Shared> shared)
+    : shared_(std::move(shared)) {
   if (shared_->tokenizer) tokenizer_ = shared_->tokenizer->clone();
 }
 
@@ -118,7 +130,8 @@ void DocumentEncoder::encode(std::string_view document, std::vector<std::int64_t
     encode_tokens(document, ids);
   else
     compat::for_each_word(document, [&](std::string_view word) { encode_word(word, ids); });
-  if (!shared_->end_of_document.empty()) ids.push_back(*shared_->ids.find(shared_->end_of_document));
+  if (!shared_->end_of_document.empty())
+    ids.push_back(*shared_->ids.find(shared_->end_of_document));
   ids.push_back(shared_->eos);
 }
 
@@ -137,7 +150,8 @@ void DocumentEncoder::append_symbols(std::string_view document, std::string& tex
     tokenizer_->encode(document, tokens_);
     std::size_t unknown = 0;
     for (const std::int32_t token : tokens_.ids)
-      words(token == tokenizer_->unknown_id() ? tokens_.unknown[unknown++] : tokenizer_->symbol(token));
+      words(token == tokenizer_->unknown_id() ? tokens_.unknown[unknown++]
+                                              : tokenizer_->symbol(token));
   }
   if (!shared_->end_of_document.empty()) append(shared_->end_of_document);
   text += '\n';

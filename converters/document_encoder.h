@@ -1,4 +1,5 @@
-// A document's symbols as fairseq-preprocess sees them: counted for a dictionary, or turned into its ids.
+// A document's symbols as fairseq-preprocess sees them: counted for a dictionary, or turned into
+// its ids.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace converters {
 /// Counts the symbols of documents. One object a thread.
 class SymbolCounter {
  public:
-  /// `tokenizer` (null: documents are words between white space) stays the caller's; it is cloned. `end_of_document` is
-  /// counted once a document unless it is "".
+  /// `tokenizer` (null: documents are words between white space) stays the caller's; it is cloned.
+  /// `end_of_document` is counted once a document unless it is "".
   SymbolCounter(const Tokenizer* tokenizer, const std::string& end_of_document);
   void count(std::string_view document);
   std::int64_t documents() const noexcept { return documents_; }
@@ -35,11 +36,14 @@ class SymbolCounter {
   std::string end_of_document_;
 };
 
-/// Turns documents into ids of a dictionary, or into the text of their symbols. clone() for each thread.
+/// Turns documents into ids of a dictionary, or into the text of their symbols. clone() for each
+/// thread.
 class DocumentEncoder {
  public:
-  /// `end_of_document`: a symbol behind each document's own, or "". UsageError when the dictionary lacks it.
-  DocumentEncoder(const compat::Dictionary& dictionary, const Tokenizer* tokenizer, const std::string& end_of_document);
+  /// `end_of_document`: a symbol behind each document's own, or "". UsageError when the dictionary
+  /// lacks it.
+  DocumentEncoder(const compat::Dictionary& dictionary, const Tokenizer* tokenizer,
+                  const std::string& end_of_document);
   DocumentEncoder clone() const;
 
   /// Appends the ids of the document and </s>.
@@ -52,8 +56,9 @@ class DocumentEncoder {
 
  private:
   struct Shared {
-    WordMap<std::int32_t> ids;             ///< Of the dictionary's symbols.
-    std::vector<std::int32_t> of_token;    ///< Dictionary id of each token id; kByText: by the words of its text.
+    WordMap<std::int32_t> ids;  ///< Of the dictionary's symbols.
+    std::vector<std::int32_t>
+        of_token;  ///< Dictionary id of each token id; kByText: by the words of its text.
     std::string end_of_document;
     std::int32_t unk = 0, eos = 0;
     std::string unk_symbol;

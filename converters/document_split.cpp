@@ -5,16 +5,22 @@
 namespace converters {
 namespace {
 
-constexpr int kLotBits = 16;                   // the shares are met to one in 65,536, whatever the number of documents
-constexpr std::uint64_t kCloseEnough = 50;     // to 1/50 of a split's share: what is left would be filled with tiny documents
+constexpr int kLotBits =
+    16;  // the shares are met to one in 65,536, whatever the number of documents
+constexpr std::uint64_t kCloseEnough =
+    50;  // to 1/50 of a split's share: what is left would be filled with tiny documents
 
 }  // namespace
 
 DocumentSplit::DocumentSplit(double valid, double test, std::int64_t seed)
-    : share_{1 - valid - test, valid, test}, seed_(seed), lots_(std::size_t{1} << kLotBits), split_(lots_.size(), 0) {}
+    : share_{1 - valid - test, valid, test},
+      seed_(seed),
+      lots_(std::size_t{1} << kLotBits),
+      split_(lots_.size(), 0) {}
 
 std::uint32_t DocumentSplit::lot(std::uint64_t file_number, std::uint64_t offset) const noexcept {
-  // splitmix64's finaliser over the three numbers: any document's lot can be drawn without those before it.
+  // splitmix64's finaliser over the three numbers: any document's lot can be drawn without those
+  // before it.
   std::uint64_t state = static_cast<std::uint64_t>(seed_);
   for (const std::uint64_t value : {file_number, offset}) {
     state += value + 0x9E3779B97F4A7C15;
@@ -48,7 +54,8 @@ void DocumentSplit::take_smallest(std::size_t split) {
   for (std::size_t lot = 0; lot < lots_.size(); ++lot)
     if (lots_[lot].documents > 0 && split_[lot] == 0) free.push_back(lot);
   if (free.size() < 2) return;
-  split_[*std::ranges::min_element(free, {}, [&](std::size_t lot) { return lots_[lot].bytes; })] = static_cast<std::uint8_t>(split);
+  split_[*std::ranges::min_element(free, {}, [&](std::size_t lot) { return lots_[lot].bytes; })] =
+      static_cast<std::uint8_t>(split);
 }
 
 void DocumentSplit::share_out() {

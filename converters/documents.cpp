@@ -57,9 +57,13 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_object(std::size_t) override { return ++depth_ <= compat::JsonLimits{}.depth; }
   bool end_object() override { return --depth_, true; }
-  bool start_array(std::size_t) override { return depth_ > 0 && ++depth_ <= compat::JsonLimits{}.depth; }
+  bool start_array(std::size_t) override {
+    return depth_ > 0 && ++depth_ <= compat::JsonLimits{}.depth;
+  }
   bool end_array() override { return --depth_, true; }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
 
  private:
   bool scalar() const noexcept { return depth_ > 0; }
@@ -69,10 +73,12 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
   bool wanted_ = false, found_ = false;
 };
 
-[[noreturn]] void refuse_length(const std::filesystem::path& file, std::uint64_t offset, const DocumentFormat& format) {
+[[noreturn]] void refuse_length(const std::filesystem::path& file, std::uint64_t offset,
+                                const DocumentFormat& format) {
   throw compat::FormatError({file.string(), {}, offset},
                             "a document of more than " + std::to_string(format.max_document_mib) +
-                                " MiB (a line without an end, another kind of file?); --max-document-mib allows longer ones");
+                                " MiB (a line without an end, another kind of file?); "
+                                "--max-document-mib allows longer ones");
 }
 
 std::size_t longest_document(const DocumentFormat& format) {
@@ -85,11 +91,14 @@ void jsonl_documents(const Block& block, const DocumentFormat& format, const Vis
   std::string text;
   compat::for_each_line(block.bytes, [&](std::string_view line) {
     if (compat::strip(line).empty()) return;
-    const std::uint64_t offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
+    const std::uint64_t offset =
+        block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
     TextField field(format.text_key, text);
     if (!nlohmann::json::sax_parse(line, &field) || !field.found())
-      throw compat::FormatError({block.file.string(), {}, offset}, "not a JSON object with a text under '" + compat::printable(format.text_key) +
-                                                                       "': '" + compat::printable(line) + "'");
+      throw compat::FormatError({block.file.string(), {}, offset},
+                                "not a JSON object with a text under '" +
+                                    compat::printable(format.text_key) + "': '" +
+                                    compat::printable(line) + "'");
     document(text, offset);
   });
 }
@@ -104,7 +113,8 @@ void documents_of_lines(const Block& block, bool whole, const Visit& document) {
   };
   compat::for_each_line(block.bytes, [&](std::string_view line) {
     if (!whole && compat::strip(line).empty()) return flush();
-    if (text.empty() && !whole) offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
+    if (text.empty() && !whole)
+      offset = block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data());
     text.append(line) += '\n';
   });
   flush();
@@ -126,25 +136,33 @@ std::string_view document_break(const DocumentFormat& format, const std::filesys
 
 compat::Flag padding_factor_flag(std::int64_t& field) {
   constexpr std::int64_t kLargest = 65536;
-  compat::Flag flag = compat::flag_integer("padding-factor", "N", field, "pad the dictionary to a multiple of N");
+  compat::Flag flag =
+      compat::flag_integer("padding-factor", "N", field, "pad the dictionary to a multiple of N");
   flag.apply = [&field](const std::string& value) {
     const std::int64_t number = compat::parse_integer(value);
-    if (number > kLargest) throw compat::UsageError(value + ", expected at most " + std::to_string(kLargest));
+    if (number > kLargest)
+      throw compat::UsageError(value + ", expected at most " + std::to_string(kLargest));
     field = number;
   };
   return flag;
 }
 
 compat::FlagGroup document_flags(DocumentFormat& format) {
-  return {"Input (plain, gzip or zstd files, told apart by their content)",
-          {
-              compat::flag_choice("input-format", format.input_format, {"auto", "text", "jsonl"},
-                                  "auto: jsonl for files named .jsonl, .ndjson or .json (.gz, .zst), text for others"),
-              compat::flag_text("text-key", "KEY", format.text_key, "where the text is in the objects of JSONL"),
-              compat::flag_choice("document-break", format.document_break, {"auto", "line", "blank-line", "file"},
-                                  "what ends a document of plain text: its line, a blank line, or its file; auto: its line, in a folder its file"),
-              compat::flag_integer("max-document-mib", "N", format.max_document_mib, "refuse documents of more than N MiB", 1),
-          }};
+  return {
+      "Input (plain, gzip or zstd files, told apart by their content)",
+      {
+          compat::flag_choice(
+              "input-format", format.input_format, {"auto", "text", "jsonl"},
+              "auto: jsonl for files named .jsonl, .ndjson or .json (.gz, .zst), text for others"),
+          compat::flag_text("text-key", "KEY", format.text_key,
+                            "where the text is in the objects of JSONL"),
+          compat::flag_choice("document-break", format.document_break,
+                              {"auto", "line", "blank-line", "file"},
+                              "what ends a document of plain text: its line, a blank line, or its "
+                              "file; auto: its line, in a folder its file"),
+          compat::flag_integer("max-document-mib", "N", format.max_document_mib,
+                               "refuse documents of more than N MiB", 1),
+      }};
 }
 
 BlockReader::BlockReader(std::vector<std::filesystem::path> files, const DocumentFormat& format)
@@ -152,7 +170,9 @@ BlockReader::BlockReader(std::vector<std::filesystem::path> files, const Documen
 
 std::size_t BlockReader::last_cut(std::string_view text) const {
   const std::string_view ends = document_break(format_, files_[file_number_ - 1]);
-  return ends == "file" ? 0 : ends == "blank-line" ? behind_last_blank_line(text) : behind_last_line(text);
+  return ends == "file"         ? 0
+         : ends == "blank-line" ? behind_last_blank_line(text)
+                                : behind_last_line(text);
 }
 
 void BlockReader::take(Block& block, std::size_t size) {
@@ -179,13 +199,15 @@ bool BlockReader::next(Block& block) {
     }
     const std::size_t before = rest_.size();
     // Doubles while one document fills it; never much more than a document may have.
-    const std::size_t wanted = kBlockBytes + std::min(before, before < longest ? longest - before : 0);
+    const std::size_t wanted =
+        kBlockBytes + std::min(before, before < longest ? longest - before : 0);
     rest_.resize(before + wanted);
     const std::size_t got = file_->read(std::span(rest_).subspan(before));
     rest_.resize(before + got);
     const bool ends = got < wanted;
     const std::size_t cut = ends && rest_.size() <= longest ? rest_.size() : last_cut(rest_);
-    if (cut == 0 && rest_.size() > longest) refuse_length(files_[file_number_ - 1], offset_, format_);
+    if (cut == 0 && rest_.size() > longest)
+      refuse_length(files_[file_number_ - 1], offset_, format_);
     if (cut > 0) take(block, cut);
     if (ends && rest_.empty()) file_.reset();
     if (cut > 0) return true;
@@ -193,7 +215,8 @@ bool BlockReader::next(Block& block) {
 }
 
 void for_each_document(const Block& block, const DocumentFormat& format, const Visit& document) {
-  if (const std::size_t bad = compat::first_invalid_utf8(block.bytes); bad != std::string_view::npos)
+  if (const std::size_t bad = compat::first_invalid_utf8(block.bytes);
+      bad != std::string_view::npos)
     throw compat::FormatError({block.file.string(), {}, block.offset + bad}, "not UTF-8");
   const Visit kept = [&](std::string_view text, std::uint64_t offset) {
     if (text.size() > longest_document(format)) refuse_length(block.file, offset, format);

@@ -1,5 +1,6 @@
-// Documents of text files: a line, a block of lines between blank ones, a file, or a line of JSONL. Read in blocks of whole
-// documents, so that threads can share the work and memory stays the same however long the files are.
+// Documents of text files: a line, a block of lines between blank ones, a file, or a line of JSONL.
+// Read in blocks of whole documents, so that threads can share the work and memory stays the same
+// however long the files are.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,15 @@
 namespace converters {
 
 struct DocumentFormat {
-  /// Of plain text: line, blank-line, file, or auto: line, but file for whole_files. JSONL has a document a line.
+  /// Of plain text: line, blank-line, file, or auto: line, but file for whole_files. JSONL has a
+  /// document a line.
   std::string document_break = "auto";
   std::set<std::filesystem::path> whole_files = {};
-  std::string input_format = "auto";    ///< text, jsonl, or auto: jsonl for .jsonl, .ndjson and .json, compressed or not.
-  std::string text_key = "text";        ///< Of JSONL's objects.
-  bool strip = false;                   ///< Take white space off both ends, as fairseq's scripts do before a tokeniser.
+  std::string input_format =
+      "auto";  ///< text, jsonl, or auto: jsonl for .jsonl, .ndjson and .json, compressed or not.
+  std::string text_key = "text";  ///< Of JSONL's objects.
+  bool strip =
+      false;  ///< Take white space off both ends, as fairseq's scripts do before a tokeniser.
   bool drop_empty = false;
   std::int64_t max_document_mib = 256;
 };
@@ -50,7 +54,8 @@ class BlockReader {
  public:
   BlockReader(std::vector<std::filesystem::path> files, const DocumentFormat& format);
 
-  /// The next block, or false at the end of the last file. FormatError for a document longer than the format allows.
+  /// The next block, or false at the end of the last file. FormatError for a document longer than
+  /// the format allows.
   bool next(Block& block);
 
  private:
@@ -65,9 +70,11 @@ class BlockReader {
   std::uint64_t offset_ = 0, disk_bytes_ = 0;
 };
 
-/// Calls `document(text, offset)` for the documents of a block in order; `offset` is that of the document's first line in the
-/// file and `text` lives until the next one. FormatError where the block is not UTF-8 or not JSONL.
-void for_each_document(const Block& block, const DocumentFormat& format,
-                       const std::function<void(std::string_view text, std::uint64_t offset)>& document);
+/// Calls `document(text, offset)` for the documents of a block in order; `offset` is that of the
+/// document's first line in the file and `text` lives until the next one. FormatError where the
+/// block is not UTF-8 or not JSONL.
+void for_each_document(
+    const Block& block, const DocumentFormat& format,
+    const std::function<void(std::string_view text, std::uint64_t offset)>& document);
 
 }  // namespace converters

@@ -10,14 +10,17 @@ struct Range {
   Category category;
 };
 
-constexpr Category kLetter = Category::kLetter, kNumber = Category::kNumber, kSpace = Category::kSpace;
+constexpr Category kLetter = Category::kLetter, kNumber = Category::kNumber,
+                   kSpace = Category::kSpace;
 
 constexpr Range kRanges[] = {
 #include "converters/unicode_categories.inc"
 };
 
-constexpr Range kSpaces[] = {{0x9, 0xD, kSpace},       {0x20, 0x20, kSpace},     {0x85, 0x85, kSpace},     {0xA0, 0xA0, kSpace},
-                             {0x1680, 0x1680, kSpace}, {0x2000, 0x200A, kSpace}, {0x2028, 0x2029, kSpace}, {0x202F, 0x202F, kSpace},
+constexpr Range kSpaces[] = {{0x9, 0xD, kSpace},       {0x20, 0x20, kSpace},
+                             {0x85, 0x85, kSpace},     {0xA0, 0xA0, kSpace},
+                             {0x1680, 0x1680, kSpace}, {0x2000, 0x200A, kSpace},
+                             {0x2028, 0x2029, kSpace}, {0x202F, 0x202F, kSpace},
                              {0x205F, 0x205F, kSpace}, {0x3000, 0x3000, kSpace}};
 
 /// One byte a code point, up to the last that is in a range.
@@ -26,7 +29,8 @@ const std::vector<Category>& category_table() {
     std::vector<Category> categories;
     const auto fill = [&](const Range& range) {
       if (categories.size() <= range.last) categories.resize(range.last + 1);
-      for (std::uint32_t code = range.first; code <= range.last; ++code) categories[code] = range.category;
+      for (std::uint32_t code = range.first; code <= range.last; ++code)
+        categories[code] = range.category;
     };
     for (const Range& range : kRanges) fill(range);
     for (const Range& range : kSpaces) fill(range);
@@ -57,7 +61,9 @@ class Cursor {
   void look() noexcept {
     size_ = 0;
     if (at_ == end_) return;
-    const auto byte = [this](int i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(at_[i])); };
+    const auto byte = [this](int i) {
+      return static_cast<std::uint32_t>(static_cast<unsigned char>(at_[i]));
+    };
     const std::uint32_t first = byte(0);
     std::uint32_t code = first;
     if (first < 0x80) {
@@ -70,7 +76,8 @@ class Cursor {
       code = (first & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
     } else {
       size_ = 4;
-      code = (first & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
+      code =
+          (first & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
     }
     category_ = code < table_.size() ? table_[code] : Category::kOther;
   }
@@ -89,7 +96,8 @@ std::size_t contraction_length(std::string_view text) noexcept {
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
   if (text.size() < 3) return 0;
   const char second = text[2];
-  const bool three = (second == 'e' && (first == 'r' || first == 'v')) || (first == 'l' && second == 'l');
+  const bool three =
+      (second == 'e' && (first == 'r' || first == 'v')) || (first == 'l' && second == 'l');
   return three ? 3 : 0;
 }
 
@@ -110,8 +118,8 @@ std::size_t gpt2_word_length(std::string_view text) noexcept {
     while (!cursor.at_end() && cursor.category() == category) cursor.next();
     return length();
   }
-  // White space, the space already passed included. All of it at the end of the text; else its last character is left to
-  // the word behind it, unless it is the only one.
+  // White space, the space already passed included. All of it at the end of the text; else its last
+  // character is left to the word behind it, unless it is the only one.
   std::size_t last = 0;
   if (length() > 0) last = 1;
   std::size_t count = last;
@@ -127,12 +135,14 @@ std::array<std::string, 256> gpt2_byte_characters() {
   std::array<std::string, 256> characters;
   std::uint32_t next = 0x100;
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+    const bool printable =
+        (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
     const std::uint32_t code = printable ? byte : next++;
     if (code < 0x80)
       characters[byte] = static_cast<char>(code);
     else
-      characters[byte] = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+      characters[byte] = {static_cast<char>(0xC0 | code >> 6),
+                          static_cast<char>(0x80 | (code & 0x3F))};
   }
   return characters;
 }

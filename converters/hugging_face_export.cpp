@@ -26,10 +26,14 @@ struct ExportedSettings {
   bool operator==(const ExportedSettings&) const = default;
 
   explicit ExportedSettings(const Config& config) {
-    const std::string arch = config.is_flat() ? config.get_string("", "arch", "") : config.get_string("model", "_name", "");
-    activation = config.get_string("model", "activation_fn", arch.find("gpt") != std::string::npos ? "gelu" : "relu");
-    if (const std::string reasons = compat::unsupported_settings(config, activation); !reasons.empty())
-      throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": not supported: " + reasons);
+    const std::string arch = config.is_flat() ? config.get_string("", "arch", "")
+                                              : config.get_string("model", "_name", "");
+    activation = config.get_string("model", "activation_fn",
+                                   arch.find("gpt") != std::string::npos ? "gelu" : "relu");
+    if (const std::string reasons = compat::unsupported_settings(config, activation);
+        !reasons.empty())
+      throw compat::UnsupportedError(compat::printable(config.file(), 4096) +
+                                     ": not supported: " + reasons);
     if (activation == "gelu_fast" || activation == "gelu_accurate") activation = "gelu_new";
     if (activation == "relu_squared") activation = "relu2";
     heads = config.get_int("model", "decoder_attention_heads", 0);
@@ -41,30 +45,43 @@ struct ExportedSettings {
 /// A model's tensors by fairseq's names, and what cfg says of them; sizes come from the tensors.
 class Model {
  public:
-  explicit Model(const compat::Checkpoint& checkpoint) : checkpoint_(checkpoint), config(checkpoint.config()), settings(config) {
+  explicit Model(const compat::Checkpoint& checkpoint)
+      : checkpoint_(checkpoint), config(checkpoint.config()), settings(config) {
     const TensorView embedding = take("decoder.embed_tokens.weight");
     if (embedding.shape.size() != 2) fail("'decoder.embed_tokens.weight' is no matrix");
     vocab = embedding.shape[0];
     width = embedding.shape[1];
-    while (checkpoint.find("decoder.layers." + std::to_string(layers) + ".fc1.weight") != nullptr) ++layers;
+    while (checkpoint.find("decoder.layers." + std::to_string(layers) + ".fc1.weight") != nullptr)
+      ++layers;
     if (layers == 0) fail("has no tensor 'decoder.layers.0.fc1.weight'");
     ffn = checkpoint.find("decoder.layers.0.fc1.weight")->shape.at(0);
     if (settings.heads < 1) fail("cfg.model.decoder_attention_heads is missing");
     if (width % settings.heads != 0)
-      fail("has " + std::to_string(settings.heads) + " attention heads for a width of " + std::to_string(width) + ", expected a number that divides it");
+      fail("has " + std::to_string(settings.heads) + " attention heads for a width of " +
+           std::to_string(width) + ", expected a number that divides it");
     final_norm = checkpoint.find("decoder.layer_norm.weight") != nullptr;
     if (final_norm && !version_keeps_norm()) {
       drops_norm = true;
       final_norm = false;
-      for (const char* const name : {"decoder.layer_norm.weight", "decoder.layer_norm.bias"}) taken_.insert(name);
+      for (const char* const name : {"decoder.layer_norm.weight", "decoder.layer_norm.bias"})
+        taken_.insert(name);
     }
     learned = checkpoint.find("decoder.embed_positions.weight") != nullptr;
-    tied = checkpoint.find("decoder.output_projection.weight") == nullptr || config.get_bool("model", "share_decoder_input_output_embed", false);
-    scale = config.get_bool("model", "no_scale_embedding", false) ? 1 : std::sqrt(static_cast<double>(width));
+    tied = checkpoint.find("decoder.output_projection.weight") == nullptr ||
+           config.get_bool("model", "share_decoder_input_output_embed", false);
+    scale = config.get_bool("model", "no_scale_embedding", false)
+                ? 1
+                : std::sqrt(static_cast<double>(width));
     positions = learned ? take("decoder.embed_positions.weight").shape.at(0) - kPositionOffset
-                        : config.get_int("model", "max_target_positions", config.get_int("task", "max_target_positions", config.get_int("model", "tokens_per_sample", 1024)));
-    if (!learned && config.get_bool("model", "no_token_positional_embeddings", false)) refuse("no_token_positional_embeddings");
-    for (const char* const buffer : {"decoder.version", "decoder.embed_positions._float_tensor", "decoder.embed_positions.weights"}) taken_.insert(buffer);
+                        : config.get_int(
+                              "model", "max_target_positions",
+                              config.get_int("task", "max_target_positions",
+                                             config.get_int("model", "tokens_per_sample", 1024)));
+    if (!learned && config.get_bool("model", "no_token_positional_embeddings", false))
+      refuse("no_token_positional_embeddings");
+    for (const char* const buffer : {"decoder.version", "decoder.embed_positions._float_tensor",
+                                     "decoder.embed_positions.weights"})
+      taken_.insert(buffer);
   }
 
   TensorView take(const std::string& name) {
@@ -74,7 +91,8 @@ class Model {
     return *view;
   }
   TensorView output() {
-    if (checkpoint_.find("decoder.output_projection.weight") != nullptr) return take("decoder.output_projection.weight");
+    if (checkpoint_.find("decoder.output_projection.weight") != nullptr)
+      return take("decoder.output_projection.weight");
     return take("decoder.embed_tokens.weight");
   }
   TensorView embedding() {
@@ -84,25 +102,33 @@ class Model {
     return view;
   }
   /// Rows 0 to positions + 1, as fairseq counts them.
-  TensorView position_table() { return learned ? take("decoder.embed_positions.weight") : sinusoid_table(positions + kPositionOffset, width); }
+  TensorView position_table() {
+    return learned ? take("decoder.embed_positions.weight")
+                   : sinusoid_table(positions + kPositionOffset, width);
+  }
 
   void refuse_left_over() const {
     std::string names;
     for (const auto& [name, view] : checkpoint_.model())
-      if (!taken_.contains(name) && names.size() < 300) names += (names.empty() ? "" : ", ") + compat::printable(name);
+      if (!taken_.contains(name) && names.size() < 300)
+        names += (names.empty() ? "" : ", ") + compat::printable(name);
     if (!names.empty()) refuse("the tensors " + names);
   }
   [[noreturn]] void refuse(const std::string& what) const {
-    throw compat::UnsupportedError(compat::printable(checkpoint_.path(), 4096) + ": has no counterpart in Hugging Face's model: " + what);
+    throw compat::UnsupportedError(compat::printable(checkpoint_.path(), 4096) +
+                                   ": has no counterpart in Hugging Face's model: " + what);
   }
-  [[noreturn]] void fail(const std::string& problem) const { throw compat::FormatError({checkpoint_.path(), "model", {}}, problem); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw compat::FormatError({checkpoint_.path(), "model", {}}, problem);
+  }
 
  private:
   /// fairseq drops the norm after the stack of a model of version 2 or less.
   bool version_keeps_norm() const {
     const TensorView* const version = checkpoint_.find("decoder.version");
     float value = 1;
-    if (version != nullptr && version->numel() == 1) stream_floats(*version, [&](std::span<const float> values) { value = values[0]; });
+    if (version != nullptr && version->numel() == 1)
+      stream_floats(*version, [&](std::span<const float> values) { value = values[0]; });
     return value > 2;
   }
 
@@ -114,22 +140,32 @@ class Model {
   const ExportedSettings settings;
   std::int64_t vocab = 0, width = 0, ffn = 0, layers = 0, positions = 0;
   bool final_norm = true, learned = true, tied = true;
-  bool drops_norm = false;  ///< There is a norm after the stack that the model's version has fairseq ignore.
+  bool drops_norm =
+      false;  ///< There is a norm after the stack that the model's version has fairseq ignore.
   double scale = 1;
 };
 
 /// OPT and XGLM have fairseq's epsilon.
 void refuse_other_epsilon(const Model& model) {
   if (model.settings.layer_norm_epsilon != compat::kLayerNormEpsilon)
-    model.refuse("layer_norm_epsilon " + compat::ConfigValue{model.settings.layer_norm_epsilon}.to_text() + " (GPT-2 has it)");
+    model.refuse("layer_norm_epsilon " +
+                 compat::ConfigValue{model.settings.layer_norm_epsilon}.to_text() +
+                 " (GPT-2 has it)");
 }
 
 Json common_config(const char* architecture, const char* type) {
-  return {{"architectures", {architecture}}, {"model_type", type}, {"bos_token_id", 2}, {"eos_token_id", 2}, {"pad_token_id", 1}, {"use_cache", true}};
+  return {{"architectures", {architecture}},
+          {"model_type", type},
+          {"bos_token_id", 2},
+          {"eos_token_id", 2},
+          {"pad_token_id", 1},
+          {"use_cache", true}};
 }
 
-/// Embedding and output in the two ways Hugging Face knows: tied, or apart with the scale in the embedding.
-void add_embeddings(Model& model, compat::NamedTensors& out, Json& config, const std::string& name, bool scale_in_model) {
+/// Embedding and output in the two ways Hugging Face knows: tied, or apart with the scale in the
+/// embedding.
+void add_embeddings(Model& model, compat::NamedTensors& out, Json& config, const std::string& name,
+                    bool scale_in_model) {
   const bool scale_here = model.scale != 1 && !scale_in_model;
   const bool tied = model.tied && !scale_here;
   out.emplace_back(name, scale_here ? scaled(model.embedding(), model.scale) : model.embedding());
@@ -139,8 +175,9 @@ void add_embeddings(Model& model, compat::NamedTensors& out, Json& config, const
 
 void add_same_layers(Model& model, compat::NamedTensors& out, const std::string& prefix) {
   for (std::int64_t i = 0; i < model.layers; ++i)
-    for (const char* const part : {"self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj", "self_attn_layer_norm",
-                                   "fc1", "fc2", "final_layer_norm"})
+    for (const char* const part :
+         {"self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj",
+          "self_attn_layer_norm", "fc1", "fc2", "final_layer_norm"})
       for (const char* const end : {".weight", ".bias"}) {
         const std::string name = "layers." + std::to_string(i) + "." + part + end;
         out.emplace_back(prefix + name, model.take("decoder." + name));
@@ -148,33 +185,59 @@ void add_same_layers(Model& model, compat::NamedTensors& out, const std::string&
 }
 
 void add_final_norm(Model& model, compat::NamedTensors& out, const std::string& name) {
-  for (const char* const end : {"weight", "bias"}) out.emplace_back(name + end, model.take(std::string("decoder.layer_norm.") + end));
+  for (const char* const end : {"weight", "bias"})
+    out.emplace_back(name + end, model.take(std::string("decoder.layer_norm.") + end));
 }
 
 Json export_opt(Model& model, compat::NamedTensors& out) {
   refuse_other_epsilon(model);
   Json config = common_config("OPTForCausalLM", "opt");
-  config.update({{"activation_function", model.settings.activation}, {"hidden_size", model.width}, {"word_embed_proj_dim", model.width},
-                 {"ffn_dim", model.ffn}, {"num_hidden_layers", model.layers}, {"num_attention_heads", model.settings.heads},
-                 {"max_position_embeddings", model.positions}, {"vocab_size", model.vocab}, {"do_layer_norm_before", model.settings.pre_norm},
-                 {"_remove_final_layer_norm", model.settings.pre_norm && !model.final_norm}, {"enable_bias", true},
-                 {"layer_norm_elementwise_affine", true}, {"dropout", 0.0}, {"attention_dropout", 0.0}, {"layerdrop", 0.0}, {"init_std", 0.02}});
+  config.update({{"activation_function", model.settings.activation},
+                 {"hidden_size", model.width},
+                 {"word_embed_proj_dim", model.width},
+                 {"ffn_dim", model.ffn},
+                 {"num_hidden_layers", model.layers},
+                 {"num_attention_heads", model.settings.heads},
+                 {"max_position_embeddings", model.positions},
+                 {"vocab_size", model.vocab},
+                 {"do_layer_norm_before", model.settings.pre_norm},
+                 {"_remove_final_layer_norm", model.settings.pre_norm && !model.final_norm},
+                 {"enable_bias", true},
+                 {"layer_norm_elementwise_affine", true},
+                 {"dropout", 0.0},
+                 {"attention_dropout", 0.0},
+                 {"layerdrop", 0.0},
+                 {"init_std", 0.02}});
   add_embeddings(model, out, config, "model.decoder.embed_tokens.weight", false);
   out.emplace_back("model.decoder.embed_positions.weight", model.position_table());
   add_same_layers(model, out, "model.decoder.");
-  if (model.settings.pre_norm && model.final_norm) add_final_norm(model, out, "model.decoder.final_layer_norm.");
-  if (!model.settings.pre_norm && model.final_norm) model.refuse("a norm after the stack of a post-norm model");
+  if (model.settings.pre_norm && model.final_norm)
+    add_final_norm(model, out, "model.decoder.final_layer_norm.");
+  if (!model.settings.pre_norm && model.final_norm)
+    model.refuse("a norm after the stack of a post-norm model");
   return config;
 }
 
 Json export_xglm(Model& model, compat::NamedTensors& out) {
   refuse_other_epsilon(model);
-  if (!model.settings.pre_norm || !model.final_norm || model.learned) model.refuse("XGLM has pre-norm layers, a final norm and sinusoidal positions (OPT has the others)");
+  if (!model.settings.pre_norm || !model.final_norm || model.learned)
+    model.refuse(
+        "XGLM has pre-norm layers, a final norm and sinusoidal positions (OPT has the others)");
   Json config = common_config("XGLMForCausalLM", "xglm");
-  config.update({{"activation_function", model.settings.activation}, {"d_model", model.width}, {"ffn_dim", model.ffn}, {"num_layers", model.layers},
-                 {"attention_heads", model.settings.heads}, {"max_position_embeddings", model.positions}, {"vocab_size", model.vocab},
-                 {"scale_embedding", model.scale != 1}, {"decoder_start_token_id", 2}, {"dropout", 0.0}, {"attention_dropout", 0.0},
-                 {"activation_dropout", 0.0}, {"layerdrop", 0.0}, {"init_std", 0.02}});
+  config.update({{"activation_function", model.settings.activation},
+                 {"d_model", model.width},
+                 {"ffn_dim", model.ffn},
+                 {"num_layers", model.layers},
+                 {"attention_heads", model.settings.heads},
+                 {"max_position_embeddings", model.positions},
+                 {"vocab_size", model.vocab},
+                 {"scale_embedding", model.scale != 1},
+                 {"decoder_start_token_id", 2},
+                 {"dropout", 0.0},
+                 {"attention_dropout", 0.0},
+                 {"activation_dropout", 0.0},
+                 {"layerdrop", 0.0},
+                 {"init_std", 0.02}});
   add_embeddings(model, out, config, "model.embed_tokens.weight", true);
   add_same_layers(model, out, "model.");
   add_final_norm(model, out, "model.layer_norm.");
@@ -182,10 +245,12 @@ Json export_xglm(Model& model, compat::NamedTensors& out) {
 }
 
 void add_gpt2_layer(Model& model, compat::NamedTensors& out, std::int64_t i) {
-  const std::string from = "decoder.layers." + std::to_string(i) + ".", to = "transformer.h." + std::to_string(i) + ".";
+  const std::string from = "decoder.layers." + std::to_string(i) + ".",
+                    to = "transformer.h." + std::to_string(i) + ".";
   const auto all = [&](const char* end) {
     std::vector<TensorView> parts;
-    for (const char* const part : {"q", "k", "v"}) parts.push_back(model.take(from + "self_attn." + part + "_proj." + end));
+    for (const char* const part : {"q", "k", "v"})
+      parts.push_back(model.take(from + "self_attn." + part + "_proj." + end));
     return joined_rows(parts);
   };
   const auto linear = [&](const char* name, const std::string& old) {
@@ -193,7 +258,8 @@ void add_gpt2_layer(Model& model, compat::NamedTensors& out, std::int64_t i) {
     out.emplace_back(to + name + ".bias", model.take(from + old + ".bias"));
   };
   const auto norm = [&](const char* name, const std::string& old) {
-    for (const char* const end : {".weight", ".bias"}) out.emplace_back(to + name + end, model.take(from + old + end));
+    for (const char* const end : {".weight", ".bias"})
+      out.emplace_back(to + name + end, model.take(from + old + end));
   };
   norm("ln_1", "self_attn_layer_norm");
   out.emplace_back(to + "attn.c_attn.weight", transposed(all("weight")));
@@ -205,13 +271,24 @@ void add_gpt2_layer(Model& model, compat::NamedTensors& out, std::int64_t i) {
 }
 
 Json export_gpt2(Model& model, compat::NamedTensors& out) {
-  if (!model.settings.pre_norm || !model.final_norm) model.refuse("GPT-2 has pre-norm layers and a final norm (OPT has the others)");
+  if (!model.settings.pre_norm || !model.final_norm)
+    model.refuse("GPT-2 has pre-norm layers and a final norm (OPT has the others)");
   Json config = common_config("GPT2LMHeadModel", "gpt2");
-  config.update({{"activation_function", model.settings.activation}, {"n_embd", model.width}, {"n_inner", model.ffn}, {"n_layer", model.layers},
-                 {"n_head", model.settings.heads}, {"n_positions", model.positions}, {"vocab_size", model.vocab}, {"layer_norm_epsilon", model.settings.layer_norm_epsilon},
-                 {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0}, {"resid_pdrop", 0.0}, {"scale_attn_weights", true}});
+  config.update({{"activation_function", model.settings.activation},
+                 {"n_embd", model.width},
+                 {"n_inner", model.ffn},
+                 {"n_layer", model.layers},
+                 {"n_head", model.settings.heads},
+                 {"n_positions", model.positions},
+                 {"vocab_size", model.vocab},
+                 {"layer_norm_epsilon", model.settings.layer_norm_epsilon},
+                 {"embd_pdrop", 0.0},
+                 {"attn_pdrop", 0.0},
+                 {"resid_pdrop", 0.0},
+                 {"scale_attn_weights", true}});
   add_embeddings(model, out, config, "transformer.wte.weight", false);
-  out.emplace_back("transformer.wpe.weight", rows(model.position_table(), kPositionOffset, model.positions));
+  out.emplace_back("transformer.wpe.weight",
+                   rows(model.position_table(), kPositionOffset, model.positions));
   for (std::int64_t i = 0; i < model.layers; ++i) add_gpt2_layer(model, out, i);
   add_final_norm(model, out, "transformer.ln_f.");
   return config;
@@ -223,18 +300,24 @@ compat::ConfigValue kept_configuration(const Model& model) {
   if (!model.drops_norm) return root;
   auto* section = std::get_if<compat::ConfigValue::Dict>(&root.value);
   for (auto& [name, value] : *section)
-    if (!model.config.is_flat() && name == "model") section = std::get_if<compat::ConfigValue::Dict>(&value.value);
-  std::erase_if(*section, [](const auto& item) { return item.first == "no_decoder_final_norm" || item.first == "decoder_final_norm"; });
+    if (!model.config.is_flat() && name == "model")
+      section = std::get_if<compat::ConfigValue::Dict>(&value.value);
+  std::erase_if(*section, [](const auto& item) {
+    return item.first == "no_decoder_final_norm" || item.first == "decoder_final_norm";
+  });
   section->emplace_back("no_decoder_final_norm", compat::ConfigValue{true});
   return root;
 }
 
 }  // namespace
 
-HuggingFaceExport export_hugging_face(const compat::Checkpoint& checkpoint, const std::string& model_type, compat::DType dtype) {
+HuggingFaceExport export_hugging_face(const compat::Checkpoint& checkpoint,
+                                      const std::string& model_type, compat::DType dtype) {
   Model model(checkpoint);
   HuggingFaceExport result;
-  result.model_type = model_type != "auto" ? model_type : !model.learned && model.settings.pre_norm && model.final_norm ? "xglm" : "opt";
+  result.model_type = model_type != "auto"                                            ? model_type
+                      : !model.learned && model.settings.pre_norm && model.final_norm ? "xglm"
+                                                                                      : "opt";
   Json config;
   if (result.model_type == "opt")
     config = export_opt(model, result.tensors);
@@ -262,16 +345,24 @@ compat::NamedTensors undo_export(const compat::Checkpoint& mapped, const compat:
   const bool was_learned = original.get_bool("model", "decoder_learned_pos", false);
   const double scale = std::sqrt(static_cast<double>(embedding->shape[1]));
   const bool undo_scale = was_scaled && !is_scaled;
-  // An embedding apart from the output was scaled on its own; that cannot be undone to the last bit.
+  // An embedding apart from the output was scaled on its own; that cannot be undone to the last
+  // bit.
   if (undo_scale && (!was_tied || !equal_when_scaled(*embedding, *output, scale))) return {};
-  if (!undo_scale && (was_scaled != is_scaled || was_tied != mapped.config().get_bool("model", "share_decoder_input_output_embed", false))) return {};
-  if (positions != nullptr && !was_learned && !equal_when_scaled(*positions, sinusoid_table(positions->shape.at(0), positions->shape.at(1)), 1)) return {};
+  if (!undo_scale &&
+      (was_scaled != is_scaled ||
+       was_tied != mapped.config().get_bool("model", "share_decoder_input_output_embed", false)))
+    return {};
+  if (positions != nullptr && !was_learned &&
+      !equal_when_scaled(*positions, sinusoid_table(positions->shape.at(0), positions->shape.at(1)),
+                         1))
+    return {};
   compat::NamedTensors model;
   for (const auto& [name, view] : mapped.model()) {
     if (name == "decoder.embed_tokens.weight" && undo_scale)
       model.emplace_back(name, *output);
     else if (name == "decoder.embed_positions.weight" && !was_learned)
-      model.emplace_back("decoder.embed_positions._float_tensor", tensor_of(std::vector<float>{0}, {1}));
+      model.emplace_back("decoder.embed_positions._float_tensor",
+                         tensor_of(std::vector<float>{0}, {1}));
     else
       model.emplace_back(name, view);
   }

@@ -28,8 +28,13 @@ using Json = nlohmann::ordered_json;
 Json dictionary_json(const fs::path& path) {
   const compat::Dictionary dictionary = compat::Dictionary::load(path);
   std::int64_t padding = 0;
-  for (std::int64_t i = 0; i < dictionary.size(); ++i) padding += dictionary.symbol(i).starts_with("madeupword") ? 1 : 0;
-  return {{"kind", "dictionary"}, {"file", path.string()}, {"symbols", dictionary.size()}, {"special", 4}, {"madeupwords", padding},
+  for (std::int64_t i = 0; i < dictionary.size(); ++i)
+    padding += dictionary.symbol(i).starts_with("madeupword") ? 1 : 0;
+  return {{"kind", "dictionary"},
+          {"file", path.string()},
+          {"symbols", dictionary.size()},
+          {"special", 4},
+          {"madeupwords", padding},
           {compat::kDictionaryKey, compat::dictionary_sha256(dictionary)}};
 }
 
@@ -37,8 +42,12 @@ Json dictionary_json(const fs::path& path) {
 Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, bool hash) {
   const auto dataset = open_data_set(prefix, dictionary);
   const auto sizes = dataset->sizes();
-  Json json{{"kind", "data set"}, {"prefix", prefix.string()}, {"implementation", compat::impl_name(dataset->impl())},
-            {"dtype", dataset->dtype()}, {"sequences", dataset->size()}, {"tokens", dataset->total_tokens()},
+  Json json{{"kind", "data set"},
+            {"prefix", prefix.string()},
+            {"implementation", compat::impl_name(dataset->impl())},
+            {"dtype", dataset->dtype()},
+            {"sequences", dataset->size()},
+            {"tokens", dataset->total_tokens()},
             {"longest", sizes.empty() ? 0 : *std::ranges::max_element(sizes)}};
   if (hash) {
     // Of the ids as int64, whatever they are stored as: equal for equal content.
@@ -54,7 +63,8 @@ Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, 
 
 Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth, bool hash);
 
-/// What is wrong with one member is reported in its place, so that the rest of a folder is still seen.
+/// What is wrong with one member is reported in its place, so that the rest of a folder is still
+/// seen.
 template <class Describe>
 Json described(const fs::path& path, Describe&& describe) {
   try {
@@ -66,10 +76,12 @@ Json described(const fs::path& path, Describe&& describe) {
 
 bool holds_something(const Json& folder) {
   if (folder["kind"] != "folder" || !folder["dictionary"].is_null()) return true;
-  return std::ranges::any_of(std::array{"dictionaries", "splits", "checkpoints", "folders"}, [&](const char* members) { return !folder[members].empty(); });
+  return std::ranges::any_of(std::array{"dictionaries", "splits", "checkpoints", "folders"},
+                             [&](const char* members) { return !folder[members].empty(); });
 }
 
-Json members_json(const fs::path& folder, const compat::Dictionary* dictionary, int depth, bool hash) {
+Json members_json(const fs::path& folder, const compat::Dictionary* dictionary, int depth,
+                  bool hash) {
   Json folders = Json::array();
   std::set<fs::path> inner;
   for (const auto& entry : fs::directory_iterator(folder))
@@ -87,31 +99,41 @@ Json brief_model_json(const fs::path& path, bool hash) {
   return json;
 }
 
-Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth, bool hash) {
+Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth,
+                 bool hash) {
   if (compat::is_hugging_face_folder(folder)) return brief_model_json(folder, hash);
-  Json json{{"kind", "folder"}, {"folder", folder.string()}, {"dictionary", nullptr}, {"dictionaries", Json::array()}, {"splits", Json::array()},
-            {"checkpoints", Json::array()}, {"folders", Json::array()}};
+  Json json{{"kind", "folder"},        {"folder", folder.string()},
+            {"dictionary", nullptr},   {"dictionaries", Json::array()},
+            {"splits", Json::array()}, {"checkpoints", Json::array()},
+            {"folders", Json::array()}};
   std::set<fs::path> models;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".pt" || entry.path().extension() == ".safetensors") models.insert(entry.path());
+    if (entry.path().extension() == ".pt" || entry.path().extension() == ".safetensors")
+      models.insert(entry.path());
   std::map<std::string, compat::Dictionary> known;  // by name
   const auto describe_dictionary = [&](const fs::path& path) {
     Json described_one = described(path, [&] { return dictionary_json(path); });
-    if (described_one["kind"] == "dictionary") known.emplace(path.filename().string(), compat::Dictionary::load(path));
+    if (described_one["kind"] == "dictionary")
+      known.emplace(path.filename().string(), compat::Dictionary::load(path));
     return described_one;
   };
-  if (fs::exists(folder / "dict.txt")) json["dictionary"] = describe_dictionary(folder / "dict.txt");
-  for (const fs::path& path : language_dictionaries_in(folder)) json["dictionaries"].push_back(describe_dictionary(path));
+  if (fs::exists(folder / "dict.txt"))
+    json["dictionary"] = describe_dictionary(folder / "dict.txt");
+  for (const fs::path& path : language_dictionaries_in(folder))
+    json["dictionaries"].push_back(describe_dictionary(path));
   const auto dictionary_of = [&](const std::string& name) {
     const auto found = known.find(name);
     return found == known.end() ? nullptr : &found->second;
   };
-  const compat::Dictionary* const shared = known.contains("dict.txt") ? dictionary_of("dict.txt") : inherited;
+  const compat::Dictionary* const shared =
+      known.contains("dict.txt") ? dictionary_of("dict.txt") : inherited;
   for (const fs::path& prefix : splits_in(folder)) {
     const compat::Dictionary* const own = dictionary_of(dictionary_name(prefix));
-    json["splits"].push_back(described(prefix, [&] { return dataset_json(prefix, own != nullptr ? own : shared, hash); }));
+    json["splits"].push_back(described(
+        prefix, [&] { return dataset_json(prefix, own != nullptr ? own : shared, hash); }));
   }
-  for (const fs::path& path : models) json["checkpoints"].push_back(described(path, [&] { return brief_model_json(path, hash); }));
+  for (const fs::path& path : models)
+    json["checkpoints"].push_back(described(path, [&] { return brief_model_json(path, hash); }));
   if (depth < 4) json["folders"] = members_json(folder, shared, depth, hash);
   return json;
 }
@@ -120,7 +142,9 @@ Json inspect(const fs::path& path, bool hash) {
   if (compat::is_hugging_face_folder(path)) return model_json(path, hash);
   if (fs::is_directory(path)) {
     Json json = folder_json(path, nullptr, 0, hash);
-    if (!holds_something(json)) throw compat::IoError(path.string(), "holds nothing that is known: no dictionary, data set or model");
+    if (!holds_something(json))
+      throw compat::IoError(path.string(),
+                            "holds nothing that is known: no dictionary, data set or model");
     return json;
   }
   if (const fs::path prefix = data_set_prefix(path); !prefix.empty()) {
@@ -129,22 +153,27 @@ Json inspect(const fs::path& path, bool hash) {
   }
   if (!fs::exists(path)) throw compat::IoError(path.string(), "no such file or folder");
   if (!fs::is_regular_file(path) || looks_like_model_file(path)) return model_json(path, hash);
-  if (fs::file_size(path) == 0) throw compat::FormatError({path.string(), {}, {}}, "is empty: a file of no bytes");
+  if (fs::file_size(path) == 0)
+    throw compat::FormatError({path.string(), {}, {}}, "is empty: a file of no bytes");
   return dictionary_json(path);
 }
 
-// --- for people ----------------------------------------------------------------------------------------------------
+// --- for people
+// ----------------------------------------------------------------------------------------------------
 
 void print(const Json& json, const std::string& indent, ShownTensors tensors, std::ostream& out) {
   const std::string kind = json["kind"];
   if (kind == "unreadable") {
     out << indent << "unreadable: " << json["error"].get<std::string>() << "\n";
   } else if (kind == "dictionary") {
-    out << indent << "dictionary " << text_of(json["file"]) << ": " << json["symbols"] << " symbols, of them " << json["special"]
-        << " special and " << json["madeupwords"] << " madeupwords, digest " << text_of(json[compat::kDictionaryKey]) << "\n";
+    out << indent << "dictionary " << text_of(json["file"]) << ": " << json["symbols"]
+        << " symbols, of them " << json["special"] << " special and " << json["madeupwords"]
+        << " madeupwords, digest " << text_of(json[compat::kDictionaryKey]) << "\n";
   } else if (kind == "data set") {
-    out << indent << "data set " << text_of(json["prefix"]) << ": " << text_of(json["implementation"]) << " (" << text_of(json["dtype"])
-        << "), " << json["sequences"] << " sequences, " << json["tokens"] << " tokens, longest " << json["longest"];
+    out << indent << "data set " << text_of(json["prefix"]) << ": "
+        << text_of(json["implementation"]) << " (" << text_of(json["dtype"]) << "), "
+        << json["sequences"] << " sequences, " << json["tokens"] << " tokens, longest "
+        << json["longest"];
     if (json.contains("sha256_ids")) out << ", ids " << text_of(json["sha256_ids"]);
     out << "\n";
   } else if (kind == "folder") {
@@ -162,15 +191,18 @@ void print(const Json& json, const std::string& indent, ShownTensors tensors, st
 int run_inspect(std::span<const std::string> args) {
   std::string path;
   bool json = false, hash = false, tensors = false;
-  const compat::CommandSpec spec{"btm-convert inspect",
-                                 "Shows what is in a model (fairseq's checkpoint, a DeMIX shard, safetensors, a Hugging Face folder, any file of torch.save), "
-                                 "a data-bin (a folder, or a split's prefix) or a dict.txt.",
-                                 {{"PATH", "file, folder, or prefix of a data set", &path}},
-                                 {{"Output",
-                                   {compat::flag_switch("tensors", tensors, "list every tensor"),
-                                    compat::flag_switch("json", json, "as JSON, the configuration and all tensors included"),
-                                    compat::flag_switch("hash", hash, "add the SHA-256 of every tensor and of a data set's ids")}}},
-                                 {}};
+  const compat::CommandSpec spec{
+      "btm-convert inspect",
+      "Shows what is in a model (fairseq's checkpoint, a DeMIX shard, safetensors, a Hugging Face "
+      "folder, any file of torch.save), "
+      "a data-bin (a folder, or a split's prefix) or a dict.txt.",
+      {{"PATH", "file, folder, or prefix of a data set", &path}},
+      {{"Output",
+        {compat::flag_switch("tensors", tensors, "list every tensor"),
+         compat::flag_switch("json", json, "as JSON, the configuration and all tensors included"),
+         compat::flag_switch("hash", hash,
+                             "add the SHA-256 of every tensor and of a data set's ids")}}},
+      {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   const Json result = inspect(path, hash);

@@ -37,7 +37,8 @@ std::string human_bytes(std::uint64_t bytes) {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
-  for (const std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  for (const std::int64_t size : shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
 }
 
@@ -57,8 +58,13 @@ class TensorTable {
   TensorTable(const std::string& file, bool hash) : file_(file), hash_(hash) {}
 
   void add(const std::string& name, const compat::TensorView& view) {
-    if (rows_.size() >= kMostTensors) throw compat::FormatError({file_, {}, {}}, "holds more than " + std::to_string(kMostTensors) + " tensors");
-    Json row{{"name", name}, {"dtype", compat::dtype_name(view.dtype())}, {"shape", view.shape}, {"stride", view.stride}};
+    if (rows_.size() >= kMostTensors)
+      throw compat::FormatError({file_, {}, {}},
+                                "holds more than " + std::to_string(kMostTensors) + " tensors");
+    Json row{{"name", name},
+             {"dtype", compat::dtype_name(view.dtype())},
+             {"shape", view.shape},
+             {"stride", view.stride}};
     if (hash_) {
       row["sha256"] = compat::sha256_hex(view.contiguous_bytes(scratch_));
       view.storage->release_pages();
@@ -97,7 +103,8 @@ class TensorTable {
 Json last_history(const compat::Checkpoint& checkpoint, std::string_view key) {
   const compat::PickleNode* const history = checkpoint.find_entry("optimizer_history");
   const auto* list = history == nullptr ? nullptr : history->get_if<compat::PickleList>();
-  return list == nullptr || list->items.empty() ? Json(nullptr) : node_json(list->items.back()->find(key));
+  return list == nullptr || list->items.empty() ? Json(nullptr)
+                                                : node_json(list->items.back()->find(key));
 }
 
 Json optimizer_json(const compat::Checkpoint& checkpoint) {
@@ -141,13 +148,17 @@ std::int64_t layers_of(const compat::Checkpoint& checkpoint) {
   constexpr std::string_view kLayers = "decoder.layers.";
   std::set<std::string> numbers;
   for (const auto& [name, view] : checkpoint.model())
-    if (name.starts_with(kLayers)) numbers.insert(name.substr(kLayers.size(), name.find('.', kLayers.size()) - kLayers.size()));
+    if (name.starts_with(kLayers))
+      numbers.insert(name.substr(kLayers.size(), name.find('.', kLayers.size()) - kLayers.size()));
   return static_cast<std::int64_t>(numbers.size());
 }
 
 bool is_tied(const compat::Checkpoint& checkpoint) {
-  const auto *const output = checkpoint.find("decoder.output_projection.weight"), *const input = checkpoint.find("decoder.embed_tokens.weight");
-  if (output == nullptr || input == nullptr) return output == nullptr && checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false);
+  const auto *const output = checkpoint.find("decoder.output_projection.weight"),
+                    *const input = checkpoint.find("decoder.embed_tokens.weight");
+  if (output == nullptr || input == nullptr)
+    return output == nullptr &&
+           checkpoint.config().get_bool("model", "share_decoder_input_output_embed", false);
   return output->storage == input->storage && output->offset == input->offset;
 }
 
@@ -157,7 +168,8 @@ Json summary_json(const compat::Checkpoint& checkpoint, const TensorTable& table
   const std::string dictionary = checkpoint.dictionary().sha256;
   Json positions = number_of(checkpoint, "max_target_positions");
   if (positions.is_null()) positions = number_of(checkpoint, "tokens_per_sample");
-  return {{"architecture", config.is_flat() ? config.get_string("", "arch", "") : config.get_string("model", "_name", "")},
+  return {{"architecture", config.is_flat() ? config.get_string("", "arch", "")
+                                            : config.get_string("model", "_name", "")},
           {"layers", layers_of(checkpoint)},
           {"width", size_of(checkpoint, "decoder.embed_tokens.weight", 1)},
           {"ffn_width", size_of(checkpoint, "decoder.layers.0.fc1.weight", 0)},
@@ -168,7 +180,9 @@ Json summary_json(const compat::Checkpoint& checkpoint, const TensorTable& table
           {"parameters", table.elements()},
           {"precision", table.precision()},
           {"num_updates", last_history(checkpoint, "num_updates")},
-          {"optimizer", checkpoint.find_entry("last_optimizer_state") == nullptr ? Json(nullptr) : last_history(checkpoint, "optimizer_name")},
+          {"optimizer", checkpoint.find_entry("last_optimizer_state") == nullptr
+                            ? Json(nullptr)
+                            : last_history(checkpoint, "optimizer_name")},
           {compat::kDictionaryKey, dictionary.empty() ? Json(nullptr) : Json(dictionary)}};
 }
 
@@ -192,29 +206,41 @@ void add_checkpoint(const compat::Checkpoint& checkpoint, bool hash, Json& json)
 /// "a dict of 3: model, epoch, best"; "a list of 2".
 std::string content_text(const compat::PickleNode& root) {
   const auto* dict = root.get_if<compat::PickleDict>();
-  std::string text = dict == nullptr ? root.describe() : "a dict of " + std::to_string(dict->items.size());
+  std::string text =
+      dict == nullptr ? root.describe() : "a dict of " + std::to_string(dict->items.size());
   for (std::size_t i = 0; dict != nullptr && i < dict->items.size(); ++i) {
     if (i == kMostKeys) return text + ", ...";
     const auto* key = dict->items[i].first->get_if<std::string>();
-    text += (i == 0 ? ": " : ", ") + (key != nullptr ? compat::printable(*key) : dict->items[i].first->describe());
+    text += (i == 0 ? ": " : ", ") +
+            (key != nullptr ? compat::printable(*key) : dict->items[i].first->describe());
   }
   return text;
 }
 
 /// Prints what else there is to know of the model's form.
 void print_form(const Json& json, const std::string& indent, std::ostream& out) {
-  if (json.contains("why_not")) out << indent << "no model of fairseq's: " << json["why_not"].get<std::string>() << "\n";
-  if (json.contains("foreign_form")) out << indent << json["foreign_form"].get<std::string>() << "\n";
+  if (json.contains("why_not"))
+    out << indent << "no model of fairseq's: " << json["why_not"].get<std::string>() << "\n";
+  if (json.contains("foreign_form"))
+    out << indent << json["foreign_form"].get<std::string>() << "\n";
 }
 
 void print_summary(const Json& json, const std::string& indent, std::ostream& out) {
   const Json& summary = json["summary"];
-  out << indent << text_of(json["layout"]) << " layout, " << text_of(summary["architecture"]) << ": " << text_of(summary["layers"]) << " layers, width "
-      << text_of(summary["width"]) << " (ffn " << text_of(summary["ffn_width"]) << "), " << text_of(summary["heads"]) << " heads, vocabulary "
-      << text_of(summary["vocabulary"]) << ", " << text_of(summary["positions"]) << " positions, output " << (summary["tied"] ? "tied" : "not tied") << "\n"
-      << indent << text_of(summary["parameters"]) << " parameters (" << text_of(summary["precision"]) << ", "
-      << human_bytes(json["model_bytes"].get<std::uint64_t>()) << "), " << text_of(summary["num_updates"]) << " updates, criterion " << text_of(json["criterion"]);
-  out << (json["optimizer"].is_null() ? ", no optimizer state" : ", optimizer state of " + text_of(summary["optimizer"])) << "\n" << indent;
+  out << indent << text_of(json["layout"]) << " layout, " << text_of(summary["architecture"])
+      << ": " << text_of(summary["layers"]) << " layers, width " << text_of(summary["width"])
+      << " (ffn " << text_of(summary["ffn_width"]) << "), " << text_of(summary["heads"])
+      << " heads, vocabulary " << text_of(summary["vocabulary"]) << ", "
+      << text_of(summary["positions"]) << " positions, output "
+      << (summary["tied"] ? "tied" : "not tied") << "\n"
+      << indent << text_of(summary["parameters"]) << " parameters ("
+      << text_of(summary["precision"]) << ", "
+      << human_bytes(json["model_bytes"].get<std::uint64_t>()) << "), "
+      << text_of(summary["num_updates"]) << " updates, criterion " << text_of(json["criterion"]);
+  out << (json["optimizer"].is_null() ? ", no optimizer state"
+                                      : ", optimizer state of " + text_of(summary["optimizer"]))
+      << "\n"
+      << indent;
   if (summary[compat::kDictionaryKey].is_null())
     out << "keeps no digest of its dictionary\n";
   else
@@ -224,7 +250,9 @@ void print_summary(const Json& json, const std::string& indent, std::ostream& ou
 void print_content(const Json& json, const std::string& indent, std::ostream& out) {
   out << indent << text_of(json["layout"]) << " layout";
   if (json.contains("holds")) out << ", holds " << json["holds"].get<std::string>();
-  out << "\n" << indent << text_of(json["parameters"]) << " elements (" << text_of(json["precision"]) << ", " << human_bytes(json["model_bytes"].get<std::uint64_t>()) << ")\n";
+  out << "\n"
+      << indent << text_of(json["parameters"]) << " elements (" << text_of(json["precision"])
+      << ", " << human_bytes(json["model_bytes"].get<std::uint64_t>()) << ")\n";
 }
 
 void print_rows(const Json& rows, std::size_t count, const std::string& indent, std::ostream& out) {
@@ -232,8 +260,8 @@ void print_rows(const Json& rows, std::size_t count, const std::string& indent, 
   for (std::size_t i = 0; i < count; ++i) width = std::max(width, text_of(rows[i]["name"]).size());
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = text_of(rows[i]["name"]);
-    out << indent << name << std::string(width - name.size() + 2, ' ') << text_of(rows[i]["dtype"]) << " "
-        << shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
+    out << indent << name << std::string(width - name.size() + 2, ' ') << text_of(rows[i]["dtype"])
+        << " " << shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
     if (rows[i].contains("sha256")) out << "  " << text_of(rows[i]["sha256"]);
     out << "\n";
   }
@@ -241,26 +269,34 @@ void print_rows(const Json& rows, std::size_t count, const std::string& indent, 
 
 }  // namespace
 
-std::string text_of(const Json& value) { return value.is_string() ? compat::printable(value.get<std::string>(), 200) : value.is_null() ? "-" : value.dump(); }
+std::string text_of(const Json& value) {
+  return value.is_string() ? compat::printable(value.get<std::string>(), 200)
+         : value.is_null() ? "-"
+                           : value.dump();
+}
 
 Json model_json(const fs::path& path, bool hash) {
   const ModelFile file = open_model_file(path);
   Json json{{"kind", file.kind}, {"files", file.files}, {"layout", file.layout}};
   if (file.checkpoint) {
     add_checkpoint(*file.checkpoint, hash, json);
-    if (const std::string form = compat::foreign_form(file.checkpoint->model()); !form.empty()) json["foreign_form"] = form;
+    if (const std::string form = compat::foreign_form(file.checkpoint->model()); !form.empty())
+      json["foreign_form"] = form;
     return json;
   }
   compat::NamedTensors tensors;
   if (file.kind == "demix shared part")
     tensors = compat::model_tensors(*file.tree.root, file.files.front());
   else
-    for_each_tensor(file, [&](const std::string& name, const compat::PickleNode*, const compat::TensorView& view) { tensors.emplace_back(name, view); });
+    for_each_tensor(file,
+                    [&](const std::string& name, const compat::PickleNode*,
+                        const compat::TensorView& view) { tensors.emplace_back(name, view); });
   TensorTable table(path.string(), hash);
   for (const auto& [name, view] : tensors) table.add(name, view);
   if (file.tree.root != nullptr) json["holds"] = content_text(*file.tree.root);
   if (!file.why_not.empty()) json["why_not"] = file.why_not;
-  if (const std::string form = compat::foreign_form(tensors); !form.empty()) json["foreign_form"] = form;
+  if (const std::string form = compat::foreign_form(tensors); !form.empty())
+    json["foreign_form"] = form;
   json["parameters"] = table.elements();
   json["precision"] = table.precision();
   json["model_bytes"] = table.bytes();
@@ -268,18 +304,23 @@ Json model_json(const fs::path& path, bool hash) {
   return json;
 }
 
-void print_model(const Json& json, const std::string& indent, ShownTensors tensors, std::ostream& out) {
+void print_model(const Json& json, const std::string& indent, ShownTensors tensors,
+                 std::ostream& out) {
   out << indent << text_of(json["kind"]);
-  for (const Json& file : json["files"]) out << " " << compat::printable(file.get<std::string>(), 4096);
+  for (const Json& file : json["files"])
+    out << " " << compat::printable(file.get<std::string>(), 4096);
   out << "\n";
   const bool has_summary = json.contains("summary");
   has_summary ? print_summary(json, indent + "  ", out) : print_content(json, indent + "  ", out);
   print_form(json, indent + "  ", out);
   if (tensors == ShownTensors::kNone || !json.contains("tensors")) return;
-  const std::size_t all = json["tensors"].size(), few = has_summary ? 0 : std::min(kFewTensors, all);
+  const std::size_t all = json["tensors"].size(),
+                    few = has_summary ? 0 : std::min(kFewTensors, all);
   const std::size_t count = tensors == ShownTensors::kAll ? all : few;
   print_rows(json["tensors"], count, indent + "  ", out);
-  if (count < all) out << indent << "  " << (count > 0 ? "and " : "") << all - count << (count > 0 ? " more" : " tensors") << " (--tensors lists them)\n";
+  if (count < all)
+    out << indent << "  " << (count > 0 ? "and " : "") << all - count
+        << (count > 0 ? " more" : " tensors") << " (--tensors lists them)\n";
 }
 
 }  // namespace converters

@@ -15,10 +15,12 @@ struct LogitProof {
   double largest_difference = 0;  ///< of a token's natural log-probability
 };
 
-/// Scores random tokens (ids 4 to vocab - 1, blocks of `block` tokens) with both models, a checkpoint or folder each.
-/// std::runtime_error with btm's own message when it cannot, FormatError naming `copy` when a difference is beyond
-/// `tolerance` + 1e-6 of the log-probability.
-LogitProof prove_same_logits(const std::filesystem::path& btm, const std::filesystem::path& original,
-                             const std::filesystem::path& copy, std::int64_t vocab, std::int64_t block, double tolerance);
+/// Scores random tokens (ids 4 to vocab - 1, blocks of `block` tokens) with both models, a
+/// checkpoint or folder each. std::runtime_error with btm's own message when it cannot, FormatError
+/// naming `copy` when a difference is beyond `tolerance` + 1e-6 of the log-probability.
+LogitProof prove_same_logits(const std::filesystem::path& btm,
+                             const std::filesystem::path& original,
+                             const std::filesystem::path& copy, std::int64_t vocab,
+                             std::int64_t block, double tolerance);
 
 }  // namespace converters

@@ -29,11 +29,19 @@ void try_as_checkpoint(const fs::path& path, ModelFile& file) {
 ModelFile open_torch_file(const fs::path& path) {
   const compat::TorchFile torch_file = compat::load_torch_file(path);
   const compat::PickleNode& root = *torch_file.tree.root;
-  ModelFile file{"torch file", {torch_file.path}, torch_file.layout == compat::TorchLayout::kZip ? "zip" : "legacy", {}, {}, torch_file.tree, {}, !torch_file.has_checksums};
+  ModelFile file{"torch file",
+                 {torch_file.path},
+                 torch_file.layout == compat::TorchLayout::kZip ? "zip" : "legacy",
+                 {},
+                 {},
+                 torch_file.tree,
+                 {},
+                 !torch_file.has_checksums};
   if (compat::Checkpoint::is_shared_half(path) && root.find("model") != nullptr) {
     compat::model_tensors(root, torch_file.path);
     file.kind = "demix shared part";
-  } else if (root.find("model") != nullptr && (root.find("cfg") != nullptr || root.find("args") != nullptr)) {
+  } else if (root.find("model") != nullptr &&
+             (root.find("cfg") != nullptr || root.find("args") != nullptr)) {
     file.checkpoint = compat::Checkpoint::open(path);
     file.files = file.checkpoint->files();
     file.tree = file.checkpoint->tree();
@@ -53,28 +61,50 @@ bool looks_like_model_file(const fs::path& path) {
   char head[10] = {};
   in.read(head, sizeof head);
   if (in.gcount() < 2) return false;
-  if (std::string_view(head, sizeof head) == "version ht") return true;  // Git LFS's pointer, which is named when it is opened
-  const bool torch = std::string_view(head, 2) == "PK" || (head[0] == '\x80' && head[1] >= 2 && head[1] <= 5);
-  return torch || compat::is_safetensors(std::as_bytes(std::span(head, static_cast<std::size_t>(in.gcount()))));
+  if (std::string_view(head, sizeof head) == "version ht")
+    return true;  // Git LFS's pointer, which is named when it is opened
+  const bool torch =
+      std::string_view(head, 2) == "PK" || (head[0] == '\x80' && head[1] >= 2 && head[1] <= 5);
+  return torch || compat::is_safetensors(
+                      std::as_bytes(std::span(head, static_cast<std::size_t>(in.gcount()))));
 }
 
 ModelFile open_model_file(const fs::path& path) {
   if (compat::is_hugging_face_folder(path)) {
-    ModelFile file{"hugging face folder", {path.string()}, "hugging face", {}, {}, {}, compat::hugging_face_tensors(path), false};
+    ModelFile file{"hugging face folder",
+                   {path.string()},
+                   "hugging face",
+                   {},
+                   {},
+                   {},
+                   compat::hugging_face_tensors(path),
+                   false};
     try_as_checkpoint(path, file);
     return file;
   }
   const auto mapped = compat::MappedFile::open(path);
-  if (!compat::is_safetensors(mapped->bytes()) && path.extension() != ".safetensors") return open_torch_file(path);
-  ModelFile file{"safetensors file", {path.string()}, "safetensors", {}, {}, {}, compat::load_safetensors(mapped).tensors, false};
+  if (!compat::is_safetensors(mapped->bytes()) && path.extension() != ".safetensors")
+    return open_torch_file(path);
+  ModelFile file{"safetensors file",
+                 {path.string()},
+                 "safetensors",
+                 {},
+                 {},
+                 {},
+                 compat::load_safetensors(mapped).tensors,
+                 false};
   try_as_checkpoint(path, file);
   return file;
 }
 
-void for_each_tensor(const ModelFile& file, const std::function<void(const std::string& name, const compat::PickleNode* node,
-                                                                     const compat::TensorView& view)>& visit) {
+void for_each_tensor(
+    const ModelFile& file,
+    const std::function<void(const std::string& name, const compat::PickleNode* node,
+                             const compat::TensorView& view)>& visit) {
   if (file.tree.root != nullptr)
-    for_each_tensor(*file.tree.root, [&](const std::string& name, const compat::PickleNode& node, const compat::TensorView& view) { visit(name, &node, view); });
+    for_each_tensor(*file.tree.root,
+                    [&](const std::string& name, const compat::PickleNode& node,
+                        const compat::TensorView& view) { visit(name, &node, view); });
   for (const auto& [name, view] : file.tensors) visit(name, nullptr, view);
 }
 

@@ -1,5 +1,5 @@
-// A pipeline of three steps: read in order, work on any thread, take in order. What comes out does not depend on the number
-// of threads.
+// A pipeline of three steps: read in order, work on any thread, take in order. What comes out does
+// not depend on the number of threads.
 #pragma once
 
 #include <condition_variable>
@@ -12,10 +12,11 @@
 
 namespace converters {
 
-/// `read(In&)` gives the next input or false; `work(worker, In&, Out&)` runs on `workers` threads at once, `worker` being
-/// its thread's number; `take(Out&)` gets the results in the order of the inputs, on the calling thread, as does read.
-/// With one worker everything runs on the calling thread. At most 2 * workers + 2 inputs are under way. The first
-/// exception, in input order, is thrown when the threads have ended.
+/// `read(In&)` gives the next input or false; `work(worker, In&, Out&)` runs on `workers` threads
+/// at once, `worker` being its thread's number; `take(Out&)` gets the results in the order of the
+/// inputs, on the calling thread, as does read. With one worker everything runs on the calling
+/// thread. At most 2 * workers + 2 inputs are under way. The first exception, in input order, is
+/// thrown when the threads have ended.
 template <class In, class Out, class Read, class Work, class Take>
 void ordered_map(std::size_t workers, Read&& read, Work&& work, Take&& take) {
   if (workers <= 1) {
@@ -72,7 +73,8 @@ void ordered_map(std::size_t workers, Read&& read, Work&& work, Take&& take) {
       queued.notify_all();
     }
   } threads{{}, mutex, queued, queue, closed};
-  for (std::size_t worker = 0; worker < workers; ++worker) threads.threads.emplace_back(serve, worker);
+  for (std::size_t worker = 0; worker < workers; ++worker)
+    threads.threads.emplace_back(serve, worker);
   const auto take_oldest = [&] {
     Job& job = *under_way.front();
     {
@@ -92,7 +94,8 @@ void ordered_map(std::size_t workers, Read&& read, Work&& work, Take&& take) {
     try {
       if (!read(job->in)) break;
     } catch (...) {
-      read_error = std::current_exception();  // what was read before it may hold an error that comes first
+      read_error =
+          std::current_exception();  // what was read before it may hold an error that comes first
       break;
     }
     {

@@ -24,7 +24,9 @@ struct Place {
 
 class Walk {
  public:
-  explicit Walk(const PickleNode& root) : places_{{&root, kNoParent, nullptr, 0}}, waiting_{0} { entered_.insert(&root); }
+  explicit Walk(const PickleNode& root) : places_{{&root, kNoParent, nullptr, 0}}, waiting_{0} {
+    entered_.insert(&root);
+  }
 
   /// The next tensor, or null.
   const compat::PickleTensor* next() {
@@ -41,7 +43,8 @@ class Walk {
 
   std::string name() const {
     std::string name;
-    for (std::uint32_t at = at_; places_[at].parent != kNoParent && name.size() < kLongestName; at = places_[at].parent) {
+    for (std::uint32_t at = at_; places_[at].parent != kNoParent && name.size() < kLongestName;
+         at = places_[at].parent) {
       const Place& place = places_[at];
       if (place.key == nullptr)
         name.insert(0, "[" + std::to_string(place.index) + "]");
@@ -71,7 +74,8 @@ class Walk {
   }
 
   void push_all(const std::vector<PickleNode*>& items) {
-    for (std::size_t i = 0; i < items.size(); ++i) push(items[i], nullptr, static_cast<std::int64_t>(i));
+    for (std::size_t i = 0; i < items.size(); ++i)
+      push(items[i], nullptr, static_cast<std::int64_t>(i));
   }
   void push_items(const std::vector<std::pair<PickleNode*, PickleNode*>>& items) {
     for (const auto& [key, value] : items) {
@@ -89,13 +93,17 @@ class Walk {
   }
   void push(const PickleNode* node, const std::string* key, std::int64_t index) {
     if (node == nullptr) return;
-    if (node->get_if<compat::PickleTensor>() == nullptr && (!holds_others(*node) || !entered_.insert(node).second)) return;
+    if (node->get_if<compat::PickleTensor>() == nullptr &&
+        (!holds_others(*node) || !entered_.insert(node).second))
+      return;
     waiting_.push_back(static_cast<std::uint32_t>(places_.size()));
     places_.push_back({node, at_, key, index});
   }
   static bool holds_others(const PickleNode& node) {
-    return node.get_if<compat::PickleDict>() != nullptr || node.get_if<compat::PickleList>() != nullptr ||
-           node.get_if<compat::PickleTuple>() != nullptr || node.get_if<compat::PickleObject>() != nullptr;
+    return node.get_if<compat::PickleDict>() != nullptr ||
+           node.get_if<compat::PickleList>() != nullptr ||
+           node.get_if<compat::PickleTuple>() != nullptr ||
+           node.get_if<compat::PickleObject>() != nullptr;
   }
 
   std::vector<Place> places_;
@@ -107,9 +115,11 @@ class Walk {
 }  // namespace
 
 void for_each_tensor(const PickleNode& root,
-                     const std::function<void(const std::string& name, const PickleNode& node, const compat::TensorView& view)>& visit) {
+                     const std::function<void(const std::string& name, const PickleNode& node,
+                                              const compat::TensorView& view)>& visit) {
   Walk walk(root);
-  while (const compat::PickleTensor* tensor = walk.next()) visit(walk.name(), *walk.node(), tensor->view);
+  while (const compat::PickleTensor* tensor = walk.next())
+    visit(walk.name(), *walk.node(), tensor->view);
 }
 
 }  // namespace converters

@@ -37,7 +37,8 @@ struct EncodedBlock {
   std::uint64_t disk_bytes = 0;
 };
 
-/// Where one output goes: PREFIX.bin and PREFIX.idx, or the raw text PREFIX.None-None as fairseq names it.
+/// Where one output goes: PREFIX.bin and PREFIX.idx, or the raw text PREFIX.None-None as fairseq
+/// names it.
 class Output {
  public:
   Output(const fs::path& prefix, const std::string& impl, std::int64_t vocabulary) {
@@ -46,7 +47,8 @@ class Output {
       text_ = std::make_unique<compat::AtomicFile>(prefix.string() + ".None-None");
     else
       builder_ = compat::IndexedDatasetBuilder::create(
-          prefix, impl == "mmap" ? compat::DatasetImpl::kMmap : compat::DatasetImpl::kLegacy, vocabulary);
+          prefix, impl == "mmap" ? compat::DatasetImpl::kMmap : compat::DatasetImpl::kLegacy,
+          vocabulary);
   }
 
   void add(const EncodedSplit& split) {
@@ -92,8 +94,10 @@ std::uint64_t total_size(const std::vector<fs::path>& files) {
 
 [[noreturn]] void refuse_empty(const SplitTask& task) {
   const auto& files = task.inputs.files;
-  throw compat::UnsupportedError(compat::printable(files.front().string(), 4096) + (files.size() > 1 ? " and the other files" : "") +
-                                 ": no document for " + task.outputs.front() + " (an empty file, or blank lines only)");
+  throw compat::UnsupportedError(compat::printable(files.front().string(), 4096) +
+                                 (files.size() > 1 ? " and the other files" : "") +
+                                 ": no document for " + task.outputs.front() +
+                                 " (an empty file, or blank lines only)");
 }
 
 class Preprocessor {
@@ -105,20 +109,29 @@ class Preprocessor {
     format_.drop_empty = raw_text && !options.keep_empty;
     tokenizer_ = load_tokenizer(options.tokenizer);
     manifest_ = std::make_unique<PreprocessManifest>(options.destdir);
-    reading_ = {{"document_break", format_.document_break}, {"input_format", format_.input_format},
-                {"text_key", format_.text_key}, {"drop_empty", format_.drop_empty}, {"end_of_document", options.end_of_document},
-                {"bpe", options.tokenizer.bpe}, {"tokenizer", json::array()}};
-    for (const std::string& file : {options.tokenizer.gpt2_encoder_json, options.tokenizer.gpt2_vocab_bpe, options.tokenizer.sentencepiece_model})
+    reading_ = {{"document_break", format_.document_break},
+                {"input_format", format_.input_format},
+                {"text_key", format_.text_key},
+                {"drop_empty", format_.drop_empty},
+                {"end_of_document", options.end_of_document},
+                {"bpe", options.tokenizer.bpe},
+                {"tokenizer", json::array()}};
+    for (const std::string& file :
+         {options.tokenizer.gpt2_encoder_json, options.tokenizer.gpt2_vocab_bpe,
+          options.tokenizer.sentencepiece_model})
       if (raw_text && !file.empty()) reading_["tokenizer"].push_back(digests_.of(file));
   }
 
   void run() {
     for (const SplitTask& task : tasks_) tell_folders(task);
     const json source = options_.srcdict.empty() ? dictionary_source() : json();
-    const compat::Dictionary dictionary = options_.srcdict.empty() ? made_dictionary(source) : compat::Dictionary::load(options_.srcdict);
+    const compat::Dictionary dictionary = options_.srcdict.empty()
+                                              ? made_dictionary(source)
+                                              : compat::Dictionary::load(options_.srcdict);
     log_ << "dictionary: " << dictionary.size() << " types";
     if (options_.tokenizer.bpe == "sentencepiece" && options_.srcdict.empty())
-      log_ << " found in the text, not the model's pieces (--srcdict with the dict.txt of train-sentencepiece takes those)";
+      log_ << " found in the text, not the model's pieces (--srcdict with the dict.txt of "
+              "train-sentencepiece takes those)";
     log_ << std::endl;
     const fs::path destdir = options_.destdir;
     std::error_code error;
@@ -129,7 +142,8 @@ class Preprocessor {
     if (!options_.dict_only) {
       const DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
       const std::string dictionary_digest = digests_.of(destdir / "dict.txt");
-      for (const SplitTask& task : tasks_) make_outputs(task, dictionary, dictionary_digest, encoder);
+      for (const SplitTask& task : tasks_)
+        make_outputs(task, dictionary, dictionary_digest, encoder);
     }
     manifest_->finish();
   }
@@ -138,7 +152,8 @@ class Preprocessor {
   /// Names of the files as well as what they hold: the name says whether one is JSONL.
   json contents(const std::vector<fs::path>& files) {
     json list = json::array();
-    for (const fs::path& file : files) list.push_back({fs::absolute(file).lexically_normal().string(), digests_.of(file)});
+    for (const fs::path& file : files)
+      list.push_back({fs::absolute(file).lexically_normal().string(), digests_.of(file)});
     return list;
   }
 
@@ -146,12 +161,17 @@ class Preprocessor {
   void require_unchanged(const std::vector<fs::path>& files, const json& before) {
     const json now = contents(files);
     for (std::size_t i = 0; i < files.size(); ++i)
-      if (now[i] != before[i]) throw compat::IoError(files[i].string(), "changed while it was read");
+      if (now[i] != before[i])
+        throw compat::IoError(files[i].string(), "changed while it was read");
   }
 
   json split_source(const SplitTask& task) {
-    return {{"inputs", contents(task.inputs.files)}, {"whole_files", task.inputs.of_folders.size()}, {"reading", reading_},
-            {"split", task.outputs.size() == 1 ? json() : json{task.valid_fraction, task.test_fraction, options_.seed}}};
+    return {{"inputs", contents(task.inputs.files)},
+            {"whole_files", task.inputs.of_folders.size()},
+            {"reading", reading_},
+            {"split", task.outputs.size() == 1
+                          ? json()
+                          : json{task.valid_fraction, task.test_fraction, options_.seed}}};
   }
 
   json dictionary_source() {
@@ -164,19 +184,23 @@ class Preprocessor {
   void tell_folders(const SplitTask& task) const {
     if (task.inputs.of_folders.empty()) return;
     log_ << task.outputs.front() << ": " << task.inputs.files.size() << " files";
-    if (task.inputs.passed_over > 0) log_ << " (" << task.inputs.passed_over << " others passed over: not named .txt or .jsonl)";
+    if (task.inputs.passed_over > 0)
+      log_ << " (" << task.inputs.passed_over << " others passed over: not named .txt or .jsonl)";
     log_ << std::endl;
   }
 
   compat::Dictionary made_dictionary(const json& source);
   void place(const compat::Dictionary& dictionary);
-  void count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters);
-  void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
-                    const DocumentEncoder& encoder);
-  void encode(const SplitTask& task, const DocumentEncoder& encoder, std::vector<std::unique_ptr<Output>>& outputs);
+  void count_symbols(const SplitTask& task, ByteProgress& progress,
+                     std::vector<SymbolCounter>& counters);
+  void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
+                    const std::string& dictionary_digest, const DocumentEncoder& encoder);
+  void encode(const SplitTask& task, const DocumentEncoder& encoder,
+              std::vector<std::unique_ptr<Output>>& outputs);
   bool is_plain_copy(const SplitTask& task) const {
-    return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() && task.outputs.size() == 1 &&
-           task.inputs.files.size() == 1 && document_break(format_of(task), task.inputs.files.front()) == "line" &&
+    return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() &&
+           task.outputs.size() == 1 && task.inputs.files.size() == 1 &&
+           document_break(format_of(task), task.inputs.files.front()) == "line" &&
            !is_jsonl(format_, task.inputs.files.front());
   }
   DocumentFormat format_of(const SplitTask& task) const {
@@ -184,7 +208,8 @@ class Preprocessor {
     format.whole_files = task.inputs.of_folders;
     return format;
   }
-  /// Null for a task without a split of its own. The first call reads the task's files to weigh their documents.
+  /// Null for a task without a split of its own. The first call reads the task's files to weigh
+  /// their documents.
   const DocumentSplit* split_of(const SplitTask& task);
   void tell_split(const SplitTask& task, const DocumentSplit& split) const;
   std::size_t workers() const noexcept { return static_cast<std::size_t>(options_.workers); }
@@ -204,7 +229,9 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   const fs::path path = fs::path(options_.destdir) / "dict.txt";
   if (fs::exists(path) && !manifest_->holds("dictionary", source, {"dict.txt"})) {
     if (!manifest_->unfinished())
-      throw compat::IoError(path.string(), "is there already and was not made from these inputs; use it with --srcdict, or remove it");
+      throw compat::IoError(path.string(),
+                            "is there already and was not made from these inputs; use it with "
+                            "--srcdict, or remove it");
   } else if (fs::exists(path)) {
     log_ << "dictionary: kept, made by an earlier run" << std::endl;
     return compat::Dictionary::load(path);
@@ -214,12 +241,14 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
     if (task.train) files.insert(files.end(), task.inputs.files.begin(), task.inputs.files.end());
   ByteProgress progress("dictionary", total_size(files));
   std::vector<SymbolCounter> counters;
-  for (std::size_t i = 0; i < workers(); ++i) counters.emplace_back(tokenizer_.get(), options_.end_of_document);
+  for (std::size_t i = 0; i < workers(); ++i)
+    counters.emplace_back(tokenizer_.get(), options_.end_of_document);
   for (const SplitTask& task : tasks_)
     if (task.train) count_symbols(task, progress, counters);
   for (std::size_t i = 0, made = 0; i < tasks_.size(); ++i)
     if (tasks_[i].train) require_unchanged(tasks_[i].inputs.files, source[0][made++]["inputs"]);
-  if (std::ranges::none_of(counters, [](const SymbolCounter& counter) { return counter.documents() > 0; }))
+  if (std::ranges::none_of(counters,
+                           [](const SymbolCounter& counter) { return counter.documents() > 0; }))
     refuse_empty(*std::ranges::find_if(tasks_, &SplitTask::train));
   compat::Dictionary dictionary;
   for (const SymbolCounter& counter : counters) counter.add_to(dictionary);
@@ -227,7 +256,8 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   return dictionary;
 }
 
-/// Writes dict.txt, where a data set that was made with another one would be left beside it only after clearing it away.
+/// Writes dict.txt, where a data set that was made with another one would be left beside it only
+/// after clearing it away.
 void Preprocessor::place(const compat::Dictionary& dictionary) {
   const fs::path destdir = options_.destdir, path = destdir / "dict.txt";
   if (fs::exists(path) && !(compat::Dictionary::load(path) == dictionary)) {
@@ -237,7 +267,9 @@ void Preprocessor::place(const compat::Dictionary& dictionary) {
       log_ << "what an unfinished run with another dictionary left is cleared away" << std::endl;
       manifest_->clear();
     } else if (const std::string other = manifest_->first_besides(ours); !other.empty()) {
-      throw compat::IoError(path.string(), "is another dictionary, and " + other + " was made with it; take another --destdir, or remove this one");
+      throw compat::IoError(path.string(),
+                            "is another dictionary, and " + other +
+                                " was made with it; take another --destdir, or remove this one");
     }
   }
   manifest_->begin();
@@ -277,8 +309,11 @@ const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
   split.share_out();
   for (std::size_t i = 1; i < task.outputs.size(); ++i)
     if (!task.outputs[i].empty() && split.part(i).documents == 0)
-      throw compat::UnsupportedError("the split of " + compat::printable(task.inputs.files.front().string(), 4096) + " leaves " + task.outputs[i] +
-                                     " without a document: there are too few (see --document-break), or give files of their own");
+      throw compat::UnsupportedError("the split of " +
+                                     compat::printable(task.inputs.files.front().string(), 4096) +
+                                     " leaves " + task.outputs[i] +
+                                     " without a document: there are too few (see "
+                                     "--document-break), or give files of their own");
   tell_split(task, split);
   return &splits_.emplace(name, std::move(split)).first->second;
 }
@@ -286,21 +321,28 @@ const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
 void Preprocessor::tell_split(const SplitTask& task, const DocumentSplit& split) const {
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < 3; ++i) total += split.part(i).bytes;
-  const auto percent = [](double part, double whole) { return compat::decimal(100 * part / std::max(whole, 1.0), 1) + "%"; };
+  const auto percent = [](double part, double whole) {
+    return compat::decimal(100 * part / std::max(whole, 1.0), 1) + "%";
+  };
   for (std::size_t i = 0; i < task.outputs.size(); ++i) {
     if (task.outputs[i].empty()) continue;
     const DocumentSplit::Part part = split.part(i);
-    const double share = static_cast<double>(part.bytes) / static_cast<double>(std::max<std::uint64_t>(total, 1)), wanted = split.wanted_share(i);
+    const double share = static_cast<double>(part.bytes) /
+                         static_cast<double>(std::max<std::uint64_t>(total, 1)),
+                 wanted = split.wanted_share(i);
     if (i > 0 && (share > 1.5 * wanted || share < wanted / 1.5))
-      log_ << task.outputs[i] << ": warning: holds " << percent(share, 1) << " of the text where " << percent(wanted, 1)
-           << " was asked for: documents stay whole, and there are few" << std::endl;
+      log_ << task.outputs[i] << ": warning: holds " << percent(share, 1) << " of the text where "
+           << percent(wanted, 1) << " was asked for: documents stay whole, and there are few"
+           << std::endl;
     if (part.largest * 2 > part.bytes)
-      log_ << task.outputs[i] << ": warning: one document is " << percent(static_cast<double>(part.largest), static_cast<double>(part.bytes))
+      log_ << task.outputs[i] << ": warning: one document is "
+           << percent(static_cast<double>(part.largest), static_cast<double>(part.bytes))
            << " of its text" << std::endl;
   }
 }
 
-void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress, std::vector<SymbolCounter>& counters) {
+void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
+                                 std::vector<SymbolCounter>& counters) {
   const DocumentSplit* const split = split_of(task);
   const DocumentFormat format = format_of(task);
   BlockReader reader(task.inputs.files, format);
@@ -308,14 +350,16 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress, 
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, std::uint64_t& disk_bytes) {
         for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
-          if (split == nullptr || split->of(split->lot(block.file_number, offset)) == 0) counters[worker].count(text);
+          if (split == nullptr || split->of(split->lot(block.file_number, offset)) == 0)
+            counters[worker].count(text);
         });
         disk_bytes = block.disk_bytes;
       },
       [&](const std::uint64_t& disk_bytes) { progress.advance(disk_bytes); });
 }
 
-void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary, const std::string& dictionary_digest,
+void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
+                                const std::string& dictionary_digest,
                                 const DocumentEncoder& encoder) {
   json source = split_source(task);
   source["dictionary"] = dictionary_digest;
@@ -323,7 +367,8 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
   std::vector<std::string> files;
   for (const std::string& prefix : task.outputs)
     if (!prefix.empty())
-      for (std::string& file : files_of_output(prefix, options_.dataset_impl)) files.push_back(std::move(file));
+      for (std::string& file : files_of_output(prefix, options_.dataset_impl))
+        files.push_back(std::move(file));
   const std::string& name = task.outputs.front();
   if (manifest_->holds(name, source, files)) {
     log_ << name << ": kept, made by an earlier run" << std::endl;
@@ -331,8 +376,10 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
   }
   std::vector<std::unique_ptr<Output>> outputs;
   for (const std::string& prefix : task.outputs)
-    outputs.push_back(prefix.empty() ? nullptr
-                                     : std::make_unique<Output>(fs::path(options_.destdir) / prefix, options_.dataset_impl, dictionary.size()));
+    outputs.push_back(prefix.empty()
+                          ? nullptr
+                          : std::make_unique<Output>(fs::path(options_.destdir) / prefix,
+                                                     options_.dataset_impl, dictionary.size()));
   encode(task, encoder, outputs);
   require_unchanged(task.inputs.files, source["inputs"]);
   if (outputs.front()->empty()) refuse_empty(task);
@@ -342,7 +389,8 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
   manifest_->record(name, source, files);
 }
 
-void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder, std::vector<std::unique_ptr<Output>>& outputs) {
+void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
+                          std::vector<std::unique_ptr<Output>>& outputs) {
   ByteProgress progress(task.outputs.front(), total_size(task.inputs.files));
   if (is_plain_copy(task)) {
     const auto file = TextFile::open(task.inputs.files.front());
@@ -363,9 +411,12 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   ordered_map<Block, EncodedBlock>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, EncodedBlock& encoded) {
-        for (EncodedSplit& split : encoded.splits) split.ids.clear(), split.sizes.clear(), split.text.clear();
+        for (EncodedSplit& split : encoded.splits)
+          split.ids.clear(), split.sizes.clear(), split.text.clear();
         for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
-          EncodedSplit& split = encoded.splits[drawn == nullptr ? 0 : drawn->of(drawn->lot(block.file_number, offset))];
+          EncodedSplit& split =
+              encoded
+                  .splits[drawn == nullptr ? 0 : drawn->of(drawn->lot(block.file_number, offset))];
           const std::size_t before = split.ids.size();
           if (raw)
             encoders[worker].append_symbols(text, split.text);
@@ -387,17 +438,23 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   for (const auto& output : outputs) tokens += output ? output->tokens : 0;
   std::ostringstream line;
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i]) line << task.outputs[i] << ": " << outputs[i]->sequences << " sequences, " << (raw ? "" : std::to_string(outputs[i]->tokens) + " tokens") << "; ";
+    if (outputs[i])
+      line << task.outputs[i] << ": " << outputs[i]->sequences << " sequences, "
+           << (raw ? "" : std::to_string(outputs[i]->tokens) + " tokens") << "; ";
   const double seconds = std::max(progress.seconds(), 1e-3);
   if (!raw && tokens > 0)
-    line << std::setprecision(3) << 100.0 * static_cast<double>(replaced) / static_cast<double>(tokens)
+    line << std::setprecision(3)
+         << 100.0 * static_cast<double>(replaced) / static_cast<double>(tokens)
          << "% replaced by <unk>; ";
-  line << std::fixed << std::setprecision(1) << static_cast<double>(total_size(task.inputs.files)) / 1e6 / seconds << " MB/s";
+  line << std::fixed << std::setprecision(1)
+       << static_cast<double>(total_size(task.inputs.files)) / 1e6 / seconds << " MB/s";
   log_ << line.str() << std::endl;
 }
 
 }  // namespace
 
-void preprocess(const PreprocessOptions& options, std::ostream& log) { Preprocessor(options, log).run(); }
+void preprocess(const PreprocessOptions& options, std::ostream& log) {
+  Preprocessor(options, log).run();
+}
 
 }  // namespace converters

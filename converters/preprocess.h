@@ -1,4 +1,5 @@
-// fairseq-preprocess for language models, with the tokenisation before it: text files to a dict.txt and data-bins.
+// fairseq-preprocess for language models, with the tokenisation before it: text files to a dict.txt
+// and data-bins.
 #pragma once
 
 #include <cstdint>
@@ -24,27 +25,32 @@ struct PreprocessOptions {
   DocumentFormat format;
   bool keep_empty = false;
   std::string end_of_document, domains;
-  double valid_fraction = -1, test_fraction = -1;  ///< Of the text's bytes. Below 0: 0.01 where the split is ours to make, else 0.
+  double valid_fraction = -1,
+         test_fraction =
+             -1;  ///< Of the text's bytes. Below 0: 0.01 where the split is ours to make, else 0.
 };
 
-/// One pass over input files and what comes of it: train alone, a valid or test split, or all three of a seeded split.
+/// One pass over input files and what comes of it: train alone, a valid or test split, or all three
+/// of a seeded split.
 struct SplitTask {
   TextInputs inputs;
-  std::vector<std::string> outputs;  ///< Prefixes inside destdir: "train", "perl/valid_perl". Of a seeded split: train, valid,
-                                     ///< test; "" where a fraction is 0.
+  std::vector<std::string>
+      outputs;  ///< Prefixes inside destdir: "train", "perl/valid_perl". Of a seeded split: train,
+                ///< valid, test; "" where a fraction is 0.
   double valid_fraction = 0, test_fraction = 0;
   bool train = false;  ///< The first output is a training set: the dictionary is made from it.
 };
 
-/// What the options ask for, in the order of the work. UsageError where they contradict each other; IoError for an input that
-/// is not there.
+/// What the options ask for, in the order of the work. UsageError where they contradict each other;
+/// IoError for an input that is not there.
 std::vector<SplitTask> plan_splits(const PreprocessOptions& options);
 /// The domains of --domains; empty without it.
 std::vector<std::string> domain_names(const PreprocessOptions& options);
 
-/// Does the work; a line to `log` for each finished part, and what the user should know of the split. Files appear whole or
-/// not at all; those that an earlier run made from the same inputs and options (as preprocess.json in destdir remembers) are
-/// kept. What a run that did not finish left of other inputs is cleared away.
+/// Does the work; a line to `log` for each finished part, and what the user should know of the
+/// split. Files appear whole or not at all; those that an earlier run made from the same inputs and
+/// options (as preprocess.json in destdir remembers) are kept. What a run that did not finish left
+/// of other inputs is cleared away.
 void preprocess(const PreprocessOptions& options, std::ostream& log);
 
 }  // namespace converters

@@ -16,66 +16,117 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::ForeignFlag;
 
-constexpr const char* kFractionDefault = "0.01 with --domains and no --validpref or --testpref, else 0";
+constexpr const char* kFractionDefault =
+    "0.01 with --domains and no --validpref or --testpref, else 0";
 
 /// Flags of fairseq-preprocess that change nothing for a language model, and those of translation.
 constexpr std::array kForeign{
-    ForeignFlag{"aim-repo", true},          ForeignFlag{"aim-run-hash", true},           ForeignFlag{"align-suffix", true, true},
-    ForeignFlag{"alignfile", true, true},   ForeignFlag{"all-gather-list-size", true},   ForeignFlag{"amp", false},
-    ForeignFlag{"amp-batch-retries", true}, ForeignFlag{"amp-init-scale", true},         ForeignFlag{"amp-scale-window", true},
-    ForeignFlag{"azureml-logging", false},  ForeignFlag{"bf16", false},                  ForeignFlag{"cpu", false},
-    ForeignFlag{"criterion", true},         ForeignFlag{"empty-cache-freq", true},       ForeignFlag{"fp16", false},
-    ForeignFlag{"fp16-init-scale", true},   ForeignFlag{"fp16-no-flatten-grads", false}, ForeignFlag{"fp16-scale-tolerance", true},
-    ForeignFlag{"fp16-scale-window", true}, ForeignFlag{"joined-dictionary", false, true}, ForeignFlag{"log-file", true},
-    ForeignFlag{"log-format", true},        ForeignFlag{"log-interval", true},           ForeignFlag{"lr-scheduler", true},
-    ForeignFlag{"memory-efficient-bf16", false}, ForeignFlag{"memory-efficient-fp16", false}, ForeignFlag{"min-loss-scale", true},
-    ForeignFlag{"model-parallel-size", true}, ForeignFlag{"no-progress-bar", false},     ForeignFlag{"nwordstgt", true},
-    ForeignFlag{"on-cpu-convert-precision", false}, ForeignFlag{"optimizer", true},      ForeignFlag{"plasma-path", true},
-    ForeignFlag{"profile", false},          ForeignFlag{"quantization-config-path", true}, ForeignFlag{"reset-logging", false},
-    ForeignFlag{"scoring", true},           ForeignFlag{"source-lang,s", true, true},    ForeignFlag{"suppress-crashes", false},
-    ForeignFlag{"target-lang,t", true, true}, ForeignFlag{"task", true},                 ForeignFlag{"tensorboard-logdir", true},
-    ForeignFlag{"tgtdict", true, true},     ForeignFlag{"threshold-loss-scale", true},   ForeignFlag{"thresholdtgt", true},
-    ForeignFlag{"tokenizer", true, true},   ForeignFlag{"tpu", false},                   ForeignFlag{"use-plasma-view", false},
-    ForeignFlag{"user-dir", true},          ForeignFlag{"wandb-project", true},
+    ForeignFlag{"aim-repo", true},
+    ForeignFlag{"aim-run-hash", true},
+    ForeignFlag{"align-suffix", true, true},
+    ForeignFlag{"alignfile", true, true},
+    ForeignFlag{"all-gather-list-size", true},
+    ForeignFlag{"amp", false},
+    ForeignFlag{"amp-batch-retries", true},
+    ForeignFlag{"amp-init-scale", true},
+    ForeignFlag{"amp-scale-window", true},
+    ForeignFlag{"azureml-logging", false},
+    ForeignFlag{"bf16", false},
+    ForeignFlag{"cpu", false},
+    ForeignFlag{"criterion", true},
+    ForeignFlag{"empty-cache-freq", true},
+    ForeignFlag{"fp16", false},
+    ForeignFlag{"fp16-init-scale", true},
+    ForeignFlag{"fp16-no-flatten-grads", false},
+    ForeignFlag{"fp16-scale-tolerance", true},
+    ForeignFlag{"fp16-scale-window", true},
+    ForeignFlag{"joined-dictionary", false, true},
+    ForeignFlag{"log-file", true},
+    ForeignFlag{"log-format", true},
+    ForeignFlag{"log-interval", true},
+    ForeignFlag{"lr-scheduler", true},
+    ForeignFlag{"memory-efficient-bf16", false},
+    ForeignFlag{"memory-efficient-fp16", false},
+    ForeignFlag{"min-loss-scale", true},
+    ForeignFlag{"model-parallel-size", true},
+    ForeignFlag{"no-progress-bar", false},
+    ForeignFlag{"nwordstgt", true},
+    ForeignFlag{"on-cpu-convert-precision", false},
+    ForeignFlag{"optimizer", true},
+    ForeignFlag{"plasma-path", true},
+    ForeignFlag{"profile", false},
+    ForeignFlag{"quantization-config-path", true},
+    ForeignFlag{"reset-logging", false},
+    ForeignFlag{"scoring", true},
+    ForeignFlag{"source-lang,s", true, true},
+    ForeignFlag{"suppress-crashes", false},
+    ForeignFlag{"target-lang,t", true, true},
+    ForeignFlag{"task", true},
+    ForeignFlag{"tensorboard-logdir", true},
+    ForeignFlag{"tgtdict", true, true},
+    ForeignFlag{"threshold-loss-scale", true},
+    ForeignFlag{"thresholdtgt", true},
+    ForeignFlag{"tokenizer", true, true},
+    ForeignFlag{"tpu", false},
+    ForeignFlag{"use-plasma-view", false},
+    ForeignFlag{"user-dir", true},
+    ForeignFlag{"wandb-project", true},
 };
 
 compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
   compat::FlagGroup files{
       "Files (fairseq's names)",
       {
-          flag_text("trainpref", "FILE[,FILE...]", o.trainpref, "training text, several files one behind the other; the dictionary is made from it. A FILE may be a "
-                    "folder (its .txt files are a document each, .jsonl a document a line) or a pattern such as 'books/*.txt'"),
-          flag_text("validpref", "FILE[,FILE...]", o.validpref, "validation text: valid, valid1, ..."),
+          flag_text("trainpref", "FILE[,FILE...]", o.trainpref,
+                    "training text, several files one behind the other; the dictionary is made "
+                    "from it. A FILE may be a "
+                    "folder (its .txt files are a document each, .jsonl a document a line) or a "
+                    "pattern such as 'books/*.txt'"),
+          flag_text("validpref", "FILE[,FILE...]", o.validpref,
+                    "validation text: valid, valid1, ..."),
           flag_text("testpref", "FILE[,FILE...]", o.testpref, "test text: test, test1, ..."),
           flag_text("destdir", "FOLDER", o.destdir, "where dict.txt and the data-bins go"),
-          flag_choice("dataset-impl", o.dataset_impl, {"mmap", "cached", "lazy", "raw"}, "layout of the data-bins"),
+          flag_choice("dataset-impl", o.dataset_impl, {"mmap", "cached", "lazy", "raw"},
+                      "layout of the data-bins"),
           flag_switch("only-source", only_source, "there is no other side: always so here"),
-          flag_integer("workers", "N", o.workers, "threads; the files are the same for any number", 1),
+          flag_integer("workers", "N", o.workers, "threads; the files are the same for any number",
+                       1),
       }};
   compat::FlagGroup dictionary{
       "Dictionary (fairseq's names)",
       {
           flag_text("srcdict", "FILE", o.srcdict, "use this dict.txt"),
-          flag_integer("thresholdsrc", "N", o.thresholdsrc, "leave out words that occur fewer than N times"),
-          flag_integer("nwordssrc", "N", o.nwordssrc, "keep N words, special symbols included; -1: all"),
+          flag_integer("thresholdsrc", "N", o.thresholdsrc,
+                       "leave out words that occur fewer than N times"),
+          flag_integer("nwordssrc", "N", o.nwordssrc,
+                       "keep N words, special symbols included; -1: all"),
           padding_factor_flag(o.padding_factor),
           flag_switch("dict-only", o.dict_only, "make the dictionary and end"),
       }};
   compat::FlagGroup input = document_flags(o.format);
-  input.flags.push_back(flag_switch("keep-empty", o.keep_empty, "with --bpe: keep empty documents (without --bpe they are kept, as fairseq does)"));
-  input.flags.push_back(flag_text("end-of-document", "SYMBOL", o.end_of_document, "put this symbol behind every document, before </s>"));
+  input.flags.push_back(flag_switch(
+      "keep-empty", o.keep_empty,
+      "with --bpe: keep empty documents (without --bpe they are kept, as fairseq does)"));
+  input.flags.push_back(flag_text("end-of-document", "SYMBOL", o.end_of_document,
+                                  "put this symbol behind every document, before </s>"));
   compat::FlagGroup domains{
       "Domains",
       {
           flag_text("domains", "NAME[,NAME...]", o.domains,
-                    "write DESTDIR/NAME/{train,valid_NAME,test_NAME} and one dictionary; {domain} in the prefixes stands for NAME"),
-          flag_real("valid-fraction", "F", o.valid_fraction, "share of --trainpref's text drawn for valid, in whole documents", 0, 1, kFractionDefault),
-          flag_real("test-fraction", "F", o.test_fraction, "share drawn for test", 0, 1, kFractionDefault),
+                    "write DESTDIR/NAME/{train,valid_NAME,test_NAME} and one dictionary; {domain} "
+                    "in the prefixes stands for NAME"),
+          flag_real("valid-fraction", "F", o.valid_fraction,
+                    "share of --trainpref's text drawn for valid, in whole documents", 0, 1,
+                    kFractionDefault),
+          flag_real("test-fraction", "F", o.test_fraction, "share drawn for test", 0, 1,
+                    kFractionDefault),
           flag_integer("seed", "N", o.seed, "of the draw"),
       }};
   return {"btm-convert preprocess",
-          "Turns text into a dict.txt and data-bins: fairseq-preprocess for language models, byte for byte, and with --bpe the tokenisation before "
-          "it. With --bpe, white space is taken off both ends of a document and empty ones are dropped, as fairseq's scripts do. Files that an "
+          "Turns text into a dict.txt and data-bins: fairseq-preprocess for language models, byte "
+          "for byte, and with --bpe the tokenisation before "
+          "it. With --bpe, white space is taken off both ends of a document and empty ones are "
+          "dropped, as fairseq's scripts do. Files that an "
           "earlier run finished from the same inputs are kept.",
           {},
           {files, dictionary, tokenizer_flags(o.tokenizer), input, domains},
@@ -88,7 +139,8 @@ int run_preprocess(std::span<const std::string> args) {
   PreprocessOptions options;
   bool only_source = true;
   std::vector<std::string> ignored;
-  if (!compat::parse_command_line(spec_of(options, only_source), args, std::cout, ignored)) return 0;
+  if (!compat::parse_command_line(spec_of(options, only_source), args, std::cout, ignored))
+    return 0;
   if (!ignored.empty()) {
     std::cerr << "btm-convert preprocess: warning: without effect here:";
     for (const std::string& flag : ignored) std::cerr << " " << flag;

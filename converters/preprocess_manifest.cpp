@@ -21,7 +21,8 @@ constexpr const char* kUnfinished = "unfinished";  // no split has such a name
 constexpr const char* kDictionary = "dictionary";
 
 std::string digest(const json& source) {
-  return compat::sha256_hex(compat::as_byte_span(source.dump(-1, ' ', false, json::error_handler_t::replace)));
+  return compat::sha256_hex(
+      compat::as_byte_span(source.dump(-1, ' ', false, json::error_handler_t::replace)));
 }
 
 std::string file_digest(const fs::path& file) { return compat::DigestCache().of(file); }
@@ -31,28 +32,36 @@ std::string file_digest(const fs::path& file) { return compat::DigestCache().of(
 PreprocessManifest::PreprocessManifest(const fs::path& destdir) : destdir_(destdir) {
   const fs::path file = destdir / kName;
   std::error_code missing;
-  if (fs::is_regular_file(file, missing)) entries_ = compat::parse_json(compat::as_chars(compat::MappedFile::open(file)->bytes()));
+  if (fs::is_regular_file(file, missing))
+    entries_ = compat::parse_json(compat::as_chars(compat::MappedFile::open(file)->bytes()));
   if (!entries_.is_object()) entries_ = json::object();
 }
 
-bool PreprocessManifest::holds(const std::string& name, const json& source, const std::vector<std::string>& files) const {
+bool PreprocessManifest::holds(const std::string& name, const json& source,
+                               const std::vector<std::string>& files) const {
   const auto entry = entries_.find(name);
-  if (entry == entries_.end() || !entry->is_object() || entry->value("made_from", json()) != digest(source)) return false;
+  if (entry == entries_.end() || !entry->is_object() ||
+      entry->value("made_from", json()) != digest(source))
+    return false;
   const auto digests = entry->find("files");
-  if (digests == entry->end() || !digests->is_object() || digests->size() != files.size()) return false;
+  if (digests == entry->end() || !digests->is_object() || digests->size() != files.size())
+    return false;
   return std::ranges::all_of(files, [&](const std::string& file) {
     std::error_code missing;
-    return fs::is_regular_file(destdir_ / file, missing) && digests->value(file, json()) == file_digest(destdir_ / file);
+    return fs::is_regular_file(destdir_ / file, missing) &&
+           digests->value(file, json()) == file_digest(destdir_ / file);
   });
 }
 
 std::string PreprocessManifest::first_besides(const std::set<std::string>& names) const {
   for (const auto& [name, entry] : entries_.items())
-    if (name != kDictionary && name != kUnfinished && !names.contains(name)) return compat::printable(name);
+    if (name != kDictionary && name != kUnfinished && !names.contains(name))
+      return compat::printable(name);
   return {};
 }
 
-void PreprocessManifest::record(const std::string& name, const json& source, const std::vector<std::string>& files) {
+void PreprocessManifest::record(const std::string& name, const json& source,
+                                const std::vector<std::string>& files) {
   json digests = json::object();
   for (const std::string& file : files) digests[file] = file_digest(destdir_ / file);
   entries_[name] = {{"made_from", digest(source)}, {"files", digests}};
@@ -80,10 +89,13 @@ void PreprocessManifest::clear() {
   for (const auto& [name, entry] : entries_.items()) {
     if (!entry.is_object() || !entry.value("files", json()).is_object()) continue;
     for (const auto& [file, digest] : entry["files"].items()) {
-      // The manifest is a file like any other: it does not say what lies outside or is no part of a data-bin.
+      // The manifest is a file like any other: it does not say what lies outside or is no part of a
+      // data-bin.
       const fs::path path = fs::path(file).lexically_normal(), extension = path.extension();
       const bool inside = !path.empty() && path.is_relative() && *path.begin() != "..";
-      if (!inside || !(extension == ".bin" || extension == ".idx" || extension == ".None-None" || path.filename() == "dict.txt")) continue;
+      if (!inside || !(extension == ".bin" || extension == ".idx" || extension == ".None-None" ||
+                       path.filename() == "dict.txt"))
+        continue;
       fs::remove(destdir_ / path, ignored);
       if (!path.has_parent_path()) continue;
       fs::remove((destdir_ / path).replace_filename("dict.txt"), ignored);
@@ -94,7 +106,8 @@ void PreprocessManifest::clear() {
 }
 
 void PreprocessManifest::write() const {
-  compat::write_file_atomically(destdir_ / kName, entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  compat::write_file_atomically(
+      destdir_ / kName, entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace converters

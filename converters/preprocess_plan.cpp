@@ -13,17 +13,20 @@ namespace {
 constexpr std::string_view kPlaceholder = "{domain}";
 
 std::string for_domain(std::string prefix, const std::string& domain) {
-  for (std::size_t at = 0; (at = prefix.find(kPlaceholder, at)) != std::string::npos; at += domain.size())
+  for (std::size_t at = 0; (at = prefix.find(kPlaceholder, at)) != std::string::npos;
+       at += domain.size())
     prefix.replace(at, kPlaceholder.size(), domain);
   return prefix;
 }
 
-/// fairseq numbers further validation and test sets: valid, valid1, valid2. Ours of a domain: valid_D, valid1_D.
-void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, const std::string& name, const std::string& folder,
-                  const std::string& suffix) {
+/// fairseq numbers further validation and test sets: valid, valid1, valid2. Ours of a domain:
+/// valid_D, valid1_D.
+void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, const std::string& name,
+                  const std::string& folder, const std::string& suffix) {
   std::size_t number = 0;
   for (const TextInputs& part : text_inputs(prefix)) {
-    tasks.push_back({part, {folder + name + (number > 0 ? std::to_string(number) : "") + suffix}, 0, 0, false});
+    tasks.push_back(
+        {part, {folder + name + (number > 0 ? std::to_string(number) : "") + suffix}, 0, 0, false});
     ++number;
   }
 }
@@ -31,17 +34,26 @@ void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, cons
 void check(const PreprocessOptions& options) {
   if (options.destdir.empty()) throw compat::UsageError("--destdir is empty, expected a folder");
   if (options.trainpref.empty() && options.srcdict.empty())
-    throw compat::UsageError("--trainpref is needed to make a dictionary (or give one with --srcdict)");
+    throw compat::UsageError(
+        "--trainpref is needed to make a dictionary (or give one with --srcdict)");
   const bool wants_split = options.valid_fraction > 0 || options.test_fraction > 0;
   if (wants_split && (!options.validpref.empty() || !options.testpref.empty()))
-    throw compat::UsageError("--valid-fraction and --test-fraction split --trainpref; they do not go with --validpref and --testpref");
-  if (wants_split && options.trainpref.empty()) throw compat::UsageError("--valid-fraction and --test-fraction need --trainpref");
+    throw compat::UsageError(
+        "--valid-fraction and --test-fraction split --trainpref; they do not go with --validpref "
+        "and --testpref");
+  if (wants_split && options.trainpref.empty())
+    throw compat::UsageError("--valid-fraction and --test-fraction need --trainpref");
   if (std::max(options.valid_fraction, 0.0) + std::max(options.test_fraction, 0.0) >= 1)
-    throw compat::UsageError("--valid-fraction and --test-fraction leave nothing to train on (their sum is to be less than 1)");
+    throw compat::UsageError(
+        "--valid-fraction and --test-fraction leave nothing to train on (their sum is to be less "
+        "than 1)");
   if (options.domains.empty()) return;
-  for (const auto& [flag, prefix] : {std::pair{"--trainpref", &options.trainpref}, {"--validpref", &options.validpref}, {"--testpref", &options.testpref}})
+  for (const auto& [flag, prefix] : {std::pair{"--trainpref", &options.trainpref},
+                                     {"--validpref", &options.validpref},
+                                     {"--testpref", &options.testpref}})
     if (!prefix->empty() && prefix->find(kPlaceholder) == std::string::npos)
-      throw compat::UsageError(std::string(flag) + " '" + compat::printable(*prefix) + "' holds no {domain}, which --domains replaces");
+      throw compat::UsageError(std::string(flag) + " '" + compat::printable(*prefix) +
+                               "' holds no {domain}, which --domains replaces");
 }
 
 }  // namespace
@@ -51,10 +63,13 @@ std::vector<std::string> domain_names(const PreprocessOptions& options) {
   std::set<std::string> seen;
   for (const std::string& name : names) {
     if (name == "." || name == ".." || name.find('/') != std::string::npos)
-      throw compat::UsageError("--domains: '" + compat::printable(name) + "' cannot be a folder's name");
-    if (!seen.insert(name).second) throw compat::UsageError("--domains: '" + compat::printable(name) + "' is there twice");
+      throw compat::UsageError("--domains: '" + compat::printable(name) +
+                               "' cannot be a folder's name");
+    if (!seen.insert(name).second)
+      throw compat::UsageError("--domains: '" + compat::printable(name) + "' is there twice");
   }
-  if (names.empty() && !options.domains.empty()) throw compat::UsageError("--domains names no domain");
+  if (names.empty() && !options.domains.empty())
+    throw compat::UsageError("--domains names no domain");
   return names;
 }
 
@@ -65,10 +80,13 @@ std::vector<SplitTask> plan_splits(const PreprocessOptions& options) {
   if (!by_domain) domains.emplace_back();
   std::vector<SplitTask> tasks;
   for (const std::string& domain : domains) {
-    const std::string folder = by_domain ? domain + "/" : "", suffix = by_domain ? "_" + domain : "";
+    const std::string folder = by_domain ? domain + "/" : "",
+                      suffix = by_domain ? "_" + domain : "";
     if (!options.trainpref.empty()) {
-      SplitTask task{all_text_inputs(for_domain(options.trainpref, domain)), {folder + "train"}, 0, 0, true};
-      const double otherwise = by_domain && options.validpref.empty() && options.testpref.empty() ? 0.01 : 0;
+      SplitTask task{
+          all_text_inputs(for_domain(options.trainpref, domain)), {folder + "train"}, 0, 0, true};
+      const double otherwise =
+          by_domain && options.validpref.empty() && options.testpref.empty() ? 0.01 : 0;
       task.valid_fraction = options.valid_fraction < 0 ? otherwise : options.valid_fraction;
       task.test_fraction = options.test_fraction < 0 ? otherwise : options.test_fraction;
       if (task.valid_fraction > 0 || task.test_fraction > 0)

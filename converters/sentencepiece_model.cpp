@@ -25,11 +25,20 @@ class Message {
     const std::uint64_t tag = varint();
     Field field{tag >> 3, 0, {}};
     switch (tag & 7) {
-      case 0: field.value = varint(); break;
-      case 1: take(8); break;
-      case 2: field.bytes = take(varint()); break;
-      case 5: field.bytes = take(4); break;
-      default: ok_ = false;
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        take(8);
+        break;
+      case 2:
+        field.bytes = take(varint());
+        break;
+      case 5:
+        field.bytes = take(4);
+        break;
+      default:
+        ok_ = false;
     }
     return ok_ ? std::optional(field) : std::nullopt;
   }
@@ -59,12 +68,15 @@ class Message {
   bool ok_ = true;
 };
 
-/// SentencePiece: piece = 1, type = 3 (5 is UNUSED: such a piece is taken apart by what the whole text's merges were).
+/// SentencePiece: piece = 1, type = 3 (5 is UNUSED: such a piece is taken apart by what the whole
+/// text's merges were).
 bool may_join_words(std::string_view piece_message) {
   constexpr auto kNone = std::string_view::npos;
   Message message(piece_message);
   while (const auto field = message.next()) {
-    if (field->number == 1 && (field->bytes.find(kSpacePiece, 1) != kNone || field->bytes.find(' ') != kNone)) return true;
+    if (field->number == 1 &&
+        (field->bytes.find(kSpacePiece, 1) != kNone || field->bytes.find(' ') != kNone))
+      return true;
     if (field->number == 3 && field->value == 5) return true;
   }
   return !message.ok();
@@ -81,9 +93,11 @@ bool is_plain_bpe(std::string_view trainer_spec) {
   return message.ok() && type == 2 && suffix == 0;
 }
 
-/// NormalizerSpec: name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces = 5.
+/// NormalizerSpec: name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces
+/// = 5.
 bool is_usual(std::string_view normalizer_spec) {
-  constexpr std::array<std::string_view, 5> kNames{"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"};
+  constexpr std::array<std::string_view, 5> kNames{"identity", "nfkc", "nmt_nfkc", "nfkc_cf",
+                                                   "nmt_nfkc_cf"};
   std::string_view name;
   bool all_on = true;
   Message message(normalizer_spec);
@@ -117,7 +131,8 @@ bool read_trainer_spec(std::string_view bytes, SentencePieceModel& model) {
   return message.ok();
 }
 
-/// NormalizerSpec: precompiled_charsmap = 2, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces = 5.
+/// NormalizerSpec: precompiled_charsmap = 2, add_dummy_prefix = 3, remove_extra_whitespaces = 4,
+/// escape_whitespaces = 5.
 bool read_normalizer_spec(std::string_view bytes, SentencePieceModel& model) {
   Message message(bytes);
   while (const auto field = message.next()) {

@@ -16,7 +16,8 @@ fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : pat
 
 }  // namespace
 
-StagedFolder::StagedFolder(fs::path target) : target_(trimmed(target)), staged_(target_.string() + ".tmp." + std::to_string(::getpid())) {
+StagedFolder::StagedFolder(fs::path target)
+    : target_(trimmed(target)), staged_(target_.string() + ".tmp." + std::to_string(::getpid())) {
   if (fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
     throw compat::IoError(target_.string(), "is there already, expected a new folder");
   note_.emplace(staged_);

@@ -10,7 +10,8 @@ namespace converters {
 
 class StagedFolder {
  public:
-  /// Makes TARGET.tmp.PID beside `target`, which must not be there (or be an empty folder). IoError.
+  /// Makes TARGET.tmp.PID beside `target`, which must not be there (or be an empty folder).
+  /// IoError.
   explicit StagedFolder(std::filesystem::path target);
   /// Removes what was staged unless commit() succeeded; so does Ctrl-C.
   ~StagedFolder();

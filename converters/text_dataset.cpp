@@ -32,7 +32,8 @@ bool append_ids(std::string_view line, std::vector<std::int64_t>& ids) {
   const auto found = json.is_object() ? json.find("ids") : json.end();
   if (!json.is_object() || found == json.end() || !found->is_array()) return false;
   for (const auto& id : *found) {
-    if (!id.is_number_integer() || (id.is_number_unsigned() && id.get<std::uint64_t>() > INT64_MAX)) return false;
+    if (!id.is_number_integer() || (id.is_number_unsigned() && id.get<std::uint64_t>() > INT64_MAX))
+      return false;
     ids.push_back(id.get<std::int64_t>());
   }
   return true;
@@ -40,20 +41,23 @@ bool append_ids(std::string_view line, std::vector<std::int64_t>& ids) {
 
 }  // namespace
 
-void write_raw_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset, const compat::Dictionary& dictionary) {
+void write_raw_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset,
+                       const compat::Dictionary& dictionary) {
   const auto readable = readable_symbols(dictionary);
   compat::AtomicFile file(prefix.string() + ".None-None");
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const auto ids = dataset.sequence(i);
     const auto refuse = [&](const std::string& what) {
-      throw compat::UnsupportedError(compat::printable(dataset.path(), 4096) + ": sequence " + std::to_string(i) + " " + what +
-                                     ": raw text cannot hold it");
+      throw compat::UnsupportedError(compat::printable(dataset.path(), 4096) + ": sequence " +
+                                     std::to_string(i) + " " + what + ": raw text cannot hold it");
     };
     if (ids.empty() || ids.back() != dictionary.eos()) refuse("does not end with </s>");
     std::string line;
     for (const std::int64_t id : std::span(ids).first(ids.size() - 1)) {
-      if (id < 0 || id >= dictionary.size()) refuse("has the id " + std::to_string(id) + ", which is not in the dictionary");
-      if (!readable[static_cast<std::size_t>(id)]) refuse("has the symbol '" + compat::printable(dictionary.symbol(id)) + "'");
+      if (id < 0 || id >= dictionary.size())
+        refuse("has the id " + std::to_string(id) + ", which is not in the dictionary");
+      if (!readable[static_cast<std::size_t>(id)])
+        refuse("has the symbol '" + compat::printable(dictionary.symbol(id)) + "'");
       line += (line.empty() ? "" : " ") + dictionary.symbol(id);
     }
     file.write(line + "\n");
@@ -68,25 +72,31 @@ std::string TextDecoder::text_of(std::span<const std::int64_t> ids) const {
   return tokenizer->decode(symbols);
 }
 
-void write_text_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset, const TextDecoder& decoder) {
+void write_text_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset,
+                        const TextDecoder& decoder) {
   compat::AtomicFile file(prefix.string() + ".txt");
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const std::string text = decoder.text_of(dataset.sequence(i));
     if (text.find_first_of("\r\n") != std::string::npos)
-      throw compat::UnsupportedError(compat::printable(dataset.path(), 4096) + ": sequence " + std::to_string(i) +
-                                     " holds a line end, and text has one document a line; --to jsonl can hold it");
+      throw compat::UnsupportedError(
+          compat::printable(dataset.path(), 4096) + ": sequence " + std::to_string(i) +
+          " holds a line end, and text has one document a line; --to jsonl can hold it");
     file.write(text + "\n");
   }
   file.commit();
 }
 
-void write_jsonl_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset, const TextDecoder& decoder) {
+void write_jsonl_dataset(const fs::path& prefix, const compat::IndexedDataset& dataset,
+                         const TextDecoder& decoder) {
   compat::AtomicFile file(prefix.string() + ".jsonl");
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const auto ids = dataset.sequence(i);
     std::string line = "{";
     if (decoder.tokenizer != nullptr)
-      line += "\"text\": " + nlohmann::json(decoder.text_of(ids)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + ", ";
+      line += "\"text\": " +
+              nlohmann::json(decoder.text_of(ids))
+                  .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
+              ", ";
     line += "\"ids\": [";
     for (const std::int64_t id : ids) line += (line.back() == '[' ? "" : ", ") + std::to_string(id);
     file.write(line + "]}\n");
@@ -101,8 +111,9 @@ std::unique_ptr<compat::IndexedDataset> open_jsonl_dataset(const fs::path& prefi
   compat::for_each_line(compat::as_chars(file->bytes()), [&](std::string_view line) {
     const std::size_t start = ids->size();
     if (!append_ids(line, *ids) || ids->size() - start > INT32_MAX)
-      throw compat::FormatError({file->path(), "line " + std::to_string(sizes.size() + 1), {}},
-                                "'" + compat::printable(line, 40) + "', expected {\"ids\": [...]} with integers");
+      throw compat::FormatError(
+          {file->path(), "line " + std::to_string(sizes.size() + 1), {}},
+          "'" + compat::printable(line, 40) + "', expected {\"ids\": [...]} with integers");
     sizes.push_back(static_cast<std::int32_t>(ids->size() - start));
   });
   return dataset_of_memory(file->path(), std::as_bytes(std::span(*ids)), "int64", sizes, ids);

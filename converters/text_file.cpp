@@ -20,18 +20,22 @@ namespace {
 
 constexpr std::size_t kCompressedBytes = std::size_t{1} << 17;
 constexpr std::string_view kGzipMagic = "\x1f\x8b", kZstdMagic = "\x28\xb5\x2f\xfd";
-constexpr int kMaxWindowLog = 30;  // zstd --long=30; the memory is used only as far as there is text
+constexpr int kMaxWindowLog =
+    30;  // zstd --long=30; the memory is used only as far as there is text
 
 /// Compressed forms that are not read. zlib's "x^" is left out, for text may begin so.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherForms{{{"\xfd" "7zXZ", "an xz file"},
-                                                                                   {"BZh", "a bzip2 file"},
-                                                                                   {"\x04\x22\x4d\x18", "an lz4 file"},
-                                                                                   {"LZIP", "an lzip file"},
-                                                                                   {"\x1f\x9d", "a file of compress"},
-                                                                                   {"PK\x03\x04", "a zip archive"},
-                                                                                   {"x\x9c", "zlib data"},
-                                                                                   {"x\xda", "zlib data"},
-                                                                                   {"x\x01", "zlib data"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherForms{
+    {{"\xfd"
+      "7zXZ",
+      "an xz file"},
+     {"BZh", "a bzip2 file"},
+     {"\x04\x22\x4d\x18", "an lz4 file"},
+     {"LZIP", "an lzip file"},
+     {"\x1f\x9d", "a file of compress"},
+     {"PK\x03\x04", "a zip archive"},
+     {"x\x9c", "zlib data"},
+     {"x\xda", "zlib data"},
+     {"x\x01", "zlib data"}}};
 
 /// A file descriptor whose first bytes can be looked at before they are read.
 class RawFile {
@@ -42,7 +46,8 @@ class RawFile {
     struct stat status {};
     if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
       ::close(fd_);
-      throw compat::IoError(path_, S_ISDIR(status.st_mode) ? "is a directory, expected a text file" : "is not a regular file");
+      throw compat::IoError(path_, S_ISDIR(status.st_mode) ? "is a directory, expected a text file"
+                                                           : "is not a regular file");
     }
     ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
@@ -55,14 +60,16 @@ class RawFile {
 
   bool starts_with(std::string_view magic) const {
     char head[16] = {};
-    return ::pread(fd_, head, magic.size(), 0) == static_cast<ssize_t>(magic.size()) && std::string_view(head, magic.size()) == magic;
+    return ::pread(fd_, head, magic.size(), 0) == static_cast<ssize_t>(magic.size()) &&
+           std::string_view(head, magic.size()) == magic;
   }
 
   /// A frame of zstd, or one that its readers pass over (pzstd begins with such).
   bool is_zstd() const {
     unsigned char head[4] = {};
     const bool whole = ::pread(fd_, head, sizeof head, 0) == sizeof head;
-    return starts_with(kZstdMagic) || (whole && (head[0] & 0xF0) == 0x50 && head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18);
+    return starts_with(kZstdMagic) || (whole && (head[0] & 0xF0) == 0x50 && head[1] == 0x2a &&
+                                       head[2] == 0x4d && head[3] == 0x18);
   }
 
   std::size_t read(std::span<char> out) {
@@ -98,7 +105,8 @@ class PlainFile final : public TextFile {
 /// What the two formats share: a buffer of compressed bytes and the loop around it.
 class CompressedFile : public TextFile {
  public:
-  explicit CompressedFile(std::unique_ptr<RawFile> file) : file_(std::move(file)), buffer_(kCompressedBytes) {}
+  explicit CompressedFile(std::unique_ptr<RawFile> file)
+      : file_(std::move(file)), buffer_(kCompressedBytes) {}
   std::uint64_t disk_bytes_read() const noexcept override { return file_->bytes_read(); }
   bool is_compressed() const noexcept override { return true; }
 
@@ -120,7 +128,9 @@ class CompressedFile : public TextFile {
  protected:
   /// Takes from the front of input_, writes to `out`, keeps inside_ and pending_.
   virtual std::size_t decompress(std::span<char> out) = 0;
-  [[noreturn]] void damaged(const std::string& problem) const { throw compat::FormatError({file_->path(), {}, {}}, problem); }
+  [[noreturn]] void damaged(const std::string& problem) const {
+    throw compat::FormatError({file_->path(), {}, {}}, problem);
+  }
 
   std::span<char> input_;
   bool inside_ = false;   ///< In the middle of a member or frame: the file may not end here.
@@ -134,7 +144,8 @@ class CompressedFile : public TextFile {
 class GzipFile final : public CompressedFile {
  public:
   explicit GzipFile(std::unique_ptr<RawFile> file) : CompressedFile(std::move(file)) {
-    if (::inflateInit2(&stream_, 15 + 16) != Z_OK) throw std::bad_alloc();  // 16: gzip's header and CRC
+    if (::inflateInit2(&stream_, 15 + 16) != Z_OK)
+      throw std::bad_alloc();  // 16: gzip's header and CRC
   }
   ~GzipFile() override { ::inflateEnd(&stream_); }
 
@@ -156,7 +167,8 @@ class GzipFile final : public CompressedFile {
     const int result = ::inflate(&stream_, Z_NO_FLUSH);
     const bool starved = result == Z_BUF_ERROR && input_.empty();  // nothing was pending after all
     if (result != Z_OK && result != Z_STREAM_END && !starved)
-      damaged(std::string("damaged gzip data: ") + (stream_.msg != nullptr ? stream_.msg : "no progress"));
+      damaged(std::string("damaged gzip data: ") +
+              (stream_.msg != nullptr ? stream_.msg : "no progress"));
     if (result == Z_STREAM_END) inside_ = false, ++members_;
     pending_ = inside_ && stream_.avail_out == 0;
     input_ = input_.last(stream_.avail_in);
@@ -169,7 +181,8 @@ class GzipFile final : public CompressedFile {
 
 class ZstdFile final : public CompressedFile {
  public:
-  explicit ZstdFile(std::unique_ptr<RawFile> file) : CompressedFile(std::move(file)), stream_(::ZSTD_createDStream()) {
+  explicit ZstdFile(std::unique_ptr<RawFile> file)
+      : CompressedFile(std::move(file)), stream_(::ZSTD_createDStream()) {
     if (stream_ == nullptr) throw std::bad_alloc();
     ::ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, kMaxWindowLog);
   }
@@ -181,9 +194,11 @@ class ZstdFile final : public CompressedFile {
     ZSTD_outBuffer to{out.data(), out.size(), 0};
     const std::size_t result = ::ZSTD_decompressStream(stream_, &to, &in);
     if (::ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
-      damaged("is zstd data with a window above 1 GiB (zstd --long=31), expected at most --long=30");
+      damaged(
+          "is zstd data with a window above 1 GiB (zstd --long=31), expected at most --long=30");
     if (::ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) throw std::bad_alloc();
-    if (::ZSTD_isError(result)) damaged(std::string("damaged zstd data: ") + ::ZSTD_getErrorName(result));
+    if (::ZSTD_isError(result))
+      damaged(std::string("damaged zstd data: ") + ::ZSTD_getErrorName(result));
     inside_ = result != 0;
     pending_ = inside_ && to.pos == to.size;
     input_ = input_.subspan(in.pos);
@@ -201,19 +216,24 @@ std::unique_ptr<TextFile> TextFile::open(const std::filesystem::path& path) {
   if (file->is_zstd()) return std::make_unique<ZstdFile>(std::move(file));
   for (const auto& [magic, form] : kOtherForms)
     if (file->starts_with(magic))
-      throw compat::FormatError({file->path(), {}, {}}, "is " + std::string(form) + ", expected plain text, gzip or zstd");
+      throw compat::FormatError({file->path(), {}, {}},
+                                "is " + std::string(form) + ", expected plain text, gzip or zstd");
   return std::make_unique<PlainFile>(std::move(file));
 }
 
 std::filesystem::path uncompressed_name(const std::filesystem::path& path) {
-  return path.extension() == ".gz" || path.extension() == ".zst" ? std::filesystem::path(path).replace_extension() : path;
+  return path.extension() == ".gz" || path.extension() == ".zst"
+             ? std::filesystem::path(path).replace_extension()
+             : path;
 }
 
 std::filesystem::path existing_text_file(const std::string& name) {
   std::error_code error;
   const auto status = std::filesystem::status(name, error);
-  if (!std::filesystem::exists(status)) throw compat::IoError(name, "cannot open", error ? error.value() : ENOENT);
-  if (!std::filesystem::is_regular_file(status)) throw compat::IoError(name, "not a regular file, expected text");
+  if (!std::filesystem::exists(status))
+    throw compat::IoError(name, "cannot open", error ? error.value() : ENOENT);
+  if (!std::filesystem::is_regular_file(status))
+    throw compat::IoError(name, "not a regular file, expected text");
   return name;
 }
 

@@ -15,8 +15,8 @@ class TextFile {
   static std::unique_ptr<TextFile> open(const std::filesystem::path& path);
   virtual ~TextFile() = default;
 
-  /// Fills `out` as far as the file goes and returns how much that was: less than asked for only at the end. FormatError
-  /// for damaged or cut compressed data.
+  /// Fills `out` as far as the file goes and returns how much that was: less than asked for only at
+  /// the end. FormatError for damaged or cut compressed data.
   virtual std::size_t read(std::span<char> out) = 0;
 
   /// Bytes read from the disk so far: the progress that a file's size is compared with.

@@ -18,7 +18,8 @@ bool is_hidden(const fs::path& path) { return path.filename().string().starts_wi
 
 bool is_named_as_text(const fs::path& path) {
   constexpr std::array<std::string_view, 4> kExtensions{".txt", ".jsonl", ".ndjson", ".json"};
-  return std::ranges::find(kExtensions, uncompressed_name(path).extension().string()) != kExtensions.end();
+  return std::ranges::find(kExtensions, uncompressed_name(path).extension().string()) !=
+         kExtensions.end();
 }
 
 TextInputs in_folder(const fs::path& folder) {
@@ -38,8 +39,10 @@ TextInputs in_folder(const fs::path& folder) {
   }
   if (error) throw compat::IoError(folder.string(), "cannot read", error.value());
   if (found.files.empty())
-    throw compat::IoError(folder.string(), "no text in this folder, expected files named .txt or .jsonl (or .ndjson, .json; .gz, .zst), found " +
-                                               std::to_string(found.passed_over) + " others");
+    throw compat::IoError(folder.string(),
+                          "no text in this folder, expected files named .txt or .jsonl (or "
+                          ".ndjson, .json; .gz, .zst), found " +
+                              std::to_string(found.passed_over) + " others");
   std::ranges::sort(found.files);
   found.of_folders.insert(found.files.begin(), found.files.end());
   return found;
@@ -49,7 +52,8 @@ std::vector<std::string> matches(const std::string& pattern) {
   glob_t found{};
   const int status = ::glob(pattern.c_str(), 0, nullptr, &found);
   std::vector<std::string> names;
-  for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i) names.emplace_back(found.gl_pathv[i]);
+  for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i)
+    names.emplace_back(found.gl_pathv[i]);
   ::globfree(&found);
   if (names.empty()) throw compat::IoError(pattern, "no file of such a name");
   return names;
@@ -63,7 +67,9 @@ TextInputs part_inputs(const std::string& name) {
     inputs.files.push_back(existing_text_file(name));
     return inputs;
   }
-  for (const std::string& match : matches(name)) inputs.append(fs::is_directory(match) ? in_folder(match) : TextInputs{{existing_text_file(match)}, {}, 0});
+  for (const std::string& match : matches(name))
+    inputs.append(fs::is_directory(match) ? in_folder(match)
+                                          : TextInputs{{existing_text_file(match)}, {}, 0});
   return inputs;
 }
 
@@ -78,7 +84,9 @@ void TextInputs::append(const TextInputs& more) {
 std::vector<TextInputs> text_inputs(const std::string& names) {
   std::error_code too_long;  // a list of files need not be a possible name
   std::vector<TextInputs> parts;
-  for (const std::string& name : fs::exists(names, too_long) ? std::vector{names} : compat::split_at(names, ',')) parts.push_back(part_inputs(name));
+  for (const std::string& name :
+       fs::exists(names, too_long) ? std::vector{names} : compat::split_at(names, ','))
+    parts.push_back(part_inputs(name));
   return parts;
 }
 

@@ -12,7 +12,8 @@ namespace converters {
 /// Forgets everything when it holds 65,536 words.
 class TokenCache {
  public:
-  /// Appends `word`'s tokens to `out`; `encode(word, out)` appends them the first time, and always for words of more than 64 bytes.
+  /// Appends `word`'s tokens to `out`; `encode(word, out)` appends them the first time, and always
+  /// for words of more than 64 bytes.
   template <class Encode>
   void append(std::string_view word, std::vector<std::int32_t>& out, Encode&& encode) {
     if (word.size() > kLongest) return encode(word, out);
@@ -24,7 +25,8 @@ class TokenCache {
     const std::size_t start = out.size();
     encode(word, out);
     if (words_.size() >= kMostWords) words_.clear(), ids_.clear();
-    words_.insert(word, {static_cast<std::uint32_t>(ids_.size()), static_cast<std::uint32_t>(out.size() - start)});
+    words_.insert(word, {static_cast<std::uint32_t>(ids_.size()),
+                         static_cast<std::uint32_t>(out.size() - start)});
     ids_.insert(ids_.end(), out.begin() + static_cast<std::ptrdiff_t>(start), out.end());
   }
 

@@ -5,13 +5,17 @@
 namespace converters {
 
 compat::FlagGroup tokenizer_flags(TokenizerOptions& options) {
-  return {"Tokeniser",
-          {
-              compat::flag_choice("bpe", options.bpe, {"none", "gpt2", "sentencepiece"}, "none: the text is words or pieces between white space"),
-              compat::flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json, "GPT-2's encoder.json (dict.txt then holds its ids as symbols)"),
-              compat::flag_text("gpt2-vocab-bpe", "FILE", options.gpt2_vocab_bpe, "GPT-2's vocab.bpe"),
-              compat::flag_text("sentencepiece-model", "FILE", options.sentencepiece_model, "a sentencepiece model"),
-          }};
+  return {
+      "Tokeniser",
+      {
+          compat::flag_choice("bpe", options.bpe, {"none", "gpt2", "sentencepiece"},
+                              "none: the text is words or pieces between white space"),
+          compat::flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
+                            "GPT-2's encoder.json (dict.txt then holds its ids as symbols)"),
+          compat::flag_text("gpt2-vocab-bpe", "FILE", options.gpt2_vocab_bpe, "GPT-2's vocab.bpe"),
+          compat::flag_text("sentencepiece-model", "FILE", options.sentencepiece_model,
+                            "a sentencepiece model"),
+      }};
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options) {
@@ -21,7 +25,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options) {
     return load_gpt2_bpe(options.gpt2_encoder_json, options.gpt2_vocab_bpe);
   }
   if (options.bpe == "sentencepiece") {
-    if (options.sentencepiece_model.empty()) throw compat::UsageError("--bpe sentencepiece needs --sentencepiece-model");
+    if (options.sentencepiece_model.empty())
+      throw compat::UsageError("--bpe sentencepiece needs --sentencepiece-model");
     return load_sentencepiece(options.sentencepiece_model);
   }
   return nullptr;

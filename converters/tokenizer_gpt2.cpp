@@ -1,4 +1,5 @@
-// GPT-2's byte-level BPE: words (gpt2_words.h), their bytes, then the pairs of vocab.bpe merged in its order.
+// GPT-2's byte-level BPE: words (gpt2_words.h), their bytes, then the pairs of vocab.bpe merged in
+// its order.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -20,9 +21,11 @@ namespace {
 
 constexpr std::int32_t kMaxId = 1 << 24;
 constexpr std::uint32_t kNoMerge = std::numeric_limits<std::uint32_t>::max();
-constexpr std::uint32_t kStale = kNoMerge - 1;             ///< Rank to be looked up again after a round of merges.
-constexpr std::size_t kShortWord = 128;                    ///< Bytes up to which plain scans beat a heap.
-constexpr std::size_t kLongestWord = std::size_t{1} << 24;  ///< Memory: about 80 bytes for each of its bytes.
+constexpr std::uint32_t kStale =
+    kNoMerge - 1;                        ///< Rank to be looked up again after a round of merges.
+constexpr std::size_t kShortWord = 128;  ///< Bytes up to which plain scans beat a heap.
+constexpr std::size_t kLongestWord = std::size_t{1}
+                                     << 24;  ///< Memory: about 80 bytes for each of its bytes.
 
 struct Merge {
   std::uint32_t rank = kNoMerge;
@@ -37,7 +40,9 @@ class MergeTable {
     while (size < count * 2) size *= 2;
     slots_.resize(size);
   }
-  Merge find(std::int32_t left, std::int32_t right) const noexcept { return slots_[position(key_of(left, right))].merge; }
+  Merge find(std::int32_t left, std::int32_t right) const noexcept {
+    return slots_[position(key_of(left, right))].merge;
+  }
   /// The first rank of a pair given twice is lost, as in Python's dict.
   void put(std::int32_t left, std::int32_t right, Merge merge) {
     const std::uint64_t key = key_of(left, right);
@@ -69,7 +74,8 @@ struct Gpt2Tables {
 };
 
 /// `token`'s characters as the bytes they stand for; itself when one stands for none.
-std::string bytes_of(std::string_view token, const std::unordered_map<std::string_view, char>& byte_of) {
+std::string bytes_of(std::string_view token,
+                     const std::unordered_map<std::string_view, char>& byte_of) {
   std::string bytes;
   for (std::size_t at = 0; at < token.size();) {
     const auto first = static_cast<unsigned char>(token[at]);
@@ -84,16 +90,23 @@ std::string bytes_of(std::string_view token, const std::unordered_map<std::strin
 
 void read_encoder(const std::filesystem::path& path, Gpt2Tables& tables) {
   const auto file = compat::MappedFile::open(path);
-  const auto refuse = [&](const std::string& problem) { throw compat::FormatError({file->path(), {}, {}}, problem); };
-  const auto json = compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "GPT-2's encoder.json");
+  const auto refuse = [&](const std::string& problem) {
+    throw compat::FormatError({file->path(), {}, {}}, problem);
+  };
+  const auto json = compat::parse_json_object(compat::as_chars(file->bytes()),
+                                              {file->path(), {}, {}}, "GPT-2's encoder.json");
   const auto characters = gpt2_byte_characters();
   std::unordered_map<std::string_view, char> byte_of;
-  for (std::size_t byte = 0; byte < 256; ++byte) byte_of.emplace(characters[byte], static_cast<char>(byte));
+  for (std::size_t byte = 0; byte < 256; ++byte)
+    byte_of.emplace(characters[byte], static_cast<char>(byte));
   for (const auto& [token, value] : json.items()) {
-    if (token.empty() || !value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() >= kMaxId)
-      refuse("the token '" + compat::printable(token) + "' has the id " + compat::printable(value.dump()) + ", expected 0 to 16777215");
+    if (token.empty() || !value.is_number_integer() || value.get<std::int64_t>() < 0 ||
+        value.get<std::int64_t>() >= kMaxId)
+      refuse("the token '" + compat::printable(token) + "' has the id " +
+             compat::printable(value.dump()) + ", expected 0 to 16777215");
     const auto id = value.get<std::int32_t>();
-    if (tables.bytes.size() <= static_cast<std::size_t>(id)) tables.bytes.resize(static_cast<std::size_t>(id) + 1);
+    if (tables.bytes.size() <= static_cast<std::size_t>(id))
+      tables.bytes.resize(static_cast<std::size_t>(id) + 1);
     std::string& bytes = tables.bytes[static_cast<std::size_t>(id)];
     if (!bytes.empty()) refuse("two tokens have the id " + std::to_string(id));
     bytes = bytes_of(token, byte_of);
@@ -101,7 +114,8 @@ void read_encoder(const std::filesystem::path& path, Gpt2Tables& tables) {
   }
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const auto found = tables.ids.find(characters[byte]);
-    if (found == tables.ids.end()) refuse("no token for the byte " + std::to_string(byte) + " ('" + characters[byte] + "')");
+    if (found == tables.ids.end())
+      refuse("no token for the byte " + std::to_string(byte) + " ('" + characters[byte] + "')");
     tables.byte_ids[byte] = found->second;
   }
 }
@@ -113,8 +127,9 @@ void read_merges(const std::filesystem::path& path, Gpt2Tables& tables) {
     const auto id_of = [&](const std::string& token) {
       const auto found = tables.ids.find(token);
       if (found == tables.ids.end())
-        throw compat::FormatError({path.string(), "line " + std::to_string(merge.line), {}},
-                                  "the token '" + compat::printable(token) + "' is not in encoder.json");
+        throw compat::FormatError(
+            {path.string(), "line " + std::to_string(merge.line), {}},
+            "the token '" + compat::printable(token) + "' is not in encoder.json");
       return found->second;
     };
     const std::int32_t left = id_of(merge.left), right = id_of(merge.right);
@@ -132,11 +147,15 @@ class Gpt2Bpe final : public Tokenizer {
     while (!text.empty()) {
       const std::string_view word = text.substr(0, gpt2_word_length(text));
       text.remove_prefix(word.size());
-      cache_.append(word, out.ids, [this](std::string_view one, std::vector<std::int32_t>& ids) { append_merged(one, ids); });
+      cache_.append(word, out.ids, [this](std::string_view one, std::vector<std::int32_t>& ids) {
+        append_merged(one, ids);
+      });
     }
   }
 
-  std::int32_t size() const noexcept override { return static_cast<std::int32_t>(tables_->bytes.size()); }
+  std::int32_t size() const noexcept override {
+    return static_cast<std::int32_t>(tables_->bytes.size());
+  }
   std::int32_t unknown_id() const noexcept override { return -1; }
 
   std::string symbol(std::int32_t id) const override {
@@ -153,8 +172,9 @@ class Gpt2Bpe final : public Tokenizer {
  private:
   void append_merged(std::string_view word, std::vector<std::int32_t>& out) const {
     if (word.size() > kLongestWord)
-      throw compat::UnsupportedError("a word of " + std::to_string(word.size()) + " bytes (the longest that GPT-2's BPE takes here: " +
-                                     std::to_string(kLongestWord) + ")");
+      throw compat::UnsupportedError(
+          "a word of " + std::to_string(word.size()) +
+          " bytes (the longest that GPT-2's BPE takes here: " + std::to_string(kLongestWord) + ")");
     if (word.size() <= kShortWord)
       merge_short(word, out);
     else
@@ -168,12 +188,14 @@ class Gpt2Bpe final : public Tokenizer {
   TokenCache cache_;
 };
 
-/// Round after round, all places of the pair that comes first in vocab.bpe become one token, from left to right.
+/// Round after round, all places of the pair that comes first in vocab.bpe become one token, from
+/// left to right.
 void Gpt2Bpe::merge_short(std::string_view word, std::vector<std::int32_t>& out) const {
   std::array<std::int32_t, kShortWord> ids;
   std::array<Merge, kShortWord> merges;  // of the pair (i, i + 1)
   std::size_t count = word.size();
-  for (std::size_t i = 0; i < count; ++i) ids[i] = tables_->byte_ids[static_cast<unsigned char>(word[i])];
+  for (std::size_t i = 0; i < count; ++i)
+    ids[i] = tables_->byte_ids[static_cast<unsigned char>(word[i])];
   for (std::size_t i = 0; i + 1 < count; ++i) merges[i] = tables_->merges.find(ids[i], ids[i + 1]);
   while (count > 1) {
     std::uint32_t best = kNoMerge;
@@ -208,14 +230,18 @@ void Gpt2Bpe::merge_long(std::string_view word, std::vector<std::int32_t>& out) 
   struct Pair {
     std::uint32_t rank, at;
     std::int32_t left, right, merged;
-    bool operator>(const Pair& other) const noexcept { return rank != other.rank ? rank > other.rank : at > other.at; }
+    bool operator>(const Pair& other) const noexcept {
+      return rank != other.rank ? rank > other.rank : at > other.at;
+    }
   };
   const auto end = static_cast<std::uint32_t>(word.size());
   std::vector<Node> nodes(end);
-  for (std::uint32_t i = 0; i < end; ++i) nodes[i] = {tables_->byte_ids[static_cast<unsigned char>(word[i])], i - 1, i + 1};
+  for (std::uint32_t i = 0; i < end; ++i)
+    nodes[i] = {tables_->byte_ids[static_cast<unsigned char>(word[i])], i - 1, i + 1};
   std::priority_queue<Pair, std::vector<Pair>, std::greater<>> pairs;
   const auto push = [&](std::uint32_t at) {
-    if (at >= end || nodes[at].next >= end) return;  // previous of the first node wraps round beyond end
+    if (at >= end || nodes[at].next >= end)
+      return;  // previous of the first node wraps round beyond end
     const std::int32_t left = nodes[at].id, right = nodes[nodes[at].next].id;
     const Merge merge = tables_->merges.find(left, right);
     if (merge.rank != kNoMerge) pairs.push({merge.rank, at, left, right, merge.id});
@@ -223,9 +249,11 @@ void Gpt2Bpe::merge_long(std::string_view word, std::vector<std::int32_t>& out) 
   for (std::uint32_t i = 0; i + 1 < end; ++i) push(i);
   std::vector<std::uint32_t> merged;
   while (!pairs.empty()) {
-    // New pairs wait for the end of the round, so that a pair of a lower rank cannot come between places of this one.
+    // New pairs wait for the end of the round, so that a pair of a lower rank cannot come between
+    // places of this one.
     merged.clear();
-    for (const std::uint32_t rank = pairs.top().rank; !pairs.empty() && pairs.top().rank == rank; pairs.pop()) {
+    for (const std::uint32_t rank = pairs.top().rank; !pairs.empty() && pairs.top().rank == rank;
+         pairs.pop()) {
       const Pair& pair = pairs.top();
       Node& node = nodes[pair.at];
       if (node.id != pair.left || node.next >= end || nodes[node.next].id != pair.right) continue;
@@ -249,13 +277,20 @@ std::string with_replacements(std::string_view bytes) {
     if (bad == std::string_view::npos) return text;
     bytes.remove_prefix(bad);
     // One U+FFFD for the longest part that begins a character, at least one byte.
-    const auto byte = [&](std::size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U; };
+    const auto byte = [&](std::size_t i) {
+      return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U;
+    };
     const unsigned first = byte(0), second = byte(1);
-    const bool starts = (first == 0xE0 && second >= 0xA0 && second < 0xC0) || (first == 0xED && second >= 0x80 && second < 0xA0) ||
-                        (first > 0xE0 && first < 0xF0 && first != 0xED && second >= 0x80 && second < 0xC0) ||
-                        (first == 0xF0 && second >= 0x90 && second < 0xC0) || (first == 0xF4 && second >= 0x80 && second < 0x90) ||
-                        (first > 0xF0 && first < 0xF4 && second >= 0x80 && second < 0xC0);
-    const std::size_t cut = !starts ? 1 : first >= 0xF0 && byte(2) >= 0x80 && byte(2) < 0xC0 ? 3 : 2;
+    const bool starts =
+        (first == 0xE0 && second >= 0xA0 && second < 0xC0) ||
+        (first == 0xED && second >= 0x80 && second < 0xA0) ||
+        (first > 0xE0 && first < 0xF0 && first != 0xED && second >= 0x80 && second < 0xC0) ||
+        (first == 0xF0 && second >= 0x90 && second < 0xC0) ||
+        (first == 0xF4 && second >= 0x80 && second < 0x90) ||
+        (first > 0xF0 && first < 0xF4 && second >= 0x80 && second < 0xC0);
+    const std::size_t cut = !starts                                              ? 1
+                            : first >= 0xF0 && byte(2) >= 0x80 && byte(2) < 0xC0 ? 3
+                                                                                 : 2;
     bytes.remove_prefix(cut);
     text += "\xEF\xBF\xBD";
   }
@@ -266,8 +301,8 @@ std::string Gpt2Bpe::decode(std::span<const std::string_view> symbols) const {
   for (const std::string_view symbol : symbols) {
     std::int32_t id = -1;
     const auto [end, error] = std::from_chars(symbol.data(), symbol.data() + symbol.size(), id);
-    const bool known = error == std::errc{} && end == symbol.data() + symbol.size() && id >= 0 && id < size() &&
-                       !tables_->bytes[static_cast<std::size_t>(id)].empty();
+    const bool known = error == std::errc{} && end == symbol.data() + symbol.size() && id >= 0 &&
+                       id < size() && !tables_->bytes[static_cast<std::size_t>(id)].empty();
     bytes += known ? tables_->bytes[static_cast<std::size_t>(id)] : symbol;
   }
   return with_replacements(bytes);
@@ -287,15 +322,19 @@ std::vector<Gpt2Merge> read_gpt2_merges(const std::filesystem::path& path) {
     if (++number == 1 || line.empty()) continue;
     const std::size_t space = line.find(' ');
     if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
-      throw compat::FormatError({file->path(), "line " + std::to_string(number), {}},
-                                "'" + compat::printable(line) + "', expected two tokens as in GPT-2's vocab.bpe");
-    merges.push_back({std::string(line.substr(0, space)), std::string(line.substr(space + 1)), number});
+      throw compat::FormatError(
+          {file->path(), "line " + std::to_string(number), {}},
+          "'" + compat::printable(line) + "', expected two tokens as in GPT-2's vocab.bpe");
+    merges.push_back(
+        {std::string(line.substr(0, space)), std::string(line.substr(space + 1)), number});
   }
-  if (merges.empty()) throw compat::FormatError({file->path(), {}, {}}, "no merges, expected GPT-2's vocab.bpe");
+  if (merges.empty())
+    throw compat::FormatError({file->path(), {}, {}}, "no merges, expected GPT-2's vocab.bpe");
   return merges;
 }
 
-std::unique_ptr<Tokenizer> load_gpt2_bpe(const std::filesystem::path& encoder_json, const std::filesystem::path& vocab_bpe) {
+std::unique_ptr<Tokenizer> load_gpt2_bpe(const std::filesystem::path& encoder_json,
+                                         const std::filesystem::path& vocab_bpe) {
   auto tables = std::make_shared<Gpt2Tables>();
   read_encoder(encoder_json, *tables);
   read_merges(vocab_bpe, *tables);

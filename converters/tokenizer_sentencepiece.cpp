@@ -15,14 +15,20 @@ namespace {
 
 class SentencePiece final : public Tokenizer {
  public:
-  SentencePiece(std::shared_ptr<const sentencepiece::SentencePieceProcessor> processor, bool words_apart)
-      : processor_(std::move(processor)), unknown_id_(processor_->unk_id()), words_apart_(words_apart) {}
+  SentencePiece(std::shared_ptr<const sentencepiece::SentencePieceProcessor> processor,
+                bool words_apart)
+      : processor_(std::move(processor)),
+        unknown_id_(processor_->unk_id()),
+        words_apart_(words_apart) {}
 
-  std::unique_ptr<Tokenizer> clone() const override { return std::make_unique<SentencePiece>(processor_, words_apart_); }
+  std::unique_ptr<Tokenizer> clone() const override {
+    return std::make_unique<SentencePiece>(processor_, words_apart_);
+  }
 
   void encode(std::string_view text, Tokens& out) override {
     const std::size_t ids = out.ids.size(), unknown = out.unknown.size();
-    if (words_apart_ && text.find(kSpacePiece) == std::string_view::npos && encode_words(text, out)) return;
+    if (words_apart_ && text.find(kSpacePiece) == std::string_view::npos && encode_words(text, out))
+      return;
     out.ids.resize(ids);
     out.unknown.resize(unknown);
     encode_whole(text, out);
@@ -35,8 +41,11 @@ class SentencePiece final : public Tokenizer {
 
   std::string decode(std::span<const std::string_view> symbols) const override {
     std::string text;
-    const auto status = processor_->Decode(std::vector<std::string_view>(symbols.begin(), symbols.end()), &text);
-    if (!status.ok()) throw compat::UnsupportedError(std::string("sentencepiece cannot decode pieces: ") + status.message());
+    const auto status =
+        processor_->Decode(std::vector<std::string_view>(symbols.begin(), symbols.end()), &text);
+    if (!status.ok())
+      throw compat::UnsupportedError(std::string("sentencepiece cannot decode pieces: ") +
+                                     status.message());
     return text;
   }
 
@@ -47,7 +56,9 @@ class SentencePiece final : public Tokenizer {
     bool after_unknown = false;
     while (!text.empty()) {
       std::size_t end = text.find(' ');
-      while (end != std::string_view::npos && (end + 1 == text.size() || !begins_word(text[end + 1]))) end = text.find(' ', end + 1);
+      while (end != std::string_view::npos &&
+             (end + 1 == text.size() || !begins_word(text[end + 1])))
+        end = text.find(' ', end + 1);
       const std::string_view word = text.substr(0, end);
       text.remove_prefix(std::min(text.size(), word.size() + 1));
       if (word.empty()) continue;
@@ -60,7 +71,8 @@ class SentencePiece final : public Tokenizer {
       if (ids.size() == from) continue;
       if (after_unknown && ids[from] == unknown_id_) return false;
       after_unknown = ids.back() == unknown_id_;
-      if (std::find(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.end(), unknown_id_) != ids.end()) {
+      if (std::find(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.end(), unknown_id_) !=
+          ids.end()) {
         ids.resize(from);
         encode_whole(word, out);  // for their texts
       }
@@ -70,7 +82,9 @@ class SentencePiece final : public Tokenizer {
 
   void encode_whole(std::string_view text, Tokens& out) {
     const auto status = processor_->Encode(text, pieces_.mutable_proto());
-    if (!status.ok()) throw compat::UnsupportedError(std::string("sentencepiece cannot encode a text: ") + status.message());
+    if (!status.ok())
+      throw compat::UnsupportedError(std::string("sentencepiece cannot encode a text: ") +
+                                     status.message());
     const auto count = static_cast<int>(pieces_.pieces_size());
     for (int i = 0; i < count; ++i) {
       const auto piece = pieces_.pieces(i);
@@ -95,7 +109,8 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model
   const auto status = processor->LoadFromSerializedProto(compat::as_chars(file->bytes()));
   if (!status.ok() || processor->GetPieceSize() == 0)
     throw compat::FormatError({file->path(), {}, {}}, "not a sentencepiece model");
-  return std::make_unique<SentencePiece>(std::move(processor), encodes_words_apart(compat::as_chars(file->bytes())));
+  return std::make_unique<SentencePiece>(std::move(processor),
+                                         encodes_words_apart(compat::as_chars(file->bytes())));
 }
 
 }  // namespace converters

@@ -1,7 +1,8 @@
-// btm-convert train-sentencepiece: the library's trainer on any text that preprocess reads, and the dict.txt of its pieces.
+// btm-convert train-sentencepiece: the library's trainer on any text that preprocess reads, and the
+// dict.txt of its pieces.
+#include <malloc.h>
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,15 +32,16 @@ namespace fs = std::filesystem;
 struct TrainOptions {
   std::string input, model_prefix, dict, model_type = "unigram", normalization = "nmt_nfkc";
   std::string user_defined_symbols;
-  std::int64_t vocab_size = 8000, input_sentence_size = 0, max_sentence_length = 4192, seed_sentencepiece_size = 1'000'000;
+  std::int64_t vocab_size = 8000, input_sentence_size = 0, max_sentence_length = 4192,
+               seed_sentencepiece_size = 1'000'000;
   std::int64_t workers = 1, seed = 1, padding_factor = 8;
   double character_coverage = 0.9995;
   bool byte_fallback = false, split_digits = false, verbose = false;
   DocumentFormat format;
 };
 
-/// The lines of all documents, as the trainer pulls them. What goes wrong is kept for rethrow(): no exception passes
-/// through the library.
+/// The lines of all documents, as the trainer pulls them. What goes wrong is kept for rethrow(): no
+/// exception passes through the library.
 class Sentences final : public sentencepiece::SentenceIterator {
  public:
   Sentences(const std::vector<fs::path>& files, const TrainOptions& options, ByteProgress& progress)
@@ -59,8 +61,10 @@ class Sentences final : public sentencepiece::SentenceIterator {
   std::string skipped() const {
     if (skipped_ == 0) return {};
     return std::to_string(skipped_) + " of " + std::to_string(count_ + skipped_) + " lines, " +
-           compat::decimal(100.0 * static_cast<double>(skipped_bytes_) / static_cast<double>(bytes_), 1) + "% of the text, are longer than " +
-           std::to_string(options_.max_sentence_length) + " bytes and were skipped; --max-sentence-length takes longer ones";
+           compat::decimal(
+               100.0 * static_cast<double>(skipped_bytes_) / static_cast<double>(bytes_), 1) +
+           "% of the text, are longer than " + std::to_string(options_.max_sentence_length) +
+           " bytes and were skipped; --max-sentence-length takes longer ones";
   }
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
@@ -130,29 +134,38 @@ std::string trained_model(const TrainOptions& o) {
   try {
     status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   } catch (const std::system_error& error) {
-    throw compat::UnsupportedError("--workers " + std::to_string(o.workers) + ": threads cannot be started: " + error.code().message());
+    throw compat::UnsupportedError("--workers " + std::to_string(o.workers) +
+                                   ": threads cannot be started: " + error.code().message());
   }
   progress.clear();
   sentences.rethrow();
-  if (sentences.count() == 0) throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input) + (sentences.skipped().empty() ? "" : ": " + sentences.skipped()));
-  // The library's messages begin with its source's place: "./src/trainer_interface.cc(662) [condition] problem".
+  if (sentences.count() == 0)
+    throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input) +
+                                   (sentences.skipped().empty() ? "" : ": " + sentences.skipped()));
+  // The library's messages begin with its source's place: "./src/trainer_interface.cc(662)
+  // [condition] problem".
   if (!status.ok()) {
     std::string_view message = status.message();
     if (const std::size_t bracket = message.find("] "); bracket != std::string_view::npos)
       message.remove_prefix(bracket + 2);
-    throw compat::UnsupportedError("sentencepiece: " + compat::printable(compat::strip(message), 300));
+    throw compat::UnsupportedError("sentencepiece: " +
+                                   compat::printable(compat::strip(message), 300));
   }
-  std::cout << "trained on " << sentences.count() << " lines in " << static_cast<std::int64_t>(progress.seconds() + 0.5) << " s" << std::endl;
-  if (const std::string skipped = sentences.skipped(); !skipped.empty()) std::cerr << "btm-convert train-sentencepiece: warning: " << skipped << std::endl;
+  std::cout << "trained on " << sentences.count() << " lines in "
+            << static_cast<std::int64_t>(progress.seconds() + 0.5) << " s" << std::endl;
+  if (const std::string skipped = sentences.skipped(); !skipped.empty())
+    std::cerr << "btm-convert train-sentencepiece: warning: " << skipped << std::endl;
   return model;
 }
 
-/// The pieces as fairseq's recipes make a dict.txt of a .vocab: in the model's order, a count of 100 each, without what
-/// fairseq's dictionary has itself.
-compat::Dictionary dictionary_of(const sentencepiece::SentencePieceProcessor& processor, std::int64_t padding_factor) {
+/// The pieces as fairseq's recipes make a dict.txt of a .vocab: in the model's order, a count of
+/// 100 each, without what fairseq's dictionary has itself.
+compat::Dictionary dictionary_of(const sentencepiece::SentencePieceProcessor& processor,
+                                 std::int64_t padding_factor) {
   compat::Dictionary dictionary;
   for (int id = 0; id < processor.GetPieceSize(); ++id)
-    if (!processor.IsUnknown(id) && !processor.IsControl(id) && !processor.IsUnused(id)) dictionary.add_symbol(processor.IdToPiece(id), 100);
+    if (!processor.IsUnknown(id) && !processor.IsControl(id) && !processor.IsUnused(id))
+      dictionary.add_symbol(processor.IdToPiece(id), 100);
   dictionary.pad_to_multiple(padding_factor);
   return dictionary;
 }
@@ -164,30 +177,44 @@ compat::CommandSpec spec_of(TrainOptions& o) {
   compat::FlagGroup files{
       "Files",
       {
-          flag_text("input", "FILE[,FILE...]", o.input, "text to train on; a FILE may be a folder or a pattern, as for preprocess"),
-          flag_text("model-prefix,model_prefix", "PREFIX", o.model_prefix, "write PREFIX.model and PREFIX.vocab"),
-          flag_text("dict", "FILE", o.dict, "where the dict.txt of the pieces goes, for --srcdict (default: PREFIX.dict.txt)"),
+          flag_text("input", "FILE[,FILE...]", o.input,
+                    "text to train on; a FILE may be a folder or a pattern, as for preprocess"),
+          flag_text("model-prefix,model_prefix", "PREFIX", o.model_prefix,
+                    "write PREFIX.model and PREFIX.vocab"),
+          flag_text(
+              "dict", "FILE", o.dict,
+              "where the dict.txt of the pieces goes, for --srcdict (default: PREFIX.dict.txt)"),
           padding_factor_flag(o.padding_factor),
       }};
   compat::FlagGroup model{
       "Model (sentencepiece's flags)",
       {
           flag_integer("vocab-size,vocab_size", "N", o.vocab_size, "pieces", 1),
-          compat::flag_choice("model-type,model_type", o.model_type, {"unigram", "bpe", "word", "char"}, "kind of model"),
-          compat::flag_real("character-coverage,character_coverage", "F", o.character_coverage, "share of the text's characters that get a piece", 0, 1),
-          flag_integer("input-sentence-size,input_sentence_size", "N", o.input_sentence_size, "train on N lines drawn at random; 0: all", 0),
-          flag_integer("max-sentence-length,max_sentence_length", "N", o.max_sentence_length, "skip lines of more than N bytes", 1),
-          flag_integer("seed-sentencepiece-size,seed_sentencepiece_size", "N", o.seed_sentencepiece_size, "candidates a unigram model starts from", 1),
-          flag_text("normalization-rule-name,normalization_rule_name", "NAME", o.normalization, "nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity"),
-          flag_text("user-defined-symbols,user_defined_symbols", "LIST", o.user_defined_symbols, "comma-separated pieces that are never cut"),
-          flag_switch("byte-fallback,byte_fallback", o.byte_fallback, "pieces for bytes: no text is unknown"),
-          flag_switch("split-digits,split_digits", o.split_digits, "a piece holds one digit at most"),
+          compat::flag_choice("model-type,model_type", o.model_type,
+                              {"unigram", "bpe", "word", "char"}, "kind of model"),
+          compat::flag_real("character-coverage,character_coverage", "F", o.character_coverage,
+                            "share of the text's characters that get a piece", 0, 1),
+          flag_integer("input-sentence-size,input_sentence_size", "N", o.input_sentence_size,
+                       "train on N lines drawn at random; 0: all", 0),
+          flag_integer("max-sentence-length,max_sentence_length", "N", o.max_sentence_length,
+                       "skip lines of more than N bytes", 1),
+          flag_integer("seed-sentencepiece-size,seed_sentencepiece_size", "N",
+                       o.seed_sentencepiece_size, "candidates a unigram model starts from", 1),
+          flag_text("normalization-rule-name,normalization_rule_name", "NAME", o.normalization,
+                    "nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity"),
+          flag_text("user-defined-symbols,user_defined_symbols", "LIST", o.user_defined_symbols,
+                    "comma-separated pieces that are never cut"),
+          flag_switch("byte-fallback,byte_fallback", o.byte_fallback,
+                      "pieces for bytes: no text is unknown"),
+          flag_switch("split-digits,split_digits", o.split_digits,
+                      "a piece holds one digit at most"),
           flag_integer("seed,random_seed", "N", o.seed, "of drawing lines"),
           flag_integer("workers,num_threads", "N", o.workers, "threads", 1),
           flag_switch("verbose", o.verbose, "show the trainer's own log"),
       }};
   return {"btm-convert train-sentencepiece",
-          "Trains a sentencepiece model with the library's own trainer and writes the dict.txt that goes with it.",
+          "Trains a sentencepiece model with the library's own trainer and writes the dict.txt "
+          "that goes with it.",
           {},
           {files, model, document_flags(o.format)},
           {}};
@@ -195,7 +222,9 @@ compat::CommandSpec spec_of(TrainOptions& o) {
 
 /// The library's threads would end the process with a trace: what they throw is caught by nobody.
 void end_without_memory() {
-  constexpr std::string_view kProblem = "btm-convert train-sentencepiece: error: out of memory: --input-sentence-size N trains on N lines\n";
+  constexpr std::string_view kProblem =
+      "btm-convert train-sentencepiece: error: out of memory: --input-sentence-size N trains on N "
+      "lines\n";
   static std::atomic_flag told;
   while (told.test_and_set()) ::pause();  // another thread is ending the process
   const ssize_t printed = ::write(STDERR_FILENO, kProblem.data(), kProblem.size());
@@ -203,11 +232,12 @@ void end_without_memory() {
   ::_exit(printed < 0 ? 2 : 1);
 }
 
-/// Under ulimit -v: one arena for all threads. Each further one reserves 64 MB of addresses, and where no more fit, every
-/// allocation asks the system for them again.
+/// Under ulimit -v: one arena for all threads. Each further one reserves 64 MB of addresses, and
+/// where no more fit, every allocation asks the system for them again.
 void save_addresses() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) ::mallopt(M_ARENA_MAX, 1);
+  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    ::mallopt(M_ARENA_MAX, 1);
 }
 
 }  // namespace
@@ -216,7 +246,8 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   TrainOptions options;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
-  if (options.input.empty() || options.model_prefix.empty()) throw compat::UsageError("--input and --model-prefix are needed");
+  if (options.input.empty() || options.model_prefix.empty())
+    throw compat::UsageError("--input and --model-prefix are needed");
   if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
   compat::check_can_write(options.dict);
   compat::check_can_write(options.model_prefix + ".model");
@@ -225,16 +256,18 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   const std::string model = trained_model(options);
   std::set_new_handler(nullptr);
   sentencepiece::SentencePieceProcessor processor;
-  if (!processor.LoadFromSerializedProto(model).ok()) throw compat::UnsupportedError("sentencepiece cannot read the model that it trained");
+  if (!processor.LoadFromSerializedProto(model).ok())
+    throw compat::UnsupportedError("sentencepiece cannot read the model that it trained");
   std::ostringstream vocabulary;
-  for (int id = 0; id < processor.GetPieceSize(); ++id) vocabulary << processor.IdToPiece(id) << "\t" << processor.GetScore(id) << "\n";
+  for (int id = 0; id < processor.GetPieceSize(); ++id)
+    vocabulary << processor.IdToPiece(id) << "\t" << processor.GetScore(id) << "\n";
   const compat::Dictionary dictionary = dictionary_of(processor, options.padding_factor);
   const compat::SignalsWait together;
   compat::write_file_atomically(options.model_prefix + ".vocab", vocabulary.str());
   dictionary.save(options.dict);
   compat::write_file_atomically(options.model_prefix + ".model", model);
-  std::cout << options.model_prefix << ".model: " << processor.GetPieceSize() << " pieces; " << options.dict << ": " << dictionary.size()
-            << " types" << std::endl;
+  std::cout << options.model_prefix << ".model: " << processor.GetPieceSize() << " pieces; "
+            << options.dict << ": " << dictionary.size() << " types" << std::endl;
   return 0;
 }
 

@@ -58,22 +58,35 @@ std::string check_data_set(const fs::path& prefix, const compat::Dictionary* dic
   } else {
     for (std::int64_t i = 0; i < dataset->size(); ++i)
       for (const std::int64_t id : dataset->sequence(i)) {
-        if (id < 0) throw compat::FormatError({dataset->path(), {}, {}}, "sequence " + std::to_string(i) + " holds the token id " + std::to_string(id));
+        if (id < 0)
+          throw compat::FormatError(
+              {dataset->path(), {}, {}},
+              "sequence " + std::to_string(i) + " holds the token id " + std::to_string(id));
         highest = std::max(highest, id);
       }
   }
   const fs::path bin = prefix.string() + ".bin";
   if (dataset->impl() == compat::DatasetImpl::kMmap && fs::exists(bin)) {
-    const std::uint64_t needed = static_cast<std::uint64_t>(dataset->total_tokens()) * (dataset->dtype().ends_with("64") ? 8 : dataset->dtype().ends_with("32") ? 4 : dataset->dtype().ends_with("16") ? 2 : 1);
+    const std::uint64_t needed = static_cast<std::uint64_t>(dataset->total_tokens()) *
+                                 (dataset->dtype().ends_with("64")   ? 8
+                                  : dataset->dtype().ends_with("32") ? 4
+                                  : dataset->dtype().ends_with("16") ? 2
+                                                                     : 1);
     if (const std::uint64_t there = fs::file_size(bin); there != needed)
-      throw compat::FormatError({bin.string(), {}, {}}, "has " + std::to_string(there) + " bytes, its index accounts for " + std::to_string(needed));
+      throw compat::FormatError({bin.string(), {}, {}}, "has " + std::to_string(there) +
+                                                            " bytes, its index accounts for " +
+                                                            std::to_string(needed));
   }
-  std::string text = std::string(compat::impl_name(dataset->impl())) + ", " + std::to_string(dataset->size()) + " sequences, " +
+  std::string text = std::string(compat::impl_name(dataset->impl())) + ", " +
+                     std::to_string(dataset->size()) + " sequences, " +
                      std::to_string(dataset->total_tokens()) + " tokens";
-  return dictionary != nullptr ? text + ", all in the dictionary" : text + ", highest id " + std::to_string(highest) + " (no dictionary)";
+  return dictionary != nullptr
+             ? text + ", all in the dictionary"
+             : text + ", highest id " + std::to_string(highest) + " (no dictionary)";
 }
 
-void check_tensor(const std::string& name, const compat::TensorView& view, const std::string& file) {
+void check_tensor(const std::string& name, const compat::TensorView& view,
+                  const std::string& file) {
   if (!is_floating(view.dtype())) {
     view.storage->stream([](std::span<const std::byte>) {});  // its checksum
     return;
@@ -87,22 +100,29 @@ void check_tensor(const std::string& name, const compat::TensorView& view, const
 
 std::string check_model(const fs::path& path) {
   const ModelFile file = open_model_file(path);
-  std::unordered_set<const compat::PickleNode*> seen;  // tensors that several places of a pickle refer to
+  std::unordered_set<const compat::PickleNode*>
+      seen;  // tensors that several places of a pickle refer to
   std::size_t tensors = 0;
-  for_each_tensor(file, [&](const std::string& name, const compat::PickleNode* node, const compat::TensorView& view) {
+  for_each_tensor(file, [&](const std::string& name, const compat::PickleNode* node,
+                            const compat::TensorView& view) {
     if (node != nullptr && !seen.insert(node).second) return;
     ++tensors;
     if (!compat::is_unset_buffer(name)) check_tensor(name, view, path.string());
   });
   const bool is_model = file.checkpoint || file.kind == "demix shared part";
-  return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) + " tensors, all finite" +
-         (file.lacks_checksums ? "; the file has no checksums, so that changed numbers go unnoticed" : "") +
+  return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) +
+         " tensors, all finite" +
+         (file.lacks_checksums ? "; the file has no checksums, so that changed numbers go unnoticed"
+                               : "") +
          (is_model ? "" : " (no model of fairseq's: " + file.why_not + ")");
 }
 
-std::string check_dictionary(const fs::path& path) { return std::to_string(compat::Dictionary::load(path).size()) + " symbols"; }
+std::string check_dictionary(const fs::path& path) {
+  return std::to_string(compat::Dictionary::load(path).size()) + " symbols";
+}
 
-void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictionary> dictionary, int depth, Findings& findings) {
+void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictionary> dictionary,
+                  int depth, Findings& findings) {
   if (const fs::path path = folder / "dict.txt"; fs::exists(path)) {
     findings.add(path, "dictionary", [&] { return check_dictionary(path); });
     try {
@@ -115,18 +135,22 @@ void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictiona
     findings.add(folder, "model", [&] { return check_model(folder); });
     return;
   }
-  for (const fs::path& path : language_dictionaries_in(folder)) findings.add(path, "dictionary", [&] { return check_dictionary(path); });
+  for (const fs::path& path : language_dictionaries_in(folder))
+    findings.add(path, "dictionary", [&] { return check_dictionary(path); });
   for (const fs::path& prefix : splits_in(folder))
     findings.add(prefix, "data set", [&] {
       const fs::path own = folder / dictionary_name(prefix);
-      if (own.filename() == "dict.txt" || !fs::exists(own)) return check_data_set(prefix, dictionary.get());
+      if (own.filename() == "dict.txt" || !fs::exists(own))
+        return check_data_set(prefix, dictionary.get());
       const auto of_language = compat::Dictionary::load(own);
       return check_data_set(prefix, &of_language);
     });
   std::set<fs::path> files, folders;
-  for (const auto& entry : fs::directory_iterator(folder)) (entry.is_directory() ? folders : files).insert(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder))
+    (entry.is_directory() ? folders : files).insert(entry.path());
   for (const fs::path& path : files)
-    if (path.extension() == ".pt" || path.extension() == ".safetensors") findings.add(path, "model", [&] { return check_model(path); });
+    if (path.extension() == ".pt" || path.extension() == ".safetensors")
+      findings.add(path, "model", [&] { return check_model(path); });
   if (depth < kMaxVerifyDepth)
     for (const fs::path& path : folders) check_folder(path, dictionary, depth + 1, findings);
 }
@@ -140,7 +164,9 @@ void check_path(const fs::path& path, Findings& findings) {
   } else if (!fs::exists(path)) {
     throw compat::IoError(path.string(), "no such file or folder");
   } else if (fs::is_regular_file(path) && fs::file_size(path) == 0) {
-    findings.add(path, "file", [&]() -> std::string { throw compat::FormatError({path.string(), {}, {}}, "is empty: a file of no bytes"); });
+    findings.add(path, "file", [&]() -> std::string {
+      throw compat::FormatError({path.string(), {}, {}}, "is empty: a file of no bytes");
+    });
   } else if (path.extension() == ".txt") {
     findings.add(path, "dictionary", [&] { return check_dictionary(path); });
   } else {
@@ -153,27 +179,33 @@ void check_path(const fs::path& path, Findings& findings) {
 int run_verify(std::span<const std::string> args) {
   std::string path;
   bool json = false;
-  const compat::CommandSpec spec{"btm-convert verify",
-                                 "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, pointers, checksums, "
-                                 "token ids within the dictionary, finite weights. Status 1 when something is wrong.",
-                                 {{"PATH", "file, folder, or prefix of a data set", &path}},
-                                 {{"Output", {compat::flag_switch("json", json, "as JSON")}}},
-                                 {}};
+  const compat::CommandSpec spec{
+      "btm-convert verify",
+      "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, "
+      "pointers, checksums, "
+      "token ids within the dictionary, finite weights. Status 1 when something is wrong.",
+      {{"PATH", "file, folder, or prefix of a data set", &path}},
+      {{"Output", {compat::flag_switch("json", json, "as JSON")}}},
+      {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   Findings findings;
   check_path(path, findings);
   if (findings.entries().empty()) throw compat::IoError(path, "holds nothing that can be verified");
   if (json) {
-    const Json result{{"ok", findings.problems() == 0}, {"problems", findings.problems()}, {"checked", findings.entries()}};
+    const Json result{{"ok", findings.problems() == 0},
+                      {"problems", findings.problems()},
+                      {"checked", findings.entries()}};
     std::cout << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     for (const Json& entry : findings.entries()) {
       const bool ok = entry["ok"];
-      std::cout << (ok ? "ok   " : "BAD  ") << compat::printable(entry["path"].get<std::string>(), 4096) << ": "
+      std::cout << (ok ? "ok   " : "BAD  ")
+                << compat::printable(entry["path"].get<std::string>(), 4096) << ": "
                 << (ok ? entry["found"] : entry["problem"]).get<std::string>() << "\n";
     }
-    std::cout << findings.entries().size() << " checked, " << findings.problems() << " with problems\n";
+    std::cout << findings.entries().size() << " checked, " << findings.problems()
+              << " with problems\n";
   }
   return findings.problems() == 0 ? 0 : 1;
 }

@@ -11,7 +11,8 @@ namespace {
 
 using compat::TensorView;
 
-constexpr std::array<std::string_view, 2> kByVocabulary{"decoder.embed_tokens.weight", "decoder.output_projection.weight"};
+constexpr std::array<std::string_view, 2> kByVocabulary{"decoder.embed_tokens.weight",
+                                                        "decoder.output_projection.weight"};
 constexpr std::int64_t kMostPadding = 64;  // fairseq pads to a multiple of 8; some padded to 64
 
 TensorView mean_row(const TensorView& view) {
@@ -24,7 +25,8 @@ TensorView mean_row(const TensorView& view) {
     }
   });
   std::vector<float> mean;
-  for (const double value : sum) mean.push_back(static_cast<float>(value / static_cast<double>(view.shape[0])));
+  for (const double value : sum)
+    mean.push_back(static_cast<float>(value / static_cast<double>(view.shape[0])));
   return as_dtype(tensor_of(mean, {1, view.shape[1]}), view.dtype());
 }
 
@@ -40,21 +42,33 @@ TensorView fitted(const TensorView& view, const compat::Dictionary& dictionary) 
 
 }  // namespace
 
-VocabularyFit fit_vocabulary(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+VocabularyFit fit_vocabulary(const compat::Checkpoint& checkpoint,
+                             const compat::Dictionary& dictionary,
                              const std::string& dictionary_file, bool allow_new_symbols) {
   const TensorView* const embedding = checkpoint.find(kByVocabulary[0]);
-  if (embedding == nullptr || embedding->shape.size() != 2 || embedding->shape[0] <= dictionary.unk())
-    throw compat::FormatError({checkpoint.path(), "model", {}}, "has no embeddings, expected 'decoder.embed_tokens.weight' with two dimensions");
+  if (embedding == nullptr || embedding->shape.size() != 2 ||
+      embedding->shape[0] <= dictionary.unk())
+    throw compat::FormatError(
+        {checkpoint.path(), "model", {}},
+        "has no embeddings, expected 'decoder.embed_tokens.weight' with two dimensions");
   VocabularyFit fit{{}, embedding->shape[0], dictionary.size()};
   if (fit.old_rows == fit.new_rows)
-    throw compat::FormatError({dictionary_file, {}, {}}, "has " + std::to_string(fit.new_rows) + " symbols and so has the model: nothing to fit");
+    throw compat::FormatError(
+        {dictionary_file, {}, {}},
+        "has " + std::to_string(fit.new_rows) + " symbols and so has the model: nothing to fit");
   if (fit.old_rows - fit.new_rows >= kMostPadding)
-    throw compat::FormatError({dictionary_file, {}, {}}, "has " + std::to_string(fit.new_rows) + " symbols, the model " + std::to_string(fit.old_rows) +
-                                                             ": more are missing than padding explains, expected the model's dictionary");
+    throw compat::FormatError(
+        {dictionary_file, {}, {}},
+        "has " + std::to_string(fit.new_rows) + " symbols, the model " +
+            std::to_string(fit.old_rows) +
+            ": more are missing than padding explains, expected the model's dictionary");
   for (std::int64_t id = fit.old_rows; id < fit.new_rows && !allow_new_symbols; ++id)
     if (!dictionary.symbol(id).starts_with("madeupword"))
-      throw compat::FormatError({dictionary_file, {}, {}}, "its symbol '" + compat::printable(dictionary.symbol(id)) + "' (id " + std::to_string(id) +
-                                                               ") is a word the model has no row for (--allow-new-symbols gives it one)");
+      throw compat::FormatError(
+          {dictionary_file, {}, {}},
+          "its symbol '" + compat::printable(dictionary.symbol(id)) + "' (id " +
+              std::to_string(id) +
+              ") is a word the model has no row for (--allow-new-symbols gives it one)");
   std::optional<TensorView> tied;
   for (const auto& [name, view] : checkpoint.model()) {
     const bool by_vocabulary = name == kByVocabulary[0] || name == kByVocabulary[1];

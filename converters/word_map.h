@@ -26,13 +26,15 @@ inline std::uint64_t hash_word(std::string_view word) noexcept {
   const char* at = word.data();
   std::size_t left = word.size();
   std::uint64_t seed = kA, a = 0, b = 0;
-  for (; left > 16; at += 16, left -= 16) seed = mix(load(at, std::uint64_t{}) ^ kB, load(at + 8, std::uint64_t{}) ^ seed);
+  for (; left > 16; at += 16, left -= 16)
+    seed = mix(load(at, std::uint64_t{}) ^ kB, load(at + 8, std::uint64_t{}) ^ seed);
   if (left >= 8) {
     a = load(at, std::uint64_t{}), b = load(at + left - 8, std::uint64_t{});
   } else if (left >= 4) {
     a = load(at, std::uint32_t{}), b = load(at + left - 4, std::uint32_t{});
   } else if (left > 0) {
-    a = (load(at, std::uint8_t{}) << 16) | (load(at + left / 2, std::uint8_t{}) << 8) | load(at + left - 1, std::uint8_t{});
+    a = (load(at, std::uint8_t{}) << 16) | (load(at + left / 2, std::uint8_t{}) << 8) |
+        load(at + left - 1, std::uint8_t{});
   }
   return mix(kA ^ word.size(), mix(a ^ kB, b ^ seed));
 }
@@ -57,7 +59,8 @@ class WordMap {
     const std::uint64_t hash = hash_word(word);
     Slot& slot = slots_[position(word, hash)];
     if (slot.key != nullptr) return {&slot.value, false};
-    slot = {keep(word), static_cast<std::uint32_t>(word.size()), static_cast<std::uint32_t>(hash >> 32), initial};
+    slot = {keep(word), static_cast<std::uint32_t>(word.size()),
+            static_cast<std::uint32_t>(hash >> 32), initial};
     ++size_;
     return {&slot.value, true};
   }
@@ -90,7 +93,9 @@ class WordMap {
     std::size_t at = static_cast<std::size_t>(hash) & mask;
     for (; slots_[at].key != nullptr; at = (at + 1) & mask) {
       const Slot& slot = slots_[at];
-      if (slot.hash == high && slot.size == word.size() && std::memcmp(slot.key, word.data(), word.size()) == 0) break;
+      if (slot.hash == high && slot.size == word.size() &&
+          std::memcmp(slot.key, word.data(), word.size()) == 0)
+        break;
     }
     return at;
   }

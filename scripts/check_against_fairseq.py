@@ -32,7 +32,16 @@ def check(what, ok, detail=""):
 
 def evaluate(program, checkpoint, data, subset, extra):
     """(loss base 2, tokens, tokens per second, seconds of the whole process) as the program's closing lines say."""
-    command = [*program, str(data), "--path", str(checkpoint), "--gen-subset", subset, *BASE_FLAGS, *extra]
+    command = [
+        *program,
+        str(data),
+        "--path",
+        str(checkpoint),
+        "--gen-subset",
+        subset,
+        *BASE_FLAGS,
+        *extra,
+    ]
     start = time.monotonic()
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     seconds = time.monotonic() - start
@@ -56,10 +65,12 @@ def check_losses(quick):
         seen.add(row["model"])
         where = (GOLDEN / row["model"], GOLDEN / row["data"], row["subset"], row["extra"])
         theirs, ours = evaluate(FAIRSEQ, *where), evaluate(BTM, *where)
-        check(f"{row['model']} {row['subset']} {' '.join(row['extra'])}".rstrip(),
-              abs(theirs[0] - ours[0]) <= LOSS_TOLERANCE and theirs[1] == ours[1],
-              f"fairseq {theirs[0]:.4f} ({theirs[1]} tokens, {theirs[2]:.0f}/s, {theirs[3]:.1f} s in all) "
-              f"btm {ours[0]:.4f} ({ours[1]} tokens, {ours[2]:.0f}/s, {ours[3]:.1f} s)")
+        check(
+            f"{row['model']} {row['subset']} {' '.join(row['extra'])}".rstrip(),
+            abs(theirs[0] - ours[0]) <= LOSS_TOLERANCE and theirs[1] == ours[1],
+            f"fairseq {theirs[0]:.4f} ({theirs[1]} tokens, {theirs[2]:.0f}/s, {theirs[3]:.1f} s in all) "
+            f"btm {ours[0]:.4f} ({ours[1]} tokens, {ours[2]:.0f}/s, {ours[3]:.1f} s)",
+        )
 
 
 def same(a, b, path="", seen=None):
@@ -71,7 +82,12 @@ def same(a, b, path="", seen=None):
     if type(a) is not type(b):
         return f"{path}: {type(a)} and {type(b)}"
     if isinstance(a, torch.Tensor):
-        equal = a.dtype == b.dtype and a.shape == b.shape and a.stride() == b.stride() and torch.equal(a, b)
+        equal = (
+            a.dtype == b.dtype
+            and a.shape == b.shape
+            and a.stride() == b.stride()
+            and torch.equal(a, b)
+        )
         return "" if equal else f"{path}: tensors differ"
     if isinstance(a, dict):
         if list(a) != list(b):
@@ -92,7 +108,13 @@ def same(a, b, path="", seen=None):
 
 def storages(value, found=None):
     """How many distinct storages the model's tensors use: ties must survive."""
-    return len({t.untyped_storage().data_ptr() for t in value["model"].values() if isinstance(t, torch.Tensor)})
+    return len(
+        {
+            t.untyped_storage().data_ptr()
+            for t in value["model"].values()
+            if isinstance(t, torch.Tensor)
+        }
+    )
 
 
 def rewrite(*args):
@@ -108,8 +130,11 @@ def loads_with_weights_only(path):
 
 def check_checkpoints(folder):
     print("== checkpoints that compat wrote, read by torch")
-    files = sorted(GOLDEN.glob("variants/*.pt")) + sorted(GOLDEN.glob("checkpoints/*/*.pt")) + \
-        sorted(GOLDEN.glob("checkpoints/demix_fork/*/*.pt"))
+    files = (
+        sorted(GOLDEN.glob("variants/*.pt"))
+        + sorted(GOLDEN.glob("checkpoints/*/*.pt"))
+        + sorted(GOLDEN.glob("checkpoints/demix_fork/*/*.pt"))
+    )
     for file in files:
         original = torch.load(file, map_location="cpu", weights_only=False)
         for layout in ("zip", "legacy"):
@@ -122,7 +147,11 @@ def check_checkpoints(folder):
             safe = loads_with_weights_only(file) is not None
             if not problem and safe and same(original, loads_with_weights_only(copy)):
                 problem = "weights_only=True does not read the copy as it reads the original"
-            check(f"{file.relative_to(GOLDEN)} as {layout}{' (weights_only too)' if safe else ''}", not problem, problem)
+            check(
+                f"{file.relative_to(GOLDEN)} as {layout}{' (weights_only too)' if safe else ''}",
+                not problem,
+                problem,
+            )
     checkpoint = GOLDEN / "checkpoints/elm_perl/checkpoint_last.pt"
     where = (GOLDEN / "data-bin/perl", "test_perl", [])
     expected = evaluate(FAIRSEQ, checkpoint, *where)
@@ -130,8 +159,11 @@ def check_checkpoints(folder):
         copy = folder / f"elm_perl.{layout}.pt"
         rewrite(layout, checkpoint, copy)
         found = evaluate(FAIRSEQ, copy, *where)
-        check(f"fairseq-eval-lm on a checkpoint rewritten as {layout}", found[:2] == expected[:2],
-              f"loss {found[0]:.4f}, original {expected[0]:.4f}")
+        check(
+            f"fairseq-eval-lm on a checkpoint rewritten as {layout}",
+            found[:2] == expected[:2],
+            f"loss {found[0]:.4f}, original {expected[0]:.4f}",
+        )
 
 
 def check_data_bins(folder):
@@ -144,7 +176,10 @@ def check_data_bins(folder):
         dictionary = Dictionary.load(str(source / "dict.txt"))
         dictionary.save(str(folder / "theirs.txt"))
         rewrite("dict", source / "dict.txt", folder / "ours.txt")
-        check(f"{domain}: dict.txt", filecmp.cmp(folder / "theirs.txt", folder / "ours.txt", shallow=False))
+        check(
+            f"{domain}: dict.txt",
+            filecmp.cmp(folder / "theirs.txt", folder / "ours.txt", shallow=False),
+        )
         for split in (f"valid_{domain}", f"test_{domain}"):
             dataset = make_dataset(str(source / split), "mmap")
             for impl in ("mmap", "lazy"):
@@ -154,61 +189,179 @@ def check_data_bins(folder):
                     builder.add_item(dataset[i])
                 builder.finalize(f"{theirs}.idx")
                 rewrite(impl, source / split, ours, source / "dict.txt")
-                check(f"{domain} {split} as {impl}", all(
-                    filecmp.cmp(f"{theirs}.{end}", f"{ours}.{end}", shallow=False) for end in ("bin", "idx")))
+                check(
+                    f"{domain} {split} as {impl}",
+                    all(
+                        filecmp.cmp(f"{theirs}.{end}", f"{ours}.{end}", shallow=False)
+                        for end in ("bin", "idx")
+                    ),
+                )
 
 
 def preprocess(program, out, flags):
     """Seconds that the program needs; `out` then holds its files."""
     start = time.monotonic()
-    run = subprocess.run([*program, "--only-source", "--destdir", str(out), *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = subprocess.run(
+        [*program, "--only-source", "--destdir", str(out), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     if run.returncode != 0:
-        sys.exit(f"{' '.join(program)} {' '.join(flags)} ended with {run.returncode}:\n{run.stdout[-2000:]}")
+        sys.exit(
+            f"{' '.join(program)} {' '.join(flags)} ended with {run.returncode}:\n{run.stdout[-2000:]}"
+        )
     return time.monotonic() - start
 
 
 def check_preprocess(folder, megabytes):
     print("== data-bins from text: fairseq-preprocess and btm-convert preprocess, the same flags")
-    awkward, machine, words = folder / "awkward.txt", folder / "machine.txt", GOLDEN / "preprocess/train.txt"
+    awkward, machine, words = (
+        folder / "awkward.txt",
+        folder / "machine.txt",
+        GOLDEN / "preprocess/train.txt",
+    )
     awkward.write_bytes("\n".join(awkward_lines(1_000_000, seed=2)).encode())
     machine.write_bytes(machine_text(megabytes * 1_000_000))
-    pieces = ",".join(str(GOLDEN / f"corpus/{domain}/test.spm") for domain in ("fortunes", "jargon", "perl", "politics"))
+    pieces = ",".join(
+        str(GOLDEN / f"corpus/{domain}/test.spm")
+        for domain in ("fortunes", "jargon", "perl", "politics")
+    )
     valid = ["--validpref", pieces, "--testpref", str(GOLDEN / "corpus/perl/valid.spm")]
-    table = [(f"{name} {' '.join(flags)} workers {workers}", ["--trainpref", str(file), *flags, "--workers", str(workers)])
-             for file, name in ((awkward, "1 MB of awkward Unicode"), (words, "every white space"))
-             for flags in ([], ["--thresholdsrc", "3", "--nwordssrc", "1000", "--padding-factor", "13"], ["--dataset-impl", "lazy"], ["--dataset-impl", "cached"],
-                           ["--dataset-impl", "raw"], ["--dict-only"], ["--nwordssrc", "2"])
-             for workers in ((1, 3) if not flags or "lazy" in flags else (1,))]
-    table.append(("golden pieces, several validation sets", ["--trainpref", str(GOLDEN / "corpus/perl/test.spm"), *valid]))
-    table.append(("golden pieces, golden dictionary", ["--srcdict", str(GOLDEN / "data-bin/dict.txt"), *valid]))
-    table.append((f"{megabytes} MB of this machine's text", ["--trainpref", str(machine), "--workers", "2"]))
+    table = [
+        (
+            f"{name} {' '.join(flags)} workers {workers}",
+            ["--trainpref", str(file), *flags, "--workers", str(workers)],
+        )
+        for file, name in ((awkward, "1 MB of awkward Unicode"), (words, "every white space"))
+        for flags in (
+            [],
+            ["--thresholdsrc", "3", "--nwordssrc", "1000", "--padding-factor", "13"],
+            ["--dataset-impl", "lazy"],
+            ["--dataset-impl", "cached"],
+            ["--dataset-impl", "raw"],
+            ["--dict-only"],
+            ["--nwordssrc", "2"],
+        )
+        for workers in ((1, 3) if not flags or "lazy" in flags else (1,))
+    ]
+    table.append(
+        (
+            "golden pieces, several validation sets",
+            ["--trainpref", str(GOLDEN / "corpus/perl/test.spm"), *valid],
+        )
+    )
+    table.append(
+        (
+            "golden pieces, golden dictionary",
+            ["--srcdict", str(GOLDEN / "data-bin/dict.txt"), *valid],
+        )
+    )
+    table.append(
+        (f"{megabytes} MB of this machine's text", ["--trainpref", str(machine), "--workers", "2"])
+    )
     for number, (what, flags) in enumerate(table):
         theirs, ours = folder / f"theirs{number}", folder / f"ours{number}"
-        seconds = preprocess([sys.executable, "-m", "fairseq_cli.preprocess"], theirs, flags), preprocess([str(BIN / "btm-convert"), "preprocess"], ours, flags)
+        seconds = preprocess(
+            [sys.executable, "-m", "fairseq_cli.preprocess"], theirs, flags
+        ), preprocess([str(BIN / "btm-convert"), "preprocess"], ours, flags)
         wanted = sorted(file.name for file in theirs.iterdir() if file.name != "preprocess.log")
         found = sorted(file.name for file in ours.iterdir() if file.name != "preprocess.json")
-        check(what, wanted == found and all(filecmp.cmp(theirs / name, ours / name, shallow=False) for name in wanted),
-              f"{len(wanted)} files, fairseq {seconds[0]:.1f} s, btm {seconds[1]:.1f} s")
+        check(
+            what,
+            wanted == found
+            and all(filecmp.cmp(theirs / name, ours / name, shallow=False) for name in wanted),
+            f"{len(wanted)} files, fairseq {seconds[0]:.1f} s, btm {seconds[1]:.1f} s",
+        )
         shutil.rmtree(theirs), shutil.rmtree(ours)
 
 
-TRAIN_FLAGS = ["--task", "language_modeling", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64",
-               "--decoder-attention-heads", "4", "--dropout", "0", "--lr", "2e-3", "--lr-scheduler", "polynomial_decay", "--optimizer", "adam",
-               "--adam-betas", "(0.9,0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1", "--tokens-per-sample", "128",
-               "--seed", "1", "--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints", "--cpu", "--disable-validation",
-               "--save-interval-updates", "10"]
+TRAIN_FLAGS = [
+    "--task",
+    "language_modeling",
+    "--arch",
+    "transformer_lm_gpt3_small",
+    "--decoder-layers",
+    "2",
+    "--decoder-embed-dim",
+    "64",
+    "--decoder-attention-heads",
+    "4",
+    "--dropout",
+    "0",
+    "--lr",
+    "2e-3",
+    "--lr-scheduler",
+    "polynomial_decay",
+    "--optimizer",
+    "adam",
+    "--adam-betas",
+    "(0.9,0.95)",
+    "--adam-eps",
+    "10e-8",
+    "--weight-decay",
+    "0.1",
+    "--clip-norm",
+    "0.1",
+    "--tokens-per-sample",
+    "128",
+    "--seed",
+    "1",
+    "--log-format",
+    "json",
+    "--log-interval",
+    "1",
+    "--no-epoch-checkpoints",
+    "--cpu",
+    "--disable-validation",
+    "--save-interval-updates",
+    "10",
+]
 PAIRS = ["--max-sentences", "2", "--required-batch-size-multiple", "1", "--update-freq", "2"]
-SINGLE_FLAGS = [*PAIRS, "--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
-HALF_FLAGS = [*PAIRS, "--decoder-ffn-embed-dim", "128", "--total-num-update", "40", "--warmup-updates", "4"]
+SINGLE_FLAGS = [
+    *PAIRS,
+    "--decoder-ffn-embed-dim",
+    "256",
+    "--total-num-update",
+    "60",
+    "--warmup-updates",
+    "5",
+]
+HALF_FLAGS = [
+    *PAIRS,
+    "--decoder-ffn-embed-dim",
+    "128",
+    "--total-num-update",
+    "40",
+    "--warmup-updates",
+    "4",
+]
 
 
 def train(program, data, save_dir, flags):
     """The log's rows by number of updates."""
-    command = [*program, str(GOLDEN / "data-bin" / data), *TRAIN_FLAGS, "--save-dir", str(save_dir), *flags]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        *program,
+        str(GOLDEN / "data-bin" / data),
+        *TRAIN_FLAGS,
+        "--save-dir",
+        str(save_dir),
+        *flags,
+    ]
+    run = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     if run.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stdout[-2000:]}")
-    rows = [json.loads(line[line.index("{"):]) for line in run.stdout.splitlines() if "| train_inner |" in line]
+    rows = [
+        json.loads(line[line.index("{") :])
+        for line in run.stdout.splitlines()
+        if "| train_inner |" in line
+    ]
     return {int(row["num_updates"]): row for row in rows}
 
 
@@ -224,32 +377,61 @@ def compare_rows(what, ours, theirs, first, last, loss_tolerance):
             problems.append(f"loss of {update}: {a['loss']} and {b['loss']}")
         if abs(float(a["gnorm"]) - float(b["gnorm"])) > 0.002 * float(b["gnorm"]) + 0.0005:
             problems.append(f"gnorm of {update}: {a['gnorm']} and {b['gnorm']}")
-        problems += [f"{key} of {update}: {a[key]} and {b[key]}" for key in ("epoch", "update", "wpb", "bsz", "lr", "clip") if a[key] != b[key]]
+        problems += [
+            f"{key} of {update}: {a[key]} and {b[key]}"
+            for key in ("epoch", "update", "wpb", "bsz", "lr", "clip")
+            if a[key] != b[key]
+        ]
     check(what, not problems, "; ".join(problems[:3]))
 
 
 def check_batches(folder):
     print("== training: batches of other sizes, each program from the same weights")
     fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
-    schedule = ["--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5"]
+    schedule = [
+        "--decoder-ffn-embed-dim",
+        "256",
+        "--total-num-update",
+        "60",
+        "--warmup-updates",
+        "5",
+    ]
     start = folder / "start"
     train(btm, "fortunes", start, [*schedule, *PAIRS, "--max-update", "1"])
-    reset = ["--restore-file", str(start / "checkpoint_last.pt"), "--reset-dataloader", "--reset-optimizer", "--reset-meters", "--reset-lr-scheduler"]
-    cases = [(["--max-tokens", "1500"], 190),  # an epoch has 155 batches
-             (["--batch-size", "32", "--required-batch-size-multiple", "3"], 12),
-             (["--sample-break-mode", "eos", "--max-tokens", "400"], 30)]
+    reset = [
+        "--restore-file",
+        str(start / "checkpoint_last.pt"),
+        "--reset-dataloader",
+        "--reset-optimizer",
+        "--reset-meters",
+        "--reset-lr-scheduler",
+    ]
+    cases = [
+        (["--max-tokens", "1500"], 190),  # an epoch has 155 batches
+        (["--batch-size", "32", "--required-batch-size-multiple", "3"], 12),
+        (["--sample-break-mode", "eos", "--max-tokens", "400"], 30),
+    ]
     for number, (flags, updates) in enumerate(cases):
         flags = [*schedule, *flags, *reset, "--no-save", "--max-update", str(updates)]
         ours = train(btm, "fortunes", folder / f"ours.batches{number}", flags)
-        theirs = train(fairseq, "fortunes", folder / f"theirs.batches{number}",
-                       [*flags, "--num-workers", "0", "--valid-subset", "train"])
+        theirs = train(
+            fairseq,
+            "fortunes",
+            folder / f"theirs.batches{number}",
+            [*flags, "--num-workers", "0", "--valid-subset", "train"],
+        )
         compare_rows(" ".join(cases[number][0]), ours, theirs, 1, updates, 0)
 
 
 def check_training(folder, quick):
     print("== training: each program resumes the other's checkpoint onto the other's trajectory")
     fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
-    fairseq_only = ["--num-workers", "0", "--valid-subset", "train"]  # loaded even where validation is off
+    fairseq_only = [
+        "--num-workers",
+        "0",
+        "--valid-subset",
+        "train",
+    ]  # loaded even where validation is off
     cases = [("fp32", "fortunes", SINGLE_FLAGS, 0.0011)]
     if not quick:
         # Half precision: what fairseq rounds in between, we do not. Its --fp16 and its handling of an overflow need a GPU, its
@@ -263,11 +445,25 @@ def check_training(folder, quick):
             target.mkdir()
             shutil.copy(ours / "checkpoint_1_10.pt", target / "checkpoint_last.pt")
         resumed = train(fairseq, data, theirs, [*flags, *fairseq_only, "--max-update", "20"])
-        compare_rows(f"{name}: fairseq-train goes on from a checkpoint of btm train", resumed, mine, 11, 20, tolerance)
+        compare_rows(
+            f"{name}: fairseq-train goes on from a checkpoint of btm train",
+            resumed,
+            mine,
+            11,
+            20,
+            tolerance,
+        )
         shutil.copy(theirs / "checkpoint_1_20.pt", folder / f"again.{name}" / "checkpoint_last.pt")
         further = train(fairseq, data, theirs, [*flags, *fairseq_only, "--max-update", "30"])
         back = train(btm, data, folder / f"again.{name}", [*flags, "--max-update", "30"])
-        compare_rows(f"{name}: btm train goes on from a checkpoint of fairseq-train", back, further, 21, 30, tolerance)
+        compare_rows(
+            f"{name}: btm train goes on from a checkpoint of fairseq-train",
+            back,
+            further,
+            21,
+            30,
+            tolerance,
+        )
 
 
 def main():
@@ -277,6 +473,7 @@ def main():
     logging.disable(logging.INFO)
     os.environ["PYTHONWARNINGS"] = "ignore"
     import warnings
+
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         check_data_bins(pathlib.Path(folder))

@@ -22,8 +22,27 @@ def tokens_of(prefix):
 
 def scores_of_btm(btm, model, data, split):
     """Log-probability of every token of the split, in order."""
-    out = subprocess.run([btm, "eval-lm", data, "--path", model, "--gen-subset", split, "--tokens-per-sample", str(BLOCK), "--batch-size", "2",
-                          "--cpu", "--quiet", "--output-word-probs"], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(
+        [
+            btm,
+            "eval-lm",
+            data,
+            "--path",
+            model,
+            "--gen-subset",
+            split,
+            "--tokens-per-sample",
+            str(BLOCK),
+            "--batch-size",
+            "2",
+            "--cpu",
+            "--quiet",
+            "--output-word-probs",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     rows = {}
     for line in out.splitlines():
         scores = SCORE.findall(line)
@@ -33,7 +52,9 @@ def scores_of_btm(btm, model, data, split):
 
 
 def scores_of_transformers(folder, ids):
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
     scores, before = [], 2
     with torch.no_grad():
         for start in range(0, len(ids), BLOCK):
@@ -49,16 +70,32 @@ def scores_of_transformers(folder, ids):
 def check_configuration_keys(source):
     """The keys of compat/huggingface_config.cpp are the parameters of transformers' configuration classes."""
     text = Path(source).read_text()
-    for table, config in (("kOptKeys", transformers.OPTConfig), ("kGpt2Keys", transformers.GPT2Config), ("kXglmKeys", transformers.XGLMConfig)):
+    for table, config in (
+        ("kOptKeys", transformers.OPTConfig),
+        ("kGpt2Keys", transformers.GPT2Config),
+        ("kXglmKeys", transformers.XGLMConfig),
+    ):
         rows = re.findall(r'Key\{"([^"]+)", "([^"]*)"', text.split(f"{table}{{")[1].split("};")[0])
-        parameters = {name: parameter.default for name, parameter in inspect.signature(config.__init__).parameters.items() if name not in ("self", "kwargs")}
+        parameters = {
+            name: parameter.default
+            for name, parameter in inspect.signature(config.__init__).parameters.items()
+            if name not in ("self", "kwargs")
+        }
         known = {name: standard for name, standard in rows if standard}
         aliases = {name for name, standard in rows if not standard}
         missing = {name: value for name, value in parameters.items() if name not in known}
-        wrong = {name: known[name] for name, value in parameters.items() if name in known and known[name] != repr(value)}
+        wrong = {
+            name: known[name]
+            for name, value in parameters.items()
+            if name in known and known[name] != repr(value)
+        }
         if missing or wrong or aliases != set(config.attribute_map):
-            sys.exit(f"{table}: missing {missing}, other defaults {wrong}, other names {aliases}, transformers has {config.attribute_map}")
-        print(f"{table}: {len(known)} keys and {len(aliases)} other names are those of {config.__name__}")
+            sys.exit(
+                f"{table}: missing {missing}, other defaults {wrong}, other names {aliases}, transformers has {config.attribute_map}"
+            )
+        print(
+            f"{table}: {len(known)} keys and {len(aliases)} other names are those of {config.__name__}"
+        )
 
 
 def documents_of(prefix):
@@ -73,7 +110,11 @@ def documents_of(prefix):
 def with_vocabulary(checkpoint, size, path):
     """The same model with as many embeddings as a dictionary has symbols."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    table = torch.randn(size, state["model"]["decoder.embed_tokens.weight"].shape[1], generator=torch.Generator().manual_seed(1))
+    table = torch.randn(
+        size,
+        state["model"]["decoder.embed_tokens.weight"].shape[1],
+        generator=torch.Generator().manual_seed(1),
+    )
     for name in ("decoder.embed_tokens.weight", "decoder.output_projection.weight"):
         state["model"][name] = table
     torch.save(state, path)
@@ -81,24 +122,83 @@ def with_vocabulary(checkpoint, size, path):
 
 def check_tokenizers(programs, golden, scratch):
     """AutoTokenizer gives the ids of a data-bin whose dictionary was made from the same 1,000 lines."""
-    lines = [line.strip() for file in sorted((golden / "corpus").glob("*/*.txt")) for document in file.read_text().split("\n") for line in document.split(". ")]
+    lines = [
+        line.strip()
+        for file in sorted((golden / "corpus").glob("*/*.txt"))
+        for document in file.read_text().split("\n")
+        for line in document.split(". ")
+    ]
     lines = [line for line in lines if line][:1000]
     assert len(lines) == 1000
     text = scratch / "lines.txt"
     text.write_text("".join(line + "\n" for line in lines))
     sentencepiece = ["--sentencepiece-model", golden / "corpus/spm.model"]
-    gpt2 = ["--gpt2-encoder-json", golden / "gpt2/encoder.json", "--gpt2-vocab-bpe", golden / "gpt2/vocab.bpe"]
-    for kind, bpe, files in (("opt", "sentencepiece", sentencepiece), ("xglm", "sentencepiece", sentencepiece), ("gpt2", "sentencepiece", sentencepiece), ("gpt2", "gpt2", gpt2), ("opt", "gpt2", gpt2)):
-        data, folder, model = (scratch / f"{name}-{kind}-{bpe}" for name in ("data", "model", "checkpoint.pt"))
-        subprocess.run([f"{programs}/btm-convert", "preprocess", "--only-source", "--bpe", bpe, *files, "--trainpref", text, "--destdir", data], check=True, capture_output=True)
+    gpt2 = [
+        "--gpt2-encoder-json",
+        golden / "gpt2/encoder.json",
+        "--gpt2-vocab-bpe",
+        golden / "gpt2/vocab.bpe",
+    ]
+    for kind, bpe, files in (
+        ("opt", "sentencepiece", sentencepiece),
+        ("xglm", "sentencepiece", sentencepiece),
+        ("gpt2", "sentencepiece", sentencepiece),
+        ("gpt2", "gpt2", gpt2),
+        ("opt", "gpt2", gpt2),
+    ):
+        data, folder, model = (
+            scratch / f"{name}-{kind}-{bpe}" for name in ("data", "model", "checkpoint.pt")
+        )
+        subprocess.run(
+            [
+                f"{programs}/btm-convert",
+                "preprocess",
+                "--only-source",
+                "--bpe",
+                bpe,
+                *files,
+                "--trainpref",
+                text,
+                "--destdir",
+                data,
+            ],
+            check=True,
+            capture_output=True,
+        )
         size = 4 + len((data / "dict.txt").read_text().splitlines())
         checkpoint = golden / "checkpoints/elm_perl/checkpoint_last.pt"
-        with_vocabulary(with_sinusoids(checkpoint, scratch / "sinusoids.pt") if kind == "xglm" else checkpoint, size, model)
-        subprocess.run([f"{programs}/btm-convert", "checkpoint", model, folder, "--to", "hf", "--hf-model", kind, "--skip-proof", "--dict", data / "dict.txt", *files],
-                       check=True, capture_output=True)
+        with_vocabulary(
+            with_sinusoids(checkpoint, scratch / "sinusoids.pt") if kind == "xglm" else checkpoint,
+            size,
+            model,
+        )
+        subprocess.run(
+            [
+                f"{programs}/btm-convert",
+                "checkpoint",
+                model,
+                folder,
+                "--to",
+                "hf",
+                "--hf-model",
+                kind,
+                "--skip-proof",
+                "--dict",
+                data / "dict.txt",
+                *files,
+            ],
+            check=True,
+            capture_output=True,
+        )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        wrong = sum(tokenizer(line)["input_ids"] != ids for line, ids in zip(lines, documents_of(data / "train")))
-        print(f"{kind} with {bpe}: {wrong} of {len(lines)} lines have other ids ({type(tokenizer).__name__}, {size} symbols)", flush=True)
+        wrong = sum(
+            tokenizer(line)["input_ids"] != ids
+            for line, ids in zip(lines, documents_of(data / "train"))
+        )
+        print(
+            f"{kind} with {bpe}: {wrong} of {len(lines)} lines have other ids ({type(tokenizer).__name__}, {size} symbols)",
+            flush=True,
+        )
         if wrong:
             sys.exit(1)
 
@@ -122,17 +222,41 @@ def main():
     torch.set_num_threads(1)
     check_configuration_keys(Path(__file__).parent.parent / "compat/huggingface_config.cpp")
     golden, worst = Path(args.golden), 0.0
-    cases = [(golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", kind, domain) for kind in ("opt", "gpt2") for domain in ("fortunes", "jargon", "perl", "politics")]
-    cases += [(golden / "training/base/checkpoint_last.pt", "opt", domain) for domain in ("perl", "politics")]
+    cases = [
+        (golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", kind, domain)
+        for kind in ("opt", "gpt2")
+        for domain in ("fortunes", "jargon", "perl", "politics")
+    ]
+    cases += [
+        (golden / "training/base/checkpoint_last.pt", "opt", domain)
+        for domain in ("perl", "politics")
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         check_tokenizers(args.bin, golden, Path(scratch))
         for domain in ("fortunes", "perl"):
             Path(f"{scratch}/sinusoids_{domain}").mkdir()
-            model = with_sinusoids(golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", f"{scratch}/sinusoids_{domain}/checkpoint_last.pt")
+            model = with_sinusoids(
+                golden / f"checkpoints/elm_{domain}/checkpoint_last.pt",
+                f"{scratch}/sinusoids_{domain}/checkpoint_last.pt",
+            )
             cases.append((model, "xglm", domain))
         for number, (checkpoint, kind, domain) in enumerate(cases):
             folder = f"{scratch}/{number}"
-            subprocess.run([f"{args.bin}/btm-convert", "checkpoint", checkpoint, folder, "--to", "hf", "--hf-model", kind, "--skip-proof"], check=True, capture_output=True)
+            subprocess.run(
+                [
+                    f"{args.bin}/btm-convert",
+                    "checkpoint",
+                    checkpoint,
+                    folder,
+                    "--to",
+                    "hf",
+                    "--hf-model",
+                    kind,
+                    "--skip-proof",
+                ],
+                check=True,
+                capture_output=True,
+            )
             data, split = golden / "data-bin" / domain, f"test_{domain}"
             expected = scores_of_btm(f"{args.bin}/btm", str(checkpoint), str(data), split)
             found, name = scores_of_transformers(folder, tokens_of(data / split))
@@ -140,7 +264,10 @@ def main():
                 sys.exit(f"{checkpoint}: {len(found)} scores, expected {len(expected)}")
             difference = float(np.abs(found - expected).max())
             worst = max(worst, difference)
-            print(f"{checkpoint.parent.name:18} {split:14} {name:18} {len(found)} tokens, max |d log p| {difference:.2e}", flush=True)
+            print(
+                f"{checkpoint.parent.name:18} {split:14} {name:18} {len(found)} tokens, max |d log p| {difference:.2e}",
+                flush=True,
+            )
     print(f"largest difference {worst:.2e}, allowed {args.tolerance:.0e}")
     sys.exit(0 if worst <= args.tolerance else 1)
 

@@ -7,14 +7,27 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # (what may not stand in a line, the files in which it may, why)
 RULES = [
-    (re.compile(r"\bjson::(parse|sax_parse|from_(cbor|bson|msgpack|ubjson))\b|\bJson::(parse|sax_parse)\b|>> *(json|Json)\b"),
-     {"compat/json_text.cpp", "compat/config_json.cpp", "compat/safetensors.cpp", "converters/documents.cpp"},
-     "JSON is read through compat/json_text.h, which limits its nesting and size"),
+    (
+        re.compile(
+            r"\bjson::(parse|sax_parse|from_(cbor|bson|msgpack|ubjson))\b|\bJson::(parse|sax_parse)\b|>> *(json|Json)\b"
+        ),
+        {
+            "compat/json_text.cpp",
+            "compat/config_json.cpp",
+            "compat/safetensors.cpp",
+            "converters/documents.cpp",
+        },
+        "JSON is read through compat/json_text.h, which limits its nesting and size",
+    ),
     # kProblem: a constant of our own, where no stream may be used.
-    (re.compile(r"\b(v?printf|v?dprintf|puts|putchar|perror|psignal) *\(|\bstd(out|err)\b|\bwrite *\( *(STD(OUT|ERR)_FILENO|[12]) *,(?! *kProblem\b)"
-                r"|\bstd::(clog|wcout|wcerr|wclog|print|println)\b|\bstd::(cout|cerr)\.rdbuf\b|/dev/(tty|stdout|stderr|fd)\b"),
-     {"compat/console.cpp", "compat/lost_files.cpp", "btm/trainer/train_log.cpp"},
-     "what is printed goes through std::cout and std::cerr, which compat/console escapes"),
+    (
+        re.compile(
+            r"\b(v?printf|v?dprintf|puts|putchar|perror|psignal) *\(|\bstd(out|err)\b|\bwrite *\( *(STD(OUT|ERR)_FILENO|[12]) *,(?! *kProblem\b)"
+            r"|\bstd::(clog|wcout|wcerr|wclog|print|println)\b|\bstd::(cout|cerr)\.rdbuf\b|/dev/(tty|stdout|stderr|fd)\b"
+        ),
+        {"compat/console.cpp", "compat/lost_files.cpp", "btm/trainer/train_log.cpp"},
+        "what is printed goes through std::cout and std::cerr, which compat/console escapes",
+    ),
 ]
 
 
@@ -27,7 +40,11 @@ def main() -> int:
                 continue
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 code = line.split("//")[0]
-                breaches += [f"{name}:{number}: {why}" for pattern, allowed, why in RULES if name not in allowed and pattern.search(code)]
+                breaches += [
+                    f"{name}:{number}: {why}"
+                    for pattern, allowed, why in RULES
+                    if name not in allowed and pattern.search(code)
+                ]
     print("\n".join(breaches) if breaches else "sources keep the rules")
     return 1 if breaches else 0
 

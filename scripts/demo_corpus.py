@@ -36,7 +36,9 @@ def german(root):
 
 def jargon(root):
     """Entries of the jargon file: a headword at the margin, its text indented."""
-    text = gzip.decompress((root / "usr/share/dictd/jargon.dict.dz").read_bytes()).decode("utf-8", "replace")
+    text = gzip.decompress((root / "usr/share/dictd/jargon.dict.dz").read_bytes()).decode(
+        "utf-8", "replace"
+    )
     return re.split(r"\n\n(?=\S)", text)
 
 
@@ -57,7 +59,12 @@ def politics(root):
             yield html.unescape(re.sub(r"<[^>]+>", " ", paragraph))
 
 
-DOMAINS = {"german": ("fortunes-de", german), "jargon": ("dict-jargon", jargon), "perl": ("perl-doc", perl), "politics": ("anarchism", politics)}
+DOMAINS = {
+    "german": ("fortunes-de", german),
+    "jargon": ("dict-jargon", jargon),
+    "perl": ("perl-doc", perl),
+    "politics": ("anarchism", politics),
+}
 
 
 def write_split(folder, name, documents, limit):
@@ -81,19 +88,33 @@ def write_domain(folder, documents):
             continue
         seen.add(line)
         number = hashlib.sha256(line.encode()).digest()[0]
-        splits["test" if number < 20 else "valid" if number < 40 else "train"].append((hashlib.sha256(line.encode()).hexdigest(), line))
+        splits["test" if number < 20 else "valid" if number < 40 else "train"].append(
+            (hashlib.sha256(line.encode()).hexdigest(), line)
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    return {name: write_split(folder, name, [line for _, line in sorted(lines)], TRAIN_BYTES if name == "train" else HELD_OUT_BYTES)
-            for name, lines in splits.items()}
+    return {
+        name: write_split(
+            folder,
+            name,
+            [line for _, line in sorted(lines)],
+            TRAIN_BYTES if name == "train" else HELD_OUT_BYTES,
+        )
+        for name, lines in splits.items()
+    }
 
 
 def download(packages, folder):
     """The packages' files under folder/root; False when they cannot be had."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return False
-    fetched = subprocess.run(["apt-get", "download", "-q", *packages], cwd=folder, capture_output=True, text=True)
+    fetched = subprocess.run(
+        ["apt-get", "download", "-q", *packages], cwd=folder, capture_output=True, text=True
+    )
     if fetched.returncode != 0:
-        print("demo: apt-get download: " + (fetched.stderr.strip().splitlines() or ["failed"])[-1], file=sys.stderr)
+        print(
+            "demo: apt-get download: " + (fetched.stderr.strip().splitlines() or ["failed"])[-1],
+            file=sys.stderr,
+        )
         return False
     for archive in sorted(folder.glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", archive, folder / "root"], check=True)
@@ -102,8 +123,15 @@ def download(packages, folder):
 
 def fall_back(out):
     """The golden corpus: what is its validation text serves for training here."""
-    print("demo: without the packages: a tiny corpus of the repository's tests instead; its numbers mean little", file=sys.stderr)
-    for domain in sorted(path.name for path in (ROOT / "tests/golden/corpus").iterdir() if (path / "valid.txt").exists()):
+    print(
+        "demo: without the packages: a tiny corpus of the repository's tests instead; its numbers mean little",
+        file=sys.stderr,
+    )
+    for domain in sorted(
+        path.name
+        for path in (ROOT / "tests/golden/corpus").iterdir()
+        if (path / "valid.txt").exists()
+    ):
         source = ROOT / "tests/golden/corpus" / domain
         held_out = read(source / "test.txt").splitlines()
         (out / domain).mkdir(parents=True, exist_ok=True)
@@ -122,7 +150,10 @@ def main():
         if download([package for package, _ in DOMAINS.values()], folder):
             for domain, (package, documents) in DOMAINS.items():
                 sizes = write_domain(out / domain, documents(folder / "root"))
-                print(f"{domain} ({package}): " + ", ".join(f"{split} {size // 1000} kB" for split, size in sizes.items()))
+                print(
+                    f"{domain} ({package}): "
+                    + ", ".join(f"{split} {size // 1000} kB" for split, size in sizes.items())
+                )
         else:
             fall_back(out)
 

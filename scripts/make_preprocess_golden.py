@@ -39,7 +39,10 @@ def gpt2():
     lines = awkward_lines(60_000, seed=1)
     encoding = tiktoken_encoding(folder / "encoder.json", folder / "vocab.bpe")
     write_lines(folder / "awkward.txt", lines)
-    write_lines(folder / "awkward.ids", [" ".join(map(str, encoding.encode_ordinary(line))) for line in lines])
+    write_lines(
+        folder / "awkward.ids",
+        [" ".join(map(str, encoding.encode_ordinary(line))) for line in lines],
+    )
     pieces = sentencepiece_processor(GOLDEN / "corpus" / "spm.model")
     write_lines(folder / "awkward.spm", [" ".join(pieces.encode_as_pieces(line)) for line in lines])
 
@@ -49,21 +52,64 @@ def preprocess(args):
     folder = GOLDEN / "preprocess"
     folder.mkdir(exist_ok=True)
     rng = random.Random(3)
-    words = [f"w{i}" for i in range(300)] + ["<unk>", "</s>", "<s>", "<pad>", "madeupword0001", "naïve", "東京", "😀", "\u200b"]
-    spaces = [" "] * 20 + ["  ", "\t", "\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\xa0", "\u1680", "\u2003", "\u2028", "\u202f", "\u205f", "\u3000"]
+    words = [f"w{i}" for i in range(300)] + [
+        "<unk>",
+        "</s>",
+        "<s>",
+        "<pad>",
+        "madeupword0001",
+        "naïve",
+        "東京",
+        "😀",
+        "\u200b",
+    ]
+    spaces = [" "] * 20 + [
+        "  ",
+        "\t",
+        "\x0b",
+        "\x0c",
+        "\x1c",
+        "\x1f",
+        "\x85",
+        "\xa0",
+        "\u1680",
+        "\u2003",
+        "\u2028",
+        "\u202f",
+        "\u205f",
+        "\u3000",
+    ]
     text = ""
     for _ in range(400):
         count = rng.choice([0, 0, 1, 2, 5, 20, 60])
-        text += "".join(rng.choice(words[: rng.choice([10, 50, len(words)])]) + rng.choice(spaces) for _ in range(count))
+        text += "".join(
+            rng.choice(words[: rng.choice([10, 50, len(words)])]) + rng.choice(spaces)
+            for _ in range(count)
+        )
         text += rng.choice(["\n"] * 12 + ["\r\n", "\r", "\n\r"])
     (folder / "train.txt").write_bytes((text + "the last line has no end").encode())
     (folder / "valid.txt").write_bytes(text[: len(text) // 8].encode() + "\nnever seen w1".encode())
-    flags = {"plain": [], "small": ["--thresholdsrc", "2", "--nwordssrc", "101", "--padding-factor", "16"], "lazy": ["--dataset-impl", "lazy"]}
+    flags = {
+        "plain": [],
+        "small": ["--thresholdsrc", "2", "--nwordssrc", "101", "--padding-factor", "16"],
+        "lazy": ["--dataset-impl", "lazy"],
+    }
     for name, extra in flags.items():
         with tempfile.TemporaryDirectory() as out:
-            command = [f"{args.fairseq}/bin/fairseq-preprocess", "--only-source", "--trainpref", str(folder / "train.txt"), "--validpref",
-                       str(folder / "valid.txt"), "--destdir", out, *extra]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            command = [
+                f"{args.fairseq}/bin/fairseq-preprocess",
+                "--only-source",
+                "--trainpref",
+                str(folder / "train.txt"),
+                "--validpref",
+                str(folder / "valid.txt"),
+                "--destdir",
+                out,
+                *extra,
+            ]
+            subprocess.run(
+                command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             (folder / name).mkdir(exist_ok=True)
             for file in ("dict.txt", "train.bin", "train.idx", "valid.bin", "valid.idx"):
                 (folder / name / file).write_bytes((pathlib.Path(out) / file).read_bytes())

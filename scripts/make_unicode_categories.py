@@ -18,8 +18,13 @@ def ranges(pattern):
     return found
 
 
-print(f"// Made by scripts/make_unicode_categories.py with regex {regex.__version__}: {{first, last, category}}.")
-table = sorted([(a, b, "kLetter") for a, b in ranges(r"\p{L}")] + [(a, b, "kNumber") for a, b in ranges(r"\p{N}")])
+print(
+    f"// Made by scripts/make_unicode_categories.py with regex {regex.__version__}: {{first, last, category}}."
+)
+table = sorted(
+    [(a, b, "kLetter") for a, b in ranges(r"\p{L}")]
+    + [(a, b, "kNumber") for a, b in ranges(r"\p{N}")]
+)
 line = ""
 for first, last, category in table:
     entry = f"{{0x{first:X}, 0x{last:X}, {category}}},"

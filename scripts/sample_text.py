@@ -3,12 +3,72 @@ import os
 import random
 
 RANGES = [
-    (0x20, 0x7F), (0x20, 0x7F), (0x20, 0x7F), (0x20, 0x7F), (0x9, 0xD), (0xE, 0x20), (0x80, 0x100), (0x100, 0x250), (0x300, 0x370), (0x370, 0x530),
-    (0x590, 0x700), (0x900, 0xA00), (0xE00, 0xE80), (0x1100, 0x1200), (0x1680, 0x1681), (0x2000, 0x2070), (0x2070, 0x2200), (0x2460, 0x2500), (0x3000, 0x3100),
-    (0x4E00, 0x5000), (0xAC00, 0xAC80), (0xE000, 0xE010), (0xFE00, 0xFE10), (0xFF00, 0xFFA0), (0xFFF0, 0x10000), (0x10140, 0x10180), (0x1D400, 0x1D800),
-    (0x1F300, 0x1F650), (0x20000, 0x20100), (0xE0100, 0xE0110), (0x10FFF0, 0x110000)]
-WORDS = ["don't", "we're", "I'll", "they'VE", "'s", " 's", "x'd", "'", "''ll", "...", "  ", "   ", "\u200d", "\ufeff", "a" * 300, "abcab" * 60, "\u3000\u3000",
-         " \t ", "\u00a0", "ﬁ", "Å", "👩‍👩‍👧", "e\u0301", "<unk>", "<s>", "</s>", "<|endoftext|>", "▁", "1234567890" * 20, "ªº½²", "\x00", "\ufffd"]
+    (0x20, 0x7F),
+    (0x20, 0x7F),
+    (0x20, 0x7F),
+    (0x20, 0x7F),
+    (0x9, 0xD),
+    (0xE, 0x20),
+    (0x80, 0x100),
+    (0x100, 0x250),
+    (0x300, 0x370),
+    (0x370, 0x530),
+    (0x590, 0x700),
+    (0x900, 0xA00),
+    (0xE00, 0xE80),
+    (0x1100, 0x1200),
+    (0x1680, 0x1681),
+    (0x2000, 0x2070),
+    (0x2070, 0x2200),
+    (0x2460, 0x2500),
+    (0x3000, 0x3100),
+    (0x4E00, 0x5000),
+    (0xAC00, 0xAC80),
+    (0xE000, 0xE010),
+    (0xFE00, 0xFE10),
+    (0xFF00, 0xFFA0),
+    (0xFFF0, 0x10000),
+    (0x10140, 0x10180),
+    (0x1D400, 0x1D800),
+    (0x1F300, 0x1F650),
+    (0x20000, 0x20100),
+    (0xE0100, 0xE0110),
+    (0x10FFF0, 0x110000),
+]
+WORDS = [
+    "don't",
+    "we're",
+    "I'll",
+    "they'VE",
+    "'s",
+    " 's",
+    "x'd",
+    "'",
+    "''ll",
+    "...",
+    "  ",
+    "   ",
+    "\u200d",
+    "\ufeff",
+    "a" * 300,
+    "abcab" * 60,
+    "\u3000\u3000",
+    " \t ",
+    "\u00a0",
+    "ﬁ",
+    "Å",
+    "👩‍👩‍👧",
+    "e\u0301",
+    "<unk>",
+    "<s>",
+    "</s>",
+    "<|endoftext|>",
+    "▁",
+    "1234567890" * 20,
+    "ªº½²",
+    "\x00",
+    "\ufffd",
+]
 
 
 def awkward_lines(size, seed):
@@ -35,7 +95,9 @@ def awkward_lines(size, seed):
     return lines
 
 
-def machine_text(size, roots=("/usr/share", "/usr/include", "/usr/lib/python3", "/usr/lib", "/usr/local")):
+def machine_text(
+    size, roots=("/usr/share", "/usr/include", "/usr/lib/python3", "/usr/lib", "/usr/local")
+):
     """`size` bytes of the text files that a Debian machine has: documentation, manuals, sources. Ends at a line end."""
     parts, total = [], 0
     for root in roots:
@@ -53,8 +115,8 @@ def machine_text(size, roots=("/usr/share", "/usr/include", "/usr/lib/python3", 
                     data.decode()
                 except UnicodeDecodeError:
                     continue
-                data = data[:size - total]
-                parts.append(data[:data.rfind(b"\n") + 1])
+                data = data[: size - total]
+                parts.append(data[: data.rfind(b"\n") + 1])
                 total += len(data)
                 if total >= size:
                     return b"".join(parts)

@@ -32,46 +32,64 @@ std::vector<Candidate> numbered_checkpoints(const fs::path& folder) {
   static const std::regex kName("^(checkpoint_([0-9]{1,18})_([0-9]{1,18}))(-rank-[0-9]+)?\\.pt$");
   std::vector<Candidate> found;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     std::smatch match;
-    if (name.size() > 255 || !std::regex_match(name, match, kName) || !entry->is_regular_file(error)) continue;
+    if (name.size() > 255 || !std::regex_match(name, match, kName) ||
+        !entry->is_regular_file(error))
+      continue;
     found.push_back({match[1], std::stoll(match[2]), std::stoll(match[3]), match[4].matched});
   }
   if (error) throw compat::IoError(folder.string(), "cannot list", error.value());
   return found;
 }
 
-std::string nearest(std::vector<Candidate> candidates, const BranchOptions& options, const fs::path& folder) {
+std::string nearest(std::vector<Candidate> candidates, const BranchOptions& options,
+                    const fs::path& folder) {
   if (candidates.empty())
-    throw compat::IoError(folder.string(), "holds no checkpoint_EPOCH_UPDATE.pt to branch from (--phase-one-update-num -1 takes checkpoint_last.pt)");
-  const auto by_update = [](const Candidate& a, const Candidate& b) { return std::pair(a.update, a.epoch) < std::pair(b.update, b.epoch); };
+    throw compat::IoError(folder.string(),
+                          "holds no checkpoint_EPOCH_UPDATE.pt to branch from "
+                          "(--phase-one-update-num -1 takes checkpoint_last.pt)");
+  const auto by_update = [](const Candidate& a, const Candidate& b) {
+    return std::pair(a.update, a.epoch) < std::pair(b.update, b.epoch);
+  };
   std::ranges::sort(candidates, by_update);
   std::int64_t wanted = options.update.value_or(0);
   bool later_wins = false;
   if (options.share) {
-    wanted = static_cast<std::int64_t>(*options.share * static_cast<double>(candidates.back().update));
+    wanted =
+        static_cast<std::int64_t>(*options.share * static_cast<double>(candidates.back().update));
     later_wins = *options.share > 0.5;
   }
-  const auto distance = [&](const Candidate& candidate) { return std::abs(candidate.update - wanted); };
+  const auto distance = [&](const Candidate& candidate) {
+    return std::abs(candidate.update - wanted);
+  };
   const Candidate* best = &candidates.front();
   for (const Candidate& candidate : candidates)
-    if (distance(candidate) < distance(*best) || (later_wins && distance(candidate) == distance(*best))) best = &candidate;
+    if (distance(candidate) < distance(*best) ||
+        (later_wins && distance(candidate) == distance(*best)))
+      best = &candidate;
   return best->stem;
 }
 
-/// The rank that `domain_id` stands for: a number, or the place of a domain's name among those that a shard was trained on.
+/// The rank that `domain_id` stands for: a number, or the place of a domain's name among those that
+/// a shard was trained on.
 std::string rank_of(const std::string& domain_id, const fs::path& folder, const std::string& stem) {
   if (domain_id.empty())
-    throw UsageError(shown(folder) + " holds DeMIX experts: which of them? (--domain-id with a rank or a domain's name)");
+    throw UsageError(
+        shown(folder) +
+        " holds DeMIX experts: which of them? (--domain-id with a rank or a domain's name)");
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   if (domain_id.size() <= 9 && std::ranges::all_of(domain_id, is_digit)) return domain_id;
   const compat::Checkpoint shard = compat::Checkpoint::open(folder / (stem + "-rank-0.pt"));
   const std::vector<std::string> domains = trained_domains(shard.config());
-  if (const auto found = std::ranges::find(domains, domain_id); found != domains.end()) return std::to_string(found - domains.begin());
+  if (const auto found = std::ranges::find(domains, domain_id); found != domains.end())
+    return std::to_string(found - domains.begin());
   std::string names;
   for (const std::string& domain : domains) names += (names.empty() ? "" : ",") + domain;
-  throw UsageError("flag --domain-id: '" + compat::printable(domain_id) + "', expected a rank or one of the domains that " +
+  throw UsageError("flag --domain-id: '" + compat::printable(domain_id) +
+                   "', expected a rank or one of the domains that " +
                    shown(folder / (stem + "-rank-0.pt")) + " was trained on (" +
                    (names.empty() ? "it names none" : compat::printable(names, 400)) + ")");
 }
@@ -80,9 +98,11 @@ void check_options(const BranchOptions& options) {
   if (options.share.has_value() == options.update.has_value())
     throw UsageError("exactly one of --phase-one-ratio and --phase-one-update-num is needed");
   if (options.share && !(*options.share >= 0 && *options.share <= 1))
-    throw UsageError("flag --phase-one-ratio: " + std::to_string(*options.share) + ", expected 0 to 1");
+    throw UsageError("flag --phase-one-ratio: " + std::to_string(*options.share) +
+                     ", expected 0 to 1");
   if (options.update && *options.update < -1)
-    throw UsageError("flag --phase-one-update-num: " + std::to_string(*options.update) + ", expected -1 or an update");
+    throw UsageError("flag --phase-one-update-num: " + std::to_string(*options.update) +
+                     ", expected -1 or an update");
 }
 
 /// A run that starts from NaN cannot be trained. Reads every byte of the weights.
@@ -100,25 +120,37 @@ void check_weights_are_finite(const compat::Checkpoint& source) {
 BranchReport branch_checkpoint(const BranchOptions& options) {
   check_options(options);
   const fs::path folder = options.old_folder / options.subfolder;
-  const fs::path target_folder = options.new_folder / (options.new_subfolder.empty() ? options.subfolder : options.new_subfolder);
+  const fs::path target_folder =
+      options.new_folder /
+      (options.new_subfolder.empty() ? options.subfolder : options.new_subfolder);
   BranchReport report;
   report.target = target_folder / "checkpoint_last.pt";
   report.existed = fs::exists(report.target);
   if (report.existed) return report;
-  if (!fs::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected one with checkpoints");
+  if (!fs::is_directory(folder))
+    throw compat::IoError(folder.string(), "is not a folder, expected one with checkpoints");
 
   std::vector<Candidate> candidates = numbered_checkpoints(folder);
-  const bool dense = fs::exists(folder / "checkpoint_last.pt") || std::ranges::any_of(candidates, [](const Candidate& c) { return !c.demix; });
+  const bool dense = fs::exists(folder / "checkpoint_last.pt") ||
+                     std::ranges::any_of(candidates, [](const Candidate& c) { return !c.demix; });
   if (!dense && candidates.empty() && !fs::exists(folder / "checkpoint_last-rank-0.pt"))
-    throw compat::IoError(folder.string(), "holds no checkpoint to branch from, expected checkpoint_last.pt, checkpoint_EPOCH_UPDATE.pt, or DeMIX's -rank-N.pt");
+    throw compat::IoError(folder.string(),
+                          "holds no checkpoint to branch from, expected checkpoint_last.pt, "
+                          "checkpoint_EPOCH_UPDATE.pt, or DeMIX's -rank-N.pt");
   if (dense && options.update == -1 && !fs::exists(folder / "checkpoint_last.pt"))
-    throw compat::IoError(folder.string(), "holds no checkpoint_last.pt, only checkpoints of updates: --phase-one-update-num N takes the nearest one");
+    throw compat::IoError(folder.string(),
+                          "holds no checkpoint_last.pt, only checkpoints of updates: "
+                          "--phase-one-update-num N takes the nearest one");
   report.from_demix = !dense;
   std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.demix == dense; });
-  const std::string stem = options.update == -1 ? "checkpoint_last" : nearest(std::move(candidates), options, folder);
-  report.source = folder / (dense ? stem + ".pt" : stem + "-rank-" + rank_of(options.domain_id, folder, stem) + ".pt");
+  const std::string stem =
+      options.update == -1 ? "checkpoint_last" : nearest(std::move(candidates), options, folder);
+  report.source =
+      folder /
+      (dense ? stem + ".pt" : stem + "-rank-" + rank_of(options.domain_id, folder, stem) + ".pt");
 
-  const compat::Checkpoint source = compat::Checkpoint::open(report.source);  // also of a dense one: a wrong file is noticed here
+  const compat::Checkpoint source =
+      compat::Checkpoint::open(report.source);  // also of a dense one: a wrong file is noticed here
   check_weights_are_finite(source);
   fs::create_directories(target_folder);
   if (dense)

@@ -9,11 +9,13 @@
 namespace btm {
 
 struct BranchOptions {
-  std::filesystem::path old_folder, subfolder;      ///< Checkpoints are looked for in old_folder/subfolder.
-  std::filesystem::path new_folder, new_subfolder;  ///< The branch is new_folder/new_subfolder/checkpoint_last.pt.
+  std::filesystem::path old_folder,
+      subfolder;  ///< Checkpoints are looked for in old_folder/subfolder.
+  std::filesystem::path new_folder,
+      new_subfolder;  ///< The branch is new_folder/new_subfolder/checkpoint_last.pt.
   // How far the seed phase went, one of the two:
-  std::optional<double> share;                 ///< Of the updates of the last checkpoint there, in [0, 1].
-  std::optional<std::int64_t> update;          ///< An update number; -1: checkpoint_last.
+  std::optional<double> share;         ///< Of the updates of the last checkpoint there, in [0, 1].
+  std::optional<std::int64_t> update;  ///< An update number; -1: checkpoint_last.
   /// Which expert of DeMIX: its rank, or a domain that its cfg names (task.train_domains).
   std::string domain_id;
 };
@@ -24,11 +26,12 @@ struct BranchReport {
   bool existed = false;     ///< The target was there already: nothing was read or written.
 };
 
-/// Among checkpoint_EPOCH_UPDATE.pt takes the one whose update is nearest to the number asked, which for a share is
-/// int(share * largest update); of two equally near the earlier, or the later for a share above 0.5. A dense checkpoint is copied (its blocks
-/// are shared where the file system can), a DeMIX expert is merged with its shared half, optimizer state included. The
-/// target appears whole or not at all. UsageError for options that contradict themselves, FormatError for a source that is not a checkpoint, or
-/// whose weights are not finite (it names the tensor),
+/// Among checkpoint_EPOCH_UPDATE.pt takes the one whose update is nearest to the number asked,
+/// which for a share is int(share * largest update); of two equally near the earlier, or the later
+/// for a share above 0.5. A dense checkpoint is copied (its blocks are shared where the file system
+/// can), a DeMIX expert is merged with its shared half, optimizer state included. The target
+/// appears whole or not at all. UsageError for options that contradict themselves, FormatError for
+/// a source that is not a checkpoint, or whose weights are not finite (it names the tensor),
 /// IoError naming the folder when no checkpoint fits.
 BranchReport branch_checkpoint(const BranchOptions& options);
 

@@ -30,7 +30,8 @@ std::optional<ClusterOrigin> cluster_of_training(const fs::path& path) {
   const std::vector<std::string> domains = trained_domains(checkpoint.config());
   const std::size_t place = domains.size() <= 1 ? 0 : rank_of(path).value_or(domains.size());
   if (data.empty() || (!domains.empty() && place >= domains.size())) return std::nullopt;
-  std::optional<ClusterOrigin> origin = cluster_of_data(domains.empty() ? data : data / domains[place]);
+  std::optional<ClusterOrigin> origin =
+      cluster_of_data(domains.empty() ? data : data / domains[place]);
   if (origin) origin->model_sha256.clear();  // a later split by another model may lie there by now
   return origin;
 }
@@ -38,7 +39,8 @@ std::optional<ClusterOrigin> cluster_of_training(const fs::path& path) {
 }  // namespace
 
 std::vector<std::string> trained_domains(const compat::Config& config) {
-  const std::vector<std::string> given = compat::split_at(config.get_string("task", "train_domains", ""), ',');
+  const std::vector<std::string> given =
+      compat::split_at(config.get_string("task", "train_domains", ""), ',');
   const std::set<std::string> domains(given.begin(), given.end());
   return {domains.begin(), domains.end()};
 }
@@ -49,7 +51,8 @@ std::optional<ClusterOrigin> cluster_of_expert(const fs::path& checkpoint) {
     if (const auto cluster = cluster_of_name(entry->domain)) return cluster;
   }
   if (const auto cluster = cluster_of_training(checkpoint)) return cluster;
-  return rank_of(checkpoint) ? std::nullopt : cluster_of_name(checkpoint.parent_path().filename().string());
+  return rank_of(checkpoint) ? std::nullopt
+                             : cluster_of_name(checkpoint.parent_path().filename().string());
 }
 
 }  // namespace btm

@@ -31,19 +31,23 @@ constexpr double kMostClusterNumber = 1e6;
 constexpr std::size_t kLongestName = 200;  ///< leaves room for the suffixes of files in 255 bytes
 
 bool is_expert_name(std::string_view name) {
-  return !name.empty() && name.size() <= kLongestName && name.front() != '.' && name.front() != '-' && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-  });
+  return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
+         name.front() != '-' && std::ranges::all_of(name, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '_' || c == '-' || c == '.';
+         });
 }
 
 bool stays_inside(const fs::path& path) {
-  return path.is_relative() && path.has_filename() && std::ranges::find(path, fs::path("..")) == path.end();
+  return path.is_relative() && path.has_filename() &&
+         std::ranges::find(path, fs::path("..")) == path.end();
 }
 
 /// The fields of one object of the manifest, each of its type or refused by name.
 class Fields {
  public:
-  Fields(const json& object, std::string file, std::string place) : object_(object), file_(std::move(file)), place_(std::move(place)) {
+  Fields(const json& object, std::string file, std::string place)
+      : object_(object), file_(std::move(file)), place_(std::move(place)) {
     if (!object.is_object()) fail("", "expected an object");
   }
 
@@ -60,7 +64,8 @@ class Fields {
     const json* value = find(key);
     if (value == nullptr || value->is_null()) return std::nullopt;
     const double found = value->is_number() ? value->get<double>() : std::nan("");
-    if (!std::isfinite(found) || found < lowest) fail(key, "expected a number of at least " + std::to_string(lowest));
+    if (!std::isfinite(found) || found < lowest)
+      fail(key, "expected a number of at least " + std::to_string(lowest));
     return found;
   }
 
@@ -78,7 +83,8 @@ class Fields {
   }
 
   [[noreturn]] void fail(const std::string& key, const std::string& problem) const {
-    throw compat::FormatError({file_, place_ + (place_.empty() || key.empty() ? "" : ".") + key, {}}, problem);
+    throw compat::FormatError(
+        {file_, place_ + (place_.empty() || key.empty() ? "" : ".") + key, {}}, problem);
   }
 
   const std::string& file() const noexcept { return file_; }
@@ -96,31 +102,39 @@ class Fields {
 std::optional<ClusterOrigin> read_cluster(const Fields& fields) {
   const std::optional<double> number = fields.number("cluster", 0);
   if (!number) return std::nullopt;
-  if (*number != std::floor(*number) || *number >= kMostClusterNumber) fields.fail("cluster", "expected the number of a cluster");
+  if (*number != std::floor(*number) || *number >= kMostClusterNumber)
+    fields.fail("cluster", "expected the number of a cluster");
   ClusterOrigin cluster{static_cast<std::size_t>(*number), fields.text("cluster_model_sha256", "")};
   if (!cluster.model_sha256.empty() && !compat::is_sha256_hex(cluster.model_sha256))
-    fields.fail("cluster_model_sha256", "'" + compat::printable(cluster.model_sha256) + "', expected 64 digits of a SHA-256");
+    fields.fail("cluster_model_sha256", "'" + compat::printable(cluster.model_sha256) +
+                                            "', expected 64 digits of a SHA-256");
   return cluster;
 }
 
 ForestExpert read_expert(const Fields& fields) {
   ForestExpert expert;
   expert.name = fields.text("name");
-  if (!is_expert_name(expert.name)) fields.fail("name", "'" + compat::printable(expert.name) + "', expected letters, digits, '_', '-', '.'");
+  if (!is_expert_name(expert.name))
+    fields.fail("name", "'" + compat::printable(expert.name) +
+                            "', expected letters, digits, '_', '-', '.'");
   expert.domain = fields.text("domain", expert.name);
   expert.path = fields.text("path");
-  if (!stays_inside(expert.path)) fields.fail("path", "'" + compat::printable(expert.path.string()) + "', expected a file inside the forest");
+  if (!stays_inside(expert.path))
+    fields.fail("path", "'" + compat::printable(expert.path.string()) +
+                            "', expected a file inside the forest");
   expert.start = fields.text("start", "");
   expert.data = fields.text("data", "");
   expert.valid_ppl = fields.number("valid_ppl", 0);
   expert.dictionary = fields.text(compat::kDictionaryKey, "");
   if (!expert.dictionary.empty() && !compat::is_dictionary_sha256(expert.dictionary))
-    fields.fail(compat::kDictionaryKey, "'" + compat::printable(expert.dictionary) + "', expected 64 digits of a SHA-256");
+    fields.fail(compat::kDictionaryKey,
+                "'" + compat::printable(expert.dictionary) + "', expected 64 digits of a SHA-256");
   expert.complete = fields.flag("complete", true);
   expert.cluster = read_cluster(fields);
   const json& parents = fields.list("parents");
   for (std::size_t i = 0; i < parents.size(); ++i) {
-    const Fields parent(parents[i], fields.file(), fields.place() + ".parents[" + std::to_string(i) + "]");
+    const Fields parent(parents[i], fields.file(),
+                        fields.place() + ".parents[" + std::to_string(i) + "]");
     expert.parents.push_back({parent.text("model"), parent.number("weight", 0).value_or(1)});
   }
   return expert;
@@ -128,7 +142,8 @@ ForestExpert read_expert(const Fields& fields) {
 
 std::vector<ForestExpert> read_manifest(const fs::path& path) {
   const auto file = compat::MappedFile::open(path);
-  const json manifest = compat::parse_json_object(compat::as_chars(file->bytes()), {path.string(), {}, {}}, "the manifest of a forest");
+  const json manifest = compat::parse_json_object(
+      compat::as_chars(file->bytes()), {path.string(), {}, {}}, "the manifest of a forest");
   const Fields fields(manifest, path.string(), "");
   if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
     fields.fail("btm_forest", "expected version " + std::to_string(kVersion) + " of the manifest");
@@ -138,7 +153,8 @@ std::vector<ForestExpert> read_manifest(const fs::path& path) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Fields entry(list[i], path.string(), "experts[" + std::to_string(i) + "]");
     ForestExpert expert = read_expert(entry);
-    if (!names.insert(expert.name).second) entry.fail("name", "'" + expert.name + "' was given before");
+    if (!names.insert(expert.name).second)
+      entry.fail("name", "'" + expert.name + "' was given before");
     experts.push_back(std::move(expert));
   }
   return experts;
@@ -147,11 +163,19 @@ std::vector<ForestExpert> read_manifest(const fs::path& path) {
 std::vector<ForestExpert> released_layout(const fs::path& folder) {
   std::vector<ForestExpert> experts;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     std::error_code unreadable;
-    if (!is_expert_name(name) || !fs::is_regular_file(entry->path() / kCheckpoint, unreadable)) continue;
-    experts.push_back({.name = name, .domain = name, .path = fs::path(name) / kCheckpoint, .start = {}, .parents = {}, .data = {}, .valid_ppl = {}});
+    if (!is_expert_name(name) || !fs::is_regular_file(entry->path() / kCheckpoint, unreadable))
+      continue;
+    experts.push_back({.name = name,
+                       .domain = name,
+                       .path = fs::path(name) / kCheckpoint,
+                       .start = {},
+                       .parents = {},
+                       .data = {},
+                       .valid_ppl = {}});
   }
   if (error) throw compat::IoError(folder.string(), "cannot list", error.value());
   std::ranges::sort(experts, compat::natural_less, &ForestExpert::name);
@@ -162,21 +186,25 @@ void write_manifest(const Forest& forest) {
   Json experts = Json::array();
   for (const ForestExpert& expert : forest.experts) {
     Json parents = Json::array();
-    for (const ForestParent& parent : expert.parents) parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
-    experts.push_back({{"name", expert.name},
-                       {"domain", expert.domain},
-                       {"path", expert.path.generic_string()},
-                       {"start", expert.start},
-                       {"parents", parents},
-                       {"data", expert.data},
-                       {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
-                       {compat::kDictionaryKey, expert.dictionary},
-                       {"complete", expert.complete},
-                       {"cluster", expert.cluster ? Json(expert.cluster->cluster) : Json(nullptr)},
-                       {"cluster_model_sha256", expert.cluster ? expert.cluster->model_sha256 : ""}});
+    for (const ForestParent& parent : expert.parents)
+      parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
+    experts.push_back(
+        {{"name", expert.name},
+         {"domain", expert.domain},
+         {"path", expert.path.generic_string()},
+         {"start", expert.start},
+         {"parents", parents},
+         {"data", expert.data},
+         {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
+         {compat::kDictionaryKey, expert.dictionary},
+         {"complete", expert.complete},
+         {"cluster", expert.cluster ? Json(expert.cluster->cluster) : Json(nullptr)},
+         {"cluster_model_sha256", expert.cluster ? expert.cluster->model_sha256 : ""}});
   }
   const Json manifest{{"btm_forest", kVersion}, {"experts", experts}};
-  compat::write_file_atomically(forest.folder / kManifest, manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  compat::write_file_atomically(
+      forest.folder / kManifest,
+      manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace
@@ -186,18 +214,27 @@ const ForestExpert* Forest::find(std::string_view name) const noexcept {
   return found == experts.end() ? nullptr : &*found;
 }
 
-ForestExpert* Forest::find(std::string_view name) noexcept { return const_cast<ForestExpert*>(std::as_const(*this).find(name)); }
+ForestExpert* Forest::find(std::string_view name) noexcept {
+  return const_cast<ForestExpert*>(std::as_const(*this).find(name));
+}
 
 void check_expert_name(std::string_view name) {
   if (!is_expert_name(name))
-    throw compat::UsageError("'" + compat::printable(name) + "' cannot name an expert, expected letters, digits, '_', '-', '.', and not '.' or '-' first");
+    throw compat::UsageError("'" + compat::printable(name) +
+                             "' cannot name an expert, expected letters, digits, '_', '-', '.', "
+                             "and not '.' or '-' first");
 }
 
 Forest open_forest(const fs::path& folder) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) throw compat::IoError(folder.string(), "is not a folder, expected a forest: forest.json, or DOMAIN/checkpoint_last.pt");
-  Forest forest{.folder = folder, .has_manifest = fs::exists(folder / kManifest, error), .experts = {}};
-  forest.experts = forest.has_manifest ? read_manifest(folder / kManifest) : released_layout(folder);
+  if (!fs::is_directory(folder, error))
+    throw compat::IoError(
+        folder.string(),
+        "is not a folder, expected a forest: forest.json, or DOMAIN/checkpoint_last.pt");
+  Forest forest{
+      .folder = folder, .has_manifest = fs::exists(folder / kManifest, error), .experts = {}};
+  forest.experts =
+      forest.has_manifest ? read_manifest(folder / kManifest) : released_layout(folder);
   return forest;
 }
 
@@ -216,29 +253,37 @@ std::vector<ForestExpert> complete_experts(const Forest& forest) {
 
 std::vector<std::string> checkpoints_of(const Forest& forest) {
   std::vector<std::string> paths;
-  for (const ForestExpert& expert : complete_experts(forest)) paths.push_back(forest.checkpoint_of(expert).string());
+  for (const ForestExpert& expert : complete_experts(forest))
+    paths.push_back(forest.checkpoint_of(expert).string());
   return paths;
 }
 
 compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert) {
-  if (expert.dictionary.empty()) return compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary();
-  return {forest.checkpoint_of(expert).string(), expert.dictionary, expert.data.empty() ? fs::path() : fs::path(expert.data) / "dict.txt"};
+  if (expert.dictionary.empty())
+    return compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary();
+  return {forest.checkpoint_of(expert).string(), expert.dictionary,
+          expert.data.empty() ? fs::path() : fs::path(expert.data) / "dict.txt"};
 }
 
 std::string taken_as_experts(const Forest& forest) {
   if (forest.has_manifest || forest.experts.empty()) return {};
   constexpr std::size_t kNamed = 20;
   std::string names;
-  for (std::size_t i = 0; i < std::min(forest.experts.size(), kNamed); ++i) names += (i > 0 ? ", " : "") + forest.experts[i].name;
+  for (std::size_t i = 0; i < std::min(forest.experts.size(), kNamed); ++i)
+    names += (i > 0 ? ", " : "") + forest.experts[i].name;
   const std::size_t count = forest.experts.size();
-  return compat::printable(forest.folder.string(), 4096) + " has no forest.json: " + (count == 1 ? "its subfolder" : "all its " + std::to_string(count) + " subfolders") +
-         " with a checkpoint_last.pt " + (count == 1 ? "is taken as an expert: " : "are taken as experts: ") + names + (count > kNamed ? ", ..." : "");
+  return compat::printable(forest.folder.string(), 4096) + " has no forest.json: " +
+         (count == 1 ? "its subfolder" : "all its " + std::to_string(count) + " subfolders") +
+         " with a checkpoint_last.pt " +
+         (count == 1 ? "is taken as an expert: " : "are taken as experts: ") + names +
+         (count > kNamed ? ", ..." : "");
 }
 
 std::optional<ForestExpert> manifest_entry(const fs::path& checkpoint) {
   std::error_code unknown;
   const fs::path whole = fs::weakly_canonical(checkpoint, unknown);
-  for (fs::path folder = whole.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
+  for (fs::path folder = whole.parent_path(); folder.has_relative_path();
+       folder = folder.parent_path()) {
     if (!fs::is_regular_file(folder / kManifest, unknown)) continue;
     const Forest forest = open_forest(folder);
     for (const ForestExpert& expert : forest.experts)
@@ -248,7 +293,8 @@ std::optional<ForestExpert> manifest_entry(const fs::path& checkpoint) {
   return std::nullopt;
 }
 
-std::vector<std::string> model_paths(const std::string& path, const std::function<void(const std::string&)>& warn) {
+std::vector<std::string> model_paths(const std::string& path,
+                                     const std::function<void(const std::string&)>& warn) {
   if (!is_forest(path)) return {path};
   const Forest forest = open_forest(path);
   if (const std::string line = taken_as_experts(forest); !line.empty()) warn(line);
@@ -258,7 +304,9 @@ std::vector<std::string> model_paths(const std::string& path, const std::functio
 std::string joined_paths(const std::vector<std::string>& paths) {
   std::string joined;
   for (const std::string& path : paths) {
-    if (path.find(':') != std::string::npos) throw compat::UsageError("'" + compat::printable(path, 4096) + "' holds a ':', which separates paths");
+    if (path.find(':') != std::string::npos)
+      throw compat::UsageError("'" + compat::printable(path, 4096) +
+                               "' holds a ':', which separates paths");
     joined += (joined.empty() ? "" : ":") + path;
   }
   return joined;

@@ -1,5 +1,5 @@
-// A forest: a folder of experts. Its manifest forest.json says where each is and what it was started from; a folder without one
-// is read as the release lays it out, DOMAIN/checkpoint_last.pt.
+// A forest: a folder of experts. Its manifest forest.json says where each is and what it was
+// started from; a folder without one is read as the release lays it out, DOMAIN/checkpoint_last.pt.
 #pragma once
 
 #include <cstdint>
@@ -22,16 +22,19 @@ struct ForestParent {
 };
 
 struct ForestExpert {
-  std::string name;            ///< Letters, digits, '_', '-', '.'; not '.' first. Unique in the forest.
+  std::string name;  ///< Letters, digits, '_', '-', '.'; not '.' first. Unique in the forest.
   std::string domain;
   std::filesystem::path path;  ///< The checkpoint, relative to the forest and inside it.
-  std::string start;           ///< How the parents were chosen: "nearest", "posterior", "expert", "checkpoint"; "" when not known.
+  std::string start;           ///< How the parents were chosen: "nearest", "posterior", "expert",
+                               ///< "checkpoint"; "" when not known.
   std::vector<ForestParent> parents;
-  std::string data;            ///< The data-bin it was trained on; "" when not known.
+  std::string data;  ///< The data-bin it was trained on; "" when not known.
   std::optional<double> valid_ppl;
-  std::string dictionary = {};  ///< Digest of the dictionary (compat/dictionary_digest.h); "" when not known.
-  bool complete = true;        ///< False while its training is under way, or was interrupted.
-  std::optional<ClusterOrigin> cluster = {};  ///< The cluster whose documents it was trained on, if of one.
+  std::string dictionary =
+      {};  ///< Digest of the dictionary (compat/dictionary_digest.h); "" when not known.
+  bool complete = true;  ///< False while its training is under way, or was interrupted.
+  std::optional<ClusterOrigin> cluster =
+      {};  ///< The cluster whose documents it was trained on, if of one.
 };
 
 struct Forest {
@@ -42,46 +45,53 @@ struct Forest {
   const ForestExpert* find(std::string_view name) const noexcept;
   ForestExpert* find(std::string_view name) noexcept;
   /// The folder's path joined with the expert's.
-  std::filesystem::path checkpoint_of(const ForestExpert& expert) const { return folder / expert.path; }
+  std::filesystem::path checkpoint_of(const ForestExpert& expert) const {
+    return folder / expert.path;
+  }
 };
 
 /// UsageError for what cannot name an expert.
 void check_expert_name(std::string_view name);
 
-/// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, in natural order (c2 before c10); no
-/// checkpoint is opened.
-/// IoError for what is not a folder, FormatError naming the field for a manifest that breaks its format.
+/// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, in natural
+/// order (c2 before c10); no checkpoint is opened. IoError for what is not a folder, FormatError
+/// naming the field for a manifest that breaks its format.
 Forest open_forest(const std::filesystem::path& folder);
 
-/// Whether `folder` has a manifest or subfolders that open_forest() takes, and no checkpoint_last.pt of its own.
+/// Whether `folder` has a manifest or subfolders that open_forest() takes, and no
+/// checkpoint_last.pt of its own.
 bool is_forest(const std::filesystem::path& folder);
 
 /// The experts that are not being trained, in their order. IoError when there is none.
 std::vector<ForestExpert> complete_experts(const Forest& forest);
 std::vector<std::string> checkpoints_of(const Forest& forest);
 
-/// The dictionary that an expert was trained with: what the manifest says, else what its checkpoint keeps.
+/// The dictionary that an expert was trained with: what the manifest says, else what its checkpoint
+/// keeps.
 compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert);
 
-/// For a folder without a manifest: a line that says which subfolders are taken as experts, for all that has a
-/// checkpoint_last.pt is. Empty for one with a manifest.
+/// For a folder without a manifest: a line that says which subfolders are taken as experts, for all
+/// that has a checkpoint_last.pt is. Empty for one with a manifest.
 std::string taken_as_experts(const Forest& forest);
 
-/// What the manifest of the folder that a checkpoint lies in, or of one above it, says of the checkpoint; nothing without one.
-/// Errors as open_forest's.
+/// What the manifest of the folder that a checkpoint lies in, or of one above it, says of the
+/// checkpoint; nothing without one. Errors as open_forest's.
 std::optional<ForestExpert> manifest_entry(const std::filesystem::path& checkpoint);
 
-/// What the path of a model stands for: of a forest the checkpoints of its complete experts, else `path` itself. `warn` is given
-/// what taken_as_experts() says.
-std::vector<std::string> model_paths(const std::string& path, const std::function<void(const std::string& line)>& warn);
+/// What the path of a model stands for: of a forest the checkpoints of its complete experts, else
+/// `path` itself. `warn` is given what taken_as_experts() says.
+std::vector<std::string> model_paths(const std::string& path,
+                                     const std::function<void(const std::string& line)>& warn);
 
 /// Joined by ':', as --path takes them. UsageError for one that holds a ':'.
 std::string joined_paths(const std::vector<std::string>& paths);
 
-/// Opens the forest, applies `change` and writes the manifest, whole or not at all. Other processes' changes wait meanwhile.
+/// Opens the forest, applies `change` and writes the manifest, whole or not at all. Other
+/// processes' changes wait meanwhile.
 void change_forest(const std::filesystem::path& folder, const std::function<void(Forest&)>& change);
 
-/// fairseq's count of updates in a checkpoint; nothing when it keeps none. Errors as Checkpoint::open's.
+/// fairseq's count of updates in a checkpoint; nothing when it keeps none. Errors as
+/// Checkpoint::open's.
 std::optional<std::int64_t> updates_of(const std::filesystem::path& checkpoint);
 
 }  // namespace btm

@@ -25,27 +25,34 @@ void copy_scripts(const fs::path& from, const fs::path& to) {
 fs::path release_scripts_of(const fs::path& program) {
   const fs::path folder = program.parent_path();
   // Of a checkout built in build/, of any build folder beside scripts/, of an installation.
-  const std::array<fs::path, 3> places{folder / "../../scripts", folder / "../scripts", folder / "../share/btm"};
+  const std::array<fs::path, 3> places{folder / "../../scripts", folder / "../scripts",
+                                       folder / "../share/btm"};
   std::string looked;
   for (const fs::path& place : places) {
     const fs::path plain = place.lexically_normal();
-    if (std::ranges::all_of(kFolders, [&](const char* name) { return fs::is_directory(plain / name); })) return plain;
+    if (std::ranges::all_of(kFolders,
+                            [&](const char* name) { return fs::is_directory(plain / name); }))
+      return plain;
     looked += (looked.empty() ? "" : ", ") + plain.string();
   }
-  throw compat::IoError(program.string(), "the release's scripts are not beside this program, looked in " + looked);
+  throw compat::IoError(program.string(),
+                        "the release's scripts are not beside this program, looked in " + looked);
 }
 
 void copy_release_scripts(const fs::path& source, const fs::path& program, const fs::path& target) {
   std::error_code error;
   for (const fs::path name : {kFolders[0], kFolders[1], "btm"})
-    if (fs::exists(fs::symlink_status(target / name, error))) throw compat::IoError((target / name).string(), "is there already, expected a folder without it");
+    if (fs::exists(fs::symlink_status(target / name, error)))
+      throw compat::IoError((target / name).string(),
+                            "is there already, expected a folder without it");
   const bool made = fs::create_directories(target, error);
   if (error) throw compat::IoError(target.string(), "cannot create", error.value());
   const fs::path staged = target / (".btm-scripts.tmp." + std::to_string(::getpid()));
   try {
     for (const char* name : kFolders) copy_scripts(source / name, staged / name);
     fs::create_symlink(program, staged / "btm");
-    for (const fs::path name : {kFolders[0], kFolders[1], "btm"}) fs::rename(staged / name, target / name);
+    for (const fs::path name : {kFolders[0], kFolders[1], "btm"})
+      fs::rename(staged / name, target / name);
     fs::remove(staged);
   } catch (const fs::filesystem_error& problem) {
     fs::remove_all(staged, error);

@@ -1,5 +1,5 @@
-// The settings of BTM's release: scales, domains. Facts of hadasah/btm (btm_utils/constants.py, btm_shell_scripts) and of the paper
-// (Li et al., arXiv:2208.03306).
+// The settings of BTM's release: scales, domains. Facts of hadasah/btm (btm_utils/constants.py,
+// btm_shell_scripts) and of the paper (Li et al., arXiv:2208.03306).
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,10 @@ std::span<const ReleaseScale> release_scales() noexcept;
 /// The scale's row for a name ("350M") or an architecture; null for others.
 const ReleaseScale* find_release_scale(std::string_view name) noexcept;
 
-std::span<const std::string_view> release_training_domains() noexcept;    ///< The 8 that experts are trained on.
-std::span<const std::string_view> release_evaluation_domains() noexcept;  ///< The 8 that only evaluate.
+std::span<const std::string_view>
+release_training_domains() noexcept;  ///< The 8 that experts are trained on.
+std::span<const std::string_view>
+release_evaluation_domains() noexcept;  ///< The 8 that only evaluate.
 /// What the release lists for its 64-domain corpus: 56 names.
 std::span<const std::string_view> release_scaled_domains() noexcept;
 

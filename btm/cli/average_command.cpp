@@ -36,58 +36,84 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 struct AverageCommand {
   MergeOptions options;
   LogOptions log;
-  std::string output_dir, model_files, weights_from, base_model, method = "linear", ties_trim = "model", dtype;
+  std::string output_dir, model_files, weights_from, base_model, method = "linear",
+                                                                 ties_trim = "model", dtype;
   std::optional<double> density, scale;
   std::int64_t seed = 1, num_threads = 0;
 
   compat::CommandSpec spec() {
     compat::FlagGroup models{
         "Models",
-        {flag_text("model-files", "A:B[:C...]", model_files, "checkpoints, separated by ':' or ','; a folder stands for its checkpoint_last.pt, a folder of experts (see btm "
-                                                       "forest) for all of them, a DeMIX shard brings its shared half"),
-         {"weights", "X,Y[,Z...]", "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base model)", {},
+        {flag_text("model-files", "A:B[:C...]", model_files,
+                   "checkpoints, separated by ':' or ','; a folder stands for its "
+                   "checkpoint_last.pt, a folder of experts (see btm "
+                   "forest) for all of them, a DeMIX shard brings its shared half"),
+         {"weights",
+          "X,Y[,Z...]",
+          "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base "
+          "model)",
+          {},
           [this](const std::string& value) {
-            for (const std::string_view weight : split(value, ",")) options.weights.push_back(compat::parse_real(weight));
+            for (const std::string_view weight : split(value, ","))
+              options.weights.push_back(compat::parse_real(weight));
           }},
-         flag_text("weights-from", "RESULTS.jsonl", weights_from, "take the weights from the last exp_avg_posterior of an ensemble's results"),
+         flag_text("weights-from", "RESULTS.jsonl", weights_from,
+                   "take the weights from the last exp_avg_posterior of an ensemble's results"),
          flag_switch("normalize", options.normalize, "divide the weights by their sum"),
-         flag_switch("allow-unnormalized", options.allow_unnormalized, "take weights that do not sum to 1 as they are")}};
+         flag_switch("allow-unnormalized", options.allow_unnormalized,
+                     "take weights that do not sum to 1 as they are")}};
     compat::FlagGroup method_flags{
         "Method",
-        {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"}, "how to merge; the last three work on differences to a base model"),
-         flag_text("base-model", "CKPT", base_model, "the model that the others were branched from"),
-         {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep", "0.2 for ties, 0.1 for dare",
+        {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"},
+                     "how to merge; the last three work on differences to a base model"),
+         flag_text("base-model", "CKPT", base_model,
+                   "the model that the others were branched from"),
+         {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep",
+          "0.2 for ties, 0.1 for dare",
           [this](const std::string& value) { density = compat::parse_real(value); }},
          flag_choice("ties-trim", ties_trim, {"model", "tensor"},
-                     "what ties keeps --density of: the largest differences of the whole model (the paper), or of each tensor (mergekit)"),
-         {"scale,lambda", "X", "factor of the merged difference", "1", [this](const std::string& value) { scale = compat::parse_real(value); }},
+                     "what ties keeps --density of: the largest differences of the whole model "
+                     "(the paper), or of each tensor (mergekit)"),
+         {"scale,lambda", "X", "factor of the merged difference", "1",
+          [this](const std::string& value) { scale = compat::parse_real(value); }},
          flag_integer("seed", "N", seed, "of the elements that dare drops", 0)}};
-    compat::FlagGroup output{"Output",
-                             {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
-                              flag_choice("dtype", dtype, {"float32", "float16", "bfloat16"}, "of the tensors (default: as in the first model)"),
-                              flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};
-    return {"btm average",
-            "Merges the parameters of models into one checkpoint. Everything else is kept from the first model. "
-            "Needs memory for a few pieces of a tensor, whatever the size and number of the models.",
-            {},
-            {models, method_flags, output, log_flags(log)},
-            {}};
+    compat::FlagGroup output{
+        "Output",
+        {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
+         flag_choice("dtype", dtype, {"float32", "float16", "bfloat16"},
+                     "of the tensors (default: as in the first model)"),
+         flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};
+    return {
+        "btm average",
+        "Merges the parameters of models into one checkpoint. Everything else is kept from the "
+        "first model. "
+        "Needs memory for a few pieces of a tensor, whatever the size and number of the models.",
+        {},
+        {models, method_flags, output, log_flags(log)},
+        {}};
   }
 
   /// The flags as options. UsageError for what is missing or contradicts itself.
   void resolve() {
-    const auto warn = [](const std::string& line) { std::cerr << "btm average: warning: " << line << std::endl; };
+    const auto warn = [](const std::string& line) {
+      std::cerr << "btm average: warning: " << line << std::endl;
+    };
     if (output_dir.empty()) throw UsageError("missing --output-dir");
     if (model_files.empty()) throw UsageError("missing --model-files");
-    if (!options.weights.empty() && !weights_from.empty()) throw UsageError("--weights and --weights-from exclude each other");
+    if (!options.weights.empty() && !weights_from.empty())
+      throw UsageError("--weights and --weights-from exclude each other");
     for (const std::string_view file : split(model_files, ":,"))
-      for (const std::string& path : model_paths(std::string(file), warn)) options.model_files.emplace_back(path);
+      for (const std::string& path : model_paths(std::string(file), warn))
+        options.model_files.emplace_back(path);
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
-    for (const MergeMethod candidate : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kTies, MergeMethod::kDare})
+    for (const MergeMethod candidate :
+         {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic,
+          MergeMethod::kTies, MergeMethod::kDare})
       if (merge_method_name(candidate) == method) options.method = candidate;
-    constexpr std::array kTypes{compat::DType::kFloat32, compat::DType::kFloat16, compat::DType::kBFloat16};
+    constexpr std::array kTypes{compat::DType::kFloat32, compat::DType::kFloat16,
+                                compat::DType::kBFloat16};
     for (const compat::DType candidate : kTypes)
       if (compat::dtype_name(candidate) == dtype) options.dtype = candidate;
     resolve_parameters();
@@ -99,13 +125,17 @@ struct AverageCommand {
     if (density) {
       if (options.method != MergeMethod::kTies && options.method != MergeMethod::kDare)
         throw UsageError("--density belongs to ties and dare, found --method " + method);
-      if (!(*density > 0 && *density <= 1)) throw UsageError("flag --density: " + std::to_string(*density) + ", expected above 0 and at most 1");
+      if (!(*density > 0 && *density <= 1))
+        throw UsageError("flag --density: " + std::to_string(*density) +
+                         ", expected above 0 and at most 1");
       options.density = *density;
     }
     options.trims_tensors = ties_trim == "tensor";
-    if (options.trims_tensors && options.method != MergeMethod::kTies) throw UsageError("--ties-trim belongs to ties, found --method " + method);
+    if (options.trims_tensors && options.method != MergeMethod::kTies)
+      throw UsageError("--ties-trim belongs to ties, found --method " + method);
     if (scale) {
-      if (!needs_base_model(options.method)) throw UsageError("--scale belongs to methods with a base model, found --method " + method);
+      if (!needs_base_model(options.method))
+        throw UsageError("--scale belongs to methods with a base model, found --method " + method);
       if (!std::isfinite(*scale)) throw UsageError("flag --scale: expected a finite number");
       options.scale = *scale;
     }
@@ -131,7 +161,8 @@ int run_average(std::span<const std::string> args) {
   command.resolve();
   compat::check_can_write_in(command.output_dir);
   const bool is_new = std::filesystem::create_directories(command.output_dir);
-  compat::ProgressBar bar("average (million parameters)", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,
+  compat::ProgressBar bar("average (million parameters)", command.log.log_format,
+                          command.log.log_interval, command.log.no_progress_bar,
                           [](const std::string& line) { std::cerr << line << std::endl; });
   MergeProgress progress;
   if (!command.log.quiet)
@@ -154,10 +185,12 @@ int run_average(std::span<const std::string> args) {
   bar.clear();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   std::array<char, 160> line{};
-  std::snprintf(line.data(), line.size(), "%zu models, %zu tensors, %.1f MB read, %.1f MB written, %.2f s", report.models,
-                report.tensors, static_cast<double>(report.bytes_read) / 1e6, static_cast<double>(report.bytes_written) / 1e6, seconds.count());
-  std::cout << command.options.output.string() << ": " << command.method << ", weights " << weights_text(report.weights) << "; "
-            << line.data() << std::endl;
+  std::snprintf(line.data(), line.size(),
+                "%zu models, %zu tensors, %.1f MB read, %.1f MB written, %.2f s", report.models,
+                report.tensors, static_cast<double>(report.bytes_read) / 1e6,
+                static_cast<double>(report.bytes_written) / 1e6, seconds.count());
+  std::cout << command.options.output.string() << ": " << command.method << ", weights "
+            << weights_text(report.weights) << "; " << line.data() << std::endl;
   return 0;
 }
 

@@ -15,23 +15,34 @@ struct BranchCommand {
   BranchOptions options;
 
   compat::CommandSpec spec() {
-    return {"btm branch",
-            "Makes a checkpoint of one run the start of another: NEW/RUN/checkpoint_last.pt, unless it is there already. "
-            "Prints 'src_filename PATH' for a dense checkpoint, 'expert_path PATH' for a DeMIX expert (merged with its shared half), 'False' when "
-            "the branch was there.",
+    return {
+        "btm branch",
+        "Makes a checkpoint of one run the start of another: NEW/RUN/checkpoint_last.pt, unless it "
+        "is there already. "
+        "Prints 'src_filename PATH' for a dense checkpoint, 'expert_path PATH' for a DeMIX expert "
+        "(merged with its shared half), 'False' when "
+        "the branch was there.",
+        {},
+        {{"Where",
+          {flag_text("old-folder", "DIR", old_folder, "the runs to branch from"),
+           flag_text("subfolder", "NAME", subfolder, "the run in it"),
+           flag_text("new-folder", "DIR", new_folder, "the runs to branch to"),
+           flag_text("new-subfolder", "NAME", new_subfolder,
+                     "the run in it (default: --subfolder's)")}},
+         {"Which checkpoint",
+          {{"phase-one-ratio",
+            "X",
+            "the one nearest to this share of the updates of the last",
             {},
-            {{"Where",
-              {flag_text("old-folder", "DIR", old_folder, "the runs to branch from"),
-               flag_text("subfolder", "NAME", subfolder, "the run in it"),
-               flag_text("new-folder", "DIR", new_folder, "the runs to branch to"),
-               flag_text("new-subfolder", "NAME", new_subfolder, "the run in it (default: --subfolder's)")}},
-             {"Which checkpoint",
-              {{"phase-one-ratio", "X", "the one nearest to this share of the updates of the last", {},
-                [this](const std::string& value) { options.share = compat::parse_real(value); }},
-               {"phase-one-update-num", "N", "the one nearest to this update; -1: checkpoint_last", {},
-                [this](const std::string& value) { options.update = compat::parse_integer(value); }},
-               flag_text("domain-id", "N", options.domain_id, "DeMIX: the rank of the expert, or its domain's name")}}},
-            {}};
+            [this](const std::string& value) { options.share = compat::parse_real(value); }},
+           {"phase-one-update-num",
+            "N",
+            "the one nearest to this update; -1: checkpoint_last",
+            {},
+            [this](const std::string& value) { options.update = compat::parse_integer(value); }},
+           flag_text("domain-id", "N", options.domain_id,
+                     "DeMIX: the rank of the expert, or its domain's name")}}},
+        {}};
   }
 
   void resolve() {
@@ -53,11 +64,13 @@ int run_branch(std::span<const std::string> args) {
   command.resolve();
   const BranchReport report = branch_checkpoint(command.options);
   if (report.existed) {
-    std::cerr << "btm branch: " << compat::printable(report.target.string(), 4096) << " is there already; the run goes on from it" << std::endl;
+    std::cerr << "btm branch: " << compat::printable(report.target.string(), 4096)
+              << " is there already; the run goes on from it" << std::endl;
     std::cout << "False" << std::endl;
     return 0;
   }
-  std::cout << (report.from_demix ? "expert_path " : "src_filename ") << report.source.string() << std::endl;
+  std::cout << (report.from_demix ? "expert_path " : "src_filename ") << report.source.string()
+            << std::endl;
   return 0;
 }
 

@@ -26,17 +26,22 @@ using compat::flag_text;
 using compat::Positional;
 
 Positional input(std::string& field) {
-  return {"INPUT", "text (a document a line), .jsonl (\"text\" of each object), or a data-bin's prefix (FOLDER/train)", &field};
+  return {"INPUT",
+          "text (a document a line), .jsonl (\"text\" of each object), or a data-bin's prefix "
+          "(FOLDER/train)",
+          &field};
 }
 
 Flag post_process_flag(std::string& field) {
-  return flag_text("post-process", "HOW", field, "a data-bin's pieces are joined to words: sentencepiece or subword_nmt");
+  return flag_text("post-process", "HOW", field,
+                   "a data-bin's pieces are joined to words: sentencepiece or subword_nmt");
 }
 
 /// Calls `visit` with every document, its place and a progress bar.
 template <class Visit>
 void for_each_document(const Documents& documents, const char* name, Visit&& visit) {
-  compat::ProgressBar bar(name, "", 10000, false, [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::ProgressBar bar(name, "", 10000, false,
+                          [](const std::string& line) { std::cerr << line << std::endl; });
   for (std::int64_t i = 0; i < documents.size(); ++i) {
     visit(i, documents.text(i));
     bar.update(i + 1, documents.size(), [] { return compat::ProgressBar::Stats{}; });
@@ -46,9 +51,11 @@ void for_each_document(const Documents& documents, const char* name, Visit&& vis
 
 void check_rule(const ClusterModel& model, const Documents& documents, const std::string& path) {
   if (model.rule() == documents.rule() || !documents.dataset()) return;
-  throw compat::UsageError(path + (model.rule() == TermRule::kWords
-                                       ? " was made of words: a data-bin needs --post-process to join its pieces to words"
-                                       : " was made of pieces, without --post-process"));
+  throw compat::UsageError(
+      path +
+      (model.rule() == TermRule::kWords
+           ? " was made of words: a data-bin needs --post-process to join its pieces to words"
+           : " was made of pieces, without --post-process"));
 }
 
 /// A uniform sample of at most `most` documents (Vitter's algorithm R).
@@ -72,7 +79,8 @@ std::vector<std::string> sample(const Documents& documents, std::int64_t most, s
 void print_clusters(const ClusterModel& model) {
   for (std::size_t j = 0; j < model.clusters(); ++j) {
     std::cout << "cluster " << j << ": " << model.sizes()[j] << " documents:";
-    for (const std::string& term : model.top_terms(j, 10)) std::cout << " " << compat::printable(term);
+    for (const std::string& term : model.top_terms(j, 10))
+      std::cout << " " << compat::printable(term);
     std::cout << "\n";
   }
 }
@@ -91,11 +99,16 @@ int run_train(std::span<const std::string> args) {
         {flag_text("output,o", "FILE", output, "where the model goes (required)"),
          flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
          flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
-         flag_switch("pieces", pieces, "text is tokenised already: its terms stand between white space"), post_process_flag(post_process),
+         flag_switch("pieces", pieces,
+                     "text is tokenised already: its terms stand between white space"),
+         post_process_flag(post_process),
          flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
-         flag_integer("max-terms", "N", options.max_terms, "terms that are kept, those of most documents", 1),
-         flag_integer("max-documents", "N", max_documents, "train on a uniform sample of so many", 1),
-         flag_integer("seed", "N", seed, "of the sample, the SVD and the first centres"), flag_switch("quiet", quiet, "only the clusters")}}},
+         flag_integer("max-terms", "N", options.max_terms,
+                      "terms that are kept, those of most documents", 1),
+         flag_integer("max-documents", "N", max_documents, "train on a uniform sample of so many",
+                      1),
+         flag_integer("seed", "N", seed, "of the sample, the SVD and the first centres"),
+         flag_switch("quiet", quiet, "only the clusters")}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
@@ -105,7 +118,8 @@ int run_train(std::span<const std::string> args) {
   options.balanced = !unbalanced;
   options.seed = static_cast<std::uint64_t>(seed);
   if (!quiet) options.log = [](const std::string& line) { std::cerr << line << std::endl; };
-  const ClusterModel model = ClusterModel::train(sample(documents, max_documents, options.seed), options);
+  const ClusterModel model =
+      ClusterModel::train(sample(documents, max_documents, options.seed), options);
   model.save(output);
   print_clusters(model);
   return 0;
@@ -115,11 +129,13 @@ int run_train(std::span<const std::string> args) {
 struct Application {
   std::string model_path, input_path, post_process;
 
-  std::vector<Positional> positionals() { return {{"MODEL", "of btm cluster train", &model_path}, input(input_path)}; }
+  std::vector<Positional> positionals() {
+    return {{"MODEL", "of btm cluster train", &model_path}, input(input_path)};
+  }
 };
 
-/// The distances of documents to a model's centres. Counts the documents that hold no term of the model: they have no place among
-/// the clusters, and are treated as the origin.
+/// The distances of documents to a model's centres. Counts the documents that hold no term of the
+/// model: they have no place among the clusters, and are treated as the origin.
 class Placement {
  public:
   explicit Placement(const ClusterModel& model) : model_(model) {}
@@ -133,10 +149,13 @@ class Placement {
 
   /// Warns of documents without a place; FormatError when none of `path` has one.
   void check(const std::string& path, std::int64_t documents) const {
-    if (unplaced_ == documents) throw compat::FormatError({path, {}, {}}, "no document holds a term of the model");
+    if (unplaced_ == documents)
+      throw compat::FormatError({path, {}, {}}, "no document holds a term of the model");
     if (unplaced_ > 0)
-      std::cerr << "btm cluster: warning: " << compat::printable(path) << ": " << unplaced_ << " of " << documents
-                << " documents hold no term of the model: they count as equally far from all terms" << std::endl;
+      std::cerr << "btm cluster: warning: " << compat::printable(path) << ": " << unplaced_
+                << " of " << documents
+                << " documents hold no term of the model: they count as equally far from all terms"
+                << std::endl;
   }
 
  private:
@@ -151,11 +170,15 @@ int run_assign(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   const compat::CommandSpec spec{
       "btm cluster assign",
-      "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", \"cluster\"}, or splits the corpus.",
+      "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", \"cluster\"}, "
+      "or splits the corpus.",
       app.positionals(),
       {{"Output",
-        {flag_text("output-dir", "DIR", output_dir, "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a data-bin; what another model's split left there goes"),
-         flag_switch("balanced", balanced, "clusters of equal size, as in training"), post_process_flag(app.post_process)}}},
+        {flag_text("output-dir", "DIR", output_dir,
+                   "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a "
+                   "data-bin; what another model's split left there goes"),
+         flag_switch("balanced", balanced, "clusters of equal size, as in training"),
+         post_process_flag(app.post_process)}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (!output_dir.empty()) compat::check_can_write_in(output_dir);
@@ -170,16 +193,20 @@ int run_assign(std::span<const std::string> args) {
   });
   placement.check(app.input_path, documents.size());
   const auto count = static_cast<std::size_t>(documents.size());
-  const std::vector<std::uint32_t> clusters = balanced ? balanced_assignment(distances, count, model.clusters())
-                                                       : nearest_assignment(distances, count, model.clusters());
+  const std::vector<std::uint32_t> clusters =
+      balanced ? balanced_assignment(distances, count, model.clusters())
+               : nearest_assignment(distances, count, model.clusters());
   if (!output_dir.empty()) {
-    const std::vector<std::uint64_t> counts = split_corpus(documents, app.input_path, clusters, model.clusters(), model.sha256(), output_dir);
-    for (std::size_t j = 0; j < counts.size(); ++j) std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
+    const std::vector<std::uint64_t> counts = split_corpus(
+        documents, app.input_path, clusters, model.clusters(), model.sha256(), output_dir);
+    for (std::size_t j = 0; j < counts.size(); ++j)
+      std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
     return 0;
   }
   for (std::size_t i = 0; i < clusters.size(); ++i)
-    std::cout << nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)}, {"cluster", clusters[i]}}.dump(
-                     -1, ' ', false, nlohmann::json::error_handler_t::replace)
+    std::cout << nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)},
+                                        {"cluster", clusters[i]}}
+                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
               << "\n";
   return 0;
 }
@@ -192,11 +219,14 @@ int run_prior(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   const compat::CommandSpec spec{
       "btm cluster prior",
-      "Weights that documents give the experts of the clusters. Prints their mean, for ensemble-eval --precomputed-prior.",
+      "Weights that documents give the experts of the clusters. Prints their mean, for "
+      "ensemble-eval --precomputed-prior.",
       app.positionals(),
       {{"Weights",
-        {temperature_flag(temperature), flag_integer("topk", "K", top_k, "of each document keep the K largest; 0: all", 0),
-         flag_text("output,o", "FILE", output, "write a line of JSON for each document: id, prior"), post_process_flag(app.post_process)}}},
+        {temperature_flag(temperature),
+         flag_integer("topk", "K", top_k, "of each document keep the K largest; 0: all", 0),
+         flag_text("output,o", "FILE", output, "write a line of JSON for each document: id, prior"),
+         post_process_flag(app.post_process)}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (!output.empty()) compat::check_can_write(output);
@@ -207,13 +237,17 @@ int run_prior(std::span<const std::string> args) {
   std::string lines;
   Placement placement(model);
   for_each_document(documents, "prior", [&](std::int64_t i, const std::string& text) {
-    const std::vector<double> weights = cluster_weights(placement.distances(text), temperature, top_k);
-    for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += weights[j] / static_cast<double>(documents.size());
-    if (!output.empty()) lines += nlohmann::ordered_json{{"id", i}, {"prior", weights}}.dump() + "\n";
+    const std::vector<double> weights =
+        cluster_weights(placement.distances(text), temperature, top_k);
+    for (std::size_t j = 0; j < mean.size(); ++j)
+      mean[j] += weights[j] / static_cast<double>(documents.size());
+    if (!output.empty())
+      lines += nlohmann::ordered_json{{"id", i}, {"prior", weights}}.dump() + "\n";
   });
   placement.check(app.input_path, documents.size());
   if (!output.empty()) compat::write_file_atomically(output, lines);
-  for (std::size_t j = 0; j < mean.size(); ++j) std::cout << (j > 0 ? "," : "") << nlohmann::json(mean[j]).dump();
+  for (std::size_t j = 0; j < mean.size(); ++j)
+    std::cout << (j > 0 ? "," : "") << nlohmann::json(mean[j]).dump();
   std::cout << std::endl;
   return 0;
 }
@@ -221,8 +255,11 @@ int run_prior(std::span<const std::string> args) {
 int run_show(std::span<const std::string> args) {
   std::string path;
   std::vector<std::string> ignored;
-  const compat::CommandSpec spec{
-      "btm cluster show", "Prints each cluster's size and the terms that stand for it.", {{"MODEL", "of btm cluster train", &path}}, {}, {}};
+  const compat::CommandSpec spec{"btm cluster show",
+                                 "Prints each cluster's size and the terms that stand for it.",
+                                 {{"MODEL", "of btm cluster train", &path}},
+                                 {},
+                                 {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   print_clusters(ClusterModel::load(path));
   return 0;
@@ -238,7 +275,9 @@ constexpr std::array kClusterCommands{
 }  // namespace
 
 int run_cluster(std::span<const std::string> args) {
-  return compat::run_subcommand("btm cluster", "Clusters of documents as in c-BTM, for corpora without domain labels.", kClusterCommands, args);
+  return compat::run_subcommand(
+      "btm cluster", "Clusters of documents as in c-BTM, for corpora without domain labels.",
+      kClusterCommands, args);
 }
 
 }  // namespace btm

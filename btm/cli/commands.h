@@ -1,4 +1,5 @@
-// The commands of btm. Each takes the arguments after its name and returns the exit status; errors are thrown.
+// The commands of btm. Each takes the arguments after its name and returns the exit status; errors
+// are thrown.
 #pragma once
 
 #include <span>

@@ -26,18 +26,37 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::ForeignFlag;
 
-/// Beside those of eval-lm: what the release's scripts and parser know, of training and of its data.
+/// Beside those of eval-lm: what the release's scripts and parser know, of training and of its
+/// data.
 std::vector<ForeignFlag> foreign_ensemble_flags() {
   static constexpr std::array kMore{
-      ForeignFlag{"adam-betas", true}, ForeignFlag{"adam-eps", true}, ForeignFlag{"add-adapters", true, true},
-      ForeignFlag{"add-domain-token", false, true}, ForeignFlag{"arch,a", true}, ForeignFlag{"batch-size-valid", true},
-      ForeignFlag{"clip-norm", true}, ForeignFlag{"domain-parallel", false}, ForeignFlag{"eval-only", false},
-      ForeignFlag{"gpu-mappings", true}, ForeignFlag{"is-moe", false, true}, ForeignFlag{"lr", true},
-      ForeignFlag{"max-epoch", true}, ForeignFlag{"max-tokens-valid", true}, ForeignFlag{"max-update", true},
-      ForeignFlag{"original-domains", true}, ForeignFlag{"replay", false}, ForeignFlag{"save-dir", true},
-      ForeignFlag{"target-domain", true}, ForeignFlag{"train-domains", true}, ForeignFlag{"train-subset", true},
-      ForeignFlag{"unbalanced", false}, ForeignFlag{"undomain-eval", true}, ForeignFlag{"undomain-replay", true},
-      ForeignFlag{"update-freq", true}, ForeignFlag{"use-expert", true, true}, ForeignFlag{"valid-subset", true},
+      ForeignFlag{"adam-betas", true},
+      ForeignFlag{"adam-eps", true},
+      ForeignFlag{"add-adapters", true, true},
+      ForeignFlag{"add-domain-token", false, true},
+      ForeignFlag{"arch,a", true},
+      ForeignFlag{"batch-size-valid", true},
+      ForeignFlag{"clip-norm", true},
+      ForeignFlag{"domain-parallel", false},
+      ForeignFlag{"eval-only", false},
+      ForeignFlag{"gpu-mappings", true},
+      ForeignFlag{"is-moe", false, true},
+      ForeignFlag{"lr", true},
+      ForeignFlag{"max-epoch", true},
+      ForeignFlag{"max-tokens-valid", true},
+      ForeignFlag{"max-update", true},
+      ForeignFlag{"original-domains", true},
+      ForeignFlag{"replay", false},
+      ForeignFlag{"save-dir", true},
+      ForeignFlag{"target-domain", true},
+      ForeignFlag{"train-domains", true},
+      ForeignFlag{"train-subset", true},
+      ForeignFlag{"unbalanced", false},
+      ForeignFlag{"undomain-eval", true},
+      ForeignFlag{"undomain-replay", true},
+      ForeignFlag{"update-freq", true},
+      ForeignFlag{"use-expert", true, true},
+      ForeignFlag{"valid-subset", true},
       ForeignFlag{"weight-decay", true},
   };
   const std::span<const ForeignFlag> common = foreign_eval_flags();
@@ -62,37 +81,56 @@ struct EnsembleEvalCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble{
         "Ensemble",
-        {flag_text("path", "CKPT:CKPT...", options.eval.path, "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), "
-                                            "folders of experts (see btm forest) that stand for all of theirs"),
-         flag_choice("ensemble-type", options.ensemble_type, {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
-                     "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every token; by the text before a token"),
-         flag_text("precomputed-prior", "P,P,...", options.precomputed_prior, "cached_prior's probabilities, one for each expert"),
-         flag_integer("eval-topk", "K", options.eval_topk, "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
-         flag_switch("sparse", options.sparse, "leave experts of prior 0 out: they are not run, nor do they count at a block's start"),
+        {flag_text("path", "CKPT:CKPT...", options.eval.path,
+                   "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), "
+                   "folders of experts (see btm forest) that stand for all of theirs"),
+         flag_choice(
+             "ensemble-type", options.ensemble_type,
+             {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
+             "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every "
+             "token; by the text before a token"),
+         flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
+                   "cached_prior's probabilities, one for each expert"),
+         flag_integer("eval-topk", "K", options.eval_topk,
+                      "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
+         flag_switch("sparse", options.sparse,
+                     "leave experts of prior 0 out: they are not run, nor do they count at a "
+                     "block's start"),
          skip_diverged_flag(options.skip_diverged),
          flag_choice("posterior", options.posterior, {"last", "full", "none"},
-                     "what moves the weights: the previous token alone, all of the block so far, nothing (default: last; none for cluster_prior)"),
-         flag_text("model-overrides", "DICT", options.eval.model_overrides, "a Python dict of cfg values to replace")}};
+                     "what moves the weights: the previous token alone, all of the block so far, "
+                     "nothing (default: last; none for cluster_prior)"),
+         flag_text("model-overrides", "DICT", options.eval.model_overrides,
+                   "a Python dict of cfg values to replace")}};
     compat::FlagGroup clusters{
         "Cluster priors (c-BTM)",
-        {flag_text("cluster-model", "FILE", options.cluster.model, "of btm cluster train; an expert's cluster is that of forest.json, its training data, or its name (c0, c1, ...); else the experts are in the order of clusters"),
+        {flag_text(
+             "cluster-model", "FILE", options.cluster.model,
+             "of btm cluster train; an expert's cluster is that of forest.json, its training data, "
+             "or its name (c0, c1, ...); else the experts are in the order of clusters"),
          temperature_flag(options.cluster.temperature),
          flag_text("cluster-post-process", "HOW", options.cluster.post_process,
                    "for a model of words: sentencepiece or subword_nmt joins the data's pieces")}};
     compat::FlagGroup cache{
         "Score cache",
-        {flag_text("score-cache", "DIR", options.score_cache, "keep each expert's scores there: another prior, k or type runs no model"),
+        {flag_text("score-cache", "DIR", options.score_cache,
+                   "keep each expert's scores there: another prior, k or type runs no model"),
          flag_switch("no-score-cache", no_score_cache, "keep none"),
-         flag_integer("score-cache-mib", "N", options.score_cache_mib, "remove what was not used for longest beyond this", 0)}};
+         flag_integer("score-cache-mib", "N", options.score_cache_mib,
+                      "remove what was not used for longest beyond this", 0)}};
     compat::FlagGroup data = data_flags(options.eval);
-    data.flags.insert(data.flags.begin(), flag_text("target-eval", "SPLIT", target_eval, "the split to evaluate; wins over --gen-subset"));
+    data.flags.insert(data.flags.begin(),
+                      flag_text("target-eval", "SPLIT", target_eval,
+                                "the split to evaluate; wins over --gen-subset"));
     compat::FlagGroup results = log_flags(log);
-    results.flags.push_back(flag_text("results-path", "FILE", results_path,
-                                      "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));
+    results.flags.push_back(
+        flag_text("results-path", "FILE", results_path,
+                  "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));
     return {"btm ensemble-eval",
             "Evaluates a mixture of expert language models, as BTM's ensemble_eval_lm.py.",
             {{"DATA", "data-bin folder (with dict.txt)", &options.eval.data}},
-            {ensemble, clusters, data, cache, machine_flags(options.eval), distributed_flags(distributed), results},
+            {ensemble, clusters, data, cache, machine_flags(options.eval),
+             distributed_flags(distributed), results},
             foreign};
   }
 };
@@ -101,8 +139,10 @@ struct EnsembleEvalCommand {
 void write_lines(const std::string& path, const EnsembleReport& report) {
   std::string text;
   for (const EnsembleLine& line : report.lines) {
-    nlohmann::ordered_json json{
-        {"ppl", line.ppl}, {"posterior", line.posterior}, {"exp_avg_posterior", line.exp_avg_posterior}, {"experts", report.experts}};
+    nlohmann::ordered_json json{{"ppl", line.ppl},
+                                {"posterior", line.posterior},
+                                {"exp_avg_posterior", line.exp_avg_posterior},
+                                {"experts", report.experts}};
     if (!report.left_out.empty()) json["left_out"] = report.left_out;
     text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
@@ -113,8 +153,9 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   const bool speaks = ranks.rank() == 0;
   command.options.eval.device_id = place.local_rank;
   if (speaks && !command.results_path.empty()) compat::check_can_write(command.results_path);
-  compat::ProgressBar bar("ensemble-eval", speaks ? command.log.log_format : "none", command.log.log_interval,
-                          command.log.no_progress_bar, [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::ProgressBar bar("ensemble-eval", speaks ? command.log.log_format : "none",
+                          command.log.log_interval, command.log.no_progress_bar,
+                          [](const std::string& line) { std::cerr << line << std::endl; });
   EnsembleObserver observer;
   if (speaks) {
     observer.eval.log = [&](const std::string& line) {
@@ -128,8 +169,9 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
     if (!command.log.quiet)
       observer.progress = [&](const EnsembleProgress& progress) {
         bar.update(progress.done, progress.of, [&] {
-          return compat::ProgressBar::Stats{{"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
-                                            {"ppl", compat::decimal(progress.perplexity, 2)}};
+          return compat::ProgressBar::Stats{
+              {"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
+              {"ppl", compat::decimal(progress.perplexity, 2)}};
         });
       };
   }
@@ -157,16 +199,19 @@ int run_ensemble_eval(std::span<const std::string> args) {
     for (std::string& expert : model_paths(path, say)) experts.push_back(std::move(expert));
   command.options.eval.path = joined_paths(experts);
   if (command.options.ensemble_type == "cluster_prior")
-    for (const std::string& expert : experts) command.options.cluster.origins.push_back(cluster_of_expert(expert));
+    for (const std::string& expert : experts)
+      command.options.cluster.origins.push_back(cluster_of_expert(expert));
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.eval.cpu;
-  return run_ranks(command.distributed, "btm ensemble-eval", [&](Communicator& ranks, const RankPlace& place) {
-    if (ranks.rank() == 0) {
-      warn_ignored("btm ensemble-eval", ignored);
-      for (const std::string& line : said) std::cerr << "btm ensemble-eval: warning: " << line << std::endl;
-    }
-    return evaluate(command, ranks, place);
-  });
+  return run_ranks(command.distributed, "btm ensemble-eval",
+                   [&](Communicator& ranks, const RankPlace& place) {
+                     if (ranks.rank() == 0) {
+                       warn_ignored("btm ensemble-eval", ignored);
+                       for (const std::string& line : said)
+                         std::cerr << "btm ensemble-eval: warning: " << line << std::endl;
+                     }
+                     return evaluate(command, ranks, place);
+                   });
 }
 
 }  // namespace btm

@@ -16,61 +16,79 @@ using compat::FlagGroup;
 using compat::ForeignFlag;
 
 compat::Flag tokens_per_sample_flag(EvalLmOptions& o) {
-  return flag_integer("tokens-per-sample", "N", o.tokens_per_sample, "tokens in a sample", 1, "the models' positions, at most 1024");
+  return flag_integer("tokens-per-sample", "N", o.tokens_per_sample, "tokens in a sample", 1,
+                      "the models' positions, at most 1024");
 }
 
 compat::Flag batch_size_flag(EvalLmOptions& o) {
-  return flag_integer("batch-size,max-sentences", "N", o.batch_size, "samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it", 0);
+  return flag_integer("batch-size,max-sentences", "N", o.batch_size,
+                      "samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it", 0);
 }
 
 compat::Flag max_tokens_flag(EvalLmOptions& o) {
-  return flag_integer("max-tokens", "N", o.max_tokens, "tokens in a batch, padding included; 0: no limit", 0);
+  return flag_integer("max-tokens", "N", o.max_tokens,
+                      "tokens in a batch, padding included; 0: no limit", 0);
 }
 
 FlagGroup data_flags(EvalLmOptions& o) {
-  return {"Data",
-          {
-              flag_text("gen-subset", "SPLIT", o.gen_subset, "the split to evaluate"),
-              flag_choice("task", o.task, {"language_modeling", "multidomain_language_modeling"}, "what DATA is: one data-bin, or a folder of domains"),
-              flag_text("eval-domains", "LIST", o.eval_domains, "comma-separated domains (multidomain; default: all that have the split)"),
-              flag_switch("resample-eval", o.resample_eval, "draw each set's samples with replacement, as the release does (multidomain)"),
-              flag_text("sample-break-mode", "MODE", o.sample_break_mode, "none, eos, complete or complete_doc"),
-              tokens_per_sample_flag(o),
-              flag_integer("context-window", "N", o.context_window, "tokens of earlier samples that a sample sees", 0),
-              flag_switch("add-bos-token", o.add_bos_token, "begin every sample with <s>"),
-              batch_size_flag(o),
-              max_tokens_flag(o),
-              flag_integer("num-shards", "N", o.num_shards, "evaluate every Nth batch only", 1),
-              flag_integer("shard-id", "N", o.shard_id, "from this one on", 0),
-              flag_integer("max-samples", "N", o.max_samples, "stop after batch N, counted from 0; 0: all", 0),
-              flag_integer("seed", "N", o.seed, "of the order of samples of equal size"),
-              flag_text("dataset-impl", "IMPL", o.dataset_impl, "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
-          }};
+  return {
+      "Data",
+      {
+          flag_text("gen-subset", "SPLIT", o.gen_subset, "the split to evaluate"),
+          flag_choice("task", o.task, {"language_modeling", "multidomain_language_modeling"},
+                      "what DATA is: one data-bin, or a folder of domains"),
+          flag_text("eval-domains", "LIST", o.eval_domains,
+                    "comma-separated domains (multidomain; default: all that have the split)"),
+          flag_switch(
+              "resample-eval", o.resample_eval,
+              "draw each set's samples with replacement, as the release does (multidomain)"),
+          flag_text("sample-break-mode", "MODE", o.sample_break_mode,
+                    "none, eos, complete or complete_doc"),
+          tokens_per_sample_flag(o),
+          flag_integer("context-window", "N", o.context_window,
+                       "tokens of earlier samples that a sample sees", 0),
+          flag_switch("add-bos-token", o.add_bos_token, "begin every sample with <s>"),
+          batch_size_flag(o),
+          max_tokens_flag(o),
+          flag_integer("num-shards", "N", o.num_shards, "evaluate every Nth batch only", 1),
+          flag_integer("shard-id", "N", o.shard_id, "from this one on", 0),
+          flag_integer("max-samples", "N", o.max_samples,
+                       "stop after batch N, counted from 0; 0: all", 0),
+          flag_integer("seed", "N", o.seed, "of the order of samples of equal size"),
+          flag_text("dataset-impl", "IMPL", o.dataset_impl,
+                    "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
+      }};
 }
 
 FlagGroup machine_flags(EvalLmOptions& o) {
   return {"Machine",
           {
-              flag_switch("fp16", o.fp16, "half precision (on a CPU: weights rounded to it, arithmetic in fp32)"),
+              flag_switch("fp16", o.fp16,
+                          "half precision (on a CPU: weights rounded to it, arithmetic in fp32)"),
               flag_switch("bf16", o.bf16, "the same in bfloat16"),
               flag_switch("cpu", o.cpu, "do not use a GPU"),
               flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
-              flag_integer("softmax-batch", "N", o.softmax_batch, "tokens whose logits are in memory at once", 1, "as many as fit 64 MiB"),
+              flag_integer("softmax-batch", "N", o.softmax_batch,
+                           "tokens whose logits are in memory at once", 1, "as many as fit 64 MiB"),
           }};
 }
 
 FlagGroup log_flags(LogOptions& o) {
-  return {"Reporting",
-          {
-              flag_choice("log-format", o.log_format, {"json", "none", "simple", "tqdm"}, "progress: a bar on a terminal (tqdm), or lines"),
-              flag_integer("log-interval", "N", o.log_interval, "batches between lines of progress", 1),
-              flag_switch("no-progress-bar", o.no_progress_bar, "lines even on a terminal"),
-              flag_switch("quiet", o.quiet, "only the results"),
-          }};
+  return {
+      "Reporting",
+      {
+          flag_choice("log-format", o.log_format, {"json", "none", "simple", "tqdm"},
+                      "progress: a bar on a terminal (tqdm), or lines"),
+          flag_integer("log-interval", "N", o.log_interval, "batches between lines of progress", 1),
+          flag_switch("no-progress-bar", o.no_progress_bar, "lines even on a terminal"),
+          flag_switch("quiet", o.quiet, "only the results"),
+      }};
 }
 
 compat::Flag skip_diverged_flag(bool& field) {
-  return flag_switch("skip-diverged", field, "leave out models whose scores are NaN or infinite, which are an error otherwise; the result says which");
+  return flag_switch("skip-diverged", field,
+                     "leave out models whose scores are NaN or infinite, which are an error "
+                     "otherwise; the result says which");
 }
 
 void or_hint_at_skipping(const std::function<void()>& evaluate) {
@@ -83,27 +101,69 @@ void or_hint_at_skipping(const std::function<void()>& evaluate) {
 
 std::span<const ForeignFlag> foreign_eval_flags() {
   static constexpr std::array kFlags{
-      ForeignFlag{"all-gather-list-size", true}, ForeignFlag{"azureml-logging", false}, ForeignFlag{"bpe", true},
-      ForeignFlag{"broadcast-buffers", false}, ForeignFlag{"bucket-cap-mb", true}, ForeignFlag{"checkpoint-shard-count", true},
-      ForeignFlag{"checkpoint-suffix", true}, ForeignFlag{"combine-valid-subsets", false}, ForeignFlag{"criterion", true},
-      ForeignFlag{"curriculum", true}, ForeignFlag{"data-buffer-size", true}, ForeignFlag{"ddp-backend", true},
-      ForeignFlag{"ddp-comm-hook", true}, ForeignFlag{"device-id", true}, ForeignFlag{"disable-validation", false},
-      ForeignFlag{"distributed-backend", true}, ForeignFlag{"distributed-init-method", true}, ForeignFlag{"distributed-no-spawn", false},
-      ForeignFlag{"distributed-port", true}, ForeignFlag{"distributed-rank", true}, ForeignFlag{"empty-cache-freq", true},
-      ForeignFlag{"fast-stat-sync", false}, ForeignFlag{"find-unused-parameters", false}, ForeignFlag{"fix-batches-to-gpus", false},
-      ForeignFlag{"fixed-validation-seed", true}, ForeignFlag{"fp16-init-scale", true}, ForeignFlag{"fp16-no-flatten-grads", false},
-      ForeignFlag{"fp16-scale-tolerance", true}, ForeignFlag{"fp16-scale-window", true}, ForeignFlag{"future-target", false},
-      ForeignFlag{"gradient-as-bucket-view", false}, ForeignFlag{"heartbeat-timeout", true}, ForeignFlag{"local_rank,local-rank", true},
-      ForeignFlag{"log-nvidia-smi", false}, ForeignFlag{"lr-scheduler", true}, ForeignFlag{"memory-efficient-bf16", false},
-      ForeignFlag{"memory-efficient-fp16", false}, ForeignFlag{"min-loss-scale", true}, ForeignFlag{"model-parallel-size", true},
-      ForeignFlag{"no-save", false}, ForeignFlag{"nprocs-per-node", true}, ForeignFlag{"num-workers", true},
-      ForeignFlag{"num-workers-valid", true}, ForeignFlag{"optimizer", true}, ForeignFlag{"output-dictionary-size", true},
-      ForeignFlag{"pad-to-fixed-bsz", false}, ForeignFlag{"partial-load", false}, ForeignFlag{"profile", false},
-      ForeignFlag{"quantization-config-path", true}, ForeignFlag{"required-batch-size-multiple", true}, ForeignFlag{"required-seq-len-multiple", true},
-      ForeignFlag{"reset-logging", false}, ForeignFlag{"scoring", true}, ForeignFlag{"self-target", false, true},
-      ForeignFlag{"shorten-method", true, true}, ForeignFlag{"skip-invalid-size-inputs-valid-test", false}, ForeignFlag{"suppress-crashes", false},
-      ForeignFlag{"tensorboard-logdir", true}, ForeignFlag{"threshold-loss-scale", true}, ForeignFlag{"tokenizer", true},
-      ForeignFlag{"user-dir", true}, ForeignFlag{"wandb-project", true}, ForeignFlag{"tpu", false, true},
+      ForeignFlag{"all-gather-list-size", true},
+      ForeignFlag{"azureml-logging", false},
+      ForeignFlag{"bpe", true},
+      ForeignFlag{"broadcast-buffers", false},
+      ForeignFlag{"bucket-cap-mb", true},
+      ForeignFlag{"checkpoint-shard-count", true},
+      ForeignFlag{"checkpoint-suffix", true},
+      ForeignFlag{"combine-valid-subsets", false},
+      ForeignFlag{"criterion", true},
+      ForeignFlag{"curriculum", true},
+      ForeignFlag{"data-buffer-size", true},
+      ForeignFlag{"ddp-backend", true},
+      ForeignFlag{"ddp-comm-hook", true},
+      ForeignFlag{"device-id", true},
+      ForeignFlag{"disable-validation", false},
+      ForeignFlag{"distributed-backend", true},
+      ForeignFlag{"distributed-init-method", true},
+      ForeignFlag{"distributed-no-spawn", false},
+      ForeignFlag{"distributed-port", true},
+      ForeignFlag{"distributed-rank", true},
+      ForeignFlag{"empty-cache-freq", true},
+      ForeignFlag{"fast-stat-sync", false},
+      ForeignFlag{"find-unused-parameters", false},
+      ForeignFlag{"fix-batches-to-gpus", false},
+      ForeignFlag{"fixed-validation-seed", true},
+      ForeignFlag{"fp16-init-scale", true},
+      ForeignFlag{"fp16-no-flatten-grads", false},
+      ForeignFlag{"fp16-scale-tolerance", true},
+      ForeignFlag{"fp16-scale-window", true},
+      ForeignFlag{"future-target", false},
+      ForeignFlag{"gradient-as-bucket-view", false},
+      ForeignFlag{"heartbeat-timeout", true},
+      ForeignFlag{"local_rank,local-rank", true},
+      ForeignFlag{"log-nvidia-smi", false},
+      ForeignFlag{"lr-scheduler", true},
+      ForeignFlag{"memory-efficient-bf16", false},
+      ForeignFlag{"memory-efficient-fp16", false},
+      ForeignFlag{"min-loss-scale", true},
+      ForeignFlag{"model-parallel-size", true},
+      ForeignFlag{"no-save", false},
+      ForeignFlag{"nprocs-per-node", true},
+      ForeignFlag{"num-workers", true},
+      ForeignFlag{"num-workers-valid", true},
+      ForeignFlag{"optimizer", true},
+      ForeignFlag{"output-dictionary-size", true},
+      ForeignFlag{"pad-to-fixed-bsz", false},
+      ForeignFlag{"partial-load", false},
+      ForeignFlag{"profile", false},
+      ForeignFlag{"quantization-config-path", true},
+      ForeignFlag{"required-batch-size-multiple", true},
+      ForeignFlag{"required-seq-len-multiple", true},
+      ForeignFlag{"reset-logging", false},
+      ForeignFlag{"scoring", true},
+      ForeignFlag{"self-target", false, true},
+      ForeignFlag{"shorten-method", true, true},
+      ForeignFlag{"skip-invalid-size-inputs-valid-test", false},
+      ForeignFlag{"suppress-crashes", false},
+      ForeignFlag{"tensorboard-logdir", true},
+      ForeignFlag{"threshold-loss-scale", true},
+      ForeignFlag{"tokenizer", true},
+      ForeignFlag{"user-dir", true},
+      ForeignFlag{"wandb-project", true},
+      ForeignFlag{"tpu", false, true},
   };
   return kFlags;
 }

@@ -13,13 +13,13 @@ namespace btm {
 
 /// How a command reports.
 struct LogOptions {
-  std::string log_format;         ///< "": tqdm on a terminal, simple elsewhere
+  std::string log_format;  ///< "": tqdm on a terminal, simple elsewhere
   std::int64_t log_interval = 100;
   bool no_progress_bar = false, quiet = false;
 };
 
-/// What cuts the data: the same words and defaults in every command that evaluates. Ensembles, whose posteriors are means over a
-/// batch, set kEnsembleBatchSize first.
+/// What cuts the data: the same words and defaults in every command that evaluates. Ensembles,
+/// whose posteriors are means over a batch, set kEnsembleBatchSize first.
 compat::Flag tokens_per_sample_flag(EvalLmOptions& options);
 compat::Flag batch_size_flag(EvalLmOptions& options);
 compat::Flag max_tokens_flag(EvalLmOptions& options);

@@ -23,19 +23,25 @@ struct EvalLmCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup model{
         "Model",
-        {flag_text("path", "CKPT[:CKPT...]", options.path, "checkpoints; several are averaged in probability, as fairseq does"),
-         flag_text("model-overrides", "DICT", options.model_overrides, "a Python dict of cfg values to replace")}};
+        {flag_text("path", "CKPT[:CKPT...]", options.path,
+                   "checkpoints; several are averaged in probability, as fairseq does"),
+         flag_text("model-overrides", "DICT", options.model_overrides,
+                   "a Python dict of cfg values to replace")}};
     compat::Flag post_process = flag_text("post-process,remove-bpe", "SYMBOL", options.post_process,
-                                          "join pieces to words before counting: '@@ ' joins those that end in @@; without a value it is "
+                                          "join pieces to words before counting: '@@ ' joins those "
+                                          "that end in @@; without a value it is "
                                           "subword_nmt, which joins nothing, as in fairseq");
     post_process.optional_value = true;
     post_process.implicit_value = "subword_nmt";
-    compat::FlagGroup words{
-        "Words",
-        {post_process, flag_switch("output-word-probs", options.output_word_probs, "print every word with its log-probability"),
-         flag_switch("output-word-stats", options.output_word_stats, "print every word's count and mean log-probability")}};
+    compat::FlagGroup words{"Words",
+                            {post_process,
+                             flag_switch("output-word-probs", options.output_word_probs,
+                                         "print every word with its log-probability"),
+                             flag_switch("output-word-stats", options.output_word_stats,
+                                         "print every word's count and mean log-probability")}};
     compat::FlagGroup results = log_flags(log);
-    results.flags.push_back(flag_text("results-path", "FILE", results_path, "write the results as JSON"));
+    results.flags.push_back(
+        flag_text("results-path", "FILE", results_path, "write the results as JSON"));
     return {"btm eval-lm",
             "Evaluates a language model on a data-bin and prints fairseq-eval-lm's numbers.",
             {{"DATA", "data-bin folder (with dict.txt)", &options.data}},
@@ -44,7 +50,8 @@ struct EvalLmCommand {
   }
 };
 
-void write_results(const std::string& path, const EvalLmOptions& options, const EvalLmReport& report) {
+void write_results(const std::string& path, const EvalLmOptions& options,
+                   const EvalLmReport& report) {
   nlohmann::ordered_json json{{"path", options.path},
                               {"data", options.data},
                               {"gen_subset", options.gen_subset},
@@ -60,7 +67,8 @@ void write_results(const std::string& path, const EvalLmOptions& options, const 
                               {"batches", report.batches},
                               {"num_parameters", report.num_parameters},
                               {"seconds", report.seconds}};
-  compat::write_file_atomically(path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  compat::write_file_atomically(
+      path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace
@@ -74,7 +82,8 @@ int run_eval_lm(std::span<const std::string> args) {
 
   if (!command.results_path.empty()) compat::check_can_write(command.results_path);
   compat::ProgressBar bar("eval-lm", command.log.log_format, command.log.log_interval,
-                          command.log.no_progress_bar, [](const std::string& line) { std::cerr << line << std::endl; });
+                          command.log.no_progress_bar,
+                          [](const std::string& line) { std::cerr << line << std::endl; });
   EvalLmObserver observer;
   // Results go to standard output; what happens on the way there, to standard error.
   observer.log = [&](const std::string& line) {
@@ -91,7 +100,11 @@ int run_eval_lm(std::span<const std::string> args) {
         return compat::ProgressBar::Stats{
             {"loss", compat::decimal(so_far.loss_base2, 3)},
             {"ppl", compat::decimal(so_far.perplexity, 2)},
-            {"wps", compat::decimal(so_far.seconds > 0 ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds : 0, 1)}};
+            {"wps",
+             compat::decimal(so_far.seconds > 0
+                                 ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds
+                                 : 0,
+                             1)}};
       });
     };
   const EvalLmReport report = eval_lm(command.options, observer);

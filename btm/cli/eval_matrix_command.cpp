@@ -28,7 +28,8 @@ using compat::flag_switch;
 using compat::flag_text;
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kSeed = "seed";  ///< The name of the model that experts were branched from.
+constexpr std::string_view kSeed =
+    "seed";  ///< The name of the model that experts were branched from.
 
 std::string joined_names(const std::vector<std::string>& names) {
   std::string text;
@@ -36,7 +37,8 @@ std::string joined_names(const std::vector<std::string>& names) {
   return text;
 }
 
-std::pair<std::string, std::string> split_pair(const std::string& text, const std::string& expected) {
+std::pair<std::string, std::string> split_pair(const std::string& text,
+                                               const std::string& expected) {
   const std::size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == text.size())
     throw compat::UsageError("'" + compat::printable(text) + "', expected " + expected);
@@ -47,49 +49,73 @@ struct EvalMatrixCommand {
   EvalMatrixOptions options;
   LogOptions log;
   std::vector<std::string> models;
-  std::string domains, experts, ensembles = "cached_prior,updating_prior,simple_average", bytes, out = "eval-matrix";
+  std::string domains, experts, ensembles = "cached_prior,updating_prior,simple_average", bytes,
+                                out = "eval-matrix";
 
-  EvalMatrixCommand() {
-    options.eval.batch_size = kEnsembleBatchSize;
-  }
+  EvalMatrixCommand() { options.eval.batch_size = kEnsembleBatchSize; }
 
   compat::CommandSpec spec() {
     EvalLmOptions& eval = options.eval;
     compat::FlagGroup rows{
         "Rows and columns",
-        {flag_text("domains", "LIST", domains, "comma-separated folders of DATA (default: all that have the split)"),
-         flag_text("split,gen-subset", "SPLIT", eval.gen_subset, "a domain's set is SPLIT_DOMAIN, or SPLIT"),
-         flag_text("experts", "LIST", experts, "models that are mixed to ensembles, comma separated, or 'all': all but one named seed"),
-         flag_text("ensembles", "LIST", ensembles, "a row for each: cached_prior, updating_prior, uniform_prior, simple_average; '' for none"),
+        {flag_text("domains", "LIST", domains,
+                   "comma-separated folders of DATA (default: all that have the split)"),
+         flag_text("split,gen-subset", "SPLIT", eval.gen_subset,
+                   "a domain's set is SPLIT_DOMAIN, or SPLIT"),
+         flag_text("experts", "LIST", experts,
+                   "models that are mixed to ensembles, comma separated, or 'all': all but one "
+                   "named seed"),
+         flag_text("ensembles", "LIST", ensembles,
+                   "a row for each: cached_prior, updating_prior, uniform_prior, simple_average; "
+                   "'' for none"),
          skip_diverged_flag(options.skip_diverged),
-         flag_switch("average", options.average, "a row for the uniform average of the experts' parameters"),
-         flag_text("baseline", "NAME", options.baseline, "the row that all are compared with (default: the first)")}};
+         flag_switch("average", options.average,
+                     "a row for the uniform average of the experts' parameters"),
+         flag_text("baseline", "NAME", options.baseline,
+                   "the row that all are compared with (default: the first)")}};
     compat::FlagGroup data{
         "Data",
-        {flag_text("sample-break-mode", "MODE", eval.sample_break_mode, "none, eos, complete or complete_doc"),
+        {flag_text("sample-break-mode", "MODE", eval.sample_break_mode,
+                   "none, eos, complete or complete_doc"),
          tokens_per_sample_flag(eval),
-         flag_integer("context-window", "N", eval.context_window, "tokens of earlier samples that a sample sees", 0),
-         batch_size_flag(eval),
-         max_tokens_flag(eval),
-         flag_integer("max-samples", "N", eval.max_samples, "stop after batch N of each set, counted from 0; 0: all", 0),
+         flag_integer("context-window", "N", eval.context_window,
+                      "tokens of earlier samples that a sample sees", 0),
+         batch_size_flag(eval), max_tokens_flag(eval),
+         flag_integer("max-samples", "N", eval.max_samples,
+                      "stop after batch N of each set, counted from 0; 0: all", 0),
          flag_integer("seed", "N", eval.seed, "of the bootstrap")}};
     compat::FlagGroup mixture{
         "Ensemble",
-        {flag_choice("posterior", options.posterior, {"last", "full"}, "weights from the last token (the release) or from all of the sample (Bayes)"),
-         flag_text("prior-split", "SPLIT", options.prior_split, "where cached_prior's prior comes from"),
-         flag_integer("prior-batches", "N", options.prior_batches, "after batch N of it, counted from 0", 1)}};
+        {flag_choice("posterior", options.posterior, {"last", "full"},
+                     "weights from the last token (the release) or from all of the sample (Bayes)"),
+         flag_text("prior-split", "SPLIT", options.prior_split,
+                   "where cached_prior's prior comes from"),
+         flag_integer("prior-batches", "N", options.prior_batches,
+                      "after batch N of it, counted from 0", 1)}};
     compat::FlagGroup statistics{
         "Statistics",
         {flag_integer("resamples", "N", options.resamples, "draws of the block bootstrap", 1),
-         flag_integer("block-tokens", "N", options.block_tokens, "tokens of text drawn together, at least", 1),
-         flag_text("bytes", "D=N,...", bytes, "bytes of the domains' text (default: counted from the symbols of dict.txt)"),
-         flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json, "counts the bytes of a dictionary of GPT-2's ids")}};
-    compat::FlagGroup model{"Model", {flag_text("model-overrides", "DICT", eval.model_overrides, "a Python dict of cfg values to replace")}};
+         flag_integer("block-tokens", "N", options.block_tokens,
+                      "tokens of text drawn together, at least", 1),
+         flag_text("bytes", "D=N,...", bytes,
+                   "bytes of the domains' text (default: counted from the symbols of dict.txt)"),
+         flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
+                   "counts the bytes of a dictionary of GPT-2's ids")}};
+    compat::FlagGroup model{"Model",
+                            {flag_text("model-overrides", "DICT", eval.model_overrides,
+                                       "a Python dict of cfg values to replace")}};
     compat::FlagGroup results = log_flags(log);
-    results.flags.push_back(flag_text("out", "FOLDER", out, "for matrix.json, matrix.csv, report.html and the scores that a later run takes up"));
+    results.flags.push_back(flag_text(
+        "out", "FOLDER", out,
+        "for matrix.json, matrix.csv, report.html and the scores that a later run takes up"));
     return {"btm eval-matrix",
-            "Evaluates models on domains, with ensembles and the average of the experts: a table, JSON, CSV and an HTML report.",
-            {{"DATA", "folder of domains, with dict.txt", &options.eval.data}, {"NAME=CHECKPOINT", "the models, each with its row's name; a folder of experts (see btm forest) stands for all of theirs", nullptr, &models}},
+            "Evaluates models on domains, with ensembles and the average of the experts: a table, "
+            "JSON, CSV and an HTML report.",
+            {{"DATA", "folder of domains, with dict.txt", &options.eval.data},
+             {"NAME=CHECKPOINT",
+              "the models, each with its row's name; a folder of experts (see btm forest) stands "
+              "for all of theirs",
+              nullptr, &models}},
             {rows, data, mixture, statistics, model, machine_flags(eval), results},
             {}};
   }
@@ -100,8 +126,10 @@ struct EvalMatrixCommand {
       return;
     }
     const Forest forest = open_forest(model);
-    if (const std::string line = taken_as_experts(forest); !line.empty()) std::cerr << "btm eval-matrix: warning: " << line << std::endl;
-    for (const ForestExpert& expert : complete_experts(forest)) options.models.emplace_back(expert.name, forest.checkpoint_of(expert).string());
+    if (const std::string line = taken_as_experts(forest); !line.empty())
+      std::cerr << "btm eval-matrix: warning: " << line << std::endl;
+    for (const ForestExpert& expert : complete_experts(forest))
+      options.models.emplace_back(expert.name, forest.checkpoint_of(expert).string());
   }
 
   void complete() {
@@ -113,7 +141,9 @@ struct EvalMatrixCommand {
       for (const auto& [name, path] : options.models)
         if (name != kSeed) options.experts.push_back(name);
       if (options.experts.size() < options.models.size())
-        std::cerr << "btm eval-matrix: --experts all leaves out the model named seed (name it to mix it): " << joined_names(options.experts) << std::endl;
+        std::cerr << "btm eval-matrix: --experts all leaves out the model named seed (name it to "
+                     "mix it): "
+                  << joined_names(options.experts) << std::endl;
     }
     if (!options.experts.empty()) options.ensembles = compat::split_at(ensembles, ',');
     for (const std::string& entry : compat::split_at(bytes, ',')) {
@@ -121,7 +151,8 @@ struct EvalMatrixCommand {
       std::int64_t number = 0;
       const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), number);
       if (error != std::errc{} || end != count.data() + count.size() || number < 1)
-        throw compat::UsageError("flag --bytes: '" + compat::printable(entry) + "', expected DOMAIN=N");
+        throw compat::UsageError("flag --bytes: '" + compat::printable(entry) +
+                                 "', expected DOMAIN=N");
       options.bytes[domain] = number;
     }
     options.cache = (std::filesystem::path(out) / "scores").string();
@@ -151,12 +182,18 @@ Json to_json(const EvalMatrix& matrix, const EvalMatrixOptions& options) {
   Json rows = Json::array();
   for (const MatrixRow& row : matrix.rows) {
     Json cells = Json::object();
-    for (std::size_t d = 0; d < matrix.domains.size(); ++d) cells[matrix.domains[d]] = to_json(row.cells[d]);
-    rows.push_back({{"name", row.name}, {"kind", kKinds[static_cast<std::size_t>(row.kind)]}, {"path", row.path}, {"cells", cells}, {"mean", to_json(row.mean)}});
+    for (std::size_t d = 0; d < matrix.domains.size(); ++d)
+      cells[matrix.domains[d]] = to_json(row.cells[d]);
+    rows.push_back({{"name", row.name},
+                    {"kind", kKinds[static_cast<std::size_t>(row.kind)]},
+                    {"path", row.path},
+                    {"cells", cells},
+                    {"mean", to_json(row.mean)}});
   }
   Json posteriors = Json::object();
   for (std::size_t d = 0; d < matrix.posteriors.size(); ++d)
-    posteriors[matrix.domains[d]] = {{"cached_prior", matrix.posteriors[d].cached_prior}, {"batches", matrix.posteriors[d].batches}};
+    posteriors[matrix.domains[d]] = {{"cached_prior", matrix.posteriors[d].cached_prior},
+                                     {"batches", matrix.posteriors[d].batches}};
   return {{"data", options.eval.data},
           {"split", options.eval.gen_subset},
           {"tokens_per_sample", matrix.tokens_per_sample},
@@ -172,25 +209,46 @@ Json to_json(const EvalMatrix& matrix, const EvalMatrixOptions& options) {
 
 /// One line for each cell.
 Table cell_table(const EvalMatrix& matrix) {
-  Table table{{{"model"}, {"domain"}, {"ppl"}, {"ppl_low"}, {"ppl_high"}, {"loss_sum"}, {"tokens"}, {"bytes"}, {"bits_per_byte"}, {"ratio"}, {"ratio_low"}, {"ratio_high"}}, {}};
-  const auto add = [&](const std::string& model, const std::string& domain, const MatrixCell& cell) {
-    const auto text = [](double value) { return std::isfinite(value) ? fixed(value, 6) : std::string(); };
-    table.rows.push_back({model, domain, text(cell.perplexity), text(cell.perplexity_interval.low), text(cell.perplexity_interval.high), text(cell.loss_sum),
-                          std::to_string(cell.tokens), std::to_string(cell.bytes), text(cell.bits_per_byte), text(cell.ratio),
-                          text(cell.ratio_interval.low), text(cell.ratio_interval.high)});
+  Table table{{{"model"},
+               {"domain"},
+               {"ppl"},
+               {"ppl_low"},
+               {"ppl_high"},
+               {"loss_sum"},
+               {"tokens"},
+               {"bytes"},
+               {"bits_per_byte"},
+               {"ratio"},
+               {"ratio_low"},
+               {"ratio_high"}},
+              {}};
+  const auto add = [&](const std::string& model, const std::string& domain,
+                       const MatrixCell& cell) {
+    const auto text = [](double value) {
+      return std::isfinite(value) ? fixed(value, 6) : std::string();
+    };
+    table.rows.push_back({model, domain, text(cell.perplexity), text(cell.perplexity_interval.low),
+                          text(cell.perplexity_interval.high), text(cell.loss_sum),
+                          std::to_string(cell.tokens), std::to_string(cell.bytes),
+                          text(cell.bits_per_byte), text(cell.ratio), text(cell.ratio_interval.low),
+                          text(cell.ratio_interval.high)});
   };
   for (const MatrixRow& row : matrix.rows) {
-    for (std::size_t d = 0; d < matrix.domains.size(); ++d) add(row.name, matrix.domains[d], row.cells[d]);
+    for (std::size_t d = 0; d < matrix.domains.size(); ++d)
+      add(row.name, matrix.domains[d], row.cells[d]);
     add(row.name, "mean", row.mean);
   }
   return table;
 }
 
 void write_results(const std::filesystem::path& out, const EvalMatrix& matrix, const Json& json) {
-  compat::write_file_atomically(out / "matrix.json", json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  compat::write_file_atomically(out / "matrix.json",
+                                json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   compat::write_file_atomically(out / "matrix.csv", to_csv(cell_table(matrix)));
-  HtmlPage page("Evaluation of " + std::to_string(matrix.rows.size()) + " models on " + std::to_string(matrix.domains.size()) + " domains");
-  page.add_paragraph("Split " + json["split"].get<std::string>() + " of each domain, " + std::to_string(json["tokens_per_sample"].get<std::int64_t>()) +
+  HtmlPage page("Evaluation of " + std::to_string(matrix.rows.size()) + " models on " +
+                std::to_string(matrix.domains.size()) + " domains");
+  page.add_paragraph("Split " + json["split"].get<std::string>() + " of each domain, " +
+                     std::to_string(json["tokens_per_sample"].get<std::int64_t>()) +
                      " tokens per sample.");
   add_matrix(page, json);
   page.write(out / "report.html");
@@ -206,7 +264,8 @@ int run_eval_matrix(std::span<const std::string> args) {
   command.complete();
   compat::check_can_write_in(command.out);
 
-  compat::ProgressBar bar("eval-matrix", command.log.log_format, command.log.log_interval, command.log.no_progress_bar,
+  compat::ProgressBar bar("eval-matrix", command.log.log_format, command.log.log_interval,
+                          command.log.no_progress_bar,
                           [](const std::string& line) { std::cerr << line << std::endl; });
   EvalMatrixObserver observer;
   observer.warn = [&](const std::string& line) {
@@ -214,17 +273,22 @@ int run_eval_matrix(std::span<const std::string> args) {
     std::cerr << "btm eval-matrix: warning: " << line << std::endl;
   };
   if (!command.log.quiet)
-    observer.progress = [&](std::int64_t done, std::int64_t of, const std::string& model, const std::string& domain) {
-      bar.update(done, of, [&] { return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}}; });
+    observer.progress = [&](std::int64_t done, std::int64_t of, const std::string& model,
+                            const std::string& domain) {
+      bar.update(done, of, [&] {
+        return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}};
+      });
     };
   EvalMatrix matrix;
   or_hint_at_skipping([&] { matrix = eval_matrix(command.options, observer); });
   bar.clear();
   const Json json = to_json(matrix, command.options);
   // First, and at once: a full disk does not take them away.
-  for (const std::string& name : matrix.left_out) std::cout << "left out, diverged: " << compat::printable(name) << "\n";
-  std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. " << interval_note(nlohmann::json(json)) << matrix.computed
-            << " evaluations computed, " << matrix.reused << " reused." << std::endl;
+  for (const std::string& name : matrix.left_out)
+    std::cout << "left out, diverged: " << compat::printable(name) << "\n";
+  std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. "
+            << interval_note(nlohmann::json(json)) << matrix.computed << " evaluations computed, "
+            << matrix.reused << " reused." << std::endl;
   write_results(command.out, matrix, json);
   std::cout << "Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
   return 0;

@@ -37,9 +37,14 @@ class ExpertAddition {
     check_expert_name(options_.name);
     check_train_flags();
     EvalLmOptions& eval = options_.eval;
-    if (!fs::is_directory(eval.data)) throw compat::IoError(eval.data, "is not a folder, expected a data-bin (--data)");
+    if (!fs::is_directory(eval.data))
+      throw compat::IoError(eval.data, "is not a folder, expected a data-bin (--data)");
     data_ = fs::weakly_canonical(eval.data).string();
-    if (eval.gen_subset.empty()) eval.gen_subset = compat::IndexedDataset::exists(fs::path(data_) / ("valid_" + options_.domain)) ? "valid_" + options_.domain : "valid";
+    if (eval.gen_subset.empty())
+      eval.gen_subset =
+          compat::IndexedDataset::exists(fs::path(data_) / ("valid_" + options_.domain))
+              ? "valid_" + options_.domain
+              : "valid";
     dictionary_ = compat::known_dictionary(fs::path(data_) / "dict.txt");
     has_split_ = compat::IndexedDataset::exists(fs::path(data_) / eval.gen_subset);
     read_train_flags();
@@ -47,7 +52,9 @@ class ExpertAddition {
 
   int run() {
     const bool new_forest = !fs::exists(options_.forest) && is_checkpoint(options_.from);
-    const Forest before = new_forest ? Forest{.folder = options_.forest, .has_manifest = false, .experts = {}} : open_forest(options_.forest);
+    const Forest before =
+        new_forest ? Forest{.folder = options_.forest, .has_manifest = false, .experts = {}}
+                   : open_forest(options_.forest);
     check_dictionaries(before);
     const Start start = planned_start(before);
     check_starts(before, start);
@@ -82,16 +89,20 @@ class ExpertAddition {
   }
 
   void check_train_flags() const {
-    static constexpr std::array kOurs{"--save-dir", "--restore-file", "--finetune-from-model", "--reset-optimizer", "--reset-lr-scheduler",
-                                      "--reset-dataloader", "--reset-meters"};
+    static constexpr std::array kOurs{
+        "--save-dir",           "--restore-file",     "--finetune-from-model", "--reset-optimizer",
+        "--reset-lr-scheduler", "--reset-dataloader", "--reset-meters"};
     for (const std::string& flag : options_.train_flags)
       for (const std::string_view ours : kOurs)
-        if (flag == ours || flag.starts_with(std::string(ours) + "=")) throw UsageError("flag " + std::string(ours) + " after -- is set by btm expert add itself");
+        if (flag == ours || flag.starts_with(std::string(ours) + "="))
+          throw UsageError("flag " + std::string(ours) +
+                           " after -- is set by btm expert add itself");
   }
 
   /// What btm train is given, but for the start.
   std::vector<std::string> train_arguments() const {
-    std::vector<std::string> arguments{data_, "--save-dir", (options_.forest / options_.name).string()};
+    std::vector<std::string> arguments{data_, "--save-dir",
+                                       (options_.forest / options_.name).string()};
     if (has_split_) arguments.insert(arguments.end(), {"--valid-subset", options_.eval.gen_subset});
     arguments.insert(arguments.end(), options_.train_flags.begin(), options_.train_flags.end());
     return arguments;
@@ -102,26 +113,32 @@ class ExpertAddition {
     std::ostringstream help;
     std::vector<std::string> ignored;
     DistributedOptions distributed;
-    if (!compat::parse_command_line(train_spec(train_options_, distributed), train_arguments(), help, ignored))
+    if (!compat::parse_command_line(train_spec(train_options_, distributed), train_arguments(),
+                                    help, ignored))
       throw UsageError("--help after -- is btm train's (btm train --help)");
   }
 
   Start resolve(const Forest& forest) const {
     const std::string& from = options_.from;
-    if (from.empty() || from == "nearest" || from == "posterior") return {from.empty() ? "posterior" : from, {}};
-    if (const ForestExpert* parent = forest.find(from); parent != nullptr && parent->complete) return {"expert", from};
+    if (from.empty() || from == "nearest" || from == "posterior")
+      return {from.empty() ? "posterior" : from, {}};
+    if (const ForestExpert* parent = forest.find(from); parent != nullptr && parent->complete)
+      return {"expert", from};
     if (is_checkpoint(from)) return {"checkpoint", fs::weakly_canonical(from).string()};
     std::string names;
     for (const ForestExpert& expert : forest.experts)
       if (expert.complete) names += ", " + expert.name;
-    throw UsageError("flag --from: '" + compat::printable(from) + "', expected nearest, posterior, a checkpoint, or a complete expert of " +
-                     shown(options_.forest) + (names.empty() ? " (it has none)" : names.replace(0, 1, ":")));
+    throw UsageError("flag --from: '" + compat::printable(from) +
+                     "', expected nearest, posterior, a checkpoint, or a complete expert of " +
+                     shown(options_.forest) +
+                     (names.empty() ? " (it has none)" : names.replace(0, 1, ":")));
   }
 
   /// The experts of a forest have one dictionary. FormatError before any work is done.
   void check_dictionaries(const Forest& forest) const {
     for (const ForestExpert& expert : forest.experts)
-      if (expert.complete) compat::check_same_dictionary(dictionary_, dictionary_of(forest, expert));
+      if (expert.complete)
+        compat::check_same_dictionary(dictionary_, dictionary_of(forest, expert));
   }
 
   /// How to start a new expert; for one that is there, checks that it is the same addition.
@@ -129,51 +146,71 @@ class ExpertAddition {
     const ForestExpert* known = forest.find(options_.name);
     if (known == nullptr) {
       if (fs::exists(options_.forest / options_.name / "checkpoint_last.pt"))
-        throw UsageError(shown(options_.forest / options_.name) + " holds a checkpoint that the manifest does not name; move it away or take another --name");
+        throw UsageError(shown(options_.forest / options_.name) +
+                         " holds a checkpoint that the manifest does not name; move it away or "
+                         "take another --name");
       const Start start = resolve(forest);
       if (start.model.empty() && std::ranges::none_of(forest.experts, &ForestExpert::complete))
-        throw UsageError(shown(options_.forest) + " has no expert to start from; give --from a checkpoint (the seed model, say)");
+        throw UsageError(
+            shown(options_.forest) +
+            " has no expert to start from; give --from a checkpoint (the seed model, say)");
       if (start.model.empty() && !has_split_)
-        throw UsageError("no split '" + compat::printable(options_.eval.gen_subset) + "' in " + shown(data_) + " to choose the start by (--split, or --from an expert)");
+        throw UsageError("no split '" + compat::printable(options_.eval.gen_subset) + "' in " +
+                         shown(data_) + " to choose the start by (--split, or --from an expert)");
       return start;
     }
-    if (known->start.empty()) throw UsageError("expert '" + options_.name + "' was not made by btm expert add; take another --name");
-    if (known->data != data_) throw UsageError("expert '" + options_.name + "' was begun with --data " + shown(known->data) + ", found " + shown(data_));
+    if (known->start.empty())
+      throw UsageError("expert '" + options_.name +
+                       "' was not made by btm expert add; take another --name");
+    if (known->data != data_)
+      throw UsageError("expert '" + options_.name + "' was begun with --data " +
+                       shown(known->data) + ", found " + shown(data_));
     if (options_.from.empty()) return {known->start, {}};
     const Start start = resolve(forest);
-    if (start.kind != known->start || (!start.model.empty() && start.model != known->parents.front().model))
-      throw UsageError("expert '" + options_.name + "' was begun with another --from (" + known->start + "); remove it first");
+    if (start.kind != known->start ||
+        (!start.model.empty() && start.model != known->parents.front().model))
+      throw UsageError("expert '" + options_.name + "' was begun with another --from (" +
+                       known->start + "); remove it first");
     return start;
   }
 
-  /// Whether training can start from every model that the start may be made of. No model is run for it.
+  /// Whether training can start from every model that the start may be made of. No model is run for
+  /// it.
   void check_starts(const Forest& forest, const Start& start) {
     complete(train_options_);
     const ForestExpert* known = forest.find(options_.name);
-    if (known != nullptr && fs::exists(forest.checkpoint_of(*known))) return;  // training goes on from its own checkpoint
+    if (known != nullptr && fs::exists(forest.checkpoint_of(*known)))
+      return;  // training goes on from its own checkpoint
     std::vector<fs::path> models;
     if (known != nullptr) {
-      for (const ForestParent& parent : known->parents) models.push_back(path_of(forest, *known, parent.model));
+      for (const ForestParent& parent : known->parents)
+        models.push_back(path_of(forest, *known, parent.model));
     } else if (start.kind == "checkpoint") {
       models.emplace_back(start.model);
     } else {
       for (const ForestExpert& expert : forest.experts)
-        if (expert.complete && (start.model.empty() || expert.name == start.model)) models.push_back(forest.checkpoint_of(expert));
+        if (expert.complete && (start.model.empty() || expert.name == start.model))
+          models.push_back(forest.checkpoint_of(expert));
     }
     if (models.size() > 1) check_alike(open_models(models));
     for (const fs::path& model : models) check_start(train_options_, model);
   }
 
-  /// After a training that failed before its first checkpoint: the expert is taken out of the manifest again, and its folder goes.
+  /// After a training that failed before its first checkpoint: the expert is taken out of the
+  /// manifest again, and its folder goes.
   void clear_unless_begun(const fs::path& folder) const {
     if (fs::exists(folder / "checkpoint_last.pt")) return;
     std::error_code ignored;
     try {
       if (open_forest(options_.forest).find(options_.name) != nullptr)
-        change_forest(options_.forest, [&](Forest& forest) { std::erase_if(forest.experts, [&](const ForestExpert& one) { return one.name == options_.name; }); });
+        change_forest(options_.forest, [&](Forest& forest) {
+          std::erase_if(forest.experts,
+                        [&](const ForestExpert& one) { return one.name == options_.name; });
+        });
     } catch (const std::exception&) {  // the reason why the expert is not begun is told instead
     }
-    for (const char* const file : {"start.pt", ".lock", kTrainLock}) fs::remove(folder / file, ignored);
+    for (const char* const file : {"start.pt", ".lock", kTrainLock})
+      fs::remove(folder / file, ignored);
     remove_if_empty(folder);
   }
 
@@ -193,7 +230,8 @@ class ExpertAddition {
   }
 
   compat::ProgressBar progress_bar(const std::string& label) const {
-    return compat::ProgressBar(label, options_.log.quiet ? "none" : options_.log.log_format, options_.log.log_interval, options_.log.no_progress_bar,
+    return compat::ProgressBar(label, options_.log.quiet ? "none" : options_.log.log_format,
+                               options_.log.log_interval, options_.log.no_progress_bar,
                                [](const std::string& line) { std::cerr << line << std::endl; });
   }
 
@@ -201,7 +239,9 @@ class ExpertAddition {
     compat::ProgressBar bar = progress_bar(name + " on " + options_.domain);
     EvalLmObserver observer;
     observer.progress = [&](std::int64_t done, std::int64_t of, const EvalLmReport& so_far) {
-      bar.update(done, of, [&] { return compat::ProgressBar::Stats{{"ppl", fixed(so_far.perplexity, 2)}}; });
+      bar.update(done, of, [&] {
+        return compat::ProgressBar::Stats{{"ppl", fixed(so_far.perplexity, 2)}};
+      });
     };
     observer.warn = [&](const std::string& line) { say("warning: " + line); };
     EvalLmReport report = eval_lm(eval_of(model), observer);
@@ -209,7 +249,8 @@ class ExpertAddition {
     return report;
   }
 
-  std::vector<ForestParent> nearest(const Forest& forest, const std::vector<std::string>& names) const {
+  std::vector<ForestParent> nearest(const Forest& forest,
+                                    const std::vector<std::string>& names) const {
     std::string best;
     double lowest = std::numeric_limits<double>::infinity();
     for (const std::string& name : names) {
@@ -219,22 +260,29 @@ class ExpertAddition {
       best = name;
       lowest = report.loss_base2;
     }
-    if (best.empty()) throw compat::IoError(data_, "no expert has a finite loss on split '" + options_.eval.gen_subset + "'");
+    if (best.empty())
+      throw compat::IoError(
+          data_, "no expert has a finite loss on split '" + options_.eval.gen_subset + "'");
     return {{best, 1}};
   }
 
-  std::vector<ForestParent> posterior(const Forest& forest, const std::vector<std::string>& names) const {
+  std::vector<ForestParent> posterior(const Forest& forest,
+                                      const std::vector<std::string>& names) const {
     EnsembleEvalOptions ensemble;
     ensemble.ensemble_type = "updating_prior";
     ensemble.eval = eval_of(forest.checkpoint_of(*forest.find(names.front())));
     ensemble.eval.max_samples = options_.prior_batches;
     ensemble.eval.path.clear();
     for (const std::string& name : names)
-      ensemble.eval.path += (ensemble.eval.path.empty() ? "" : ":") + forest.checkpoint_of(*forest.find(name)).string();
+      ensemble.eval.path += (ensemble.eval.path.empty() ? "" : ":") +
+                            forest.checkpoint_of(*forest.find(name)).string();
     compat::ProgressBar bar = progress_bar("posterior on " + options_.domain);
     EnsembleObserver observer;
     observer.progress = [&](const EnsembleProgress& at) {
-      bar.update(at.done, at.of, [&] { return compat::ProgressBar::Stats{{"expert", std::to_string(at.expert) + "/" + std::to_string(at.experts)}}; });
+      bar.update(at.done, at.of, [&] {
+        return compat::ProgressBar::Stats{
+            {"expert", std::to_string(at.expert) + "/" + std::to_string(at.experts)}};
+      });
     };
     observer.eval.warn = [&](const std::string& line) { say("warning: " + line); };
     const EnsembleReport report = ensemble_eval(ensemble, observer, *single_process());
@@ -242,7 +290,8 @@ class ExpertAddition {
     std::vector<ForestParent> parents;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parents.push_back({names[i], report.lines.back().exp_avg_posterior[i]});
-      if (!std::isfinite(parents.back().weight)) throw compat::IoError(data_, "the posterior of expert '" + names[i] + "' is not finite");
+      if (!std::isfinite(parents.back().weight))
+        throw compat::IoError(data_, "the posterior of expert '" + names[i] + "' is not finite");
       say(names[i] + ": posterior " + fixed(parents.back().weight, 4));
     }
     return parents;
@@ -269,21 +318,29 @@ class ExpertAddition {
     std::error_code ignored;
     fs::remove(folder / "start.pt", ignored);  // of an addition that was removed
     change_forest(options_.forest, [&](Forest& now) {
-      if (now.find(expert.name) != nullptr) throw UsageError("expert '" + expert.name + "' has been added by another process");
+      if (now.find(expert.name) != nullptr)
+        throw UsageError("expert '" + expert.name + "' has been added by another process");
       now.experts.push_back(expert);
     });
   }
 
-  static fs::path path_of(const Forest& forest, const ForestExpert& expert, const std::string& model) {
+  static fs::path path_of(const Forest& forest, const ForestExpert& expert,
+                          const std::string& model) {
     if (expert.start == "checkpoint") return model;
     const ForestExpert* parent = forest.find(model);
-    if (parent == nullptr) throw compat::IoError(shown(forest.folder), "expert '" + compat::printable(model) + "', which '" + expert.name + "' starts from, is gone");
+    if (parent == nullptr)
+      throw compat::IoError(shown(forest.folder), "expert '" + compat::printable(model) +
+                                                      "', which '" + expert.name +
+                                                      "' starts from, is gone");
     return forest.checkpoint_of(*parent);
   }
 
   /// The model to train from: a parent as it is, or the average of several.
-  fs::path start_model(const Forest& forest, const ForestExpert& expert, const fs::path& folder) const {
-    if (expert.parents.empty()) throw compat::IoError(shown(forest.folder), "expert '" + expert.name + "' names nothing that it starts from");
+  fs::path start_model(const Forest& forest, const ForestExpert& expert,
+                       const fs::path& folder) const {
+    if (expert.parents.empty())
+      throw compat::IoError(shown(forest.folder),
+                            "expert '" + expert.name + "' names nothing that it starts from");
     if (expert.parents.size() == 1) return path_of(forest, expert, expert.parents.front().model);
     MergeOptions merge;
     merge.output = folder / "start.pt";
@@ -301,20 +358,24 @@ class ExpertAddition {
   int train(const fs::path& folder, const fs::path& checkpoint) const {
     const Forest forest = open_forest(options_.forest);
     const ForestExpert* expert = forest.find(options_.name);
-    if (expert == nullptr) throw compat::IoError(shown(options_.forest), "expert '" + options_.name + "' was removed meanwhile");
+    if (expert == nullptr)
+      throw compat::IoError(shown(options_.forest),
+                            "expert '" + options_.name + "' was removed meanwhile");
     const std::vector<std::string> arguments = train_arguments();
     std::vector<std::string> command{own_program().string(), "train"};
     command.insert(command.end(), arguments.begin(), arguments.end());
     if (fs::exists(checkpoint))
       say("going on from " + shown(checkpoint));
     else
-      command.insert(command.end(), {"--finetune-from-model", start_model(forest, *expert, folder).string()});
+      command.insert(command.end(),
+                     {"--finetune-from-model", start_model(forest, *expert, folder).string()});
     SignalQueue signals;
     bool interrupted = false;
     Child child(command, ".");
     const int status = child.wait(signals, interrupted);
     if (interrupted) say("interrupted; the same command goes on");
-    if (status == 0 && !fs::exists(checkpoint)) throw compat::IoError(shown(checkpoint), "is not there after training");
+    if (status == 0 && !fs::exists(checkpoint))
+      throw compat::IoError(shown(checkpoint), "is not there after training");
     return status;
   }
 
@@ -323,19 +384,22 @@ class ExpertAddition {
     if (has_split_) perplexity = evaluate(checkpoint, options_.name).perplexity;
     change_forest(options_.forest, [&](Forest& forest) {
       ForestExpert* expert = forest.find(options_.name);
-      if (expert == nullptr) throw compat::IoError(shown(options_.forest), "expert '" + options_.name + "' was removed meanwhile");
+      if (expert == nullptr)
+        throw compat::IoError(shown(options_.forest),
+                              "expert '" + options_.name + "' was removed meanwhile");
       expert->complete = true;
       expert->valid_ppl = perplexity;
       expert->dictionary = dictionary_.sha256;
     });
     std::error_code ignored;
     fs::remove(folder / "start.pt", ignored);
-    std::cout << options_.name << " " << checkpoint.string() << (perplexity ? " ppl " + fixed(*perplexity, 4) : "") << std::endl;
+    std::cout << options_.name << " " << checkpoint.string()
+              << (perplexity ? " ppl " + fixed(*perplexity, 4) : "") << std::endl;
   }
 
   ExpertAddOptions options_;
   TrainOptions train_options_;  ///< What options_.train_flags say.
-  std::string data_;  ///< Absolute, so that a later call from elsewhere can compare.
+  std::string data_;            ///< Absolute, so that a later call from elsewhere can compare.
   compat::KnownDictionary dictionary_;
   bool has_split_ = false;
 };

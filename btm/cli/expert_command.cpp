@@ -27,22 +27,28 @@ int run_add(std::span<const std::string> args) {
   if (separator != args.end()) options.train_flags.assign(separator + 1, args.end());
   const compat::CommandSpec spec{
       "btm expert add",
-      "Adds an expert to a forest: starts from the experts that are there, trains on the new domain with btm train, which gets the flags after --, "
-      "and writes it into the manifest. Nothing else is trained again. The same command goes on with an addition that was interrupted.",
+      "Adds an expert to a forest: starts from the experts that are there, trains on the new "
+      "domain with btm train, which gets the flags after --, "
+      "and writes it into the manifest. Nothing else is trained again. The same command goes on "
+      "with an addition that was interrupted.",
       {{"FOREST", "the folder", &forest}, {"DOMAIN", "the new domain", &options.domain}},
       {{"Expert",
-        {flag_text("data", "DATA-BIN", eval.data, "the new domain's data-bin folder (with dict.txt)"),
+        {flag_text("data", "DATA-BIN", eval.data,
+                   "the new domain's data-bin folder (with dict.txt)"),
          flag_text("from", "START", options.from,
-                   "posterior: the average weighted by the domain posterior on the new data (the default); nearest: the expert of lowest loss there; an "
+                   "posterior: the average weighted by the domain posterior on the new data (the "
+                   "default); nearest: the expert of lowest loss there; an "
                    "expert's name; a checkpoint (the seed model, of a new forest, say)"),
-         flag_text("name", "NAME", options.name, "of the expert and its folder (default: DOMAIN)")}},
+         flag_text("name", "NAME", options.name,
+                   "of the expert and its folder (default: DOMAIN)")}},
        {"Choosing the start",
-        {flag_text("split,gen-subset", "SPLIT", eval.gen_subset, "of DATA-BIN (default: valid_DOMAIN, or valid)"),
-         flag_integer("prior-batches", "N", options.prior_batches, "the posterior is that after batch N, counted from 0", 1),
-         flag_integer("max-samples", "N", eval.max_samples, "losses are those until batch N, counted from 0; 0: all", 0),
-         tokens_per_sample_flag(eval),
-         batch_size_flag(eval),
-         max_tokens_flag(eval)}},
+        {flag_text("split,gen-subset", "SPLIT", eval.gen_subset,
+                   "of DATA-BIN (default: valid_DOMAIN, or valid)"),
+         flag_integer("prior-batches", "N", options.prior_batches,
+                      "the posterior is that after batch N, counted from 0", 1),
+         flag_integer("max-samples", "N", eval.max_samples,
+                      "losses are those until batch N, counted from 0; 0: all", 0),
+         tokens_per_sample_flag(eval), batch_size_flag(eval), max_tokens_flag(eval)}},
        machine_flags(eval),
        log_flags(options.log)},
       {}};
@@ -56,11 +62,13 @@ int run_add(std::span<const std::string> args) {
 int run_remove(std::span<const std::string> args) {
   std::string folder, name;
   bool remove_files = false;
-  const compat::CommandSpec spec{"btm expert remove",
-                                 "Takes an expert out of a forest's manifest. Its files stay.",
-                                 {{"FOREST", "the folder", &folder}, {"NAME", "the expert", &name}},
-                                 {{"Files", {flag_switch("delete", remove_files, "delete FOREST/NAME with all that is in it")}}},
-                                 {}};
+  const compat::CommandSpec spec{
+      "btm expert remove",
+      "Takes an expert out of a forest's manifest. Its files stay.",
+      {{"FOREST", "the folder", &folder}, {"NAME", "the expert", &name}},
+      {{"Files",
+        {flag_switch("delete", remove_files, "delete FOREST/NAME with all that is in it")}}},
+      {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   check_expert_name(name);
@@ -70,19 +78,30 @@ int run_remove(std::span<const std::string> args) {
   for (const ForestExpert& other : forest.experts) names.push_back(other.name);
   if (expert == nullptr) {
     const std::string near = compat::nearest_name(name, names);
-    throw compat::UsageError("no expert '" + name + "' in " + compat::printable(folder, 4096) + (near.empty() ? "" : ", did you mean " + near + "?"));
+    throw compat::UsageError("no expert '" + name + "' in " + compat::printable(folder, 4096) +
+                             (near.empty() ? "" : ", did you mean " + near + "?"));
   }
   for (const ForestExpert& other : forest.experts)
-    if (!other.complete && std::ranges::find(other.parents, name, &ForestParent::model) != other.parents.end())
-      throw compat::UsageError("expert '" + other.name + "' starts from '" + name + "' and is not complete; remove it first");
+    if (!other.complete &&
+        std::ranges::find(other.parents, name, &ForestParent::model) != other.parents.end())
+      throw compat::UsageError("expert '" + other.name + "' starts from '" + name +
+                               "' and is not complete; remove it first");
   const std::filesystem::path files = forest.folder / name;
   if (remove_files && expert->path.parent_path() != name)
-    throw compat::UsageError("expert '" + name + "' is " + compat::printable(expert->path.string(), 4096) + ", not in a folder of its own: --delete is not possible");
+    throw compat::UsageError("expert '" + name + "' is " +
+                             compat::printable(expert->path.string(), 4096) +
+                             ", not in a folder of its own: --delete is not possible");
   std::optional<compat::FileLock> lock;
-  if (std::filesystem::exists(files / ".lock")) lock.emplace(compat::FileLock::now(files / ".lock"));
-  change_forest(folder, [&](Forest& now) { std::erase_if(now.experts, [&](const ForestExpert& other) { return other.name == name; }); });
+  if (std::filesystem::exists(files / ".lock"))
+    lock.emplace(compat::FileLock::now(files / ".lock"));
+  change_forest(folder, [&](Forest& now) {
+    std::erase_if(now.experts, [&](const ForestExpert& other) { return other.name == name; });
+  });
   if (remove_files) std::filesystem::remove_all(files);
-  std::cout << name << (remove_files ? " removed with its files" : " removed; its files stay in " + files.string()) << std::endl;
+  std::cout << name
+            << (remove_files ? " removed with its files"
+                             : " removed; its files stay in " + files.string())
+            << std::endl;
   return 0;
 }
 
@@ -96,20 +115,24 @@ int run_list(std::span<const std::string> args) {
                                  {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  json ? print_forest_json(open_forest(folder), std::cout) : print_forest(open_forest(folder), std::cout);
+  json ? print_forest_json(open_forest(folder), std::cout)
+       : print_forest(open_forest(folder), std::cout);
   return 0;
 }
 
 constexpr std::array kExpertCommands{
     compat::Command{"add", "start an expert from those that are there and train it", run_add},
     compat::Command{"remove", "take an expert out of the manifest", run_remove},
-    compat::Command{"list", "the experts, what they were started from, updates, perplexity", run_list},
+    compat::Command{"list", "the experts, what they were started from, updates, perplexity",
+                    run_list},
 };
 
 }  // namespace
 
 int run_expert(std::span<const std::string> args) {
-  return compat::run_subcommand("btm expert", "Adds experts to a forest and takes them out. Nothing else is trained again.", kExpertCommands, args);
+  return compat::run_subcommand(
+      "btm expert", "Adds experts to a forest and takes them out. Nothing else is trained again.",
+      kExpertCommands, args);
 }
 
 }  // namespace btm

@@ -11,7 +11,8 @@ namespace {
 
 /// As btm eval-matrix takes them.
 void print_models(const Forest& forest) {
-  for (const ForestExpert& expert : complete_experts(forest)) std::cout << expert.name << "=" << forest.checkpoint_of(expert).string() << "\n";
+  for (const ForestExpert& expert : complete_experts(forest))
+    std::cout << expert.name << "=" << forest.checkpoint_of(expert).string() << "\n";
 }
 
 }  // namespace
@@ -21,18 +22,25 @@ int run_forest(std::span<const std::string> args) {
   bool paths = false, models = false, json = false;
   const compat::CommandSpec spec{
       "btm forest",
-      "Shows the experts of a forest: a folder with the manifest forest.json, or the release's DOMAIN/checkpoint_last.pt as they are.",
+      "Shows the experts of a forest: a folder with the manifest forest.json, or the release's "
+      "DOMAIN/checkpoint_last.pt as they are.",
       {{"FOREST", "the folder", &folder}},
       {{"Output",
         {compat::flag_switch("json", json, "as JSON"),
-         compat::flag_switch("paths", paths, "the complete experts' checkpoints joined by ':', for --path of ensemble-eval and --model-files of average"),
-         compat::flag_switch("models", models, "NAME=CHECKPOINT of the complete experts, one a line, for eval-matrix")}}},
+         compat::flag_switch("paths", paths,
+                             "the complete experts' checkpoints joined by ':', for --path of "
+                             "ensemble-eval and --model-files of average"),
+         compat::flag_switch(
+             "models", models,
+             "NAME=CHECKPOINT of the complete experts, one a line, for eval-matrix")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  if (json + paths + models > 1) throw compat::UsageError("--json, --paths and --models exclude each other");
+  if (json + paths + models > 1)
+    throw compat::UsageError("--json, --paths and --models exclude each other");
   const Forest forest = open_forest(folder);
-  if (const std::string line = taken_as_experts(forest); !line.empty()) std::cerr << "btm forest: " << line << std::endl;
+  if (const std::string line = taken_as_experts(forest); !line.empty())
+    std::cerr << "btm forest: " << line << std::endl;
   if (paths)
     std::cout << joined_paths(checkpoints_of(forest)) << "\n";
   else if (models)

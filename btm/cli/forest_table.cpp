@@ -11,25 +11,40 @@ namespace {
 
 std::optional<std::int64_t> updates(const Forest& forest, const ForestExpert& expert) {
   const std::filesystem::path checkpoint = forest.checkpoint_of(expert);
-  return expert.complete || std::filesystem::exists(checkpoint) ? updates_of(checkpoint) : std::nullopt;
+  return expert.complete || std::filesystem::exists(checkpoint) ? updates_of(checkpoint)
+                                                                : std::nullopt;
 }
 
 std::string parents_text(const ForestExpert& expert) {
   if (expert.parents.size() == 1) return compat::without_controls(expert.parents.front().model);
   std::string text;
-  for (const ForestParent& parent : expert.parents) text += (text.empty() ? "" : " ") + fixed(parent.weight, 3) + "*" + compat::without_controls(parent.model);
+  for (const ForestParent& parent : expert.parents)
+    text += (text.empty() ? "" : " ") + fixed(parent.weight, 3) + "*" +
+            compat::without_controls(parent.model);
   return text;
 }
 
 }  // namespace
 
 void print_forest(const Forest& forest, std::ostream& out) {
-  Table table{{{"name"}, {"domain"}, {"path"}, {"start"}, {"parent"}, {"updates", true}, {"valid ppl", true}, {"state"}}, {}};
+  Table table{{{"name"},
+               {"domain"},
+               {"path"},
+               {"start"},
+               {"parent"},
+               {"updates", true},
+               {"valid ppl", true},
+               {"state"}},
+              {}};
   for (const ForestExpert& expert : forest.experts) {
     const auto count = updates(forest, expert);
-    table.rows.push_back({expert.name, compat::without_controls(expert.domain), compat::without_controls(expert.path.string()),
-                          expert.start.empty() ? "-" : compat::without_controls(expert.start), expert.parents.empty() ? "-" : parents_text(expert),
-                          count ? std::to_string(*count) : "-", expert.valid_ppl ? fixed(*expert.valid_ppl, 2) : "-", expert.complete ? "complete" : "to be continued"});
+    table.rows.push_back({expert.name, compat::without_controls(expert.domain),
+                          compat::without_controls(expert.path.string()),
+                          expert.start.empty() ? "-" : compat::without_controls(expert.start),
+                          expert.parents.empty() ? "-" : parents_text(expert),
+                          count ? std::to_string(*count) : "-",
+                          expert.valid_ppl ? fixed(*expert.valid_ppl, 2) : "-",
+                          expert.complete ? "complete" : "to be continued"});
   }
   out << to_text(table);
 }
@@ -40,7 +55,8 @@ void print_forest_json(const Forest& forest, std::ostream& out) {
   for (const ForestExpert& expert : forest.experts) {
     const auto count = updates(forest, expert);
     Json parents = Json::array();
-    for (const ForestParent& parent : expert.parents) parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
+    for (const ForestParent& parent : expert.parents)
+      parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
     experts.push_back({{"name", expert.name},
                        {"domain", expert.domain},
                        {"path", forest.checkpoint_of(expert).string()},
@@ -49,10 +65,12 @@ void print_forest_json(const Forest& forest, std::ostream& out) {
                        {"data", expert.data},
                        {"updates", count ? Json(*count) : Json(nullptr)},
                        {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
-                       {compat::kDictionaryKey, expert.dictionary.empty() ? Json(nullptr) : Json(expert.dictionary)},
+                       {compat::kDictionaryKey,
+                        expert.dictionary.empty() ? Json(nullptr) : Json(expert.dictionary)},
                        {"complete", expert.complete}});
   }
-  const Json json{{"forest", forest.folder.string()}, {"manifest", forest.has_manifest}, {"experts", experts}};
+  const Json json{
+      {"forest", forest.folder.string()}, {"manifest", forest.has_manifest}, {"experts", experts}};
   out << json.dump(1, ' ', false, Json::error_handler_t::replace) << "\n";
 }
 

@@ -14,12 +14,16 @@ namespace {
 using compat::flag_integer;
 using compat::flag_switch;
 
-compat::Flag flag_positive(std::string name, std::string unit, double& field, double scale, std::string help) {
-  return {std::move(name), std::move(unit), std::move(help), field > 0 ? short_number(field / scale) : "", [&field, scale](const std::string& value) {
-            const double number = compat::parse_real(value);
-            if (!(number > 0) || !std::isfinite(number)) throw compat::UsageError("'" + compat::printable(value) + "', expected a number above 0");
-            field = number * scale;
-          }};
+compat::Flag flag_positive(std::string name, std::string unit, double& field, double scale,
+                           std::string help) {
+  return {
+      std::move(name), std::move(unit), std::move(help),
+      field > 0 ? short_number(field / scale) : "", [&field, scale](const std::string& value) {
+        const double number = compat::parse_real(value);
+        if (!(number > 0) || !std::isfinite(number))
+          throw compat::UsageError("'" + compat::printable(value) + "', expected a number above 0");
+        field = number * scale;
+      }};
 }
 
 struct PlanCommand {
@@ -29,12 +33,15 @@ struct PlanCommand {
 
   void take_scale(const std::string& name) {
     const ReleaseScale* scale = find_release_scale(name);
-    if (scale == nullptr) throw compat::UsageError("'" + compat::printable(name) + "', expected 125M, 350M, 750M or 1.3B");
+    if (scale == nullptr)
+      throw compat::UsageError("'" + compat::printable(name) +
+                               "', expected 125M, 350M, 750M or 1.3B");
     struct Shape {
       std::string_view name;
       std::int64_t layers, width;
     };
-    for (const Shape& shape : {Shape{"125M", 12, 768}, {"350M", 24, 1024}, {"750M", 24, 1536}, {"1.3B", 24, 2048}})
+    for (const Shape& shape :
+         {Shape{"125M", 12, 768}, {"350M", 24, 1024}, {"750M", 24, 1536}, {"1.3B", 24, 2048}})
       if (shape.name == scale->name) {
         options.layers = shape.layers;
         options.width = shape.width;
@@ -51,21 +58,29 @@ struct PlanCommand {
     compat::FlagGroup work{
         "What",
         {flag_switch("estimate", estimates, "estimate time, memory, storage and network"),
-         {"scale", "NAME", "a scale of the release: its model, updates and GPUs", "1.3B", [this](const std::string& value) { take_scale(value); }},
+         {"scale", "NAME", "a scale of the release: its model, updates and GPUs", "1.3B",
+          [this](const std::string& value) { take_scale(value); }},
          flag_integer("experts", "N", experts, "of the first column", 1),
          flag_integer("more-experts", "N", more_experts, "of the second", 1),
-         flag_integer("parallel-experts", "N", o.parallel_experts, "experts trained at once; 0: all", 0)}};
+         flag_integer("parallel-experts", "N", o.parallel_experts,
+                      "experts trained at once; 0: all", 0)}};
     compat::FlagGroup machines{
         "Machines",
         {flag_integer("gpus", "N", o.gpus, "of an expert", 1),
-         flag_positive("tflops", "X", o.flops, 1e12, "TFLOP/s of a GPU in training, as measured (default: --peak-tflops times --utilisation)"),
-         flag_positive("peak-tflops", "X", o.peak_flops, 1e12, "TFLOP/s of a GPU at best (default is an A100's, half precision)"),
+         flag_positive("tflops", "X", o.flops, 1e12,
+                       "TFLOP/s of a GPU in training, as measured (default: --peak-tflops times "
+                       "--utilisation)"),
+         flag_positive("peak-tflops", "X", o.peak_flops, 1e12,
+                       "TFLOP/s of a GPU at best (default is an A100's, half precision)"),
          flag_positive("utilisation", "X", o.utilisation, 1, "share of it that training gets"),
          flag_positive("fabric", "GB/S", o.fabric, 1e9, "between the GPUs of an expert, for each"),
          flag_positive("link", "MB/S", o.link, 1e6, "between an expert's place and the store"),
-         flag_switch("fp32-weights", fp32_weights, "with an fp32 copy of the weights (--fp16 instead of --memory-efficient-fp16)")}};
+         flag_switch(
+             "fp32-weights", fp32_weights,
+             "with an fp32 copy of the weights (--fp16 instead of --memory-efficient-fp16)")}};
     return {"btm plan",
-            "What many experts would cost, on paper: a model from the cost of a token. The assumptions are printed with it, and are flags.",
+            "What many experts would cost, on paper: a model from the cost of a token. The "
+            "assumptions are printed with it, and are flags.",
             {},
             {work, machines},
             {}};
@@ -78,11 +93,15 @@ int run_plan(std::span<const std::string> args) {
   PlanCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
-  if (!command.estimates) throw compat::UsageError("nothing to do: expected --estimate (to carry out a plan: btm run PLAN)");
+  if (!command.estimates)
+    throw compat::UsageError(
+        "nothing to do: expected --estimate (to carry out a plan: btm run PLAN)");
   if (command.fp32_weights) command.options.memory_efficient = false;
   std::vector<Estimate> estimates{estimate(command.options, command.experts)};
-  if (command.more_experts != command.experts) estimates.push_back(estimate(command.options, command.more_experts));
-  std::cout << to_text(estimate_table(estimates)) << "\n" << to_text(assumption_table(command.options));
+  if (command.more_experts != command.experts)
+    estimates.push_back(estimate(command.options, command.more_experts));
+  std::cout << to_text(estimate_table(estimates)) << "\n"
+            << to_text(assumption_table(command.options));
   return 0;
 }
 

@@ -39,18 +39,22 @@ struct DomainList {
 std::vector<DomainList> domain_lists() {
   return {{"training_domains", "an expert each", release_training_domains()},
           {"evaluation_domains", "never trained on", release_evaluation_domains()},
-          {"scaled_domains", "of the 64-domain corpus, as the release lists them", release_scaled_domains()}};
+          {"scaled_domains", "of the 64-domain corpus, as the release lists them",
+           release_scaled_domains()}};
 }
 
 void print_tables() {
-  std::cout << "scale  architecture                GPUs  of a branch  updates  seed phase  update freq  lr      save every  validate every  precision\n";
+  std::cout << "scale  architecture                GPUs  of a branch  updates  seed phase  update "
+               "freq  lr      save every  validate every  precision\n";
   for (const ReleaseScale& s : release_scales())
-    std::cout << std::left << std::setw(7) << s.name << std::setw(28) << s.architecture << std::setw(6) << s.gpus << std::setw(13)
-              << s.branch_gpus << std::setw(9) << s.num_updates << std::setw(12) << s.seed_phase_updates << std::setw(13) << s.update_freq
-              << std::setw(8) << s.lr << std::setw(12) << s.save_interval_updates << std::setw(16) << s.validate_interval_updates
-              << s.precision << "\n";
+    std::cout << std::left << std::setw(7) << s.name << std::setw(28) << s.architecture
+              << std::setw(6) << s.gpus << std::setw(13) << s.branch_gpus << std::setw(9)
+              << s.num_updates << std::setw(12) << s.seed_phase_updates << std::setw(13)
+              << s.update_freq << std::setw(8) << s.lr << std::setw(12) << s.save_interval_updates
+              << std::setw(16) << s.validate_interval_updates << s.precision << "\n";
   for (const DomainList& list : domain_lists()) {
-    std::cout << "\n" << list.name << " (" << list.domains.size() << ", " << list.meaning << "):\n ";
+    std::cout << "\n"
+              << list.name << " (" << list.domains.size() << ", " << list.meaning << "):\n ";
     for (const std::string_view domain : list.domains) std::cout << " " << domain;
     std::cout << "\n";
   }
@@ -65,10 +69,14 @@ void print_value(const std::string& scale_name, const std::string& key) {
     }
   const ReleaseScale* const scale = find_release_scale(scale_name);
   if (scale == nullptr)
-    throw compat::UsageError("flag --scale: '" + compat::printable(scale_name) + "', expected one of the release's scales (125M, ...) or architectures");
+    throw compat::UsageError(
+        "flag --scale: '" + compat::printable(scale_name) +
+        "', expected one of the release's scales (125M, ...) or architectures");
   const Json json = scale_json(*scale);
   const auto found = json.find(key);
-  if (found == json.end()) throw compat::UsageError("flag --value: '" + compat::printable(key) + "' is no column of the table (see --json)");
+  if (found == json.end())
+    throw compat::UsageError("flag --value: '" + compat::printable(key) +
+                             "' is no column of the table (see --json)");
   std::cout << (found->is_string() ? found->get<std::string>() : found->dump()) << "\n";
 }
 
@@ -79,14 +87,19 @@ int run_release(std::span<const std::string> args) {
   std::string scale, value, scripts;
   const compat::CommandSpec spec{
       "btm release",
-      "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the names of its domains. With --scripts it "
+      "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the "
+      "names of its domains. With --scripts it "
       "writes the scripts of the release's names instead.",
       {},
       {{"Output",
         {compat::flag_switch("json", as_json, "as JSON"),
-         compat::flag_text("value", "KEY", value, "only this: a list of domains, or with --scale a column of its row"),
-         compat::flag_text("scale", "NAME", scale, "125M, 350M, 750M, 1.3B, or the name of an architecture"),
-         compat::flag_text("scripts", "DIR", scripts, "write DIR/btm_shell_scripts and DIR/btm_utils, which find this program by the link DIR/btm; DIR is then BTM_CODE_PATH")}}},
+         compat::flag_text("value", "KEY", value,
+                           "only this: a list of domains, or with --scale a column of its row"),
+         compat::flag_text("scale", "NAME", scale,
+                           "125M, 350M, 750M, 1.3B, or the name of an architecture"),
+         compat::flag_text("scripts", "DIR", scripts,
+                           "write DIR/btm_shell_scripts and DIR/btm_utils, which find this program "
+                           "by the link DIR/btm; DIR is then BTM_CODE_PATH")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
@@ -94,7 +107,9 @@ int run_release(std::span<const std::string> args) {
     const std::filesystem::path program = own_program();
     copy_release_scripts(release_scripts_of(program), program, scripts);
     const std::string place = std::filesystem::absolute(scripts).lexically_normal().string();
-    std::cout << "cd " << shell_text({place}) << "; export BTM_CODE_PATH=$PWD   # then: bash btm_shell_scripts/btm_train.sh ..." << std::endl;
+    std::cout << "cd " << shell_text({place})
+              << "; export BTM_CODE_PATH=$PWD   # then: bash btm_shell_scripts/btm_train.sh ..."
+              << std::endl;
   } else if (!value.empty()) {
     print_value(scale, value);
   } else if (as_json) {

@@ -27,7 +27,8 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
-/// Set for the steps that a `btm run` starts itself: it tells their failures, between two redraws of its progress bar.
+/// Set for the steps that a `btm run` starts itself: it tells their failures, between two redraws
+/// of its progress bar.
 constexpr const char* kWatched = "BTM_RUN_WATCHED";
 
 struct RunCommand {
@@ -39,16 +40,26 @@ struct RunCommand {
     compat::FlagGroup work{
         "Work",
         {flag_choice("executor", executor, {"local", "slurm"}, "run steps here, or as Slurm jobs"),
-         flag_integer("jobs,j", "N", jobs, "steps side by side (local); the cores are divided among them, unless OMP_NUM_THREADS is set", 1),
-         flag_switch("dry-run", dry_run, "show the steps, what is done, and the commands; do nothing"),
-         flag_switch("check", check, "read all inputs and outputs again, also those whose size and times are as they were"),
-         flag_text("redo", "STEP", redo, "begin this step anew, whatever is there of it (steps behind it stay done: the same work gives the same)"),
+         flag_integer("jobs,j", "N", jobs,
+                      "steps side by side (local); the cores are divided among them, unless "
+                      "OMP_NUM_THREADS is set",
+                      1),
+         flag_switch("dry-run", dry_run,
+                     "show the steps, what is done, and the commands; do nothing"),
+         flag_switch(
+             "check", check,
+             "read all inputs and outputs again, also those whose size and times are as they were"),
+         flag_text("redo", "STEP", redo,
+                   "begin this step anew, whatever is there of it (steps behind it stay done: the "
+                   "same work gives the same)"),
          flag_text("step", "STEP", step, "do this one step here and now (what an executor starts)"),
          flag_switch("report", report, "write the report of what is there, and do nothing else"),
          flag_switch("no-progress-bar", no_progress_bar, "lines even on a terminal")}};
     return {"btm run",
-            "Carries out a plan: preprocess, train a seed model, branch, train the experts and a dense baseline of the same compute, average, "
-            "evaluate, report. What is done already is not done again; after an interruption or a failure the same command goes on.",
+            "Carries out a plan: preprocess, train a seed model, branch, train the experts and a "
+            "dense baseline of the same compute, average, "
+            "evaluate, report. What is done already is not done again; after an interruption or a "
+            "failure the same command goes on.",
             {{"PLAN", "the plan (its keys: btm/run/plan.md)", &plan}},
             {work},
             {}};
@@ -59,8 +70,13 @@ struct RunCommand {
 class Run {
  public:
   explicit Run(const RunCommand& command)
-      : command_(command), plan_(load_plan(command.plan)), graph_(build_steps(plan_)), state_(opened(command, plan_)),
-        keyed_{graph_, graph_.keys([this](const std::filesystem::path& input) { return state_.digests().of(input); })} {}
+      : command_(command),
+        plan_(load_plan(command.plan)),
+        graph_(build_steps(plan_)),
+        state_(opened(command, plan_)),
+        keyed_{graph_, graph_.keys([this](const std::filesystem::path& input) {
+                 return state_.digests().of(input);
+               })} {}
 
   int execute();
 
@@ -76,7 +92,8 @@ class Run {
   void tell_failure(const std::string& step) const;
   int report_failures(const RunResult& result) const;
   CommandLine step_command(const std::string& step) const {
-    return {own_program().string(), "run", std::filesystem::absolute(command_.plan).string(), "--step", step};
+    return {own_program().string(), "run", std::filesystem::absolute(command_.plan).string(),
+            "--step", step};
   }
 
   const RunCommand& command_;
@@ -103,7 +120,11 @@ int Run::dry_run() {
     std::string after;
     for (const std::string& name : step.after) after += (after.empty() ? "" : ", ") + name;
     const auto failure = state_.failure_of(step.name);
-    table.rows.push_back({step.name, done.contains(step.name) ? "done" : failure ? "failed" : "to do", after});
+    table.rows.push_back({step.name,
+                          done.contains(step.name) ? "done"
+                          : failure                ? "failed"
+                                                   : "to do",
+                          after});
   }
   std::cout << to_text(table) << "\nin " << state_.output().string() << ":\n";
   for (const Step& step : graph_.steps()) {
@@ -115,11 +136,14 @@ int Run::dry_run() {
 }
 
 int Run::run_one(const Step& step) {
-  const auto key_of = [&](const Step& one) { return keyed_.keys[static_cast<std::size_t>(&one - graph_.steps().data())]; };
+  const auto key_of = [&](const Step& one) {
+    return keyed_.keys[static_cast<std::size_t>(&one - graph_.steps().data())];
+  };
   const auto check_inputs = [&] {
     for (const std::string& name : step.after)
       if (const Step& before = graph_.at(name); !state_.is_done(before, key_of(before)))
-        throw compat::IoError(state_.output().string(), "step " + name + " is not done, or its output is not as it left it");
+        throw compat::IoError(state_.output().string(),
+                              "step " + name + " is not done, or its output is not as it left it");
   };
   const StepResult result = run_step(step, key_of(step), state_, check_inputs);
   if (result == StepResult::kFailed && std::getenv(kWatched) == nullptr) tell_failure(step.name);
@@ -127,14 +151,17 @@ int Run::run_one(const Step& step) {
 }
 
 void Run::tell_failure(const std::string& step) const {
-  const StepFailure failure = state_.failure_of(step).value_or(StepFailure{1, "it left no record, see its log"});
-  std::cerr << "btm run: error: step " << step << " failed (status " << failure.status << "): " << failure.reason << " (log: " << state_.log_of(step).string() << ")"
+  const StepFailure failure =
+      state_.failure_of(step).value_or(StepFailure{1, "it left no record, see its log"});
+  std::cerr << "btm run: error: step " << step << " failed (status " << failure.status
+            << "): " << failure.reason << " (log: " << state_.log_of(step).string() << ")"
             << std::endl;
 }
 
 /// Programs started from here take their share of the cores for theirs.
 void divide_cores(std::int64_t jobs) {
-  const std::int64_t share = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::thread::hardware_concurrency()) / jobs);
+  const std::int64_t share = std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(std::thread::hardware_concurrency()) / jobs);
   if (jobs > 1) ::setenv("OMP_NUM_THREADS", std::to_string(share).c_str(), /*overwrite=*/0);
 }
 
@@ -142,7 +169,8 @@ int Run::run_all() {
   divide_cores(command_.jobs);
   const std::size_t total = graph_.steps().size();
   const std::size_t before = keyed_.done(state_).size();
-  compat::ProgressBar bar("btm run", command_.no_progress_bar ? "none" : "tqdm", 1, command_.no_progress_bar, [](const std::string&) {});
+  compat::ProgressBar bar("btm run", command_.no_progress_bar ? "none" : "tqdm", 1,
+                          command_.no_progress_bar, [](const std::string&) {});
   RunObserver observer;
   observer.line = [&](const std::string& line) {
     bar.clear();
@@ -151,26 +179,41 @@ int Run::run_all() {
   observer.progress = [&](std::size_t done, const std::vector<std::string>& running) {
     std::string names;
     for (const std::string& name : running) names += (names.empty() ? "" : ",") + name;
-    if (!running.empty()) bar.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total), [&] { return compat::ProgressBar::Stats{{"running", names}}; });
+    if (!running.empty())
+      bar.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total), [&] {
+        return compat::ProgressBar::Stats{{"running", names}};
+      });
   };
   if (before > 0) {
     const compat::DigestCache& digests = state_.digests();
-    observer.line(std::to_string(before) + " of " + std::to_string(total) + " steps are done already (" + std::to_string(digests.files_read()) +
-                  " files read and compared, " + std::to_string(digests.files_remembered()) + " known by size and times; --check reads all)");
+    observer.line(std::to_string(before) + " of " + std::to_string(total) +
+                  " steps are done already (" + std::to_string(digests.files_read()) +
+                  " files read and compared, " + std::to_string(digests.files_remembered()) +
+                  " known by size and times; --check reads all)");
   }
   if (command_.executor == "local") ::setenv(kWatched, "1", /*overwrite=*/1);
-  const RunResult result = command_.executor == "slurm" ? run_on_slurm(keyed_, state_, plan_, [this](const std::string& step) { return step_command(step); }, observer)
-                                                        : run_locally(keyed_, state_, static_cast<std::size_t>(command_.jobs), [this](const std::string& step) { return step_command(step); }, observer);
+  const RunResult result =
+      command_.executor == "slurm"
+          ? run_on_slurm(
+                keyed_, state_, plan_,
+                [this](const std::string& step) { return step_command(step); }, observer)
+          : run_locally(
+                keyed_, state_, static_cast<std::size_t>(command_.jobs),
+                [this](const std::string& step) { return step_command(step); }, observer);
   bar.clear();
   if (result.done.size() < total) return report_failures(result);
-  std::cout << run_summary(plan_, state_) << "\nreport: " << (state_.output() / "report.html").string() << std::endl;
+  std::cout << run_summary(plan_, state_)
+            << "\nreport: " << (state_.output() / "report.html").string() << std::endl;
   return 0;
 }
 
 int Run::report_failures(const RunResult& result) const {
   for (const std::string& name : result.failed) tell_failure(name);
   const std::size_t missing = graph_.steps().size() - result.done.size();
-  std::cerr << "btm run: " << missing << " of " << graph_.steps().size() << " steps are left; the same command goes on from here, with --redo STEP it begins a step anew" << std::endl;
+  std::cerr << "btm run: " << missing << " of " << graph_.steps().size()
+            << " steps are left; the same command goes on from here, with --redo STEP it begins a "
+               "step anew"
+            << std::endl;
   return result.failed.empty() && result.interrupted ? 128 + SIGINT : 1;
 }
 

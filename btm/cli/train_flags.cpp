@@ -32,7 +32,8 @@ double parse_real(const std::string& text) {
 std::int64_t parse_integer(const std::string& text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) throw UsageError("'" + compat::printable(text) + "', expected an integer");
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw UsageError("'" + compat::printable(text) + "', expected an integer");
   return value;
 }
 
@@ -48,169 +49,253 @@ Flag flag_real(std::string names, std::string value_name, double& field, std::st
 }
 
 Flag flag_probability(std::string names, double& field, std::string help) {
-  return {std::move(names), "P", std::move(help), real_text(field), [&field](const std::string& value) {
+  return {std::move(names), "P", std::move(help), real_text(field),
+          [&field](const std::string& value) {
             field = parse_real(value);
             if (field < 0 || field > 1) throw UsageError(value + ", expected a probability");
           }};
 }
 
 /// Flags that stand for the architecture's value when they are not given.
-Flag flag_real(std::string names, std::string value_name, std::optional<double>& field, std::string help) {
+Flag flag_real(std::string names, std::string value_name, std::optional<double>& field,
+               std::string help) {
   return {std::move(names), std::move(value_name), std::move(help), "the architecture's",
           [&field](const std::string& value) { field = parse_real(value); }};
 }
-Flag flag_integer(std::string names, std::optional<std::int64_t>& field, std::string help, std::string default_text = "the architecture's") {
-  return {std::move(names), "N", std::move(help), std::move(default_text), [&field](const std::string& value) { field = parse_integer(value); }};
+Flag flag_integer(std::string names, std::optional<std::int64_t>& field, std::string help,
+                  std::string default_text = "the architecture's") {
+  return {std::move(names), "N", std::move(help), std::move(default_text),
+          [&field](const std::string& value) { field = parse_integer(value); }};
 }
 
 /// "0.1,0.2", "[0.1, 0.2]" or "0.1", as fairseq's eval_str_list reads them.
 template <class T>
 Flag flag_list(std::string names, std::string value_name, std::vector<T>& field, std::string help) {
   std::string shown;
-  for (const T value : field) shown += (shown.empty() ? "" : ",") + real_text(static_cast<double>(value));
-  return {std::move(names), std::move(value_name), std::move(help), shown, [&field](const std::string& text) {
+  for (const T value : field)
+    shown += (shown.empty() ? "" : ",") + real_text(static_cast<double>(value));
+  return {std::move(names), std::move(value_name), std::move(help), shown,
+          [&field](const std::string& text) {
             const bool bracketed = !text.empty() && (text.front() == '[' || text.front() == '(');
-            const compat::ConfigValue value = compat::parse_python_literal(bracketed ? text : "[" + text + "]");
+            const compat::ConfigValue value =
+                compat::parse_python_literal(bracketed ? text : "[" + text + "]");
             const auto* list = std::get_if<compat::ConfigValue::List>(&value.value);
             std::vector<T> numbers;
-            for (const compat::ConfigValue& item : list != nullptr ? *list : compat::ConfigValue::List{value}) {
+            for (const compat::ConfigValue& item :
+                 list != nullptr ? *list : compat::ConfigValue::List{value}) {
               if (const auto* integer = std::get_if<std::int64_t>(&item.value))
                 numbers.push_back(static_cast<T>(*integer));
-              else if (const auto* real = std::get_if<double>(&item.value); real != nullptr && std::is_floating_point_v<T>)
+              else if (const auto* real = std::get_if<double>(&item.value);
+                       real != nullptr && std::is_floating_point_v<T>)
                 numbers.push_back(static_cast<T>(*real));
               else
-                throw UsageError("'" + compat::printable(text) + "', expected numbers separated by commas");
+                throw UsageError("'" + compat::printable(text) +
+                                 "', expected numbers separated by commas");
             }
             field = std::move(numbers);
           }};
 }
 
 FlagGroup task_flags(TrainOptions& o) {
-  return {"Data",
-          {
-              flag_choice("task", o.task.task, {"language_modeling", "multidomain_language_modeling"}, "what DATA is: one data-bin, or a folder of domains"),
-              flag_text("train-subset", "SPLIT", o.dataset.train_subset, "the split to train on"),
-              flag_text("valid-subset", "LIST", o.dataset.valid_subset, "comma-separated splits to validate on"),
-              flag_text("train-domains", "LIST", o.task.train_domains, "comma-separated domains to train on (multidomain; default: all)"),
-              flag_text("eval-domains", "LIST", o.task.eval_domains, "comma-separated domains to validate on (multidomain; default: all)"),
-              flag_switch("unbalanced", o.task.unbalanced, "train on the plain concatenation of the domains (multidomain)"),
-              flag_switch("resample-eval", o.task.resample_eval, "validate on samples drawn with replacement, as the release does (multidomain)"),
-              flag_text("sample-break-mode", "MODE", o.task.sample_break_mode, "none, eos, complete or complete_doc"),
-              flag_integer("tokens-per-sample", "N", o.task.tokens_per_sample, "tokens in a sample", 1),
-              flag_switch("add-bos-token", o.task.add_bos_token, "begin every sample with <s>"),
-              flag_integer("batch-size,max-sentences", "N", o.dataset.batch_size, "samples in a batch of one rank; 0: no limit", 0),
-              flag_integer("max-tokens", "N", o.dataset.max_tokens, "tokens in a batch of one rank, padding included; 0: no limit", 0),
-              flag_integer("batch-size-valid,max-sentences-valid", "N", o.dataset.batch_size_valid, "the same in validation", 0, "as in training"),
-              flag_integer("max-tokens-valid", "N", o.dataset.max_tokens_valid, "the same in validation", 0, "as in training"),
-              flag_integer("required-batch-size-multiple", "N", o.dataset.required_batch_size_multiple, "batches are cut at multiples of N samples", 1),
-              flag_switch("skip-invalid-size-inputs-valid-test", o.dataset.skip_invalid_size_inputs_valid_test, "leave out validation samples that are too long"),
-              flag_switch("pad-to-fixed-length", o.task.pad_to_fixed_length, "pad every sample to --tokens-per-sample"),
-              flag_switch("pad-to-fixed-bsz", o.task.pad_to_fixed_bsz, "pad every batch to --batch-size"),
-              flag_integer("curriculum", "N", o.dataset.curriculum, "do not shuffle the first N epochs", 0),
-              flag_text("dataset-impl", "IMPL", o.task.dataset_impl, "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
-              flag_integer("data-buffer-size", "N", o.dataset.data_buffer_size, "updates whose batches are prepared ahead", 0),
-          }};
+  return {
+      "Data",
+      {
+          flag_choice("task", o.task.task, {"language_modeling", "multidomain_language_modeling"},
+                      "what DATA is: one data-bin, or a folder of domains"),
+          flag_text("train-subset", "SPLIT", o.dataset.train_subset, "the split to train on"),
+          flag_text("valid-subset", "LIST", o.dataset.valid_subset,
+                    "comma-separated splits to validate on"),
+          flag_text("train-domains", "LIST", o.task.train_domains,
+                    "comma-separated domains to train on (multidomain; default: all)"),
+          flag_text("eval-domains", "LIST", o.task.eval_domains,
+                    "comma-separated domains to validate on (multidomain; default: all)"),
+          flag_switch("unbalanced", o.task.unbalanced,
+                      "train on the plain concatenation of the domains (multidomain)"),
+          flag_switch(
+              "resample-eval", o.task.resample_eval,
+              "validate on samples drawn with replacement, as the release does (multidomain)"),
+          flag_text("sample-break-mode", "MODE", o.task.sample_break_mode,
+                    "none, eos, complete or complete_doc"),
+          flag_integer("tokens-per-sample", "N", o.task.tokens_per_sample, "tokens in a sample", 1),
+          flag_switch("add-bos-token", o.task.add_bos_token, "begin every sample with <s>"),
+          flag_integer("batch-size,max-sentences", "N", o.dataset.batch_size,
+                       "samples in a batch of one rank; 0: no limit", 0),
+          flag_integer("max-tokens", "N", o.dataset.max_tokens,
+                       "tokens in a batch of one rank, padding included; 0: no limit", 0),
+          flag_integer("batch-size-valid,max-sentences-valid", "N", o.dataset.batch_size_valid,
+                       "the same in validation", 0, "as in training"),
+          flag_integer("max-tokens-valid", "N", o.dataset.max_tokens_valid,
+                       "the same in validation", 0, "as in training"),
+          flag_integer("required-batch-size-multiple", "N", o.dataset.required_batch_size_multiple,
+                       "batches are cut at multiples of N samples", 1),
+          flag_switch("skip-invalid-size-inputs-valid-test",
+                      o.dataset.skip_invalid_size_inputs_valid_test,
+                      "leave out validation samples that are too long"),
+          flag_switch("pad-to-fixed-length", o.task.pad_to_fixed_length,
+                      "pad every sample to --tokens-per-sample"),
+          flag_switch("pad-to-fixed-bsz", o.task.pad_to_fixed_bsz,
+                      "pad every batch to --batch-size"),
+          flag_integer("curriculum", "N", o.dataset.curriculum, "do not shuffle the first N epochs",
+                       0),
+          flag_text("dataset-impl", "IMPL", o.task.dataset_impl,
+                    "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
+          flag_integer("data-buffer-size", "N", o.dataset.data_buffer_size,
+                       "updates whose batches are prepared ahead", 0),
+      }};
 }
 
 FlagGroup model_flags(TrainOptions& options) {
   ModelOptions& o = options.model;
-  Flag activation{"activation-fn", "FN", "relu, relu_squared, gelu, gelu_fast, gelu_accurate, tanh or linear", "the architecture's",
-                  [&o](const std::string& value) { o.activation_fn = value; }};
-  return {"Model",
-          {
-              flag_text("arch,a", "ARCH", o.arch, "transformer_lm, transformer_lm_gpt3_small, _medium, _large, _xl, ..."),
-              flag_integer("decoder-layers", o.decoder_layers, "layers"),
-              flag_integer("decoder-embed-dim", o.decoder_embed_dim, "width"),
-              flag_integer("decoder-ffn-embed-dim", o.decoder_ffn_embed_dim, "width of the feed-forward layers"),
-              flag_integer("decoder-attention-heads", o.decoder_attention_heads, "attention heads"),
-              flag_integer("decoder-input-dim", o.decoder_input_dim, "width of the input embedding (gpt3 architectures: always the width)"),
-              flag_integer("decoder-output-dim", o.decoder_output_dim, "width of the output embedding (the same)"),
-              flag_integer("max-target-positions", o.max_target_positions, "positions of the model", "--tokens-per-sample"),
-              std::move(activation),
-              flag_real("dropout", "P", o.dropout, "dropout on embeddings and sub-layers"),
-              flag_real("attention-dropout", "P", o.attention_dropout, "dropout on attention weights"),
-              flag_probability("activation-dropout", o.activation_dropout, "dropout after the activation function"),
-              flag_probability("relu-dropout", o.relu_dropout, "an older name of --activation-dropout"),
-              flag_probability("decoder-layerdrop", o.decoder_layerdrop, "leave out layers with this probability"),
-              flag_switch("decoder-normalize-before", o.decoder_normalize_before, "layer norms before the sub-layers"),
-              flag_switch("no-decoder-final-norm", o.no_decoder_final_norm, "no layer norm after the last layer"),
-              flag_switch("no-token-positional-embeddings", o.no_token_positional_embeddings, "no positions"),
-              flag_switch("share-decoder-input-output-embed", o.share_decoder_input_output_embed, "tie the output to the input embedding"),
-              flag_switch("decoder-learned-pos", o.decoder_learned_pos, "learned positions"),
-              flag_switch("layernorm-embedding", o.layernorm_embedding, "a layer norm after the embedding"),
-              flag_switch("no-scale-embedding", o.no_scale_embedding, "do not scale embeddings by the root of the width"),
-              flag_switch("checkpoint-activations", o.checkpoint_activations, "keep only layer inputs and compute layers twice: less memory"),
-          }};
+  Flag activation{
+      "activation-fn", "FN", "relu, relu_squared, gelu, gelu_fast, gelu_accurate, tanh or linear",
+      "the architecture's", [&o](const std::string& value) { o.activation_fn = value; }};
+  return {
+      "Model",
+      {
+          flag_text("arch,a", "ARCH", o.arch,
+                    "transformer_lm, transformer_lm_gpt3_small, _medium, _large, _xl, ..."),
+          flag_integer("decoder-layers", o.decoder_layers, "layers"),
+          flag_integer("decoder-embed-dim", o.decoder_embed_dim, "width"),
+          flag_integer("decoder-ffn-embed-dim", o.decoder_ffn_embed_dim,
+                       "width of the feed-forward layers"),
+          flag_integer("decoder-attention-heads", o.decoder_attention_heads, "attention heads"),
+          flag_integer("decoder-input-dim", o.decoder_input_dim,
+                       "width of the input embedding (gpt3 architectures: always the width)"),
+          flag_integer("decoder-output-dim", o.decoder_output_dim,
+                       "width of the output embedding (the same)"),
+          flag_integer("max-target-positions", o.max_target_positions, "positions of the model",
+                       "--tokens-per-sample"),
+          std::move(activation),
+          flag_real("dropout", "P", o.dropout, "dropout on embeddings and sub-layers"),
+          flag_real("attention-dropout", "P", o.attention_dropout, "dropout on attention weights"),
+          flag_probability("activation-dropout", o.activation_dropout,
+                           "dropout after the activation function"),
+          flag_probability("relu-dropout", o.relu_dropout, "an older name of --activation-dropout"),
+          flag_probability("decoder-layerdrop", o.decoder_layerdrop,
+                           "leave out layers with this probability"),
+          flag_switch("decoder-normalize-before", o.decoder_normalize_before,
+                      "layer norms before the sub-layers"),
+          flag_switch("no-decoder-final-norm", o.no_decoder_final_norm,
+                      "no layer norm after the last layer"),
+          flag_switch("no-token-positional-embeddings", o.no_token_positional_embeddings,
+                      "no positions"),
+          flag_switch("share-decoder-input-output-embed", o.share_decoder_input_output_embed,
+                      "tie the output to the input embedding"),
+          flag_switch("decoder-learned-pos", o.decoder_learned_pos, "learned positions"),
+          flag_switch("layernorm-embedding", o.layernorm_embedding,
+                      "a layer norm after the embedding"),
+          flag_switch("no-scale-embedding", o.no_scale_embedding,
+                      "do not scale embeddings by the root of the width"),
+          flag_switch("checkpoint-activations", o.checkpoint_activations,
+                      "keep only layer inputs and compute layers twice: less memory"),
+      }};
 }
 
 FlagGroup optimization_flags(TrainOptions& options) {
   OptimizationOptions& o = options.optimization;
   LrScheduleOptions& lr = options.lr;
-  return {"Optimization",
-          {
-              flag_choice("criterion", o.criterion, {"cross_entropy", "desynchronized_cross_entropy"}, "the loss; desynchronized: logged by domain"),
-              flag_text("optimizer", "NAME", o.optimizer, "adam"),
-              flag_text("adam-betas", "B", o.adam_betas, "Adam's betas"),
-              flag_real("adam-eps", "E", o.adam_eps, "Adam's epsilon"),
-              flag_real("weight-decay,wd", "WD", o.weight_decay, "decoupled weight decay, of every parameter"),
-              flag_real("clip-norm", "NORM", o.clip_norm, "clip the gradient's norm; 0: not"),
-              flag_switch("sentence-avg", o.sentence_avg, "average gradients over samples, not tokens"),
-              flag_list("update-freq", "N1,N2,...", o.update_freq, "batches per update, by epoch"),
-              flag_list("lr,learning-rate", "LR1,LR2,...", lr.lr, "learning rate, by epoch where the schedule has epochs"),
-              flag_choice("lr-scheduler", lr.lr_scheduler, {"fixed", "polynomial_decay", "inverse_sqrt", "cosine"}, "learning rate schedule"),
-              flag_integer("warmup-updates", "N", lr.warmup_updates, "updates of linear warm-up", 0, "4000 for inverse_sqrt, otherwise 0"),
-              flag_real("warmup-init-lr", "LR", lr.warmup_init_lr, "rate the warm-up starts from (inverse_sqrt, cosine)"),
-              flag_real("total-num-update", "N", lr.total_num_update, "updates until the end of the decay (polynomial_decay); 0: --max-update"),
-              flag_real("end-learning-rate", "LR", lr.end_learning_rate, "rate the decay ends at (polynomial_decay)"),
-              flag_real("power", "P", lr.power, "exponent of the decay (polynomial_decay)"),
-              flag_integer("force-anneal,fa", "N", lr.force_anneal, "shrink the rate from epoch N on (fixed, polynomial_decay)", 0),
-              flag_real("lr-shrink", "F", lr.lr_shrink, "factor of that, and of every period (fixed, cosine)"),
-              flag_real("min-lr", "LR", lr.min_lr, "lowest rate (cosine)"),
-              flag_real("t-mult", "F", lr.t_mult, "growth of the periods (cosine)"),
-              flag_real("lr-period-updates", "N", lr.lr_period_updates, "updates of the first period (cosine)"),
-              flag_integer("max-epoch", "N", o.max_epoch, "stop after epoch N; 0: no limit"),
-              flag_integer("max-update", "N", o.max_update, "stop after update N; 0: no limit"),
-              flag_real("stop-time-hours", "H", o.stop_time_hours, "stop after H hours, earlier runs included; 0: no limit"),
-              flag_real("stop-min-lr", "LR", o.stop_min_lr, "stop when the rate has fallen to this"),
-              flag_switch("skip-remainder-batch", o.skip_remainder_batch, "leave out an epoch's last batch"),
-              flag_integer("seed", "N", options.common.seed, "of initial weights, data order and dropout"),
-          }};
+  return {
+      "Optimization",
+      {
+          flag_choice("criterion", o.criterion, {"cross_entropy", "desynchronized_cross_entropy"},
+                      "the loss; desynchronized: logged by domain"),
+          flag_text("optimizer", "NAME", o.optimizer, "adam"),
+          flag_text("adam-betas", "B", o.adam_betas, "Adam's betas"),
+          flag_real("adam-eps", "E", o.adam_eps, "Adam's epsilon"),
+          flag_real("weight-decay,wd", "WD", o.weight_decay,
+                    "decoupled weight decay, of every parameter"),
+          flag_real("clip-norm", "NORM", o.clip_norm, "clip the gradient's norm; 0: not"),
+          flag_switch("sentence-avg", o.sentence_avg, "average gradients over samples, not tokens"),
+          flag_list("update-freq", "N1,N2,...", o.update_freq, "batches per update, by epoch"),
+          flag_list("lr,learning-rate", "LR1,LR2,...", lr.lr,
+                    "learning rate, by epoch where the schedule has epochs"),
+          flag_choice("lr-scheduler", lr.lr_scheduler,
+                      {"fixed", "polynomial_decay", "inverse_sqrt", "cosine"},
+                      "learning rate schedule"),
+          flag_integer("warmup-updates", "N", lr.warmup_updates, "updates of linear warm-up", 0,
+                       "4000 for inverse_sqrt, otherwise 0"),
+          flag_real("warmup-init-lr", "LR", lr.warmup_init_lr,
+                    "rate the warm-up starts from (inverse_sqrt, cosine)"),
+          flag_real("total-num-update", "N", lr.total_num_update,
+                    "updates until the end of the decay (polynomial_decay); 0: --max-update"),
+          flag_real("end-learning-rate", "LR", lr.end_learning_rate,
+                    "rate the decay ends at (polynomial_decay)"),
+          flag_real("power", "P", lr.power, "exponent of the decay (polynomial_decay)"),
+          flag_integer("force-anneal,fa", "N", lr.force_anneal,
+                       "shrink the rate from epoch N on (fixed, polynomial_decay)", 0),
+          flag_real("lr-shrink", "F", lr.lr_shrink,
+                    "factor of that, and of every period (fixed, cosine)"),
+          flag_real("min-lr", "LR", lr.min_lr, "lowest rate (cosine)"),
+          flag_real("t-mult", "F", lr.t_mult, "growth of the periods (cosine)"),
+          flag_real("lr-period-updates", "N", lr.lr_period_updates,
+                    "updates of the first period (cosine)"),
+          flag_integer("max-epoch", "N", o.max_epoch, "stop after epoch N; 0: no limit"),
+          flag_integer("max-update", "N", o.max_update, "stop after update N; 0: no limit"),
+          flag_real("stop-time-hours", "H", o.stop_time_hours,
+                    "stop after H hours, earlier runs included; 0: no limit"),
+          flag_real("stop-min-lr", "LR", o.stop_min_lr, "stop when the rate has fallen to this"),
+          flag_switch("skip-remainder-batch", o.skip_remainder_batch,
+                      "leave out an epoch's last batch"),
+          flag_integer("seed", "N", options.common.seed,
+                       "of initial weights, data order and dropout"),
+      }};
 }
 
 FlagGroup saving_flags(TrainOptions& options) {
   CheckpointOptions& o = options.checkpoint;
   DatasetOptions& dataset = options.dataset;
-  return {"Validation and checkpoints",
-          {
-              flag_text("save-dir", "DIR", o.save_dir, "folder of the checkpoints"),
-              flag_text("restore-file", "FILE", o.restore_file, "checkpoint to go on from"),
-              flag_text("finetune-from-model", "FILE", o.finetune_from_model, "weights to start from, everything else reset, unless DIR has a checkpoint_last"),
-              flag_switch("reset-dataloader", o.reset_dataloader, "start the data anew"),
-              flag_switch("reset-lr-scheduler", o.reset_lr_scheduler, "start the schedule's state anew"),
-              flag_switch("reset-meters", o.reset_meters, "start the meters anew"),
-              flag_switch("reset-optimizer", o.reset_optimizer, "start the optimizer and the update count anew"),
-              flag_text("optimizer-overrides", "DICT", o.optimizer_overrides, "a Python dict of Adam's eps and weight_decay in place of the checkpoint's"),
-              flag_integer("save-interval", "N", o.save_interval, "save every N epochs", 1),
-              flag_integer("save-interval-updates", "N", o.save_interval_updates, "save (and validate) every N updates; 0: not"),
-              flag_integer("keep-interval-updates", "N", o.keep_interval_updates, "keep the last N of those; -1: all"),
-              flag_integer("keep-interval-updates-pattern", "N", o.keep_interval_updates_pattern, "and every one whose update is a multiple of N"),
-              flag_integer("keep-last-epochs", "N", o.keep_last_epochs, "keep the last N epochs' checkpoints; -1: all"),
-              flag_integer("keep-best-checkpoints", "N", o.keep_best_checkpoints, "keep the N best checkpoints"),
-              flag_switch("no-save", o.no_save, "save nothing"),
-              flag_switch("no-epoch-checkpoints", o.no_epoch_checkpoints, "only checkpoint_last and checkpoint_best at the end of an epoch"),
-              flag_switch("no-last-checkpoints", o.no_last_checkpoints, "no checkpoint_last"),
-              flag_switch("no-save-optimizer-state", o.no_save_optimizer_state, "without the optimizer's state"),
-              flag_text("best-checkpoint-metric", "NAME", o.best_checkpoint_metric, "the number that decides what is best"),
-              flag_switch("maximize-best-checkpoint-metric", o.maximize_best_checkpoint_metric, "the larger the better"),
-              flag_integer("patience", "N", o.patience, "stop after N validations without improvement; -1: never"),
-              flag_text("checkpoint-suffix", "TEXT", o.checkpoint_suffix, "added to the file names"),
-              flag_integer("validate-interval", "N", dataset.validate_interval, "validate every N epochs", 1),
-              flag_integer("validate-interval-updates", "N", dataset.validate_interval_updates, "validate every N updates; 0: not"),
-              flag_integer("validate-after-updates", "N", dataset.validate_after_updates, "not before update N"),
-              flag_integer("max-valid-steps", "N", dataset.max_valid_steps, "validate on N + 1 batches only; 0: all", 0),
-              flag_switch("disable-validation", dataset.disable_validation, "do not validate"),
-              flag_integer("fixed-validation-seed", dataset.fixed_validation_seed, "without effect on a language model", "none"),
-          }};
+  return {
+      "Validation and checkpoints",
+      {
+          flag_text("save-dir", "DIR", o.save_dir, "folder of the checkpoints"),
+          flag_text("restore-file", "FILE", o.restore_file, "checkpoint to go on from"),
+          flag_text(
+              "finetune-from-model", "FILE", o.finetune_from_model,
+              "weights to start from, everything else reset, unless DIR has a checkpoint_last"),
+          flag_switch("reset-dataloader", o.reset_dataloader, "start the data anew"),
+          flag_switch("reset-lr-scheduler", o.reset_lr_scheduler,
+                      "start the schedule's state anew"),
+          flag_switch("reset-meters", o.reset_meters, "start the meters anew"),
+          flag_switch("reset-optimizer", o.reset_optimizer,
+                      "start the optimizer and the update count anew"),
+          flag_text("optimizer-overrides", "DICT", o.optimizer_overrides,
+                    "a Python dict of Adam's eps and weight_decay in place of the checkpoint's"),
+          flag_integer("save-interval", "N", o.save_interval, "save every N epochs", 1),
+          flag_integer("save-interval-updates", "N", o.save_interval_updates,
+                       "save (and validate) every N updates; 0: not"),
+          flag_integer("keep-interval-updates", "N", o.keep_interval_updates,
+                       "keep the last N of those; -1: all"),
+          flag_integer("keep-interval-updates-pattern", "N", o.keep_interval_updates_pattern,
+                       "and every one whose update is a multiple of N"),
+          flag_integer("keep-last-epochs", "N", o.keep_last_epochs,
+                       "keep the last N epochs' checkpoints; -1: all"),
+          flag_integer("keep-best-checkpoints", "N", o.keep_best_checkpoints,
+                       "keep the N best checkpoints"),
+          flag_switch("no-save", o.no_save, "save nothing"),
+          flag_switch("no-epoch-checkpoints", o.no_epoch_checkpoints,
+                      "only checkpoint_last and checkpoint_best at the end of an epoch"),
+          flag_switch("no-last-checkpoints", o.no_last_checkpoints, "no checkpoint_last"),
+          flag_switch("no-save-optimizer-state", o.no_save_optimizer_state,
+                      "without the optimizer's state"),
+          flag_text("best-checkpoint-metric", "NAME", o.best_checkpoint_metric,
+                    "the number that decides what is best"),
+          flag_switch("maximize-best-checkpoint-metric", o.maximize_best_checkpoint_metric,
+                      "the larger the better"),
+          flag_integer("patience", "N", o.patience,
+                       "stop after N validations without improvement; -1: never"),
+          flag_text("checkpoint-suffix", "TEXT", o.checkpoint_suffix, "added to the file names"),
+          flag_integer("validate-interval", "N", dataset.validate_interval,
+                       "validate every N epochs", 1),
+          flag_integer("validate-interval-updates", "N", dataset.validate_interval_updates,
+                       "validate every N updates; 0: not"),
+          flag_integer("validate-after-updates", "N", dataset.validate_after_updates,
+                       "not before update N"),
+          flag_integer("max-valid-steps", "N", dataset.max_valid_steps,
+                       "validate on N + 1 batches only; 0: all", 0),
+          flag_switch("disable-validation", dataset.disable_validation, "do not validate"),
+          flag_integer("fixed-validation-seed", dataset.fixed_validation_seed,
+                       "without effect on a language model", "none"),
+      }};
 }
 
 FlagGroup precision_flags(TrainOptions& options) {
@@ -219,15 +304,24 @@ FlagGroup precision_flags(TrainOptions& options) {
                  [&o](const std::string& value) { o.threshold_loss_scale = parse_real(value); }};
   return {"Precision and machine",
           {
-              flag_switch("fp16", o.fp16, "half precision with loss scaling (on a CPU: values rounded to it, arithmetic in fp32)"),
-              flag_switch("memory-efficient-fp16", o.memory_efficient_fp16, "the same without fp32 copies of the weights"),
+              flag_switch("fp16", o.fp16,
+                          "half precision with loss scaling (on a CPU: values rounded to it, "
+                          "arithmetic in fp32)"),
+              flag_switch("memory-efficient-fp16", o.memory_efficient_fp16,
+                          "the same without fp32 copies of the weights"),
               flag_switch("bf16", o.bf16, "the same in bfloat16"),
-              flag_switch("memory-efficient-bf16", o.memory_efficient_bf16, "the same without fp32 copies of the weights"),
-              flag_switch("fp16-no-flatten-grads", o.fp16_no_flatten_grads, "save fp16's optimizer state by parameter"),
+              flag_switch("memory-efficient-bf16", o.memory_efficient_bf16,
+                          "the same without fp32 copies of the weights"),
+              flag_switch("fp16-no-flatten-grads", o.fp16_no_flatten_grads,
+                          "save fp16's optimizer state by parameter"),
               flag_real("fp16-init-scale", "X", o.fp16_init_scale, "first loss scale"),
-              flag_integer("fp16-scale-window", o.fp16_scale_window, "updates without overflow before the scale is doubled", "16384 / ranks / update-freq"),
-              flag_real("fp16-scale-tolerance", "X", o.fp16_scale_tolerance, "share of overflows that is tolerated"),
-              flag_real("min-loss-scale", "X", o.min_loss_scale, "end the run when the loss scale falls to X"),
+              flag_integer("fp16-scale-window", o.fp16_scale_window,
+                           "updates without overflow before the scale is doubled",
+                           "16384 / ranks / update-freq"),
+              flag_real("fp16-scale-tolerance", "X", o.fp16_scale_tolerance,
+                        "share of overflows that is tolerated"),
+              flag_real("min-loss-scale", "X", o.min_loss_scale,
+                        "end the run when the loss scale falls to X"),
               std::move(threshold),
               flag_switch("cpu", o.cpu, "do not use a GPU"),
               flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
@@ -236,62 +330,127 @@ FlagGroup precision_flags(TrainOptions& options) {
 
 FlagGroup report_flags(TrainOptions& options) {
   CommonOptions& o = options.common;
-  return {"Reporting",
-          {
-              flag_choice("log-format", o.log_format, {"json", "none", "simple", "tqdm"}, "progress: a bar on a terminal (tqdm), or lines"),
-              flag_integer("log-interval", "N", o.log_interval, "updates between lines of progress", 1),
-              flag_text("log-file", "FILE", o.log_file, "also append the log to FILE"),
-              flag_switch("no-progress-bar", o.no_progress_bar, "lines even on a terminal"),
-              flag_text("tensorboard-logdir", "DIR", o.tensorboard_logdir, "write TensorBoard event files there"),
-              flag_text("wandb-project", "NAME", o.wandb_project, "record the numbers in SAVE_DIR/wandb.jsonl, to be uploaded with wandb's own client"),
-          }};
+  return {
+      "Reporting",
+      {
+          flag_choice("log-format", o.log_format, {"json", "none", "simple", "tqdm"},
+                      "progress: a bar on a terminal (tqdm), or lines"),
+          flag_integer("log-interval", "N", o.log_interval, "updates between lines of progress", 1),
+          flag_text("log-file", "FILE", o.log_file, "also append the log to FILE"),
+          flag_switch("no-progress-bar", o.no_progress_bar, "lines even on a terminal"),
+          flag_text("tensorboard-logdir", "DIR", o.tensorboard_logdir,
+                    "write TensorBoard event files there"),
+          flag_text(
+              "wandb-project", "NAME", o.wandb_project,
+              "record the numbers in SAVE_DIR/wandb.jsonl, to be uploaded with wandb's own client"),
+      }};
 }
 
 FlagGroup demix_flags(TrainOptions& o) {
-  return {"DeMIX",
-          {
-              flag_switch("desynchronize", o.demix.desynchronize, "groups of ranks have some parameters for themselves (their expert)"),
-              flag_text("sync-type", "TYPE", o.demix.sync_type, "none: every rank is a group; manual: --data-parallel-groups"),
-              flag_text("data-parallel-groups", "LIST", o.demix.data_parallel_groups, "the ranks of each group: \"0,1 2,3\""),
-              flag_text("untie-parameters", "WHICH", o.demix.untie_parameters, "what the groups do not share: feedforward, transformer, input_output, ..."),
-              flag_switch("domain-parallel", o.demix.domain_parallel, "accepted; every rank trains on one domain anyway (multidomain)"),
-          }};
+  return {
+      "DeMIX",
+      {
+          flag_switch("desynchronize", o.demix.desynchronize,
+                      "groups of ranks have some parameters for themselves (their expert)"),
+          flag_text("sync-type", "TYPE", o.demix.sync_type,
+                    "none: every rank is a group; manual: --data-parallel-groups"),
+          flag_text("data-parallel-groups", "LIST", o.demix.data_parallel_groups,
+                    "the ranks of each group: \"0,1 2,3\""),
+          flag_text("untie-parameters", "WHICH", o.demix.untie_parameters,
+                    "what the groups do not share: feedforward, transformer, input_output, ..."),
+          flag_switch("domain-parallel", o.demix.domain_parallel,
+                      "accepted; every rank trains on one domain anyway (multidomain)"),
+      }};
 }
 
 /// The flags as groups for --help, each over a field of `options`.
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
-  return {task_flags(options),      model_flags(options), optimization_flags(options), saving_flags(options),
-          precision_flags(options), demix_flags(options), report_flags(options)};
+  return {task_flags(options),   model_flags(options),     optimization_flags(options),
+          saving_flags(options), precision_flags(options), demix_flags(options),
+          report_flags(options)};
 }
 
 /// fairseq's flags that change nothing in a training here, and those that would and are refused.
 std::span<const ForeignFlag> foreign_train_flags() {
   static constexpr std::array kFlags{
-      ForeignFlag{"aim-repo", true}, ForeignFlag{"aim-run-hash", true}, ForeignFlag{"all-gather-list-size", true},
-      ForeignFlag{"azureml-logging"}, ForeignFlag{"bpe", true}, ForeignFlag{"broadcast-buffers"}, ForeignFlag{"checkpoint-shard-count", true},
-      ForeignFlag{"ddp-backend", true}, ForeignFlag{"ddp-comm-hook", true}, ForeignFlag{"distributed-backend", true},
-      ForeignFlag{"distributed-num-procs", true}, ForeignFlag{"empty-cache-freq", true}, ForeignFlag{"fast-stat-sync"},
-      ForeignFlag{"find-unused-parameters"}, ForeignFlag{"fix-batches-to-gpus"}, ForeignFlag{"future-target"}, ForeignFlag{"gen-subset", true},
-      ForeignFlag{"gradient-as-bucket-view"}, ForeignFlag{"heartbeat-timeout", true}, ForeignFlag{"ignore-unused-valid-subsets"}, ForeignFlag{"load-checkpoint-on-all-dp-ranks"},
-      ForeignFlag{"localsgd-frequency", true}, ForeignFlag{"min-params-to-wrap", true}, ForeignFlag{"multidomain-sampling-alpha", true},
-      ForeignFlag{"no-reshard-after-forward"}, ForeignFlag{"not-fsdp-flatten-parameters"}, ForeignFlag{"num-shards", true},
-      ForeignFlag{"num-workers", true}, ForeignFlag{"num-workers-valid", true}, ForeignFlag{"offload-activations"},
-      ForeignFlag{"on-cpu-convert-precision"}, ForeignFlag{"original-domains", true}, ForeignFlag{"plasma-path", true}, ForeignFlag{"profile"},
-      ForeignFlag{"required-seq-len-multiple", true}, ForeignFlag{"reset-logging"}, ForeignFlag{"scoring", true}, ForeignFlag{"shard-id", true},
-      ForeignFlag{"shorten-data-split-list", true}, ForeignFlag{"suppress-crashes"}, ForeignFlag{"tokenizer", true}, ForeignFlag{"use-old-adam"},
-      ForeignFlag{"use-plasma-view"}, ForeignFlag{"user-dir", true}, ForeignFlag{"write-checkpoints-asynchronously,save-async"},
+      ForeignFlag{"aim-repo", true},
+      ForeignFlag{"aim-run-hash", true},
+      ForeignFlag{"all-gather-list-size", true},
+      ForeignFlag{"azureml-logging"},
+      ForeignFlag{"bpe", true},
+      ForeignFlag{"broadcast-buffers"},
+      ForeignFlag{"checkpoint-shard-count", true},
+      ForeignFlag{"ddp-backend", true},
+      ForeignFlag{"ddp-comm-hook", true},
+      ForeignFlag{"distributed-backend", true},
+      ForeignFlag{"distributed-num-procs", true},
+      ForeignFlag{"empty-cache-freq", true},
+      ForeignFlag{"fast-stat-sync"},
+      ForeignFlag{"find-unused-parameters"},
+      ForeignFlag{"fix-batches-to-gpus"},
+      ForeignFlag{"future-target"},
+      ForeignFlag{"gen-subset", true},
+      ForeignFlag{"gradient-as-bucket-view"},
+      ForeignFlag{"heartbeat-timeout", true},
+      ForeignFlag{"ignore-unused-valid-subsets"},
+      ForeignFlag{"load-checkpoint-on-all-dp-ranks"},
+      ForeignFlag{"localsgd-frequency", true},
+      ForeignFlag{"min-params-to-wrap", true},
+      ForeignFlag{"multidomain-sampling-alpha", true},
+      ForeignFlag{"no-reshard-after-forward"},
+      ForeignFlag{"not-fsdp-flatten-parameters"},
+      ForeignFlag{"num-shards", true},
+      ForeignFlag{"num-workers", true},
+      ForeignFlag{"num-workers-valid", true},
+      ForeignFlag{"offload-activations"},
+      ForeignFlag{"on-cpu-convert-precision"},
+      ForeignFlag{"original-domains", true},
+      ForeignFlag{"plasma-path", true},
+      ForeignFlag{"profile"},
+      ForeignFlag{"required-seq-len-multiple", true},
+      ForeignFlag{"reset-logging"},
+      ForeignFlag{"scoring", true},
+      ForeignFlag{"shard-id", true},
+      ForeignFlag{"shorten-data-split-list", true},
+      ForeignFlag{"suppress-crashes"},
+      ForeignFlag{"tokenizer", true},
+      ForeignFlag{"use-old-adam"},
+      ForeignFlag{"use-plasma-view"},
+      ForeignFlag{"user-dir", true},
+      ForeignFlag{"write-checkpoints-asynchronously,save-async"},
       ForeignFlag{"zero-sharding", true},
       // These would change the numbers.
-      ForeignFlag{"adaptive-input", false, true}, ForeignFlag{"adaptive-softmax-cutoff", true, true}, ForeignFlag{"amp", false, true},
-      ForeignFlag{"base-layers", true, true}, ForeignFlag{"character-embeddings", false, true}, ForeignFlag{"combine-valid-subsets,combine-val", false, true}, ForeignFlag{"continue-once", true, true},
-      ForeignFlag{"cpu-offload", false, true}, ForeignFlag{"decoder-layers-to-keep", true, true}, ForeignFlag{"fp16-adam-stats", false, true},
-      ForeignFlag{"fp32-reduce-scatter", false, true}, ForeignFlag{"grouped-shuffling", false, true}, ForeignFlag{"model-parallel-size", true, true},
-      ForeignFlag{"output-dictionary-size", true, true}, ForeignFlag{"past-target", false, true}, ForeignFlag{"pipeline-model-parallel", false, true},
-      ForeignFlag{"quant-noise-pq", true, true}, ForeignFlag{"quant-noise-scalar", true, true}, ForeignFlag{"quantization-config-path", true, true},
-      ForeignFlag{"scale-attn", false, true}, ForeignFlag{"scale-fc", false, true}, ForeignFlag{"scale-heads", false, true},
-      ForeignFlag{"scale-resids", false, true}, ForeignFlag{"self-target", false, true}, ForeignFlag{"shorten-method", true, true},
-      ForeignFlag{"store-ema", false, true}, ForeignFlag{"tie-adaptive-weights", false, true}, ForeignFlag{"tpu", false, true},
-      ForeignFlag{"update-epoch-batch-itr", false, true}, ForeignFlag{"update-ordered-indices-seed", false, true}, ForeignFlag{"use-bmuf", false, true},
+      ForeignFlag{"adaptive-input", false, true},
+      ForeignFlag{"adaptive-softmax-cutoff", true, true},
+      ForeignFlag{"amp", false, true},
+      ForeignFlag{"base-layers", true, true},
+      ForeignFlag{"character-embeddings", false, true},
+      ForeignFlag{"combine-valid-subsets,combine-val", false, true},
+      ForeignFlag{"continue-once", true, true},
+      ForeignFlag{"cpu-offload", false, true},
+      ForeignFlag{"decoder-layers-to-keep", true, true},
+      ForeignFlag{"fp16-adam-stats", false, true},
+      ForeignFlag{"fp32-reduce-scatter", false, true},
+      ForeignFlag{"grouped-shuffling", false, true},
+      ForeignFlag{"model-parallel-size", true, true},
+      ForeignFlag{"output-dictionary-size", true, true},
+      ForeignFlag{"past-target", false, true},
+      ForeignFlag{"pipeline-model-parallel", false, true},
+      ForeignFlag{"quant-noise-pq", true, true},
+      ForeignFlag{"quant-noise-scalar", true, true},
+      ForeignFlag{"quantization-config-path", true, true},
+      ForeignFlag{"scale-attn", false, true},
+      ForeignFlag{"scale-fc", false, true},
+      ForeignFlag{"scale-heads", false, true},
+      ForeignFlag{"scale-resids", false, true},
+      ForeignFlag{"self-target", false, true},
+      ForeignFlag{"shorten-method", true, true},
+      ForeignFlag{"store-ema", false, true},
+      ForeignFlag{"tie-adaptive-weights", false, true},
+      ForeignFlag{"tpu", false, true},
+      ForeignFlag{"update-epoch-batch-itr", false, true},
+      ForeignFlag{"update-ordered-indices-seed", false, true},
+      ForeignFlag{"use-bmuf", false, true},
       ForeignFlag{"use-sharded-state", false, true},
   };
   return kFlags;
@@ -302,12 +461,18 @@ std::span<const ForeignFlag> foreign_train_flags() {
 compat::CommandSpec train_spec(TrainOptions& options, DistributedOptions& distributed) {
   std::vector<FlagGroup> groups = train_flags(options);
   groups.push_back(distributed_flags(distributed));
-  groups.back().flags.push_back(flag_integer("bucket-cap-mb", "N", options.bucket_cap_mb, "MiB of gradients that are summed over the ranks at once", 0));
-  return {"btm train",
-          "Trains a language model on a data-bin, with fairseq-train's flags, numbers and checkpoints.",
-          {{"DATA", "data-bin folder (with dict.txt), or a folder of domains; several joined by ':' take turns by epoch", &options.task.data}},
-          std::move(groups),
-          foreign_train_flags()};
+  groups.back().flags.push_back(
+      flag_integer("bucket-cap-mb", "N", options.bucket_cap_mb,
+                   "MiB of gradients that are summed over the ranks at once", 0));
+  return {
+      "btm train",
+      "Trains a language model on a data-bin, with fairseq-train's flags, numbers and checkpoints.",
+      {{"DATA",
+        "data-bin folder (with dict.txt), or a folder of domains; several joined by ':' take turns "
+        "by epoch",
+        &options.task.data}},
+      std::move(groups),
+      foreign_train_flags()};
 }
 
 }  // namespace btm

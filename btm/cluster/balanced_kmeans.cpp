@@ -13,20 +13,23 @@ namespace {
 
 constexpr std::size_t kNobody = std::numeric_limits<std::size_t>::max();
 
-/// Points bid for slots of the clusters; a slot belongs to the highest bidder. One round for each increment.
+/// Points bid for slots of the clusters; a slot belongs to the highest bidder. One round for each
+/// increment.
 class Auction {
  public:
   Auction(std::span<const float> costs, std::size_t n, std::size_t k)
       : costs_(costs), n_(n), k_(k), capacity_((n + k - 1) / k), holders_(capacity_ * k, kNobody) {
     for (std::size_t j = 0; j < k_; ++j) {
       prices_.emplace_back();
-      for (std::size_t slot = j * capacity_; slot < (j + 1) * capacity_; ++slot) prices_[j].push({0.0, slot});
+      for (std::size_t slot = j * capacity_; slot < (j + 1) * capacity_; ++slot)
+        prices_[j].push({0.0, slot});
     }
   }
 
   void run(double increment) {
     std::ranges::fill(holders_, kNobody);
-    std::vector<std::size_t> waiting(holders_.size());  // as many bidders as slots: those beyond n like all clusters alike
+    std::vector<std::size_t> waiting(
+        holders_.size());  // as many bidders as slots: those beyond n like all clusters alike
     std::iota(waiting.begin(), waiting.end(), 0);
     while (!waiting.empty()) {
       const std::size_t bidder = waiting.back();
@@ -39,7 +42,8 @@ class Auction {
   std::vector<std::uint32_t> assignment() const {
     std::vector<std::uint32_t> clusters(n_);
     for (std::size_t slot = 0; slot < holders_.size(); ++slot)
-      if (holders_[slot] < n_) clusters[holders_[slot]] = static_cast<std::uint32_t>(slot / capacity_);
+      if (holders_[slot] < n_)
+        clusters[holders_[slot]] = static_cast<std::uint32_t>(slot / capacity_);
     return clusters;
   }
 
@@ -47,13 +51,14 @@ class Auction {
   using Slot = std::pair<double, std::size_t>;  ///< price and number
   using CheapestFirst = std::priority_queue<Slot, std::vector<Slot>, std::greater<>>;
 
-  /// Takes the cheapest slot of the cluster that is worth most to `bidder`, at the price at which another cluster would be
-  /// as good, and a little more. Returns who had it.
+  /// Takes the cheapest slot of the cluster that is worth most to `bidder`, at the price at which
+  /// another cluster would be as good, and a little more. Returns who had it.
   std::size_t bid(std::size_t bidder, double increment) {
     double best = -std::numeric_limits<double>::infinity(), second = best;
     std::size_t cluster = 0;
     for (std::size_t j = 0; j < k_; ++j) {
-      const double value = -(bidder < n_ ? static_cast<double>(costs_[bidder * k_ + j]) : 0.0) - prices_[j].top().first;
+      const double value = -(bidder < n_ ? static_cast<double>(costs_[bidder * k_ + j]) : 0.0) -
+                           prices_[j].top().first;
       if (value > best) {
         second = best;
         best = value;
@@ -74,7 +79,8 @@ class Auction {
   std::vector<CheapestFirst> prices_;
 };
 
-std::vector<float> first_centers(std::span<const float> points, std::size_t width, std::size_t k, std::mt19937_64& random) {
+std::vector<float> first_centers(std::span<const float> points, std::size_t width, std::size_t k,
+                                 std::mt19937_64& random) {
   const std::size_t n = points.size() / width;
   std::vector<float> centers;
   std::vector<double> nearest(n, std::numeric_limits<double>::infinity());
@@ -85,7 +91,8 @@ std::vector<float> first_centers(std::span<const float> points, std::size_t widt
     centers.insert(centers.end(), center.begin(), center.end());
     double total = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      nearest[i] = std::min<double>(nearest[i], squared_distances(points.subspan(i * width, width), center, width)[0]);
+      nearest[i] = std::min<double>(
+          nearest[i], squared_distances(points.subspan(i * width, width), center, width)[0]);
       total += nearest[i];
     }
     double at = uniform() * total;
@@ -100,23 +107,26 @@ std::vector<float> first_centers(std::span<const float> points, std::size_t widt
 }
 
 /// The means of the clusters; one without a point keeps its centre.
-std::vector<float> means(std::span<const float> points, std::size_t width, std::span<const std::uint32_t> assignment,
-                         std::vector<float> centers) {
+std::vector<float> means(std::span<const float> points, std::size_t width,
+                         std::span<const std::uint32_t> assignment, std::vector<float> centers) {
   std::vector<double> sums(centers.size(), 0.0);
   std::vector<std::size_t> counts(centers.size() / width, 0);
   for (std::size_t i = 0; i < assignment.size(); ++i) {
     ++counts[assignment[i]];
-    for (std::size_t d = 0; d < width; ++d) sums[assignment[i] * width + d] += points[i * width + d];
+    for (std::size_t d = 0; d < width; ++d)
+      sums[assignment[i] * width + d] += points[i * width + d];
   }
   for (std::size_t j = 0; j < counts.size(); ++j)
     for (std::size_t d = 0; d < width && counts[j] > 0; ++d)
-      centers[j * width + d] = static_cast<float>(sums[j * width + d] / static_cast<double>(counts[j]));
+      centers[j * width + d] =
+          static_cast<float>(sums[j * width + d] / static_cast<double>(counts[j]));
   return centers;
 }
 
 }  // namespace
 
-std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std::size_t n, std::size_t k) {
+std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std::size_t n,
+                                               std::size_t k) {
   if (k <= 1 || n == 0) return std::vector<std::uint32_t>(n, 0);
   const auto [lowest, highest] = std::ranges::minmax(costs);
   const double range = std::max<double>(static_cast<double>(highest) - lowest, 1e-12);
@@ -125,7 +135,8 @@ std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std
   return auction.assignment();
 }
 
-std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std::size_t n, std::size_t k) {
+std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std::size_t n,
+                                              std::size_t k) {
   std::vector<std::uint32_t> nearest(n);
   for (std::size_t i = 0; i < n; ++i) {
     const auto row = costs.subspan(i * k, k);
@@ -134,7 +145,8 @@ std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std:
   return nearest;
 }
 
-std::vector<float> squared_distances(std::span<const float> points, std::span<const float> centers, std::size_t width) {
+std::vector<float> squared_distances(std::span<const float> points, std::span<const float> centers,
+                                     std::size_t width) {
   std::vector<float> distances;
   distances.reserve(points.size() / width * (centers.size() / width));
   for (std::size_t i = 0; i < points.size(); i += width)
@@ -149,20 +161,25 @@ std::vector<float> squared_distances(std::span<const float> points, std::span<co
   return distances;
 }
 
-KMeansResult balanced_kmeans(std::span<const float> points, std::size_t width, const KMeansOptions& options) {
+KMeansResult balanced_kmeans(std::span<const float> points, std::size_t width,
+                             const KMeansOptions& options) {
   const std::size_t n = points.size() / width, k = options.clusters;
   std::mt19937_64 random(options.seed);
   KMeansResult result;
   result.centers = first_centers(points, width, k, random);
   for (int iteration = 1; iteration <= options.iterations; ++iteration) {
     const std::vector<float> distances = squared_distances(points, result.centers, width);
-    result.assignment = options.balanced ? balanced_assignment(distances, n, k) : nearest_assignment(distances, n, k);
+    result.assignment = options.balanced ? balanced_assignment(distances, n, k)
+                                         : nearest_assignment(distances, n, k);
     result.mean_distance = 0;
-    for (std::size_t i = 0; i < n; ++i) result.mean_distance += distances[i * k + result.assignment[i]] / static_cast<double>(n);
+    for (std::size_t i = 0; i < n; ++i)
+      result.mean_distance += distances[i * k + result.assignment[i]] / static_cast<double>(n);
     std::vector<float> moved = means(points, width, result.assignment, result.centers);
     double shift = 0;
     for (std::size_t j = 0; j < k; ++j)
-      shift += std::sqrt(squared_distances(std::span(moved).subspan(j * width, width), std::span(result.centers).subspan(j * width, width), width)[0]);
+      shift += std::sqrt(squared_distances(std::span(moved).subspan(j * width, width),
+                                           std::span(result.centers).subspan(j * width, width),
+                                           width)[0]);
     result.centers = std::move(moved);
     options.progress(iteration, shift);
     if (shift * shift < options.tolerance) break;

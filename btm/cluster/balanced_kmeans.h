@@ -9,32 +9,38 @@
 
 namespace btm {
 
-/// Assigns n points to k clusters, none to more than ceil(n / k), so that the sum of `costs` [n, k] is the least: within n
-/// times 1/4000 of the range of the costs. Bertsekas and Castanon's auction (1989) with scaled increments.
-std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std::size_t n, std::size_t k);
+/// Assigns n points to k clusters, none to more than ceil(n / k), so that the sum of `costs` [n, k]
+/// is the least: within n times 1/4000 of the range of the costs. Bertsekas and Castanon's auction
+/// (1989) with scaled increments.
+std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std::size_t n,
+                                               std::size_t k);
 
 /// The cluster of least cost for each point.
-std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std::size_t n, std::size_t k);
+std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std::size_t n,
+                                              std::size_t k);
 
 /// Squared Euclidean distances [n, k] of `points` [n, width] to `centers` [k, width].
-std::vector<float> squared_distances(std::span<const float> points, std::span<const float> centers, std::size_t width);
+std::vector<float> squared_distances(std::span<const float> points, std::span<const float> centers,
+                                     std::size_t width);
 
 struct KMeansOptions {
   std::size_t clusters = 8;
   bool balanced = true;
-  int iterations = 20;       ///< c-BTM's limit
-  double tolerance = 1e-3;   ///< c-BTM's: ends when the square of the summed shifts of the centres is below it
+  int iterations = 20;  ///< c-BTM's limit
+  double tolerance =
+      1e-3;  ///< c-BTM's: ends when the square of the summed shifts of the centres is below it
   std::uint64_t seed = 1;
   std::function<void(int iteration, double shift)> progress = [](int, double) {};
 };
 
 struct KMeansResult {
-  std::vector<float> centers;              ///< [k, width]
-  std::vector<std::uint32_t> assignment;   ///< [n]
-  double mean_distance = 0;                ///< Squared, of a point to its centre.
+  std::vector<float> centers;             ///< [k, width]
+  std::vector<std::uint32_t> assignment;  ///< [n]
+  double mean_distance = 0;               ///< Squared, of a point to its centre.
 };
 
 /// Starts from centres drawn as k-means++ does (c-BTM draws them uniformly). n must be at least k.
-KMeansResult balanced_kmeans(std::span<const float> points, std::size_t width, const KMeansOptions& options);
+KMeansResult balanced_kmeans(std::span<const float> points, std::size_t width,
+                             const KMeansOptions& options);
 
 }  // namespace btm

@@ -22,11 +22,12 @@ namespace {
 constexpr std::string_view kMagic = "BTMCLUS1";
 constexpr std::uint32_t kMostDimensions = 4096, kMostClusters = 65536;
 
-using Counts = std::vector<std::pair<std::uint32_t, float>>;  ///< term and how often, by rising term
+using Counts =
+    std::vector<std::pair<std::uint32_t, float>>;  ///< term and how often, by rising term
 
 struct CountedDocuments {
-  std::vector<std::string> terms;             ///< by id
-  std::vector<std::uint32_t> document_counts; ///< of documents that hold the term
+  std::vector<std::string> terms;              ///< by id
+  std::vector<std::uint32_t> document_counts;  ///< of documents that hold the term
   std::vector<Counts> documents;
 };
 
@@ -36,7 +37,8 @@ CountedDocuments count_terms(std::span<const std::string> documents, TermRule ru
   for (const std::string& document : documents) {
     std::map<std::uint32_t, float> counts;
     for_each_term(document, rule, [&](std::string_view term) {
-      const auto [place, added] = ids.try_emplace(std::string(term), static_cast<std::uint32_t>(counted.terms.size()));
+      const auto [place, added] =
+          ids.try_emplace(std::string(term), static_cast<std::uint32_t>(counted.terms.size()));
       if (added) {
         counted.terms.emplace_back(term);
         counted.document_counts.push_back(0);
@@ -49,15 +51,18 @@ CountedDocuments count_terms(std::span<const std::string> documents, TermRule ru
 }
 
 /// Ids of the terms that are kept.
-std::vector<std::uint32_t> choose_terms(const CountedDocuments& counted, const ClusterTrainingOptions& options) {
+std::vector<std::uint32_t> choose_terms(const CountedDocuments& counted,
+                                        const ClusterTrainingOptions& options) {
   const double most = options.max_document_share * static_cast<double>(counted.documents.size());
   std::vector<std::uint32_t> chosen;
   for (std::uint32_t id = 0; id < counted.terms.size(); ++id)
     if (counted.document_counts[id] <= std::max(most, 1.0)) chosen.push_back(id);
   std::ranges::sort(chosen, [&](std::uint32_t a, std::uint32_t b) {
-    return std::pair(counted.document_counts[b], counted.terms[a]) < std::pair(counted.document_counts[a], counted.terms[b]);
+    return std::pair(counted.document_counts[b], counted.terms[a]) <
+           std::pair(counted.document_counts[a], counted.terms[b]);
   });
-  if (chosen.size() > static_cast<std::size_t>(options.max_terms)) chosen.resize(static_cast<std::size_t>(options.max_terms));
+  if (chosen.size() > static_cast<std::size_t>(options.max_terms))
+    chosen.resize(static_cast<std::size_t>(options.max_terms));
   return chosen;
 }
 
@@ -90,19 +95,23 @@ void ClusterModel::index_terms() {
   for (std::uint32_t id = 0; id < terms_.size(); ++id) ids_.emplace(terms_[id], id);
 }
 
-std::vector<float> ClusterModel::embedding(std::span<const std::pair<std::uint32_t, float>> counts) const {
+std::vector<float> ClusterModel::embedding(
+    std::span<const std::pair<std::uint32_t, float>> counts) const {
   std::vector<float> sum(dimensions_, 0.0F);
   for (const auto& [term, count] : counts)
-    for (std::size_t d = 0; d < dimensions_; ++d) sum[d] += count * idf_[term] * components_[term * dimensions_ + d];
+    for (std::size_t d = 0; d < dimensions_; ++d)
+      sum[d] += count * idf_[term] * components_[term * dimensions_ + d];
   to_unit_length(sum);
   return sum;
 }
 
-ClusterModel ClusterModel::train(std::span<const std::string> documents, const ClusterTrainingOptions& options) {
+ClusterModel ClusterModel::train(std::span<const std::string> documents,
+                                 const ClusterTrainingOptions& options) {
   CountedDocuments counted = count_terms(documents, options.rule);
   const std::vector<std::uint32_t> chosen = choose_terms(counted, options);
-  options.log(std::to_string(documents.size()) + " documents, " + std::to_string(counted.terms.size()) + " terms, " +
-              std::to_string(chosen.size()) + " of them kept");
+  options.log(std::to_string(documents.size()) + " documents, " +
+              std::to_string(counted.terms.size()) + " terms, " + std::to_string(chosen.size()) +
+              " of them kept");
   ClusterModel model;
   model.rule_ = options.rule;
   std::vector<std::int64_t> new_ids(counted.terms.size(), -1);
@@ -110,7 +119,9 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents, const C
     new_ids[id] = static_cast<std::int64_t>(model.terms_.size());
     model.terms_.push_back(counted.terms[id]);
     // scikit-learn's smoothed idf: as if one more document held every term.
-    model.idf_.push_back(static_cast<float>(std::log((1.0 + static_cast<double>(documents.size())) / (1.0 + counted.document_counts[id])) + 1));
+    model.idf_.push_back(static_cast<float>(std::log((1.0 + static_cast<double>(documents.size())) /
+                                                     (1.0 + counted.document_counts[id])) +
+                                            1));
   }
   std::size_t known = 0;
   for (Counts& counts : counted.documents) {
@@ -120,8 +131,10 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents, const C
   }
   const auto clusters = static_cast<std::size_t>(options.clusters);
   if (known < clusters)
-    throw compat::UsageError(std::to_string(known) + " documents with terms to tell them apart, expected at least as many as clusters, " +
-                             std::to_string(clusters));
+    throw compat::UsageError(
+        std::to_string(known) +
+        " documents with terms to tell them apart, expected at least as many as clusters, " +
+        std::to_string(clusters));
   TruncatedSvd svd = truncated_svd(tf_idf(counted.documents, model.idf_), model.terms_.size(),
                                    static_cast<std::size_t>(options.dimensions), options.seed);
   model.dimensions_ = svd.rank;
@@ -139,7 +152,8 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents, const C
   kmeans.balanced = options.balanced;
   kmeans.seed = options.seed;
   kmeans.progress = [&](int iteration, double shift) {
-    options.log("k-means: iteration " + std::to_string(iteration) + ", the centres moved by " + std::to_string(shift));
+    options.log("k-means: iteration " + std::to_string(iteration) + ", the centres moved by " +
+                std::to_string(shift));
   };
   KMeansResult result = balanced_kmeans(points, model.dimensions_, kmeans);
   model.centers_ = std::move(result.centers);
@@ -155,7 +169,8 @@ void ClusterModel::Context::add(std::string_view term) {
   placed_ = true;
   const float weight = model_.idf_[found->second];
   const float* const component = model_.components_.data() + found->second * model_.dimensions_;
-  for (std::size_t d = 0; d < sum_.size(); ++d) sum_[d] += static_cast<double>(weight) * component[d];
+  for (std::size_t d = 0; d < sum_.size(); ++d)
+    sum_[d] += static_cast<double>(weight) * component[d];
 }
 
 std::vector<double> ClusterModel::Context::distances() const {
@@ -185,9 +200,12 @@ std::vector<std::string> ClusterModel::top_terms(std::size_t cluster, std::size_
   const float* const center = centers_.data() + cluster * dimensions_;
   std::vector<std::pair<double, std::uint32_t>> weights;
   for (std::uint32_t term = 0; term < terms_.size(); ++term)
-    weights.emplace_back(std::inner_product(center, center + dimensions_, components_.data() + term * dimensions_, 0.0), term);
+    weights.emplace_back(std::inner_product(center, center + dimensions_,
+                                            components_.data() + term * dimensions_, 0.0),
+                         term);
   count = std::min(count, weights.size());
-  std::ranges::partial_sort(weights, weights.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>{});
+  std::ranges::partial_sort(weights, weights.begin() + static_cast<std::ptrdiff_t>(count),
+                            std::greater<>{});
   std::vector<std::string> terms;
   for (std::size_t i = 0; i < count; ++i) terms.push_back(terms_[weights[i].second]);
   return terms;
@@ -210,7 +228,8 @@ void ClusterModel::save(const std::filesystem::path& path) const {
     write_number(static_cast<std::uint32_t>(term.size()));
     write(compat::as_byte_span(term));
   }
-  for (const auto* const values : {&idf_, &components_, &centers_}) write(std::as_bytes(std::span(*values)));
+  for (const auto* const values : {&idf_, &components_, &centers_})
+    write(std::as_bytes(std::span(*values)));
   write(std::as_bytes(std::span(sizes_)));
   file.write(hash.hex());
   file.commit();
@@ -219,36 +238,46 @@ void ClusterModel::save(const std::filesystem::path& path) const {
 ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   const auto file = compat::MappedFile::open(path);
   compat::ByteReader in(file->bytes(), {path.string(), {}, {}});
-  if (in.remaining() < kMagic.size() || compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic)
+  if (in.remaining() < kMagic.size() ||
+      compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic)
     in.fail("is no cluster model of btm (see btm cluster train)");
   ClusterModel model;
   const auto rule = in.read<std::uint32_t>("the rule of terms");
-  if (rule > static_cast<std::uint32_t>(TermRule::kPieces)) in.fail("rule of terms " + std::to_string(rule) + ", expected 0 or 1");
+  if (rule > static_cast<std::uint32_t>(TermRule::kPieces))
+    in.fail("rule of terms " + std::to_string(rule) + ", expected 0 or 1");
   model.rule_ = static_cast<TermRule>(rule);
   model.dimensions_ = in.read<std::uint32_t>("the dimensions");
   const auto clusters = in.read<std::uint32_t>("the number of clusters");
-  if (model.dimensions_ == 0 || model.dimensions_ > kMostDimensions || clusters == 0 || clusters > kMostClusters)
-    in.fail(std::to_string(model.dimensions_) + " dimensions and " + std::to_string(clusters) + " clusters, expected 1 to " +
-            std::to_string(kMostDimensions) + " and 1 to " + std::to_string(kMostClusters));
+  if (model.dimensions_ == 0 || model.dimensions_ > kMostDimensions || clusters == 0 ||
+      clusters > kMostClusters)
+    in.fail(std::to_string(model.dimensions_) + " dimensions and " + std::to_string(clusters) +
+            " clusters, expected 1 to " + std::to_string(kMostDimensions) + " and 1 to " +
+            std::to_string(kMostClusters));
   const auto terms = in.read<std::uint64_t>("the number of terms");
   const std::uint64_t least = 4 + sizeof(float) * (1 + model.dimensions_);  // bytes of a term
-  if (terms > in.remaining() / least) in.fail(std::to_string(terms) + " terms do not fit in the file");
+  if (terms > in.remaining() / least)
+    in.fail(std::to_string(terms) + " terms do not fit in the file");
   for (std::uint64_t i = 0; i < terms; ++i) {
     const auto length = in.read<std::uint32_t>("the length of a term");
     model.terms_.emplace_back(compat::as_chars(in.take(length, "a term")));
   }
-  const auto read_floats = [&](std::vector<float>& values, std::uint64_t count, std::string_view what) {
+  const auto read_floats = [&](std::vector<float>& values, std::uint64_t count,
+                               std::string_view what) {
     const std::span<const std::byte> bytes = in.take(count * sizeof(float), what);
     values.resize(count);
     if (count > 0) std::memcpy(values.data(), bytes.data(), bytes.size());
-    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) in.fail(std::string(what) + " are not finite");
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+      in.fail(std::string(what) + " are not finite");
   };
   read_floats(model.idf_, terms, "the idf");
   read_floats(model.components_, terms * model.dimensions_, "the components");
   read_floats(model.centers_, clusters * model.dimensions_, "the centres");
-  for (std::uint32_t j = 0; j < clusters; ++j) model.sizes_.push_back(in.read<std::uint64_t>("the size of a cluster"));
-  const std::string_view checksum = compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
-  if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - compat::kSha256Digits)) != checksum)
+  for (std::uint32_t j = 0; j < clusters; ++j)
+    model.sizes_.push_back(in.read<std::uint64_t>("the size of a cluster"));
+  const std::string_view checksum =
+      compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
+  if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() -
+                                                             compat::kSha256Digits)) != checksum)
     in.fail("the checksum is wrong, the file is damaged");
   model.sha256_ = checksum;
   model.index_terms();
@@ -256,15 +285,18 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   return model;
 }
 
-std::vector<double> cluster_weights(std::span<const double> distances, double temperature, std::int64_t top_k) {
+std::vector<double> cluster_weights(std::span<const double> distances, double temperature,
+                                    std::int64_t top_k) {
   const double nearest = *std::ranges::min_element(distances);
   std::vector<double> weights;
-  for (const double distance : distances) weights.push_back(std::exp((nearest - distance) / temperature));
+  for (const double distance : distances)
+    weights.push_back(std::exp((nearest - distance) / temperature));
   if (top_k > 0 && top_k < static_cast<std::int64_t>(weights.size())) {
     std::vector<std::size_t> order(weights.size());
     std::iota(order.begin(), order.end(), 0);
     std::ranges::stable_sort(order, {}, [&](std::size_t i) { return distances[i]; });
-    for (std::size_t i = static_cast<std::size_t>(top_k); i < order.size(); ++i) weights[order[i]] = 0;
+    for (std::size_t i = static_cast<std::size_t>(top_k); i < order.size(); ++i)
+      weights[order[i]] = 0;
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   for (double& weight : weights) weight /= sum;

@@ -1,9 +1,10 @@
-// Clusters of documents as c-BTM (Gururangan et al. 2023) makes them: tf-idf, a truncated SVD to 100 dimensions, unit length,
-// balanced k-means; and the weights that a document gives the experts of the clusters.
+// Clusters of documents as c-BTM (Gururangan et al. 2023) makes them: tf-idf, a truncated SVD to
+// 100 dimensions, unit length, balanced k-means; and the weights that a document gives the experts
+// of the clusters.
 //
-// File: "BTMCLUS1"; u32 rule, dimensions r, clusters k; u64 terms m; per term u32 length and its bytes, by rising id;
-// float32 idf [m]; float32 components [m, r]; float32 centres [k, r]; u64 documents per cluster [k]; SHA-256 of all before
-// in hexadecimal (64 bytes). Little-endian.
+// File: "BTMCLUS1"; u32 rule, dimensions r, clusters k; u64 terms m; per term u32 length and its
+// bytes, by rising id; float32 idf [m]; float32 components [m, r]; float32 centres [k, r]; u64
+// documents per cluster [k]; SHA-256 of all before in hexadecimal (64 bytes). Little-endian.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,10 @@ struct ClusterTrainingOptions {
   TermRule rule = TermRule::kWords;
   std::int64_t clusters = 8;
   bool balanced = true;
-  std::int64_t dimensions = 100;     ///< c-BTM's
-  std::int64_t max_terms = 50000;    ///< The terms of most documents; c-BTM keeps all.
-  /// A term of a larger share of the documents is dropped. c-BTM drops scikit-learn's English stop words instead.
+  std::int64_t dimensions = 100;   ///< c-BTM's
+  std::int64_t max_terms = 50000;  ///< The terms of most documents; c-BTM keeps all.
+  /// A term of a larger share of the documents is dropped. c-BTM drops scikit-learn's English stop
+  /// words instead.
   double max_document_share = 0.5;
   std::uint64_t seed = 1;
   std::function<void(const std::string& line)> log = [](const std::string&) {};
@@ -34,13 +36,15 @@ struct ClusterTrainingOptions {
 class ClusterModel {
  public:
   /// UsageError when there are fewer documents with a known term than clusters.
-  static ClusterModel train(std::span<const std::string> documents, const ClusterTrainingOptions& options);
+  static ClusterModel train(std::span<const std::string> documents,
+                            const ClusterTrainingOptions& options);
 
   /// FormatError for a damaged file.
   static ClusterModel load(const std::filesystem::path& path);
   void save(const std::filesystem::path& path) const;  ///< Atomic.
 
-  /// The checksum of the file that it was loaded from: one for each model. Empty for a model that was trained just now.
+  /// The checksum of the file that it was loaded from: one for each model. Empty for a model that
+  /// was trained just now.
   const std::string& sha256() const noexcept { return sha256_; }
   TermRule rule() const noexcept { return rule_; }
   std::size_t clusters() const noexcept { return sizes_.size(); }
@@ -54,8 +58,8 @@ class ClusterModel {
    public:
     explicit Context(const ClusterModel& model) : model_(model), sum_(model.dimensions_, 0.0) {}
     void add(std::string_view term);
-    /// [k] squared Euclidean distances of the text so far, brought to unit length, to the centres. A text without a known
-    /// term is the origin.
+    /// [k] squared Euclidean distances of the text so far, brought to unit length, to the centres.
+    /// A text without a known term is the origin.
     std::vector<double> distances() const;
     /// Whether the text has a known term.
     bool placed() const noexcept { return placed_; }
@@ -90,8 +94,10 @@ class ClusterModel {
   ClusterModel& operator=(ClusterModel&&) = default;
 };
 
-/// [k] weights in proportion to exp(-distance / temperature), `distances` being squared: c-BTM's formula (4). Its code
-/// squares them once more, so temperatures found with it do not carry over. All but the `top_k` largest are 0 (0: all stay).
-std::vector<double> cluster_weights(std::span<const double> distances, double temperature, std::int64_t top_k);
+/// [k] weights in proportion to exp(-distance / temperature), `distances` being squared: c-BTM's
+/// formula (4). Its code squares them once more, so temperatures found with it do not carry over.
+/// All but the `top_k` largest are 0 (0: all stay).
+std::vector<double> cluster_weights(std::span<const double> distances, double temperature,
+                                    std::int64_t top_k);
 
 }  // namespace btm

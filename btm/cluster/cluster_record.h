@@ -1,6 +1,8 @@
-// Which cluster documents belong to: a file cluster.json in the folder of each cluster that btm cluster assign writes.
+// Which cluster documents belong to: a file cluster.json in the folder of each cluster that btm
+// cluster assign writes.
 //
-// {"btm_cluster": 1, "cluster": j, "model_sha256": the cluster model's checksum, "files": [names that were written here]}
+// {"btm_cluster": 1, "cluster": j, "model_sha256": the cluster model's checksum, "files": [names
+// that were written here]}
 #pragma once
 
 #include <cstddef>
@@ -16,13 +18,14 @@ inline constexpr const char* kClusterRecord = "cluster.json";
 
 struct ClusterRecord {
   std::size_t cluster = 0;
-  std::string model_sha256;         ///< Of the cluster model (ClusterModel::sha256).
+  std::string model_sha256;  ///< Of the cluster model (ClusterModel::sha256).
   std::vector<std::string> files;
 };
 
 /// Nothing for a folder without a record; FormatError for a damaged one.
 std::optional<ClusterRecord> read_cluster_record(const std::filesystem::path& folder);
-void write_cluster_record(const std::filesystem::path& folder, const ClusterRecord& record);  ///< Atomic.
+void write_cluster_record(const std::filesystem::path& folder,
+                          const ClusterRecord& record);  ///< Atomic.
 
 /// The cluster that data or an expert belongs to, and the model's checksum; "": not known.
 struct ClusterOrigin {

@@ -19,12 +19,14 @@ fs::path dictionary_of(const fs::path& prefix) {
   const fs::path folder = prefix.parent_path();
   for (const fs::path& candidate : {folder / "dict.txt", folder / ".." / "dict.txt"})
     if (fs::exists(candidate)) return candidate;
-  throw compat::IoError(prefix.string(), "no dict.txt beside this data-bin nor in the folder above");
+  throw compat::IoError(prefix.string(),
+                        "no dict.txt beside this data-bin nor in the folder above");
 }
 
 }  // namespace
 
-TokenText::TokenText(const compat::Dictionary& dictionary, const std::string& post_process) : dictionary_(dictionary) {
+TokenText::TokenText(const compat::Dictionary& dictionary, const std::string& post_process)
+    : dictionary_(dictionary) {
   if (post_process.empty())
     join_ = Join::kNot;
   else if (post_process == "sentencepiece")
@@ -32,12 +34,15 @@ TokenText::TokenText(const compat::Dictionary& dictionary, const std::string& po
   else if (post_process == "subword_nmt" || post_process == "@@ ")
     join_ = Join::kSubword;
   else
-    throw compat::UsageError("--post-process '" + compat::printable(post_process) + "', expected sentencepiece or subword_nmt");
+    throw compat::UsageError("--post-process '" + compat::printable(post_process) +
+                             "', expected sentencepiece or subword_nmt");
 }
 
 void TokenText::append(std::int64_t token, std::string& text) const {
-  const bool special = token == dictionary_.bos() || token == dictionary_.pad() || token == dictionary_.eos() || token == dictionary_.unk();
-  std::string_view symbol = special ? std::string_view{} : std::string_view(dictionary_.symbol(token));
+  const bool special = token == dictionary_.bos() || token == dictionary_.pad() ||
+                       token == dictionary_.eos() || token == dictionary_.unk();
+  std::string_view symbol =
+      special ? std::string_view{} : std::string_view(dictionary_.symbol(token));
   if (join_ == Join::kSentencepiece) {
     if (special || symbol.starts_with(kWordStart)) text += ' ';
     if (symbol.starts_with(kWordStart)) symbol.remove_prefix(kWordStart.size());
@@ -60,10 +65,13 @@ Documents::Documents(const fs::path& path, const std::string& post_process) : pa
     refuse_nothing();
     return;
   }
-  if (!post_process.empty()) throw compat::UsageError("--post-process is for data-bins, " + compat::printable(path_, 4096) + " is text");
+  if (!post_process.empty())
+    throw compat::UsageError("--post-process is for data-bins, " + compat::printable(path_, 4096) +
+                             " is text");
   file_ = compat::MappedFile::open(path);
   json_ = path.extension() == ".jsonl";
-  compat::for_each_line(compat::as_chars(file_->bytes()), [&](std::string_view line) { lines_.push_back(line); });
+  compat::for_each_line(compat::as_chars(file_->bytes()),
+                        [&](std::string_view line) { lines_.push_back(line); });
   refuse_nothing();
 }
 
@@ -94,7 +102,8 @@ std::string Documents::text(std::int64_t i) const {
   const auto place = [&] { return compat::Location{path_, "line " + std::to_string(i + 1), {}}; };
   if (!json.is_object()) throw compat::FormatError(place(), "is no JSON object");
   const auto text = json.find("text");
-  if (text == json.end() || !text->is_string()) throw compat::FormatError(place(), "has no \"text\"");
+  if (text == json.end() || !text->is_string())
+    throw compat::FormatError(place(), "has no \"text\"");
   return text->get<std::string>();
 }
 

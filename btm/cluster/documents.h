@@ -18,10 +18,12 @@ namespace btm {
 /// Tokens of a data-bin as text.
 class TokenText {
  public:
-  /// `post_process`: "" leaves the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ") join them to words. UsageError else.
+  /// `post_process`: "" leaves the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ") join
+  /// them to words. UsageError else.
   TokenText(const compat::Dictionary& dictionary, const std::string& post_process);
 
-  /// Appends a token; whether a word may end before it is told by the white space in `text`. Special symbols are left out.
+  /// Appends a token; whether a word may end before it is told by the white space in `text`.
+  /// Special symbols are left out.
   void append(std::int64_t token, std::string& text) const;
 
  private:
@@ -30,11 +32,12 @@ class TokenText {
   Join join_;
 };
 
-/// A file of a line per document, a .jsonl file whose objects have a "text", or the prefix of a data-bin, whose sequences
-/// are the documents.
+/// A file of a line per document, a .jsonl file whose objects have a "text", or the prefix of a
+/// data-bin, whose sequences are the documents.
 class Documents {
  public:
-  /// IoError and FormatError as compat's, FormatError where there is no document. A data-bin needs a dict.txt beside it or in the folder above.
+  /// IoError and FormatError as compat's, FormatError where there is no document. A data-bin needs
+  /// a dict.txt beside it or in the folder above.
   Documents(const std::filesystem::path& path, const std::string& post_process);
 
   std::int64_t size() const noexcept;

@@ -33,23 +33,27 @@ struct SplitFiles {
   }
 };
 
-SplitFiles split_data_bin(const Documents& documents, const std::string& name, std::span<const std::uint32_t> clusters, std::size_t count,
+SplitFiles split_data_bin(const Documents& documents, const std::string& name,
+                          std::span<const std::uint32_t> clusters, std::size_t count,
                           const fs::path& output) {
   const compat::IndexedDataset& source = *documents.dataset();
   const bool mapped = source.impl() == compat::DatasetImpl::kMmap;
   SplitFiles files;
   for (std::size_t j = 0; j < count; ++j)
-    files.data_bins.push_back(compat::IndexedDatasetBuilder::create(output / folder_name(j) / split_name(name, folder_name(j)),
-                                                                    compat::DatasetImpl::kMmap, documents.dictionary().size(),
-                                                                    mapped ? source.dtype() : ""));
-  for (std::size_t i = 0; i < clusters.size(); ++i) files.data_bins[clusters[i]]->add(source.sequence(static_cast<std::int64_t>(i)));
+    files.data_bins.push_back(compat::IndexedDatasetBuilder::create(
+        output / folder_name(j) / split_name(name, folder_name(j)), compat::DatasetImpl::kMmap,
+        documents.dictionary().size(), mapped ? source.dtype() : ""));
+  for (std::size_t i = 0; i < clusters.size(); ++i)
+    files.data_bins[clusters[i]]->add(source.sequence(static_cast<std::int64_t>(i)));
   return files;
 }
 
-SplitFiles split_text(const Documents& documents, const std::string& name, std::span<const std::uint32_t> clusters, std::size_t count,
+SplitFiles split_text(const Documents& documents, const std::string& name,
+                      std::span<const std::uint32_t> clusters, std::size_t count,
                       const fs::path& output) {
   SplitFiles files;
-  for (std::size_t j = 0; j < count; ++j) files.texts.push_back(std::make_unique<compat::AtomicFile>(output / folder_name(j) / name));
+  for (std::size_t j = 0; j < count; ++j)
+    files.texts.push_back(std::make_unique<compat::AtomicFile>(output / folder_name(j) / name));
   for (std::size_t i = 0; i < clusters.size(); ++i) {
     files.texts[clusters[i]]->write(documents.line(static_cast<std::int64_t>(i)));
     files.texts[clusters[i]]->write("\n");
@@ -58,7 +62,8 @@ SplitFiles split_text(const Documents& documents, const std::string& name, std::
 }
 
 /// The names of what is written into a cluster's folder.
-std::set<std::string> file_names(const Documents& documents, const std::string& name, std::size_t cluster) {
+std::set<std::string> file_names(const Documents& documents, const std::string& name,
+                                 std::size_t cluster) {
   if (documents.dataset() == nullptr) return {name};
   const std::string split = split_name(name, folder_name(cluster));
   return {"dict.txt", split + ".bin", split + ".idx"};
@@ -68,7 +73,8 @@ std::set<std::string> file_names(const Documents& documents, const std::string& 
 std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::size_t count) {
   std::map<fs::path, ClusterRecord> found;
   std::error_code none;
-  for (fs::directory_iterator entry(output, none), end; !none && entry != end; entry.increment(none)) {
+  for (fs::directory_iterator entry(output, none), end; !none && entry != end;
+       entry.increment(none)) {
     const auto cluster = cluster_of_name(entry->path().filename().string());
     std::error_code ignored;
     if (!cluster || !entry->is_directory(ignored)) continue;
@@ -80,17 +86,20 @@ std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::si
     if (cluster->cluster < count) continue;
     for (const fs::directory_entry& file : fs::directory_iterator(entry->path()))
       if (!known.contains(file.path().filename().string()))
-        throw compat::IoError(entry->path().string(), "is of a split into more clusters and holds '" +
-                                                          compat::printable(file.path().filename().string()) +
-                                                          "', which no cluster.json names; move it away or take another folder");
+        throw compat::IoError(
+            entry->path().string(),
+            "is of a split into more clusters and holds '" +
+                compat::printable(file.path().filename().string()) +
+                "', which no cluster.json names; move it away or take another folder");
   }
   return found;
 }
 
 }  // namespace
 
-std::vector<std::uint64_t> split_corpus(const Documents& documents, const fs::path& input, std::span<const std::uint32_t> clusters,
-                                        std::size_t count, const std::string& model_sha256, const fs::path& output) {
+std::vector<std::uint64_t> split_corpus(const Documents& documents, const fs::path& input,
+                                        std::span<const std::uint32_t> clusters, std::size_t count,
+                                        const std::string& model_sha256, const fs::path& output) {
   const std::map<fs::path, ClusterRecord> earlier = earlier_splits(output, count);
   const std::string name = input.filename().string();
   std::vector<std::uint64_t> sizes(count, 0);
@@ -102,7 +111,8 @@ std::vector<std::uint64_t> split_corpus(const Documents& documents, const fs::pa
     if (error) throw compat::IoError(folder.string(), "cannot be made", error.value());
   }
   const bool data_bin = documents.dataset() != nullptr;
-  const SplitFiles files = (data_bin ? split_data_bin : split_text)(documents, name, clusters, count, output);
+  const SplitFiles files =
+      (data_bin ? split_data_bin : split_text)(documents, name, clusters, count, output);
   const compat::SignalsWait together;
   std::error_code gone;
   for (const auto& [folder, record] : earlier) {
@@ -112,12 +122,14 @@ std::vector<std::uint64_t> split_corpus(const Documents& documents, const fs::pa
     if (cluster_of_name(folder.filename().string())->cluster >= count) fs::remove(folder, gone);
   }
   if (data_bin) documents.dictionary().save(output / "dict.txt");
-  for (std::size_t j = 0; data_bin && j < count; ++j) documents.dictionary().save(output / folder_name(j) / "dict.txt");
+  for (std::size_t j = 0; data_bin && j < count; ++j)
+    documents.dictionary().save(output / folder_name(j) / "dict.txt");
   files.commit();
   for (std::size_t j = 0; j < count; ++j) {
     const fs::path folder = output / folder_name(j);
     std::set<std::string> names = file_names(documents, name, j);
-    if (const auto before = earlier.find(folder); before != earlier.end() && before->second.model_sha256 == model_sha256)
+    if (const auto before = earlier.find(folder);
+        before != earlier.end() && before->second.model_sha256 == model_sha256)
       names.insert(before->second.files.begin(), before->second.files.end());
     write_cluster_record(folder, {j, model_sha256, {names.begin(), names.end()}});
   }

@@ -10,8 +10,10 @@ namespace {
 constexpr int kMostSweeps = 60;
 constexpr double kRelativeZero = 1e-15;
 
-/// Rotates rows and columns p and q so that a[p][q] becomes 0; the same rotation goes into the columns of `vectors`.
-void rotate(std::vector<double>& a, std::vector<double>& vectors, std::size_t n, std::size_t p, std::size_t q) {
+/// Rotates rows and columns p and q so that a[p][q] becomes 0; the same rotation goes into the
+/// columns of `vectors`.
+void rotate(std::vector<double>& a, std::vector<double>& vectors, std::size_t n, std::size_t p,
+            std::size_t q) {
   const double theta = (a[q * n + q] - a[p * n + p]) / (2 * a[p * n + q]);
   const double t = (theta >= 0 ? 1 : -1) / (std::abs(theta) + std::sqrt(theta * theta + 1));
   const double c = 1 / std::sqrt(t * t + 1), s = t * c;

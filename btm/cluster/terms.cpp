@@ -8,7 +8,8 @@ namespace btm {
 namespace {
 
 bool is_word_byte(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c >= 0x80;
 }
 
 /// Counts a character of several bytes once.
@@ -38,7 +39,8 @@ void for_each_word(std::string_view document, const std::function<void(std::stri
 
 }  // namespace
 
-void for_each_term(std::string_view document, TermRule rule, const std::function<void(std::string_view term)>& visit) {
+void for_each_term(std::string_view document, TermRule rule,
+                   const std::function<void(std::string_view term)>& visit) {
   if (rule == TermRule::kWords) return for_each_word(document, visit);
   for (const std::string_view piece : compat::split_whitespace(document)) visit(piece);
 }

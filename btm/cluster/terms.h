@@ -8,13 +8,15 @@
 namespace btm {
 
 enum class TermRule : std::uint32_t {
-  /// c-BTM's (scikit-learn's TfidfVectorizer without numbers): runs of two and more letters, digits and underscores in lower
+  /// c-BTM's (scikit-learn's TfidfVectorizer without numbers): runs of two and more letters, digits
+  /// and underscores in lower
   /// case that do not begin with a digit. Bytes beyond ASCII are letters and keep their case.
   kWords = 0,
   /// The tokens of tokenised text: what stands between white space.
   kPieces = 1,
 };
 
-void for_each_term(std::string_view document, TermRule rule, const std::function<void(std::string_view term)>& visit);
+void for_each_term(std::string_view document, TermRule rule,
+                   const std::function<void(std::string_view term)>& visit);
 
 }  // namespace btm

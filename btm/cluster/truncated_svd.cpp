@@ -11,13 +11,15 @@ namespace {
 
 constexpr std::size_t kExtraVectors = 10;
 constexpr int kIterations = 5;
-constexpr double kNegligible = 1e-10;  ///< Eigenvalues below this share of the largest are rounding of fp32.
+constexpr double kNegligible =
+    1e-10;  ///< Eigenvalues below this share of the largest are rounding of fp32.
 
 /// [rows, width] row-major.
 struct Dense {
   std::size_t rows = 0, width = 0;
   std::vector<float> values;
-  Dense(std::size_t rows_, std::size_t width_) : rows(rows_), width(width_), values(rows_ * width_) {}
+  Dense(std::size_t rows_, std::size_t width_)
+      : rows(rows_), width(width_), values(rows_ * width_) {}
   float* row(std::size_t i) { return values.data() + i * width; }
   const float* row(std::size_t i) const { return values.data() + i * width; }
 };
@@ -30,7 +32,8 @@ void add_scaled(float* to, const float* from, float factor, std::size_t count) {
 Dense times(const SparseRows& x, const Dense& a) {
   Dense y(x.size(), a.width);
   for (std::size_t i = 0; i < x.size(); ++i)
-    for (std::size_t k = x.offsets[i]; k < x.offsets[i + 1]; ++k) add_scaled(y.row(i), a.row(x.columns[k]), x.values[k], a.width);
+    for (std::size_t k = x.offsets[i]; k < x.offsets[i + 1]; ++k)
+      add_scaled(y.row(i), a.row(x.columns[k]), x.values[k], a.width);
   return y;
 }
 
@@ -38,7 +41,8 @@ Dense times(const SparseRows& x, const Dense& a) {
 Dense transposed_times(const SparseRows& x, const Dense& a, std::size_t m) {
   Dense y(m, a.width);
   for (std::size_t i = 0; i < x.size(); ++i)
-    for (std::size_t k = x.offsets[i]; k < x.offsets[i + 1]; ++k) add_scaled(y.row(x.columns[k]), a.row(i), x.values[k], a.width);
+    for (std::size_t k = x.offsets[i]; k < x.offsets[i + 1]; ++k)
+      add_scaled(y.row(x.columns[k]), a.row(i), x.values[k], a.width);
   return y;
 }
 
@@ -59,17 +63,21 @@ SymmetricEigen gram_eigen(const Dense& a) {
   return symmetric_eigen(std::move(gram), width);
 }
 
-/// A turned and scaled so that its columns are orthonormal: A U / sigma for the first `most` singular values that count.
+/// A turned and scaled so that its columns are orthonormal: A U / sigma for the first `most`
+/// singular values that count.
 Dense whitened(const Dense& a, const SymmetricEigen& eigen, std::size_t most) {
   std::size_t width = 0;
-  while (width < std::min(most, a.width) && eigen.values[width] > kNegligible * eigen.values[0]) ++width;
+  while (width < std::min(most, a.width) && eigen.values[width] > kNegligible * eigen.values[0])
+    ++width;
   std::vector<float> turn(a.width * width);
   for (std::size_t i = 0; i < a.width; ++i)
     for (std::size_t j = 0; j < width; ++j)
-      turn[i * width + j] = static_cast<float>(eigen.vectors[i * a.width + j] / std::sqrt(eigen.values[j]));
+      turn[i * width + j] =
+          static_cast<float>(eigen.vectors[i * a.width + j] / std::sqrt(eigen.values[j]));
   Dense y(a.rows, width);
   for (std::size_t r = 0; r < a.rows; ++r)
-    for (std::size_t i = 0; i < a.width; ++i) add_scaled(y.row(r), turn.data() + i * width, a.row(r)[i], width);
+    for (std::size_t i = 0; i < a.width; ++i)
+      add_scaled(y.row(r), turn.data() + i * width, a.row(r)[i], width);
   return y;
 }
 
@@ -77,7 +85,8 @@ Dense orthonormal(const Dense& a) { return whitened(a, gram_eigen(a), a.width); 
 
 }  // namespace
 
-TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank, std::uint64_t seed) {
+TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank,
+                           std::uint64_t seed) {
   const std::size_t most = std::min(x.size(), m);
   TruncatedSvd svd;
   if (most == 0 || rank == 0) return svd;
@@ -85,13 +94,16 @@ TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank,
   std::mt19937_64 random(seed);
   for (float& value : start.values) value = (random() & 1) != 0 ? 1.0F : -1.0F;
   Dense range = orthonormal(times(x, start));
-  for (int i = 0; i < kIterations; ++i) range = orthonormal(times(x, orthonormal(transposed_times(x, range, m))));
-  range = orthonormal(range);  // once more: the last step is only as orthonormal as fp32 of an ill-conditioned matrix
+  for (int i = 0; i < kIterations; ++i)
+    range = orthonormal(times(x, orthonormal(transposed_times(x, range, m))));
+  range = orthonormal(range);  // once more: the last step is only as orthonormal as fp32 of an
+                               // ill-conditioned matrix
   const Dense projected = transposed_times(x, range, m);
   const SymmetricEigen eigen = gram_eigen(projected);
   Dense components = whitened(projected, eigen, rank);
   svd.rank = components.width;
-  for (std::size_t j = 0; j < svd.rank; ++j) svd.singular_values.push_back(std::sqrt(eigen.values[j]));
+  for (std::size_t j = 0; j < svd.rank; ++j)
+    svd.singular_values.push_back(std::sqrt(eigen.values[j]));
   svd.components = std::move(components.values);
   return svd;
 }

@@ -1,4 +1,5 @@
-// The leading right singular vectors of a sparse matrix (latent semantic analysis), by randomised subspace iteration.
+// The leading right singular vectors of a sparse matrix (latent semantic analysis), by randomised
+// subspace iteration.
 #pragma once
 
 #include <cstddef>
@@ -16,13 +17,14 @@ struct SparseRows {
 };
 
 struct TruncatedSvd {
-  std::size_t rank = 0;                  ///< At most what was asked for, less for a matrix of lower rank.
-  std::vector<double> singular_values;   ///< [rank], falling
-  std::vector<float> components;         ///< [m, rank] row-major: V
+  std::size_t rank = 0;  ///< At most what was asked for, less for a matrix of lower rank.
+  std::vector<double> singular_values;  ///< [rank], falling
+  std::vector<float> components;        ///< [m, rank] row-major: V
 };
 
-/// Halko, Martinsson and Tropp (2011), algorithms 4.4 and 5.1, with 10 extra vectors and 5 iterations as scikit-learn's
-/// TruncatedSVD has them.
-TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank, std::uint64_t seed);
+/// Halko, Martinsson and Tropp (2011), algorithms 4.4 and 5.1, with 10 extra vectors and 5
+/// iterations as scikit-learn's TruncatedSVD has them.
+TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank,
+                           std::uint64_t seed);
 
 }  // namespace btm

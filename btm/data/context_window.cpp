@@ -5,7 +5,8 @@
 namespace btm {
 namespace {
 
-/// Drops the columns from `columns` on, which hold padding only: they would count as positions of the model.
+/// Drops the columns from `columns` on, which hold padding only: they would count as positions of
+/// the model.
 void narrow(Batch& batch, std::int64_t columns) {
   for (std::vector<std::int64_t>* const values : {&batch.tokens, &batch.targets}) {
     for (std::int64_t row = 1; row < batch.rows; ++row)
@@ -17,31 +18,38 @@ void narrow(Batch& batch, std::int64_t columns) {
 
 }  // namespace
 
-ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample, std::int64_t pad)
+ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample,
+                             std::int64_t pad)
     : context_window_(context_window), tokens_per_sample_(tokens_per_sample), pad_(pad) {}
 
 void ContextWindow::extend(Batch& batch) {
   const std::int64_t columns = batch.columns + context_window_;
   std::int64_t longest = 0;  // of the rows with their context
-  std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), pad_), targets = tokens;
+  std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), pad_),
+      targets = tokens;
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     const auto source = batch.tokens.begin() + row * batch.columns;
     const std::int64_t length = batch.columns - std::count(source, source + batch.columns, pad_);
     // A sample longer than tokens_per_sample (break mode eos) leaves less room for context.
-    const std::int64_t room = std::max<std::int64_t>(0, tokens_per_sample_ + context_window_ - length);
+    const std::int64_t room =
+        std::max<std::int64_t>(0, tokens_per_sample_ + context_window_ - length);
     const std::int64_t context = std::min(static_cast<std::int64_t>(previous_.size()), room);
     previous_.erase(previous_.begin(), previous_.end() - context);
     const auto out = tokens.begin() + row * columns;
     std::ranges::copy(previous_, out);
     std::copy_n(source, batch.columns, out + context);
-    std::copy_n(batch.targets.begin() + row * batch.columns, batch.columns, targets.begin() + row * columns + context);
+    std::copy_n(batch.targets.begin() + row * batch.columns, batch.columns,
+                targets.begin() + row * columns + context);
     batch.first_scored[static_cast<std::size_t>(row)] += context;
     const auto targets_end = batch.targets.begin() + (row + 1) * batch.columns;
     std::int64_t columns_used = batch.columns;  // padding amid the row is not in `length`
-    while (columns_used > 0 && source[columns_used - 1] == pad_ && targets_end[columns_used - batch.columns - 1] == pad_) --columns_used;
+    while (columns_used > 0 && source[columns_used - 1] == pad_ &&
+           targets_end[columns_used - batch.columns - 1] == pad_)
+      --columns_used;
     longest = std::max(longest, context + columns_used);
 
-    std::copy_if(source, source + batch.columns, std::back_inserter(previous_), [&](std::int64_t id) { return id != pad_; });
+    std::copy_if(source, source + batch.columns, std::back_inserter(previous_),
+                 [&](std::int64_t id) { return id != pad_; });
     const auto extra = static_cast<std::int64_t>(previous_.size()) - context_window_;
     if (extra > 0) previous_.erase(previous_.begin(), previous_.begin() + extra);
   }

@@ -8,8 +8,8 @@
 
 namespace btm {
 
-/// Batches must come in the order of the data set: each row gets up to `context_window` source tokens of the rows before
-/// it, which are not scored, and the batch grows by that many columns.
+/// Batches must come in the order of the data set: each row gets up to `context_window` source
+/// tokens of the rows before it, which are not scored, and the batch grows by that many columns.
 class ContextWindow {
  public:
   ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample, std::int64_t pad);

@@ -1,5 +1,5 @@
-// Samples of a language model: what fairseq's TokenBlockDataset, MonolingualDataset and LMContextWindowDataset yield.
-// No torch in btm/data.
+// Samples of a language model: what fairseq's TokenBlockDataset, MonolingualDataset and
+// LMContextWindowDataset yield. No torch in btm/data.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,8 @@
 
 namespace btm {
 
-/// One sample. Target column t is the token that follows source column t; columns before `first_scored` are context.
+/// One sample. Target column t is the token that follows source column t; columns before
+/// `first_scored` are context.
 struct LmSample {
   std::vector<std::int64_t> source, target;  ///< Equal lengths.
   std::int64_t first_scored = 0;

@@ -1,4 +1,5 @@
-// Data sets of several domains, as BTM's multidomain_language_modeling task builds them for evaluation.
+// Data sets of several domains, as BTM's multidomain_language_modeling task builds them for
+// evaluation.
 #pragma once
 
 #include <cstdint>
@@ -14,28 +15,38 @@
 
 namespace btm {
 
-/// Opens FOLDER/SPLIT. `impl`: fairseq's --dataset-impl, "" takes what is there ('cached' and 'lazy' are one layout).
-/// IoError listing the splits that are there when SPLIT is not; FormatError for an id outside the dictionary.
-std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::path& folder, const std::string& split,
-                                                         const compat::Dictionary& dictionary, std::string_view impl);
+/// Opens FOLDER/SPLIT. `impl`: fairseq's --dataset-impl, "" takes what is there ('cached' and
+/// 'lazy' are one layout). IoError listing the splits that are there when SPLIT is not; FormatError
+/// for an id outside the dictionary.
+std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::path& folder,
+                                                         const std::string& split,
+                                                         const compat::Dictionary& dictionary,
+                                                         std::string_view impl);
 
-/// FormatError when `folder` (a domain of a data-bin) has a dict.txt of other words than `dictionary`, which is that of the
-/// whole data-bin and was read from `dictionary_file`: the same ids would mean other words.
-void check_domain_dictionary(const std::filesystem::path& folder, const compat::Dictionary& dictionary,
+/// FormatError when `folder` (a domain of a data-bin) has a dict.txt of other words than
+/// `dictionary`, which is that of the whole data-bin and was read from `dictionary_file`: the same
+/// ids would mean other words.
+void check_domain_dictionary(const std::filesystem::path& folder,
+                             const compat::Dictionary& dictionary,
                              const std::filesystem::path& dictionary_file);
 
-/// Sub-folders of `data` named in `domains` (comma separated; "" is all), sorted by name as the task has them. UsageError
-/// naming `flag` for a domain that is not there.
-std::vector<std::string> select_domains(const std::filesystem::path& data, std::string_view domains, std::string_view flag);
-inline std::vector<std::string> eval_domains(const std::filesystem::path& data, std::string_view domains) {
+/// Sub-folders of `data` named in `domains` (comma separated; "" is all), sorted by name as the
+/// task has them. UsageError naming `flag` for a domain that is not there.
+std::vector<std::string> select_domains(const std::filesystem::path& data, std::string_view domains,
+                                        std::string_view flag);
+inline std::vector<std::string> eval_domains(const std::filesystem::path& data,
+                                             std::string_view domains) {
   return select_domains(data, domains, "--eval-domains");
 }
 
 /// The splits of a data-bin folder, joined for a message; empty when there is none.
 std::string splits_text(const std::filesystem::path& folder);
 
-/// IoError: none of `domains` (folders in `data`) has `split`, which `flag` named. It lists the splits that they have.
-[[noreturn]] void refuse_split(const std::filesystem::path& data, const std::vector<std::string>& domains, const std::string& split, std::string_view flag);
+/// IoError: none of `domains` (folders in `data`) has `split`, which `flag` named. It lists the
+/// splits that they have.
+[[noreturn]] void refuse_split(const std::filesystem::path& data,
+                               const std::vector<std::string>& domains, const std::string& split,
+                               std::string_view flag);
 
 /// Data sets one after another.
 class ConcatDataset final : public LmDataset {
@@ -51,14 +62,18 @@ class ConcatDataset final : public LmDataset {
   std::vector<std::int64_t> ends_;
 };
 
-/// As many samples as `inner` has, drawn with replacement by numpy's RandomState([42, seed, epoch]): fairseq's
-/// ResamplingDataset, in which the release wraps every evaluation set.
+/// As many samples as `inner` has, drawn with replacement by numpy's RandomState([42, seed,
+/// epoch]): fairseq's ResamplingDataset, in which the release wraps every evaluation set.
 class ResamplingDataset final : public LmDataset {
  public:
   ResamplingDataset(std::unique_ptr<LmDataset> inner, std::int64_t seed, std::int64_t epoch);
   std::int64_t size() const noexcept override { return inner_->size(); }
-  std::int64_t num_tokens(std::int64_t i) const noexcept override { return inner_->num_tokens(indices_[static_cast<std::size_t>(i)]); }
-  void read(std::int64_t i, LmSample& sample) const override { inner_->read(indices_[static_cast<std::size_t>(i)], sample); }
+  std::int64_t num_tokens(std::int64_t i) const noexcept override {
+    return inner_->num_tokens(indices_[static_cast<std::size_t>(i)]);
+  }
+  void read(std::int64_t i, LmSample& sample) const override {
+    inner_->read(indices_[static_cast<std::size_t>(i)], sample);
+  }
 
  private:
   std::unique_ptr<LmDataset> inner_;

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t kStateSize = 624;
 
-/// MT19937's init_by_array (Matsumoto and Nishimura 2002), which numpy uses for a seed that is a list.
+/// MT19937's init_by_array (Matsumoto and Nishimura 2002), which numpy uses for a seed that is a
+/// list.
 std::array<std::uint32_t, kStateSize> init_by_array(std::span<const std::int64_t> key) {
   std::array<std::uint32_t, kStateSize> state{};
   state[0] = 19650218U;
@@ -24,13 +25,14 @@ std::array<std::uint32_t, kStateSize> init_by_array(std::span<const std::int64_t
     }
   };
   for (std::size_t k = std::max(kStateSize, key.size()); k > 0; --k) {
-    state[i] = (state[i] ^ ((state[i - 1] ^ (state[i - 1] >> 30)) * 1664525U)) + static_cast<std::uint32_t>(key[j]) +
-               static_cast<std::uint32_t>(j);
+    state[i] = (state[i] ^ ((state[i - 1] ^ (state[i - 1] >> 30)) * 1664525U)) +
+               static_cast<std::uint32_t>(key[j]) + static_cast<std::uint32_t>(j);
     advance();
     if (++j >= key.size()) j = 0;
   }
   for (std::size_t k = kStateSize - 1; k > 0; --k) {
-    state[i] = (state[i] ^ ((state[i - 1] ^ (state[i - 1] >> 30)) * 1566083941U)) - static_cast<std::uint32_t>(i);
+    state[i] = (state[i] ^ ((state[i - 1] ^ (state[i - 1] >> 30)) * 1566083941U)) -
+               static_cast<std::uint32_t>(i);
     advance();
   }
   state[0] = 0x80000000U;
@@ -70,7 +72,8 @@ std::vector<std::int64_t> NumpyRandom::permutation(std::int64_t n) {
 
 std::vector<std::int64_t> NumpyRandom::choice(std::int64_t n, std::int64_t count) {
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
-  for (std::int64_t& value : chosen) value = static_cast<std::int64_t>(interval(static_cast<std::uint64_t>(n) - 1));
+  for (std::int64_t& value : chosen)
+    value = static_cast<std::int64_t>(interval(static_cast<std::uint64_t>(n) - 1));
   return chosen;
 }
 

@@ -1,4 +1,5 @@
-// numpy's legacy RandomState, as far as fairseq's order of samples needs it. Streams equal numpy's bit for bit.
+// numpy's legacy RandomState, as far as fairseq's order of samples needs it. Streams equal numpy's
+// bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@ namespace btm {
 
 class NumpyRandom {
  public:
-  /// RandomState(seed). `seed` is taken modulo 2^32 (numpy refuses larger ones; fairseq never passes any).
+  /// RandomState(seed). `seed` is taken modulo 2^32 (numpy refuses larger ones; fairseq never
+  /// passes any).
   explicit NumpyRandom(std::int64_t seed);
   /// RandomState([...]), each taken modulo 2^32.
   explicit NumpyRandom(std::span<const std::int64_t> seeds);

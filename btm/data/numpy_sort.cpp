@@ -11,7 +11,8 @@ constexpr std::ptrdiff_t kSmall = 15;  ///< numpy's SMALL_QUICKSORT
 
 class Sorter {
  public:
-  Sorter(std::span<const std::int64_t> values, std::vector<std::int64_t>& order) : values_(values), order_(order) {}
+  Sorter(std::span<const std::int64_t> values, std::vector<std::int64_t>& order)
+      : values_(values), order_(order) {}
 
   void sort(std::ptrdiff_t low, std::ptrdiff_t high, int depth) {
     while (high - low > kSmall) {
@@ -57,7 +58,8 @@ class Sorter {
     for (std::ptrdiff_t i = low + 1; i <= high; ++i) {
       const std::int64_t moved = at(i);
       std::ptrdiff_t j = i;
-      for (; j > low && values_[static_cast<std::size_t>(moved)] < value(j - 1); --j) at(j) = at(j - 1);
+      for (; j > low && values_[static_cast<std::size_t>(moved)] < value(j - 1); --j)
+        at(j) = at(j - 1);
       at(j) = moved;
     }
   }
@@ -93,7 +95,9 @@ std::vector<std::int64_t> numpy_argsort(std::span<const std::int64_t> values) {
   std::vector<std::int64_t> order(values.size());
   std::iota(order.begin(), order.end(), 0);
   if (values.size() > 1)
-    Sorter(values, order).sort(0, static_cast<std::ptrdiff_t>(values.size()) - 1, 2 * (std::bit_width(values.size()) - 1));
+    Sorter(values, order)
+        .sort(0, static_cast<std::ptrdiff_t>(values.size()) - 1,
+              2 * (std::bit_width(values.size()) - 1));
   return order;
 }
 

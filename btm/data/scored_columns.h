@@ -8,12 +8,15 @@
 
 namespace btm {
 
-/// The columns of a row whose targets count, ascending: none before first_scored, and none of padding, wherever it is. All that
-/// scores, mixes or adds up targets asks here.
-inline std::vector<std::int64_t> scored_columns(const Batch& batch, std::int64_t row, std::int64_t pad) {
+/// The columns of a row whose targets count, ascending: none before first_scored, and none of
+/// padding, wherever it is. All that scores, mixes or adds up targets asks here.
+inline std::vector<std::int64_t> scored_columns(const Batch& batch, std::int64_t row,
+                                                std::int64_t pad) {
   std::vector<std::int64_t> columns;
-  for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)]; column < batch.columns; ++column)
-    if (batch.targets[static_cast<std::size_t>(row * batch.columns + column)] != pad) columns.push_back(column);
+  for (std::int64_t column = batch.first_scored[static_cast<std::size_t>(row)];
+       column < batch.columns; ++column)
+    if (batch.targets[static_cast<std::size_t>(row * batch.columns + column)] != pad)
+      columns.push_back(column);
   return columns;
 }
 

@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::int64_t kDocumentSeparator = 1;  ///< Tokens of a sequence that ends a document.
 
-std::vector<TokenBlock> every_block_size(std::span<const std::int32_t> sizes, std::int64_t block_size) {
+std::vector<TokenBlock> every_block_size(std::span<const std::int32_t> sizes,
+                                         std::int64_t block_size) {
   std::int64_t total = 0;
   for (const std::int32_t size : sizes) total += size;
   std::vector<TokenBlock> blocks;
@@ -20,14 +21,16 @@ std::vector<TokenBlock> every_block_size(std::span<const std::int32_t> sizes, st
   for (std::int64_t start = 0; start < total; start += block_size) {
     const std::int64_t length = std::min(block_size, total - start);
     // A block starts in the sequence that holds its first token; empty sequences hold none.
-    while (offset >= sizes[static_cast<std::size_t>(sequence)]) offset -= sizes[static_cast<std::size_t>(sequence++)];
+    while (offset >= sizes[static_cast<std::size_t>(sequence)])
+      offset -= sizes[static_cast<std::size_t>(sequence++)];
     blocks.push_back({sequence, offset, length});
     offset += length;
   }
   return blocks;
 }
 
-std::vector<TokenBlock> whole_sequences(std::span<const std::int32_t> sizes, std::int64_t block_size, bool documents) {
+std::vector<TokenBlock> whole_sequences(std::span<const std::int32_t> sizes,
+                                        std::int64_t block_size, bool documents) {
   std::vector<TokenBlock> blocks;
   TokenBlock block;
   // complete_doc drops blocks of one token.
@@ -56,25 +59,34 @@ SampleBreakMode parse_sample_break_mode(std::string_view name) {
   if (name.empty()) return SampleBreakMode::kNone;
   const auto found = std::ranges::find(kNames, name);
   if (found == kNames.end())
-    throw compat::UsageError("--sample-break-mode '" + compat::printable(name) + "', expected none, eos, complete or complete_doc");
+    throw compat::UsageError("--sample-break-mode '" + compat::printable(name) +
+                             "', expected none, eos, complete or complete_doc");
   return static_cast<SampleBreakMode>(found - kNames.begin());
 }
 
-std::vector<TokenBlock> make_token_blocks(std::span<const std::int32_t> sizes, SampleBreakMode mode, std::int64_t block_size) {
+std::vector<TokenBlock> make_token_blocks(std::span<const std::int32_t> sizes, SampleBreakMode mode,
+                                          std::int64_t block_size) {
   if (mode == SampleBreakMode::kEos) {
     std::vector<TokenBlock> blocks;
     blocks.reserve(sizes.size());
-    for (std::size_t i = 0; i < sizes.size(); ++i) blocks.push_back({static_cast<std::int64_t>(i), 0, sizes[i]});
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+      blocks.push_back({static_cast<std::int64_t>(i), 0, sizes[i]});
     return blocks;
   }
-  if (block_size < 1) throw compat::UsageError("--tokens-per-sample " + std::to_string(block_size) + ", expected at least 1");
+  if (block_size < 1)
+    throw compat::UsageError("--tokens-per-sample " + std::to_string(block_size) +
+                             ", expected at least 1");
   if (mode == SampleBreakMode::kNone) return every_block_size(sizes, block_size);
   return whole_sequences(sizes, block_size, mode == SampleBreakMode::kCompleteDoc);
 }
 
-TokenBlockDataset::TokenBlockDataset(std::shared_ptr<const compat::IndexedDataset> tokens, SampleBreakMode mode,
-                                     std::int64_t block_size, std::int64_t bos, std::int64_t eos, bool add_bos_token)
-    : tokens_(std::move(tokens)), blocks_(make_token_blocks(tokens_->sizes(), mode, block_size)), bos_(bos), eos_(eos),
+TokenBlockDataset::TokenBlockDataset(std::shared_ptr<const compat::IndexedDataset> tokens,
+                                     SampleBreakMode mode, std::int64_t block_size,
+                                     std::int64_t bos, std::int64_t eos, bool add_bos_token)
+    : tokens_(std::move(tokens)),
+      blocks_(make_token_blocks(tokens_->sizes(), mode, block_size)),
+      bos_(bos),
+      eos_(eos),
       add_bos_token_(add_bos_token) {
   if (tokens_->total_tokens() == 0)
     throw compat::FormatError({tokens_->path(), {}, {}}, "holds no tokens, expected a data set");
@@ -97,7 +109,8 @@ void TokenBlockDataset::read(std::int64_t i, LmSample& sample) const {
   if (add_bos_token_) sample.source[0] = sample.target[0] = bos_;
   if (length == 0) return;
   sample.source[lead] = eos_;
-  if (block.offset > 0) tokens_->read(block.sequence, block.offset - 1, std::span(sample.source).subspan(lead, 1));
+  if (block.offset > 0)
+    tokens_->read(block.sequence, block.offset - 1, std::span(sample.source).subspan(lead, 1));
   std::copy_n(sample.target.begin() + static_cast<std::ptrdiff_t>(lead), length - 1,
               sample.source.begin() + static_cast<std::ptrdiff_t>(lead) + 1);
 }

@@ -1,4 +1,5 @@
-// What the trainer and the ensemble need of a group of processes. Implementations: one process, Gloo, NCCL.
+// What the trainer and the ensemble need of a group of processes. Implementations: one process,
+// Gloo, NCCL.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ class RankLost : public std::runtime_error {
 
 class Communicator {
  public:
-  /// A collective under way. wait() returns when its tensor holds the result, and throws when a rank died.
+  /// A collective under way. wait() returns when its tensor holds the result, and throws when a
+  /// rank died.
   class Pending {
    public:
     virtual ~Pending() = default;
@@ -30,8 +32,8 @@ class Communicator {
   virtual int rank() const noexcept = 0;
   virtual int size() const noexcept = 0;
 
-  // Collectives: every rank calls the same ones in the same order, with tensors of one shape, dtype and kind of device,
-  // contiguous. All throw RankLost when a rank died.
+  // Collectives: every rank calls the same ones in the same order, with tensors of one shape, dtype
+  // and kind of device, contiguous. All throw RankLost when a rank died.
 
   /// Replaces `tensor` by its sum over the ranks.
   virtual std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) = 0;
@@ -40,7 +42,8 @@ class Communicator {
   /// Every rank's bytes, by rank. For statistics and small state.
   virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
   virtual void barrier() = 0;
-  /// A group of some of the ranks (ascending). Called by all ranks with the same list; null on ranks outside it.
+  /// A group of some of the ranks (ascending). Called by all ranks with the same list; null on
+  /// ranks outside it.
   virtual std::unique_ptr<Communicator> subgroup(const std::vector<int>& ranks) = 0;
 };
 

@@ -12,10 +12,13 @@
 namespace btm {
 namespace {
 
-constexpr const char* kUntied[] = {"feedforward", "feedforward_l2", "feedforward_top", "transformer", "transformer_l2",
-                                   "transformer_output", "input_output", "all"};
+constexpr const char* kUntied[] = {
+    "feedforward",    "feedforward_l2",     "feedforward_top", "transformer",
+    "transformer_l2", "transformer_output", "input_output",    "all"};
 
-bool holds(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool holds(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// As in the fork by substring: of 24 layers "layers.2" is found in layer 21 too.
 bool in_every_other_layer(std::string_view parameter, std::int64_t decoder_layers) {
@@ -28,21 +31,26 @@ bool in_every_other_layer(std::string_view parameter, std::int64_t decoder_layer
 
 void check_demix_options(const DemixOptions& options) {
   if (!options.desynchronize) {
-    if (!options.untie_parameters.empty() || !options.data_parallel_groups.empty() || !options.sync_type.empty())
-      throw compat::UsageError("--sync-type, --untie-parameters and --data-parallel-groups need --desynchronize");
+    if (!options.untie_parameters.empty() || !options.data_parallel_groups.empty() ||
+        !options.sync_type.empty())
+      throw compat::UsageError(
+          "--sync-type, --untie-parameters and --data-parallel-groups need --desynchronize");
     return;
   }
   if (options.sync_type != "none" && options.sync_type != "manual")
-    throw compat::UsageError("--desynchronize needs --sync-type none or manual, found '" + compat::printable(options.sync_type) + "'");
+    throw compat::UsageError("--desynchronize needs --sync-type none or manual, found '" +
+                             compat::printable(options.sync_type) + "'");
   if (options.sync_type == "manual" && options.data_parallel_groups.empty())
     throw compat::UsageError("--sync-type manual needs --data-parallel-groups \"0,1 2,3\"");
   if (options.untie_parameters == "expert_layers" || options.untie_parameters == "expert_ffn")
-    throw compat::UnsupportedError("--untie-parameters " + options.untie_parameters + " is of models with added layers, which are not supported");
-  if (std::find(std::begin(kUntied), std::end(kUntied), options.untie_parameters) == std::end(kUntied)) {
+    throw compat::UnsupportedError("--untie-parameters " + options.untie_parameters +
+                                   " is of models with added layers, which are not supported");
+  if (std::find(std::begin(kUntied), std::end(kUntied), options.untie_parameters) ==
+      std::end(kUntied)) {
     std::string known;
     for (const char* name : kUntied) known += std::string(known.empty() ? "" : ", ") + name;
-    throw compat::UsageError("--desynchronize needs --untie-parameters, one of " + known + ", found '" +
-                             compat::printable(options.untie_parameters) + "'");
+    throw compat::UsageError("--desynchronize needs --untie-parameters, one of " + known +
+                             ", found '" + compat::printable(options.untie_parameters) + "'");
   }
 }
 
@@ -52,7 +60,8 @@ std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world
   };
   std::vector<std::vector<int>> groups;
   std::vector<bool> seen(static_cast<std::size_t>(world_size), false);
-  for (std::size_t from = text.find_first_not_of(' '); from != std::string_view::npos; from = text.find_first_not_of(' ', from)) {
+  for (std::size_t from = text.find_first_not_of(' '); from != std::string_view::npos;
+       from = text.find_first_not_of(' ', from)) {
     const std::string_view word = text.substr(from, text.find(' ', from) - from);
     from += word.size();
     std::vector<int>& group = groups.emplace_back();
@@ -60,8 +69,11 @@ std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world
       int rank = -1;
       const auto [end, error] = std::from_chars(at, word.data() + word.size(), rank);
       if (error != std::errc()) fail("is not of the form \"0,1 2,3\"");
-      if (rank < 0 || rank >= world_size) fail("names rank " + std::to_string(rank) + ", the run has ranks 0 to " + std::to_string(world_size - 1));
-      if (seen[static_cast<std::size_t>(rank)]) fail("names rank " + std::to_string(rank) + " twice");
+      if (rank < 0 || rank >= world_size)
+        fail("names rank " + std::to_string(rank) + ", the run has ranks 0 to " +
+             std::to_string(world_size - 1));
+      if (seen[static_cast<std::size_t>(rank)])
+        fail("names rank " + std::to_string(rank) + " twice");
       seen[static_cast<std::size_t>(rank)] = true;
       group.push_back(rank);
       at = end;
@@ -78,17 +90,22 @@ std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world
 bool is_untied(std::string_view what, const std::string& parameter, std::int64_t decoder_layers) {
   const bool feedforward = holds(parameter, "fc1") || holds(parameter, "fc2");
   if (what == "feedforward") return feedforward;
-  if (what == "feedforward_l2") return feedforward && in_every_other_layer(parameter, decoder_layers);
-  if (what == "feedforward_top") return feedforward && holds(parameter, "layers." + std::to_string(decoder_layers - 1));
+  if (what == "feedforward_l2")
+    return feedforward && in_every_other_layer(parameter, decoder_layers);
+  if (what == "feedforward_top")
+    return feedforward && holds(parameter, "layers." + std::to_string(decoder_layers - 1));
   if (what == "transformer") return holds(parameter, "layers");
   if (what == "transformer_l2") return in_every_other_layer(parameter, decoder_layers);
-  if (what == "transformer_output") return holds(parameter, "layers") || holds(parameter, "output_projection");
+  if (what == "transformer_output")
+    return holds(parameter, "layers") || holds(parameter, "output_projection");
   if (what == "input_output")
-    return holds(parameter, "embed_tokens") || holds(parameter, "embed_positions") || holds(parameter, "output_projection");
+    return holds(parameter, "embed_tokens") || holds(parameter, "embed_positions") ||
+           holds(parameter, "output_projection");
   return what == "all";
 }
 
-ExpertGroups::ExpertGroups(const DemixOptions& options, std::int64_t decoder_layers, Communicator& world)
+ExpertGroups::ExpertGroups(const DemixOptions& options, std::int64_t decoder_layers,
+                           Communicator& world)
     : options_(options), decoder_layers_(decoder_layers), world_(world) {
   check_demix_options(options);
   std::vector<std::vector<int>> groups;

@@ -15,19 +15,22 @@ class Communicator;
 struct DemixOptions {
   bool desynchronize = false;
   bool domain_parallel = false;  ///< No effect of its own there either.
-  std::string sync_type;         ///< none: every rank is a group of its own; manual: data_parallel_groups
+  std::string sync_type;  ///< none: every rank is a group of its own; manual: data_parallel_groups
   std::string data_parallel_groups;  ///< "0,1 2,3"
-  std::string untie_parameters;      ///< which parameters the groups have for themselves: feedforward, transformer, ...
+  std::string untie_parameters;  ///< which parameters the groups have for themselves: feedforward,
+                                 ///< transformer, ...
 };
 
-/// UsageError for values and combinations that the fork does not know, UnsupportedError for --untie-parameters of modules
-/// that our models do not have.
+/// UsageError for values and combinations that the fork does not know, UnsupportedError for
+/// --untie-parameters of modules that our models do not have.
 void check_demix_options(const DemixOptions& options);
 
-/// "0,1 2,3" -> {{0, 1}, {2, 3}}, each ascending. UsageError unless every rank of `world_size` stands in it once.
+/// "0,1 2,3" -> {{0, 1}, {2, 3}}, each ascending. UsageError unless every rank of `world_size`
+/// stands in it once.
 std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world_size);
 
-/// Whether --untie-parameters `what` makes a parameter of this name (fairseq's) an expert's, in a model of so many layers.
+/// Whether --untie-parameters `what` makes a parameter of this name (fairseq's) an expert's, in a
+/// model of so many layers.
 bool is_untied(std::string_view what, const std::string& parameter, std::int64_t decoder_layers);
 
 class ExpertGroups {
@@ -36,11 +39,15 @@ class ExpertGroups {
   ExpertGroups(const DemixOptions& options, std::int64_t decoder_layers, Communicator& world);
   ~ExpertGroups();
 
-  bool is_expert(const std::string& parameter) const { return is_untied(options_.untie_parameters, parameter, decoder_layers_); }
+  bool is_expert(const std::string& parameter) const {
+    return is_untied(options_.untie_parameters, parameter, decoder_layers_);
+  }
   /// The ranks over which a parameter's gradient is summed.
-  Communicator& group_of(const std::string& parameter) { return is_expert(parameter) ? *own_ : world_; }
-  /// The norm of the whole update, which all ranks clip by: as in the fork sqrt(shared^2 + sum over *ranks* of expert^2), so
-  /// that an expert counts as often as it has ranks. A collective call.
+  Communicator& group_of(const std::string& parameter) {
+    return is_expert(parameter) ? *own_ : world_;
+  }
+  /// The norm of the whole update, which all ranks clip by: as in the fork sqrt(shared^2 + sum over
+  /// *ranks* of expert^2), so that an expert counts as often as it has ranks. A collective call.
   double combined_norm(double shared, double expert);
 
  private:

@@ -1,4 +1,5 @@
-// The only file that sees ProcessGroupGloo, and so the only one with gloo_forward/ on its include path (CMakeLists.txt).
+// The only file that sees ProcessGroupGloo, and so the only one with gloo_forward/ on its include
+// path (CMakeLists.txt).
 #define USE_C10D_GLOO
 
 #include "btm/distributed/gloo_communicator.h"
@@ -17,7 +18,8 @@ namespace {
 using c10d::ProcessGroupGloo;
 
 constexpr auto kPatience = std::chrono::milliseconds(1000);  // between looks at the watch
-constexpr auto kTimeout = std::chrono::hours(24);            // a rank may be busy (validating, saving); the watch finds the lost
+constexpr auto kTimeout =
+    std::chrono::hours(24);  // a rank may be busy (validating, saving); the watch finds the lost
 
 /// Waits for `work`; RankLost when it fails, or when the watch says so.
 void wait_for(c10d::Work& work, RankWatch& watch) {
@@ -30,7 +32,9 @@ void wait_for(c10d::Work& work, RankWatch& watch) {
       problem = error.what();
     }
     if (work.isCompleted() && work.isSuccess()) return;
-    if (work.isCompleted()) throw RankLost(watch.find_lost("a collective failed: " + problem.substr(0, problem.find('\n'))));
+    if (work.isCompleted())
+      throw RankLost(
+          watch.find_lost("a collective failed: " + problem.substr(0, problem.find('\n'))));
     if (const std::string lost = watch.lost(); !lost.empty()) throw RankLost(lost);
   }
 }
@@ -69,27 +73,33 @@ class GlooCommunicator final : public Communicator {
   c10::intrusive_ptr<ProcessGroupGloo> group_;
 };
 
-GlooCommunicator::GlooCommunicator(std::shared_ptr<Meeting> meeting, const std::string& name, int rank, int size)
+GlooCommunicator::GlooCommunicator(std::shared_ptr<Meeting> meeting, const std::string& name,
+                                   int rank, int size)
     : meeting_(std::move(meeting)), name_(name), rank_(rank), size_(size) {
   const auto options = ProcessGroupGloo::Options::create(kTimeout);
   const char* const interface = std::getenv("GLOO_SOCKET_IFNAME");
-  options->devices.push_back(interface != nullptr ? ProcessGroupGloo::createDeviceForInterface(interface)
-                                                  : ProcessGroupGloo::createDeviceForHostname(meeting_->own_address()));
+  options->devices.push_back(
+      interface != nullptr ? ProcessGroupGloo::createDeviceForInterface(interface)
+                           : ProcessGroupGloo::createDeviceForHostname(meeting_->own_address()));
   const RankWatch::Call call(meeting_->watch());  // connecting cannot be interrupted
   try {
-    group_ = c10::make_intrusive<ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), rank, size, options);
+    group_ = c10::make_intrusive<ProcessGroupGloo>(
+        c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), rank, size, options);
   } catch (const std::exception& error) {
     const std::string problem = error.what();
-    throw RankLost(meeting_->watch().find_lost("the ranks cannot connect: " + problem.substr(0, problem.find('\n'))));
+    throw RankLost(meeting_->watch().find_lost("the ranks cannot connect: " +
+                                               problem.substr(0, problem.find('\n'))));
   }
 }
 
 GlooCommunicator::~GlooCommunicator() {
-  // Its destructor would wait for collectives that the others never join; the process is about to end.
+  // Its destructor would wait for collectives that the others never join; the process is about to
+  // end.
   if (meeting_->failing()) static_cast<void>(group_.release());
 }
 
-std::unique_ptr<Communicator::Pending> GlooCommunicator::start_all_reduce(const at::Tensor& tensor) {
+std::unique_ptr<Communicator::Pending> GlooCommunicator::start_all_reduce(
+    const at::Tensor& tensor) {
   std::vector<at::Tensor> tensors{tensor};
   return std::make_unique<Collective>(group_->allreduce(tensors), meeting_);
 }
@@ -125,7 +135,9 @@ std::vector<std::string> GlooCommunicator::all_gather(const std::string& bytes) 
   const at::Tensor all = gather(padded);
   std::vector<std::string> texts;
   for (int rank = 0; rank < size_; ++rank)
-    texts.emplace_back(reinterpret_cast<const char*>(all.const_data_ptr<std::uint8_t>()) + rank * longest, static_cast<std::size_t>(counts[rank]));
+    texts.emplace_back(
+        reinterpret_cast<const char*>(all.const_data_ptr<std::uint8_t>()) + rank * longest,
+        static_cast<std::size_t>(counts[rank]));
   return texts;
 }
 
@@ -134,7 +146,8 @@ std::unique_ptr<Communicator> GlooCommunicator::subgroup(const std::vector<int>&
   const auto own = std::find(ranks.begin(), ranks.end(), rank_);
   if (own == ranks.end()) return nullptr;
   if (ranks.size() == 1) return single_process();
-  return std::make_unique<GlooCommunicator>(meeting_, name, static_cast<int>(own - ranks.begin()), static_cast<int>(ranks.size()));
+  return std::make_unique<GlooCommunicator>(meeting_, name, static_cast<int>(own - ranks.begin()),
+                                            static_cast<int>(ranks.size()));
 }
 
 }  // namespace

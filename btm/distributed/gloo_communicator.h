@@ -8,8 +8,8 @@
 
 namespace btm {
 
-/// All ranks of `meeting` as a group. Sums fp32, fp64, bf16, fp16 and integers. GLOO_SOCKET_IFNAME names the network
-/// device; otherwise it is the one that leads to the store.
+/// All ranks of `meeting` as a group. Sums fp32, fp64, bf16, fp16 and integers. GLOO_SOCKET_IFNAME
+/// names the network device; otherwise it is the one that leads to the store.
 std::unique_ptr<Communicator> connect_gloo(std::shared_ptr<Meeting> meeting);
 
 }  // namespace btm

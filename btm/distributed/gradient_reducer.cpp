@@ -4,14 +4,19 @@
 
 namespace btm {
 
-GradientReducer::GradientReducer(const at::Tensor& gradients, const std::vector<GradientSlot>& slots, std::int64_t bucket_bytes,
+GradientReducer::GradientReducer(const at::Tensor& gradients,
+                                 const std::vector<GradientSlot>& slots, std::int64_t bucket_bytes,
                                  int world_size)
-    : bucket_of_(slots.size()), world_size_(world_size), half_(c10::isReducedFloatingType(gradients.scalar_type())) {
+    : bucket_of_(slots.size()),
+      world_size_(world_size),
+      half_(c10::isReducedFloatingType(gradients.scalar_type())) {
   const std::int64_t element = static_cast<std::int64_t>(gradients.element_size());
   for (std::size_t last = slots.size(); last > 0;) {
     std::size_t first = last - 1;
     const std::int64_t end = slots[first].offset + slots[first].numel;
-    while (first > 0 && slots[first - 1].group == slots[first].group && (end - slots[first - 1].offset) * element <= bucket_bytes) --first;
+    while (first > 0 && slots[first - 1].group == slots[first].group &&
+           (end - slots[first - 1].offset) * element <= bucket_bytes)
+      --first;
     Bucket bucket;
     bucket.gradients = gradients.narrow(0, slots[first].offset, end - slots[first].offset);
     bucket.group = slots[first].group;

@@ -19,23 +19,27 @@ struct GradientSlot {
 
 class GradientReducer {
  public:
-  /// `gradients` is 1-dimensional and stays where it is; `slots` cover it in ascending order (gaps are zeros). Neighbours of
-  /// one group share a bucket of up to `bucket_bytes` (0: a bucket a parameter). Groups must outlive this. `world_size` is
-  /// the number of ranks whose gradients belong to an update, whatever the groups.
-  GradientReducer(const at::Tensor& gradients, const std::vector<GradientSlot>& slots, std::int64_t bucket_bytes, int world_size);
+  /// `gradients` is 1-dimensional and stays where it is; `slots` cover it in ascending order (gaps
+  /// are zeros). Neighbours of one group share a bucket of up to `bucket_bytes` (0: a bucket a
+  /// parameter). Groups must outlive this. `world_size` is the number of ranks whose gradients
+  /// belong to an update, whatever the groups.
+  GradientReducer(const at::Tensor& gradients, const std::vector<GradientSlot>& slots,
+                  std::int64_t bucket_bytes, int world_size);
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// This rank's gradients of slots [first, last) are whole. A bucket's sum starts when all its gradients are and those of
-  /// the buckets behind it have started: buckets go from the last parameter to the first, so that every rank has the same
-  /// order even where some rank announces nothing.
+  /// This rank's gradients of slots [first, last) are whole. A bucket's sum starts when all its
+  /// gradients are and those of the buckets behind it have started: buckets go from the last
+  /// parameter to the first, so that every rank has the same order even where some rank announces
+  /// nothing.
   void ready(std::size_t first, std::size_t last);
-  /// Starts what has not started yet (a rank without a batch, a layer that was left out) and waits for all sums.
-  /// RankLost when a rank died.
+  /// Starts what has not started yet (a rank without a batch, a layer that was left out) and waits
+  /// for all sums. RankLost when a rank died.
   void finish();
 
-  /// What the gradients are to be multiplied with after finish(), to be sums: 1, but the world's size in half precision,
-  /// where they are divided by it beforehand so that sums do not overflow, as in fairseq.
+  /// What the gradients are to be multiplied with after finish(), to be sums: 1, but the world's
+  /// size in half precision, where they are divided by it beforehand so that sums do not overflow,
+  /// as in fairseq.
   double factor() const noexcept { return half_ ? world_size_ : 1; }
   std::size_t num_buckets() const noexcept { return buckets_.size(); }
 
@@ -48,9 +52,9 @@ class GradientReducer {
   };
   void start(Bucket& bucket);
 
-  std::vector<Bucket> buckets_;            ///< From the last slot to the first.
-  std::vector<std::size_t> bucket_of_;     ///< By slot.
-  std::size_t next_ = 0;                   ///< The first bucket that has not started.
+  std::vector<Bucket> buckets_;         ///< From the last slot to the first.
+  std::vector<std::size_t> bucket_of_;  ///< By slot.
+  std::size_t next_ = 0;                ///< The first bucket that has not started.
   int world_size_;
   bool half_;
 };

@@ -34,17 +34,21 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr const char* kStoreSocket = "BTM_STORE_SOCKET";
-constexpr auto kTimeToExplain = std::chrono::seconds(3);  // for the rank at fault to end after one that only noticed
-constexpr auto kTimeToEnd = std::chrono::seconds(5);      // between SIGTERM and SIGKILL
+constexpr auto kTimeToExplain =
+    std::chrono::seconds(3);  // for the rank at fault to end after one that only noticed
+constexpr auto kTimeToEnd = std::chrono::seconds(5);  // between SIGTERM and SIGKILL
 constexpr std::size_t kMostErrorText = 64 << 10;
 
-[[noreturn]] void refuse(const char* action) { throw compat::IoError("starting ranks", action, errno); }
+[[noreturn]] void refuse(const char* action) {
+  throw compat::IoError("starting ranks", action, errno);
+}
 
 struct Socket {
   int fd = -1, port = 0;
 };
 
-/// A socket that listens on a free port of the loopback device. It is inherited by rank 0, so that nobody can take the port.
+/// A socket that listens on a free port of the loopback device. It is inherited by rank 0, so that
+/// nobody can take the port.
 Socket listen_on_free_port() {
   Socket socket;
   socket.fd = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -53,7 +57,8 @@ Socket listen_on_free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
-  if (::bind(socket.fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(socket.fd, SOMAXCONN) != 0 ||
+  if (::bind(socket.fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::listen(socket.fd, SOMAXCONN) != 0 ||
       ::getsockname(socket.fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
     refuse("listen");
   socket.port = ntohs(address.sin_port);
@@ -112,7 +117,8 @@ class RankEnvironment {
 
 std::string random_token() {
   std::array<unsigned char, 16> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) refuse("getrandom");
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    refuse("getrandom");
   std::string text;
   for (const unsigned char byte : bytes) text += std::to_string(byte) + ".";
   return text;
@@ -120,19 +126,24 @@ std::string random_token() {
 
 struct Rank {
   pid_t pid = -1;
-  int error_pipe = -1;     ///< What it writes to standard error, for all but the first.
-  std::string error_text;  ///< The last of it.
+  int error_pipe = -1;        ///< What it writes to standard error, for all but the first.
+  std::string error_text;     ///< The last of it.
   std::optional<int> status;  ///< As waitpid has it, once it has ended.
 
   bool failed() const { return status && *status != 0; }
-  bool only_noticed() const { return status && WIFEXITED(*status) && WEXITSTATUS(*status) == kRankLostStatus; }
+  bool only_noticed() const {
+    return status && WIFEXITED(*status) && WEXITSTATUS(*status) == kRankLostStatus;
+  }
 };
 
-int exit_status(int wait_status) { return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status); }
+int exit_status(int wait_status) {
+  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
 
 class Launcher {
  public:
-  Launcher(const Rendezvous& place, std::string program) : place_(place), program_(std::move(program)) {
+  Launcher(const Rendezvous& place, std::string program)
+      : place_(place), program_(std::move(program)) {
     if (place_.token.empty() && place_.spawn == place_.size) place_.token = random_token();
   }
   int run();
@@ -152,7 +163,8 @@ class Launcher {
   const Rank* only_one_left() const;
   void report(const Rank& culprit, const Rank* silent) const;
   std::string name_of(const Rank& rank) const {
-    return "rank " + std::to_string(place_.rank + (&rank - ranks_.data())) + " of " + std::to_string(place_.size);
+    return "rank " + std::to_string(place_.rank + (&rank - ranks_.data())) + " of " +
+           std::to_string(place_.size);
   }
 
   Rendezvous place_;
@@ -166,7 +178,8 @@ class Launcher {
 void Launcher::block_signals() {
   sigset_t mask;
   sigemptyset(&mask);
-  for (const int number : {SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP}) sigaddset(&mask, number);
+  for (const int number : {SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP})
+    sigaddset(&mask, number);
   if (::sigprocmask(SIG_BLOCK, &mask, &old_mask_) != 0) refuse("sigprocmask");
   signals_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals_ < 0) refuse("signalfd");
@@ -229,7 +242,8 @@ void Launcher::read_errors(Rank& rank) {
       return;
     }
     rank.error_text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (rank.error_text.size() > kMostErrorText) rank.error_text.erase(0, rank.error_text.size() - kMostErrorText);
+    if (rank.error_text.size() > kMostErrorText)
+      rank.error_text.erase(0, rank.error_text.size() - kMostErrorText);
   }
 }
 
@@ -265,17 +279,21 @@ void Launcher::wait_for_events(std::chrono::milliseconds patience) {
 }
 
 bool Launcher::all_ended() const {
-  return std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.status.has_value(); });
+  return std::all_of(ranks_.begin(), ranks_.end(),
+                     [](const Rank& rank) { return rank.status.has_value(); });
 }
 
 const Rank* Launcher::first_at_fault() const {
-  const auto found = std::find_if(ended_.begin(), ended_.end(), [](const Rank* rank) { return rank->failed() && !rank->only_noticed(); });
+  const auto found = std::find_if(ended_.begin(), ended_.end(), [](const Rank* rank) {
+    return rank->failed() && !rank->only_noticed();
+  });
   return found == ended_.end() ? nullptr : *found;
 }
 
 void Launcher::end_the_rest() {
   signal_all(SIGTERM);
-  for (const auto start = Clock::now(); !all_ended() && Clock::now() - start < kTimeToEnd;) wait_for_events(std::chrono::milliseconds(100));
+  for (const auto start = Clock::now(); !all_ended() && Clock::now() - start < kTimeToEnd;)
+    wait_for_events(std::chrono::milliseconds(100));
   signal_all(SIGKILL);
   while (!all_ended()) wait_for_events(std::chrono::milliseconds(100));
 }
@@ -292,15 +310,19 @@ const Rank* Launcher::only_one_left() const {
 }
 
 void Launcher::report(const Rank& culprit, const Rank* silent) const {
-  // The first rank has said so itself; where it failed like another one (a path that is not there), its line is enough.
+  // The first rank has said so itself; where it failed like another one (a path that is not there),
+  // its line is enough.
   const Rank& first = ranks_.front();
-  if (first.failed() && !first.only_noticed() && WIFEXITED(*first.status) && WIFEXITED(*culprit.status)) return;
+  if (first.failed() && !first.only_noticed() && WIFEXITED(*first.status) &&
+      WIFEXITED(*culprit.status))
+    return;
   std::string line;
   if (WIFSIGNALED(*culprit.status)) {
     const int number = WTERMSIG(*culprit.status);
     line = "was killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
   } else if (culprit.only_noticed() && silent != nullptr) {
-    std::cerr << program_ << ": error: " << name_of(*silent) << " does not answer; the other ranks were ended\n";
+    std::cerr << program_ << ": error: " << name_of(*silent)
+              << " does not answer; the other ranks were ended\n";
     return;
   } else if (culprit.only_noticed()) {
     line = "lost touch with the others";
@@ -309,22 +331,29 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
   }
   std::cerr << culprit.error_text;
   if (!line.empty())
-    std::cerr << program_ << ": error: " << name_of(culprit) << " " << line << (ranks_.size() > 1 ? "; the other ranks were ended" : "") << "\n";
+    std::cerr << program_ << ": error: " << name_of(culprit) << " " << line
+              << (ranks_.size() > 1 ? "; the other ranks were ended" : "") << "\n";
 }
 
 int Launcher::run() {
   block_signals();
   start_all();
   std::optional<Clock::time_point> noticed;
-  while (!all_ended() && first_at_fault() == nullptr && !(noticed && Clock::now() - *noticed > kTimeToExplain)) {
+  while (!all_ended() && first_at_fault() == nullptr &&
+         !(noticed && Clock::now() - *noticed > kTimeToExplain)) {
     wait_for_events(noticed ? std::chrono::milliseconds(100) : std::chrono::milliseconds(60000));
-    if (!noticed && std::any_of(ended_.begin(), ended_.end(), [](const Rank* rank) { return rank->failed(); })) noticed = Clock::now();
+    if (!noticed &&
+        std::any_of(ended_.begin(), ended_.end(), [](const Rank* rank) { return rank->failed(); }))
+      noticed = Clock::now();
   }
   const Rank* culprit = first_at_fault();
-  if (culprit == nullptr && noticed) culprit = *std::find_if(ended_.begin(), ended_.end(), [](const Rank* rank) { return rank->failed(); });
+  if (culprit == nullptr && noticed)
+    culprit = *std::find_if(ended_.begin(), ended_.end(),
+                            [](const Rank* rank) { return rank->failed(); });
   if (culprit == nullptr) return 0;
 
-  // Ranks that end by themselves (a saved interrupt, the same error on all) are not to be disturbed.
+  // Ranks that end by themselves (a saved interrupt, the same error on all) are not to be
+  // disturbed.
   for (const auto start = Clock::now(); !all_ended() && Clock::now() - start < kTimeToExplain;)
     wait_for_events(std::chrono::milliseconds(100));
   const Rank* const silent = only_one_left();
@@ -335,7 +364,9 @@ int Launcher::run() {
 
 }  // namespace
 
-int launch_local_ranks(const Rendezvous& place, const std::string& program) { return Launcher(place, program).run(); }
+int launch_local_ranks(const Rendezvous& place, const std::string& program) {
+  return Launcher(place, program).run();
+}
 
 int inherited_store_socket() {
   const char* const text = std::getenv(kStoreSocket);

@@ -25,16 +25,20 @@ namespace {
 
 constexpr auto kTimeToCome = std::chrono::minutes(5);
 constexpr auto kTimeToTell = std::chrono::seconds(3);
-constexpr auto kTimeToHear = std::chrono::seconds(8);  // of what is wrong, for ranks that come after the others
+constexpr auto kTimeToHear =
+    std::chrono::seconds(8);  // of what is wrong, for ranks that come after the others
 constexpr const char *kRun = "run", *kProblem = "problem";
 
 bool hosts_store(const Rendezvous& place) { return place.rank == 0 && !place.agent_store; }
 
-std::string digest(const std::string& token, const std::string& use) { return compat::sha256_hex(compat::as_byte_span(use + token)); }
+std::string digest(const std::string& token, const std::string& use) {
+  return compat::sha256_hex(compat::as_byte_span(use + token));
+}
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-c10::intrusive_ptr<c10d::Store> connected(const Rendezvous& place, bool as_server, int store_socket, std::chrono::milliseconds patience) {
+c10::intrusive_ptr<c10d::Store> connected(const Rendezvous& place, bool as_server, int store_socket,
+                                          std::chrono::milliseconds patience) {
   std::signal(SIGPIPE, SIG_IGN);  // c10d and gloo write to connections that a dead rank has closed
   // c10d would log a page of call stack, on every rank, when a connection closes.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
@@ -45,11 +49,13 @@ c10::intrusive_ptr<c10d::Store> connected(const Rendezvous& place, bool as_serve
   options.timeout = patience;
   if (as_server && store_socket >= 0) options.masterListenFd = store_socket;
   c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(place.host, options);
-  if (!place.store_prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(place.store_prefix, store);
+  if (!place.store_prefix.empty())
+    store = c10::make_intrusive<c10d::PrefixStore>(place.store_prefix, store);
   return store;
 }
 
-/// Where another process has the port of rank 0, that may be another rank 0: then `hosts` becomes false.
+/// Where another process has the port of rank 0, that may be another rank 0: then `hosts` becomes
+/// false.
 c10::intrusive_ptr<c10d::Store> open_store(const Rendezvous& place, int store_socket, bool& hosts) {
   try {
     if (!hosts || store_socket >= 0) return connected(place, hosts, store_socket, kTimeToCome);
@@ -65,20 +71,24 @@ c10::intrusive_ptr<c10d::Store> open_store(const Rendezvous& place, int store_so
       }
     }
   } catch (const std::exception& error) {
-    throw RankLost("rank " + std::to_string(place.rank) + " of " + std::to_string(place.size) + " cannot reach the others at " + place.host +
-                   ":" + std::to_string(place.port) + ": " + first_line(error.what()));
+    throw RankLost("rank " + std::to_string(place.rank) + " of " + std::to_string(place.size) +
+                   " cannot reach the others at " + place.host + ":" + std::to_string(place.port) +
+                   ": " + first_line(error.what()));
   }
 }
 
-/// Returns when the store holds `key`. RankLost after kTimeToCome; UsageError with the problem that a rank has found.
+/// Returns when the store holds `key`. RankLost after kTimeToCome; UsageError with the problem that
+/// a rank has found.
 void await_key(c10d::Store& store, const char* key, const Rendezvous& place) {
   const auto start = std::chrono::steady_clock::now();
-  for (auto pause = std::chrono::milliseconds(2); !store.check({key}); pause = std::min(2 * pause, std::chrono::milliseconds(200))) {
+  for (auto pause = std::chrono::milliseconds(2); !store.check({key});
+       pause = std::min(2 * pause, std::chrono::milliseconds(200))) {
     if (store.check({kProblem})) throw compat::UsageError(store.get_to_str(kProblem));
     if (std::chrono::steady_clock::now() - start > kTimeToCome)
-      throw RankLost("waited " + std::to_string(std::chrono::seconds(kTimeToCome).count()) + " seconds at " + place.host + ":" +
-                     std::to_string(place.port) + " for " + std::to_string(place.size) + " ranks: " + std::to_string(store.add("came", 0)) +
-                     " came");
+      throw RankLost("waited " + std::to_string(std::chrono::seconds(kTimeToCome).count()) +
+                     " seconds at " + place.host + ":" + std::to_string(place.port) + " for " +
+                     std::to_string(place.size) +
+                     " ranks: " + std::to_string(store.add("came", 0)) + " came");
     std::this_thread::sleep_for(pause);
   }
 }
@@ -90,12 +100,14 @@ void await_key(c10d::Store& store, const char* key, const Rendezvous& place) {
 }
 
 /// Keys of this run alone: with the token in their names.
-c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Store>& store, const Rendezvous& place, bool hosts) {
+c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Store>& store,
+                                             const Rendezvous& place, bool hosts) {
   const std::string run = digest(place.token, "run");
   if (hosts || (place.rank == 0 && place.agent_store)) store->set(kRun, run);
   await_key(*store, kRun, place);
   if (store->get_to_str(kRun) != run)
-    throw compat::UsageError("the ranks that meet at " + place.host + ":" + std::to_string(place.port) + " are of another run (" + kRunToken +
+    throw compat::UsageError("the ranks that meet at " + place.host + ":" +
+                             std::to_string(place.port) + " are of another run (" + kRunToken +
                              ", torchrun's run id or Slurm's step differ)");
   return c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store);
 }
@@ -103,17 +115,21 @@ c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Stor
 void join_run(c10d::Store& store, const Rendezvous& place) {
   constexpr const char* kAll = "all_are_here";
   const std::string own = "rank " + std::to_string(place.rank), size = std::to_string(place.size);
-  if (store.add("here/" + std::to_string(place.rank), 1) > 1) end_run(store, own + " of " + size + " came twice");
+  if (store.add("here/" + std::to_string(place.rank), 1) > 1)
+    end_run(store, own + " of " + size + " came twice");
   const std::string first = store.compareSet("size", "", size + " on " + own);
   if (first.substr(0, first.find(' ')) != size && !first.empty())
-    end_run(store, "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is " + first + " and " + size + " on " + own);
+    end_run(store,
+            "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is " +
+                first + " and " + size + " on " + own);
   if (store.add("came", 1) == place.size) store.set(kAll, std::string("yes"));
   await_key(store, kAll, place);
 }
 
 }  // namespace
 
-Meeting::Meeting(const Rendezvous& place, int store_socket) : place_(place), exceptions_(std::uncaught_exceptions()) {
+Meeting::Meeting(const Rendezvous& place, int store_socket)
+    : place_(place), exceptions_(std::uncaught_exceptions()) {
   bool hosts = hosts_store(place_);
   store_ = open_store(place_, store_socket, hosts);
   try {
@@ -138,7 +154,9 @@ void Meeting::tell(const MisplacedRank& rank) noexcept {
   }
 }
 
-bool Meeting::failing() const { return std::uncaught_exceptions() > exceptions_ || !watch_->lost().empty(); }
+bool Meeting::failing() const {
+  return std::uncaught_exceptions() > exceptions_ || !watch_->lost().empty();
+}
 
 Meeting::~Meeting() {
   if (failing()) {
@@ -152,20 +170,22 @@ Meeting::~Meeting() {
 }
 
 std::string Meeting::own_address() const {
-  // The source address of a (never sent) datagram to the store: right on machines with several networks, and where the
-  // machine's own name does not resolve.
+  // The source address of a (never sent) datagram to the store: right on machines with several
+  // networks, and where the machine's own name does not resolve.
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
   addrinfo* found = nullptr;
   std::string address = place_.host;
-  if (::getaddrinfo(place_.host.c_str(), std::to_string(place_.port).c_str(), &hints, &found) != 0) return address;
+  if (::getaddrinfo(place_.host.c_str(), std::to_string(place_.port).c_str(), &hints, &found) != 0)
+    return address;
   const int fd = ::socket(found->ai_family, SOCK_DGRAM, 0);
   sockaddr_storage own{};
   socklen_t size = sizeof(own);
   std::array<char, NI_MAXHOST> text{};
   if (fd >= 0 && ::connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
       ::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
-      ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0)
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text.data(), text.size(), nullptr, 0,
+                    NI_NUMERICHOST) == 0)
     address = text.data();
   if (fd >= 0) ::close(fd);
   ::freeaddrinfo(found);

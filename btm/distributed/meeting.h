@@ -13,10 +13,10 @@ namespace btm {
 
 class Meeting {
  public:
-  /// Meets the other ranks at `place`: rank 0 opens the store (on `store_socket`, if that is a listening socket), the
-  /// others connect to it. Returns when all are there; RankLost when some have not come within five minutes. UsageError, on
-  /// all ranks, when they were told of another number of ranks or one came twice; on this one, when those that meet there have
-  /// another token.
+  /// Meets the other ranks at `place`: rank 0 opens the store (on `store_socket`, if that is a
+  /// listening socket), the others connect to it. Returns when all are there; RankLost when some
+  /// have not come within five minutes. UsageError, on all ranks, when they were told of another
+  /// number of ranks or one came twice; on this one, when those that meet there have another token.
   Meeting(const Rendezvous& place, int store_socket);
   /// Tells the other ranks that this one leaves, or that it failed when an exception is on its way.
   ~Meeting();
@@ -26,9 +26,11 @@ class Meeting {
   const Rendezvous& place() const noexcept { return place_; }
   const c10::intrusive_ptr<c10d::Store>& store() const noexcept { return store_; }
   RankWatch& watch() noexcept { return *watch_; }
-  /// Tells the ranks that meet at the place of a rank that is none of theirs, so that they do not wait for it.
+  /// Tells the ranks that meet at the place of a rank that is none of theirs, so that they do not
+  /// wait for it.
   static void tell(const MisplacedRank& rank) noexcept;
-  /// Whether the run is over for this rank: process groups may have collectives under way that never end.
+  /// Whether the run is over for this rank: process groups may have collectives under way that
+  /// never end.
   bool failing() const;
   /// The address of this machine by which the other ranks reach it.
   std::string own_address() const;

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <exception>
 #include <thread>
-#include <type_traits>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#include <type_traits>
 
 #include "btm/distributed/gloo_communicator.h"
 #include "compat/error.h"
@@ -22,12 +22,14 @@ constexpr auto kTimeout = std::chrono::hours(1);  // NCCL's own last resort; the
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(std::shared_ptr<Meeting> meeting, const std::string& name, std::unique_ptr<Communicator> host)
+  NcclCommunicator(std::shared_ptr<Meeting> meeting, const std::string& name,
+                   std::unique_ptr<Communicator> host)
       : meeting_(std::move(meeting)), name_(name), host_(std::move(host)) {
     const auto options = ProcessGroupNCCL::Options::create();
     options->timeout = kTimeout;
-    group_ = c10::make_intrusive<ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), host_->rank(),
-                                                   host_->size(), options);
+    group_ = c10::make_intrusive<ProcessGroupNCCL>(
+        c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), host_->rank(),
+        host_->size(), options);
   }
   ~NcclCommunicator() override {
     if (!meeting_->failing()) {
@@ -48,16 +50,20 @@ class NcclCommunicator final : public Communicator {
   std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) override {
     if (!tensor.is_cuda()) return host_->start_all_reduce(tensor);
     std::vector<at::Tensor> tensors{tensor};
-    return std::make_unique<Collective>(checked(*meeting_, [&] { return group_->allreduce(tensors); }), meeting_);
+    return std::make_unique<Collective>(
+        checked(*meeting_, [&] { return group_->allreduce(tensors); }), meeting_);
   }
   void broadcast(const at::Tensor& tensor, int root) override {
     if (!tensor.is_cuda()) return host_->broadcast(tensor, root);
     std::vector<at::Tensor> tensors{tensor};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    Collective(checked(*meeting_, [&] { return group_->broadcast(tensors, options); }), meeting_).wait();
+    Collective(checked(*meeting_, [&] { return group_->broadcast(tensors, options); }), meeting_)
+        .wait();
   }
-  std::vector<std::string> all_gather(const std::string& bytes) override { return host_->all_gather(bytes); }
+  std::vector<std::string> all_gather(const std::string& bytes) override {
+    return host_->all_gather(bytes);
+  }
   void barrier() override { host_->barrier(); }
   std::unique_ptr<Communicator> subgroup(const std::vector<int>& ranks) override {
     const std::string name = name_ + "/" + std::to_string(subgroups_++);
@@ -67,7 +73,8 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  /// What `action` gives, or throws. RankLost when a rank is known to be lost, or turns out to be when NCCL fails.
+  /// What `action` gives, or throws. RankLost when a rank is known to be lost, or turns out to be
+  /// when NCCL fails.
   template <class Action>
   static std::invoke_result_t<Action> checked(Meeting& meeting, Action&& action) {
     if (const std::string lost = meeting.watch().lost(); !lost.empty()) throw RankLost(lost);
@@ -87,11 +94,13 @@ class NcclCommunicator final : public Communicator {
    public:
     Collective(c10::intrusive_ptr<c10d::Work> work, std::shared_ptr<Meeting> meeting)
         : work_(std::move(work)), meeting_(std::move(meeting)) {}
-    /// Until the sum is there: with a rank lost it never is, and a CUDA call that waits for it cannot be left.
+    /// Until the sum is there: with a rank lost it never is, and a CUDA call that waits for it
+    /// cannot be left.
     void wait() override {
       checked(*meeting_, [this] {
         while (!work_->isCompleted()) {
-          if (const std::string lost = meeting_->watch().lost(); !lost.empty()) throw RankLost(lost);
+          if (const std::string lost = meeting_->watch().lost(); !lost.empty())
+            throw RankLost(lost);
           std::this_thread::sleep_for(std::chrono::microseconds(20));
         }
         if (const std::exception_ptr error = work_->exception()) std::rethrow_exception(error);
@@ -117,7 +126,8 @@ int num_gpus() { return c10::cuda::device_count(); }
 
 void use_gpu(int device) {
   if (device < 0 || device >= num_gpus())
-    throw compat::UsageError("GPU " + std::to_string(device) + " is not there, this process sees " + std::to_string(num_gpus()));
+    throw compat::UsageError("GPU " + std::to_string(device) + " is not there, this process sees " +
+                             std::to_string(num_gpus()));
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(device));
 }
 

@@ -10,7 +10,8 @@
 namespace btm {
 namespace {
 
-// Two connections to the store, and one in each of DeMIX's three groups. Too few end in gloo with an abort.
+// Two connections to the store, and one in each of DeMIX's three groups. Too few end in gloo with
+// an abort.
 constexpr std::int64_t kOwnFiles = 40, kFilesOfARank = 5;
 constexpr rlim_t kEnough = 65536;
 
@@ -28,7 +29,8 @@ void allow_open_files(int ranks) {
   }
   const auto needed = static_cast<rlim_t>(open_files_of(ranks));
   if (limit.rlim_cur < needed)
-    throw compat::IoError("ulimit -n", "allows " + std::to_string(limit.rlim_cur) + " open files, " + std::to_string(ranks) +
+    throw compat::IoError("ulimit -n", "allows " + std::to_string(limit.rlim_cur) +
+                                           " open files, " + std::to_string(ranks) +
                                            " ranks need at least " + std::to_string(needed));
 }
 

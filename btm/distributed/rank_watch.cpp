@@ -8,7 +8,8 @@ namespace btm {
 namespace {
 
 constexpr auto kBeat = std::chrono::milliseconds(500);
-constexpr auto kSilence = std::chrono::seconds(30);  // of a rank whose connections are still open: its machine is gone
+constexpr auto kSilence =
+    std::chrono::seconds(30);  // of a rank whose connections are still open: its machine is gone
 constexpr auto kToBeSeen = 4 * kBeat;
 constexpr auto kTimeToLeave = std::chrono::seconds(10);
 constexpr std::int64_t kLeft = INT64_MIN / 2;
@@ -19,7 +20,9 @@ std::string key_of(int rank) { return "alive/" + std::to_string(rank); }
 }  // namespace
 
 RankWatch::RankWatch(c10::intrusive_ptr<c10d::Store> store, int rank, int size)
-    : store_(std::move(store)), rank_(rank), size_(size), last_beat_(Clock::now()), thread_([this] { watch(); }) {}
+    : store_(std::move(store)), rank_(rank), size_(size), last_beat_(Clock::now()), thread_([this] {
+        watch();
+      }) {}
 
 RankWatch::~RankWatch() { stop(); }
 
@@ -34,7 +37,8 @@ void RankWatch::stop() {
 
 std::string RankWatch::lost() const {
   const std::lock_guard lock(mutex_);
-  if (lost_.empty() && Clock::now() - last_beat_.load() > kSilence) return name_of(0) + " does not answer";
+  if (lost_.empty() && Clock::now() - last_beat_.load() > kSilence)
+    return name_of(0) + " does not answer";
   return lost_;
 }
 
@@ -76,7 +80,8 @@ void RankWatch::look_for_silent(std::vector<Pulse>& pulses) {
 void RankWatch::watch() {
   watch_until_lost();
   std::unique_lock lock(mutex_);
-  if (wake_.wait_for(lock, kTimeToLeave, [this] { return stop_; }) || calls_ == 0 || !leave_) return;
+  if (wake_.wait_for(lock, kTimeToLeave, [this] { return stop_; }) || calls_ == 0 || !leave_)
+    return;
   const auto leave = leave_;
   const std::string lost = lost_;
   lock.unlock();
@@ -117,7 +122,8 @@ std::string RankWatch::find_lost(const std::string& problem) {
     const auto start = Clock::now();
     std::vector<int> gone = standing_still(before);
     // On a busy machine one that lives may be slow to show it: more time when it is not one alone.
-    while (lost().empty() && Clock::now() - start < (gone.size() == 1 ? kToBeSeen : 5 * kToBeSeen) && !gone.empty()) {
+    while (lost().empty() &&
+           Clock::now() - start < (gone.size() == 1 ? kToBeSeen : 5 * kToBeSeen) && !gone.empty()) {
       std::this_thread::sleep_for(kBeat / 5);
       gone = standing_still(before);
     }

@@ -1,4 +1,5 @@
-// Notices within seconds that a rank of the run is gone, where a collective alone could wait for ever.
+// Notices within seconds that a rank of the run is gone, where a collective alone could wait for
+// ever.
 #pragma once
 
 #include <c10/util/intrusive_ptr.h>
@@ -19,8 +20,9 @@ class Store;
 
 namespace btm {
 
-/// Every rank counts up an entry of its own in the store while it lives. Rank 0 looks for entries that stand still, and the
-/// first rank to know that one is lost leaves word in the store, so that all of them say the same.
+/// Every rank counts up an entry of its own in the store while it lives. Rank 0 looks for entries
+/// that stand still, and the first rank to know that one is lost leaves word in the store, so that
+/// all of them say the same.
 class RankWatch {
  public:
   /// `store` must be a connection of its own: a thread uses it.
@@ -31,12 +33,14 @@ class RankWatch {
 
   /// Who is lost ("rank 2 of 4 is gone"); empty while all are well.
   std::string lost() const;
-  /// A collective failed with `problem`: waits until it is known which rank is gone, and names it. At most a few seconds;
-  /// when all turn out to be well, `problem` is what it says.
+  /// A collective failed with `problem`: waits until it is known which rank is gone, and names it.
+  /// At most a few seconds; when all turn out to be well, `problem` is what it says.
   std::string find_lost(const std::string& problem);
-  /// Has `leave`, which must not return, called with who is lost when ten seconds after that became known the process is still in a Call.
+  /// Has `leave`, which must not return, called with who is lost when ten seconds after that became
+  /// known the process is still in a Call.
   void when_stuck(std::function<void(const std::string& lost)> leave);
-  /// Leaves as when_stuck() says where rank 0, which keeps the store, does not answer: calls to the store would never return.
+  /// Leaves as when_stuck() says where rank 0, which keeps the store, does not answer: calls to the
+  /// store would never return.
   void leave_if_silent();
   /// Lives as long as a call that may never end when a rank is lost.
   class Call {
@@ -51,7 +55,8 @@ class RankWatch {
   };
   /// Tells the others that this rank has failed.
   void report_own_failure() noexcept;
-  /// This rank has done its part. With `hosts_store` it returns when the others have too, or one of them is lost.
+  /// This rank has done its part. With `hosts_store` it returns when the others have too, or one of
+  /// them is lost.
   void leave(bool hosts_store) noexcept;
 
  private:
@@ -67,7 +72,9 @@ class RankWatch {
   void look_for_silent(std::vector<Pulse>& pulses);
   std::int64_t count_of(int rank) const;
   std::vector<int> standing_still(const std::vector<std::int64_t>& before) const;
-  std::string name_of(int rank) const { return "rank " + std::to_string(rank) + " of " + std::to_string(size_); }
+  std::string name_of(int rank) const {
+    return "rank " + std::to_string(rank) + " of " + std::to_string(size_);
+  }
   void publish(const std::string& text);
   void set_lost(const std::string& text);
 

@@ -22,12 +22,14 @@ std::optional<std::int64_t> parse_number(std::string_view text) {
 }
 
 /// The variable's number, which must be there.
-int number_of(const Environment& environment, const char* name, std::int64_t lowest, std::int64_t highest) {
+int number_of(const Environment& environment, const char* name, std::int64_t lowest,
+              std::int64_t highest) {
   const std::optional<std::string> text = environment(name);
   if (!text) throw compat::UsageError(std::string(name) + " is not in the environment");
   const std::optional<std::int64_t> number = parse_number(*text);
   if (!number || *number < lowest || *number > highest)
-    throw compat::UsageError(std::string(name) + "=" + in_quotes(*text) + " in the environment, expected " + std::to_string(lowest) + " to " +
+    throw compat::UsageError(std::string(name) + "=" + in_quotes(*text) +
+                             " in the environment, expected " + std::to_string(lowest) + " to " +
                              std::to_string(highest));
   return static_cast<int>(*number);
 }
@@ -37,7 +39,8 @@ Rendezvous from_torchrun(const DistributedOptions& options, const Environment& e
   place.token = environment(kRunToken).value_or("");
   place.size = number_of(environment, "WORLD_SIZE", 1, kMostRanks);
   place.rank = number_of(environment, "RANK", 0, kMostRanks);
-  if (environment("LOCAL_RANK")) place.local_rank = number_of(environment, "LOCAL_RANK", 0, place.rank);
+  if (environment("LOCAL_RANK"))
+    place.local_rank = number_of(environment, "LOCAL_RANK", 0, place.rank);
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
   if (place.size == 1 && place.rank == 0) return place;
   const std::optional<std::string> host = environment("MASTER_ADDR");
@@ -45,12 +48,14 @@ Rendezvous from_torchrun(const DistributedOptions& options, const Environment& e
   place.host = *host;
   place.port = number_of(environment, "MASTER_PORT", 1, 65535);
   place.agent_store = environment("TORCHELASTIC_USE_AGENT_STORE") == "True";
-  if (place.agent_store) place.store_prefix = "attempt" + environment("TORCHELASTIC_RESTART_COUNT").value_or("0");
+  if (place.agent_store)
+    place.store_prefix = "attempt" + environment("TORCHELASTIC_RESTART_COUNT").value_or("0");
   if (place.token.empty()) place.token = environment("TORCHELASTIC_RUN_ID").value_or("");
   if (place.rank >= place.size)
-    throw MisplacedRank("RANK='" + std::to_string(place.rank) + "' in the environment, expected 0 to " + std::to_string(place.size - 1) +
-                            " (WORLD_SIZE is " + std::to_string(place.size) + ")",
-                        place);
+    throw MisplacedRank(
+        "RANK='" + std::to_string(place.rank) + "' in the environment, expected 0 to " +
+            std::to_string(place.size - 1) + " (WORLD_SIZE is " + std::to_string(place.size) + ")",
+        place);
   return place;
 }
 
@@ -58,13 +63,18 @@ Rendezvous from_address(const DistributedOptions& options, const Environment& en
   std::string_view address = options.init_method;
   address.remove_prefix(std::string_view("tcp://").size());
   const std::size_t colon = address.rfind(':');
-  const std::optional<std::int64_t> port = parse_number(colon == std::string_view::npos ? "" : address.substr(colon + 1));
+  const std::optional<std::int64_t> port =
+      parse_number(colon == std::string_view::npos ? "" : address.substr(colon + 1));
   if (colon == 0 || !port || *port < 1 || *port > 65535)
-    throw compat::UsageError("--distributed-init-method " + in_quotes(options.init_method) + ", expected tcp://HOST:PORT");
+    throw compat::UsageError("--distributed-init-method " + in_quotes(options.init_method) +
+                             ", expected tcp://HOST:PORT");
   std::string_view host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  if (options.world_size < 1) throw compat::UsageError("--distributed-init-method needs --distributed-world-size");
-  if (options.rank < 0 && options.world_size > 1) throw compat::UsageError("--distributed-init-method needs --distributed-rank");
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  if (options.world_size < 1)
+    throw compat::UsageError("--distributed-init-method needs --distributed-world-size");
+  if (options.rank < 0 && options.world_size > 1)
+    throw compat::UsageError("--distributed-init-method needs --distributed-rank");
   Rendezvous place;
   place.token = environment(kRunToken).value_or("");
   place.size = static_cast<int>(options.world_size);
@@ -72,21 +82,25 @@ Rendezvous from_address(const DistributedOptions& options, const Environment& en
   place.host = host;
   place.port = static_cast<int>(*port);
   if (options.rank >= options.world_size)
-    throw MisplacedRank("--distributed-rank " + std::to_string(options.rank) + ", expected less than --distributed-world-size " +
+    throw MisplacedRank("--distributed-rank " + std::to_string(options.rank) +
+                            ", expected less than --distributed-world-size " +
                             std::to_string(options.world_size),
                         place);
   if (options.nprocs_per_node > 1 && !options.no_spawn)
-    place.spawn = static_cast<int>(std::min<std::int64_t>(options.nprocs_per_node, place.size - place.rank));
+    place.spawn =
+        static_cast<int>(std::min<std::int64_t>(options.nprocs_per_node, place.size - place.rank));
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
   return place;
 }
 
 /// Nothing where this is no Slurm step of several tasks.
-std::optional<Rendezvous> from_slurm(const DistributedOptions& options, const Environment& environment) {
+std::optional<Rendezvous> from_slurm(const DistributedOptions& options,
+                                     const Environment& environment) {
   std::optional<std::string> nodes = environment("SLURM_STEP_NODELIST");
   // A batch script outside srun sees SLURM_NTASKS too, but is one process.
   if (!nodes && !environment("SLURM_STEP_ID")) return std::nullopt;
-  const char* const tasks_variable = environment("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
+  const char* const tasks_variable =
+      environment("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
   if (!environment(tasks_variable)) return std::nullopt;
   const int tasks = number_of(environment, tasks_variable, 1, kMostRanks);
   if (tasks == 1) return std::nullopt;
@@ -94,8 +108,9 @@ std::optional<Rendezvous> from_slurm(const DistributedOptions& options, const En
     if (!nodes) nodes = environment(name);
   if (!nodes) throw compat::UsageError("SLURM_STEP_NODELIST is not in the environment");
   if (options.world_size > 0 && options.world_size % tasks != 0)
-    throw compat::UsageError("--distributed-world-size " + std::to_string(options.world_size) + " in a Slurm step of " +
-                             std::to_string(tasks) + " tasks, expected a multiple of them");
+    throw compat::UsageError("--distributed-world-size " + std::to_string(options.world_size) +
+                             " in a Slurm step of " + std::to_string(tasks) +
+                             " tasks, expected a multiple of them");
 
   const int per_task = options.world_size > 0 ? static_cast<int>(options.world_size / tasks) : 1;
   const int task = number_of(environment, "SLURM_PROCID", 0, tasks - 1);
@@ -103,13 +118,18 @@ std::optional<Rendezvous> from_slurm(const DistributedOptions& options, const En
   place.size = tasks * per_task;
   place.rank = task * per_task;
   place.spawn = per_task > 1 ? per_task : 0;
-  place.token = environment(kRunToken).value_or(environment("SLURM_JOB_ID").value_or("") + "." + environment("SLURM_STEP_ID").value_or(""));
-  if (environment("SLURM_LOCALID")) place.local_rank = number_of(environment, "SLURM_LOCALID", 0, tasks - 1);
+  place.token = environment(kRunToken).value_or(environment("SLURM_JOB_ID").value_or("") + "." +
+                                                environment("SLURM_STEP_ID").value_or(""));
+  if (environment("SLURM_LOCALID"))
+    place.local_rank = number_of(environment, "SLURM_LOCALID", 0, tasks - 1);
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
   place.host = first_host(*nodes);
   place.port = static_cast<int>(options.port);
-  if (options.port <= 0) {  // all tasks must choose the same one, and two steps of a node different ones
-    const auto id = [&](const char* name) { return parse_number(environment(name).value_or("0")).value_or(0); };
+  if (options.port <=
+      0) {  // all tasks must choose the same one, and two steps of a node different ones
+    const auto id = [&](const char* name) {
+      return parse_number(environment(name).value_or("0")).value_or(0);
+    };
     place.port = static_cast<int>(20000 + (id("SLURM_JOB_ID") * 7 + id("SLURM_STEP_ID")) % 12000);
   }
   return place;
@@ -117,15 +137,20 @@ std::optional<Rendezvous> from_slurm(const DistributedOptions& options, const En
 
 Rendezvous on_this_machine(const DistributedOptions& options) {
   Rendezvous place;
-  if (options.rank > 0) throw compat::UsageError("--distributed-rank needs --distributed-init-method tcp://HOST:PORT");
+  if (options.rank > 0)
+    throw compat::UsageError("--distributed-rank needs --distributed-init-method tcp://HOST:PORT");
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
   if (options.world_size <= 1) return place;
   const std::string size = "--distributed-world-size " + std::to_string(options.world_size);
   if (options.no_spawn)
-    throw compat::UsageError(size + " with --distributed-no-spawn needs --distributed-init-method, torchrun's or Slurm's variables");
+    throw compat::UsageError(size +
+                             " with --distributed-no-spawn needs --distributed-init-method, "
+                             "torchrun's or Slurm's variables");
   if (options.nprocs_per_node > 0 && options.nprocs_per_node < options.world_size)
-    throw compat::UsageError(size + " with --nprocs-per-node " + std::to_string(options.nprocs_per_node) +
-                             " needs --distributed-init-method, torchrun's or Slurm's variables, to find the other machines");
+    throw compat::UsageError(size + " with --nprocs-per-node " +
+                             std::to_string(options.nprocs_per_node) +
+                             " needs --distributed-init-method, torchrun's or Slurm's variables, "
+                             "to find the other machines");
   place.size = place.spawn = static_cast<int>(options.world_size);
   place.host = kThisMachine;
   place.port = static_cast<int>(std::max<std::int64_t>(options.port, 0));
@@ -141,21 +166,28 @@ std::optional<std::string> process_environment(const char* name) {
 
 Rendezvous find_rendezvous(const DistributedOptions& options, const Environment& environment) {
   if (options.world_size > kMostRanks || options.port > 65535)
-    throw compat::UsageError(options.port > 65535 ? "--distributed-port " + std::to_string(options.port) + ", expected at most 65535"
-                                                  : "--distributed-world-size " + std::to_string(options.world_size) + " is too large");
-  if (environment(kLaunched)) return from_torchrun(options, environment);  // the flags are those of the starting process
+    throw compat::UsageError(
+        options.port > 65535
+            ? "--distributed-port " + std::to_string(options.port) + ", expected at most 65535"
+            : "--distributed-world-size " + std::to_string(options.world_size) + " is too large");
+  if (environment(kLaunched))
+    return from_torchrun(options, environment);  // the flags are those of the starting process
   if (options.init_method.starts_with("tcp://")) return from_address(options, environment);
   if (options.init_method == "env://") return from_torchrun(options, environment);
   if (!options.init_method.empty())
-    throw compat::UsageError("--distributed-init-method " + in_quotes(options.init_method) + ", expected tcp://HOST:PORT or env://");
-  if (environment("MASTER_ADDR") && environment("MASTER_PORT") && environment("WORLD_SIZE") && environment("RANK"))
+    throw compat::UsageError("--distributed-init-method " + in_quotes(options.init_method) +
+                             ", expected tcp://HOST:PORT or env://");
+  if (environment("MASTER_ADDR") && environment("MASTER_PORT") && environment("WORLD_SIZE") &&
+      environment("RANK"))
     return from_torchrun(options, environment);
   if (std::optional<Rendezvous> slurm = from_slurm(options, environment)) return *slurm;
   return on_this_machine(options);
 }
 
 std::string first_host(std::string_view nodelist) {
-  const auto fail = [&]() -> std::string { throw compat::UsageError("the list of Slurm nodes " + in_quotes(nodelist) + " cannot be read"); };
+  const auto fail = [&]() -> std::string {
+    throw compat::UsageError("the list of Slurm nodes " + in_quotes(nodelist) + " cannot be read");
+  };
   std::string host;
   for (std::size_t i = 0; i < nodelist.size() && nodelist[i] != ','; ++i) {
     if (nodelist[i] != '[') {
@@ -171,7 +203,8 @@ std::string first_host(std::string_view nodelist) {
     i = close;
   }
   const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '-' || c == '_';
   });
   return host.empty() || !plain ? fail() : host;
 }

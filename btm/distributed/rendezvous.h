@@ -1,4 +1,5 @@
-// Where the processes of a run meet: from the flags of fairseq, from torchrun's variables or from Slurm's. No torch here.
+// Where the processes of a run meet: from the flags of fairseq, from torchrun's variables or from
+// Slurm's. No torch here.
 #pragma once
 
 #include <cstdint>
@@ -13,32 +14,35 @@ namespace btm {
 
 /// fairseq's flags of distributed training.
 struct DistributedOptions {
-  std::int64_t world_size = 0;       ///< --distributed-world-size; 0: not given
-  std::int64_t rank = -1;            ///< --distributed-rank; -1: not given
-  std::int64_t port = -1;            ///< --distributed-port; -1: any free one
-  std::int64_t device_id = -1;       ///< --device-id, --local_rank; -1: not given
-  std::int64_t nprocs_per_node = 0;  ///< --nprocs-per-node; 0: one process, unless all ranks are on this machine
-  bool no_spawn = false;             ///< --distributed-no-spawn
-  std::string init_method;           ///< --distributed-init-method tcp://HOST:PORT or env://
-  bool cpu = false;                  ///< --cpu
+  std::int64_t world_size = 0;  ///< --distributed-world-size; 0: not given
+  std::int64_t rank = -1;       ///< --distributed-rank; -1: not given
+  std::int64_t port = -1;       ///< --distributed-port; -1: any free one
+  std::int64_t device_id = -1;  ///< --device-id, --local_rank; -1: not given
+  std::int64_t nprocs_per_node =
+      0;  ///< --nprocs-per-node; 0: one process, unless all ranks are on this machine
+  bool no_spawn = false;    ///< --distributed-no-spawn
+  std::string init_method;  ///< --distributed-init-method tcp://HOST:PORT or env://
+  bool cpu = false;         ///< --cpu
 };
 
 /// This process's place among those of the run.
 struct Rendezvous {
-  int rank = 0, size = 1;    ///< Among all; `rank` is the first of `spawn` ranks where that is not 0.
-  int local_rank = 0;        ///< Among those of this machine.
-  std::string host;          ///< Where the store of rank 0 listens; empty for a single process.
-  int port = 0;              ///< 0: this process chooses (only where it starts all ranks).
-  int spawn = 0;             ///< So many ranks are to be started by this process; 0: it is a rank itself.
+  int rank = 0, size = 1;  ///< Among all; `rank` is the first of `spawn` ranks where that is not 0.
+  int local_rank = 0;      ///< Among those of this machine.
+  std::string host;        ///< Where the store of rank 0 listens; empty for a single process.
+  int port = 0;            ///< 0: this process chooses (only where it starts all ranks).
+  int spawn = 0;  ///< So many ranks are to be started by this process; 0: it is a rank itself.
   bool agent_store = false;  ///< The store is torchrun's, not rank 0's.
   std::string store_prefix;  ///< Keeps this attempt's keys apart from those of earlier ones.
-  std::string token;         ///< What the ranks of one run have in common and others do not know; may be empty.
+  std::string
+      token;  ///< What the ranks of one run have in common and others do not know; may be empty.
 };
 
 /// A rank that is none of the run's, as told: the others are to hear of it at `place`.
 class MisplacedRank : public compat::UsageError {
  public:
-  MisplacedRank(const std::string& problem, Rendezvous place) : UsageError(problem), place_(std::move(place)) {}
+  MisplacedRank(const std::string& problem, Rendezvous place)
+      : UsageError(problem), place_(std::move(place)) {}
   const Rendezvous& place() const noexcept { return place_; }
 
  private:
@@ -49,21 +53,25 @@ class MisplacedRank : public compat::UsageError {
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 std::optional<std::string> process_environment(const char* name);
 
-/// Set in the environment of ranks that our launcher started (see launcher.h), beside torchrun's variables.
+/// Set in the environment of ranks that our launcher started (see launcher.h), beside torchrun's
+/// variables.
 inline constexpr const char* kLaunched = "BTM_LAUNCHED";
 
-/// The run's token in the environment: our launcher sets it, a user may where he starts the ranks himself. Without it torchrun's
-/// run id or Slurm's job and step stand in.
+/// The run's token in the environment: our launcher sets it, a user may where he starts the ranks
+/// himself. Without it torchrun's run id or Slurm's job and step stand in.
 inline constexpr const char* kRunToken = "BTM_RUN_TOKEN";
 
-/// Where this process belongs: where our launcher put it, else in this order --distributed-init-method; torchrun's
-/// MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (and LOCAL_RANK); a Slurm step of several tasks (SLURM_PROCID,
-/// SLURM_NTASKS, SLURM_STEP_NODELIST, SLURM_LOCALID; a world size of K times the tasks starts K ranks in each);
-/// --distributed-world-size ranks on this machine. UsageError for flags and variables that contradict each other, MisplacedRank
-/// for a rank beyond the number of ranks.
-Rendezvous find_rendezvous(const DistributedOptions& options, const Environment& environment = process_environment);
+/// Where this process belongs: where our launcher put it, else in this order
+/// --distributed-init-method; torchrun's MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (and
+/// LOCAL_RANK); a Slurm step of several tasks (SLURM_PROCID, SLURM_NTASKS, SLURM_STEP_NODELIST,
+/// SLURM_LOCALID; a world size of K times the tasks starts K ranks in each);
+/// --distributed-world-size ranks on this machine. UsageError for flags and variables that
+/// contradict each other, MisplacedRank for a rank beyond the number of ranks.
+Rendezvous find_rendezvous(const DistributedOptions& options,
+                           const Environment& environment = process_environment);
 
-/// The first host of a list as Slurm writes it ("node[003-007,9],other"): "node003". UsageError for another grammar.
+/// The first host of a list as Slurm writes it ("node[003-007,9],other"): "node003". UsageError for
+/// another grammar.
 std::string first_host(std::string_view nodelist);
 
 }  // namespace btm

@@ -19,10 +19,13 @@ namespace btm {
 namespace {
 
 #ifdef BTM_CUDA
-bool use_gpus(const DistributedOptions& options) { return !options.cpu && at::hasCUDA() && num_gpus() > 0; }
+bool use_gpus(const DistributedOptions& options) {
+  return !options.cpu && at::hasCUDA() && num_gpus() > 0;
+}
 #endif
 
-std::shared_ptr<Meeting> meet(const Rendezvous& rendezvous, const std::string& program, bool launched) {
+std::shared_ptr<Meeting> meet(const Rendezvous& rendezvous, const std::string& program,
+                              bool launched) {
   auto meeting = std::make_shared<Meeting>(rendezvous, inherited_store_socket());
   meeting->watch().when_stuck([program, launched](const std::string& lost) {
     if (!launched) std::cerr << program << ": error: " << lost << std::endl;
@@ -31,8 +34,9 @@ std::shared_ptr<Meeting> meet(const Rendezvous& rendezvous, const std::string& p
   return meeting;
 }
 
-std::unique_ptr<Communicator> connect([[maybe_unused]] const DistributedOptions& options, const Rendezvous& rendezvous,
-                                      const std::string& program, bool launched) {
+std::unique_ptr<Communicator> connect([[maybe_unused]] const DistributedOptions& options,
+                                      const Rendezvous& rendezvous, const std::string& program,
+                                      bool launched) {
 #ifdef BTM_CUDA
   if (use_gpus(options)) {
     use_gpu(rendezvous.local_rank);
@@ -58,7 +62,8 @@ int run_ranks(const DistributedOptions& given, const std::string& program,
               const std::function<int(Communicator& world, const RankPlace& place)>& body) {
   DistributedOptions options = given;
 #ifdef BTM_CUDA
-  if (options.world_size == 0 && use_gpus(options)) options.world_size = num_gpus();  // fairseq's default: all of them
+  if (options.world_size == 0 && use_gpus(options))
+    options.world_size = num_gpus();  // fairseq's default: all of them
 #endif
   const Rendezvous rendezvous = place_of(options);
   if (rendezvous.size > 1) allow_open_files(rendezvous.size);
@@ -66,7 +71,8 @@ int run_ranks(const DistributedOptions& given, const std::string& program,
 
   const RankPlace place{rendezvous.local_rank, process_environment(kLaunched).has_value()};
   try {
-    const std::unique_ptr<Communicator> world = connect(options, rendezvous, program, place.launched);
+    const std::unique_ptr<Communicator> world =
+        connect(options, rendezvous, program, place.launched);
     return body(*world, place);
   } catch (const RankLost&) {
     if (place.launched) return kRankLostStatus;

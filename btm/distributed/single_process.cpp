@@ -7,7 +7,9 @@ class SingleProcess final : public Communicator {
  public:
   int rank() const noexcept override { return 0; }
   int size() const noexcept override { return 1; }
-  std::unique_ptr<Pending> start_all_reduce(const at::Tensor&) override { return std::make_unique<Done>(); }
+  std::unique_ptr<Pending> start_all_reduce(const at::Tensor&) override {
+    return std::make_unique<Done>();
+  }
   void broadcast(const at::Tensor&, int) override {}
   std::vector<std::string> all_gather(const std::string& bytes) override { return {bytes}; }
   void barrier() override {}

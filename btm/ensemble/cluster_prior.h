@@ -17,30 +17,37 @@
 namespace btm {
 
 struct ClusterPriorOptions {
-  std::string model;            ///< A file of btm cluster train.
-  /// [N] the cluster of each expert, where it is known. Empty, or none known: cluster j is expert j's.
+  std::string model;  ///< A file of btm cluster train.
+  /// [N] the cluster of each expert, where it is known. Empty, or none known: cluster j is expert
+  /// j's.
   std::vector<std::optional<ClusterOrigin>> origins;
-  std::string post_process;     ///< For a model of words: sentencepiece or subword_nmt joins the data-bin's pieces.
-  double temperature = 0.1;     ///< c-BTM's
+  std::string post_process;  ///< For a model of words: sentencepiece or subword_nmt joins the
+                             ///< data-bin's pieces.
+  double temperature = 0.1;  ///< c-BTM's
 };
 
-/// [k] the expert of each cluster of a model with checksum `model_sha256`. `experts` [k]: their names, for messages. UsageError
-/// when an expert is of another model or of a cluster that there is not, when two are of one cluster, and when an expert of
-/// unknown cluster stands among known ones that are not in the order of clusters.
-std::vector<std::size_t> experts_of_clusters(std::span<const std::optional<ClusterOrigin>> origins, std::span<const std::string> experts,
+/// [k] the expert of each cluster of a model with checksum `model_sha256`. `experts` [k]: their
+/// names, for messages. UsageError when an expert is of another model or of a cluster that there is
+/// not, when two are of one cluster, and when an expert of unknown cluster stands among known ones
+/// that are not in the order of clusters.
+std::vector<std::size_t> experts_of_clusters(std::span<const std::optional<ClusterOrigin>> origins,
+                                             std::span<const std::string> experts,
                                              const std::string& model_sha256);
 
 class ClusterPrior {
  public:
-  /// `top_k`: how many experts a target keeps; 0: all. Keeps a reference to `dictionary`. UsageError for a model of another
-  /// number of clusters than there are `experts` (their paths), of other clusters than theirs (experts_of_clusters), or of
-  /// another kind of terms than `post_process` gives.
-  ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_k, const compat::Dictionary& dictionary,
-               std::span<const std::string> experts);
+  /// `top_k`: how many experts a target keeps; 0: all. Keeps a reference to `dictionary`.
+  /// UsageError for a model of another number of clusters than there are `experts` (their paths),
+  /// of other clusters than theirs (experts_of_clusters), or of another kind of terms than
+  /// `post_process` gives.
+  ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_k,
+               const compat::Dictionary& dictionary, std::span<const std::string> experts);
 
-  /// [L * N] logs of the weights of the row's targets in `columns`, ascending. A target's weights rest on the tokens of the row
-  /// before it (c-BTM's code leaves out the last of them), and on words only when they are complete.
-  std::vector<double> log_prior(const Batch& batch, std::int64_t row, std::span<const std::int64_t> columns) const;
+  /// [L * N] logs of the weights of the row's targets in `columns`, ascending. A target's weights
+  /// rest on the tokens of the row before it (c-BTM's code leaves out the last of them), and on
+  /// words only when they are complete.
+  std::vector<double> log_prior(const Batch& batch, std::int64_t row,
+                                std::span<const std::int64_t> columns) const;
 
  private:
   ClusterPriorOptions options_;

@@ -65,7 +65,8 @@ class ParameterSum {
   }
 
   void assign_to(TransformerLM& model, const Precision& precision) const {
-    for (std::size_t i = 0; i < sums_.size(); ++i) *model.parameters()[i].tensor = sums_[i].to(precision.rounding).to(precision.compute);
+    for (std::size_t i = 0; i < sums_.size(); ++i)
+      *model.parameters()[i].tensor = sums_[i].to(precision.rounding).to(precision.compute);
   }
 
  private:
@@ -80,7 +81,10 @@ std::string split_of(const fs::path& folder, const std::string& split, const std
 class Matrix {
  public:
   Matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer)
-      : options_(options), observer_(observer), folder_(options.eval.data), precision_(precision_for(options.eval)),
+      : options_(options),
+        observer_(observer),
+        folder_(options.eval.data),
+        precision_(precision_for(options.eval)),
         cache_(options.cache, std::numeric_limits<std::uint64_t>::max(), observer.warn) {}
 
   EvalMatrix run();
@@ -94,7 +98,9 @@ class Matrix {
   void score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded);
   bool is_still(const ScoredModel& model) const;
   void look_up_scores();
-  static bool needs_any(const ScoredModel& model) { return std::ranges::find(model.needs, true) != model.needs.end(); }
+  static bool needs_any(const ScoredModel& model) {
+    return std::ranges::find(model.needs, true) != model.needs.end();
+  }
   std::vector<float> scores(const ScoredModel& model, const ScoredSet& set);
   DomainSums domain_sums(const ScoredSet& set);
   void warn_of_doubts(const std::vector<DomainSums>& domains) const;
@@ -108,19 +114,25 @@ class Matrix {
   ScoreCache cache_;  ///< Without limit: a run needs all that it computes.
   std::vector<ScoredModel> models_;
   std::vector<ScoredSet> sets_;
-  bool keeps_ = true;  ///< Until the cache could not keep scores: this is said once, and the run goes on without it.
-  std::map<std::pair<std::string, std::string>, std::vector<float>> unkept_;  ///< By data and model.
+  bool keeps_ = true;  ///< Until the cache could not keep scores: this is said once, and the run
+                       ///< goes on without it.
+  std::map<std::pair<std::string, std::string>, std::vector<float>>
+      unkept_;  ///< By data and model.
   std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
   EvalMatrix matrix_;
 };
 
 void Matrix::open_models() {
-  const auto is_expert = [&](const std::string& name) { return std::ranges::find(options_.experts, name) != options_.experts.end(); };
+  const auto is_expert = [&](const std::string& name) {
+    return std::ranges::find(options_.experts, name) != options_.experts.end();
+  };
   const fs::path dictionary_file = folder_ / "dict.txt";
   const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
   for (const auto& [name, path] : options_.models) {
     ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.eval)};
-    const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())->config().max_target_positions;
+    const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())
+                                  ->config()
+                                  .max_target_positions;
     positions_ = models_.empty() ? here : std::min(positions_, here);
     model.hash = cache_.model_digest(*model.checkpoint, precision_text(options_.eval));
     matrix_.rows.push_back({name, MatrixRow::Kind::kModel, path, {}, {}});
@@ -142,15 +154,20 @@ void Matrix::check_average(const compat::Dictionary& dictionary) const {
   for (const ScoredModel& model : models_) {
     if (!model.is_expert) continue;
     auto outline = outline_model(*model.checkpoint, dictionary, "dict.txt");
-    const auto same = [](const NamedParameter& a, const NamedParameter& b) { return a.name == b.name && a.shape == b.shape; };
+    const auto same = [](const NamedParameter& a, const NamedParameter& b) {
+      return a.name == b.name && a.shape == b.shape;
+    };
     if (first == nullptr) {
       first = &model;
       wanted = std::move(outline);
     } else if (!std::ranges::equal(outline->parameters(), wanted->parameters(), same)) {
-      throw compat::UsageError("the average needs experts of one shape, '" + compat::printable(model.name) + "' has other parameters than '" +
+      throw compat::UsageError("the average needs experts of one shape, '" +
+                               compat::printable(model.name) + "' has other parameters than '" +
                                compat::printable(first->name) + "'");
-    } else if (const std::string other = differing_setting(outline->config(), wanted->config()); !other.empty()) {
-      throw compat::UsageError("the average needs experts of one network, '" + compat::printable(model.name) + "' is not as '" +
+    } else if (const std::string other = differing_setting(outline->config(), wanted->config());
+               !other.empty()) {
+      throw compat::UsageError("the average needs experts of one network, '" +
+                               compat::printable(model.name) + "' is not as '" +
                                compat::printable(first->name) + "': " + other);
     }
   }
@@ -163,10 +180,16 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
   set.options.gen_subset = split_of(folder_, split, domain);
   if (for_experts_only) set.options.max_samples = options_.prior_batches;
   set.data = std::make_unique<EvalData>(set.options);
-  set.data->cut(positions_, [&](const std::string& line) { observer_.warn(compat::printable(domain) + ": " + line); });
-  const bool updates = for_experts_only || std::ranges::find(options_.ensembles, "updating_prior") != options_.ensembles.end();
+  set.data->cut(positions_, [&](const std::string& line) {
+    observer_.warn(compat::printable(domain) + ": " + line);
+  });
+  const bool updates =
+      for_experts_only ||
+      std::ranges::find(options_.ensembles, "updating_prior") != options_.ensembles.end();
   if (updates && set.data->num_batches() == 1)
-    observer_.warn(compat::printable(domain) + ": " + set.options.gen_subset + " is one batch, so that updating_prior never updates its prior (--batch-size makes more)");
+    observer_.warn(
+        compat::printable(domain) + ": " + set.options.gen_subset +
+        " is one batch, so that updating_prior never updates its prior (--batch-size makes more)");
   set.store = store_for(*set.data, &cache_);
   sets_.push_back(std::move(set));
 }
@@ -179,11 +202,15 @@ void Matrix::open_sets() {
       if (compat::IndexedDataset::exists(folder_ / domain / split))
         matrix_.domains.push_back(domain);
       else if (const std::string there = splits_text(folder_ / domain); !there.empty())
-        observer_.warn("domain folder '" + compat::printable(domain) + "' is left out: it has neither " + compat::printable(split + "_" + domain) + " nor " +
-                       compat::printable(split) + " (splits there: " + there + ")");
+        observer_.warn("domain folder '" + compat::printable(domain) +
+                       "' is left out: it has neither " + compat::printable(split + "_" + domain) +
+                       " nor " + compat::printable(split) + " (splits there: " + there + ")");
     }
-  if (matrix_.domains.empty()) throw compat::IoError(folder_.string(), "no domain has the split '" + compat::printable(options_.eval.gen_subset) + "'");
-  const bool wants_prior = std::ranges::find(options_.ensembles, "cached_prior") != options_.ensembles.end();
+  if (matrix_.domains.empty())
+    throw compat::IoError(folder_.string(), "no domain has the split '" +
+                                                compat::printable(options_.eval.gen_subset) + "'");
+  const bool wants_prior =
+      std::ranges::find(options_.ensembles, "cached_prior") != options_.ensembles.end();
   for (const std::string& domain : matrix_.domains) {
     add_set(domain, options_.eval.gen_subset, false);
     if (wants_prior) add_set(domain, options_.prior_split, true);
@@ -206,17 +233,20 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
         try {
           return scorer.score(batch);
         } catch (const DivergedModel& error) {
-          throw DivergedModel(model.name, error.target() + " of domain '" + compat::printable(set.domain) + "'");
+          throw DivergedModel(
+              model.name, error.target() + " of domain '" + compat::printable(set.domain) + "'");
         }
       }();
       const std::size_t offset = values.size();
       values.resize(offset + batch.targets.size());
-      take_scores(batch, all_rows(batch), {scored.const_data_ptr<float>(), batch.targets.size()}, pad, std::span(values).subspan(offset));
+      take_scores(batch, all_rows(batch), {scored.const_data_ptr<float>(), batch.targets.size()},
+                  pad, std::span(values).subspan(offset));
       observer_.progress(++batches_done_, batches_, model.name, set.domain);
     }
     ++matrix_.computed;
     if (digest.hex() != set.store.data)
-      throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(), "changed while it was evaluated; run again");
+      throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(),
+                            "changed while it was evaluated; run again");
     const bool still = is_still(model);
     if (still && keeps_) keeps_ = cache_.store(set.store.data, model.hash, values);
     if (!still || !keeps_) unkept_[{set.store.data, model.hash}] = std::move(values);
@@ -225,16 +255,20 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
 
 /// Whether the files that a model comes from are those that were hashed.
 bool Matrix::is_still(const ScoredModel& model) const {
-  const auto still = [&](const ScoredModel& from) { return cache_.is_still(*from.checkpoint, precision_text(options_.eval), from.hash); };
+  const auto still = [&](const ScoredModel& from) {
+    return cache_.is_still(*from.checkpoint, precision_text(options_.eval), from.hash);
+  };
   if (model.checkpoint) return still(model);
-  return std::ranges::all_of(models_, [&](const ScoredModel& from) { return !from.is_expert || still(from); });
+  return std::ranges::all_of(
+      models_, [&](const ScoredModel& from) { return !from.is_expert || still(from); });
 }
 
 void Matrix::look_up_scores() {
   for (ScoredModel& model : models_)
     for (const ScoredSet& set : sets_) {
       const bool wanted = model.is_expert || !set.for_experts_only;
-      const bool found = wanted && cache_.load(set.store.data, model.hash, set.store.columns).has_value();
+      const bool found =
+          wanted && cache_.load(set.store.data, model.hash, set.store.columns).has_value();
       model.needs.push_back(wanted && !found);
       if (found) ++matrix_.reused;
       if (model.needs.back()) batches_ += set.data->num_batches();
@@ -265,17 +299,20 @@ void Matrix::score_all() {
 }
 
 std::vector<float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) {
-  if (const auto kept = unkept_.find({set.store.data, model.hash}); kept != unkept_.end()) return kept->second;
+  if (const auto kept = unkept_.find({set.store.data, model.hash}); kept != unkept_.end())
+    return kept->second;
   auto found = cache_.load(set.store.data, model.hash, set.store.columns);
   if (!found)
-    throw compat::IoError(options_.cache, "the scores of '" + compat::printable(model.name) + "' on '" + compat::printable(set.domain) +
+    throw compat::IoError(options_.cache, "the scores of '" + compat::printable(model.name) +
+                                              "' on '" + compat::printable(set.domain) +
                                               "' were removed or damaged meanwhile; run again");
   return *std::move(found);
 }
 
 std::vector<std::vector<float>> Matrix::expert_scores(const ScoredSet& set) {
   std::vector<std::vector<float>> all;
-  for (const std::string& name : options_.experts) all.push_back(scores(*std::ranges::find(models_, name, &ScoredModel::name), set));
+  for (const std::string& name : options_.experts)
+    all.push_back(scores(*std::ranges::find(models_, name, &ScoredModel::name), set));
   return all;
 }
 
@@ -287,22 +324,32 @@ const ScoredSet* Matrix::prior_set_of(const std::string& domain) const {
 
 DomainSums Matrix::domain_sums(const ScoredSet& set) {
   DomainSums sums;
-  for (const ScoredModel& model : models_) sums.rows.push_back(sum_scores(*set.data, scores(model, set)));
-  if (const auto given = options_.bytes.find(set.domain); given != options_.bytes.end()) sums.total_bytes = given->second;
-  const auto counts = options_.gpt2_encoder_json.empty() ? byte_counts(set.data->dictionary())
-                                                         : std::optional(gpt2_byte_counts(set.data->dictionary(), options_.gpt2_encoder_json));
-  if (std::ranges::none_of(sums.rows.front().tokens, [](std::int64_t tokens) { return tokens > 0; }))
-    throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(), "has no target that is not padding");
+  for (const ScoredModel& model : models_)
+    sums.rows.push_back(sum_scores(*set.data, scores(model, set)));
+  if (const auto given = options_.bytes.find(set.domain); given != options_.bytes.end())
+    sums.total_bytes = given->second;
+  const auto counts =
+      options_.gpt2_encoder_json.empty()
+          ? byte_counts(set.data->dictionary())
+          : std::optional(gpt2_byte_counts(set.data->dictionary(), options_.gpt2_encoder_json));
+  if (std::ranges::none_of(sums.rows.front().tokens,
+                           [](std::int64_t tokens) { return tokens > 0; }))
+    throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(),
+                          "has no target that is not padding");
   if (counts) sums.bytes = sum_bytes(*set.data, *counts);
   if (options_.experts.empty()) return sums;
 
   DomainPosterior posterior;
   const auto experts = expert_scores(set);
-  posterior.batches = run_ensemble(*set.data, experts, "updating_prior", {}, options_.posterior).posteriors;
+  posterior.batches =
+      run_ensemble(*set.data, experts, "updating_prior", {}, options_.posterior).posteriors;
   if (const ScoredSet* prior = prior_set_of(set.domain))
-    posterior.cached_prior = run_ensemble(*prior->data, expert_scores(*prior), "updating_prior", {}, options_.posterior).mean_posterior;
+    posterior.cached_prior =
+        run_ensemble(*prior->data, expert_scores(*prior), "updating_prior", {}, options_.posterior)
+            .mean_posterior;
   for (const std::string& type : options_.ensembles)
-    sums.rows.push_back(run_ensemble(*set.data, experts, type, posterior.cached_prior, options_.posterior).sums);
+    sums.rows.push_back(
+        run_ensemble(*set.data, experts, type, posterior.cached_prior, options_.posterior).sums);
   matrix_.posteriors.push_back(std::move(posterior));
   return sums;
 }
@@ -319,10 +366,13 @@ void Matrix::warn_of_doubts(const std::vector<DomainSums>& domains) const {
       loss = std::accumulate(domain.rows[r].loss.begin(), domain.rows[r].loss.end(), loss);
       tokens = std::accumulate(domain.rows[r].tokens.begin(), domain.rows[r].tokens.end(), tokens);
     }
-    if (const std::string doubt = doubt_by_loss(models_[r].path, loss / tokens / std::numbers::ln2, data.dictionary(), data.dictionary_file()); !doubt.empty())
+    if (const std::string doubt = doubt_by_loss(models_[r].path, loss / tokens / std::numbers::ln2,
+                                                data.dictionary(), data.dictionary_file());
+        !doubt.empty())
       observer_.warn(doubt);
   }
-  const std::string doubt = all_known ? "" : doubt_by_special_symbols(data.dictionary(), data.dictionary_file());
+  const std::string doubt =
+      all_known ? "" : doubt_by_special_symbols(data.dictionary(), data.dictionary_file());
   if (!doubt.empty()) observer_.warn(doubt);
 }
 
@@ -331,11 +381,15 @@ EvalMatrix Matrix::run() {
   open_sets();
   matrix_.experts = options_.experts;
   matrix_.tokens_per_sample = options_.eval.tokens_per_sample;
-  for (const std::string& type : options_.ensembles) matrix_.rows.push_back({"ensemble " + type, MatrixRow::Kind::kEnsemble, {}, {}, {}});
+  for (const std::string& type : options_.ensembles)
+    matrix_.rows.push_back({"ensemble " + type, MatrixRow::Kind::kEnsemble, {}, {}, {}});
   if (!options_.baseline.empty())
-    matrix_.baseline = static_cast<std::size_t>(std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) - matrix_.rows.begin());
+    matrix_.baseline = static_cast<std::size_t>(
+        std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) -
+        matrix_.rows.begin());
   if (matrix_.baseline >= matrix_.rows.size())
-    throw compat::UsageError("--baseline '" + compat::printable(options_.baseline) + "' is not a row of the matrix");
+    throw compat::UsageError("--baseline '" + compat::printable(options_.baseline) +
+                             "' is not a row of the matrix");
   score_all();
   std::vector<DomainSums> domains;
   for (const ScoredSet& set : sets_)
@@ -352,30 +406,43 @@ void check_options(const EvalMatrixOptions& options) {
   require(!options.models.empty(), "no model is given, expected NAME=CHECKPOINT");
   std::set<std::string> names;
   for (const auto& [name, path] : options.models) {
-    require(!name.empty() && !path.empty(), "'" + compat::printable(name + "=" + path) + "', expected NAME=CHECKPOINT");
-    require(names.insert(name).second, "the name '" + compat::printable(name) + "' is given to two models");
+    require(!name.empty() && !path.empty(),
+            "'" + compat::printable(name + "=" + path) + "', expected NAME=CHECKPOINT");
+    require(names.insert(name).second,
+            "the name '" + compat::printable(name) + "' is given to two models");
   }
   std::set<std::string> experts;
   for (const std::string& expert : options.experts) {
-    require(names.contains(expert), "--experts names '" + compat::printable(expert) + "', which is no model");
-    require(experts.insert(expert).second, "--experts names '" + compat::printable(expert) + "' twice");
+    require(names.contains(expert),
+            "--experts names '" + compat::printable(expert) + "', which is no model");
+    require(experts.insert(expert).second,
+            "--experts names '" + compat::printable(expert) + "' twice");
   }
-  require(!options.experts.empty() || (options.ensembles.empty() && !options.average), "ensembles and the average need --experts");
-  require(!options.average || !names.contains("average"), "a model is named 'average', which is the name of the experts' average");
-  static const std::set<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+  require(!options.experts.empty() || (options.ensembles.empty() && !options.average),
+          "ensembles and the average need --experts");
+  require(!options.average || !names.contains("average"),
+          "a model is named 'average', which is the name of the experts' average");
+  static const std::set<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior",
+                                            "simple_average"};
   for (const std::string& type : options.ensembles)
-    require(kTypes.contains(type), "--ensembles names '" + compat::printable(type) + "', expected cached_prior, updating_prior, uniform_prior or simple_average");
-  require(options.resamples >= 1 && options.block_tokens >= 1, "--resamples and --block-tokens are at least 1");
+    require(kTypes.contains(type),
+            "--ensembles names '" + compat::printable(type) +
+                "', expected cached_prior, updating_prior, uniform_prior or simple_average");
+  require(options.resamples >= 1 && options.block_tokens >= 1,
+          "--resamples and --block-tokens are at least 1");
 }
 
 /// Takes a row out that a model gives, and all that rests on it.
 void leave_out(const std::string& model, EvalMatrixOptions& options) {
-  if (options.average && std::ranges::find(options.models, model, &std::pair<std::string, std::string>::first) == options.models.end())
+  if (options.average &&
+      std::ranges::find(options.models, model, &std::pair<std::string, std::string>::first) ==
+          options.models.end())
     options.average = false;
   std::erase_if(options.models, [&](const auto& one) { return one.first == model; });
   std::erase(options.experts, model);
   if (options.baseline == model) options.baseline.clear();
-  if (options.models.empty()) throw std::runtime_error("every model diverged: there is nothing to compare");
+  if (options.models.empty())
+    throw std::runtime_error("every model diverged: there is nothing to compare");
   if (!options.experts.empty()) return;
   options.ensembles.clear();
   options.average = false;

@@ -1,5 +1,6 @@
-// Many models on many domains in one run: perplexities, bits per byte, ensembles of the models and their parameters' average,
-// with intervals of confidence. Every model is loaded once; its scores are kept, so that what is there is not computed again.
+// Many models on many domains in one run: perplexities, bits per byte, ensembles of the models and
+// their parameters' average, with intervals of confidence. Every model is loaded once; its scores
+// are kept, so that what is there is not computed again.
 #pragma once
 
 #include <cstdint>
@@ -14,32 +15,41 @@
 namespace btm {
 
 struct EvalMatrixOptions {
-  EvalLmOptions eval;  ///< `data`: a folder of domains with dict.txt; `gen_subset`: test; `path` is not used.
-  std::vector<std::string> domains;                         ///< Empty: all that have the split.
-  std::vector<std::pair<std::string, std::string>> models;  ///< Name and checkpoint, in the order of the rows.
-  std::vector<std::string> experts;    ///< Of the models, those that are mixed and averaged; empty: none.
-  std::vector<std::string> ensembles;  ///< cached_prior, updating_prior, uniform_prior, simple_average: a row each.
-  bool average = false;                ///< A row for the uniform average of the experts' parameters.
-  std::string posterior = "last";      ///< As ensemble-eval's.
-  std::string prior_split = "valid";   ///< cached_prior's prior is the updating one after `prior_batches` batches of it ...
-  std::int64_t prior_batches = 100;    ///< ... as the release's ensemble_eval.sh has it (its first batch is number 0).
-  std::string baseline;                ///< The row that the others are compared with; empty: the first.
-  std::map<std::string, std::int64_t> bytes;  ///< Of a domain's text; others are counted from the dictionary.
-  std::string gpt2_encoder_json;       ///< Counts the bytes of a dictionary of GPT-2's ids.
+  EvalLmOptions
+      eval;  ///< `data`: a folder of domains with dict.txt; `gen_subset`: test; `path` is not used.
+  std::vector<std::string> domains;  ///< Empty: all that have the split.
+  std::vector<std::pair<std::string, std::string>>
+      models;  ///< Name and checkpoint, in the order of the rows.
+  std::vector<std::string>
+      experts;  ///< Of the models, those that are mixed and averaged; empty: none.
+  std::vector<std::string>
+      ensembles;  ///< cached_prior, updating_prior, uniform_prior, simple_average: a row each.
+  bool average = false;               ///< A row for the uniform average of the experts' parameters.
+  std::string posterior = "last";     ///< As ensemble-eval's.
+  std::string prior_split = "valid";  ///< cached_prior's prior is the updating one after
+                                      ///< `prior_batches` batches of it ...
+  std::int64_t prior_batches =
+      100;  ///< ... as the release's ensemble_eval.sh has it (its first batch is number 0).
+  std::string baseline;  ///< The row that the others are compared with; empty: the first.
+  std::map<std::string, std::int64_t>
+      bytes;                      ///< Of a domain's text; others are counted from the dictionary.
+  std::string gpt2_encoder_json;  ///< Counts the bytes of a dictionary of GPT-2's ids.
   std::int64_t resamples = 1000, block_tokens = 512;  ///< Of the block bootstrap.
-  bool skip_diverged = false;          ///< Leave out models whose scores are NaN or infinite, in place of an error.
-  std::string cache;                   ///< Folder of the scores.
+  bool skip_diverged =
+      false;          ///< Leave out models whose scores are NaN or infinite, in place of an error.
+  std::string cache;  ///< Folder of the scores.
 };
 
 /// A model on a domain.
 struct MatrixCell {
-  double loss_sum = 0;                 ///< Natural log; infinite, as the perplexity, where a token has probability 0.
+  double loss_sum =
+      0;  ///< Natural log; infinite, as the perplexity, where a token has probability 0.
   std::int64_t tokens = 0, bytes = 0;  ///< bytes 0: not known.
-  std::int64_t blocks = 0;             ///< Of the bootstrap: fewer than kFewestBlocks give no interval (NaN).
+  std::int64_t blocks = 0;  ///< Of the bootstrap: fewer than kFewestBlocks give no interval (NaN).
   double perplexity = 0, bits_per_byte = 0;
-  Interval perplexity_interval;        ///< 95%.
-  double ratio = 1;                    ///< Of the perplexity to the baseline's ...
-  Interval ratio_interval;             ///< ... over the same draws for both.
+  Interval perplexity_interval;  ///< 95%.
+  double ratio = 1;              ///< Of the perplexity to the baseline's ...
+  Interval ratio_interval;       ///< ... over the same draws for both.
 };
 
 struct MatrixRow {
@@ -48,13 +58,16 @@ struct MatrixRow {
   Kind kind = Kind::kModel;
   std::string path;               ///< Of a model.
   std::vector<MatrixCell> cells;  ///< By domain.
-  MatrixCell mean;                ///< Arithmetic mean over the domains: perplexity, bits per byte, ratio of perplexities.
+  MatrixCell mean;  ///< Arithmetic mean over the domains: perplexity, bits per byte, ratio of
+                    ///< perplexities.
 };
 
 /// How the ensemble's belief moved over a domain.
 struct DomainPosterior {
-  std::vector<std::vector<double>> batches;  ///< [batch][expert] posterior of each batch of the split, under the updating prior.
-  std::vector<double> cached_prior;          ///< [expert] after the prior split; empty without cached_prior.
+  std::vector<std::vector<double>>
+      batches;  ///< [batch][expert] posterior of each batch of the split, under the updating prior.
+  std::vector<double>
+      cached_prior;  ///< [expert] after the prior split; empty without cached_prior.
 };
 
 struct EvalMatrix {
@@ -63,15 +76,17 @@ struct EvalMatrix {
   std::vector<DomainPosterior> posteriors;  ///< By domain; empty without experts.
   std::size_t baseline = 0;                 ///< Of `rows`.
   std::int64_t tokens_per_sample = 0;
-  std::vector<std::string> left_out;        ///< Models that diverged.
-  std::int64_t computed = 0, reused = 0;    ///< Models on data sets that were scored, and that were there.
+  std::vector<std::string> left_out;  ///< Models that diverged.
+  std::int64_t computed = 0,
+               reused = 0;  ///< Models on data sets that were scored, and that were there.
 };
 
 struct EvalMatrixObserver {
   std::function<void(const std::string& line)> warn = [](const std::string&) {};
   /// Batches scored, of how many that are to be.
-  std::function<void(std::int64_t done, std::int64_t of, const std::string& model, const std::string& domain)> progress =
-      [](std::int64_t, std::int64_t, const std::string&, const std::string&) {};
+  std::function<void(std::int64_t done, std::int64_t of, const std::string& model,
+                     const std::string& domain)>
+      progress = [](std::int64_t, std::int64_t, const std::string&, const std::string&) {};
 };
 
 /// Errors as eval_lm's; every model and data set is opened and checked before the first is scored.

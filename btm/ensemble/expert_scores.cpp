@@ -42,22 +42,25 @@ void score_padding_before_last(Batch& batch, std::int64_t pad) {
   batch.scored_padding.clear();
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     const std::int64_t column = batch.columns - 2, at = row * batch.columns + column;
-    if (column >= batch.first_scored[static_cast<std::size_t>(row)] && batch.targets[static_cast<std::size_t>(at)] == pad)
+    if (column >= batch.first_scored[static_cast<std::size_t>(row)] &&
+        batch.targets[static_cast<std::size_t>(at)] == pad)
       batch.scored_padding.push_back(at);
   }
 }
 
-void take_scores(const Batch& batch, std::span<const std::int64_t> rows, std::span<const float> scores, std::int64_t pad,
-                 std::span<float> place) {
+void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
+                 std::span<const float> scores, std::int64_t pad, std::span<float> place) {
   const auto columns = static_cast<std::size_t>(batch.columns);
   std::ranges::fill(place, kNotComputed);
   std::vector<std::size_t> row_of(static_cast<std::size_t>(batch.rows), rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) row_of[static_cast<std::size_t>(rows[i])] = i;
   const auto take = [&](std::size_t at) {
-    if (const std::size_t i = row_of[at / columns]; i < rows.size()) place[at] = scores[i * columns + at % columns];
+    if (const std::size_t i = row_of[at / columns]; i < rows.size())
+      place[at] = scores[i * columns + at % columns];
   };
   for (const std::int64_t row : rows)
-    for (const std::int64_t column : scored_columns(batch, row, pad)) take(static_cast<std::size_t>(row * batch.columns + column));
+    for (const std::int64_t column : scored_columns(batch, row, pad))
+      take(static_cast<std::size_t>(row * batch.columns + column));
   for (const std::int64_t at : batch.scored_padding) take(static_cast<std::size_t>(at));
 }
 
@@ -73,7 +76,8 @@ BatchDigest::BatchDigest(const compat::Dictionary& dictionary) {
 
 void BatchDigest::add(const Batch& batch) {
   hash_.update(std::as_bytes(std::span(&batch.columns, 1)));
-  for (const auto* const values : {&batch.tokens, &batch.targets, &batch.first_scored}) hash_.update(std::as_bytes(std::span(*values)));
+  for (const auto* const values : {&batch.tokens, &batch.targets, &batch.first_scored})
+    hash_.update(std::as_bytes(std::span(*values)));
 }
 
 ScoreStore store_for(const EvalData& data, ScoreCache* cache) {
@@ -92,13 +96,17 @@ ScoreStore store_for(const EvalData& data, ScoreCache* cache) {
 
 std::string precision_text(const EvalLmOptions& options) {
   const Precision precision = precision_for(options);
-  return std::string(c10::toString(precision.compute)) + " " + c10::toString(precision.rounding) + " " +
-         c10::DeviceTypeName(precision.device.type());
+  return std::string(c10::toString(precision.compute)) + " " + c10::toString(precision.rounding) +
+         " " + c10::DeviceTypeName(precision.device.type());
 }
 
-ExpertScores::ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data, const ScoreStore& store,
-                           RowSelection selection)
-    : path_(std::move(path)), options_(options), data_(data), store_(store), selection_(std::move(selection)) {}
+ExpertScores::ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data,
+                           const ScoreStore& store, RowSelection selection)
+    : path_(std::move(path)),
+      options_(options),
+      data_(data),
+      store_(store),
+      selection_(std::move(selection)) {}
 
 /// The store's name for the rows that this expert scores.
 std::string ExpertScores::data_key() const {
@@ -115,7 +123,9 @@ void ExpertScores::start() {
   if (store_.cache == nullptr) return;
   checkpoint_.emplace(open_model(path_, options_));
   scored_data_.emplace(data_.dictionary());
-  const auto digest = [this] { return store_.cache->model_digest(*checkpoint_, precision_text(options_)); };
+  const auto digest = [this] {
+    return store_.cache->model_digest(*checkpoint_, precision_text(options_));
+  };
   const std::string key = data_key();
   if (!store_.cache->knows(key)) {  // nothing to find: the hash is only wanted at the end
     digest_ = std::async(std::launch::async, digest);
@@ -131,12 +141,15 @@ void ExpertScores::start() {
   digest_ = known.get_future();
 }
 
-void ExpertScores::run(const Batch& batch, std::span<const std::int64_t> rows, std::span<float> place) {
+void ExpertScores::run(const Batch& batch, std::span<const std::int64_t> rows,
+                       std::span<float> place) {
   if (!checkpoint_) checkpoint_.emplace(open_model(path_, options_));
   if (!scorer_) scorer_ = load_scorer(*checkpoint_, options_, data_).scorer;
   const bool whole = static_cast<std::int64_t>(rows.size()) == batch.rows;
   const at::Tensor scores = scorer_->score(whole ? batch : select_rows(batch, rows));
-  take_scores(batch, rows, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, data_.dictionary().pad(), place);
+  take_scores(batch, rows,
+              {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())},
+              data_.dictionary().pad(), place);
   rows_run_ += static_cast<std::int64_t>(rows.size());
 }
 
@@ -156,7 +169,9 @@ void ExpertScores::score(const Batch& batch) {
     }
 }
 
-double ExpertScores::perplexity() const { return targets_ > 0 ? std::exp(-log_prob_ / static_cast<double>(targets_)) : 1; }
+double ExpertScores::perplexity() const {
+  return targets_ > 0 ? std::exp(-log_prob_ / static_cast<double>(targets_)) : 1;
+}
 
 void ExpertScores::finish() {
   scorer_.reset();

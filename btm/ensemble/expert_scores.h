@@ -19,13 +19,14 @@
 
 namespace btm {
 
-/// Asks for the log-probability of padding in the last column but one of every row that has ended before it: the release's
-/// posterior rests on it.
+/// Asks for the log-probability of padding in the last column but one of every row that has ended
+/// before it: the release's posterior rests on it.
 void score_padding_before_last(Batch& batch, std::int64_t pad);
 
-/// Fills `place` [B * T] with the scores of a batch of which a scorer was given `rows`. Places that were not scored become NaN.
-void take_scores(const Batch& batch, std::span<const std::int64_t> rows, std::span<const float> scores, std::int64_t pad,
-                 std::span<float> place);
+/// Fills `place` [B * T] with the scores of a batch of which a scorer was given `rows`. Places that
+/// were not scored become NaN.
+void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
+                 std::span<const float> scores, std::int64_t pad, std::span<float> place);
 
 /// [B] every row of a batch.
 std::vector<std::int64_t> all_rows(const Batch& batch);
@@ -60,24 +61,28 @@ using RowSelection = std::optional<std::vector<std::vector<std::int64_t>>>;
 class ExpertScores {
  public:
   /// Keeps references to `options`, `data` and `store`.
-  ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data, const ScoreStore& store,
-               RowSelection selection = std::nullopt);
+  ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data,
+               const ScoreStore& store, RowSelection selection = std::nullopt);
 
   /// Opens the checkpoint, and finds the scores in the store or gets ready to compute them.
   void start();
-  /// Scores the expert's rows of the next batch; batches come in the order of BatchReader. Between start() and finish().
+  /// Scores the expert's rows of the next batch; batches come in the order of BatchReader. Between
+  /// start() and finish().
   void score(const Batch& batch);
-  /// Frees the model, keeps the scores, and stores them: only when the checkpoint and the data were the same throughout.
+  /// Frees the model, keeps the scores, and stores them: only when the checkpoint and the data were
+  /// the same throughout.
   void finish();
 
-  /// [B * T] log-probabilities of a batch that has been scored, whose columns come `offset` columns after those of the first
-  /// batch: NaN where nothing was scored.
+  /// [B * T] log-probabilities of a batch that has been scored, whose columns come `offset` columns
+  /// after those of the first batch: NaN where nothing was scored.
   std::span<const float> of(const Batch& batch, std::size_t offset) const {
     return std::span(values_).subspan(offset, static_cast<std::size_t>(batch.rows * batch.columns));
   }
 
   double perplexity() const;  ///< Of the targets scored so far.
-  std::int64_t rows_run() const noexcept { return rows_run_; }  ///< Through the model: none where the store had the scores.
+  std::int64_t rows_run() const noexcept {
+    return rows_run_;
+  }  ///< Through the model: none where the store had the scores.
   bool stored() const noexcept { return stored_; }
 
  private:
@@ -92,8 +97,8 @@ class ExpertScores {
   bool stored_ = false;
   std::optional<compat::Checkpoint> checkpoint_;  ///< What is hashed is what is run: opened once.
   std::future<std::string> digest_;
-  std::optional<BatchDigest> scored_data_;        ///< Of the batches so far, where they are stored.
-  std::unique_ptr<ModelScorer> scorer_;  ///< Loaded when the first row is wanted.
+  std::optional<BatchDigest> scored_data_;  ///< Of the batches so far, where they are stored.
+  std::unique_ptr<ModelScorer> scorer_;     ///< Loaded when the first row is wanted.
   std::vector<float> values_;
   std::size_t batches_ = 0, scored_ = 0;  ///< Batches and their columns so far.
   double log_prob_ = 0;

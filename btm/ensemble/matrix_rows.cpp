@@ -14,11 +14,13 @@ namespace {
 
 /// Calls `visit(sample, target, score)` for every scored target of `batch`.
 template <class Visit>
-void for_each_target(const Batch& batch, std::span<const float> scores, std::int64_t pad, Visit&& visit) {
+void for_each_target(const Batch& batch, std::span<const float> scores, std::int64_t pad,
+                     Visit&& visit) {
   for (std::int64_t row = 0; row < batch.rows; ++row)
     for (const std::int64_t column : scored_columns(batch, row, pad)) {
       const auto at = static_cast<std::size_t>(row * batch.columns + column);
-      visit(static_cast<std::size_t>(batch.ids[static_cast<std::size_t>(row)]), batch.targets[at], scores.empty() ? 0.0F : scores[at]);
+      visit(static_cast<std::size_t>(batch.ids[static_cast<std::size_t>(row)]), batch.targets[at],
+            scores.empty() ? 0.0F : scores[at]);
     }
 }
 
@@ -27,24 +29,30 @@ SampleSums empty_sums(const EvalData& data) {
   return {std::vector<double>(samples, 0.0), std::vector<std::int64_t>(samples, 0)};
 }
 
-void add_batch(const Batch& batch, std::span<const float> scores, std::int64_t pad, SampleSums& sums) {
+void add_batch(const Batch& batch, std::span<const float> scores, std::int64_t pad,
+               SampleSums& sums) {
   for_each_target(batch, scores, pad, [&](std::size_t sample, std::int64_t, float score) {
     sums.loss[sample] -= score;
     ++sums.tokens[sample];
   });
 }
 
-/// A domain's columns over its blocks and over the draws: losses of all rows, then their tokens, then bytes if known.
+/// A domain's columns over its blocks and over the draws: losses of all rows, then their tokens,
+/// then bytes if known.
 class DomainDraws {
  public:
-  DomainDraws(const DomainSums& sums, const EvalMatrixOptions& options, std::int64_t seed) : rows_(sums.rows.size()) {
+  DomainDraws(const DomainSums& sums, const EvalMatrixOptions& options, std::int64_t seed)
+      : rows_(sums.rows.size()) {
     const std::vector<std::int64_t>& size = sums.rows.front().tokens;
     std::vector<std::vector<double>> columns;
-    for (const SampleSums& row : sums.rows) columns.push_back(block_sums(row.loss, size, options.block_tokens));
     for (const SampleSums& row : sums.rows)
-      columns.push_back(block_sums(std::vector<double>(row.tokens.begin(), row.tokens.end()), size, options.block_tokens));
+      columns.push_back(block_sums(row.loss, size, options.block_tokens));
+    for (const SampleSums& row : sums.rows)
+      columns.push_back(block_sums(std::vector<double>(row.tokens.begin(), row.tokens.end()), size,
+                                   options.block_tokens));
     blocks_ = static_cast<std::int64_t>(columns.front().size());
-    for (const auto& column : columns) totals_.push_back(std::accumulate(column.begin(), column.end(), 0.0));
+    for (const auto& column : columns)
+      totals_.push_back(std::accumulate(column.begin(), column.end(), 0.0));
     if (blocks_ >= kFewestBlocks) draws_ = resampled_sums(columns, options.resamples, seed);
   }
 
@@ -56,7 +64,8 @@ class DomainDraws {
   std::vector<double> perplexities(std::size_t row) const {
     std::vector<double> values;
     if (draws_.empty()) return values;
-    for (std::size_t r = 0; r < draws_[row].size(); ++r) values.push_back(std::exp(draws_[row][r] / draws_[rows_ + row][r]));
+    for (std::size_t r = 0; r < draws_[row].size(); ++r)
+      values.push_back(std::exp(draws_[row][r] / draws_[rows_ + row][r]));
     return values;
   }
 
@@ -79,14 +88,16 @@ void add_to(std::vector<double>& sum, const std::vector<double>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
 }
 
-MatrixCell make_cell(const DomainDraws& draws, std::size_t row, std::size_t baseline, std::int64_t bytes) {
+MatrixCell make_cell(const DomainDraws& draws, std::size_t row, std::size_t baseline,
+                     std::int64_t bytes) {
   MatrixCell cell;
   cell.loss_sum = draws.loss(row);
   cell.tokens = std::llround(draws.tokens(row));
   cell.bytes = bytes;
   cell.blocks = draws.blocks();
   cell.perplexity = draws.perplexity(row);
-  cell.bits_per_byte = bytes > 0 ? cell.loss_sum / std::log(2.0) / static_cast<double>(bytes) : std::nan("");
+  cell.bits_per_byte =
+      bytes > 0 ? cell.loss_sum / std::log(2.0) / static_cast<double>(bytes) : std::nan("");
   const std::vector<double> drawn = draws.perplexities(row);
   cell.perplexity_interval = percentile_interval(drawn);
   cell.ratio = cell.perplexity / draws.perplexity(baseline);
@@ -112,17 +123,23 @@ std::vector<double> sum_bytes(const EvalData& data, const ByteCounts& counts) {
   std::vector<double> bytes(static_cast<std::size_t>(data.dataset().size()), 0.0);
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);)
-    for_each_target(batch, {}, data.dictionary().pad(), [&](std::size_t sample, std::int64_t target, float) {
-      bytes[sample] += static_cast<double>(counts[static_cast<std::size_t>(target)]);
-    });
+    for_each_target(
+        batch, {}, data.dictionary().pad(), [&](std::size_t sample, std::int64_t target, float) {
+          bytes[sample] += static_cast<double>(counts[static_cast<std::size_t>(target)]);
+        });
   return bytes;
 }
 
-EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores, const std::string& type,
-                         const std::vector<double>& prior, const std::string& posterior) {
+EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores,
+                         const std::string& type, const std::vector<double>& prior,
+                         const std::string& posterior) {
   const bool updating = type == "updating_prior";
-  const PosteriorRule rule = type == "simple_average" ? PosteriorRule::kNone : parse_posterior_rule(posterior);
-  std::vector<double> now = type == "cached_prior" ? prior : std::vector<double>(scores.size(), 1.0 / static_cast<double>(scores.size()));
+  const PosteriorRule rule =
+      type == "simple_average" ? PosteriorRule::kNone : parse_posterior_rule(posterior);
+  std::vector<double> now =
+      type == "cached_prior"
+          ? prior
+          : std::vector<double>(scores.size(), 1.0 / static_cast<double>(scores.size()));
   EnsembleRun run{empty_sums(data), {}, {}};
   ExponentialMean mean;
   std::size_t offset = 0;
@@ -131,7 +148,9 @@ EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<flo
     const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
     std::vector<std::span<const float>> parts;
     for (const auto& expert : scores) parts.push_back(std::span(expert).subspan(offset, size));
-    const auto log_prior = [logs = log_of(now)](std::int64_t, std::span<const std::int64_t>) { return logs; };
+    const auto log_prior = [logs = log_of(now)](std::int64_t, std::span<const std::int64_t>) {
+      return logs;
+    };
     const MixedBatch mixed = mix_batch(batch, parts, log_prior, rule, data.dictionary().pad());
     add_batch(batch, mixed.log_probs, data.dictionary().pad(), run.sums);
     mean.add(mixed.posterior);
@@ -143,13 +162,17 @@ EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<flo
   return run;
 }
 
-void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains, const EvalMatrixOptions& options) {
+void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains,
+               const EvalMatrixOptions& options) {
   const auto count = static_cast<double>(domains.size());
-  std::vector<std::vector<double>> mean_draws(matrix.rows.size(), std::vector<double>(static_cast<std::size_t>(options.resamples), 0.0));
+  std::vector<std::vector<double>> mean_draws(
+      matrix.rows.size(), std::vector<double>(static_cast<std::size_t>(options.resamples), 0.0));
   for (std::size_t d = 0; d < domains.size(); ++d) {
     const DomainDraws draws(domains[d], options, options.eval.seed + static_cast<std::int64_t>(d));
-    const std::int64_t bytes = domains[d].total_bytes > 0 ? domains[d].total_bytes
-                                                          : std::llround(std::accumulate(domains[d].bytes.begin(), domains[d].bytes.end(), 0.0));
+    const std::int64_t bytes =
+        domains[d].total_bytes > 0
+            ? domains[d].total_bytes
+            : std::llround(std::accumulate(domains[d].bytes.begin(), domains[d].bytes.end(), 0.0));
     for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
       matrix.rows[r].cells.push_back(make_cell(draws, r, matrix.baseline, bytes));
       add_to(mean_draws[r], draws.perplexities(r));
@@ -169,8 +192,10 @@ void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains, const
     mean.perplexity_interval = percentile_interval(mean_draws[r]);
   }
   for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
-    matrix.rows[r].mean.ratio = matrix.rows[r].mean.perplexity / matrix.rows[matrix.baseline].mean.perplexity;
-    matrix.rows[r].mean.ratio_interval = percentile_interval(ratios(mean_draws[r], mean_draws[matrix.baseline]));
+    matrix.rows[r].mean.ratio =
+        matrix.rows[r].mean.perplexity / matrix.rows[matrix.baseline].mean.perplexity;
+    matrix.rows[r].mean.ratio_interval =
+        percentile_interval(ratios(mean_draws[r], mean_draws[matrix.baseline]));
   }
 }
 

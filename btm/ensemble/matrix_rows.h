@@ -14,7 +14,7 @@ namespace btm {
 
 /// Sums over the targets of each sample, by the sample's index in its data set.
 struct SampleSums {
-  std::vector<double> loss;          ///< Natural log; infinite where a target has probability 0.
+  std::vector<double> loss;  ///< Natural log; infinite where a target has probability 0.
   std::vector<std::int64_t> tokens;
 };
 
@@ -28,14 +28,16 @@ std::vector<double> sum_bytes(const EvalData& data, const ByteCounts& counts);
 struct EnsembleRun {
   SampleSums sums;
   std::vector<std::vector<double>> posteriors;  ///< [batch][expert]
-  std::vector<double> mean_posterior;           ///< [expert] exponentially weighted, after the last batch.
+  std::vector<double> mean_posterior;  ///< [expert] exponentially weighted, after the last batch.
 };
 
 /// `scores` [E] as of sum_scores. `prior` [E] for cached_prior; `posterior`: last or full.
-EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores, const std::string& type,
-                         const std::vector<double>& prior, const std::string& posterior);
+EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores,
+                         const std::string& type, const std::vector<double>& prior,
+                         const std::string& posterior);
 
-/// What is known of a domain: every row's sums, and bytes by sample (empty: not known) or of the whole.
+/// What is known of a domain: every row's sums, and bytes by sample (empty: not known) or of the
+/// whole.
 struct DomainSums {
   std::vector<SampleSums> rows;
   std::vector<double> bytes;
@@ -43,6 +45,7 @@ struct DomainSums {
 };
 
 /// Fills the cells and means of `matrix.rows` (names are there) from `domains`.
-void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains, const EvalMatrixOptions& options);
+void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains,
+               const EvalMatrixOptions& options);
 
 }  // namespace btm

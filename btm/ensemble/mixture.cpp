@@ -29,8 +29,14 @@ double log_sum_exp(std::span<const double> logs) {
 class Weights {
  public:
   Weights(std::size_t experts, const std::vector<bool>& absent, LogPrior prior, PosteriorRule rule)
-      : experts_(experts), prior_(prior), rule_(rule), seen_(experts, 0.0), logs_(experts),
-        start_(experts, -std::log(static_cast<double>(experts - static_cast<std::size_t>(std::ranges::count(absent, true))))) {
+      : experts_(experts),
+        prior_(prior),
+        rule_(rule),
+        seen_(experts, 0.0),
+        logs_(experts),
+        start_(experts,
+               -std::log(static_cast<double>(
+                   experts - static_cast<std::size_t>(std::ranges::count(absent, true))))) {
     for (std::size_t e = 0; e < absent.size(); ++e)
       if (absent[e]) start_[e] = kNothing;
   }
@@ -40,10 +46,13 @@ class Weights {
     if (prior_.empty() || (t == 0 && rule_ == PosteriorRule::kLast)) {
       return start_;
     }
-    const LogPrior prior = prior_.subspan(std::min(t * experts_, prior_.size() - experts_), experts_);
-    for (std::size_t e = 0; e < experts_; ++e) logs_[e] = prior[e] == kNothing ? kNothing : prior[e] + seen_[e];
+    const LogPrior prior =
+        prior_.subspan(std::min(t * experts_, prior_.size() - experts_), experts_);
+    for (std::size_t e = 0; e < experts_; ++e)
+      logs_[e] = prior[e] == kNothing ? kNothing : prior[e] + seen_[e];
     double total = log_sum_exp(logs_);
-    if (total == kNothing) {  // every expert that has a prior ruled out what was seen: nothing was learnt from it
+    if (total == kNothing) {  // every expert that has a prior ruled out what was seen: nothing was
+                              // learnt from it
       std::ranges::copy(prior, logs_.begin());
       total = log_sum_exp(logs_);
     }
@@ -69,7 +78,8 @@ class Weights {
 /// The score of a target that was asked for.
 float computed(float score, std::size_t expert, std::size_t target) {
   if (!std::isnan(score)) return score;
-  throw std::runtime_error("expert " + std::to_string(expert + 1) + " of the ensemble: no score was computed for target " +
+  throw std::runtime_error("expert " + std::to_string(expert + 1) +
+                           " of the ensemble: no score was computed for target " +
                            std::to_string(target + 1) + " of a block");
 }
 
@@ -79,7 +89,8 @@ PosteriorRule parse_posterior_rule(std::string_view name) {
   constexpr std::array<std::string_view, 3> kNames{"last", "full", "none"};
   const auto found = std::ranges::find(kNames, name);
   if (found == kNames.end())
-    throw compat::UsageError("--posterior '" + compat::printable(name) + "', expected last, full or none");
+    throw compat::UsageError("--posterior '" + compat::printable(name) +
+                             "', expected last, full or none");
   return static_cast<PosteriorRule>(found - kNames.begin());
 }
 
@@ -106,7 +117,8 @@ MixedBlock mix_block(const BlockScores& block, LogPrior log_prior, PosteriorRule
     const std::span<const double> logs = weights.at(t);
     for (std::size_t e = 0; e < experts; ++e) {
       terms[e] = logs[e] == kNothing ? kNothing : logs[e] + computed(block.targets[e][t], e, t);
-      if (rule == PosteriorRule::kNone) mixed.posterior[e] += std::exp(logs[e]) / static_cast<double>(length);
+      if (rule == PosteriorRule::kNone)
+        mixed.posterior[e] += std::exp(logs[e]) / static_cast<double>(length);
     }
     mixed.log_probs[t] = log_sum_exp(terms);
     for (std::size_t e = 0; e < experts; ++e)
@@ -115,8 +127,9 @@ MixedBlock mix_block(const BlockScores& block, LogPrior log_prior, PosteriorRule
   if (rule == PosteriorRule::kNone && length > 0) return mixed;
   for (std::size_t e = 0; e < block.before_last.size(); ++e)
     if (runs(e)) weights.see_last(e, block.before_last[e]);
-  std::ranges::transform(weights.at(block.before_last.empty() && rule == PosteriorRule::kLast ? 0 : length),
-                         mixed.posterior.begin(), [](double log) { return std::exp(log); });
+  std::ranges::transform(
+      weights.at(block.before_last.empty() && rule == PosteriorRule::kLast ? 0 : length),
+      mixed.posterior.begin(), [](double log) { return std::exp(log); });
   return mixed;
 }
 
@@ -131,7 +144,8 @@ void ExponentialMean::add(std::span<const double> values) {
     mean_.assign(values.begin(), values.end());
     return;
   }
-  for (std::size_t i = 0; i < mean_.size(); ++i) mean_[i] = alpha_ * values[i] + (1 - alpha_) * mean_[i];
+  for (std::size_t i = 0; i < mean_.size(); ++i)
+    mean_[i] = alpha_ * values[i] + (1 - alpha_) * mean_[i];
 }
 
 std::vector<double> top_k_prior(std::vector<double> prior, std::int64_t k) {
@@ -155,15 +169,18 @@ std::vector<double> parse_prior(std::string_view text, std::size_t experts) {
     const std::string_view part = text.substr(from, comma - from);
     double value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc{} || end != part.data() + part.size() || !std::isfinite(value) || value < 0)
+    if (error != std::errc{} || end != part.data() + part.size() || !std::isfinite(value) ||
+        value < 0)
       refuse("'" + compat::printable(part) + "', expected a probability");
     prior.push_back(value);
     from = comma + 1;
   }
   if (prior.size() != experts)
-    refuse(std::to_string(prior.size()) + " probabilities for " + std::to_string(experts) + " experts");
+    refuse(std::to_string(prior.size()) + " probabilities for " + std::to_string(experts) +
+           " experts");
   const double sum = std::accumulate(prior.begin(), prior.end(), 0.0);
-  if (std::abs(sum - 1) > kSumTolerance) refuse("the sum is " + std::to_string(sum) + ", expected 1");
+  if (std::abs(sum - 1) > kSumTolerance)
+    refuse("the sum is " + std::to_string(sum) + ", expected 1");
   return prior;
 }
 

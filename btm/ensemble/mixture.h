@@ -1,5 +1,6 @@
-// The arithmetic of an ensemble: what several experts together give a target, and how much each of them is believed.
-// Plain numbers; all in natural logs, so that nothing underflows. E experts, L scored targets of a block.
+// The arithmetic of an ensemble: what several experts together give a target, and how much each of
+// them is believed. Plain numbers; all in natural logs, so that nothing underflows. E experts, L
+// scored targets of a block.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +12,11 @@ namespace btm {
 
 /// How an expert's weight follows the block's tokens.
 enum class PosteriorRule : std::uint8_t {
-  /// The release's: w_e(t) in proportion to prior_e p_e(t - 1), the previous target alone; w_e(0) = 1/E.
+  /// The release's: w_e(t) in proportion to prior_e p_e(t - 1), the previous target alone; w_e(0) =
+  /// 1/E.
   kLast,
-  /// Bayes over the block so far: w_e(t) in proportion to prior_e p_e(0) ... p_e(t - 1); w_e(0) = prior_e.
+  /// Bayes over the block so far: w_e(t) in proportion to prior_e p_e(0) ... p_e(t - 1); w_e(0) =
+  /// prior_e.
   kFull,
   /// The prior at every target, as cluster-BTM mixes.
   kNone,
@@ -25,20 +28,22 @@ PosteriorRule parse_posterior_rule(std::string_view name);
 /// A block as the experts that take part see it.
 struct BlockScores {
   std::vector<std::span<const float>> targets;  ///< [E][L] log p_e of each target
-  /// [E] log p_e of the last column but one of the batch, padding or not; empty for a batch of one column. For kLast.
+  /// [E] log p_e of the last column but one of the batch, padding or not; empty for a batch of one
+  /// column. For kLast.
   std::vector<float> before_last;
-  /// [E] experts that were not run on this block: they have no weight in it, not even at its start, and no score of theirs is read.
-  /// Empty: all were run.
+  /// [E] experts that were not run on this block: they have no weight in it, not even at its start,
+  /// and no score of theirs is read. Empty: all were run.
   std::vector<bool> absent = {};
 };
 
-/// [E], or [L * E] for a prior of each target: logs of weights; -inf leaves an expert out. They need not sum to 1.
+/// [E], or [L * E] for a prior of each target: logs of weights; -inf leaves an expert out. They
+/// need not sum to 1.
 using LogPrior = std::span<const double>;
 
 struct MixedBlock {
   std::vector<double> log_probs;  ///< [L]
-  /// [E] weights: kLast: those of the batch's last column, padding included, as the release reports them; kFull: after the
-  /// last target; kNone: the mean of the prior over the targets.
+  /// [E] weights: kLast: those of the batch's last column, padding included, as the release reports
+  /// them; kFull: after the last target; kNone: the mean of the prior over the targets.
   std::vector<double> posterior;
 };
 
@@ -51,8 +56,8 @@ MixedBlock mix_block(const BlockScores& block, LogPrior log_prior, PosteriorRule
 /// Logs of the weights of `prior`.
 std::vector<double> log_of(std::span<const double> prior);
 
-/// The exponentially weighted mean of all vectors added so far (pandas' ewm with adjust=False): m = a x + (1 - a) m, and the
-/// first x as start.
+/// The exponentially weighted mean of all vectors added so far (pandas' ewm with adjust=False): m =
+/// a x + (1 - a) m, and the first x as start.
 class ExponentialMean {
  public:
   explicit ExponentialMean(double alpha = 0.3) : alpha_(alpha) {}
@@ -64,12 +69,13 @@ class ExponentialMean {
   std::vector<double> mean_;
 };
 
-/// Keeps the `k` largest of `prior` (among equal ones the later, as the release's sort has it), sets the others to 0 and
-/// scales to a sum of 1. Returns it as it is when k is 0 or there are no more than k.
+/// Keeps the `k` largest of `prior` (among equal ones the later, as the release's sort has it),
+/// sets the others to 0 and scales to a sum of 1. Returns it as it is when k is 0 or there are no
+/// more than k.
 std::vector<double> top_k_prior(std::vector<double> prior, std::int64_t k);
 
-/// Reads --precomputed-prior, `experts` numbers joined by commas. UsageError for another count, a number that is none,
-/// negative or infinite, and a sum that is not 1 (to 0.001).
+/// Reads --precomputed-prior, `experts` numbers joined by commas. UsageError for another count, a
+/// number that is none, negative or infinite, and a sum that is not 1 (to 0.001).
 std::vector<double> parse_prior(std::string_view text, std::size_t experts);
 
 }  // namespace btm

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 using compat::as_byte_span;
 
 constexpr std::string_view kMagic = "BTMSCOR2";
-/// Part of every model's hash: goes up when this program computes other numbers from the same files.
+/// Part of every model's hash: goes up when this program computes other numbers from the same
+/// files.
 constexpr std::string_view kNumerics = "btm scores 2";
 constexpr auto kStaleTemporary = std::chrono::hours(24);
 
@@ -53,7 +54,8 @@ std::string hash_model(const compat::Checkpoint& checkpoint) {
   return hash.hex();
 }
 
-/// The files that the model's bytes are mapped from, each once. Null among them stands for bytes that come from elsewhere.
+/// The files that the model's bytes are mapped from, each once. Null among them stands for bytes
+/// that come from elsewhere.
 std::set<std::shared_ptr<const compat::MappedFile>> files_of(const compat::Checkpoint& checkpoint) {
   std::set<std::shared_ptr<const compat::MappedFile>> files;
   for (const auto& [name, view] : checkpoint.model()) files.insert(view.storage->mapped_file());
@@ -62,7 +64,8 @@ std::set<std::shared_ptr<const compat::MappedFile>> files_of(const compat::Check
 
 enum class Change : std::uint8_t { kNone, kUnknown, kSome };
 
-/// Whether a file has changed since it was opened, or another has its name now. Unknown where its times cannot tell.
+/// Whether a file has changed since it was opened, or another has its name now. Unknown where its
+/// times cannot tell.
 Change change_of(const compat::MappedFile* file) {
   if (file == nullptr) return Change::kUnknown;
   const auto now = compat::FileState::of(file->path());
@@ -89,7 +92,8 @@ std::string state_of(const compat::Checkpoint& checkpoint) {
 
 /// The digest of a model's scores from that of the model.
 std::string with_precision(const std::string& model, std::string_view precision) {
-  return compat::sha256_hex(as_byte_span(std::string(kNumerics) + "\n" + model + "\n" + std::string(precision)));
+  return compat::sha256_hex(
+      as_byte_span(std::string(kNumerics) + "\n" + model + "\n" + std::string(precision)));
 }
 
 /// Makes a file the most recently used one.
@@ -112,19 +116,24 @@ bool ScoreCache::knows(const std::string& data) const {
   return fs::is_directory(folder_ / data, ignored) && !fs::is_empty(folder_ / data, ignored);
 }
 
-std::optional<std::vector<float>> ScoreCache::load(const std::string& data, const std::string& model, std::size_t count) {
+std::optional<std::vector<float>> ScoreCache::load(const std::string& data,
+                                                   const std::string& model, std::size_t count) {
   const fs::path path = scores_file(data, model);
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::nullopt;
   try {
     const auto file = compat::MappedFile::open(path);
     compat::ByteReader in(file->bytes(), {path.string(), {}, {}});
-    if (compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic) in.fail("are no scores of btm");
+    if (compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic)
+      in.fail("are no scores of btm");
     const auto stored = in.read<std::uint64_t>("the number of scores");
-    if (stored != count) in.fail(std::to_string(stored) + " scores, expected " + std::to_string(count));
+    if (stored != count)
+      in.fail(std::to_string(stored) + " scores, expected " + std::to_string(count));
     const std::span<const std::byte> values = in.take(count * sizeof(float), "the scores");
-    const std::string_view checksum = compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
-    if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() - compat::kSha256Digits)) != checksum)
+    const std::string_view checksum =
+        compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
+    if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() -
+                                                               compat::kSha256Digits)) != checksum)
       in.fail("the checksum is wrong");
     std::vector<float> scores(count);
     if (count > 0) std::memcpy(scores.data(), values.data(), values.size());
@@ -136,15 +145,18 @@ std::optional<std::vector<float>> ScoreCache::load(const std::string& data, cons
   }
 }
 
-bool ScoreCache::store(const std::string& data, const std::string& model, std::span<const float> scores) {
+bool ScoreCache::store(const std::string& data, const std::string& model,
+                       std::span<const float> scores) {
   if (scores.size_bytes() > limit_) {
-    warn_("scores of " + std::to_string(scores.size_bytes() >> 20) + " MiB are not kept, the limit is " + std::to_string(limit_ >> 20) + " MiB");
+    warn_("scores of " + std::to_string(scores.size_bytes() >> 20) +
+          " MiB are not kept, the limit is " + std::to_string(limit_ >> 20) + " MiB");
     return false;
   }
   try {
     const fs::path path = scores_file(data, model);
     std::error_code problem;
-    if (fs::create_directories(path.parent_path(), problem); problem) throw compat::IoError(path.parent_path().string(), "create", problem.value());
+    if (fs::create_directories(path.parent_path(), problem); problem)
+      throw compat::IoError(path.parent_path().string(), "create", problem.value());
     compat::Sha256 hash;
     compat::AtomicFile file(path);
     const auto write = [&](std::span<const std::byte> bytes) {
@@ -174,7 +186,8 @@ void ScoreCache::trim() {
   std::uint64_t total = 0;
   const auto now = fs::file_time_type::clock::now();
   std::error_code error;  // files may go away meanwhile: other runs trim, too
-  for (auto it = fs::recursive_directory_iterator(folder_, error); !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+  for (auto it = fs::recursive_directory_iterator(folder_, error);
+       !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     std::error_code gone;
     if (!it->is_regular_file(gone)) continue;
     const std::string name = it->path().filename().string();
@@ -196,8 +209,10 @@ void ScoreCache::trim() {
   }
 }
 
-std::string ScoreCache::model_digest(const compat::Checkpoint& checkpoint, std::string_view precision) {
-  const fs::path memory = folder_ / (compat::sha256_hex(as_byte_span(state_of(checkpoint))) + ".digest");
+std::string ScoreCache::model_digest(const compat::Checkpoint& checkpoint,
+                                     std::string_view precision) {
+  const fs::path memory =
+      folder_ / (compat::sha256_hex(as_byte_span(state_of(checkpoint))) + ".digest");
   std::string model;
   std::error_code ignored;
   if (change_of(checkpoint) == Change::kNone && fs::exists(memory, ignored)) {
@@ -220,11 +235,14 @@ std::string ScoreCache::model_digest(const compat::Checkpoint& checkpoint, std::
   return with_precision(model, precision);
 }
 
-bool ScoreCache::is_still(const compat::Checkpoint& checkpoint, std::string_view precision, const std::string& digest) const {
+bool ScoreCache::is_still(const compat::Checkpoint& checkpoint, std::string_view precision,
+                          const std::string& digest) const {
   const Change change = change_of(checkpoint);
   if (change == Change::kNone) return true;
-  if (change == Change::kUnknown && with_precision(hash_model(checkpoint), precision) == digest) return true;
-  warn_("scores are not kept: " + compat::printable(checkpoint.path(), 4096) + " was changed or replaced meanwhile");
+  if (change == Change::kUnknown && with_precision(hash_model(checkpoint), precision) == digest)
+    return true;
+  warn_("scores are not kept: " + compat::printable(checkpoint.path(), 4096) +
+        " was changed or replaced meanwhile");
   return false;
 }
 
@@ -233,8 +251,10 @@ fs::path default_score_cache() {
     const char* const value = std::getenv(name);
     return fs::path(value == nullptr ? "" : value);
   };
-  if (const fs::path cache = folder("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "btm" / "scores";
-  if (const fs::path home = folder("HOME"); home.is_absolute()) return home / ".cache" / "btm" / "scores";
+  if (const fs::path cache = folder("XDG_CACHE_HOME"); cache.is_absolute())
+    return cache / "btm" / "scores";
+  if (const fs::path home = folder("HOME"); home.is_absolute())
+    return home / ".cache" / "btm" / "scores";
   return {};
 }
 

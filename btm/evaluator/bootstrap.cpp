@@ -7,7 +7,8 @@
 
 namespace btm {
 
-std::vector<double> block_sums(std::span<const double> values, std::span<const std::int64_t> tokens, std::int64_t block_tokens) {
+std::vector<double> block_sums(std::span<const double> values, std::span<const std::int64_t> tokens,
+                               std::int64_t block_tokens) {
   std::vector<double> sums;
   std::int64_t filled = block_tokens;  // a full block: the first value opens one
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -25,21 +26,26 @@ std::vector<double> block_sums(std::span<const double> values, std::span<const s
   return sums;
 }
 
-std::vector<std::vector<double>> resampled_sums(std::span<const std::vector<double>> columns, std::int64_t resamples, std::int64_t seed) {
-  std::vector<std::vector<double>> sums(columns.size(), std::vector<double>(static_cast<std::size_t>(resamples), 0.0));
+std::vector<std::vector<double>> resampled_sums(std::span<const std::vector<double>> columns,
+                                                std::int64_t resamples, std::int64_t seed) {
+  std::vector<std::vector<double>> sums(
+      columns.size(), std::vector<double>(static_cast<std::size_t>(resamples), 0.0));
   const auto blocks = columns.empty() ? 0 : static_cast<std::int64_t>(columns.front().size());
   if (blocks == 0) return sums;
   NumpyRandom random(seed);
   for (std::size_t r = 0; r < static_cast<std::size_t>(resamples); ++r) {
     const std::vector<std::int64_t> drawn = random.choice(blocks, blocks);
     for (std::size_t c = 0; c < columns.size(); ++c)
-      for (const std::int64_t block : drawn) sums[c][r] += columns[c][static_cast<std::size_t>(block)];
+      for (const std::int64_t block : drawn)
+        sums[c][r] += columns[c][static_cast<std::size_t>(block)];
   }
   return sums;
 }
 
 Interval percentile_interval(std::vector<double> values, double confidence) {
-  if (values.empty() || !std::ranges::all_of(values, [](double value) { return std::isfinite(value); })) return {std::nan(""), std::nan("")};
+  if (values.empty() ||
+      !std::ranges::all_of(values, [](double value) { return std::isfinite(value); }))
+    return {std::nan(""), std::nan("")};
   std::ranges::sort(values);
   const auto at = [&](double share) {
     const double place = share * static_cast<double>(values.size() - 1);

@@ -23,20 +23,23 @@ bool is_number(std::string_view text) {
 }
 
 std::int64_t characters(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  return std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 std::int64_t piece_bytes(std::string_view piece) {
   if (piece.size() == 6 && piece.starts_with("<0x") && piece.ends_with('>')) return 1;
   auto bytes = static_cast<std::int64_t>(piece.size());
-  for (std::size_t at = piece.find(kSpace); at != std::string_view::npos; at = piece.find(kSpace, at + kSpace.size()))
+  for (std::size_t at = piece.find(kSpace); at != std::string_view::npos;
+       at = piece.find(kSpace, at + kSpace.size()))
     bytes -= static_cast<std::int64_t>(kSpace.size()) - 1;
   return bytes;
 }
 
 std::int64_t word_bytes(std::string_view word) {
   const auto bytes = static_cast<std::int64_t>(word.size());
-  return word.ends_with(kContinues) ? bytes - static_cast<std::int64_t>(kContinues.size()) : bytes + 1;
+  return word.ends_with(kContinues) ? bytes - static_cast<std::int64_t>(kContinues.size())
+                                    : bytes + 1;
 }
 
 }  // namespace
@@ -52,17 +55,24 @@ std::optional<ByteCounts> byte_counts(const compat::Dictionary& dictionary) {
   ByteCounts counts(static_cast<std::size_t>(dictionary.size()), 0);
   counts[static_cast<std::size_t>(dictionary.unk())] = pieces ? 1 : 2;
   for (std::int64_t id = kFirstWord; id < dictionary.size(); ++id)
-    counts[static_cast<std::size_t>(id)] = pieces ? piece_bytes(dictionary.symbol(id)) : word_bytes(dictionary.symbol(id));
+    counts[static_cast<std::size_t>(id)] =
+        pieces ? piece_bytes(dictionary.symbol(id)) : word_bytes(dictionary.symbol(id));
   return counts;
 }
 
-ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary, const std::filesystem::path& encoder_json) {
+ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary,
+                            const std::filesystem::path& encoder_json) {
   const auto file = compat::MappedFile::open(encoder_json);
-  const auto refuse = [&](const std::string& problem) -> void { throw compat::FormatError({file->path(), {}, {}}, problem); };
-  const auto json = compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "GPT-2's encoder.json");
+  const auto refuse = [&](const std::string& problem) -> void {
+    throw compat::FormatError({file->path(), {}, {}}, problem);
+  };
+  const auto json = compat::parse_json_object(compat::as_chars(file->bytes()),
+                                              {file->path(), {}, {}}, "GPT-2's encoder.json");
   std::unordered_map<std::int64_t, std::int64_t> bytes_of;
   for (const auto& [token, id] : json.items()) {
-    if (!id.is_number_integer()) refuse("the value of '" + compat::printable(token) + "' is not an integer, expected GPT-2's encoder.json");
+    if (!id.is_number_integer())
+      refuse("the value of '" + compat::printable(token) +
+             "' is not an integer, expected GPT-2's encoder.json");
     bytes_of[id.get<std::int64_t>()] = characters(token);
   }
   ByteCounts counts(static_cast<std::size_t>(dictionary.size()), 0);
@@ -71,7 +81,9 @@ ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary, const std::fil
   for (std::int64_t id = kFirstWord; id < dictionary.size(); ++id) {
     const std::string& symbol = dictionary.symbol(id);
     std::int64_t gpt2_id = 0;
-    if (std::from_chars(symbol.data(), symbol.data() + symbol.size(), gpt2_id).ptr != symbol.data() + symbol.size()) continue;
+    if (std::from_chars(symbol.data(), symbol.data() + symbol.size(), gpt2_id).ptr !=
+        symbol.data() + symbol.size())
+      continue;
     const auto found = bytes_of.find(gpt2_id);
     if (found == bytes_of.end()) refuse("has no token of id " + symbol + ", which dict.txt holds");
     counts[static_cast<std::size_t>(id)] = found->second;

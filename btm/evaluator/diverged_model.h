@@ -6,7 +6,8 @@
 
 namespace btm {
 
-/// A model gave a target no probability: NaN or more than 1. what() names the model and the first such target.
+/// A model gave a target no probability: NaN or more than 1. what() names the model and the first
+/// such target.
 class DivergedModel : public std::runtime_error {
  public:
   DivergedModel(std::string model, const std::string& target);

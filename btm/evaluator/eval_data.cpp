@@ -19,16 +19,20 @@ void check_options(const EvalLmOptions& options) {
     if (!ok) throw compat::UsageError(problem);
   };
   require(options.task == "language_modeling" || options.task == kMultidomain,
-          "--task '" + compat::printable(options.task) + "' is not supported (supported: language_modeling, multidomain_language_modeling)");
+          "--task '" + compat::printable(options.task) +
+              "' is not supported (supported: language_modeling, multidomain_language_modeling)");
   require(options.task == kMultidomain || (options.eval_domains.empty() && !options.resample_eval),
           "--eval-domains and --resample-eval need --task multidomain_language_modeling");
-  require(options.num_shards >= 1, "--num-shards " + std::to_string(options.num_shards) + ", expected at least 1");
+  require(options.num_shards >= 1,
+          "--num-shards " + std::to_string(options.num_shards) + ", expected at least 1");
   require(options.shard_id >= 0 && options.shard_id < options.num_shards,
-          "--shard-id " + std::to_string(options.shard_id) + ", expected 0 to " + std::to_string(options.num_shards - 1));
-  require(options.context_window >= 0, "--context-window " + std::to_string(options.context_window) + ", expected 0 or more");
+          "--shard-id " + std::to_string(options.shard_id) + ", expected 0 to " +
+              std::to_string(options.num_shards - 1));
+  require(options.context_window >= 0,
+          "--context-window " + std::to_string(options.context_window) + ", expected 0 or more");
   require(options.tokens_per_sample > options.context_window,
-          "--tokens-per-sample " + std::to_string(options.tokens_per_sample) + " leaves nothing beside --context-window " +
-              std::to_string(options.context_window));
+          "--tokens-per-sample " + std::to_string(options.tokens_per_sample) +
+              " leaves nothing beside --context-window " + std::to_string(options.context_window));
 }
 
 }  // namespace
@@ -49,17 +53,19 @@ EvalData::EvalData(const EvalLmOptions& options) : options_(options) {
   if (folders.empty()) throw compat::UsageError("the data folder is missing");
   const std::filesystem::path folder = folders.front();
   dictionary_file_ = (folder / "dict.txt").string();
-  if (!std::filesystem::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
+  if (!std::filesystem::is_directory(folder))
+    throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
   dictionary_ = compat::Dictionary::load(dictionary_file_);
   open(folder);
 }
 
 std::unique_ptr<LmDataset> EvalData::open_blocks(const std::filesystem::path& folder) const {
   check_domain_dictionary(folder, dictionary_, dictionary_file_);
-  return std::make_unique<TokenBlockDataset>(open_split(folder, options_.gen_subset, dictionary_, options_.dataset_impl),
-                                             parse_sample_break_mode(options_.sample_break_mode),
-                                             options_.tokens_per_sample - options_.context_window, dictionary_.bos(),
-                                             dictionary_.eos(), options_.add_bos_token);
+  return std::make_unique<TokenBlockDataset>(
+      open_split(folder, options_.gen_subset, dictionary_, options_.dataset_impl),
+      parse_sample_break_mode(options_.sample_break_mode),
+      options_.tokens_per_sample - options_.context_window, dictionary_.bos(), dictionary_.eos(),
+      options_.add_bos_token);
 }
 
 void EvalData::open(const std::filesystem::path& folder) {
@@ -69,16 +75,22 @@ void EvalData::open(const std::filesystem::path& folder) {
   } else {
     std::vector<std::unique_ptr<LmDataset>> parts;
     for (const std::string& domain : eval_domains(folder, options_.eval_domains)) {
-      // Without --eval-domains every folder is tried, and those without the split are passed over, as the release does.
-      if (options_.eval_domains.empty() && !compat::IndexedDataset::exists(folder / domain / options_.gen_subset)) {
-        if (!splits_text(folder / domain).empty()) passed_over_ += (passed_over_.empty() ? "" : ", ") + compat::printable(domain);
+      // Without --eval-domains every folder is tried, and those without the split are passed over,
+      // as the release does.
+      if (options_.eval_domains.empty() &&
+          !compat::IndexedDataset::exists(folder / domain / options_.gen_subset)) {
+        if (!splits_text(folder / domain).empty())
+          passed_over_ += (passed_over_.empty() ? "" : ", ") + compat::printable(domain);
         continue;
       }
       auto part = open_blocks(folder / domain);
-      if (options_.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options_.seed, /*epoch=*/1);
+      if (options_.resample_eval)
+        part = std::make_unique<ResamplingDataset>(std::move(part), options_.seed, /*epoch=*/1);
       parts.push_back(std::move(part));
     }
-    if (parts.empty()) refuse_split(folder, eval_domains(folder, options_.eval_domains), options_.gen_subset, "--gen-subset");
+    if (parts.empty())
+      refuse_split(folder, eval_domains(folder, options_.eval_domains), options_.gen_subset,
+                   "--gen-subset");
     dataset_ = std::make_unique<ConcatDataset>(std::move(parts));
     std::vector<std::int64_t> sizes;
     for (std::int64_t i = 0; i < dataset_->size(); ++i) sizes.push_back(dataset_->num_tokens(i));
@@ -93,16 +105,22 @@ void EvalData::open(const std::filesystem::path& folder) {
 void EvalData::refuse_nothing(const LeftOut& left_out, std::int64_t max_positions) const {
   std::string reason = "it is empty";
   if (left_out.of_samples > left_out.samples)
-    reason = "--shard-id " + std::to_string(options_.shard_id) + " of --num-shards " + std::to_string(options_.num_shards) + " has no batch";
+    reason = "--shard-id " + std::to_string(options_.shard_id) + " of --num-shards " +
+             std::to_string(options_.num_shards) + " has no batch";
   else if (left_out.samples > 0)
-    reason = "all of its " + grouped(left_out.samples) + " samples (" + grouped(left_out.tokens) + " tokens) are longer than the " +
-             std::to_string(max_positions) + " positions of the model; give --tokens-per-sample " + std::to_string(max_positions) +
+    reason = "all of its " + grouped(left_out.samples) + " samples (" + grouped(left_out.tokens) +
+             " tokens) are longer than the " + std::to_string(max_positions) +
+             " positions of the model; give --tokens-per-sample " + std::to_string(max_positions) +
              (options_.sample_break_mode == "none" ? "" : " --sample-break-mode none");
-  throw compat::IoError(options_.data, "nothing to evaluate in split '" + compat::printable(options_.gen_subset) + "': " + reason);
+  throw compat::IoError(options_.data, "nothing to evaluate in split '" +
+                                           compat::printable(options_.gen_subset) + "': " + reason);
 }
 
-LeftOut EvalData::cut(std::int64_t max_positions, const std::function<void(const std::string& line)>& warn) {
-  if (!passed_over_.empty()) warn("domains without the split '" + compat::printable(options_.gen_subset) + "' are left out: " + passed_over_);
+LeftOut EvalData::cut(std::int64_t max_positions,
+                      const std::function<void(const std::string& line)>& warn) {
+  if (!passed_over_.empty())
+    warn("domains without the split '" + compat::printable(options_.gen_subset) +
+         "' are left out: " + passed_over_);
   LeftOut left_out;
   const auto tokens = [&] {
     std::int64_t sum = 0;
@@ -113,21 +131,24 @@ LeftOut EvalData::cut(std::int64_t max_positions, const std::function<void(const
   left_out.of_tokens = tokens();
   left_out.samples = drop_longer_than(*dataset_, max_positions, order_);
   left_out.tokens = left_out.of_tokens - tokens();
-  batches_ = shard_of(batch_by_size(order_, *dataset_, options_.max_tokens, options_.batch_size, 1), options_.num_shards,
-                      options_.shard_id);
+  batches_ = shard_of(batch_by_size(order_, *dataset_, options_.max_tokens, options_.batch_size, 1),
+                      options_.num_shards, options_.shard_id);
   if (options_.max_samples > 0)
     batches_.resize(std::min(batches_.size(), static_cast<std::size_t>(options_.max_samples) + 1));
   if (batches_.empty()) refuse_nothing(left_out, max_positions);
   if (left_out.samples > 0)
-    warn(compat::printable(options_.gen_subset) + ": " + grouped(left_out.samples) + " of " + grouped(left_out.of_samples) + " samples (" +
-         grouped(left_out.tokens) + " of " + grouped(left_out.of_tokens) + " tokens) are left out, longer than the " +
+    warn(compat::printable(options_.gen_subset) + ": " + grouped(left_out.samples) + " of " +
+         grouped(left_out.of_samples) + " samples (" + grouped(left_out.tokens) + " of " +
+         grouped(left_out.of_tokens) + " tokens) are left out, longer than the " +
          std::to_string(max_positions) + " positions of the model");
   return left_out;
 }
 
 BatchReader::BatchReader(const EvalData& data)
-    : data_(data), context_(data.options_.context_window, data.options_.tokens_per_sample - data.options_.context_window,
-                            data.dictionary_.pad()) {}
+    : data_(data),
+      context_(data.options_.context_window,
+               data.options_.tokens_per_sample - data.options_.context_window,
+               data.dictionary_.pad()) {}
 
 bool BatchReader::next(Batch& batch) {
   if (position_ == data_.batches_.size()) return false;

@@ -25,16 +25,18 @@ struct LeftOut {
 
 class EvalData {
  public:
-  /// Opens the dictionary and gen_subset of options.data (the first of several shards, as fairseq), with samples of
-  /// options.tokens_per_sample, which is not 0 (see with_sample_length). UsageError for options that contradict each other; errors as compat's.
+  /// Opens the dictionary and gen_subset of options.data (the first of several shards, as fairseq),
+  /// with samples of options.tokens_per_sample, which is not 0 (see with_sample_length). UsageError
+  /// for options that contradict each other; errors as compat's.
   explicit EvalData(const EvalLmOptions& options);
 
   const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
   const std::string& dictionary_file() const noexcept { return dictionary_file_; }
   const LmDataset& dataset() const noexcept { return *dataset_; }
 
-  /// Leaves out samples longer than `max_positions`, groups the rest and keeps the batches that num_shards, shard_id and
-  /// max_samples ask for. `warn` is told what was left out. IoError when nothing is left.
+  /// Leaves out samples longer than `max_positions`, groups the rest and keeps the batches that
+  /// num_shards, shard_id and max_samples ask for. `warn` is told what was left out. IoError when
+  /// nothing is left.
   LeftOut cut(std::int64_t max_positions, const std::function<void(const std::string& line)>& warn);
 
   std::int64_t num_batches() const noexcept { return static_cast<std::int64_t>(batches_.size()); }

@@ -28,7 +28,9 @@ Ensemble load_ensemble(const EvalLmOptions& options, const EvalData& data) {
     const compat::Checkpoint checkpoint = open_model(path, options);
     ensemble.keeps_digests = ensemble.keeps_digests && !checkpoint.dictionary().sha256.empty();
     LoadedModel model = load_scorer(checkpoint, options, data);
-    ensemble.max_positions = scorers.empty() ? model.max_positions : std::min(ensemble.max_positions, model.max_positions);
+    ensemble.max_positions = scorers.empty()
+                                 ? model.max_positions
+                                 : std::min(ensemble.max_positions, model.max_positions);
     if (scorers.empty()) ensemble.num_parameters = model.num_parameters;
     scorers.push_back(std::move(model.scorer));
   }
@@ -36,28 +38,37 @@ Ensemble load_ensemble(const EvalLmOptions& options, const EvalData& data) {
   return ensemble;
 }
 
-void run_batches(const EvalLmOptions& options, const EvalLmObserver& observer, const EvalData& data, Scorer& scorer,
-                 EvalLmReport& report) {
+void run_batches(const EvalLmOptions& options, const EvalLmObserver& observer, const EvalData& data,
+                 Scorer& scorer, EvalLmReport& report) {
   ScoreAccumulator accumulator(options, data.dictionary(), observer);
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
     const auto start = std::chrono::steady_clock::now();
     const at::Tensor scores = scorer.score(batch);
-    report.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    accumulator.add(batch, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, report);
+    report.seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    accumulator.add(
+        batch, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, report);
     observer.progress(report.batches, data.num_batches(), report);
   }
   report.word_stats = accumulator.word_stats();
   if (const std::int64_t padding = accumulator.padding_amid_rows(); padding > 0)
-    observer.warn(grouped(padding) + " targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm scores as many " +
-                  "columns from the start of such rows, padding among them, and prints another loss");
+    observer.warn(
+        grouped(padding) +
+        " targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm scores "
+        "as many " +
+        "columns from the start of such rows, padding among them, and prints another loss");
 }
 
 /// Warnings about models that keep no digest of their dictionary.
-void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, const EvalData& data, const EvalLmObserver& observer) {
+void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, const EvalData& data,
+                    const EvalLmObserver& observer) {
   const bool counts_words = !options.post_process.empty();  // whose loss has no such bound
-  for (const std::string& doubt : {doubt_by_special_symbols(data.dictionary(), data.dictionary_file()),
-                                   counts_words ? "" : doubt_by_loss(options.path, report.loss_base2, data.dictionary(), data.dictionary_file())})
+  for (const std::string& doubt :
+       {doubt_by_special_symbols(data.dictionary(), data.dictionary_file()),
+        counts_words ? ""
+                     : doubt_by_loss(options.path, report.loss_base2, data.dictionary(),
+                                     data.dictionary_file())})
     if (!doubt.empty()) observer.warn(doubt);
 }
 
@@ -72,7 +83,8 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
   observer.log("loading model(s) from " + options.path);
   const Ensemble ensemble = load_ensemble(options, data);
   observer.log("num. model params: " + grouped(ensemble.num_parameters));
-  observer.log(options.data + " " + options.gen_subset + " " + grouped(data.dataset().size()) + " examples");
+  observer.log(options.data + " " + options.gen_subset + " " + grouped(data.dataset().size()) +
+               " examples");
 
   EvalLmReport report;
   report.num_parameters = ensemble.num_parameters;

@@ -11,64 +11,67 @@ namespace btm {
 
 /// Names and defaults are fairseq-eval-lm's flags.
 struct EvalLmOptions {
-  std::string data;                      ///< data-bin folder
-  std::string path;                      ///< checkpoints joined by ':'
+  std::string data;  ///< data-bin folder
+  std::string path;  ///< checkpoints joined by ':'
   std::string gen_subset = "test";
   std::string task = "language_modeling";  ///< or multidomain_language_modeling
-  std::string eval_domains;              ///< comma separated; multidomain only
-  bool resample_eval = false;            ///< the release's seeded resampling of every eval set
+  std::string eval_domains;                ///< comma separated; multidomain only
+  bool resample_eval = false;              ///< the release's seeded resampling of every eval set
   std::int64_t seed = 1;
   std::string sample_break_mode = "none";  ///< none, eos, complete, complete_doc
-  std::int64_t tokens_per_sample = 0;    ///< 0: the least of the models' positions, at most fairseq's 1024
+  std::int64_t tokens_per_sample =
+      0;  ///< 0: the least of the models' positions, at most fairseq's 1024
   bool add_bos_token = false;
   std::int64_t context_window = 0;
-  std::int64_t batch_size = 0;           ///< samples in a batch; 0: no limit
-  std::int64_t max_tokens = 36000;       ///< tokens in a batch, padding included; 0: no limit
+  std::int64_t batch_size = 0;      ///< samples in a batch; 0: no limit
+  std::int64_t max_tokens = 36000;  ///< tokens in a batch, padding included; 0: no limit
   std::int64_t softmax_batch = std::numeric_limits<std::int64_t>::max();
-  std::string post_process;              ///< "@@ " or subword_nmt: pieces are joined to words; empty: not
+  std::string post_process;  ///< "@@ " or subword_nmt: pieces are joined to words; empty: not
   bool output_word_probs = false, output_word_stats = false;
-  std::string model_overrides = "{}";    ///< Python literal
+  std::string model_overrides = "{}";  ///< Python literal
   std::int64_t num_shards = 1, shard_id = 0;
-  std::int64_t max_samples = 0;          ///< N > 0: stop after batch N, counted from 0; 0: all
-  std::string dataset_impl;              ///< empty: by magic
+  std::int64_t max_samples = 0;  ///< N > 0: stop after batch N, counted from 0; 0: all
+  std::string dataset_impl;      ///< empty: by magic
   bool fp16 = false, bf16 = false, cpu = false;
-  std::int64_t device_id = 0;            ///< which GPU
-  std::int64_t num_threads = 0;          ///< 0: all cores this process may use
+  std::int64_t device_id = 0;    ///< which GPU
+  std::int64_t num_threads = 0;  ///< 0: all cores this process may use
 };
 
 /// What --output-word-stats gathers per word.
 struct WordStat {
   std::string word;
-  bool is_bpe = false;                   ///< joined from pieces
+  bool is_bpe = false;  ///< joined from pieces
   std::int64_t count = 0;
-  std::int64_t missing_next_words = 0;   ///< how often no word followed in the sample
+  std::int64_t missing_next_words = 0;      ///< how often no word followed in the sample
   double log_prob = 0, next_word_prob = 0;  ///< natural logs, summed
 };
 
 struct EvalLmReport {
   /// NaN before the first token; infinite when a token has probability 0.
   double loss_base2 = std::numeric_limits<double>::quiet_NaN(), perplexity = loss_base2;
-  double loss_sum = 0;                   ///< natural log, summed over `tokens`
-  std::int64_t impossible_tokens = 0;    ///< of probability 0
-  std::int64_t tokens = 0;               ///< words, where pieces are joined
-  std::int64_t evaluated_tokens = 0;     ///< what fairseq counts as evaluated: every token of every sample
+  double loss_sum = 0;                 ///< natural log, summed over `tokens`
+  std::int64_t impossible_tokens = 0;  ///< of probability 0
+  std::int64_t tokens = 0;             ///< words, where pieces are joined
+  std::int64_t evaluated_tokens =
+      0;  ///< what fairseq counts as evaluated: every token of every sample
   std::int64_t samples = 0, batches = 0;
   std::int64_t skipped_samples = 0, skipped_tokens = 0;  ///< longer than the model's positions
-  std::int64_t num_parameters = 0;       ///< of the first model
-  double seconds = 0;                    ///< spent on evaluation alone
-  std::vector<WordStat> word_stats;      ///< by falling count
+  std::int64_t num_parameters = 0;                       ///< of the first model
+  double seconds = 0;                                    ///< spent on evaluation alone
+  std::vector<WordStat> word_stats;                      ///< by falling count
 };
 
 /// Called on the evaluating thread.
 struct EvalLmObserver {
-  std::function<void(const std::string& line)> log = [](const std::string&) {};      ///< what fairseq logs at INFO
+  std::function<void(const std::string& line)> log = [](const std::string&) {
+  };  ///< what fairseq logs at INFO
   std::function<void(const std::string& line)> warn = [](const std::string&) {};
   std::function<void(std::int64_t batches, std::int64_t of, const EvalLmReport& so_far)> progress =
       [](std::int64_t, std::int64_t, const EvalLmReport&) {};
 };
 
-/// Opens, checks, evaluates. FormatError, UnsupportedError, IoError, UsageError as compat's; IoError where there is no token to
-/// evaluate; DivergedModel for scores that are NaN or infinite.
+/// Opens, checks, evaluates. FormatError, UnsupportedError, IoError, UsageError as compat's;
+/// IoError where there is no token to evaluate; DivergedModel for scores that are NaN or infinite.
 EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observer = {});
 
 }  // namespace btm

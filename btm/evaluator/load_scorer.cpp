@@ -10,7 +10,8 @@
 namespace btm {
 
 Precision precision_for(const EvalLmOptions& options) {
-  if (options.fp16 && options.bf16) throw compat::UsageError("--fp16 and --bf16 exclude each other");
+  if (options.fp16 && options.bf16)
+    throw compat::UsageError("--fp16 and --bf16 exclude each other");
   const at::ScalarType half = options.fp16 ? at::kHalf : options.bf16 ? at::kBFloat16 : at::kFloat;
   Precision precision;
   precision.rounding = half;
@@ -31,24 +32,29 @@ compat::Checkpoint open_model(const std::string& path, const EvalLmOptions& opti
 std::int64_t positions_of(std::span<const std::string> paths, const EvalLmOptions& options) {
   std::int64_t positions = std::numeric_limits<std::int64_t>::max();
   for (const std::string& path : paths)
-    positions = std::min(positions, TransformerConfig::from(open_model(path, options).config()).max_target_positions);
+    positions =
+        std::min(positions,
+                 TransformerConfig::from(open_model(path, options).config()).max_target_positions);
   return positions;
 }
 
 EvalLmOptions with_sample_length(EvalLmOptions options, std::span<const std::string> paths) {
   constexpr std::int64_t kFairseqs = 1024;
   if (options.tokens_per_sample == 0)
-    options.tokens_per_sample = std::min(kFairseqs, positions_of(paths, options) - (options.add_bos_token ? 1 : 0));
+    options.tokens_per_sample =
+        std::min(kFairseqs, positions_of(paths, options) - (options.add_bos_token ? 1 : 0));
   return options;
 }
 
-LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const EvalLmOptions& options, const EvalData& data) {
+LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const EvalLmOptions& options,
+                        const EvalData& data) {
   const Precision precision = precision_for(options);
   auto model = load_model(checkpoint, data.dictionary(), data.dictionary_file(), precision);
   LoadedModel loaded;
   loaded.max_positions = model->config().max_target_positions;
   loaded.num_parameters = model->num_parameters();
-  loaded.scorer = std::make_unique<ModelScorer>(checkpoint.path(), std::move(model), precision.device, options.softmax_batch);
+  loaded.scorer = std::make_unique<ModelScorer>(checkpoint.path(), std::move(model),
+                                                precision.device, options.softmax_batch);
   return loaded;
 }
 

@@ -31,6 +31,7 @@ struct LoadedModel {
   std::int64_t max_positions = 0, num_parameters = 0;
 };
 
-LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const EvalLmOptions& options, const EvalData& data);
+LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const EvalLmOptions& options,
+                        const EvalData& data);
 
 }  // namespace btm

@@ -14,18 +14,20 @@ namespace btm {
 class ScoreAccumulator {
  public:
   /// Keeps references to all three.
-  ScoreAccumulator(const EvalLmOptions& options, const compat::Dictionary& dictionary, const EvalLmObserver& observer)
+  ScoreAccumulator(const EvalLmOptions& options, const compat::Dictionary& dictionary,
+                   const EvalLmObserver& observer)
       : options_(options), observer_(observer), words_(dictionary, options.post_process) {}
 
-  /// Adds `scores` [B * T] (natural logs) of the batch's scored columns to the counts and the loss of `report`.
-  /// A target of probability 0 makes the loss infinite; fairseq leaves it out.
+  /// Adds `scores` [B * T] (natural logs) of the batch's scored columns to the counts and the loss
+  /// of `report`. A target of probability 0 makes the loss infinite; fairseq leaves it out.
   void add(const Batch& batch, std::span<const float> scores, EvalLmReport& report);
   /// Targets so far that are padding before another target of their row: they are not scored.
   std::int64_t padding_amid_rows() const noexcept { return padding_amid_rows_; }
   std::vector<WordStat> word_stats() const { return words_.sorted_stats(); }
 
  private:
-  void add_row(std::int64_t id, std::span<const std::int64_t> tokens, std::vector<double>& scores, EvalLmReport& report);
+  void add_row(std::int64_t id, std::span<const std::int64_t> tokens, std::vector<double>& scores,
+               EvalLmReport& report);
 
   const EvalLmOptions& options_;
   const EvalLmObserver& observer_;
@@ -35,8 +37,9 @@ class ScoreAccumulator {
   std::int64_t padding_amid_rows_ = 0;
 };
 
-/// Prints the statistics of words and the last lines of fairseq-eval-lm, and warns of tokens of probability 0. IoError when nothing was
-/// scored.
-void log_results(const EvalLmReport& report, const EvalLmOptions& options, const EvalLmObserver& observer);
+/// Prints the statistics of words and the last lines of fairseq-eval-lm, and warns of tokens of
+/// probability 0. IoError when nothing was scored.
+void log_results(const EvalLmReport& report, const EvalLmOptions& options,
+                 const EvalLmObserver& observer);
 
 }  // namespace btm

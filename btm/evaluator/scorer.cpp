@@ -23,34 +23,47 @@ constexpr std::int64_t kPad = TransformerLM::kPaddingIdx;
 std::vector<std::int64_t> scored_places(const Batch& batch) {
   std::vector<std::int64_t> places;
   for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (const std::int64_t column : scored_columns(batch, row, kPad)) places.push_back(row * batch.columns + column);
+    for (const std::int64_t column : scored_columns(batch, row, kPad))
+      places.push_back(row * batch.columns + column);
   places.insert(places.end(), batch.scored_padding.begin(), batch.scored_padding.end());
   return places;
 }
 
 at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
-  return at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kLong);
+  return at::from_blob(const_cast<std::int64_t*>(values.data()),
+                       {static_cast<std::int64_t>(values.size())}, at::kLong);
 }
 
 /// Throws DivergedModel for the first of `places` whose score is no log-probability.
-void check_scores(const std::string& model, const Batch& batch, const std::vector<std::int64_t>& places, const float* scores) {
-  const auto broken = std::ranges::find_if(places, [&](std::int64_t at) { return std::isnan(scores[at]) || scores[at] == HUGE_VALF; });
+void check_scores(const std::string& model, const Batch& batch,
+                  const std::vector<std::int64_t>& places, const float* scores) {
+  const auto broken = std::ranges::find_if(
+      places, [&](std::int64_t at) { return std::isnan(scores[at]) || scores[at] == HUGE_VALF; });
   if (broken == places.end()) return;
   const std::int64_t row = *broken / batch.columns;
-  throw DivergedModel(model, "target " + std::to_string(*broken % batch.columns - batch.first_scored[static_cast<std::size_t>(row)] + 1) +
-                                 " of sample " + std::to_string(batch.ids[static_cast<std::size_t>(row)]) + " (id " +
-                                 std::to_string(batch.targets[static_cast<std::size_t>(*broken)]) + ")");
+  throw DivergedModel(
+      model, "target " +
+                 std::to_string(*broken % batch.columns -
+                                batch.first_scored[static_cast<std::size_t>(row)] + 1) +
+                 " of sample " + std::to_string(batch.ids[static_cast<std::size_t>(row)]) +
+                 " (id " + std::to_string(batch.targets[static_cast<std::size_t>(*broken)]) + ")");
 }
 
 }  // namespace
 
 DivergedModel::DivergedModel(std::string model, const std::string& target)
-    : std::runtime_error(compat::printable(model, 4096) + ": gives no probability (NaN or infinite) for " + target +
+    : std::runtime_error(compat::printable(model, 4096) +
+                         ": gives no probability (NaN or infinite) for " + target +
                          ": its training diverged, or its weights are damaged"),
-      model_(std::move(model)), target_(target) {}
+      model_(std::move(model)),
+      target_(target) {}
 
-ModelScorer::ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch)
-    : name_(std::move(name)), model_(std::move(model)), device_(device), softmax_batch_(softmax_batch) {}
+ModelScorer::ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device,
+                         std::int64_t softmax_batch)
+    : name_(std::move(name)),
+      model_(std::move(model)),
+      device_(device),
+      softmax_batch_(softmax_batch) {}
 
 at::Tensor ModelScorer::score(const Batch& batch) {
   const at::NoGradGuard no_grad;
@@ -60,20 +73,25 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   // Weights that are used once are not worth memory of their own.
   if (++scored_ == 2) model_->settle();
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
-  // A column of padding depends on what it sees, so it has to be kept from seeing padding as fairseq does.
+  // A column of padding depends on what it sees, so it has to be kept from seeing padding as
+  // fairseq does.
   const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch, kPad);
   const at::Tensor features = model_->features(tokens, masks_padding);
   const at::Tensor where = as_tensor(places);  // [N] of B * T
-  const bool all = batch.scored_padding.empty() && static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;
+  const bool all = batch.scored_padding.empty() &&
+                   static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;
   at::Tensor rows = features.reshape({-1, features.size(-1)});
   if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
   const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);
-  scores.view(-1).index_copy_(0, where, target_log_probs(rows, model_->output_weight(), targets, softmax_batch_).to(at::kCPU));
+  scores.view(-1).index_copy_(
+      0, where,
+      target_log_probs(rows, model_->output_weight(), targets, softmax_batch_).to(at::kCPU));
   check_scores(name_, batch, places, scores.const_data_ptr<float>());
   return scores;
 }
 
-AverageScorer::AverageScorer(std::vector<std::unique_ptr<Scorer>> scorers) : scorers_(std::move(scorers)) {}
+AverageScorer::AverageScorer(std::vector<std::unique_ptr<Scorer>> scorers)
+    : scorers_(std::move(scorers)) {}
 
 at::Tensor AverageScorer::score(const Batch& batch) {
   if (scorers_.size() == 1) return scorers_.front()->score(batch);

@@ -15,15 +15,17 @@ namespace btm {
 class Scorer {
  public:
   virtual ~Scorer() = default;
-  /// [B, T] fp32 on the CPU: natural log p(target) of every column from a row's first_scored on that is not padding, and of
-  /// scored_padding; 0 elsewhere.
+  /// [B, T] fp32 on the CPU: natural log p(target) of every column from a row's first_scored on
+  /// that is not padding, and of scored_padding; 0 elsewhere.
   virtual at::Tensor score(const Batch& batch) = 0;
 };
 
 class ModelScorer final : public Scorer {
  public:
-  /// `name`: the checkpoint, for errors. At most `softmax_batch` columns have their logits in memory at once (see target_log_probs: often fewer).
-  ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device, std::int64_t softmax_batch);
+  /// `name`: the checkpoint, for errors. At most `softmax_batch` columns have their logits in
+  /// memory at once (see target_log_probs: often fewer).
+  ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device,
+              std::int64_t softmax_batch);
   /// DivergedModel for a score that is no log-probability. That of probability 0 (-inf) is one.
   at::Tensor score(const Batch& batch) override;
 
@@ -34,7 +36,8 @@ class ModelScorer final : public Scorer {
   std::int64_t softmax_batch_, scored_ = 0;  ///< scored_: batches so far.
 };
 
-/// Log of the mean probability of several scorers, per target: fairseq's ensemble of ':'-joined paths.
+/// Log of the mean probability of several scorers, per target: fairseq's ensemble of ':'-joined
+/// paths.
 class AverageScorer final : public Scorer {
  public:
   explicit AverageScorer(std::vector<std::unique_ptr<Scorer>> scorers);

@@ -6,18 +6,23 @@
 
 namespace btm {
 
-WordScores::WordScores(const compat::Dictionary& dictionary, const std::string& post_process) : dictionary_(dictionary) {
+WordScores::WordScores(const compat::Dictionary& dictionary, const std::string& post_process)
+    : dictionary_(dictionary) {
   if (post_process.empty()) return;
   if (post_process == "@@ ")
     continuation_ = "@@";
   else if (post_process == "subword_nmt")
-    continuation_ = "subword_nmt";  // as fairseq: it looks for symbols that end in the flag's own text
+    continuation_ =
+        "subword_nmt";  // as fairseq: it looks for symbols that end in the flag's own text
   else
-    throw compat::UsageError("--post-process '" + compat::printable(post_process) + "' is not supported (supported: '@@ ', subword_nmt)");
-  for (std::int64_t id = 0; id < dictionary.size(); ++id) continues_.push_back(dictionary.symbol(id).ends_with(continuation_));
+    throw compat::UsageError("--post-process '" + compat::printable(post_process) +
+                             "' is not supported (supported: '@@ ', subword_nmt)");
+  for (std::int64_t id = 0; id < dictionary.size(); ++id)
+    continues_.push_back(dictionary.symbol(id).ends_with(continuation_));
 }
 
-std::int64_t WordScores::join_pieces(std::span<const std::int64_t> tokens, std::vector<double>& scores) const {
+std::int64_t WordScores::join_pieces(std::span<const std::int64_t> tokens,
+                                     std::vector<double>& scores) const {
   if (continues_.empty()) return 0;
   std::int64_t joined = 0;
   for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
@@ -46,10 +51,12 @@ void WordScores::for_each_word(std::span<const std::int64_t> tokens, Visit&& vis
   }
 }
 
-std::vector<std::pair<std::string, double>> WordScores::words(std::span<const std::int64_t> tokens,
-                                                              std::span<const double> scores) const {
+std::vector<std::pair<std::string, double>> WordScores::words(
+    std::span<const std::int64_t> tokens, std::span<const double> scores) const {
   std::vector<std::pair<std::string, double>> out;
-  for_each_word(tokens, [&](const std::string& word, std::size_t i, bool) { out.emplace_back(word, scores[i]); });
+  for_each_word(tokens, [&](const std::string& word, std::size_t i, bool) {
+    out.emplace_back(word, scores[i]);
+  });
   return out;
 }
 

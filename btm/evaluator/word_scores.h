@@ -15,14 +15,17 @@ namespace btm {
 
 class WordScores {
  public:
-  /// `post_process`: "" leaves pieces as they are; "@@ " or subword_nmt joins pieces that end in "@@". UsageError else.
+  /// `post_process`: "" leaves pieces as they are; "@@ " or subword_nmt joins pieces that end in
+  /// "@@". UsageError else.
   WordScores(const compat::Dictionary& dictionary, const std::string& post_process);
 
-  /// Moves the score of every piece that continues onto the next one. Returns how many pieces are no longer counted.
+  /// Moves the score of every piece that continues onto the next one. Returns how many pieces are
+  /// no longer counted.
   std::int64_t join_pieces(std::span<const std::int64_t> tokens, std::vector<double>& scores) const;
 
   /// The words of a sample with their scores (after join_pieces).
-  std::vector<std::pair<std::string, double>> words(std::span<const std::int64_t> tokens, std::span<const double> scores) const;
+  std::vector<std::pair<std::string, double>> words(std::span<const std::int64_t> tokens,
+                                                    std::span<const double> scores) const;
 
   /// Adds a sample (after join_pieces) to the statistics.
   void gather(std::span<const std::int64_t> tokens, std::span<const double> scores);

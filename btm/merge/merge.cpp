@@ -24,15 +24,22 @@ using compat::UsageError;
 class Merge {
  public:
   Merge(const MergeOptions& options, std::vector<float> weights, int threads)
-      : options_(options), weights_(std::move(weights)), threads_(threads), density_(density_of(options)) {}
+      : options_(options),
+        weights_(std::move(weights)),
+        threads_(threads),
+        density_(density_of(options)) {}
 
-  void add(TensorStack stack) { stacks_.push_back(std::make_unique<TensorStack>(std::move(stack))); }
+  void add(TensorStack stack) {
+    stacks_.push_back(std::make_unique<TensorStack>(std::move(stack)));
+  }
   /// The passes over all tensors that a method makes before its first result.
   void prepare() {
-    if (options_.method == MergeMethod::kTies && !options_.trims_tensors) thresholds_ = thresholds_of(stacks_);
+    if (options_.method == MergeMethod::kTies && !options_.trims_tensors)
+      thresholds_ = thresholds_of(stacks_);
   }
   /// Tensor number `index` as a storage that is computed while it is written.
-  std::shared_ptr<const compat::Storage> result(std::size_t index, compat::DType dtype, std::function<void(std::int64_t)> written) const;
+  std::shared_ptr<const compat::Storage> result(std::size_t index, compat::DType dtype,
+                                                std::function<void(std::int64_t)> written) const;
 
  private:
   static double density_of(const MergeOptions& options) {
@@ -46,22 +53,25 @@ class Merge {
   void count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const;
   std::vector<float> slerp_weights(const TensorStack& stack) const;
   /// FormatError that names the model, or the result, in which the piece of a tensor is not finite.
-  void refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs, std::span<const float> out, compat::DType dtype) const;
-  void combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds, std::span<const DareMask> masks,
-               std::span<const std::span<const float>> inputs, std::span<float> out) const;
+  void refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs,
+                       std::span<const float> out, compat::DType dtype) const;
+  void combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds,
+               std::span<const DareMask> masks, std::span<const std::span<const float>> inputs,
+               std::span<float> out) const;
 
   const MergeOptions& options_;
   std::vector<float> weights_;
   int threads_;
   double density_;
-  std::vector<float> thresholds_;  ///< TIES over the whole model: one a model
+  std::vector<float> thresholds_;                     ///< TIES over the whole model: one a model
   std::vector<std::unique_ptr<TensorStack>> stacks_;  ///< The models in order, then the base.
 };
 
 /// The values of a piece of all models of a stack.
 struct PieceInputs {
   PieceInputs(const TensorStack& stack, std::size_t piece) : scratch(stack.models()) {
-    for (std::size_t i = 0; i < stack.models(); ++i) values.push_back(stack.read(i, piece, scratch[i]));
+    for (std::size_t i = 0; i < stack.models(); ++i)
+      values.push_back(stack.read(i, piece, scratch[i]));
   }
   std::vector<std::vector<float>> scratch;
   std::vector<std::span<const float>> values;
@@ -85,20 +95,27 @@ void Merge::count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, C
 
 std::vector<float> Merge::thresholds_of(Stacks stacks) const {
   std::vector<MagnitudeRank> ranks(models());
-  count_magnitudes(stacks, ranks, [](MagnitudeRank& rank, auto base, auto model) { rank.count_upper(base, model); });
+  count_magnitudes(stacks, ranks, [](MagnitudeRank& rank, auto base, auto model) {
+    rank.count_upper(base, model);
+  });
   std::int64_t elements = 0;
   for (const auto& stack : stacks) {
     stack->check();
     elements += stack->numel();
   }
-  const auto keep = std::max<std::int64_t>(1, std::llround(density_ * static_cast<double>(elements)));
+  const auto keep =
+      std::max<std::int64_t>(1, std::llround(density_ * static_cast<double>(elements)));
   for (std::size_t i = 0; i < models(); ++i) {
     if (!ranks[i].all_finite())
-      throw compat::FormatError({options_.model_files[i].string(), {}, {}}, "differs from the base model by infinity or NaN somewhere, which cannot be trimmed");
+      throw compat::FormatError(
+          {options_.model_files[i].string(), {}, {}},
+          "differs from the base model by infinity or NaN somewhere, which cannot be trimmed");
     ranks[i].choose(static_cast<std::uint64_t>(keep));
   }
   std::vector<MagnitudeRank> chosen = ranks;
-  count_magnitudes(stacks, chosen, [](MagnitudeRank& rank, auto base, auto model) { rank.count_lower(base, model); });
+  count_magnitudes(stacks, chosen, [](MagnitudeRank& rank, auto base, auto model) {
+    rank.count_lower(base, model);
+  });
   std::vector<float> thresholds;
   for (const MagnitudeRank& rank : chosen) thresholds.push_back(rank.threshold());
   return thresholds;
@@ -117,104 +134,135 @@ std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
   return {static_cast<float>(a), static_cast<float>(b)};
 }
 
-void Merge::combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds,
-                    std::span<const DareMask> masks, std::span<const std::span<const float>> inputs, std::span<float> out) const {
+void Merge::combine(std::size_t piece, std::span<const float> weights,
+                    std::span<const float> thresholds, std::span<const DareMask> masks,
+                    std::span<const std::span<const float>> inputs, std::span<float> out) const {
   const auto models_only = inputs.first(models());
   const auto scale = static_cast<float>(options_.scale);
   switch (options_.method) {
     case MergeMethod::kLinear:
-    case MergeMethod::kSlerp: return linear_sum(inputs, weights, out);
-    case MergeMethod::kTaskArithmetic: return add_task_vectors(inputs.back(), models_only, weights, scale, out);
-    case MergeMethod::kTies: return add_elected_task_vectors(inputs.back(), models_only, weights, scale, thresholds, out);
+    case MergeMethod::kSlerp:
+      return linear_sum(inputs, weights, out);
+    case MergeMethod::kTaskArithmetic:
+      return add_task_vectors(inputs.back(), models_only, weights, scale, out);
+    case MergeMethod::kTies:
+      return add_elected_task_vectors(inputs.back(), models_only, weights, scale, thresholds, out);
     case MergeMethod::kDare:
-      return add_dropped_task_vectors(inputs.back(), models_only, weights, scale, density_, masks,
-                                      static_cast<std::uint64_t>(piece) * static_cast<std::uint64_t>(kPieceElements), out);
+      return add_dropped_task_vectors(
+          inputs.back(), models_only, weights, scale, density_, masks,
+          static_cast<std::uint64_t>(piece) * static_cast<std::uint64_t>(kPieceElements), out);
   }
 }
 
 /// The least magnitude that rounds to infinity.
 float overflow_of(compat::DType dtype) noexcept {
-  return dtype == compat::DType::kFloat16 ? 65520.0f : dtype == compat::DType::kBFloat16 ? 0x1.ffp127f : INFINITY;
+  return dtype == compat::DType::kFloat16    ? 65520.0f
+         : dtype == compat::DType::kBFloat16 ? 0x1.ffp127f
+                                             : INFINITY;
 }
 
 bool all_below(std::span<const float> values, float limit) noexcept {
-  return std::ranges::all_of(values, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
+  return std::ranges::all_of(
+      values, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
 }
 
-void Merge::refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs, std::span<const float> out,
-                            compat::DType dtype) const {
+void Merge::refuse_diverged(const std::string& tensor,
+                            std::span<const std::span<const float>> inputs,
+                            std::span<const float> out, compat::DType dtype) const {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const bool counts = i >= models() || options_.method != MergeMethod::kLinear || weights_[i] != 0;
+    const bool counts =
+        i >= models() || options_.method != MergeMethod::kLinear || weights_[i] != 0;
     if (counts && !all_below(inputs[i], INFINITY))
-      throw compat::FormatError({(i < models() ? options_.model_files[i] : options_.base_model).string(), {}, {}},
-                                "'" + compat::printable(tensor) + "' holds infinity or NaN: its training diverged, or its weights are damaged; leave it out");
+      throw compat::FormatError(
+          {(i < models() ? options_.model_files[i] : options_.base_model).string(), {}, {}},
+          "'" + compat::printable(tensor) +
+              "' holds infinity or NaN: its training diverged, or its weights are damaged; leave "
+              "it out");
   }
   if (!all_below(out, overflow_of(dtype)))
     throw compat::FormatError({options_.output.string(), {}, {}},
-                              "'" + compat::printable(tensor) + "' of the merged model is beyond what " + std::string(compat::dtype_name(dtype)) + " holds");
+                              "'" + compat::printable(tensor) +
+                                  "' of the merged model is beyond what " +
+                                  std::string(compat::dtype_name(dtype)) + " holds");
 }
 
-std::shared_ptr<const compat::Storage> Merge::result(std::size_t index, compat::DType dtype,
-                                                     std::function<void(std::int64_t)> written) const {
+std::shared_ptr<const compat::Storage> Merge::result(
+    std::size_t index, compat::DType dtype, std::function<void(std::int64_t)> written) const {
   const TensorStack& stack = *stacks_[index];
-  return compat::Storage::computed(dtype, static_cast<std::uint64_t>(stack.numel()), [this, index, &stack, dtype, written](const compat::Storage::Sink& sink) {
-    const std::vector<float> weights = options_.method == MergeMethod::kSlerp ? slerp_weights(stack) : weights_;
-    const bool own_thresholds = options_.method == MergeMethod::kTies && options_.trims_tensors;
-    const std::vector<float> thresholds = own_thresholds ? thresholds_of(std::span(&stacks_[index], 1)) : thresholds_;
-    std::vector<DareMask> masks;
-    if (options_.method == MergeMethod::kDare)
-      for (std::size_t i = 0; i < models(); ++i) masks.push_back(dare_mask(options_.seed, i, stack.name()));
-    make_in_order(
-        stack.pieces(), threads_,
-        [&](std::size_t piece, std::vector<std::byte>& bytes) {
-          const PieceInputs inputs(stack, piece);
-          const std::size_t size = inputs.values.front().size();
-          if (dtype == compat::DType::kFloat32) {
-            bytes.resize(size * sizeof(float));
-            const std::span<float> sums(reinterpret_cast<float*>(bytes.data()), size);
-            combine(piece, weights, thresholds, masks, inputs.values, sums);
-            refuse_diverged(stack.name(), inputs.values, sums, dtype);
-          } else {
-            std::vector<float> sums(size);
-            combine(piece, weights, thresholds, masks, inputs.values, sums);
-            refuse_diverged(stack.name(), inputs.values, sums, dtype);
-            store_floats(sums, dtype, bytes);
-          }
-          stack.release(piece);
-        },
-        [&](std::span<const std::byte> bytes) {
-          sink(bytes);
-          if (written) written(static_cast<std::int64_t>(bytes.size() / compat::element_size(dtype)));
-        });
-    stack.release();
-    stack.check();
-  });
+  return compat::Storage::computed(
+      dtype, static_cast<std::uint64_t>(stack.numel()),
+      [this, index, &stack, dtype, written](const compat::Storage::Sink& sink) {
+        const std::vector<float> weights =
+            options_.method == MergeMethod::kSlerp ? slerp_weights(stack) : weights_;
+        const bool own_thresholds = options_.method == MergeMethod::kTies && options_.trims_tensors;
+        const std::vector<float> thresholds =
+            own_thresholds ? thresholds_of(std::span(&stacks_[index], 1)) : thresholds_;
+        std::vector<DareMask> masks;
+        if (options_.method == MergeMethod::kDare)
+          for (std::size_t i = 0; i < models(); ++i)
+            masks.push_back(dare_mask(options_.seed, i, stack.name()));
+        make_in_order(
+            stack.pieces(), threads_,
+            [&](std::size_t piece, std::vector<std::byte>& bytes) {
+              const PieceInputs inputs(stack, piece);
+              const std::size_t size = inputs.values.front().size();
+              if (dtype == compat::DType::kFloat32) {
+                bytes.resize(size * sizeof(float));
+                const std::span<float> sums(reinterpret_cast<float*>(bytes.data()), size);
+                combine(piece, weights, thresholds, masks, inputs.values, sums);
+                refuse_diverged(stack.name(), inputs.values, sums, dtype);
+              } else {
+                std::vector<float> sums(size);
+                combine(piece, weights, thresholds, masks, inputs.values, sums);
+                refuse_diverged(stack.name(), inputs.values, sums, dtype);
+                store_floats(sums, dtype, bytes);
+              }
+              stack.release(piece);
+            },
+            [&](std::span<const std::byte> bytes) {
+              sink(bytes);
+              if (written)
+                written(static_cast<std::int64_t>(bytes.size() / compat::element_size(dtype)));
+            });
+        stack.release();
+        stack.check();
+      });
 }
 
 std::vector<double> resolved_weights(const MergeOptions& options) {
   const std::size_t models = options.model_files.size();
-  const bool convex = options.method == MergeMethod::kLinear || options.method == MergeMethod::kSlerp;
+  const bool convex =
+      options.method == MergeMethod::kLinear || options.method == MergeMethod::kSlerp;
   if (models == 0) throw UsageError("no models to merge");
   if (options.method == MergeMethod::kSlerp && models != 2)
     throw UsageError("slerp merges two models, found " + std::to_string(models));
   std::vector<double> weights = options.weights;
   if (weights.empty()) weights.assign(models, convex ? 1.0 / static_cast<double>(models) : 1.0);
   if (weights.size() != models)
-    throw UsageError(std::to_string(weights.size()) + " weights for " + std::to_string(models) + " models, expected one each");
+    throw UsageError(std::to_string(weights.size()) + " weights for " + std::to_string(models) +
+                     " models, expected one each");
   for (const double weight : weights) {
     if (!std::isfinite(weight)) throw UsageError("a weight is not a finite number");
-    const bool may_be_negative = options.method == MergeMethod::kTaskArithmetic || options.method == MergeMethod::kDare ||
-                                 (options.method == MergeMethod::kLinear && options.allow_unnormalized);
-    if (weight < 0 && !may_be_negative) throw UsageError("weight " + std::to_string(weight) + " is negative");
+    const bool may_be_negative =
+        options.method == MergeMethod::kTaskArithmetic || options.method == MergeMethod::kDare ||
+        (options.method == MergeMethod::kLinear && options.allow_unnormalized);
+    if (weight < 0 && !may_be_negative)
+      throw UsageError("weight " + std::to_string(weight) + " is negative");
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   const bool sums_to_one = std::abs(sum - 1) <= 1e-4;
   if (options.normalize || (options.method == MergeMethod::kSlerp && sums_to_one)) {
-    if (!(sum > 0)) throw UsageError("the weights sum to " + std::to_string(sum) + ", which cannot be normalized");
+    if (!(sum > 0))
+      throw UsageError("the weights sum to " + std::to_string(sum) +
+                       ", which cannot be normalized");
     for (double& weight : weights) weight /= sum;
-  } else if (convex && !sums_to_one && !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
-    throw UsageError("the weights sum to " + std::to_string(sum) + ", expected 1 (--normalize divides by the sum" +
-                     (options.method == MergeMethod::kLinear ? ", --allow-unnormalized takes them as they are)" : ")"));
+  } else if (convex && !sums_to_one &&
+             !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
+    throw UsageError("the weights sum to " + std::to_string(sum) +
+                     ", expected 1 (--normalize divides by the sum" +
+                     (options.method == MergeMethod::kLinear
+                          ? ", --allow-unnormalized takes them as they are)"
+                          : ")"));
   }
   return weights;
 }
@@ -225,17 +273,20 @@ void refuse_input_as_output(const MergeOptions& options, std::span<const Checkpo
   for (const Checkpoint& model : models)
     for (const std::string& file : model.files())
       if (std::filesystem::equivalent(file, options.output, ignored))
-        throw UsageError("the output " + compat::printable(options.output.string(), 4096) + " is one of the models");
+        throw UsageError("the output " + compat::printable(options.output.string(), 4096) +
+                         " is one of the models");
 }
 
 std::vector<Checkpoint> open_checked(const MergeOptions& options) {
   std::vector<std::filesystem::path> files = options.model_files;
   if (needs_base_model(options.method)) {
     if (options.base_model.empty())
-      throw UsageError(std::string(merge_method_name(options.method)) + " needs a base model (--base-model)");
+      throw UsageError(std::string(merge_method_name(options.method)) +
+                       " needs a base model (--base-model)");
     files.push_back(options.base_model);
   } else if (!options.base_model.empty()) {
-    throw UsageError(std::string(merge_method_name(options.method)) + " uses no base model, found --base-model");
+    throw UsageError(std::string(merge_method_name(options.method)) +
+                     " uses no base model, found --base-model");
   }
   std::vector<Checkpoint> models = open_models(files);
   refuse_input_as_output(options, models);
@@ -250,7 +301,9 @@ std::string_view merge_method_name(MergeMethod method) noexcept {
   return kNames[static_cast<std::size_t>(method)];
 }
 
-bool needs_base_model(MergeMethod method) noexcept { return method != MergeMethod::kLinear && method != MergeMethod::kSlerp; }
+bool needs_base_model(MergeMethod method) noexcept {
+  return method != MergeMethod::kLinear && method != MergeMethod::kSlerp;
+}
 
 MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress) {
   MergeReport report;
@@ -258,7 +311,8 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
   const std::vector<Checkpoint> models = open_checked(options);
   const Checkpoint& first = models.front();
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  Merge merge(options, {report.weights.begin(), report.weights.end()}, options.num_threads > 0 ? options.num_threads : cores);
+  Merge merge(options, {report.weights.begin(), report.weights.end()},
+              options.num_threads > 0 ? options.num_threads : cores);
 
   const std::vector<std::size_t> originals = first_of_tied(first.model());
   std::int64_t done = 0, total = 0;
@@ -280,13 +334,16 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
     for (const compat::TensorView* one : views) report.bytes_read += one->size_bytes();
     merge.add(TensorStack(name, std::move(views)));
     total += view.numel();
-    view = compat::TensorView::contiguous(merge.result(stacks++, options.dtype.value_or(view.dtype()), written), view.shape);
+    view = compat::TensorView::contiguous(
+        merge.result(stacks++, options.dtype.value_or(view.dtype()), written), view.shape);
   }
   merge.prepare();
   compat::PickleArena arena;
   const compat::PickleNode* root = compat::with_model(arena, first.root(), merged);
-  const auto knows = std::ranges::find_if(models, [](const Checkpoint& model) { return !model.dictionary().sha256.empty(); });
-  if (knows != models.end()) root = compat::with_dictionary(arena, *root, knows->dictionary().sha256);
+  const auto knows = std::ranges::find_if(
+      models, [](const Checkpoint& model) { return !model.dictionary().sha256.empty(); });
+  if (knows != models.end())
+    root = compat::with_dictionary(arena, *root, knows->dictionary().sha256);
   compat::save_checkpoint(options.output, *root);
   report.models = options.model_files.size();
   report.tensors = stacks;
@@ -297,13 +354,16 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
 std::vector<double> read_posterior(const std::filesystem::path& results) {
   const auto file = compat::MappedFile::open(results);
   std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.remove_suffix(1);
   const std::string_view line = text.substr(text.rfind('\n') + 1);
   const auto json = compat::parse_json(line);
   const auto found = json.is_object() ? json.find("exp_avg_posterior") : json.end();
   const auto refuse = [&]() -> std::vector<double> {
-    throw compat::FormatError({file->path(), {}, {}}, "the last line is '" + compat::printable(line) +
-                                                          "', expected JSON with the numbers 'exp_avg_posterior' (results of btm ensemble-eval)");
+    throw compat::FormatError(
+        {file->path(), {}, {}},
+        "the last line is '" + compat::printable(line) +
+            "', expected JSON with the numbers 'exp_avg_posterior' (results of btm ensemble-eval)");
   };
   if (found == json.end() || !found->is_array() || found->empty()) return refuse();
   std::vector<double> posterior;

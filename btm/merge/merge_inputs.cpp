@@ -17,7 +17,8 @@ namespace {
 using compat::Checkpoint;
 using compat::printable;
 
-constexpr std::string_view kEmbedding = "decoder.embed_tokens.weight", kOutputProjection = "decoder.output_projection.weight";
+constexpr std::string_view kEmbedding = "decoder.embed_tokens.weight",
+                           kOutputProjection = "decoder.output_projection.weight";
 
 /// Differences between two models, of which the first few are told.
 class Differences {
@@ -29,7 +30,9 @@ class Differences {
   void throw_if_any(const Checkpoint& first, const Checkpoint& other) const {
     if (count_ == 0) return;
     const std::string more = count_ > 12 ? "; and " + std::to_string(count_ - 12) + " more" : "";
-    throw compat::FormatError({other.path(), {}, {}}, "does not fit " + printable(first.path(), 4096) + ": " + text_ + more);
+    throw compat::FormatError(
+        {other.path(), {}, {}},
+        "does not fit " + printable(first.path(), 4096) + ": " + text_ + more);
   }
 
  private:
@@ -39,7 +42,8 @@ class Differences {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
-  for (const std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  for (const std::int64_t size : shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
 }
 
@@ -49,9 +53,11 @@ void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differenc
     if (found == nullptr)
       differences.add("has no " + printable(name));
     else if (found->shape != view.shape)
-      differences.add(printable(name) + " is " + shape_text(found->shape) + ", expected " + shape_text(view.shape));
+      differences.add(printable(name) + " is " + shape_text(found->shape) + ", expected " +
+                      shape_text(view.shape));
     else if (is_floating(found->dtype()) != is_floating(view.dtype()))
-      differences.add(printable(name) + " is " + std::string(dtype_name(found->dtype())) + ", expected " + std::string(dtype_name(view.dtype())));
+      differences.add(printable(name) + " is " + std::string(dtype_name(found->dtype())) +
+                      ", expected " + std::string(dtype_name(view.dtype())));
   }
   for (const auto& [name, view] : other.model())
     if (find_tensor(first, name) == nullptr) differences.add("has " + printable(name) + " too");
@@ -59,8 +65,8 @@ void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differenc
 
 using Settings = std::vector<std::pair<std::string_view, std::string>>;
 
-/// What the weights are computed with, the architecture's defaults included. Nothing for a network that this program does
-/// not know: its weights can be merged all the same.
+/// What the weights are computed with, the architecture's defaults included. Nothing for a network
+/// that this program does not know: its weights can be merged all the same.
 std::optional<Settings> known_settings(const Checkpoint& model) {
   try {
     return settings_outside_weights(TransformerConfig::from(model.config()));
@@ -80,14 +86,16 @@ Settings written_settings(const Checkpoint& model) {
   return settings;
 }
 
-void compare_configuration(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
+void compare_configuration(const Checkpoint& first, const Checkpoint& other,
+                           Differences& differences) {
   std::optional<Settings> ours = known_settings(first), theirs = known_settings(other);
   if (!ours || !theirs) ours = written_settings(first), theirs = written_settings(other);
   for (std::size_t i = 0; i < ours->size(); ++i) {
     const auto& [key, our_text] = (*ours)[i];
     const std::string& their_text = (*theirs)[i].second;
     if (!our_text.empty() && !their_text.empty() && our_text != their_text)
-      differences.add(std::string(key) + " is " + printable(their_text) + ", expected " + printable(our_text));
+      differences.add(std::string(key) + " is " + printable(their_text) + ", expected " +
+                      printable(our_text));
   }
   const auto beyond = [](const Checkpoint& model) {
     const std::string settings = compat::unsupported_settings(model.config(), "relu");
@@ -97,7 +105,8 @@ void compare_configuration(const Checkpoint& first, const Checkpoint& other, Dif
     differences.add("its settings beyond a plain decoder: " + found + ", expected " + expected);
 }
 
-/// A model's dictionary. Of fairseq's checkpoints, which keep no digest, that of the data cfg leads to if it is still there.
+/// A model's dictionary. Of fairseq's checkpoints, which keep no digest, that of the data cfg leads
+/// to if it is still there.
 compat::KnownDictionary dictionary_of(const Checkpoint& checkpoint) {
   compat::KnownDictionary known = checkpoint.dictionary();
   std::error_code ignored;
@@ -112,34 +121,52 @@ void compare_ties(const Checkpoint& first, const Checkpoint& other, Differences&
   for (std::size_t i = 0; i < originals.size(); ++i) {
     if (originals[i] == i) continue;
     const std::string &name = first.model()[i].first, &original = first.model()[originals[i]].first;
-    const compat::TensorView *const view = find_tensor(other, name), *const original_view = find_tensor(other, original);
-    if (view == nullptr || original_view == nullptr || view->storage == original_view->storage) continue;
-    if (!std::ranges::equal(view->contiguous_bytes(scratch), original_view->contiguous_bytes(original_scratch)))
-      differences.add(printable(name) + " and " + printable(original) + " differ, expected one tensor");
+    const compat::TensorView *const view = find_tensor(other, name), *const original_view =
+                                                                         find_tensor(other,
+                                                                                     original);
+    if (view == nullptr || original_view == nullptr || view->storage == original_view->storage)
+      continue;
+    if (!std::ranges::equal(view->contiguous_bytes(scratch),
+                            original_view->contiguous_bytes(original_scratch)))
+      differences.add(printable(name) + " and " + printable(original) +
+                      " differ, expected one tensor");
   }
 }
 
-/// Where the first model leaves its tied output projection out, the others' are their embeddings as well.
-void compare_left_out_output(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
-  const compat::TensorView *const output = other.find(kOutputProjection), *const embedding = other.find(kEmbedding);
-  if (first.find(kOutputProjection) != nullptr || output == nullptr || embedding == nullptr || output->storage == embedding->storage) return;
+/// Where the first model leaves its tied output projection out, the others' are their embeddings as
+/// well.
+void compare_left_out_output(const Checkpoint& first, const Checkpoint& other,
+                             Differences& differences) {
+  const compat::TensorView *const output = other.find(kOutputProjection), *const embedding =
+                                                                              other.find(
+                                                                                  kEmbedding);
+  if (first.find(kOutputProjection) != nullptr || output == nullptr || embedding == nullptr ||
+      output->storage == embedding->storage)
+    return;
   std::vector<std::byte> scratch, embedding_scratch;
-  if (!std::ranges::equal(output->contiguous_bytes(scratch), embedding->contiguous_bytes(embedding_scratch)))
-    differences.add(std::string(kOutputProjection) + " and " + std::string(kEmbedding) + " differ, expected one tensor");
+  if (!std::ranges::equal(output->contiguous_bytes(scratch),
+                          embedding->contiguous_bytes(embedding_scratch)))
+    differences.add(std::string(kOutputProjection) + " and " + std::string(kEmbedding) +
+                    " differ, expected one tensor");
 }
 
 }  // namespace
 
 const compat::TensorView* find_tensor(const Checkpoint& model, std::string_view name) {
-  if (const compat::TensorView* const found = model.find(name); found != nullptr || name != kOutputProjection) return found;
-  return model.config().get_bool("model", "share_decoder_input_output_embed", false) ? model.find(kEmbedding) : nullptr;
+  if (const compat::TensorView* const found = model.find(name);
+      found != nullptr || name != kOutputProjection)
+    return found;
+  return model.config().get_bool("model", "share_decoder_input_output_embed", false)
+             ? model.find(kEmbedding)
+             : nullptr;
 }
 
 std::vector<Checkpoint> open_models(std::span<const std::filesystem::path> files) {
   std::vector<Checkpoint> models;
   for (const std::filesystem::path& file : files) {
     std::error_code ignored;
-    models.push_back(Checkpoint::open(std::filesystem::is_directory(file, ignored) ? file / "checkpoint_last.pt" : file));
+    models.push_back(Checkpoint::open(
+        std::filesystem::is_directory(file, ignored) ? file / "checkpoint_last.pt" : file));
   }
   return models;
 }
@@ -166,11 +193,16 @@ bool is_merged(const std::string& name, const compat::TensorView& view) noexcept
 }
 
 std::vector<std::size_t> first_of_tied(const compat::NamedTensors& model) {
-  std::map<std::tuple<const compat::Storage*, std::int64_t, std::vector<std::int64_t>, std::vector<std::int64_t>>, std::size_t> seen;
+  std::map<std::tuple<const compat::Storage*, std::int64_t, std::vector<std::int64_t>,
+                      std::vector<std::int64_t>>,
+           std::size_t>
+      seen;
   std::vector<std::size_t> originals;
   for (std::size_t i = 0; i < model.size(); ++i) {
     const compat::TensorView& view = model[i].second;
-    originals.push_back(seen.try_emplace({view.storage.get(), view.offset, view.shape, view.stride}, i).first->second);
+    originals.push_back(
+        seen.try_emplace({view.storage.get(), view.offset, view.shape, view.stride}, i)
+            .first->second);
   }
   return originals;
 }

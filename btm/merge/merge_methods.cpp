@@ -12,10 +12,13 @@ constexpr std::size_t kBlock = 2048;
 
 template <class Work>
 void for_each_block(std::size_t size, Work work) {
-  for (std::size_t begin = 0; begin < size; begin += kBlock) work(begin, std::min(size, begin + kBlock));
+  for (std::size_t begin = 0; begin < size; begin += kBlock)
+    work(begin, std::min(size, begin + kBlock));
 }
 
-std::uint32_t magnitude_bits(float value) noexcept { return std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFFu; }
+std::uint32_t magnitude_bits(float value) noexcept {
+  return std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFFu;
+}
 
 /// SplitMix64's output function: a bijection whose results pass for random.
 std::uint64_t mixed(std::uint64_t x) noexcept {
@@ -28,7 +31,8 @@ std::uint64_t mixed(std::uint64_t x) noexcept {
 
 void linear_sum(Models models, std::span<const float> weights, std::span<float> out) {
   for_each_block(out.size(), [&](std::size_t begin, std::size_t end) {
-    std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin), out.begin() + static_cast<std::ptrdiff_t>(end), 0.0f);
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin),
+              out.begin() + static_cast<std::ptrdiff_t>(end), 0.0f);
     for (std::size_t i = 0; i < models.size(); ++i) {
       const float weight = weights[i];
       if (weight == 0) continue;
@@ -60,14 +64,17 @@ std::pair<double, double> slerp_factors(const InnerProducts& products, double t)
   const double norms = std::sqrt(products.aa) * std::sqrt(products.bb);
   const double cosine = norms > 0 ? std::clamp(products.ab / norms, -1.0, 1.0) : 1.0;
   const double theta = std::acos(cosine), sine = std::sin(theta);
-  constexpr double kStraight = 1e-6;  // below it the quotient loses its digits, and is 1 - t and t within 1e-12
+  constexpr double kStraight =
+      1e-6;  // below it the quotient loses its digits, and is 1 - t and t within 1e-12
   if (!(sine > kStraight)) return {1 - t, t};
   return {std::sin((1 - t) * theta) / sine, std::sin(t * theta) / sine};
 }
 
-void add_task_vectors(std::span<const float> base, Models models, std::span<const float> weights, float scale, std::span<float> out) {
+void add_task_vectors(std::span<const float> base, Models models, std::span<const float> weights,
+                      float scale, std::span<float> out) {
   for_each_block(out.size(), [&](std::size_t begin, std::size_t end) {
-    std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin), out.begin() + static_cast<std::ptrdiff_t>(end), 0.0f);
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin),
+              out.begin() + static_cast<std::ptrdiff_t>(end), 0.0f);
     for (std::size_t i = 0; i < models.size(); ++i)
       for (std::size_t j = begin; j < end; ++j) out[j] += weights[i] * (models[i][j] - base[j]);
     for (std::size_t j = begin; j < end; ++j) out[j] = base[j] + scale * out[j];
@@ -86,8 +93,10 @@ DareMask dare_mask(std::uint64_t seed, std::size_t model, std::string_view tenso
   return {state};
 }
 
-void add_dropped_task_vectors(std::span<const float> base, Models models, std::span<const float> weights, float scale,
-                              double density, std::span<const DareMask> masks, std::uint64_t first, std::span<float> out) {
+void add_dropped_task_vectors(std::span<const float> base, Models models,
+                              std::span<const float> weights, float scale, double density,
+                              std::span<const DareMask> masks, std::uint64_t first,
+                              std::span<float> out) {
   std::ranges::fill(out, 0.0f);
   for (std::size_t i = 0; i < models.size(); ++i) {
     const auto rescaled = static_cast<float>(weights[i] / density);
@@ -97,7 +106,8 @@ void add_dropped_task_vectors(std::span<const float> base, Models models, std::s
   for (std::size_t j = 0; j < out.size(); ++j) out[j] = base[j] + scale * out[j];
 }
 
-void add_elected_task_vectors(std::span<const float> base, Models models, std::span<const float> weights, float scale,
+void add_elected_task_vectors(std::span<const float> base, Models models,
+                              std::span<const float> weights, float scale,
                               std::span<const float> thresholds, std::span<float> out) {
   const auto trimmed = [&](std::size_t i, std::size_t j) {
     const float task = models[i][j] - base[j];
@@ -143,7 +153,8 @@ void MagnitudeRank::count_lower(std::span<const float> base, std::span<const flo
 
 bool MagnitudeRank::all_finite() const noexcept {
   constexpr std::ptrdiff_t kInfinity = 0x7F80;
-  return std::all_of(upper_.begin() + kInfinity, upper_.end(), [](std::uint64_t count) { return count == 0; });
+  return std::all_of(upper_.begin() + kInfinity, upper_.end(),
+                     [](std::uint64_t count) { return count == 0; });
 }
 
 float MagnitudeRank::threshold() const {

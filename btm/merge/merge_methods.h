@@ -1,5 +1,5 @@
-// The arithmetic of merging, apart from files. Every function works on one piece: values of the same elements of all
-// models, fp32, models in the order given.
+// The arithmetic of merging, apart from files. Every function works on one piece: values of the
+// same elements of all models, fp32, models in the order given.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ namespace btm {
 
 using Models = std::span<const std::span<const float>>;
 
-/// out = sum_i weights[i] models[i], from 0 and in the order of the models. With up to four models this is torch.sum over a stack to
-/// the last bit (hadasah/btm's average.py); of more, torch itself sums some columns in another order. A model of weight 0 is not read:
-/// NaN in it does not count.
+/// out = sum_i weights[i] models[i], from 0 and in the order of the models. With up to four models
+/// this is torch.sum over a stack to the last bit (hadasah/btm's average.py); of more, torch itself
+/// sums some columns in another order. A model of weight 0 is not read: NaN in it does not count.
 void linear_sum(Models models, std::span<const float> weights, std::span<float> out);
 
 /// What the angle between two tensors is computed from.
@@ -24,30 +24,38 @@ struct InnerProducts {
 };
 InnerProducts inner_products(std::span<const float> a, std::span<const float> b) noexcept;
 
-/// The factors of a and b in slerp(a, b; t) = (sin((1 - t) theta) a + sin(t theta) b) / sin(theta), theta being the angle
-/// between them (Shoemake 1985). 1 - t and t when that is no number: (almost) parallel, opposite or zero vectors.
+/// The factors of a and b in slerp(a, b; t) = (sin((1 - t) theta) a + sin(t theta) b) / sin(theta),
+/// theta being the angle between them (Shoemake 1985). 1 - t and t when that is no number: (almost)
+/// parallel, opposite or zero vectors.
 std::pair<double, double> slerp_factors(const InnerProducts& products, double t) noexcept;
 
 /// out = base + scale sum_i weights[i] (models[i] - base).
-void add_task_vectors(std::span<const float> base, Models models, std::span<const float> weights, float scale, std::span<float> out);
+void add_task_vectors(std::span<const float> base, Models models, std::span<const float> weights,
+                      float scale, std::span<float> out);
 
-/// DARE: keeps element `first + j` of model i's task vector with probability `density`, divided by it, and drops the others. The
-/// choice depends on `stream` (seed, model and tensor) and the element only, not on pieces or threads.
+/// DARE: keeps element `first + j` of model i's task vector with probability `density`, divided by
+/// it, and drops the others. The choice depends on `stream` (seed, model and tensor) and the
+/// element only, not on pieces or threads.
 struct DareMask {
   std::uint64_t stream = 0;
   bool keeps(std::uint64_t element, double density) const noexcept;
 };
 DareMask dare_mask(std::uint64_t seed, std::size_t model, std::string_view tensor) noexcept;
-void add_dropped_task_vectors(std::span<const float> base, Models models, std::span<const float> weights, float scale,
-                              double density, std::span<const DareMask> masks, std::uint64_t first, std::span<float> out);
+void add_dropped_task_vectors(std::span<const float> base, Models models,
+                              std::span<const float> weights, float scale, double density,
+                              std::span<const DareMask> masks, std::uint64_t first,
+                              std::span<float> out);
 
-/// TIES of trimmed task vectors: element by element the sign of sum_i weights[i] t_i is elected, and the t_i of that sign
-/// are averaged with their weights; out = base + scale times that. t_i = models[i] - base where |t_i| >= thresholds[i], else 0.
-void add_elected_task_vectors(std::span<const float> base, Models models, std::span<const float> weights, float scale,
+/// TIES of trimmed task vectors: element by element the sign of sum_i weights[i] t_i is elected,
+/// and the t_i of that sign are averaged with their weights; out = base + scale times that. t_i =
+/// models[i] - base where |t_i| >= thresholds[i], else 0.
+void add_elected_task_vectors(std::span<const float> base, Models models,
+                              std::span<const float> weights, float scale,
                               std::span<const float> thresholds, std::span<float> out);
 
-/// The k-th largest magnitude of many floats, exactly, from two passes over them: the first counts the upper halves of
-/// their bits, the second the lower halves of those in the bucket that holds the k-th.
+/// The k-th largest magnitude of many floats, exactly, from two passes over them: the first counts
+/// the upper halves of their bits, the second the lower halves of those in the bucket that holds
+/// the k-th.
 class MagnitudeRank {
  public:
   void count_upper(std::span<const float> base, std::span<const float> model);

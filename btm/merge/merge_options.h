@@ -13,14 +13,16 @@
 
 namespace btm {
 
-/// Ways to merge models x_1 ... x_N with weights w_i, per element unless said otherwise. b: a base model, t_i = x_i - b,
-/// s: the scale.
+/// Ways to merge models x_1 ... x_N with weights w_i, per element unless said otherwise. b: a base
+/// model, t_i = x_i - b, s: the scale.
 enum class MergeMethod : std::uint8_t {
-  kLinear,          ///< sum w_i x_i (the average of BTM's release)
-  kSlerp,           ///< of two: along the great circle between each pair of tensors (Shoemake, 1985)
+  kLinear,  ///< sum w_i x_i (the average of BTM's release)
+  kSlerp,   ///< of two: along the great circle between each pair of tensors (Shoemake, 1985)
   kTaskArithmetic,  ///< b + s sum w_i t_i (Ilharco et al., arXiv:2212.04089)
-  kTies,            ///< t_i trimmed over the whole model or each tensor, signs elected, agreeing ones averaged (Yadav et al., arXiv:2306.01708)
-  kDare,            ///< task arithmetic on t_i with elements dropped at random, the rest rescaled (Yu et al., arXiv:2311.03099)
+  kTies,  ///< t_i trimmed over the whole model or each tensor, signs elected, agreeing ones
+          ///< averaged (Yadav et al., arXiv:2306.01708)
+  kDare,  ///< task arithmetic on t_i with elements dropped at random, the rest rescaled (Yu et al.,
+          ///< arXiv:2311.03099)
 };
 
 /// "linear", "slerp", "task-arithmetic", "ties", "dare".
@@ -28,19 +30,24 @@ std::string_view merge_method_name(MergeMethod method) noexcept;
 bool needs_base_model(MergeMethod method) noexcept;
 
 struct MergeOptions {
-  std::vector<std::filesystem::path> model_files;  ///< Checkpoints, DeMIX shards, folders that hold checkpoint_last.pt.
-  std::vector<double> weights;                     ///< Empty: 1/N each (linear, slerp), 1 each (the others).
+  std::vector<std::filesystem::path>
+      model_files;  ///< Checkpoints, DeMIX shards, folders that hold checkpoint_last.pt.
+  std::vector<double> weights;  ///< Empty: 1/N each (linear, slerp), 1 each (the others).
   std::filesystem::path base_model;
   std::filesystem::path output;  ///< The file to write.
   MergeMethod method = MergeMethod::kLinear;
-  double density = 0;  ///< TIES, DARE: the share of each task vector that is kept; 0: the paper's 0.2 and 0.1.
-  bool trims_tensors = false;  ///< TIES: `density` is of each tensor (mergekit), not of the whole model (the paper).
+  double density =
+      0;  ///< TIES, DARE: the share of each task vector that is kept; 0: the paper's 0.2 and 0.1.
+  bool trims_tensors =
+      false;  ///< TIES: `density` is of each tensor (mergekit), not of the whole model (the paper).
   double scale = 1;
   std::uint64_t seed = 1;  ///< DARE's choice of elements.
-  bool normalize = false;           ///< Divide the weights by their sum.
-  bool allow_unnormalized = false;  ///< Linear: take weights as they are, whatever their sum and signs.
-  std::optional<compat::DType> dtype;  ///< Of the floating-point tensors; none: as in the first file.
-  int num_threads = 0;                 ///< 0: all cores.
+  bool normalize = false;  ///< Divide the weights by their sum.
+  bool allow_unnormalized =
+      false;  ///< Linear: take weights as they are, whatever their sum and signs.
+  std::optional<compat::DType>
+      dtype;            ///< Of the floating-point tensors; none: as in the first file.
+  int num_threads = 0;  ///< 0: all cores.
 };
 
 struct MergeReport {
@@ -52,15 +59,17 @@ struct MergeReport {
 /// Called with the elements done and in all, from the calling thread.
 using MergeProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
-/// Merges the models' tensors; whatever else the first file holds is kept, as are `decoder.version` and tensors that are
-/// not floating-point. Tensors that share memory in the first file do in the output. Arithmetic is fp32; sums run over the models in
-/// the order given. Memory: a few pieces of a tensor, whatever the models' size. UsageError for weights that do not fit;
-/// FormatError listing how the models differ in names, shapes, configuration or dictionary, for a value that is NaN or
-/// infinite (it names the model and its first such tensor), and for a sum beyond what the output's dtype
-/// holds. The output appears whole or not at all.
+/// Merges the models' tensors; whatever else the first file holds is kept, as are `decoder.version`
+/// and tensors that are not floating-point. Tensors that share memory in the first file do in the
+/// output. Arithmetic is fp32; sums run over the models in the order given. Memory: a few pieces of
+/// a tensor, whatever the models' size. UsageError for weights that do not fit; FormatError listing
+/// how the models differ in names, shapes, configuration or dictionary, for a value that is NaN or
+/// infinite (it names the model and its first such tensor), and for a sum beyond what the output's
+/// dtype holds. The output appears whole or not at all.
 MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress = {});
 
-/// The last line's `exp_avg_posterior` of an ensemble's results: the domain posterior. FormatError when there is none.
+/// The last line's `exp_avg_posterior` of an ensemble's results: the domain posterior. FormatError
+/// when there is none.
 std::vector<double> read_posterior(const std::filesystem::path& results);
 
 }  // namespace btm

@@ -10,15 +10,19 @@
 namespace btm {
 namespace {
 
-/// Buffers between the makers and the taker: a piece may be made once the one `slots` before it was taken.
+/// Buffers between the makers and the taker: a piece may be made once the one `slots` before it was
+/// taken.
 class Window {
  public:
-  Window(std::size_t pieces, std::size_t slots) : pieces_(pieces), buffers_(slots), made_(slots, false) {}
+  Window(std::size_t pieces, std::size_t slots)
+      : pieces_(pieces), buffers_(slots), made_(slots, false) {}
 
   /// The next piece to make, or pieces() when there is none left.
   std::size_t claim() {
     std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return failure_ || claimed_ == pieces_ || claimed_ < taken_ + buffers_.size(); });
+    room_.wait(lock, [&] {
+      return failure_ || claimed_ == pieces_ || claimed_ < taken_ + buffers_.size();
+    });
     return failure_ || claimed_ == pieces_ ? pieces_ : claimed_++;
   }
   std::vector<std::byte>& buffer(std::size_t piece) { return buffers_[piece % buffers_.size()]; }
@@ -59,7 +63,8 @@ class Window {
 
 }  // namespace
 
-void make_in_order(std::size_t pieces, int threads, const std::function<void(std::size_t, std::vector<std::byte>&)>& make,
+void make_in_order(std::size_t pieces, int threads,
+                   const std::function<void(std::size_t, std::vector<std::byte>&)>& make,
                    const std::function<void(std::span<const std::byte>)>& take) {
   if (pieces <= 1 || threads <= 1) {  // no thread is worth starting
     std::vector<std::byte> buffer;
@@ -95,7 +100,8 @@ void make_in_order(std::size_t pieces, int threads, const std::function<void(std
   if (window.failure()) std::rethrow_exception(window.failure());
 }
 
-void for_each_piece(std::size_t pieces, int threads, const std::function<void(std::size_t, int)>& work) {
+void for_each_piece(std::size_t pieces, int threads,
+                    const std::function<void(std::size_t, int)>& work) {
   std::atomic<std::size_t> next{0};
   std::exception_ptr failure;
   std::mutex mutex;
@@ -108,7 +114,8 @@ void for_each_piece(std::size_t pieces, int threads, const std::function<void(st
       next = pieces;
     }
   };
-  const int helpers = static_cast<int>(std::min<std::size_t>(pieces, static_cast<std::size_t>(threads))) - 1;
+  const int helpers =
+      static_cast<int>(std::min<std::size_t>(pieces, static_cast<std::size_t>(threads))) - 1;
   {
     std::vector<std::jthread> makers;
     for (int i = 0; i < helpers; ++i) makers.emplace_back(run, i + 1);

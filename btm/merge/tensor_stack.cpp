@@ -40,7 +40,8 @@ void load_floats(std::span<const std::byte> bytes, DType dtype, std::span<float>
 }  // namespace
 
 bool is_floating(DType dtype) noexcept {
-  return dtype == DType::kFloat64 || dtype == DType::kFloat32 || dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+  return dtype == DType::kFloat64 || dtype == DType::kFloat32 || dtype == DType::kFloat16 ||
+         dtype == DType::kBFloat16;
 }
 
 void store_floats(std::span<const float> values, DType dtype, std::vector<std::byte>& out) {
@@ -56,13 +57,17 @@ void store_floats(std::span<const float> values, DType dtype, std::vector<std::b
     std::memcpy(out.data(), values.data(), out.size());
 }
 
-TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*> views) : name_(std::move(name)) {
+TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*> views)
+    : name_(std::move(name)) {
   numel_ = views.front()->numel();
   for (const compat::TensorView* view : views) {
     Source& source = sources_.emplace_back();
     source.view = view;
     const auto all = view->storage->unverified_bytes();
-    const auto aligned = [&] { return reinterpret_cast<std::uintptr_t>(all.data()) % compat::element_size(view->dtype()) == 0; };
+    const auto aligned = [&] {
+      return reinterpret_cast<std::uintptr_t>(all.data()) % compat::element_size(view->dtype()) ==
+             0;
+    };
     if (view->is_contiguous() && view->size_bytes() == all.size() && aligned()) {
       source.bytes = all;
       source.sum_pieces = view->storage->checksum().has_value();
@@ -81,10 +86,12 @@ std::span<const std::byte> TensorStack::piece_bytes(const Source& source, std::s
   const auto element = compat::element_size(source.view->dtype());
   const auto begin = static_cast<std::int64_t>(piece) * kPieceElements;
   const auto count = std::min(kPieceElements, numel_ - begin);
-  return source.bytes.subspan(static_cast<std::size_t>(begin) * element, static_cast<std::size_t>(count) * element);
+  return source.bytes.subspan(static_cast<std::size_t>(begin) * element,
+                              static_cast<std::size_t>(count) * element);
 }
 
-std::span<const float> TensorStack::read(std::size_t model, std::size_t piece, std::vector<float>& scratch) const {
+std::span<const float> TensorStack::read(std::size_t model, std::size_t piece,
+                                         std::vector<float>& scratch) const {
   const Source& source = sources_[model];
   const auto bytes = piece_bytes(source, piece);
   if (source.sum_pieces) source.crcs[piece] = compat::crc32(bytes);
@@ -101,8 +108,10 @@ void TensorStack::release(std::size_t piece) const noexcept {
   for (const Source& source : sources_) {
     if (!source.copy.empty() || !source.view->storage->is_mapped()) continue;
     const auto bytes = piece_bytes(source, piece);
-    // Also what lies before: Linux maps pages around the one that is touched, and two pieces may share one.
-    const auto before = std::min<std::size_t>(kAround, static_cast<std::size_t>(bytes.data() - source.bytes.data()));
+    // Also what lies before: Linux maps pages around the one that is touched, and two pieces may
+    // share one.
+    const auto before = std::min<std::size_t>(
+        kAround, static_cast<std::size_t>(bytes.data() - source.bytes.data()));
     compat::drop_pages({bytes.data() - before, bytes.size() + before});
   }
 }

@@ -10,7 +10,8 @@
 
 namespace btm {
 
-/// Elements in a piece: small enough for a core's cache with a few models, large enough to write well.
+/// Elements in a piece: small enough for a core's cache with a few models, large enough to write
+/// well.
 inline constexpr std::int64_t kPieceElements = std::int64_t{1} << 17;
 
 class TensorStack {
@@ -21,13 +22,17 @@ class TensorStack {
   const std::string& name() const noexcept { return name_; }
   std::size_t models() const noexcept { return sources_.size(); }
   std::int64_t numel() const noexcept { return numel_; }
-  std::size_t pieces() const noexcept { return static_cast<std::size_t>((numel_ + kPieceElements - 1) / kPieceElements); }
+  std::size_t pieces() const noexcept {
+    return static_cast<std::size_t>((numel_ + kPieceElements - 1) / kPieceElements);
+  }
 
-  /// Values of one model's piece: in place where the file holds floats, else in `scratch`. The pages read are given back
-  /// by release(). Thread safe for different pieces.
-  std::span<const float> read(std::size_t model, std::size_t piece, std::vector<float>& scratch) const;
+  /// Values of one model's piece: in place where the file holds floats, else in `scratch`. The
+  /// pages read are given back by release(). Thread safe for different pieces.
+  std::span<const float> read(std::size_t model, std::size_t piece,
+                              std::vector<float>& scratch) const;
   void release(std::size_t piece) const noexcept;
-  void release() const noexcept;  ///< Of all pieces: those that were read together leave some pages behind.
+  void release()
+      const noexcept;  ///< Of all pieces: those that were read together leave some pages behind.
 
   /// After every piece of every model was read: FormatError when the bytes of a file were damaged.
   void check() const;
@@ -37,7 +42,8 @@ class TensorStack {
     const compat::TensorView* view;
     std::span<const std::byte> bytes;  ///< Row-major.
     std::vector<std::byte> copy;       ///< Holds `bytes` of a view that is strided, or not aligned.
-    bool sum_pieces = false;           ///< The view is its whole storage, whose checksum is compared in the end.
+    bool sum_pieces =
+        false;  ///< The view is its whole storage, whose checksum is compared in the end.
     mutable std::vector<std::uint32_t> crcs;
   };
   std::span<const std::byte> piece_bytes(const Source& source, std::size_t piece) const;

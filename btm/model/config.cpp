@@ -12,8 +12,8 @@ namespace {
 
 using compat::Config;
 
-/// Architectures that set the same things beside sizes. kDataclass has no architecture function: fairseq's dataclass stands
-/// for it. kAdaptive has adaptive inputs and softmax.
+/// Architectures that set the same things beside sizes. kDataclass has no architecture function:
+/// fairseq's dataclass stands for it. kAdaptive has adaptive inputs and softmax.
 enum class Family : std::uint8_t { kDataclass, kPlain, kGpt, kGpt3, kGbw, kAdaptive };
 
 /// What fairseq's architecture functions put where cfg has no value.
@@ -54,8 +54,10 @@ std::string arch_name(const Config& config) {
 const Architecture& find_architecture(const std::string& name, const std::string& file) {
   for (const Architecture& row : kArchitectures)
     if (row.name == name) return row;
-  throw compat::UnsupportedError(compat::printable(file, 4096) + ": architecture " + compat::printable(name) +
-                                 " is not supported (supported: transformer_lm and transformer_lm_gpt..., a decoder of plain layers)");
+  throw compat::UnsupportedError(compat::printable(file, 4096) + ": architecture " +
+                                 compat::printable(name) +
+                                 " is not supported (supported: transformer_lm and "
+                                 "transformer_lm_gpt..., a decoder of plain layers)");
 }
 
 void check_sizes(const Config& config, const TransformerConfig& model) {
@@ -63,8 +65,10 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
     std::string_view key;
     double value;
   };
-  for (const Rate& rate : {Rate{"dropout", model.dropout}, Rate{"attention_dropout", model.attention_dropout},
-                           Rate{"activation_dropout", model.activation_dropout}, Rate{"decoder_layerdrop", model.decoder_layerdrop}})
+  for (const Rate& rate :
+       {Rate{"dropout", model.dropout}, Rate{"attention_dropout", model.attention_dropout},
+        Rate{"activation_dropout", model.activation_dropout},
+        Rate{"decoder_layerdrop", model.decoder_layerdrop}})
     if (!(rate.value >= 0 && rate.value <= 1))
       throw compat::FormatError({config.file(), "cfg.model." + std::string(rate.key), {}},
                                 "is " + std::to_string(rate.value) + ", expected a probability");
@@ -81,16 +85,19 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
                          Row{"decoder_attention_heads", model.decoder_attention_heads, 1 << 16},
                          Row{"max_target_positions", model.max_target_positions, 1 << 24}})
     if (row.value < 1 || row.value > row.highest)
-      throw compat::FormatError({config.file(), "cfg.model." + std::string(row.key), {}},
-                                "is " + std::to_string(row.value) + ", expected 1 to " + std::to_string(row.highest));
+      throw compat::FormatError(
+          {config.file(), "cfg.model." + std::string(row.key), {}},
+          "is " + std::to_string(row.value) + ", expected 1 to " + std::to_string(row.highest));
   if (model.decoder_embed_dim % model.decoder_attention_heads != 0)
     throw compat::FormatError({config.file(), "cfg.model", {}},
-                              "decoder_embed_dim " + std::to_string(model.decoder_embed_dim) + " is not a multiple of decoder_attention_heads " +
+                              "decoder_embed_dim " + std::to_string(model.decoder_embed_dim) +
+                                  " is not a multiple of decoder_attention_heads " +
                                   std::to_string(model.decoder_attention_heads));
   if (model.share_decoder_input_output_embed && model.decoder_input_dim != model.decoder_output_dim)
     throw compat::FormatError({config.file(), "cfg.model", {}},
                               "input and output embeddings are shared, but decoder_input_dim is " +
-                                  std::to_string(model.decoder_input_dim) + " and decoder_output_dim " +
+                                  std::to_string(model.decoder_input_dim) +
+                                  " and decoder_output_dim " +
                                   std::to_string(model.decoder_output_dim));
 }
 
@@ -103,26 +110,36 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   const Family family = arch.family;
   const bool gpt3 = family == Family::kGpt3;
   if (family == Family::kAdaptive && config.find("model", "adaptive_input") == nullptr)
-    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": architecture " + model.arch +
+    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": architecture " +
+                                   model.arch +
                                    " has adaptive inputs and softmax, which are not supported");
-  const auto integer = [&](std::string_view key, std::int64_t fallback) { return config.get_int("model", key, fallback); };
-  const auto flag = [&](std::string_view key, bool fallback) { return config.get_bool("model", key, fallback); };
-  model.activation_fn = config.get_string("model", "activation_fn", gpt3 || family == Family::kGpt ? "gelu" : "relu");
+  const auto integer = [&](std::string_view key, std::int64_t fallback) {
+    return config.get_int("model", key, fallback);
+  };
+  const auto flag = [&](std::string_view key, bool fallback) {
+    return config.get_bool("model", key, fallback);
+  };
+  model.activation_fn =
+      config.get_string("model", "activation_fn", gpt3 || family == Family::kGpt ? "gelu" : "relu");
   model.decoder_embed_dim = integer("decoder_embed_dim", arch.embed_dim);
   // The architecture functions take the width that was asked for, the dataclass its own default.
-  const std::int64_t embedding = family == Family::kDataclass ? arch.embed_dim : model.decoder_embed_dim;
+  const std::int64_t embedding =
+      family == Family::kDataclass ? arch.embed_dim : model.decoder_embed_dim;
   model.decoder_input_dim = integer("decoder_input_dim", embedding);
   model.decoder_output_dim = integer("decoder_output_dim", embedding);
-  model.decoder_ffn_embed_dim = integer("decoder_ffn_embed_dim", gpt3 ? 4 * model.decoder_embed_dim : arch.ffn_embed_dim);
+  model.decoder_ffn_embed_dim =
+      integer("decoder_ffn_embed_dim", gpt3 ? 4 * model.decoder_embed_dim : arch.ffn_embed_dim);
   model.decoder_layers = integer("decoder_layers", arch.layers);
   model.decoder_attention_heads = integer("decoder_attention_heads", arch.heads);
-  const std::int64_t tokens_per_sample = integer("tokens_per_sample", config.get_int("task", "tokens_per_sample", 1024));
-  model.max_target_positions =
-      integer("max_target_positions", config.get_int("task", "max_target_positions", tokens_per_sample));
+  const std::int64_t tokens_per_sample =
+      integer("tokens_per_sample", config.get_int("task", "tokens_per_sample", 1024));
+  model.max_target_positions = integer(
+      "max_target_positions", config.get_int("task", "max_target_positions", tokens_per_sample));
   // Two older switches for the norm after the stack, as fairseq's base_lm_architecture reads them.
   const bool old = config.find("model", "no_tie_adaptive_proj") != nullptr;
   model.no_decoder_final_norm = old || flag("no_decoder_final_norm", family == Family::kGbw);
-  if (config.find("model", "decoder_final_norm") != nullptr) model.no_decoder_final_norm = !flag("decoder_final_norm", true);
+  if (config.find("model", "decoder_final_norm") != nullptr)
+    model.no_decoder_final_norm = !flag("decoder_final_norm", true);
   // Every architecture function sets it.
   model.decoder_normalize_before = flag("decoder_normalize_before", family != Family::kDataclass);
   model.no_token_positional_embeddings = flag("no_token_positional_embeddings", false);
@@ -130,38 +147,47 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   model.decoder_learned_pos = flag("decoder_learned_pos", gpt3);
   model.layernorm_embedding = flag("layernorm_embedding", false);
   model.no_scale_embedding = flag("no_scale_embedding", false);
-  const auto rate = [&](std::string_view key, double fallback) { return config.get_float("model", key, fallback); };
+  const auto rate = [&](std::string_view key, double fallback) {
+    return config.get_float("model", key, fallback);
+  };
   model.dropout = rate("dropout", gpt3 ? 0.0 : 0.1);
-  model.attention_dropout = rate("attention_dropout", family == Family::kGpt || family == Family::kGbw ? 0.1 : 0.0);
+  model.attention_dropout =
+      rate("attention_dropout", family == Family::kGpt || family == Family::kGbw ? 0.1 : 0.0);
   model.activation_dropout = rate("activation_dropout", 0);
-  if (model.activation_dropout == 0) model.activation_dropout = rate("relu_dropout", 0);  // its older name
+  if (model.activation_dropout == 0)
+    model.activation_dropout = rate("relu_dropout", 0);  // its older name
   model.decoder_layerdrop = rate("decoder_layerdrop", 0);
   model.checkpoint_activations = flag("checkpoint_activations", false);
   model.layer_norm_epsilon = compat::layer_norm_epsilon(config);
-  if (const std::string reasons = compat::unsupported_settings(config, model.activation_fn); !reasons.empty())
-    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": not supported: " + reasons);
+  if (const std::string reasons = compat::unsupported_settings(config, model.activation_fn);
+      !reasons.empty())
+    throw compat::UnsupportedError(compat::printable(config.file(), 4096) +
+                                   ": not supported: " + reasons);
   check_sizes(config, model);
   return model;
 }
 
-std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(const TransformerConfig& model) {
+std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(
+    const TransformerConfig& model) {
   const auto text = [](bool value) { return std::string(value ? "True" : "False"); };
-  return {{"activation_fn", model.activation_fn == "gelu_fast" ? "gelu_accurate" : model.activation_fn},
-          {"decoder_attention_heads", std::to_string(model.decoder_attention_heads)},
-          {"decoder_normalize_before", text(model.decoder_normalize_before)},
-          {"no_decoder_final_norm", text(model.no_decoder_final_norm)},
-          {"decoder_learned_pos", text(model.decoder_learned_pos)},
-          {"no_scale_embedding", text(model.no_scale_embedding)},
-          {"layernorm_embedding", text(model.layernorm_embedding)},
-          {"no_token_positional_embeddings", text(model.no_token_positional_embeddings)},
-          {compat::kLayerNormEpsilonKey, compat::ConfigValue{model.layer_norm_epsilon}.to_text()}};
+  return {
+      {"activation_fn", model.activation_fn == "gelu_fast" ? "gelu_accurate" : model.activation_fn},
+      {"decoder_attention_heads", std::to_string(model.decoder_attention_heads)},
+      {"decoder_normalize_before", text(model.decoder_normalize_before)},
+      {"no_decoder_final_norm", text(model.no_decoder_final_norm)},
+      {"decoder_learned_pos", text(model.decoder_learned_pos)},
+      {"no_scale_embedding", text(model.no_scale_embedding)},
+      {"layernorm_embedding", text(model.layernorm_embedding)},
+      {"no_token_positional_embeddings", text(model.no_token_positional_embeddings)},
+      {compat::kLayerNormEpsilonKey, compat::ConfigValue{model.layer_norm_epsilon}.to_text()}};
 }
 
 std::string differing_setting(const TransformerConfig& found, const TransformerConfig& expected) {
   const auto ours = settings_outside_weights(found), theirs = settings_outside_weights(expected);
   for (std::size_t i = 0; i < ours.size(); ++i)
     if (ours[i].second != theirs[i].second)
-      return std::string(ours[i].first) + " is " + compat::printable(ours[i].second) + ", expected " + compat::printable(theirs[i].second);
+      return std::string(ours[i].first) + " is " + compat::printable(ours[i].second) +
+             ", expected " + compat::printable(theirs[i].second);
   return {};
 }
 

@@ -34,15 +34,19 @@ struct TransformerConfig {
   double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0;
   bool checkpoint_activations = false;
 
-  /// The values of cfg decide, never the architecture's name; where a key is absent the architecture's default stands in.
-  /// UnsupportedError naming every switch this program does not do; FormatError for sizes that cannot be.
+  /// The values of cfg decide, never the architecture's name; where a key is absent the
+  /// architecture's default stands in. UnsupportedError naming every switch this program does not
+  /// do; FormatError for sizes that cannot be.
   static TransformerConfig from(const compat::Config& config);
 };
 
-/// The first setting in which two models of the same weights differ, as "KEY is VALUE, expected VALUE"; "" when there is none.
+/// The first setting in which two models of the same weights differ, as "KEY is VALUE, expected
+/// VALUE"; "" when there is none.
 std::string differing_setting(const TransformerConfig& found, const TransformerConfig& expected);
 
-/// The settings (compat::kSettingsOutsideWeights), as text, with which the same weights compute something else.
-std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(const TransformerConfig& model);
+/// The settings (compat::kSettingsOutsideWeights), as text, with which the same weights compute
+/// something else.
+std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(
+    const TransformerConfig& model);
 
 }  // namespace btm

@@ -11,16 +11,20 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 
-std::size_t rounded_up(std::size_t size, std::size_t unit) { return (size + unit - 1) / unit * unit; }
+std::size_t rounded_up(std::size_t size, std::size_t unit) {
+  return (size + unit - 1) / unit * unit;
+}
 
 }  // namespace
 
 PageArena::PageArena(std::size_t capacity, std::size_t patience) : patience_(patience) {
   capacity = capacity / kFrame * kFrame;
-  void* const mapping = ::mmap(nullptr, capacity + kFrame, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const mapping = ::mmap(nullptr, capacity + kFrame, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) return;
   mapping_ = mapping;
-  base_ = static_cast<std::byte*>(mapping) + (kFrame - reinterpret_cast<std::uintptr_t>(mapping) % kFrame) % kFrame;
+  base_ = static_cast<std::byte*>(mapping) +
+          (kFrame - reinterpret_cast<std::uintptr_t>(mapping) % kFrame) % kFrame;
   capacity_ = capacity;
   ::madvise(base_, capacity_, MADV_HUGEPAGE);  // a wish: where it is not granted, pages are small
   if (capacity > 0) free_.emplace(0, capacity_);
@@ -33,14 +37,16 @@ PageArena::~PageArena() {
 
 /// Marks the frames that [begin, end) is part of.
 void PageArena::touch(std::size_t begin, std::size_t end, bool resident) {
-  for (std::size_t i = begin / kFrame; i * kFrame < end; ++i) frames_[i] = {frames_[i].resident || resident, true};
+  for (std::size_t i = begin / kFrame; i * kFrame < end; ++i)
+    frames_[i] = {frames_[i].resident || resident, true};
 }
 
 void* PageArena::allocate(std::size_t size) {
   const std::lock_guard lock(mutex_);
   if (size > capacity_) return nullptr;
   size = rounded_up(size, kPage);
-  const auto room = std::ranges::find_if(free_, [&](const auto& range) { return range.second >= size; });
+  const auto room =
+      std::ranges::find_if(free_, [&](const auto& range) { return range.second >= size; });
   if (room == free_.end()) return nullptr;
   const auto [offset, available] = *room;
   free_.erase(room);
@@ -96,7 +102,8 @@ void PageArena::give_back(std::size_t first, std::size_t last) {
 }
 
 bool PageArena::contains(const void* place) const noexcept {
-  const auto at = reinterpret_cast<std::uintptr_t>(place), base = reinterpret_cast<std::uintptr_t>(base_);
+  const auto at = reinterpret_cast<std::uintptr_t>(place),
+             base = reinterpret_cast<std::uintptr_t>(base_);
   return at >= base && at < base + capacity_;
 }
 

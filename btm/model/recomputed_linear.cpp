@@ -39,7 +39,8 @@ struct RecomputedLinears final : torch::autograd::Node {
         if (!gradients[i].defined()) continue;
         const at::Tensor output = as_rows(gradients[i]);
         const Linear& linear = *linears[i];
-        gradient = gradient.defined() ? gradient.addmm_(output, linear.weight) : at::mm(output, linear.weight);
+        gradient = gradient.defined() ? gradient.addmm_(output, linear.weight)
+                                      : at::mm(output, linear.weight);
         if (linear.weight.requires_grad()) gradient_of(linear.weight).addmm_(output.t(), rows);
         if (linear.bias.requires_grad()) gradient_of(linear.bias).add_(output.sum(0));
       }
@@ -64,7 +65,8 @@ struct AddedEmbedding final : torch::autograd::Node {
     if (weight.is_cpu())
       gradient_of(weight).index_add_(0, ids.reshape(-1), as_rows(gradient));
     else  // a GPU would add in any order, and round to half precision each time
-      gradient_of(weight).add_(at::embedding_dense_backward(gradient, ids, weight.size(0), /*padding_idx=*/-1, /*scale_grad_by_freq=*/false));
+      gradient_of(weight).add_(at::embedding_dense_backward(
+          gradient, ids, weight.size(0), /*padding_idx=*/-1, /*scale_grad_by_freq=*/false));
     return {at::Tensor()};
   }
 };
@@ -72,17 +74,20 @@ struct AddedEmbedding final : torch::autograd::Node {
 }  // namespace
 
 at::Tensor linear_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return at::linear(x, weight.to(x.scalar_type()), bias.defined() ? std::optional(bias) : std::nullopt);
+  return at::linear(x, weight.to(x.scalar_type()),
+                    bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
-std::vector<at::Tensor> linears_of(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> f,
+std::vector<at::Tensor> linears_of(const at::Tensor& x,
+                                   std::function<at::Tensor(const at::Tensor&)> f,
                                    const std::vector<const Linear*>& linears) {
   std::vector<at::Tensor> outputs;
   const bool differentiable = at::GradMode::is_enabled() && x.requires_grad();
   {
     const at::NoGradGuard no_grad;
     const at::Tensor input = f(x);
-    for (const Linear* const linear : linears) outputs.push_back(linear_of(input, linear->weight, linear->bias));
+    for (const Linear* const linear : linears)
+      outputs.push_back(linear_of(input, linear->weight, linear->bias));
   }
   if (!differentiable) return outputs;
   const auto node = std::make_shared<RecomputedLinears>();

@@ -11,7 +11,8 @@ namespace {
 #define BTM_CLONED BTM_CLONES("arch=x86-64-v4", "arch=x86-64-v3")
 #define BTM_INLINE inline __attribute__((always_inline))
 
-// No wider than AVX2's registers: GCC splits what is wider into single elements where they are compared.
+// No wider than AVX2's registers: GCC splits what is wider into single elements where they are
+// compared.
 constexpr std::int64_t kLanes = 8;
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 typedef std::int32_t Ints __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
@@ -20,13 +21,16 @@ BTM_INLINE void load(Floats& to, const float* from) { std::memcpy(&to, from, siz
 
 /// Where `mask` is set (all bits of a lane) `value`, elsewhere what is there.
 BTM_INLINE void replace(Floats& x, const Ints& mask, const Floats& value) {
-  x = reinterpret_cast<Floats>((reinterpret_cast<Ints>(value) & mask) | (reinterpret_cast<Ints>(x) & ~mask));
+  x = reinterpret_cast<Floats>((reinterpret_cast<Ints>(value) & mask) |
+                               (reinterpret_cast<Ints>(x) & ~mask));
 }
 
 /// exp of x <= 0 (or rounding above it); 1e-38 for everything below -87.3, NaN of NaN.
 BTM_INLINE void to_exp(Floats& x) {
-  constexpr float kLowest = -87.3F, kLog2E = 1.44269504F, kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
-  constexpr float kRound = 12582912.F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  constexpr float kLowest = -87.3F, kLog2E = 1.44269504F, kLn2High = 0.693359375F,
+                  kLn2Low = -2.12194440e-4F;
+  constexpr float kRound =
+      12582912.F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   replace(x, x < kLowest, Floats{} + kLowest);  // keeps NaN
   const Floats rounded = x * kLog2E + kRound;
   const Floats n = rounded - kRound;
@@ -87,7 +91,8 @@ BTM_CLONED void write_exp(float* x, std::int64_t count, float shift, float scale
   for (; i < count; ++i) x[i] = std::exp(x[i] - shift) * scale;
 }
 
-constexpr std::int64_t kPiece = 2048;  ///< Stays in the first-level cache between the pass for the maximum and that for the sum.
+constexpr std::int64_t kPiece = 2048;  ///< Stays in the first-level cache between the pass for the
+                                       ///< maximum and that for the sum.
 
 }  // namespace
 
@@ -103,6 +108,8 @@ void LogSumExp::add(const float* x, std::int64_t count) {
   }
 }
 
-void exp_of_difference(float* x, std::int64_t count, float shift, float scale) { write_exp(x, count, shift, scale); }
+void exp_of_difference(float* x, std::int64_t count, float shift, float scale) {
+  write_exp(x, count, shift, scale);
+}
 
 }  // namespace btm

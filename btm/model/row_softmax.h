@@ -1,5 +1,6 @@
-// The soft-max of rows of fp32 logits on the CPU in as few passes over memory as it takes: one for its denominator, one to
-// write it. exp is a polynomial (Cephes' expf, relative error below 2e-7) that the compiler vectorises.
+// The soft-max of rows of fp32 logits on the CPU in as few passes over memory as it takes: one for
+// its denominator, one to write it. exp is a polynomial (Cephes' expf, relative error below 2e-7)
+// that the compiler vectorises.
 #pragma once
 
 #include <cmath>

@@ -15,17 +15,21 @@
 namespace btm {
 namespace {
 
-// A tile of logits is written by one product and read by the next loop while it is in the last-level cache.
+// A tile of logits is written by one product and read by the next loop while it is in the
+// last-level cache.
 constexpr std::int64_t kTileRows = 1024, kTileColumns = 2048;
 
 /// The same for `rows_at_once` tokens on any device and in any dtype.
-void pick_from_all_logits(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets, at::Tensor out) {
+void pick_from_all_logits(const at::Tensor& features, const at::Tensor& weight,
+                          const at::Tensor& targets, at::Tensor out) {
   const at::Tensor log_probs = at::log_softmax(at::linear(features, weight), -1, at::kFloat);
   out.copy_(log_probs.gather(1, targets.unsqueeze(1)).squeeze(1));
 }
 
-/// The same on the CPU in fp32 for at most kTileRows tokens, a tile of the vocabulary at a time; `buffer` holds one tile.
-void pick_by_tiles(const at::Tensor& features, const at::Tensor& weight, const std::int64_t* targets, at::Tensor& buffer, float* out) {
+/// The same on the CPU in fp32 for at most kTileRows tokens, a tile of the vocabulary at a time;
+/// `buffer` holds one tile.
+void pick_by_tiles(const at::Tensor& features, const at::Tensor& weight,
+                   const std::int64_t* targets, at::Tensor& buffer, float* out) {
   const std::int64_t count = features.size(0), vocabulary = weight.size(0);
   std::vector<LogSumExp> sums(static_cast<std::size_t>(count));
   for (std::int64_t first = 0; first < vocabulary; first += kTileColumns) {
@@ -52,11 +56,13 @@ std::int64_t tokens_of_logits(std::int64_t vocabulary, at::Device device) {
   return std::max<std::int64_t>(1, bytes / (static_cast<std::int64_t>(sizeof(float)) * vocabulary));
 }
 
-at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets, std::int64_t rows_at_once) {
+at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight,
+                            const at::Tensor& targets, std::int64_t rows_at_once) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0);
   const bool tiles = features.is_cpu() && features.scalar_type() == at::kFloat;
-  const std::int64_t fitting = tiles ? kTileRows : tokens_of_logits(weight.size(0), features.device());
+  const std::int64_t fitting =
+      tiles ? kTileRows : tokens_of_logits(weight.size(0), features.device());
   const std::int64_t slice = std::clamp<std::int64_t>(rows_at_once, 1, fitting);
   at::Tensor out = at::empty({count}, features.options().dtype(at::kFloat));
   at::Tensor buffer;
@@ -66,7 +72,8 @@ at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight
     const std::int64_t rows = std::min(slice, count - from);
     const at::Tensor input = features.narrow(0, from, rows);
     if (tiles)
-      pick_by_tiles(input, weight, ids.const_data_ptr<std::int64_t>() + from, buffer, out.mutable_data_ptr<float>() + from);
+      pick_by_tiles(input, weight, ids.const_data_ptr<std::int64_t>() + from, buffer,
+                    out.mutable_data_ptr<float>() + from);
     else
       pick_from_all_logits(input, weight, ids.narrow(0, from, rows), out.narrow(0, from, rows));
   }

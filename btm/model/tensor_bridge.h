@@ -7,9 +7,9 @@
 
 namespace btm {
 
-/// The values of `view` as `dtype` on `device`. On the CPU a view that has the dtype already is not copied: the tensor
-/// reads the mapped file and must not be written to. Otherwise one tensor is converted, and the file's pages are given
-/// back. FormatError when the storage's CRC is wrong.
+/// The values of `view` as `dtype` on `device`. On the CPU a view that has the dtype already is not
+/// copied: the tensor reads the mapped file and must not be written to. Otherwise one tensor is
+/// converted, and the file's pages are given back. FormatError when the storage's CRC is wrong.
 at::Tensor to_tensor(const compat::TensorView& view, at::ScalarType dtype, at::Device device);
 
 /// The values of a contiguous CPU tensor, whose memory the view keeps alive: they are not copied.

@@ -24,11 +24,14 @@ class ArenaAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t size) override {
     if (size >= kSmallest)
-      if (void* const block = arena->allocate(size)) return {block, block, &release, c10::Device(c10::DeviceType::CPU)};
+      if (void* const block = arena->allocate(size))
+        return {block, block, &release, c10::Device(c10::DeviceType::CPU)};
     return c10::GetDefaultCPUAllocator()->allocate(size);
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release_any; }
-  void copy_data(void* to, const void* from, std::size_t count) const override { std::memcpy(to, from, count); }
+  void copy_data(void* to, const void* from, std::size_t count) const override {
+    std::memcpy(to, from, count);
+  }
 
  private:
   static void release(void* block) { arena->release(block); }
@@ -45,7 +48,8 @@ class ArenaAllocator final : public c10::Allocator {
 
 void use_page_arena(MemoryUse use) {
   if (arena != nullptr) return;
-  const auto pages = static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)), size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto pages = static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)),
+             size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   constexpr std::size_t kMiB = std::size_t{1} << 20;
   arena = new PageArena(pages * size, use == MemoryUse::kTraining ? 32 * kMiB : 1024 * kMiB);
   c10::SetCPUAllocator(new ArenaAllocator, /*priority=*/1);
@@ -56,8 +60,10 @@ void zero_lazily(const at::Tensor& tensor) {
     tensor.zero_();
     return;
   }
-  const auto begin = reinterpret_cast<std::uintptr_t>(tensor.data_ptr()), end = begin + tensor.nbytes();
-  const std::uintptr_t first = std::min((begin + kPage - 1) / kPage * kPage, end), last = std::max(end / kPage * kPage, first);
+  const auto begin = reinterpret_cast<std::uintptr_t>(tensor.data_ptr()),
+             end = begin + tensor.nbytes();
+  const std::uintptr_t first = std::min((begin + kPage - 1) / kPage * kPage, end),
+                       last = std::max(end / kPage * kPage, first);
   std::memset(reinterpret_cast<void*>(begin), 0, first - begin);
   if (last > first && ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED) != 0)
     std::memset(reinterpret_cast<void*>(first), 0, last - first);  // memory that is locked stays

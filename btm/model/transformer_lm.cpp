@@ -25,8 +25,8 @@
 namespace btm {
 namespace {
 
-/// fairseq's SinusoidalPositionalEmbedding rows for `positions` [...] int64 -> [..., C], sines before cosines. In fp32 as
-/// there; the padding row is zero.
+/// fairseq's SinusoidalPositionalEmbedding rows for `positions` [...] int64 -> [..., C], sines
+/// before cosines. In fp32 as there; the padding row is zero.
 at::Tensor sinusoids(const at::Tensor& positions, std::int64_t width) {
   const std::int64_t half = width / 2;
   const auto options = positions.options().dtype(at::kFloat);
@@ -49,13 +49,16 @@ at::Tensor dropped(at::Tensor x, double probability) {
 }  // namespace
 
 TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab_size)
-    : config_(config), vocab_size_(vocab_size), layers_(static_cast<std::size_t>(config.decoder_layers)) {
+    : config_(config),
+      vocab_size_(vocab_size),
+      layers_(static_cast<std::size_t>(config.decoder_layers)) {
   const std::int64_t width = config.decoder_embed_dim, ffn = config.decoder_ffn_embed_dim;
   add("decoder.embed_tokens.weight", {vocab_size, config.decoder_input_dim}, embed_tokens_);
   if (config.decoder_input_dim != width)
     add("decoder.project_in_dim.weight", {width, config.decoder_input_dim}, project_in_dim_);
   if (config.decoder_learned_pos && !config.no_token_positional_embeddings)
-    add("decoder.embed_positions.weight", {config.max_target_positions + kPaddingIdx + 1, width}, embed_positions_);
+    add("decoder.embed_positions.weight", {config.max_target_positions + kPaddingIdx + 1, width},
+        embed_positions_);
   if (config.layernorm_embedding) add_norm("decoder.layernorm_embedding", layernorm_embedding_);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const std::string prefix = "decoder.layers." + std::to_string(i) + ".";
@@ -69,18 +72,22 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
     add_linear(prefix + "fc2", width, ffn, layer.fc2);
     add_norm(prefix + "final_layer_norm", layer.final_layer_norm);
   }
-  if (config.decoder_normalize_before && !config.no_decoder_final_norm) add_norm("decoder.layer_norm", layer_norm_);
+  if (config.decoder_normalize_before && !config.no_decoder_final_norm)
+    add_norm("decoder.layer_norm", layer_norm_);
   if (config.decoder_output_dim != width)
     add("decoder.project_out_dim.weight", {config.decoder_output_dim, width}, project_out_dim_);
   if (!config.share_decoder_input_output_embed)
-    add("decoder.output_projection.weight", {vocab_size, config.decoder_output_dim}, output_projection_);
+    add("decoder.output_projection.weight", {vocab_size, config.decoder_output_dim},
+        output_projection_);
 }
 
-void TransformerLM::add(const std::string& name, std::vector<std::int64_t> shape, at::Tensor& tensor) {
+void TransformerLM::add(const std::string& name, std::vector<std::int64_t> shape,
+                        at::Tensor& tensor) {
   parameters_.push_back({name, std::move(shape), &tensor});
 }
 
-void TransformerLM::add_linear(const std::string& name, std::int64_t out, std::int64_t in, Linear& linear) {
+void TransformerLM::add_linear(const std::string& name, std::int64_t out, std::int64_t in,
+                               Linear& linear) {
   add(name + ".weight", {out, in}, linear.weight);
   add(name + ".bias", {out}, linear.bias);
 }
@@ -106,7 +113,8 @@ void TransformerLM::settle() {
 }
 
 void TransformerLM::drop_final_norm() {
-  std::erase_if(parameters_, [](const NamedParameter& p) { return p.name.starts_with("decoder.layer_norm."); });
+  std::erase_if(parameters_,
+                [](const NamedParameter& p) { return p.name.starts_with("decoder.layer_norm."); });
   config_.no_decoder_final_norm = true;
 }
 
@@ -115,16 +123,18 @@ const at::Tensor& TransformerLM::output_weight() const noexcept {
 }
 
 at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {
-  return at::layer_norm(x, {config_.decoder_embed_dim}, norm.weight, norm.bias, config_.layer_norm_epsilon);
+  return at::layer_norm(x, {config_.decoder_embed_dim}, norm.weight, norm.bias,
+                        config_.layer_norm_epsilon);
 }
 
 at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padding) const {
   const std::int64_t length = tokens.size(1);
-  // Counted from padding_idx + 1, padding left out (make_positions). Padding at the end of a row sees nothing and is seen
-  // by nothing, so its position is of no consequence.
+  // Counted from padding_idx + 1, padding left out (make_positions). Padding at the end of a row
+  // sees nothing and is seen by nothing, so its position is of no consequence.
   if (!interior_padding) {
     if (config_.decoder_learned_pos) return embed_positions_.narrow(0, kPaddingIdx + 1, length);
-    return sinusoids(at::arange(kPaddingIdx + 1, kPaddingIdx + 1 + length, tokens.options()), config_.decoder_embed_dim);
+    return sinusoids(at::arange(kPaddingIdx + 1, kPaddingIdx + 1 + length, tokens.options()),
+                     config_.decoder_embed_dim);
   }
   const at::Tensor kept = tokens.ne(kPaddingIdx).to(at::kLong);
   const at::Tensor numbers = at::cumsum(kept, 1) * kept + kPaddingIdx;
@@ -133,16 +143,20 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
 }
 
 at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
-  at::Tensor x = embedding_of(embed_tokens_, tokens, interior_padding ? kPaddingIdx : -1);  // [B, T, decoder_input_dim]
+  at::Tensor x = embedding_of(embed_tokens_, tokens,
+                              interior_padding ? kPaddingIdx : -1);  // [B, T, decoder_input_dim]
   if (x.is_cpu()) x = x.to(at::kFloat);
-  if (!config_.no_scale_embedding) x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
+  if (!config_.no_scale_embedding)
+    x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
   if (project_in_dim_.defined()) x = linear_of(x, project_in_dim_);
-  if (!config_.no_token_positional_embeddings) x = x + positions(tokens, interior_padding).to(x.scalar_type());
+  if (!config_.no_token_positional_embeddings)
+    x = x + positions(tokens, interior_padding).to(x.scalar_type());
   if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
   return x;
 }
 
-at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& dropout, bool interior_padding) const {
+at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& dropout,
+                                   bool interior_padding) const {
   check_length(tokens.size(1));
   return dropped(embedded_tokens(tokens, interior_padding), dropout.residual);
 }
@@ -157,25 +171,43 @@ at::Tensor TransformerLM::activated(const at::Tensor& x) const {
   return name == "relu_squared" ? positive * positive : positive;
 }
 
-at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool normed, const at::Tensor& mask, double dropout) const {
+at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool normed,
+                                   const at::Tensor& mask, double dropout) const {
   const std::int64_t batch = x.size(0), length = x.size(1), heads = config_.decoder_attention_heads;
-  std::vector<at::Tensor> parts = linears_of(
-      x, [this, &layer, normed](const at::Tensor& in) { return normed ? normalized(layer.self_attn_layer_norm, in) : in; },
-      {&layer.q_proj, &layer.k_proj, &layer.v_proj});
-  for (at::Tensor& part : parts) part = part.view({batch, length, heads, -1}).transpose(1, 2);  // [B, heads, T, C / heads]
-  const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
-  const at::Tensor out = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias, dropout, /*is_causal=*/!mask.defined());
-  return linear_of(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}), layer.out_proj.weight, layer.out_proj.bias);
+  std::vector<at::Tensor> parts =
+      linears_of(x,
+                 [this, &layer, normed](const at::Tensor& in) {
+                   return normed ? normalized(layer.self_attn_layer_norm, in) : in;
+                 },
+                 {&layer.q_proj, &layer.k_proj, &layer.v_proj});
+  for (at::Tensor& part : parts)
+    part = part.view({batch, length, heads, -1}).transpose(1, 2);  // [B, heads, T, C / heads]
+  const std::optional<at::Tensor> bias =
+      mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+  const at::Tensor out = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias,
+                                                          dropout, /*is_causal=*/!mask.defined());
+  return linear_of(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}),
+                   layer.out_proj.weight, layer.out_proj.bias);
 }
 
-at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed, double activation_dropout) const {
-  const at::Tensor hidden = linears_of(
-      x, [this, &layer, normed](const at::Tensor& in) { return normed ? normalized(layer.final_layer_norm, in) : in; }, {&layer.fc1}).front();
-  if (activation_dropout > 0) return linear_of(dropped(activated(hidden), activation_dropout), layer.fc2.weight, layer.fc2.bias);
-  return linears_of(hidden, [this](const at::Tensor& in) { return activated(in); }, {&layer.fc2}).front();
+at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed,
+                                       double activation_dropout) const {
+  const at::Tensor hidden =
+      linears_of(x,
+                 [this, &layer, normed](const at::Tensor& in) {
+                   return normed ? normalized(layer.final_layer_norm, in) : in;
+                 },
+                 {&layer.fc1})
+          .front();
+  if (activation_dropout > 0)
+    return linear_of(dropped(activated(hidden), activation_dropout), layer.fc2.weight,
+                     layer.fc2.bias);
+  return linears_of(hidden, [this](const at::Tensor& in) { return activated(in); }, {&layer.fc2})
+      .front();
 }
 
-at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask, const Dropout& dropout) const {
+at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask,
+                                        const Dropout& dropout) const {
   const bool before = config_.decoder_normalize_before;
   x = x + dropped(attended(layer, x, before, mask, dropout.attention), dropout.residual);
   if (!before) x = normalized(layer.self_attn_layer_norm, x);
@@ -191,7 +223,8 @@ at::Tensor TransformerLM::finished(at::Tensor x) const {
 
 void TransformerLM::check_length(std::int64_t length) const {
   if (length > config_.max_target_positions)
-    throw compat::UnsupportedError("a sample of " + std::to_string(length) + " tokens, the model has " +
+    throw compat::UnsupportedError("a sample of " + std::to_string(length) +
+                                   " tokens, the model has " +
                                    std::to_string(config_.max_target_positions) + " positions");
 }
 

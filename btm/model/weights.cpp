@@ -31,12 +31,14 @@ void split_in_proj(StateDict& state) {
   for (const char* const end : {"in_proj_weight", "in_proj_bias"}) {
     std::vector<std::string> fused;
     for (const auto& [name, view] : state)
-      if (name.ends_with(end) && !view.shape.empty() && view.shape[0] % 3 == 0) fused.push_back(name);
+      if (name.ends_with(end) && !view.shape.empty() && view.shape[0] % 3 == 0)
+        fused.push_back(name);
     for (const std::string& name : fused) {
       const TensorView view = state.at(name);
       state.erase(name);
       const std::string prefix = name.substr(0, name.size() - std::string_view(end).size());
-      const std::string suffix = std::string_view(end) == "in_proj_weight" ? "_proj.weight" : "_proj.bias";
+      const std::string suffix =
+          std::string_view(end) == "in_proj_weight" ? "_proj.weight" : "_proj.bias";
       const std::int64_t third = view.shape[0] / 3;
       std::int64_t from = 0;
       for (const char* const part : {"q", "k", "v"}) {
@@ -54,8 +56,11 @@ void rename_layer_norms(StateDict& state) {
     const std::size_t at = name.find(".layer_norms.");
     if (at == std::string::npos || at + 15 > name.size()) continue;
     const char number = name[at + 13];
-    if (number == '0') renames.emplace_back(name, name.substr(0, at) + ".self_attn_layer_norm" + name.substr(at + 14));
-    if (number == '2') renames.emplace_back(name, name.substr(0, at) + ".final_layer_norm" + name.substr(at + 14));
+    if (number == '0')
+      renames.emplace_back(name,
+                           name.substr(0, at) + ".self_attn_layer_norm" + name.substr(at + 14));
+    if (number == '2')
+      renames.emplace_back(name, name.substr(0, at) + ".final_layer_norm" + name.substr(at + 14));
   }
   for (const auto& [from, to] : renames) {
     auto node = state.extract(from);
@@ -71,7 +76,8 @@ double version_of(const StateDict& state) {
   return to_tensor(found->second, at::kDouble, at::kCPU).item<double>();
 }
 
-/// Brings an older state dict up to date (fairseq's upgrade_state_dict_named) and drops what is no parameter.
+/// Brings an older state dict up to date (fairseq's upgrade_state_dict_named) and drops what is no
+/// parameter.
 void upgrade(StateDict& state, TransformerLM& model) {
   split_in_proj(state);
   rename_layer_norms(state);
@@ -98,7 +104,8 @@ void upgrade(StateDict& state, TransformerLM& model) {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
-  for (const std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  for (const std::int64_t size : shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
 }
 
@@ -110,14 +117,17 @@ class NameList {
     if (count_ <= 5) text_ += (text_.empty() ? "" : ", ") + name;
   }
   bool empty() const { return count_ == 0; }
-  std::string text() const { return text_ + (count_ > 5 ? " and " + std::to_string(count_ - 5) + " more" : ""); }
+  std::string text() const {
+    return text_ + (count_ > 5 ? " and " + std::to_string(count_ - 5) + " more" : "");
+  }
 
  private:
   std::size_t count_ = 0;
   std::string text_;
 };
 
-void check_names_and_shapes(const TransformerLM& model, const StateDict& state, const std::string& file) {
+void check_names_and_shapes(const TransformerLM& model, const StateDict& state,
+                            const std::string& file) {
   NameList missing, unexpected, misshapen;
   std::unordered_set<std::string_view> expected;
   for (const NamedParameter& parameter : model.parameters()) {
@@ -126,31 +136,39 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state, 
     if (found == state.end())
       missing.add(parameter.name);
     else if (found->second.shape != parameter.shape)
-      misshapen.add(parameter.name + " " + shape_text(found->second.shape) + " for " + shape_text(parameter.shape));
+      misshapen.add(parameter.name + " " + shape_text(found->second.shape) + " for " +
+                    shape_text(parameter.shape));
   }
   for (const auto& [name, view] : state)
     if (!expected.contains(name)) unexpected.add(compat::printable(name));
   std::string problem;
   const auto report = [&](const char* what, const NameList& names) {
-    if (!names.empty()) problem += (problem.empty() ? "" : "; ") + std::string(what) + " " + names.text();
+    if (!names.empty())
+      problem += (problem.empty() ? "" : "; ") + std::string(what) + " " + names.text();
   };
-  const std::string form = missing.empty() ? "" : compat::foreign_form({state.begin(), state.end()});
+  const std::string form =
+      missing.empty() ? "" : compat::foreign_form({state.begin(), state.end()});
   if (!form.empty()) throw compat::FormatError({file, "model", {}}, form);
   report("missing", missing);
   report("unexpected", unexpected);
   report("of another shape than cfg says", misshapen);
-  if (!problem.empty()) throw compat::FormatError({file, "model", {}}, "tensors do not fit the configuration: " + problem);
+  if (!problem.empty())
+    throw compat::FormatError({file, "model", {}},
+                              "tensors do not fit the configuration: " + problem);
 }
 
-void check_dictionary(const StateDict& state, const compat::Dictionary& dictionary, const compat::Checkpoint& checkpoint,
-                      const std::string& dictionary_file) {
+void check_dictionary(const StateDict& state, const compat::Dictionary& dictionary,
+                      const compat::Checkpoint& checkpoint, const std::string& dictionary_file) {
   const auto embedding = state.find(kEmbedTokens);
-  if (embedding != state.end() && !embedding->second.shape.empty() && embedding->second.shape[0] != dictionary.size())
-    throw compat::FormatError({dictionary_file, {}, {}},
-                              "a dictionary of " + std::to_string(dictionary.size()) + " symbols does not fit the model " +
-                                  compat::printable(checkpoint.path(), 4096) + ", which has embeddings of " +
-                                  std::to_string(embedding->second.shape[0]));
-  compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file), checkpoint.dictionary());
+  if (embedding != state.end() && !embedding->second.shape.empty() &&
+      embedding->second.shape[0] != dictionary.size())
+    throw compat::FormatError(
+        {dictionary_file, {}, {}},
+        "a dictionary of " + std::to_string(dictionary.size()) +
+            " symbols does not fit the model " + compat::printable(checkpoint.path(), 4096) +
+            ", which has embeddings of " + std::to_string(embedding->second.shape[0]));
+  compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file),
+                                checkpoint.dictionary());
 }
 
 StateDict state_dict(const compat::NamedTensors& tensors, TransformerLM& model) {
@@ -160,25 +178,35 @@ StateDict state_dict(const compat::NamedTensors& tensors, TransformerLM& model) 
   return state;
 }
 
-void assign(TransformerLM& model, const StateDict& state, const std::string& file, const Precision& precision) {
+void assign(TransformerLM& model, const StateDict& state, const std::string& file,
+            const Precision& precision) {
   check_names_and_shapes(model, state, file);
   for (const NamedParameter& parameter : model.parameters()) {
     const TensorView& view = state.at(parameter.name);
     const at::ScalarType stored = scalar_type(view.dtype());
     if (!at::isFloatingType(stored))
-      throw compat::FormatError({file, "model", {}}, parameter.name + " holds " + std::string(compat::dtype_name(view.dtype())) +
-                                                         ", expected floating point");
+      throw compat::FormatError({file, "model", {}},
+                                parameter.name + " holds " +
+                                    std::string(compat::dtype_name(view.dtype())) +
+                                    ", expected floating point");
     const bool round = precision.rounding != precision.compute && stored != precision.rounding;
-    const bool keep = precision.as_stored && precision.device.is_cpu() && !round && view.shape.size() == 2 && (stored == at::kHalf || stored == at::kBFloat16);
-    at::Tensor tensor = to_tensor(view, keep ? stored : round ? precision.rounding : precision.compute, precision.device);
+    const bool keep = precision.as_stored && precision.device.is_cpu() && !round &&
+                      view.shape.size() == 2 && (stored == at::kHalf || stored == at::kBFloat16);
+    at::Tensor tensor = to_tensor(view,
+                                  keep    ? stored
+                                  : round ? precision.rounding
+                                          : precision.compute,
+                                  precision.device);
     *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
   }
 }
 
 /// The model of a checkpoint; `state` gets its tensors, up to date.
-std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint,
+                                       const compat::Dictionary& dictionary,
                                        const std::string& dictionary_file, StateDict& state) {
-  auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()), dictionary.size());
+  auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()),
+                                               dictionary.size());
   state = state_dict(checkpoint.model(), *model);
   check_dictionary(state, dictionary, checkpoint, dictionary_file);
   return model;
@@ -186,7 +214,8 @@ std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint, con
 
 }  // namespace
 
-std::unique_ptr<TransformerLM> outline_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
+std::unique_ptr<TransformerLM> outline_model(const compat::Checkpoint& checkpoint,
+                                             const compat::Dictionary& dictionary,
                                              const std::string& dictionary_file) {
   StateDict state;
   auto model = outline(checkpoint, dictionary, dictionary_file, state);
@@ -194,19 +223,23 @@ std::unique_ptr<TransformerLM> outline_model(const compat::Checkpoint& checkpoin
   return model;
 }
 
-std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint, const compat::Dictionary& dictionary,
-                                          const std::string& dictionary_file, const Precision& precision) {
+std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint,
+                                          const compat::Dictionary& dictionary,
+                                          const std::string& dictionary_file,
+                                          const Precision& precision) {
   StateDict state;
   auto model = outline(checkpoint, dictionary, dictionary_file, state);
   assign(*model, state, checkpoint.path(), precision);
   return model;
 }
 
-void check_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file) {
+void check_weights(TransformerLM& model, const compat::NamedTensors& tensors,
+                   const std::string& file) {
   check_names_and_shapes(model, state_dict(tensors, model), file);
 }
 
-void load_weights(TransformerLM& model, const compat::NamedTensors& tensors, const std::string& file, const Precision& precision) {
+void load_weights(TransformerLM& model, const compat::NamedTensors& tensors,
+                  const std::string& file, const Precision& precision) {
   assign(model, state_dict(tensors, model), file, precision);
 }
 

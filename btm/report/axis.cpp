@@ -7,7 +7,8 @@
 namespace btm {
 namespace {
 
-/// The smallest of 1, 2, 5, 10, ... times a power of ten that cuts `range` into `count` steps or fewer.
+/// The smallest of 1, 2, 5, 10, ... times a power of ten that cuts `range` into `count` steps or
+/// fewer.
 double round_step(double range, int count) {
   const double raw = range / std::max(1, count);
   const double power = std::pow(10.0, std::floor(std::log10(raw)));
@@ -32,7 +33,9 @@ Axis::Axis(double low, double high, double from_pixel, double to_pixel, bool log
 }
 
 double Axis::pixel(double value) const {
-  const double share = log_ ? (std::log(value) - std::log(low_)) / (std::log(high_) - std::log(low_)) : (value - low_) / (high_ - low_);
+  const double share = log_
+                           ? (std::log(value) - std::log(low_)) / (std::log(high_) - std::log(low_))
+                           : (value - low_) / (high_ - low_);
   return from_ + share * (to_ - from_);
 }
 
@@ -40,8 +43,10 @@ std::vector<double> Axis::ticks(int count) const {
   std::vector<double> marks;
   const double slack = 1e-9;
   if (log_) {
-    // Full decades when they are enough, otherwise 1-2-5, otherwise evenly spaced values of a narrow range.
-    const int first = static_cast<int>(std::floor(std::log10(low_))), last = static_cast<int>(std::ceil(std::log10(high_)));
+    // Full decades when they are enough, otherwise 1-2-5, otherwise evenly spaced values of a
+    // narrow range.
+    const int first = static_cast<int>(std::floor(std::log10(low_))),
+              last = static_cast<int>(std::ceil(std::log10(high_)));
     for (const int per_decade : {1, 3}) {
       static constexpr std::array kFactors{1.0, 2.0, 5.0};
       marks.clear();
@@ -61,14 +66,16 @@ std::vector<double> Axis::ticks(int count) const {
     marks.clear();
   }
   const double step = round_step(high_ - low_, count);
-  for (double k = std::ceil(low_ / step - slack); k * step <= high_ + slack * step; ++k) marks.push_back(k * step + 0.0);  // never -0
+  for (double k = std::ceil(low_ / step - slack); k * step <= high_ + slack * step; ++k)
+    marks.push_back(k * step + 0.0);  // never -0
   return marks;
 }
 
 Axis Axis::rounded(int count) const {
   if (log_) return *this;
   const double step = round_step(high_ - low_, count);
-  return Axis(std::floor(low_ / step + 1e-9) * step, std::ceil(high_ / step - 1e-9) * step, from_, to_, false);
+  return Axis(std::floor(low_ / step + 1e-9) * step, std::ceil(high_ / step - 1e-9) * step, from_,
+              to_, false);
 }
 
 }  // namespace btm

@@ -8,7 +8,8 @@ namespace btm {
 
 class Axis {
  public:
-  /// Maps values to pixels. `log`: by the logarithm; `low` must then be above 0. An empty range is widened.
+  /// Maps values to pixels. `log`: by the logarithm; `low` must then be above 0. An empty range is
+  /// widened.
   Axis(double low, double high, double from_pixel, double to_pixel, bool log = false);
 
   double pixel(double value) const;
@@ -16,7 +17,8 @@ class Axis {
   double high() const noexcept { return high_; }
   bool is_log() const noexcept { return log_; }
 
-  /// At most about `count` round values (1, 2 or 5 times a power of ten) inside the range, ascending.
+  /// At most about `count` round values (1, 2 or 5 times a power of ten) inside the range,
+  /// ascending.
   std::vector<double> ticks(int count) const;
 
   /// The same axis with both ends moved out to round values.

@@ -35,7 +35,8 @@ struct Range {
 class Frame {
  public:
   /// `labels_width` pixels are kept free at the left for the marks of y.
-  Frame(int width, double labels_width) : width_(width), height_(std::clamp(width / 2, 230, 340)), left_(labels_width + 12) {}
+  Frame(int width, double labels_width)
+      : width_(width), height_(std::clamp(width / 2, 230, 340)), left_(labels_width + 12) {}
 
   double left() const { return left_; }
   double right() const { return width_ - kRight; }
@@ -43,21 +44,23 @@ class Frame {
   double bottom() const { return height_ - kBottom; }
 
   std::string open(const std::string& label) const {
-    return "<svg viewBox=\"0 0 " + std::to_string(width_) + " " + std::to_string(height_) + "\" width=\"" + std::to_string(width_) +
-           "\" height=\"" + std::to_string(height_) + "\" role=\"img\" aria-label=\"" + html_escaped(label) + "\">\n";
+    return "<svg viewBox=\"0 0 " + std::to_string(width_) + " " + std::to_string(height_) +
+           "\" width=\"" + std::to_string(width_) + "\" height=\"" + std::to_string(height_) +
+           "\" role=\"img\" aria-label=\"" + html_escaped(label) + "\">\n";
   }
 
-  std::string text(double x, double y, const char* anchor, const std::string& content, const char* style = "label") const {
-    return "<text class=\"" + std::string(style) + "\" x=\"" + pixels(x) + "\" y=\"" + pixels(y) + "\" text-anchor=\"" + anchor + "\">" +
-           html_escaped(content) + "</text>\n";
+  std::string text(double x, double y, const char* anchor, const std::string& content,
+                   const char* style = "label") const {
+    return "<text class=\"" + std::string(style) + "\" x=\"" + pixels(x) + "\" y=\"" + pixels(y) +
+           "\" text-anchor=\"" + anchor + "\">" + html_escaped(content) + "</text>\n";
   }
 
   std::string y_marks(const Axis& axis, int count, const std::string& label) const {
     std::string svg = text(2, 16, "start", label, "axis");
     for (const double value : axis.ticks(count)) {
       const double y = axis.pixel(value);
-      svg += "<path class=\"grid\" d=\"M" + pixels(left()) + " " + pixels(y) + "H" + pixels(right()) + "\"/>" +
-             text(left() - 6, y + 4, "end", short_number(value));
+      svg += "<path class=\"grid\" d=\"M" + pixels(left()) + " " + pixels(y) + "H" +
+             pixels(right()) + "\"/>" + text(left() - 6, y + 4, "end", short_number(value));
     }
     return svg;
   }
@@ -73,7 +76,8 @@ class Frame {
   }
 
   std::string base_line() const {
-    return "<path class=\"tick\" d=\"M" + pixels(left()) + " " + pixels(bottom()) + "H" + pixels(right()) + "\"/>\n";
+    return "<path class=\"tick\" d=\"M" + pixels(left()) + " " + pixels(bottom()) + "H" +
+           pixels(right()) + "\"/>\n";
   }
 
  private:
@@ -83,16 +87,19 @@ class Frame {
 
 double labels_width(const Axis& axis, int count) {
   std::size_t longest = 1;
-  for (const double value : axis.ticks(count)) longest = std::max(longest, short_number(value).size());
+  for (const double value : axis.ticks(count))
+    longest = std::max(longest, short_number(value).size());
   return static_cast<double>(longest) * kDigit;
 }
 
 std::string empty_chart(int width, const std::string& label) {
   const Frame frame(width, 0);
-  return frame.open(label) + frame.text(width / 2.0, frame.bottom() / 2, "middle", "no data") + "</svg>\n";
+  return frame.open(label) + frame.text(width / 2.0, frame.bottom() / 2, "middle", "no data") +
+         "</svg>\n";
 }
 
-/// Of the points that share a column of pixels the first, lowest, highest and last: the same picture from fewer points.
+/// Of the points that share a column of pixels the first, lowest, highest and last: the same
+/// picture from fewer points.
 class Line {
  public:
   void add(double x, double y) {
@@ -120,10 +127,12 @@ class Line {
 
  private:
   void flush() {
-    if (points_.size() == 4 && points_[1].first > points_[2].first) std::swap(points_[1], points_[2]);
+    if (points_.size() == 4 && points_[1].first > points_[2].first)
+      std::swap(points_[1], points_[2]);
     std::optional<std::pair<double, double>> before;
     for (const auto& point : points_) {
-      if (point != before) path_ += (pen_down_ ? "L" : "M") + pixels(point.first) + " " + pixels(point.second);
+      if (point != before)
+        path_ += (pen_down_ ? "L" : "M") + pixels(point.first) + " " + pixels(point.second);
       pen_down_ = true;
       before = point;
     }
@@ -141,28 +150,34 @@ bool drawable(const LineChart& chart, double x, double y) {
 }
 
 /// Names that are too long for their group stand on two lines in turn.
-std::string group_name(const Frame& frame, const std::string& name, double middle, double group, std::size_t g) {
+std::string group_name(const Frame& frame, const std::string& name, double middle, double group,
+                       std::size_t g) {
   const auto letters = static_cast<std::size_t>(group / 7.5);
   const bool fits = name.size() <= letters;
   return "<g><title>" + html_escaped(name) + "</title>" +
-         frame.text(middle, frame.bottom() + (fits || g % 2 == 0 ? 18 : 34), "middle", fits ? name : name.substr(0, 2 * letters)) + "</g>";
+         frame.text(middle, frame.bottom() + (fits || g % 2 == 0 ? 18 : 34), "middle",
+                    fits ? name : name.substr(0, 2 * letters)) +
+         "</g>";
 }
 
-std::string one_bar(const GroupedBars& chart, std::size_t g, std::size_t b, const Axis& y, double left, double step) {
+std::string one_bar(const GroupedBars& chart, std::size_t g, std::size_t b, const Axis& y,
+                    double left, double step) {
   const auto& bar = chart.bars[b];
   const double value = bar.values[g], base = y.pixel(0);
   const bool interval = !bar.low.empty() && std::isfinite(bar.low[g]) && std::isfinite(bar.high[g]);
   std::string title = bar.name + ", " + chart.groups[g] + ": " + short_number(value);
   if (interval) title += " (" + short_number(bar.low[g]) + " to " + short_number(bar.high[g]) + ")";
-  std::string svg = "<g><title>" + html_escaped(title) + "</title><rect class=\"bar " + series_class(b) + "\" x=\"" + pixels(left + 1) +
-                    "\" y=\"" + pixels(y.pixel(value)) + "\" width=\"" + pixels(std::max(1.0, step - 2)) + "\" height=\"" +
-                    pixels(base - y.pixel(value)) + "\"/>";
+  std::string svg = "<g><title>" + html_escaped(title) + "</title><rect class=\"bar " +
+                    series_class(b) + "\" x=\"" + pixels(left + 1) + "\" y=\"" +
+                    pixels(y.pixel(value)) + "\" width=\"" + pixels(std::max(1.0, step - 2)) +
+                    "\" height=\"" + pixels(base - y.pixel(value)) + "\"/>";
   if (interval) {
     const double x = left + step / 2, cap = std::min(4.0, step / 4);
     const std::string across = "h" + pixels(2 * cap);
     const double low = y.pixel(std::max(0.0, bar.low[g])), high = y.pixel(bar.high[g]);
-    svg += "<path class=\"interval\" d=\"M" + pixels(x) + " " + pixels(low) + "V" + pixels(high) + "M" + pixels(x - cap) + " " + pixels(high) +
-           across + "M" + pixels(x - cap) + " " + pixels(low) + across + "\"/>";
+    svg += "<path class=\"interval\" d=\"M" + pixels(x) + " " + pixels(low) + "V" + pixels(high) +
+           "M" + pixels(x - cap) + " " + pixels(high) + across + "M" + pixels(x - cap) + " " +
+           pixels(low) + across + "\"/>";
   }
   return svg + "</g>\n";
 }
@@ -186,11 +201,14 @@ std::string draw(const LineChart& chart, int width) {
       }
   if (x_range.empty()) return empty_chart(width, label);
 
-  const double room = labels_width(Axis(y_range.low, y_range.high, 1, 0, chart.log_y).rounded(5), 5);
+  const double room =
+      labels_width(Axis(y_range.low, y_range.high, 1, 0, chart.log_y).rounded(5), 5);
   const Frame frame(width, room);
   const Axis x(x_range.low, x_range.high, frame.left(), frame.right(), chart.log_x);
-  const Axis y = Axis(y_range.low, y_range.high, frame.bottom(), frame.top(), chart.log_y).rounded(5);
-  std::string svg = frame.open(label) + frame.y_marks(y, 5, chart.y_label) + frame.x_marks(x, width / 90, chart.x_label);
+  const Axis y =
+      Axis(y_range.low, y_range.high, frame.bottom(), frame.top(), chart.log_y).rounded(5);
+  std::string svg = frame.open(label) + frame.y_marks(y, 5, chart.y_label) +
+                    frame.x_marks(x, width / 90, chart.x_label);
   for (std::size_t s = 0; s < chart.series.size(); ++s) {
     const Series& series = chart.series[s];
     Line line;
@@ -200,7 +218,8 @@ std::string draw(const LineChart& chart, int width) {
       else
         line.interrupt();
     }
-    svg += "<path class=\"line " + series_class(s) + "\" d=\"" + line.path() + "\"><title>" + html_escaped(series.name) + "</title></path>\n";
+    svg += "<path class=\"line " + series_class(s) + "\" d=\"" + line.path() + "\"><title>" +
+           html_escaped(series.name) + "</title></path>\n";
   }
   return svg + "</svg>\n";
 }
@@ -213,7 +232,8 @@ std::string draw(const StackedAreas& chart, int width) {
   const double highest = total.empty() ? 0 : *std::ranges::max_element(total);
   if (!(highest > 0) || !std::isfinite(highest)) return empty_chart(width, label);
 
-  const double top = std::abs(highest - 1) < 0.005 ? 1 : highest;  // shares may add up to a little more than 1
+  const double top =
+      std::abs(highest - 1) < 0.005 ? 1 : highest;  // shares may add up to a little more than 1
   const Axis y_shape(0, top, 1, 0);
   const Frame frame(width, labels_width(y_shape, 5));
   const Axis x(chart.x.front(), chart.x.back(), frame.left(), frame.right());
@@ -223,14 +243,17 @@ std::string draw(const StackedAreas& chart, int width) {
     std::string forth, back;
     for (std::size_t i = 0; i < chart.x.size(); ++i) {
       const double above = below[i] + chart.layers[s].y[i];
-      forth += (i == 0 ? "M" : "L") + pixels(x.pixel(chart.x[i])) + " " + pixels(y.pixel(std::min(above, top)));
-      back = "L" + pixels(x.pixel(chart.x[i])) + " " + pixels(y.pixel(std::min(below[i], top))) + back;
+      forth += (i == 0 ? "M" : "L") + pixels(x.pixel(chart.x[i])) + " " +
+               pixels(y.pixel(std::min(above, top)));
+      back =
+          "L" + pixels(x.pixel(chart.x[i])) + " " + pixels(y.pixel(std::min(below[i], top))) + back;
       below[i] = above;
     }
-    svg += "<path class=\"area " + series_class(s) + "\" d=\"" + forth + back + "Z\"><title>" + html_escaped(chart.layers[s].name) +
-           "</title></path>\n";
+    svg += "<path class=\"area " + series_class(s) + "\" d=\"" + forth + back + "Z\"><title>" +
+           html_escaped(chart.layers[s].name) + "</title></path>\n";
   }
-  return svg + frame.y_marks(y, 5, chart.y_label) + frame.x_marks(x, width / 90, chart.x_label) + "</svg>\n";
+  return svg + frame.y_marks(y, 5, chart.y_label) + frame.x_marks(x, width / 90, chart.x_label) +
+         "</svg>\n";
 }
 
 std::string draw(const GroupedBars& chart, int width) {
@@ -245,7 +268,8 @@ std::string draw(const GroupedBars& chart, int width) {
   const double room = labels_width(Axis(0, range.high, 1, 0).rounded(kBarMarks), kBarMarks);
   const Frame frame(width, room);
   const Axis y = Axis(0, range.high, frame.bottom(), frame.top()).rounded(kBarMarks);
-  std::string svg = frame.open(chart.y_label) + frame.y_marks(y, kBarMarks, chart.y_label) + frame.base_line();
+  std::string svg =
+      frame.open(chart.y_label) + frame.y_marks(y, kBarMarks, chart.y_label) + frame.base_line();
   const double group = (frame.right() - frame.left()) / static_cast<double>(chart.groups.size());
   const double step = std::min(56.0, group * 0.86 / static_cast<double>(chart.bars.size()));
   for (std::size_t g = 0; g < chart.groups.size(); ++g) {
@@ -253,7 +277,10 @@ std::string draw(const GroupedBars& chart, int width) {
     svg += group_name(frame, chart.groups[g], middle, group, g);
     for (std::size_t b = 0; b < chart.bars.size(); ++b)
       if (std::isfinite(chart.bars[b].values[g]))
-        svg += one_bar(chart, g, b, y, middle + step * (static_cast<double>(b) - static_cast<double>(chart.bars.size()) / 2), step);
+        svg += one_bar(
+            chart, g, b, y,
+            middle + step * (static_cast<double>(b) - static_cast<double>(chart.bars.size()) / 2),
+            step);
   }
   return svg + "</svg>\n";
 }

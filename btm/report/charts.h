@@ -1,6 +1,6 @@
-// Charts as inline SVG, without scripts. Colours come from the style sheet of HtmlPage, so that they follow the reader's
-// light or dark setting. Every chart is drawn for a width in CSS pixels: HtmlPage draws it for a wide and for a narrow
-// window.
+// Charts as inline SVG, without scripts. Colours come from the style sheet of HtmlPage, so that
+// they follow the reader's light or dark setting. Every chart is drawn for a width in CSS pixels:
+// HtmlPage draws it for a wide and for a narrow window.
 #pragma once
 
 #include <string>
@@ -10,7 +10,8 @@ namespace btm {
 
 struct Series {
   std::string name;
-  std::vector<double> x, y;  ///< Equal lengths, x ascending. A y that is not finite interrupts the line.
+  std::vector<double> x,
+      y;  ///< Equal lengths, x ascending. A y that is not finite interrupts the line.
 };
 
 struct LineChart {

@@ -39,7 +39,9 @@ svg text{font-size:12.5px;fill:var(--soft)}svg text.axis{fill:var(--ink)}
 )css";
 
 std::string captioned(const std::string& content, const std::string& caption) {
-  return "<figure>" + content + (caption.empty() ? "" : "<figcaption>" + html_escaped(caption) + "</figcaption>") + "</figure>\n";
+  return "<figure>" + content +
+         (caption.empty() ? "" : "<figcaption>" + html_escaped(caption) + "</figcaption>") +
+         "</figure>\n";
 }
 
 /// 1 for the best (lowest) of a column, 0 for its worst, by the logarithm.
@@ -49,16 +51,25 @@ double strength(double value, double best, double worst) {
 
 }  // namespace
 
-void HtmlPage::add_heading(const std::string& text) { body_ += "<h2>" + html_escaped(text) + "</h2>\n"; }
+void HtmlPage::add_heading(const std::string& text) {
+  body_ += "<h2>" + html_escaped(text) + "</h2>\n";
+}
 
-void HtmlPage::add_subheading(const std::string& text) { body_ += "<h3>" + html_escaped(text) + "</h3>\n"; }
+void HtmlPage::add_subheading(const std::string& text) {
+  body_ += "<h3>" + html_escaped(text) + "</h3>\n";
+}
 
-void HtmlPage::add_paragraph(const std::string& text) { body_ += "<p>" + html_escaped(text) + "</p>\n"; }
+void HtmlPage::add_paragraph(const std::string& text) {
+  body_ += "<p>" + html_escaped(text) + "</p>\n";
+}
 
-void HtmlPage::add_table(const Table& table, const std::string& caption) { body_ += captioned(to_html(table), caption); }
+void HtmlPage::add_table(const Table& table, const std::string& caption) {
+  body_ += captioned(to_html(table), caption);
+}
 
 void HtmlPage::add_heat_map(const HeatMap& map, const std::string& caption) {
-  std::string html = "<div class=\"scroll\"><table class=\"heat\"><thead><tr><th scope=\"col\">" + html_escaped(map.corner) + "</th>";
+  std::string html = "<div class=\"scroll\"><table class=\"heat\"><thead><tr><th scope=\"col\">" +
+                     html_escaped(map.corner) + "</th>";
   std::vector<double> best, worst;
   for (std::size_t c = 0; c < map.columns.size(); ++c) {
     html += "<th scope=\"col\">" + html_escaped(map.columns[c]) + "</th>";
@@ -74,31 +85,40 @@ void HtmlPage::add_heat_map(const HeatMap& map, const std::string& caption) {
     for (std::size_t c = 0; c < map.columns.size(); ++c) {
       const double value = map.values[r][c];
       const double shade = std::isfinite(value) ? strength(value, best[c], worst[c]) : 0;
-      html += "<td style=\"--v:" + fixed(shade, 3) + "\"" + (value == best[c] ? " class=\"best\"" : "") +
-              (map.details.empty() ? "" : " title=\"" + html_escaped(map.details[r][c]) + "\"") + ">" + fixed(value, map.digits) + "</td>";
+      html += "<td style=\"--v:" + fixed(shade, 3) + "\"" +
+              (value == best[c] ? " class=\"best\"" : "") +
+              (map.details.empty() ? "" : " title=\"" + html_escaped(map.details[r][c]) + "\"") +
+              ">" + fixed(value, map.digits) + "</td>";
     }
     html += "</tr>\n";
   }
   body_ += captioned(html + "</tbody></table></div>\n", caption);
 }
 
-void HtmlPage::add_figure(const std::string& wide, const std::string& narrow, const std::vector<std::string>& legend,
-                          const std::string& caption) {
+void HtmlPage::add_figure(const std::string& wide, const std::string& narrow,
+                          const std::vector<std::string>& legend, const std::string& caption) {
   std::string keys;
   for (std::size_t i = 0; i < legend.size() && legend.size() > 1; ++i)
-    keys += "<li class=\"s" + std::to_string(i % 8) + (i >= 8 ? " again" : "") + "\">" + html_escaped(legend[i]) + "</li>";
+    keys += "<li class=\"s" + std::to_string(i % 8) + (i >= 8 ? " again" : "") + "\">" +
+            html_escaped(legend[i]) + "</li>";
   if (!keys.empty()) keys = "<ul class=\"legend\">" + keys + "</ul>\n";
-  body_ += captioned(keys + "<div class=\"wide\">" + wide + "</div><div class=\"narrow\">" + narrow + "</div>", caption);
+  body_ += captioned(
+      keys + "<div class=\"wide\">" + wide + "</div><div class=\"narrow\">" + narrow + "</div>",
+      caption);
 }
 
 std::string HtmlPage::html() const {
   const std::string title = html_escaped(title_);
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>" +
-         title + "</title>\n<style>" + std::string(kStyle) + "</style></head>\n<body><h1>" + title + "</h1>\n" + body_ + "</body></html>\n";
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+         "'unsafe-inline'\">\n<title>" +
+         title + "</title>\n<style>" + std::string(kStyle) + "</style></head>\n<body><h1>" + title +
+         "</h1>\n" + body_ + "</body></html>\n";
 }
 
-void HtmlPage::write(const std::filesystem::path& path) const { compat::write_file_atomically(path, html()); }
+void HtmlPage::write(const std::filesystem::path& path) const {
+  compat::write_file_atomically(path, html());
+}
 
 }  // namespace btm

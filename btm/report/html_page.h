@@ -1,5 +1,5 @@
-// A report as one HTML file: nothing is fetched, nothing is scripted, readable in a narrow window, light or dark as the
-// reader's system is.
+// A report as one HTML file: nothing is fetched, nothing is scripted, readable in a narrow window,
+// light or dark as the reader's system is.
 #pragma once
 
 #include <filesystem>
@@ -11,12 +11,14 @@
 
 namespace btm {
 
-/// Numbers in a grid, coloured from best (strong) to worst (pale) within each column, on a log scale: for perplexities.
+/// Numbers in a grid, coloured from best (strong) to worst (pale) within each column, on a log
+/// scale: for perplexities.
 struct HeatMap {
   std::string corner;  ///< What the rows are.
   std::vector<std::string> columns, rows;
-  std::vector<std::vector<double>> values;        ///< [row][column]; not finite: shown as a dash.
-  std::vector<std::vector<std::string>> details;  ///< [row][column] shown when pointed at; may be empty.
+  std::vector<std::vector<double>> values;  ///< [row][column]; not finite: shown as a dash.
+  std::vector<std::vector<std::string>>
+      details;  ///< [row][column] shown when pointed at; may be empty.
   int digits = 2;
 };
 
@@ -41,7 +43,8 @@ class HtmlPage {
 
  private:
   static constexpr int kWide = 760, kNarrow = 350;
-  void add_figure(const std::string& wide, const std::string& narrow, const std::vector<std::string>& legend, const std::string& caption);
+  void add_figure(const std::string& wide, const std::string& narrow,
+                  const std::vector<std::string>& legend, const std::string& caption);
   std::string title_, body_;
 };
 

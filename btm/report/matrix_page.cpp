@@ -37,7 +37,8 @@ std::string interval_text(const json& cell, const char* low, const char* high, i
 
 /// A perplexity; one of infinity, which JSON does not have, is marked beside it.
 double perplexity(const json& cell) {
-  return cell.value("infinite", false) ? std::numeric_limits<double>::infinity() : number(cell, "ppl");
+  return cell.value("infinite", false) ? std::numeric_limits<double>::infinity()
+                                       : number(cell, "ppl");
 }
 
 std::vector<std::string> with_mean(std::vector<std::string> domains) {
@@ -53,14 +54,19 @@ void add_perplexities(HtmlPage& page, const json& matrix, const std::vector<std:
     map.details.emplace_back();
     for (const json* cell : cells_of(row, domains)) {
       map.values.back().push_back(number(*cell, "ppl"));
-      map.details.back().push_back("95% interval " + interval_text(*cell, "ppl_low", "ppl_high", 2) + ", " + fixed(number(*cell, "loss_base2"), 4) +
-                                   " bits per token, " + std::to_string(cell->at("tokens").get<std::int64_t>()) + " tokens");
+      map.details.back().push_back(
+          "95% interval " + interval_text(*cell, "ppl_low", "ppl_high", 2) + ", " +
+          fixed(number(*cell, "loss_base2"), 4) + " bits per token, " +
+          std::to_string(cell->at("tokens").get<std::int64_t>()) + " tokens");
     }
   }
   page.add_heading("Perplexity");
-  page.add_heat_map(map, "Lower is better. The colour is strongest for the best of a column (bold) and fades to the worst. Point at a cell for its interval.");
+  page.add_heat_map(map,
+                    "Lower is better. The colour is strongest for the best of a column (bold) and "
+                    "fades to the worst. Point at a cell for its interval.");
   if (const std::string note = interval_note(matrix); !note.empty()) page.add_paragraph(note);
-  for (const json& name : matrix.value("left_out", json::array())) page.add_paragraph("Left out, diverged: " + name.get<std::string>());
+  for (const json& name : matrix.value("left_out", json::array()))
+    page.add_paragraph("Left out, diverged: " + name.get<std::string>());
 }
 
 void add_bars(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
@@ -89,16 +95,21 @@ void add_ratios(HtmlPage& page, const json& matrix, const std::vector<std::strin
     if (row.at("name") == baseline) continue;
     std::vector<std::string> line{row.at("name")};
     for (const json* cell : cells_of(row, domains))
-      line.push_back(fixed(number(*cell, "ratio"), 3) + " (" + interval_text(*cell, "ratio_low", "ratio_high", 3) + ")");
+      line.push_back(fixed(number(*cell, "ratio"), 3) + " (" +
+                     interval_text(*cell, "ratio_low", "ratio_high", 3) + ")");
     table.rows.push_back(std::move(line));
   }
   if (table.rows.empty()) return;
   page.add_heading("Ratio to " + baseline);
-  page.add_table(table, "Perplexity divided by that of " + baseline + " on the same resampled blocks, with the 95% interval: below 1 is better, and "
-                        "an interval that leaves out 1 is a difference that the size of the set bears out.");
+  page.add_table(
+      table,
+      "Perplexity divided by that of " + baseline +
+          " on the same resampled blocks, with the 95% interval: below 1 is better, and "
+          "an interval that leaves out 1 is a difference that the size of the set bears out.");
 }
 
-void add_bits_per_byte(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
+void add_bits_per_byte(HtmlPage& page, const json& matrix,
+                       const std::vector<std::string>& domains) {
   Table table{{{"model"}}, {}};
   bool known = false;
   for (const std::string& domain : with_mean(domains)) table.columns.push_back({domain, true});
@@ -119,13 +130,15 @@ void add_posteriors(HtmlPage& page, const json& matrix, const std::vector<std::s
   const std::vector<std::string> experts = names(matrix.at("experts"));
   if (experts.empty()) return;
   page.add_heading("Posterior over the batches");
-  page.add_paragraph("How much the ensemble believes each expert while it reads a domain (updating prior).");
+  page.add_paragraph(
+      "How much the ensemble believes each expert while it reads a domain (updating prior).");
   for (const std::string& domain : domains) {
     StackedAreas chart{"batch", "posterior", {}, {}};
     for (const std::string& expert : experts) chart.layers.push_back({expert, {}});
     for (const json& batch : matrix.at("posteriors").at(domain).at("batches")) {
       chart.x.push_back(static_cast<double>(chart.x.size() + 1));
-      for (std::size_t e = 0; e < experts.size(); ++e) chart.layers[e].y.push_back(batch.at(e).get<double>());
+      for (std::size_t e = 0; e < experts.size(); ++e)
+        chart.layers[e].y.push_back(batch.at(e).get<double>());
     }
     page.add_subheading(domain);
     page.add_chart(chart);
@@ -149,29 +162,35 @@ std::string interval_note(const json& matrix) {
   if (rows.empty() || !matrix.contains("fewest_blocks")) return {};
   for (const auto& [domain, cell] : rows.front().at("cells").items())
     if (cell.at("blocks") < matrix.at("fewest_blocks"))
-      domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" + std::to_string(cell.at("blocks").get<std::int64_t>()) + ")";
+      domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" +
+                 std::to_string(cell.at("blocks").get<std::int64_t>()) + ")";
   if (domains.empty()) return {};
-  return "No interval where a domain has fewer than " + std::to_string(matrix.at("fewest_blocks").get<std::int64_t>()) + " blocks of " +
-         std::to_string(matrix.at("block_tokens").get<std::int64_t>()) + " or more tokens to draw from: " + domains + ". ";
+  return "No interval where a domain has fewer than " +
+         std::to_string(matrix.at("fewest_blocks").get<std::int64_t>()) + " blocks of " +
+         std::to_string(matrix.at("block_tokens").get<std::int64_t>()) +
+         " or more tokens to draw from: " + domains + ". ";
 }
 
 Table perplexity_table(const json& matrix) {
   const std::vector<std::string> domains = names(matrix.at("domains"));
   Table table{{{"model"}}, {}};
   for (const std::string& domain : domains) table.columns.push_back({domain, true});
-  for (const char* name : {"mean", "95% interval", "bits/byte"}) table.columns.push_back({name, true});
+  for (const char* name : {"mean", "95% interval", "bits/byte"})
+    table.columns.push_back({name, true});
   table.columns.push_back({"to " + matrix.at("baseline").get<std::string>(), true});
   std::vector<double> best(domains.size() + 1, std::numeric_limits<double>::infinity());
   for (const json& row : matrix.at("rows")) {
     const auto cells = cells_of(row, domains);
-    for (std::size_t c = 0; c < cells.size(); ++c) best[c] = std::min(best[c], number(*cells[c], "ppl"));
+    for (std::size_t c = 0; c < cells.size(); ++c)
+      best[c] = std::min(best[c], number(*cells[c], "ppl"));
   }
   for (const json& row : matrix.at("rows")) {
     std::vector<std::string> line{row.at("name")};
     const auto cells = cells_of(row, domains);
     for (std::size_t c = 0; c < cells.size(); ++c) {
       const double ppl = perplexity(*cells[c]);
-      line.push_back((std::isinf(ppl) ? "inf" : fixed(ppl, 2)) + (ppl == best[c] && std::isfinite(ppl) ? "*" : " "));
+      line.push_back((std::isinf(ppl) ? "inf" : fixed(ppl, 2)) +
+                     (ppl == best[c] && std::isfinite(ppl) ? "*" : " "));
     }
     const json& mean = row.at("mean");
     line.push_back(interval_text(mean, "ppl_low", "ppl_high", 2));

@@ -20,7 +20,8 @@ std::string formatted(const char* format, Args... args) {
 
 /// Columns of a terminal, one per character.
 std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 std::string padded(const std::string& text, std::size_t width, bool right) {
@@ -61,7 +62,8 @@ std::string to_text(const Table& table) {
 
 std::string to_csv(const Table& table) {
   std::string text;
-  for (std::size_t c = 0; c < table.columns.size(); ++c) text += (c > 0 ? "," : "") + csv_field(table.columns[c].name);
+  for (std::size_t c = 0; c < table.columns.size(); ++c)
+    text += (c > 0 ? "," : "") + csv_field(table.columns[c].name);
   text += "\n";
   for (const auto& row : table.rows) {
     for (std::size_t c = 0; c < row.size(); ++c) text += (c > 0 ? "," : "") + csv_field(row[c]);
@@ -72,9 +74,12 @@ std::string to_csv(const Table& table) {
 
 std::string to_html(const Table& table) {
   std::string html = "<div class=\"scroll\"><table><thead><tr>";
-  const auto align = [&](std::size_t c) { return table.columns[c].numeric ? " class=\"number\"" : ""; };
+  const auto align = [&](std::size_t c) {
+    return table.columns[c].numeric ? " class=\"number\"" : "";
+  };
   for (std::size_t c = 0; c < table.columns.size(); ++c)
-    html += std::string("<th scope=\"col\"") + align(c) + ">" + html_escaped(table.columns[c].name) + "</th>";
+    html += std::string("<th scope=\"col\"") + align(c) + ">" +
+            html_escaped(table.columns[c].name) + "</th>";
   html += "</tr></thead><tbody>\n";
   for (const auto& row : table.rows) {
     html += "<tr>";
@@ -92,12 +97,23 @@ std::string html_escaped(std::string_view text) {
     const std::size_t valid = std::min(compat::first_invalid_utf8(text), text.size());
     for (const char c : text.substr(0, valid)) {
       switch (c) {
-        case '&': out += "&amp;"; break;
-        case '<': out += "&lt;"; break;
-        case '>': out += "&gt;"; break;
-        case '"': out += "&quot;"; break;
-        case '\'': out += "&#39;"; break;
-        default: out += c;
+        case '&':
+          out += "&amp;";
+          break;
+        case '<':
+          out += "&lt;";
+          break;
+        case '>':
+          out += "&gt;";
+          break;
+        case '"':
+          out += "&quot;";
+          break;
+        case '\'':
+          out += "&#39;";
+          break;
+        default:
+          out += c;
       }
     }
     text.remove_prefix(valid);
@@ -108,7 +124,9 @@ std::string html_escaped(std::string_view text) {
   return out;
 }
 
-std::string fixed(double value, int digits) { return std::isfinite(value) ? compat::decimal(value, digits) : "–"; }
+std::string fixed(double value, int digits) {
+  return std::isfinite(value) ? compat::decimal(value, digits) : "–";
+}
 
 std::string short_number(double value) {
   const double size = std::abs(value);

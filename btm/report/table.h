@@ -16,7 +16,8 @@ struct Table {
   std::vector<std::vector<std::string>> rows;  ///< each as long as `columns`
 };
 
-/// Aligned columns under a line of names, each line ended by a newline. Characters of UTF-8 count as one column.
+/// Aligned columns under a line of names, each line ended by a newline. Characters of UTF-8 count
+/// as one column.
 std::string to_text(const Table& table);
 
 /// RFC 4180, but lines end with a single newline.
@@ -25,7 +26,8 @@ std::string to_csv(const Table& table);
 /// A <table> in a box that scrolls by itself in a narrow window.
 std::string to_html(const Table& table);
 
-/// `text` for use inside an HTML element or a quoted attribute; bytes that are not UTF-8 become U+FFFD.
+/// `text` for use inside an HTML element or a quoted attribute; bytes that are not UTF-8 become
+/// U+FFFD.
 std::string html_escaped(std::string_view text);
 
 /// `value` with `digits` after the point; "–" when it is not finite.

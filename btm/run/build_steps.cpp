@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 
 std::string joined(const std::vector<std::string>& parts, char separator = ',') {
   std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(1, separator)) + part;
+  for (const std::string& part : parts)
+    text += (text.empty() ? "" : std::string(1, separator)) + part;
   return text;
 }
 
@@ -22,11 +23,14 @@ std::string number_text(double value) {
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
-void append(CommandLine& command, const std::vector<std::string>& more) { command.insert(command.end(), more.begin(), more.end()); }
+void append(CommandLine& command, const std::vector<std::string>& more) {
+  command.insert(command.end(), more.begin(), more.end());
+}
 
 class Builder {
  public:
-  explicit Builder(const Plan& plan) : plan_(plan), data_(plan.data_bin.empty() ? "data-bin" : plan.data_bin.string()) {}
+  explicit Builder(const Plan& plan)
+      : plan_(plan), data_(plan.data_bin.empty() ? "data-bin" : plan.data_bin.string()) {}
 
   StepGraph build() {
     if (plan_.data_bin.empty()) add_preprocessing();
@@ -43,24 +47,40 @@ class Builder {
  private:
   std::vector<fs::path> texts(const fs::path& pattern) const {
     std::vector<fs::path> files;
-    for (const std::string& domain : plan_.domains) files.push_back(Plan::of_domain(pattern, domain));
+    for (const std::string& domain : plan_.domains)
+      files.push_back(Plan::of_domain(pattern, domain));
     return files;
   }
 
   void add_preprocessing() {
     const bool trains_tokeniser = plan_.tokeniser_model.empty();
     std::string train_files;
-    for (const fs::path& file : texts(plan_.train)) train_files += (train_files.empty() ? "" : ",") + file.string();
-    CommandLine preprocess{"btm-convert", "preprocess", "--bpe", "sentencepiece", "--sentencepiece-model",
-                           trains_tokeniser ? "tokeniser/spm.model" : plan_.tokeniser_model.string(), "--domains", joined(plan_.domains),
-                           "--trainpref", plan_.train.string(), "--validpref", plan_.valid.string(), "--testpref", plan_.test.string(),
-                           "--destdir", data_};
+    for (const fs::path& file : texts(plan_.train))
+      train_files += (train_files.empty() ? "" : ",") + file.string();
+    CommandLine preprocess{
+        "btm-convert",
+        "preprocess",
+        "--bpe",
+        "sentencepiece",
+        "--sentencepiece-model",
+        trains_tokeniser ? "tokeniser/spm.model" : plan_.tokeniser_model.string(),
+        "--domains",
+        joined(plan_.domains),
+        "--trainpref",
+        plan_.train.string(),
+        "--validpref",
+        plan_.valid.string(),
+        "--testpref",
+        plan_.test.string(),
+        "--destdir",
+        data_};
     Step step{.name = "preprocess", .folder = data_};
     for (const auto* pattern : {&plan_.train, &plan_.valid, &plan_.test})
       for (const fs::path& file : texts(*pattern)) step.inputs.push_back(file);
     if (trains_tokeniser) {
       steps_.push_back({.name = "tokeniser",
-                        .commands = {{"btm-convert", "train-sentencepiece", "--input", train_files, "--model-prefix", "tokeniser/spm", "--vocab-size",
+                        .commands = {{"btm-convert", "train-sentencepiece", "--input", train_files,
+                                      "--model-prefix", "tokeniser/spm", "--vocab-size",
                                       std::to_string(plan_.vocab_size)}},
                         .inputs = texts(plan_.train),
                         .outputs = {"tokeniser/spm.model", "tokeniser/spm.dict.txt"},
@@ -75,7 +95,8 @@ class Builder {
     for (const std::string& domain : plan_.domains)
       for (const char* split : {"train", "valid_", "test_"})
         for (const char* ending : {".bin", ".idx"})
-          step.outputs.push_back(fs::path(data_) / domain / (split + (split == std::string("train") ? "" : domain) + ending));
+          step.outputs.push_back(fs::path(data_) / domain /
+                                 (split + (split == std::string("train") ? "" : domain) + ending));
     steps_.push_back(std::move(step));
   }
 
@@ -83,18 +104,27 @@ class Builder {
   CommandLine train(const std::string& folder, std::int64_t updates, bool all_domains) const {
     const auto experts = static_cast<std::int64_t>(plan_.experts.size());
     const bool many_ranks = plan_.gpus > 0;
-    const std::int64_t warmup = static_cast<std::int64_t>(plan_.warmup_share * static_cast<double>(plan_.updates));
+    const std::int64_t warmup =
+        static_cast<std::int64_t>(plan_.warmup_share * static_cast<double>(plan_.updates));
     CommandLine command{"btm", "train", all_domains ? data_ : ""};
-    append(command, {"--arch", plan_.arch, "--sample-break-mode", "none", "--tokens-per-sample", std::to_string(plan_.tokens_per_sample)});
-    append(command, {"--batch-size", std::to_string(plan_.batch_size), "--update-freq",
-                     std::to_string(plan_.update_freq * (all_domains && !many_ranks ? experts : 1))});
-    append(command, {"--optimizer", "adam", "--adam-betas", "(0.9, 0.95)", "--adam-eps", "10e-8", "--weight-decay", "0.1", "--clip-norm", "0.1"});
-    append(command, {"--lr", number_text(plan_.lr), "--lr-scheduler", "polynomial_decay", "--total-num-update", std::to_string(plan_.updates),
-                     "--warmup-updates", std::to_string(warmup), "--max-update", std::to_string(updates)});
-    append(command, {"--save-dir", folder, "--no-epoch-checkpoints", "--save-interval-updates", std::to_string(std::max<std::int64_t>(1, plan_.updates / 10)),
+    append(command, {"--arch", plan_.arch, "--sample-break-mode", "none", "--tokens-per-sample",
+                     std::to_string(plan_.tokens_per_sample)});
+    append(command,
+           {"--batch-size", std::to_string(plan_.batch_size), "--update-freq",
+            std::to_string(plan_.update_freq * (all_domains && !many_ranks ? experts : 1))});
+    append(command, {"--optimizer", "adam", "--adam-betas", "(0.9, 0.95)", "--adam-eps", "10e-8",
+                     "--weight-decay", "0.1", "--clip-norm", "0.1"});
+    append(command, {"--lr", number_text(plan_.lr), "--lr-scheduler", "polynomial_decay",
+                     "--total-num-update", std::to_string(plan_.updates), "--warmup-updates",
+                     std::to_string(warmup), "--max-update", std::to_string(updates)});
+    append(command, {"--save-dir", folder, "--no-epoch-checkpoints", "--save-interval-updates",
+                     std::to_string(std::max<std::int64_t>(1, plan_.updates / 10)),
                      "--keep-interval-updates", "1", "--disable-validation"});
-    append(command, {"--log-format", "json", "--log-interval", std::to_string(plan_.log_interval), "--seed", std::to_string(plan_.seed)});
-    if (many_ranks) append(command, {"--distributed-world-size", std::to_string(plan_.gpus * (all_domains ? experts : 1))});
+    append(command, {"--log-format", "json", "--log-interval", std::to_string(plan_.log_interval),
+                     "--seed", std::to_string(plan_.seed)});
+    if (many_ranks)
+      append(command, {"--distributed-world-size",
+                       std::to_string(plan_.gpus * (all_domains ? experts : 1))});
     append(command, plan_.model_flags);
     append(command, plan_.train_flags);
     return command;
@@ -102,7 +132,8 @@ class Builder {
 
   CommandLine train_on_all(const std::string& folder, std::int64_t updates) const {
     CommandLine command = train(folder, updates, true);
-    append(command, {"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains", joined(plan_.experts),
+    append(command, {"--task", "multidomain_language_modeling", "--criterion",
+                     "desynchronized_cross_entropy", "--train-domains", joined(plan_.experts),
                      "--eval-domains", joined(plan_.experts)});
     if (plan_.gpus == 0) command.emplace_back("--unbalanced");
     return command;
@@ -114,17 +145,24 @@ class Builder {
     if (plan_.data_bin.empty()) return files;
     files.push_back(plan_.data_bin / "dict.txt");
     for (const std::string& domain : domains)
-      for (const char* ending : {"train.bin", "train.idx"}) files.push_back(plan_.data_bin / domain / ending);
+      for (const char* ending : {"train.bin", "train.idx"})
+        files.push_back(plan_.data_bin / domain / ending);
     return files;
   }
 
-  /// A training that starts as `first` does, and goes on from its own checkpoint when it was interrupted.
-  void add_training(const std::string& name, const std::string& folder, CommandLine plain, const CommandLine& first_flags,
-                    const std::vector<std::string>& domains, std::vector<std::string> after) {
+  /// A training that starts as `first` does, and goes on from its own checkpoint when it was
+  /// interrupted.
+  void add_training(const std::string& name, const std::string& folder, CommandLine plain,
+                    const CommandLine& first_flags, const std::vector<std::string>& domains,
+                    std::vector<std::string> after) {
     CommandLine first = plain;
     append(first, first_flags);
     const std::string last = folder + "/checkpoint_last.pt";
-    Step step{.name = name, .commands = {std::move(first)}, .resume_file = last, .resume_commands = {std::move(plain)}, .after = std::move(after)};
+    Step step{.name = name,
+              .commands = {std::move(first)},
+              .resume_file = last,
+              .resume_commands = {std::move(plain)},
+              .after = std::move(after)};
     step.inputs = training_inputs(domains);
     step.outputs = {last};
     step.folder = folder;
@@ -134,17 +172,19 @@ class Builder {
 
   void add_seed() {
     add_training("seed", "seed", train_on_all("seed", plan_.seed_updates()), {}, plan_.experts,
-                 plan_.data_bin.empty() ? std::vector<std::string>{"preprocess"} : std::vector<std::string>{});
+                 plan_.data_bin.empty() ? std::vector<std::string>{"preprocess"}
+                                        : std::vector<std::string>{});
     steps_.back().gpus *= static_cast<std::int64_t>(plan_.experts.size());
   }
 
   void add_branch() {
-    steps_.push_back({.name = "branch",
-                      .commands = {{"btm", "branch", "--old-folder", ".", "--subfolder", "seed", "--new-folder", ".", "--new-subfolder", "branch",
-                                    "--phase-one-update-num", "-1"}},
-                      .after = {"seed"},
-                      .outputs = {"branch/checkpoint_last.pt"},
-                      .folder = "branch"});
+    steps_.push_back(
+        {.name = "branch",
+         .commands = {{"btm", "branch", "--old-folder", ".", "--subfolder", "seed", "--new-folder",
+                       ".", "--new-subfolder", "branch", "--phase-one-update-num", "-1"}},
+         .after = {"seed"},
+         .outputs = {"branch/checkpoint_last.pt"},
+         .folder = "branch"});
   }
 
   void add_expert(const std::string& domain) {
@@ -152,12 +192,15 @@ class Builder {
     CommandLine command = train(folder, plan_.updates, false);
     command[2] = (fs::path(data_) / domain).string();
     append(command, {"--task", "language_modeling", "--criterion", "cross_entropy"});
-    add_training("expert." + domain, folder, std::move(command), {"--restore-file", "branch/checkpoint_last.pt", "--reset-dataloader"}, {domain}, {"branch"});
+    add_training("expert." + domain, folder, std::move(command),
+                 {"--restore-file", "branch/checkpoint_last.pt", "--reset-dataloader"}, {domain},
+                 {"branch"});
     steps_.back().group = "experts";
   }
 
   void add_dense() {
-    add_training("dense", "dense", train_on_all("dense", plan_.updates), {"--restore-file", "seed/checkpoint_last.pt"}, plan_.experts, {"seed"});
+    add_training("dense", "dense", train_on_all("dense", plan_.updates),
+                 {"--restore-file", "seed/checkpoint_last.pt"}, plan_.experts, {"seed"});
     steps_.back().gpus *= static_cast<std::int64_t>(plan_.experts.size());
   }
 
@@ -169,9 +212,11 @@ class Builder {
 
   void add_average() {
     std::vector<std::string> files;
-    for (const std::string& domain : plan_.experts) files.push_back("experts/" + domain + "/checkpoint_last.pt");
+    for (const std::string& domain : plan_.experts)
+      files.push_back("experts/" + domain + "/checkpoint_last.pt");
     steps_.push_back({.name = "average",
-                      .commands = {{"btm", "average", "--output-dir", "average", "--model-files", joined(files, ':')}},
+                      .commands = {{"btm", "average", "--output-dir", "average", "--model-files",
+                                    joined(files, ':')}},
                       .after = expert_steps(),
                       .outputs = {"average/checkpoint_last.pt"},
                       .folder = "average"});
@@ -180,15 +225,20 @@ class Builder {
   void add_evaluation() {
     CommandLine command{"btm", "eval-matrix", data_, "seed=seed/checkpoint_last.pt"};
     std::vector<std::string> after = expert_steps();
-    for (const std::string& domain : plan_.experts) command.push_back(domain + "=experts/" + domain + "/checkpoint_last.pt");
-    for (const auto& [wanted, name] : {std::pair{plan_.dense, "dense"}, {plan_.average, "average"}}) {
+    for (const std::string& domain : plan_.experts)
+      command.push_back(domain + "=experts/" + domain + "/checkpoint_last.pt");
+    for (const auto& [wanted, name] :
+         {std::pair{plan_.dense, "dense"}, {plan_.average, "average"}}) {
       if (!wanted) continue;
       command.push_back(std::string(name) + "=" + name + "/checkpoint_last.pt");
       after.emplace_back(name);
     }
-    append(command, {"--experts", joined(plan_.experts), "--ensembles", joined(plan_.ensembles), "--baseline", plan_.dense ? "dense" : "seed",
-                     "--domains", joined(plan_.domains), "--split", plan_.split, "--prior-batches", std::to_string(plan_.prior_batches),
-                     "--tokens-per-sample", std::to_string(plan_.tokens_per_sample), "--batch-size", std::to_string(plan_.batch_size), "--out", "eval"});
+    append(command,
+           {"--experts", joined(plan_.experts), "--ensembles", joined(plan_.ensembles),
+            "--baseline", plan_.dense ? "dense" : "seed", "--domains", joined(plan_.domains),
+            "--split", plan_.split, "--prior-batches", std::to_string(plan_.prior_batches),
+            "--tokens-per-sample", std::to_string(plan_.tokens_per_sample), "--batch-size",
+            std::to_string(plan_.batch_size), "--out", "eval"});
     append(command, plan_.eval_flags);
     Step step{.name = "evaluate", .commands = {std::move(command)}, .after = std::move(after)};
     if (!plan_.data_bin.empty()) step.inputs = evaluation_inputs();
@@ -203,13 +253,18 @@ class Builder {
       for (const std::string& split : {plan_.split, std::string("valid")})
         for (const std::string& name : {split + "_" + domain, split})
           for (const char* ending : {".bin", ".idx"})
-            if (const fs::path file = plan_.data_bin / domain / (name + ending); fs::is_regular_file(file)) files.push_back(file);
+            if (const fs::path file = plan_.data_bin / domain / (name + ending);
+                fs::is_regular_file(file))
+              files.push_back(file);
     return files;
   }
 
   void add_report() {
     std::vector<std::string> after{"evaluate"};
-    steps_.push_back({.name = "report", .commands = {{"btm", "run", fs::absolute(plan_.file).string(), "--report"}}, .after = after, .outputs = {"report.html", "summary.json"}});
+    steps_.push_back({.name = "report",
+                      .commands = {{"btm", "run", fs::absolute(plan_.file).string(), "--report"}},
+                      .after = after,
+                      .outputs = {"report.html", "summary.json"}});
   }
 
   const Plan& plan_;
@@ -222,9 +277,12 @@ class Builder {
 StepGraph build_steps(const Plan& plan) { return Builder(plan).build(); }
 
 std::int64_t tokens_of_expert_update(const Plan& plan) {
-  return plan.batch_size * plan.update_freq * std::max<std::int64_t>(1, plan.gpus) * plan.tokens_per_sample;
+  return plan.batch_size * plan.update_freq * std::max<std::int64_t>(1, plan.gpus) *
+         plan.tokens_per_sample;
 }
 
-std::int64_t tokens_of_seed_update(const Plan& plan) { return tokens_of_expert_update(plan) * static_cast<std::int64_t>(plan.experts.size()); }
+std::int64_t tokens_of_seed_update(const Plan& plan) {
+  return tokens_of_expert_update(plan) * static_cast<std::int64_t>(plan.experts.size());
+}
 
 }  // namespace btm

@@ -16,8 +16,13 @@ bool all_in(const std::vector<std::string>& names, const std::set<std::string>& 
 
 class LocalRun {
  public:
-  LocalRun(const KeyedGraph& keyed, RunState& state, std::size_t jobs, const StepCommand& step_command, const RunObserver& observer)
-      : keyed_(keyed), state_(state), jobs_(jobs), step_command_(step_command), observer_(observer) {
+  LocalRun(const KeyedGraph& keyed, RunState& state, std::size_t jobs,
+           const StepCommand& step_command, const RunObserver& observer)
+      : keyed_(keyed),
+        state_(state),
+        jobs_(jobs),
+        step_command_(step_command),
+        observer_(observer) {
     result_.done = keyed.done(state);
   }
 
@@ -48,7 +53,9 @@ class LocalRun {
   void start_ready() {
     for (const Step& step : keyed_.graph.steps()) {
       if (running_.size() >= jobs_) return;
-      if (result_.done.contains(step.name) || started_.contains(step.name) || !all_in(step.after, result_.done)) continue;
+      if (result_.done.contains(step.name) || started_.contains(step.name) ||
+          !all_in(step.after, result_.done))
+        continue;
       observer_.line("start " + step.name);
       started_.insert(step.name);
       running_.push_back({step.name, std::make_unique<Child>(step_command_(step.name), ".")});
@@ -82,10 +89,12 @@ class LocalRun {
   }
 
   void interrupt() {
-    if (!result_.interrupted && !running_.empty()) observer_.line("interrupted: waiting for what runs to save its state");
+    if (!result_.interrupted && !running_.empty())
+      observer_.line("interrupted: waiting for what runs to save its state");
     result_.interrupted = true;
     ++interrupts_;
-    for (const Running& running : running_) running.child->send(interrupts_ < 3 ? SIGTERM : SIGKILL);
+    for (const Running& running : running_)
+      running.child->send(interrupts_ < 3 ? SIGTERM : SIGKILL);
   }
 
   const KeyedGraph& keyed_;
@@ -111,7 +120,8 @@ std::set<std::string> KeyedGraph::done(RunState& state) const {
   return names;
 }
 
-RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs, const StepCommand& step_command, const RunObserver& observer) {
+RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs,
+                      const StepCommand& step_command, const RunObserver& observer) {
   return LocalRun(keyed, state, jobs, step_command, observer).run();
 }
 

@@ -30,14 +30,16 @@ struct RunResult {
 struct RunObserver {
   std::function<void(const std::string& line)> line = [](const std::string&) {};
   /// After every change and several times a second: steps done, and which are under way.
-  std::function<void(std::size_t done, const std::vector<std::string>& running)> progress = [](std::size_t, const std::vector<std::string>&) {};
+  std::function<void(std::size_t done, const std::vector<std::string>& running)> progress =
+      [](std::size_t, const std::vector<std::string>&) {};
 };
 
 /// The command that runs one step and ends with exit_status() of its result.
 using StepCommand = std::function<CommandLine(const std::string& step)>;
 
-/// At most `jobs` steps at once. A failed step stops those behind it and no other. SIGINT and SIGTERM are passed on to what
-/// runs, and nothing new is started; the third of them kills.
-RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs, const StepCommand& step_command, const RunObserver& observer);
+/// At most `jobs` steps at once. A failed step stops those behind it and no other. SIGINT and
+/// SIGTERM are passed on to what runs, and nothing new is started; the third of them kills.
+RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs,
+                      const StepCommand& step_command, const RunObserver& observer);
 
 }  // namespace btm

@@ -36,7 +36,9 @@ std::int64_t integer(const std::string& value, std::int64_t lowest) {
 double real(const std::string& value, double lowest, double highest, const std::string& expected) {
   double number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc{} || end != value.data() + value.size() || !(number >= lowest) || !(number <= highest)) throw BadValue{expected};
+  if (error != std::errc{} || end != value.data() + value.size() || !(number >= lowest) ||
+      !(number <= highest))
+    throw BadValue{expected};
   return number;
 }
 
@@ -70,7 +72,9 @@ using Keys = std::map<std::string, Setter>;
 
 class PlanReader {
  public:
-  explicit PlanReader(const fs::path& file) : folder_(file.parent_path()), name_(file.string()) { plan_.file = file; }
+  explicit PlanReader(const fs::path& file) : folder_(file.parent_path()), name_(file.string()) {
+    plan_.file = file;
+  }
 
   Plan read(std::string_view text) {
     for (const PlanSection& section : parse_plan_file(text, name_)) read_section(section);
@@ -112,15 +116,14 @@ class PlanReader {
       std::vector<std::string> names;
       for (const auto& [name, keys] : sections_) names.push_back(name);
       const std::string near = compat::nearest_name(section.kind, names);
-      throw plan_error(name_, section.line, "unknown section [" + section.kind + "]" +
-                                                (near.empty() ? "" : ", did you mean [" + near + "]?"));
+      throw plan_error(name_, section.line,
+                       "unknown section [" + section.kind + "]" +
+                           (near.empty() ? "" : ", did you mean [" + near + "]?"));
     }
     return found->second;
   }
 
-  void read_section(const PlanSection& section) {
-    apply(section, keys_of(section));
-  }
+  void read_section(const PlanSection& section) { apply(section, keys_of(section)); }
 
   void apply(const PlanSection& section, const Keys& keys) {
     for (const PlanEntry& entry : section.entries) {
@@ -129,17 +132,23 @@ class PlanReader {
         std::vector<std::string> names;
         for (const auto& [name, setter] : keys) names.push_back(name);
         const std::string near = compat::nearest_name(entry.key, names);
-        throw plan_error(name_, entry.line, "unknown key '" + entry.key + "' of [" + section.kind + "]" + (near.empty() ? "" : ", did you mean " + near + "?"));
+        throw plan_error(name_, entry.line,
+                         "unknown key '" + entry.key + "' of [" + section.kind + "]" +
+                             (near.empty() ? "" : ", did you mean " + near + "?"));
       }
       try {
         found->second(entry.value);
       } catch (const BadValue& bad) {
-        throw plan_error(name_, entry.line, entry.key + " is '" + compat::printable(entry.value) + "', expected " + bad.expected);
+        throw plan_error(
+            name_, entry.line,
+            entry.key + " is '" + compat::printable(entry.value) + "', expected " + bad.expected);
       }
     }
   }
 
-  [[noreturn]] void fail(const std::string& problem) const { throw compat::FormatError({name_, {}, {}}, problem); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw compat::FormatError({name_, {}, {}}, problem);
+  }
 
   void finish();
   void check_domains();
@@ -151,28 +160,42 @@ class PlanReader {
   Plan plan_;
   std::map<std::string, Keys> sections_{
       {"run", {{"output", to_path(plan_.output)}}},
-      {"data", {{"bin", to_path(plan_.data_bin)},
-                {"domains", [this](const std::string& value) { plan_.domains = list(value); }},
-                {"text", to_path(text_)},
-                {"train", to_path(plan_.train)},
-                {"valid", to_path(plan_.valid)},
-                {"test", to_path(plan_.test)}}},
-      {"tokeniser", {{"model", to_path(plan_.tokeniser_model)}, {"vocab_size", to_integer(plan_.vocab_size, 16)}}},
-      {"model", {{"arch", to_text(plan_.arch)}, {"tokens_per_sample", to_integer(plan_.tokens_per_sample, 1)}, {"flags", to_words(plan_.model_flags)}}},
-      {"train", {{"updates", to_integer(plan_.updates, 2)},
-                 {"seed_share", to_share(plan_.seed_share)},
-                 {"batch_size", to_integer(plan_.batch_size, 1)},
-                 {"update_freq", to_integer(plan_.update_freq, 1)},
-                 {"lr", [this](const std::string& value) { plan_.lr = real(value, 0, std::numeric_limits<double>::max(), "a number of at least 0"); }},
-                 {"warmup_share", to_share(plan_.warmup_share)},
-                 {"log_interval", to_integer(plan_.log_interval, 1)},
-                 {"seed", to_integer(plan_.seed, 0)},
-                 {"flags", to_words(plan_.train_flags)}}},
-      {"experts", {{"domains", [this](const std::string& value) { plan_.experts = list(value); }}, {"dense", to_flag(plan_.dense)}, {"average", to_flag(plan_.average)}}},
-      {"evaluate", {{"ensembles", [this](const std::string& value) { plan_.ensembles = list(value); }},
-                    {"split", to_text(plan_.split)},
-                    {"prior_batches", to_integer(plan_.prior_batches, 1)},
-                    {"flags", to_words(plan_.eval_flags)}}},
+      {"data",
+       {{"bin", to_path(plan_.data_bin)},
+        {"domains", [this](const std::string& value) { plan_.domains = list(value); }},
+        {"text", to_path(text_)},
+        {"train", to_path(plan_.train)},
+        {"valid", to_path(plan_.valid)},
+        {"test", to_path(plan_.test)}}},
+      {"tokeniser",
+       {{"model", to_path(plan_.tokeniser_model)},
+        {"vocab_size", to_integer(plan_.vocab_size, 16)}}},
+      {"model",
+       {{"arch", to_text(plan_.arch)},
+        {"tokens_per_sample", to_integer(plan_.tokens_per_sample, 1)},
+        {"flags", to_words(plan_.model_flags)}}},
+      {"train",
+       {{"updates", to_integer(plan_.updates, 2)},
+        {"seed_share", to_share(plan_.seed_share)},
+        {"batch_size", to_integer(plan_.batch_size, 1)},
+        {"update_freq", to_integer(plan_.update_freq, 1)},
+        {"lr",
+         [this](const std::string& value) {
+           plan_.lr = real(value, 0, std::numeric_limits<double>::max(), "a number of at least 0");
+         }},
+        {"warmup_share", to_share(plan_.warmup_share)},
+        {"log_interval", to_integer(plan_.log_interval, 1)},
+        {"seed", to_integer(plan_.seed, 0)},
+        {"flags", to_words(plan_.train_flags)}}},
+      {"experts",
+       {{"domains", [this](const std::string& value) { plan_.experts = list(value); }},
+        {"dense", to_flag(plan_.dense)},
+        {"average", to_flag(plan_.average)}}},
+      {"evaluate",
+       {{"ensembles", [this](const std::string& value) { plan_.ensembles = list(value); }},
+        {"split", to_text(plan_.split)},
+        {"prior_batches", to_integer(plan_.prior_batches, 1)},
+        {"flags", to_words(plan_.eval_flags)}}},
       {"slurm", {{"gpus", to_integer(plan_.gpus, 0)}, {"flags", to_words(plan_.slurm_flags)}}},
   };
 };
@@ -183,25 +206,38 @@ void PlanReader::finish() {
   check_experts();
   if (plan_.updates == 0) fail("[train] has no key updates");
   if (plan_.seed_updates() < 1 || plan_.seed_updates() >= plan_.updates)
-    fail("seed_share of " + std::to_string(plan_.updates) + " updates is " + std::to_string(plan_.seed_updates()) +
+    fail("seed_share of " + std::to_string(plan_.updates) + " updates is " +
+         std::to_string(plan_.seed_updates()) +
          ", expected at least 1 update before and after the branch");
 }
 
 void PlanReader::check_domains() {
-  if (plan_.domains.size() < 2) fail("has " + std::to_string(plan_.domains.size()) + " domains, expected two or more (domains = A, B, ... in [data])");
+  if (plan_.domains.size() < 2)
+    fail("has " + std::to_string(plan_.domains.size()) +
+         " domains, expected two or more (domains = A, B, ... in [data])");
   for (const std::string& domain : plan_.domains) {
-    if (std::ranges::count(plan_.domains, domain) > 1) fail("domain " + compat::printable(domain) + " is there twice");
-    if (domain.find('/') != std::string::npos || domain.starts_with('.')) fail("domain '" + compat::printable(domain) + "' is not a name of a folder");
+    if (std::ranges::count(plan_.domains, domain) > 1)
+      fail("domain " + compat::printable(domain) + " is there twice");
+    if (domain.find('/') != std::string::npos || domain.starts_with('.'))
+      fail("domain '" + compat::printable(domain) + "' is not a name of a folder");
   }
   if (!text_.empty())
-    for (const auto& [field, name] : {std::pair{&plan_.train, "train.txt"}, {&plan_.valid, "valid.txt"}, {&plan_.test, "test.txt"}})
+    for (const auto& [field, name] : {std::pair{&plan_.train, "train.txt"},
+                                      {&plan_.valid, "valid.txt"},
+                                      {&plan_.test, "test.txt"}})
       if (field->empty()) *field = text_ / name;
   const bool has_text = !plan_.train.empty() || !plan_.valid.empty() || !plan_.test.empty();
-  if (!plan_.data_bin.empty() && has_text) fail("[data] has both a data-bin and text, expected one of them");
+  if (!plan_.data_bin.empty() && has_text)
+    fail("[data] has both a data-bin and text, expected one of them");
   if (!plan_.data_bin.empty()) return;
-  for (const auto& [field, name] : {std::pair{&plan_.train, "train"}, {&plan_.valid, "valid"}, {&plan_.test, "test"}}) {
-    if (field->empty()) fail(std::string("[data] has no ") + name + ", expected text = FOLDER/{domain}, or train, valid and test, or bin");
-    if (field->string().find(kDomain) == std::string::npos) fail(std::string("[data] ") + name + " is the same file for all domains, expected {domain} in it");
+  for (const auto& [field, name] :
+       {std::pair{&plan_.train, "train"}, {&plan_.valid, "valid"}, {&plan_.test, "test"}}) {
+    if (field->empty())
+      fail(std::string("[data] has no ") + name +
+           ", expected text = FOLDER/{domain}, or train, valid and test, or bin");
+    if (field->string().find(kDomain) == std::string::npos)
+      fail(std::string("[data] ") + name +
+           " is the same file for all domains, expected {domain} in it");
   }
 }
 
@@ -209,22 +245,29 @@ void PlanReader::check_experts() {
   if (plan_.experts.empty()) plan_.experts = plan_.domains;
   for (const std::string& expert : plan_.experts)
     if (std::ranges::find(plan_.domains, expert) == plan_.domains.end())
-      fail("[experts] names domain '" + compat::printable(expert) + "', which the plan does not have");
-  static const std::vector<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+      fail("[experts] names domain '" + compat::printable(expert) +
+           "', which the plan does not have");
+  static const std::vector<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior",
+                                               "simple_average"};
   for (const std::string& type : plan_.ensembles)
     if (std::ranges::find(kTypes, type) == kTypes.end())
-      fail("[evaluate] names ensemble '" + compat::printable(type) + "', expected cached_prior, updating_prior, uniform_prior or simple_average");
+      fail("[evaluate] names ensemble '" + compat::printable(type) +
+           "', expected cached_prior, updating_prior, uniform_prior or simple_average");
 }
 
 }  // namespace
 
 fs::path Plan::of_domain(const fs::path& pattern, const std::string& domain) {
   std::string text = pattern.string();
-  for (std::size_t at = text.find(kDomain); at != std::string::npos; at = text.find(kDomain, at + domain.size())) text.replace(at, kDomain.size(), domain);
+  for (std::size_t at = text.find(kDomain); at != std::string::npos;
+       at = text.find(kDomain, at + domain.size()))
+    text.replace(at, kDomain.size(), domain);
   return text;
 }
 
-std::int64_t Plan::seed_updates() const { return std::llround(seed_share * static_cast<double>(updates)); }
+std::int64_t Plan::seed_updates() const {
+  return std::llround(seed_share * static_cast<double>(updates));
+}
 
 Plan parse_plan(std::string_view text, const fs::path& file) { return PlanReader(file).read(text); }
 

@@ -15,8 +15,9 @@ struct Plan {
   std::filesystem::path output;
 
   std::vector<std::string> domains;
-  std::filesystem::path train, valid, test;  ///< Text, one document a line; {domain} stands for a domain's name.
-  std::filesystem::path data_bin;            ///< Instead of text: a folder of domains with dict.txt.
+  std::filesystem::path train, valid,
+      test;  ///< Text, one document a line; {domain} stands for a domain's name.
+  std::filesystem::path data_bin;  ///< Instead of text: a folder of domains with dict.txt.
 
   std::filesystem::path tokeniser_model;  ///< sentencepiece's; empty: trained on the domains' text.
   std::int64_t vocab_size = 2000;
@@ -25,7 +26,7 @@ struct Plan {
   std::int64_t tokens_per_sample = 1024;
   std::vector<std::string> model_flags;
 
-  std::int64_t updates = 0;               ///< Of every expert, the seed phase included.
+  std::int64_t updates = 0;  ///< Of every expert, the seed phase included.
   double seed_share = 0.5;
   std::int64_t batch_size = 2, update_freq = 1;
   double lr = 5e-4, warmup_share = 0.08;
@@ -33,24 +34,28 @@ struct Plan {
   std::int64_t seed = 1;
   std::vector<std::string> train_flags;
 
-  std::vector<std::string> experts;       ///< Domains that get one; default: all.
-  bool dense = true, average = true;      ///< The baseline of equal compute; the experts' uniform average.
+  std::vector<std::string> experts;  ///< Domains that get one; default: all.
+  bool dense = true,
+       average = true;  ///< The baseline of equal compute; the experts' uniform average.
   std::vector<std::string> ensembles{"cached_prior", "updating_prior", "simple_average"};
   std::string split = "test";
   std::int64_t prior_batches = 100;
   std::vector<std::string> eval_flags;
 
-  std::int64_t gpus = 0;                  ///< Of an expert; the seed and the dense baseline get that times the experts. 0: one process each.
-  std::vector<std::string> slurm_flags;   ///< For sbatch.
+  std::int64_t gpus = 0;  ///< Of an expert; the seed and the dense baseline get that times the
+                          ///< experts. 0: one process each.
+  std::vector<std::string> slurm_flags;  ///< For sbatch.
 
   /// `pattern` with the domain's name in it.
-  static std::filesystem::path of_domain(const std::filesystem::path& pattern, const std::string& domain);
+  static std::filesystem::path of_domain(const std::filesystem::path& pattern,
+                                         const std::string& domain);
   /// Updates of the seed phase: seed_share of `updates`, rounded to the nearest.
   std::int64_t seed_updates() const;
 };
 
-/// FormatError naming the line for an unknown section or key (with the nearest known one), a value of another type or out of
-/// range, and what is missing; IoError when the file cannot be read. Files that the plan names are not opened.
+/// FormatError naming the line for an unknown section or key (with the nearest known one), a value
+/// of another type or out of range, and what is missing; IoError when the file cannot be read.
+/// Files that the plan names are not opened.
 Plan load_plan(const std::filesystem::path& file);
 
 /// The same of text; `file` is for messages and as the place that relative paths start from.

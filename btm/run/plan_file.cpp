@@ -21,7 +21,8 @@ std::string_view without_comment(std::string_view line) {
 
 bool is_name(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
   });
 }
 
@@ -44,25 +45,35 @@ class Parser {
   std::vector<PlanSection> take() { return std::move(sections_); }
 
  private:
-  [[noreturn]] void fail(const std::string& problem) const { throw plan_error(file_, number_, problem); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw plan_error(file_, number_, problem);
+  }
 
   void open_section(std::string_view line) {
-    if (line.back() != ']') fail("'" + compat::printable(line) + "', expected ']' at the end of a section's name");
+    if (line.back() != ']')
+      fail("'" + compat::printable(line) + "', expected ']' at the end of a section's name");
     PlanSection section{std::string(trimmed(line.substr(1, line.size() - 2))), number_, {}};
-    if (!is_name(section.kind)) fail("'" + compat::printable(line) + "', expected [section], of letters, digits, '_', '-' and '.'");
+    if (!is_name(section.kind))
+      fail("'" + compat::printable(line) +
+           "', expected [section], of letters, digits, '_', '-' and '.'");
     for (const PlanSection& other : sections_)
-      if (other.kind == section.kind) fail("section [" + section.kind + "] was given before, on line " + std::to_string(other.line));
+      if (other.kind == section.kind)
+        fail("section [" + section.kind + "] was given before, on line " +
+             std::to_string(other.line));
     sections_.push_back(std::move(section));
   }
 
   void add_entry(std::string_view line) {
     const std::size_t equals = line.find('=');
     const std::string_view key = trimmed(line.substr(0, std::min(equals, line.size())));
-    if (equals == std::string_view::npos || !is_name(key)) fail("'" + compat::printable(line) + "', expected key = value");
+    if (equals == std::string_view::npos || !is_name(key))
+      fail("'" + compat::printable(line) + "', expected key = value");
     if (sections_.empty()) fail("'" + compat::printable(key) + "' stands before the first section");
     for (const PlanEntry& other : sections_.back().entries)
-      if (other.key == key) fail("'" + std::string(key) + "' was given before, on line " + std::to_string(other.line));
-    sections_.back().entries.push_back({std::string(key), std::string(trimmed(line.substr(equals + 1))), number_});
+      if (other.key == key)
+        fail("'" + std::string(key) + "' was given before, on line " + std::to_string(other.line));
+    sections_.back().entries.push_back(
+        {std::string(key), std::string(trimmed(line.substr(equals + 1))), number_});
   }
 
   const std::string& file_;
@@ -72,7 +83,8 @@ class Parser {
 
 }  // namespace
 
-compat::FormatError plan_error(const std::string& file, std::int64_t line, const std::string& problem) {
+compat::FormatError plan_error(const std::string& file, std::int64_t line,
+                               const std::string& problem) {
   return compat::FormatError({file, "line " + std::to_string(line), {}}, problem);
 }
 

@@ -39,8 +39,10 @@ struct Pipe {
   }
 };
 
-/// Between fork and exec: only calls that are safe there. Writes errno to `report` and ends when the program cannot be run.
-[[noreturn]] void become(char* const* arguments, const char* folder, int output, int report, pid_t parent) {
+/// Between fork and exec: only calls that are safe there. Writes errno to `report` and ends when
+/// the program cannot be run.
+[[noreturn]] void become(char* const* arguments, const char* folder, int output, int report,
+                         pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kCannotRun);  // it died before the request above
@@ -82,7 +84,8 @@ std::optional<int> SignalQueue::wait(std::chrono::milliseconds timeout) {
   return signal > 0 ? std::optional(signal) : std::nullopt;
 }
 
-Child::Child(const std::vector<std::string>& argv, const std::filesystem::path& folder, int output) {
+Child::Child(const std::vector<std::string>& argv, const std::filesystem::path& folder,
+             int output) {
   std::vector<std::string> arguments = argv;
   const std::vector<char*> list = pointers(arguments);
   Pipe report;

@@ -12,7 +12,8 @@
 
 namespace btm {
 
-/// While one is alive, SIGINT, SIGTERM and SIGCHLD wait in a queue instead of interrupting this process. One thread only.
+/// While one is alive, SIGINT, SIGTERM and SIGCHLD wait in a queue instead of interrupting this
+/// process. One thread only.
 class SignalQueue {
  public:
   SignalQueue();
@@ -27,16 +28,18 @@ class SignalQueue {
   sigset_t signals_, before_;
 };
 
-/// A process in a group of its own (the terminal's Ctrl-C does not reach it), which gets SIGTERM when this one dies.
+/// A process in a group of its own (the terminal's Ctrl-C does not reach it), which gets SIGTERM
+/// when this one dies.
 class Child {
  public:
-  /// Starts `argv` in `folder` with stdin from /dev/null; stdout and stderr go to `output` (a descriptor), or stay where they
-  /// are when it is -1. IoError when the program cannot be run.
+  /// Starts `argv` in `folder` with stdin from /dev/null; stdout and stderr go to `output` (a
+  /// descriptor), or stay where they are when it is -1. IoError when the program cannot be run.
   Child(const std::vector<std::string>& argv, const std::filesystem::path& folder, int output = -1);
 
   /// The exit status (128 + signal for a killed one) once it has ended.
   std::optional<int> poll();
-  /// Waits for the end; SIGINT and SIGTERM from `signals` are passed on as SIGTERM, and after the third as SIGKILL.
+  /// Waits for the end; SIGINT and SIGTERM from `signals` are passed on as SIGTERM, and after the
+  /// third as SIGKILL.
   int wait(SignalQueue& signals, bool& interrupted);
   void send(int signal) const;
   pid_t pid() const noexcept { return pid_; }

@@ -30,21 +30,29 @@ struct Training {
 std::vector<Training> trainings(const Plan& plan) {
   std::vector<Training> all{{"seed", "seed", 0, plan.seed_updates(), tokens_of_seed_update(plan)}};
   for (const std::string& domain : plan.experts)
-    all.push_back({"expert." + domain, domain, plan.seed_updates(), plan.updates, tokens_of_expert_update(plan)});
-  if (plan.dense) all.push_back({"dense", "dense", plan.seed_updates(), plan.updates, tokens_of_seed_update(plan)});
+    all.push_back({"expert." + domain, domain, plan.seed_updates(), plan.updates,
+                   tokens_of_expert_update(plan)});
+  if (plan.dense)
+    all.push_back(
+        {"dense", "dense", plan.seed_updates(), plan.updates, tokens_of_seed_update(plan)});
   return all;
 }
 
-std::filesystem::path matrix_file(const RunState& state) { return state.output() / "eval" / "matrix.json"; }
+std::filesystem::path matrix_file(const RunState& state) {
+  return state.output() / "eval" / "matrix.json";
+}
 
 /// Calls `use` with the evaluation matrix; what does not fit in it becomes a FormatError.
 template <class Use>
 auto with_matrix(const RunState& state, Use&& use) {
   const auto file = compat::MappedFile::open(matrix_file(state));
   try {
-    return use(compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}}, "the result of btm eval-matrix"));
+    return use(compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}},
+                                         "the result of btm eval-matrix"));
   } catch (const json::exception& error) {
-    throw compat::FormatError({file->path(), {}, {}}, std::string("is not the result of btm eval-matrix: ") + compat::printable(error.what(), 200));
+    throw compat::FormatError({file->path(), {}, {}},
+                              std::string("is not the result of btm eval-matrix: ") +
+                                  compat::printable(error.what(), 200));
   }
 }
 
@@ -60,52 +68,74 @@ std::string verdict(const Plan& plan, const json& matrix) {
   const json* dense = find_row(matrix, "dense");
   if (ensemble == nullptr || dense == nullptr) return {};
   const json& mean = ensemble->at("mean");
-  const auto ppl = [](const json& cell) { return cell.at("ppl").is_null() ? "infinite" : fixed(cell.at("ppl"), 2); };
-  const std::string both = ": mean perplexity over the domains " + ppl(mean) + " for the ensemble (" + plan.ensembles.front() + ") and " +
+  const auto ppl = [](const json& cell) {
+    return cell.at("ppl").is_null() ? "infinite" : fixed(cell.at("ppl"), 2);
+  };
+  const std::string both = ": mean perplexity over the domains " + ppl(mean) +
+                           " for the ensemble (" + plan.ensembles.front() + ") and " +
                            ppl(dense->at("mean")) + " for the dense model of the same compute";
   if (mean.at("ratio").is_null()) return "No ratio" + both + ".";
   const std::string ratio = both + ", ratio " + fixed(mean.at("ratio"), 3);
-  if (mean.at("ratio_low").is_null()) return "No verdict" + ratio + ". The test sets are too small for an interval.";
+  if (mean.at("ratio_low").is_null())
+    return "No verdict" + ratio + ". The test sets are too small for an interval.";
   const double low = mean.at("ratio_low"), high = mean.at("ratio_high");
-  const std::string outcome = high < 1 ? "The ensemble is better" : low > 1 ? "The dense model is better" : "No difference that the test sets bear out";
+  const std::string outcome = high < 1  ? "The ensemble is better"
+                              : low > 1 ? "The dense model is better"
+                                        : "No difference that the test sets bear out";
   return outcome + ratio + " (95% interval " + fixed(low, 3) + " to " + fixed(high, 3) + ").";
 }
 
 void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
-  LineChart chart{.x_label = "update", .y_label = "training loss (bits per token, log scale)", .series = {}, .log_y = true};
+  LineChart chart{.x_label = "update",
+                  .y_label = "training loss (bits per token, log scale)",
+                  .series = {},
+                  .log_y = true};
   for (const Training& training : all) {
     TrainHistory history = read_train_log(state.log_of(training.step));
-    if (!history.updates.empty()) chart.series.push_back({training.name, std::move(history.updates), std::move(history.loss)});
+    if (!history.updates.empty())
+      chart.series.push_back({training.name, std::move(history.updates), std::move(history.loss)});
   }
   if (chart.series.empty()) return;
   page.add_heading("Training loss");
-  page.add_chart(chart, "Each model on its own data: an expert on its domain, the seed model and the dense baseline on all of them.");
+  page.add_chart(chart,
+                 "Each model on its own data: an expert on its domain, the seed model and the "
+                 "dense baseline on all of them.");
 }
 
 void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
-  Table table{{{"training"}, {"updates", true}, {"tokens", true}, {"time", true}, {"tokens/s", true}}, {}};
+  Table table{
+      {{"training"}, {"updates", true}, {"tokens", true}, {"time", true}, {"tokens/s", true}}, {}};
   for (const Training& training : all) {
     const auto seconds = state.seconds_of(training.step);
-    table.rows.push_back({training.name, std::to_string(training.first_update) + "–" + std::to_string(training.last_update), grouped_digits(training.tokens()),
-                          seconds ? duration_text(*seconds) : "–",
-                          seconds && *seconds > 0 ? grouped_digits(std::llround(static_cast<double>(training.tokens()) / *seconds)) : "–"});
+    table.rows.push_back(
+        {training.name,
+         std::to_string(training.first_update) + "–" + std::to_string(training.last_update),
+         grouped_digits(training.tokens()), seconds ? duration_text(*seconds) : "–",
+         seconds && *seconds > 0
+             ? grouped_digits(std::llround(static_cast<double>(training.tokens()) / *seconds))
+             : "–"});
   }
   page.add_heading("Cost of training");
-  page.add_table(table, "The dense baseline takes up the seed model and sees, from there on, as many tokens as all experts together: both ways cost the same. "
-                        "Time is wall clock, of everything that ran side by side.");
+  page.add_table(table,
+                 "The dense baseline takes up the seed model and sees, from there on, as many "
+                 "tokens as all experts together: both ways cost the same. "
+                 "Time is wall clock, of everything that ran side by side.");
 }
 
 void add_plan(HtmlPage& page, const Plan& plan) {
   std::string domains;
   for (const std::string& domain : plan.domains) domains += (domains.empty() ? "" : ", ") + domain;
   Table table{{{"plan"}, {""}}, {}};
-  table.rows = {{"domains", domains},
-                {"architecture", plan.arch},
-                {"updates (seed phase)", std::to_string(plan.updates) + " (" + std::to_string(plan.seed_updates()) + ")"},
-                {"tokens per sample", std::to_string(plan.tokens_per_sample)},
-                {"tokens per update", grouped_digits(tokens_of_expert_update(plan)) + " an expert, " + grouped_digits(tokens_of_seed_update(plan)) + " seed and dense"},
-                {"learning rate", short_number(plan.lr)},
-                {"seed of random numbers", std::to_string(plan.seed)}};
+  table.rows = {
+      {"domains", domains},
+      {"architecture", plan.arch},
+      {"updates (seed phase)",
+       std::to_string(plan.updates) + " (" + std::to_string(plan.seed_updates()) + ")"},
+      {"tokens per sample", std::to_string(plan.tokens_per_sample)},
+      {"tokens per update", grouped_digits(tokens_of_expert_update(plan)) + " an expert, " +
+                                grouped_digits(tokens_of_seed_update(plan)) + " seed and dense"},
+      {"learning rate", short_number(plan.lr)},
+      {"seed of random numbers", std::to_string(plan.seed)}};
   page.add_heading("Plan");
   page.add_table(table);
 }
@@ -121,14 +151,21 @@ void write_run_report(const Plan& plan, const RunState& state) {
     add_loss_curves(page, all, state);
     add_cost(page, all, state);
     add_plan(page, plan);
-    ordered_json summary{{"verdict", verdict(plan, matrix)}, {"trainings", ordered_json::array()}, {"mean_perplexity", ordered_json::object()}};
+    ordered_json summary{{"verdict", verdict(plan, matrix)},
+                         {"trainings", ordered_json::array()},
+                         {"mean_perplexity", ordered_json::object()}};
     for (const Training& training : all) {
       const auto seconds = state.seconds_of(training.step);
-      summary["trainings"].push_back({{"name", training.name}, {"tokens", training.tokens()}, {"seconds", seconds ? json(*seconds) : json()}});
+      summary["trainings"].push_back({{"name", training.name},
+                                      {"tokens", training.tokens()},
+                                      {"seconds", seconds ? json(*seconds) : json()}});
     }
-    for (const json& row : matrix.at("rows")) summary["mean_perplexity"][row.at("name").get<std::string>()] = row.at("mean").at("ppl");
+    for (const json& row : matrix.at("rows"))
+      summary["mean_perplexity"][row.at("name").get<std::string>()] = row.at("mean").at("ppl");
     page.write(state.output() / "report.html");
-    compat::write_file_atomically(state.output() / "summary.json", summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+    compat::write_file_atomically(
+        state.output() / "summary.json",
+        summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
   });
 }
 

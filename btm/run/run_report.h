@@ -1,4 +1,5 @@
-// What a run found, as one HTML file and as JSON: perplexities, loss curves, cost of every training.
+// What a run found, as one HTML file and as JSON: perplexities, loss curves, cost of every
+// training.
 #pragma once
 
 #include <string>
@@ -8,11 +9,12 @@
 
 namespace btm {
 
-/// Writes report.html and summary.json into the run's folder from eval/matrix.json and the logs. FormatError when matrix.json
-/// is damaged, IoError when it is missing.
+/// Writes report.html and summary.json into the run's folder from eval/matrix.json and the logs.
+/// FormatError when matrix.json is damaged, IoError when it is missing.
 void write_run_report(const Plan& plan, const RunState& state);
 
-/// The table of perplexities and, in a line, how the first ensemble compares with the baseline. Errors as above.
+/// The table of perplexities and, in a line, how the first ensemble compares with the baseline.
+/// Errors as above.
 std::string run_summary(const Plan& plan, const RunState& state);
 
 }  // namespace btm

@@ -18,7 +18,8 @@ using nlohmann::json;
 
 constexpr int kIndent = 1;
 
-/// A JSON object of our own making; an empty one for a file that is missing or damaged (its step is then done again).
+/// A JSON object of our own making; an empty one for a file that is missing or damaged (its step is
+/// then done again).
 json read_record(const fs::path& file) {
   std::error_code missing;
   if (!fs::is_regular_file(file, missing)) return json::object();
@@ -32,7 +33,8 @@ json read_record(const fs::path& file) {
 }
 
 void write_record(const fs::path& file, const json& record) {
-  compat::write_file_atomically(file, record.dump(kIndent, ' ', false, json::error_handler_t::replace) + "\n");
+  compat::write_file_atomically(
+      file, record.dump(kIndent, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 template <class T>
@@ -47,7 +49,8 @@ T value_or(const json& record, const char* key, T fallback) {
 
 }  // namespace
 
-RunState::RunState(const fs::path& output) : output_(fs::absolute(output)), digests_(output_ / "steps" / "digests.cache") {
+RunState::RunState(const fs::path& output)
+    : output_(fs::absolute(output)), digests_(output_ / "steps" / "digests.cache") {
   for (const char* folder : {"steps", "logs"}) {
     std::error_code error;
     fs::create_directories(output_ / folder, error);
@@ -55,7 +58,9 @@ RunState::RunState(const fs::path& output) : output_(fs::absolute(output)), dige
   }
 }
 
-fs::path RunState::record_of(const std::string& step, const char* kind) const { return output_ / "steps" / (step + kind); }
+fs::path RunState::record_of(const std::string& step, const char* kind) const {
+  return output_ / "steps" / (step + kind);
+}
 
 bool RunState::is_done(const Step& step, const std::string& key) {
   const json record = read_record(record_of(step.name, ".json"));
@@ -64,7 +69,8 @@ bool RunState::is_done(const Step& step, const std::string& key) {
   return std::ranges::all_of(step.outputs, [&](const fs::path& output) {
     std::error_code missing;
     if (!fs::is_regular_file(output_ / output, missing) || !outputs.is_object()) return false;
-    return digests_.of(output_ / output) == value_or<std::string>(outputs, output.string().c_str(), "");
+    return digests_.of(output_ / output) ==
+           value_or<std::string>(outputs, output.string().c_str(), "");
   });
 }
 
@@ -79,10 +85,12 @@ std::map<std::string, std::string> RunState::input_digests(const Step& step) {
   return digests;
 }
 
-void RunState::mark_done(const Step& step, const std::string& key, double seconds, const std::map<std::string, std::string>& inputs) {
+void RunState::mark_done(const Step& step, const std::string& key, double seconds,
+                         const std::map<std::string, std::string>& inputs) {
   json outputs = json::object(), read = json::object();
   for (const auto& [input, digest] : inputs) {
-    if (digests_.of(input) != digest) throw compat::IoError(input, "changed while the step that reads it ran");
+    if (digests_.of(input) != digest)
+      throw compat::IoError(input, "changed while the step that reads it ran");
     read[input] = digests_.read_at(input);
   }
   for (const fs::path& output : step.outputs) {
@@ -91,11 +99,12 @@ void RunState::mark_done(const Step& step, const std::string& key, double second
   }
   // Time of earlier attempts that were interrupted counts as well.
   const json begun = read_record(record_of(step.name, ".begun"));
-  write_record(record_of(step.name, ".json"), {{"key", key},
-                                               {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
-                                               {"inputs", inputs},
-                                               {"outputs", outputs},
-                                               {"contents_read_at", read}});
+  write_record(record_of(step.name, ".json"),
+               {{"key", key},
+                {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
+                {"inputs", inputs},
+                {"outputs", outputs},
+                {"contents_read_at", read}});
   std::error_code ignored;
   fs::remove(record_of(step.name, ".failed"), ignored);
 }
@@ -107,13 +116,15 @@ void RunState::mark_interrupted(const std::string& step, double seconds) const {
 }
 
 void RunState::mark_failed(const std::string& step, const StepFailure& failure) const {
-  write_record(record_of(step, ".failed"), {{"status", failure.status}, {"reason", failure.reason}});
+  write_record(record_of(step, ".failed"),
+               {{"status", failure.status}, {"reason", failure.reason}});
 }
 
 std::optional<StepFailure> RunState::failure_of(const std::string& step) const {
   const json record = read_record(record_of(step, ".failed"));
   if (record.empty()) return std::nullopt;
-  return StepFailure{value_or<int>(record, "status", 1), value_or<std::string>(record, "reason", "")};
+  return StepFailure{value_or<int>(record, "status", 1),
+                     value_or<std::string>(record, "reason", "")};
 }
 
 void RunState::forget(const Step& step) const {
@@ -126,7 +137,8 @@ void RunState::forget(const Step& step) const {
 void RunState::begin(const Step& step, const std::string& key) const {
   std::error_code error;
   fs::remove(record_of(step.name, ".failed"), error);
-  // In this order: a process that dies in between leaves nothing that is taken for an interrupted attempt.
+  // In this order: a process that dies in between leaves nothing that is taken for an interrupted
+  // attempt.
   if (fs::exists(record_of(step.name, ".json"))) fs::remove(record_of(step.name, ".begun"), error);
   fs::remove(record_of(step.name, ".json"), error);
   if (value_or<std::string>(read_record(record_of(step.name, ".begun")), "key", "") == key) return;

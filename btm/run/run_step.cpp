@@ -16,7 +16,8 @@ namespace {
 class LogFile {
  public:
   explicit LogFile(const std::filesystem::path& path)
-      : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+      : path_(path),
+        descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
     if (descriptor_ < 0) throw compat::IoError(path.string(), "open", errno);
   }
   ~LogFile() { ::close(descriptor_); }
@@ -44,30 +45,37 @@ bool goes_on(const Step& step, const RunState& state) {
 }
 
 /// The status of the first command that fails, or 0.
-int run_commands(const std::vector<CommandLine>& commands, const RunState& state, const LogFile& log, SignalQueue& signals, bool& interrupted) {
+int run_commands(const std::vector<CommandLine>& commands, const RunState& state,
+                 const LogFile& log, SignalQueue& signals, bool& interrupted) {
   for (const CommandLine& command : commands) {
     log.line("$ " + shell_text(command));
-    const int status = Child(resolved(command), state.output(), log.descriptor()).wait(signals, interrupted);
+    const int status =
+        Child(resolved(command), state.output(), log.descriptor()).wait(signals, interrupted);
     if (status != 0 || interrupted) return status;
   }
   return 0;
 }
 
 /// Why a command ended with `status`, and what helps where the same command would fail again.
-std::string reason_of(const Step& step, int status, bool went_on, const std::filesystem::path& log) {
+std::string reason_of(const Step& step, int status, bool went_on,
+                      const std::filesystem::path& log) {
   std::string reason = reason_in(log);
   constexpr int kSignals = 64;
   if (status > 128 && status <= 128 + kSignals) {
-    const std::string killed = std::string("killed by signal ") + std::to_string(status - 128) + (status == 128 + SIGKILL ? " (out of memory?)" : "");
+    const std::string killed = std::string("killed by signal ") + std::to_string(status - 128) +
+                               (status == 128 + SIGKILL ? " (out of memory?)" : "");
     reason = killed + (reason.empty() ? "" : "; its last words: " + reason);
   }
   if (reason.empty()) reason = "it said nothing";
-  if (went_on) reason += "; it went on from " + step.resume_file.string() + ": if that is damaged, --redo " + step.name + " begins anew";
+  if (went_on)
+    reason += "; it went on from " + step.resume_file.string() + ": if that is damaged, --redo " +
+              step.name + " begins anew";
   return reason;
 }
 
 /// Nothing when a signal ended the waiting.
-std::optional<compat::FileLock> wait_for_lock(const Step& step, const RunState& state, SignalQueue& signals) {
+std::optional<compat::FileLock> wait_for_lock(const Step& step, const RunState& state,
+                                              SignalQueue& signals) {
   for (;;) {
     if (auto lock = state.try_lock(step.name)) return lock;
     const auto signal = signals.wait(std::chrono::milliseconds(500));
@@ -80,20 +88,26 @@ constexpr int kInterruptedStatus = 128 + SIGTERM;
 }  // namespace
 
 int exit_status(StepResult result) {
-  return result == StepResult::kDone ? 0 : result == StepResult::kInterrupted ? kInterruptedStatus : 1;
+  return result == StepResult::kDone          ? 0
+         : result == StepResult::kInterrupted ? kInterruptedStatus
+                                              : 1;
 }
 
 StepResult step_result(int status) {
-  return status == 0 ? StepResult::kDone : status == kInterruptedStatus ? StepResult::kInterrupted : StepResult::kFailed;
+  return status == 0                    ? StepResult::kDone
+         : status == kInterruptedStatus ? StepResult::kInterrupted
+                                        : StepResult::kFailed;
 }
 
 CommandLine resolved(const CommandLine& command) {
   CommandLine whole = command;
-  if (whole.front() == "btm" || whole.front() == "btm-convert") whole.front() = (own_program().parent_path() / whole.front()).string();
+  if (whole.front() == "btm" || whole.front() == "btm-convert")
+    whole.front() = (own_program().parent_path() / whole.front()).string();
   return whole;
 }
 
-StepResult run_step(const Step& step, const std::string& key, RunState& state, const std::function<void()>& check_inputs) {
+StepResult run_step(const Step& step, const std::string& key, RunState& state,
+                    const std::function<void()>& check_inputs) {
   SignalQueue signals;
   const auto lock = wait_for_lock(step, state, signals);
   if (!lock) return StepResult::kInterrupted;
@@ -106,7 +120,8 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state, c
     const bool resumes = goes_on(step, state);
     const LogFile log(state.log_of(step.name));
     const auto start = std::chrono::steady_clock::now();
-    const int status = run_commands(resumes ? step.resume_commands : step.commands, state, log, signals, interrupted);
+    const int status = run_commands(resumes ? step.resume_commands : step.commands, state, log,
+                                    signals, interrupted);
     if (interrupted) {
       state.mark_interrupted(step.name, seconds_since(start));
       return StepResult::kInterrupted;
@@ -117,8 +132,10 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state, c
       state.digests().save();
       return StepResult::kDone;
     }
-    state.mark_failed(step.name, {status, reason_of(step, status, resumes, state.log_of(step.name))});
-  } catch (const compat::IoError& error) {  // a program that cannot be started, an output that is missing, an input that changed
+    state.mark_failed(step.name,
+                      {status, reason_of(step, status, resumes, state.log_of(step.name))});
+  } catch (const compat::IoError& error) {  // a program that cannot be started, an output that is
+                                            // missing, an input that changed
     state.mark_failed(step.name, {1, error.what()});
   }
   return StepResult::kFailed;

@@ -24,15 +24,22 @@ constexpr std::chrono::milliseconds kPoll{2000};
 std::string output_of(const CommandLine& command, const std::string& action) {
   const Captured captured = capture(command);
   if (captured.status != 0)
-    throw compat::IoError(command.front(), action + ": status " + std::to_string(captured.status) + " (its message is above)");
+    throw compat::IoError(command.front(), action + ": status " + std::to_string(captured.status) +
+                                               " (its message is above)");
   return captured.output;
 }
 
 /// One watch over the jobs of a run.
 class SlurmRun {
  public:
-  SlurmRun(const KeyedGraph& keyed, RunState& state, const Plan& plan, const StepCommand& step_command, const RunObserver& observer)
-      : keyed_(keyed), state_(state), plan_(plan), step_command_(step_command), observer_(observer), jobs_file_(state.output() / "steps" / "slurm.jobs") {
+  SlurmRun(const KeyedGraph& keyed, RunState& state, const Plan& plan,
+           const StepCommand& step_command, const RunObserver& observer)
+      : keyed_(keyed),
+        state_(state),
+        plan_(plan),
+        step_command_(step_command),
+        observer_(observer),
+        jobs_file_(state.output() / "steps" / "slurm.jobs") {
     read_jobs();
   }
 
@@ -61,11 +68,17 @@ class SlurmRun {
     std::string id, key;
   };
 
-  const std::string& key_of(const std::string& step) const { return keyed_.keys[static_cast<std::size_t>(&keyed_.graph.at(step) - keyed_.graph.steps().data())]; }
+  const std::string& key_of(const std::string& step) const {
+    return keyed_
+        .keys[static_cast<std::size_t>(&keyed_.graph.at(step) - keyed_.graph.steps().data())];
+  }
 
   void read_jobs();
   void write_jobs() const;
-  std::map<std::string, std::string> queue() const { return parse_squeue(output_of({"squeue", "--me", "-h", "-r", "-o", "%i|%T|%R"}, "ask for the queue")); }
+  std::map<std::string, std::string> queue() const {
+    return parse_squeue(
+        output_of({"squeue", "--me", "-h", "-r", "-o", "%i|%T|%R"}, "ask for the queue"));
+  }
   bool submit();
   void submit_batch(const SlurmBatch& batch);
   void watch();
@@ -87,10 +100,13 @@ class SlurmRun {
 void SlurmRun::read_jobs() {
   std::error_code missing;
   if (!fs::is_regular_file(jobs_file_, missing)) return;
-  const json record = compat::parse_json(compat::as_chars(compat::MappedFile::open(jobs_file_)->bytes()));
-  if (!record.is_object()) return;  // without it jobs that run are submitted again, and wait for the step's lock
+  const json record =
+      compat::parse_json(compat::as_chars(compat::MappedFile::open(jobs_file_)->bytes()));
+  if (!record.is_object())
+    return;  // without it jobs that run are submitted again, and wait for the step's lock
   for (const auto& [step, job] : record.items())
-    if (job.is_array() && job.size() == 2 && job[0].is_string() && job[1].is_string()) jobs_[step] = {job[0], job[1]};
+    if (job.is_array() && job.size() == 2 && job[0].is_string() && job[1].is_string())
+      jobs_[step] = {job[0], job[1]};
 }
 
 void SlurmRun::write_jobs() const {
@@ -114,7 +130,9 @@ bool SlurmRun::submit() {
   // What failed by itself within this call would fail again, and what is behind it cannot run.
   std::set<std::string> blocked(result_.failed.begin(), result_.failed.end());
   for (const Step& step : keyed_.graph.steps())
-    if (std::ranges::any_of(step.after, [&](const std::string& name) { return blocked.contains(name); })) blocked.insert(step.name);
+    if (std::ranges::any_of(step.after,
+                            [&](const std::string& name) { return blocked.contains(name); }))
+      blocked.insert(step.name);
   skip.insert(blocked.begin(), blocked.end());
   const std::vector<SlurmBatch> batches = slurm_batches(keyed_.graph, skip);
   for (const SlurmBatch& batch : batches) submit_batch(batch);
@@ -128,7 +146,10 @@ void SlurmRun::submit_batch(const SlurmBatch& batch) {
   std::map<std::string, std::string> ids;
   for (const auto& [step, job] : jobs_)
     if (!result_.done.contains(step)) ids[step] = job.id;
-  std::string id = output_of(sbatch_command(batch, ids, plan_, script.string(), (state_.output() / "logs" / "slurm-%x-%j.log").string()), "submit " + batch.name);
+  std::string id =
+      output_of(sbatch_command(batch, ids, plan_, script.string(),
+                               (state_.output() / "logs" / "slurm-%x-%j.log").string()),
+                "submit " + batch.name);
   id = id.substr(0, id.find_first_of(";\n"));  // "JOB" or "JOB;CLUSTER"
   for (std::size_t i = 0; i < batch.steps.size(); ++i) {
     const std::string& name = batch.steps[i]->name;
@@ -151,7 +172,8 @@ void SlurmRun::show(const std::map<std::string, std::string>& now) {
     }
     const std::string word = place->second.substr(0, place->second.find('|'));
     if (word == "RUNNING") running.push_back(step.name);
-    if (shown_[step.name] != word) observer_.line(step.name + " (job " + job->second.id + "): " + place->second);
+    if (shown_[step.name] != word)
+      observer_.line(step.name + " (job " + job->second.id + "): " + place->second);
     shown_[step.name] = word;
   }
   observer_.progress(result_.done.size(), running);
@@ -167,7 +189,9 @@ void SlurmRun::watch() {
     if (waiting.empty()) break;
     const auto signal = signals_->wait(kPoll);
     if (signal && *signal != SIGCHLD) {
-      observer_.line("the jobs go on; the same command watches them again, and this ends them: scancel" + waiting);
+      observer_.line(
+          "the jobs go on; the same command watches them again, and this ends them: scancel" +
+          waiting);
       result_.interrupted = true;
       return;
     }
@@ -178,7 +202,8 @@ void SlurmRun::watch() {
 void SlurmRun::collect_failures() {
   result_.failed.clear();
   for (const Step& step : keyed_.graph.steps())
-    if (!result_.done.contains(step.name) && state_.failure_of(step.name)) result_.failed.push_back(step.name);
+    if (!result_.done.contains(step.name) && state_.failure_of(step.name))
+      result_.failed.push_back(step.name);
 }
 
 }  // namespace
@@ -188,7 +213,8 @@ std::vector<SlurmBatch> slurm_batches(const StepGraph& graph, const std::set<std
   for (const Step& step : graph.steps()) {
     if (skip.contains(step.name)) continue;
     const auto same = std::ranges::find_if(batches, [&](const SlurmBatch& batch) {
-      return !step.group.empty() && batch.steps.front()->group == step.group && batch.steps.front()->after == step.after && batch.gpus == step.gpus;
+      return !step.group.empty() && batch.steps.front()->group == step.group &&
+             batch.steps.front()->after == step.after && batch.gpus == step.gpus;
     });
     if (same != batches.end())
       same->steps.push_back(&step);
@@ -198,10 +224,17 @@ std::vector<SlurmBatch> slurm_batches(const StepGraph& graph, const std::set<std
   return batches;
 }
 
-CommandLine sbatch_command(const SlurmBatch& batch, const std::map<std::string, std::string>& jobs, const Plan& plan, const std::string& script,
-                           const std::string& log) {
-  CommandLine command{"sbatch", "--parsable", "--requeue", "--open-mode=append", "--kill-on-invalid-dep=yes", "--job-name=btm-" + batch.name, "--output=" + log};
-  if (batch.steps.size() > 1) command.push_back("--array=0-" + std::to_string(batch.steps.size() - 1));
+CommandLine sbatch_command(const SlurmBatch& batch, const std::map<std::string, std::string>& jobs,
+                           const Plan& plan, const std::string& script, const std::string& log) {
+  CommandLine command{"sbatch",
+                      "--parsable",
+                      "--requeue",
+                      "--open-mode=append",
+                      "--kill-on-invalid-dep=yes",
+                      "--job-name=btm-" + batch.name,
+                      "--output=" + log};
+  if (batch.steps.size() > 1)
+    command.push_back("--array=0-" + std::to_string(batch.steps.size() - 1));
   if (batch.gpus > 0) command.push_back("--gres=gpu:" + std::to_string(batch.gpus));
   std::string dependency;
   for (const std::string& name : batch.steps.front()->after)
@@ -214,7 +247,9 @@ CommandLine sbatch_command(const SlurmBatch& batch, const std::map<std::string, 
 
 std::string sbatch_script(const SlurmBatch& batch, const StepCommand& step_command) {
   std::string script = "#!/bin/sh\n# Written by btm run.\ncase ${SLURM_ARRAY_TASK_ID:-0} in\n";
-  for (std::size_t i = 0; i < batch.steps.size(); ++i) script += std::to_string(i) + ") exec " + shell_text(step_command(batch.steps[i]->name)) + " ;;\n";
+  for (std::size_t i = 0; i < batch.steps.size(); ++i)
+    script +=
+        std::to_string(i) + ") exec " + shell_text(step_command(batch.steps[i]->name)) + " ;;\n";
   return script + "esac\n";
 }
 
@@ -222,12 +257,14 @@ std::map<std::string, std::string> parse_squeue(std::string_view text) {
   std::map<std::string, std::string> jobs;
   compat::for_each_line(text, [&](std::string_view line) {
     const std::size_t bar = line.find('|');
-    if (bar != std::string_view::npos && bar > 0) jobs.emplace(line.substr(0, bar), compat::printable(line.substr(bar + 1), 200));
+    if (bar != std::string_view::npos && bar > 0)
+      jobs.emplace(line.substr(0, bar), compat::printable(line.substr(bar + 1), 200));
   });
   return jobs;
 }
 
-RunResult run_on_slurm(const KeyedGraph& keyed, RunState& state, const Plan& plan, const StepCommand& step_command, const RunObserver& observer) {
+RunResult run_on_slurm(const KeyedGraph& keyed, RunState& state, const Plan& plan,
+                       const StepCommand& step_command, const RunObserver& observer) {
   return SlurmRun(keyed, state, plan, step_command, observer).run();
 }
 

@@ -13,28 +13,36 @@ namespace btm {
 namespace {
 
 /// Fields that cannot run into each other: each with its length before it.
-void add_field(std::string& text, const std::string& field) { text += std::to_string(field.size()) + ":" + field + ";"; }
+void add_field(std::string& text, const std::string& field) {
+  text += std::to_string(field.size()) + ":" + field + ";";
+}
 
 }  // namespace
 
 StepGraph::StepGraph(std::vector<Step> steps) {
   std::map<std::string, const Step*> waiting;
   for (const Step& step : steps)
-    if (!waiting.emplace(step.name, &step).second) throw std::logic_error("step " + step.name + " is there twice");
+    if (!waiting.emplace(step.name, &step).second)
+      throw std::logic_error("step " + step.name + " is there twice");
   const auto known = waiting;
   for (const Step& step : steps)
     for (const std::string& name : step.after)
-      if (!known.contains(name)) throw std::logic_error("step " + step.name + " comes after " + name + ", which is not there");
+      if (!known.contains(name))
+        throw std::logic_error("step " + step.name + " comes after " + name +
+                               ", which is not there");
   // In the order given, as far as `after` lets it stand.
   while (steps_.size() < steps.size()) {
     const std::size_t before = steps_.size();
     for (const Step& step : steps) {
       if (!waiting.contains(step.name)) continue;
-      if (std::ranges::any_of(step.after, [&](const std::string& name) { return waiting.contains(name); })) continue;
+      if (std::ranges::any_of(step.after,
+                              [&](const std::string& name) { return waiting.contains(name); }))
+        continue;
       steps_.push_back(step);
       waiting.erase(step.name);
     }
-    if (steps_.size() == before) throw std::logic_error("step " + waiting.begin()->first + " comes after itself");
+    if (steps_.size() == before)
+      throw std::logic_error("step " + waiting.begin()->first + " comes after itself");
   }
 }
 
@@ -44,10 +52,12 @@ const Step& StepGraph::at(const std::string& name) const {
   std::vector<std::string> names;
   for (const Step& step : steps_) names.push_back(step.name);
   const std::string near = compat::nearest_name(name, names);
-  throw compat::UsageError("the plan has no step '" + compat::printable(name) + "'" + (near.empty() ? " (see --dry-run)" : ", did you mean " + near + "?"));
+  throw compat::UsageError("the plan has no step '" + compat::printable(name) + "'" +
+                           (near.empty() ? " (see --dry-run)" : ", did you mean " + near + "?"));
 }
 
-std::vector<std::string> StepGraph::keys(const std::function<std::string(const std::filesystem::path&)>& digest) const {
+std::vector<std::string> StepGraph::keys(
+    const std::function<std::string(const std::filesystem::path&)>& digest) const {
   std::map<std::string, std::string> by_name;
   std::vector<std::string> keys;
   for (const Step& step : steps_) {
@@ -67,7 +77,8 @@ std::vector<std::string> StepGraph::keys(const std::function<std::string(const s
 }
 
 std::string shell_text(const CommandLine& command) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
   std::string text;
   for (const std::string& argument : command) {
     if (!text.empty()) text += ' ';

@@ -1,5 +1,5 @@
-// A plan's work as steps that depend on each other. A step is known by its content: the key of a step changes when its
-// commands, the files it reads from outside, or a step before it change.
+// A plan's work as steps that depend on each other. A step is known by its content: the key of a
+// step changes when its commands, the files it reads from outside, or a step before it change.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,20 @@ namespace btm {
 using CommandLine = std::vector<std::string>;
 
 struct Step {
-  std::string name = {};                           ///< "expert.perl": also a file's name.
-  std::vector<CommandLine> commands = {};          ///< Run one after another in the run's folder; "btm" and "btm-convert" are ours.
-  /// When `resume_file` is there, an attempt was interrupted, and these are run instead of `commands`.
+  std::string name = {};  ///< "expert.perl": also a file's name.
+  std::vector<CommandLine> commands =
+      {};  ///< Run one after another in the run's folder; "btm" and "btm-convert" are ours.
+  /// When `resume_file` is there, an attempt was interrupted, and these are run instead of
+  /// `commands`.
   std::filesystem::path resume_file = {};
   std::vector<CommandLine> resume_commands = {};
   std::vector<std::string> after = {};             ///< Steps whose outputs it reads.
   std::vector<std::filesystem::path> inputs = {};  ///< Files it reads that no step makes.
-  std::vector<std::filesystem::path> outputs = {}; ///< In the run's folder; there when it has succeeded.
-  std::filesystem::path folder = {};               ///< In the run's folder, of this step alone: emptied before other work is begun in it.
-  std::string group = {};                          ///< Steps of a group are alike and independent: an array for Slurm.
+  std::vector<std::filesystem::path> outputs =
+      {};  ///< In the run's folder; there when it has succeeded.
+  std::filesystem::path folder =
+      {};  ///< In the run's folder, of this step alone: emptied before other work is begun in it.
+  std::string group = {};  ///< Steps of a group are alike and independent: an array for Slurm.
   std::int64_t gpus = 0;
 };
 
@@ -37,7 +41,8 @@ class StepGraph {
   const Step& at(const std::string& name) const;
 
   /// Keys of all steps, in the order of steps(). `digest` gives the SHA-256 of an input.
-  std::vector<std::string> keys(const std::function<std::string(const std::filesystem::path&)>& digest) const;
+  std::vector<std::string> keys(
+      const std::function<std::string(const std::filesystem::path&)>& digest) const;
 
  private:
   std::vector<Step> steps_;

@@ -23,7 +23,9 @@ std::optional<double> number(const nlohmann::json& row, const char* key) {
   const auto& text = found->get_ref<const std::string&>();
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size() && std::isfinite(value) ? std::optional(value) : std::nullopt;
+  return error == std::errc{} && end == text.data() + text.size() && std::isfinite(value)
+             ? std::optional(value)
+             : std::nullopt;
 }
 
 }  // namespace

@@ -15,16 +15,20 @@
 namespace btm {
 namespace {
 
-constexpr std::int64_t kBlock = 1 << 15;  ///< Elements a thread takes at once: 5 buffers of them fit a second-level cache.
+constexpr std::int64_t kBlock =
+    1 << 15;  ///< Elements a thread takes at once: 5 buffers of them fit a second-level cache.
 
-/// The numbers of one update that all elements share, rounded to fp32 as torch rounds the scalars of its kernels.
+/// The numbers of one update that all elements share, rounded to fp32 as torch rounds the scalars
+/// of its kernels.
 struct Step {
   float beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, step_size, scale;
 };
 
-// The compiler vectorises for the CPU at hand. Fused multiply-adds stay off, so that all CPUs give the same numbers.
-BTM_CLONES("avx2") void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, float* __restrict v,
-                                   std::int64_t count, const Step& s) {
+// The compiler vectorises for the CPU at hand. Fused multiply-adds stay off, so that all CPUs give
+// the same numbers.
+BTM_CLONES("avx2")
+void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, float* __restrict v,
+                std::int64_t count, const Step& s) {
   for (std::int64_t i = 0; i < count; ++i) {
     const float gradient = g[i] * s.scale;
     g[i] = 0;
@@ -53,7 +57,9 @@ BTM_CLONES("avx2") double sum_of_squares(const float* x, std::int64_t count) {
 }  // namespace
 
 Adam::Adam(const at::Tensor& values, const AdamOptions& options)
-    : options_(options), exp_avg_(at::empty_like(values, at::kFloat)), exp_avg_sq_(at::empty_like(values, at::kFloat)) {
+    : options_(options),
+      exp_avg_(at::empty_like(values, at::kFloat)),
+      exp_avg_sq_(at::empty_like(values, at::kFloat)) {
   zero_lazily(exp_avg_);
   zero_lazily(exp_avg_sq_);
 }
@@ -61,7 +67,8 @@ Adam::Adam(const at::Tensor& values, const AdamOptions& options)
 void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
-  const double step_size = lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
+  const double step_size =
+      lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
   const double decay = lr * options_.weight_decay;
   if (!values.is_cpu()) {
     const at::Tensor gradient = gradients * scale;
@@ -86,14 +93,16 @@ void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr
 }
 
 double l2_norm(const at::Tensor& buffer) {
-  if (!buffer.is_cpu()) return at::linalg_vector_norm(buffer, 2, std::nullopt, false, at::kFloat).item<double>();
+  if (!buffer.is_cpu())
+    return at::linalg_vector_norm(buffer, 2, std::nullopt, false, at::kFloat).item<double>();
   if (buffer.scalar_type() != at::kFloat) return l2_norm(buffer.to(at::kFloat));
   const float* const x = buffer.const_data_ptr<float>();
   const std::int64_t blocks = (buffer.numel() + kBlock - 1) / kBlock;
   std::vector<double> sums(static_cast<std::size_t>(blocks));
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block)
-      sums[static_cast<std::size_t>(block)] = sum_of_squares(x + block * kBlock, std::min(kBlock, buffer.numel() - block * kBlock));
+      sums[static_cast<std::size_t>(block)] =
+          sum_of_squares(x + block * kBlock, std::min(kBlock, buffer.numel() - block * kBlock));
   });
   double sum = 0;
   for (const double block : sums) sum += block;

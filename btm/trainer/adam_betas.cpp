@@ -16,7 +16,8 @@ std::pair<double, double> parse_adam_betas(const std::string& text) {
   };
   const auto fits = [&](std::size_t i) { return number(i) >= 0 && number(i) < 1; };
   if (list == nullptr || list->size() != 2 || !fits(0) || !fits(1))
-    throw compat::UsageError("--adam-betas '" + compat::printable(text) + "', expected two numbers of 0 to 1");
+    throw compat::UsageError("--adam-betas '" + compat::printable(text) +
+                             "', expected two numbers of 0 to 1");
   return {number(0), number(1)};
 }
 

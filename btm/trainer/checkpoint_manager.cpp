@@ -1,5 +1,7 @@
 #include "btm/trainer/checkpoint_manager.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -9,8 +11,6 @@
 #include <regex>
 #include <thread>
 #include <utility>
-
-#include <unistd.h>
 
 #include "compat/atomic_file.h"
 #include "compat/checkpoint.h"
@@ -38,7 +38,8 @@ constexpr auto kTimeToEnd = std::chrono::seconds(5);  // for the ranks of a run 
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    names.push_back(entry.path().filename().string());
   return names;
 }
 
@@ -64,19 +65,23 @@ class StagedFiles {
   std::vector<std::unique_ptr<compat::TemporaryNote>> notes_;
 };
 
-/// Whether process `pid` is there and has not ended. (One that has ended stays in /proc until its parent asks for its status.)
+/// Whether process `pid` is there and has not ended. (One that has ended stays in /proc until its
+/// parent asks for its status.)
 bool is_running(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
   std::string stat;
   if (!std::getline(file, stat)) return false;
   const std::size_t end_of_name = stat.rfind(") ");
-  return end_of_name == std::string::npos || end_of_name + 2 >= stat.size() || (stat[end_of_name + 2] != 'Z' && stat[end_of_name + 2] != 'X');
+  return end_of_name == std::string::npos || end_of_name + 2 >= stat.size() ||
+         (stat[end_of_name + 2] != 'Z' && stat[end_of_name + 2] != 'X');
 }
 
-/// Whether the process that was writing the temporary NAME.tmp.PID.N is gone. Waits until `deadline` for one that is ending:
-/// the ranks of a run whose launcher was killed.
-bool is_abandoned(const fs::path& file, const std::string& pid, std::chrono::steady_clock::time_point deadline) {
-  constexpr auto kLongAgo = std::chrono::minutes(1);  // numbers of processes come again, in a new container the same
+/// Whether the process that was writing the temporary NAME.tmp.PID.N is gone. Waits until
+/// `deadline` for one that is ending: the ranks of a run whose launcher was killed.
+bool is_abandoned(const fs::path& file, const std::string& pid,
+                  std::chrono::steady_clock::time_point deadline) {
+  constexpr auto kLongAgo =
+      std::chrono::minutes(1);  // numbers of processes come again, in a new container the same
   if (std::stoll(pid) == ::getpid()) return true;
   while (is_running(pid)) {
     std::error_code error;
@@ -93,8 +98,10 @@ double number_in(const std::string& name, const std::regex& pattern) {
   return std::regex_match(name, match, pattern) ? std::strtod(match[1].str().c_str(), nullptr) : 0;
 }
 
-/// Of `names` those that the pattern takes, whose first group is a number, the largest number first.
-std::vector<std::string> numbered(const std::vector<std::string>& names, const std::string& pattern) {
+/// Of `names` those that the pattern takes, whose first group is a number, the largest number
+/// first.
+std::vector<std::string> numbered(const std::vector<std::string>& names,
+                                  const std::string& pattern) {
   const std::regex regex(pattern);
   std::vector<std::pair<double, std::string>> found;
   for (const std::string& name : names)
@@ -114,7 +121,8 @@ CheckpointManager::~CheckpointManager() {
 void CheckpointManager::note(std::optional<double> val_loss) {
   if (!val_loss || !std::isfinite(*val_loss)) return;
   const double before = best_.value_or(*val_loss);
-  best_ = options_.maximize_best_checkpoint_metric ? std::max(before, *val_loss) : std::min(before, *val_loss);
+  best_ = options_.maximize_best_checkpoint_metric ? std::max(before, *val_loss)
+                                                   : std::min(before, *val_loss);
 }
 
 std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) const {
@@ -124,22 +132,30 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
   const std::string end = o.checkpoint_suffix + ".pt";
   const std::string last = last_checkpoint(o).filename().string();
   if (point.interrupted && !point.due) return {last};
-  const auto better = [&](double a, double b) { return o.maximize_best_checkpoint_metric ? a >= b : a <= b; };
+  const auto better = [&](double a, double b) {
+    return o.maximize_best_checkpoint_metric ? a >= b : a <= b;
+  };
   std::vector<std::string> names;
   if (point.end_of_epoch && !o.no_epoch_checkpoints && point.epoch % o.save_interval == 0)
     names.push_back("checkpoint" + std::to_string(point.epoch) + end);
-  if (!point.end_of_epoch && o.save_interval_updates > 0 && point.updates % o.save_interval_updates == 0)
-    names.push_back("checkpoint_" + std::to_string(point.epoch) + "_" + std::to_string(point.updates) + end);
-  if (judged && (!best_ || better(*point.val_loss, *best_))) names.push_back("checkpoint_best" + end);
+  if (!point.end_of_epoch && o.save_interval_updates > 0 &&
+      point.updates % o.save_interval_updates == 0)
+    names.push_back("checkpoint_" + std::to_string(point.epoch) + "_" +
+                    std::to_string(point.updates) + end);
+  if (judged && (!best_ || better(*point.val_loss, *best_)))
+    names.push_back("checkpoint_best" + end);
   if (judged && o.keep_best_checkpoints > 0) {
     const std::string prefix = "checkpoint.best_" + o.best_checkpoint_metric + "_";
     const std::string pattern = escaped(prefix) + R"((\d+\.?\d*))" + escaped(end);
     const std::vector<std::string> files = numbered(names_in(o.save_dir), pattern);
     std::optional<double> worst = best_;
-    if (!files.empty()) worst = number_in(o.maximize_best_checkpoint_metric ? files.back() : files.front(), std::regex(pattern));
+    if (!files.empty())
+      worst = number_in(o.maximize_best_checkpoint_metric ? files.back() : files.front(),
+                        std::regex(pattern));
     // One digit more keeps equal values apart.
     if (!worst || better(*point.val_loss, *worst))
-      names.push_back(prefix + compat::decimal(*point.val_loss, 3) + std::to_string(point.updates % o.keep_best_checkpoints) + end);
+      names.push_back(prefix + compat::decimal(*point.val_loss, 3) +
+                      std::to_string(point.updates % o.keep_best_checkpoints) + end);
   }
   if (!o.no_last_checkpoints || point.interrupted) names.push_back(last);
   return names;
@@ -160,7 +176,8 @@ void CheckpointManager::save(std::vector<Part> parts, const SavePoint& point) {
   });
 }
 
-void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<std::string>& names, const SavePoint& point) {
+void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<std::string>& names,
+                              const SavePoint& point) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path folder = options_.save_dir;
   StagedFiles staged;
@@ -169,7 +186,8 @@ void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<
     fs::path original;
     std::vector<std::string> own;
     for (const std::string& name : names) {
-      own.push_back(name.substr(0, name.size() - options_.checkpoint_suffix.size() - 3) + part.suffix + ".pt");
+      own.push_back(name.substr(0, name.size() - options_.checkpoint_suffix.size() - 3) +
+                    part.suffix + ".pt");
       const fs::path target = folder / compat::staged_name(own.back());
       staged.add(target);
       // Copies, not links: a program that overwrites one in place must not damage the other.
@@ -179,14 +197,17 @@ void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<
         compat::copy_file_atomically(original, target);
       if (original.empty()) original = target;
     }
-    if (!point.interrupted || point.due) std::ranges::move(outdated(point, part.suffix, own), std::back_inserter(set.removed));
+    if (!point.interrupted || point.due)
+      std::ranges::move(outdated(point, part.suffix, own), std::back_inserter(set.removed));
     std::ranges::move(own, std::back_inserter(set.replaced));
   }
   staged.hand_over();
   commit(set);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  message_ = "Saved checkpoint " + (folder / names.front()).string() + " (epoch " + std::to_string(point.epoch) + " @ " +
-             std::to_string(point.updates) + " updates, score " + (point.val_loss ? compat::decimal(*point.val_loss, 3) : "None") +
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  message_ = "Saved checkpoint " + (folder / names.front()).string() + " (epoch " +
+             std::to_string(point.epoch) + " @ " + std::to_string(point.updates) +
+             " updates, score " + (point.val_loss ? compat::decimal(*point.val_loss, 3) : "None") +
              ") (writing took " + compat::decimal(seconds, 3) + " seconds in the background)";
 }
 
@@ -202,36 +223,45 @@ void CheckpointManager::commit(const compat::FileSet& own) {
       std::ranges::move(one.removed, std::back_inserter(all.removed));
     }
     for (const std::string& name : all.replaced)
-      if (const fs::path file = fs::path(options_.save_dir) / compat::staged_name(name); !fs::exists(file))
-        throw compat::IoError(file.string(), "is not there, expected all ranks to write to one --save-dir");
+      if (const fs::path file = fs::path(options_.save_dir) / compat::staged_name(name);
+          !fs::exists(file))
+        throw compat::IoError(file.string(),
+                              "is not there, expected all ranks to write to one --save-dir");
     compat::commit_file_set(marker, all);
   }
   ranks_->barrier();  // until then the staged files' names are taken
 }
 
 /// What the --keep-... flags no longer keep when files of these names have come.
-std::vector<std::string> CheckpointManager::outdated(const SavePoint& point, const std::string& suffix,
-                                                     const std::vector<std::string>& new_names) const {
+std::vector<std::string> CheckpointManager::outdated(
+    const SavePoint& point, const std::string& suffix,
+    const std::vector<std::string>& new_names) const {
   const CheckpointOptions& o = options_;
   const std::string end = escaped(suffix + ".pt");
   std::vector<std::string> there = names_in(o.save_dir), old;
   for (const std::string& name : new_names)
     if (std::ranges::find(there, name) == there.end()) there.push_back(name);
   const auto drop_beyond = [&](std::vector<std::string> names, std::int64_t kept) {
-    for (auto i = static_cast<std::size_t>(kept); i < names.size(); ++i) old.push_back(std::move(names[i]));
+    for (auto i = static_cast<std::size_t>(kept); i < names.size(); ++i)
+      old.push_back(std::move(names[i]));
   };
   if (!point.end_of_epoch && o.keep_interval_updates > 0) {
     const std::string pattern = R"(checkpoint_\d+_(\d+))" + end;
     std::vector<std::string> names = numbered(there, pattern);
     if (o.keep_interval_updates_pattern > 0)  // every so-many-th is kept for good
       std::erase_if(names, [&](const std::string& name) {
-        return static_cast<std::int64_t>(number_in(name, std::regex(pattern))) % o.keep_interval_updates_pattern == 0;
+        return static_cast<std::int64_t>(number_in(name, std::regex(pattern))) %
+                   o.keep_interval_updates_pattern ==
+               0;
       });
     drop_beyond(std::move(names), o.keep_interval_updates);
   }
-  if (o.keep_last_epochs > 0) drop_beyond(numbered(there, R"(checkpoint(\d+))" + end), o.keep_last_epochs);
+  if (o.keep_last_epochs > 0)
+    drop_beyond(numbered(there, R"(checkpoint(\d+))" + end), o.keep_last_epochs);
   if (o.keep_best_checkpoints > 0) {
-    std::vector<std::string> names = numbered(there, escaped("checkpoint.best_" + o.best_checkpoint_metric + "_") + R"((\d+\.?\d*))" + end);
+    std::vector<std::string> names =
+        numbered(there, escaped("checkpoint.best_" + o.best_checkpoint_metric + "_") +
+                            R"((\d+\.?\d*))" + end);
     if (!o.maximize_best_checkpoint_metric) std::ranges::reverse(names);
     drop_beyond(std::move(names), o.keep_best_checkpoints);
   }
@@ -253,7 +283,8 @@ fs::path last_checkpoint(const CheckpointOptions& options) {
   return fs::path(options.save_dir) / ("checkpoint_last" + options.checkpoint_suffix + ".pt");
 }
 
-std::optional<compat::FileLock> lock_save_dir(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
+std::optional<compat::FileLock> lock_save_dir(const fs::path& folder,
+                                              const std::function<void(const std::string&)>& warn) {
   try {
     const auto start = std::chrono::steady_clock::now();
     do {
@@ -264,7 +295,8 @@ std::optional<compat::FileLock> lock_save_dir(const fs::path& folder, const std:
     warn(std::string(error.what()) + " (a second training in this folder would go unnoticed)");
     return std::nullopt;
   }
-  throw compat::IoError(folder.string(), std::string("another training writes there (it holds ") + kTrainLock + "), expected a --save-dir of its own");
+  throw compat::IoError(folder.string(), std::string("another training writes there (it holds ") +
+                                             kTrainLock + "), expected a --save-dir of its own");
 }
 
 void recover_checkpoints(const fs::path& folder) {
@@ -277,20 +309,25 @@ void recover_checkpoints(const fs::path& folder) {
       std::smatch match;
       if (!std::regex_match(name, match, kLeft) || staged == match[2].matched) continue;
       std::error_code ignored;
-      if (staged || is_abandoned(folder / name, match[2], deadline)) fs::remove(folder / name, ignored);
+      if (staged || is_abandoned(folder / name, match[2], deadline))
+        fs::remove(folder / name, ignored);
     }
 }
 
 fs::path starting_checkpoint(CheckpointOptions& options) {
   const bool restore_default = options.restore_file == "checkpoint_last.pt";
   if (!options.finetune_from_model.empty()) {
-    if (options.reset_optimizer || options.reset_lr_scheduler || options.reset_meters || options.reset_dataloader)
-      throw compat::UsageError("--finetune-from-model resets everything itself and excludes the --reset-... flags");
-    if (!restore_default) throw compat::UsageError("--finetune-from-model and --restore-file exclude each other");
+    if (options.reset_optimizer || options.reset_lr_scheduler || options.reset_meters ||
+        options.reset_dataloader)
+      throw compat::UsageError(
+          "--finetune-from-model resets everything itself and excludes the --reset-... flags");
+    if (!restore_default)
+      throw compat::UsageError("--finetune-from-model and --restore-file exclude each other");
   }
   if (!restore_default) {
     std::string suffixed = options.restore_file;
-    if (const std::size_t dot = suffixed.rfind(".pt"); dot != std::string::npos) suffixed.insert(dot, options.checkpoint_suffix);
+    if (const std::size_t dot = suffixed.rfind(".pt"); dot != std::string::npos)
+      suffixed.insert(dot, options.checkpoint_suffix);
     fs::path path = suffixed;
     if (!fs::exists(path)) path = options.restore_file;  // DeMIX from a dense model
     if (!fs::exists(path)) throw compat::IoError(path.string(), "is not there (--restore-file)");
@@ -298,8 +335,10 @@ fs::path starting_checkpoint(CheckpointOptions& options) {
   }
   if (fs::path last = last_checkpoint(options); fs::exists(last)) return last;
   if (options.finetune_from_model.empty()) return {};
-  if (!fs::exists(options.finetune_from_model)) throw compat::IoError(options.finetune_from_model, "is not there (--finetune-from-model)");
-  options.reset_optimizer = options.reset_lr_scheduler = options.reset_meters = options.reset_dataloader = true;
+  if (!fs::exists(options.finetune_from_model))
+    throw compat::IoError(options.finetune_from_model, "is not there (--finetune-from-model)");
+  options.reset_optimizer = options.reset_lr_scheduler = options.reset_meters =
+      options.reset_dataloader = true;
   return options.finetune_from_model;
 }
 

@@ -39,7 +39,8 @@ double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) 
     }
   });
   double loss = 0;
-  for (const double one : losses) loss += one;  // in their order: the sum does not depend on the threads
+  for (const double one : losses)
+    loss += one;  // in their order: the sum does not depend on the threads
   return loss;
 }
 
@@ -59,14 +60,16 @@ at::Tensor to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, d
 
 }  // namespace
 
-double cross_entropy(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets) {
+double cross_entropy(const at::Tensor& features, const at::Tensor& weight,
+                     const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
   constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
   return -target_log_probs(features, weight, targets, kAll).sum(at::kDouble).item<double>();
 }
 
-CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets,
-                                            double scale, const at::Tensor& weight_gradient) {
+CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at::Tensor& weight,
+                                            const at::Tensor& targets, double scale,
+                                            const at::Tensor& weight_gradient) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0), vocabulary = weight.size(0);
   const std::int64_t slice = tokens_of_logits(vocabulary, features.device());

@@ -25,9 +25,11 @@ void pad_to(Batch& batch, std::int64_t columns, std::int64_t rows, std::int64_t 
   batch.rows = rows;
 }
 
-BatchList shard(const RankData& rank, std::int64_t num_shards, std::int64_t seed, const IteratorState& start) {
+BatchList shard(const RankData& rank, std::int64_t num_shards, std::int64_t seed,
+                const IteratorState& start) {
   BatchList all = start.shuffle ? shuffled_batches(rank.batches, seed, start.epoch) : rank.batches;
-  const std::size_t length = (all.size() + static_cast<std::size_t>(num_shards) - 1) / static_cast<std::size_t>(num_shards);
+  const std::size_t length = (all.size() + static_cast<std::size_t>(num_shards) - 1) /
+                             static_cast<std::size_t>(num_shards);
   BatchList mine = shard_of(all, num_shards, rank.shard);
   mine.resize(length);  // shards that are shorter end in an empty batch
   return mine;
@@ -36,14 +38,17 @@ BatchList shard(const RankData& rank, std::int64_t num_shards, std::int64_t seed
 }  // namespace
 
 BatchList shuffled_batches(BatchList batches, std::int64_t seed, std::int64_t epoch) {
-  const std::vector<std::int64_t> order = NumpyRandom(seed + epoch).permutation(static_cast<std::int64_t>(batches.size()));
+  const std::vector<std::int64_t> order =
+      NumpyRandom(seed + epoch).permutation(static_cast<std::int64_t>(batches.size()));
   BatchList shuffled;
   shuffled.reserve(batches.size());
-  for (const std::int64_t i : order) shuffled.push_back(std::move(batches[static_cast<std::size_t>(i)]));
+  for (const std::int64_t i : order)
+    shuffled.push_back(std::move(batches[static_cast<std::size_t>(i)]));
   return shuffled;
 }
 
-DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64_t>& ids, std::int64_t domain, const CollateOptions& options) {
+DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64_t>& ids,
+                          std::int64_t domain, const CollateOptions& options) {
   Batch batch = collate(dataset, ids, options.pad);
   const std::int64_t sentences = batch.rows;
   pad_to(batch, options.fixed_columns, options.fixed_rows, options.pad);
@@ -53,19 +58,27 @@ DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64
   return out;
 }
 
-EpochBatches::EpochBatches(const TrainData& data, const CollateOptions& collate, std::int64_t seed, const IteratorState& start,
-                           std::int64_t update_freq, bool skip_remainder_batch, std::int64_t buffer)
-    : data_(data), collate_(collate), start_(start), update_freq_(update_freq), buffer_(static_cast<std::size_t>(std::max<std::int64_t>(1, buffer))) {
+EpochBatches::EpochBatches(const TrainData& data, const CollateOptions& collate, std::int64_t seed,
+                           const IteratorState& start, std::int64_t update_freq,
+                           bool skip_remainder_batch, std::int64_t buffer)
+    : data_(data),
+      collate_(collate),
+      start_(start),
+      update_freq_(update_freq),
+      buffer_(static_cast<std::size_t>(std::max<std::int64_t>(1, buffer))) {
   for (const RankData& rank : data.ranks) {
     shards_.push_back(shard(rank, data.num_shards, seed, start));
     length_ = std::max(length_, static_cast<std::int64_t>(shards_.back().size()));
   }
   if (start.iterations_in_epoch > 0 && start.iterations_in_epoch >= length_)
-    throw compat::UsageError("the checkpoint stands at batch " + std::to_string(start.iterations_in_epoch) + " of an epoch that has " +
-                             std::to_string(length_) + ": the data or the batch size changed (--reset-dataloader starts it anew)");
+    throw compat::UsageError(
+        "the checkpoint stands at batch " + std::to_string(start.iterations_in_epoch) +
+        " of an epoch that has " + std::to_string(length_) +
+        ": the data or the batch size changed (--reset-dataloader starts it anew)");
   if (skip_remainder_batch) length_ -= 1;
   const std::int64_t left = length_ - start.iterations_in_epoch;
-  const std::int64_t left_updates = skip_remainder_batch ? left / update_freq : (left + update_freq - 1) / update_freq;
+  const std::int64_t left_updates =
+      skip_remainder_batch ? left / update_freq : (left + update_freq - 1) / update_freq;
   done_updates_ = (start.iterations_in_epoch + update_freq - 1) / update_freq;
   total_updates_ = done_updates_ + left_updates;
   used_ = start.iterations_in_epoch;
@@ -86,16 +99,20 @@ UpdateBatches EpochBatches::prepared(std::int64_t first, std::int64_t count) con
   for (std::int64_t i = first; i < first + count; ++i)
     for (std::size_t rank = 0; rank < shards_.size(); ++rank) {
       const BatchList& batches = shards_[rank];
-      if (static_cast<std::size_t>(i) >= batches.size() || batches[static_cast<std::size_t>(i)].empty()) continue;
+      if (static_cast<std::size_t>(i) >= batches.size() ||
+          batches[static_cast<std::size_t>(i)].empty())
+        continue;
       const RankData& source = data_.ranks[rank];
-      update.push_back(prepare_batch(*source.dataset, batches[static_cast<std::size_t>(i)], source.domain, collate_));
+      update.push_back(prepare_batch(*source.dataset, batches[static_cast<std::size_t>(i)],
+                                     source.domain, collate_));
     }
   return update;
 }
 
 void EpochBatches::prepare() {
   try {
-    for (std::int64_t update = done_updates_, at = used_; update < total_updates_; ++update, at += update_freq_) {
+    for (std::int64_t update = done_updates_, at = used_; update < total_updates_;
+         ++update, at += update_freq_) {
       UpdateBatches batches = prepared(at, std::min(update_freq_, length_ - at));
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stop_ || ready_.size() < buffer_; });

@@ -1,4 +1,5 @@
-// The order in which an epoch's batches are trained on: fairseq's EpochBatchIterator and GroupedIterator.
+// The order in which an epoch's batches are trained on: fairseq's EpochBatchIterator and
+// GroupedIterator.
 #pragma once
 
 #include <condition_variable>
@@ -22,8 +23,8 @@ struct IteratorState {
   bool shuffle = true;
 };
 
-/// The order in which a rank's batches come in an epoch, before sharding: shuffled by numpy's generator seeded with
-/// seed + epoch.
+/// The order in which a rank's batches come in an epoch, before sharding: shuffled by numpy's
+/// generator seeded with seed + epoch.
 BatchList shuffled_batches(BatchList batches, std::int64_t seed, std::int64_t epoch);
 
 /// How one collates: the padding id, fixed sizes or 0, and the device.
@@ -33,7 +34,8 @@ struct CollateOptions {
 };
 
 /// A batch of `ids`, padded as the options say, on the device.
-DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64_t>& ids, std::int64_t domain, const CollateOptions& options);
+DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64_t>& ids,
+                          std::int64_t domain, const CollateOptions& options);
 
 /// The micro-batches of one update. Ranks whose shard has run out have none in it.
 using UpdateBatches = std::vector<DeviceBatch>;
@@ -41,8 +43,9 @@ using UpdateBatches = std::vector<DeviceBatch>;
 class EpochBatches {
  public:
   /// `buffer` updates are prepared ahead in a thread of its own.
-  EpochBatches(const TrainData& data, const CollateOptions& collate, std::int64_t seed, const IteratorState& start,
-               std::int64_t update_freq, bool skip_remainder_batch, std::int64_t buffer);
+  EpochBatches(const TrainData& data, const CollateOptions& collate, std::int64_t seed,
+               const IteratorState& start, std::int64_t update_freq, bool skip_remainder_batch,
+               std::int64_t buffer);
   ~EpochBatches();
   EpochBatches(const EpochBatches&) = delete;
   EpochBatches& operator=(const EpochBatches&) = delete;

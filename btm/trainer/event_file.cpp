@@ -25,7 +25,9 @@ constexpr std::array<std::uint32_t, 256> make_table() {
 }
 
 /// TensorFlow stores CRCs of data that may itself hold CRCs rotated and shifted.
-std::uint32_t masked(std::uint32_t crc) noexcept { return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U; }
+std::uint32_t masked(std::uint32_t crc) noexcept {
+  return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
+}
 
 template <class T>
 void append(std::string& out, T value) {
@@ -39,7 +41,9 @@ void append_varint(std::string& out, std::uint64_t value) {
 
 // Protobuf's wire types.
 constexpr unsigned kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5;
-void append_key(std::string& out, unsigned field, unsigned wire_type) { out += static_cast<char>(field << 3 | wire_type); }
+void append_key(std::string& out, unsigned field, unsigned wire_type) {
+  out += static_cast<char>(field << 3 | wire_type);
+}
 
 void append_bytes(std::string& out, unsigned field, std::string_view bytes) {
   append_key(out, field, kBytes);
@@ -51,7 +55,9 @@ void append_bytes(std::string& out, unsigned field, std::string_view bytes) {
 std::string event_now() {
   std::string event;
   append_key(event, 1, kFixed64);
-  append(event, std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+  append(
+      event,
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
   return event;
 }
 
@@ -60,7 +66,8 @@ std::string event_now() {
 std::uint32_t crc32c(std::string_view bytes) noexcept {
   static constexpr auto kTable = make_table();
   std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes) crc = (crc >> 8) ^ kTable[(crc ^ static_cast<unsigned char>(byte)) & 0xFF];
+  for (const char byte : bytes)
+    crc = (crc >> 8) ^ kTable[(crc ^ static_cast<unsigned char>(byte)) & 0xFF];
   return ~crc;
 }
 
@@ -70,8 +77,12 @@ EventFile::EventFile(const fs::path& folder) {
   if (error) throw compat::IoError(folder.string(), "cannot create the folder", error.value());
   std::array<char, 256> host{"localhost"};
   ::gethostname(host.data(), host.size() - 1);
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  path_ = (folder / ("events.out.tfevents." + std::to_string(seconds) + "." + host.data() + "." + std::to_string(::getpid()))).string();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(
+                           std::chrono::system_clock::now().time_since_epoch())
+                           .count();
+  path_ = (folder / ("events.out.tfevents." + std::to_string(seconds) + "." + host.data() + "." +
+                     std::to_string(::getpid())))
+              .string();
   file_.reset(std::fopen(path_.c_str(), "abe"));
   if (!file_) throw compat::IoError(path_, "cannot create", errno);
   std::string event = event_now();
@@ -86,7 +97,8 @@ void EventFile::write_record(const std::string& event) {
   append(record, masked(crc32c(record)));
   record += event;
   append(record, masked(crc32c(event)));
-  if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size()) throw compat::IoError(path_, "cannot write", errno);
+  if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size())
+    throw compat::IoError(path_, "cannot write", errno);
 }
 
 void EventFile::add_scalar(std::string_view name, double value, std::int64_t step) {

@@ -1,4 +1,5 @@
-// TensorBoard's event files: records of hand-encoded protobuf messages, each with masked CRC-32C sums.
+// TensorBoard's event files: records of hand-encoded protobuf messages, each with masked CRC-32C
+// sums.
 #pragma once
 
 #include <cstdint>

@@ -80,7 +80,9 @@ constexpr std::string_view kDefaults = R"({
 /// Assigns values of one section; keys are fairseq's.
 class Section {
  public:
-  Section(ConfigValue& root, std::string_view name) : dict_(std::get<ConfigValue::Dict>(member(std::get<ConfigValue::Dict>(root.value), name).value)) {}
+  Section(ConfigValue& root, std::string_view name)
+      : dict_(std::get<ConfigValue::Dict>(
+            member(std::get<ConfigValue::Dict>(root.value), name).value)) {}
   explicit Section(ConfigValue::Dict& dict) : dict_(dict) {}
 
   void set(std::string_view key, bool value) { put(key, {value}); }
@@ -243,7 +245,8 @@ void set_model(ConfigValue& root, const TrainOptions& options, const Transformer
   section.set("decoder_learned_pos", model.decoder_learned_pos);
   section.set("layernorm_embedding", model.layernorm_embedding);
   section.set("no_scale_embedding", model.no_scale_embedding);
-  if (model.layer_norm_epsilon != compat::kLayerNormEpsilon) section.set(compat::kLayerNormEpsilonKey, model.layer_norm_epsilon);
+  if (model.layer_norm_epsilon != compat::kLayerNormEpsilon)
+    section.set(compat::kLayerNormEpsilonKey, model.layer_norm_epsilon);
   section.set("checkpoint_activations", model.checkpoint_activations);
   section.set("decoder_layerdrop", model.decoder_layerdrop);
   section.set("add_bos_token", options.task.add_bos_token);
@@ -294,12 +297,15 @@ void set_lr_scheduler(ConfigValue& root, const LrScheduleOptions& o) {
   section.set("warmup_updates", warmup_updates_of(o));
   if (o.lr_scheduler == "fixed" || o.lr_scheduler == "polynomial_decay")
     section.set("force_anneal", o.force_anneal > 0 ? std::optional(o.force_anneal) : std::nullopt);
-  if (o.lr_scheduler == "inverse_sqrt" || o.lr_scheduler == "cosine") section.set("warmup_init_lr", o.warmup_init_lr);
-  if (o.lr_scheduler == "fixed" || o.lr_scheduler == "cosine") section.set("lr_shrink", o.lr_shrink);
+  if (o.lr_scheduler == "inverse_sqrt" || o.lr_scheduler == "cosine")
+    section.set("warmup_init_lr", o.warmup_init_lr);
+  if (o.lr_scheduler == "fixed" || o.lr_scheduler == "cosine")
+    section.set("lr_shrink", o.lr_shrink);
   if (o.lr_scheduler == "polynomial_decay") {
     section.set("end_learning_rate", o.end_learning_rate);
     section.set("power", o.power);
-    section.set("total_num_update", o.total_num_update > 0 ? o.total_num_update : static_cast<double>(o.max_update));
+    section.set("total_num_update",
+                o.total_num_update > 0 ? o.total_num_update : static_cast<double>(o.max_update));
   }
   if (o.lr_scheduler == "cosine") {
     section.set("min_lr", o.min_lr);
@@ -349,7 +355,8 @@ compat::Config model_config(const TrainOptions& options) {
   return compat::Config({ConfigValue::Dict{{"model", {std::move(model)}}}}, "--arch");
 }
 
-ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model, std::int64_t world_size) {
+ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model,
+                           std::int64_t world_size) {
   ConfigValue root = compat::parse_python_literal(kDefaults);
   set_common(root, options);
   set_distributed(root, options, world_size);
@@ -377,7 +384,8 @@ PickleNode* pickle_of(PickleArena& arena, const ConfigValue& value) {
     }
     PickleNode* operator()(const ConfigValue::Dict& dict) const {
       compat::PickleDict out;
-      for (const auto& [key, item] : dict) out.items.emplace_back(arena.string(key), pickle_of(arena, item));
+      for (const auto& [key, item] : dict)
+        out.items.emplace_back(arena.string(key), pickle_of(arena, item));
       return arena.make(std::move(out));
     }
   };

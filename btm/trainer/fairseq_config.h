@@ -10,11 +10,13 @@
 
 namespace btm {
 
-/// The `model` and `task` that --arch and its flags mean, from which TransformerConfig::from() takes what is not given.
+/// The `model` and `task` that --arch and its flags mean, from which TransformerConfig::from()
+/// takes what is not given.
 compat::Config model_config(const TrainOptions& options);
 
 /// cfg of a run: fairseq's defaults with the run's values.
-compat::ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model, std::int64_t world_size);
+compat::ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model,
+                                   std::int64_t world_size);
 
 /// `value` as a pickle of plain Python objects.
 compat::PickleNode* pickle_of(compat::PickleArena& arena, const compat::ConfigValue& value);

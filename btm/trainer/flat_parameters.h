@@ -2,13 +2,17 @@
 //
 // The contract that clipping, Adam and the all-reduce of gradients build on:
 //  * values() and gradients() are 1-dimensional, contiguous, of one length size() and one dtype.
-//  * Slot i covers [offset, offset + numel) of both: the parameter is a leaf that requires grad and views values(), its
+//  * Slot i covers [offset, offset + numel) of both: the parameter is a leaf that requires grad and
+//  views values(), its
 //    .grad() views gradients(). Neither is ever replaced, so views and buckets may be kept.
-//  * Slots lie in the order of TransformerLM::parameters() (fairseq's named_parameters), each at a multiple of kAlignment
+//  * Slots lie in the order of TransformerLM::parameters() (fairseq's named_parameters), each at a
+//  multiple of kAlignment
 //    elements. What lies between them is zero and stays zero.
-//  * Backward passes add to gradients(); whoever steps zeroes them again. They are sums over tokens: the division by the
+//  * Backward passes add to gradients(); whoever steps zeroes them again. They are sums over
+//  tokens: the division by the
 //    sample size comes after the sum over the ranks.
-//  * A gradient is whole once announce() was called for its slot in the last micro-batch: from the last layer to the
+//  * A gradient is whole once announce() was called for its slot in the last micro-batch: from the
+//  last layer to the
 //    first, on the thread that runs the backward pass. The slots of one call are neighbours.
 #pragma once
 
@@ -25,7 +29,8 @@ namespace btm {
 
 class FlatParameters {
  public:
-  static constexpr std::int64_t kAlignment = 32;  ///< Elements: a cache line in half precision, two in single.
+  static constexpr std::int64_t kAlignment =
+      32;  ///< Elements: a cache line in half precision, two in single.
 
   struct Slot {
     std::string name;
@@ -35,14 +40,16 @@ class FlatParameters {
   /// Slots [first, last) have their whole gradient.
   using OnReady = std::function<void(std::size_t first, std::size_t last)>;
 
-  /// Gives every parameter of `model` a place in new zeroed buffers of `dtype` on `device`; values the parameters have
-  /// already are copied there. `model` must outlive this.
+  /// Gives every parameter of `model` a place in new zeroed buffers of `dtype` on `device`; values
+  /// the parameters have already are copied there. `model` must outlive this.
   FlatParameters(TransformerLM& model, at::ScalarType dtype, at::Device device);
   FlatParameters(const FlatParameters&) = delete;
   FlatParameters& operator=(const FlatParameters&) = delete;
 
   const std::vector<Slot>& slots() const noexcept { return slots_; }
-  std::int64_t size() const noexcept { return values_.numel(); }  ///< Padding between slots included.
+  std::int64_t size() const noexcept {
+    return values_.numel();
+  }  ///< Padding between slots included.
   const at::Tensor& values() const noexcept { return values_; }
   const at::Tensor& gradients() const noexcept { return gradients_; }
 

@@ -13,7 +13,8 @@ namespace btm {
 namespace {
 
 at::Tensor copy_to(const std::vector<std::int64_t>& values, at::Device device) {
-  const at::Tensor view = at::from_blob(const_cast<std::int64_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kLong);
+  const at::Tensor view = at::from_blob(const_cast<std::int64_t*>(values.data()),
+                                        {static_cast<std::int64_t>(values.size())}, at::kLong);
   return device.is_cpu() ? view.clone() : view.to(device);
 }
 
@@ -27,16 +28,19 @@ at::Tensor scored_rows(const DeviceBatch& batch, const at::Tensor& features) {
 at::Tensor new_leaf(const at::Tensor& x) { return x.detach().set_requires_grad(true); }
 
 /// The random state of the device that dropout draws from.
-at::Generator generator_of(const at::Tensor& x) { return at::globalContext().defaultGenerator(x.device()); }
+at::Generator generator_of(const at::Tensor& x) {
+  return at::globalContext().defaultGenerator(x.device());
+}
 
 }  // namespace
 
-/// One separately differentiated part of the network: what went in, what came out, which slots it owns.
+/// One separately differentiated part of the network: what went in, what came out, which slots it
+/// owns.
 struct ForwardBackward::Stage {
   std::size_t first_slot = 0, last_slot = 0;
-  at::Tensor input, output;              ///< output is undefined when it is to be computed again
+  at::Tensor input, output;  ///< output is undefined when it is to be computed again
   std::optional<std::size_t> layer;
-  at::Tensor random_state;               ///< before the forward pass, where that must be repeated
+  at::Tensor random_state;  ///< before the forward pass, where that must be repeated
 };
 
 DeviceBatch to_device(const Batch& batch, at::Device device) {
@@ -59,7 +63,8 @@ DeviceBatch to_device(const Batch& batch, at::Device device) {
   return out;
 }
 
-ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameters& flat, const TrainingSwitches& switches)
+ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameters& flat,
+                                 const TrainingSwitches& switches)
     : model_(model), flat_(flat), switches_(switches), layer_slots_(model.num_layers() + 1, 0) {
   const std::string prefix = "decoder.layers.";
   std::size_t end = 0;
@@ -75,10 +80,13 @@ ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameter
 }
 
 /// features and their gradient are [B, T, decoder_output_dim].
-CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale) const {
+CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batch,
+                                                         const at::Tensor& features,
+                                                         double loss_scale) const {
   const at::Tensor rows = scored_rows(batch, features);
-  CrossEntropyGradient loss = cross_entropy_backward(rows, model_.output_weight(), batch.targets, loss_scale,
-                                                     flat_.view(flat_.gradients(), output_slot_));
+  CrossEntropyGradient loss =
+      cross_entropy_backward(rows, model_.output_weight(), batch.targets, loss_scale,
+                             flat_.view(flat_.gradients(), output_slot_));
   if (batch.places.defined()) {
     const at::Tensor all = at::zeros_like(features).view({-1, features.size(-1)});
     loss.features = all.index_copy_(0, batch.places, loss.features);
@@ -93,11 +101,18 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
   std::vector<Stage> stages;
   stages.reserve(layers + 2);
   const at::Tensor mask = TransformerLM::attention_mask(batch.tokens, batch.interior_padding);
-  stages.push_back({0, layer_slots_.front(), {}, model_.embedded(batch.tokens, switches_.dropout, batch.interior_padding), std::nullopt, {}});
+  stages.push_back({0,
+                    layer_slots_.front(),
+                    {},
+                    model_.embedded(batch.tokens, switches_.dropout, batch.interior_padding),
+                    std::nullopt,
+                    {}});
   at::Tensor x = stages.back().output;
   const bool repeat = switches_.checkpoint_activations;
   for (std::size_t i = 0; i < layers; ++i) {
-    if (switches_.decoder_layerdrop > 0 && at::rand({1}).item<double>() < switches_.decoder_layerdrop) continue;
+    if (switches_.decoder_layerdrop > 0 &&
+        at::rand({1}).item<double>() < switches_.decoder_layerdrop)
+      continue;
     Stage stage{layer_slots_[i], layer_slots_[i + 1], new_leaf(x), {}, i, {}};
     if (repeat) {
       stage.random_state = generator_of(x).get_state();
@@ -138,7 +153,8 @@ double ForwardBackward::evaluate(const DeviceBatch& batch) const {
   const at::Tensor mask = TransformerLM::attention_mask(batch.tokens, batch.interior_padding);
   at::Tensor x = model_.embedded(batch.tokens, {}, batch.interior_padding);
   for (std::size_t i = 0; i < model_.num_layers(); ++i) x = model_.layer(i, x, mask, {});
-  return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output_weight(), batch.targets);
+  return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output_weight(),
+                       batch.targets);
 }
 
 }  // namespace btm

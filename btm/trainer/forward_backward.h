@@ -12,8 +12,9 @@ namespace btm {
 
 struct TrainingSwitches {
   Dropout dropout;
-  double decoder_layerdrop = 0;         ///< A layer is left out with this probability.
-  bool checkpoint_activations = false;  ///< Keep only the layers' inputs and compute the rest again on the way back.
+  double decoder_layerdrop = 0;  ///< A layer is left out with this probability.
+  bool checkpoint_activations =
+      false;  ///< Keep only the layers' inputs and compute the rest again on the way back.
 };
 
 /// A batch on the model's device.
@@ -23,7 +24,7 @@ struct DeviceBatch {
   at::Tensor targets;  ///< [N] int64
   bool interior_padding = false;
   std::vector<std::int64_t> ids;
-  std::int64_t num_tokens = 0;     ///< As Batch::num_tokens.
+  std::int64_t num_tokens = 0;  ///< As Batch::num_tokens.
   std::int64_t num_sentences = 0;
   std::int64_t domain = 0;
 };
@@ -34,11 +35,13 @@ DeviceBatch to_device(const Batch& batch, at::Device device);
 class ForwardBackward {
  public:
   /// `model` has its parameters in `flat`. Both must outlive this.
-  ForwardBackward(const TransformerLM& model, const FlatParameters& flat, const TrainingSwitches& switches);
+  ForwardBackward(const TransformerLM& model, const FlatParameters& flat,
+                  const TrainingSwitches& switches);
 
-  /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients and returns the loss (natural
-  /// log, not scaled). With `last` the gradients are announced as they become whole. Layers are separate autograd graphs,
-  /// run backwards one after another: that is what lets gradients be reduced while earlier layers still compute.
+  /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients and
+  /// returns the loss (natural log, not scaled). With `last` the gradients are announced as they
+  /// become whole. Layers are separate autograd graphs, run backwards one after another: that is
+  /// what lets gradients be reduced while earlier layers still compute.
   double run(const DeviceBatch& batch, double loss_scale, bool last) const;
 
   /// The loss alone, without dropout.
@@ -46,13 +49,15 @@ class ForwardBackward {
 
  private:
   struct Stage;
-  CrossEntropyGradient backward_from_loss(const DeviceBatch& batch, const at::Tensor& features, double loss_scale) const;
+  CrossEntropyGradient backward_from_loss(const DeviceBatch& batch, const at::Tensor& features,
+                                          double loss_scale) const;
 
   const TransformerLM& model_;
   const FlatParameters& flat_;
   TrainingSwitches switches_;
-  std::size_t output_slot_ = 0;             ///< The output projection's, or the embedding's it is tied to.
-  std::vector<std::size_t> layer_slots_;    ///< [layers + 1] where each layer's slots begin, and where the last one's end.
+  std::size_t output_slot_ = 0;  ///< The output projection's, or the embedding's it is tied to.
+  std::vector<std::size_t>
+      layer_slots_;  ///< [layers + 1] where each layer's slots begin, and where the last one's end.
 };
 
 }  // namespace btm

@@ -27,10 +27,12 @@ void uniform_by_fan_in(const at::Tensor& tensor, std::int64_t fan_in) {
 }
 
 std::int64_t fan_in_of(const TransformerConfig& config, const std::string& name) {
-  return name.find(".fc2.") != std::string::npos ? config.decoder_ffn_embed_dim : config.decoder_embed_dim;
+  return name.find(".fc2.") != std::string::npos ? config.decoder_ffn_embed_dim
+                                                 : config.decoder_embed_dim;
 }
 
-void initialise_one(const TransformerConfig& config, const std::string& name, const at::Tensor& tensor) {
+void initialise_one(const TransformerConfig& config, const std::string& name,
+                    const at::Tensor& tensor) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
   if (has("layer_norm.") || has("layernorm_embedding.")) {
     tensor.fill_(name.ends_with("weight") ? 1 : 0);

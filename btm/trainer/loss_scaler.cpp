@@ -9,7 +9,9 @@ constexpr double kScaleFactor = 2;
 
 }  // namespace
 
-LossScaler::LossScaler(const LossScalerOptions& options) : options_(options) { state_.loss_scale = options.init_scale; }
+LossScaler::LossScaler(const LossScalerOptions& options) : options_(options) {
+  state_.loss_scale = options.init_scale;
+}
 
 bool LossScaler::overflow() {
   const double before = state_.loss_scale;

@@ -7,18 +7,19 @@
 namespace btm {
 
 struct LossScalerOptions {
-  double init_scale = 128;                 ///< --fp16-init-scale
-  std::int64_t scale_window = 0;           ///< --fp16-scale-window
-  double tolerance = 0;                    ///< --fp16-scale-tolerance
-  std::optional<double> threshold;         ///< --threshold-loss-scale
-  double min_loss_scale = 1e-4;            ///< --min-loss-scale
+  double init_scale = 128;          ///< --fp16-init-scale
+  std::int64_t scale_window = 0;    ///< --fp16-scale-window
+  double tolerance = 0;             ///< --fp16-scale-tolerance
+  std::optional<double> threshold;  ///< --threshold-loss-scale
+  double min_loss_scale = 1e-4;     ///< --min-loss-scale
 };
 
-/// What the loss is multiplied with so that small gradients survive in fp16: halved at an overflow, doubled after
-/// `scale_window` updates without one.
+/// What the loss is multiplied with so that small gradients survive in fp16: halved at an overflow,
+/// doubled after `scale_window` updates without one.
 class LossScaler {
  public:
-  /// Everything that decides about the scale from here on. fairseq's checkpoints keep `loss_scale` alone.
+  /// Everything that decides about the scale from here on. fairseq's checkpoints keep `loss_scale`
+  /// alone.
   struct State {
     double loss_scale = 1;
     std::int64_t iteration = 0, last_overflow = -1, last_rescale = -1, overflows_since_rescale = 0;
@@ -31,8 +32,8 @@ class LossScaler {
   void restore(const State& state) noexcept { state_ = state; }
   void set_loss_scale(double scale) noexcept { state_.loss_scale = scale; }
 
-  /// After gradients that were not finite: lowers the scale. False when it fell to the minimum (and stays as it was), with
-  /// which fairseq gives the run up.
+  /// After gradients that were not finite: lowers the scale. False when it fell to the minimum (and
+  /// stays as it was), with which fairseq gives the run up.
   bool overflow();
   /// After an update.
   void update();

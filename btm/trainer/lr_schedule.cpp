@@ -12,19 +12,24 @@ namespace {
 using compat::UsageError;
 
 double nth_or_last(const std::vector<double>& values, std::int64_t n) {
-  return values[static_cast<std::size_t>(std::clamp<std::int64_t>(n, 0, static_cast<std::int64_t>(values.size()) - 1))];
+  return values[static_cast<std::size_t>(
+      std::clamp<std::int64_t>(n, 0, static_cast<std::int64_t>(values.size()) - 1))];
 }
 
 class Fixed final : public LrSchedule {
  public:
-  explicit Fixed(const LrScheduleOptions& options) : options_(options), warmup_(warmup_updates_of(options)), lr_(options.lr.front()) {}
+  explicit Fixed(const LrScheduleOptions& options)
+      : options_(options), warmup_(warmup_updates_of(options)), lr_(options.lr.front()) {}
   void begin_epoch(std::int64_t epoch, double) override {
-    lr_ = options_.force_anneal == 0 || epoch < options_.force_anneal
-              ? nth_or_last(options_.lr, epoch - 1)
-              : options_.lr.back() * std::pow(options_.lr_shrink, static_cast<double>(epoch + 1 - options_.force_anneal));
+    lr_ =
+        options_.force_anneal == 0 || epoch < options_.force_anneal
+            ? nth_or_last(options_.lr, epoch - 1)
+            : options_.lr.back() * std::pow(options_.lr_shrink,
+                                            static_cast<double>(epoch + 1 - options_.force_anneal));
   }
   double lr_at(std::int64_t updates) const override {
-    return updates < warmup_ ? static_cast<double>(updates + 1) / static_cast<double>(warmup_) * lr_ : lr_;
+    return updates < warmup_ ? static_cast<double>(updates + 1) / static_cast<double>(warmup_) * lr_
+                             : lr_;
   }
   double epoch_lr() const override { return lr_; }
   void set_epoch_lr(double lr) override { lr_ = lr; }
@@ -38,20 +43,27 @@ class Fixed final : public LrSchedule {
 class PolynomialDecay final : public LrSchedule {
  public:
   explicit PolynomialDecay(const LrScheduleOptions& options)
-      : options_(options), warmup_(warmup_updates_of(options)), lr_(options.lr.front()),
-        total_(options.total_num_update > 0 ? options.total_num_update : static_cast<double>(options.max_update)) {
-    if (total_ <= 0) throw UsageError("--lr-scheduler polynomial_decay needs --total-num-update or --max-update");
+      : options_(options),
+        warmup_(warmup_updates_of(options)),
+        lr_(options.lr.front()),
+        total_(options.total_num_update > 0 ? options.total_num_update
+                                            : static_cast<double>(options.max_update)) {
+    if (total_ <= 0)
+      throw UsageError("--lr-scheduler polynomial_decay needs --total-num-update or --max-update");
   }
   void begin_epoch(std::int64_t epoch, double lr) override {
     // fairseq indexes the list with the epoch itself here, not with epoch - 1 as 'fixed' does.
-    lr_ = options_.force_anneal == 0 || epoch < options_.force_anneal ? nth_or_last(options_.lr, epoch) : lr;
+    lr_ = options_.force_anneal == 0 || epoch < options_.force_anneal
+              ? nth_or_last(options_.lr, epoch)
+              : lr;
   }
   double lr_at(std::int64_t num_updates) const override {
     const auto updates = static_cast<double>(num_updates), warmup = static_cast<double>(warmup_);
     if (warmup_ > 0 && num_updates <= warmup_) return updates / warmup * lr_;
     if (updates >= total_) return options_.end_learning_rate;
     const double remaining = 1 - (updates - warmup) / (total_ - warmup);
-    return (lr_ - options_.end_learning_rate) * std::pow(remaining, options_.power) + options_.end_learning_rate;
+    return (lr_ - options_.end_learning_rate) * std::pow(remaining, options_.power) +
+           options_.end_learning_rate;
   }
 
  private:
@@ -63,15 +75,18 @@ class PolynomialDecay final : public LrSchedule {
 class InverseSqrt final : public LrSchedule {
  public:
   explicit InverseSqrt(const LrScheduleOptions& options) : warmup_(warmup_updates_of(options)) {
-    if (options.lr.size() > 1) throw UsageError("--lr-scheduler inverse_sqrt takes one --lr; a list needs fixed");
-    if (warmup_ < 1) throw UsageError("--lr-scheduler inverse_sqrt needs --warmup-updates of at least 1");
+    if (options.lr.size() > 1)
+      throw UsageError("--lr-scheduler inverse_sqrt takes one --lr; a list needs fixed");
+    if (warmup_ < 1)
+      throw UsageError("--lr-scheduler inverse_sqrt needs --warmup-updates of at least 1");
     const double end = options.lr.front();
     start_ = options.warmup_init_lr < 0 ? 0 : options.warmup_init_lr;
     step_ = (end - start_) / static_cast<double>(warmup_);
     decay_ = end * std::sqrt(static_cast<double>(warmup_));
   }
   double lr_at(std::int64_t updates) const override {
-    return updates < warmup_ ? start_ + static_cast<double>(updates) * step_ : decay_ * std::pow(static_cast<double>(updates), -0.5);
+    return updates < warmup_ ? start_ + static_cast<double>(updates) * step_
+                             : decay_ * std::pow(static_cast<double>(updates), -0.5);
   }
 
  private:
@@ -81,17 +96,26 @@ class InverseSqrt final : public LrSchedule {
 
 class Cosine final : public LrSchedule {
  public:
-  explicit Cosine(const LrScheduleOptions& options) : options_(options), warmup_(warmup_updates_of(options)) {
-    if (options.lr.size() > 1) throw UsageError("--lr-scheduler cosine takes one --lr; a list needs fixed");
-    if (options.lr.front() <= options.min_lr) throw UsageError("--lr-scheduler cosine needs an --lr above --min-lr");
+  explicit Cosine(const LrScheduleOptions& options)
+      : options_(options), warmup_(warmup_updates_of(options)) {
+    if (options.lr.size() > 1)
+      throw UsageError("--lr-scheduler cosine takes one --lr; a list needs fixed");
+    if (options.lr.front() <= options.min_lr)
+      throw UsageError("--lr-scheduler cosine needs an --lr above --min-lr");
     if (options.t_mult <= 0) throw UsageError("--t-mult must be above 0");
-    period_ = options.lr_period_updates > 0 ? options.lr_period_updates : static_cast<double>(options.max_update - warmup_);
-    if (period_ <= 0) throw UsageError("--lr-scheduler cosine needs --lr-period-updates, or --max-update above --warmup-updates");
+    period_ = options.lr_period_updates > 0 ? options.lr_period_updates
+                                            : static_cast<double>(options.max_update - warmup_);
+    if (period_ <= 0)
+      throw UsageError(
+          "--lr-scheduler cosine needs --lr-period-updates, or --max-update above "
+          "--warmup-updates");
     start_ = options.warmup_init_lr < 0 ? options.min_lr : options.warmup_init_lr;
   }
   double lr_at(std::int64_t updates) const override {
     const double max_lr = options_.lr.front();
-    if (updates < warmup_) return start_ + static_cast<double>(updates) * (max_lr - start_) / static_cast<double>(warmup_);
+    if (updates < warmup_)
+      return start_ +
+             static_cast<double>(updates) * (max_lr - start_) / static_cast<double>(warmup_);
     const auto current = static_cast<double>(updates - warmup_);
     double cycle, length, within;
     if (options_.t_mult != 1) {

@@ -10,14 +10,14 @@ namespace btm {
 
 /// fairseq's names and defaults.
 struct LrScheduleOptions {
-  std::string lr_scheduler = "fixed";  ///< fixed, polynomial_decay, inverse_sqrt or cosine
-  std::vector<double> lr{0.25};        ///< by epoch; the last one goes on
-  std::int64_t warmup_updates = -1;    ///< -1: 4000 for inverse_sqrt, 0 for the rest
-  double warmup_init_lr = -1;          ///< inverse_sqrt, cosine
-  std::int64_t force_anneal = 0;       ///< fixed, polynomial_decay; 0: never
-  double lr_shrink = 0.1;              ///< fixed, cosine
+  std::string lr_scheduler = "fixed";       ///< fixed, polynomial_decay, inverse_sqrt or cosine
+  std::vector<double> lr{0.25};             ///< by epoch; the last one goes on
+  std::int64_t warmup_updates = -1;         ///< -1: 4000 for inverse_sqrt, 0 for the rest
+  double warmup_init_lr = -1;               ///< inverse_sqrt, cosine
+  std::int64_t force_anneal = 0;            ///< fixed, polynomial_decay; 0: never
+  double lr_shrink = 0.1;                   ///< fixed, cosine
   double end_learning_rate = 0, power = 1;  ///< polynomial_decay
-  double total_num_update = 0;         ///< polynomial_decay; 0: max_update
+  double total_num_update = 0;              ///< polynomial_decay; 0: max_update
   double min_lr = 0, t_mult = 1, lr_period_updates = -1;  ///< cosine
   std::int64_t max_update = 0;
 };

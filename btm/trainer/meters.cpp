@@ -23,7 +23,8 @@ std::optional<double> number_of(const PickleNode* node) {
   if (const auto* integer = node->get_if<std::int64_t>()) return static_cast<double>(*integer);
   if (const auto* real = node->get_if<double>()) return *real;
   if (const auto* flag = node->get_if<bool>()) return *flag ? 1 : 0;
-  if (const auto* tensor = node->get_if<compat::PickleTensor>(); tensor != nullptr && tensor->view.numel() == 1) {
+  if (const auto* tensor = node->get_if<compat::PickleTensor>();
+      tensor != nullptr && tensor->view.numel() == 1) {
     std::vector<std::byte> scratch;
     const auto bytes = tensor->view.contiguous_bytes(scratch);
     const auto read = [&](auto number) {
@@ -31,10 +32,14 @@ std::optional<double> number_of(const PickleNode* node) {
       return static_cast<double>(number);
     };
     switch (tensor->view.dtype()) {
-      case compat::DType::kFloat32: return read(float{});
-      case compat::DType::kFloat64: return read(double{});
-      case compat::DType::kInt64: return read(std::int64_t{});
-      default: return std::nullopt;
+      case compat::DType::kFloat32:
+        return read(float{});
+      case compat::DType::kFloat64:
+        return read(double{});
+      case compat::DType::kInt64:
+        return read(std::int64_t{});
+      default:
+        return std::nullopt;
     }
   }
   return std::nullopt;
@@ -42,7 +47,9 @@ std::optional<double> number_of(const PickleNode* node) {
 
 /// As Python has it: counts are ints where nothing else was added to them.
 PickleNode* number_node(PickleArena& arena, double value) {
-  return value == std::floor(value) && std::abs(value) < 1e15 ? arena.integer(static_cast<std::int64_t>(value)) : arena.real(value);
+  return value == std::floor(value) && std::abs(value) < 1e15
+             ? arena.integer(static_cast<std::int64_t>(value))
+             : arena.real(value);
 }
 
 }  // namespace
@@ -52,7 +59,10 @@ double python_round(double value, int digits) {
   return std::strtod(compat::decimal(value, digits).c_str(), nullptr);
 }
 
-Meter::Meter(Kind kind, int priority, std::optional<int> round) : kind_(kind), priority_(priority), round_(round) { reset(); }
+Meter::Meter(Kind kind, int priority, std::optional<int> round)
+    : kind_(kind), priority_(priority), round_(round) {
+  reset();
+}
 
 void Meter::update(double value, double weight) {
   value_ = value;
@@ -82,10 +92,14 @@ double Meter::elapsed() const {
 
 std::optional<double> Meter::mean() const {
   switch (kind_) {
-    case Kind::kAverage: return count_ > 0 ? sum_ / count_ : value_;
-    case Kind::kTime: return count_ / elapsed();
-    case Kind::kStopwatch: return sum_ > 0 ? (count_ > 0 ? sum_ / count_ : sum_) : elapsed();
-    case Kind::kPerplexity: return std::nullopt;
+    case Kind::kAverage:
+      return count_ > 0 ? sum_ / count_ : value_;
+    case Kind::kTime:
+      return count_ / elapsed();
+    case Kind::kStopwatch:
+      return sum_ > 0 ? (count_ > 0 ? sum_ / count_ : sum_) : elapsed();
+    case Kind::kPerplexity:
+      return std::nullopt;
   }
   return std::nullopt;
 }
@@ -97,7 +111,9 @@ std::optional<double> Meter::smoothed() const {
 
 PickleNode* Meter::state(PickleArena& arena) const {
   compat::PickleDict dict;
-  const auto put = [&](const char* key, PickleNode* value) { dict.items.emplace_back(arena.string(key), value); };
+  const auto put = [&](const char* key, PickleNode* value) {
+    dict.items.emplace_back(arena.string(key), value);
+  };
   if (kind_ == Kind::kAverage) {
     put("val", arena.real_or_none(value_));
     put("sum", arena.real(sum_));
@@ -116,7 +132,8 @@ PickleNode* Meter::state(PickleArena& arena) const {
 void Meter::load(const PickleNode& state) {
   const auto number = [&](const char* key) { return number_of(state.find(key)); };
   reset();
-  if (const auto digits = number("round")) round_ = static_cast<int>(std::clamp(*digits, 0.0, 20.0));
+  if (const auto digits = number("round"))
+    round_ = static_cast<int>(std::clamp(*digits, 0.0, 20.0));
   value_ = number("val");
   sum_ = number("sum").value_or(0);
   count_ = number(kind_ == Kind::kAverage ? "count" : "n").value_or(0);
@@ -124,19 +141,23 @@ void Meter::load(const PickleNode& state) {
   if (kind_ == Kind::kStopwatch) start_.reset();
 }
 
-Meter& MetersDict::get(const std::string& key, Meter::Kind kind, int priority, std::optional<int> round, bool* created) {
+Meter& MetersDict::get(const std::string& key, Meter::Kind kind, int priority,
+                       std::optional<int> round, bool* created) {
   const auto found = std::ranges::find(entries_, key, &Entry::key);
   if (created != nullptr) *created = found == entries_.end();
   if (found != entries_.end()) return found->meter;
-  const auto place = std::ranges::upper_bound(entries_, priority, {}, [](const Entry& entry) { return entry.meter.priority(); });
+  const auto place = std::ranges::upper_bound(
+      entries_, priority, {}, [](const Entry& entry) { return entry.meter.priority(); });
   return entries_.insert(place, Entry{key, Meter(kind, priority, round), {}})->meter;
 }
 
-void MetersDict::log_scalar(const std::string& key, double value, double weight, int priority, std::optional<int> round) {
+void MetersDict::log_scalar(const std::string& key, double value, double weight, int priority,
+                            std::optional<int> round) {
   get(key, Meter::Kind::kAverage, priority, round).update(value, weight);
 }
 
-void MetersDict::log_speed(const std::string& key, double events, int priority, std::optional<int> round) {
+void MetersDict::log_speed(const std::string& key, double events, int priority,
+                           std::optional<int> round) {
   bool created = false;
   Meter& meter = get(key, Meter::Kind::kTime, priority, round, &created);
   if (!created) meter.count(events);  // the first event only starts the clock
@@ -194,9 +215,10 @@ PickleNode* MetersDict::state(PickleArena& arena) const {
   compat::PickleList list;
   for (const Entry& entry : entries_) {
     if (entry.meter.kind() == Meter::Kind::kPerplexity) continue;
-    list.items.push_back(arena.make(compat::PickleTuple{{arena.integer(entry.meter.priority()), arena.string(entry.key),
-                                                         arena.string(kClassNames[static_cast<std::size_t>(entry.meter.kind())]),
-                                                         entry.meter.state(arena)}}));
+    list.items.push_back(arena.make(compat::PickleTuple{
+        {arena.integer(entry.meter.priority()), arena.string(entry.key),
+         arena.string(kClassNames[static_cast<std::size_t>(entry.meter.kind())]),
+         entry.meter.state(arena)}}));
   }
   return arena.make(std::move(list));
 }
@@ -210,13 +232,18 @@ void MetersDict::load(const PickleNode& state, const std::string& file) {
   entries_.clear();
   for (const PickleNode* item : list->items) {
     const auto* tuple = item->get_if<compat::PickleTuple>();
-    const auto* priority = tuple != nullptr && tuple->items.size() == 4 ? tuple->items[0]->get_if<std::int64_t>() : nullptr;
+    const auto* priority = tuple != nullptr && tuple->items.size() == 4
+                               ? tuple->items[0]->get_if<std::int64_t>()
+                               : nullptr;
     const auto* key = priority != nullptr ? tuple->items[1]->get_if<std::string>() : nullptr;
     const auto* name = key != nullptr ? tuple->items[2]->get_if<std::string>() : nullptr;
-    if (name == nullptr) fail("holds " + item->describe() + ", expected (priority, key, class, state)");
+    if (name == nullptr)
+      fail("holds " + item->describe() + ", expected (priority, key, class, state)");
     const auto kind = std::ranges::find(kClassNames, *name) - kClassNames.begin();
-    if (kind == static_cast<std::ptrdiff_t>(kClassNames.size())) continue;  // SumMeter and others no language model logs
-    get(*key, static_cast<Meter::Kind>(kind), static_cast<int>(std::clamp<std::int64_t>(*priority, 0, 1 << 20)), {})
+    if (kind == static_cast<std::ptrdiff_t>(kClassNames.size()))
+      continue;  // SumMeter and others no language model logs
+    get(*key, static_cast<Meter::Kind>(kind),
+        static_cast<int>(std::clamp<std::int64_t>(*priority, 0, 1 << 20)), {})
         .load(*tuple->items[3]);
   }
 }
@@ -230,13 +257,16 @@ MetersDict& Metrics::operator[](const std::string& name) {
 PickleNode* Metrics::state(PickleArena& arena) const {
   compat::PickleDict dict;
   dict.ordered = true;
-  for (const auto& [name, meters] : aggregators_) dict.items.emplace_back(arena.string(name), meters.state(arena));
+  for (const auto& [name, meters] : aggregators_)
+    dict.items.emplace_back(arena.string(name), meters.state(arena));
   return arena.make(std::move(dict));
 }
 
 void Metrics::load(const PickleNode& state, const std::string& file) {
   const auto* dict = state.get_if<compat::PickleDict>();
-  if (dict == nullptr) throw compat::FormatError({file, "extra_state.metrics", {}}, "is " + state.describe() + ", expected a dict");
+  if (dict == nullptr)
+    throw compat::FormatError({file, "extra_state.metrics", {}},
+                              "is " + state.describe() + ", expected a dict");
   for (const auto& [key, value] : dict->items)
     if (const auto* name = key->get_if<std::string>()) (*this)[*name].load(*value, file);
 }

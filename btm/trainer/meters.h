@@ -35,8 +35,8 @@ class Meter {
   void start();                              ///< kStopwatch
   void stop();
   void reset();
-  double elapsed() const;                    ///< kTime, kStopwatch: seconds since the start
-  std::optional<double> mean() const;        ///< Not rounded; empty before the first value.
+  double elapsed() const;              ///< kTime, kStopwatch: seconds since the start
+  std::optional<double> mean() const;  ///< Not rounded; empty before the first value.
   std::optional<double> smoothed() const;
 
   Kind kind() const noexcept { return kind_; }
@@ -58,7 +58,8 @@ class Meter {
 /// Meters in the order of their priority.
 class MetersDict {
  public:
-  void log_scalar(const std::string& key, double value, double weight, int priority, std::optional<int> round = {});
+  void log_scalar(const std::string& key, double value, double weight, int priority,
+                  std::optional<int> round = {});
   void log_speed(const std::string& key, double events, int priority, std::optional<int> round);
   void log_start_time(const std::string& key, int priority, std::optional<int> round);
   void log_stop_time(const std::string& key);
@@ -76,7 +77,8 @@ class MetersDict {
   void load(const compat::PickleNode& state, const std::string& file);
 
  private:
-  Meter& get(const std::string& key, Meter::Kind kind, int priority, std::optional<int> round, bool* created = nullptr);
+  Meter& get(const std::string& key, Meter::Kind kind, int priority, std::optional<int> round,
+             bool* created = nullptr);
   struct Entry {
     std::string key;
     Meter meter;
@@ -93,7 +95,8 @@ class Metrics {
   void load(const compat::PickleNode& state, const std::string& file);
 
  private:
-  std::deque<std::pair<std::string, MetersDict>> aggregators_{{"default", {}}};  ///< references stay valid
+  std::deque<std::pair<std::string, MetersDict>> aggregators_{
+      {"default", {}}};  ///< references stay valid
 };
 
 }  // namespace btm

@@ -12,53 +12,67 @@ void require(bool ok, const std::string& problem) {
   if (!ok) throw UsageError(problem);
 }
 
-void one_of(const std::string& flag, const std::string& value, const std::vector<std::string>& choices) {
+void one_of(const std::string& flag, const std::string& value,
+            const std::vector<std::string>& choices) {
   std::string list;
   for (const std::string& choice : choices) {
     if (choice == value) return;
     list += (list.empty() ? "" : ", ") + choice;
   }
-  throw UsageError(flag + " '" + compat::printable(value) + "' is not supported (supported: " + list + ")");
+  throw UsageError(flag + " '" + compat::printable(value) +
+                   "' is not supported (supported: " + list + ")");
 }
 
 void complete_precision(CommonOptions& common) {
   if (common.memory_efficient_fp16) common.fp16 = true;
   if (common.memory_efficient_bf16) common.bf16 = true;
   require(!(common.fp16 && common.bf16), "--fp16 and --bf16 exclude each other");
-  require(!common.fp16_scale_window || *common.fp16_scale_window > 0, "--fp16-scale-window must be above 0");
+  require(!common.fp16_scale_window || *common.fp16_scale_window > 0,
+          "--fp16-scale-window must be above 0");
   require(common.fp16_init_scale > 0, "--fp16-init-scale must be above 0");
 }
 
 }  // namespace
 
 void complete(TrainOptions& options) {
-  require(!options.model.arch.empty(), "--arch is missing (transformer_lm, transformer_lm_gpt3_small, ...)");
+  require(!options.model.arch.empty(),
+          "--arch is missing (transformer_lm, transformer_lm_gpt3_small, ...)");
   one_of("--task", options.task.task, {"language_modeling", "multidomain_language_modeling"});
-  one_of("--criterion", options.optimization.criterion, {"cross_entropy", "desynchronized_cross_entropy"});
+  one_of("--criterion", options.optimization.criterion,
+         {"cross_entropy", "desynchronized_cross_entropy"});
   one_of("--optimizer", options.optimization.optimizer, {"adam"});
-  require(options.multidomain() || (options.task.train_domains.empty() && options.task.eval_domains.empty() && !options.task.unbalanced),
-          "--train-domains, --eval-domains and --unbalanced need --task multidomain_language_modeling");
+  require(
+      options.multidomain() || (options.task.train_domains.empty() &&
+                                options.task.eval_domains.empty() && !options.task.unbalanced),
+      "--train-domains, --eval-domains and --unbalanced need --task multidomain_language_modeling");
   complete_precision(options.common);
   check_demix_options(options.demix);
   // One entry for all parameters could not be divided among the files of the ranks.
   if (options.demix.desynchronize) options.common.fp16_no_flatten_grads = true;
 
   DatasetOptions& dataset = options.dataset;
-  require(dataset.max_tokens > 0 || dataset.batch_size > 0, "the size of a batch is missing: --batch-size (--max-sentences) or --max-tokens");
+  require(dataset.max_tokens > 0 || dataset.batch_size > 0,
+          "the size of a batch is missing: --batch-size (--max-sentences) or --max-tokens");
   if (dataset.batch_size_valid == 0) dataset.batch_size_valid = dataset.batch_size;
   if (dataset.max_tokens_valid == 0) dataset.max_tokens_valid = dataset.max_tokens;
-  require(!options.task.pad_to_fixed_bsz || dataset.batch_size > 0, "--pad-to-fixed-bsz needs --batch-size");
+  require(!options.task.pad_to_fixed_bsz || dataset.batch_size > 0,
+          "--pad-to-fixed-bsz needs --batch-size");
 
   const OptimizationOptions& optimization = options.optimization;
   parse_adam_betas(optimization.adam_betas);
   require(!optimization.update_freq.empty(), "--update-freq is an empty list");
-  for (const std::int64_t value : optimization.update_freq) require(value >= 1, "--update-freq " + std::to_string(value) + ", expected at least 1");
-  require(!options.common.fp16 || options.common.fp16_scale_window || optimization.update_freq.size() == 1,
+  for (const std::int64_t value : optimization.update_freq)
+    require(value >= 1, "--update-freq " + std::to_string(value) + ", expected at least 1");
+  require(!options.common.fp16 || options.common.fp16_scale_window ||
+              optimization.update_freq.size() == 1,
           "--fp16-scale-window must be given with an --update-freq that changes by epoch");
   options.lr.max_update = optimization.max_update;
-  require(options.checkpoint.checkpoint_suffix.find_first_of(std::string_view("/\n\0", 3)) == std::string::npos,
-          "--checkpoint-suffix '" + compat::printable(options.checkpoint.checkpoint_suffix) + "' cannot be part of a file's name");
-  require(options.checkpoint.save_interval >= 1 && dataset.validate_interval >= 1, "--save-interval and --validate-interval must be at least 1");
+  require(options.checkpoint.checkpoint_suffix.find_first_of(std::string_view("/\n\0", 3)) ==
+              std::string::npos,
+          "--checkpoint-suffix '" + compat::printable(options.checkpoint.checkpoint_suffix) +
+              "' cannot be part of a file's name");
+  require(options.checkpoint.save_interval >= 1 && dataset.validate_interval >= 1,
+          "--save-interval and --validate-interval must be at least 1");
 }
 
 }  // namespace btm

@@ -17,11 +17,12 @@ struct ModelOptions {
   std::optional<std::string> activation_fn;
   std::optional<double> dropout, attention_dropout;
   double activation_dropout = 0, relu_dropout = 0, decoder_layerdrop = 0;
-  std::optional<std::int64_t> decoder_embed_dim, decoder_output_dim, decoder_input_dim, decoder_ffn_embed_dim, decoder_layers,
-      decoder_attention_heads, max_target_positions;
-  bool decoder_normalize_before = false, no_decoder_final_norm = false, no_token_positional_embeddings = false,
-       share_decoder_input_output_embed = false, decoder_learned_pos = false, layernorm_embedding = false,
-       no_scale_embedding = false, checkpoint_activations = false;
+  std::optional<std::int64_t> decoder_embed_dim, decoder_output_dim, decoder_input_dim,
+      decoder_ffn_embed_dim, decoder_layers, decoder_attention_heads, max_target_positions;
+  bool decoder_normalize_before = false, no_decoder_final_norm = false,
+       no_token_positional_embeddings = false, share_decoder_input_output_embed = false,
+       decoder_learned_pos = false, layernorm_embedding = false, no_scale_embedding = false,
+       checkpoint_activations = false;
 };
 
 struct TaskOptions {
@@ -34,7 +35,7 @@ struct TaskOptions {
   // multidomain_language_modeling
   std::string train_domains, eval_domains;  ///< comma separated; empty: all folders of DATA
   bool unbalanced = false;                  ///< the plain concatenation of the domains on all ranks
-  bool resample_eval = false;               ///< validate on samples drawn with replacement, as the release does
+  bool resample_eval = false;  ///< validate on samples drawn with replacement, as the release does
 };
 
 struct DatasetOptions {
@@ -58,7 +59,7 @@ struct OptimizationOptions {
   double adam_eps = 1e-8, weight_decay = 0;
   double clip_norm = 0;
   bool sentence_avg = false, skip_remainder_batch = false;
-  std::vector<std::int64_t> update_freq{1};  ///< by epoch; the last one goes on
+  std::vector<std::int64_t> update_freq{1};    ///< by epoch; the last one goes on
   std::int64_t max_epoch = 0, max_update = 0;  ///< 0: no limit
   double stop_time_hours = 0, stop_min_lr = -1;
 };
@@ -70,10 +71,13 @@ struct CheckpointOptions {
   std::string save_dir = "checkpoints";
   std::string restore_file = "checkpoint_last.pt";
   std::string finetune_from_model;
-  bool reset_dataloader = false, reset_lr_scheduler = false, reset_meters = false, reset_optimizer = false;
+  bool reset_dataloader = false, reset_lr_scheduler = false, reset_meters = false,
+       reset_optimizer = false;
   std::int64_t save_interval = 1, save_interval_updates = 0;
-  std::int64_t keep_interval_updates = -1, keep_interval_updates_pattern = -1, keep_last_epochs = -1, keep_best_checkpoints = -1;
-  bool no_save = false, no_epoch_checkpoints = false, no_last_checkpoints = false, no_save_optimizer_state = false;
+  std::int64_t keep_interval_updates = -1, keep_interval_updates_pattern = -1,
+               keep_last_epochs = -1, keep_best_checkpoints = -1;
+  bool no_save = false, no_epoch_checkpoints = false, no_last_checkpoints = false,
+       no_save_optimizer_state = false;
   std::string best_checkpoint_metric = "loss";
   bool maximize_best_checkpoint_metric = false;
   std::int64_t patience = -1;
@@ -88,7 +92,8 @@ struct CommonOptions {
   bool no_progress_bar = false;
   std::string tensorboard_logdir, wandb_project;
   bool cpu = false;
-  bool fp16 = false, memory_efficient_fp16 = false, fp16_no_flatten_grads = false, bf16 = false, memory_efficient_bf16 = false;
+  bool fp16 = false, memory_efficient_fp16 = false, fp16_no_flatten_grads = false, bf16 = false,
+       memory_efficient_bf16 = false;
   double fp16_init_scale = 128, fp16_scale_tolerance = 0, min_loss_scale = 1e-4;
   std::optional<std::int64_t> fp16_scale_window;
   std::optional<double> threshold_loss_scale;
@@ -108,12 +113,15 @@ struct TrainOptions {
 
   /// The precision flags' meaning, half precision of either kind.
   bool half() const noexcept { return common.fp16 || common.bf16; }
-  bool memory_efficient() const noexcept { return common.memory_efficient_fp16 || common.memory_efficient_bf16; }
+  bool memory_efficient() const noexcept {
+    return common.memory_efficient_fp16 || common.memory_efficient_bf16;
+  }
   bool multidomain() const noexcept { return task.task == "multidomain_language_modeling"; }
 };
 
-/// Fills in what follows from other options (memory-efficient-fp16 means fp16, max_update is the schedule's too) and checks
-/// them together. UsageError for what fairseq refuses and for what is not done here.
+/// Fills in what follows from other options (memory-efficient-fp16 means fp16, max_update is the
+/// schedule's too) and checks them together. UsageError for what fairseq refuses and for what is
+/// not done here.
 void complete(TrainOptions& options);
 
 }  // namespace btm

@@ -11,7 +11,8 @@ TrainingPrecision TrainingPrecision::of(const TrainOptions& options) {
   const CommonOptions& common = options.common;
   precision.half = common.bf16 ? at::kBFloat16 : common.fp16 ? at::kHalf : at::kFloat;
   precision.memory_efficient = options.memory_efficient();
-  precision.flat_state = common.fp16 && !common.bf16 && !precision.memory_efficient && !common.fp16_no_flatten_grads;
+  precision.flat_state =
+      common.fp16 && !common.bf16 && !precision.memory_efficient && !common.fp16_no_flatten_grads;
   return precision;
 }
 
@@ -20,15 +21,16 @@ std::string TrainingPrecision::optimizer_name() const {
   return memory_efficient ? "MemoryEfficientFP16Optimizer" : "FP16Optimizer";
 }
 
-ParameterOptimizer::ParameterOptimizer(FlatParameters& flat, const TrainingPrecision& precision, const AdamOptions& adam,
-                                       const LossScalerOptions& scaler)
+ParameterOptimizer::ParameterOptimizer(FlatParameters& flat, const TrainingPrecision& precision,
+                                       const AdamOptions& adam, const LossScalerOptions& scaler)
     : flat_(flat), precision_(precision), adam_(flat.values(), adam) {
   if (precision.half == at::kHalf) scaler_.emplace(scaler);
   weights_replaced(/*keep_masters=*/false);
 }
 
 void ParameterOptimizer::round(const at::Tensor& values) const {
-  if (precision_.is_half() && values.scalar_type() == at::kFloat) values.copy_(values.to(precision_.half));
+  if (precision_.is_half() && values.scalar_type() == at::kFloat)
+    values.copy_(values.to(precision_.half));
 }
 
 void ParameterOptimizer::publish() {
@@ -41,7 +43,8 @@ void ParameterOptimizer::weights_replaced(bool keep_masters) {
   const at::NoGradGuard no_grad;
   if (keep_masters) return publish();
   round(flat_.values());
-  if (precision_.is_half() && !precision_.memory_efficient) masters_ = flat_.values().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  if (precision_.is_half() && !precision_.memory_efficient)
+    masters_ = flat_.values().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
 }
 
 ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, double clip_norm) {
@@ -61,13 +64,16 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
   } else {
     scale *= clip_coefficient(step.gradient_norm, clip_norm);
   }
-  if (precision_.is_half() && precision_.memory_efficient) {  // fairseq scales the half gradients themselves
+  if (precision_.is_half() &&
+      precision_.memory_efficient) {  // fairseq scales the half gradients themselves
     gradients.mul_(scale);
     round(gradients);
     scale = 1;
   }
   const bool native = flat_.values().scalar_type() != at::kFloat;
-  const at::Tensor values = masters_.defined() ? masters_ : native ? flat_.values().to(at::kFloat) : flat_.values();
+  const at::Tensor values = masters_.defined() ? masters_
+                            : native           ? flat_.values().to(at::kFloat)
+                                               : flat_.values();
   const at::Tensor fp32_gradients = native ? gradients.to(at::kFloat) : gradients;
   adam_.step(values, fp32_gradients, lr, scale);
   if (native) gradients.zero_();

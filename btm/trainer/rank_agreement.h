@@ -22,7 +22,8 @@ RankFacts option_facts(const TrainOptions& options, const TransformerConfig& mod
 /// "61 samples, 7757 tokens"
 std::string size_text(const DataSize& size);
 
-/// A collective call. UsageError on all ranks that names the first fact in which one differs from rank 0, and both values.
+/// A collective call. UsageError on all ranks that names the first fact in which one differs from
+/// rank 0, and both values.
 void check_ranks_agree(const RankFacts& own, Communicator& world);
 
 }  // namespace btm

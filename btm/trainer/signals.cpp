@@ -14,7 +14,8 @@ volatile std::sig_atomic_t received = 0;
 void take(int signal) {
   if (received == 0) received = signal;
   // The second one does what it did before: it removes temporaries and ends the process.
-  if (signal == SIGINT) sigaction(SIGINT, &previous[std::ranges::find(kSignals, SIGINT) - kSignals.begin()], nullptr);
+  if (signal == SIGINT)
+    sigaction(SIGINT, &previous[std::ranges::find(kSignals, SIGINT) - kSignals.begin()], nullptr);
 }
 
 }  // namespace
@@ -35,7 +36,10 @@ SignalGuard::~SignalGuard() {
 int received_signal() noexcept { return received; }
 
 std::string signal_name(int signal) {
-  return signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : signal == SIGUSR1 ? "SIGUSR1" : "signal " + std::to_string(signal);
+  return signal == SIGTERM   ? "SIGTERM"
+         : signal == SIGINT  ? "SIGINT"
+         : signal == SIGUSR1 ? "SIGUSR1"
+                             : "signal " + std::to_string(signal);
 }
 
 }  // namespace btm

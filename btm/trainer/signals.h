@@ -5,7 +5,8 @@
 
 namespace btm {
 
-/// Takes the three signals from here on for as long as it lives. A second SIGINT ends the process at once.
+/// Takes the three signals from here on for as long as it lives. A second SIGINT ends the process
+/// at once.
 class SignalGuard {
  public:
   SignalGuard();

@@ -17,10 +17,11 @@ using compat::PickleArena;
 using compat::PickleDict;
 using compat::PickleNode;
 
-constexpr double kDecoderVersion = 3;       ///< fairseq's TransformerDecoder
+constexpr double kDecoderVersion = 3;  ///< fairseq's TransformerDecoder
 constexpr std::int64_t kIteratorVersion = 2;
 
-/// The state dict in fairseq's order, buffers included; a tied output projection shares the embedding's storage.
+/// The state dict in fairseq's order, buffers included; a tied output projection shares the
+/// embedding's storage.
 compat::NamedTensors model_of(Trainer& trainer) {
   const TransformerConfig& config = trainer.model().config();
   const std::vector<at::Tensor> values = snapshot(trainer.flat(), trainer.flat().values());
@@ -29,13 +30,17 @@ compat::NamedTensors model_of(Trainer& trainer) {
   compat::TensorView embedding;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::string& name = trainer.flat().slots()[i].name;
-    // fairseq's sinusoids leave a buffer, whose value nobody reads, where learned positions would be.
-    if (name.starts_with("decoder.layers.0.self_attn.k_proj.weight") && !config.decoder_learned_pos && !config.no_token_positional_embeddings)
-      model.emplace_back("decoder.embed_positions._float_tensor", to_view(at::zeros({1}, at::kFloat)));
+    // fairseq's sinusoids leave a buffer, whose value nobody reads, where learned positions would
+    // be.
+    if (name.starts_with("decoder.layers.0.self_attn.k_proj.weight") &&
+        !config.decoder_learned_pos && !config.no_token_positional_embeddings)
+      model.emplace_back("decoder.embed_positions._float_tensor",
+                         to_view(at::zeros({1}, at::kFloat)));
     model.emplace_back(name, to_view(values[i]));
     if (name == "decoder.embed_tokens.weight") embedding = model.back().second;
   }
-  if (config.share_decoder_input_output_embed) model.emplace_back("decoder.output_projection.weight", embedding);
+  if (config.share_decoder_input_output_embed)
+    model.emplace_back("decoder.output_projection.weight", embedding);
   return model;
 }
 
@@ -47,11 +52,14 @@ PickleNode* history_node(PickleArena& arena, Trainer& trainer, const TrainState&
     arena.put(scheduler, "best", arena.real_or_none(state.scheduler_best));
   PickleDict entry;
   arena.put(entry, "criterion_name", arena.string("CrossEntropyCriterion"));
-  arena.put(entry, "optimizer_name", arena.string(trainer.optimizer().precision().optimizer_name()));
+  arena.put(entry, "optimizer_name",
+            arena.string(trainer.optimizer().precision().optimizer_name()));
   arena.put(entry, "lr_scheduler_state", arena.make(std::move(scheduler)));
   arena.put(entry, "num_updates", arena.integer(trainer.num_updates()));
   compat::PickleList history;
-  if (const auto* before = state.history != nullptr ? state.history->get_if<compat::PickleList>() : nullptr) history.items = before->items;
+  if (const auto* before =
+          state.history != nullptr ? state.history->get_if<compat::PickleList>() : nullptr)
+    history.items = before->items;
   history.items.push_back(arena.make(std::move(entry)));
   return arena.make(std::move(history));
 }
@@ -69,7 +77,8 @@ PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const TrainSt
   arena.put(extra, "val_loss", arena.real_or_none(state.val_loss));
   if (state.best) arena.put(extra, "best", arena.real(*state.best));
   PickleDict ours;
-  if (const PickleNode* exact = exact_state(arena, trainer.optimizer())) ours = *exact->get_if<PickleDict>();
+  if (const PickleNode* exact = exact_state(arena, trainer.optimizer()))
+    ours = *exact->get_if<PickleDict>();
   if (state.due_epoch) arena.put(ours, "due_epoch", arena.integer(*state.due_epoch));
   if (!ours.items.empty()) arena.put(extra, "btm", arena.make(std::move(ours)));
   return arena.make(std::move(extra));
@@ -78,7 +87,8 @@ PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const TrainSt
 /// Reads extra_state with errors that name the file.
 class ExtraState {
  public:
-  explicit ExtraState(const compat::Checkpoint& checkpoint) : file_(checkpoint.path()), node_(checkpoint.find_entry("extra_state")) {}
+  explicit ExtraState(const compat::Checkpoint& checkpoint)
+      : file_(checkpoint.path()), node_(checkpoint.find_entry("extra_state")) {}
 
   const PickleNode* find(const char* key) const {
     const PickleNode* const found = node_ != nullptr ? node_->find(key) : nullptr;
@@ -89,26 +99,31 @@ class ExtraState {
     if (found == nullptr) return std::nullopt;
     if (const auto* real = found->get_if<double>()) return *real;
     if (const auto* integer = found->get_if<std::int64_t>()) return static_cast<double>(*integer);
-    if (const auto* tensor = found->get_if<compat::PickleTensor>(); tensor != nullptr && tensor->view.numel() == 1)
+    if (const auto* tensor = found->get_if<compat::PickleTensor>();
+        tensor != nullptr && tensor->view.numel() == 1)
       return to_tensor(tensor->view, at::kDouble, at::kCPU).item<double>();
-    throw compat::FormatError({file_, std::string("extra_state.") + key, {}}, "is " + found->describe() + ", expected a number");
+    throw compat::FormatError({file_, std::string("extra_state.") + key, {}},
+                              "is " + found->describe() + ", expected a number");
   }
   IteratorState iterator(bool& versioned) const {
     const PickleNode* const state = find("train_iterator");
-    if (state == nullptr) throw compat::FormatError({file_, "extra_state.train_iterator", {}}, "is missing");
+    if (state == nullptr)
+      throw compat::FormatError({file_, "extra_state.train_iterator", {}}, "is missing");
     const auto integer = [&](const char* key, std::int64_t fallback, std::int64_t lowest) {
       const PickleNode* const node = state->find(key);
       if (node == nullptr) return fallback;
       const auto* value = node->get_if<std::int64_t>();
       if (value == nullptr || *value < lowest)
-        throw compat::FormatError({file_, std::string("extra_state.train_iterator.") + key, {}},
-                                  "is " + (value != nullptr ? std::to_string(*value) : node->describe()) + ", expected an int of at least " +
-                                      std::to_string(lowest));
+        throw compat::FormatError(
+            {file_, std::string("extra_state.train_iterator.") + key, {}},
+            "is " + (value != nullptr ? std::to_string(*value) : node->describe()) +
+                ", expected an int of at least " + std::to_string(lowest));
       return *value;
     };
     IteratorState iterator{integer("epoch", 1, 1), integer("iterations_in_epoch", 0, 0), true};
     const PickleNode* const shuffle = state->find("shuffle");
-    if (const auto* flag = shuffle != nullptr ? shuffle->get_if<bool>() : nullptr) iterator.shuffle = *flag;
+    if (const auto* flag = shuffle != nullptr ? shuffle->get_if<bool>() : nullptr)
+      iterator.shuffle = *flag;
     versioned = integer("version", 1, 0) >= kIteratorVersion;
     return iterator;
   }
@@ -129,12 +144,17 @@ void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, T
   const PickleNode* const optimizer = checkpoint.find_entry("last_optimizer_state");
   const PickleNode* const last = last_history(state.history);
   if (optimizer == nullptr || options.reset_optimizer) return;
-  load_optimizer_state(trainer.optimizer(), *optimizer, compat::parse_python_literal(options.optimizer_overrides), checkpoint.path());
+  load_optimizer_state(trainer.optimizer(), *optimizer,
+                       compat::parse_python_literal(options.optimizer_overrides),
+                       checkpoint.path());
   const PickleNode* const updates = last != nullptr ? last->find("num_updates") : nullptr;
   const auto* count = updates != nullptr ? updates->get_if<std::int64_t>() : nullptr;
   if (count == nullptr || *count < 0)
-    throw compat::FormatError({checkpoint.path(), "optimizer_history", {}}, "has no num_updates in its last entry (--reset-optimizer does without)");
-  if (const PickleNode* scheduler = last->find("lr_scheduler_state"); scheduler != nullptr && !options.reset_lr_scheduler) {
+    throw compat::FormatError(
+        {checkpoint.path(), "optimizer_history", {}},
+        "has no num_updates in its last entry (--reset-optimizer does without)");
+  if (const PickleNode* scheduler = last->find("lr_scheduler_state");
+      scheduler != nullptr && !options.reset_lr_scheduler) {
     const auto real = [&](const char* key) {
       const PickleNode* const node = scheduler->find(key);
       return node != nullptr ? node->get_if<double>() : nullptr;
@@ -154,15 +174,19 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
   if (state.history_arena) arena.keep(state.history_arena);
   PickleDict root;
   arena.put(root, "args", arena.none());
-  arena.put(root, "cfg", pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(), trainer.world().size())));
+  arena.put(root, "cfg",
+            pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(),
+                                            trainer.world().size())));
   arena.put(root, "model", arena.none());  // its place; filled below
   arena.put(root, "criterion", arena.none());
   arena.put(root, "optimizer_history", history_node(arena, trainer, state));
   arena.put(root, "task_state", arena.make(PickleDict{}));
   arena.put(root, "extra_state", extra_state_node(arena, trainer, state));
   if (!trainer.options().checkpoint.no_save_optimizer_state)
-    arena.put(root, "last_optimizer_state", optimizer_state(arena, trainer.optimizer(), trainer.lr()));
-  if (!state.dictionary_sha256.empty()) arena.put(root, compat::kDictionaryKey, arena.string(state.dictionary_sha256));
+    arena.put(root, "last_optimizer_state",
+              optimizer_state(arena, trainer.optimizer(), trainer.lr()));
+  if (!state.dictionary_sha256.empty())
+    arena.put(root, compat::kDictionaryKey, arena.string(state.dictionary_sha256));
   tree.root = compat::with_model(arena, *arena.make(std::move(root)), model_of(trainer));
   return tree;
 }
@@ -172,9 +196,12 @@ std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& 
   const PickleNode* const name = last != nullptr ? last->find("optimizer_name") : nullptr;
   const std::string* const theirs = name != nullptr ? name->get_if<std::string>() : nullptr;
   const std::string ours = TrainingPrecision::of(trainer.options()).optimizer_name();
-  if (theirs == nullptr || *theirs == ours || trainer.options().checkpoint.reset_optimizer) return "";
-  return checkpoint.path() + " holds the state of " + compat::printable(*theirs) + ", this run's precision flags ask for " + ours +
-         ": Adam's state goes on in the new precision, where fairseq stops (--reset-optimizer starts it anew)";
+  if (theirs == nullptr || *theirs == ours || trainer.options().checkpoint.reset_optimizer)
+    return "";
+  return checkpoint.path() + " holds the state of " + compat::printable(*theirs) +
+         ", this run's precision flags ask for " + ours +
+         ": Adam's state goes on in the new precision, where fairseq stops (--reset-optimizer "
+         "starts it anew)";
 }
 
 TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {
@@ -191,8 +218,10 @@ TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& ch
   const IteratorState iterator = extra.iterator(versioned);
   if (!options.reset_dataloader) state.iterator = iterator;
   trainer.set_previous_seconds(extra.number("previous_training_time").value_or(0));
-  const PickleNode* const due = extra.find("btm") != nullptr ? extra.find("btm")->find("due_epoch") : nullptr;
-  if (const auto* epoch = due != nullptr ? due->get_if<std::int64_t>() : nullptr; epoch != nullptr && !options.reset_dataloader)
+  const PickleNode* const due =
+      extra.find("btm") != nullptr ? extra.find("btm")->find("due_epoch") : nullptr;
+  if (const auto* epoch = due != nullptr ? due->get_if<std::int64_t>() : nullptr;
+      epoch != nullptr && !options.reset_dataloader)
     state.due_epoch = *epoch;
   // fairseq resets the meters at the start of an epoch.
   const bool begins_epoch = versioned && iterator.iterations_in_epoch == 0 && !state.due_epoch;

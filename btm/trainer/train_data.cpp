@@ -18,22 +18,28 @@ namespace fs = std::filesystem;
 using compat::UsageError;
 using Warn = std::function<void(const std::string&)>;
 
-std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::path& folder, const std::string& split,
+std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::path& folder,
+                                       const std::string& split,
                                        const compat::Dictionary& dictionary) {
   // fairseq would append train1, train2, ...
-  if (compat::IndexedDataset::exists(folder / (split + "1")) && split == options.dataset.train_subset)
-    throw compat::UnsupportedError(folder.string() + ": a training set in several parts (" + compat::printable(split) + "1) is not supported");
-  check_domain_dictionary(folder, dictionary, fs::path(data_folders(options.task.data).front()) / "dict.txt");
-  return std::make_unique<TokenBlockDataset>(open_split(folder, split, dictionary, options.task.dataset_impl),
-                                             parse_sample_break_mode(options.task.sample_break_mode),
-                                             options.task.tokens_per_sample, dictionary.bos(), dictionary.eos(),
-                                             options.task.add_bos_token);
+  if (compat::IndexedDataset::exists(folder / (split + "1")) &&
+      split == options.dataset.train_subset)
+    throw compat::UnsupportedError(folder.string() + ": a training set in several parts (" +
+                                   compat::printable(split) + "1) is not supported");
+  check_domain_dictionary(folder, dictionary,
+                          fs::path(data_folders(options.task.data).front()) / "dict.txt");
+  return std::make_unique<TokenBlockDataset>(
+      open_split(folder, split, dictionary, options.task.dataset_impl),
+      parse_sample_break_mode(options.task.sample_break_mode), options.task.tokens_per_sample,
+      dictionary.bos(), dictionary.eos(), options.task.add_bos_token);
 }
 
-/// The order of several sets one after another: a ConcatDataset of fairseq sorts by size alone, and not stably.
+/// The order of several sets one after another: a ConcatDataset of fairseq sorts by size alone, and
+/// not stably.
 std::vector<std::int64_t> order_by_numpy_sort(const LmDataset& dataset) {
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(dataset.size()));
-  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = dataset.num_tokens(static_cast<std::int64_t>(i));
+  for (std::size_t i = 0; i < sizes.size(); ++i)
+    sizes[i] = dataset.num_tokens(static_cast<std::int64_t>(i));
   return numpy_argsort(sizes);
 }
 
@@ -41,26 +47,36 @@ std::int64_t longest_allowed(const DataPlace& place, std::int64_t max_tokens) {
   return max_tokens > 0 ? std::min(place.max_positions, max_tokens) : place.max_positions;
 }
 
-/// IoError where all targets of `batches` are padding: a loss would be a number of nothing. Reads to the first that is not.
-void refuse_padding_alone(std::span<const std::vector<std::int64_t>> batches, const LmDataset& dataset, std::int64_t pad,
-                          const fs::path& folder, const std::string& split) {
+/// IoError where all targets of `batches` are padding: a loss would be a number of nothing. Reads
+/// to the first that is not.
+void refuse_padding_alone(std::span<const std::vector<std::int64_t>> batches,
+                          const LmDataset& dataset, std::int64_t pad, const fs::path& folder,
+                          const std::string& split) {
   LmSample sample;
   for (const auto& batch : batches)
     for (const std::int64_t id : batch) {
       dataset.read(id, sample);
-      if (std::ranges::any_of(sample.target, [&](std::int64_t target) { return target != pad; })) return;
+      if (std::ranges::any_of(sample.target, [&](std::int64_t target) { return target != pad; }))
+        return;
     }
-  throw compat::IoError(folder.string(), "split '" + compat::printable(split) + "' has no target that is not padding");
+  throw compat::IoError(folder.string(), "split '" + compat::printable(split) +
+                                             "' has no target that is not padding");
 }
 
-BatchList train_batches(const TrainOptions& options, const LmDataset& dataset, std::vector<std::int64_t> order,
-                        const fs::path& folder, std::int64_t pad, const DataPlace& place, const Warn& warn) {
+BatchList train_batches(const TrainOptions& options, const LmDataset& dataset,
+                        std::vector<std::int64_t> order, const fs::path& folder, std::int64_t pad,
+                        const DataPlace& place, const Warn& warn) {
   const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens);
   if (const std::int64_t dropped = drop_longer_than(dataset, longest, order); dropped > 0)
-    warn(std::to_string(dropped) + " samples have invalid sizes and will be skipped, max_positions=" + std::to_string(longest));
-  BatchList batches = batch_by_size(order, dataset, options.dataset.max_tokens, options.dataset.batch_size,
-                                    options.dataset.required_batch_size_multiple);
-  if (batches.empty()) throw compat::UsageError("no sample of the training set fits --max-tokens and the model's positions");
+    warn(std::to_string(dropped) +
+         " samples have invalid sizes and will be skipped, max_positions=" +
+         std::to_string(longest));
+  BatchList batches =
+      batch_by_size(order, dataset, options.dataset.max_tokens, options.dataset.batch_size,
+                    options.dataset.required_batch_size_multiple);
+  if (batches.empty())
+    throw compat::UsageError(
+        "no sample of the training set fits --max-tokens and the model's positions");
   refuse_padding_alone(batches, dataset, pad, folder, options.dataset.train_subset);
   return batches;
 }
@@ -74,14 +90,18 @@ Domains domains_of(const TrainOptions& options, const fs::path& folder) {
   const TaskOptions& task = options.task;
   Domains domains;
   const bool neither = task.train_domains.empty() && task.eval_domains.empty();
-  if (neither || !task.train_domains.empty()) domains.train = select_domains(folder, task.train_domains, "--train-domains");
-  if (neither || !task.eval_domains.empty()) domains.eval = select_domains(folder, task.eval_domains, "--eval-domains");
+  if (neither || !task.train_domains.empty())
+    domains.train = select_domains(folder, task.train_domains, "--train-domains");
+  if (neither || !task.eval_domains.empty())
+    domains.eval = select_domains(folder, task.eval_domains, "--eval-domains");
   return domains;
 }
 
-/// The rank's share where every rank trains on one domain: an epoch is as long as the longest one, shorter ones wrap around.
-TrainData balanced(const TrainOptions& options, const fs::path& folder, const std::vector<std::string>& domains,
-                   const compat::Dictionary& dictionary, const DataPlace& place, const Warn& warn) {
+/// The rank's share where every rank trains on one domain: an epoch is as long as the longest one,
+/// shorter ones wrap around.
+TrainData balanced(const TrainOptions& options, const fs::path& folder,
+                   const std::vector<std::string>& domains, const compat::Dictionary& dictionary,
+                   const DataPlace& place, const Warn& warn) {
   TrainData data;
   const auto num_domains = static_cast<std::int64_t>(domains.size());
   data.num_shards = virtual_world_size(options, place.world_size, num_domains);
@@ -93,17 +113,21 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder, const st
     const DataSize size = size_of(*sets.back());
     data.size = {data.size.samples + size.samples, data.size.tokens + size.tokens};
   }
-  const std::int64_t per_process = data.num_shards / place.world_size, per_domain = data.num_shards / num_domains;
-  for (std::int64_t rank = place.rank * per_process; rank < (place.rank + 1) * per_process; ++rank) {
+  const std::int64_t per_process = data.num_shards / place.world_size,
+                     per_domain = data.num_shards / num_domains;
+  for (std::int64_t rank = place.rank * per_process; rank < (place.rank + 1) * per_process;
+       ++rank) {
     RankData mine;
     mine.shard = rank;
     mine.domain = rank / per_domain;
     mine.dataset = sets[static_cast<std::size_t>(mine.domain)];
     data.blocks += mine.dataset->size();
-    const std::vector<std::int64_t> once = ordered_by_size(*mine.dataset, rank);  // the release seeds with the rank
+    const std::vector<std::int64_t> once =
+        ordered_by_size(*mine.dataset, rank);  // the release seeds with the rank
     std::vector<std::int64_t> order(static_cast<std::size_t>(longest));
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = once[i % once.size()];
-    mine.batches = train_batches(options, *mine.dataset, std::move(order), folder / domains[static_cast<std::size_t>(mine.domain)],
+    mine.batches = train_batches(options, *mine.dataset, std::move(order),
+                                 folder / domains[static_cast<std::size_t>(mine.domain)],
                                  dictionary.pad(), place, warn);
     data.ranks.push_back(std::move(mine));
   }
@@ -125,19 +149,23 @@ std::vector<std::string> data_folders(const std::string& data) {
   return folders;
 }
 
-std::int64_t virtual_world_size(const TrainOptions& options, std::int64_t world_size, std::int64_t num_domains) {
+std::int64_t virtual_world_size(const TrainOptions& options, std::int64_t world_size,
+                                std::int64_t num_domains) {
   if (!options.multidomain() || options.task.unbalanced) return world_size;
-  const std::int64_t large = std::max(world_size, num_domains), small = std::min(world_size, num_domains);
+  const std::int64_t large = std::max(world_size, num_domains),
+                     small = std::min(world_size, num_domains);
   if (small < 1 || large % small != 0)
-    throw UsageError(std::to_string(num_domains) + " training domains on " + std::to_string(world_size) +
+    throw UsageError(std::to_string(num_domains) + " training domains on " +
+                     std::to_string(world_size) +
                      " processes: one must be a multiple of the other");
   return large;
 }
 
-TrainData open_train_data(const TrainOptions& options, const compat::Dictionary& dictionary, std::int64_t epoch,
-                          const DataPlace& place, const Warn& warn) {
+TrainData open_train_data(const TrainOptions& options, const compat::Dictionary& dictionary,
+                          std::int64_t epoch, const DataPlace& place, const Warn& warn) {
   const std::vector<std::string> folders = data_folders(options.task.data);
-  const fs::path folder = folders[static_cast<std::size_t>((epoch - 1) % static_cast<std::int64_t>(folders.size()))];
+  const fs::path folder =
+      folders[static_cast<std::size_t>((epoch - 1) % static_cast<std::int64_t>(folders.size()))];
   const std::string& split = options.dataset.train_subset;
   if (options.multidomain() && !options.task.unbalanced) {
     const Domains domains = domains_of(options, folder);
@@ -161,34 +189,42 @@ TrainData open_train_data(const TrainOptions& options, const compat::Dictionary&
   }
   data.blocks = mine.dataset->size();
   data.size = size_of(*mine.dataset);
-  mine.batches = train_batches(options, *mine.dataset, std::move(order), folder, dictionary.pad(), place, warn);
+  mine.batches = train_batches(options, *mine.dataset, std::move(order), folder, dictionary.pad(),
+                               place, warn);
   data.ranks.push_back(std::move(mine));
   return data;
 }
 
 namespace {
 
-/// Which batches of a validation set a rank takes: every `count`th from `index` on; none where index is -1.
+/// Which batches of a validation set a rank takes: every `count`th from `index` on; none where
+/// index is -1.
 struct Share {
   std::int64_t index = 0, count = 1;
 };
 
 /// In DeMIX only the ranks that train on a domain have its expert.
-Share valid_share(const TrainOptions& options, const DataPlace& place, const Domains& domains, const std::string& name) {
-  if (!options.demix.desynchronize || !options.multidomain() || options.task.unbalanced) return {place.rank, place.world_size};
+Share valid_share(const TrainOptions& options, const DataPlace& place, const Domains& domains,
+                  const std::string& name) {
+  if (!options.demix.desynchronize || !options.multidomain() || options.task.unbalanced)
+    return {place.rank, place.world_size};
   const auto experts = static_cast<std::int64_t>(domains.train.size());
-  const auto expert = std::find(domains.train.begin(), domains.train.end(), name) - domains.train.begin();
-  if (expert == experts) throw UsageError("--valid-subset: no rank has an expert of the domain '" + compat::printable(name) + "' to validate");
+  const auto expert =
+      std::find(domains.train.begin(), domains.train.end(), name) - domains.train.begin();
+  if (expert == experts)
+    throw UsageError("--valid-subset: no rank has an expert of the domain '" +
+                     compat::printable(name) + "' to validate");
   if (experts > place.world_size)
-    throw UsageError("--desynchronize trains an expert a rank: " + std::to_string(experts) + " domains need as many ranks, found " +
-                     std::to_string(place.world_size));
+    throw UsageError("--desynchronize trains an expert a rank: " + std::to_string(experts) +
+                     " domains need as many ranks, found " + std::to_string(place.world_size));
   const std::int64_t count = place.world_size / experts, index = place.rank - expert * count;
   return {index >= 0 && index < count ? index : -1, count};
 }
 
 }  // namespace
 
-std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat::Dictionary& dictionary, const DataPlace& place,
+std::vector<ValidData> open_valid_data(const TrainOptions& options,
+                                       const compat::Dictionary& dictionary, const DataPlace& place,
                                        const Warn& warn) {
   const fs::path folder = data_folders(options.task.data).front();
   std::vector<ValidData> all;
@@ -205,7 +241,9 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
         if (!compat::IndexedDataset::exists(folder / domains[i] / subset)) continue;
         of.push_back(domains[i]);
         auto part = open_blocks(options, folder / domains[i], subset, dictionary);
-        if (options.task.resample_eval) part = std::make_unique<ResamplingDataset>(std::move(part), options.common.seed, /*epoch=*/1);
+        if (options.task.resample_eval)
+          part = std::make_unique<ResamplingDataset>(std::move(part), options.common.seed,
+                                                     /*epoch=*/1);
         parts.push_back(std::move(part));
       }
       if (parts.empty()) refuse_split(folder, domains, subset, "--valid-subset");
@@ -219,18 +257,24 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options, const compat
     const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens_valid);
     if (const std::int64_t dropped = drop_longer_than(*data.dataset, longest, order); dropped > 0) {
       if (!options.dataset.skip_invalid_size_inputs_valid_test)
-        throw UsageError(std::to_string(dropped) + " samples of '" + compat::printable(subset) + "' are longer than the " +
-                         std::to_string(longest) + " tokens a batch or the model takes; --skip-invalid-size-inputs-valid-test leaves them out");
-      warn(std::to_string(dropped) + " samples of " + compat::printable(subset) + " have invalid sizes and will be skipped, max_positions=" +
-           std::to_string(longest));
+        throw UsageError(std::to_string(dropped) + " samples of '" + compat::printable(subset) +
+                         "' are longer than the " + std::to_string(longest) +
+                         " tokens a batch or the model takes; "
+                         "--skip-invalid-size-inputs-valid-test leaves them out");
+      warn(std::to_string(dropped) + " samples of " + compat::printable(subset) +
+           " have invalid sizes and will be skipped, max_positions=" + std::to_string(longest));
     }
-    const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid, options.dataset.batch_size_valid,
+    const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid,
+                                            options.dataset.batch_size_valid,
                                             options.dataset.required_batch_size_multiple);
     const Share share = valid_share(options, place, names, of.empty() ? std::string() : of.front());
-    if (batches.empty()) throw UsageError("no sample of '" + compat::printable(subset) + "' is left to validate on");
-    std::size_t evaluated = batches.size();  // one batch a rank more than the flag says, as in fairseq
+    if (batches.empty())
+      throw UsageError("no sample of '" + compat::printable(subset) + "' is left to validate on");
+    std::size_t evaluated =
+        batches.size();  // one batch a rank more than the flag says, as in fairseq
     if (const std::int64_t steps = options.dataset.max_valid_steps; steps > 0)
-      evaluated = std::min(evaluated, static_cast<std::size_t>(steps + 1) * static_cast<std::size_t>(share.count));
+      evaluated = std::min(
+          evaluated, static_cast<std::size_t>(steps + 1) * static_cast<std::size_t>(share.count));
     refuse_padding_alone(std::span(batches).first(evaluated), *data.dataset, dictionary.pad(),
                          of.empty() ? folder : folder / of.front(), subset);
     data.steps = (static_cast<std::int64_t>(batches.size()) + share.count - 1) / share.count;

@@ -5,8 +5,8 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <ctime>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -18,16 +18,21 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 /// As Python's json.dumps spaces its output, which log readers compare.
 std::string python_json(const std::vector<std::pair<std::string, Json>>& items) {
   std::string text = "{";
-  for (const auto& [key, value] : items) text += (text.size() > 1 ? ", " : "") + text_of(Json(key)) + ": " + text_of(value);
+  for (const auto& [key, value] : items)
+    text += (text.size() > 1 ? ", " : "") + text_of(Json(key)) + ": " + text_of(value);
   return text + "}";
 }
 
-std::string value_text(const std::optional<double>& value) { return value ? general_format(*value) : "None"; }
+std::string value_text(const std::optional<double>& value) {
+  return value ? general_format(*value) : "None";
+}
 
 std::string epoch_prefix(std::int64_t epoch) {
   std::array<char, 32> text{};
@@ -37,7 +42,8 @@ std::string epoch_prefix(std::int64_t epoch) {
 
 std::string joined(const LogRow& row, const char* equals, const char* between) {
   std::string text;
-  for (const auto& [key, value] : row) text += (text.empty() ? "" : between) + key + equals + value_text(value);
+  for (const auto& [key, value] : row)
+    text += (text.empty() ? "" : between) + key + equals + value_text(value);
   return text;
 }
 
@@ -67,11 +73,18 @@ std::string general_format(double value) {
 }
 
 TrainLog::TrainLog(const CommonOptions& common, std::string save_dir, bool quiet)
-    : quiet_(quiet), interval_(std::max<std::int64_t>(1, common.log_interval)), save_dir_(std::move(save_dir)),
-      wandb_project_(common.wandb_project), tensorboard_logdir_(common.tensorboard_logdir) {
-  std::string format = common.log_format.empty() ? (common.no_progress_bar ? "simple" : "tqdm") : common.log_format;
+    : quiet_(quiet),
+      interval_(std::max<std::int64_t>(1, common.log_interval)),
+      save_dir_(std::move(save_dir)),
+      wandb_project_(common.wandb_project),
+      tensorboard_logdir_(common.tensorboard_logdir) {
+  std::string format =
+      common.log_format.empty() ? (common.no_progress_bar ? "simple" : "tqdm") : common.log_format;
   if (format == "tqdm" && ::isatty(STDERR_FILENO) != 1) format = "simple";
-  format_ = format == "json" ? Format::kJson : format == "simple" ? Format::kSimple : format == "tqdm" ? Format::kBar : Format::kNone;
+  format_ = format == "json"     ? Format::kJson
+            : format == "simple" ? Format::kSimple
+            : format == "tqdm"   ? Format::kBar
+                                 : Format::kNone;
   if (quiet_) return;
   if (!common.log_file.empty()) log_file_.reset(open_to_append(common.log_file));
 }
@@ -90,7 +103,8 @@ void TrainLog::begin() {
 void TrainLog::line(const char* level, const std::string& name, const std::string& message) {
   if (quiet_) return;
   if (bar_) bar_->clear();
-  const std::string text = compat::without_controls(now_text() + " | " + level + " | " + name + " | " + message) + "\n";
+  const std::string text =
+      compat::without_controls(now_text() + " | " + level + " | " + name + " | " + message) + "\n";
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
   if (!log_file_) return;
@@ -98,8 +112,12 @@ void TrainLog::line(const char* level, const std::string& name, const std::strin
   if (std::fflush(log_file_.get()) != 0) throw compat::IoError("--log-file", "cannot write", errno);
 }
 
-void TrainLog::info(const std::string& name, const std::string& message) { line("INFO", name, message); }
-void TrainLog::warn(const std::string& name, const std::string& message) { line("WARNING", name, message); }
+void TrainLog::info(const std::string& name, const std::string& message) {
+  line("INFO", name, message);
+}
+void TrainLog::warn(const std::string& name, const std::string& message) {
+  line("WARNING", name, message);
+}
 
 void TrainLog::record(const std::string& tag, const LogRow& row, std::int64_t step) {
   if (!tensorboard_logdir_.empty()) {
@@ -118,18 +136,22 @@ void TrainLog::record(const std::string& tag, const LogRow& row, std::int64_t st
   }
 }
 
-void TrainLog::row(const std::string& tag, std::int64_t epoch, std::int64_t done, std::int64_t total, const LogRow& row,
-                   std::int64_t step) {
+void TrainLog::row(const std::string& tag, std::int64_t epoch, std::int64_t done,
+                   std::int64_t total, const LogRow& row, std::int64_t step) {
   if (quiet_) return;
   record(tag, row, step);
   if (format_ == Format::kJson) {
-    const double update = static_cast<double>(epoch - 1) + static_cast<double>(done) / static_cast<double>(total);
-    std::vector<std::pair<std::string, Json>> items{{"epoch", epoch}, {"update", python_round(update, 3)}};
-    for (const auto& [key, value] : row) items.emplace_back(key, value ? Json(general_format(*value)) : Json());
+    const double update =
+        static_cast<double>(epoch - 1) + static_cast<double>(done) / static_cast<double>(total);
+    std::vector<std::pair<std::string, Json>> items{{"epoch", epoch},
+                                                    {"update", python_round(update, 3)}};
+    for (const auto& [key, value] : row)
+      items.emplace_back(key, value ? Json(general_format(*value)) : Json());
     line("INFO", tag, python_json(items));
   } else if (format_ == Format::kSimple) {
     std::array<char, 64> place{};
-    std::snprintf(place.data(), place.size(), ":  %5lld / %lld ", static_cast<long long>(done), static_cast<long long>(total));
+    std::snprintf(place.data(), place.size(), ":  %5lld / %lld ", static_cast<long long>(done),
+                  static_cast<long long>(total));
     line("INFO", tag, epoch_prefix(epoch) + place.data() + joined(row, "=", ", "));
   } else if (format_ == Format::kBar) {
     bar_stats_.clear();
@@ -137,24 +159,30 @@ void TrainLog::row(const std::string& tag, std::int64_t epoch, std::int64_t done
   }
 }
 
-void TrainLog::progress(std::int64_t epoch, const std::string& subset, std::int64_t done, std::int64_t total) {
+void TrainLog::progress(std::int64_t epoch, const std::string& subset, std::int64_t done,
+                        std::int64_t total) {
   if (quiet_ || format_ != Format::kBar) return;
-  const std::string prefix = epoch_prefix(epoch) + (subset.empty() ? "" : " | valid on '" + subset + "' subset");
+  const std::string prefix =
+      epoch_prefix(epoch) + (subset.empty() ? "" : " | valid on '" + subset + "' subset");
   if (!bar_ || prefix != bar_prefix_) {
-    bar_ = std::make_unique<compat::ProgressBar>(prefix, "tqdm", 1, false, [](const std::string&) {});
+    bar_ =
+        std::make_unique<compat::ProgressBar>(prefix, "tqdm", 1, false, [](const std::string&) {});
     bar_prefix_ = prefix;
   }
-  bar_->update(done, total, [&] { return subset.empty() ? bar_stats_ : compat::ProgressBar::Stats{}; });
+  bar_->update(done, total,
+               [&] { return subset.empty() ? bar_stats_ : compat::ProgressBar::Stats{}; });
 }
 
-void TrainLog::summary(const std::string& tag, std::int64_t epoch, const LogRow& row, std::int64_t step) {
+void TrainLog::summary(const std::string& tag, std::int64_t epoch, const LogRow& row,
+                       std::int64_t step) {
   if (quiet_) return;
   record(tag, row, step);
   if (bar_) bar_->clear();
   if (format_ == Format::kNone) return;
   if (format_ == Format::kJson) {
     std::vector<std::pair<std::string, Json>> items{{"epoch", epoch}};
-    for (const auto& [key, value] : row) items.emplace_back(tag + "_" + key, value ? Json(general_format(*value)) : Json());
+    for (const auto& [key, value] : row)
+      items.emplace_back(tag + "_" + key, value ? Json(general_format(*value)) : Json());
     return line("INFO", tag, python_json(items));
   }
   const std::string subset = tag == "train" ? "" : " | valid on '" + tag + "' subset";

@@ -1,4 +1,5 @@
-// What a run says: fairseq's lines on standard output and in --log-file, TensorBoard event files, a record for wandb.
+// What a run says: fairseq's lines on standard output and in --log-file, TensorBoard event files, a
+// record for wandb.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,12 @@ namespace btm {
 
 class TrainLog {
  public:
-  /// A run's log; with `quiet` (ranks other than 0) nothing is written anywhere. The record for wandb is
-  /// SAVE_DIR/wandb.jsonl: one line that names project and run, then a line of numbers per log row, as wandb.log takes them.
+  /// A run's log; with `quiet` (ranks other than 0) nothing is written anywhere. The record for
+  /// wandb is SAVE_DIR/wandb.jsonl: one line that names project and run, then a line of numbers per
+  /// log row, as wandb.log takes them.
   TrainLog(const CommonOptions& common, std::string save_dir, bool quiet);
-  /// Makes what lies in the save folder. Not before: a command that cannot be run leaves nothing there.
+  /// Makes what lies in the save folder. Not before: a command that cannot be run leaves nothing
+  /// there.
   void begin();
 
   /// "DATE TIME | INFO | NAME | MESSAGE".
@@ -27,11 +30,13 @@ class TrainLog {
   void warn(const std::string& name, const std::string& message);
 
   /// One row of numbers during an epoch. `done` of `total` updates of the epoch are over.
-  void row(const std::string& tag, std::int64_t epoch, std::int64_t done, std::int64_t total, const LogRow& row, std::int64_t step);
+  void row(const std::string& tag, std::int64_t epoch, std::int64_t done, std::int64_t total,
+           const LogRow& row, std::int64_t step);
   /// Whether row() would show something at this update.
   bool due(std::int64_t num_updates) const noexcept { return num_updates % interval_ == 0; }
   /// Moves the bar without numbers; of `subset` in validation, otherwise "".
-  void progress(std::int64_t epoch, const std::string& subset, std::int64_t done, std::int64_t total);
+  void progress(std::int64_t epoch, const std::string& subset, std::int64_t done,
+                std::int64_t total);
   /// The numbers of an epoch (tag "train") or of a validation subset.
   void summary(const std::string& tag, std::int64_t epoch, const LogRow& row, std::int64_t step);
 

@@ -33,13 +33,15 @@ constexpr const char* kName = "btm train";
 
 std::string grouped(std::int64_t number) {
   std::string text = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<std::size_t>(at), ",");
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<std::size_t>(at), ",");
   return text;
 }
 
 template <class T>
 T nth_or_last(const std::vector<T>& values, std::int64_t n) {
-  return values[static_cast<std::size_t>(std::min<std::int64_t>(n, static_cast<std::int64_t>(values.size()) - 1))];
+  return values[static_cast<std::size_t>(
+      std::min<std::int64_t>(n, static_cast<std::int64_t>(values.size()) - 1))];
 }
 
 bool holds_weights_alone(const compat::TorchFile& file) {
@@ -47,18 +49,22 @@ bool holds_weights_alone(const compat::TorchFile& file) {
 }
 
 compat::Dictionary load_dictionary(const fs::path& folder) {
-  if (!fs::is_directory(folder)) throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
+  if (!fs::is_directory(folder))
+    throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
   return compat::Dictionary::load(folder / "dict.txt");
 }
 
-/// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds weights alone. FormatError
-/// when it was trained with another dictionary.
-std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model, const compat::KnownDictionary& dictionary) {
+/// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds
+/// weights alone. FormatError when it was trained with another dictionary.
+std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model,
+                                             const compat::KnownDictionary& dictionary) {
   {
     const compat::TorchFile file = compat::load_torch_file(path);
     if (holds_weights_alone(file)) {
-      compat::check_same_dictionary(dictionary, {file.path, compat::kept_dictionary(*file.tree.root, file.path), {}});
-      load_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path, Precision{});
+      compat::check_same_dictionary(
+          dictionary, {file.path, compat::kept_dictionary(*file.tree.root, file.path), {}});
+      load_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path,
+                   Precision{});
       return std::nullopt;
     }
   }
@@ -108,37 +114,46 @@ class TrainRun {
   TrainOptions options_;
   Communicator& world_;
   TrainLog log_;
-  std::optional<compat::FileLock> lock_;  ///< Of the save folder; held until the last checkpoint is in place.
+  std::optional<compat::FileLock>
+      lock_;  ///< Of the save folder; held until the last checkpoint is in place.
   CheckpointManager checkpoints_;
   compat::Dictionary dictionary_;
   CollateOptions collate_;
   DataPlace place_;
   std::unique_ptr<Trainer> trainer_;
-  fs::path start_;                       ///< The checkpoint that the run goes on from; empty: none.
-  bool keeps_digest_ = true;             ///< start_, of its dictionary; until the first update has been looked at.
+  fs::path start_;  ///< The checkpoint that the run goes on from; empty: none.
+  bool keeps_digest_ =
+      true;  ///< start_, of its dictionary; until the first update has been looked at.
   TrainState state_;
   TrainData train_data_;
   bool several_folders_ = false;  ///< DATA, whose epochs take them in turn.
   std::vector<ValidData> valid_data_;
-  std::optional<double> val_loss_;       ///< Of the last validation after an update, for the schedule.
+  std::optional<double> val_loss_;  ///< Of the last validation after an update, for the schedule.
   std::optional<double> patience_best_;
   std::int64_t patience_runs_ = 0;
 };
 
 /// DeMIX: every rank has files of its own.
 TrainOptions with_rank_suffix(TrainOptions options, int rank) {
-  if (options.demix.desynchronize) options.checkpoint.checkpoint_suffix = "-rank-" + std::to_string(rank);
+  if (options.demix.desynchronize)
+    options.checkpoint.checkpoint_suffix = "-rank-" + std::to_string(rank);
   return options;
 }
 
 TrainRun::TrainRun(TrainOptions options, Communicator& world, int local_rank)
-    : options_(with_rank_suffix(std::move(options), world.rank())), world_(world), log_(options_.common, options_.checkpoint.save_dir, world.rank() != 0),
+    : options_(with_rank_suffix(std::move(options), world.rank())),
+      world_(world),
+      log_(options_.common, options_.checkpoint.save_dir, world.rank() != 0),
       checkpoints_(options_.checkpoint) {
-  if (options_.common.num_threads > 0) at::set_num_threads(static_cast<int>(options_.common.num_threads));
-  collate_.device = !options_.common.cpu && at::hasCUDA() ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank)) : at::Device(at::kCPU);
+  if (options_.common.num_threads > 0)
+    at::set_num_threads(static_cast<int>(options_.common.num_threads));
+  collate_.device = !options_.common.cpu && at::hasCUDA()
+                        ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank))
+                        : at::Device(at::kCPU);
 }
 
-/// After all that the command line names has been looked at: a mistyped one leaves no folder behind.
+/// After all that the command line names has been looked at: a mistyped one leaves no folder
+/// behind.
 void TrainRun::prepare_save_dir() {
   CheckpointOptions options = options_.checkpoint;
   if (!fs::exists(options.save_dir)) starting_checkpoint(options);
@@ -159,7 +174,8 @@ void TrainRun::load() {
   several_folders_ = folders.size() > 1;
   const fs::path folder = folders.front();
   dictionary_ = load_dictionary(folder);
-  const compat::KnownDictionary known = compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
+  const compat::KnownDictionary known =
+      compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
   log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
@@ -168,14 +184,18 @@ void TrainRun::load() {
   check_ranks_agree(facts, world_);
   auto model = std::make_unique<TransformerLM>(config, dictionary_.size());
   place_ = {world_.rank(), world_.size(), config.max_target_positions};
-  if (!options_.dataset.disable_validation) valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
+  if (!options_.dataset.disable_validation)
+    valid_data_ = open_valid_data(options_, dictionary_, place_, warner());
   open_data(state_.iterator.epoch);
 
   prepare_save_dir();
   start_ = starting_checkpoint(options_.checkpoint);
   std::optional<compat::Checkpoint> checkpoint;
   if (start_.empty()) {
-    log_.info(kName, "No existing checkpoint found " + (fs::path(options_.checkpoint.save_dir) / options_.checkpoint.restore_file).string());
+    log_.info(
+        kName,
+        "No existing checkpoint found " +
+            (fs::path(options_.checkpoint.save_dir) / options_.checkpoint.restore_file).string());
     initialise(*model, options_.common.seed);
   } else {
     checkpoint = open_start(start_, *model, known);
@@ -190,15 +210,20 @@ void TrainRun::load() {
   trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
   if (checkpoint) {
     state_ = restore_training_state(*trainer_, *checkpoint);
-    if (const std::string changed = changed_precision(*trainer_, *checkpoint); !changed.empty()) log_.warn(kName, changed);
-    log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " + std::to_string(state_.iterator.epoch) + " @ " +
+    if (const std::string changed = changed_precision(*trainer_, *checkpoint); !changed.empty())
+      log_.warn(kName, changed);
+    log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " +
+                         std::to_string(state_.iterator.epoch) + " @ " +
                          std::to_string(trainer_->num_updates()) + " updates)");
   }
   state_.dictionary_sha256 = known.sha256;
   checkpoints_.set_best(state_.best);
-  log_.info(kName, "architecture " + config.arch + ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
-                       std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
-                       (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
+  log_.info(
+      kName,
+      "architecture " + config.arch +
+          ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
+          std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
+          (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
   if (several_folders_ && state_.iterator.epoch > 1)
@@ -215,18 +240,25 @@ void TrainRun::open_data(std::int64_t epoch) {
 
 /// What this rank has read: the same everywhere, whatever the paths are.
 RankFacts TrainRun::start_facts() const {
-  RankFacts facts{{"dict.txt", std::to_string(dictionary_.size()) + " types of digest " + compat::dictionary_sha256(dictionary_).substr(0, 16)},
+  RankFacts facts{{"dict.txt", std::to_string(dictionary_.size()) + " types of digest " +
+                                   compat::dictionary_sha256(dictionary_).substr(0, 16)},
                   {"the data of --train-subset", size_text(train_data_.size)}};
-  for (const ValidData& data : valid_data_) facts.emplace_back("the data of --valid-subset " + data.subset, size_text(size_of(*data.dataset)));
+  for (const ValidData& data : valid_data_)
+    facts.emplace_back("the data of --valid-subset " + data.subset,
+                       size_text(size_of(*data.dataset)));
   facts.emplace_back("the checkpoint to start from",
-                     start_.empty() ? "none" : std::to_string(trainer_->num_updates()) + " updates, epoch " + std::to_string(state_.iterator.epoch) +
-                                                   ", batch " + std::to_string(state_.iterator.iterations_in_epoch));
+                     start_.empty() ? "none"
+                                    : std::to_string(trainer_->num_updates()) + " updates, epoch " +
+                                          std::to_string(state_.iterator.epoch) + ", batch " +
+                                          std::to_string(state_.iterator.iterations_in_epoch));
   std::uint32_t crc = 0;
   const FlatParameters& flat = trainer_->flat();
   for (std::size_t i = 0; i < flat.slots().size(); ++i) {
-    if (trainer_->experts() != nullptr && trainer_->experts()->is_expert(flat.slots()[i].name)) continue;
+    if (trainer_->experts() != nullptr && trainer_->experts()->is_expert(flat.slots()[i].name))
+      continue;
     const at::Tensor values = flat.view(flat.values(), i).cpu().contiguous();
-    crc = compat::crc32({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}, crc);
+    crc = compat::crc32({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()},
+                        crc);
   }
   facts.emplace_back("the checksum of the weights to start from", std::to_string(crc));
   return facts;
@@ -252,11 +284,13 @@ int TrainRun::run() {
   load();
   bool stop = make_up_for_interruption();
   if (!stop && limit_reached()) {
-    // fairseq makes one more update each time. Here the same command twice gives the same model: a run killed after its last
-    // checkpoint is finished by starting it again.
-    log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) + " updates, " +
-                         general_format(trainer_->agreed_seconds() / 3600) + " hours");
-    if (start_ != last_checkpoint(options_.checkpoint)) save({state_.iterator.epoch, false, state_.iterator}, std::nullopt);
+    // fairseq makes one more update each time. Here the same command twice gives the same model: a
+    // run killed after its last checkpoint is finished by starting it again.
+    log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) +
+                         " updates, " + general_format(trainer_->agreed_seconds() / 3600) +
+                         " hours");
+    if (start_ != last_checkpoint(options_.checkpoint))
+      save({state_.iterator.epoch, false, state_.iterator}, std::nullopt);
     finish_saving();
     return 0;
   }
@@ -264,7 +298,8 @@ int TrainRun::run() {
   const auto start = std::chrono::steady_clock::now();
   while (!stop && (max_epoch <= 0 || state_.iterator.epoch <= max_epoch)) {
     if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
-      log_.info(kName, "stopping training because current learning rate (" + general_format(trainer_->lr()) +
+      log_.info(kName, "stopping training because current learning rate (" +
+                           general_format(trainer_->lr()) +
                            ") is smaller than or equal to --stop-min-lr");
       break;
     }
@@ -273,11 +308,13 @@ int TrainRun::run() {
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
-    log_.info(kName, "ended by " + signal_name(signal) + " after " + std::to_string(trainer_->num_updates()) + " updates" +
+    log_.info(kName, "ended by " + signal_name(signal) + " after " +
+                         std::to_string(trainer_->num_updates()) + " updates" +
                          (options_.checkpoint.no_save ? "" : ", everything is saved"));
     return 128 + signal;
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_.info(kName, "done training in " + general_format(python_round(seconds, 1)) + " seconds");
   return 0;
 }
@@ -287,16 +324,22 @@ EpochBatches TrainRun::open_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
   CollateOptions collate = collate_;
   if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size;
-  if (state_.iterator.iterations_in_epoch == 0) state_.iterator.shuffle = epoch > options_.dataset.curriculum;
-  return EpochBatches(train_data_, collate, options_.common.seed, state_.iterator, nth_or_last(options_.optimization.update_freq, epoch - 1),
-                      options_.optimization.skip_remainder_batch, options_.dataset.data_buffer_size);
+  if (state_.iterator.iterations_in_epoch == 0)
+    state_.iterator.shuffle = epoch > options_.dataset.curriculum;
+  return EpochBatches(train_data_, collate, options_.common.seed, state_.iterator,
+                      nth_or_last(options_.optimization.update_freq, epoch - 1),
+                      options_.optimization.skip_remainder_batch,
+                      options_.dataset.data_buffer_size);
 }
 
 /// After the first update from a checkpoint that keeps no digest of its dictionary.
 void TrainRun::warn_of_doubts() {
   if (std::exchange(keeps_digest_, true)) return;
-  const std::string file = (fs::path(data_folders(options_.task.data).front()) / "dict.txt").string();
-  for (const std::string& doubt : {doubt_by_special_symbols(dictionary_, file), doubt_by_loss(start_.string(), trainer_->last_loss_base2(), dictionary_, file)})
+  const std::string file =
+      (fs::path(data_folders(options_.task.data).front()) / "dict.txt").string();
+  for (const std::string& doubt :
+       {doubt_by_special_symbols(dictionary_, file),
+        doubt_by_loss(start_.string(), trainer_->last_loss_base2(), dictionary_, file)})
     if (!doubt.empty()) log_.warn(kName, doubt);
 }
 
@@ -315,13 +358,16 @@ bool TrainRun::train_epoch() {
       if (log_.due(trainer_->num_updates())) {
         MetersDict& inner = trainer_->metrics()["train_inner"];
         LogRow row = inner.row();
-        row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
-        log_.row("train_inner", epoch, batches.done(), batches.size(), row, trainer_->num_updates());
+        row.emplace_back("wall",
+                         python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
+        log_.row("train_inner", epoch, batches.done(), batches.size(), row,
+                 trainer_->num_updates());
         inner.reset();
       }
     } else {
-      log_.info(kName, "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
-                           general_format(trainer_->optimizer().loss_scale()));
+      log_.info(kName,
+                "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
+                    general_format(trainer_->optimizer().loss_scale()));
     }
     log_saved();
     stop = after_update({epoch, batches.end_of_epoch(), batches.state()});
@@ -336,14 +382,17 @@ void TrainRun::end_epoch(std::int64_t epoch) {
   row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
   log_.summary("train", epoch, row, trainer_->num_updates());
   trainer_->metrics()["train"].reset();
-  if (val_loss_ && std::isfinite(*val_loss_)) state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
+  if (val_loss_ && std::isfinite(*val_loss_))
+    state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
 }
 
-/// The validation and the checkpoints that a signal kept the run before this one from. True when the run is to end.
+/// The validation and the checkpoints that a signal kept the run before this one from. True when
+/// the run is to end.
 bool TrainRun::make_up_for_interruption() {
   const std::optional<std::int64_t> epoch = std::exchange(state_.due_epoch, std::nullopt);
   if (!epoch || start_ != last_checkpoint(options_.checkpoint)) return false;
-  log_.info(kName, "validating and saving as was due after " + std::to_string(trainer_->num_updates()) + " updates, when a signal came");
+  log_.info(kName, "validating and saving as was due after " +
+                       std::to_string(trainer_->num_updates()) + " updates, when a signal came");
   const Moment moment{*epoch, state_.iterator.epoch != *epoch, state_.iterator};
   const bool stop = after_update(moment);
   if (moment.end_of_epoch) end_epoch(*epoch);
@@ -356,19 +405,23 @@ bool TrainRun::after_update(const Moment& moment) {
   const CheckpointOptions& checkpoint = options_.checkpoint;
   const std::int64_t updates = trainer_->num_updates(), epoch = moment.epoch;
   const bool end = moment.end_of_epoch;
-  const auto every = [&](std::int64_t interval) { return interval > 0 && updates > 0 && updates % interval == 0; };
+  const auto every = [&](std::int64_t interval) {
+    return interval > 0 && updates > 0 && updates % interval == 0;
+  };
   bool stop = limit_reached();
-  const bool do_save = (end && epoch % checkpoint.save_interval == 0) || stop ||
-                       (every(checkpoint.save_interval_updates) && updates >= dataset.validate_after_updates);
-  const bool do_validate = ((!end && do_save) || (end && epoch % dataset.validate_interval == 0) || stop ||
-                            every(dataset.validate_interval_updates)) &&
+  const bool do_save =
+      (end && epoch % checkpoint.save_interval == 0) || stop ||
+      (every(checkpoint.save_interval_updates) && updates >= dataset.validate_after_updates);
+  const bool do_validate = ((!end && do_save) || (end && epoch % dataset.validate_interval == 0) ||
+                            stop || every(dataset.validate_interval_updates)) &&
                            !dataset.disable_validation && updates >= dataset.validate_after_updates;
   if (trainer_->agreed_signal() != 0) {
     save_interrupted(moment, do_save || do_validate);
     return true;
   }
-  if (stop) log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
-                                 general_format(trainer_->agreed_seconds() / 3600) + " hours");
+  if (stop)
+    log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
+                         general_format(trainer_->agreed_seconds() / 3600) + " hours");
   val_loss_ = do_validate ? validate(epoch) : std::nullopt;
   if (trainer_->agreed_signal() != 0) {  // during the validation, whose result is then incomplete
     save_interrupted(moment, true);
@@ -382,25 +435,32 @@ bool TrainRun::after_update(const Moment& moment) {
 bool TrainRun::stops_early(std::optional<double> val_loss) {
   const CheckpointOptions& o = options_.checkpoint;
   if (!val_loss || o.patience <= 0) return false;
-  const bool better = std::isfinite(*val_loss) &&
-                      (!patience_best_ || (o.maximize_best_checkpoint_metric ? *val_loss > *patience_best_ : *val_loss < *patience_best_));
+  const bool better =
+      std::isfinite(*val_loss) &&
+      (!patience_best_ || (o.maximize_best_checkpoint_metric ? *val_loss > *patience_best_
+                                                             : *val_loss < *patience_best_));
   if (better) {
     patience_best_ = val_loss;
     patience_runs_ = 0;
     return false;
   }
   if (++patience_runs_ < o.patience) return false;
-  log_.info(kName, "early stop since valid performance hasn't improved for last " + std::to_string(o.patience) + " runs");
+  log_.info(kName, "early stop since valid performance hasn't improved for last " +
+                       std::to_string(o.patience) + " runs");
   return true;
 }
 
 void TrainRun::save(const Moment& moment, std::optional<double> val_loss) {
-  save_at({moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/false, val_loss}, moment.next);
+  save_at(
+      {moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/false, val_loss},
+      moment.next);
 }
 
 /// `due`: the update's validation and checkpoints, which the next run makes up for.
 void TrainRun::save_interrupted(const Moment& moment, bool due) {
-  save_at({moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/true, std::nullopt, due}, moment.next);
+  save_at({moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/true,
+           std::nullopt, due},
+          moment.next);
 }
 
 void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
@@ -417,8 +477,11 @@ void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
   std::vector<std::string> names;
   for (const FlatParameters::Slot& slot : trainer_->flat().slots()) names.push_back(slot.name);
   const auto is_expert = [&](const std::string& name) { return experts->is_expert(name); };
-  std::vector<CheckpointManager::Part> parts{{options_.checkpoint.checkpoint_suffix, demix_part(checkpoint, names, is_expert, DemixPart::kExpert)}};
-  if (world_.rank() == 0) parts.push_back({"-shared", demix_part(checkpoint, names, is_expert, DemixPart::kShared)});
+  std::vector<CheckpointManager::Part> parts{
+      {options_.checkpoint.checkpoint_suffix,
+       demix_part(checkpoint, names, is_expert, DemixPart::kExpert)}};
+  if (world_.rank() == 0)
+    parts.push_back({"-shared", demix_part(checkpoint, names, is_expert, DemixPart::kShared)});
   checkpoints_.save(std::move(parts), point);
 }
 
@@ -428,7 +491,8 @@ LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {
   if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size_valid;
   std::int64_t steps = data.steps;
   // As in fairseq one batch more than the flag says.
-  if (options_.dataset.max_valid_steps > 0) steps = std::min(steps, options_.dataset.max_valid_steps + 1);
+  if (options_.dataset.max_valid_steps > 0)
+    steps = std::min(steps, options_.dataset.max_valid_steps + 1);
   for (std::int64_t i = 0; i < steps && trainer_->agreed_signal() == 0; ++i) {
     std::optional<DeviceBatch> batch;
     if (static_cast<std::size_t>(i) < data.batches.size())
@@ -451,12 +515,17 @@ std::optional<double> TrainRun::validate(std::int64_t epoch) {
     if (&data == &valid_data_.front()) {
       for (const auto& [key, value] : row)
         if (key == metric) first = value;
-      if (!first) throw compat::UsageError("--best-checkpoint-metric '" + compat::printable(metric) + "' is not among the validation's numbers");
+      if (!first)
+        throw compat::UsageError("--best-checkpoint-metric '" + compat::printable(metric) +
+                                 "' is not among the validation's numbers");
       if (!std::isfinite(*first))
-        log_.warn(kName, "the " + compat::printable(metric) + " of \"" + compat::printable(data.subset) + "\" is " + general_format(*first) +
+        log_.warn(kName, "the " + compat::printable(metric) + " of \"" +
+                             compat::printable(data.subset) + "\" is " + general_format(*first) +
                              ", which cannot be the best: the model has diverged");
       if (const auto best = checkpoints_.best(); best && std::isfinite(*first))
-        row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric ? std::max(*best, *first) : std::min(*best, *first));
+        row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric
+                                               ? std::max(*best, *first)
+                                               : std::min(*best, *first));
     }
     log_.summary(data.subset, epoch, row, trainer_->num_updates());
   }
@@ -479,7 +548,8 @@ void check_start(const TrainOptions& options, const fs::path& checkpoint) {
   if (const compat::TorchFile file = compat::load_torch_file(checkpoint); holds_weights_alone(file))
     return check_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path);
   const compat::Checkpoint whole = compat::Checkpoint::open(checkpoint);
-  compat::check_same_dictionary(compat::known_dictionary(dictionary, (folder / "dict.txt").string()), whole.dictionary());
+  compat::check_same_dictionary(
+      compat::known_dictionary(dictionary, (folder / "dict.txt").string()), whole.dictionary());
   check_weights(model, whole.model(), checkpoint.string());
 }
 

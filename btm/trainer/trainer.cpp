@@ -37,8 +37,8 @@ LossScalerOptions scaler_options(const TrainOptions& options, std::int64_t world
   LossScalerOptions scaler;
   scaler.init_scale = common.fp16_init_scale;
   // fairseq's default: fewer updates between rescalings the larger an update is.
-  scaler.scale_window = common.fp16_scale_window.value_or(
-      std::max<std::int64_t>(1, (std::int64_t{1} << 14) / world_size / options.optimization.update_freq.front()));
+  scaler.scale_window = common.fp16_scale_window.value_or(std::max<std::int64_t>(
+      1, (std::int64_t{1} << 14) / world_size / options.optimization.update_freq.front()));
   scaler.tolerance = common.fp16_scale_tolerance;
   scaler.threshold = common.threshold_loss_scale;
   scaler.min_loss_scale = common.min_loss_scale;
@@ -52,7 +52,9 @@ struct RankNote {
 };
 
 TrainingSwitches switches_of(const TransformerConfig& config) {
-  return {{config.dropout, config.attention_dropout, config.activation_dropout}, config.decoder_layerdrop, config.checkpoint_activations};
+  return {{config.dropout, config.attention_dropout, config.activation_dropout},
+          config.decoder_layerdrop,
+          config.checkpoint_activations};
 }
 
 }  // namespace
@@ -63,11 +65,16 @@ std::string ids_text(const std::vector<std::int64_t>& ids) {
   return text + "]";
 }
 
-Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model, Communicator& world, at::Device device)
-    : options_(options), world_(world), model_(std::move(model)), schedule_(LrSchedule::make(options.lr)) {
+Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model,
+                 Communicator& world, at::Device device)
+    : options_(options),
+      world_(world),
+      model_(std::move(model)),
+      schedule_(LrSchedule::make(options.lr)) {
   const TrainingPrecision precision = TrainingPrecision::of(options);
   flat_ = std::make_unique<FlatParameters>(*model_, precision.compute_dtype(device), device);
-  optimizer_ = std::make_unique<ParameterOptimizer>(*flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
+  optimizer_ = std::make_unique<ParameterOptimizer>(
+      *flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
   passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));
   connect_ranks();
   lr_ = schedule_->lr_at(0);
@@ -76,11 +83,13 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
 
 void Trainer::connect_ranks() {
   if (options_.demix.desynchronize) {
-    experts_ = std::make_unique<ExpertGroups>(options_.demix, static_cast<std::int64_t>(model_->num_layers()), world_);
+    experts_ = std::make_unique<ExpertGroups>(
+        options_.demix, static_cast<std::int64_t>(model_->num_layers()), world_);
     optimizer_->set_norm([this](const at::Tensor& gradients) {
       double shared = 0, expert = 0;
       for (const FlatParameters::Slot& slot : flat_->slots())
-        (experts_->is_expert(slot.name) ? expert : shared) += std::pow(l2_norm(gradients.narrow(0, slot.offset, slot.numel)), 2);
+        (experts_->is_expert(slot.name) ? expert : shared) +=
+            std::pow(l2_norm(gradients.narrow(0, slot.offset, slot.numel)), 2);
       return experts_->combined_norm(std::sqrt(shared), std::sqrt(expert));
     });
   }
@@ -88,7 +97,8 @@ void Trainer::connect_ranks() {
   std::vector<GradientSlot> slots;
   for (const FlatParameters::Slot& slot : flat_->slots())
     slots.push_back({slot.offset, slot.numel, experts_ ? &experts_->group_of(slot.name) : &world_});
-  reducer_ = std::make_unique<GradientReducer>(flat_->gradients(), slots, options_.bucket_cap_mb << 20, world_.size());
+  reducer_ = std::make_unique<GradientReducer>(flat_->gradients(), slots,
+                                               options_.bucket_cap_mb << 20, world_.size());
   flat_->on_ready([this](std::size_t first, std::size_t last) { reducer_->ready(first, last); });
 }
 
@@ -100,7 +110,8 @@ void Trainer::begin_epoch(std::int64_t epoch) {
 void Trainer::name_domains(std::vector<std::string> names) {
   domains_ = std::move(names);
   for (const char* const aggregator : {"default", "train", "train_inner"})
-    for (std::size_t i = 0; i < domains_.size(); ++i) metrics_[aggregator].rename("ppl_" + std::to_string(i), perplexity_key(domains_[i]));
+    for (std::size_t i = 0; i < domains_.size(); ++i)
+      metrics_[aggregator].rename("ppl_" + std::to_string(i), perplexity_key(domains_[i]));
 }
 
 void Trainer::set_num_updates(std::int64_t updates) {
@@ -109,7 +120,8 @@ void Trainer::set_num_updates(std::int64_t updates) {
 }
 
 double Trainer::training_seconds() const {
-  return previous_seconds_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  return previous_seconds_ +
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 void Trainer::set_previous_seconds(double seconds) {
@@ -130,16 +142,18 @@ void Trainer::diverged(const std::string& what, const UpdateBatches& batches) co
     }
     names += (names.empty() ? "" : ", ") + ids_text(batch.ids);
   }
-  throw DivergenceError("update " + std::to_string(num_updates_ + 1) + ": " + what + " (samples " + names +
-                        "); try a lower --lr, --clip-norm or a longer warm-up");
+  throw DivergenceError("update " + std::to_string(num_updates_ + 1) + ": " + what + " (samples " +
+                        names + "); try a lower --lr, --clip-norm or a longer warm-up");
 }
 
 std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) {
   std::vector<BatchStats> stats;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const DeviceBatch& batch = batches[i];
-    const double loss = passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
-    if (!std::isfinite(loss) && optimizer_->scaler() == nullptr) diverged("the loss of a batch is " + std::to_string(loss), {batch});
+    const double loss =
+        passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
+    if (!std::isfinite(loss) && optimizer_->scaler() == nullptr)
+      diverged("the loss of a batch is " + std::to_string(loss), {batch});
     stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss});
   }
   return stats;
@@ -159,32 +173,42 @@ std::vector<BatchStats> Trainer::gathered(const std::vector<BatchStats>& mine) {
     std::memcpy(&theirs, bytes.data(), sizeof(theirs));
     agreed_seconds_ += theirs.seconds / world_.size();
     agreed_signal_ = std::max(agreed_signal_, theirs.signal);
-    const std::size_t count = (bytes.size() - sizeof(theirs)) / sizeof(BatchStats), from = all.size();
+    const std::size_t count = (bytes.size() - sizeof(theirs)) / sizeof(BatchStats),
+                      from = all.size();
     all.resize(from + count);
-    if (count > 0) std::memcpy(all.data() + from, bytes.data() + sizeof(theirs), count * sizeof(BatchStats));
+    if (count > 0)
+      std::memcpy(all.data() + from, bytes.data() + sizeof(theirs), count * sizeof(BatchStats));
   }
   return all;
 }
 
-/// Until a backward pass fills them again, the memory of the gradients serves for activations. Clearing its pages when they come
-/// back costs a nanosecond a parameter, dozens of which a large batch takes.
+/// Until a backward pass fills them again, the memory of the gradients serves for activations.
+/// Clearing its pages when they come back costs a nanosecond a parameter, dozens of which a large
+/// batch takes.
 void Trainer::give_back_gradients(const UpdateBatches& batches) const {
   constexpr std::size_t kBytes = std::size_t{64} << 20;
   constexpr std::int64_t kTokensOfLargeBatch = 1024;
   const at::Tensor& gradients = flat_->gradients();
-  const auto large = [](const DeviceBatch& batch) { return batch.num_tokens >= kTokensOfLargeBatch; };
-  if (gradients.is_cpu() && gradients.nbytes() >= kBytes && std::ranges::any_of(batches, large)) zero_lazily(gradients);
+  const auto large = [](const DeviceBatch& batch) {
+    return batch.num_tokens >= kTokensOfLargeBatch;
+  };
+  if (gradients.is_cpu() && gradients.nbytes() >= kBytes && std::ranges::any_of(batches, large))
+    zero_lazily(gradients);
 }
 
 bool Trainer::train_step(const UpdateBatches& batches) {
   const TransformerConfig& config = model_->config();
-  if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 || config.decoder_layerdrop > 0)
-    at::manual_seed(static_cast<std::uint64_t>(options_.common.seed + num_updates_));  // so that a resumed run draws the same
-  const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"], &metrics_["train_inner"]};
+  if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 ||
+      config.decoder_layerdrop > 0)
+    at::manual_seed(static_cast<std::uint64_t>(
+        options_.common.seed + num_updates_));  // so that a resumed run draws the same
+  const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"],
+                                        &metrics_["train_inner"]};
   for (MetersDict* meters : active) meters->log_start_time("train_wall", 800, 0);
   const auto finish = [&] {
     for (MetersDict* meters : active) {
-      if (optimizer_->scaler() != nullptr) meters->log_scalar("loss_scale", optimizer_->loss_scale(), 0, 700, 4);
+      if (optimizer_->scaler() != nullptr)
+        meters->log_scalar("loss_scale", optimizer_->loss_scale(), 0, 700, 4);
       meters->log_stop_time("train_wall");
     }
   };
@@ -195,10 +219,14 @@ bool Trainer::train_step(const UpdateBatches& batches) {
   double total = 0;
   for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
   const double factor = (reducer_ ? reducer_->factor() : 1.0) / (total > 0 ? total : 1.0);
-  const ParameterOptimizer::Step step = optimizer_->step(lr_, factor, options_.optimization.clip_norm);
+  const ParameterOptimizer::Step step =
+      optimizer_->step(lr_, factor, options_.optimization.clip_norm);
   if (step.hopeless)
-    diverged("gradients overflow at the minimum loss scale " + std::to_string(options_.common.min_loss_scale) + " (--min-loss-scale)", batches);
-  if (!step.updated && optimizer_->scaler() == nullptr) diverged("the gradient norm is " + std::to_string(step.gradient_norm), batches);
+    diverged("gradients overflow at the minimum loss scale " +
+                 std::to_string(options_.common.min_loss_scale) + " (--min-loss-scale)",
+             batches);
+  if (!step.updated && optimizer_->scaler() == nullptr)
+    diverged("the gradient norm is " + std::to_string(step.gradient_norm), batches);
   if (!step.updated) {
     finish();
     return false;
@@ -212,24 +240,31 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     meters->log_speed("ups", 1, 100, 2);
     meters->log_scalar("gnorm", gradient_norm_, 1, 400, 3);
     if (options_.optimization.clip_norm > 0)
-      meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500, 1);
+      meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500,
+                         1);
   }
   log_stats(stats, domains_, active);
   MetersDict alone;
   log_stats(stats, {}, {&alone});
   const Meter* const by_token = alone.find("nll_loss");
-  if (const Meter* const loss = by_token != nullptr ? by_token : alone.find("loss"); loss != nullptr) last_loss_ = loss->mean().value_or(0);
+  if (const Meter* const loss = by_token != nullptr ? by_token : alone.find("loss");
+      loss != nullptr)
+    last_loss_ = loss->mean().value_or(0);
   finish();
   return true;
 }
 
 void Trainer::valid_step(const DeviceBatch* batch, const std::string& domain, MetersDict& meters) {
   std::vector<BatchStats> mine;
-  if (batch != nullptr) mine.push_back({batch->domain, batch->num_tokens, batch->num_sentences, passes_->evaluate(*batch)});
-  log_stats(gathered(mine), domain.empty() ? std::vector<std::string>{} : std::vector{domain}, {&meters, &metrics_["valid"]});
+  if (batch != nullptr)
+    mine.push_back(
+        {batch->domain, batch->num_tokens, batch->num_sentences, passes_->evaluate(*batch)});
+  log_stats(gathered(mine), domain.empty() ? std::vector<std::string>{} : std::vector{domain},
+            {&meters, &metrics_["valid"]});
 }
 
-void Trainer::log_stats(const std::vector<BatchStats>& stats, const std::vector<std::string>& domains,
+void Trainer::log_stats(const std::vector<BatchStats>& stats,
+                        const std::vector<std::string>& domains,
                         const std::vector<MetersDict*>& active) const {
   struct Sums {
     double loss = 0, tokens = 0, sample_size = 0;
@@ -246,7 +281,8 @@ void Trainer::log_stats(const std::vector<BatchStats>& stats, const std::vector<
     }
   }
   if (all.sample_size == 0) return;
-  const bool logs_domains = options_.optimization.criterion == "desynchronized_cross_entropy" && !domains.empty();
+  const bool logs_domains =
+      options_.optimization.criterion == "desynchronized_cross_entropy" && !domains.empty();
   for (MetersDict* meters : active) {
     meters->log_scalar("wpb", all.tokens, 1, 180, 1);
     meters->log_speed("wps", all.tokens, 90, 1);
@@ -254,7 +290,8 @@ void Trainer::log_stats(const std::vector<BatchStats>& stats, const std::vector<
     meters->log_scalar("loss", base2(all.loss, all.sample_size), all.sample_size, 10, 3);
     if (logs_domains) {
       for (const auto& [domain, sums] : by_domain)
-        meters->log_scalar(perplexity_key(domains[static_cast<std::size_t>(domain)]), std::exp2(base2(sums.loss, sums.tokens)), sums.tokens, 10, 3);
+        meters->log_scalar(perplexity_key(domains[static_cast<std::size_t>(domain)]),
+                           std::exp2(base2(sums.loss, sums.tokens)), sums.tokens, 10, 3);
     } else if (all.sample_size != all.tokens) {
       meters->log_scalar("nll_loss", base2(all.loss, all.tokens), all.tokens, 10, 3);
       meters->log_perplexity("ppl", "nll_loss");

@@ -19,7 +19,8 @@
 
 namespace btm {
 
-/// A loss or gradient that is not finite, or fp16 whose loss scale fell to its minimum. Nothing was updated.
+/// A loss or gradient that is not finite, or fp16 whose loss scale fell to its minimum. Nothing was
+/// updated.
 class DivergenceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -32,27 +33,29 @@ struct BatchStats {
 
 class Trainer {
  public:
-  /// Takes over `model`, whose parameters hold the initial weights and move to `device`. `world` must outlive this; options
-  /// must be complete().
-  Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model, Communicator& world, at::Device device);
+  /// Takes over `model`, whose parameters hold the initial weights and move to `device`. `world`
+  /// must outlive this; options must be complete().
+  Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model, Communicator& world,
+          at::Device device);
 
   void begin_epoch(std::int64_t epoch);
-  /// One update, the same on all ranks. False when fp16 gradients overflowed: then nothing changed but the loss scale, and no
-  /// statistics are logged. DivergenceError names the batches.
+  /// One update, the same on all ranks. False when fp16 gradients overflowed: then nothing changed
+  /// but the loss scale, and no statistics are logged. DivergenceError names the batches.
   bool train_step(const UpdateBatches& batches);
-  /// Adds a validation batch's statistics, of all ranks, to `meters` and to the "valid" ones. Ranks without a batch pass null.
-  /// `domain` is the one that all samples are of, "" where they are of several; it is the same on all ranks.
+  /// Adds a validation batch's statistics, of all ranks, to `meters` and to the "valid" ones. Ranks
+  /// without a batch pass null. `domain` is the one that all samples are of, "" where they are of
+  /// several; it is the same on all ranks.
   void valid_step(const DeviceBatch* batch, const std::string& domain, MetersDict& meters);
-  /// The names behind the numbers of training batches' domains, for desynchronized_cross_entropy's "ppl_NAME". Renames the
-  /// "ppl_0" of fairseq's checkpoints.
+  /// The names behind the numbers of training batches' domains, for desynchronized_cross_entropy's
+  /// "ppl_NAME". Renames the "ppl_0" of fairseq's checkpoints.
   void name_domains(std::vector<std::string> names);
 
   std::int64_t num_updates() const noexcept { return num_updates_; }
   void set_num_updates(std::int64_t updates);
   double lr() const noexcept { return lr_; }
   double training_seconds() const;  ///< Of earlier processes too.
-  /// What all ranks agreed on in the last step: the mean of their training_seconds(), and a signal that one of them had
-  /// received by then (0: none), so that all stop at the same update.
+  /// What all ranks agreed on in the last step: the mean of their training_seconds(), and a signal
+  /// that one of them had received by then (0: none), so that all stop at the same update.
   double agreed_seconds() const noexcept { return agreed_seconds_; }
   int agreed_signal() const noexcept { return agreed_signal_; }
   void set_previous_seconds(double seconds);

@@ -36,18 +36,24 @@ Run it again to go on from the last checkpoint.
 USAGE
 }
 
-[[ $# -gt 0 && $1 != --help && $1 != -h ]] || { usage; exit 0; }
-(( $# >= 21 )) || die "$# arguments, expected 21 (see --help)"
+[[ $# -gt 0 && $1 != --help && $1 != -h ]] || {
+  usage
+  exit 0
+}
+(($# >= 21)) || die "$# arguments, expected 21 (see --help)"
 name=$1 num_gpus=$2 arch=$3 experiment=$4 data=$5 domains=$6 init_folder=$7 save_folder=$8 subfolder=$9
 shift 9
 share=$1 update_num=$2 reset=$3 num_updates=$4 update_freq=$5 lr=$6 save_interval=$7 port=$8 wandb_project=$9
 shift 9
-seed=$2 run_id=$3  # $1, the code's folder, is not needed
+seed=$2 run_id=$3 # $1, the code's folder, is not needed
 shift 3
 
 # The release's value where an argument is None.
 released() {
-  if [[ $1 != None ]]; then printf '%s' "$1"; return; fi
+  if [[ $1 != None ]]; then
+    printf '%s' "$1"
+    return
+  fi
   "$BTM" release --scale "$arch" --value "$2" || die "$3 is None, and the release has no value for $arch"
 }
 [[ $experiment == *branch* ]] && gpus_key=branch_gpus || gpus_key=gpus
@@ -57,7 +63,7 @@ update_freq=$(released "$update_freq" update_freq UPDATE_FREQ)
 lr=$(released "$lr" lr LR)
 save_interval=$(released "$save_interval" save_interval_updates SAVE_INTERVAL_UPDATES)
 
-is_count "$num_gpus" && (( num_gpus > 0 )) || die "NUM_GPUS '$num_gpus', expected a number above 0"
+is_count "$num_gpus" && ((num_gpus > 0)) || die "NUM_GPUS '$num_gpus', expected a number above 0"
 is_count "$num_updates" || die "NUM_UPDATES '$num_updates', expected a number"
 case $experiment in
   *unbalanced* | *demix* | *dense* | *branch*) ;;
@@ -65,9 +71,9 @@ case $experiment in
 esac
 if [[ $experiment == *branch* && $init_folder == None ]]; then die "EXPERIMENT branch needs INIT_FOLDER, found None"; fi
 
-IFS=, read -r -a domain_names <<< "$domains"
-(( ${#domain_names[@]} > 0 )) || die "DOMAINS is empty"
-if (( ${#domain_names[@]} > 1 )); then
+IFS=, read -r -a domain_names <<<"$domains"
+((${#domain_names[@]} > 0)) || die "DOMAINS is empty"
+if ((${#domain_names[@]} > 1)); then
   valid_subsets=$(printf ',valid_%s' "${domain_names[@]}")
   data_flags=("$data" --task multidomain_language_modeling --valid-subset "${valid_subsets:1}"
     --train-domains "$domains" --eval-domains "$domains" --criterion desynchronized_cross_entropy)
@@ -104,7 +110,7 @@ else
     die "to branch, one of SEED_PHASE_SHARE and SEED_PHASE_UPDATE_NUM must be set"
   fi
   # Of a DeMIX model the expert of the domain is taken.
-  if compgen -G "$init_folder/$subfolder/*-shared.pt" > /dev/null; then phase+=(--domain-id "$domains"); fi
+  if compgen -G "$init_folder/$subfolder/*-shared.pt" >/dev/null; then phase+=(--domain-id "$domains"); fi
   branched=$("$BTM" branch --old-folder "$init_folder" --new-folder "$save_folder" --subfolder "$subfolder" \
     --new-subfolder "$run_id" "${phase[@]}")
   printf '%s\n' "$branched"
@@ -113,19 +119,19 @@ fi
 
 optional_flags=("$precision")
 if [[ $reset != False ]]; then optional_flags+=(--reset-dataloader); fi
-if (( num_gpus > 1 )); then
+if ((num_gpus > 1)); then
   optional_flags+=(--ddp-backend no_c10d --distributed-world-size "$num_gpus" --distributed-port "$port")
 fi
 
 # "A,B C,D": ranks A and B train one expert, C and D another.
 demix_groups() {
-  local size=$(( num_gpus / ${#domain_names[@]} )) rank groups=''
-  (( size > 0 && num_gpus % ${#domain_names[@]} == 0 )) ||
+  local size=$((num_gpus / ${#domain_names[@]})) rank groups=''
+  ((size > 0 && num_gpus % ${#domain_names[@]} == 0)) ||
     die "DeMIX trains an expert for each of ${#domain_names[@]} domains, NUM_GPUS $num_gpus is no multiple of that"
   # The release synchronizes at most 8 ranks.
-  (( size <= 8 )) || size=8
-  for (( rank = 0; rank < num_gpus; ++rank )); do
-    if (( rank > 0 && rank % size == 0 )); then groups+=' '; elif (( rank > 0 )); then groups+=,; fi
+  ((size <= 8)) || size=8
+  for ((rank = 0; rank < num_gpus; ++rank)); do
+    if ((rank > 0 && rank % size == 0)); then groups+=' '; elif ((rank > 0)); then groups+=,; fi
     groups+=$rank
   done
   printf '%s' "$groups"
@@ -155,7 +161,7 @@ exec "$BTM" train "${data_flags[@]}" \
   --clip-norm 0.1 \
   --lr-scheduler polynomial_decay \
   --lr "$lr" \
-  --warmup-updates $(( num_updates * 8 / 100 )) \
+  --warmup-updates $((num_updates * 8 / 100)) \
   --total-num-update "$num_updates" \
   --max-update "$num_updates" \
   --update-freq "$update_freq" \

@@ -18,13 +18,16 @@ usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOL
 USAGE
 }
 
-[[ $# -gt 0 && $1 != --help && $1 != -h ]] || { usage; exit 0; }
+[[ $# -gt 0 && $1 != --help && $1 != -h ]] || {
+  usage
+  exit 0
+}
 split_arguments "$@"
 set -- ${positionals[@]+"${positionals[@]}"}
-(( $# == 6 || $# == 7 )) || die "$# arguments, expected 6 or 7 (see --help)"
+(($# == 6 || $# == 7)) || die "$# arguments, expected 6 or 7 (see --help)"
 num_experts=$1 data=$2 domain=$4 ensemble_type=$5 results_folder=$6 top_k=${7:-}
-IFS=: read -r -a models <<< "$3"
-is_count "$num_experts" && (( num_experts == ${#models[@]} )) ||
+IFS=: read -r -a models <<<"$3"
+is_count "$num_experts" && ((num_experts == ${#models[@]})) ||
   die "NUM_EXPERTS is '$num_experts', but MODELS are ${#models[@]}: $3"
 case $ensemble_type in
   cached_prior | updating_prior | uniform_prior | simple_average | cluster_prior) ;;
@@ -41,7 +44,7 @@ done
 
 # A GPU for each expert where there are so many; otherwise one process runs them in turn, with the same numbers.
 ranks=()
-if command -v nvidia-smi > /dev/null && (( $(nvidia-smi -L 2> /dev/null | wc -l) >= num_experts && num_experts > 1 )); then
+if command -v nvidia-smi >/dev/null && (($(nvidia-smi -L 2>/dev/null | wc -l) >= num_experts && num_experts > 1)); then
   ranks=(--distributed-world-size "$num_experts" --distributed-port "${BTM_PORT:-12345}")
 fi
 

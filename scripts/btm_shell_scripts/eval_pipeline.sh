@@ -17,7 +17,10 @@ Prints the loss and the perplexity, and writes them to MODEL_FOLDER/evals/DOMAIN
 USAGE
 }
 
-[[ $# -gt 0 && $1 != --help && $1 != -h ]] || { usage; exit 0; }
+[[ $# -gt 0 && $1 != --help && $1 != -h ]] || {
+  usage
+  exit 0
+}
 split_arguments "$@"
 case ${#positionals[@]} in
   4) positionals=("${positionals[@]:0:2}" checkpoint_last.pt "${positionals[@]:2}") ;;

@@ -27,7 +27,7 @@ find_btm() {
 # Splits "$@" at the first flag: words before it into `positionals`, the rest into `more_flags`.
 split_arguments() {
   positionals=() more_flags=()
-  while (( $# > 0 )) && [[ $1 != --* ]]; do
+  while (($# > 0)) && [[ $1 != --* ]]; do
     positionals+=("$1")
     shift
   done
@@ -45,7 +45,7 @@ checkpoint_of() {
 require_domains() {
   local data=$1 name names
   [[ -d $data ]] || die "$data: no such folder, expected a data-bin with a folder for each domain" 1
-  IFS=, read -r -a names <<< "$2"
+  IFS=, read -r -a names <<<"$2"
   for name in "${names[@]}"; do
     [[ -d $data/$name ]] || die "$data: no folder '$name' for this domain" 1
   done
@@ -62,8 +62,8 @@ with_folder() {
   done
   mkdir -p "$folder"
   "$@" || status=$?
-  if (( status != 0 )); then
-    for one in ${made[@]+"${made[@]}"}; do rmdir "$one" 2> /dev/null || break; done
+  if ((status != 0)); then
+    for one in ${made[@]+"${made[@]}"}; do rmdir "$one" 2>/dev/null || break; done
     exit "$status"
   fi
 }

@@ -9,7 +9,12 @@ from typing import List
 def find_btm() -> str:
     """$BTM if set; else built in the checkout, installed next to the scripts, on the PATH."""
     here = pathlib.Path(__file__).resolve().parent
-    candidates = [here / "../../build/bin/btm", here / "../../../bin/btm", here / "../../bin/btm", here / "../btm"]
+    candidates = [
+        here / "../../build/bin/btm",
+        here / "../../../bin/btm",
+        here / "../../bin/btm",
+        here / "../btm",
+    ]
     if os.environ.get("BTM"):
         candidates = [pathlib.Path(os.environ["BTM"])]
     for candidate in candidates:
@@ -18,7 +23,10 @@ def find_btm() -> str:
     found = None if os.environ.get("BTM") else shutil.which("btm")
     if found is None:
         name = pathlib.Path(sys.argv[0]).name
-        print(f"{name}: error: found no program btm (built in build/bin, installed, or on the PATH; or set BTM to it)", file=sys.stderr)
+        print(
+            f"{name}: error: found no program btm (built in build/bin, installed, or on the PATH; or set BTM to it)",
+            file=sys.stderr,
+        )
         sys.exit(1)
     return found
 

@@ -15,11 +15,31 @@ DOMAINS = 8  # experts of the release; a DeMIX model on more GPUs has several ra
 
 
 def parse(arguments: List[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False, description="Prints the results folder and the models of an ensemble.")
-    parser.add_argument("--model-folder", required=True, type=pathlib.Path, help="the folder of the runs, or of the DeMIX model")
-    parser.add_argument("--model-type", required=True, choices=["mod", "demix"], help="a run for each expert, or ranks of one DeMIX model")
-    parser.add_argument("--regex-str", default="", help="runs whose names begin with a match, in order of their names (mod)")
-    parser.add_argument("--checkpoint-ids", default="last", help="'last' or 'EPOCH_UPDATE': one for all experts, or one each")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description="Prints the results folder and the models of an ensemble."
+    )
+    parser.add_argument(
+        "--model-folder",
+        required=True,
+        type=pathlib.Path,
+        help="the folder of the runs, or of the DeMIX model",
+    )
+    parser.add_argument(
+        "--model-type",
+        required=True,
+        choices=["mod", "demix"],
+        help="a run for each expert, or ranks of one DeMIX model",
+    )
+    parser.add_argument(
+        "--regex-str",
+        default="",
+        help="runs whose names begin with a match, in order of their names (mod)",
+    )
+    parser.add_argument(
+        "--checkpoint-ids",
+        default="last",
+        help="'last' or 'EPOCH_UPDATE': one for all experts, or one each",
+    )
     parser.add_argument("--experts-to-use", default="0,1,2,3,4,5,6,7", help="which, from 0 on")
     parser.add_argument("--id-str", default="", help="a folder for the results of its own")
     options = parser.parse_args(arguments)
@@ -27,7 +47,9 @@ def parse(arguments: List[str]) -> argparse.Namespace:
         options.experts = [int(expert) for expert in options.experts_to_use.split(",")]
         options.pattern = re.compile(options.regex_str)
     except ValueError:
-        parser.error(f"--experts-to-use {options.experts_to_use!r}, expected numbers separated by commas")
+        parser.error(
+            f"--experts-to-use {options.experts_to_use!r}, expected numbers separated by commas"
+        )
     except (re.error, OverflowError, RecursionError) as error:
         parser.error(f"--regex-str {options.regex_str!r}: {error}")
     try:
@@ -48,7 +70,9 @@ class Failure(Exception):
 def checkpoint_id(options: argparse.Namespace, expert: int) -> str:
     ids = options.checkpoint_ids.split(",")
     if len(ids) > 1 and expert >= len(ids):
-        raise Failure(f"--checkpoint-ids has {len(ids)} entries, expert {expert} needs {expert + 1}")
+        raise Failure(
+            f"--checkpoint-ids has {len(ids)} entries, expert {expert} needs {expert + 1}"
+        )
     return ids[expert] if len(ids) > 1 else ids[0]
 
 
@@ -57,10 +81,20 @@ def models(options: argparse.Namespace) -> List[pathlib.Path]:
     ids = {expert: checkpoint_id(options, expert) for expert in options.experts}
     if options.model_type == "demix":
         ranks = len(list(folder.glob("checkpoint_last-rank-*.pt")))
-        return [folder / f"checkpoint_{ids[i]}-rank-{i * ranks // DOMAINS if ranks >= DOMAINS else i}.pt" for i in options.experts]
-    runs = sorted(run.name for run in folder.iterdir() if run.is_dir() and run.name not in NOT_RUNS and options.pattern.match(run.name))
+        return [
+            folder
+            / f"checkpoint_{ids[i]}-rank-{i * ranks // DOMAINS if ranks >= DOMAINS else i}.pt"
+            for i in options.experts
+        ]
+    runs = sorted(
+        run.name
+        for run in folder.iterdir()
+        if run.is_dir() and run.name not in NOT_RUNS and options.pattern.match(run.name)
+    )
     if max(options.experts) >= len(runs):
-        raise Failure(f"{folder}: {len(runs)} runs match {options.regex_str!r}, expert {max(options.experts)} is wanted")
+        raise Failure(
+            f"{folder}: {len(runs)} runs match {options.regex_str!r}, expert {max(options.experts)} is wanted"
+        )
     return [folder / runs[i] / f"checkpoint_{ids[i]}.pt" for i in options.experts]
 
 
@@ -75,7 +109,10 @@ def main() -> None:
     except (Failure, OSError) as error:
         sys.exit(f"mix_eval_utils.py: error: {error}")
     name = options.regex_str.replace(".*", "").replace(".", "")
-    print(options.model_folder / "evals" / name / options.id_str, ":".join(str(path) for path in paths))
+    print(
+        options.model_folder / "evals" / name / options.id_str,
+        ":".join(str(path) for path in paths),
+    )
 
 
 if __name__ == "__main__":

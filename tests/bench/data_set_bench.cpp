@@ -21,7 +21,8 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-/// MB/s of ids, counted with the two bytes each has in an mmap data-bin of fewer than 65500 symbols.
+/// MB/s of ids, counted with the two bytes each has in an mmap data-bin of fewer than 65500
+/// symbols.
 void measure(const std::string& prefix) {
   constexpr int kRounds = 5;
   constexpr std::int64_t kBlock = 1024, kBlocks = 2000;
@@ -32,8 +33,11 @@ void measure(const std::string& prefix) {
     std::vector<std::int64_t> ids(1);
     const double start = cpu_seconds();
     for (std::int64_t i = 0; i < dataset->size(); ++i) {
-      ids.resize(std::max<std::size_t>(1, static_cast<std::size_t>(dataset->sizes()[static_cast<std::size_t>(i)])));
-      dataset->read(i, 0, std::span(ids).first(static_cast<std::size_t>(dataset->sizes()[static_cast<std::size_t>(i)])));
+      ids.resize(std::max<std::size_t>(
+          1, static_cast<std::size_t>(dataset->sizes()[static_cast<std::size_t>(i)])));
+      dataset->read(i, 0,
+                    std::span(ids).first(
+                        static_cast<std::size_t>(dataset->sizes()[static_cast<std::size_t>(i)])));
       sum += static_cast<std::uint64_t>(ids[0]);
     }
     best = std::min(best, cpu_seconds() - start);
@@ -45,9 +49,11 @@ void measure(const std::string& prefix) {
   const double start = cpu_seconds();
   for (std::int64_t block = 0; block < kBlocks; ++block) {
     // As a shuffled epoch reads: a block's worth of neighbouring sequences.
-    auto i = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(std::max<std::int64_t>(1, dataset->size())));
+    auto i = static_cast<std::int64_t>(
+        random() % static_cast<std::uint64_t>(std::max<std::int64_t>(1, dataset->size())));
     for (std::int64_t left = kBlock; left > 0 && i < dataset->size(); ++i) {
-      const std::int64_t count = std::min<std::int64_t>(left, dataset->sizes()[static_cast<std::size_t>(i)]);
+      const std::int64_t count =
+          std::min<std::int64_t>(left, dataset->sizes()[static_cast<std::size_t>(i)]);
       dataset->read(i, 0, std::span(ids).first(static_cast<std::size_t>(count)));
       left -= count;
       read += count;
@@ -55,11 +61,13 @@ void measure(const std::string& prefix) {
   }
   const double random_time = cpu_seconds() - start;
   std::uintmax_t bytes = 0;
-  for (const char* const suffix : {".bin", ".idx"}) bytes += std::filesystem::file_size(prefix + suffix);
+  for (const char* const suffix : {".bin", ".idx"})
+    bytes += std::filesystem::file_size(prefix + suffix);
   const double tokens = static_cast<double>(dataset->total_tokens());
   std::cout << prefix << ": " << compat::impl_name(dataset->impl()) << ", " << bytes << " bytes, "
-            << 8.0 * static_cast<double>(bytes) / tokens << " bits a token; in order " << 2e-6 * tokens / best << " MB/s, random blocks of "
-            << kBlock << " tokens " << 2e-6 * static_cast<double>(read) / random_time << " MB/s (" << sum % 10 << ")\n";
+            << 8.0 * static_cast<double>(bytes) / tokens << " bits a token; in order "
+            << 2e-6 * tokens / best << " MB/s, random blocks of " << kBlock << " tokens "
+            << 2e-6 * static_cast<double>(read) / random_time << " MB/s (" << sum % 10 << ")\n";
 }
 
 }  // namespace

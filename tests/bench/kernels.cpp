@@ -1,7 +1,9 @@
-// What the machine can do, and what btm's data-bin reader does: figures that scripts/bench compares with.
+// What the machine can do, and what btm's data-bin reader does: figures that scripts/bench compares
+// with.
 //   bench_kernels sgemm THREADS        GF/s of the best of ten products of 2048 x 2048 matrices
-//   bench_kernels gpu-matmul DTYPE     GF/s of products of 8192 x 8192 matrices of float32, float16 or bfloat16 on the GPU
-//   bench_kernels data-bin PREFIX      tokens/s of reading random blocks of 1024 tokens
+//   bench_kernels gpu-matmul DTYPE     GF/s of products of 8192 x 8192 matrices of float32, float16
+//   or bfloat16 on the GPU bench_kernels data-bin PREFIX      tokens/s of reading random blocks of
+//   1024 tokens
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -44,7 +46,9 @@ int gpu_matmul(const std::string& name) {
     std::fputs("bench_kernels: no GPU\n", stderr);
     return 1;
   }
-  const at::ScalarType dtype = name == "float32" ? at::kFloat : name == "float16" ? at::kHalf : at::kBFloat16;
+  const at::ScalarType dtype = name == "float32"   ? at::kFloat
+                               : name == "float16" ? at::kHalf
+                                                   : at::kBFloat16;
   constexpr std::int64_t kSize = 8192, kProducts = 20;
   const auto options = at::TensorOptions().dtype(dtype).device(at::kCUDA);
   const at::Tensor a = at::randn({kSize, kSize}, options), b = at::randn({kSize, kSize}, options);
@@ -69,7 +73,8 @@ void random_blocks(const std::string& prefix) {
   std::int64_t tokens = 0;
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t i = 0; i < kReads; ++i) {
-    const auto sequence = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(dataset->size()));
+    const auto sequence =
+        static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(dataset->size()));
     const std::int64_t size = dataset->sizes()[static_cast<std::size_t>(sequence)];
     const auto length = std::min(kBlock, size);
     dataset->read(sequence, 0, std::span(block).first(static_cast<std::size_t>(length)));

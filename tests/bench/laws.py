@@ -47,11 +47,16 @@ class Fitted:
         self.parameters.update((law.terms[i].name, value) for i, value in zip(kept, values))
 
     def at(self, x):
-        quantity = self.law.known(x) + sum(self.parameters[term.name] * term.of(x) for term in self.law.terms)
+        quantity = self.law.known(x) + sum(
+            self.parameters[term.name] * term.of(x) for term in self.law.terms
+        )
         return self.law.shown(x, quantity)
 
     def text(self):
-        values = (f"{term.name} = {self.parameters[term.name] * term.scale:.3g} {term.unit}" for term in self.law.terms)
+        values = (
+            f"{term.name} = {self.parameters[term.name] * term.scale:.3g} {term.unit}"
+            for term in self.law.terms
+        )
         return f"{self.law.formula}; {', '.join(values)} (least squares)"
 
 
@@ -59,12 +64,17 @@ def solved(law, terms, quantities):
     """The parameters of `terms` alone that minimise the sum of ((law(x) - y) / y)^2: normal equations, Gauss-Jordan."""
     rows = [([term.of(x) / y for term in terms], (y - law.known(x)) / y) for x, y in quantities]
     size = len(terms)
-    matrix = [[sum(row[i] * row[j] for row, _ in rows) for j in range(size)] + [sum(row[i] * y for row, y in rows)]
-              for i in range(size)]
+    matrix = [
+        [sum(row[i] * row[j] for row, _ in rows) for j in range(size)]
+        + [sum(row[i] * y for row, y in rows)]
+        for i in range(size)
+    ]
     for i in range(size):
         pivot = max(range(i, size), key=lambda r: abs(matrix[r][i]))
         if abs(matrix[pivot][i]) <= 1e-12 * max(abs(value) for value in matrix[pivot]):
-            raise ValueError(f"the points do not determine {', '.join(term.name for term in terms)} of '{law.formula}'")
+            raise ValueError(
+                f"the points do not determine {', '.join(term.name for term in terms)} of '{law.formula}'"
+            )
         matrix[i], matrix[pivot] = matrix[pivot], matrix[i]
         matrix[i] = [value / matrix[i][i] for value in matrix[i]]
         for other in range(size):

@@ -37,8 +37,12 @@ def parameters(layers, width, vocabulary, positions):
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
             yield f"{prefix}self_attn.{name}.weight", (width, width)
             yield f"{prefix}self_attn.{name}.bias", (width,)
-        for name, shape in (("self_attn_layer_norm", (width,)), ("fc1", (4 * width, width)), ("fc2", (width, 4 * width)),
-                            ("final_layer_norm", (width,))):
+        for name, shape in (
+            ("self_attn_layer_norm", (width,)),
+            ("fc1", (4 * width, width)),
+            ("fc2", (width, 4 * width)),
+            ("final_layer_norm", (width,)),
+        ):
             yield f"{prefix}{name}.weight", shape
             yield f"{prefix}{name}.bias", shape[:1]
     yield "decoder.layer_norm.weight", (width,)
@@ -70,7 +74,13 @@ class Tensor:
             stride.insert(0, step)
             step *= size
         return sys.modules["torch._utils"]._rebuild_tensor_v2, (
-            self.storage, 0, self.shape, tuple(stride), False, collections.OrderedDict())
+            self.storage,
+            0,
+            self.shape,
+            tuple(stride),
+            False,
+            collections.OrderedDict(),
+        )
 
 
 def fake_torch():
@@ -82,7 +92,10 @@ def fake_torch():
     def _rebuild_tensor_v2(*_):
         raise NotImplementedError
 
-    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = (
+        "torch._utils",
+        "_rebuild_tensor_v2",
+    )
     utils._rebuild_tensor_v2 = _rebuild_tensor_v2
     torch._utils = utils
     sys.modules["torch"], sys.modules["torch._utils"] = torch, utils
@@ -91,7 +104,11 @@ def fake_torch():
 
 class Pickler(pickle._Pickler):
     def persistent_id(self, value):
-        return ("storage", value.kind, value.key, "cpu", value.count) if isinstance(value, Storage) else None
+        return (
+            ("storage", value.kind, value.key, "cpu", value.count)
+            if isinstance(value, Storage)
+            else None
+        )
 
 
 class Zip:
@@ -117,7 +134,22 @@ class Zip:
                 self.file.write(chunk)
         end = self.file.tell()
         self.file.seek(offset)
-        self.file.write(struct.pack("<4s5H3I2H", b"PK\3\4", 45, 0, 0, 0, 0, crc, 2**32 - 1, 2**32 - 1, len(name), len(extra)))
+        self.file.write(
+            struct.pack(
+                "<4s5H3I2H",
+                b"PK\3\4",
+                45,
+                0,
+                0,
+                0,
+                0,
+                crc,
+                2**32 - 1,
+                2**32 - 1,
+                len(name),
+                len(extra),
+            )
+        )
         self.file.seek(end)
         self.entries.append((name, crc, size, offset))
 
@@ -125,14 +157,42 @@ class Zip:
         start = self.file.tell()
         for name, crc, size, offset in self.entries:
             extra = struct.pack("<HHQQQ", 1, 24, size, size, offset)
-            self.file.write(struct.pack("<4s6H3I5H2I", b"PK\1\2", 45, 45, 0, 0, 0, 0, crc, 2**32 - 1, 2**32 - 1,
-                                        len(name), len(extra), 0, 0, 0, 0, 2**32 - 1) + name + extra)
+            self.file.write(
+                struct.pack(
+                    "<4s6H3I5H2I",
+                    b"PK\1\2",
+                    45,
+                    45,
+                    0,
+                    0,
+                    0,
+                    0,
+                    crc,
+                    2**32 - 1,
+                    2**32 - 1,
+                    len(name),
+                    len(extra),
+                    0,
+                    0,
+                    0,
+                    0,
+                    2**32 - 1,
+                )
+                + name
+                + extra
+            )
         size = self.file.tell() - start
         end = self.file.tell()
         count = len(self.entries)
-        self.file.write(struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start))
+        self.file.write(
+            struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
+        )
         self.file.write(struct.pack("<4sIQI", b"PK\6\7", 0, end, 1))
-        self.file.write(struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0))
+        self.file.write(
+            struct.pack(
+                "<4s4H2IH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0
+            )
+        )
         self.file.close()
 
 
@@ -140,16 +200,21 @@ def weights_chunk(dtype, seed=1):
     """A megabyte of numbers uniform in +-0.04 (a trained layer's scale)."""
     code, size = {"float16": ("e", 2), "float32": ("f", 4)}[dtype]
     numbers = random.Random(seed)
-    return struct.pack(f"<{CHUNK // size}{code}", *(numbers.uniform(-0.04, 0.04) for _ in range(CHUNK // size)))
+    return struct.pack(
+        f"<{CHUNK // size}{code}", *(numbers.uniform(-0.04, 0.04) for _ in range(CHUNK // size))
+    )
 
 
 def repeated(chunk, size):
     for start in range(0, size, CHUNK):
-        yield chunk if size - start >= CHUNK else chunk[:size - start]
+        yield chunk if size - start >= CHUNK else chunk[: size - start]
 
 
 def write_checkpoint(path, args):
-    layers, width, heads = (given or usual for given, usual in zip((args.layers, args.width, args.heads), ARCHITECTURES[args.arch]))
+    layers, width, heads = (
+        given or usual
+        for given, usual in zip((args.layers, args.width, args.heads), ARCHITECTURES[args.arch])
+    )
     torch = fake_torch()
     half = args.dtype == "float16"
     kind, element = (torch.HalfStorage, 2) if half else (torch.FloatStorage, 4)
@@ -168,46 +233,110 @@ def write_checkpoint(path, args):
             continue
         model[name] = tensor(shape, kind, element, three if name == "decoder.version" else chunk)
     if args.optimizer:
-        shapes = [t.shape for n, t in model.items() if n not in ("decoder.version", "decoder.output_projection.weight")]
+        shapes = [
+            t.shape
+            for n, t in model.items()
+            if n not in ("decoder.version", "decoder.output_projection.weight")
+        ]
         for index, shape in enumerate(shapes):
-            moments[index] = {"step": 100, "exp_avg": tensor(shape, torch.FloatStorage, 4, ZEROS),
-                              "exp_avg_sq": tensor(shape, torch.FloatStorage, 4, ZEROS)}
+            moments[index] = {
+                "step": 100,
+                "exp_avg": tensor(shape, torch.FloatStorage, 4, ZEROS),
+                "exp_avg_sq": tensor(shape, torch.FloatStorage, 4, ZEROS),
+            }
     cfg = {
         "_name": None,
         "common": {"_name": None, "fp16": half, "memory_efficient_fp16": half, "seed": 1},
-        "model": {"_name": args.arch, "activation_fn": "gelu", "dropout": 0.0, "attention_dropout": 0.0,
-                  "decoder_embed_dim": width, "decoder_output_dim": width, "decoder_input_dim": width,
-                  "decoder_ffn_embed_dim": 4 * width, "decoder_layers": layers, "decoder_attention_heads": heads,
-                  "decoder_normalize_before": True, "no_decoder_final_norm": False, "adaptive_softmax_cutoff": None,
-                  "share_decoder_input_output_embed": True, "decoder_learned_pos": True, "no_scale_embedding": False,
-                  "tokens_per_sample": args.positions, "max_target_positions": args.positions},
-        "task": {"_name": "language_modeling", "data": "data-bin", "sample_break_mode": "none",
-                 "tokens_per_sample": args.positions, "output_dictionary_size": -1, "self_target": False,
-                 "future_target": False, "past_target": False, "add_bos_token": False, "max_target_positions": None},
+        "model": {
+            "_name": args.arch,
+            "activation_fn": "gelu",
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
+            "decoder_embed_dim": width,
+            "decoder_output_dim": width,
+            "decoder_input_dim": width,
+            "decoder_ffn_embed_dim": 4 * width,
+            "decoder_layers": layers,
+            "decoder_attention_heads": heads,
+            "decoder_normalize_before": True,
+            "no_decoder_final_norm": False,
+            "adaptive_softmax_cutoff": None,
+            "share_decoder_input_output_embed": True,
+            "decoder_learned_pos": True,
+            "no_scale_embedding": False,
+            "tokens_per_sample": args.positions,
+            "max_target_positions": args.positions,
+        },
+        "task": {
+            "_name": "language_modeling",
+            "data": "data-bin",
+            "sample_break_mode": "none",
+            "tokens_per_sample": args.positions,
+            "output_dictionary_size": -1,
+            "self_target": False,
+            "future_target": False,
+            "past_target": False,
+            "add_bos_token": False,
+            "max_target_positions": None,
+        },
         "criterion": {"_name": "cross_entropy"},
     }
     state = {
-        "args": None, "cfg": cfg, "model": model, "criterion": None,
-        "optimizer_history": [{"criterion_name": "CrossEntropyCriterion", "optimizer_name": "MemoryEfficientFP16Optimizer",
-                               "lr_scheduler_state": {"best": None}, "num_updates": 100}],
-        "task_state": {}, "extra_state": {"train_iterator": {"version": 2, "epoch": 1, "iterations_in_epoch": 100,
-                                                             "shuffle": True}, "val_loss": None},
-        "last_optimizer_state": {"state": moments, "param_groups": [{"lr": 0.0006, "betas": (0.9, 0.95), "eps": 1e-07,
-                                                                      "weight_decay": 0.1, "amsgrad": False,
-                                                                      "params": list(range(len(moments)))}],
-                                 "loss_scale": 128.0} if args.optimizer else None,
+        "args": None,
+        "cfg": cfg,
+        "model": model,
+        "criterion": None,
+        "optimizer_history": [
+            {
+                "criterion_name": "CrossEntropyCriterion",
+                "optimizer_name": "MemoryEfficientFP16Optimizer",
+                "lr_scheduler_state": {"best": None},
+                "num_updates": 100,
+            }
+        ],
+        "task_state": {},
+        "extra_state": {
+            "train_iterator": {
+                "version": 2,
+                "epoch": 1,
+                "iterations_in_epoch": 100,
+                "shuffle": True,
+            },
+            "val_loss": None,
+        },
+        "last_optimizer_state": {
+            "state": moments,
+            "param_groups": [
+                {
+                    "lr": 0.0006,
+                    "betas": (0.9, 0.95),
+                    "eps": 1e-07,
+                    "weight_decay": 0.1,
+                    "amsgrad": False,
+                    "params": list(range(len(moments))),
+                }
+            ],
+            "loss_scale": 128.0,
+        }
+        if args.optimizer
+        else None,
     }
     import io
+
     buffer = io.BytesIO()
     Pickler(buffer, protocol=2).dump(state)
     archive = Zip(path)
     archive.add("data.pkl", buffer.tell(), [buffer.getvalue()])
     for storage, size, fill in storages:
-        archive.add(f"data/{storage.key}", size, [fill] if size == len(fill) else repeated(fill, size))
+        archive.add(
+            f"data/{storage.key}", size, [fill] if size == len(fill) else repeated(fill, size)
+        )
     archive.add("version", 2, [b"3\n"])
     archive.close()
-    print(f"{path}: {sum(numel(t.shape) for n, t in model.items() if 'output_projection' not in n):,} parameters, "
-          f"{args.dtype}, {len(storages)} storages, {path.stat().st_size / 1e9:.2f} GB")
+    print(
+        f"{path}: {sum(numel(t.shape) for n, t in model.items() if 'output_projection' not in n):,} parameters, "
+        f"{args.dtype}, {len(storages)} storages, {path.stat().st_size / 1e9:.2f} GB"
+    )
 
 
 def write_data_bin(folder, args):
@@ -241,7 +370,9 @@ def main():
     parser.add_argument("--optimizer", action="store_true", help="with Adam's state in fp32")
     parser.add_argument("--vocabulary", type=int, default=50264)
     parser.add_argument("--positions", type=int, default=1024)
-    parser.add_argument("--tokens", type=int, default=4096, help="tokens of each split (a multiple of 512)")
+    parser.add_argument(
+        "--tokens", type=int, default=4096, help="tokens of each split (a multiple of 512)"
+    )
     parser.add_argument("--splits", default="test", help="comma-separated splits of the data-bin")
     parser.add_argument("--seed", type=int, default=1, help="of the weights")
     parser.add_argument("--out", type=pathlib.Path, required=True)

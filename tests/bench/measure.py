@@ -14,8 +14,12 @@ class Run:
     def __init__(self, command, env=None):
         with tempfile.TemporaryFile("w+") as output:
             start = time.monotonic()
-            process = subprocess.Popen([str(part) for part in command], stdout=output, stderr=subprocess.STDOUT,
-                                       env={**os.environ, **(env or {})})
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+            )
             _, status, usage = os.wait4(process.pid, 0)
             self.seconds = time.monotonic() - start
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -23,7 +27,9 @@ class Run:
             output.seek(0)
             self.text = output.read()
         if process.returncode != 0:
-            sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{self.text[-2000:]}")
+            sys.exit(
+                f"{' '.join(map(str, command))} ended with {process.returncode}:\n{self.text[-2000:]}"
+            )
 
     def number(self, pattern):
         """The last number that the pattern's group finds in the output, thousands separators left out."""
@@ -55,7 +61,12 @@ def ratios(ours, theirs):
 
 
 def summary(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "runs": len(values),
+    }
 
 
 def number(value):
@@ -72,17 +83,39 @@ class Table:
     def add(self, measure, against, unit, ours, theirs, target, at_least=True, ratio=None):
         """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None: nothing to reach)."""
         ratio = summary(ratio if ratio is not None else ratios(ours, theirs))
-        met = None if target is None else (ratio["median"] >= target if at_least else ratio["median"] <= target)
-        row = {"measure": measure, "against": against, "unit": unit, "ours": summary(ours), "theirs": summary(theirs),
-               "ratio": ratio, "target": target, "at_least": at_least, "met": met}
+        met = (
+            None
+            if target is None
+            else (ratio["median"] >= target if at_least else ratio["median"] <= target)
+        )
+        row = {
+            "measure": measure,
+            "against": against,
+            "unit": unit,
+            "ours": summary(ours),
+            "theirs": summary(theirs),
+            "ratio": ratio,
+            "target": target,
+            "at_least": at_least,
+            "met": met,
+        }
         self.rows.append(row)
         print(self.line(row), flush=True)
 
     def add_single(self, measure, unit, values, target=None):
         """A figure of ours alone; a target is an upper bound."""
         figure = summary(values)
-        row = {"measure": measure, "against": None, "unit": unit, "ours": figure, "theirs": None, "ratio": None,
-               "target": target, "at_least": False, "met": None if target is None else figure["median"] <= target}
+        row = {
+            "measure": measure,
+            "against": None,
+            "unit": unit,
+            "ours": figure,
+            "theirs": None,
+            "ratio": None,
+            "target": target,
+            "at_least": False,
+            "met": None if target is None else figure["median"] <= target,
+        }
         self.rows.append(row)
         print(self.line(row), flush=True)
 
@@ -103,12 +136,17 @@ class Table:
             cells += ["", ""]
         else:
             ratio = row["ratio"]
-            cells += [f"{cls.figure(row['theirs']['median'], unit)} ({row['against']})",
-                      f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"]
+            cells += [
+                f"{cls.figure(row['theirs']['median'], unit)} ({row['against']})",
+                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})",
+            ]
         if row["target"] is None:
             cells += ["", ""]
         else:
-            cells += [f"{'≥' if row['at_least'] else '≤'} {row['target']:g}", "met" if row["met"] else "missed"]
+            cells += [
+                f"{'≥' if row['at_least'] else '≤'} {row['target']:g}",
+                "met" if row["met"] else "missed",
+            ]
         return cells
 
     @classmethod
@@ -119,13 +157,21 @@ class Table:
     def growth_lines(panel):
         """A row per plot of the panel: each point's median, and how far it is from the law."""
         for plot in panel["plots"]:
-            points = ", ".join(f"{number(p['x'])}: {number(p['median'])} ({p['deviation']:+.1f}%)" for p in plot["points"])
+            points = ", ".join(
+                f"{number(p['x'])}: {number(p['median'])} ({p['deviation']:+.1f}%)"
+                for p in plot["points"]
+            )
             yield f"| {panel['name']}: {plot['unit']} over {panel['x']} | {points} | {plot['law']} |"
 
     def markdown(self):
         parts = []
         if self.rows:
-            parts += ["| measure | btm | other side | ratio (spread) | target | |", "|---|--:|--:|--:|--:|---|", *map(self.line, self.rows), ""]
+            parts += [
+                "| measure | btm | other side | ratio (spread) | target | |",
+                "|---|--:|--:|--:|--:|---|",
+                *map(self.line, self.rows),
+                "",
+            ]
         if self.growth:
             parts += ["| growth | measured (off the law) | law |", "|---|---|---|"]
             parts += [line for panel in self.growth for line in self.growth_lines(panel)] + [""]

@@ -56,10 +56,10 @@ def round_values(low, high, log):
     """Marks of a y axis, 1, 2 or 5 times powers of ten, from at or below `low` to at or above `high`."""
     if log:
         powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-        marks = [digit * 10.0 ** power for power in powers for digit in (1, 2, 5)]
+        marks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         first = max(i for i, mark in enumerate(marks) if mark <= low * (1 + 1e-9))
         last = min(i for i, mark in enumerate(marks) if mark >= high * (1 - 1e-9))
-        return marks[first:last + 1]
+        return marks[first : last + 1]
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= (high - low) / 5)
     return [i * step for i in range(math.floor(low / step), math.ceil(high / step - 1e-9) + 1)]
@@ -72,24 +72,47 @@ def text(x, y, anchor, content, style="label"):
 def svg(plot, x_label, log_x):
     """Medians with their spread as bars, the law as a dashed line. y starts at 0 unless it is logarithmic."""
     points, log_y = plot["points"], plot["log_y"]
-    values = [value for point in points for value in (point["min"], point["max"])] + [y for _, y in plot["curve"]]
+    values = [value for point in points for value in (point["min"], point["max"])] + [
+        y for _, y in plot["curve"]
+    ]
     marks = round_values(min(values) if log_y else 0, max(values), log_y)
-    x = Axis(min(p["x"] for p in points), max(p["x"] for p in points), LEFT + 14, WIDTH - RIGHT - 14, log_x)
+    x = Axis(
+        min(p["x"] for p in points),
+        max(p["x"] for p in points),
+        LEFT + 14,
+        WIDTH - RIGHT - 14,
+        log_x,
+    )
     y = Axis(marks[0], marks[-1], HEIGHT - BOTTOM, TOP, log_y)
     label = f"{plot['unit']} over {x_label}, measured and expected"
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(label)}">', text(2, 15, "start", plot["unit"], "axis")]
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(label)}">',
+        text(2, 15, "start", plot["unit"], "axis"),
+    ]
     for mark in marks:
-        parts.append(f'<path class="grid" d="M{LEFT} {y.pixel(mark):.1f}H{WIDTH - RIGHT}"/>' + text(LEFT - 6, y.pixel(mark) + 4, "end", number(mark)))
+        parts.append(
+            f'<path class="grid" d="M{LEFT} {y.pixel(mark):.1f}H{WIDTH - RIGHT}"/>'
+            + text(LEFT - 6, y.pixel(mark) + 4, "end", number(mark))
+        )
     for point in points:
         at = x.pixel(point["x"])
-        parts.append(f'<path class="tick" d="M{at:.1f} {HEIGHT - BOTTOM}v5"/>' + text(at, HEIGHT - BOTTOM + 18, "middle", number(point["x"])))
+        parts.append(
+            f'<path class="tick" d="M{at:.1f} {HEIGHT - BOTTOM}v5"/>'
+            + text(at, HEIGHT - BOTTOM + 18, "middle", number(point["x"]))
+        )
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "middle", x_label, "axis"))
-    parts.append('<path class="law" d="M' + "L".join(f"{x.pixel(a):.1f} {y.pixel(b):.1f}" for a, b in plot["curve"]) + '"/>')
+    parts.append(
+        '<path class="law" d="M'
+        + "L".join(f"{x.pixel(a):.1f} {y.pixel(b):.1f}" for a, b in plot["curve"])
+        + '"/>'
+    )
     for point in points:
         at, low, high = x.pixel(point["x"]), y.pixel(point["min"]), y.pixel(point["max"])
         title = f"{number(point['x'])}: {number(point['median'])} {plot['unit']} ({number(point['min'])} to {number(point['max'])}), law {number(point['law'])}"
-        parts.append(f'<g><title>{escaped(title)}</title><path class="spread" d="M{at - 4:.1f} {low:.1f}h8M{at:.1f} {low:.1f}V{high:.1f}M{at - 4:.1f} {high:.1f}h8"/>'
-                     f'<circle class="point" cx="{at:.1f}" cy="{y.pixel(point["median"]):.1f}" r="3.6"/></g>')
+        parts.append(
+            f'<g><title>{escaped(title)}</title><path class="spread" d="M{at - 4:.1f} {low:.1f}h8M{at:.1f} {low:.1f}V{high:.1f}M{at - 4:.1f} {high:.1f}h8"/>'
+            f'<circle class="point" cx="{at:.1f}" cy="{y.pixel(point["median"]):.1f}" r="3.6"/></g>'
+        )
     return "\n".join(parts) + "</svg>\n"
 
 
@@ -98,8 +121,12 @@ def table(head, rows, style=""):
     cells = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
     lines = [f'<table class="{style}"><thead><tr>{cells}</tr></thead><tbody>']
     for first, *others in rows:
-        columns = "".join(f'<td data-name="{escaped(name)}"{verdict(cell)}>' + (f"<span>{escaped(cell)}</span>" if cell else "") + "</td>"
-                          for name, cell in zip(head[1:], others))
+        columns = "".join(
+            f'<td data-name="{escaped(name)}"{verdict(cell)}>'
+            + (f"<span>{escaped(cell)}</span>" if cell else "")
+            + "</td>"
+            for name, cell in zip(head[1:], others)
+        )
         lines.append(f'<tr><th scope="row">{escaped(first)}</th>{columns}</tr>')
     return "\n".join(lines) + "</tbody></table>\n"
 
@@ -113,33 +140,57 @@ def spread(point):
 
 
 def figure(plot, panel):
-    rows = [(number(p["x"]), number(p["median"]), spread(p), number(p["law"]), f"{p['deviation']:+.1f}%") for p in plot["points"]]
-    return (f"<figure>{svg(plot, panel['x'], panel['log_x'])}<figcaption>Law: {escaped(plot['law'])}</figcaption>\n"
-            f"<div class=\"scroll\">{table((panel['symbol'], plot['unit'], 'spread', 'law', 'off'), rows)}</div></figure>\n")
+    rows = [
+        (
+            number(p["x"]),
+            number(p["median"]),
+            spread(p),
+            number(p["law"]),
+            f"{p['deviation']:+.1f}%",
+        )
+        for p in plot["points"]
+    ]
+    return (
+        f"<figure>{svg(plot, panel['x'], panel['log_x'])}<figcaption>Law: {escaped(plot['law'])}</figcaption>\n"
+        f"<div class=\"scroll\">{table((panel['symbol'], plot['unit'], 'spread', 'law', 'off'), rows)}</div></figure>\n"
+    )
 
 
 def section(panel):
-    notes = "".join(f"<p class=\"soft\">{escaped(note)}</p>\n" for note in panel["notes"])
-    return (f"<section><h3>{escaped(panel['title'])}</h3>\n<p>{escaped(panel['about'])}</p>\n"
-            f"<div class=\"plots\">{''.join(figure(plot, panel) for plot in panel['plots'])}</div>\n"
-            f"{notes}<p class=\"soft\">Took {number(panel['seconds'])} s, inputs included.</p></section>\n")
+    notes = "".join(f'<p class="soft">{escaped(note)}</p>\n' for note in panel["notes"])
+    return (
+        f"<section><h3>{escaped(panel['title'])}</h3>\n<p>{escaped(panel['about'])}</p>\n"
+        f"<div class=\"plots\">{''.join(figure(plot, panel) for plot in panel['plots'])}</div>\n"
+        f"{notes}<p class=\"soft\">Took {number(panel['seconds'])} s, inputs included.</p></section>\n"
+    )
 
 
-KEYS = ('<p class="soft keys"><span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="spread" d="M8 1h8M12 1V11M8 11h8"/>'
-        '<circle class="point" cx="12" cy="6" r="3"/></svg>median, lowest to highest run</span> '
-        '<span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="law" d="M0 6H24"/></svg>law</span></p>\n')
+KEYS = (
+    '<p class="soft keys"><span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="spread" d="M8 1h8M12 1V11M8 11h8"/>'
+    '<circle class="point" cx="12" cy="6" r="3"/></svg>median, lowest to highest run</span> '
+    '<span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="law" d="M0 6H24"/></svg>law</span></p>\n'
+)
 
 
 def page(head, rows, panels):
     """`head` says when and where; `rows` are Table's, `panels` growth's."""
     title = "btm: speed and memory"
-    body = f"<h1>{title}</h1>\n<p class=\"soft\">{escaped(head)}</p>\n"
+    body = f'<h1>{title}</h1>\n<p class="soft">{escaped(head)}</p>\n'
     if rows:
-        cells = table(("measure", "btm", "other side", "ratio (spread)", "target", "result"), [Table.cells(row) for row in rows], "paired")
+        cells = table(
+            ("measure", "btm", "other side", "ratio (spread)", "target", "result"),
+            [Table.cells(row) for row in rows],
+            "paired",
+        )
         body += f"<h2>Beside the reference</h2>\n<p>Both sides ran in turns; ratios are of paired runs.</p>\n{cells}"
     if panels:
-        body += ("<h2>Growth</h2>\n<p>btm alone, beside the law that its code implies. “Off” is how far the median is above (+) or below (−) the law.</p>\n"
-                 + KEYS + "".join(map(section, panels)))
-    return ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">\n'
-            f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body>{body}</body></html>\n")
+        body += (
+            "<h2>Growth</h2>\n<p>btm alone, beside the law that its code implies. “Off” is how far the median is above (+) or below (−) the law.</p>\n"
+            + KEYS
+            + "".join(map(section, panels))
+        )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
+    )

@@ -15,8 +15,21 @@ def bench_words(s, table, folder, text):
     """Both sides count the words for a dictionary and write a data-bin."""
     model = s.root / "tests/golden/corpus/spm.model"
     (folder / "any.txt").write_text("a 1\n")
-    s.convert("preprocess", "--validpref", text, "--srcdict", folder / "any.txt", "--dataset-impl", "raw", "--bpe", "sentencepiece",
-              "--sentencepiece-model", model, "--destdir", folder / "pieces")()
+    s.convert(
+        "preprocess",
+        "--validpref",
+        text,
+        "--srcdict",
+        folder / "any.txt",
+        "--dataset-impl",
+        "raw",
+        "--bpe",
+        "sentencepiece",
+        "--sentencepiece-model",
+        model,
+        "--destdir",
+        folder / "pieces",
+    )()
     pieces = folder / "pieces/valid.None-None"
 
     def flags(out):
@@ -25,7 +38,9 @@ def bench_words(s, table, folder, text):
 
     programs = {"btm": lambda: s.convert("preprocess", *flags("ours"))()}
     for venv in s.fairseq[:1]:
-        programs["fairseq"] = lambda venv=venv: Run([venv / "bin/fairseq-preprocess", *flags("theirs")], s.env)
+        programs["fairseq"] = lambda venv=venv: Run(
+            [venv / "bin/fairseq-preprocess", *flags("theirs")], s.env
+        )
     tokens = []
 
     def read(name, run):
@@ -35,8 +50,22 @@ def bench_words(s, table, folder, text):
 
     values = in_turns(programs, s.runs, read)
     if "fairseq" in values:
-        table.add("preprocess, words: tokens/s", "fairseq-preprocess", "tokens/s", values["btm"]["rate"], values["fairseq"]["rate"], 20)
-        table.add("preprocess, words: peak memory", "fairseq-preprocess", "MiB", values["btm"]["peak"], values["fairseq"]["peak"], None)
+        table.add(
+            "preprocess, words: tokens/s",
+            "fairseq-preprocess",
+            "tokens/s",
+            values["btm"]["rate"],
+            values["fairseq"]["rate"],
+            20,
+        )
+        table.add(
+            "preprocess, words: peak memory",
+            "fairseq-preprocess",
+            "MiB",
+            values["btm"]["peak"],
+            values["fairseq"]["peak"],
+            None,
+        )
 
 
 def bench_tokenizers(s, table, folder, text):
@@ -44,26 +73,74 @@ def bench_tokenizers(s, table, folder, text):
     if s.tokenizers is None:
         return
     python = s.tokenizers / "bin/python"
-    encoder, merges = subprocess.run([python, HERE / "tokenize_reference.py", "gpt2-files"], capture_output=True, text=True, check=True).stdout.split()
+    encoder, merges = subprocess.run(
+        [python, HERE / "tokenize_reference.py", "gpt2-files"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     model = s.root / "tests/golden/corpus/spm.model"
     (folder / "gpt2.txt").write_text("".join(f"{number} 1\n" for number in range(50257)))
     sides = {
-        "GPT-2 BPE": (["--bpe", "gpt2", "--gpt2-encoder-json", encoder, "--gpt2-vocab-bpe", merges, "--srcdict", folder / "gpt2.txt"],
-                      {"tiktoken": 1, "tokenizers": 1}, []),
-        "sentencepiece": (["--bpe", "sentencepiece", "--sentencepiece-model", model, "--srcdict", s.root / "tests/golden/data-bin/dict.txt"],
-                          {"sentencepiece": 0.95}, ["--model", model]),
+        "GPT-2 BPE": (
+            [
+                "--bpe",
+                "gpt2",
+                "--gpt2-encoder-json",
+                encoder,
+                "--gpt2-vocab-bpe",
+                merges,
+                "--srcdict",
+                folder / "gpt2.txt",
+            ],
+            {"tiktoken": 1, "tokenizers": 1},
+            [],
+        ),
+        "sentencepiece": (
+            [
+                "--bpe",
+                "sentencepiece",
+                "--sentencepiece-model",
+                model,
+                "--srcdict",
+                s.root / "tests/golden/data-bin/dict.txt",
+            ],
+            {"sentencepiece": 0.95},
+            ["--model", model],
+        ),
     }
     for what, (flags, targets, extra) in sides.items():
+
         def ours(flags=flags):
             subprocess.run(["rm", "-rf", folder / "ours"], check=True)
-            return s.convert("preprocess", "--validpref", text, "--destdir", folder / "ours", "--workers", 1, *flags)()
+            return s.convert(
+                "preprocess",
+                "--validpref",
+                text,
+                "--destdir",
+                folder / "ours",
+                "--workers",
+                1,
+                *flags,
+            )()
 
         programs = {"btm": ours}
         for name in targets:
-            programs[name] = lambda name=name: Run([python, HERE / "tokenize_reference.py", name, text, *extra], s.env)
-        values = in_turns(programs, s.runs, lambda name, run: {"rate": run.number(r"([\d.]+) MB/s")})
+            programs[name] = lambda name=name: Run(
+                [python, HERE / "tokenize_reference.py", name, text, *extra], s.env
+            )
+        values = in_turns(
+            programs, s.runs, lambda name, run: {"rate": run.number(r"([\d.]+) MB/s")}
+        )
         for name, target in targets.items():
-            table.add(f"preprocess, {what}", f"{name}, encoding only", "MB/s", values["btm"]["rate"], values[name]["rate"], target)
+            table.add(
+                f"preprocess, {what}",
+                f"{name}, encoding only",
+                "MB/s",
+                values["btm"]["rate"],
+                values[name]["rate"],
+                target,
+            )
 
 
 def bench_preprocess(s, table):

@@ -23,16 +23,25 @@ def load_model(path, mmap=False):
         state = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
         state["cfg"] = OmegaConf.create(state["cfg"])
         state["cfg"].task.data = data
-    models, _, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides={"data": data}, state=state)
+    models, _, _ = checkpoint_utils.load_model_ensemble_and_task(
+        [str(path)], arg_overrides={"data": data}, state=state
+    )
     return models[0].float().eval()
 
 
 def load_data(path, tokens_per_sample):
     from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
 
-    task = LanguageModelingTask.setup_task(LanguageModelingConfig(
-        data=str(pathlib.Path(path).parent / "data-bin"), tokens_per_sample=tokens_per_sample, sample_break_mode="none",
-        dataset_impl=None, use_plasma_view=False, seed=1))
+    task = LanguageModelingTask.setup_task(
+        LanguageModelingConfig(
+            data=str(pathlib.Path(path).parent / "data-bin"),
+            tokens_per_sample=tokens_per_sample,
+            sample_break_mode="none",
+            dataset_impl=None,
+            use_plasma_view=False,
+            seed=1,
+        )
+    )
     task.load_dataset("test")
     return task.dataset("test")
 
@@ -58,7 +67,10 @@ def average_command(args):
     models = [state["model"] for state in states]
     merged = dict(states[0])
     with torch.no_grad():
-        merged["model"] = {name: torch.stack([model[name] * weight for model in models]).sum(0) for name in models[0]}
+        merged["model"] = {
+            name: torch.stack([model[name] * weight for model in models]).sum(0)
+            for name in models[0]
+        }
     torch.save(merged, args.out)
 
 
@@ -70,10 +82,21 @@ def ensemble_command(args):
     score, count, start = 0.0, 0, time.monotonic()
     with torch.inference_mode():
         for first in range(0, min(len(dataset), args.blocks), args.batch_size):
-            sample = dataset.collater([dataset[i] for i in range(first, min(first + args.batch_size, len(dataset), args.blocks))])
+            sample = dataset.collater(
+                [
+                    dataset[i]
+                    for i in range(first, min(first + args.batch_size, len(dataset), args.blocks))
+                ]
+            )
             source, target = sample["net_input"]["src_tokens"], sample["target"]
-            expert = torch.stack([
-                torch.log_softmax(model(source)[0].float(), -1).gather(2, target.unsqueeze(2)).squeeze(2) for model in models])  # [E, B, T]
+            expert = torch.stack(
+                [
+                    torch.log_softmax(model(source)[0].float(), -1)
+                    .gather(2, target.unsqueeze(2))
+                    .squeeze(2)
+                    for model in models
+                ]
+            )  # [E, B, T]
             posterior = torch.full_like(expert, 1 / len(models))
             weighted = prior.view(-1, 1, 1) * expert[:, :, :-1].exp()
             posterior[:, :, 1:] = weighted / weighted.sum(0, keepdim=True)
@@ -81,7 +104,9 @@ def ensemble_command(args):
             score += mixed.sum().item()
             count += mixed.numel()
     seconds = time.monotonic() - start
-    print(f"Evaluated {count} tokens in {seconds:.1f}s ({count / seconds:.2f} tokens/s), loss {-score / count / math.log(2):.4f}")
+    print(
+        f"Evaluated {count} tokens in {seconds:.1f}s ({count / seconds:.2f} tokens/s), loss {-score / count / math.log(2):.4f}"
+    )
 
 
 def data_bin_command(args):

@@ -25,7 +25,14 @@ MEASURES = {**benches.BENCHES, **GROWTH}
 
 
 def machine():
-    model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in open("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
+        "",
+    )
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return f"{model or platform.processor()}, {len(os.sched_getaffinity(0))} cores, {pages / 2**30:.0f} GiB"
 
@@ -59,13 +66,30 @@ def measure(chosen, setting, table):
 def main():
     names = list(MEASURES)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help=f"comma-separated measures of {', '.join(names)}; growth: {', '.join(GROWTH)}")
-    parser.add_argument("--fairseq", action="append", default=[], type=pathlib.Path, help="an environment with fairseq; the fastest counts")
-    parser.add_argument("--tokenizers", type=pathlib.Path, help="the environment of scripts/tokenizers-env")
+    parser.add_argument(
+        "--only",
+        help=f"comma-separated measures of {', '.join(names)}; growth: {', '.join(GROWTH)}",
+    )
+    parser.add_argument(
+        "--fairseq",
+        action="append",
+        default=[],
+        type=pathlib.Path,
+        help="an environment with fairseq; the fastest counts",
+    )
+    parser.add_argument(
+        "--tokenizers", type=pathlib.Path, help="the environment of scripts/tokenizers-env"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--quick", action="store_true", help="small shapes: whether the benchmark works, not what is measured")
-    parser.add_argument("--work", type=pathlib.Path, help="folder for inputs, kept (default: a temporary one)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small shapes: whether the benchmark works, not what is measured",
+    )
+    parser.add_argument(
+        "--work", type=pathlib.Path, help="folder for inputs, kept (default: a temporary one)"
+    )
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench-out")
     args = parser.parse_args()
     chosen = chosen_measures(args.only) if args.only else [name for name in names if name != "gpu"]
@@ -76,19 +100,32 @@ def main():
     work = args.work or pathlib.Path(tempfile.mkdtemp(prefix="btm-bench-"))
     work.mkdir(parents=True, exist_ok=True)
     table = Table()
-    setting = benches.Setting(root=ROOT, work=work, fairseq=args.fairseq, tokenizers=args.tokenizers, runs=args.runs, threads=args.threads, quick=args.quick)
+    setting = benches.Setting(
+        root=ROOT,
+        work=work,
+        fairseq=args.fairseq,
+        tokenizers=args.tokenizers,
+        runs=args.runs,
+        threads=args.threads,
+        quick=args.quick,
+    )
     try:
         took = measure(chosen, setting, table)
     finally:
         if args.work is None:
             shutil.rmtree(work, ignore_errors=True)
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
     head = f"{datetime.date.today()}, {machine()}, {args.threads} threads, {args.runs} runs, commit {commit}"
     report = {"measured": head, "took_seconds": took, "rows": table.rows, "growth": table.growth}
     write_whole(args.out / "bench.md", f"{head}\n\n{table.markdown()}")
     write_whole(args.out / "bench.json", json.dumps(report, indent=1) + "\n")
     write_whole(args.out / "bench.html", page(head, table.rows, table.growth))
-    print(f"\n{head}\n\n{table.markdown()}\nAlso in {args.out}/bench.md, bench.json and bench.html", flush=True)
+    print(
+        f"\n{head}\n\n{table.markdown()}\nAlso in {args.out}/bench.md, bench.json and bench.html",
+        flush=True,
+    )
     missed = [row["measure"] for row in table.rows if row["met"] is False]
     if missed:
         print(f"missed: {'; '.join(missed)}")

@@ -5,7 +5,12 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "scripts"))
-from reference_tokenizers import gpt2_files, sentencepiece_processor, tiktoken_encoding, tokenizers_tokenizer  # noqa: E402
+from reference_tokenizers import (
+    gpt2_files,
+    sentencepiece_processor,
+    tiktoken_encoding,
+    tokenizers_tokenizer,
+)  # noqa: E402
 
 
 def main():

@@ -1,8 +1,29 @@
 """btm cluster."""
 from case import Case
 
-TEXT = "\n".join(["the cat sat on the mat", "a cat and a mat", "stocks fell as markets closed", "markets rose and stocks too"] * 4) + "\n"
-TRAIN = ["btm", "cluster", "train", "corpus.txt", "--num-clusters", "2", "--dimensions", "2", "--quiet"]
+TEXT = (
+    "\n".join(
+        [
+            "the cat sat on the mat",
+            "a cat and a mat",
+            "stocks fell as markets closed",
+            "markets rose and stocks too",
+        ]
+        * 4
+    )
+    + "\n"
+)
+TRAIN = [
+    "btm",
+    "cluster",
+    "train",
+    "corpus.txt",
+    "--num-clusters",
+    "2",
+    "--dimensions",
+    "2",
+    "--quiet",
+]
 
 
 def corpus(folder):
@@ -15,44 +36,161 @@ def not_a_model(folder):
 
 
 def only_corpus(folder):
-    assert [path.name for path in folder.iterdir()] == ["corpus.txt"], f"left behind: {list(folder.iterdir())}"
+    assert [path.name for path in folder.iterdir()] == [
+        "corpus.txt"
+    ], f"left behind: {list(folder.iterdir())}"
 
 
 def model_and_corpus(folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["corpus.txt", "out.model"], list(folder.iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == ["corpus.txt", "out.model"], list(
+        folder.iterdir()
+    )
     assert (folder / "out.model").read_bytes().startswith(b"BTMCLUS1")
 
 
 CASES = [
-    Case("help", ["btm", "cluster", "--help"], stdout=["usage: btm cluster COMMAND", "assign", "prior", "show"]),
-    Case("help of train", ["btm", "cluster", "train", "--help"], stdout=["usage: btm cluster train INPUT", "--num-clusters"]),
-    Case("help of assign", ["btm", "cluster", "assign", "--help"], stdout=["usage: btm cluster assign MODEL INPUT", "--output-dir"]),
-    Case("help of prior", ["btm", "cluster", "prior", "--help"], stdout=["usage: btm cluster prior MODEL INPUT", "--topk"]),
-    Case("help of show", ["btm", "cluster", "show", "--help"], stdout=["usage: btm cluster show MODEL"]),
-    Case("no command", ["btm", "cluster"], 2, stderr=["a command is missing, expected train, assign, prior or show"]),
-    Case("a mistyped command", ["btm", "cluster", "tran"], 2, stderr=["no command 'tran', expected train"]),
-    Case("train", TRAIN + ["-o", "out.model"], setup=corpus, stdout=["cluster 0: 8 documents:", "cluster 1: 8 documents:"], check=model_and_corpus),
-    Case("a mistyped flag", TRAIN + ["-o", "out.model", "--num-cluster", "3"], 2, setup=corpus,
-         stderr=["unknown flag '--num-cluster', did you mean --num-clusters?"]),
-    Case("no clusters", TRAIN + ["-o", "out.model", "--num-clusters", "0"], 2, setup=corpus, stderr=["flag --num-clusters: 0, expected at least 1"]),
+    Case(
+        "help",
+        ["btm", "cluster", "--help"],
+        stdout=["usage: btm cluster COMMAND", "assign", "prior", "show"],
+    ),
+    Case(
+        "help of train",
+        ["btm", "cluster", "train", "--help"],
+        stdout=["usage: btm cluster train INPUT", "--num-clusters"],
+    ),
+    Case(
+        "help of assign",
+        ["btm", "cluster", "assign", "--help"],
+        stdout=["usage: btm cluster assign MODEL INPUT", "--output-dir"],
+    ),
+    Case(
+        "help of prior",
+        ["btm", "cluster", "prior", "--help"],
+        stdout=["usage: btm cluster prior MODEL INPUT", "--topk"],
+    ),
+    Case(
+        "help of show",
+        ["btm", "cluster", "show", "--help"],
+        stdout=["usage: btm cluster show MODEL"],
+    ),
+    Case(
+        "no command",
+        ["btm", "cluster"],
+        2,
+        stderr=["a command is missing, expected train, assign, prior or show"],
+    ),
+    Case(
+        "a mistyped command",
+        ["btm", "cluster", "tran"],
+        2,
+        stderr=["no command 'tran', expected train"],
+    ),
+    Case(
+        "train",
+        TRAIN + ["-o", "out.model"],
+        setup=corpus,
+        stdout=["cluster 0: 8 documents:", "cluster 1: 8 documents:"],
+        check=model_and_corpus,
+    ),
+    Case(
+        "a mistyped flag",
+        TRAIN + ["-o", "out.model", "--num-cluster", "3"],
+        2,
+        setup=corpus,
+        stderr=["unknown flag '--num-cluster', did you mean --num-clusters?"],
+    ),
+    Case(
+        "no clusters",
+        TRAIN + ["-o", "out.model", "--num-clusters", "0"],
+        2,
+        setup=corpus,
+        stderr=["flag --num-clusters: 0, expected at least 1"],
+    ),
     Case("no output", TRAIN, 2, setup=corpus, stderr=["--output is missing, expected a file"]),
-    Case("more clusters than documents", TRAIN + ["-o", "out.model", "--num-clusters", "99"], 2, setup=corpus, stderr=["expected at least as many as clusters, 99"], check=only_corpus),
-    Case("text that is not there", ["btm", "cluster", "train", "none.txt", "-o", "out.model"], 1, stderr=["none.txt"]),
-    Case("a model into a folder that is not there", TRAIN + ["-o", "no/out.model"], 1, setup=corpus, stderr=["no/out.model: cannot create"],
-         check=only_corpus),
+    Case(
+        "more clusters than documents",
+        TRAIN + ["-o", "out.model", "--num-clusters", "99"],
+        2,
+        setup=corpus,
+        stderr=["expected at least as many as clusters, 99"],
+        check=only_corpus,
+    ),
+    Case(
+        "text that is not there",
+        ["btm", "cluster", "train", "none.txt", "-o", "out.model"],
+        1,
+        stderr=["none.txt"],
+    ),
+    Case(
+        "a model into a folder that is not there",
+        TRAIN + ["-o", "no/out.model"],
+        1,
+        setup=corpus,
+        stderr=["no/out.model: cannot create"],
+        check=only_corpus,
+    ),
     # Where results go is looked at before the text and the model are.
-    Case("a model of nothing into no folder", ["btm", "cluster", "train", "none.txt", "-o", "no/out.model"], 1, stderr=["no/out.model: cannot create"]),
-    Case("a split into a file", ["btm", "cluster", "assign", "none.model", "none.txt", "--output-dir", "corpus.txt/out"], 1, setup=corpus,
-         stderr=["corpus.txt: is not a folder"], check=only_corpus),
-    Case("priors into a folder that is not there", ["btm", "cluster", "prior", "none.model", "none.txt", "-o", "no/priors"], 1,
-         stderr=["no/priors: cannot create"]),
-    Case("a model to a device", TRAIN + ["-o", "/dev/full"], 1, setup=corpus, stderr=["/dev/full: is a device or FIFO, expected a file to write"]),
-    Case("standard output on a full disk", TRAIN + ["-o", "out.model"], 1, setup=corpus, stdout_to="/dev/full",
-         stderr=["standard output: cannot write"]),
-    Case("a model that is not there", ["btm", "cluster", "show", "none.model"], 1, stderr=["none.model: cannot open: No such file or directory"]),
-    Case("text for a model", ["btm", "cluster", "prior", "corpus.txt", "corpus.txt"], 1, setup=corpus,
-         stderr=["corpus.txt", "is no cluster model of btm (see btm cluster train)"]),
-    Case("a damaged model", ["btm", "cluster", "assign", "bad.model", "corpus.txt"], 1, setup=not_a_model,
-         stderr=["bad.model", "rule of terms 4294967295, expected 0 or 1"]),
-    Case("a temperature of 0", ["btm", "cluster", "prior", "bad.model", "corpus.txt", "--temperature", "0"], 2, setup=not_a_model, stderr=["--temperature"]),
+    Case(
+        "a model of nothing into no folder",
+        ["btm", "cluster", "train", "none.txt", "-o", "no/out.model"],
+        1,
+        stderr=["no/out.model: cannot create"],
+    ),
+    Case(
+        "a split into a file",
+        ["btm", "cluster", "assign", "none.model", "none.txt", "--output-dir", "corpus.txt/out"],
+        1,
+        setup=corpus,
+        stderr=["corpus.txt: is not a folder"],
+        check=only_corpus,
+    ),
+    Case(
+        "priors into a folder that is not there",
+        ["btm", "cluster", "prior", "none.model", "none.txt", "-o", "no/priors"],
+        1,
+        stderr=["no/priors: cannot create"],
+    ),
+    Case(
+        "a model to a device",
+        TRAIN + ["-o", "/dev/full"],
+        1,
+        setup=corpus,
+        stderr=["/dev/full: is a device or FIFO, expected a file to write"],
+    ),
+    Case(
+        "standard output on a full disk",
+        TRAIN + ["-o", "out.model"],
+        1,
+        setup=corpus,
+        stdout_to="/dev/full",
+        stderr=["standard output: cannot write"],
+    ),
+    Case(
+        "a model that is not there",
+        ["btm", "cluster", "show", "none.model"],
+        1,
+        stderr=["none.model: cannot open: No such file or directory"],
+    ),
+    Case(
+        "text for a model",
+        ["btm", "cluster", "prior", "corpus.txt", "corpus.txt"],
+        1,
+        setup=corpus,
+        stderr=["corpus.txt", "is no cluster model of btm (see btm cluster train)"],
+    ),
+    Case(
+        "a damaged model",
+        ["btm", "cluster", "assign", "bad.model", "corpus.txt"],
+        1,
+        setup=not_a_model,
+        stderr=["bad.model", "rule of terms 4294967295, expected 0 or 1"],
+    ),
+    Case(
+        "a temperature of 0",
+        ["btm", "cluster", "prior", "bad.model", "corpus.txt", "--temperature", "0"],
+        2,
+        setup=not_a_model,
+        stderr=["--temperature"],
+    ),
 ]

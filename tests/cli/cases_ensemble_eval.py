@@ -4,9 +4,26 @@ import signal
 
 from case import Case
 
-EXPERTS = ":".join("{golden}/checkpoints/elm_" + domain + "/checkpoint_last.pt" for domain in ("fortunes", "perl"))
-EVAL = ["btm", "ensemble-eval", "{golden}/data-bin/fortunes", "--path", EXPERTS, "--target-eval", "valid_fortunes", "--tokens-per-sample", "128",
-        "--batch-size", "2", "--ensemble-type", "cached_prior", "--precomputed-prior", "0.75,0.25"]
+EXPERTS = ":".join(
+    "{golden}/checkpoints/elm_" + domain + "/checkpoint_last.pt" for domain in ("fortunes", "perl")
+)
+EVAL = [
+    "btm",
+    "ensemble-eval",
+    "{golden}/data-bin/fortunes",
+    "--path",
+    EXPERTS,
+    "--target-eval",
+    "valid_fortunes",
+    "--tokens-per-sample",
+    "128",
+    "--batch-size",
+    "2",
+    "--ensemble-type",
+    "cached_prior",
+    "--precomputed-prior",
+    "0.75,0.25",
+]
 SHORT = EVAL + ["--max-samples", "1", "--no-score-cache"]  # two batches
 KEPT = EVAL + ["--max-samples", "1", "--score-cache", "cache"]
 
@@ -14,7 +31,9 @@ KEPT = EVAL + ["--max-samples", "1", "--score-cache", "cache"]
 def results(folder):
     lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     assert [line["exp_avg_posterior"] for line in lines] == [[0.75, 0.25]] * 2, lines
-    assert [path.name for path in folder.iterdir()] == ["results.jsonl"], "something else was left behind"
+    assert [path.name for path in folder.iterdir()] == [
+        "results.jsonl"
+    ], "something else was left behind"
 
 
 def two_scores(folder):
@@ -22,7 +41,9 @@ def two_scores(folder):
 
 
 def no_results(folder):
-    assert not [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".digest"], f"left behind: {list(folder.rglob('*'))}"
+    assert not [
+        path for path in folder.rglob("*") if path.is_file() and path.suffix != ".digest"
+    ], f"left behind: {list(folder.rglob('*'))}"
 
 
 def cache_is_a_file(folder):
@@ -35,28 +56,119 @@ def after_loading(name, args, *phrases, status=1, **more):
 
 
 CASES = [
-    Case("help", ["btm", "ensemble-eval", "--help"], stdout=["usage: btm ensemble-eval DATA", "--precomputed-prior", "--score-cache-mib"]),
-    Case("two batches", SHORT + ["--results-path", "results.jsonl"], stdout=["Evaluated 445 tokens", "final ppl: "], check=results),
+    Case(
+        "help",
+        ["btm", "ensemble-eval", "--help"],
+        stdout=["usage: btm ensemble-eval DATA", "--precomputed-prior", "--score-cache-mib"],
+    ),
+    Case(
+        "two batches",
+        SHORT + ["--results-path", "results.jsonl"],
+        stdout=["Evaluated 445 tokens", "final ppl: "],
+        check=results,
+    ),
     Case("scores are kept", KEPT, stdout=["final ppl: "], check=two_scores),
-    Case("scores that cannot be kept", KEPT, stdout=["final ppl: "], stderr=["warning: scores are not kept: cache/"], setup=cache_is_a_file),
+    Case(
+        "scores that cannot be kept",
+        KEPT,
+        stdout=["final ppl: "],
+        stderr=["warning: scores are not kept: cache/"],
+        setup=cache_is_a_file,
+    ),
     Case("no data", ["btm", "ensemble-eval"], 2, stderr=["missing DATA"]),
-    Case("no experts", ["btm", "ensemble-eval", "{golden}/data-bin/fortunes", "--ensemble-type", "uniform_prior"], 2, stderr=["--path is missing"]),
-    Case("a mistyped flag", EVAL + ["--precomputed-priors", "1,0"], 2,
-         stderr=["unknown flag '--precomputed-priors', did you mean --precomputed-prior?"]),
-    Case("a type that is none", EVAL + ["--ensemble-type", "prior"], 2, stderr=["flag --ensemble-type: 'prior', expected one of "]),
-    Case("a prior of another count", EVAL + ["--precomputed-prior", "1"], 2, stderr=["--precomputed-prior '1': 1 probabilities for 2 experts"]),
-    Case("a prior that is no number", EVAL + ["--precomputed-prior", "0.5,half"], 2, stderr=["'half', expected a probability"]),
-    Case("a negative prior", EVAL + ["--precomputed-prior", "1.5,-0.5"], 2, stderr=["'-0.5', expected a probability"]),
-    Case("a prior of another sum", EVAL + ["--precomputed-prior", "0.5,0.1"], 2, stderr=["the sum is 0.600000, expected 1"]),
-    Case("cluster_prior without clusters", EVAL + ["--ensemble-type", "cluster_prior"], 2, stderr=["cluster_prior needs --cluster-model"]),
-    after_loading("a cluster model that is not there", EVAL + ["--ensemble-type", "cluster_prior", "--cluster-model", "none.model"],
-                  "none.model: cannot open: No such file or directory"),
-    after_loading("an expert that is not there", EVAL + ["--path", EXPERTS + ":none.pt", "--precomputed-prior", "0.5,0.25,0.25"],
-                  "none.pt: cannot open: No such file or directory"),
-    after_loading("a split that is not there", EVAL + ["--target-eval", "valid"], "no split 'valid'"),
-    Case("results into a folder that is not there", SHORT + ["--results-path", "no/results.jsonl"], 1, stderr=["no/results.jsonl: cannot create"]),
-    Case("standard output on a full disk", SHORT, 1, stdout_to="/dev/full", stderr=["btm ensemble-eval: error: standard output: cannot write"]),
-    Case("Ctrl-C", EVAL + ["--context-window", "120", "--batch-size", "1", "--log-format", "simple", "--log-interval", "1", "--score-cache", "cache",
-                           "--results-path", "results.jsonl"],
-         -signal.SIGINT, interrupt_at="ensemble-eval: 1 / ", check=no_results),
+    Case(
+        "no experts",
+        ["btm", "ensemble-eval", "{golden}/data-bin/fortunes", "--ensemble-type", "uniform_prior"],
+        2,
+        stderr=["--path is missing"],
+    ),
+    Case(
+        "a mistyped flag",
+        EVAL + ["--precomputed-priors", "1,0"],
+        2,
+        stderr=["unknown flag '--precomputed-priors', did you mean --precomputed-prior?"],
+    ),
+    Case(
+        "a type that is none",
+        EVAL + ["--ensemble-type", "prior"],
+        2,
+        stderr=["flag --ensemble-type: 'prior', expected one of "],
+    ),
+    Case(
+        "a prior of another count",
+        EVAL + ["--precomputed-prior", "1"],
+        2,
+        stderr=["--precomputed-prior '1': 1 probabilities for 2 experts"],
+    ),
+    Case(
+        "a prior that is no number",
+        EVAL + ["--precomputed-prior", "0.5,half"],
+        2,
+        stderr=["'half', expected a probability"],
+    ),
+    Case(
+        "a negative prior",
+        EVAL + ["--precomputed-prior", "1.5,-0.5"],
+        2,
+        stderr=["'-0.5', expected a probability"],
+    ),
+    Case(
+        "a prior of another sum",
+        EVAL + ["--precomputed-prior", "0.5,0.1"],
+        2,
+        stderr=["the sum is 0.600000, expected 1"],
+    ),
+    Case(
+        "cluster_prior without clusters",
+        EVAL + ["--ensemble-type", "cluster_prior"],
+        2,
+        stderr=["cluster_prior needs --cluster-model"],
+    ),
+    after_loading(
+        "a cluster model that is not there",
+        EVAL + ["--ensemble-type", "cluster_prior", "--cluster-model", "none.model"],
+        "none.model: cannot open: No such file or directory",
+    ),
+    after_loading(
+        "an expert that is not there",
+        EVAL + ["--path", EXPERTS + ":none.pt", "--precomputed-prior", "0.5,0.25,0.25"],
+        "none.pt: cannot open: No such file or directory",
+    ),
+    after_loading(
+        "a split that is not there", EVAL + ["--target-eval", "valid"], "no split 'valid'"
+    ),
+    Case(
+        "results into a folder that is not there",
+        SHORT + ["--results-path", "no/results.jsonl"],
+        1,
+        stderr=["no/results.jsonl: cannot create"],
+    ),
+    Case(
+        "standard output on a full disk",
+        SHORT,
+        1,
+        stdout_to="/dev/full",
+        stderr=["btm ensemble-eval: error: standard output: cannot write"],
+    ),
+    Case(
+        "Ctrl-C",
+        EVAL
+        + [
+            "--context-window",
+            "120",
+            "--batch-size",
+            "1",
+            "--log-format",
+            "simple",
+            "--log-interval",
+            "1",
+            "--score-cache",
+            "cache",
+            "--results-path",
+            "results.jsonl",
+        ],
+        -signal.SIGINT,
+        interrupt_at="ensemble-eval: 1 / ",
+        check=no_results,
+    ),
 ]

@@ -9,7 +9,19 @@ from case import Case
 
 DATA = "{golden}/data-bin/fortunes"
 MODEL = "{golden}/checkpoints/seed/checkpoint_last.pt"
-EVAL = ["btm", "eval-lm", DATA, "--path", MODEL, "--gen-subset", "valid_fortunes", "--tokens-per-sample", "128", "--batch-size", "2"]
+EVAL = [
+    "btm",
+    "eval-lm",
+    DATA,
+    "--path",
+    MODEL,
+    "--gen-subset",
+    "valid_fortunes",
+    "--tokens-per-sample",
+    "128",
+    "--batch-size",
+    "2",
+]
 SHORT = EVAL + ["--max-samples", "1"]  # two batches
 LOSS = "Loss (base 2): 9.5117"
 
@@ -17,7 +29,9 @@ LOSS = "Loss (base 2): 9.5117"
 def results(folder):
     row = json.loads((folder / "results.json").read_text())
     assert row["evaluated_tokens"] == 445, f"evaluated_tokens is {row['evaluated_tokens']}"
-    assert [path.name for path in folder.iterdir()] == ["results.json"], "something else was left behind"
+    assert [path.name for path in folder.iterdir()] == [
+        "results.json"
+    ], "something else was left behind"
 
 
 def nothing_left(folder):
@@ -48,23 +62,50 @@ HF_IMPORT = pathlib.Path(__file__).parent.parent / "golden" / "hf_import"
 def hugging_face_cases():
     """Folders that transformers wrote, with the loss that it computed; null where it draws an output layer at random."""
     for name, loss in json.loads((HF_IMPORT / "expected.json").read_text()).items():
-        args = ["btm", "eval-lm", "{golden}/hf_import/data", "--path", "{golden}/hf_import/" + name, "--gen-subset", "test", "--results-path", "x.json"]
-        refusal = {"xglm_pad_5": "not supported: pad_token_id 5", "gpt2_base_untied": "has no output layer"}.get(name)
+        args = [
+            "btm",
+            "eval-lm",
+            "{golden}/hf_import/data",
+            "--path",
+            "{golden}/hf_import/" + name,
+            "--gen-subset",
+            "test",
+            "--results-path",
+            "x.json",
+        ]
+        refusal = {
+            "xglm_pad_5": "not supported: pad_token_id 5",
+            "gpt2_base_untied": "has no output layer",
+        }.get(name)
         if refusal:
             yield error_after_loading("Hugging Face's " + name, args, "config.json: ", refusal)
             continue
 
         def check(folder, name=name, loss=loss):
             found = json.loads((folder / "x.json").read_text())["loss_base2"]
-            assert math.isclose(found, loss, abs_tol=2e-4), f"{name}: {found}, transformers has {loss}"
+            assert math.isclose(
+                found, loss, abs_tol=2e-4
+            ), f"{name}: {found}, transformers has {loss}"
 
         yield Case("Hugging Face's " + name, args, check=check)
-    yield Case("Hugging Face's pytorch_model.bin.index.json",
-               ["btm", "eval-lm", "{golden}/hf_import/data32", "--path", "{golden}/hf_import/opt_bin_index", "--gen-subset", "test"],
-               stdout=["Loss (base 2): 8.6751"])
+    yield Case(
+        "Hugging Face's pytorch_model.bin.index.json",
+        [
+            "btm",
+            "eval-lm",
+            "{golden}/hf_import/data32",
+            "--path",
+            "{golden}/hf_import/opt_bin_index",
+            "--gen-subset",
+            "test",
+        ],
+        stdout=["Loss (base 2): 8.6751"],
+    )
 
 
-TOKENS_PER_SAMPLE = "--tokens-per-sample N tokens in a sample (default: the models' positions, at most 1024)"
+TOKENS_PER_SAMPLE = (
+    "--tokens-per-sample N tokens in a sample (default: the models' positions, at most 1024)"
+)
 BATCH_SIZE = "--batch-size, --max-sentences N samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it (default: {})"
 MAX_TOKENS = "--max-tokens N tokens in a batch, padding included; 0: no limit (default: 36000)"
 
@@ -74,56 +115,231 @@ def same_defaults(batch_size):
         words = " ".join(text.split())
         for line in (TOKENS_PER_SAMPLE, BATCH_SIZE.format(batch_size), MAX_TOKENS):
             assert line in words, f"--help lacks {line!r}"
+
     return check
 
 
 CASES = [
-    *(Case(f"what cuts the data of {command}", ["btm", *command.split(), "--help"], check_stdout=same_defaults(0 if command == "eval-lm" else 2))
-      for command in ("eval-lm", "ensemble-eval", "eval-matrix", "expert add")),
+    *(
+        Case(
+            f"what cuts the data of {command}",
+            ["btm", *command.split(), "--help"],
+            check_stdout=same_defaults(0 if command == "eval-lm" else 2),
+        )
+        for command in ("eval-lm", "ensemble-eval", "eval-matrix", "expert add")
+    ),
     *hugging_face_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336: it scores the first columns of rows that hold padding.
-    Case("eval-lm padding amid rows", ["btm", "eval-lm", "{golden}/pad_inside", "--path", "{golden}/pad_inside/start.pt", "--gen-subset", "test",
-                                       "--tokens-per-sample", "32", "--cpu"],
-         stdout=["Loss (base 2): 4.0247"], stderr=["targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm"]),
+    Case(
+        "eval-lm padding amid rows",
+        [
+            "btm",
+            "eval-lm",
+            "{golden}/pad_inside",
+            "--path",
+            "{golden}/pad_inside/start.pt",
+            "--gen-subset",
+            "test",
+            "--tokens-per-sample",
+            "32",
+            "--cpu",
+        ],
+        stdout=["Loss (base 2): 4.0247"],
+        stderr=["targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm"],
+    ),
     Case("two batches", SHORT, stdout=["num. model params: 243,584", "Evaluated 445 tokens", LOSS]),
     Case("flags as --name=value", EVAL + ["--max-samples=1"], stdout=[LOSS]),
-    Case("the last of a repeated flag wins", EVAL + ["--max-samples", "7", "--max-samples", "1"], stdout=[LOSS]),
-    Case("the last of two names of a flag wins", SHORT + ["--max-sentences", "5", "--batch-size", "2"], stdout=[LOSS]),
+    Case(
+        "the last of a repeated flag wins",
+        EVAL + ["--max-samples", "7", "--max-samples", "1"],
+        stdout=[LOSS],
+    ),
+    Case(
+        "the last of two names of a flag wins",
+        SHORT + ["--max-sentences", "5", "--batch-size", "2"],
+        stdout=[LOSS],
+    ),
     Case("a negative number is a value", SHORT + ["--seed", "-5"], stdout=["Evaluated 445 tokens"]),
-    Case("a flag of fairseq without effect here", SHORT + ["--criterion", "cross_entropy"], stdout=[LOSS],
-         stderr=["btm eval-lm: warning: without effect here: --criterion"]),
-    Case("progress as lines", SHORT + ["--log-format", "simple", "--log-interval", "1"], stderr=["eval-lm: 1 / 2 loss="]),
-    Case("progress as JSON", SHORT + ["--log-format", "json", "--log-interval", "1"], stderr=['"done":1']),
-    Case("results as JSON", SHORT + ["--results-path", "results.json"], stdout=[LOSS], check=results),
+    Case(
+        "a flag of fairseq without effect here",
+        SHORT + ["--criterion", "cross_entropy"],
+        stdout=[LOSS],
+        stderr=["btm eval-lm: warning: without effect here: --criterion"],
+    ),
+    Case(
+        "progress as lines",
+        SHORT + ["--log-format", "simple", "--log-interval", "1"],
+        stderr=["eval-lm: 1 / 2 loss="],
+    ),
+    Case(
+        "progress as JSON",
+        SHORT + ["--log-format", "json", "--log-interval", "1"],
+        stderr=['"done":1'],
+    ),
+    Case(
+        "results as JSON", SHORT + ["--results-path", "results.json"], stdout=[LOSS], check=results
+    ),
     Case("no data", ["btm", "eval-lm"], 2, stderr=["missing DATA"]),
     Case("too many arguments", EVAL + ["more"], 2, stderr=["unexpected argument 'more'"]),
-    Case("a mistyped flag", EVAL + ["--bath-size", "3"], 2, stderr=["unknown flag '--bath-size', did you mean --batch-size?"]),
-    Case("a flag without its value", EVAL + ["--max-tokens"], 2, stderr=["flag --max-tokens needs a value"]),
-    Case("a value for a flag that takes none", EVAL + ["--quiet=1"], 2, stderr=["flag --quiet takes no value"]),
-    Case("text for a number", EVAL + ["--batch-size", "x"], 2, stderr=["flag --batch-size: 'x', expected an integer"]),
-    Case("a number beyond 64 bits", EVAL + ["--batch-size", "9" * 30], 2, stderr=["expected an integer"]),
-    Case("a number that is too small", EVAL + ["--batch-size", "-1"], 2, stderr=["flag --batch-size: -1, expected at least 0"]),
-    Case("a choice that is none", EVAL + ["--log-format", "tqmd"], 2, stderr=["expected one of json, none, simple, tqdm"]),
-    Case("a flag that would change results", EVAL + ["--self-target"], 2, stderr=["flag --self-target is not supported"]),
-    Case("overrides that are no Python literal", EVAL + ["--model-overrides", "{"], 2, prints_before_error=True, stderr=["column 2: found the end"]),
-    Case("a split that is not there", EVAL + ["--gen-subset", "valid"], 1, prints_before_error=True,
-         stderr=["no split 'valid' (splits here: test_fortunes, "]),
-    Case("data that is not there", ["btm", "eval-lm", "nothing", "--path", MODEL], 1, prints_before_error=True, stderr=["nothing"]),
-    Case("a file for data", ["btm", "eval-lm", MODEL, "--path", MODEL], 1, prints_before_error=True, stderr=["checkpoint_last.pt"]),
-    error_after_loading("a model that is not there", EVAL + ["--path", "nothing.pt"], "nothing.pt: cannot open: No such file or directory"),
-    error_after_loading("a folder for a model", EVAL + ["--path", DATA], "is a directory, expected a regular file"),
-    error_after_loading("a dictionary for a model", EVAL + ["--path", DATA + "/dict.txt"], "expected a file of torch.save"),
-    error_after_loading("an index for a model", EVAL + ["--path", DATA + "/valid_fortunes.idx"], "is the index of a data-bin"),
-    error_after_loading("a FIFO for a model", EVAL + ["--path", "pipe"], "pipe: is a FIFO, expected a regular file", setup=fifo),
-    error_after_loading("an unreadable model", EVAL + ["--path", "secret.pt"], "Permission denied", setup=unreadable, unprivileged=True),
-    error_after_loading("a model of another dictionary", EVAL + ["--path", "{golden}/checkpoints/demix_fork/dense/checkpoint_last.pt"], "dict"),
+    Case(
+        "a mistyped flag",
+        EVAL + ["--bath-size", "3"],
+        2,
+        stderr=["unknown flag '--bath-size', did you mean --batch-size?"],
+    ),
+    Case(
+        "a flag without its value",
+        EVAL + ["--max-tokens"],
+        2,
+        stderr=["flag --max-tokens needs a value"],
+    ),
+    Case(
+        "a value for a flag that takes none",
+        EVAL + ["--quiet=1"],
+        2,
+        stderr=["flag --quiet takes no value"],
+    ),
+    Case(
+        "text for a number",
+        EVAL + ["--batch-size", "x"],
+        2,
+        stderr=["flag --batch-size: 'x', expected an integer"],
+    ),
+    Case(
+        "a number beyond 64 bits",
+        EVAL + ["--batch-size", "9" * 30],
+        2,
+        stderr=["expected an integer"],
+    ),
+    Case(
+        "a number that is too small",
+        EVAL + ["--batch-size", "-1"],
+        2,
+        stderr=["flag --batch-size: -1, expected at least 0"],
+    ),
+    Case(
+        "a choice that is none",
+        EVAL + ["--log-format", "tqmd"],
+        2,
+        stderr=["expected one of json, none, simple, tqdm"],
+    ),
+    Case(
+        "a flag that would change results",
+        EVAL + ["--self-target"],
+        2,
+        stderr=["flag --self-target is not supported"],
+    ),
+    Case(
+        "overrides that are no Python literal",
+        EVAL + ["--model-overrides", "{"],
+        2,
+        prints_before_error=True,
+        stderr=["column 2: found the end"],
+    ),
+    Case(
+        "a split that is not there",
+        EVAL + ["--gen-subset", "valid"],
+        1,
+        prints_before_error=True,
+        stderr=["no split 'valid' (splits here: test_fortunes, "],
+    ),
+    Case(
+        "data that is not there",
+        ["btm", "eval-lm", "nothing", "--path", MODEL],
+        1,
+        prints_before_error=True,
+        stderr=["nothing"],
+    ),
+    Case(
+        "a file for data",
+        ["btm", "eval-lm", MODEL, "--path", MODEL],
+        1,
+        prints_before_error=True,
+        stderr=["checkpoint_last.pt"],
+    ),
+    error_after_loading(
+        "a model that is not there",
+        EVAL + ["--path", "nothing.pt"],
+        "nothing.pt: cannot open: No such file or directory",
+    ),
+    error_after_loading(
+        "a folder for a model", EVAL + ["--path", DATA], "is a directory, expected a regular file"
+    ),
+    error_after_loading(
+        "a dictionary for a model",
+        EVAL + ["--path", DATA + "/dict.txt"],
+        "expected a file of torch.save",
+    ),
+    error_after_loading(
+        "an index for a model",
+        EVAL + ["--path", DATA + "/valid_fortunes.idx"],
+        "is the index of a data-bin",
+    ),
+    error_after_loading(
+        "a FIFO for a model",
+        EVAL + ["--path", "pipe"],
+        "pipe: is a FIFO, expected a regular file",
+        setup=fifo,
+    ),
+    error_after_loading(
+        "an unreadable model",
+        EVAL + ["--path", "secret.pt"],
+        "Permission denied",
+        setup=unreadable,
+        unprivileged=True,
+    ),
+    error_after_loading(
+        "a model of another dictionary",
+        EVAL + ["--path", "{golden}/checkpoints/demix_fork/dense/checkpoint_last.pt"],
+        "dict",
+    ),
     # Nothing is loaded first: standard output is empty.
-    Case("results into a folder that is not there", SHORT + ["--results-path", "no/results.json"], 1, stderr=["no/results.json: cannot create"]),
-    Case("results to a device", SHORT + ["--results-path", "/dev/full"], 1, stderr=["/dev/full: is a device or FIFO, expected a file to write"]),
-    Case("results into a folder that is read only", SHORT + ["--results-path", "read-only/results.json"], 1, setup=read_only, unprivileged=True,
-         stderr=["read-only/results.json: cannot create: Permission denied"]),
-    Case("standard output on a full disk", SHORT, 1, stdout_to="/dev/full", stderr=["btm eval-lm: error: standard output: cannot write"]),
-    Case("Ctrl-C", EVAL + ["--context-window", "120", "--batch-size", "1", "--tokens-per-sample", "128", "--log-format", "simple", "--log-interval", "1",
-                           "--results-path", "results.json"],
-         -signal.SIGINT, interrupt_at="eval-lm: 1 / ", check=nothing_left),
+    Case(
+        "results into a folder that is not there",
+        SHORT + ["--results-path", "no/results.json"],
+        1,
+        stderr=["no/results.json: cannot create"],
+    ),
+    Case(
+        "results to a device",
+        SHORT + ["--results-path", "/dev/full"],
+        1,
+        stderr=["/dev/full: is a device or FIFO, expected a file to write"],
+    ),
+    Case(
+        "results into a folder that is read only",
+        SHORT + ["--results-path", "read-only/results.json"],
+        1,
+        setup=read_only,
+        unprivileged=True,
+        stderr=["read-only/results.json: cannot create: Permission denied"],
+    ),
+    Case(
+        "standard output on a full disk",
+        SHORT,
+        1,
+        stdout_to="/dev/full",
+        stderr=["btm eval-lm: error: standard output: cannot write"],
+    ),
+    Case(
+        "Ctrl-C",
+        EVAL
+        + [
+            "--context-window",
+            "120",
+            "--batch-size",
+            "1",
+            "--tokens-per-sample",
+            "128",
+            "--log-format",
+            "simple",
+            "--log-interval",
+            "1",
+            "--results-path",
+            "results.json",
+        ],
+        -signal.SIGINT,
+        interrupt_at="eval-lm: 1 / ",
+        check=nothing_left,
+    ),
 ]

@@ -8,18 +8,43 @@ from case import Case
 DATA = "{golden}/data-bin"
 SEED = "seed={golden}/checkpoints/seed/checkpoint_last.pt"
 PERL = "perl={golden}/checkpoints/elm_perl/checkpoint_last.pt"
-SHORT = ["btm", "eval-matrix", DATA, SEED, PERL, "--domains", "perl", "--tokens-per-sample", "128", "--max-samples", "1",
-         "--resamples", "50", "--prior-batches", "1"]
+SHORT = [
+    "btm",
+    "eval-matrix",
+    DATA,
+    SEED,
+    PERL,
+    "--domains",
+    "perl",
+    "--tokens-per-sample",
+    "128",
+    "--max-samples",
+    "1",
+    "--resamples",
+    "50",
+    "--prior-batches",
+    "1",
+]
 
 
 def results(folder):
     out = folder / "eval-matrix"
     matrix = json.loads((out / "matrix.json").read_text())
-    assert [row["name"] for row in matrix["rows"]] == ["seed", "perl", "average", "ensemble cached_prior"], matrix["rows"]
+    assert [row["name"] for row in matrix["rows"]] == [
+        "seed",
+        "perl",
+        "average",
+        "ensemble cached_prior",
+    ], matrix["rows"]
     assert matrix["rows"][0]["cells"]["perl"]["ratio"] == 1
     assert len((out / "matrix.csv").read_text().splitlines()) == 1 + 4 * 2
     assert "<svg" in (out / "report.html").read_text()
-    assert sorted(path.name for path in out.iterdir()) == ["matrix.csv", "matrix.json", "report.html", "scores"], list(out.iterdir())
+    assert sorted(path.name for path in out.iterdir()) == [
+        "matrix.csv",
+        "matrix.json",
+        "report.html",
+        "scores",
+    ], list(out.iterdir())
 
 
 def a_file(folder):
@@ -50,29 +75,112 @@ def domain_of_gpt2(folder):
 
 
 CASES = [
-    Case("the average of models whose settings differ",
-         ["btm", "eval-matrix", "data", "a={golden}/hf_import/gpt2_eps_1e-05", "b={golden}/hf_import/gpt2_eps_0.001", "--experts", "a,b",
-          "--ensembles", "", "--average", "--domains", "x", "--cpu"], 2, setup=domain_of_gpt2,
-         stderr=["the average needs experts of one network, 'b' is not as 'a': layer_norm_epsilon is 0.001, expected 1e-05"]),
-    Case("results that cannot be written", SHORT, 1, setup=no_place_for_results, stdout=["2 evaluations computed"], prints_before_error=True,
-         stderr=["eval-matrix/matrix.json: is a directory"]),
-    Case("scores that cannot be written", SHORT, setup=no_place_for_scores, stdout=["2 evaluations computed", "matrix.csv"],
-         stderr=["warning: scores are not kept: eval-matrix/scores"]),
-    Case("table and files", SHORT + ["--experts", "seed,perl", "--average", "--ensembles", "cached_prior"],
-         stdout=["to seed", "average", "ensemble cached_prior", "5 evaluations computed, 0 reused"], check=results),
+    Case(
+        "the average of models whose settings differ",
+        [
+            "btm",
+            "eval-matrix",
+            "data",
+            "a={golden}/hf_import/gpt2_eps_1e-05",
+            "b={golden}/hf_import/gpt2_eps_0.001",
+            "--experts",
+            "a,b",
+            "--ensembles",
+            "",
+            "--average",
+            "--domains",
+            "x",
+            "--cpu",
+        ],
+        2,
+        setup=domain_of_gpt2,
+        stderr=[
+            "the average needs experts of one network, 'b' is not as 'a': layer_norm_epsilon is 0.001, expected 1e-05"
+        ],
+    ),
+    Case(
+        "results that cannot be written",
+        SHORT,
+        1,
+        setup=no_place_for_results,
+        stdout=["2 evaluations computed"],
+        prints_before_error=True,
+        stderr=["eval-matrix/matrix.json: is a directory"],
+    ),
+    Case(
+        "scores that cannot be written",
+        SHORT,
+        setup=no_place_for_scores,
+        stdout=["2 evaluations computed", "matrix.csv"],
+        stderr=["warning: scores are not kept: eval-matrix/scores"],
+    ),
+    Case(
+        "table and files",
+        SHORT + ["--experts", "seed,perl", "--average", "--ensembles", "cached_prior"],
+        stdout=["to seed", "average", "ensemble cached_prior", "5 evaluations computed, 0 reused"],
+        check=results,
+    ),
     Case("models alone", SHORT, stdout=["2 evaluations computed"]),
-    Case("help", ["btm", "eval-matrix", "--help"], stdout=["usage: btm eval-matrix DATA NAME=CHECKPOINT... [flags]", "--block-tokens"]),
+    Case(
+        "help",
+        ["btm", "eval-matrix", "--help"],
+        stdout=["usage: btm eval-matrix DATA NAME=CHECKPOINT... [flags]", "--block-tokens"],
+    ),
     Case("no model", ["btm", "eval-matrix", DATA], 2, stderr=["missing NAME=CHECKPOINT"]),
-    Case("a model without name", ["btm", "eval-matrix", DATA, "x.pt"], 2, stderr=["'x.pt', expected NAME=CHECKPOINT"]),
-    Case("mistyped flag", SHORT + ["--expert", "seed"], 2, stderr=["unknown flag '--expert', did you mean --experts?"]),
-    Case("unknown expert", SHORT + ["--experts", "jargon"], 2, stderr=["--experts names 'jargon', which is no model"]),
-    Case("unknown baseline", SHORT + ["--baseline", "dense"], 2, stderr=["--baseline 'dense' is not a row of the matrix"]),
-    Case("bytes that are none", SHORT + ["--bytes", "perl=many"], 2, stderr=["flag --bytes: 'perl=many', expected DOMAIN=N"]),
-    Case("missing checkpoint", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt"], 1, stderr=["none.pt"]),
+    Case(
+        "a model without name",
+        ["btm", "eval-matrix", DATA, "x.pt"],
+        2,
+        stderr=["'x.pt', expected NAME=CHECKPOINT"],
+    ),
+    Case(
+        "mistyped flag",
+        SHORT + ["--expert", "seed"],
+        2,
+        stderr=["unknown flag '--expert', did you mean --experts?"],
+    ),
+    Case(
+        "unknown expert",
+        SHORT + ["--experts", "jargon"],
+        2,
+        stderr=["--experts names 'jargon', which is no model"],
+    ),
+    Case(
+        "unknown baseline",
+        SHORT + ["--baseline", "dense"],
+        2,
+        stderr=["--baseline 'dense' is not a row of the matrix"],
+    ),
+    Case(
+        "bytes that are none",
+        SHORT + ["--bytes", "perl=many"],
+        2,
+        stderr=["flag --bytes: 'perl=many', expected DOMAIN=N"],
+    ),
+    Case(
+        "missing checkpoint", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt"], 1, stderr=["none.pt"]
+    ),
     # The output is looked at before the models are.
-    Case("a file for the output folder", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "file"], 1, setup=a_file, stderr=["file: is not a folder"]),
-    Case("an output folder that cannot be made", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "read-only/out"], 1, setup=read_only,
-         unprivileged=True, stderr=["read-only/out: cannot create: Permission denied"]),
+    Case(
+        "a file for the output folder",
+        ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "file"],
+        1,
+        setup=a_file,
+        stderr=["file: is not a folder"],
+    ),
+    Case(
+        "an output folder that cannot be made",
+        ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "read-only/out"],
+        1,
+        setup=read_only,
+        unprivileged=True,
+        stderr=["read-only/out: cannot create: Permission denied"],
+    ),
     Case("missing data", ["btm", "eval-matrix", "{tmp}/none", SEED], 1, stderr=["none/dict.txt"]),
-    Case("unknown domain", ["btm", "eval-matrix", DATA, SEED, "--domains", "pearl"], 2, stderr=["pearl"]),
+    Case(
+        "unknown domain",
+        ["btm", "eval-matrix", DATA, SEED, "--domains", "pearl"],
+        2,
+        stderr=["pearl"],
+    ),
 ]

@@ -9,17 +9,64 @@ GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 DOMAINS = ["fortunes", "jargon", "politics"]
 DATA = ["--data", "{golden}/data-bin/perl"]
 FOREST = "{tmp}/forest"
-ADD = ["btm", "expert", "add", FOREST, "perl", *DATA, "--cpu", "--num-threads", "1", "--prior-batches", "3", "--max-samples", "3"]
-TRAIN = ["--", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64", "--decoder-ffn-embed-dim", "256",
-         "--decoder-attention-heads", "4", "--tokens-per-sample", "128", "--batch-size", "2", "--cpu", "--num-threads", "1", "--lr", "1e-3"]
-SCORED = ["--tokens-per-sample", "128", "--batch-size", "2", "--max-samples", "1", "--cpu", "--num-threads", "1"]
+ADD = [
+    "btm",
+    "expert",
+    "add",
+    FOREST,
+    "perl",
+    *DATA,
+    "--cpu",
+    "--num-threads",
+    "1",
+    "--prior-batches",
+    "3",
+    "--max-samples",
+    "3",
+]
+TRAIN = [
+    "--",
+    "--arch",
+    "transformer_lm_gpt3_small",
+    "--decoder-layers",
+    "2",
+    "--decoder-embed-dim",
+    "64",
+    "--decoder-ffn-embed-dim",
+    "256",
+    "--decoder-attention-heads",
+    "4",
+    "--tokens-per-sample",
+    "128",
+    "--batch-size",
+    "2",
+    "--cpu",
+    "--num-threads",
+    "1",
+    "--lr",
+    "1e-3",
+]
+SCORED = [
+    "--tokens-per-sample",
+    "128",
+    "--batch-size",
+    "2",
+    "--max-samples",
+    "1",
+    "--cpu",
+    "--num-threads",
+    "1",
+]
 
 
 def released(folder):
     """Three experts as the release lays them out."""
     for domain in DOMAINS:
         (folder / "forest" / domain).mkdir(parents=True)
-        shutil.copy(GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt", folder / "forest" / domain)
+        shutil.copy(
+            GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt",
+            folder / "forest" / domain,
+        )
 
 
 def manifest(folder):
@@ -33,18 +80,28 @@ def expert(folder, name="perl"):
 def with_manifest(change):
     def setup(folder):
         released(folder)
-        entries = [{"name": name, "path": f"{name}/checkpoint_last.pt", "parents": []} for name in DOMAINS]
+        entries = [
+            {"name": name, "path": f"{name}/checkpoint_last.pt", "parents": []} for name in DOMAINS
+        ]
         document = {"btm_forest": 1, "experts": entries}
         change(document, folder)
         (folder / "forest" / "forest.json").write_text(json.dumps(document))
+
     return setup
 
 
 def begun(document, folder):
     """An addition that was interrupted before its first checkpoint: of fortunes and jargon, half each."""
-    document["experts"].append({"name": "perl", "path": "perl/checkpoint_last.pt", "start": "posterior", "complete": False,
-                                "data": str((GOLDEN / "data-bin" / "perl").resolve()),
-                                "parents": [{"model": "fortunes", "weight": 0.5}, {"model": "jargon", "weight": 0.5}]})
+    document["experts"].append(
+        {
+            "name": "perl",
+            "path": "perl/checkpoint_last.pt",
+            "start": "posterior",
+            "complete": False,
+            "data": str((GOLDEN / "data-bin" / "perl").resolve()),
+            "parents": [{"model": "fortunes", "weight": 0.5}, {"model": "jargon", "weight": 0.5}],
+        }
+    )
 
 
 def nearest_of_three(folder):
@@ -54,7 +111,10 @@ def nearest_of_three(folder):
     assert added["start"] == "nearest" and added["complete"] and added["valid_ppl"] > 1, added
     assert len(added["parents"]) == 1 and added["parents"][0]["model"] in DOMAINS, added
     for domain in DOMAINS:
-        was, now = GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt", folder / "forest" / domain / "checkpoint_last.pt"
+        was, now = (
+            GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt",
+            folder / "forest" / domain / "checkpoint_last.pt",
+        )
         assert was.read_bytes() == now.read_bytes(), f"{domain} was changed"
 
 
@@ -67,19 +127,28 @@ def average_of_three(folder):
 
 def goes_on_as_begun(folder):
     added = expert(folder)
-    assert added["complete"] and [parent["weight"] for parent in added["parents"]] == [0.5, 0.5], added
+    assert added["complete"] and [parent["weight"] for parent in added["parents"]] == [
+        0.5,
+        0.5,
+    ], added
 
 
 def removed(files_stay):
     def check(folder):
-        assert [one["name"] for one in manifest(folder)["experts"]] == ["fortunes", "politics"], manifest(folder)
+        assert [one["name"] for one in manifest(folder)["experts"]] == [
+            "fortunes",
+            "politics",
+        ], manifest(folder)
         assert (folder / "forest" / "jargon").exists() == files_stay
+
     return check
 
 
 def from_checkpoint(folder):
     added = expert(folder)
-    assert added["start"] == "checkpoint" and added["complete"] and added["parents"][0]["weight"] == 1, added
+    assert (
+        added["start"] == "checkpoint" and added["complete"] and added["parents"][0]["weight"] == 1
+    ), added
 
 
 def unchanged(folder):
@@ -96,7 +165,9 @@ def stranger(folder):
 
 def damaged(folder):
     (folder / "forest").mkdir()
-    (folder / "forest" / "forest.json").write_text('{"btm_forest": 1, "experts": [{"name": "a", "path": "/etc/passwd", "parents": []}]}')
+    (folder / "forest" / "forest.json").write_text(
+        '{"btm_forest": 1, "experts": [{"name": "a", "path": "/etc/passwd", "parents": []}]}'
+    )
 
 
 def empty_forest(folder):
@@ -121,7 +192,9 @@ def untouched(folder):
 
 
 def no_expert(folder):
-    assert not (folder / "forest" / "perl").exists() and manifest(folder)["experts"] == [], manifest(folder)
+    assert (
+        not (folder / "forest" / "perl").exists() and manifest(folder)["experts"] == []
+    ), manifest(folder)
 
 
 def no_forest(folder):
@@ -131,7 +204,10 @@ def no_forest(folder):
 def many_clusters(folder):
     for cluster in range(11):
         (folder / "forest" / f"c{cluster}").mkdir(parents=True)
-        shutil.copy(GOLDEN / "checkpoints" / "elm_perl" / "checkpoint_last.pt", folder / "forest" / f"c{cluster}")
+        shutil.copy(
+            GOLDEN / "checkpoints" / "elm_perl" / "checkpoint_last.pt",
+            folder / "forest" / f"c{cluster}",
+        )
 
 
 def of_cluster(folder):
@@ -139,7 +215,15 @@ def of_cluster(folder):
     released(folder)
     shutil.copytree(GOLDEN / "data-bin" / "perl", folder / "split" / "perl")
     (folder / "split" / "perl" / "cluster.json").write_text(
-        json.dumps({"btm_cluster": 1, "cluster": 7, "model_sha256": "e" * 64, "files": ["train.bin", "train.idx", "dict.txt"]}))
+        json.dumps(
+            {
+                "btm_cluster": 1,
+                "cluster": 7,
+                "model_sha256": "e" * 64,
+                "files": ["train.bin", "train.idx", "dict.txt"],
+            }
+        )
+    )
 
 
 def cluster_is_kept(folder):
@@ -150,71 +234,381 @@ def cluster_is_kept(folder):
 WIDER = ["--", *[{"64": "32", "256": "128"}.get(flag, flag) for flag in TRAIN[1:]]]
 
 CASES = [
-    Case("add from the nearest", ADD + ["--from", "nearest", *TRAIN, "--max-update", "2", "--disable-validation"],
-         stdout=["Stopping training: 2 updates", "perl {tmp}/forest/perl/checkpoint_last.pt ppl "],
-         stderr=["fortunes: ppl", "jargon: ppl", "politics: ppl"], setup=released, check=nearest_of_three),
-    Case("add from the posterior", ADD + [*TRAIN, "--max-update", "1", "--disable-validation"],
-         stderr=["politics: posterior", "averaging 3 experts"], setup=released, check=average_of_three),
-    Case("add goes on", ADD + [*TRAIN, "--max-update", "1", "--disable-validation"], stderr=["averaging 2 experts"],
-         setup=with_manifest(begun), check=goes_on_as_begun),
-    Case("add from a checkpoint to a new forest", ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *TRAIN, "--max-update", "1", "--disable-validation"],
-         stdout=["ppl"], check=from_checkpoint),
-    Case("add help", ["btm", "expert", "add", "--help"], stdout=["usage: btm expert add FOREST DOMAIN", "--from START"]),
+    Case(
+        "add from the nearest",
+        ADD + ["--from", "nearest", *TRAIN, "--max-update", "2", "--disable-validation"],
+        stdout=["Stopping training: 2 updates", "perl {tmp}/forest/perl/checkpoint_last.pt ppl "],
+        stderr=["fortunes: ppl", "jargon: ppl", "politics: ppl"],
+        setup=released,
+        check=nearest_of_three,
+    ),
+    Case(
+        "add from the posterior",
+        ADD + [*TRAIN, "--max-update", "1", "--disable-validation"],
+        stderr=["politics: posterior", "averaging 3 experts"],
+        setup=released,
+        check=average_of_three,
+    ),
+    Case(
+        "add goes on",
+        ADD + [*TRAIN, "--max-update", "1", "--disable-validation"],
+        stderr=["averaging 2 experts"],
+        setup=with_manifest(begun),
+        check=goes_on_as_begun,
+    ),
+    Case(
+        "add from a checkpoint to a new forest",
+        ADD
+        + [
+            "--from",
+            "{golden}/checkpoints/seed/checkpoint_last.pt",
+            *TRAIN,
+            "--max-update",
+            "1",
+            "--disable-validation",
+        ],
+        stdout=["ppl"],
+        check=from_checkpoint,
+    ),
+    Case(
+        "add help",
+        ["btm", "expert", "add", "--help"],
+        stdout=["usage: btm expert add FOREST DOMAIN", "--from START"],
+    ),
     Case("expert help", ["btm", "expert", "--help"], stdout=["add", "remove", "list"]),
-    Case("no command", ["btm", "expert"], 2, stderr=["a command is missing, expected add, remove or list"]),
+    Case(
+        "no command",
+        ["btm", "expert"],
+        2,
+        stderr=["a command is missing, expected add, remove or list"],
+    ),
     Case("unknown command", ["btm", "expert", "ad"], 2, stderr=["no command 'ad'"]),
-    Case("add without data", ["btm", "expert", "add", FOREST, "perl"], 2, stderr=["missing --data"], setup=released, check=unchanged),
-    Case("add of data that is not there", ["btm", "expert", "add", FOREST, "perl", "--data", "{tmp}/none"], 1, stderr=["none: is not a folder"], setup=released, check=unchanged),
+    Case(
+        "add without data",
+        ["btm", "expert", "add", FOREST, "perl"],
+        2,
+        stderr=["missing --data"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "add of data that is not there",
+        ["btm", "expert", "add", FOREST, "perl", "--data", "{tmp}/none"],
+        1,
+        stderr=["none: is not a folder"],
+        setup=released,
+        check=unchanged,
+    ),
     Case("add to a forest that is not there", ADD, 1, stderr=["forest: is not a folder"]),
-    Case("add to an empty forest", ADD, 2, stderr=["has no expert to start from"], setup=lambda folder: (folder / "forest").mkdir(), check=unchanged),
-    Case("add from an unknown expert", ADD + ["--from", "jargn"], 2, stderr=["'jargn', expected nearest, posterior", "fortunes, jargon, politics"], setup=released, check=unchanged),
-    Case("add a released expert again", ["btm", "expert", "add", FOREST, "jargon", *DATA], 2, stderr=["'jargon' was not made by btm expert add"], setup=released, check=unchanged),
-    Case("add under a path as name", ADD + ["--name", "../perl"], 2, stderr=["cannot name an expert"], setup=released, check=unchanged),
-    Case("add with a save folder", ADD + ["--", "--save-dir", "x"], 2, stderr=["--save-dir after -- is set by btm expert add itself"], setup=released, check=unchanged),
-    Case("add without a split to choose by", ADD + ["--split", "valid_x"], 2, stderr=["no split 'valid_x'"], setup=released, check=unchanged),
-    Case("add over a stranger", ADD, 2, stderr=["holds a checkpoint that the manifest does not name"], setup=stranger),
-    Case("add from a damaged expert", ADD + TRAIN, 1, stderr=["jargon/checkpoint_last.pt"], setup=no_checkpoint, check=unchanged),
-    Case("add with other data than begun", ["btm", "expert", "add", FOREST, "perl", "--data", "{golden}/data-bin/jargon"], 2,
-         stderr=["was begun with --data"], setup=with_manifest(begun)),
-    Case("add of another width", ADD + WIDER, 1, setup=released, check=untouched,
-         stderr=["forest/fortunes/checkpoint_last.pt[model]: tensors do not fit the configuration", "decoder.embed_tokens.weight"]),
-    Case("add of another width from a checkpoint", ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *WIDER], 1, check=no_forest,
-         stderr=["seed/checkpoint_last.pt[model]: tensors do not fit the configuration"]),
-    Case("add with a mistyped flag of training", ADD + [*TRAIN, "--max-updates", "1"], 2, setup=released, check=untouched,
-         stderr=["unknown flag '--max-updates', did you mean --max-update?"]),
-    Case("add whose training cannot start", ADD + ["--from", "jargon", *TRAIN, "--train-subset", "none", "--max-update", "1"], 1, setup=released,
-         check=nothing_begun, stderr=["no split 'none'"], lines_on_stderr=2, prints_before_error=True),
-    Case("add to a new forest whose training cannot start", ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *TRAIN, "--train-subset", "none"], 1,
-         stderr=["no split 'none'"], prints_before_error=True, check=no_expert),
-    Case("add of a cluster", ["btm", "expert", "add", FOREST, "perl", "--data", "{tmp}/split/perl", "--cpu", "--num-threads", "1", "--from", "jargon", *TRAIN,
-                              "--max-update", "1", "--disable-validation"], setup=of_cluster, stdout=["ppl"], check=cluster_is_kept),
-    Case("forest of clusters", ["btm", "forest", FOREST, "--paths"], setup=many_clusters,
-         stdout=[":".join(f"{{tmp}}/forest/c{cluster}/checkpoint_last.pt" for cluster in range(11)) + "\n"],
-         stderr=["forest has no forest.json: all its 11 subfolders with a checkpoint_last.pt are taken as experts: c0, c1, c2, "]),
-    Case("remove", ["btm", "expert", "remove", FOREST, "jargon"], stdout=["jargon removed; its files stay"], setup=released, check=removed(True)),
-    Case("remove with files", ["btm", "expert", "remove", FOREST, "jargon", "--delete"], stdout=["removed with its files"], setup=released, check=removed(False)),
-    Case("remove what is not there", ["btm", "expert", "remove", FOREST, "jargn"], 2, stderr=["no expert 'jargn'", "did you mean jargon?"], setup=released, check=unchanged),
-    Case("remove a parent in use", ["btm", "expert", "remove", FOREST, "jargon"], 2, stderr=["'perl' starts from 'jargon'"], setup=with_manifest(begun)),
-    Case("list", ["btm", "expert", "list", FOREST], stdout=["fortunes/checkpoint_last.pt", "0.500*fortunes 0.500*jargon", "to be continued"], setup=with_manifest(begun)),
-    Case("list json", ["btm", "expert", "list", FOREST, "--json"], stdout=['"manifest": false', '"name": "politics"', '"updates": 200'], setup=released),
-    Case("forest of the release", ["btm", "forest", FOREST], stdout=["fortunes", "200"], setup=released, check=unchanged),
-    Case("forest paths", ["btm", "forest", FOREST, "--paths"], setup=with_manifest(begun),
-         stdout=["{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:{tmp}/forest/politics/checkpoint_last.pt\n"]),
-    Case("forest models", ["btm", "forest", FOREST, "--models"], stdout=["jargon={tmp}/forest/jargon/checkpoint_last.pt\n"], setup=released),
-    Case("forest models of none", ["btm", "forest", "{tmp}", "--models"], 1, stderr=["has no complete expert"]),
-    Case("an ensemble of a forest", ["btm", "ensemble-eval", "{golden}/data-bin/perl", "--path", FOREST + ":{golden}/checkpoints/elm_perl/checkpoint_last.pt", *SCORED,
-                                     "--target-eval", "valid_perl", "--ensemble-type", "cached_prior", "--precomputed-prior", "0,0.25,0.25,0.5", "--no-score-cache"],
-         setup=with_manifest(begun), stdout=["loading model(s) from {tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:"
-                                             "{tmp}/forest/politics/checkpoint_last.pt:{golden}/checkpoints/elm_perl/checkpoint_last.pt", "final ppl: "]),
-    Case("an ensemble of a forest without experts", ["btm", "ensemble-eval", "{golden}/data-bin/perl", "--path", FOREST, "--target-eval", "valid_perl"], 1,
-         setup=empty_forest, stderr=["forest: has no complete expert"]),
-    Case("the average of a forest", ["btm", "average", "--output-dir", "out", "--model-files", FOREST], setup=released, stdout=["3 models"],
-         stderr=["forest has no forest.json: all its 3 subfolders with a checkpoint_last.pt are taken as experts: fortunes, jargon, politics"]),
-    Case("a matrix of a forest", ["btm", "eval-matrix", "{golden}/data-bin", "seed={golden}/checkpoints/seed/checkpoint_last.pt", FOREST, *SCORED, "--domains", "perl",
-                                  "--resamples", "50"],
-         setup=released, stdout=["4 evaluations computed", "fortunes ", "jargon ", "politics "]),
-    Case("forest paths of none", ["btm", "forest", "{tmp}", "--paths"], 1, stderr=["has no complete expert"]),
-    Case("forest twice", ["btm", "forest", FOREST, "--paths", "--json"], 2, stderr=["exclude each other"], setup=released),
-    Case("forest with a bad manifest", ["btm", "forest", FOREST], 1, stderr=["forest.json[experts[0].path]", "inside the forest"], setup=damaged),
+    Case(
+        "add to an empty forest",
+        ADD,
+        2,
+        stderr=["has no expert to start from"],
+        setup=lambda folder: (folder / "forest").mkdir(),
+        check=unchanged,
+    ),
+    Case(
+        "add from an unknown expert",
+        ADD + ["--from", "jargn"],
+        2,
+        stderr=["'jargn', expected nearest, posterior", "fortunes, jargon, politics"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "add a released expert again",
+        ["btm", "expert", "add", FOREST, "jargon", *DATA],
+        2,
+        stderr=["'jargon' was not made by btm expert add"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "add under a path as name",
+        ADD + ["--name", "../perl"],
+        2,
+        stderr=["cannot name an expert"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "add with a save folder",
+        ADD + ["--", "--save-dir", "x"],
+        2,
+        stderr=["--save-dir after -- is set by btm expert add itself"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "add without a split to choose by",
+        ADD + ["--split", "valid_x"],
+        2,
+        stderr=["no split 'valid_x'"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "add over a stranger",
+        ADD,
+        2,
+        stderr=["holds a checkpoint that the manifest does not name"],
+        setup=stranger,
+    ),
+    Case(
+        "add from a damaged expert",
+        ADD + TRAIN,
+        1,
+        stderr=["jargon/checkpoint_last.pt"],
+        setup=no_checkpoint,
+        check=unchanged,
+    ),
+    Case(
+        "add with other data than begun",
+        ["btm", "expert", "add", FOREST, "perl", "--data", "{golden}/data-bin/jargon"],
+        2,
+        stderr=["was begun with --data"],
+        setup=with_manifest(begun),
+    ),
+    Case(
+        "add of another width",
+        ADD + WIDER,
+        1,
+        setup=released,
+        check=untouched,
+        stderr=[
+            "forest/fortunes/checkpoint_last.pt[model]: tensors do not fit the configuration",
+            "decoder.embed_tokens.weight",
+        ],
+    ),
+    Case(
+        "add of another width from a checkpoint",
+        ADD + ["--from", "{golden}/checkpoints/seed/checkpoint_last.pt", *WIDER],
+        1,
+        check=no_forest,
+        stderr=["seed/checkpoint_last.pt[model]: tensors do not fit the configuration"],
+    ),
+    Case(
+        "add with a mistyped flag of training",
+        ADD + [*TRAIN, "--max-updates", "1"],
+        2,
+        setup=released,
+        check=untouched,
+        stderr=["unknown flag '--max-updates', did you mean --max-update?"],
+    ),
+    Case(
+        "add whose training cannot start",
+        ADD + ["--from", "jargon", *TRAIN, "--train-subset", "none", "--max-update", "1"],
+        1,
+        setup=released,
+        check=nothing_begun,
+        stderr=["no split 'none'"],
+        lines_on_stderr=2,
+        prints_before_error=True,
+    ),
+    Case(
+        "add to a new forest whose training cannot start",
+        ADD
+        + [
+            "--from",
+            "{golden}/checkpoints/seed/checkpoint_last.pt",
+            *TRAIN,
+            "--train-subset",
+            "none",
+        ],
+        1,
+        stderr=["no split 'none'"],
+        prints_before_error=True,
+        check=no_expert,
+    ),
+    Case(
+        "add of a cluster",
+        [
+            "btm",
+            "expert",
+            "add",
+            FOREST,
+            "perl",
+            "--data",
+            "{tmp}/split/perl",
+            "--cpu",
+            "--num-threads",
+            "1",
+            "--from",
+            "jargon",
+            *TRAIN,
+            "--max-update",
+            "1",
+            "--disable-validation",
+        ],
+        setup=of_cluster,
+        stdout=["ppl"],
+        check=cluster_is_kept,
+    ),
+    Case(
+        "forest of clusters",
+        ["btm", "forest", FOREST, "--paths"],
+        setup=many_clusters,
+        stdout=[
+            ":".join(f"{{tmp}}/forest/c{cluster}/checkpoint_last.pt" for cluster in range(11))
+            + "\n"
+        ],
+        stderr=[
+            "forest has no forest.json: all its 11 subfolders with a checkpoint_last.pt are taken as experts: c0, c1, c2, "
+        ],
+    ),
+    Case(
+        "remove",
+        ["btm", "expert", "remove", FOREST, "jargon"],
+        stdout=["jargon removed; its files stay"],
+        setup=released,
+        check=removed(True),
+    ),
+    Case(
+        "remove with files",
+        ["btm", "expert", "remove", FOREST, "jargon", "--delete"],
+        stdout=["removed with its files"],
+        setup=released,
+        check=removed(False),
+    ),
+    Case(
+        "remove what is not there",
+        ["btm", "expert", "remove", FOREST, "jargn"],
+        2,
+        stderr=["no expert 'jargn'", "did you mean jargon?"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "remove a parent in use",
+        ["btm", "expert", "remove", FOREST, "jargon"],
+        2,
+        stderr=["'perl' starts from 'jargon'"],
+        setup=with_manifest(begun),
+    ),
+    Case(
+        "list",
+        ["btm", "expert", "list", FOREST],
+        stdout=["fortunes/checkpoint_last.pt", "0.500*fortunes 0.500*jargon", "to be continued"],
+        setup=with_manifest(begun),
+    ),
+    Case(
+        "list json",
+        ["btm", "expert", "list", FOREST, "--json"],
+        stdout=['"manifest": false', '"name": "politics"', '"updates": 200'],
+        setup=released,
+    ),
+    Case(
+        "forest of the release",
+        ["btm", "forest", FOREST],
+        stdout=["fortunes", "200"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "forest paths",
+        ["btm", "forest", FOREST, "--paths"],
+        setup=with_manifest(begun),
+        stdout=[
+            "{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:{tmp}/forest/politics/checkpoint_last.pt\n"
+        ],
+    ),
+    Case(
+        "forest models",
+        ["btm", "forest", FOREST, "--models"],
+        stdout=["jargon={tmp}/forest/jargon/checkpoint_last.pt\n"],
+        setup=released,
+    ),
+    Case(
+        "forest models of none",
+        ["btm", "forest", "{tmp}", "--models"],
+        1,
+        stderr=["has no complete expert"],
+    ),
+    Case(
+        "an ensemble of a forest",
+        [
+            "btm",
+            "ensemble-eval",
+            "{golden}/data-bin/perl",
+            "--path",
+            FOREST + ":{golden}/checkpoints/elm_perl/checkpoint_last.pt",
+            *SCORED,
+            "--target-eval",
+            "valid_perl",
+            "--ensemble-type",
+            "cached_prior",
+            "--precomputed-prior",
+            "0,0.25,0.25,0.5",
+            "--no-score-cache",
+        ],
+        setup=with_manifest(begun),
+        stdout=[
+            "loading model(s) from {tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:"
+            "{tmp}/forest/politics/checkpoint_last.pt:{golden}/checkpoints/elm_perl/checkpoint_last.pt",
+            "final ppl: ",
+        ],
+    ),
+    Case(
+        "an ensemble of a forest without experts",
+        [
+            "btm",
+            "ensemble-eval",
+            "{golden}/data-bin/perl",
+            "--path",
+            FOREST,
+            "--target-eval",
+            "valid_perl",
+        ],
+        1,
+        setup=empty_forest,
+        stderr=["forest: has no complete expert"],
+    ),
+    Case(
+        "the average of a forest",
+        ["btm", "average", "--output-dir", "out", "--model-files", FOREST],
+        setup=released,
+        stdout=["3 models"],
+        stderr=[
+            "forest has no forest.json: all its 3 subfolders with a checkpoint_last.pt are taken as experts: fortunes, jargon, politics"
+        ],
+    ),
+    Case(
+        "a matrix of a forest",
+        [
+            "btm",
+            "eval-matrix",
+            "{golden}/data-bin",
+            "seed={golden}/checkpoints/seed/checkpoint_last.pt",
+            FOREST,
+            *SCORED,
+            "--domains",
+            "perl",
+            "--resamples",
+            "50",
+        ],
+        setup=released,
+        stdout=["4 evaluations computed", "fortunes ", "jargon ", "politics "],
+    ),
+    Case(
+        "forest paths of none",
+        ["btm", "forest", "{tmp}", "--paths"],
+        1,
+        stderr=["has no complete expert"],
+    ),
+    Case(
+        "forest twice",
+        ["btm", "forest", FOREST, "--paths", "--json"],
+        2,
+        stderr=["exclude each other"],
+        setup=released,
+    ),
+    Case(
+        "forest with a bad manifest",
+        ["btm", "forest", FOREST],
+        1,
+        stderr=["forest.json[experts[0].path]", "inside the forest"],
+        setup=damaged,
+    ),
     Case("forest that is not there", ["btm", "forest", FOREST], 1, stderr=["is not a folder"]),
 ]

@@ -12,11 +12,17 @@ OUT = "out/checkpoint_last.pt"
 
 
 def averaged(folder):
-    assert [path.name for path in (folder / "out").iterdir()] == ["checkpoint_last.pt"], "something else was left behind"
+    assert [path.name for path in (folder / "out").iterdir()] == [
+        "checkpoint_last.pt"
+    ], "something else was left behind"
 
 
 def no_output(folder):
-    left = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("results.jsonl", "seed.pt")]
+    left = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("results.jsonl", "seed.pt")
+    ]
     assert not left, f"left behind: {left}"
 
 
@@ -37,23 +43,44 @@ def there_already(folder):
 def big_expert(folder):
     """A legacy torch file of 400 MB of zeros (a hole), which takes long enough to be interrupted."""
     import pickle
+
     class Storage:
         pass
+
     class Pickler(pickle._Pickler):
         def persistent_id(self, value):
-            return ("storage", Float, "0", "cpu", 100_000_000, None) if isinstance(value, Storage) else None
+            return (
+                ("storage", Float, "0", "cpu", 100_000_000, None)
+                if isinstance(value, Storage)
+                else None
+            )
+
         def save_global(self, value, name=None):
             self.write(pickle.GLOBAL + f"{value.__module__}\n{value.__qualname__}\n".encode())
             self.memoize(value)
+
         dispatch = {**pickle._Pickler.dispatch, type: save_global, type(big_expert): save_global}
+
     Float = type("FloatStorage", (), {"__module__": "torch", "__qualname__": "FloatStorage"})
-    def _rebuild_tensor_v2(*_): ...
-    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+
+    def _rebuild_tensor_v2(*_):
+        ...
+
+    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = (
+        "torch._utils",
+        "_rebuild_tensor_v2",
+    )
+
     class Tensor:
         def __reduce__(self):
             return _rebuild_tensor_v2, (Storage(), 0, (100_000_000,), (1,), False, {})
+
     with open(folder / "seed.pt", "wb") as out:
-        for value in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}):
+        for value in (
+            0x1950A86A20F9469CFC6C,
+            1001,
+            {"protocol_version": 1001, "little_endian": True, "type_sizes": {}},
+        ):
             pickle.dump(value, out, protocol=2)
         Pickler(out, protocol=2).dump({"cfg": {"model": {}}, "model": {"decoder.w": Tensor()}})
         pickle.dump(["0"], out, protocol=2)
@@ -62,55 +89,301 @@ def big_expert(folder):
 
 
 CASES = [
-    Case("average of two", AVERAGE, stdout=[OUT, "linear, weights 0.5,0.5", "2 models"], check=averaged),
-    Case("average by weights", AVERAGE + ["--weights", "0.1,0.9"], stdout=["weights 0.1,0.9"], check=averaged),
-    Case("average with models separated by commas", AVERAGE[:-1] + [TWO.replace(":", ",")], stdout=["2 models"], check=averaged),
-    Case("average by a posterior", AVERAGE + ["--weights-from", "results.jsonl"], stdout=["weights 0.25,0.75"], check=averaged,
-         setup=results('{"exp_avg_posterior": [0.5, 0.5]}\n{"exp_avg_posterior": [0.25, 0.75]}\n')),
-    Case("average by no posterior", AVERAGE + ["--weights-from", "results.jsonl"], 1, setup=results('{"ppl": 1}\n'), check=no_output,
-         stderr=["results.jsonl: the last line is", "exp_avg_posterior"]),
-    Case("average by a posterior of other experts", AVERAGE + ["--weights-from", "results.jsonl"], 2, setup=results('{"exp_avg_posterior": [1]}\n'),
-         stderr=["1 weights for 2 models"], check=no_output),
+    Case(
+        "average of two",
+        AVERAGE,
+        stdout=[OUT, "linear, weights 0.5,0.5", "2 models"],
+        check=averaged,
+    ),
+    Case(
+        "average by weights",
+        AVERAGE + ["--weights", "0.1,0.9"],
+        stdout=["weights 0.1,0.9"],
+        check=averaged,
+    ),
+    Case(
+        "average with models separated by commas",
+        AVERAGE[:-1] + [TWO.replace(":", ",")],
+        stdout=["2 models"],
+        check=averaged,
+    ),
+    Case(
+        "average by a posterior",
+        AVERAGE + ["--weights-from", "results.jsonl"],
+        stdout=["weights 0.25,0.75"],
+        check=averaged,
+        setup=results('{"exp_avg_posterior": [0.5, 0.5]}\n{"exp_avg_posterior": [0.25, 0.75]}\n'),
+    ),
+    Case(
+        "average by no posterior",
+        AVERAGE + ["--weights-from", "results.jsonl"],
+        1,
+        setup=results('{"ppl": 1}\n'),
+        check=no_output,
+        stderr=["results.jsonl: the last line is", "exp_avg_posterior"],
+    ),
+    Case(
+        "average by a posterior of other experts",
+        AVERAGE + ["--weights-from", "results.jsonl"],
+        2,
+        setup=results('{"exp_avg_posterior": [1]}\n'),
+        stderr=["1 weights for 2 models"],
+        check=no_output,
+    ),
     Case("slerp", AVERAGE + ["--method", "slerp"], stdout=["slerp"], check=averaged),
-    Case("ties", AVERAGE + ["--method", "ties", "--base-model", ELMS + "seed", "--density", "0.3", "--lambda", "0.7"], stdout=["ties"], check=averaged),
-    Case("dare in half precision", AVERAGE + ["--method", "dare", "--base-model", ELMS + "seed", "--dtype", "bfloat16"], stdout=["dare"], check=averaged),
-    Case("average without an output", ["btm", "average", "--model-files", TWO], 2, stderr=["missing --output-dir"]),
-    Case("average without models", ["btm", "average", "--output-dir", "out"], 2, stderr=["missing --model-files"], check=no_output),
-    Case("average of too few weights", AVERAGE + ["--weights", "1"], 2, stderr=["1 weights for 2 models"], check=no_output),
-    Case("average of weights that are no numbers", AVERAGE + ["--weights", "0.5,half"], 2, stderr=["flag --weights: 'half', expected a number"]),
-    Case("average of NaN", AVERAGE + ["--weights", "nan,1"], 2, stderr=["a weight is not a finite number"], check=no_output),
-    Case("average of weights beyond 1", AVERAGE + ["--weights", "1,1"], 2, stderr=["sum to 2.000000, expected 1", "--normalize"], check=no_output),
-    Case("average of weights beyond 1, normalized", AVERAGE + ["--weights", "1,1", "--normalize"], stdout=["weights 0.5,0.5"], check=averaged),
-    Case("weights twice", AVERAGE + ["--weights", "1,0", "--weights-from", "r"], 2, stderr=["exclude each other"]),
-    Case("ties without a base", AVERAGE + ["--method", "ties"], 2, stderr=["ties needs a base model (--base-model)"], check=no_output),
-    Case("density without ties", AVERAGE + ["--density", "0.5"], 2, stderr=["--density belongs to ties and dare"]),
-    Case("density beyond 1", AVERAGE + ["--method", "ties", "--density", "1.5"], 2, stderr=["expected above 0 and at most 1"]),
-    Case("a method that is none", AVERAGE + ["--method", "mean"], 2, stderr=["'mean', expected one of linear, slerp"]),
-    Case("average of models that differ", AVERAGE[:-1] + [TWO + ":{golden}/checkpoints/demix_fork/dense"], 1, check=no_output,
-         stderr=["demix_fork/dense/checkpoint_last.pt: does not fit", "decoder.embed_tokens.weight is ["]),
-    Case("average of a model that is not there", AVERAGE[:-1] + [TWO + ":nothing.pt"], 1, stderr=["nothing.pt: cannot open"], check=no_output),
-    Case("average into a file", ["btm", "average", "--output-dir", "results.jsonl/out", "--model-files", "nothing.pt"], 1, setup=results(""),
-         stderr=["results.jsonl: is not a folder"], check=no_output),
-    Case("average interrupted", ["btm", "average", "--output-dir", "out", "--model-files", "seed.pt:seed.pt:seed.pt", "--num-threads", "1", "--log-format", "simple",
-                                 "--log-interval", "1"],
-         -signal.SIGINT, setup=big_expert, interrupt_at="million parameters): ", check=no_output),
-    Case("branch at an update", BRANCH + ["--new-subfolder", "run", "--phase-one-update-num", "90"],
-         stdout=["src_filename {golden}/checkpoints/seed/checkpoint_1_100.pt"], check=branched),
-    Case("branch at a share", BRANCH + ["--new-subfolder", "run", "--phase-one-ratio", "0.5"], stdout=["checkpoint_1_100.pt"], check=branched),
-    Case("branch that is there", BRANCH + ["--new-subfolder", "run", "--phase-one-ratio", "0.5"], setup=there_already, stdout=["False"],
-         stderr=["./run/checkpoint_last.pt is there already"]),
-    Case("branch from a DeMIX expert", ["btm", "branch", "--old-folder", ELMS, "--new-folder", ".", "--subfolder", "demix", "--new-subfolder", "run",
-                                        "--phase-one-update-num", "-1", "--domain-id", "3"],
-         stdout=["expert_path {golden}/checkpoints/demix/checkpoint_last-rank-3.pt"]),
-    Case("branch from some DeMIX expert", ["btm", "branch", "--old-folder", ELMS, "--new-folder", ".", "--subfolder", "demix", "--phase-one-update-num", "-1"], 2,
-         stderr=["holds DeMIX experts: which of them? (--domain-id"], check=no_output),
-    Case("branch without a phase", BRANCH, 2, stderr=["exactly one of --phase-one-ratio and --phase-one-update-num"], check=no_output),
-    Case("branch at a share beyond 1", BRANCH + ["--phase-one-ratio", "2"], 2, stderr=["expected 0 to 1"], check=no_output),
-    Case("branch from nowhere", ["btm", "branch", "--old-folder", "no", "--new-folder", ".", "--phase-one-update-num", "1"], 1, stderr=["no/.: is not a folder"]),
-    Case("branch without a source", ["btm", "branch", "--new-folder", "."], 2, stderr=["missing --old-folder"]),
-    Case("the release's table", ["btm", "release"], stdout=["transformer_lm_gpt3_xl", "anonymized_openwebtext", "gamingcomments"]),
-    Case("the release's table as JSON", ["btm", "release", "--json"], stdout=['"seed_phase_updates": 40000', '"C#"']),
-    Case("a value of the release", ["btm", "release", "--scale", "1.3B", "--value", "num_updates"], stdout=["12000"]),
-    Case("a scale that is none", ["btm", "release", "--scale", "2B", "--value", "lr"], 2, stderr=["'2B', expected one of the release's scales"]),
-    Case("a column that is none", ["btm", "release", "--scale", "1.3B", "--value", "lrs"], 2, stderr=["'lrs' is no column"]),
+    Case(
+        "ties",
+        AVERAGE
+        + [
+            "--method",
+            "ties",
+            "--base-model",
+            ELMS + "seed",
+            "--density",
+            "0.3",
+            "--lambda",
+            "0.7",
+        ],
+        stdout=["ties"],
+        check=averaged,
+    ),
+    Case(
+        "dare in half precision",
+        AVERAGE + ["--method", "dare", "--base-model", ELMS + "seed", "--dtype", "bfloat16"],
+        stdout=["dare"],
+        check=averaged,
+    ),
+    Case(
+        "average without an output",
+        ["btm", "average", "--model-files", TWO],
+        2,
+        stderr=["missing --output-dir"],
+    ),
+    Case(
+        "average without models",
+        ["btm", "average", "--output-dir", "out"],
+        2,
+        stderr=["missing --model-files"],
+        check=no_output,
+    ),
+    Case(
+        "average of too few weights",
+        AVERAGE + ["--weights", "1"],
+        2,
+        stderr=["1 weights for 2 models"],
+        check=no_output,
+    ),
+    Case(
+        "average of weights that are no numbers",
+        AVERAGE + ["--weights", "0.5,half"],
+        2,
+        stderr=["flag --weights: 'half', expected a number"],
+    ),
+    Case(
+        "average of NaN",
+        AVERAGE + ["--weights", "nan,1"],
+        2,
+        stderr=["a weight is not a finite number"],
+        check=no_output,
+    ),
+    Case(
+        "average of weights beyond 1",
+        AVERAGE + ["--weights", "1,1"],
+        2,
+        stderr=["sum to 2.000000, expected 1", "--normalize"],
+        check=no_output,
+    ),
+    Case(
+        "average of weights beyond 1, normalized",
+        AVERAGE + ["--weights", "1,1", "--normalize"],
+        stdout=["weights 0.5,0.5"],
+        check=averaged,
+    ),
+    Case(
+        "weights twice",
+        AVERAGE + ["--weights", "1,0", "--weights-from", "r"],
+        2,
+        stderr=["exclude each other"],
+    ),
+    Case(
+        "ties without a base",
+        AVERAGE + ["--method", "ties"],
+        2,
+        stderr=["ties needs a base model (--base-model)"],
+        check=no_output,
+    ),
+    Case(
+        "density without ties",
+        AVERAGE + ["--density", "0.5"],
+        2,
+        stderr=["--density belongs to ties and dare"],
+    ),
+    Case(
+        "density beyond 1",
+        AVERAGE + ["--method", "ties", "--density", "1.5"],
+        2,
+        stderr=["expected above 0 and at most 1"],
+    ),
+    Case(
+        "a method that is none",
+        AVERAGE + ["--method", "mean"],
+        2,
+        stderr=["'mean', expected one of linear, slerp"],
+    ),
+    Case(
+        "average of models that differ",
+        AVERAGE[:-1] + [TWO + ":{golden}/checkpoints/demix_fork/dense"],
+        1,
+        check=no_output,
+        stderr=[
+            "demix_fork/dense/checkpoint_last.pt: does not fit",
+            "decoder.embed_tokens.weight is [",
+        ],
+    ),
+    Case(
+        "average of a model that is not there",
+        AVERAGE[:-1] + [TWO + ":nothing.pt"],
+        1,
+        stderr=["nothing.pt: cannot open"],
+        check=no_output,
+    ),
+    Case(
+        "average into a file",
+        ["btm", "average", "--output-dir", "results.jsonl/out", "--model-files", "nothing.pt"],
+        1,
+        setup=results(""),
+        stderr=["results.jsonl: is not a folder"],
+        check=no_output,
+    ),
+    Case(
+        "average interrupted",
+        [
+            "btm",
+            "average",
+            "--output-dir",
+            "out",
+            "--model-files",
+            "seed.pt:seed.pt:seed.pt",
+            "--num-threads",
+            "1",
+            "--log-format",
+            "simple",
+            "--log-interval",
+            "1",
+        ],
+        -signal.SIGINT,
+        setup=big_expert,
+        interrupt_at="million parameters): ",
+        check=no_output,
+    ),
+    Case(
+        "branch at an update",
+        BRANCH + ["--new-subfolder", "run", "--phase-one-update-num", "90"],
+        stdout=["src_filename {golden}/checkpoints/seed/checkpoint_1_100.pt"],
+        check=branched,
+    ),
+    Case(
+        "branch at a share",
+        BRANCH + ["--new-subfolder", "run", "--phase-one-ratio", "0.5"],
+        stdout=["checkpoint_1_100.pt"],
+        check=branched,
+    ),
+    Case(
+        "branch that is there",
+        BRANCH + ["--new-subfolder", "run", "--phase-one-ratio", "0.5"],
+        setup=there_already,
+        stdout=["False"],
+        stderr=["./run/checkpoint_last.pt is there already"],
+    ),
+    Case(
+        "branch from a DeMIX expert",
+        [
+            "btm",
+            "branch",
+            "--old-folder",
+            ELMS,
+            "--new-folder",
+            ".",
+            "--subfolder",
+            "demix",
+            "--new-subfolder",
+            "run",
+            "--phase-one-update-num",
+            "-1",
+            "--domain-id",
+            "3",
+        ],
+        stdout=["expert_path {golden}/checkpoints/demix/checkpoint_last-rank-3.pt"],
+    ),
+    Case(
+        "branch from some DeMIX expert",
+        [
+            "btm",
+            "branch",
+            "--old-folder",
+            ELMS,
+            "--new-folder",
+            ".",
+            "--subfolder",
+            "demix",
+            "--phase-one-update-num",
+            "-1",
+        ],
+        2,
+        stderr=["holds DeMIX experts: which of them? (--domain-id"],
+        check=no_output,
+    ),
+    Case(
+        "branch without a phase",
+        BRANCH,
+        2,
+        stderr=["exactly one of --phase-one-ratio and --phase-one-update-num"],
+        check=no_output,
+    ),
+    Case(
+        "branch at a share beyond 1",
+        BRANCH + ["--phase-one-ratio", "2"],
+        2,
+        stderr=["expected 0 to 1"],
+        check=no_output,
+    ),
+    Case(
+        "branch from nowhere",
+        ["btm", "branch", "--old-folder", "no", "--new-folder", ".", "--phase-one-update-num", "1"],
+        1,
+        stderr=["no/.: is not a folder"],
+    ),
+    Case(
+        "branch without a source",
+        ["btm", "branch", "--new-folder", "."],
+        2,
+        stderr=["missing --old-folder"],
+    ),
+    Case(
+        "the release's table",
+        ["btm", "release"],
+        stdout=["transformer_lm_gpt3_xl", "anonymized_openwebtext", "gamingcomments"],
+    ),
+    Case(
+        "the release's table as JSON",
+        ["btm", "release", "--json"],
+        stdout=['"seed_phase_updates": 40000', '"C#"'],
+    ),
+    Case(
+        "a value of the release",
+        ["btm", "release", "--scale", "1.3B", "--value", "num_updates"],
+        stdout=["12000"],
+    ),
+    Case(
+        "a scale that is none",
+        ["btm", "release", "--scale", "2B", "--value", "lr"],
+        2,
+        stderr=["'2B', expected one of the release's scales"],
+    ),
+    Case(
+        "a column that is none",
+        ["btm", "release", "--scale", "1.3B", "--value", "lrs"],
+        2,
+        stderr=["'lrs' is no column"],
+    ),
 ]

@@ -16,12 +16,28 @@ def eval_lm(path, data=DATA):
 
 
 def average(*names):
-    return ["btm", "average", "--output-dir", "merged", "--model-files", ":".join("{golden}/reports/" + name for name in names)]
+    return [
+        "btm",
+        "average",
+        "--output-dir",
+        "merged",
+        "--model-files",
+        ":".join("{golden}/reports/" + name for name in names),
+    ]
 
 
 def preprocess(name):
-    return ["btm-convert", "preprocess", "--only-source", "--testpref", "{golden}/reports/" + name, "--srcdict", DATA + "/dict.txt",
-            "--destdir", "out"]
+    return [
+        "btm-convert",
+        "preprocess",
+        "--only-source",
+        "--testpref",
+        "{golden}/reports/" + name,
+        "--srcdict",
+        DATA + "/dict.txt",
+        "--destdir",
+        "out",
+    ]
 
 
 def two_bytes_behind(folder):
@@ -31,17 +47,46 @@ def two_bytes_behind(folder):
 
 
 CASES = [
-    Case("a tensor with torch's negative bit", eval_lm("{golden}/reports/neg_bit.pt"), stdout=[LOSS]),
+    Case(
+        "a tensor with torch's negative bit", eval_lm("{golden}/reports/neg_bit.pt"), stdout=[LOSS]
+    ),
     Case("bytes behind the archive", eval_lm("m.pt"), setup=two_bytes_behind, stdout=[LOSS]),
-    Case("a model in metaseq's form", eval_lm("{golden}/reports/metaseq_qkv.pt"), 1, prints_before_error=True,
-         stderr=["metaseq_qkv.pt[model]: holds metaseq's fused projections"]),
-    Case("a model flattened by FSDP", eval_lm("{golden}/reports/metaseq_flat.pt"), 1, prints_before_error=True,
-         stderr=["metaseq_flat.pt[model]: holds parameters that FSDP flattened"]),
-    Case("Megatron's index", eval_lm("{golden}/reports/tied_new.pt", "{golden}/reports/megatron"), 1,
-         stderr=["test.idx", "is an index of Megatron-LM or GPT-NeoX"]),
-    Case("a tied model that leaves its output projection out", average("tied_new.pt", "tied_old.pt"), stdout=["merged"]),
+    Case(
+        "a model in metaseq's form",
+        eval_lm("{golden}/reports/metaseq_qkv.pt"),
+        1,
+        prints_before_error=True,
+        stderr=["metaseq_qkv.pt[model]: holds metaseq's fused projections"],
+    ),
+    Case(
+        "a model flattened by FSDP",
+        eval_lm("{golden}/reports/metaseq_flat.pt"),
+        1,
+        prints_before_error=True,
+        stderr=["metaseq_flat.pt[model]: holds parameters that FSDP flattened"],
+    ),
+    Case(
+        "Megatron's index",
+        eval_lm("{golden}/reports/tied_new.pt", "{golden}/reports/megatron"),
+        1,
+        stderr=["test.idx", "is an index of Megatron-LM or GPT-NeoX"],
+    ),
+    Case(
+        "a tied model that leaves its output projection out",
+        average("tied_new.pt", "tied_old.pt"),
+        stdout=["merged"],
+    ),
     Case("the same first", average("tied_old.pt", "tied_new.pt"), stdout=["merged"]),
-    Case("text of zstd with a window of 175 MiB", preprocess("window_175_mib.txt.zst"), stdout=["230000"]),
-    Case("text of xz", preprocess("text.xz"), 1, prints_before_error=True,
-         stderr=["text.xz: is an xz file, expected plain text, gzip or zstd"]),
+    Case(
+        "text of zstd with a window of 175 MiB",
+        preprocess("window_175_mib.txt.zst"),
+        stdout=["230000"],
+    ),
+    Case(
+        "text of xz",
+        preprocess("text.xz"),
+        1,
+        prints_before_error=True,
+        stderr=["text.xz: is an xz file, expected plain text, gzip or zstd"],
+    ),
 ]

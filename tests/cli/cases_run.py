@@ -27,13 +27,54 @@ def without_text(folder):
 RUN = ["btm", "run", "{tmp}/my.plan"]
 
 CASES = [
-    Case("dry run", RUN + ["--dry-run"], stdout=["expert.a", "to do", "btm train data-bin/a", "--reset-dataloader", "btm eval-matrix"], setup=write_plan(PLAN)),
-    Case("help", ["btm", "run", "--help"], stdout=["usage: btm run PLAN [flags]", "--executor {local,slurm}"]),
-    Case("a step before those it needs", RUN + ["--step", "evaluate"], 1, stderr=["step evaluate failed (status 1)", "step expert.a is not done"], setup=write_plan(PLAN)),
+    Case(
+        "dry run",
+        RUN + ["--dry-run"],
+        stdout=[
+            "expert.a",
+            "to do",
+            "btm train data-bin/a",
+            "--reset-dataloader",
+            "btm eval-matrix",
+        ],
+        setup=write_plan(PLAN),
+    ),
+    Case(
+        "help",
+        ["btm", "run", "--help"],
+        stdout=["usage: btm run PLAN [flags]", "--executor {local,slurm}"],
+    ),
+    Case(
+        "a step before those it needs",
+        RUN + ["--step", "evaluate"],
+        1,
+        stderr=["step evaluate failed (status 1)", "step expert.a is not done"],
+        setup=write_plan(PLAN),
+    ),
     Case("missing plan", ["btm", "run", "{tmp}/none.plan"], 1, stderr=["none.plan"]),
-    Case("mistyped key", RUN, 1, stderr=["my.plan[line 5]: unknown key 'update' of [train], did you mean updates?"], setup=write_plan(PLAN.replace("updates", "update"))),
+    Case(
+        "mistyped key",
+        RUN,
+        1,
+        stderr=["my.plan[line 5]: unknown key 'update' of [train], did you mean updates?"],
+        setup=write_plan(PLAN.replace("updates", "update")),
+    ),
     Case("missing text", RUN + ["--dry-run"], 1, stderr=["a/train.txt"], setup=without_text),
-    Case("unknown step", RUN + ["--redo", "expert.c"], 2, stderr=["no step 'expert.c', did you mean expert.a?"], setup=write_plan(PLAN)),
-    Case("unknown executor", RUN + ["--executor", "pbs"], 2, stderr=["'pbs', expected one of local, slurm"], setup=write_plan(PLAN)),
-    Case("report of nothing", RUN + ["--report"], 1, stderr=["matrix.json"], setup=write_plan(PLAN)),
+    Case(
+        "unknown step",
+        RUN + ["--redo", "expert.c"],
+        2,
+        stderr=["no step 'expert.c', did you mean expert.a?"],
+        setup=write_plan(PLAN),
+    ),
+    Case(
+        "unknown executor",
+        RUN + ["--executor", "pbs"],
+        2,
+        stderr=["'pbs', expected one of local, slurm"],
+        setup=write_plan(PLAN),
+    ),
+    Case(
+        "report of nothing", RUN + ["--report"], 1, stderr=["matrix.json"], setup=write_plan(PLAN)
+    ),
 ]

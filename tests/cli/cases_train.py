@@ -4,12 +4,42 @@ import json
 from case import Case
 
 DATA = "{golden}/data-bin/fortunes"
-TINY = ["--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16",
-        "--decoder-attention-heads", "2", "--tokens-per-sample", "32", "--batch-size", "2", "--cpu", "--num-threads", "1"]
+TINY = [
+    "--arch",
+    "transformer_lm_gpt3_small",
+    "--decoder-layers",
+    "1",
+    "--decoder-embed-dim",
+    "16",
+    "--decoder-ffn-embed-dim",
+    "16",
+    "--decoder-attention-heads",
+    "2",
+    "--tokens-per-sample",
+    "32",
+    "--batch-size",
+    "2",
+    "--cpu",
+    "--num-threads",
+    "1",
+]
 TRAIN = ["btm", "train", DATA, *TINY, "--lr", "1e-3", "--max-update", "2", "--save-dir", "run"]
 SHORT = TRAIN + ["--disable-validation"]
-DOMAINS = ["btm", "train", "{golden}/data-bin", *TINY, "--lr", "1e-3", "--max-update", "2", "--save-dir", "run", "--disable-validation",
-           "--task", "multidomain_language_modeling"]
+DOMAINS = [
+    "btm",
+    "train",
+    "{golden}/data-bin",
+    *TINY,
+    "--lr",
+    "1e-3",
+    "--max-update",
+    "2",
+    "--save-dir",
+    "run",
+    "--disable-validation",
+    "--task",
+    "multidomain_language_modeling",
+]
 
 
 def files_in(folder):
@@ -21,6 +51,7 @@ def saved(*names):
     def check(folder):
         found = files_in(folder / "run")
         assert found == sorted(names), f"in the save folder: {found}"
+
     return check
 
 
@@ -44,7 +75,21 @@ def folder_as_log(folder):
 def rows_are_fairseqs(folder):
     rows = [line.split(" | ", 3) for line in (folder / "log.txt").read_text().splitlines()]
     inner = [json.loads(row[3]) for row in rows if row[2] == "train_inner"]
-    assert list(inner[0]) == ["epoch", "update", "loss", "ppl", "wps", "ups", "wpb", "bsz", "num_updates", "lr", "gnorm", "train_wall", "wall"], inner[0]
+    assert list(inner[0]) == [
+        "epoch",
+        "update",
+        "loss",
+        "ppl",
+        "wps",
+        "ups",
+        "wpb",
+        "bsz",
+        "num_updates",
+        "lr",
+        "gnorm",
+        "train_wall",
+        "wall",
+    ], inner[0]
     assert inner[1]["num_updates"] == "2", inner[1]
 
 
@@ -59,7 +104,14 @@ def nothing_left(folder):
 
 def mistyped(name, flags, *phrases, status=1, base=SHORT):
     """An error of the command line's names, which leaves no file and no folder."""
-    return Case(name, base + flags + ["--wandb-project", "p"], status, stderr=phrases, prints_before_error=True, check=nothing_left)
+    return Case(
+        name,
+        base + flags + ["--wandb-project", "p"],
+        status,
+        stderr=phrases,
+        prints_before_error=True,
+        check=nothing_left,
+    )
 
 
 def failure(name, flags, *phrases, base=SHORT, **more):
@@ -68,47 +120,213 @@ def failure(name, flags, *phrases, base=SHORT, **more):
 
 
 CASES = [
-    Case("train two updates", SHORT, stdout=["Saved checkpoint run/checkpoint_last.pt", "done training"], check=saved("checkpoint_last.pt")),
-    Case("train with epochs of checkpoints", TRAIN + ["--valid-subset", "valid_fortunes", "--max-valid-steps", "1", "--save-interval-updates", "1",
-                                                      "--keep-interval-updates", "1"],
-         check=saved("checkpoint_1_2.pt", "checkpoint_best.pt", "checkpoint_last.pt")),
-    Case("train json rows", SHORT + ["--log-format", "json", "--log-interval", "1", "--log-file", "log.txt"], check=rows_are_fairseqs),
-    Case("train without saving", SHORT + ["--no-save"], stdout=["done training"], check=nothing_saved),
-    Case("train with flags without effect", SHORT + ["--num-workers", "2", "--ddp-backend", "no_c10d", "--all-gather-list-size", "32000"],
-         stderr=["btm train: warning: without effect here:", "--num-workers", "--ddp-backend", "--all-gather-list-size"]),
-    Case("train the last of a repeated flag wins", SHORT + ["--max-update", "50", "--max-update", "1"], stdout=["Stopping training: 1 updates"]),
-    Case("train lists as fairseq writes them", SHORT + ["--lr", "[5e-4]", "--update-freq", "2,1", "--adam-betas", "(0.9, 0.98)"], stdout=["done training"]),
+    Case(
+        "train two updates",
+        SHORT,
+        stdout=["Saved checkpoint run/checkpoint_last.pt", "done training"],
+        check=saved("checkpoint_last.pt"),
+    ),
+    Case(
+        "train with epochs of checkpoints",
+        TRAIN
+        + [
+            "--valid-subset",
+            "valid_fortunes",
+            "--max-valid-steps",
+            "1",
+            "--save-interval-updates",
+            "1",
+            "--keep-interval-updates",
+            "1",
+        ],
+        check=saved("checkpoint_1_2.pt", "checkpoint_best.pt", "checkpoint_last.pt"),
+    ),
+    Case(
+        "train json rows",
+        SHORT + ["--log-format", "json", "--log-interval", "1", "--log-file", "log.txt"],
+        check=rows_are_fairseqs,
+    ),
+    Case(
+        "train without saving", SHORT + ["--no-save"], stdout=["done training"], check=nothing_saved
+    ),
+    Case(
+        "train with flags without effect",
+        SHORT
+        + ["--num-workers", "2", "--ddp-backend", "no_c10d", "--all-gather-list-size", "32000"],
+        stderr=[
+            "btm train: warning: without effect here:",
+            "--num-workers",
+            "--ddp-backend",
+            "--all-gather-list-size",
+        ],
+    ),
+    Case(
+        "train the last of a repeated flag wins",
+        SHORT + ["--max-update", "50", "--max-update", "1"],
+        stdout=["Stopping training: 1 updates"],
+    ),
+    Case(
+        "train lists as fairseq writes them",
+        SHORT + ["--lr", "[5e-4]", "--update-freq", "2,1", "--adam-betas", "(0.9, 0.98)"],
+        stdout=["done training"],
+    ),
     Case("train domains without flags takes all", DOMAINS, stdout=["done training"]),
-    Case("train domains logs their names", DOMAINS + ["--criterion", "desynchronized_cross_entropy"], stdout=["ppl_fortunes", "ppl_perl"], never=["ppl_0"]),
-    Case("train unbalanced logs no domain", DOMAINS + ["--unbalanced", "--criterion", "desynchronized_cross_entropy"], stdout=["| ppl "], never=["ppl_"]),
-    Case("train an epoch list of schedules", SHORT + ["--lr-scheduler", "cosine", "--warmup-updates", "1"], stdout=["done training"]),
-    Case("train a warm-up from zero with --stop-min-lr 0", SHORT + ["--lr-scheduler", "polynomial_decay", "--warmup-updates", "2", "--total-num-update", "9",
-                                                                    "--stop-min-lr", "0", "--max-update", "1"], stdout=["Stopping training: 1 updates"]),
-    Case("train help", ["btm", "train", "--help"], stdout=["--memory-efficient-fp16", "--distributed-world-size", "Accepted without effect:"]),
+    Case(
+        "train domains logs their names",
+        DOMAINS + ["--criterion", "desynchronized_cross_entropy"],
+        stdout=["ppl_fortunes", "ppl_perl"],
+        never=["ppl_0"],
+    ),
+    Case(
+        "train unbalanced logs no domain",
+        DOMAINS + ["--unbalanced", "--criterion", "desynchronized_cross_entropy"],
+        stdout=["| ppl "],
+        never=["ppl_"],
+    ),
+    Case(
+        "train an epoch list of schedules",
+        SHORT + ["--lr-scheduler", "cosine", "--warmup-updates", "1"],
+        stdout=["done training"],
+    ),
+    Case(
+        "train a warm-up from zero with --stop-min-lr 0",
+        SHORT
+        + [
+            "--lr-scheduler",
+            "polynomial_decay",
+            "--warmup-updates",
+            "2",
+            "--total-num-update",
+            "9",
+            "--stop-min-lr",
+            "0",
+            "--max-update",
+            "1",
+        ],
+        stdout=["Stopping training: 1 updates"],
+    ),
+    Case(
+        "train help",
+        ["btm", "train", "--help"],
+        stdout=["--memory-efficient-fp16", "--distributed-world-size", "Accepted without effect:"],
+    ),
     Case("train without data", ["btm", "train"], 2, stderr=["missing DATA"]),
-    usage("train without arch", [], "--arch is missing", base=["btm", "train", DATA, "--batch-size", "2"]),
-    usage("train without a batch size", [], "--batch-size (--max-sentences) or --max-tokens", base=["btm", "train", DATA, "--arch", "transformer_lm"]),
-    usage("train with a mistyped flag", ["--max-updates", "3"], "unknown flag '--max-updates', did you mean --max-update?"),
+    usage(
+        "train without arch",
+        [],
+        "--arch is missing",
+        base=["btm", "train", DATA, "--batch-size", "2"],
+    ),
+    usage(
+        "train without a batch size",
+        [],
+        "--batch-size (--max-sentences) or --max-tokens",
+        base=["btm", "train", DATA, "--arch", "transformer_lm"],
+    ),
+    usage(
+        "train with a mistyped flag",
+        ["--max-updates", "3"],
+        "unknown flag '--max-updates', did you mean --max-update?",
+    ),
     usage("train with a flag that would change numbers", ["--amp"], "flag --amp is not supported"),
-    usage("train with another optimizer", ["--optimizer", "nag"], "--optimizer 'nag' is not supported (supported: adam)"),
-    usage("train with another schedule", ["--lr-scheduler", "tri_stage"], "expected one of fixed, polynomial_decay, inverse_sqrt, cosine"),
+    usage(
+        "train with another optimizer",
+        ["--optimizer", "nag"],
+        "--optimizer 'nag' is not supported (supported: adam)",
+    ),
+    usage(
+        "train with another schedule",
+        ["--lr-scheduler", "tri_stage"],
+        "expected one of fixed, polynomial_decay, inverse_sqrt, cosine",
+    ),
     usage("train with both half precisions", ["--fp16", "--bf16"], "exclude each other"),
-    usage("train with betas that are none", ["--adam-betas", "0.9"], "--adam-betas '0.9', expected two numbers"),
+    usage(
+        "train with betas that are none",
+        ["--adam-betas", "0.9"],
+        "--adam-betas '0.9', expected two numbers",
+    ),
     usage("train with a list of text", ["--update-freq", "a"], "flag --update-freq"),
-    usage("train with an update frequency of 0", ["--update-freq", "0"], "--update-freq 0, expected at least 1"),
-    usage("train with a probability above 1", ["--activation-dropout", "1.5"], "expected a probability"),
-    usage("train domains of one data-bin", ["--train-domains", "a"], "need --task multidomain_language_modeling"),
-    mistyped("train on a folder that is none", [], "nowhere: is not a folder", base=["btm", "train", "nowhere", *TINY]),
-    mistyped("train two ranks on a folder that is none", ["--distributed-world-size", "2"], "nowhere: is not a folder", base=["btm", "train", "nowhere", *TINY]),
-    mistyped("train on a split that is not there", ["--train-subset", "trian"], "no split 'trian' (splits here: ", "train"),
-    mistyped("train with a validation split that is not there", ["--valid-subset", "vaild"], "no split 'vaild' (splits here: ", base=TRAIN),
-    mistyped("train with an architecture that is not there", ["--arch", "transformer_lm_gpt9"], "architecture transformer_lm_gpt9 is not supported"),
-    mistyped("train from a checkpoint that is not there", ["--restore-file", "x.pt"], "x.pt: is not there (--restore-file)"),
-    mistyped("train on from a model that is not there", ["--finetune-from-model", "x.pt"], "x.pt: is not there (--finetune-from-model)"),
-    failure("train from a file that is no checkpoint", [], "run/checkpoint_last.pt", setup=text_as_checkpoint),
-    failure("train from a model of another size", ["--restore-file", "{golden}/checkpoints/seed/checkpoint_last.pt"], "tensors do not fit the configuration"),
+    usage(
+        "train with an update frequency of 0",
+        ["--update-freq", "0"],
+        "--update-freq 0, expected at least 1",
+    ),
+    usage(
+        "train with a probability above 1",
+        ["--activation-dropout", "1.5"],
+        "expected a probability",
+    ),
+    usage(
+        "train domains of one data-bin",
+        ["--train-domains", "a"],
+        "need --task multidomain_language_modeling",
+    ),
+    mistyped(
+        "train on a folder that is none",
+        [],
+        "nowhere: is not a folder",
+        base=["btm", "train", "nowhere", *TINY],
+    ),
+    mistyped(
+        "train two ranks on a folder that is none",
+        ["--distributed-world-size", "2"],
+        "nowhere: is not a folder",
+        base=["btm", "train", "nowhere", *TINY],
+    ),
+    mistyped(
+        "train on a split that is not there",
+        ["--train-subset", "trian"],
+        "no split 'trian' (splits here: ",
+        "train",
+    ),
+    mistyped(
+        "train with a validation split that is not there",
+        ["--valid-subset", "vaild"],
+        "no split 'vaild' (splits here: ",
+        base=TRAIN,
+    ),
+    mistyped(
+        "train with an architecture that is not there",
+        ["--arch", "transformer_lm_gpt9"],
+        "architecture transformer_lm_gpt9 is not supported",
+    ),
+    mistyped(
+        "train from a checkpoint that is not there",
+        ["--restore-file", "x.pt"],
+        "x.pt: is not there (--restore-file)",
+    ),
+    mistyped(
+        "train on from a model that is not there",
+        ["--finetune-from-model", "x.pt"],
+        "x.pt: is not there (--finetune-from-model)",
+    ),
+    failure(
+        "train from a file that is no checkpoint",
+        [],
+        "run/checkpoint_last.pt",
+        setup=text_as_checkpoint,
+    ),
+    failure(
+        "train from a model of another size",
+        ["--restore-file", "{golden}/checkpoints/seed/checkpoint_last.pt"],
+        "tensors do not fit the configuration",
+    ),
     failure("train into a file", [], "run: cannot create the folder", setup=file_as_save_dir),
-    failure("train with a log that cannot be written", ["--log-file", "log"], "log: cannot open", setup=folder_as_log),
-    failure("train until the loss is not finite", ["--lr", "1e30", "--max-update", "50"], "(samples ["),
-    mistyped("train domains that are not there", ["--train-domains", "sports"], "--train-domains: ", "no folder 'sports'", status=2, base=DOMAINS),
+    failure(
+        "train with a log that cannot be written",
+        ["--log-file", "log"],
+        "log: cannot open",
+        setup=folder_as_log,
+    ),
+    failure(
+        "train until the loss is not finite", ["--lr", "1e30", "--max-update", "50"], "(samples ["
+    ),
+    mistyped(
+        "train domains that are not there",
+        ["--train-domains", "sports"],
+        "--train-domains: ",
+        "no folder 'sports'",
+        status=2,
+        base=DOMAINS,
+    ),
 ]

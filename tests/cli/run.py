@@ -41,7 +41,9 @@ def root_cannot_be_dropped() -> bool:
         file = pathlib.Path(folder) / "secret"
         file.write_text("")
         file.chmod(0)
-        done = subprocess.run(["cat", str(file)], preexec_fn=drop_root_reading, stderr=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["cat", str(file)], preexec_fn=drop_root_reading, stderr=subprocess.DEVNULL
+        )
         return done.returncode == 0
 
 
@@ -77,9 +79,15 @@ def execute(case, programs: pathlib.Path, folder: pathlib.Path):
         for limited, most in case.limits:
             resource.setrlimit(limited, (most, most))
 
-    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=target, stderr=subprocess.PIPE,
-                               preexec_fn=in_child if case.unprivileged or closed or case.limits else None,
-                               env={**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"})
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=target,
+        stderr=subprocess.PIPE,
+        preexec_fn=in_child if case.unprivileged or closed or case.limits else None,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
+    )
     if target is not subprocess.PIPE:
         target.close()
     try:
@@ -87,7 +95,9 @@ def execute(case, programs: pathlib.Path, folder: pathlib.Path):
             out, err = process.communicate(timeout=case.timeout)
         else:
             seen = []
-            reader = threading.Thread(target=interrupt_on, args=(process.stderr, case.interrupt_at, process, seen))
+            reader = threading.Thread(
+                target=interrupt_on, args=(process.stderr, case.interrupt_at, process, seen)
+            )
             reader.start()
             process.wait(timeout=case.timeout)
             reader.join()
@@ -112,7 +122,11 @@ def problems_of(case, programs: pathlib.Path) -> list:
         if status != case.status:
             found.append(f"status {status}, expected {case.status}")
         for name, text, phrases in (("stdout", out, case.stdout), ("stderr", err, case.stderr)):
-            found += [f"{name} lacks {fill(phrase, folder)!r}" for phrase in phrases if fill(phrase, folder) not in text]
+            found += [
+                f"{name} lacks {fill(phrase, folder)!r}"
+                for phrase in phrases
+                if fill(phrase, folder) not in text
+            ]
         # What files, folders and models are called must not drive a terminal, nor forge lines of a log.
         raw = {c for c in out + err if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0}
         if raw:
@@ -144,9 +158,17 @@ def problems_of(case, programs: pathlib.Path) -> list:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--bin", required=True, type=pathlib.Path, help="folder of the programs")
-    parser.add_argument("--without", action="append", default=[], metavar="PROGRAM", help="leave out a program that is not built")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PROGRAM",
+        help="leave out a program that is not built",
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="cases with TEXT in their name")
     args = parser.parse_args()
 
@@ -155,8 +177,14 @@ def main() -> int:
     cases, skipped = [], 0
     for file in sorted(HERE.glob("cases_*.py")):
         for case in importlib.import_module(file.stem).CASES:
-            no_addresses = sanitized and any(limited == resource.RLIMIT_AS for limited, _ in case.limits)
-            if {case.args[0], *case.needs} & set(args.without) or (case.unprivileged and no_unprivileged) or no_addresses:
+            no_addresses = sanitized and any(
+                limited == resource.RLIMIT_AS for limited, _ in case.limits
+            )
+            if (
+                {case.args[0], *case.needs} & set(args.without)
+                or (case.unprivileged and no_unprivileged)
+                or no_addresses
+            ):
                 skipped += 1
             elif args.only in case.name:
                 cases.append((f"{file.stem[6:]}: {case.name}", case))
@@ -164,7 +192,9 @@ def main() -> int:
     repeated = {name for name in names if names.count(name) > 1}
     failed = [f"{name}: named twice" for name in sorted(repeated)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        for (name, _), problems in zip(cases, pool.map(lambda item: problems_of(item[1], args.bin.resolve()), cases)):
+        for (name, _), problems in zip(
+            cases, pool.map(lambda item: problems_of(item[1], args.bin.resolve()), cases)
+        ):
             if problems:
                 failed.append("\n  ".join([name] + problems))
     print("\n".join(failed + [f"{len(cases)} cases, {len(failed)} failed, {skipped} skipped"]))

@@ -1,4 +1,5 @@
-// No length field of any format makes a reader allocate what the file cannot fill. Every allocation of this test program is counted.
+// No length field of any format makes a reader allocate what the file cannot fill. Every allocation
+// of this test program is counted.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -87,7 +88,8 @@ TEST_F(Allocation, OfPicklesFollowsTheFile) {
       unpickle(in);
     });
   }
-  const std::string memo = "Nr" + le<std::uint32_t>(0xFFFFFFFF) + "p18446744073709551615\n";  // indexes, not sizes
+  const std::string memo =
+      "Nr" + le<std::uint32_t>(0xFFFFFFFF) + "p18446744073709551615\n";  // indexes, not sizes
   expect_small_refusal("a memo index", [&] {
     ByteReader in(as_byte_span(memo), {"p", {}, 0});
     unpickle(in);
@@ -98,22 +100,34 @@ TEST_F(Allocation, OfTorchFilesFollowsTheFile) {
   ZipMember huge("a/data.pkl", "N.");
   huge.packed = huge.size = huge.local_size = 0xF0000000;
   expect_small_refusal("an entry's size", [&] { load_torch_file(in_memory(make_zip({huge}))); });
-  expect_small_refusal("the number of entries", [&] { load_torch_file(in_memory(make_zip({ZipMember("a/data.pkl", "N.")}, {60'000, -1, -1}))); });
-  const std::string pickle = "\x80\x02(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI1152921504606846976\ntQ.";
-  expect_small_refusal("a storage's size", [&] { load_torch_file(in_memory(make_zip({ZipMember("a/data.pkl", pickle), ZipMember("a/data/0", "")}))); });
-  const std::string legacy = "80 02 8a 0a 6c fc 9c 46 f9 20 6a a8 50 19 2e"_bytes + "M\xe9\x03.}S'little_endian'\n\x88s." + pickle + "(lS'0'\na." +
+  expect_small_refusal("the number of entries", [&] {
+    load_torch_file(in_memory(make_zip({ZipMember("a/data.pkl", "N.")}, {60'000, -1, -1})));
+  });
+  const std::string pickle =
+      "\x80\x02(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI1152921504606846976\ntQ.";
+  expect_small_refusal("a storage's size", [&] {
+    load_torch_file(
+        in_memory(make_zip({ZipMember("a/data.pkl", pickle), ZipMember("a/data/0", "")})));
+  });
+  const std::string legacy = "80 02 8a 0a 6c fc 9c 46 f9 20 6a a8 50 19 2e"_bytes +
+                             "M\xe9\x03.}S'little_endian'\n\x88s." + pickle + "(lS'0'\na." +
                              le<std::uint64_t>(std::uint64_t{1} << 60);
   expect_small_refusal("a legacy storage's size", [&] { load_torch_file(in_memory(legacy)); });
 }
 
 TEST_F(Allocation, OfDataBinsFollowsTheFile) {
   for (const std::uint64_t count : {std::uint64_t{1} << 28, std::uint64_t{1} << 61, UINT64_MAX}) {
-    const std::string mmap = std::string("MMIDIDX\0\0", 9) + le<std::uint64_t>(1) + le<std::uint8_t>(8) + le(count);
-    const std::string legacy = std::string("TNTIDX\0\0", 8) + le<std::uint64_t>(1) + le<std::uint64_t>(4) + le<std::uint64_t>(4) + le(count) + le(count);
-    const std::string huffman = std::string("HUFFIDX\0\0", 9) + le<std::uint64_t>(1) + le<std::uint64_t>(0) + le(count);
+    const std::string mmap =
+        std::string("MMIDIDX\0\0", 9) + le<std::uint64_t>(1) + le<std::uint8_t>(8) + le(count);
+    const std::string legacy = std::string("TNTIDX\0\0", 8) + le<std::uint64_t>(1) +
+                               le<std::uint64_t>(4) + le<std::uint64_t>(4) + le(count) + le(count);
+    const std::string huffman =
+        std::string("HUFFIDX\0\0", 9) + le<std::uint64_t>(1) + le<std::uint64_t>(0) + le(count);
     expect_small_refusal("MMIDIDX", [&] { IndexedDataset::open(in_memory(mmap), in_memory("")); });
     expect_small_refusal("TNTIDX", [&] { IndexedDataset::open(in_memory(legacy), in_memory("")); });
-    expect_small_refusal("HUFFIDX", [&] { open_huffman_dataset(in_memory(huffman), in_memory(""), *in_memory("a 1\n")); });
+    expect_small_refusal("HUFFIDX", [&] {
+      open_huffman_dataset(in_memory(huffman), in_memory(""), *in_memory("a 1\n"));
+    });
   }
 }
 

@@ -1,12 +1,12 @@
 #include "compat/atomic_file.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
-
-#include <csignal>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "compat/byte_reader.h"
 #include "tests/support/expect_error.h"
@@ -18,7 +18,8 @@ namespace {
 using btm_test::expect_error;
 
 std::size_t entries_in(const btm_test::TempDir& dir) {
-  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(dir.path()), {}));
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator(dir.path()), {}));
 }
 
 TEST(AtomicFile, AppearsAtCommitOnly) {
@@ -66,10 +67,14 @@ TEST(AtomicFile, TwoWritersOfOnePathDoNotMix) {
 TEST(AtomicFile, RefusesWhatItMayNotReplace) {
   const btm_test::TempDir dir;
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
-  expect_error<IoError>([&] { AtomicFile file(dir / "pipe"); }, "pipe: is a device or FIFO, expected a file to write");
-  expect_error<IoError>([&] { AtomicFile file(dir.path()); }, "is a directory, expected a file to write");
-  expect_error<IoError>([] { AtomicFile file("/dev/null"); }, "/dev/null: is a device or FIFO, expected a file to write");
-  expect_error<IoError>([&] { AtomicFile file(dir / "none/f"); }, "none/f: cannot create: No such file or directory");
+  expect_error<IoError>([&] { AtomicFile file(dir / "pipe"); },
+                        "pipe: is a device or FIFO, expected a file to write");
+  expect_error<IoError>([&] { AtomicFile file(dir.path()); },
+                        "is a directory, expected a file to write");
+  expect_error<IoError>([] { AtomicFile file("/dev/null"); },
+                        "/dev/null: is a device or FIFO, expected a file to write");
+  expect_error<IoError>([&] { AtomicFile file(dir / "none/f"); },
+                        "none/f: cannot create: No such file or directory");
   EXPECT_EQ(entries_in(dir), 1U);
 }
 
@@ -80,8 +85,10 @@ TEST(CheckCanWrite, SaysBeforehandWhatAtomicFileWouldRefuse) {
   check_can_write(dir / "new");
   EXPECT_EQ(btm_test::read_file(dir / "f"), "old");
   EXPECT_EQ(entries_in(dir), 1U);
-  expect_error<IoError>([&] { check_can_write(dir / "none/f"); }, "none/f: cannot create: No such file or directory");
-  expect_error<IoError>([&] { check_can_write(dir.path()); }, "is a directory, expected a file to write");
+  expect_error<IoError>([&] { check_can_write(dir / "none/f"); },
+                        "none/f: cannot create: No such file or directory");
+  expect_error<IoError>([&] { check_can_write(dir.path()); },
+                        "is a directory, expected a file to write");
 }
 
 TEST(CheckCanWriteIn, TakesFoldersThatAreThereOrCanBeMade) {
@@ -90,9 +97,12 @@ TEST(CheckCanWriteIn, TakesFoldersThatAreThereOrCanBeMade) {
   check_can_write_in(dir.path());
   check_can_write_in(dir / "a/b/");
   EXPECT_EQ(entries_in(dir), 1U);
-  expect_error<IoError>([&] { check_can_write_in(dir / "f"); }, "f: is not a folder, expected one to write in");
-  expect_error<IoError>([&] { check_can_write_in(dir / "f/a/b"); }, "f: is not a folder, expected one to write in");
-  expect_error<IoError>([&] { check_can_write_in("/proc/1/new"); }, "/proc/1");  // nobody makes files there
+  expect_error<IoError>([&] { check_can_write_in(dir / "f"); },
+                        "f: is not a folder, expected one to write in");
+  expect_error<IoError>([&] { check_can_write_in(dir / "f/a/b"); },
+                        "f: is not a folder, expected one to write in");
+  expect_error<IoError>([&] { check_can_write_in("/proc/1/new"); },
+                        "/proc/1");  // nobody makes files there
 }
 
 /// A file size limit stands for the full disk: both come back from write() as an error.
@@ -103,7 +113,10 @@ int write_beyond_limit(const std::filesystem::path& path) {
   try {
     write_file_atomically(path, std::string(4U << 20, 'x'));
   } catch (const IoError& error) {
-    return std::string_view(error.what()).find("cannot write: File too large") != std::string_view::npos ? 0 : 3;
+    return std::string_view(error.what()).find("cannot write: File too large") !=
+                   std::string_view::npos
+               ? 0
+               : 3;
   }
   return 1;
 }

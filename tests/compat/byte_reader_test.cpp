@@ -24,9 +24,12 @@ TEST(ByteReader, RefusesToPassTheEnd) {
   const std::string bytes = "01 02 03"_bytes;
   ByteReader in(as_byte_span(bytes), {"f", "part", 0x100});
   in.read<std::uint8_t>("a");
-  expect_error<FormatError>([&] { in.read<std::uint32_t>("the count"); }, "f[part]+0x101: needs 4 bytes for the count, 2 left");
-  expect_error<FormatError>([&] { in.take(UINT64_MAX, "x"); }, "needs 18446744073709551615 bytes for x, 2 left");
-  expect_error<FormatError>([&] { in.seek(4, "the table"); }, "the table at 4 lies beyond the end (3 bytes)");
+  expect_error<FormatError>([&] { in.read<std::uint32_t>("the count"); },
+                            "f[part]+0x101: needs 4 bytes for the count, 2 left");
+  expect_error<FormatError>([&] { in.take(UINT64_MAX, "x"); },
+                            "needs 18446744073709551615 bytes for x, 2 left");
+  expect_error<FormatError>([&] { in.seek(4, "the table"); },
+                            "the table at 4 lies beyond the end (3 bytes)");
   EXPECT_EQ(in.position(), 1U);  // a refused read moves nothing
 }
 

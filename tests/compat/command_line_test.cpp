@@ -22,15 +22,22 @@ struct Values {
 
 /// A command with one flag of each kind, applied to `args`.
 Values parse(const std::vector<std::string>& args) {
-  static constexpr ForeignFlag kForeign[] = {{"criterion", true, false}, {"no-save", false, false}, {"tpu", false, true}};
+  static constexpr ForeignFlag kForeign[] = {
+      {"criterion", true, false}, {"no-save", false, false}, {"tpu", false, true}};
   Values v;
   Flag process = flag_text("post-process,remove-bpe", "SYMBOL", v.process, "join pieces");
   process.optional_value = true;
   process.implicit_value = "@@ ";
-  const CommandSpec spec{"prog cmd", "Does it.", {{"DATA", "the data", &v.data}},
-                         {{"Group", {flag_text("path", "P", v.path, "a path"), flag_integer("batch-size,max-sentences,b", "N", v.batch, "size", 0),
-                                     flag_switch("quiet,q", v.quiet, "say less"), flag_choice("log-format", v.format, {"json", "none"}, "format"), process}}},
-                         kForeign};
+  const CommandSpec spec{
+      "prog cmd",
+      "Does it.",
+      {{"DATA", "the data", &v.data}},
+      {{"Group",
+        {flag_text("path", "P", v.path, "a path"),
+         flag_integer("batch-size,max-sentences,b", "N", v.batch, "size", 0),
+         flag_switch("quiet,q", v.quiet, "say less"),
+         flag_choice("log-format", v.format, {"json", "none"}, "format"), process}}},
+      kForeign};
   std::ostringstream out;
   v.ran = parse_command_line(spec, args, out, v.ignored);
   v.help = out.str();
@@ -47,7 +54,8 @@ TEST(ParseCommandLine, TakesValuesInEitherForm) {
 }
 
 TEST(ParseCommandLine, LetsTheLastUseWin) {
-  EXPECT_EQ(parse({"d", "--batch-size", "1", "--max-sentences", "2", "--batch-size", "3"}).batch, 3);
+  EXPECT_EQ(parse({"d", "--batch-size", "1", "--max-sentences", "2", "--batch-size", "3"}).batch,
+            3);
   EXPECT_EQ(parse({"d", "--batch-size", "1", "--max-sentences", "2"}).batch, 2);
 }
 
@@ -65,8 +73,9 @@ TEST(ParseCommandLine, NamesFlagsWithoutEffect) {
 TEST(ParseCommandLine, PrintsHelpAndDefaults) {
   const Values v = parse({"--help"});
   EXPECT_FALSE(v.ran);
-  for (const char* phrase : {"usage: prog cmd DATA [flags]", "--batch-size, --max-sentences, -b N", "(default: 7)", "{json,none}",
-                             "[SYMBOL]", "Accepted without effect:\n  --criterion, --no-save"})
+  for (const char* phrase :
+       {"usage: prog cmd DATA [flags]", "--batch-size, --max-sentences, -b N", "(default: 7)",
+        "{json,none}", "[SYMBOL]", "Accepted without effect:\n  --criterion, --no-save"})
     EXPECT_NE(v.help.find(phrase), std::string::npos) << phrase << " is not in\n" << v.help;
   EXPECT_EQ(v.help.find("--tpu"), std::string::npos);
 }
@@ -98,16 +107,23 @@ int run_first(std::span<const std::string> args) { return 10 + static_cast<int>(
 int run_other(std::span<const std::string>) { return 20; }
 
 TEST(RunSubcommand, RunsTheOneThatIsNamedFirst) {
-  static constexpr std::array kCommands{Command{"first", "does one thing", run_first}, Command{"other", "another", run_other}, Command{"third", "", run_other}};
-  const auto run = [](std::vector<std::string> args) { return run_subcommand("p sub", "Does things.", kCommands, args); };
+  static constexpr std::array kCommands{Command{"first", "does one thing", run_first},
+                                        Command{"other", "another", run_other},
+                                        Command{"third", "", run_other}};
+  const auto run = [](std::vector<std::string> args) {
+    return run_subcommand("p sub", "Does things.", kCommands, args);
+  };
   EXPECT_EQ(run({"first", "other", "--help"}), 12);
   EXPECT_EQ(run({"other"}), 20);
-  btm_test::expect_error<UsageError>([&] { run({}); }, "a command is missing, expected first, other or third");
-  btm_test::expect_error<UsageError>([&] { run({"fir\x1b"}); }, "no command 'fir\\x1b', expected first, other or third");
+  btm_test::expect_error<UsageError>([&] { run({}); },
+                                     "a command is missing, expected first, other or third");
+  btm_test::expect_error<UsageError>([&] { run({"fir\x1b"}); },
+                                     "no command 'fir\\x1b', expected first, other or third");
   testing::internal::CaptureStdout();
   EXPECT_EQ(run({"--help"}), 0);
   EXPECT_EQ(testing::internal::GetCapturedStdout(),
-            "usage: p sub COMMAND ...\n\nDoes things.\n\n  first         does one thing\n  other         another\n  third         \n\n"
+            "usage: p sub COMMAND ...\n\nDoes things.\n\n  first         does one thing\n  other   "
+            "      another\n  third         \n\n"
             "'p sub COMMAND --help' tells a command's flags.\n");
 }
 

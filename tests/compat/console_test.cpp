@@ -18,8 +18,13 @@ std::string printed(const std::vector<std::string>& pieces) {
 TEST(Console, EscapesWhatDrivesATerminal) {
   EXPECT_EQ(printed({"a\x1b[31mb\n"}), "a\\x1b[31mb\n");
   EXPECT_EQ(printed({"a\rb\tc\x7f"}), "a\\x0db\tc\\x7f");
-  EXPECT_EQ(printed({"\xc2\x9b" "31m"}), "\\xc2\\x9b31m");  // CSI in one character
-  EXPECT_EQ(printed({"\x9b" "31m", "\xff"}), "\\x9b31m\\xff");
+  EXPECT_EQ(printed({"\xc2\x9b"
+                     "31m"}),
+            "\\xc2\\x9b31m");  // CSI in one character
+  EXPECT_EQ(printed({"\x9b"
+                     "31m",
+                     "\xff"}),
+            "\\x9b31m\\xff");
 }
 
 TEST(Console, KeepsTextWhole) {
@@ -32,7 +37,8 @@ TEST(Console, KeepsTextWhole) {
 }
 
 TEST(Console, FailsWithItsTarget) {
-  struct Full : std::streambuf {} full;
+  struct Full : std::streambuf {
+  } full;
   compat::EscapingBuffer buffer(full);
   std::ostream out(&buffer);
   out << "x";

@@ -10,7 +10,9 @@ namespace {
 
 using compat::as_byte_span;
 
-TEST(Crc32, IsTheCheckValueOfItsCatalogue) { EXPECT_EQ(compat::crc32(as_byte_span("123456789")), 0xCBF43926u); }
+TEST(Crc32, IsTheCheckValueOfItsCatalogue) {
+  EXPECT_EQ(compat::crc32(as_byte_span("123456789")), 0xCBF43926u);
+}
 
 TEST(Crc32, ContinuesFromBytesBefore) {
   EXPECT_EQ(compat::crc32(as_byte_span("56789"), compat::crc32(as_byte_span("1234"))), 0xCBF43926u);

@@ -24,11 +24,13 @@ TEST(Dictionary, BeginsWithTheSpecialSymbols) {
 
 TEST(Dictionary, ReadsTheGoldenFileAndWritesItsBytes) {
   const btm_test::TempDir dir;
-  for (const char* name : {"data-bin/dict.txt", "data-bin/fortunes/dict.txt", "data-bin/perl/dict.txt"}) {
+  for (const char* name :
+       {"data-bin/dict.txt", "data-bin/fortunes/dict.txt", "data-bin/perl/dict.txt"}) {
     const Dictionary dictionary = Dictionary::load(btm_test::golden(name));
     EXPECT_EQ(dictionary.size(), 2112);
     dictionary.save(dir / "dict.txt");
-    EXPECT_EQ(btm_test::read_file(dir / "dict.txt"), btm_test::read_file(btm_test::golden(name))) << name;
+    EXPECT_EQ(btm_test::read_file(dir / "dict.txt"), btm_test::read_file(btm_test::golden(name)))
+        << name;
   }
 }
 
@@ -61,9 +63,12 @@ TEST(Dictionary, RefusesWhatFairseqRefuses) {
       {"a 99999999999999999999\n", "expected '<token> <count>"},
       {"a\t1\n", "expected '<token> <count>"},
       {"#fairseq:overwrite\n", "expected '<token> <count>"},
-      {"a 1\na 2\n", "dict.txt[line 2]: the word 'a' was there before (allowed with the flag #fairseq:overwrite)"},
+      {"a 1\na 2\n",
+       "dict.txt[line 2]: the word 'a' was there before (allowed with the flag "
+       "#fairseq:overwrite)"},
       {"<pad> 1\n", "the word '<pad>' was there before"},
-      {std::string((16 << 20) + 1, 'x') + " 1\n", "[line 1]: a word of 16777217 bytes, expected at most 16777216"},
+      {std::string((16 << 20) + 1, 'x') + " 1\n",
+       "[line 1]: a word of 16777217 bytes, expected at most 16777216"},
       {"a 1\n\xff 2\n", "dict.txt+0x4: not UTF-8, expected a dict.txt"},
       {"{\"json\": true}\n", "expected '<token> <count>"},
       {std::string(100'000, 'x') + "\n", "xxx...', expected"},
@@ -75,9 +80,13 @@ TEST(Dictionary, RefusesWhatFairseqRefuses) {
 }
 
 TEST(Dictionary, RefusesWhatIsNoFile) {
-  btm_test::expect_error<IoError>([] { Dictionary::load("/nonexistent/dict.txt"); }, "/nonexistent/dict.txt: cannot open");
-  btm_test::expect_error<IoError>([] { Dictionary::load(btm_test::golden("data-bin")); }, "is a directory");
-  btm_test::expect_error<FormatError>([] { Dictionary::load(btm_test::golden("variants/zip_dict.pt")); }, "not UTF-8, expected a dict.txt");
+  btm_test::expect_error<IoError>([] { Dictionary::load("/nonexistent/dict.txt"); },
+                                  "/nonexistent/dict.txt: cannot open");
+  btm_test::expect_error<IoError>([] { Dictionary::load(btm_test::golden("data-bin")); },
+                                  "is a directory");
+  btm_test::expect_error<FormatError>(
+      [] { Dictionary::load(btm_test::golden("variants/zip_dict.pt")); },
+      "not UTF-8, expected a dict.txt");
 }
 
 TEST(Dictionary, AddsCountsOfAWordThatIsThere) {
@@ -91,7 +100,8 @@ TEST(Dictionary, AddsCountsOfAWordThatIsThere) {
 
 TEST(Dictionary, FinalizesAsFairseq) {
   Dictionary dictionary;
-  for (const auto& [word, count] : std::vector<std::pair<const char*, int>>{{"b", 2}, {"c", 5}, {"a", 2}, {"d", 1}})
+  for (const auto& [word, count] :
+       std::vector<std::pair<const char*, int>>{{"b", 2}, {"c", 5}, {"a", 2}, {"d", 1}})
     dictionary.add_symbol(word, count);
   dictionary.finalize(2);
   std::vector<std::string> words;
@@ -101,14 +111,18 @@ TEST(Dictionary, FinalizesAsFairseq) {
 
 TEST(Dictionary, PointsToDictionariesOfAnotherName) {
   const btm_test::TempDir dir;
-  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); }, "dict.txt: cannot open: No such file");
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); },
+                                  "dict.txt: cannot open: No such file");
   btm_test::write_file(dir / "dict.prompt.txt", "a 1\n");
   btm_test::write_file(dir / "dict.txt.orig", "a 1\n");
   btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); },
-                                  "dict.txt: is not there, but dict.prompt.txt is: where that is the dictionary of this data, copy it to dict.txt");
+                                  "dict.txt: is not there, but dict.prompt.txt is: where that is "
+                                  "the dictionary of this data, copy it to dict.txt");
   btm_test::write_file(dir / "dict.en.txt", "a 1\n");
-  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); }, "but dict.en.txt or dict.prompt.txt is");
-  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "words.txt"); }, "words.txt: cannot open");
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); },
+                                  "but dict.en.txt or dict.prompt.txt is");
+  btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "words.txt"); },
+                                  "words.txt: cannot open");
   btm_test::write_file(dir / "dict.txt", "b 1\n");
   EXPECT_EQ(Dictionary::load(dir / "dict.txt").size(), 5);
 }

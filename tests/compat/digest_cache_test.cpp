@@ -36,7 +36,8 @@ TEST(DigestCache, RemembersWhatHasNotChanged) {
     cache.save();
   }
   std::string record = btm_test::read_file(dir / "cache");
-  write_file(dir / "cache", record.replace(record.find(right), right.size(), kAbc));  // shows that the file was not read
+  write_file(dir / "cache", record.replace(record.find(right), right.size(),
+                                           kAbc));  // shows that the file was not read
   DigestCache cache(dir / "cache");
   EXPECT_EQ(cache.of(old), kAbc);
   EXPECT_EQ(cache.files_remembered(), 1u);
@@ -60,14 +61,18 @@ TEST(DigestCache, ReadsAgainWhatChangedInPlaceUnderItsOldTime) {
   EXPECT_NE(DigestCache(dir / "cache").of(dir / "file"), kAbc);
 }
 
-TEST(DigestCache, KnowsNothingOfAFileThatItNeverRead) { EXPECT_EQ(DigestCache().read_at("/none"), ""); }
+TEST(DigestCache, KnowsNothingOfAFileThatItNeverRead) {
+  EXPECT_EQ(DigestCache().read_at("/none"), "");
+}
 
 TEST(DigestCache, IsEmptyWhenItsFileIsDamaged) {
   const TempDir dir;
   write_file(dir / "file", "abc");
   const std::string path = (dir / "file").string();
-  for (const std::string& content : {std::string("{"), std::string("[1]"), "{\"" + path + "\": 1}", "{\"" + path + "\": {\"size\": \"x\"}}",
-                                     "{\"" + path + "\": {\"size\": 3, \"inode\": 1, \"changed_ns\": 1, \"sha256\": \"\"}}"}) {
+  for (const std::string& content :
+       {std::string("{"), std::string("[1]"), "{\"" + path + "\": 1}",
+        "{\"" + path + "\": {\"size\": \"x\"}}",
+        "{\"" + path + "\": {\"size\": 3, \"inode\": 1, \"changed_ns\": 1, \"sha256\": \"\"}}"}) {
     write_file(dir / "cache", content);
     EXPECT_EQ(DigestCache(dir / "cache").of(dir / "file"), kAbc) << content;
   }
@@ -75,7 +80,8 @@ TEST(DigestCache, IsEmptyWhenItsFileIsDamaged) {
 
 TEST(DigestCache, NamesAFileThatIsMissing) {
   const TempDir dir;
-  btm_test::expect_error<IoError>([&] { DigestCache(dir / "cache").of(dir / "none"); }, "none: cannot open");
+  btm_test::expect_error<IoError>([&] { DigestCache(dir / "cache").of(dir / "none"); },
+                                  "none: cannot open");
 }
 
 }  // namespace

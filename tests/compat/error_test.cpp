@@ -14,7 +14,9 @@ TEST(Location, PrintsWhatItKnows) {
   EXPECT_EQ(to_string({"a.pt", {}, {}}), "a.pt");
 }
 
-TEST(Location, EscapesWhatAnArchiveCallsItsEntries) { EXPECT_EQ(to_string({"a", "\x1b[2J\n", {}}), "a[\\x1b[2J\\x0a]"); }
+TEST(Location, EscapesWhatAnArchiveCallsItsEntries) {
+  EXPECT_EQ(to_string({"a", "\x1b[2J\n", {}}), "a[\\x1b[2J\\x0a]");
+}
 
 TEST(FormatError, IsPlaceAndProblem) {
   const FormatError error({"a.pt", {}, 16}, "bad");
@@ -23,7 +25,8 @@ TEST(FormatError, IsPlaceAndProblem) {
 }
 
 TEST(IoError, NamesPathActionAndReason) {
-  EXPECT_STREQ(IoError("a\nb", "cannot open", ENOENT).what(), "a\\x0ab: cannot open: No such file or directory");
+  EXPECT_STREQ(IoError("a\nb", "cannot open", ENOENT).what(),
+               "a\\x0ab: cannot open: No such file or directory");
   EXPECT_STREQ(IoError("a", "is a directory").what(), "a: is a directory");
 }
 
@@ -38,11 +41,15 @@ TEST(Printable, KeepsUtf8AndEscapesWhatIsNot) {
   EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b");  // CSI, a C1 control
 }
 
-TEST(Printable, CutsLongText) { EXPECT_EQ(printable(std::string(100, 'x'), 10), std::string(10, 'x') + "..."); }
+TEST(Printable, CutsLongText) {
+  EXPECT_EQ(printable(std::string(100, 'x'), 10), std::string(10, 'x') + "...");
+}
 
 TEST(FirstInvalidUtf8, FindsOverlongFormsAndSurrogates) {
   EXPECT_EQ(first_invalid_utf8("aé\U0001f600"), std::string_view::npos);
-  for (const std::string_view bad : {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\x80"})
+  for (const std::string_view bad :
+       {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\x80"})
     EXPECT_EQ(first_invalid_utf8("ab" + std::string(bad)), 2U) << printable(bad);
 }
 

@@ -23,7 +23,8 @@ TEST(FileLock, IsHeldByOneAtATime) {
   {
     const FileLock held = FileLock::now(dir / "lock");
     EXPECT_FALSE(FileLock::try_now(dir / "lock"));
-    expect_error<IoError>([&] { FileLock::now(dir / "lock"); }, "lock: is in use by another process");
+    expect_error<IoError>([&] { FileLock::now(dir / "lock"); },
+                          "lock: is in use by another process");
     EXPECT_TRUE(FileLock::try_now(dir / "other"));
   }
   EXPECT_TRUE(FileLock::try_now(dir / "lock"));
@@ -80,7 +81,8 @@ TEST(FileLock, OutlivesItsProcessInAChild) {
 
 TEST(FileLock, NeedsAFolderToBeIn) {
   const btm_test::TempDir dir;
-  expect_error<IoError>([&] { FileLock::wait(dir / "none/lock"); }, "none/lock: open: No such file");
+  expect_error<IoError>([&] { FileLock::wait(dir / "none/lock"); },
+                        "none/lock: open: No such file");
 }
 
 }  // namespace

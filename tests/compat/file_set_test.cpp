@@ -15,7 +15,8 @@ using btm_test::TempDir;
 using btm_test::write_file;
 
 std::size_t entries_of(const TempDir& dir) {
-  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(dir.path()), {}));
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator(dir.path()), {}));
 }
 
 TEST(FileSet, ReplacesAndRemovesTogether) {
@@ -50,22 +51,31 @@ TEST(FileSet, WhatCannotBeCommittedLeavesTheOldFiles) {
   write_file(dir / "a", "old");
   write_file(dir / "a.staged", "new");
   std::filesystem::create_directory(dir / "marker");
-  expect_error<IoError>([&] { commit_file_set(dir / "marker", {{"a"}, {}}); }, "marker: is a directory");
+  expect_error<IoError>(
+      [&] {
+        commit_file_set(dir / "marker", {{"a"}, {}});
+      },
+      "marker: is a directory");
   EXPECT_EQ(read_file(dir / "a"), "old");
   EXPECT_FALSE(std::filesystem::exists(dir / "a.staged"));
-  expect_error<IoError>([&] { commit_file_set(dir / "other", {{"../a"}, {}}); }, "cannot list '../a', expected the name of a file");
+  expect_error<IoError>(
+      [&] {
+        commit_file_set(dir / "other", {{"../a"}, {}});
+      },
+      "cannot list '../a', expected the name of a file");
 }
 
 TEST(FileSet, RefusesWhatIsNoMarker) {
   const TempDir dir;
   const std::string first = "files to replace (+) and to remove (-)\n";
-  for (const auto& [text, problem] : std::vector<std::pair<std::string, std::string>>{{"", "marker: is empty"},
-                                                                                      {"x\n", "line 1]: is 'x'"},
-                                                                                      {first + "+a", "line 2]: is '+a'"},
-                                                                                      {first + "+../a\n", "line 2]: is '+../a'"},
-                                                                                      {first + "-..\n", "line 2]: is '-..'"},
-                                                                                      {first + "+a\na\n", "line 3]: is 'a'"},
-                                                                                      {first + "+\n", "line 2]: is '+'"}}) {
+  for (const auto& [text, problem] :
+       std::vector<std::pair<std::string, std::string>>{{"", "marker: is empty"},
+                                                        {"x\n", "line 1]: is 'x'"},
+                                                        {first + "+a", "line 2]: is '+a'"},
+                                                        {first + "+../a\n", "line 2]: is '+../a'"},
+                                                        {first + "-..\n", "line 2]: is '-..'"},
+                                                        {first + "+a\na\n", "line 3]: is 'a'"},
+                                                        {first + "+\n", "line 2]: is '+'"}}) {
     write_file(dir / "marker", text);
     write_file(dir / "a.staged", "new");
     expect_error<FormatError>([&] { finish_file_set(dir / "marker"); }, problem);

@@ -33,7 +33,9 @@ TEST(FileState, IsNotSettledUntilTwoSecondsAfterTheLastChange) {
   FileState state;
   state.modified_ns = 5'000'000'000;
   state.changed_ns = 6'000'000'000;
-  for (const auto& [seen, settled] : {std::pair<std::int64_t, bool>{5'000'000'000, false}, {7'999'999'999, false}, {8'000'000'000, true},
+  for (const auto& [seen, settled] : {std::pair<std::int64_t, bool>{5'000'000'000, false},
+                                      {7'999'999'999, false},
+                                      {8'000'000'000, true},
                                       {std::numeric_limits<std::int64_t>::min(), false}}) {
     state.seen_ns = seen;
     EXPECT_EQ(state.is_settled(), settled) << seen;

@@ -13,14 +13,16 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 float value_of(std::uint16_t half) {
   const int exponent = (half >> 10) & 31, mantissa = half & 1023;
   const float magnitude = exponent == 31 ? (mantissa == 0 ? kInfinity : NAN)
-                          : exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
-                                          : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
+                          : exponent == 0
+                              ? std::ldexp(static_cast<float>(mantissa), -24)
+                              : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
   return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
 TEST(HalfFloat, ReadsEveryHalf) {
   for (unsigned half = 0; half < 65536; ++half) {
-    const float value = compat::float_of_half(static_cast<std::uint16_t>(half)), expected = value_of(static_cast<std::uint16_t>(half));
+    const float value = compat::float_of_half(static_cast<std::uint16_t>(half)),
+                expected = value_of(static_cast<std::uint16_t>(half));
     if (std::isnan(expected)) {
       EXPECT_TRUE(std::isnan(value)) << half;
       continue;
@@ -32,7 +34,8 @@ TEST(HalfFloat, ReadsEveryHalf) {
 
 TEST(HalfFloat, RoundsToTheNearestAndTiesToEven) {
   for (unsigned half = 0; half < 0x7BFF; ++half) {
-    const float low = value_of(static_cast<std::uint16_t>(half)), high = value_of(static_cast<std::uint16_t>(half + 1));
+    const float low = value_of(static_cast<std::uint16_t>(half)),
+                high = value_of(static_cast<std::uint16_t>(half + 1));
     const float middle = (low + high) / 2;  // exact in a float
     EXPECT_EQ(compat::half_of_float(middle), half % 2 == 0 ? half : half + 1);
     EXPECT_EQ(compat::half_of_float(std::nextafter(middle, 0.0f)), half);
@@ -53,7 +56,8 @@ TEST(BFloat16, RoundsToTheNearestAndTiesToEven) {
   EXPECT_EQ(compat::bfloat16_of_float(std::bit_cast<float>(0x3F808001u)), 0x3F81);
   EXPECT_EQ(compat::bfloat16_of_float(std::bit_cast<float>(0x3F818000u)), 0x3F82);
   EXPECT_EQ(compat::bfloat16_of_float(std::numeric_limits<float>::max()), 0x7F80);
-  EXPECT_TRUE(std::isnan(compat::float_of_bfloat16(compat::bfloat16_of_float(std::bit_cast<float>(0x7F800001u)))));
+  EXPECT_TRUE(std::isnan(
+      compat::float_of_bfloat16(compat::bfloat16_of_float(std::bit_cast<float>(0x7F800001u)))));
   EXPECT_EQ(compat::float_of_bfloat16(0xC040), -3.0f);
 }
 

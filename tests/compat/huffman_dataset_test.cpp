@@ -21,7 +21,8 @@ std::shared_ptr<const MappedFile> in_memory(const std::string& name, const std::
   return MappedFile::of_memory(name, span, std::move(owner));
 }
 
-/// Two sequences over a vocabulary whose tree is small enough to draw: a (8) is 0; the four special symbols, 1 each, are 100 to 111.
+/// Two sequences over a vocabulary whose tree is small enough to draw: a (8) is 0; the four special
+/// symbols, 1 each, are 100 to 111.
 struct Parts {
   std::string vocabulary = "a 8\n";
   std::string magic{"HUFFIDX\0\0", 9};
@@ -35,7 +36,8 @@ struct Parts {
     std::string index = magic + le(version) + le(data_size) + le(count);
     for (const auto size : sizes) index += le(size);
     for (const auto end : ends) index += le(end);
-    return open_huffman_dataset(in_memory("h.idx", index + tail), in_memory("h.bin", bits), *in_memory("h.vocab", vocabulary));
+    return open_huffman_dataset(in_memory("h.idx", index + tail), in_memory("h.bin", bits),
+                                *in_memory("h.vocab", vocabulary));
   }
 };
 
@@ -62,7 +64,8 @@ TEST(HuffmanDataset, RefusesADamagedIndex) {
       {[](auto& p) { p.count = 3; }, "3 sequences do not fit the file"},
       {[](auto& p) { p.tail = "x"; }, "1 bytes follow the pointers"},
       {[](auto& p) { p.sizes[0] = -1; }, "sequence 0: -1 tokens do not fit its 1 bytes"},
-      {[](auto& p) { p.sizes[0] = INT32_MAX; }, "sequence 0: 2147483647 tokens do not fit its 1 bytes"},
+      {[](auto& p) { p.sizes[0] = INT32_MAX; },
+       "sequence 0: 2147483647 tokens do not fit its 1 bytes"},
       {[](auto& p) { p.ends[1] = 0; }, "sequence 1: ends at byte 0, expected 1 to 2"},
       {[](auto& p) { p.ends[1] = UINT64_MAX; }, "sequence 1: ends at byte 18446744073709551615"},
       {[](auto& p) { p.vocabulary = ""; }, "h.vocab: is empty, expected a huffman vocabulary"},
@@ -81,19 +84,25 @@ TEST(HuffmanDataset, RefusesADamagedIndex) {
 }
 
 TEST(HuffmanDataset, FindsDamagedBitsWhenASequenceIsRead) {
-  for (const std::string& bits : {"00 90"_bytes, "20 90"_bytes, "08 90"_bytes, "c0 90"_bytes}) {  // no end mark; two tokens; four; a code cut short
+  for (const std::string& bits :
+       {"00 90"_bytes, "20 90"_bytes, "08 90"_bytes,
+        "c0 90"_bytes}) {  // no end mark; two tokens; four; a code cut short
     Parts parts;
     parts.bits = bits;
     const auto dataset = parts.open();
-    expect_error<FormatError>([&] { dataset->sequence(0); }, "h.bin+0x0: the bits of sequence 0 do not decode to its 3 tokens");
+    expect_error<FormatError>([&] { dataset->sequence(0); },
+                              "h.bin+0x0: the bits of sequence 0 do not decode to its 3 tokens");
   }
 }
 
 TEST(HuffmanDataset, NeedsItsVocabulary) {
   const btm_test::TempDir dir;
   for (const char* suffix : {".idx", ".bin"})
-    std::filesystem::copy(btm_test::golden(std::string("data-bin-impl/huffman_other_set/test") + suffix), dir / (std::string("test") + suffix));
-  expect_error<IoError>([&] { IndexedDataset::open(dir / "test"); }, "test.vocab: cannot open: No such file");
+    std::filesystem::copy(
+        btm_test::golden(std::string("data-bin-impl/huffman_other_set/test") + suffix),
+        dir / (std::string("test") + suffix));
+  expect_error<IoError>([&] { IndexedDataset::open(dir / "test"); },
+                        "test.vocab: cannot open: No such file");
 }
 
 }  // namespace

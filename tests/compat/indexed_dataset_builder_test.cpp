@@ -13,7 +13,8 @@ using btm_test::expect_error;
 using btm_test::golden;
 using btm_test::read_file;
 
-void copy(const IndexedDataset& dataset, const std::filesystem::path& prefix, DatasetImpl impl, std::int64_t vocab_size) {
+void copy(const IndexedDataset& dataset, const std::filesystem::path& prefix, DatasetImpl impl,
+          std::int64_t vocab_size) {
   const auto builder = IndexedDatasetBuilder::create(prefix, impl, vocab_size);
   for (std::int64_t i = 0; i < dataset.size(); ++i) builder->add(dataset.sequence(i));
   builder->finalize();
@@ -21,7 +22,8 @@ void copy(const IndexedDataset& dataset, const std::filesystem::path& prefix, Da
 
 void expect_same_files(const std::filesystem::path& prefix, const std::filesystem::path& expected) {
   for (const char* suffix : {".bin", ".idx"})
-    EXPECT_TRUE(read_file(prefix.string() + suffix) == read_file(expected.string() + suffix)) << expected << suffix;
+    EXPECT_TRUE(read_file(prefix.string() + suffix) == read_file(expected.string() + suffix))
+        << expected << suffix;
 }
 
 TEST(IndexedDatasetBuilder, WritesFairseqsMmapBytes) {
@@ -60,21 +62,30 @@ TEST(IndexedDatasetBuilder, RefusesAnIdThatDoesNotFit) {
     IndexedDatasetBuilder::create(dir / "d", impl, 10, dtype)->add(ids);
   };
   add("uint8", DatasetImpl::kMmap, 255);
-  expect_error<FormatError>([&] { add("uint8", DatasetImpl::kMmap, 256); }, "d.bin: token id 256 of sequence 0 does not fit uint8");
-  expect_error<FormatError>([&] { add("uint16", DatasetImpl::kMmap, -1); }, "token id -1 of sequence 0 does not fit uint16");
-  expect_error<FormatError>([&] { add("int32", DatasetImpl::kLegacy, INT32_MAX); }, "does not fit int32");  // stored one higher
-  expect_error<FormatError>([&] { add("int64", DatasetImpl::kLegacy, INT64_MAX); }, "does not fit int64");
+  expect_error<FormatError>([&] { add("uint8", DatasetImpl::kMmap, 256); },
+                            "d.bin: token id 256 of sequence 0 does not fit uint8");
+  expect_error<FormatError>([&] { add("uint16", DatasetImpl::kMmap, -1); },
+                            "token id -1 of sequence 0 does not fit uint16");
+  expect_error<FormatError>([&] { add("int32", DatasetImpl::kLegacy, INT32_MAX); },
+                            "does not fit int32");  // stored one higher
+  expect_error<FormatError>([&] { add("int64", DatasetImpl::kLegacy, INT64_MAX); },
+                            "does not fit int64");
 }
 
 TEST(IndexedDatasetBuilder, RefusesWhatFairseqCannotRead) {
   const btm_test::TempDir dir;
-  expect_error<UnsupportedError>([&] { IndexedDatasetBuilder::create(dir / "d", DatasetImpl::kRaw, 10); }, "writing a data-bin as raw");
-  expect_error<UnsupportedError>([&] { IndexedDatasetBuilder::create(dir / "d", DatasetImpl::kMmap, 10, "float64"); }, "a data-bin of 'float64'");
+  expect_error<UnsupportedError>(
+      [&] { IndexedDatasetBuilder::create(dir / "d", DatasetImpl::kRaw, 10); },
+      "writing a data-bin as raw");
+  expect_error<UnsupportedError>(
+      [&] { IndexedDatasetBuilder::create(dir / "d", DatasetImpl::kMmap, 10, "float64"); },
+      "a data-bin of 'float64'");
 }
 
 TEST(IndexedDatasetBuilder, LeavesNothingUnfinished) {
   const btm_test::TempDir dir;
-  IndexedDatasetBuilder::create(dir / "d", DatasetImpl::kMmap, 10)->add(std::vector<std::int64_t>{1, 2});
+  IndexedDatasetBuilder::create(dir / "d", DatasetImpl::kMmap, 10)
+      ->add(std::vector<std::int64_t>{1, 2});
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 

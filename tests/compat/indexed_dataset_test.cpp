@@ -90,10 +90,14 @@ TEST(IndexedDataset, ReadsPartOfASequence) {
 
 TEST(IndexedDataset, ReadsEveryDtype) {
   const std::vector<std::tuple<int, std::string, std::string, std::int64_t>> rows{
-      {1, "uint8", le<std::uint8_t>(250), 250},     {2, "int8", le<std::int8_t>(-3), -3},
-      {3, "int16", le<std::int16_t>(-300), -300},   {4, "int32", le<std::int32_t>(70000), 70000},
-      {5, "int64", le<std::int64_t>(-5), -5},       {8, "uint16", le<std::uint16_t>(65000), 65000},
-      {9, "uint32", le<std::uint32_t>(3'000'000'000U), 3'000'000'000}, {10, "uint64", le<std::uint64_t>(1) , 1},
+      {1, "uint8", le<std::uint8_t>(250), 250},
+      {2, "int8", le<std::int8_t>(-3), -3},
+      {3, "int16", le<std::int16_t>(-300), -300},
+      {4, "int32", le<std::int32_t>(70000), 70000},
+      {5, "int64", le<std::int64_t>(-5), -5},
+      {8, "uint16", le<std::uint16_t>(65000), 65000},
+      {9, "uint32", le<std::uint32_t>(3'000'000'000U), 3'000'000'000},
+      {10, "uint64", le<std::uint64_t>(1), 1},
   };
   for (const auto& [code, name, bytes, id] : rows) {
     MmapIndex index;
@@ -117,11 +121,13 @@ TEST(IndexedDataset, ReadsNoSequences) {
 
 TEST(IndexedDataset, ReadsEveryImplementationOfTheGoldenSplitAlike) {
   const Dictionary dictionary = Dictionary::load(golden("data-bin/fortunes/dict.txt"));
-  const auto expected = sequences_of(*IndexedDataset::open(golden("data-bin/fortunes/valid_fortunes")));
+  const auto expected =
+      sequences_of(*IndexedDataset::open(golden("data-bin/fortunes/valid_fortunes")));
   ASSERT_EQ(expected.size(), 137U);
   EXPECT_EQ(sequences_of(*IndexedDataset::open(golden("data-bin-impl/cached/valid"))), expected);
   EXPECT_EQ(sequences_of(*IndexedDataset::open(golden("data-bin-impl/lazy/valid"))), expected);
-  EXPECT_EQ(sequences_of(*IndexedDataset::open(golden("data-bin-impl/raw/valid"), &dictionary)), expected);
+  EXPECT_EQ(sequences_of(*IndexedDataset::open(golden("data-bin-impl/raw/valid"), &dictionary)),
+            expected);
   check_token_ids(*IndexedDataset::open(golden("data-bin-impl/lazy/valid")), dictionary);
 }
 
@@ -139,7 +145,9 @@ TEST(IndexedDataset, ReadsTheGoldenHuffmanSet) {
 
 TEST(IndexedDataset, AcceptsThePrefixWithASuffix) {
   for (const char* suffix : {"", ".idx", ".bin"})
-    EXPECT_EQ(IndexedDataset::open(golden("data-bin/fortunes/valid_fortunes").string() + suffix)->size(), 137);
+    EXPECT_EQ(
+        IndexedDataset::open(golden("data-bin/fortunes/valid_fortunes").string() + suffix)->size(),
+        137);
   EXPECT_TRUE(IndexedDataset::exists(golden("data-bin/fortunes/valid_fortunes")));
   EXPECT_FALSE(IndexedDataset::exists(golden("data-bin/fortunes/nothing")));
 }
@@ -158,7 +166,8 @@ TEST(MmapDataset, RefusesADamagedIndex) {
       {[](auto& i) { i.code = 11; }, "unknown dtype code 11"},
       {[](auto& i) { i.code = 6; }, "dtype code 6 is floating point"},
       {[](auto& i) { i.count = 3; }, "3 entries of pointers need more bytes than the 12 left"},
-      {[](auto& i) { i.count = UINT64_MAX; }, "18446744073709551615 entries of sizes need more bytes than the 24 left"},
+      {[](auto& i) { i.count = UINT64_MAX; },
+       "18446744073709551615 entries of sizes need more bytes than the 24 left"},
       {[](auto& i) { i.count = std::uint64_t{1} << 62; }, "entries of sizes need more bytes"},
       {[](auto& i) { i.count = 1; }, "12 bytes follow the pointers"},
       {[](auto& i) { i.tail = "x"; }, "1 bytes follow the pointers"},
@@ -169,7 +178,8 @@ TEST(MmapDataset, RefusesADamagedIndex) {
       {[](auto& i) { i.pointers[1] = -2; }, "sequence 1: 2 bytes at -2 lie beyond"},
       {[](auto& i) { i.pointers[1] = INT64_MAX; }, "lie beyond the 6 bytes"},
       {[](auto& i) { i.pointers[1] = 1; }, "pointer 1 is not a multiple of 2"},
-      {[](auto& i) { i.sizes[1] = 3, i.pointers[1] = 0; }, "add up to 5 tokens, more than the 3 of d.bin"},
+      {[](auto& i) { i.sizes[1] = 3, i.pointers[1] = 0; },
+       "add up to 5 tokens, more than the 3 of d.bin"},
   };
   for (const auto& row : rows) {
     SCOPED_TRACE(row.phrase);
@@ -186,7 +196,8 @@ TEST(LegacyDataset, RefusesADamagedIndex) {
       {[](auto& i) { i.code = 7; }, "dtype code 7 is floating point"},
       {[](auto& i) { i.element = 8; }, "element size 8, expected 4 for int32"},
       {[](auto& i) { i.dimensions = 3; }, "2 sequences with 3 sizes, expected one each"},
-      {[](auto& i) { i.count = i.dimensions = UINT64_MAX; }, "18446744073709551615 sequences do not fit the file"},
+      {[](auto& i) { i.count = i.dimensions = UINT64_MAX; },
+       "18446744073709551615 sequences do not fit the file"},
       {[](auto& i) { i.count = i.dimensions = 3; }, "entries of sizes need more bytes"},
       {[](auto& i) { i.tail = "xy"; }, "2 bytes follow the sizes"},
       {[](auto& i) { i.dim_offsets[0] = 1; }, "sequence 0: does not start at 0"},
@@ -196,7 +207,8 @@ TEST(LegacyDataset, RefusesADamagedIndex) {
       {[](auto& i) { i.sizes[1] = -1; }, "sequence 1: size -1, expected 0 to 2147483647"},
       {[](auto& i) { i.offsets[1] = -1; }, "sequence 0: size 2, but its data reaches from 0 to -1"},
       {[](auto& i) { i.offsets[1] = INT64_MIN; }, "its data reaches from 0 to"},
-      {[](auto& i) { i.sizes[1] = 2, i.offsets[2] = 4; }, "sequence 1: ends at token 4, beyond the 3 tokens of d.bin"},
+      {[](auto& i) { i.sizes[1] = 2, i.offsets[2] = 4; },
+       "sequence 1: ends at token 4, beyond the 3 tokens of d.bin"},
   };
   for (const auto& row : rows) {
     SCOPED_TRACE(row.phrase);
@@ -207,41 +219,53 @@ TEST(LegacyDataset, RefusesADamagedIndex) {
 }
 
 TEST(IndexedDataset, RefusesTruncationAtEveryByte) {
-  for (const auto& [index, tokens] : {std::pair{MmapIndex{}.bytes(), kMmapTokens}, std::pair{LegacyIndex{}.bytes(), kLegacyTokens}}) {
+  for (const auto& [index, tokens] : {std::pair{MmapIndex{}.bytes(), kMmapTokens},
+                                      std::pair{LegacyIndex{}.bytes(), kLegacyTokens}}) {
     for (std::size_t size = 0; size < index.size(); ++size)
-      expect_error<FormatError>([&, &index = index, &tokens = tokens] { opened(index.substr(0, size), tokens); }, size == 0 ? "d.idx: is empty" : "d.idx+0x");
+      expect_error<FormatError>(
+          [&, &index = index, &tokens = tokens] { opened(index.substr(0, size), tokens); },
+          size == 0 ? "d.idx: is empty" : "d.idx+0x");
     for (std::size_t size = 0; size < tokens.size(); ++size)
-      expect_error<FormatError>([&, &index = index, &tokens = tokens] { opened(index, tokens.substr(0, size)); }, "beyond");
+      expect_error<FormatError>(
+          [&, &index = index, &tokens = tokens] { opened(index, tokens.substr(0, size)); },
+          "beyond");
   }
 }
 
 TEST(IndexedDataset, RefusesWhatIsNotThere) {
   const btm_test::TempDir dir;
-  expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); }, "valid: no data set of this name: neither valid.idx nor raw text");
+  expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); },
+                        "valid: no data set of this name: neither valid.idx nor raw text");
   btm_test::write_file(dir / "valid.idx", MmapIndex{}.bytes());
-  expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); }, "valid.bin: cannot open: No such file");
+  expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); },
+                        "valid.bin: cannot open: No such file");
   std::filesystem::create_directory(dir / "valid.bin");
   expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); }, "valid.bin: is a directory");
   btm_test::write_file(dir / "dict.idx", "a 1\n");
   btm_test::write_file(dir / "dict.bin", "");
   expect_error<FormatError>([&] { IndexedDataset::open(dir / "dict"); }, "starts with 'a 1\\x0a'");
   btm_test::write_file(dir / "raw", "text\n");
-  expect_error<UnsupportedError>([&] { IndexedDataset::open(dir / "raw"); }, "raw text needs a dictionary");
+  expect_error<UnsupportedError>([&] { IndexedDataset::open(dir / "raw"); },
+                                 "raw text needs a dictionary");
   const Dictionary dictionary;
   btm_test::write_file(dir / "latin1", "\xe9\n");
-  expect_error<FormatError>([&] { IndexedDataset::open(dir / "latin1", &dictionary); }, "latin1+0x0: not UTF-8");
+  expect_error<FormatError>([&] { IndexedDataset::open(dir / "latin1", &dictionary); },
+                            "latin1+0x0: not UTF-8");
 }
 
 TEST(CheckTokenIds, NamesTheFirstIdOutsideTheDictionary) {
   const auto dataset = opened(MmapIndex{}.bytes(), kMmapTokens);
   Dictionary dictionary;
   for (const char* word : {"a", "b", "c"}) dictionary.add_symbol(word);
-  expect_error<FormatError>([&] { check_token_ids(*dataset, dictionary); },
-                            "d.bin: sequence 1 holds the token id 7 at 0, the dictionary has 7 symbols");
+  expect_error<FormatError>(
+      [&] { check_token_ids(*dataset, dictionary); },
+      "d.bin: sequence 1 holds the token id 7 at 0, the dictionary has 7 symbols");
   dictionary.add_symbol("d");
   check_token_ids(*dataset, dictionary);
-  const auto negative = opened(LegacyIndex{}.bytes(), le<std::int32_t>(6) + le<std::int32_t>(0) + le<std::int32_t>(8));
-  expect_error<FormatError>([&] { check_token_ids(*negative, dictionary); }, "sequence 0 holds the token id -1 at 1");
+  const auto negative = opened(LegacyIndex{}.bytes(),
+                               le<std::int32_t>(6) + le<std::int32_t>(0) + le<std::int32_t>(8));
+  expect_error<FormatError>([&] { check_token_ids(*negative, dictionary); },
+                            "sequence 0 holds the token id -1 at 1");
 }
 
 }  // namespace

@@ -33,25 +33,30 @@ TEST(JsonText, NamesTheLimit) {
   EXPECT_EQ(json_limit_passed(nested(513)), "nests deeper than 512 levels");
   EXPECT_EQ(json_limit_passed("[[1]]", {.depth = 1}), "nests deeper than 1 levels");
   EXPECT_EQ(json_limit_passed("[1, 2]", {.bytes = 5}), "is JSON of 6 bytes, more than 5 bytes");
-  EXPECT_EQ(json_limit_passed(R"(["abcd"])", {.string_bytes = 3}), "holds a string of more than 3 bytes");
+  EXPECT_EQ(json_limit_passed(R"(["abcd"])", {.string_bytes = 3}),
+            "holds a string of more than 3 bytes");
   // What stands in a string opens nothing, whatever is escaped in it, and whether or not it ends.
-  for (const std::string text : {R"("[[[\"[[[")", R"("[[\\")", R"("[[[)", R"("\)", ""}) EXPECT_EQ(json_limit_passed(text, {.depth = 0}), "") << text;
+  for (const std::string text : {R"("[[[\"[[[")", R"("[[\\")", R"("[[[)", R"("\)", ""})
+    EXPECT_EQ(json_limit_passed(text, {.depth = 0}), "") << text;
   // A stray bracket at the end does not make room.
   EXPECT_EQ(json_limit_passed("]]]" + nested(2), {.depth = 1}), "nests deeper than 1 levels");
 }
 
 TEST(JsonText, SaysWhatAFileShouldBe) {
   EXPECT_EQ(parse_json_object("{\"a\": 1}", {"f", {}, {}}, "x").size(), 1U);
-  const std::vector<std::pair<std::string, std::string>> rows{{"", "f: is not JSON, expected x"},
-                                                              {"{", "f: is not JSON, expected x"},
-                                                              {"{\"a\": \"\xff\"}", "f: is not JSON, expected x"},
-                                                              {"[1]", "f: is not a JSON object, expected x"},
-                                                              {std::string(100'000, '['), "f: nests deeper than 512 levels, expected x"}};
-  for (const auto& [text, message] : rows) expect_error<FormatError>([&] { parse_json_object(text, {"f", {}, {}}, "x"); }, message);
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"", "f: is not JSON, expected x"},
+      {"{", "f: is not JSON, expected x"},
+      {"{\"a\": \"\xff\"}", "f: is not JSON, expected x"},
+      {"[1]", "f: is not a JSON object, expected x"},
+      {std::string(100'000, '['), "f: nests deeper than 512 levels, expected x"}};
+  for (const auto& [text, message] : rows)
+    expect_error<FormatError>([&] { parse_json_object(text, {"f", {}, {}}, "x"); }, message);
 }
 
 TEST(JsonText, ConfigurationsKeepTheirOrderAndRefuseMore) {
-  const std::string text = R"({"b":[1,2.5,null,true],"a":{"z":"x","y":{}},"big":18446744073709551615})";
+  const std::string text =
+      R"({"b":[1,2.5,null,true],"a":{"z":"x","y":{}},"big":18446744073709551615})";
   EXPECT_EQ(compat::config_from_json(text, "f").to_text(),
             "{'b': [1, 2.5, None, True], 'a': {'z': 'x', 'y': {}}, 'big': 18446744073709551616.0}");
   const auto refused = [](const std::string& bad, const std::string& message) {

@@ -23,7 +23,8 @@ void read_beyond(const std::filesystem::path& path) {
 TEST(LostFilesDeathTest, EndInALineThatNamesTheFile) {
   const btm_test::TempDir folder;
   btm_test::write_file(folder / "x.bin", std::string(8192, 'x'));
-  EXPECT_EXIT(read_beyond(folder / "x.bin"), testing::ExitedWithCode(1), "^prog: error: .*x.bin: cannot be read any more: it was cut short");
+  EXPECT_EXIT(read_beyond(folder / "x.bin"), testing::ExitedWithCode(1),
+              "^prog: error: .*x.bin: cannot be read any more: it was cut short");
 }
 
 TEST(LostFilesDeathTest, OtherFaultsEndAsEver) {

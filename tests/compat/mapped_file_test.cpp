@@ -30,17 +30,25 @@ TEST(MappedFile, OfAnEmptyFileIsEmpty) {
 TEST(MappedFile, RefusesWhatIsNoRegularFile) {
   const btm_test::TempDir dir;
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
-  expect_error<IoError>([&] { MappedFile::open(dir / "pipe"); }, "pipe: is a FIFO, expected a regular file");  // and does not wait
-  expect_error<IoError>([&] { MappedFile::open(dir.path()); }, "is a directory, expected a regular file");
-  expect_error<IoError>([&] { MappedFile::open("/dev/null"); }, "/dev/null: is a device, expected a regular file");
-  expect_error<IoError>([&] { MappedFile::open(dir / "none"); }, "none: cannot open: No such file or directory");
+  expect_error<IoError>([&] { MappedFile::open(dir / "pipe"); },
+                        "pipe: is a FIFO, expected a regular file");  // and does not wait
+  expect_error<IoError>([&] { MappedFile::open(dir.path()); },
+                        "is a directory, expected a regular file");
+  expect_error<IoError>([&] { MappedFile::open("/dev/null"); },
+                        "/dev/null: is a device, expected a regular file");
+  expect_error<IoError>([&] { MappedFile::open(dir / "none"); },
+                        "none: cannot open: No such file or directory");
 }
 
 TEST(MappedFile, NamesAGitLfsPointer) {
   const btm_test::TempDir dir;
-  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, '0') + "\nsize 12345\n";
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, '0') +
+      "\nsize 12345\n";
   btm_test::write_file(dir / "model.pt", pointer);
-  expect_error<FormatError>([&] { MappedFile::open(dir / "model.pt"); }, "model.pt: is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+  expect_error<FormatError>(
+      [&] { MappedFile::open(dir / "model.pt"); },
+      "model.pt: is a Git LFS pointer in the place of the file, which git lfs pull fetches");
   btm_test::write_file(dir / "text", pointer + std::string(1024, 'x'));  // a pointer is short
   EXPECT_TRUE(MappedFile::open(dir / "text")->is_mapped());
 }

@@ -30,7 +30,8 @@ TEST(PickleNode, DescribesItself) {
   EXPECT_EQ(arena.integer(-3)->describe(), "the int -3");
   EXPECT_EQ(arena.string("a\n")->describe(), "the string 'a\\x0a'");
   EXPECT_EQ(arena.make(PickleTuple{{arena.none()}})->describe(), "a tuple of 1");
-  EXPECT_EQ(arena.make(PickleGlobal{"os", "system"})->describe(), "the class or function os.system");
+  EXPECT_EQ(arena.make(PickleGlobal{"os", "system"})->describe(),
+            "the class or function os.system");
   PickleObject object;
   object.callable = arena.make(PickleGlobal{"argparse", "Namespace"});
   EXPECT_EQ(arena.make(object)->describe(), "an argparse.Namespace");

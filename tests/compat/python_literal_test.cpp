@@ -16,7 +16,8 @@ std::string repr(std::string_view text) {
 TEST(PythonLiteral, ReadsValues) {
   EXPECT_EQ(repr("None"), "None");
   EXPECT_EQ(repr("[True, False]"), "[True, False]");
-  EXPECT_EQ(repr(" {'a': 1, \"b\": [0.1, 1e-3], 'c': (1,), 4: {}} "), "{'a': 1, 'b': [0.1, 0.001], 'c': [1], '4': {}}");
+  EXPECT_EQ(repr(" {'a': 1, \"b\": [0.1, 1e-3], 'c': (1,), 4: {}} "),
+            "{'a': 1, 'b': [0.1, 0.001], 'c': [1], '4': {}}");
   EXPECT_EQ(repr("(1)"), "1");
   EXPECT_EQ(repr("()"), "[]");
 }
@@ -28,12 +29,16 @@ TEST(PythonLiteral, ReadsNumbers) {
 
 TEST(PythonLiteral, ReadsStrings) {
   EXPECT_EQ(std::get<std::string>(parse_python_literal("'a' \"b\"").value), "ab");
-  EXPECT_EQ(std::get<std::string>(parse_python_literal(R"('\x41\u20ac\U0001f600\101\n\\\'\q')").value), "A€\U0001f600A\n\\'\\q");
+  EXPECT_EQ(
+      std::get<std::string>(parse_python_literal(R"('\x41\u20ac\U0001f600\101\n\\\'\q')").value),
+      "A€\U0001f600A\n\\'\\q");
   EXPECT_EQ(std::get<std::string>(parse_python_literal(R"('\xe9')").value), "é");
   EXPECT_EQ(std::get<std::string>(parse_python_literal("'a\\\nb'").value), "ab");
 }
 
-TEST(PythonLiteral, KeepsTheLastOfEqualKeys) { EXPECT_EQ(repr("{'a': 1, 'b': 2, 'a': 3}"), "{'a': 3, 'b': 2}"); }
+TEST(PythonLiteral, KeepsTheLastOfEqualKeys) {
+  EXPECT_EQ(repr("{'a': 1, 'b': 2, 'a': 3}"), "{'a': 3, 'b': 2}");
+}
 
 TEST(PythonLiteral, SaysWhereItStopped) {
   const std::vector<std::pair<std::string, std::string>> rows{

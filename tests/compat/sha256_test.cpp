@@ -20,7 +20,9 @@ TEST(Sha256, IsTheSameInPieces) {
   EXPECT_EQ(hash.hex(), kAbc);
 }
 
-TEST(Sha256, OfNothing) { EXPECT_EQ(sha256_hex({}), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"); }
+TEST(Sha256, OfNothing) {
+  EXPECT_EQ(sha256_hex({}), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
 
 }  // namespace
 }  // namespace compat

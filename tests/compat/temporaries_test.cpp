@@ -58,7 +58,10 @@ TEST(Temporaries, AFolderIsRemovedWithAllThatIsInIt) {
               fs::create_directories(dir / "out.tmp/a/b");
               fs::create_directories(dir / "out.tmp/.hidden");
               write_file(dir / "out.tmp/a/b/f", "x");
-              for (int i = 0; i < 500; ++i) write_file(dir / "out.tmp" / ("a file with a long name, of many " + std::to_string(i)), "x");
+              for (int i = 0; i < 500; ++i)
+                write_file(
+                    dir / "out.tmp" / ("a file with a long name, of many " + std::to_string(i)),
+                    "x");
               fs::create_symlink(dir.path(), dir / "out.tmp/link");  // removed, not followed
               ::raise(SIGTERM);
             }),

@@ -29,8 +29,9 @@ TEST(DType, NamesAndStorageClassesGoTogether) {
   EXPECT_EQ(dtype_name(DType::kBFloat16), "bfloat16");
   EXPECT_EQ(element_size(DType::kComplex128), 16U);
   DType dtype = DType::kBool;
-  for (const DType each : {DType::kFloat64, DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kComplex128, DType::kComplex64,
-                           DType::kInt64, DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8, DType::kBool}) {
+  for (const DType each : {DType::kFloat64, DType::kFloat32, DType::kFloat16, DType::kBFloat16,
+                           DType::kComplex128, DType::kComplex64, DType::kInt64, DType::kInt32,
+                           DType::kInt16, DType::kInt8, DType::kUInt8, DType::kBool}) {
     ASSERT_TRUE(storage_dtype(storage_class(each), dtype));
     EXPECT_EQ(dtype, each);
   }
@@ -47,14 +48,19 @@ TEST(TensorView, GivesContiguousElementsInPlace) {
 }
 
 TEST(TensorView, CopiesStridedElementsInOrder) {
-  EXPECT_EQ(elements({counting(6), 0, {3, 2}, {1, 3}}), (std::vector<std::int32_t>{0, 3, 1, 4, 2, 5}));      // transposed
-  EXPECT_EQ(elements({counting(12), 1, {2, 2}, {6, 2}}), (std::vector<std::int32_t>{1, 3, 7, 9}));           // every second
-  EXPECT_EQ(elements({counting(3), 2, {2, 2}, {0, 0}}), (std::vector<std::int32_t>{2, 2, 2, 2}));            // expanded
-  EXPECT_EQ(elements({counting(6), 4, {}, {}}), (std::vector<std::int32_t>{4}));                             // a scalar
+  EXPECT_EQ(elements({counting(6), 0, {3, 2}, {1, 3}}),
+            (std::vector<std::int32_t>{0, 3, 1, 4, 2, 5}));  // transposed
+  EXPECT_EQ(elements({counting(12), 1, {2, 2}, {6, 2}}),
+            (std::vector<std::int32_t>{1, 3, 7, 9}));  // every second
+  EXPECT_EQ(elements({counting(3), 2, {2, 2}, {0, 0}}),
+            (std::vector<std::int32_t>{2, 2, 2, 2}));                             // expanded
+  EXPECT_EQ(elements({counting(6), 4, {}, {}}), (std::vector<std::int32_t>{4}));  // a scalar
   EXPECT_TRUE(elements({counting(6), 6, {0, 4}, {4, 1}}).empty());
 }
 
-TEST(TensorView, IgnoresTheStrideOfADimensionOfOne) { EXPECT_TRUE((TensorView{counting(6), 0, {1, 6}, {77, 1}}.is_contiguous())); }
+TEST(TensorView, IgnoresTheStrideOfADimensionOfOne) {
+  EXPECT_TRUE((TensorView{counting(6), 0, {1, 6}, {77, 1}}.is_contiguous()));
+}
 
 TEST(ViewProblem, AcceptsWhatFits) {
   EXPECT_EQ(view_problem(0, Sizes{2, 3}, Sizes{3, 1}, 6), "");
@@ -88,7 +94,8 @@ TEST(ViewProblem, NamesWhatIsWrong) {
   };
   for (const Row& row : rows) {
     const std::string problem = view_problem(row.offset, row.shape, row.stride, row.numel);
-    EXPECT_NE(problem.find(row.phrase), std::string::npos) << "found: " << problem << "\nexpected: " << row.phrase;
+    EXPECT_NE(problem.find(row.phrase), std::string::npos)
+        << "found: " << problem << "\nexpected: " << row.phrase;
   }
 }
 

@@ -30,7 +30,8 @@ T value_of(const std::string& bytes) {
 
 /// Gives a storage of four floats for any persistent id.
 PickleNode* four_floats(PickleArena& arena, const PickleNode&, const Location&) {
-  return arena.make(PickleStorage{Storage::copy_of(DType::kFloat32, std::vector<std::byte>(16)), {}});
+  return arena.make(
+      PickleStorage{Storage::copy_of(DType::kFloat32, std::vector<std::byte>(16)), {}});
 }
 
 TEST(Unpickler, ReadsScalarsOfEveryProtocol) {
@@ -92,7 +93,8 @@ TEST(Unpickler, ReadsOrderedDicts) {
 }
 
 TEST(Unpickler, BuildsTensors) {
-  const auto tree = load("ctorch._utils\n_rebuild_tensor_v2\n(I0\nQI1\n(I3\nt(I1\nt\x89}tR.", four_floats);
+  const auto tree =
+      load("ctorch._utils\n_rebuild_tensor_v2\n(I0\nQI1\n(I3\nt(I1\nt\x89}tR.", four_floats);
   const auto* tensor = tree.root->get_if<PickleTensor>();
   ASSERT_NE(tensor, nullptr);
   EXPECT_EQ(tensor->view.offset, 1);
@@ -101,7 +103,8 @@ TEST(Unpickler, BuildsTensors) {
 
 TEST(Unpickler, LeavesPersistentIdsWithoutALoader) {
   EXPECT_EQ(load("Pkey\n.").root->describe(), "a persistent id");
-  EXPECT_EQ(load("ctorch._utils\n_rebuild_tensor_v2\n(I0\nQI0\n))\x89}tR.").root->describe(), "a torch._utils._rebuild_tensor_v2");
+  EXPECT_EQ(load("ctorch._utils\n_rebuild_tensor_v2\n(I0\nQI0\n))\x89}tR.").root->describe(),
+            "a torch._utils._rebuild_tensor_v2");
 }
 
 TEST(Unpickler, StopsAtStop) {
@@ -132,7 +135,9 @@ TEST(Unpickler, RefusesWhatNoPicklerWrites) {
       {"g-1\n", "'-1' is not a memo index"},
       {"q\x01", "stack underflow"},
       {"j\x01", "needs 4 bytes for a memo index, 1 left"},
-      {"X\xff\xff\xff\xff" "abc", "needs 4294967295 bytes for a string, 3 left"},
+      {"X\xff\xff\xff\xff"
+       "abc",
+       "needs 4294967295 bytes for a string, 3 left"},
       {"\x8d" + le<std::uint64_t>(UINT64_MAX), "needs 18446744073709551615 bytes for a string"},
       {"\x8e" + le<std::uint64_t>(1ULL << 62), "needs 4611686018427387904 bytes for bytes"},
       {"\x96" + le<std::uint64_t>(1ULL << 40), "needs 1099511627776 bytes for a bytearray"},
@@ -154,7 +159,8 @@ TEST(Unpickler, RefusesWhatNoPicklerWrites) {
       {"](N\x90", "ADDITEMS to a list of 0, expected a set"},
       {"NNR", "the arguments of REDUCE are None, expected a tuple"},
       {"NN\x81", "the arguments of NEWOBJ are None, expected a tuple"},
-      {"N)N\x92", "the arguments of NEWOBJ_EX are a tuple of 0 and None, expected a tuple and a dict"},
+      {"N)N\x92",
+       "the arguments of NEWOBJ_EX are a tuple of 0 and None, expected a tuple and a dict"},
       {"(o", "OBJ without a class"},
       {"NNb", "BUILD on None, expected an object without state"},
       {"}Nb", "BUILD on a dict"},
@@ -162,7 +168,8 @@ TEST(Unpickler, RefusesWhatNoPicklerWrites) {
       {"I1\nI2\n\x93", "a name in a module is the int 2, expected a string"},
       {"cm", "no newline ends a module's name"},
       {"cm\nC", "no newline ends a name in a module"},
-      {"c" + std::string(5000, 'm') + "\nC\n", "a module's or class's name of 5000 bytes, expected at most 4096"},
+      {"c" + std::string(5000, 'm') + "\nC\n",
+       "a module's or class's name of 5000 bytes, expected at most 4096"},
       {"\x82\x01", "the copyreg extension registry is not supported"},
       {"\x97", "an out-of-band buffer is not supported"},
       {"}S'k'\nNsS'k'\nNs.", "a dict holds the key 'k' twice"},
@@ -175,13 +182,17 @@ TEST(Unpickler, RefusesWhatNoPicklerWrites) {
 }
 
 TEST(Unpickler, RefusesTensorsThatLie) {
-  const auto tensor = [](const std::string& args) { return "ctorch._utils\n_rebuild_tensor_v2\n(" + args + "tR."; };
+  const auto tensor = [](const std::string& args) {
+    return "ctorch._utils\n_rebuild_tensor_v2\n(" + args + "tR.";
+  };
   const std::vector<std::pair<std::string, std::string>> rows{
-      {tensor("I0\nQI0\n(I5\nt(I1\nt\x89}"), "bad tensor: element 4 lies beyond its storage of 4 elements"},
+      {tensor("I0\nQI0\n(I5\nt(I1\nt\x89}"),
+       "bad tensor: element 4 lies beyond its storage of 4 elements"},
       {tensor("I0\nQI-1\n(I1\nt(I1\nt\x89}"), "bad tensor: negative storage offset -1"},
       {tensor("I0\nQI0\n(I-1\nt(I1\nt\x89}"), "bad tensor: negative size -1"},
       {tensor("I0\nQI0\n(I2\nt(I-1\nt\x89}"), "bad tensor: negative stride -1"},
-      {tensor("I0\nQI0\n(I4611686018427387904\nI4\nt(I1\nI1\nt\x89}"), "bad tensor: the number of elements overflows"},
+      {tensor("I0\nQI0\n(I4611686018427387904\nI4\nt(I1\nI1\nt\x89}"),
+       "bad tensor: the number of elements overflows"},
       {tensor("I0\nQI0\n(I2\nt(I9223372036854775807\nt\x89}"), "beyond its storage"},
       {tensor("I0\nQI1\n(I2\nt(I9223372036854775807\nt\x89}"), "bad tensor: the strides overflow"},
       {tensor("I0\nQI0\n(I1\nI1\nt(I1\nt\x89}"), "bad tensor: 2 dimensions but 1 strides"},
@@ -192,13 +203,20 @@ TEST(Unpickler, RefusesTensorsThatLie) {
       {tensor("NI0\n(I1\nt(I1\nt\x89}"), "a tensor over None, expected a storage"},
       {tensor("I0\nQ"), "a tensor with 1 arguments, expected 6 or 7"},
       {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}NN"), "a tensor with 8 arguments, expected 6 or 7"},
-      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}]"), "a tensor's metadata are a list of 0, expected a dict"},
-      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'zoo'\n\x88s"), "a tensor's metadata the string 'zoo' (True) is not supported"},
-      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'neg'\nI7\ns"), "a tensor's metadata the string 'neg' (the int 7) is not supported"},
-      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'conj'\n\x88s"), "a tensor of float32 with the conjugate bit"},
-      {"ctorch._utils\n_rebuild_tensor\n(I0\nQI0\n(I1\nt(I1\nt\x89tR.", "a tensor with 5 arguments, expected 4"},
-      {"ctorch._utils\n_rebuild_parameter_with_state\n(N\x89}tR.", "a parameter with 3 arguments, expected 4"},
-      {"ctorch._tensor\n_rebuild_from_type_v2\n(NtR.", "a tensor with attributes of 1 arguments, expected 4"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}]"),
+       "a tensor's metadata are a list of 0, expected a dict"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'zoo'\n\x88s"),
+       "a tensor's metadata the string 'zoo' (True) is not supported"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'neg'\nI7\ns"),
+       "a tensor's metadata the string 'neg' (the int 7) is not supported"},
+      {tensor("I0\nQI0\n(I1\nt(I1\nt\x89}}S'conj'\n\x88s"),
+       "a tensor of float32 with the conjugate bit"},
+      {"ctorch._utils\n_rebuild_tensor\n(I0\nQI0\n(I1\nt(I1\nt\x89tR.",
+       "a tensor with 5 arguments, expected 4"},
+      {"ctorch._utils\n_rebuild_parameter_with_state\n(N\x89}tR.",
+       "a parameter with 3 arguments, expected 4"},
+      {"ctorch._tensor\n_rebuild_from_type_v2\n(NtR.",
+       "a tensor with attributes of 1 arguments, expected 4"},
       {"ctorch._utils\n_rebuild_parameter\n(N\x89}tR.", "a parameter over None, expected a tensor"},
       {"ctorch._utils\n_rebuild_parameter\n(NtR.", "a parameter with 1 arguments, expected 3"},
   };
@@ -209,7 +227,8 @@ TEST(Unpickler, RefusesTensorsThatLie) {
 }
 
 TEST(Unpickler, RefusesTruncationAtEveryByte) {
-  const std::string bytes = "80 02 7d 71 00 58 01 00 00 00 61 71 01 28 4b 01 4d 2c 01 47 3f f8 00 00 00 00 00 00 74 71 02 73 2e"_bytes;
+  const std::string bytes =
+      "80 02 7d 71 00 58 01 00 00 00 61 71 01 28 4b 01 4d 2c 01 47 3f f8 00 00 00 00 00 00 74 71 02 73 2e"_bytes;
   load(bytes);
   for (std::size_t size = 0; size < bytes.size(); ++size)
     expect_error<FormatError>([&] { load(bytes.substr(0, size)); }, "p[data.pkl]+0x");
@@ -217,19 +236,28 @@ TEST(Unpickler, RefusesTruncationAtEveryByte) {
 
 TEST(Unpickler, EndsBombs) {
   // Each is under 3 MB and would give a reader that follows it gigabytes, or no end.
-  expect_error<FormatError>([] { load(std::string(2'100'000, ']') + "."); }, "more than 2000000 values in one pickle");
+  expect_error<FormatError>([] { load(std::string(2'100'000, ']') + "."); },
+                            "more than 2000000 values in one pickle");
   std::string many = "(lp0\n(NNlp1\na";
   for (int i = 0; i < 100'000; ++i) many += "g1\na";
-  many += "\x85q\x02" "0ccollections\nOrderedDict\nq\x03" "0(";
+  many +=
+      "\x85q\x02"
+      "0ccollections\nOrderedDict\nq\x03"
+      "0(";
   for (int i = 0; i < 1000; ++i) many += "h\x03h\x02R";
   expect_error<FormatError>([&] { load(many + "l."); }, "items of OrderedDicts made from lists");
   // A long key under many dicts, a long name given again and again.
-  std::string keys = "X" + le<std::uint32_t>(1'000'000) + std::string(1'000'000, 'k') + "q\x01" "0(";
+  std::string keys = "X" + le<std::uint32_t>(1'000'000) + std::string(1'000'000, 'k') +
+                     "q\x01"
+                     "0(";
   for (int i = 0; i < 50'000; ++i) keys += "}h\x01Ns";
   load(keys + "l.");
-  std::string names = "X" + le<std::uint32_t>(1'000'000) + std::string(1'000'000, 'n') + "q\x01" "0(";
+  std::string names = "X" + le<std::uint32_t>(1'000'000) + std::string(1'000'000, 'n') +
+                      "q\x01"
+                      "0(";
   for (int i = 0; i < 50'000; ++i) names += "h\x01h\x01\x93";
-  expect_error<FormatError>([&] { load(names + "l."); }, "name of 1000000 bytes, expected at most 4096");
+  expect_error<FormatError>([&] { load(names + "l."); },
+                            "name of 1000000 bytes, expected at most 4096");
 }
 
 TEST(Unpickler, ReadsDeepNestingWithoutRecursion) {

@@ -53,19 +53,29 @@ TEST(ZipArchive, RefusesDamage) {
     const char* phrase;
   };
   const std::vector<Row> rows{
-      {[](auto& m, auto&) { m[0].method = 8; }, "the entry 'a/one' is compressed (method 8), expected stored data"},  // a zip bomb's way
+      {[](auto& m, auto&) { m[0].method = 8; },
+       "the entry 'a/one' is compressed (method 8), expected stored data"},  // a zip bomb's way
       {[](auto& m, auto&) { m[0].flags = 1; }, "the entry 'a/one' is encrypted"},
-      {[](auto& m, auto&) { m[0].size = m[0].local_size = 4; }, "the entry 'a/one' has two sizes, 5 and 4"},
-      {[](auto& m, auto&) { m[0].local_size = 4; }, "sizes or CRC in the local header of 'a/one' differ"},
-      {[](auto& m, auto&) { m[1].packed = m[1].size = m[1].local_size = 1'000'000; }, "needs 1000000 bytes for the data of 'a/two'"},
-      {[](auto& m, auto&) { m[1].packed = m[1].size = m[1].local_size = 0xFFFFFFFE; }, "needs 4294967294 bytes for the data of 'a/two'"},
-      {[](auto& m, auto&) { m[1].packed = m[1].size = m[1].local_size = 20; }, "overlap each other or the directory"},
-      {[](auto& m, auto&) { m[0].packed = m[0].size = m[0].local_size = 20; }, "entries of the zip archive overlap"},
-      {[](auto& m, auto&) { m[1].name = "b/two"; }, "the local header ('a/two') and the directory ('b/two') disagree"},
+      {[](auto& m, auto&) { m[0].size = m[0].local_size = 4; },
+       "the entry 'a/one' has two sizes, 5 and 4"},
+      {[](auto& m, auto&) { m[0].local_size = 4; },
+       "sizes or CRC in the local header of 'a/one' differ"},
+      {[](auto& m, auto&) { m[1].packed = m[1].size = m[1].local_size = 1'000'000; },
+       "needs 1000000 bytes for the data of 'a/two'"},
+      {[](auto& m, auto&) { m[1].packed = m[1].size = m[1].local_size = 0xFFFFFFFE; },
+       "needs 4294967294 bytes for the data of 'a/two'"},
+      {[](auto& m, auto&) { m[1].packed = m[1].size = m[1].local_size = 20; },
+       "overlap each other or the directory"},
+      {[](auto& m, auto&) { m[0].packed = m[0].size = m[0].local_size = 20; },
+       "entries of the zip archive overlap"},
+      {[](auto& m, auto&) { m[1].name = "b/two"; },
+       "the local header ('a/two') and the directory ('b/two') disagree"},
       {[](auto& m, auto&) { m[1] = m[0]; }, "the zip archive holds 'a/one' twice"},
       {[](auto& m, auto&) { m[1].offset = 1; }, "no local header of the entry 'a/two' here"},
-      {[](auto& m, auto&) { m[1].offset = 0xFFFFFFF0; }, "the entry 'a/two' at 4294967280 lies beyond the end"},
-      {[](auto& m, auto&) { m[1].offset = 0xFFFFFFFF; }, "lies beyond the end"},  // promises a zip64 field that is not there
+      {[](auto& m, auto&) { m[1].offset = 0xFFFFFFF0; },
+       "the entry 'a/two' at 4294967280 lies beyond the end"},
+      {[](auto& m, auto&) { m[1].offset = 0xFFFFFFFF; },
+       "lies beyond the end"},  // promises a zip64 field that is not there
       {[](auto&, auto& e) { e.count = 3; }, "3 entries do not fit a directory of 102 bytes"},
       {[](auto&, auto& e) { e.count = 1; }, "51 bytes follow the last directory entry"},
       {[](auto&, auto& e) { e.count = 0xFFFF; }, "no zip64 locator before the end record"},
@@ -85,23 +95,31 @@ TEST(ZipArchive, RefusesDamage) {
 TEST(ZipArchive, RefusesTruncationAtEveryByte) {
   const std::string bytes = make_zip(two());
   for (std::size_t size = 0; size < bytes.size(); ++size)
-    expect_error<FormatError>([&] { opened(bytes.substr(0, size)); }, "no end record of a zip archive");
+    expect_error<FormatError>([&] { opened(bytes.substr(0, size)); },
+                              "no end record of a zip archive");
 }
 
 TEST(ZipArchive, RefusesZip64RecordsThatLie) {
   using btm_test::le;
   const auto with_locator = [](const std::string& end64, std::uint64_t at) {
-    return "PK\x03\x04" + end64 + "PK\x06\x07" + le<std::uint32_t>(0) + le(at) + le<std::uint32_t>(1) + "PK\x05\x06" + std::string(4, '\0') +
+    return "PK\x03\x04" + end64 + "PK\x06\x07" + le<std::uint32_t>(0) + le(at) +
+           le<std::uint32_t>(1) + "PK\x05\x06" + std::string(4, '\0') +
            std::string(16, '\xff').substr(0, 12) + std::string(2, '\0');
   };
   const auto end64 = [](std::uint64_t count, std::uint64_t size, std::uint64_t offset) {
-    return "PK\x06\x06" + le<std::uint64_t>(44) + std::string(12, '\0') + le(count) + le(count) + le(size) + le(offset);
+    return "PK\x06\x06" + le<std::uint64_t>(44) + std::string(12, '\0') + le(count) + le(count) +
+           le(size) + le(offset);
   };
-  expect_error<FormatError>([&] { opened(with_locator(end64(1, 46, 0), UINT64_MAX)); }, "the zip64 end record at 18446744073709551615 lies beyond the end");
-  expect_error<FormatError>([&] { opened(with_locator(end64(1, 46, 0), 0)); }, "no zip64 end record where the locator says");
-  expect_error<FormatError>([&] { opened(with_locator(end64(1, 46, UINT64_MAX), 4)); }, "reaches beyond the end record");
-  expect_error<FormatError>([&] { opened(with_locator(end64(1, UINT64_MAX, 0), 4)); }, "reaches beyond the end record");
-  expect_error<FormatError>([&] { opened(with_locator(end64(UINT64_MAX, 46, 0), 4)); }, "18446744073709551615 entries do not fit");
+  expect_error<FormatError>([&] { opened(with_locator(end64(1, 46, 0), UINT64_MAX)); },
+                            "the zip64 end record at 18446744073709551615 lies beyond the end");
+  expect_error<FormatError>([&] { opened(with_locator(end64(1, 46, 0), 0)); },
+                            "no zip64 end record where the locator says");
+  expect_error<FormatError>([&] { opened(with_locator(end64(1, 46, UINT64_MAX), 4)); },
+                            "reaches beyond the end record");
+  expect_error<FormatError>([&] { opened(with_locator(end64(1, UINT64_MAX, 0), 4)); },
+                            "reaches beyond the end record");
+  expect_error<FormatError>([&] { opened(with_locator(end64(UINT64_MAX, 46, 0), 4)); },
+                            "18446744073709551615 entries do not fit");
 }
 
 TEST(ZipWriter, AlignsDataAndIsReadBack) {

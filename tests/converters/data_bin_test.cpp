@@ -25,13 +25,18 @@ using btm_test::TempDir;
 using btm_test::write_file;
 using Sequences = std::vector<std::vector<std::int64_t>>;
 
-const std::vector<std::string> kForms{"mmap", "cached", "lazy", "raw", "huffman", "zst", "jsonl", "npy"};
+const std::vector<std::string> kForms{"mmap",    "cached", "lazy",  "raw",
+                                      "huffman", "zst",    "jsonl", "npy"};
 
-std::string convert(const std::vector<std::string>& args) { return btm_test::output_of(converters::run_data_bin, args); }
+std::string convert(const std::vector<std::string>& args) {
+  return btm_test::output_of(converters::run_data_bin, args);
+}
 
-void write_data_bin(const fs::path& prefix, const Sequences& sequences, std::string_view dtype = "uint16") {
+void write_data_bin(const fs::path& prefix, const Sequences& sequences,
+                    std::string_view dtype = "uint16") {
   fs::create_directories(prefix.parent_path());
-  const auto builder = compat::IndexedDatasetBuilder::create(prefix, compat::DatasetImpl::kMmap, 0, dtype);
+  const auto builder =
+      compat::IndexedDatasetBuilder::create(prefix, compat::DatasetImpl::kMmap, 0, dtype);
   for (const auto& ids : sequences) builder->add(ids);
   builder->finalize();
 }
@@ -54,7 +59,8 @@ std::string dictionary_of(int words, const std::string& stem = "w") {
 std::map<std::string, std::string> files_in(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = read_file(entry.path());
+    if (entry.is_regular_file())
+      files[fs::relative(entry.path(), folder).string()] = read_file(entry.path());
   return files;
 }
 
@@ -86,7 +92,8 @@ TEST(DataBin, RandomDataComesBackThroughEveryForm) {
     Sequences sequences(random() % 20);
     for (auto& ids : sequences) {
       ids.resize(random() % 10);
-      for (auto& id : ids) id = static_cast<std::int64_t>(random() % static_cast<unsigned>(words + 4));
+      for (auto& id : ids)
+        id = static_cast<std::int64_t>(random() % static_cast<unsigned>(words + 4));
       ids.push_back(2);  // raw text cannot hold a sequence without it
     }
     write_data_bin(folder / "in", sequences, words > 65500 ? "int32" : "uint16");
@@ -101,7 +108,8 @@ TEST(DataBin, RandomDataComesBackThroughEveryForm) {
 
 TEST(DataBin, EmptySequencesAndSingleTokensComeBackWithoutDictionary) {
   const TempDir folder;
-  for (const Sequences& sequences : {Sequences{}, Sequences{{}}, Sequences{{7}}, Sequences{{}, {65535}, {}, {0, 1}}}) {
+  for (const Sequences& sequences :
+       {Sequences{}, Sequences{{}}, Sequences{{7}}, Sequences{{}, {65535}, {}, {0, 1}}}) {
     const TempDir out;
     write_data_bin(out / "in", sequences);
     for (const std::string form : {"mmap", "lazy", "zst", "jsonl", "npy"}) {
@@ -115,8 +123,10 @@ TEST(DataBin, ReadsBeyondTwoGigabytes) {
   const TempDir folder;
   // 2^30 + 7 tokens of a sparse file come before the ones that are read.
   const std::int32_t first = (1 << 30) + 7;
-  write_file(folder / "in.idx", std::string("MMIDIDX\0\0", 9) + le<std::uint64_t>(1) + "\x08" + le<std::uint64_t>(2) + le(first) +
-                                    le<std::int32_t>(3) + le<std::int64_t>(0) + le<std::int64_t>(std::int64_t{first} * 2));
+  write_file(folder / "in.idx", std::string("MMIDIDX\0\0", 9) + le<std::uint64_t>(1) + "\x08" +
+                                    le<std::uint64_t>(2) + le(first) + le<std::int32_t>(3) +
+                                    le<std::int64_t>(0) +
+                                    le<std::int64_t>(std::int64_t{first} * 2));
   {
     std::ofstream out(folder / "in.bin", std::ios::binary);
     out.seekp(std::int64_t{first} * 2);
@@ -138,9 +148,13 @@ TEST(DataBin, MapsIdsBySymbol) {
   convert({folder / "in", folder / "out" / "data", "--dict", folder / "new.txt"});
   EXPECT_EQ(read_all(folder / "out" / "data"), (Sequences{{5, 7, 4, 2}, {3, 2}}));
   EXPECT_EQ(read_file(folder / "out" / "dict.txt"), read_file(folder / "new.txt"));
-  expect_error<compat::FormatError>([&] { convert({folder / "in", folder / "lost" / "data", "--dict", folder / "small.txt"}); },
-                                    "the symbol 'b' is not in the new dictionary");
-  convert({folder / "in", folder / "unk" / "data", "--dict", folder / "small.txt", "--allow-unknown"});
+  expect_error<compat::FormatError>(
+      [&] {
+        convert({folder / "in", folder / "lost" / "data", "--dict", folder / "small.txt"});
+      },
+      "the symbol 'b' is not in the new dictionary");
+  convert(
+      {folder / "in", folder / "unk" / "data", "--dict", folder / "small.txt", "--allow-unknown"});
   EXPECT_EQ(read_all(folder / "unk" / "data"), (Sequences{{5, 3, 4, 2}, {3, 2}}));
 }
 
@@ -155,8 +169,11 @@ TEST(DataBin, JoinsInputsOfOneDictionary) {
   EXPECT_EQ(read_all(folder / "joined" / "train"), (Sequences{{4, 2}, {5, 2}}));
   EXPECT_EQ(read_all(folder / "joined" / "valid"), (Sequences{{6, 2}}));
   write_file(folder / "b" / "dict.txt", dictionary_of(4, "x"));
-  expect_error<compat::UsageError>([&] { convert({(folder / "a").string() + ":" + (folder / "b").string(), folder / "other"}); },
-                                   "another dictionary");
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({(folder / "a").string() + ":" + (folder / "b").string(), folder / "other"});
+      },
+      "another dictionary");
   EXPECT_FALSE(fs::exists(folder / "other"));
 }
 
@@ -196,15 +213,48 @@ TEST(DataBin, RefusesBadInput) {
   const TempDir folder;
   write_data_bin(folder / "in", {{4, 5}});
   const std::string in = folder / "in";
-  expect_error<compat::IoError>([&] { convert({folder / "none", folder / "x"}); }, "no data set or folder of this name");
-  expect_error<compat::IoError>([&] { convert({folder.path().string(), folder / "x"}); convert({folder.path().string(), folder / "x"}); }, "is there already");
-  expect_error<compat::UsageError>([&] { convert({in, folder / "y", "--to", "text"}); }, "needs a tokenizer");
-  expect_error<compat::UsageError>([&] { convert({in, folder / "y", "--to", "raw"}); }, "needs a dict.txt");
-  expect_error<compat::UsageError>([&] { convert({in, folder / "y", "--to", "parquet"}); }, "expected one of mmap, cached");
-  expect_error<compat::UsageError>([&] { convert({in, folder / "y", "--sequences", "5"}); }, "expected ranges such as");
-  expect_error<compat::UsageError>([&] { convert({in, folder / "y", "--dict", golden("data-bin/dict.txt")}); }, "no dict.txt beside it");
+  expect_error<compat::IoError>(
+      [&] {
+        convert({folder / "none", folder / "x"});
+      },
+      "no data set or folder of this name");
+  expect_error<compat::IoError>(
+      [&] {
+        convert({folder.path().string(), folder / "x"});
+        convert({folder.path().string(), folder / "x"});
+      },
+      "is there already");
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({in, folder / "y", "--to", "text"});
+      },
+      "needs a tokenizer");
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({in, folder / "y", "--to", "raw"});
+      },
+      "needs a dict.txt");
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({in, folder / "y", "--to", "parquet"});
+      },
+      "expected one of mmap, cached");
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({in, folder / "y", "--sequences", "5"});
+      },
+      "expected ranges such as");
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({in, folder / "y", "--dict", golden("data-bin/dict.txt")});
+      },
+      "no dict.txt beside it");
   write_file(folder / "dict.txt", "a 1\n");
-  expect_error<compat::FormatError>([&] { convert({in, folder / "y" / "data"}); }, "holds the token id 5, the dictionary has 5 symbols");
+  expect_error<compat::FormatError>(
+      [&] {
+        convert({in, folder / "y" / "data"});
+      },
+      "holds the token id 5, the dictionary has 5 symbols");
   EXPECT_TRUE(fs::is_empty(folder / "y"));
 }
 
@@ -212,7 +262,11 @@ TEST(DataBin, RawTextRefusesWhatItCannotHold) {
   const TempDir folder;
   write_file(folder / "dict.txt", "a 1\n");
   write_data_bin(folder / "in", {{4, 2}, {4}});
-  expect_error<compat::UnsupportedError>([&] { convert({folder / "in", folder / "out", "--to", "raw"}); }, "sequence 1 does not end with </s>");
+  expect_error<compat::UnsupportedError>(
+      [&] {
+        convert({folder / "in", folder / "out", "--to", "raw"});
+      },
+      "sequence 1 does not end with </s>");
   EXPECT_FALSE(fs::exists(folder / "out.None-None"));
 }
 
@@ -233,13 +287,18 @@ TEST(DataBin, WritesIntoTheCurrentFolder) {
   EXPECT_EQ(read_all("out"), (Sequences{{4, 2}}));
   EXPECT_EQ(read_file("dict.txt"), dictionary_of(4));
   write_file("dict.txt", dictionary_of(5));
-  expect_error<compat::IoError>([] { convert({"../in", "other"}); }, "dict.txt: is another dictionary than that of the data");
+  expect_error<compat::IoError>(
+      [] {
+        convert({"../in", "other"});
+      },
+      "dict.txt: is another dictionary than that of the data");
   EXPECT_FALSE(fs::exists("other.bin")) << "told before the work";
 }
 
 TEST(DataBin, TextHasNoDictionaryBesideIt) {
   const TempDir folder;
-  for (const std::string name : {"dict.txt", "fortunes/valid_fortunes.bin", "fortunes/valid_fortunes.idx"}) {
+  for (const std::string name :
+       {"dict.txt", "fortunes/valid_fortunes.bin", "fortunes/valid_fortunes.idx"}) {
     fs::create_directories((folder / ("data/" + name)).parent_path());
     fs::copy_file(golden("data-bin") / name, folder / ("data/" + name));
   }
@@ -249,7 +308,8 @@ TEST(DataBin, TextHasNoDictionaryBesideIt) {
   convert({"data", "folder", "--to", "text", "--sentencepiece-model", model});
   EXPECT_TRUE(fs::exists("out.txt"));
   EXPECT_TRUE(fs::exists("folder/fortunes/valid_fortunes.txt"));
-  for (const char* const path : {"dict.txt", "folder/dict.txt"}) EXPECT_FALSE(fs::exists(path)) << path;
+  for (const char* const path : {"dict.txt", "folder/dict.txt"})
+    EXPECT_FALSE(fs::exists(path)) << path;
 }
 
 TEST(DataBin, TextRefusesDocumentsWithLineEnds) {
@@ -257,13 +317,16 @@ TEST(DataBin, TextRefusesDocumentsWithLineEnds) {
   // "Hi", GPT-2's line end (198), "Hi".
   write_file(folder / "dict.txt", "17250 1\n198 1\n201 1\n");
   write_data_bin(folder / "in", {{4, 2}, {4, 5, 4, 2}});
-  const std::vector<std::string> tokenizer{"--gpt2-encoder-json", golden("gpt2/encoder.json"), "--gpt2-vocab-bpe", golden("gpt2/vocab.bpe")};
+  const std::vector<std::string> tokenizer{"--gpt2-encoder-json", golden("gpt2/encoder.json"),
+                                           "--gpt2-vocab-bpe", golden("gpt2/vocab.bpe")};
   const auto to = [&](const std::string& form, const std::string& out) {
     std::vector<std::string> args{folder / "in", folder / out, "--to", form};
     args.insert(args.end(), tokenizer.begin(), tokenizer.end());
     return convert(args);
   };
-  expect_error<compat::UnsupportedError>([&] { to("text", "out"); }, "sequence 1 holds a line end, and text has one document a line; --to jsonl");
+  expect_error<compat::UnsupportedError>(
+      [&] { to("text", "out"); },
+      "sequence 1 holds a line end, and text has one document a line; --to jsonl");
   EXPECT_FALSE(fs::exists(folder / "out.txt"));
   to("jsonl", "lines");
   EXPECT_NE(read_file(folder / "lines.jsonl").find("\\n"), std::string::npos);

@@ -11,7 +11,9 @@ namespace {
 
 using Ids = std::vector<std::int64_t>;
 
-compat::Dictionary small_dictionary() { return compat::Dictionary::parse("a 3\nb 2\n東 1\n<eod> 1\n", "dict.txt"); }
+compat::Dictionary small_dictionary() {
+  return compat::Dictionary::parse("a 3\nb 2\n東 1\n<eod> 1\n", "dict.txt");
+}
 
 Ids encoded(DocumentEncoder& encoder, std::string_view text) {
   Ids ids;
@@ -22,7 +24,8 @@ Ids encoded(DocumentEncoder& encoder, std::string_view text) {
 TEST(DocumentEncoder, GivesWhatEncodeLineGives) {
   const compat::Dictionary dictionary = small_dictionary();
   DocumentEncoder encoder(dictionary, nullptr, "");
-  for (const std::string text : {"a b 東", " a\u3000\u3000b\x1c東 ", "", "  ", "x a <unk> </s> <pad>", "a\u200bb"})
+  for (const std::string text :
+       {"a b 東", " a\u3000\u3000b\x1c東 ", "", "  ", "x a <unk> </s> <pad>", "a\u200bb"})
     EXPECT_EQ(encoded(encoder, text), dictionary.encode_line(text)) << text;
   EXPECT_EQ(encoder.replaced(), 2);  // x and a\u200bb; <unk> was not replaced
   EXPECT_EQ(encoder.clone().replaced(), 0);
@@ -41,14 +44,16 @@ TEST(DocumentEncoder, PutsTheEndOfDocumentBeforeEos) {
   encoder.append_symbols("a  b", text);
   encoder.append_symbols("", text);
   EXPECT_EQ(text, "a b <eod>\n<eod>\n");
-  btm_test::expect_error<compat::UsageError>([] { DocumentEncoder(small_dictionary(), nullptr, "<end>"); }, "has no symbol '<end>'");
+  btm_test::expect_error<compat::UsageError>(
+      [] { DocumentEncoder(small_dictionary(), nullptr, "<end>"); }, "has no symbol '<end>'");
 }
 
 TEST(DocumentEncoder, LooksUpUnknownPiecesByTheirText) {
   const auto tokenizer = load_sentencepiece(btm_test::golden("corpus/spm.model"));
   const auto dictionary = compat::Dictionary::parse("\u2581the 9\n東京 1\n", "dict.txt");
   DocumentEncoder encoder(dictionary, tokenizer.get(), "");
-  EXPECT_EQ(encoded(encoder, "the 東京"), (Ids{4, 3, 5, 2}));  // ▁the, ▁ (not in the dictionary), 東京
+  EXPECT_EQ(encoded(encoder, "the 東京"),
+            (Ids{4, 3, 5, 2}));  // ▁the, ▁ (not in the dictionary), 東京
   EXPECT_EQ(encoder.replaced(), 1);
 }
 
@@ -61,7 +66,8 @@ TEST(SymbolCounter, CountsWordsAndDocuments) {
   EXPECT_EQ(dictionary.count(dictionary.index("a")), 1);
   EXPECT_EQ(dictionary.count(dictionary.index("b")), 2);
   EXPECT_EQ(dictionary.count(dictionary.index("<eod>")), 2);
-  EXPECT_EQ(dictionary.count(dictionary.eos()), 1 + 2);  // a new dictionary starts its special symbols at 1
+  EXPECT_EQ(dictionary.count(dictionary.eos()),
+            1 + 2);  // a new dictionary starts its special symbols at 1
 }
 
 TEST(SymbolCounter, CountsPiecesAsTheirText) {

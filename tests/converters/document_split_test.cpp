@@ -13,7 +13,8 @@ struct Corpus {
   std::vector<std::uint64_t> sizes;
   DocumentSplit split;
 
-  Corpus(std::vector<std::uint64_t> documents, double valid, double test, std::int64_t seed = 1) : sizes(std::move(documents)), split(valid, test, seed) {
+  Corpus(std::vector<std::uint64_t> documents, double valid, double test, std::int64_t seed = 1)
+      : sizes(std::move(documents)), split(valid, test, seed) {
     for (std::size_t i = 0; i < sizes.size(); ++i) split.add(split.lot(0, i), sizes[i]);
     split.share_out();
   }
@@ -36,7 +37,9 @@ TEST(DocumentSplit, MeetsTheSharesOfTheText) {
     const Corpus corpus(sizes, 0.1, 0.05, seed);
     EXPECT_NEAR(corpus.share(1), 0.1, 0.003);  // it stops within 1/50 of the share
     EXPECT_NEAR(corpus.share(2), 0.05, 0.0015);
-    EXPECT_EQ(corpus.split.part(1).documents + corpus.split.part(2).documents + corpus.split.part(0).documents, sizes.size());
+    EXPECT_EQ(corpus.split.part(1).documents + corpus.split.part(2).documents +
+                  corpus.split.part(0).documents,
+              sizes.size());
   }
 }
 

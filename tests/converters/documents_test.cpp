@@ -23,7 +23,9 @@ Documents documents(const std::vector<std::filesystem::path>& files, const Docum
   BlockReader reader(files, format);
   Block block;
   while (reader.next(block))
-    for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) { found.emplace_back(text, offset); });
+    for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
+      found.emplace_back(text, offset);
+    });
   return found;
 }
 
@@ -78,7 +80,9 @@ TEST_F(DocumentsTest, AreBlocksBetweenBlankLines) {
 }
 
 TEST_F(DocumentsTest, ComeFromJsonl) {
-  const std::string lines = "{\"text\": \"a\\nb\", \"meta\": {\"text\": \"no\"}}\n\n{\"id\": [1, {\"text\": 2}], \"text\": \"\\u6771\"}\n";
+  const std::string lines =
+      "{\"text\": \"a\\nb\", \"meta\": {\"text\": \"no\"}}\n\n{\"id\": [1, {\"text\": 2}], "
+      "\"text\": \"\\u6771\"}\n";
   EXPECT_EQ(of(lines, "x.jsonl"), (Documents{{"a\nb", 0}, {"東", 42}}));
   format_.input_format = "jsonl";
   format_.text_key = "body";
@@ -86,23 +90,29 @@ TEST_F(DocumentsTest, ComeFromJsonl) {
 }
 
 TEST_F(DocumentsTest, KnowJsonlByName) {
-  for (const char* const name : {"a.jsonl", "a.json.gz", "a.jsonl.zst", "b/a.ndjson"}) EXPECT_TRUE(is_jsonl(format_, name)) << name;
-  for (const char* const name : {"a.txt", "a.jsonl.txt", "jsonl", "a.gz"}) EXPECT_FALSE(is_jsonl(format_, name)) << name;
+  for (const char* const name : {"a.jsonl", "a.json.gz", "a.jsonl.zst", "b/a.ndjson"})
+    EXPECT_TRUE(is_jsonl(format_, name)) << name;
+  for (const char* const name : {"a.txt", "a.jsonl.txt", "jsonl", "a.gz"})
+    EXPECT_FALSE(is_jsonl(format_, name)) << name;
   format_.input_format = "text";
   EXPECT_FALSE(is_jsonl(format_, "a.jsonl"));
 }
 
 TEST_F(DocumentsTest, RejectBadJsonlWithItsPlace) {
   const std::string good = "{\"text\": \"x\"}\n", deep = std::string(100'000, '[');
-  for (const std::string& bad : {std::string("text"), std::string("[\"text\"]"), std::string("{\"text\": 1}"), std::string("{\"body\": \"x\"}"),
-                                 std::string("{\"text\": \"x\""), std::string("{\"text\": \"\\ud800\"}"), std::string("3"), deep,
-                                 "{\"x\": " + deep, std::string("{\"text\": \"x\"} trailing")})
-    expect_error<compat::FormatError>([&] { of(good + bad + "\n", "x.jsonl"); }, "x.jsonl+0xe: not a JSON object with a text under 'text'");
+  for (const std::string& bad :
+       {std::string("text"), std::string("[\"text\"]"), std::string("{\"text\": 1}"),
+        std::string("{\"body\": \"x\"}"), std::string("{\"text\": \"x\""),
+        std::string("{\"text\": \"\\ud800\"}"), std::string("3"), deep, "{\"x\": " + deep,
+        std::string("{\"text\": \"x\"} trailing")})
+    expect_error<compat::FormatError>([&] { of(good + bad + "\n", "x.jsonl"); },
+                                      "x.jsonl+0xe: not a JSON object with a text under 'text'");
 }
 
 TEST_F(DocumentsTest, RejectWhatIsNotUtf8WithItsPlace) {
   for (const std::string bad : {"\xff", "\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"})
-    expect_error<compat::FormatError>([&] { of("good line\nbad " + bad + "\n"); }, "x.txt+0xe: not UTF-8");
+    expect_error<compat::FormatError>([&] { of("good line\nbad " + bad + "\n"); },
+                                      "x.txt+0xe: not UTF-8");
 }
 
 TEST_F(DocumentsTest, AreTheSameHoweverBlocksFall) {
@@ -111,10 +121,12 @@ TEST_F(DocumentsTest, AreTheSameHoweverBlocksFall) {
   std::string text;
   const char* const ends[] = {"\n", "\n", "\r\n", "\r"};
   while (text.size() < 5'000'000) {
-    const std::string line(random() % 5 == 0 ? random() % 200'000 : random() % 100, static_cast<char>('a' + random() % 26));
+    const std::string line(random() % 5 == 0 ? random() % 200'000 : random() % 100,
+                           static_cast<char>('a' + random() % 26));
     expected.emplace_back(line, text.size());
     std::string end = ends[random() % 4];
-    if (line.empty() && text.ends_with("\r") && end.starts_with("\n")) end = "\r";  // "\r" and "\n" would become one end
+    if (line.empty() && text.ends_with("\r") && end.starts_with("\n"))
+      end = "\r";  // "\r" and "\n" would become one end
     text += line + end;
   }
   EXPECT_TRUE(of(text) == expected);
@@ -126,18 +138,21 @@ TEST_F(DocumentsTest, OfSeveralFilesDoNotRunIntoEachOther) {
   write_file(folder_ / "a", "one\ntwo");
   write_file(folder_ / "b", "");
   write_file(folder_ / "c", "three");
-  EXPECT_EQ(documents({folder_ / "a", folder_ / "b", folder_ / "c"}, format_), (Documents{{"one", 0}, {"two", 4}, {"three", 0}}));
+  EXPECT_EQ(documents({folder_ / "a", folder_ / "b", folder_ / "c"}, format_),
+            (Documents{{"one", 0}, {"two", 4}, {"three", 0}}));
 }
 
 TEST_F(DocumentsTest, RefuseALineLongerThanAllowedWithoutReadingAllOfIt) {
   format_.max_document_mib = 4;
   write_file(folder_ / "sparse", "first\n");
   std::filesystem::resize_file(folder_ / "sparse", std::uintmax_t{1} << 30);
-  expect_error<compat::FormatError>([&] { documents({folder_ / "sparse"}, format_); }, "sparse+0x6: a document of more than 4 MiB");
+  expect_error<compat::FormatError>([&] { documents({folder_ / "sparse"}, format_); },
+                                    "sparse+0x6: a document of more than 4 MiB");
   const std::string longest(std::size_t{4} << 20, 'x');
   EXPECT_EQ(of(longest + "\ny").size(), 2U);
   EXPECT_EQ(of("y\n" + longest).size(), 2U);
-  expect_error<compat::FormatError>([&] { of("y\n" + longest + std::string(longest.size(), 'x')); }, "x.txt+0x2: a document of more than 4 MiB");
+  expect_error<compat::FormatError>([&] { of("y\n" + longest + std::string(longest.size(), 'x')); },
+                                    "x.txt+0x2: a document of more than 4 MiB");
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ std::vector<std::string> words(std::string_view text) {
   std::vector<std::string> found;
   while (!text.empty()) {
     const std::size_t length = gpt2_word_length(text);
-    if (length == 0 || length > text.size()) return {"a word of " + std::to_string(length) + " bytes"};
+    if (length == 0 || length > text.size())
+      return {"a word of " + std::to_string(length) + " bytes"};
     found.emplace_back(text.substr(0, length));
     text.remove_prefix(length);
   }
@@ -27,7 +28,8 @@ TEST(Gpt2Words, TakeOneSpaceWithTheRunBehindIt) {
 }
 
 TEST(Gpt2Words, CutContractionsInLowerCaseOnly) {
-  EXPECT_EQ(words("don't we're I'll I'VE"), (Words{"don", "'t", " we", "'re", " I", "'ll", " I", "'", "VE"}));
+  EXPECT_EQ(words("don't we're I'll I'VE"),
+            (Words{"don", "'t", " we", "'re", " I", "'ll", " I", "'", "VE"}));
   EXPECT_EQ(words("'s's"), (Words{"'s", "'s"}));
   EXPECT_EQ(words(" 's"), (Words{" '", "s"}));
   EXPECT_EQ(words("''s"), (Words{"''", "s"}));

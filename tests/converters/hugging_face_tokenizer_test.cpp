@@ -96,7 +96,8 @@ TEST(HuggingFaceTokenizer, MapsGpt2sTokensToTheDictionarysIds) {
   EXPECT_GT(result.beyond, 0);
   const TokenizerJson written(read_file(folder / "tokenizer.json"), "tokenizer.json");
   EXPECT_EQ(compare(dictionary, gpt2(), written), 0U);
-  EXPECT_EQ(written.encode("\x01").front(), dictionary.unk());  // a byte that the data does not have
+  EXPECT_EQ(written.encode("\x01").front(),
+            dictionary.unk());  // a byte that the data does not have
   EXPECT_NE(read_file(folder / "tokenizer_config.json").find("PreTrainedTokenizerFast"),
             std::string::npos);
 }
@@ -107,10 +108,9 @@ TEST(HuggingFaceTokenizer, RefusesFilesThatDoNotFitTheDictionary) {
     write_hugging_face_tokenizer(folder.path(), dictionary, "dict.txt", options, 128);
   };
   const auto pieces = Dictionary::load(golden("data-bin/dict.txt"));
-  expect_error<compat::FormatError>(
-      [&] { write(pieces, gpt2()); },
-      "dict.txt: its symbol ',' (id 4) is not the tokenizer's, "
-      "expected an id of encoder.json");
+  expect_error<compat::FormatError>([&] { write(pieces, gpt2()); },
+                                    "dict.txt: its symbol ',' (id 4) is not the tokenizer's, "
+                                    "expected an id of encoder.json");
   const auto numbers = Dictionary::parse("262 1\n11 1\n", "dict.txt");
   expect_error<compat::FormatError>([&] { write(numbers, sentencepiece()); },
                                     "its symbol '262' (id 4) is not the tokenizer's, expected a "

@@ -50,14 +50,21 @@ TEST(Inspect, ShowsACheckpoint) {
   EXPECT_FALSE(json["optimizer"].is_null());
   EXPECT_EQ(json["cfg"]["model"]["decoder_embed_dim"], 64);
   EXPECT_FALSE(json["tensors"][0].contains("sha256"));
-  EXPECT_EQ(json["summary"], Json::parse(R"({"architecture": "transformer_lm_gpt3_small", "layers": 2, "width": 64, "ffn_width": 256, "heads": 4,
+  EXPECT_EQ(
+      json["summary"],
+      Json::parse(
+          R"({"architecture": "transformer_lm_gpt3_small", "layers": 2, "width": 64, "ffn_width": 256, "heads": 4,
       "vocabulary": 2112, "positions": 128, "tied": true, "parameters": 243585, "precision": "float32", "num_updates": 100,
       "optimizer": "FairseqAdam", "dictionary_sha256": null})"));
 }
 
 TEST(Inspect, ShowsTheSummaryFirstAndTensorsWhenAsked) {
-  const std::string path = golden("checkpoints/demix_fork/dense/checkpoint_last.pt").string(), text = inspected({path});
-  EXPECT_EQ(text, "checkpoint " + path + "\n" + R"(  zip layout, transformer_lm_gpt3_small: 2 layers, width 32 (ffn 128), 2 heads, vocabulary 56, 64 positions, output tied
+  const std::string path = golden("checkpoints/demix_fork/dense/checkpoint_last.pt").string(),
+                    text = inspected({path});
+  EXPECT_EQ(
+      text,
+      "checkpoint " + path + "\n" +
+          R"(  zip layout, transformer_lm_gpt3_small: 2 layers, width 32 (ffn 128), 2 heads, vocabulary 56, 64 positions, output tied
   29377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, optimizer state of FairseqAdam
   keeps no digest of its dictionary
   38 tensors (--tensors lists them)
@@ -68,20 +75,28 @@ TEST(Inspect, ShowsTheSummaryFirstAndTensorsWhenAsked) {
 }
 
 TEST(Inspect, ShowsADictionarysDigest) {
-  EXPECT_EQ(json_of(golden("data-bin/dict.txt"))["dictionary_sha256"], "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1");
+  EXPECT_EQ(json_of(golden("data-bin/dict.txt"))["dictionary_sha256"],
+            "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1");
   const btm_test::TempDir dir;
-  const auto source = compat::Checkpoint::open(golden("checkpoints/demix_fork/dense/checkpoint_last.pt"));
+  const auto source =
+      compat::Checkpoint::open(golden("checkpoints/demix_fork/dense/checkpoint_last.pt"));
   compat::PickleArena arena;
-  compat::save_checkpoint(dir / "m.pt", *compat::with_dictionary(arena, source.root(), std::string(64, 'd')));
+  compat::save_checkpoint(dir / "m.pt",
+                          *compat::with_dictionary(arena, source.root(), std::string(64, 'd')));
   EXPECT_EQ(json_of(dir / "m.pt")["summary"]["dictionary_sha256"], std::string(64, 'd'));
-  EXPECT_NE(inspected({(dir / "m.pt").string()}).find("\n  dictionary " + std::string(64, 'd') + "\n"), std::string::npos);
+  EXPECT_NE(
+      inspected({(dir / "m.pt").string()}).find("\n  dictionary " + std::string(64, 'd') + "\n"),
+      std::string::npos);
 }
 
-/// What torch.save makes of a dict of tensors in a list, of a tensor, and of a model without its configuration.
+/// What torch.save makes of a dict of tensors in a list, of a tensor, and of a model without its
+/// configuration.
 void save_plain_files(const std::filesystem::path& folder) {
   compat::PickleArena arena;
   const auto tensor = [&](std::size_t size) {
-    return arena.tensor(compat::TensorView::contiguous(compat::Storage::copy_of(compat::DType::kFloat32, std::vector<std::byte>(4 * size)), {static_cast<std::int64_t>(size)}));
+    return arena.tensor(compat::TensorView::contiguous(
+        compat::Storage::copy_of(compat::DType::kFloat32, std::vector<std::byte>(4 * size)),
+        {static_cast<std::int64_t>(size)}));
   };
   compat::PickleDict state, model;
   arena.put(state, "lin.weight", tensor(6));
@@ -99,10 +114,11 @@ void save_plain_files(const std::filesystem::path& folder) {
 TEST(Inspect, ShowsWhateverTorchSaved) {
   const btm_test::TempDir dir;
   save_plain_files(dir.path());
-  const std::map<std::string, std::pair<std::string, std::string>> files{{"state.pt", {"a dict of 2: lin.weight, lin.bias", "lin.weight lin.bias "}},
-                                                                         {"model.pt", {"a dict of 2: model, epoch", "model.lin.weight model.lin.bias "}},
-                                                                         {"list.pt", {"a list of 4", "[0].lin.weight [0].lin.bias [2] "}},
-                                                                         {"tensor.pt", {"a tensor", " "}}};
+  const std::map<std::string, std::pair<std::string, std::string>> files{
+      {"state.pt", {"a dict of 2: lin.weight, lin.bias", "lin.weight lin.bias "}},
+      {"model.pt", {"a dict of 2: model, epoch", "model.lin.weight model.lin.bias "}},
+      {"list.pt", {"a list of 4", "[0].lin.weight [0].lin.bias [2] "}},
+      {"tensor.pt", {"a tensor", " "}}};
   for (const auto& [file, expected] : files) {
     const Json json = json_of(dir / file, true);
     EXPECT_EQ(json["kind"], "torch file") << file;
@@ -113,7 +129,9 @@ TEST(Inspect, ShowsWhateverTorchSaved) {
     EXPECT_EQ(json["tensors"][0]["sha256"].get<std::string>().size(), 64U);
   }
   const std::string text = inspected({(dir / "model.pt").string()});
-  EXPECT_NE(text.find("  no model of fairseq's: without 'model' and 'cfg' or 'args'"), std::string::npos) << text;
+  EXPECT_NE(text.find("  no model of fairseq's: without 'model' and 'cfg' or 'args'"),
+            std::string::npos)
+      << text;
   EXPECT_NE(text.find("  model.lin.weight  float32 [6]\n"), std::string::npos) << text;
 }
 
@@ -126,7 +144,8 @@ TEST(Inspect, ShowsSafetensorsAndHuggingFaceFolders) {
   for (const char* const file : {"m.safetensors", "hf", "hf/model.safetensors"}) {
     const Json json = json_of(dir / file);
     EXPECT_EQ(json["kind"], "checkpoint") << file;
-    for (const char* const key : {"layers", "width", "heads", "vocabulary"}) EXPECT_EQ(json["summary"][key], expected[key]) << file << " " << key;
+    for (const char* const key : {"layers", "width", "heads", "vocabulary"})
+      EXPECT_EQ(json["summary"][key], expected[key]) << file << " " << key;
   }
   const Json folder = json_of(dir.path());
   EXPECT_EQ(folder["checkpoints"].size(), 1U);
@@ -134,7 +153,8 @@ TEST(Inspect, ShowsSafetensorsAndHuggingFaceFolders) {
   std::filesystem::rename(dir / "hf/config.json", dir / "config.json");
   const Json alone = json_of(dir / "hf/model.safetensors");
   EXPECT_EQ(alone["kind"], "safetensors file");
-  EXPECT_NE(alone["why_not"].get<std::string>().find("expected its config.json beside it"), std::string::npos);
+  EXPECT_NE(alone["why_not"].get<std::string>().find("expected its config.json beside it"),
+            std::string::npos);
   EXPECT_GT(alone["tensors"].size(), 30U);
 }
 
@@ -142,8 +162,10 @@ TEST(Inspect, ShowsTranslationData) {
   const btm_test::TempDir dir;
   for (const char* const language : {"en", "de"}) {
     for (const char* const suffix : {".bin", ".idx"})
-      std::filesystem::copy(golden(std::string("data-bin/perl/valid_perl") + suffix), dir / (std::string("valid.en-de.") + language + suffix));
-    std::filesystem::copy(golden("data-bin/dict.txt"), dir / (std::string("dict.") + language + ".txt"));
+      std::filesystem::copy(golden(std::string("data-bin/perl/valid_perl") + suffix),
+                            dir / (std::string("valid.en-de.") + language + suffix));
+    std::filesystem::copy(golden("data-bin/dict.txt"),
+                          dir / (std::string("dict.") + language + ".txt"));
   }
   const Json json = json_of(dir.path());
   EXPECT_TRUE(json["dictionary"].is_null());
@@ -158,14 +180,18 @@ TEST(Inspect, NamesEmptyFilesAndLfsPointers) {
   for (const std::string name : {"m.pt", "m.safetensors", "dict.txt", "model.bin"}) {
     btm_test::write_file(dir / name, "");
     if (name != "model.bin")  // whose missing index is told first
-      btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); }, name + ": is empty");
-    btm_test::write_file(dir / name, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
-    btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); }, name + ": is a Git LFS pointer");
+      btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); },
+                                                  name + ": is empty");
+    btm_test::write_file(dir / name,
+                         "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
+    btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); },
+                                                name + ": is a Git LFS pointer");
   }
 }
 
 TEST(Inspect, HashesEveryTensor) {
-  const Json expected = Json::parse(btm_test::read_file(golden("variants/legacy_strided_shared.json")));
+  const Json expected =
+      Json::parse(btm_test::read_file(golden("variants/legacy_strided_shared.json")));
   const Json json = json_of(golden("variants/legacy_strided_shared.pt"), true);
   EXPECT_EQ(json["layout"], "legacy");
   ASSERT_EQ(json["tensors"].size(), expected.size());
@@ -207,7 +233,8 @@ TEST(Inspect, ShowsAFolderWithItsFolders) {
   EXPECT_EQ(json["kind"], "folder");
   ASSERT_EQ(json["folders"].size(), 4U);
   std::set<std::string> splits;
-  for (const Json& split : json["folders"][0]["splits"]) splits.insert(std::filesystem::path(split["prefix"].get<std::string>()).filename());
+  for (const Json& split : json["folders"][0]["splits"])
+    splits.insert(std::filesystem::path(split["prefix"].get<std::string>()).filename());
   EXPECT_TRUE(splits.contains("test_fortunes") && splits.contains("valid_fortunes"));
   EXPECT_EQ(json["dictionary"]["symbols"], 2112);
 }
@@ -216,7 +243,9 @@ TEST(Inspect, ReportsADamagedMemberInItsPlace) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "dict.txt", "a 1\na 1\n");
   btm_test::write_file(dir / "bad.pt", "PK\x03\x04");
-  btm_test::write_file(dir / "alone-rank-0.pt", btm_test::read_file(golden("checkpoints/demix_fork/sharded/checkpoint_last-rank-0.pt")));
+  btm_test::write_file(
+      dir / "alone-rank-0.pt",
+      btm_test::read_file(golden("checkpoints/demix_fork/sharded/checkpoint_last-rank-0.pt")));
   btm_test::write_file(dir / "valid.idx", "MMIDIDX");
   ASSERT_EQ(::mkfifo((dir / "pipe.pt").c_str(), 0600), 0);
   std::filesystem::copy(golden("checkpoints/demix_fork/dense/checkpoint_last.pt"), dir / "good.pt");
@@ -224,10 +253,12 @@ TEST(Inspect, ReportsADamagedMemberInItsPlace) {
   EXPECT_EQ(json["dictionary"]["kind"], "unreadable");
   EXPECT_EQ(json["splits"][0]["kind"], "unreadable");
   ASSERT_EQ(json["checkpoints"].size(), 4U);
-  EXPECT_NE(json["checkpoints"][0]["error"].get<std::string>().find("without its shared part"), std::string::npos);
+  EXPECT_NE(json["checkpoints"][0]["error"].get<std::string>().find("without its shared part"),
+            std::string::npos);
   EXPECT_EQ(json["checkpoints"][1]["kind"], "unreadable");
   EXPECT_EQ(json["checkpoints"][2]["kind"], "checkpoint");
-  EXPECT_NE(json["checkpoints"][3]["error"].get<std::string>().find("is a FIFO"), std::string::npos);
+  EXPECT_NE(json["checkpoints"][3]["error"].get<std::string>().find("is a FIFO"),
+            std::string::npos);
   const std::string text = inspected({dir.path().string()});
   EXPECT_NE(text.find("unreadable: "), std::string::npos);
   EXPECT_NE(text.find("29377 parameters"), std::string::npos);
@@ -250,10 +281,15 @@ TEST(Inspect, RefusesWhatItDoesNotKnow) {
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
   btm_test::write_file(dir / "text", "no dictionary\n");
   std::filesystem::create_directory(dir / "folder");
-  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "folder").string()}); }, "folder: holds nothing that is known");
-  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "none").string()}); }, "none: no such file or folder");
-  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "pipe").string()}); }, "pipe: is a FIFO, expected a regular file");
-  btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / "text").string()}); }, "text[line 1]: 'no dictionary', expected '<token> <count>");
+  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "folder").string()}); },
+                                          "folder: holds nothing that is known");
+  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "none").string()}); },
+                                          "none: no such file or folder");
+  btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "pipe").string()}); },
+                                          "pipe: is a FIFO, expected a regular file");
+  btm_test::expect_error<compat::FormatError>(
+      [&] { inspected({(dir / "text").string()}); },
+      "text[line 1]: 'no dictionary', expected '<token> <count>");
 }
 
 }  // namespace

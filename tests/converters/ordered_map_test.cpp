@@ -63,7 +63,10 @@ TEST(OrderedMap, KeepsABoundedNumberOfInputsUnderWay) {
         in = next++;
         return in < 200;
       },
-      [](std::size_t, const int&, int&) { std::this_thread::sleep_for(std::chrono::microseconds(50)); }, [&](const int&) { --under_way; });
+      [](std::size_t, const int&, int&) {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      },
+      [&](const int&) { --under_way; });
   EXPECT_LE(most, 2 * 3 + 2 + 1);
 }
 

@@ -28,7 +28,8 @@ TEST(PreprocessManifest, RemembersWhatFilesWereMadeFrom) {
 }
 
 TEST(PreprocessManifest, RemembersNothingWhenDamaged) {
-  for (const char* const text : {"", "[]", "{\"train\": 3}", "{\"train\": {\"made_from\": 1}}", "\xff", "{\"train\": {\"files\": []}"}) {
+  for (const char* const text : {"", "[]", "{\"train\": 3}", "{\"train\": {\"made_from\": 1}}",
+                                 "\xff", "{\"train\": {\"files\": []}"}) {
     const TempDir folder;
     write_file(folder / "preprocess.json", text);
     EXPECT_FALSE(PreprocessManifest(folder.path()).holds("train", {}, {"train.bin"})) << text;

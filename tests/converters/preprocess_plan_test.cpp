@@ -17,7 +17,8 @@ class PreprocessPlan : public ::testing::Test {
   PreprocessPlan() {
     for (const std::string domain : {"perl", "law"}) {
       std::filesystem::create_directory(folder_ / domain);
-      for (const std::string split : {"/train", "/valid", "/test"}) write_file(folder_ / (domain + split), "a\n");
+      for (const std::string split : {"/train", "/valid", "/test"})
+        write_file(folder_ / (domain + split), "a\n");
     }
     for (const char* const name : {"t", "v0", "v1", "a,b"}) write_file(folder_ / name, "a\n");
   }
@@ -65,7 +66,8 @@ TEST_F(PreprocessPlan, SplitsDomainsOfOneFile) {
   options_.trainpref = at("{domain}/train");
   auto tasks = plan_splits(options_);
   ASSERT_EQ(tasks.size(), 1U);
-  EXPECT_EQ(tasks[0].outputs, (std::vector<std::string>{"perl/train", "perl/valid_perl", "perl/test_perl"}));
+  EXPECT_EQ(tasks[0].outputs,
+            (std::vector<std::string>{"perl/train", "perl/valid_perl", "perl/test_perl"}));
   options_.test_fraction = 0;
   tasks = plan_splits(options_);
   EXPECT_EQ(tasks[0].outputs, (std::vector<std::string>{"perl/train", "perl/valid_perl", ""}));
@@ -73,26 +75,33 @@ TEST_F(PreprocessPlan, SplitsDomainsOfOneFile) {
 
 TEST_F(PreprocessPlan, TakesFoldersAndPatterns) {
   std::filesystem::create_directories(folder_ / "books/a");
-  for (const char* const name : {"books/two.txt", "books/a/one.txt.gz", "books/rows.jsonl", "books/cover.png", "books/.hidden.txt"}) write_file(folder_ / name, "a\n");
+  for (const char* const name : {"books/two.txt", "books/a/one.txt.gz", "books/rows.jsonl",
+                                 "books/cover.png", "books/.hidden.txt"})
+    write_file(folder_ / name, "a\n");
   options_.trainpref = at("books") + "," + at("v0");
   options_.validpref = at("v[01]") + "," + at("t");
   const auto tasks = plan_splits(options_);
   ASSERT_EQ(tasks.size(), 3U);
   const TextInputs& train = tasks[0].inputs;
-  EXPECT_EQ(train.files, (std::vector<std::filesystem::path>{folder_ / "books/a/one.txt.gz", folder_ / "books/rows.jsonl", folder_ / "books/two.txt", folder_ / "v0"}));
+  EXPECT_EQ(train.files, (std::vector<std::filesystem::path>{
+                             folder_ / "books/a/one.txt.gz", folder_ / "books/rows.jsonl",
+                             folder_ / "books/two.txt", folder_ / "v0"}));
   EXPECT_EQ(train.of_folders.size(), 3U);
   EXPECT_EQ(train.passed_over, 1U);
   EXPECT_EQ(tasks[1].outputs.front(), "valid");  // a pattern is one set
-  EXPECT_EQ(tasks[1].inputs.files, (std::vector<std::filesystem::path>{folder_ / "v0", folder_ / "v1"}));
+  EXPECT_EQ(tasks[1].inputs.files,
+            (std::vector<std::filesystem::path>{folder_ / "v0", folder_ / "v1"}));
   EXPECT_EQ(tasks[2].outputs.front(), "valid1");
 }
 
 TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   expect_usage("--trainpref is needed");
   options_.trainpref = at("nothing");
-  expect_error<compat::IoError>([&] { plan_splits(options_); }, "nothing: cannot open: No such file");
+  expect_error<compat::IoError>([&] { plan_splits(options_); },
+                                "nothing: cannot open: No such file");
   options_.trainpref = folder_.path().string();
-  expect_error<compat::IoError>([&] { plan_splits(options_); }, "no text in this folder, expected files named .txt or .jsonl");
+  expect_error<compat::IoError>([&] { plan_splits(options_); },
+                                "no text in this folder, expected files named .txt or .jsonl");
   options_.trainpref = at("*.txt");
   expect_error<compat::IoError>([&] { plan_splits(options_); }, "*.txt: no file of such a name");
   options_.trainpref = "/dev/null";
@@ -108,7 +117,10 @@ TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   options_.domains = "perl";
   expect_usage("holds no {domain}");
   options_.trainpref = options_.validpref = at("{domain}/train");
-  for (const auto& [names, phrase] : {std::pair{"perl,perl", "is there twice"}, {"../x", "cannot be a folder's name"}, {"..", "cannot be a folder's name"}, {",", "names no domain"}}) {
+  for (const auto& [names, phrase] : {std::pair{"perl,perl", "is there twice"},
+                                      {"../x", "cannot be a folder's name"},
+                                      {"..", "cannot be a folder's name"},
+                                      {",", "names no domain"}}) {
     options_.domains = names;
     expect_usage(phrase);
   }

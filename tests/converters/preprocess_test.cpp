@@ -34,14 +34,16 @@ class Preprocess : public ::testing::Test {
   }
   fs::path out(const std::string& name) const { return fs::path(options_.destdir) / name; }
   void expect_same(const fs::path& expected, const std::vector<std::string>& files) const {
-    for (const std::string& file : files) EXPECT_TRUE(read_file(out(file)) == read_file(expected / file)) << file;
+    for (const std::string& file : files)
+      EXPECT_TRUE(read_file(out(file)) == read_file(expected / file)) << file;
   }
   /// All that is in the destination; a temporary left behind would be among it.
   std::vector<std::string> listing() const {
     std::vector<std::string> names;
     if (fs::exists(options_.destdir))
       for (const auto& entry : fs::recursive_directory_iterator(options_.destdir))
-        if (!entry.is_directory()) names.push_back(fs::relative(entry.path(), options_.destdir).string());
+        if (!entry.is_directory())
+          names.push_back(fs::relative(entry.path(), options_.destdir).string());
     std::ranges::sort(names);
     return names;
   }
@@ -75,7 +77,8 @@ class Preprocess : public ::testing::Test {
   }();
 };
 
-const std::vector<std::string> kBothSplits{"dict.txt", "train.bin", "train.idx", "valid.bin", "valid.idx"};
+const std::vector<std::string> kBothSplits{"dict.txt", "train.bin", "train.idx", "valid.bin",
+                                           "valid.idx"};
 
 TEST_F(Preprocess, WritesFairseqsBytesForAnyNumberOfWorkers) {
   options_.trainpref = golden("preprocess/train.txt").string();
@@ -108,8 +111,10 @@ TEST_F(Preprocess, WritesTheGoldenDataBinFromItsPieces) {
   options_.testpref = golden("corpus").string() + "/{domain}/test.spm";
   run();
   for (const std::string domain : {"fortunes", "jargon", "perl", "politics"})
-    expect_same(golden("data-bin"), {domain + "/dict.txt", domain + "/valid_" + domain + ".bin", domain + "/valid_" + domain + ".idx",
-                                     domain + "/test_" + domain + ".bin", domain + "/test_" + domain + ".idx"});
+    expect_same(golden("data-bin"),
+                {domain + "/dict.txt", domain + "/valid_" + domain + ".bin",
+                 domain + "/valid_" + domain + ".idx", domain + "/test_" + domain + ".bin",
+                 domain + "/test_" + domain + ".idx"});
   expect_same(golden("data-bin"), {"dict.txt"});
 }
 
@@ -119,15 +124,19 @@ TEST_F(Preprocess, WritesTheGoldenDataBinFromRawTextJsonlAndCompressedFiles) {
   const std::string text = read_file(golden("corpus/perl/valid.txt"));
   std::string jsonl;
   std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) jsonl += nlohmann::json{{"id", 1}, {"text", line}}.dump() + "\n";
-  const std::vector<std::string> inputs{golden("corpus/perl/valid.txt").string(), file("v.jsonl", jsonl), file("v.jsonl.gz", btm_test::gzipped(jsonl)),
-                                        file("v.zst", btm_test::zstd_compressed(text))};
+  for (std::string line; std::getline(lines, line);)
+    jsonl += nlohmann::json{{"id", 1}, {"text", line}}.dump() + "\n";
+  const std::vector<std::string> inputs{
+      golden("corpus/perl/valid.txt").string(), file("v.jsonl", jsonl),
+      file("v.jsonl.gz", btm_test::gzipped(jsonl)), file("v.zst", btm_test::zstd_compressed(text))};
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     options_.validpref = inputs[i];
     use_destination("out" + std::to_string(i));
     run();
     for (const std::string end : {".bin", ".idx"})
-      EXPECT_TRUE(read_file(out("valid" + end)) == read_file(golden("data-bin/perl/valid_perl" + end))) << inputs[i];
+      EXPECT_TRUE(read_file(out("valid" + end)) ==
+                  read_file(golden("data-bin/perl/valid_perl" + end)))
+          << inputs[i];
   }
 }
 
@@ -236,7 +245,8 @@ TEST_F(Preprocess, MakesTheDictionaryOfASplitFromItsTrainingPart) {
   options_.valid_fraction = 0.2;
   options_.padding_factor = 1;
   run();
-  EXPECT_EQ(compat::Dictionary::load(out("dict.txt")).size(), 4 + static_cast<std::int64_t>(sequences("train").size()));
+  EXPECT_EQ(compat::Dictionary::load(out("dict.txt")).size(),
+            4 + static_cast<std::int64_t>(sequences("train").size()));
   for (const auto& sequence : sequences("valid")) EXPECT_EQ(sequence.front(), 3);  // <unk>
 }
 
@@ -251,8 +261,13 @@ TEST_F(Preprocess, SaysHowFewDocumentsAreShared) {
   options_.trainpref = file("t", "a b c d e f g h\nb c\nc d\n");
   options_.valid_fraction = options_.test_fraction = 0.01;
   const std::string log = run();
-  EXPECT_NE(log.find("valid: warning: holds 14.3% of the text where 1.0% was asked for: documents stay whole"), std::string::npos) << log;
-  EXPECT_NE(log.find("test: warning: one document is 100.0% of its text"), std::string::npos) << log;
+  EXPECT_NE(
+      log.find(
+          "valid: warning: holds 14.3% of the text where 1.0% was asked for: documents stay whole"),
+      std::string::npos)
+      << log;
+  EXPECT_NE(log.find("test: warning: one document is 100.0% of its text"), std::string::npos)
+      << log;
   EXPECT_EQ(sequences("train").size(), 1U);
 }
 
@@ -265,7 +280,8 @@ TEST_F(Preprocess, TakesAFileOfAFolderAsADocument) {
   options_.srcdict = file("d", "a 1\nb 1\nc 1\nd 1\n");
   options_.trainpref = (folder_ / "books").string();
   const std::string log = run();
-  EXPECT_EQ(sequences("train"), (std::vector<std::vector<std::int64_t>>{{4, 5, 6, 2}, {6, 2}, {7, 2}, {5, 2}}));
+  EXPECT_EQ(sequences("train"),
+            (std::vector<std::vector<std::int64_t>>{{4, 5, 6, 2}, {6, 2}, {7, 2}, {5, 2}}));
   EXPECT_NE(log.find("train: 3 files (1 others passed over"), std::string::npos) << log;
   options_.format.document_break = "line";
   use_destination("lines");
@@ -277,18 +293,22 @@ TEST_F(Preprocess, GoesOnAfterAFailureWithOtherInputs) {
   options_.trainpref = file("t", "a b\n");
   options_.validpref = file("v", "bad \xff byte\n");
   expect_error<compat::FormatError>([&] { run(); }, "not UTF-8");
-  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json", "train.bin", "train.idx"}));
+  EXPECT_EQ(listing(),
+            (std::vector<std::string>{"dict.txt", "preprocess.json", "train.bin", "train.idx"}));
   options_.trainpref = file("t2", "c d e\n");
   options_.domains = "law";
   options_.trainpref = file("law", "c d e\n");
   options_.trainpref = (folder_ / "{domain}").string();
   options_.validpref = options_.testpref = options_.trainpref;
   run();
-  EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "law/dict.txt", "law/test_law.bin", "law/test_law.idx", "law/train.bin", "law/train.idx",
-                                                 "law/valid_law.bin", "law/valid_law.idx", "preprocess.json"}));
+  EXPECT_EQ(listing(),
+            (std::vector<std::string>{
+                "dict.txt", "law/dict.txt", "law/test_law.bin", "law/test_law.idx", "law/train.bin",
+                "law/train.idx", "law/valid_law.bin", "law/valid_law.idx", "preprocess.json"}));
   // What is finished is not cleared away.
   file("law", "x y\n");
-  expect_error<compat::IoError>([&] { run(); }, "is there already and was not made from these inputs");
+  expect_error<compat::IoError>([&] { run(); },
+                                "is there already and was not made from these inputs");
   EXPECT_EQ(sequences("law/train").front().size(), 4U);
 }
 
@@ -298,7 +318,8 @@ TEST_F(Preprocess, RefusesAnotherDictionaryBesideDataOfTheFirst) {
   options_.trainpref.clear();
   options_.validpref = file("v", "a\n");
   options_.srcdict = file("d", "b 1\na 1\n");
-  expect_error<compat::IoError>([&] { run(); }, "is another dictionary, and train was made with it");
+  expect_error<compat::IoError>([&] { run(); },
+                                "is another dictionary, and train was made with it");
   options_.srcdict = out("dict.txt").string();
   run();
   EXPECT_EQ(sequences("valid").size(), 1U);
@@ -309,8 +330,11 @@ TEST_F(Preprocess, ClearsNothingOutsideTheDestination) {
   fs::create_directories(options_.destdir);
   write_file(out("dict.txt"), "z 1\n");
   write_file(out("notes.md"), "x");
-  write_file(out("preprocess.json"), "{\"unfinished\": true, \"train\": {\"files\": {\"../precious.bin\": 1, \"" + precious +
-                                         "\": 1, \"x/../../precious.bin\": 1, \"notes.md\": 1}}, \"valid\": 3, \"test\": {\"files\": 4}}");
+  write_file(out("preprocess.json"),
+             "{\"unfinished\": true, \"train\": {\"files\": {\"../precious.bin\": 1, \"" +
+                 precious +
+                 "\": 1, \"x/../../precious.bin\": 1, \"notes.md\": 1}}, \"valid\": 3, \"test\": "
+                 "{\"files\": 4}}");
   options_.trainpref = file("t", "a b\n");
   run();
   EXPECT_TRUE(fs::exists(precious));
@@ -376,7 +400,8 @@ TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
   options_.trainpref = file("t", "a b\n");
   fs::create_directories(options_.destdir);
   write_file(out("dict.txt"), "z 1\n");
-  expect_error<compat::IoError>([&] { run(); }, "dict.txt: is there already and was not made from these inputs");
+  expect_error<compat::IoError>([&] { run(); },
+                                "dict.txt: is there already and was not made from these inputs");
   EXPECT_EQ(read_file(out("dict.txt")), "z 1\n");
   fs::remove(out("dict.txt"));
   run();
@@ -398,7 +423,8 @@ TEST_F(Preprocess, RefusesAFileWithoutDocuments) {
   for (const std::string text : {"", "\n \n"}) {
     use_sentencepiece();
     options_.validpref = file("v", text);
-    expect_error<compat::UnsupportedError>([&] { run(); }, "v: no document for valid (an empty file, or blank lines only)");
+    expect_error<compat::UnsupportedError>(
+        [&] { run(); }, "v: no document for valid (an empty file, or blank lines only)");
     EXPECT_EQ(listing(), (std::vector<std::string>{"dict.txt", "preprocess.json"}));
   }
   options_.tokenizer = {};
@@ -451,7 +477,8 @@ TEST_F(Preprocess, RefusesWrongDictionariesAndTokenizers) {
   options_.tokenizer.bpe = "gpt2";
   expect_error<compat::UsageError>([&] { run(); }, "--bpe gpt2 needs --gpt2-encoder-json");
   options_.tokenizer.bpe = "sentencepiece";
-  expect_error<compat::UsageError>([&] { run(); }, "--bpe sentencepiece needs --sentencepiece-model");
+  expect_error<compat::UsageError>([&] { run(); },
+                                   "--bpe sentencepiece needs --sentencepiece-model");
   options_.tokenizer.sentencepiece_model = options_.srcdict;
   expect_error<compat::FormatError>([&] { run(); }, "not a sentencepiece model");
   EXPECT_TRUE(listing().empty());
@@ -461,7 +488,8 @@ TEST_F(Preprocess, GivesTheSameBytesForRandomTextAndAnyWorkers) {
   std::mt19937 random(9);
   std::string text;
   while (text.size() < 4'000'000) {
-    for (std::size_t words = random() % 40; words > 0; --words) text += "w" + std::to_string(random() % 5000) + (random() % 9 == 0 ? "\t" : " ");
+    for (std::size_t words = random() % 40; words > 0; --words)
+      text += "w" + std::to_string(random() % 5000) + (random() % 9 == 0 ? "\t" : " ");
     text += '\n';
   }
   options_.trainpref = file("t", text);

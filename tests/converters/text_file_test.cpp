@@ -49,8 +49,10 @@ TEST(TextFile, ReadsPlainGzipAndZstdWhateverTheirNames) {
   write_file(folder / "a.gz", text);
   write_file(folder / "b", gzipped(text));
   write_file(folder / "c.txt", zstd_compressed(text));
-  for (const std::size_t piece : {std::size_t{1000}, std::size_t{4096}, std::size_t{131072}, std::size_t{1} << 20}) {
-    for (const char* const name : {"a.gz", "b", "c.txt"}) EXPECT_TRUE(read_all(folder / name, piece) == text) << name << " by " << piece;
+  for (const std::size_t piece :
+       {std::size_t{1000}, std::size_t{4096}, std::size_t{131072}, std::size_t{1} << 20}) {
+    for (const char* const name : {"a.gz", "b", "c.txt"})
+      EXPECT_TRUE(read_all(folder / name, piece) == text) << name << " by " << piece;
   }
   EXPECT_FALSE(TextFile::open(folder / "a.gz")->is_compressed());
   EXPECT_TRUE(TextFile::open(folder / "b")->is_compressed());
@@ -83,9 +85,15 @@ TEST(TextFile, RejectsDamagedAndCutData) {
   const struct {
     std::string bytes, phrase;
   } table[] = {
-      {gz.substr(0, gz.size() - 1), "cut off"},      {gz.substr(0, gz.size() / 2), "cut off"},   {gz.substr(0, 5), "cut off"},
-      {flipped, "damaged gzip data"},                {gz + "garbage", "damaged gzip data"},      {zst.substr(0, zst.size() / 2), "cut off"},
-      {zst.substr(0, zst.size() - 1), "cut off"},    {zst + "garbage", "damaged zstd data"},     {zst.substr(0, 100) + zst.substr(200), "damaged zstd data"},
+      {gz.substr(0, gz.size() - 1), "cut off"},
+      {gz.substr(0, gz.size() / 2), "cut off"},
+      {gz.substr(0, 5), "cut off"},
+      {flipped, "damaged gzip data"},
+      {gz + "garbage", "damaged gzip data"},
+      {zst.substr(0, zst.size() / 2), "cut off"},
+      {zst.substr(0, zst.size() - 1), "cut off"},
+      {zst + "garbage", "damaged zstd data"},
+      {zst.substr(0, 100) + zst.substr(200), "damaged zstd data"},
   };
   for (const auto& row : table) {
     write_file(folder / "x", row.bytes);
@@ -104,13 +112,17 @@ TEST(TextFile, PassesOverSkippableFrames) {
 
 TEST(TextFile, NamesOtherCompressions) {
   const TempDir folder;
-  const std::vector<std::pair<std::string, std::string>> rows{{std::string("\xfd" "7zXZ\0", 6), "is an xz file, expected plain text, gzip or zstd"},
-                                                              {"BZh91AY&SY", "is a bzip2 file"},
-                                                              {"\x04\x22\x4d\x18", "is an lz4 file"},
-                                                              {"LZIP\x01", "is an lzip file"},
-                                                              {"PK\x03\x04", "is a zip archive"},
-                                                              {"x\x9c\x4b", "is zlib data"},
-                                                              {std::string("\x28\xb5\x2f\xfd\0\xa8", 6), "a window above 1 GiB"}};
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {std::string("\xfd"
+                   "7zXZ\0",
+                   6),
+       "is an xz file, expected plain text, gzip or zstd"},
+      {"BZh91AY&SY", "is a bzip2 file"},
+      {"\x04\x22\x4d\x18", "is an lz4 file"},
+      {"LZIP\x01", "is an lzip file"},
+      {"PK\x03\x04", "is a zip archive"},
+      {"x\x9c\x4b", "is zlib data"},
+      {std::string("\x28\xb5\x2f\xfd\0\xa8", 6), "a window above 1 GiB"}};
   for (const auto& [bytes, phrase] : rows) {
     write_file(folder / "x", bytes + "more");
     expect_error<compat::FormatError>([&] { read_all(folder / "x", 100); }, phrase);
@@ -123,7 +135,8 @@ TEST(TextFile, NamesOtherCompressions) {
 
 TEST(TextFile, RefusesWhatIsNoFile) {
   const TempDir folder;
-  expect_error<compat::IoError>([&] { TextFile::open(folder / "none"); }, "none: cannot open: No such file");
+  expect_error<compat::IoError>([&] { TextFile::open(folder / "none"); },
+                                "none: cannot open: No such file");
   expect_error<compat::IoError>([&] { TextFile::open(folder.path()); }, "is a directory");
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   expect_error<compat::IoError>([&] { TextFile::open(folder / "pipe"); }, "not a regular file");

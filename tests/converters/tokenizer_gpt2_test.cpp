@@ -17,7 +17,9 @@ using btm_test::read_file;
 using btm_test::TempDir;
 using btm_test::write_file;
 
-std::unique_ptr<Tokenizer> cut_down() { return load_gpt2_bpe(golden("gpt2/encoder.json"), golden("gpt2/vocab.bpe")); }
+std::unique_ptr<Tokenizer> cut_down() {
+  return load_gpt2_bpe(golden("gpt2/encoder.json"), golden("gpt2/vocab.bpe"));
+}
 
 std::vector<std::int32_t> ids_of(Tokenizer& tokenizer, std::string_view text) {
   Tokens tokens;
@@ -33,11 +35,13 @@ std::string decoded(const Tokenizer& tokenizer, const std::vector<std::int32_t>&
 
 TEST(Gpt2Bpe, EncodesAwkwardTextAsTiktoken) {
   const auto tokenizer = cut_down();
-  std::istringstream text(read_file(golden("gpt2/awkward.txt"))), expected(read_file(golden("gpt2/awkward.ids")));
+  std::istringstream text(read_file(golden("gpt2/awkward.txt"))),
+      expected(read_file(golden("gpt2/awkward.ids")));
   std::size_t lines = 0;
   for (std::string line, ids; std::getline(text, line) && std::getline(expected, ids); ++lines) {
     std::string ours;
-    for (const std::int32_t id : ids_of(*tokenizer, line)) ours += (ours.empty() ? "" : " ") + tokenizer->symbol(id);
+    for (const std::int32_t id : ids_of(*tokenizer, line))
+      ours += (ours.empty() ? "" : " ") + tokenizer->symbol(id);
     ASSERT_EQ(ours, ids) << "line " << lines;
     ASSERT_EQ(decoded(*tokenizer, ids_of(*tokenizer, line)), line) << "line " << lines;
   }
@@ -52,7 +56,9 @@ TEST(Gpt2Bpe, PassesOverEmptyLinesOfMerges) {
 }
 
 /// GPT-2's own loop, written for clarity: one round merges every place of the best pair.
-std::vector<std::string> merged_plainly(std::vector<std::string> parts, const std::vector<std::pair<std::string, std::string>>& merges) {
+std::vector<std::string> merged_plainly(
+    std::vector<std::string> parts,
+    const std::vector<std::pair<std::string, std::string>>& merges) {
   while (true) {
     std::size_t best = merges.size();
     for (std::size_t i = 0; i + 1 < parts.size(); ++i)
@@ -71,18 +77,22 @@ std::vector<std::string> merged_plainly(std::vector<std::string> parts, const st
 
 class SmallVocabulary {
  public:
-  explicit SmallVocabulary(std::vector<std::pair<std::string, std::string>> merges) : merges_(std::move(merges)) {
+  explicit SmallVocabulary(std::vector<std::pair<std::string, std::string>> merges)
+      : merges_(std::move(merges)) {
     std::string json = read_file(golden("gpt2/encoder.json")), lines = "#version: 0.2\n";
     json.pop_back();
     int id = 5000;
     for (const auto& [left, right] : merges_) {
-      if (json.find("\"" + left + right + "\":") == std::string::npos) json += ", \"" + left + right + "\": " + std::to_string(id++);
+      if (json.find("\"" + left + right + "\":") == std::string::npos)
+        json += ", \"" + left + right + "\": " + std::to_string(id++);
       lines += left + " " + right + "\n";
     }
     write_file(folder_ / "encoder.json", json + "}");
     write_file(folder_ / "vocab.bpe", lines);
   }
-  std::unique_ptr<Tokenizer> tokenizer() const { return load_gpt2_bpe(folder_ / "encoder.json", folder_ / "vocab.bpe"); }
+  std::unique_ptr<Tokenizer> tokenizer() const {
+    return load_gpt2_bpe(folder_ / "encoder.json", folder_ / "vocab.bpe");
+  }
   const std::vector<std::pair<std::string, std::string>>& merges() const { return merges_; }
 
  private:
@@ -92,7 +102,15 @@ class SmallVocabulary {
 
 TEST(Gpt2Bpe, MergesShortAndLongWordsAsGpt2sLoop) {
   // "abab" can be made in two ways and "ba" meets "ab": rounds matter.
-  const SmallVocabulary vocabulary({{"a", "b"}, {"ab", "ab"}, {"b", "a"}, {"ab", "a"}, {"aba", "b"}, {"abab", "ab"}, {"a", "a"}, {"aa", "b"}, {"ab", "b"}});
+  const SmallVocabulary vocabulary({{"a", "b"},
+                                    {"ab", "ab"},
+                                    {"b", "a"},
+                                    {"ab", "a"},
+                                    {"aba", "b"},
+                                    {"abab", "ab"},
+                                    {"a", "a"},
+                                    {"aa", "b"},
+                                    {"ab", "b"}});
   const auto tokenizer = vocabulary.tokenizer();
   std::mt19937 random(5);
   for (int round = 0; round < 400; ++round) {
@@ -102,7 +120,8 @@ TEST(Gpt2Bpe, MergesShortAndLongWordsAsGpt2sLoop) {
     std::vector<std::string> parts;
     for (const char c : word) parts.emplace_back(1, c);
     std::vector<std::string> ours;
-    for (const std::int32_t id : ids_of(*tokenizer, word)) ours.push_back(decoded(*tokenizer, {id}));
+    for (const std::int32_t id : ids_of(*tokenizer, word))
+      ours.push_back(decoded(*tokenizer, {id}));
     ASSERT_EQ(ours, merged_plainly(parts, vocabulary.merges())) << word;
   }
 }
@@ -145,7 +164,9 @@ TEST(Gpt2Bpe, NamesSpecialTokensByTheirIds) {
 
 TEST(Gpt2Bpe, DecodesUnknownSymbolsAsThemselvesAndHalfCharactersAsPythonDoes) {
   const auto tokenizer = cut_down();
-  const auto text = [&](std::vector<std::string_view> symbols) { return tokenizer->decode(symbols); };
+  const auto text = [&](std::vector<std::string_view> symbols) {
+    return tokenizer->decode(symbols);
+  };
   EXPECT_EQ(text({"<unk>", "39"}), "<unk>H");
   EXPECT_EQ(text({"99999999999999999999", "-1", "39x"}), "99999999999999999999-139x");
   const auto euro = ids_of(*tokenizer, "€");  // E2 82 AC
@@ -159,7 +180,8 @@ struct BadFile {
 };
 
 TEST(Gpt2Bpe, RejectsFilesThatAreNotGpt2s) {
-  const std::string good_encoder = read_file(golden("gpt2/encoder.json")), good_merges = read_file(golden("gpt2/vocab.bpe"));
+  const std::string good_encoder = read_file(golden("gpt2/encoder.json")),
+                    good_merges = read_file(golden("gpt2/vocab.bpe"));
   const std::string without_a = [&] {
     std::string text = good_encoder;
     return text.replace(text.find("\"a\""), 3, "\"aQZ\"");
@@ -186,15 +208,18 @@ TEST(Gpt2Bpe, RejectsFilesThatAreNotGpt2s) {
     const TempDir folder;
     write_file(folder / "encoder.json", bad.encoder);
     write_file(folder / "vocab.bpe", bad.merges);
-    expect_error<compat::FormatError>([&] { load_gpt2_bpe(folder / "encoder.json", folder / "vocab.bpe"); }, bad.phrase);
+    expect_error<compat::FormatError>(
+        [&] { load_gpt2_bpe(folder / "encoder.json", folder / "vocab.bpe"); }, bad.phrase);
   }
-  expect_error<compat::IoError>([&] { load_gpt2_bpe("nowhere.json", golden("gpt2/vocab.bpe")); }, "nowhere.json");
+  expect_error<compat::IoError>([&] { load_gpt2_bpe("nowhere.json", golden("gpt2/vocab.bpe")); },
+                                "nowhere.json");
 }
 
 TEST(Gpt2Bpe, RefusesAWordOfMoreThan16MiB) {
   const auto tokenizer = cut_down();
   const std::string word((std::size_t{1} << 24) + 1, 'x');
-  expect_error<compat::UnsupportedError>([&] { ids_of(*tokenizer, word); }, "a word of 16777217 bytes");
+  expect_error<compat::UnsupportedError>([&] { ids_of(*tokenizer, word); },
+                                         "a word of 16777217 bytes");
 }
 
 }  // namespace

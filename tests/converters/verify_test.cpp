@@ -26,7 +26,8 @@ using btm_test::write_file;
 /// The problems found, a line each; "" when all is well.
 std::string problems_of(const fs::path& path) {
   int status = 0;
-  const auto json = nlohmann::json::parse(btm_test::output_of(converters::run_verify, {path.string(), "--json"}, &status));
+  const auto json = nlohmann::json::parse(
+      btm_test::output_of(converters::run_verify, {path.string(), "--json"}, &status));
   std::string problems;
   for (const auto& entry : json["checked"])
     if (!entry["ok"].get<bool>()) problems += entry["problem"].get<std::string>() + "\n";
@@ -36,7 +37,9 @@ std::string problems_of(const fs::path& path) {
 }
 
 TEST(Verify, PassesGoldenFiles) {
-  for (const char* const path : {"data-bin", "checkpoints/demix", "checkpoints/elm_perl/checkpoint_last.pt", "variants", "training/base/checkpoint_last.pt", "data-bin-impl/lazy/valid"})
+  for (const char* const path :
+       {"data-bin", "checkpoints/demix", "checkpoints/elm_perl/checkpoint_last.pt", "variants",
+        "training/base/checkpoint_last.pt", "data-bin-impl/lazy/valid"})
     EXPECT_EQ(problems_of(golden(path)), "") << path;
 }
 
@@ -51,8 +54,10 @@ TEST(Verify, PassesOverLogsBesideCheckpoints) {
 TEST(Verify, WalksThroughDeepNesting) {
   const TempDir folder;
   constexpr std::size_t kDepth = 800'000;
-  const std::string pickle = "\x80\x02" + std::string(kDepth, ']') + std::string(kDepth - 1, 'a') + ".";
-  write_file(folder / "x-shared.pt", btm_test::make_zip({btm_test::ZipMember("a/data.pkl", pickle)}));
+  const std::string pickle =
+      "\x80\x02" + std::string(kDepth, ']') + std::string(kDepth - 1, 'a') + ".";
+  write_file(folder / "x-shared.pt",
+             btm_test::make_zip({btm_test::ZipMember("a/data.pkl", pickle)}));
   EXPECT_EQ(problems_of(folder / "x-shared.pt"), "");
 }
 
@@ -61,10 +66,13 @@ TEST(Verify, NamesTheTensorInsideContainers) {
   compat::PickleArena arena;
   const std::vector<float> values{1, std::numeric_limits<float>::infinity()};
   compat::PickleDict inner, root;
-  inner.items.emplace_back(arena.integer(7), arena.make(compat::PickleList{{arena.none(), arena.tensor(converters::tensor_of(values, {2}))}}));
+  inner.items.emplace_back(arena.integer(7),
+                           arena.make(compat::PickleList{
+                               {arena.none(), arena.tensor(converters::tensor_of(values, {2}))}}));
   root.items.emplace_back(arena.string("state"), arena.make(std::move(inner)));
   compat::save_torch_file(folder / "x-shared.pt", *arena.make(std::move(root)));
-  EXPECT_NE(problems_of(folder / "x-shared.pt").find("'state[7][1]' holds inf at element 1"), std::string::npos);
+  EXPECT_NE(problems_of(folder / "x-shared.pt").find("'state[7][1]' holds inf at element 1"),
+            std::string::npos);
 }
 
 TEST(Verify, FindsWhatIsWrong) {
@@ -72,7 +80,9 @@ TEST(Verify, FindsWhatIsWrong) {
   const fs::path in = golden("data-bin/perl");
   const auto copy_as = [&](const std::string& name) {
     fs::create_directories(folder / name);
-    for (const char* const suffix : {".bin", ".idx"}) fs::copy_file(in / (std::string("valid_perl") + suffix), folder / name / (std::string("valid") + suffix));
+    for (const char* const suffix : {".bin", ".idx"})
+      fs::copy_file(in / (std::string("valid_perl") + suffix),
+                    folder / name / (std::string("valid") + suffix));
     fs::copy_file(in / "dict.txt", folder / name / "dict.txt");
   };
   copy_as("short");
@@ -80,13 +90,15 @@ TEST(Verify, FindsWhatIsWrong) {
   EXPECT_NE(problems_of(folder / "short").find("lie beyond the 15000 bytes"), std::string::npos);
   copy_as("long");
   fs::resize_file(folder / "long/valid.bin", 15750);
-  EXPECT_NE(problems_of(folder / "long").find("has 15750 bytes, its index accounts for 15748"), std::string::npos);
+  EXPECT_NE(problems_of(folder / "long").find("has 15750 bytes, its index accounts for 15748"),
+            std::string::npos);
   copy_as("orphan");
   fs::remove(folder / "orphan/valid.idx");
   EXPECT_NE(problems_of(folder / "orphan").find("valid.idx"), std::string::npos);
   copy_as("dictionary");
   write_file(folder / "dictionary/dict.txt", "a 1\n");
-  EXPECT_NE(problems_of(folder / "dictionary").find("the dictionary has 5 symbols"), std::string::npos);
+  EXPECT_NE(problems_of(folder / "dictionary").find("the dictionary has 5 symbols"),
+            std::string::npos);
 }
 
 TEST(Verify, FindsFlippedBitsAndWeightsThatAreNotFinite) {
@@ -104,12 +116,15 @@ TEST(Verify, FindsFlippedBitsAndWeightsThatAreNotFinite) {
     if (name == "decoder.layer_norm.bias") view = converters::tensor_of(values, {64});
   compat::PickleArena arena;
   compat::save_checkpoint(folder / "nan.pt", *compat::with_model(arena, checkpoint.root(), model));
-  EXPECT_NE(problems_of(folder / "nan.pt").find("'model.decoder.layer_norm.bias' holds nan at element 0"), std::string::npos);
+  EXPECT_NE(
+      problems_of(folder / "nan.pt").find("'model.decoder.layer_norm.bias' holds nan at element 0"),
+      std::string::npos);
 }
 
 TEST(Verify, FindsDamageInZstFrames) {
   const TempDir folder;
-  btm_test::output_of(converters::run_data_bin, {golden("data-bin/perl/valid_perl").string(), folder / "valid", "--to", "zst"});
+  btm_test::output_of(converters::run_data_bin, {golden("data-bin/perl/valid_perl").string(),
+                                                 folder / "valid", "--to", "zst"});
   EXPECT_EQ(problems_of(folder / "valid"), "");
   std::string bytes = read_file(folder / "valid.bin");
   bytes[1000] = static_cast<char>(bytes[1000] ^ 1);
@@ -120,23 +135,29 @@ TEST(Verify, FindsDamageInZstFrames) {
 TEST(Verify, TakesWhateverTorchSavedAndSafetensors) {
   const TempDir folder;
   compat::PickleArena arena;
-  const auto tensor = [&](float value) { return arena.tensor(converters::tensor_of(std::vector<float>{1, value}, {2})); };
+  const auto tensor = [&](float value) {
+    return arena.tensor(converters::tensor_of(std::vector<float>{1, value}, {2}));
+  };
   compat::PickleDict state;
   arena.put(state, "lin.weight", tensor(2));
   const compat::PickleNode* const good = arena.make(state);
   arena.put(state, "lin.bias", tensor(std::numeric_limits<float>::infinity()));
   compat::save_torch_file(folder / "good.pt", *good);
   compat::save_torch_file(folder / "bad.pt", *arena.make(compat::PickleList{{arena.make(state)}}));
-  compat::save_safetensors(folder / "good.safetensors", {{"lin.weight", good->find("lin.weight")->get_if<compat::PickleTensor>()->view}}, {});
+  compat::save_safetensors(
+      folder / "good.safetensors",
+      {{"lin.weight", good->find("lin.weight")->get_if<compat::PickleTensor>()->view}}, {});
   EXPECT_EQ(problems_of(folder / "good.pt"), "");
   EXPECT_EQ(problems_of(folder / "good.safetensors"), "");
-  EXPECT_NE(problems_of(folder / "bad.pt").find("'[0].lin.bias' holds inf at element 1"), std::string::npos);
+  EXPECT_NE(problems_of(folder / "bad.pt").find("'[0].lin.bias' holds inf at element 1"),
+            std::string::npos);
 }
 
 TEST(Verify, WalksDeepPicklesWithoutTheirNames) {
   const TempDir folder;
   compat::PickleArena arena;
-  compat::PickleNode* inner = arena.tensor(converters::tensor_of(std::vector<float>{std::numeric_limits<float>::quiet_NaN()}, {1}));
+  compat::PickleNode* inner = arena.tensor(
+      converters::tensor_of(std::vector<float>{std::numeric_limits<float>::quiet_NaN()}, {1}));
   for (int depth = 0; depth < 300; ++depth) {
     compat::PickleDict outer;
     arena.put(outer, std::string(100, 'k'), inner);
@@ -150,7 +171,8 @@ TEST(Verify, ChecksEachLanguageByItsDictionary) {
   const TempDir folder;
   for (const char* const language : {"en", "de"})
     for (const char* const suffix : {".bin", ".idx"})
-      fs::copy_file(golden(std::string("data-bin/perl/valid_perl") + suffix), folder / (std::string("valid.en-de.") + language + suffix));
+      fs::copy_file(golden(std::string("data-bin/perl/valid_perl") + suffix),
+                    folder / (std::string("valid.en-de.") + language + suffix));
   fs::copy_file(golden("data-bin/dict.txt"), folder / "dict.en.txt");
   write_file(folder / "dict.de.txt", "a 1\n");
   const std::string problems = problems_of(folder.path());
@@ -163,15 +185,18 @@ TEST(Verify, NamesEmptyFilesAndLfsPointers) {
   for (const char* const name : {"m.pt", "m.safetensors", "dict.txt"}) {
     write_file(folder / name, "");
     EXPECT_NE(problems_of(folder / name).find(": is empty"), std::string::npos) << name;
-    write_file(folder / name, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
+    write_file(folder / name,
+               "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
     EXPECT_NE(problems_of(folder / name).find(": is a Git LFS pointer"), std::string::npos) << name;
   }
 }
 
 TEST(Verify, RefusesWhatIsNotThere) {
   const TempDir folder;
-  btm_test::expect_error<compat::IoError>([&] { problems_of(folder / "none"); }, "no such file or folder");
-  btm_test::expect_error<compat::IoError>([&] { problems_of(folder.path()); }, "holds nothing that can be verified");
+  btm_test::expect_error<compat::IoError>([&] { problems_of(folder / "none"); },
+                                          "no such file or folder");
+  btm_test::expect_error<compat::IoError>([&] { problems_of(folder.path()); },
+                                          "holds nothing that can be verified");
 }
 
 }  // namespace

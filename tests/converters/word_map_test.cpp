@@ -16,7 +16,8 @@ TEST(WordMap, AgreesWithUnorderedMapOnRandomWords) {
   for (int i = 0; i < 50'000; ++i) {
     std::string word;
     const std::size_t size = random() % 40;
-    for (std::size_t j = 0; j < size; ++j) word += static_cast<char>(random() % (i % 2 == 0 ? 3 : 256));
+    for (std::size_t j = 0; j < size; ++j)
+      word += static_cast<char>(random() % (i % 2 == 0 ? 3 : 256));
     *map.insert(word, 0).first += i;
     expected[word] += i;
   }

@@ -1,8 +1,8 @@
-// Any bytes as a cluster model, as they are and with the checksum they need: refused, or the same file when saved, and used.
-#include "btm/cluster/cluster_model.h"
-
+// Any bytes as a cluster model, as they are and with the checksum they need: refused, or the same
+// file when saved, and used.
 #include <cmath>
 
+#include "btm/cluster/cluster_model.h"
 #include "compat/sha256.h"
 #include "tests/support/files.h"
 #include "tests/support/fuzz.h"
@@ -19,7 +19,8 @@ void load(const std::string& bytes) {
     const auto distances = model.distances("the cat sat on the mat");
     btm_test::require(distances.size() == model.clusters(), "not a distance for each cluster");
     btm_test::require(model.nearest("the cat") < model.clusters(), "the nearest cluster is none");
-    for (std::size_t j = 0; j < model.clusters(); ++j) btm_test::require(model.top_terms(j, 3).size() <= 3, "too many terms");
+    for (std::size_t j = 0; j < model.clusters(); ++j)
+      btm_test::require(model.top_terms(j, 3).size() <= 3, "too many terms");
   } catch (const compat::FormatError&) {
   }
 }

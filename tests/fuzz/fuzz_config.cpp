@@ -13,13 +13,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   try {
-    auto config = compat::Config::from_checkpoint(tree.root->find("cfg"), tree.root->find("args"), "input");
+    auto config =
+        compat::Config::from_checkpoint(tree.root->find("cfg"), tree.root->find("args"), "input");
     const auto* sections = std::get_if<compat::ConfigValue::Dict>(&config.root().value);
     btm_test::require(sections != nullptr, "a configuration that is no dict");
     config.root().to_text();
     config.override_with(compat::ConfigValue{compat::ConfigValue::Dict{{"lr", {0.5}}}});
     if (config.find("optimization", "lr") != nullptr)
-      btm_test::require(config.get_float("optimization", "lr", 0) == 0.5, "an override that does not hold");
+      btm_test::require(config.get_float("optimization", "lr", 0) == 0.5,
+                        "an override that does not hold");
   } catch (const compat::FormatError&) {
   }
   try {

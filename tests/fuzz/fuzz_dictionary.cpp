@@ -26,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = compat::Dictionary::load(path);
     btm_test::require(again == dictionary, "a dictionary is not read as it was written");
     for (std::int64_t i = 4; i < dictionary.size(); ++i)
-      btm_test::require(again.count(i) == dictionary.count(i), "a count is not read as it was written");
+      btm_test::require(again.count(i) == dictionary.count(i),
+                        "a count is not read as it was written");
   }
   dictionary.finalize();
   btm_test::require(dictionary.size() % 8 == 0, "a finalized dictionary is not a multiple of 8");

@@ -1,4 +1,5 @@
-// Any bytes as an index (MMIDIDX, TNTIDX) and tokens: refused, or every sequence can be read and written again.
+// Any bytes as an index (MMIDIDX, TNTIDX) and tokens: refused, or every sequence can be read and
+// written again.
 #include "compat/indexed_dataset.h"
 #include "compat/indexed_dataset_builder.h"
 #include "tests/support/fuzz.h"
@@ -13,7 +14,9 @@ std::vector<std::vector<std::int64_t>> sequences_of(const compat::IndexedDataset
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     all.push_back(dataset.sequence(i));
     total += static_cast<std::int64_t>(all.back().size());
-    require(static_cast<std::int32_t>(all.back().size()) == dataset.sizes()[static_cast<std::size_t>(i)], "a sequence of another size");
+    require(static_cast<std::int32_t>(all.back().size()) ==
+                dataset.sizes()[static_cast<std::size_t>(i)],
+            "a sequence of another size");
     if (all.back().empty()) continue;
     std::int64_t last = 0;
     dataset.read(i, dataset.sizes()[static_cast<std::size_t>(i)] - 1, {&last, 1});
@@ -30,12 +33,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view index = btm_test::take_part(rest);
   const auto prefix = btm_test::scratch_path("saved");
   try {
-    const auto dataset = compat::IndexedDataset::open(btm_test::in_memory("input.idx", index), btm_test::in_memory("input.bin", rest));
+    const auto dataset = compat::IndexedDataset::open(btm_test::in_memory("input.idx", index),
+                                                      btm_test::in_memory("input.bin", rest));
     const auto sequences = sequences_of(*dataset);
-    const auto builder = compat::IndexedDatasetBuilder::create(prefix, dataset->impl(), 0, dataset->dtype());
-    for (const auto& sequence : sequences) builder->add(sequence);  // FormatError: a uint64 beyond int64
+    const auto builder =
+        compat::IndexedDatasetBuilder::create(prefix, dataset->impl(), 0, dataset->dtype());
+    for (const auto& sequence : sequences)
+      builder->add(sequence);  // FormatError: a uint64 beyond int64
     builder->finalize();
-    require(sequences_of(*compat::IndexedDataset::open(prefix)) == sequences, "a data-bin is not read as it was written");
+    require(sequences_of(*compat::IndexedDataset::open(prefix)) == sequences,
+            "a data-bin is not read as it was written");
   } catch (const compat::FormatError&) {
   }
   return 0;

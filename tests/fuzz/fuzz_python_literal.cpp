@@ -11,7 +11,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   // In a list, so that a string is quoted, too.
   const std::string text = compat::ConfigValue{compat::ConfigValue::List{value}}.to_text();
-  if (compat::first_invalid_utf8(text) != std::string::npos || text.find("inf") != std::string::npos) return 0;  // no literal of Python's
+  if (compat::first_invalid_utf8(text) != std::string::npos ||
+      text.find("inf") != std::string::npos)
+    return 0;  // no literal of Python's
   compat::ConfigValue again;
   try {
     again = compat::parse_python_literal(text);

@@ -8,7 +8,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   try {
-    const auto file = compat::load_safetensors(compat::MappedFile::of_memory("fuzz.safetensors", bytes));
+    const auto file =
+        compat::load_safetensors(compat::MappedFile::of_memory("fuzz.safetensors", bytes));
     std::uint64_t total = 0;
     for (const auto& [name, view] : file.tensors) total += view.storage->bytes().size();
     if (total > size) __builtin_trap();

@@ -1,8 +1,8 @@
-// Any bytes as a file of the score cache, as they are and with the checksum they need: a warning, or the same file when stored.
-#include "btm/ensemble/score_cache.h"
-
+// Any bytes as a file of the score cache, as they are and with the checksum they need: a warning,
+// or the same file when stored.
 #include <cstring>
 
+#include "btm/ensemble/score_cache.h"
 #include "compat/sha256.h"
 #include "tests/support/files.h"
 #include "tests/support/fuzz.h"
@@ -23,7 +23,8 @@ void load(const std::string& bytes) {
   if (!scores) return;
   btm_test::require(scores->size() == count, "not as many scores as were asked for");
   btm_test::require(cache.store("data", "model", *scores), "scores are not kept");
-  btm_test::require(btm_test::read_file(path) == bytes, "scores are not stored as they were loaded");
+  btm_test::require(btm_test::read_file(path) == bytes,
+                    "scores are not stored as they were loaded");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Any bytes as a file of torch.save. A first byte of 'F' makes the rest a file; anything else makes it the data.pkl of a zip with
-// right CRCs and two storages, which mutation alone would hardly find.
+// Any bytes as a file of torch.save. A first byte of 'F' makes the rest a file; anything else makes
+// it the data.pkl of a zip with right CRCs and two storages, which mutation alone would hardly
+// find.
 #include <vector>
 
 #include "compat/pickler.h"
@@ -9,14 +10,15 @@
 
 namespace {
 
-using compat::PickleNode;
 using btm_test::require;
+using compat::PickleNode;
 
 /// Reads the tensors that are in the dicts and lists near the root, as a program would.
 void read_tensors(const PickleNode& node, int depth) {
   if (const auto* tensor = node.get_if<compat::PickleTensor>()) {
     std::vector<std::byte> scratch;
-    require(tensor->view.contiguous_bytes(scratch).size() == tensor->view.size_bytes(), "a tensor has another size than its shape says");
+    require(tensor->view.contiguous_bytes(scratch).size() == tensor->view.size_bytes(),
+            "a tensor has another size than its shape says");
   }
   if (depth == 4) return;
   if (const auto* dict = node.get_if<compat::PickleDict>())
@@ -28,12 +30,13 @@ void read_tensors(const PickleNode& node, int depth) {
 /// The pickle with storages named by number, and the storages' bytes: equal for equal files.
 std::string content_of(const compat::TorchFile& file) {
   std::vector<std::shared_ptr<const compat::Storage>> storages;
-  std::string text = compat::pickled(*file.tree.root, {false, [&](const std::shared_ptr<const compat::Storage>& storage) {
-                                       const auto found = std::find(storages.begin(), storages.end(), storage);
-                                       const auto number = found - storages.begin();
-                                       if (found == storages.end()) storages.push_back(storage);
-                                       return std::to_string(number);
-                                     }});
+  std::string text = compat::pickled(
+      *file.tree.root, {false, [&](const std::shared_ptr<const compat::Storage>& storage) {
+                          const auto found = std::find(storages.begin(), storages.end(), storage);
+                          const auto number = found - storages.begin();
+                          if (found == storages.end()) storages.push_back(storage);
+                          return std::to_string(number);
+                        }});
   for (const auto& storage : storages) text += compat::as_chars(storage->bytes());
   return text;
 }
@@ -41,7 +44,8 @@ std::string content_of(const compat::TorchFile& file) {
 std::string zip_around(std::string_view pickle) {
   std::string floats(64, '\0');
   for (std::size_t i = 0; i < floats.size(); ++i) floats[i] = static_cast<char>(i);
-  return btm_test::make_zip({btm_test::ZipMember("a/data.pkl", std::string(pickle)), btm_test::ZipMember("a/data/0", floats),
+  return btm_test::make_zip({btm_test::ZipMember("a/data.pkl", std::string(pickle)),
+                             btm_test::ZipMember("a/data/0", floats),
                              btm_test::ZipMember("a/data/1", floats.substr(0, 16))});
 }
 
@@ -52,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view rest = btm_test::as_text(data + 1, size - 1);
   const auto path = btm_test::scratch_path("saved.pt");
   try {
-    const auto file = compat::load_torch_file(btm_test::in_memory("input", data[0] == 'F' ? std::string(rest) : zip_around(rest)));
+    const auto file = compat::load_torch_file(
+        btm_test::in_memory("input", data[0] == 'F' ? std::string(rest) : zip_around(rest)));
     read_tensors(*file.tree.root, 0);
     const std::string content = content_of(file);
     for (const auto layout : {compat::TorchLayout::kZip, compat::TorchLayout::kLegacy}) {

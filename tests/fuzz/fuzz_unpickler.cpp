@@ -1,4 +1,5 @@
-// Any bytes as a pickle: refused with a FormatError, or read, and then what is written of it is read as the same.
+// Any bytes as a pickle: refused with a FormatError, or read, and then what is written of it is
+// read as the same.
 #include "compat/pickler.h"
 #include "compat/unpickler.h"
 #include "tests/support/fuzz.h"
@@ -24,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;  // nests deeper than the writer goes
   }
   const auto again = load(written);
-  btm_test::require(compat::pickled(*again.root) == written, "a pickle is not a fixed point of load and save");
+  btm_test::require(compat::pickled(*again.root) == written,
+                    "a pickle is not a fixed point of load and save");
   return 0;
 }

@@ -53,8 +53,13 @@ class Case(unittest.TestCase):
     def run_script(self, *arguments, status=0):
         """As the README does: from the folder of the scripts. Standard output, or standard error of a failure. No flag of the
         scripts' own may be without effect."""
-        words = ["bash" if str(arguments[0]).endswith(".sh") else sys.executable, *map(str, arguments)]
-        done = subprocess.run(words, cwd=SCRIPTS, env=self.environment, capture_output=True, text=True, timeout=300)
+        words = [
+            "bash" if str(arguments[0]).endswith(".sh") else sys.executable,
+            *map(str, arguments),
+        ]
+        done = subprocess.run(
+            words, cwd=SCRIPTS, env=self.environment, capture_output=True, text=True, timeout=300
+        )
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         self.assertNotIn("without effect", done.stderr)
         return done.stderr if status else done.stdout
@@ -67,7 +72,11 @@ class Case(unittest.TestCase):
 
     def recorded(self):
         """The command lines so far, those of `btm release` left out."""
-        lines = [json.loads(line) for line in self.record.read_text().splitlines()] if self.record.exists() else []
+        lines = (
+            [json.loads(line) for line in self.record.read_text().splitlines()]
+            if self.record.exists()
+            else []
+        )
         return [line for line in lines if line[0] != "release"]
 
 
@@ -84,9 +93,28 @@ def flags_of(line):
 class BtmTrain(Case):
     # The arguments of the README, in its order.
     ARGUMENTS = {
-        "name": "project", "gpus": "1", "arch": "transformer_lm_gpt3_small", "experiment": "dense", "data": None, "domains": "law",
-        "init": "None", "save": "/models", "subfolder": "None", "share": "None", "update": "None", "reset": "False", "updates": "80000",
-        "update_freq": "32", "lr": "5e-4", "save_interval": "2000", "port": "55555", "wandb": "wandb", "code": "/code", "seed": "1", "run": "run"}
+        "name": "project",
+        "gpus": "1",
+        "arch": "transformer_lm_gpt3_small",
+        "experiment": "dense",
+        "data": None,
+        "domains": "law",
+        "init": "None",
+        "save": "/models",
+        "subfolder": "None",
+        "share": "None",
+        "update": "None",
+        "reset": "False",
+        "updates": "80000",
+        "update_freq": "32",
+        "lr": "5e-4",
+        "save_interval": "2000",
+        "port": "55555",
+        "wandb": "wandb",
+        "code": "/code",
+        "seed": "1",
+        "run": "run",
+    }
 
     def setUp(self):
         super().setUp()
@@ -97,7 +125,9 @@ class BtmTrain(Case):
         arguments = {**self.ARGUMENTS, "data": self.data("data", "law"), **changes}
         if "domains" in changes:
             self.data("data", *changes["domains"].split(","))
-        out = self.run_script(f"btm_shell_scripts/{script}", *arguments.values(), *more, status=status)
+        out = self.run_script(
+            f"btm_shell_scripts/{script}", *arguments.values(), *more, status=status
+        )
         return out if status else self.recorded()
 
     def test_one_domain_is_trained_with_the_releases_settings(self):
@@ -105,16 +135,46 @@ class BtmTrain(Case):
         self.assertEqual(line[:2], ["train", f"{self.dir}/data/law"])
         flags = flags_of(line)
         for flag, value in {
-                "--task": "language_modeling", "--criterion": "cross_entropy", "--valid-subset": "valid_law", "--arch": "transformer_lm_gpt3_small",
-                "--sample-break-mode": "none", "--tokens-per-sample": "1024", "--max-sentences": "2", "--max-sentences-valid": "2",
-                "--lr-scheduler": "polynomial_decay", "--lr": "5e-4", "--warmup-updates": "6400", "--total-num-update": "80000",
-                "--max-update": "80000", "--update-freq": "32", "--optimizer": "adam", "--adam-betas": "(0.9, 0.95)", "--adam-eps": "10e-8",
-                "--weight-decay": "0.1", "--clip-norm": "0.1", "--validate-interval-updates": "4000", "--save-interval-updates": "2000",
-                "--keep-interval-updates": "-1", "--no-epoch-checkpoints": True, "--skip-invalid-size-inputs-valid-test": True,
-                "--required-batch-size-multiple": "1", "--save-dir": "/models/project/run", "--log-format": "simple", "--log-interval": "50",
-                "--seed": "1", "--wandb-project": "wandb", "--fp16": True}.items():
+            "--task": "language_modeling",
+            "--criterion": "cross_entropy",
+            "--valid-subset": "valid_law",
+            "--arch": "transformer_lm_gpt3_small",
+            "--sample-break-mode": "none",
+            "--tokens-per-sample": "1024",
+            "--max-sentences": "2",
+            "--max-sentences-valid": "2",
+            "--lr-scheduler": "polynomial_decay",
+            "--lr": "5e-4",
+            "--warmup-updates": "6400",
+            "--total-num-update": "80000",
+            "--max-update": "80000",
+            "--update-freq": "32",
+            "--optimizer": "adam",
+            "--adam-betas": "(0.9, 0.95)",
+            "--adam-eps": "10e-8",
+            "--weight-decay": "0.1",
+            "--clip-norm": "0.1",
+            "--validate-interval-updates": "4000",
+            "--save-interval-updates": "2000",
+            "--keep-interval-updates": "-1",
+            "--no-epoch-checkpoints": True,
+            "--skip-invalid-size-inputs-valid-test": True,
+            "--required-batch-size-multiple": "1",
+            "--save-dir": "/models/project/run",
+            "--log-format": "simple",
+            "--log-interval": "50",
+            "--seed": "1",
+            "--wandb-project": "wandb",
+            "--fp16": True,
+        }.items():
             self.assertEqual(flags.get(flag), value, flag)
-        for flag in ("--distributed-world-size", "--reset-dataloader", "--unbalanced", "--desynchronize", "--train-domains"):
+        for flag in (
+            "--distributed-world-size",
+            "--reset-dataloader",
+            "--unbalanced",
+            "--desynchronize",
+            "--train-domains",
+        ):
             self.assertNotIn(flag, flags)
 
     def test_several_domains_are_balanced_over_the_ranks(self):
@@ -134,9 +194,12 @@ class BtmTrain(Case):
         self.assertIn("--unbalanced", line)
 
     def test_validation_and_precision_follow_the_architecture(self):
-        for arch, interval, precision in (("transformer_lm_gpt3_medium", "2000", "--fp16"),
-                                          ("transformer_lm_gpt3_large", "1000", "--memory-efficient-fp16"),
-                                          ("transformer_lm_gpt3_xl", "500", "--memory-efficient-fp16"), ("transformer_lm", "6000", "--fp16")):
+        for arch, interval, precision in (
+            ("transformer_lm_gpt3_medium", "2000", "--fp16"),
+            ("transformer_lm_gpt3_large", "1000", "--memory-efficient-fp16"),
+            ("transformer_lm_gpt3_xl", "500", "--memory-efficient-fp16"),
+            ("transformer_lm", "6000", "--fp16"),
+        ):
             flags = flags_of(self.train(arch=arch)[-1])
             self.assertEqual(flags["--validate-interval-updates"], interval)
             self.assertIn(precision, flags)
@@ -152,15 +215,40 @@ class BtmTrain(Case):
             self.assertEqual(flags["--untie-parameters"], "feedforward")
             for flag in ("--desynchronize", "--domain-parallel", "--pad-to-fixed-length"):
                 self.assertIs(flags[flag], True)
-        groups = flags_of(self.train(experiment="demix", domains=domains, gpus="128")[-1])["--data-parallel-groups"].split(" ")
+        groups = flags_of(self.train(experiment="demix", domains=domains, gpus="128")[-1])[
+            "--data-parallel-groups"
+        ].split(" ")
         self.assertEqual((len(groups), groups[1]), (16, "8,9,10,11,12,13,14,15"))
-        self.assertEqual(flags_of(self.train(experiment="demix", domains="a,b", gpus="4")[-1])["--data-parallel-groups"], "0,1 2,3")
-        self.assertIn("no multiple", self.train(experiment="demix", domains="a,b", gpus="3", status=2))
+        self.assertEqual(
+            flags_of(self.train(experiment="demix", domains="a,b", gpus="4")[-1])[
+                "--data-parallel-groups"
+            ],
+            "0,1 2,3",
+        )
+        self.assertIn(
+            "no multiple", self.train(experiment="demix", domains="a,b", gpus="3", status=2)
+        )
 
     def test_a_branch_copies_first_and_is_saved_beside_its_project(self):
-        branch, train = self.train(experiment="branch", init="/seeds", subfolder=".", update="40000", reset="True")
-        self.assertEqual(branch, ["branch", "--old-folder", "/seeds", "--new-folder", "/models", "--subfolder", ".", "--new-subfolder", "run",
-                                  "--phase-one-update-num", "40000"])
+        branch, train = self.train(
+            experiment="branch", init="/seeds", subfolder=".", update="40000", reset="True"
+        )
+        self.assertEqual(
+            branch,
+            [
+                "branch",
+                "--old-folder",
+                "/seeds",
+                "--new-folder",
+                "/models",
+                "--subfolder",
+                ".",
+                "--new-subfolder",
+                "run",
+                "--phase-one-update-num",
+                "40000",
+            ],
+        )
         flags = flags_of(train)
         self.assertEqual(flags["--save-dir"], "/models/run")
         self.assertIn("--reset-dataloader", flags)
@@ -171,27 +259,54 @@ class BtmTrain(Case):
 
     def test_a_branch_that_is_there_already_resets_nothing(self):
         self.environment["BRANCH_ANSWER"] = "False"
-        _, train = self.train(experiment="branch", init="/seeds", subfolder=".", update="-1", reset="True")
+        _, train = self.train(
+            experiment="branch", init="/seeds", subfolder=".", update="-1", reset="True"
+        )
         self.assertNotIn("--reset-dataloader", train)
 
     def test_a_branch_of_demix_names_the_domain(self):
         (self.dir / "seed").mkdir()
         (self.dir / "seed" / "checkpoint_last-shared.pt").write_text("")
-        branch, _ = self.train(experiment="branch", init=str(self.dir), subfolder="seed", update="-1", domains="med")
+        branch, _ = self.train(
+            experiment="branch", init=str(self.dir), subfolder="seed", update="-1", domains="med"
+        )
         self.assertEqual(branch[-2:], ["--domain-id", "med"])
 
     def test_branch_train_is_btm_train_branching(self):
-        branch, train = self.train(script="branch_train.sh", init="/seeds", subfolder=".", update="-1")
+        branch, train = self.train(
+            script="branch_train.sh", init="/seeds", subfolder=".", update="-1"
+        )
         self.assertEqual((branch[0], train[0]), ("branch", "train"))
         self.assertIn("INIT_FOLDER", self.train(script="branch_train.sh", status=2))
 
     def test_none_takes_the_releases_value(self):
-        (line,) = self.train(arch="transformer_lm_gpt3_medium", gpus="None", updates="None", update_freq="None", lr="None", save_interval="None")
+        (line,) = self.train(
+            arch="transformer_lm_gpt3_medium",
+            gpus="None",
+            updates="None",
+            update_freq="None",
+            lr="None",
+            save_interval="None",
+        )
         flags = flags_of(line)
-        self.assertEqual([flags[flag] for flag in ("--distributed-world-size", "--max-update", "--update-freq", "--save-interval-updates")],
-                         ["32", "32000", "32", "4000"])
+        self.assertEqual(
+            [
+                flags[flag]
+                for flag in (
+                    "--distributed-world-size",
+                    "--max-update",
+                    "--update-freq",
+                    "--save-interval-updates",
+                )
+            ],
+            ["32", "32000", "32", "4000"],
+        )
         self.assertEqual(float(flags["--lr"]), 5e-4)
-        branch = flags_of(self.train(experiment="branch", init="/seeds", subfolder=".", update="-1", gpus="None")[-1])
+        branch = flags_of(
+            self.train(experiment="branch", init="/seeds", subfolder=".", update="-1", gpus="None")[
+                -1
+            ]
+        )
         self.assertEqual(branch["--distributed-world-size"], "2")
 
     def test_more_flags_come_last_and_win(self):
@@ -204,22 +319,39 @@ class BtmTrain(Case):
         self.assertEqual(flags_of(line)["--save-dir"], "/my models/a project/run")
 
     def test_mistakes_are_named(self):
-        self.assertIn("20 arguments, expected 21", self.run_script("btm_shell_scripts/btm_train.sh", *["None"] * 20, status=2))
-        for changes, phrase in (({"gpus": "two"}, "NUM_GPUS 'two'"), ({"updates": "1e5"}, "NUM_UPDATES '1e5'"), ({"arch": "gpt2"}, "ARCH 'gpt2'"),
-                                ({"experiment": "sparse"}, "EXPERIMENT 'sparse'"), ({"experiment": "branch"}, "needs INIT_FOLDER"),
-                                ({"init": "/s", "share": "0.5", "update": "3"}, "only one of"), ({"init": "/s"}, "one of SEED_PHASE_SHARE"),
-                                ({"arch": "transformer_lm", "lr": "None"}, "LR is None")):
+        self.assertIn(
+            "20 arguments, expected 21",
+            self.run_script("btm_shell_scripts/btm_train.sh", *["None"] * 20, status=2),
+        )
+        for changes, phrase in (
+            ({"gpus": "two"}, "NUM_GPUS 'two'"),
+            ({"updates": "1e5"}, "NUM_UPDATES '1e5'"),
+            ({"arch": "gpt2"}, "ARCH 'gpt2'"),
+            ({"experiment": "sparse"}, "EXPERIMENT 'sparse'"),
+            ({"experiment": "branch"}, "needs INIT_FOLDER"),
+            ({"init": "/s", "share": "0.5", "update": "3"}, "only one of"),
+            ({"init": "/s"}, "one of SEED_PHASE_SHARE"),
+            ({"arch": "transformer_lm", "lr": "None"}, "LR is None"),
+        ):
             self.assertIn(phrase, self.train(status=2, **changes))
         self.assertEqual(self.recorded(), [])
 
     def test_a_mistyped_folder_leaves_nothing_behind(self):
-        for changes, phrase in (({"data": "/nowhere"}, "/nowhere: no such folder"), ({"data": self.data("other", "med")}, "other: no folder 'law' for this domain")):
-            for branch in ({}, {"experiment": "branch", "init": "/seeds", "subfolder": ".", "update": "-1"}):
+        for changes, phrase in (
+            ({"data": "/nowhere"}, "/nowhere: no such folder"),
+            ({"data": self.data("other", "med")}, "other: no folder 'law' for this domain"),
+        ):
+            for branch in (
+                {},
+                {"experiment": "branch", "init": "/seeds", "subfolder": ".", "update": "-1"},
+            ):
                 self.assertIn(phrase, self.train(status=1, **changes, **branch))
         self.assertEqual(self.recorded(), [])
 
     def test_help_is_printed(self):
-        self.assertIn("SEED_PHASE_UPDATE_NUM", self.run_script("btm_shell_scripts/btm_train.sh", "--help"))
+        self.assertIn(
+            "SEED_PHASE_UPDATE_NUM", self.run_script("btm_shell_scripts/btm_train.sh", "--help")
+        )
 
 
 class EnsembleEval(Case):
@@ -236,38 +368,86 @@ class EnsembleEval(Case):
 
     def test_the_posterior_on_validation_data_is_the_prior_on_test_data(self):
         results = self.dir / "results"
-        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, self.law, self.both, "law", "cached_prior", results)
+        self.run_script(
+            "btm_shell_scripts/ensemble_eval.sh",
+            2,
+            self.law,
+            self.both,
+            "law",
+            "cached_prior",
+            results,
+        )
         valid, test = map(flags_of, self.recorded())
         self.assertEqual(valid["--path"], ":".join(map(str, self.models)))
-        self.assertEqual((valid["--ensemble-type"], valid["--max-samples"], valid["--target-eval"]), ("updating_prior", "100", "valid_law"))
-        self.assertEqual((test["--ensemble-type"], test["--precomputed-prior"], test["--target-eval"]), ("cached_prior", "0.65,0.35", "test_law"))
+        self.assertEqual(
+            (valid["--ensemble-type"], valid["--max-samples"], valid["--target-eval"]),
+            ("updating_prior", "100", "valid_law"),
+        )
+        self.assertEqual(
+            (test["--ensemble-type"], test["--precomputed-prior"], test["--target-eval"]),
+            ("cached_prior", "0.65,0.35", "test_law"),
+        )
         self.assertNotIn("--max-samples", test)
         for flags in (valid, test):
             self.assertEqual(flags["--task"], "multidomain_language_modeling")
             self.assertEqual(flags["--eval-domains"], "law")
             self.assertEqual(flags["--tokens-per-sample"], "1024")
             self.assertEqual(flags["--batch-size"], "2")
-        self.assertEqual(sorted(path.name for path in results.iterdir()), ["dev_posteriors.jsonl", "test_results.txt"])
+        self.assertEqual(
+            sorted(path.name for path in results.iterdir()),
+            ["dev_posteriors.jsonl", "test_results.txt"],
+        )
 
     def test_top_k_is_the_seventh_argument(self):
-        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, self.law, self.both, "law", "cached_prior", self.dir / "r", 1)
+        self.run_script(
+            "btm_shell_scripts/ensemble_eval.sh",
+            2,
+            self.law,
+            self.both,
+            "law",
+            "cached_prior",
+            self.dir / "r",
+            1,
+        )
         self.assertEqual(flags_of(self.recorded()[1])["--eval-topk"], "1")
 
     def test_mistakes_are_named(self):
         script = "btm_shell_scripts/ensemble_eval.sh"
         results = self.dir / "deep/results"
-        self.assertIn("5 arguments", self.run_script(script, 2, self.law, self.both, "law", "cached_prior", status=2))
-        for arguments, status, phrase in (((3, self.law, self.both, "law", "cached_prior"), 2, "NUM_EXPERTS is '3', but MODELS are 2"),
-                                          ((2, self.law, self.both, "law", "cached_priors"), 2, "ENSEMBLE_TYPE 'cached_priors', expected cached_prior"),
-                                          ((2, self.law, self.both, "lwa", "cached_prior"), 1, "no folder 'lwa' for this domain"),
-                                          ((2, "/nowhere", self.both, "law", "cached_prior"), 1, "/nowhere: no such folder"),
-                                          ((2, self.law, f"{self.folder}:/nowhere", "law", "cached_prior"), 1, "/nowhere: no such file")):
+        self.assertIn(
+            "5 arguments",
+            self.run_script(script, 2, self.law, self.both, "law", "cached_prior", status=2),
+        )
+        for arguments, status, phrase in (
+            (
+                (3, self.law, self.both, "law", "cached_prior"),
+                2,
+                "NUM_EXPERTS is '3', but MODELS are 2",
+            ),
+            (
+                (2, self.law, self.both, "law", "cached_priors"),
+                2,
+                "ENSEMBLE_TYPE 'cached_priors', expected cached_prior",
+            ),
+            ((2, self.law, self.both, "lwa", "cached_prior"), 1, "no folder 'lwa' for this domain"),
+            ((2, "/nowhere", self.both, "law", "cached_prior"), 1, "/nowhere: no such folder"),
+            (
+                (2, self.law, f"{self.folder}:/nowhere", "law", "cached_prior"),
+                1,
+                "/nowhere: no such file",
+            ),
+        ):
             self.assertIn(phrase, self.run_script(script, *arguments, results, status=status))
             self.assertFalse(results.parent.exists())
         self.assertEqual(self.recorded(), [])
         # What the scripts do not look for beforehand.
         self.use_btm()
-        self.assertIn("dict.txt: cannot open", self.run_script(script, 2, self.law, self.both, "law", "cached_prior", results, status=1))
+        self.assertIn(
+            "dict.txt: cannot open",
+            self.run_script(
+                script, 2, self.law, self.both, "law", "cached_prior", results, status=1
+            ),
+        )
         self.assertFalse(results.parent.exists())
 
 
@@ -278,30 +458,60 @@ class EvalPipeline(Case):
         for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
             (self.dir / name).write_text("")
         self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "test", "law")
-        self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "checkpoint_best.pt", "valid", "law")
+        self.run_script(
+            "btm_shell_scripts/eval_pipeline.sh",
+            law,
+            self.dir,
+            "checkpoint_best.pt",
+            "valid",
+            "law",
+        )
         four, five = map(flags_of, self.recorded())
-        self.assertEqual((four["--path"], four["--gen-subset"]), (f"{self.dir}/checkpoint_last.pt", "test_law"))
-        self.assertEqual((five["--path"], five["--gen-subset"]), (f"{self.dir}/checkpoint_best.pt", "valid_law"))
+        self.assertEqual(
+            (four["--path"], four["--gen-subset"]), (f"{self.dir}/checkpoint_last.pt", "test_law")
+        )
+        self.assertEqual(
+            (five["--path"], five["--gen-subset"]), (f"{self.dir}/checkpoint_best.pt", "valid_law")
+        )
         self.assertEqual(four["--results-path"], f"{self.dir}/evals/law/test_results.txt")
-        self.assertIn("3 arguments", self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "test", status=2))
+        self.assertIn(
+            "3 arguments",
+            self.run_script("btm_shell_scripts/eval_pipeline.sh", law, self.dir, "test", status=2),
+        )
 
     def test_a_mistyped_name_leaves_nothing_behind(self):
         self.use_btm()
         model = self.dir / "model"
         shutil.copytree(GOLDEN / "checkpoints" / "elm_perl", model)
         script, data = "btm_shell_scripts/eval_pipeline.sh", GOLDEN / "data-bin"
-        for arguments, phrase in (((data, self.dir / "modle", "test", "perl"), "modle/checkpoint_last.pt: no such file"),
-                                  ((data, model, "checkpoint_lats.pt", "test", "perl"), "checkpoint_lats.pt: no such file"),
-                                  ((data, model, "test", "prel"), "no folder 'prel'"), ((self.dir / "dat", model, "test", "perl"), "dat: no such folder"),
-                                  ((data, model, "tset", "perl"), "no split 'tset_perl'")):
+        for arguments, phrase in (
+            ((data, self.dir / "modle", "test", "perl"), "modle/checkpoint_last.pt: no such file"),
+            (
+                (data, model, "checkpoint_lats.pt", "test", "perl"),
+                "checkpoint_lats.pt: no such file",
+            ),
+            ((data, model, "test", "prel"), "no folder 'prel'"),
+            ((self.dir / "dat", model, "test", "perl"), "dat: no such folder"),
+            ((data, model, "tset", "perl"), "no split 'tset_perl'"),
+        ):
             self.assertIn(phrase, self.run_script(script, *arguments, status=1))
-            self.assertEqual([path.name for path in self.dir.rglob("*")], ["model", "checkpoint_last.pt"])
+            self.assertEqual(
+                [path.name for path in self.dir.rglob("*")], ["model", "checkpoint_last.pt"]
+            )
 
     def test_evaluates_a_model(self):
         self.use_btm()
         model = self.dir / "model"
         shutil.copytree(GOLDEN / "checkpoints" / "elm_perl", model)
-        out = self.run_script("btm_shell_scripts/eval_pipeline.sh", GOLDEN / "data-bin", model, "test", "perl", "--tokens-per-sample", "128")
+        out = self.run_script(
+            "btm_shell_scripts/eval_pipeline.sh",
+            GOLDEN / "data-bin",
+            model,
+            "test",
+            "perl",
+            "--tokens-per-sample",
+            "128",
+        )
         results = json.loads((model / "evals" / "perl" / "test_results.txt").read_text())
         self.assertIn(f"{results['loss_base2']:.4f}"[:5], out)
         self.assertGreater(results["tokens"], 1000)
@@ -310,8 +520,20 @@ class EvalPipeline(Case):
 class ReadmeRun(Case):
     """The README's commands with small numbers and a small model: seed, two branches, evaluation, ensemble, average."""
 
-    SMALL = ["--decoder-layers", "1", "--decoder-embed-dim", "32", "--decoder-ffn-embed-dim", "64", "--decoder-attention-heads", "2",
-             "--tokens-per-sample", "64", "--max-valid-steps", "1"]
+    SMALL = [
+        "--decoder-layers",
+        "1",
+        "--decoder-embed-dim",
+        "32",
+        "--decoder-ffn-embed-dim",
+        "64",
+        "--decoder-attention-heads",
+        "2",
+        "--tokens-per-sample",
+        "64",
+        "--max-valid-steps",
+        "1",
+    ]
 
     def setUp(self):
         super().setUp()
@@ -322,14 +544,43 @@ class ReadmeRun(Case):
             shutil.copy(GOLDEN / "data-bin" / "dict.txt", self.data / domain)
             for extension in ("bin", "idx"):
                 for split in ("valid", "test"):
-                    shutil.copy(GOLDEN / "data-bin" / domain / f"{split}_{domain}.{extension}", self.data / domain)
-                shutil.copy(GOLDEN / "data-bin" / domain / f"valid_{domain}.{extension}", self.data / domain / f"train.{extension}")
+                    shutil.copy(
+                        GOLDEN / "data-bin" / domain / f"{split}_{domain}.{extension}",
+                        self.data / domain,
+                    )
+                shutil.copy(
+                    GOLDEN / "data-bin" / domain / f"valid_{domain}.{extension}",
+                    self.data / domain / f"train.{extension}",
+                )
         shutil.copy(GOLDEN / "data-bin" / "dict.txt", self.data)
 
     def train(self, experiment, domains, init, save, subfolder, updates, run):
         branched_at, reset = ("None", "False") if init == "None" else ("2", "True")
-        return self.run_script("btm_shell_scripts/btm_train.sh", "project", 1, "transformer_lm_gpt3_small", experiment, self.data, domains, init,
-                               save, subfolder, "None", branched_at, reset, updates, 1, "2e-3", 2, 55555, "project", SCRIPTS, 1, run, *self.SMALL)
+        return self.run_script(
+            "btm_shell_scripts/btm_train.sh",
+            "project",
+            1,
+            "transformer_lm_gpt3_small",
+            experiment,
+            self.data,
+            domains,
+            init,
+            save,
+            subfolder,
+            "None",
+            branched_at,
+            reset,
+            updates,
+            1,
+            "2e-3",
+            2,
+            55555,
+            "project",
+            SCRIPTS,
+            1,
+            run,
+            *self.SMALL,
+        )
 
     def saved(self, folder):
         return sorted(path.name for path in folder.glob("checkpoint_1_*.pt"))
@@ -339,29 +590,71 @@ class ReadmeRun(Case):
         self.train("dense", "fortunes,perl", "None", self.models, "None", 4, "seed")
         self.assertEqual(self.saved(seed), ["checkpoint_1_2.pt", "checkpoint_1_4.pt"])
         self.train("dense", "fortunes,perl", "None", self.models, "None", 6, "seed")
-        self.assertEqual(self.saved(seed), ["checkpoint_1_2.pt", "checkpoint_1_4.pt", "checkpoint_1_6.pt"])
+        self.assertEqual(
+            self.saved(seed), ["checkpoint_1_2.pt", "checkpoint_1_4.pt", "checkpoint_1_6.pt"]
+        )
         for domain in ("fortunes", "perl"):
             out = self.train("branch", domain, seed.parent, experts, "seed", 4, domain)
             self.assertIn(f"src_filename {seed}/checkpoint_1_2.pt", out)
-            self.assertEqual(self.saved(experts / domain), ["checkpoint_1_4.pt"])  # 3 and 4: it went on from 2
-        self.assertIn("False", self.train("branch", "perl", seed.parent, experts, "seed", 6, "perl"))
+            self.assertEqual(
+                self.saved(experts / domain), ["checkpoint_1_4.pt"]
+            )  # 3 and 4: it went on from 2
+        self.assertIn(
+            "False", self.train("branch", "perl", seed.parent, experts, "seed", 6, "perl")
+        )
         self.assertEqual(self.saved(experts / "perl"), ["checkpoint_1_4.pt", "checkpoint_1_6.pt"])
 
         small = self.SMALL[8:10]
-        self.run_script("btm_shell_scripts/eval_pipeline.sh", self.data, experts / "perl", "test", "perl", *small)
+        self.run_script(
+            "btm_shell_scripts/eval_pipeline.sh",
+            self.data,
+            experts / "perl",
+            "test",
+            "perl",
+            *small,
+        )
         self.assertTrue((experts / "perl" / "evals" / "perl" / "test_results.txt").is_file())
         paths, results = f"{experts}/fortunes:{experts}/perl", self.dir / "results"
-        self.run_script("btm_shell_scripts/ensemble_eval.sh", 2, self.data, paths, "perl", "cached_prior", results, *small)
+        self.run_script(
+            "btm_shell_scripts/ensemble_eval.sh",
+            2,
+            self.data,
+            paths,
+            "perl",
+            "cached_prior",
+            results,
+            *small,
+        )
         for name in ("dev_posteriors.jsonl", "test_results.txt"):
-            posterior = json.loads((results / name).read_text().splitlines()[-1])["exp_avg_posterior"]
+            posterior = json.loads((results / name).read_text().splitlines()[-1])[
+                "exp_avg_posterior"
+            ]
             self.assertAlmostEqual(sum(posterior), 1, places=5)
-        self.run_script("btm_utils/average.py", "--output-dir", self.dir / "average", "--weights", "0.1,0.9", "--model-files", paths)
-        self.run_script("btm_shell_scripts/eval_pipeline.sh", self.data, self.dir / "average", "checkpoint_last.pt", "test", "perl", *small)
+        self.run_script(
+            "btm_utils/average.py",
+            "--output-dir",
+            self.dir / "average",
+            "--weights",
+            "0.1,0.9",
+            "--model-files",
+            paths,
+        )
+        self.run_script(
+            "btm_shell_scripts/eval_pipeline.sh",
+            self.data,
+            self.dir / "average",
+            "checkpoint_last.pt",
+            "test",
+            "perl",
+            *small,
+        )
 
 
 class ScriptsElsewhere(Case):
     def release(self, folder, status=0):
-        done = subprocess.run([BTM, "release", "--scripts", folder], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [BTM, "release", "--scripts", folder], capture_output=True, text=True, check=False
+        )
         self.assertEqual(done.returncode, status, done.stderr)
         return done.stderr if status else done.stdout
 
@@ -369,12 +662,20 @@ class ScriptsElsewhere(Case):
         code = self.dir / "my code"
         said = self.release(code)
         self.assertIn(f"cd '{code}'; export BTM_CODE_PATH=$PWD", said)
-        self.assertEqual(sorted(path.name for path in code.iterdir()), ["btm", "btm_shell_scripts", "btm_utils"])
+        self.assertEqual(
+            sorted(path.name for path in code.iterdir()), ["btm", "btm_shell_scripts", "btm_utils"]
+        )
         model = self.dir / "model"
         shutil.copytree(GOLDEN / "checkpoints" / "elm_perl", model)
         environment = {name: value for name, value in self.environment.items() if name != "BTM"}
         line = f'cd "$1"; export BTM_CODE_PATH=$PWD; bash btm_shell_scripts/eval_pipeline.sh {GOLDEN}/data-bin {model} test perl --tokens-per-sample 128 && python3 btm_utils/average.py --help'
-        done = subprocess.run(["bash", "-c", line, "bash", code], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["bash", "-c", line, "bash", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("Perplexity", done.stdout)
 
@@ -389,31 +690,86 @@ class ScriptsElsewhere(Case):
 class Utilities(Case):
     def test_average_writes_the_releases_average(self):
         self.use_btm()
-        files = ":".join(str(GOLDEN / "checkpoints" / f"elm_{domain}") for domain in ("fortunes", "jargon", "perl", "politics"))
-        self.run_script("btm_utils/average.py", "--output-dir", self.dir / "out", "--weights", "0.25,0.25,0.25,0.25", "--model-files", files)
+        files = ":".join(
+            str(GOLDEN / "checkpoints" / f"elm_{domain}")
+            for domain in ("fortunes", "jargon", "perl", "politics")
+        )
+        self.run_script(
+            "btm_utils/average.py",
+            "--output-dir",
+            self.dir / "out",
+            "--weights",
+            "0.25,0.25,0.25,0.25",
+            "--model-files",
+            files,
+        )
         self.assertTrue((self.dir / "out" / "checkpoint_last.pt").is_file())
-        self.assertIn("expected 1", self.run_script("btm_utils/average.py", "--output-dir", self.dir / "out", "--weights", "0.25,0.25,0.25,0.26",
-                                                    "--model-files", files, status=2))
+        self.assertIn(
+            "expected 1",
+            self.run_script(
+                "btm_utils/average.py",
+                "--output-dir",
+                self.dir / "out",
+                "--weights",
+                "0.25,0.25,0.25,0.26",
+                "--model-files",
+                files,
+                status=2,
+            ),
+        )
 
     def test_branching_tells_what_it_took(self):
         self.use_btm()
-        words = ["btm_utils/branching_checkpoint_utils.py", "--old-folder", GOLDEN / "checkpoints", "--new-folder", self.dir, "--subfolder", "seed",
-                 "--new-subfolder", "run", "--phase-one-ratio", "0.9"]
-        self.assertEqual(self.run_script(*words), f"src_filename {GOLDEN}/checkpoints/seed/checkpoint_1_100.pt\n")
+        words = [
+            "btm_utils/branching_checkpoint_utils.py",
+            "--old-folder",
+            GOLDEN / "checkpoints",
+            "--new-folder",
+            self.dir,
+            "--subfolder",
+            "seed",
+            "--new-subfolder",
+            "run",
+            "--phase-one-ratio",
+            "0.9",
+        ]
+        self.assertEqual(
+            self.run_script(*words), f"src_filename {GOLDEN}/checkpoints/seed/checkpoint_1_100.pt\n"
+        )
         self.assertEqual(self.run_script(*words), "False\n")
 
     def test_launchers_find_a_program_that_is_not_there(self):
         self.environment["BTM"] = "/nowhere/btm"
-        self.assertIn("found no program btm", self.run_script("btm_utils/average.py", "--help", status=1))
-        self.assertIn("/nowhere/btm: no such program", self.run_script("btm_shell_scripts/eval_pipeline.sh", "a", "b", "c", "d", status=1))
+        self.assertIn(
+            "found no program btm", self.run_script("btm_utils/average.py", "--help", status=1)
+        )
+        self.assertIn(
+            "/nowhere/btm: no such program",
+            self.run_script("btm_shell_scripts/eval_pipeline.sh", "a", "b", "c", "d", status=1),
+        )
 
     def test_mix_eval_names_the_models_of_an_ensemble(self):
         for run in ("MODEL_b", "MODEL_a", "OTHER", "mod"):
             (self.dir / run).mkdir()
             (self.dir / run / "checkpoint_last.pt").write_text("")
-        words = ["btm_utils/mix_eval_utils.py", "--model-folder", self.dir, "--model-type", "mod", "--regex-str", "MODEL.*", "--experts-to-use", "0,1"]
-        self.assertEqual(self.run_script(*words, "--id-str", "law").split(),
-                         [f"{self.dir}/evals/MODEL/law", f"{self.dir}/MODEL_a/checkpoint_last.pt:{self.dir}/MODEL_b/checkpoint_last.pt"])
+        words = [
+            "btm_utils/mix_eval_utils.py",
+            "--model-folder",
+            self.dir,
+            "--model-type",
+            "mod",
+            "--regex-str",
+            "MODEL.*",
+            "--experts-to-use",
+            "0,1",
+        ]
+        self.assertEqual(
+            self.run_script(*words, "--id-str", "law").split(),
+            [
+                f"{self.dir}/evals/MODEL/law",
+                f"{self.dir}/MODEL_a/checkpoint_last.pt:{self.dir}/MODEL_b/checkpoint_last.pt",
+            ],
+        )
         self.assertIn("no such file", self.run_script(*words, "--checkpoint-ids", "1_50", status=1))
         self.assertIn("2 runs match", self.run_script(*words[:-1], "0,5", status=1))
 
@@ -422,12 +778,16 @@ class Utilities(Case):
         (self.dir / "run" / "checkpoint_last.pt").write_text("")
         words = ["btm_utils/mix_eval_utils.py", "--model-folder", self.dir, "--model-type", "mod"]
         long = "x" * 300
-        for more, status, phrase in ((["--experts-to-use", "9" * 18], 1, "1 runs match"), (["--experts-to-use", "1e5"], 2, "expected numbers"),
-                                     (["--experts-to-use", "-1"], 2, "negative"), (["--experts-to-use", "9" * 5000], 2, "expected numbers"),
-                                     (["--regex-str", "a{" + "9" * 18 + "}"], 2, "--regex-str"),
-                                     (["--experts-to-use", "0", "--checkpoint-ids", long], 1, "name too long"),
-                                     (["--experts-to-use", "3", "--checkpoint-ids", "1,2"], 1, "expert 3 needs 4"),
-                                     (["--model-folder", long], 2, "no such folder")):
+        for more, status, phrase in (
+            (["--experts-to-use", "9" * 18], 1, "1 runs match"),
+            (["--experts-to-use", "1e5"], 2, "expected numbers"),
+            (["--experts-to-use", "-1"], 2, "negative"),
+            (["--experts-to-use", "9" * 5000], 2, "expected numbers"),
+            (["--regex-str", "a{" + "9" * 18 + "}"], 2, "--regex-str"),
+            (["--experts-to-use", "0", "--checkpoint-ids", long], 1, "name too long"),
+            (["--experts-to-use", "3", "--checkpoint-ids", "1,2"], 1, "expert 3 needs 4"),
+            (["--model-folder", long], 2, "no such folder"),
+        ):
             err = self.run_script(*words, *more, status=status)
             self.assertIn(phrase, err)
             self.assertNotIn("Traceback", err)
@@ -435,8 +795,19 @@ class Utilities(Case):
     def test_mix_eval_names_the_ranks_of_demix(self):
         for rank in range(16):
             (self.dir / f"checkpoint_last-rank-{rank}.pt").write_text("")
-        out = self.run_script("btm_utils/mix_eval_utils.py", "--model-folder", self.dir, "--model-type", "demix", "--experts-to-use", "0,7")
-        self.assertEqual(out.split()[1], f"{self.dir}/checkpoint_last-rank-0.pt:{self.dir}/checkpoint_last-rank-14.pt")
+        out = self.run_script(
+            "btm_utils/mix_eval_utils.py",
+            "--model-folder",
+            self.dir,
+            "--model-type",
+            "demix",
+            "--experts-to-use",
+            "0,7",
+        )
+        self.assertEqual(
+            out.split()[1],
+            f"{self.dir}/checkpoint_last-rank-0.pt:{self.dir}/checkpoint_last-rank-14.pt",
+        )
 
 
 def main():

@@ -15,7 +15,8 @@ inline std::string operator""_bytes(const char* text, std::size_t size) {
   for (const char c : std::string_view(text, size)) {
     if (c == ' ' || c == '\n') continue;
     const auto digit = std::string_view("0123456789abcdef").find(c);
-    if (digit == std::string_view::npos) throw std::logic_error("not a hexadecimal digit in _bytes");
+    if (digit == std::string_view::npos)
+      throw std::logic_error("not a hexadecimal digit in _bytes");
     if (high < 0) {
       high = static_cast<int>(digit);
     } else {

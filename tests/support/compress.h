@@ -13,7 +13,8 @@ namespace btm_test {
 /// One gzip member.
 inline std::string gzipped(std::string_view text) {
   z_stream stream{};
-  if (::deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw std::runtime_error("deflateInit2 failed");
+  if (::deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    throw std::runtime_error("deflateInit2 failed");
   std::string out(::deflateBound(&stream, text.size()) + 64, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
   stream.avail_in = static_cast<uInt>(text.size());
@@ -31,7 +32,8 @@ inline std::string zstd_compressed(std::string_view text) {
   std::string out(::ZSTD_compressBound(text.size()), '\0');
   ZSTD_CCtx* const context = ::ZSTD_createCCtx();
   ::ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
-  const std::size_t size = ::ZSTD_compress2(context, out.data(), out.size(), text.data(), text.size());
+  const std::size_t size =
+      ::ZSTD_compress2(context, out.data(), out.size(), text.data(), text.size());
   ::ZSTD_freeCCtx(context);
   if (::ZSTD_isError(size)) throw std::runtime_error("zstd failed");
   out.resize(size);

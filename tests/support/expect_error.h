@@ -9,7 +9,8 @@
 
 namespace btm_test {
 
-/// The message of the E that `call` throws; fails the test when it throws none, another type, or more than one line.
+/// The message of the E that `call` throws; fails the test when it throws none, another type, or
+/// more than one line.
 template <class E, class Call>
 std::string message_of(Call&& call) {
   try {
@@ -30,7 +31,8 @@ std::string message_of(Call&& call) {
 template <class E, class Call>
 void expect_error(Call&& call, std::string_view phrase) {
   const std::string text = message_of<E>(std::forward<Call>(call));
-  EXPECT_NE(text.find(phrase), std::string::npos) << "message: " << text << "\nexpected in it: " << phrase;
+  EXPECT_NE(text.find(phrase), std::string::npos)
+      << "message: " << text << "\nexpected in it: " << phrase;
 }
 
 }  // namespace btm_test

@@ -36,7 +36,9 @@ class TempDir {
 };
 
 /// A file of tests/golden.
-inline std::filesystem::path golden(std::string_view name) { return std::filesystem::path(BTM_GOLDEN_DIR) / name; }
+inline std::filesystem::path golden(std::string_view name) {
+  return std::filesystem::path(BTM_GOLDEN_DIR) / name;
+}
 
 inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);

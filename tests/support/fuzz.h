@@ -29,7 +29,8 @@ inline std::string_view as_text(const std::uint8_t* data, std::size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-inline std::shared_ptr<const compat::MappedFile> in_memory(std::string name, std::string_view bytes) {
+inline std::shared_ptr<const compat::MappedFile> in_memory(std::string name,
+                                                           std::string_view bytes) {
   auto copy = std::make_shared<std::string>(bytes);
   const auto span = compat::as_byte_span(*copy);
   return compat::MappedFile::of_memory(std::move(name), span, std::move(copy));
@@ -38,7 +39,8 @@ inline std::shared_ptr<const compat::MappedFile> in_memory(std::string name, std
 /// Takes a part of `rest` off, as long as its first two bytes say: one input, several files.
 inline std::string_view take_part(std::string_view& rest) {
   if (rest.size() < 2) return std::exchange(rest, {});
-  const std::size_t wanted = static_cast<unsigned char>(rest[0]) + 256U * static_cast<unsigned char>(rest[1]);
+  const std::size_t wanted =
+      static_cast<unsigned char>(rest[0]) + 256U * static_cast<unsigned char>(rest[1]);
   rest.remove_prefix(2);
   const std::string_view part = rest.substr(0, wanted);
   rest.remove_prefix(part.size());
@@ -49,7 +51,10 @@ inline std::string_view take_part(std::string_view& rest) {
 inline std::filesystem::path scratch_path(std::string_view name) {
   static const std::filesystem::path folder = [] {
     const std::filesystem::path memory = "/dev/shm";
-    std::string made = ((std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path()) / "btm-fuzz-XXXXXX").string();
+    std::string made =
+        ((std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path()) /
+         "btm-fuzz-XXXXXX")
+            .string();
     require(::mkdtemp(made.data()) != nullptr, "no temporary folder");
     static const struct Remove {
       std::string path;

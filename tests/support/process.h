@@ -15,15 +15,20 @@
 
 namespace btm_test {
 
-/// A port of this run of the tests, below those that the system hands out. `offset` < 16; those of run_ranks_test are below 8, that of train_ranks_test is 9.
-inline std::string own_port(int offset) { return std::to_string(20000 + (::getpid() * 16 + offset) % 12000); }
+/// A port of this run of the tests, below those that the system hands out. `offset` < 16; those of
+/// run_ranks_test are below 8, that of train_ranks_test is 9.
+inline std::string own_port(int offset) {
+  return std::to_string(20000 + (::getpid() * 16 + offset) % 12000);
+}
 
 /// A child process. Killed at the end of its scope if it still runs.
 class Process {
  public:
   /// `program` of the build, with these variables added to the environment.
-  Process(const std::string& program, const std::vector<std::string>& args, const std::map<std::string, std::string>& variables = {}) {
-    if (::pipe(out_.data()) != 0 || ::pipe(err_.data()) != 0) throw std::runtime_error("pipe failed");
+  Process(const std::string& program, const std::vector<std::string>& args,
+          const std::map<std::string, std::string>& variables = {}) {
+    if (::pipe(out_.data()) != 0 || ::pipe(err_.data()) != 0)
+      throw std::runtime_error("pipe failed");
     std::string path = std::string(BTM_BIN_DIR) + "/" + program;
     std::vector<char*> pointers{path.data()};
     std::vector<std::string> copies = args;
@@ -57,10 +62,13 @@ class Process {
   const std::string& out() const noexcept { return out_text_; }
   const std::string& err() const noexcept { return err_text_; }
 
-  /// Reads until standard output holds `phrase`. Throws after a minute, or when the process ends before.
+  /// Reads until standard output holds `phrase`. Throws after a minute, or when the process ends
+  /// before.
   void wait_for_output(const std::string& phrase) {
     while (out_text_.find(phrase) == std::string::npos)
-      if (!read_some()) throw std::runtime_error("ended without printing '" + phrase + "': " + out_text_ + err_text_);
+      if (!read_some())
+        throw std::runtime_error("ended without printing '" + phrase + "': " + out_text_ +
+                                 err_text_);
   }
 
   /// The exit status, 128 + the signal when killed by one. Throws after a minute.
@@ -76,7 +84,8 @@ class Process {
  private:
   /// False at the end of both streams.
   bool read_some() {
-    if (std::chrono::steady_clock::now() > deadline_) throw std::runtime_error("still running after a minute: " + out_text_ + err_text_);
+    if (std::chrono::steady_clock::now() > deadline_)
+      throw std::runtime_error("still running after a minute: " + out_text_ + err_text_);
     std::array<pollfd, 2> watched{{{out_[0], POLLIN, 0}, {err_[0], POLLIN, 0}}};
     if (::poll(watched.data(), watched.size(), 1000) < 0) return true;
     drain(watched[0], out_[0], out_text_);
@@ -98,7 +107,8 @@ class Process {
   pid_t pid_ = -1;
   std::array<int, 2> out_{-1, -1}, err_{-1, -1};
   std::string out_text_, err_text_;
-  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  std::chrono::steady_clock::time_point deadline_ =
+      std::chrono::steady_clock::now() + std::chrono::minutes(1);
 };
 
 }  // namespace btm_test

@@ -1,5 +1,5 @@
-// What the tests run as ranks: small programs over btm/distributed, with the flags and the error lines of btm itself. On the CPU, but
-// for --gpu.
+// What the tests run as ranks: small programs over btm/distributed, with the flags and the error
+// lines of btm itself. On the CPU, but for --gpu.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <signal.h>
@@ -22,17 +22,22 @@ using btm::RankPlace;
 
 bool on_gpu = false, early = false;
 
-at::TensorOptions options(at::ScalarType dtype) { return at::TensorOptions().dtype(dtype).device(on_gpu ? at::kCUDA : at::kCPU); }
+at::TensorOptions options(at::ScalarType dtype) {
+  return at::TensorOptions().dtype(dtype).device(on_gpu ? at::kCUDA : at::kCPU);
+}
 
 struct Command {
   std::string name;
   btm::DistributedOptions distributed;
   std::int64_t rank = -1;
 
-  int run(std::span<const std::string> args, const std::function<int(Communicator&, const RankPlace&)>& body) {
+  int run(std::span<const std::string> args,
+          const std::function<int(Communicator&, const RankPlace&)>& body) {
     compat::CommandSpec spec{"ranks " + name, "", {}, {btm::distributed_flags(distributed)}, {}};
-    spec.groups.push_back({"Test", {compat::flag_integer("at", "N", rank, "the rank to act"), compat::flag_switch("gpu", on_gpu, "tensors on the GPU"),
-                                compat::flag_switch("early", early, "before anything was summed")}});
+    spec.groups.push_back({"Test",
+                           {compat::flag_integer("at", "N", rank, "the rank to act"),
+                            compat::flag_switch("gpu", on_gpu, "tensors on the GPU"),
+                            compat::flag_switch("early", early, "before anything was summed")}});
     std::vector<std::string> ignored;
     if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
     distributed.cpu = !on_gpu;
@@ -49,7 +54,8 @@ void check_sums(Communicator& world, at::ScalarType dtype) {
   const std::int64_t n = world.size();
   const at::Tensor tensor = at::full({3, 5}, world.rank() + 1, options(dtype));
   world.all_reduce(tensor);
-  require(tensor.to(at::kDouble).eq(static_cast<double>(n * (n + 1) / 2)).all().item<bool>(), "sum of " + std::string(at::toString(dtype)));
+  require(tensor.to(at::kDouble).eq(static_cast<double>(n * (n + 1) / 2)).all().item<bool>(),
+          "sum of " + std::string(at::toString(dtype)));
 }
 
 void check_overlapping(Communicator& world) {
@@ -61,15 +67,20 @@ void check_overlapping(Communicator& world) {
   }
   for (auto& one : pending) one->wait();
   const int n = world.size();
-  for (int i = 0; i < 20; ++i) require(tensors[static_cast<std::size_t>(i)].eq(n * (n - 1) / 2 + n * i).all().item<bool>(), "sums under way at once");
+  for (int i = 0; i < 20; ++i)
+    require(tensors[static_cast<std::size_t>(i)].eq(n * (n - 1) / 2 + n * i).all().item<bool>(),
+            "sums under way at once");
 }
 
 void check_gather(Communicator& world) {
   for (const std::size_t scale : {0UL, 1UL, 1000UL}) {
-    const auto bytes_of = [&](int rank) { return std::string(scale * static_cast<std::size_t>(rank), static_cast<char>('a' + rank)); };
+    const auto bytes_of = [&](int rank) {
+      return std::string(scale * static_cast<std::size_t>(rank), static_cast<char>('a' + rank));
+    };
     const std::vector<std::string> all = world.all_gather(bytes_of(world.rank()));
     require(all.size() == static_cast<std::size_t>(world.size()), "number of gathered texts");
-    for (int rank = 0; rank < world.size(); ++rank) require(all[static_cast<std::size_t>(rank)] == bytes_of(rank), "gathered text");
+    for (int rank = 0; rank < world.size(); ++rank)
+      require(all[static_cast<std::size_t>(rank)] == bytes_of(rank), "gathered text");
   }
 }
 
@@ -85,7 +96,9 @@ void check_subgroups(Communicator& world) {
   std::vector<int> even, odd;
   for (int rank = 0; rank < world.size(); ++rank) (rank % 2 == 0 ? even : odd).push_back(rank);
   const auto evens = world.subgroup(even), odds = world.subgroup(odd);
-  require((evens != nullptr) == (world.rank() % 2 == 0) && (odds != nullptr) == (world.rank() % 2 == 1), "membership");
+  require(
+      (evens != nullptr) == (world.rank() % 2 == 0) && (odds != nullptr) == (world.rank() % 2 == 1),
+      "membership");
   Communicator& own = evens ? *evens : *odds;
   require(own.rank() == world.rank() / 2, "rank in the subgroup");
   const at::Tensor tensor = at::full({4}, world.rank(), options(at::kFloat));
@@ -93,12 +106,15 @@ void check_subgroups(Communicator& world) {
   int sum = 0;
   for (const int rank : evens ? even : odd) sum += rank;
   require(tensor.eq(sum).all().item<bool>(), "sum in the subgroup");
-  require(own.all_gather("x").size() == static_cast<std::size_t>(own.size()), "gather in the subgroup");
+  require(own.all_gather("x").size() == static_cast<std::size_t>(own.size()),
+          "gather in the subgroup");
 }
 
 int collectives(std::span<const std::string> args) {
   return Command{"collectives", {}}.run(args, [](Communicator& world, const RankPlace&) {
-    for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong, at::kInt}) check_sums(world, dtype);
+    for (const at::ScalarType dtype :
+         {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong, at::kInt})
+      check_sums(world, dtype);
     check_overlapping(world);
     check_gather(world);
     check_broadcast(world);
@@ -112,8 +128,9 @@ int collectives(std::span<const std::string> args) {
 /// Prints every rank's place, once.
 int places(std::span<const std::string> args) {
   return Command{"places", {}}.run(args, [](Communicator& world, const RankPlace& place) {
-    const std::string own = std::to_string(world.rank()) + "/" + std::to_string(world.size()) + " local " + std::to_string(place.local_rank) +
-                            " threads " + std::to_string(at::get_num_threads()) + "\n";
+    const std::string own = std::to_string(world.rank()) + "/" + std::to_string(world.size()) +
+                            " local " + std::to_string(place.local_rank) + " threads " +
+                            std::to_string(at::get_num_threads()) + "\n";
     std::string text;
     for (const std::string& line : world.all_gather(own)) text += line;
     std::cout << text << std::flush;
@@ -121,7 +138,8 @@ int places(std::span<const std::string> args) {
   });
 }
 
-/// Rank --at kills itself while the others wait for it in a collective; with --early in the first one of all.
+/// Rank --at kills itself while the others wait for it in a collective; with --early in the first
+/// one of all.
 int killed(std::span<const std::string> args) {
   Command command{"killed", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
@@ -142,8 +160,10 @@ int failing(std::span<const std::string> args) {
   Command command{"failing", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
     const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
-    const auto pending = world.rank() == command.rank ? world.start_all_reduce(tensor) : nullptr;  // left under way
-    if (world.rank() == command.rank || command.rank < 0) throw std::runtime_error("the disk is full");
+    const auto pending =
+        world.rank() == command.rank ? world.start_all_reduce(tensor) : nullptr;  // left under way
+    if (world.rank() == command.rank || command.rank < 0)
+      throw std::runtime_error("the disk is full");
     for (;;) {
       world.all_reduce(tensor);
       static_cast<void>(tensor[0].item<float>());  // as training looks at the gradient norm
@@ -157,7 +177,8 @@ int rude(std::span<const std::string> args) {
   Command command{"rude", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
     constexpr std::string_view kText = "library: \x1b[31mred\x9b\n";
-    if (world.rank() == command.rank) ::_exit(::write(STDERR_FILENO, kText.data(), kText.size()) < 0 ? 4 : 3);
+    if (world.rank() == command.rank)
+      ::_exit(::write(STDERR_FILENO, kText.data(), kText.size()) < 0 ? 4 : 3);
     for (;;) world.barrier();
     return 0;
   });
@@ -166,7 +187,8 @@ int rude(std::span<const std::string> args) {
 /// Waits for a signal; then all ranks end with status 128 + its number.
 int waiting(std::span<const std::string> args) {
   static volatile sig_atomic_t caught = 0;
-  for (const int number : {SIGTERM, SIGINT, SIGUSR1}) ::signal(number, [](int got) { caught = got; });
+  for (const int number : {SIGTERM, SIGINT, SIGUSR1})
+    ::signal(number, [](int got) { caught = got; });
   return Command{"waiting", {}}.run(args, [](Communicator& world, const RankPlace&) {
     if (world.rank() == 0) std::cout << "ready" << std::endl;
     for (;;) {
@@ -182,9 +204,12 @@ int waiting(std::span<const std::string> args) {
 
 int main(int argc, char** argv) {
   constexpr std::array kCommands{
-      compat::Command{"collectives", "checks every collective", collectives}, compat::Command{"places", "prints places", places},
-      compat::Command{"killed", "a rank is killed", killed}, compat::Command{"failing", "a rank fails", failing},
+      compat::Command{"collectives", "checks every collective", collectives},
+      compat::Command{"places", "prints places", places},
+      compat::Command{"killed", "a rank is killed", killed},
+      compat::Command{"failing", "a rank fails", failing},
       compat::Command{"rude", "a rank ends with a library's words", rude},
       compat::Command{"waiting", "waits for a signal", waiting}};
-  return compat::run_program("ranks", "Ranks for the tests of btm/distributed.", kCommands, argc, argv);
+  return compat::run_program("ranks", "Ranks for the tests of btm/distributed.", kCommands, argc,
+                             argv);
 }

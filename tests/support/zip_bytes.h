@@ -22,8 +22,13 @@ inline std::uint32_t crc32_of(std::string_view data) {
 /// What the archive says of an entry. Left alone it says the truth.
 struct ZipMember {
   explicit ZipMember(std::string name_, std::string data_)
-      : name(std::move(name_)), data(std::move(data_)), local_name(name), crc(crc32_of(data)),
-        packed(static_cast<std::uint32_t>(data.size())), size(packed), local_size(size) {}
+      : name(std::move(name_)),
+        data(std::move(data_)),
+        local_name(name),
+        crc(crc32_of(data)),
+        packed(static_cast<std::uint32_t>(data.size())),
+        size(packed),
+        local_size(size) {}
   std::string name, data, local_name;
   std::uint32_t crc, packed, size, local_size;
   std::uint16_t method = 0, flags = 0;
@@ -39,14 +44,20 @@ inline std::string make_zip(const std::vector<ZipMember>& members, const ZipEnd&
   std::string out, directory;
   for (const ZipMember& member : members) {
     const auto common = [&](const std::string& name, std::uint32_t size) {
-      return le<std::uint16_t>(20) + le(member.flags) + le(member.method) + le<std::uint32_t>(0) + le(member.crc) + le(member.packed) +
-             le(size) + le(static_cast<std::uint16_t>(name.size())) + le<std::uint16_t>(0);
+      return le<std::uint16_t>(20) + le(member.flags) + le(member.method) + le<std::uint32_t>(0) +
+             le(member.crc) + le(member.packed) + le(size) +
+             le(static_cast<std::uint16_t>(name.size())) + le<std::uint16_t>(0);
     };
-    const auto offset = static_cast<std::uint32_t>(member.offset < 0 ? static_cast<std::int64_t>(out.size()) : member.offset);
-    directory += "PK\x01\x02" + le<std::uint16_t>(20) + common(member.name, member.size) + std::string(10, '\0') + le(offset) + member.name;
-    out += "PK\x03\x04" + common(member.local_name, member.local_size) + member.local_name + member.data;
+    const auto offset = static_cast<std::uint32_t>(
+        member.offset < 0 ? static_cast<std::int64_t>(out.size()) : member.offset);
+    directory += "PK\x01\x02" + le<std::uint16_t>(20) + common(member.name, member.size) +
+                 std::string(10, '\0') + le(offset) + member.name;
+    out += "PK\x03\x04" + common(member.local_name, member.local_size) + member.local_name +
+           member.data;
   }
-  const auto told = [](std::int64_t wanted, std::size_t truth) { return wanted < 0 ? static_cast<std::int64_t>(truth) : wanted; };
+  const auto told = [](std::int64_t wanted, std::size_t truth) {
+    return wanted < 0 ? static_cast<std::int64_t>(truth) : wanted;
+  };
   const auto count = static_cast<std::uint16_t>(told(end.count, members.size()));
   return out + directory + "PK\x05\x06" + le<std::uint32_t>(0) + le(count) + le(count) +
          le(static_cast<std::uint32_t>(told(end.size, directory.size()))) +

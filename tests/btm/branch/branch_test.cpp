@@ -38,7 +38,9 @@ class Branch : public testing::Test {
     const auto report = branch_checkpoint(request);
     EXPECT_EQ(report.target, dir_.path() / "branch" / "checkpoint_last.pt");
     float content = 0;
-    std::memcpy(&content, Checkpoint::open(report.target).find("decoder.w")->storage->bytes().data(), sizeof content);
+    std::memcpy(&content,
+                Checkpoint::open(report.target).find("decoder.w")->storage->bytes().data(),
+                sizeof content);
     return content;
   }
   btm_test::TempDir dir_;
@@ -53,7 +55,8 @@ TEST_F(Branch, TakesTheNearestUpdateAndTheEarlierOfTwo) {
     std::int64_t asked;
     float taken;
   };
-  for (const Row& row : {Row{100, 100}, Row{0, 100}, Row{150, 100}, Row{151, 200}, Row{300, 200}, Row{301, 400}, Row{9999, 400}, Row{-1, -1}})
+  for (const Row& row : {Row{100, 100}, Row{0, 100}, Row{150, 100}, Row{151, 200}, Row{300, 200},
+                         Row{301, 400}, Row{9999, 400}, Row{-1, -1}})
     EXPECT_EQ(branched(row.asked, {}), row.taken) << row.asked;
 }
 
@@ -67,14 +70,16 @@ TEST_F(Branch, TakesAShareOfTheLargestUpdateAndTheLaterOfTwoAboveOneHalf) {
     double share;
     float taken;
   };
-  for (const Row& row : {Row{0, 100}, Row{0.25, 100}, Row{0.375, 100}, Row{0.5, 200}, Row{0.625, 300}, Row{0.62, 200}, Row{1, 400},
+  for (const Row& row : {Row{0, 100}, Row{0.25, 100}, Row{0.375, 100}, Row{0.5, 200},
+                         Row{0.625, 300}, Row{0.62, 200}, Row{1, 400},
                          Row{0.8774, 400}})  // int(350.96) = 350: a tie that 351 would not be
     EXPECT_EQ(branched({}, row.share), row.taken) << row.share;
 }
 
 TEST_F(Branch, LooksPastFilesOfOtherNames) {
   add("checkpoint_1_100.pt", 100);
-  for (const std::string_view name : {"a_b_c.txt", "checkpoint_1_x.pt", "checkpoint_best_2_3.pt", "checkpoint_1_99999999999999999999.pt",
+  for (const std::string_view name : {"a_b_c.txt", "checkpoint_1_x.pt", "checkpoint_best_2_3.pt",
+                                      "checkpoint_1_99999999999999999999.pt",
                                       "checkpoint_1_90.pt.tmp.1.2", "checkpoint_1_101-rank-0.pt"})
     btm_test::write_file(dir_ / "seed" / name, "not a checkpoint");
   EXPECT_EQ(branched(100, {}), 100);
@@ -82,7 +87,8 @@ TEST_F(Branch, LooksPastFilesOfOtherNames) {
 }
 
 TEST_F(Branch, CopiesADenseCheckpointByteForByte) {
-  const auto report = branch_checkpoint({golden("checkpoints"), "seed", dir_.path(), "new/run", {}, 100, {}});
+  const auto report =
+      branch_checkpoint({golden("checkpoints"), "seed", dir_.path(), "new/run", {}, 100, {}});
   EXPECT_EQ(report.source, golden("checkpoints/seed/checkpoint_1_100.pt"));
   EXPECT_FALSE(report.from_demix);
   EXPECT_EQ(read_file(dir_ / "new/run/checkpoint_last.pt"), read_file(report.source));
@@ -107,7 +113,8 @@ TEST_F(Branch, UsesTheOldNameWithoutANewOne) {
 }
 
 TEST_F(Branch, MergesADemixExpertWithItsSharedHalf) {
-  const auto report = branch_checkpoint({golden("checkpoints"), "demix", dir_.path(), "dense", {}, -1, "2"});
+  const auto report =
+      branch_checkpoint({golden("checkpoints"), "demix", dir_.path(), "dense", {}, -1, "2"});
   EXPECT_TRUE(report.from_demix);
   EXPECT_EQ(report.source, golden("checkpoints/demix/checkpoint_last-rank-2.pt"));
   const Checkpoint dense = Checkpoint::open(report.target), pair = Checkpoint::open(report.source);
@@ -121,7 +128,8 @@ TEST_F(Branch, MergesADemixExpertWithItsSharedHalf) {
 }
 
 TEST_F(Branch, MergesAForksShardWithItsOptimizerState) {
-  const auto report = branch_checkpoint({golden("checkpoints/demix_fork"), "sharded", dir_.path(), "dense", {}, -1, "0"});
+  const auto report = branch_checkpoint(
+      {golden("checkpoints/demix_fork"), "sharded", dir_.path(), "dense", {}, -1, "0"});
   const Checkpoint dense = Checkpoint::open(report.target);
   const auto* optimizer = dense.find_entry("last_optimizer_state");
   ASSERT_NE(optimizer, nullptr);
@@ -129,36 +137,48 @@ TEST_F(Branch, MergesAForksShardWithItsOptimizerState) {
   const auto& state = optimizer->find("state")->get_if<compat::PickleDict>()->items;
   // One entry a parameter: `decoder.version` has none, the tied output projection none of its own.
   std::size_t parameters = 0;
-  for (const auto& [name, view] : dense.model()) parameters += name != "decoder.version" && name != "decoder.output_projection.weight";
+  for (const auto& [name, view] : dense.model())
+    parameters += name != "decoder.version" && name != "decoder.output_projection.weight";
   EXPECT_EQ(state.size(), parameters);
-  for (std::size_t i = 0; i < state.size(); ++i) EXPECT_EQ(*state[i].first->get_if<std::int64_t>(), static_cast<std::int64_t>(i));
+  for (std::size_t i = 0; i < state.size(); ++i)
+    EXPECT_EQ(*state[i].first->get_if<std::int64_t>(), static_cast<std::int64_t>(i));
 }
 
 TEST_F(Branch, FindsADemixExpertByItsDomain) {
   fs::create_directories(dir_ / "seed");
-  const std::vector<btm_test::CfgEntry> cfg{{"task", "train_domains", "news,law,medicine"}};  // ranks are given by name
+  const std::vector<btm_test::CfgEntry> cfg{
+      {"task", "train_domains", "news,law,medicine"}};  // ranks are given by name
   for (const int rank : {0, 1, 2})
-    btm_test::write_tiny_checkpoint(dir_ / "seed" / ("checkpoint_1_50-rank-" + std::to_string(rank) + ".pt"),
-                                    {{"decoder.layers.0.fc1.weight", {static_cast<float>(rank)}}}, cfg);
-  btm_test::write_tiny_checkpoint(dir_ / "seed" / "checkpoint_1_50-shared.pt", {{"decoder.w", {5}}}, cfg);
+    btm_test::write_tiny_checkpoint(
+        dir_ / "seed" / ("checkpoint_1_50-rank-" + std::to_string(rank) + ".pt"),
+        {{"decoder.layers.0.fc1.weight", {static_cast<float>(rank)}}}, cfg);
+  btm_test::write_tiny_checkpoint(dir_ / "seed" / "checkpoint_1_50-shared.pt", {{"decoder.w", {5}}},
+                                  cfg);
   BranchOptions request = options();
   request.update = 50;
   request.domain_id = "news";
   EXPECT_EQ(branch_checkpoint(request).source, dir_ / "seed" / "checkpoint_1_50-rank-2.pt");
   request.new_subfolder = "other";
   request.domain_id = "sport";
-  btm_test::expect_error<compat::UsageError>([&] { branch_checkpoint(request); }, "flag --domain-id: 'sport', expected a rank or one of the domains");
+  btm_test::expect_error<compat::UsageError>(
+      [&] { branch_checkpoint(request); },
+      "flag --domain-id: 'sport', expected a rank or one of the domains");
 }
 
 TEST_F(Branch, RefusesAModelThatDiverged) {
   fs::create_directories(dir_ / "seed");
   const fs::path source = dir_ / "seed" / "checkpoint_last.pt";
-  btm_test::write_tiny_checkpoint(source, {{"decoder.embed_positions._float_tensor", {NAN}}, {"decoder.a", {1, 2}}, {"decoder.b", {1, 2, INFINITY}}});
+  btm_test::write_tiny_checkpoint(source, {{"decoder.embed_positions._float_tensor", {NAN}},
+                                           {"decoder.a", {1, 2}},
+                                           {"decoder.b", {1, 2, INFINITY}}});
   BranchOptions request = options();
   request.update = -1;
-  btm_test::expect_error<compat::FormatError>([&] { branch_checkpoint(request); }, source.string() + ": 'decoder.b' holds inf at element 2");
+  btm_test::expect_error<compat::FormatError>(
+      [&] { branch_checkpoint(request); },
+      source.string() + ": 'decoder.b' holds inf at element 2");
   EXPECT_FALSE(fs::exists(dir_ / "branch"));
-  btm_test::write_tiny_checkpoint(source, {{"decoder.embed_positions._float_tensor", {NAN}}, {"decoder.a", {1, 2}}});
+  btm_test::write_tiny_checkpoint(
+      source, {{"decoder.embed_positions._float_tensor", {NAN}}, {"decoder.a", {1, 2}}});
   branch_checkpoint(request);
   EXPECT_TRUE(fs::exists(dir_ / "branch" / "checkpoint_last.pt"));
 }
@@ -190,7 +210,9 @@ TEST_F(Branch, RefusesWhatLeadsNowhere) {
   request.update = -1;
   refused(io, request, "seed: holds no checkpoint to branch from, expected checkpoint_last.pt");
   add("checkpoint_1_50.pt", 50);
-  refused(io, request, "seed: holds no checkpoint_last.pt, only checkpoints of updates: --phase-one-update-num N");
+  refused(
+      io, request,
+      "seed: holds no checkpoint_last.pt, only checkpoints of updates: --phase-one-update-num N");
   btm_test::write_file(dir_ / "seed" / "checkpoint_last.pt", "PK not really");
   refused(format, request, "checkpoint_last.pt");
   BranchOptions demix{golden("checkpoints"), "demix", dir_.path(), "branch", {}, -1, {}};

@@ -17,10 +17,13 @@ struct ExpertCluster : ::testing::Test {
   btm_test::TempDir dir;
 
   /// A checkpoint in a folder, trained on `data` and, of it, `domains`.
-  fs::path expert(const std::string& folder, const std::string& data, const std::string& domains = "", const std::string& name = "checkpoint_last.pt") const {
+  fs::path expert(const std::string& folder, const std::string& data,
+                  const std::string& domains = "",
+                  const std::string& name = "checkpoint_last.pt") const {
     fs::create_directories(dir / folder);
     const fs::path path = dir / folder / name;
-    btm_test::write_tiny_checkpoint(path, {{name, {1}}}, {{"task", "data", data}, {"task", "train_domains", domains}});
+    btm_test::write_tiny_checkpoint(path, {{name, {1}}},
+                                    {{"task", "data", data}, {"task", "train_domains", domains}});
     return path;
   }
 
@@ -36,8 +39,10 @@ TEST_F(ExpertCluster, IsThatOfItsDataOrItsName) {
   EXPECT_EQ(found(expert("elm", "/split", "c3")), "3");
   EXPECT_EQ(found(expert("elm", "/split", "c3,c4")), "none");
   EXPECT_EQ(found(expert("c5", "/split")), "5");
-  EXPECT_EQ(found(expert("c5", "/split/c6")), "6");  // what it was trained on, whatever it is called
-  for (const char* const name : {"c", "c05", "c-1", "c1x", "C1", "x1", "c1234567"}) EXPECT_EQ(found(expert(name, "/data")), "none") << name;
+  EXPECT_EQ(found(expert("c5", "/split/c6")),
+            "6");  // what it was trained on, whatever it is called
+  for (const char* const name : {"c", "c05", "c-1", "c1x", "C1", "x1", "c1234567"})
+    EXPECT_EQ(found(expert(name, "/data")), "none") << name;
 }
 
 TEST_F(ExpertCluster, OfADemixRankIsThatOfItsDomain) {
@@ -54,10 +59,13 @@ TEST_F(ExpertCluster, IsWhatTheManifestAndTheRecordOfTheDataSay) {
   btm::write_cluster_record(dir / "split/law", {2, sha, {"train.bin"}});
   const fs::path checkpoint = expert("forest/c1", (dir / "split/law").string());
   EXPECT_EQ(found(checkpoint), "2");
-  btm::change_forest(dir / "forest", [&](btm::Forest& forest) { forest.experts.at(0).cluster = btm::ClusterOrigin{3, other}; });
+  btm::change_forest(dir / "forest", [&](btm::Forest& forest) {
+    forest.experts.at(0).cluster = btm::ClusterOrigin{3, other};
+  });
   EXPECT_EQ(found(checkpoint), "3" + other);
   EXPECT_EQ(found(dir / "forest/../forest/c1/checkpoint_last.pt"), "3" + other);
-  btm::change_forest(dir / "forest", [](btm::Forest& forest) { forest.experts.at(0).cluster.reset(); });
+  btm::change_forest(dir / "forest",
+                     [](btm::Forest& forest) { forest.experts.at(0).cluster.reset(); });
   EXPECT_EQ(found(checkpoint), "1");  // its domain in the manifest
 }
 
@@ -65,14 +73,18 @@ TEST(ClusterRecord, RefusesWhatIsNone) {
   const btm_test::TempDir dir;
   EXPECT_FALSE(btm::read_cluster_record(dir.path()));
   const std::string sha = '"' + std::string(64, 'a') + '"';
-  for (const std::string& text : {std::string("x"), std::string("[]"), std::string("{}"), "{\"btm_cluster\": 2, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": []}",
-                                  "{\"btm_cluster\": 1, \"cluster\": -1, \"model_sha256\": " + sha + ", \"files\": []}",
-                                  std::string("{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": \"a\", \"files\": []}"),
-                                  "{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": [\"../x\"]}",
-                                  "{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": [\"..\"]}",
-                                  "{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": [7]}"}) {
+  for (const std::string& text :
+       {std::string("x"), std::string("[]"), std::string("{}"),
+        "{\"btm_cluster\": 2, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": []}",
+        "{\"btm_cluster\": 1, \"cluster\": -1, \"model_sha256\": " + sha + ", \"files\": []}",
+        std::string("{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": \"a\", \"files\": []}"),
+        "{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": " + sha +
+            ", \"files\": [\"../x\"]}",
+        "{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": [\"..\"]}",
+        "{\"btm_cluster\": 1, \"cluster\": 1, \"model_sha256\": " + sha + ", \"files\": [7]}"}) {
     btm_test::write_file(dir / "cluster.json", text);
-    btm_test::expect_error<compat::FormatError>([&] { btm::read_cluster_record(dir.path()); }, "cluster.json");
+    btm_test::expect_error<compat::FormatError>([&] { btm::read_cluster_record(dir.path()); },
+                                                "cluster.json");
   }
 }
 

@@ -22,7 +22,14 @@ using btm_test::write_file;
 namespace fs = std::filesystem;
 
 ForestExpert expert(const std::string& name) {
-  return {.name = name, .domain = "d", .path = fs::path(name) / "checkpoint_last.pt", .start = "nearest", .parents = {{"seed", 1}}, .data = "/data", .valid_ppl = 12.25, .complete = false};
+  return {.name = name,
+          .domain = "d",
+          .path = fs::path(name) / "checkpoint_last.pt",
+          .start = "nearest",
+          .parents = {{"seed", 1}},
+          .data = "/data",
+          .valid_ppl = 12.25,
+          .complete = false};
 }
 
 void quiet(const std::string&) {}
@@ -89,14 +96,20 @@ TEST(Forest, TakesTheReleasedLayoutInNaturalOrderAndSaysWhatItTakes) {
   }
   const Forest forest = open_forest(dir.path());
   EXPECT_EQ(names_of(forest), names);
-  EXPECT_EQ(btm::taken_as_experts(forest), dir.path().string() + " has no forest.json: all its 12 subfolders with a checkpoint_last.pt are taken as "
-                                               "experts: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11");
+  EXPECT_EQ(btm::taken_as_experts(forest),
+            dir.path().string() +
+                " has no forest.json: all its 12 subfolders with a checkpoint_last.pt are taken as "
+                "experts: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11");
   std::vector<std::string> lines;
   const auto note = [&](const std::string& line) { lines.push_back(line); };
-  EXPECT_EQ(btm::model_paths(dir.path().string(), note).at(10), (dir / "c10/checkpoint_last.pt").string());
+  EXPECT_EQ(btm::model_paths(dir.path().string(), note).at(10),
+            (dir / "c10/checkpoint_last.pt").string());
   EXPECT_EQ(lines.size(), 1U);
-  change_forest(dir.path(), [](Forest& now) { std::erase_if(now.experts, [](const ForestExpert& one) { return one.name != "c3"; }); });
-  EXPECT_EQ(btm::model_paths(dir.path().string(), note), std::vector{(dir / "c3/checkpoint_last.pt").string()});
+  change_forest(dir.path(), [](Forest& now) {
+    std::erase_if(now.experts, [](const ForestExpert& one) { return one.name != "c3"; });
+  });
+  EXPECT_EQ(btm::model_paths(dir.path().string(), note),
+            std::vector{(dir / "c3/checkpoint_last.pt").string()});
   EXPECT_EQ(lines.size(), 1U);
 }
 
@@ -118,8 +131,12 @@ TEST(Forest, RejectsWhatIsNoFolder) {
 }
 
 TEST(Forest, RejectsBadManifests) {
-  const auto of = [](const std::string& experts) { return R"({"btm_forest": 1, "experts": [)" + experts + "]}"; };
-  const auto with = [&](const std::string& fields) { return of(R"({"name": "a", "path": "a/m.pt", "parents": [])" + fields + "}"); };
+  const auto of = [](const std::string& experts) {
+    return R"({"btm_forest": 1, "experts": [)" + experts + "]}";
+  };
+  const auto with = [&](const std::string& fields) {
+    return of(R"({"name": "a", "path": "a/m.pt", "parents": [])" + fields + "}");
+  };
   const std::vector<std::pair<std::string, std::string>> rows{
       {"", "is not JSON"},
       {"{", "is not JSON"},
@@ -139,16 +156,21 @@ TEST(Forest, RejectsBadManifests) {
       {of(R"({"name": "a", "path": "b/../../x", "parents": []})"), "inside the forest"},
       {of(R"({"name": "a", "path": "", "parents": []})"), "inside the forest"},
       {of(R"({"name": "a", "path": "a/m.pt"})"), "[experts[0].parents]: expected a list"},
-      {of(R"({"name": "a", "path": "a/m.pt", "parents": [{}]})"), "[experts[0].parents[0].model]: expected a string"},
-      {of(R"({"name": "a", "path": "a/m.pt", "parents": [{"model": "b", "weight": -1}]})"), "weight]: expected a number"},
+      {of(R"({"name": "a", "path": "a/m.pt", "parents": [{}]})"),
+       "[experts[0].parents[0].model]: expected a string"},
+      {of(R"({"name": "a", "path": "a/m.pt", "parents": [{"model": "b", "weight": -1}]})"),
+       "weight]: expected a number"},
       {with(R"(, "cluster": 1.5)"), "[experts[0].cluster]: expected the number of a cluster"},
       {with(R"(, "cluster": -1)"), "[experts[0].cluster]: expected a number"},
       {with(R"(, "cluster": 1e300)"), "[experts[0].cluster]: expected the number of a cluster"},
-      {with(R"(, "cluster": 1, "cluster_model_sha256": "ab")"), "[experts[0].cluster_model_sha256]: 'ab', expected 64 digits"},
+      {with(R"(, "cluster": 1, "cluster_model_sha256": "ab")"),
+       "[experts[0].cluster_model_sha256]: 'ab', expected 64 digits"},
       {with(R"(, "valid_ppl": "low")"), "[experts[0].valid_ppl]: expected a number"},
-      {with(R"(, "dictionary_sha256": "d4")"), "[experts[0].dictionary_sha256]: 'd4', expected 64 digits"},
+      {with(R"(, "dictionary_sha256": "d4")"),
+       "[experts[0].dictionary_sha256]: 'd4', expected 64 digits"},
       {with(R"(, "complete": 1)"), "[experts[0].complete]: expected true or false"},
-      {of(R"({"name": "a", "path": "a/m", "parents": []}, {"name": "a", "path": "b/m", "parents": []})"), "[experts[1].name]: 'a' was given before"},
+      {of(R"({"name": "a", "path": "a/m", "parents": []}, {"name": "a", "path": "b/m", "parents": []})"),
+       "[experts[1].name]: 'a' was given before"},
   };
   for (const auto& [manifest, phrase] : rows) {
     SCOPED_TRACE(manifest.substr(0, 200));
@@ -159,8 +181,11 @@ TEST(Forest, RejectsBadManifests) {
 }
 
 TEST(Forest, NamesOfExpertsAreNamesOfFolders) {
-  for (const char* good : {"perl", "1b", "a.b_c-d"}) EXPECT_NO_THROW(btm::check_expert_name(good)) << good;
-  for (const std::string& bad : {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("-x"), std::string("a b"), std::string(201, 'a')})
+  for (const char* good : {"perl", "1b", "a.b_c-d"})
+    EXPECT_NO_THROW(btm::check_expert_name(good)) << good;
+  for (const std::string& bad :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("-x"),
+        std::string("a b"), std::string(201, 'a')})
     EXPECT_THROW(btm::check_expert_name(bad), compat::UsageError) << bad;
 }
 
@@ -173,13 +198,18 @@ void make_checkpoint(const fs::path& folder) {
 TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
   const btm_test::TempDir dir;
   for (const char* name : {"b", "a", "c/deeper"}) make_checkpoint(dir / name);
-  const auto in = [&](const std::string& name) { return (dir / name / "checkpoint_last.pt").string(); };
+  const auto in = [&](const std::string& name) {
+    return (dir / name / "checkpoint_last.pt").string();
+  };
   EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("a"), in("b")}));
-  write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
+  write_file(
+      dir / "forest.json",
+      R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
     {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false}, {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
   EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("b"), in("a")}));
   write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": []})");
-  expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string(), quiet); }, "has no complete expert");
+  expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string(), quiet); },
+                                "has no complete expert");
 }
 
 TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
@@ -187,14 +217,19 @@ TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
   make_checkpoint(dir / "run");
   make_checkpoint(dir / "run/law");  // beside a checkpoint of its own
   fs::create_directory(dir / "empty");
-  for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(), (dir / "empty").string(), (dir / "none").string()})
+  for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(),
+                                  (dir / "empty").string(), (dir / "none").string()})
     EXPECT_EQ(btm::model_paths(path, quiet), std::vector{path});
 }
 
 TEST(JoinedPaths, SeparatesByColons) {
   EXPECT_EQ(btm::joined_paths({}), "");
   EXPECT_EQ(btm::joined_paths({"a", "b c", "d"}), "a:b c:d");
-  expect_error<compat::UsageError>([] { btm::joined_paths({"a", "b:c"}); }, "'b:c' holds a ':', which separates paths");
+  expect_error<compat::UsageError>(
+      [] {
+        btm::joined_paths({"a", "b:c"});
+      },
+      "'b:c' holds a ':', which separates paths");
 }
 
 TEST(UpdatesOf, ReadsTheLastEntryOfTheHistory) {

@@ -15,12 +15,33 @@ import tempfile
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "golden"
 DOMAINS = ["fortunes", "jargon", "politics"]
 MACHINE = ["--cpu", "--num-threads", "1"]
-TRAIN = ["--", "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "2", "--decoder-embed-dim", "64", "--decoder-ffn-embed-dim", "256",
-         "--decoder-attention-heads", "4", "--tokens-per-sample", "128", "--batch-size", "2", *MACHINE, "--lr", "1e-3", "--disable-validation"]
+TRAIN = [
+    "--",
+    "--arch",
+    "transformer_lm_gpt3_small",
+    "--decoder-layers",
+    "2",
+    "--decoder-embed-dim",
+    "64",
+    "--decoder-ffn-embed-dim",
+    "256",
+    "--decoder-attention-heads",
+    "4",
+    "--tokens-per-sample",
+    "128",
+    "--batch-size",
+    "2",
+    *MACHINE,
+    "--lr",
+    "1e-3",
+    "--disable-validation",
+]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--bin", required=True, type=pathlib.Path)
     program = parser.parse_args().bin.resolve() / "btm"
     with tempfile.TemporaryDirectory(prefix="btm-forest-") as name:
@@ -35,13 +56,38 @@ def life(program, folder):
     before = {domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS}
 
     def run(*args, status=0):
-        done = subprocess.run([program, *map(str, args)], cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == status, (args, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+        done = subprocess.run(
+            [program, *map(str, args)], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, (
+            args,
+            done.returncode,
+            done.stdout[-2000:],
+            done.stderr[-2000:],
+        )
         return done
 
     def add(*flags, updates, status=0):
-        return run("expert", "add", forest, "perl", "--data", GOLDEN / "data-bin/perl", *MACHINE, "--batch-size", "4", "--prior-batches", "4",
-                   "--max-samples", "4", *flags, *TRAIN, "--max-update", updates, status=status)
+        return run(
+            "expert",
+            "add",
+            forest,
+            "perl",
+            "--data",
+            GOLDEN / "data-bin/perl",
+            *MACHINE,
+            "--batch-size",
+            "4",
+            "--prior-batches",
+            "4",
+            "--max-samples",
+            "4",
+            *flags,
+            *TRAIN,
+            "--max-update",
+            updates,
+            status=status,
+        )
 
     def listed(name):
         experts = json.loads(run("expert", "list", forest, "--json").stdout)["experts"]
@@ -51,9 +97,26 @@ def life(program, folder):
     add(updates=1)
     perl = listed("perl")
     results = folder / "results.jsonl"
-    run("ensemble-eval", GOLDEN / "data-bin/perl", "--path", ":".join(str(forest / domain / "checkpoint_last.pt") for domain in DOMAINS),
-        "--ensemble-type", "updating_prior", "--target-eval", "valid_perl", "--max-samples", "4", "--tokens-per-sample", "128", "--batch-size", "4",
-        "--results-path", results, "--no-score-cache", *MACHINE)
+    run(
+        "ensemble-eval",
+        GOLDEN / "data-bin/perl",
+        "--path",
+        ":".join(str(forest / domain / "checkpoint_last.pt") for domain in DOMAINS),
+        "--ensemble-type",
+        "updating_prior",
+        "--target-eval",
+        "valid_perl",
+        "--max-samples",
+        "4",
+        "--tokens-per-sample",
+        "128",
+        "--batch-size",
+        "4",
+        "--results-path",
+        results,
+        "--no-score-cache",
+        *MACHINE,
+    )
     posterior = json.loads(results.read_text().splitlines()[-1])["exp_avg_posterior"]
     assert [parent["weight"] for parent in perl["parents"]] == posterior, (perl, posterior)
     assert [parent["model"] for parent in perl["parents"]] == DOMAINS, perl
@@ -76,15 +139,42 @@ def life(program, folder):
     assert listed("perl") is None and not (forest / "perl").exists()
 
     # Interrupted while it trains: the manifest says so, the others stay usable, the same command ends it.
-    command = [program, "expert", "add", forest, "perl", "--data", GOLDEN / "data-bin/perl", "--from", "nearest", *MACHINE, "--max-samples", "4",
-               *TRAIN, "--log-format", "simple", "--log-interval", "1", "--max-update"]
-    with subprocess.Popen([*map(str, command), "100000"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        program,
+        "expert",
+        "add",
+        forest,
+        "perl",
+        "--data",
+        GOLDEN / "data-bin/perl",
+        "--from",
+        "nearest",
+        *MACHINE,
+        "--max-samples",
+        "4",
+        *TRAIN,
+        "--log-format",
+        "simple",
+        "--log-interval",
+        "1",
+        "--max-update",
+    ]
+    with subprocess.Popen(
+        [*map(str, command), "100000"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         for line in process.stdout:
             if "num_updates=5" in line:
                 process.send_signal(signal.SIGINT)
                 break
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM and "the same command goes on" in errors, (process.returncode, errors)
+    assert process.returncode == 128 + signal.SIGTERM and "the same command goes on" in errors, (
+        process.returncode,
+        errors,
+    )
     perl = listed("perl")
     assert not perl["complete"] and perl["updates"] >= 5 and len(perl["parents"]) == 1, perl
     assert len(run("forest", forest, "--paths").stdout.split(":")) == 3
@@ -93,7 +183,9 @@ def life(program, folder):
     perl = listed("perl")
     assert perl["complete"] and perl["updates"] == updates and perl["start"] == "nearest", perl
 
-    assert {domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS} == before, "another expert was changed"
+    assert {
+        domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS
+    } == before, "another expert was changed"
     print("a whole life of an expert: as it should be")
 
 

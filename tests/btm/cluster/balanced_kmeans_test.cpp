@@ -9,7 +9,8 @@
 namespace btm {
 namespace {
 
-double cost_of(const std::vector<float>& costs, std::size_t k, const std::vector<std::uint32_t>& assignment) {
+double cost_of(const std::vector<float>& costs, std::size_t k,
+               const std::vector<std::uint32_t>& assignment) {
   double sum = 0;
   for (std::size_t i = 0; i < assignment.size(); ++i) sum += costs[i * k + assignment[i]];
   return sum;
@@ -22,7 +23,8 @@ double least_cost(const std::vector<float>& costs, std::size_t n, std::size_t k)
   double least = std::numeric_limits<double>::infinity();
   for (;;) {
     bool fits = true;
-    for (std::uint32_t j = 0; j < k; ++j) fits = fits && static_cast<std::size_t>(std::ranges::count(assignment, j)) <= capacity;
+    for (std::uint32_t j = 0; j < k; ++j)
+      fits = fits && static_cast<std::size_t>(std::ranges::count(assignment, j)) <= capacity;
     if (fits) least = std::min(least, cost_of(costs, k, assignment));
     std::size_t i = 0;
     while (i < n && ++assignment[i] == k) assignment[i++] = 0;
@@ -39,11 +41,14 @@ std::vector<float> random_costs(std::size_t count, std::uint64_t seed) {
 
 TEST(BalancedAssignment, CostsTheLeastThatAnyCosts) {
   for (std::uint64_t seed = 0; seed < 30; ++seed)
-    for (const auto& [n, k] : std::vector<std::pair<std::size_t, std::size_t>>{{6, 2}, {7, 3}, {8, 4}, {5, 4}, {9, 3}}) {
+    for (const auto& [n, k] :
+         std::vector<std::pair<std::size_t, std::size_t>>{{6, 2}, {7, 3}, {8, 4}, {5, 4}, {9, 3}}) {
       const std::vector<float> costs = random_costs(n * k, seed);
-      const double least = least_cost(costs, n, k), found = cost_of(costs, k, balanced_assignment(costs, n, k));
+      const double least = least_cost(costs, n, k),
+                   found = cost_of(costs, k, balanced_assignment(costs, n, k));
       EXPECT_GE(found, least - 1e-6);
-      EXPECT_LE(found, least + static_cast<double>(n + k) / 4000) << n << " points, " << k << " clusters, seed " << seed;
+      EXPECT_LE(found, least + static_cast<double>(n + k) / 4000)
+          << n << " points, " << k << " clusters, seed " << seed;
     }
 }
 
@@ -61,7 +66,8 @@ TEST(BalancedAssignment, FillsNoClusterBeyondItsShare) {
 
 TEST(BalancedAssignment, ManagesEqualCostsAndOneCluster) {
   EXPECT_EQ(balanced_assignment(std::vector<float>(12, 1.0F), 4, 3).size(), 4U);
-  EXPECT_EQ(balanced_assignment(std::vector<float>(4, 1.0F), 4, 1), std::vector<std::uint32_t>(4, 0));
+  EXPECT_EQ(balanced_assignment(std::vector<float>(4, 1.0F), 4, 1),
+            std::vector<std::uint32_t>(4, 0));
   EXPECT_TRUE(balanced_assignment({}, 0, 3).empty());
 }
 
@@ -78,7 +84,8 @@ TEST(BalancedKMeans, FindsClustersOfEqualSize) {
   KMeansOptions options;
   options.clusters = 3;
   const KMeansResult result = balanced_kmeans(corner_points(40), 2, options);
-  for (std::size_t i = 3; i < result.assignment.size(); ++i) EXPECT_EQ(result.assignment[i], result.assignment[i % 3]);
+  for (std::size_t i = 3; i < result.assignment.size(); ++i)
+    EXPECT_EQ(result.assignment[i], result.assignment[i % 3]);
   EXPECT_LT(result.mean_distance, 0.5);
 }
 
@@ -86,7 +93,8 @@ TEST(BalancedKMeans, IsTheSameForTheSameSeed) {
   KMeansOptions options;
   options.clusters = 4;
   const std::vector<float> points = random_costs(600, 5);
-  EXPECT_EQ(balanced_kmeans(points, 3, options).centers, balanced_kmeans(points, 3, options).centers);
+  EXPECT_EQ(balanced_kmeans(points, 3, options).centers,
+            balanced_kmeans(points, 3, options).centers);
 }
 
 TEST(BalancedKMeans, WithoutBalanceTakesTheNearestCentre) {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "compat/byte_reader.h"
 #include "compat/error.h"
 #include "compat/sha256.h"
-#include "compat/byte_reader.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -23,7 +23,8 @@ std::vector<std::string> two_topics() {
   std::vector<std::string> documents;
   for (std::size_t i = 0; i < 40; ++i) {
     const auto& words = i % 2 == 0 ? ships : bread;
-    documents.push_back(words[i % 6] + " " + words[(i / 2) % 6] + " " + words[(i / 3) % 6] + " the " + words[(i * 7) % 6]);
+    documents.push_back(words[i % 6] + " " + words[(i / 2) % 6] + " " + words[(i / 3) % 6] +
+                        " the " + words[(i * 7) % 6]);
   }
   return documents;
 }
@@ -37,13 +38,15 @@ ClusterTrainingOptions two_clusters() {
 
 TEST(Terms, AreLowerCaseWordsWithoutNumbers) {
   std::string terms;
-  for_each_term("The 3 CATS, 2nd co-op_x a \xC3\x89t\xC3\xA9 \xC3\xA9.", TermRule::kWords, [&](std::string_view t) { terms += std::string(t) + "|"; });
+  for_each_term("The 3 CATS, 2nd co-op_x a \xC3\x89t\xC3\xA9 \xC3\xA9.", TermRule::kWords,
+                [&](std::string_view t) { terms += std::string(t) + "|"; });
   EXPECT_EQ(terms, "the|cats|co|op_x|\xC3\x89t\xC3\xA9|");
 }
 
 TEST(Terms, OfTokenisedTextStandBetweenWhiteSpace) {
   std::string terms;
-  for_each_term(" \xE2\x96\x81The 13\tX ", TermRule::kPieces, [&](std::string_view t) { terms += std::string(t) + "|"; });
+  for_each_term(" \xE2\x96\x81The 13\tX ", TermRule::kPieces,
+                [&](std::string_view t) { terms += std::string(t) + "|"; });
   EXPECT_EQ(terms, "\xE2\x96\x81The|13|X|");
 }
 
@@ -53,7 +56,8 @@ TEST(ClusterModel, TellsTopicsApart) {
   const std::uint32_t ships = model.nearest("the captain at anchor");
   EXPECT_NE(ships, model.nearest("yeast in the oven"));
   for (const std::string& term : model.top_terms(ships, 4))
-    EXPECT_NE(std::string("sail harbour anchor captain wind mast").find(term), std::string::npos) << term;
+    EXPECT_NE(std::string("sail harbour anchor captain wind mast").find(term), std::string::npos)
+        << term;
 }
 
 TEST(ClusterModel, GivesAGrowingTextTheDistancesOfADocument) {
@@ -89,8 +93,11 @@ TEST(ClusterModel, RefusesDamagedFiles) {
     btm_test::write_file(dir / "bad", bytes);
     expect_error<compat::FormatError>([&] { ClusterModel::load(dir / "bad"); }, phrase);
   };
-  const auto with = [&](std::size_t at, const std::string& bytes) { return std::string(good).replace(at, bytes.size(), bytes); };
-  refused(with(good.size() / 2, std::string(1, static_cast<char>(good[good.size() / 2] ^ 1))), "the checksum is wrong", false);
+  const auto with = [&](std::size_t at, const std::string& bytes) {
+    return std::string(good).replace(at, bytes.size(), bytes);
+  };
+  refused(with(good.size() / 2, std::string(1, static_cast<char>(good[good.size() / 2] ^ 1))),
+          "the checksum is wrong", false);
   refused("", "is no cluster model", false);
   refused(with(0, "BTMCLUS9"), "is no cluster model");
   refused(with(8, std::string("\x07\0\0\0", 4)), "rule of terms 7");
@@ -98,14 +105,18 @@ TEST(ClusterModel, RefusesDamagedFiles) {
   refused(with(16, "\xFF\xFF\xFF\x7F"), "clusters, expected 1 to");
   refused(with(20, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"), "do not fit in the file");
   refused(with(28, "\xFF\xFF\xFF\x7F"), "needs 2147483647 bytes for a term");
-  refused(good.substr(0, good.size() - 64) + "more" + good.substr(good.size() - 64), "the checksum is wrong", false);
+  refused(good.substr(0, good.size() - 64) + "more" + good.substr(good.size() - 64),
+          "the checksum is wrong", false);
   refused(good.substr(0, good.size() - 80), "needs", false);
 }
 
 TEST(ClusterModel, NeedsAsManyDocumentsAsClusters) {
   ClusterTrainingOptions options = two_clusters();
-  expect_error<compat::UsageError>([&] { ClusterModel::train(std::vector<std::string>{"one flour", "12 34"}, options); },
-                                   "1 documents with terms");
+  expect_error<compat::UsageError>(
+      [&] {
+        ClusterModel::train(std::vector<std::string>{"one flour", "12 34"}, options);
+      },
+      "1 documents with terms");
 }
 
 TEST(ClusterWeights, FollowTheDistancesByTemperature) {

@@ -35,14 +35,16 @@ TEST(Documents, AreTheTextsOfJsonl) {
 }
 
 TEST(Documents, AreTheSequencesOfADataBin) {
-  const Documents pieces(golden("data-bin/perl/valid_perl"), ""), words(golden("data-bin/perl/valid_perl"), "sentencepiece");
+  const Documents pieces(golden("data-bin/perl/valid_perl"), ""),
+      words(golden("data-bin/perl/valid_perl"), "sentencepiece");
   ASSERT_GT(pieces.size(), 10);
   EXPECT_EQ(pieces.rule(), TermRule::kPieces);
   EXPECT_EQ(words.rule(), TermRule::kWords);
   std::string joined;
   for (const char c : pieces.text(0))
     if (c != ' ') joined += c;
-  for (std::size_t at; (at = joined.find("\xE2\x96\x81")) != std::string::npos;) joined.replace(at, 3, " ");
+  for (std::size_t at; (at = joined.find("\xE2\x96\x81")) != std::string::npos;)
+    joined.replace(at, 3, " ");
   std::string text = words.text(0);
   while (text.ends_with(' ')) text.pop_back();
   EXPECT_EQ(text, joined);
@@ -55,14 +57,17 @@ TEST(Documents, SaysWhatIsMissing) {
   expect_error<compat::UsageError>([&] { Documents(dir / "a.txt", "sentencepiece"); }, "is text");
   btm_test::write_file(dir / "b.idx", "x\n");
   expect_error<compat::IoError>([&] { Documents(dir / "b", ""); }, "no dict.txt");
-  expect_error<compat::UsageError>([&] { Documents(golden("data-bin/perl/valid_perl"), "wordpiece"); }, "expected sentencepiece or subword_nmt");
+  expect_error<compat::UsageError>(
+      [&] { Documents(golden("data-bin/perl/valid_perl"), "wordpiece"); },
+      "expected sentencepiece or subword_nmt");
 }
 
 const std::string kModel(64, 'a'), kOther(64, 'b');
 
 std::set<std::string> names_in(const std::filesystem::path& folder) {
   std::set<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
   return names;
 }
 
@@ -70,7 +75,8 @@ TEST(SplitCorpus, KeepsEveryLineOfText) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "train.txt", "a\nb\nc\n");
   const std::vector<std::uint32_t> clusters{1, 0, 1};
-  const auto sizes = split_corpus(Documents(dir / "train.txt", ""), dir / "train.txt", clusters, 2, kModel, dir / "out");
+  const auto sizes = split_corpus(Documents(dir / "train.txt", ""), dir / "train.txt", clusters, 2,
+                                  kModel, dir / "out");
   EXPECT_EQ(sizes, (std::vector<std::uint64_t>{1, 2}));
   EXPECT_EQ(btm_test::read_file(dir / "out/c0/train.txt"), "b\n");
   EXPECT_EQ(btm_test::read_file(dir / "out/c1/train.txt"), "a\nc\n");
@@ -87,7 +93,8 @@ TEST(SplitCorpus, MakesDomainsOfADataBin) {
   EXPECT_EQ(first.size() + second.size(), documents.size());
   for (std::int64_t i = 0; i < first.size(); ++i) EXPECT_EQ(first.text(i), documents.text(3 * i));
   EXPECT_TRUE(first.dictionary() == documents.dictionary());
-  EXPECT_EQ(btm_test::read_file(dir / "out/dict.txt"), btm_test::read_file(golden("data-bin/dict.txt")));
+  EXPECT_EQ(btm_test::read_file(dir / "out/dict.txt"),
+            btm_test::read_file(golden("data-bin/dict.txt")));
 }
 
 TEST(SplitCorpus, DropsWhatAnotherModelsSplitLeft) {
@@ -97,23 +104,28 @@ TEST(SplitCorpus, DropsWhatAnotherModelsSplitLeft) {
     const std::filesystem::path prefix = golden("data-bin/perl/" + name);
     const Documents documents(prefix, "");
     std::vector<std::uint32_t> clusters(static_cast<std::size_t>(documents.size()));
-    for (std::size_t i = 0; i < clusters.size(); ++i) clusters[i] = static_cast<std::uint32_t>(i % count);
+    for (std::size_t i = 0; i < clusters.size(); ++i)
+      clusters[i] = static_cast<std::uint32_t>(i % count);
     split_corpus(documents, prefix, clusters, count, model, out);
   };
   split("valid_perl", 3, kModel);
   split("test_perl", 3, kModel);  // another split by the same model: both stay
-  EXPECT_EQ(names_in(out / "c2"), (std::set<std::string>{"cluster.json", "dict.txt", "valid_c2.bin", "valid_c2.idx", "test_c2.bin", "test_c2.idx"}));
+  EXPECT_EQ(names_in(out / "c2"),
+            (std::set<std::string>{"cluster.json", "dict.txt", "valid_c2.bin", "valid_c2.idx",
+                                   "test_c2.bin", "test_c2.idx"}));
   EXPECT_EQ(read_cluster_record(out / "c2")->files.size(), 5U);
   btm_test::write_file(out / "c0" / "notes", "the user's");
   split("valid_perl", 2, kOther);
   EXPECT_EQ(names_in(out), (std::set<std::string>{"c0", "c1", "dict.txt"}));
-  EXPECT_EQ(names_in(out / "c1"), (std::set<std::string>{"cluster.json", "dict.txt", "valid_c1.bin", "valid_c1.idx"}));
+  EXPECT_EQ(names_in(out / "c1"),
+            (std::set<std::string>{"cluster.json", "dict.txt", "valid_c1.bin", "valid_c1.idx"}));
   EXPECT_TRUE(std::filesystem::exists(out / "c0" / "notes"));
   EXPECT_EQ(read_cluster_record(out / "c1")->model_sha256, kOther);
   EXPECT_EQ(cluster_of_data(out / "c1")->cluster, 1U);
   // What nobody is known to have put there is not removed.
   btm_test::write_file(out / "c1" / "notes", "the user's");
-  expect_error<compat::IoError>([&] { split("valid_perl", 1, kModel); }, "is of a split into more clusters and holds 'notes'");
+  expect_error<compat::IoError>([&] { split("valid_perl", 1, kModel); },
+                                "is of a split into more clusters and holds 'notes'");
   EXPECT_EQ(read_cluster_record(out / "c1")->model_sha256, kOther);
 }
 

@@ -46,18 +46,23 @@ TEST(TruncatedSvd, AgreesWithTheEigenvaluesOfTheWholeGramMatrix) {
   std::vector<std::vector<float>> dense(kRows, std::vector<float>(kColumns, 0.0F));
   for (auto& row : dense)
     for (std::size_t c = 0; c < kColumns; ++c)
-      if (random() % 3 == 0) row[c] = static_cast<float>(random() % 100) / static_cast<float>(10 + 5 * c);  // falling spectrum
+      if (random() % 3 == 0)
+        row[c] = static_cast<float>(random() % 100) /
+                 static_cast<float>(10 + 5 * c);  // falling spectrum
   std::vector<double> gram(kColumns * kColumns, 0.0);
   for (const auto& row : dense)
     for (std::size_t i = 0; i < kColumns; ++i)
-      for (std::size_t j = 0; j < kColumns; ++j) gram[i * kColumns + j] += static_cast<double>(row[i]) * row[j];
+      for (std::size_t j = 0; j < kColumns; ++j)
+        gram[i * kColumns + j] += static_cast<double>(row[i]) * row[j];
   const SymmetricEigen exact = symmetric_eigen(gram, kColumns);
   const TruncatedSvd svd = truncated_svd(sparse(dense), kColumns, kRank, 7);
   ASSERT_EQ(svd.rank, kRank);
   for (std::size_t j = 0; j < kRank; ++j) {
-    EXPECT_NEAR(svd.singular_values[j] / std::sqrt(exact.values[j]), 1, 1e-4) << j;  // fp32 products
+    EXPECT_NEAR(svd.singular_values[j] / std::sqrt(exact.values[j]), 1, 1e-4)
+        << j;  // fp32 products
     double dot = 0;
-    for (std::size_t i = 0; i < kColumns; ++i) dot += svd.components[i * kRank + j] * exact.vectors[i * kColumns + j];
+    for (std::size_t i = 0; i < kColumns; ++i)
+      dot += svd.components[i * kRank + j] * exact.vectors[i * kColumns + j];
     EXPECT_NEAR(std::abs(dot), 1, 1e-3) << j;
   }
 }

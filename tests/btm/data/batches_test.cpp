@@ -19,7 +19,9 @@ class FakeDataset final : public LmDataset {
  public:
   explicit FakeDataset(Ids lengths) : lengths_(std::move(lengths)) {}
   std::int64_t size() const noexcept override { return static_cast<std::int64_t>(lengths_.size()); }
-  std::int64_t num_tokens(std::int64_t i) const noexcept override { return lengths_[static_cast<std::size_t>(i)]; }
+  std::int64_t num_tokens(std::int64_t i) const noexcept override {
+    return lengths_[static_cast<std::size_t>(i)];
+  }
   void read(std::int64_t i, LmSample& sample) const override {
     sample.source.resize(static_cast<std::size_t>(num_tokens(i)));
     std::iota(sample.source.begin(), sample.source.end(), 10 * i);
@@ -31,21 +33,32 @@ class FakeDataset final : public LmDataset {
   Ids lengths_;
 };
 
-Batches batches_of(const Ids& lengths, std::int64_t max_tokens, std::int64_t max_sentences, std::int64_t multiple = 1) {
+Batches batches_of(const Ids& lengths, std::int64_t max_tokens, std::int64_t max_sentences,
+                   std::int64_t multiple = 1) {
   Ids order(lengths.size());
   std::iota(order.begin(), order.end(), 0);
   return batch_by_size(order, FakeDataset(lengths), max_tokens, max_sentences, multiple);
 }
 
-TEST(BatchBySize, CountsSentences) { EXPECT_EQ(batches_of({4, 4, 4, 4, 4}, 0, 2), (Batches{{0, 1}, {2, 3}, {4}})); }
+TEST(BatchBySize, CountsSentences) {
+  EXPECT_EQ(batches_of({4, 4, 4, 4, 4}, 0, 2), (Batches{{0, 1}, {2, 3}, {4}}));
+}
 
-TEST(BatchBySize, CountsPaddingAsTokens) { EXPECT_EQ(batches_of({1, 1, 4, 4}, 8, 0), (Batches{{0, 1}, {2, 3}})); }
+TEST(BatchBySize, CountsPaddingAsTokens) {
+  EXPECT_EQ(batches_of({1, 1, 4, 4}, 8, 0), (Batches{{0, 1}, {2, 3}}));
+}
 
-TEST(BatchBySize, KeepsASampleThatIsTooLongByItself) { EXPECT_EQ(batches_of({2, 9, 2}, 4, 0), (Batches{{0}, {1}, {2}})); }
+TEST(BatchBySize, KeepsASampleThatIsTooLongByItself) {
+  EXPECT_EQ(batches_of({2, 9, 2}, 4, 0), (Batches{{0}, {1}, {2}}));
+}
 
-TEST(BatchBySize, CutsAtAMultiple) { EXPECT_EQ(batches_of({1, 1, 1, 1, 1, 1, 1}, 5, 0, 2), (Batches{{0, 1, 2, 3}, {4, 5}, {6}})); }
+TEST(BatchBySize, CutsAtAMultiple) {
+  EXPECT_EQ(batches_of({1, 1, 1, 1, 1, 1, 1}, 5, 0, 2), (Batches{{0, 1, 2, 3}, {4, 5}, {6}}));
+}
 
-TEST(BatchBySize, CutsTheEndAtAMultiple) { EXPECT_EQ(batches_of({4, 4, 4, 4, 4}, 0, 0, 4), (Batches{{0, 1, 2, 3}, {4}})); }
+TEST(BatchBySize, CutsTheEndAtAMultiple) {
+  EXPECT_EQ(batches_of({4, 4, 4, 4, 4}, 0, 0, 4), (Batches{{0, 1, 2, 3}, {4}}));
+}
 
 TEST(BatchBySize, ClosesTwoBatchesWhereTheRestIsTooLargeForTheNextSample) {
   EXPECT_EQ(batches_of({1, 1, 1, 4, 4}, 8, 0, 2), (Batches{{0, 1}, {2, 3}, {4}}));
@@ -57,11 +70,13 @@ TEST(BatchBySize, CutsAsFairseqDoes) {
   int rows = 0;
   for (std::string line; std::getline(in, line); ++rows) {
     const nlohmann::json row = nlohmann::json::parse(line);
-    const auto limit = [&](const char* name) { return row.at(name).is_null() ? 0 : row.at(name).get<std::int64_t>(); };
+    const auto limit = [&](const char* name) {
+      return row.at(name).is_null() ? 0 : row.at(name).get<std::int64_t>();
+    };
     const auto sizes = row.at("sizes").get<Ids>();
     Ids lengths, ids, order(sizes.size());
-    for (const Ids& batch :
-         batches_of(sizes, limit("max_tokens"), limit("max_sentences"), limit("required_batch_size_multiple"))) {
+    for (const Ids& batch : batches_of(sizes, limit("max_tokens"), limit("max_sentences"),
+                                       limit("required_batch_size_multiple"))) {
       lengths.push_back(static_cast<std::int64_t>(batch.size()));
       ids.insert(ids.end(), batch.begin(), batch.end());
     }

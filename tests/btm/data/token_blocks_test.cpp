@@ -12,18 +12,22 @@ namespace {
 
 using Ids = std::vector<std::int64_t>;
 
-std::vector<Ids> blocks_of(const std::vector<std::int32_t>& sizes, SampleBreakMode mode, std::int64_t block_size) {
+std::vector<Ids> blocks_of(const std::vector<std::int32_t>& sizes, SampleBreakMode mode,
+                           std::int64_t block_size) {
   std::vector<Ids> out;
-  for (const TokenBlock& block : make_token_blocks(sizes, mode, block_size)) out.push_back({block.sequence, block.offset, block.length});
+  for (const TokenBlock& block : make_token_blocks(sizes, mode, block_size))
+    out.push_back({block.sequence, block.offset, block.length});
   return out;
 }
 
 TEST(MakeTokenBlocks, NoneCutsTheConcatenation) {
-  EXPECT_EQ(blocks_of({3, 4, 2}, SampleBreakMode::kNone, 4), (std::vector<Ids>{{0, 0, 4}, {1, 1, 4}, {2, 1, 1}}));
+  EXPECT_EQ(blocks_of({3, 4, 2}, SampleBreakMode::kNone, 4),
+            (std::vector<Ids>{{0, 0, 4}, {1, 1, 4}, {2, 1, 1}}));
 }
 
 TEST(MakeTokenBlocks, NonePassesOverEmptySequences) {
-  EXPECT_EQ(blocks_of({0, 2, 0, 0, 2, 0}, SampleBreakMode::kNone, 2), (std::vector<Ids>{{1, 0, 2}, {4, 0, 2}}));
+  EXPECT_EQ(blocks_of({0, 2, 0, 0, 2, 0}, SampleBreakMode::kNone, 2),
+            (std::vector<Ids>{{1, 0, 2}, {4, 0, 2}}));
 }
 
 TEST(MakeTokenBlocks, EosTakesSequencesAsTheyAre) {
@@ -31,27 +35,32 @@ TEST(MakeTokenBlocks, EosTakesSequencesAsTheyAre) {
 }
 
 TEST(MakeTokenBlocks, CompleteJoinsWhatFits) {
-  EXPECT_EQ(blocks_of({2, 2, 3, 9, 1}, SampleBreakMode::kComplete, 4), (std::vector<Ids>{{0, 0, 4}, {2, 0, 3}, {3, 0, 9}, {4, 0, 1}}));
+  EXPECT_EQ(blocks_of({2, 2, 3, 9, 1}, SampleBreakMode::kComplete, 4),
+            (std::vector<Ids>{{0, 0, 4}, {2, 0, 3}, {3, 0, 9}, {4, 0, 1}}));
 }
 
 TEST(MakeTokenBlocks, CompleteDocNeverCrossesADocumentsEnd) {
-  EXPECT_EQ(blocks_of({2, 1, 2, 2, 1, 1}, SampleBreakMode::kCompleteDoc, 8), (std::vector<Ids>{{0, 0, 2}, {2, 0, 4}}));
+  EXPECT_EQ(blocks_of({2, 1, 2, 2, 1, 1}, SampleBreakMode::kCompleteDoc, 8),
+            (std::vector<Ids>{{0, 0, 2}, {2, 0, 4}}));
 }
 
 TEST(MakeTokenBlocks, RefusesABlockWithoutTokens) {
-  btm_test::expect_error<compat::UsageError>([] { make_token_blocks({}, SampleBreakMode::kNone, 0); }, "--tokens-per-sample 0");
+  btm_test::expect_error<compat::UsageError>(
+      [] { make_token_blocks({}, SampleBreakMode::kNone, 0); }, "--tokens-per-sample 0");
 }
 
 TEST(ParseSampleBreakMode, NamesTheChoices) {
   EXPECT_EQ(parse_sample_break_mode(""), SampleBreakMode::kNone);
   EXPECT_EQ(parse_sample_break_mode("complete_doc"), SampleBreakMode::kCompleteDoc);
-  btm_test::expect_error<compat::UsageError>([] { parse_sample_break_mode("all"); }, "expected none, eos, complete or complete_doc");
+  btm_test::expect_error<compat::UsageError>([] { parse_sample_break_mode("all"); },
+                                             "expected none, eos, complete or complete_doc");
 }
 
 class TokenBlockDatasetTest : public testing::Test {
  protected:
   std::shared_ptr<const compat::IndexedDataset> dataset_of(const std::vector<Ids>& sequences) {
-    const auto builder = compat::IndexedDatasetBuilder::create(folder_ / "data", compat::DatasetImpl::kMmap, 100);
+    const auto builder =
+        compat::IndexedDatasetBuilder::create(folder_ / "data", compat::DatasetImpl::kMmap, 100);
     for (const Ids& ids : sequences) builder->add(ids);
     builder->finalize();
     return compat::IndexedDataset::open(folder_ / "data");
@@ -60,7 +69,8 @@ class TokenBlockDatasetTest : public testing::Test {
 };
 
 TEST_F(TokenBlockDatasetTest, SourceIsTheTargetMovedRight) {
-  const TokenBlockDataset blocks(dataset_of({{5, 6, 2}, {7, 8, 9, 2}}), SampleBreakMode::kNone, 4, 0, 2);
+  const TokenBlockDataset blocks(dataset_of({{5, 6, 2}, {7, 8, 9, 2}}), SampleBreakMode::kNone, 4,
+                                 0, 2);
   ASSERT_EQ(blocks.size(), 2);
   LmSample sample;
   blocks.read(0, sample);
@@ -72,7 +82,8 @@ TEST_F(TokenBlockDatasetTest, SourceIsTheTargetMovedRight) {
 }
 
 TEST_F(TokenBlockDatasetTest, AddsABosTokenThatIsNotScored) {
-  const TokenBlockDataset blocks(dataset_of({{5, 6, 2}}), SampleBreakMode::kEos, 4, 0, 2, /*add_bos_token=*/true);
+  const TokenBlockDataset blocks(dataset_of({{5, 6, 2}}), SampleBreakMode::kEos, 4, 0, 2,
+                                 /*add_bos_token=*/true);
   LmSample sample;
   blocks.read(0, sample);
   EXPECT_EQ(sample.target, (Ids{0, 5, 6, 2}));
@@ -82,7 +93,8 @@ TEST_F(TokenBlockDatasetTest, AddsABosTokenThatIsNotScored) {
 
 TEST_F(TokenBlockDatasetTest, RefusesADataSetWithoutTokens) {
   const auto empty = dataset_of({});
-  btm_test::expect_error<compat::FormatError>([&] { TokenBlockDataset(empty, SampleBreakMode::kNone, 4, 0, 2); }, "holds no tokens");
+  btm_test::expect_error<compat::FormatError>(
+      [&] { TokenBlockDataset(empty, SampleBreakMode::kNone, 4, 0, 2); }, "holds no tokens");
 }
 
 }  // namespace

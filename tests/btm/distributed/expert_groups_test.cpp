@@ -13,7 +13,8 @@ using btm_test::expect_error;
 using compat::UsageError;
 using Groups = std::vector<std::vector<int>>;
 
-DemixOptions demix(const std::string& sync_type, const std::string& groups, const std::string& untied) {
+DemixOptions demix(const std::string& sync_type, const std::string& groups,
+                   const std::string& untied) {
   return {true, true, sync_type, groups, untied};
 }
 
@@ -25,30 +26,45 @@ TEST(ParseRankGroups, ReadsTheForksList) {
 
 TEST(ParseRankGroups, RefusesWhatIsNoPartition) {
   const std::pair<const char*, const char*> cases[] = {
-      {"", "lacks rank 0"},           {"0,1 2", "lacks rank 3"},   {"0,1 1,2,3", "names rank 1 twice"}, {"0,1 2,4", "names rank 4, the run has ranks 0 to 3"},
-      {"0,1 2,-3", "names rank -3"},  {"0;1 2,3", "is not of the form"}, {"0,1, 2,3", "is not of the form"},  {"a 1 2 3", "is not of the form"},
-      {"0,1\n2,3", "is not of the form"}, {"0,99999999999 1 2 3", "is not of the form"}};
-  for (const auto& [text, phrase] : cases) expect_error<UsageError>([&] { btm::parse_rank_groups(text, 4); }, phrase);
+      {"", "lacks rank 0"},
+      {"0,1 2", "lacks rank 3"},
+      {"0,1 1,2,3", "names rank 1 twice"},
+      {"0,1 2,4", "names rank 4, the run has ranks 0 to 3"},
+      {"0,1 2,-3", "names rank -3"},
+      {"0;1 2,3", "is not of the form"},
+      {"0,1, 2,3", "is not of the form"},
+      {"a 1 2 3", "is not of the form"},
+      {"0,1\n2,3", "is not of the form"},
+      {"0,99999999999 1 2 3", "is not of the form"}};
+  for (const auto& [text, phrase] : cases)
+    expect_error<UsageError>([&] { btm::parse_rank_groups(text, 4); }, phrase);
 }
 
 TEST(IsUntied, ChoosesParametersAsTheForkDoes) {
-  const std::string fc = "decoder.layers.1.fc1.weight", attention = "decoder.layers.0.self_attn.k_proj.bias", norm = "decoder.layer_norm.weight",
-                    embedding = "decoder.embed_tokens.weight", output = "decoder.output_projection.weight";
+  const std::string fc = "decoder.layers.1.fc1.weight",
+                    attention = "decoder.layers.0.self_attn.k_proj.bias",
+                    norm = "decoder.layer_norm.weight", embedding = "decoder.embed_tokens.weight",
+                    output = "decoder.output_projection.weight";
   struct Case {
     const char* what;
     bool fc, attention, norm, embedding, output;
   };
-  for (const Case& one : {Case{"feedforward", true, false, false, false, false}, Case{"feedforward_l2", false, false, false, false, false},
-                          Case{"feedforward_top", true, false, false, false, false}, Case{"transformer", true, true, false, false, false},
-                          Case{"transformer_l2", false, true, false, false, false}, Case{"transformer_output", true, true, false, false, true},
-                          Case{"input_output", false, false, false, true, true}, Case{"all", true, true, true, true, true}}) {
+  for (const Case& one : {Case{"feedforward", true, false, false, false, false},
+                          Case{"feedforward_l2", false, false, false, false, false},
+                          Case{"feedforward_top", true, false, false, false, false},
+                          Case{"transformer", true, true, false, false, false},
+                          Case{"transformer_l2", false, true, false, false, false},
+                          Case{"transformer_output", true, true, false, false, true},
+                          Case{"input_output", false, false, false, true, true},
+                          Case{"all", true, true, true, true, true}}) {
     EXPECT_EQ(btm::is_untied(one.what, fc, 2), one.fc) << one.what;
     EXPECT_EQ(btm::is_untied(one.what, attention, 2), one.attention) << one.what;
     EXPECT_EQ(btm::is_untied(one.what, norm, 2), one.norm) << one.what;
     EXPECT_EQ(btm::is_untied(one.what, embedding, 2), one.embedding) << one.what;
     EXPECT_EQ(btm::is_untied(one.what, output, 2), one.output) << one.what;
   }
-  EXPECT_TRUE(btm::is_untied("feedforward_l2", "decoder.layers.21.fc2.bias", 24));  // by substring, as there
+  EXPECT_TRUE(btm::is_untied("feedforward_l2", "decoder.layers.21.fc2.bias",
+                             24));  // by substring, as there
   EXPECT_FALSE(btm::is_untied("feedforward_l2", "decoder.layers.11.fc2.bias", 12));
 }
 
@@ -63,8 +79,10 @@ TEST(CheckDemixOptions, RefusesWhatTheForkDoesNotKnow) {
       {demix("none", "", ""), "needs --untie-parameters, one of feedforward, "},
       {demix("none", "", "attention"), "found 'attention'"},
       {{false, true, "", "", "feedforward"}, "need --desynchronize"}};
-  for (const auto& [options, phrase] : cases) expect_error<UsageError>([&] { btm::check_demix_options(options); }, phrase);
-  expect_error<compat::UnsupportedError>([&] { btm::check_demix_options(demix("none", "", "expert_ffn")); }, "expert_ffn");
+  for (const auto& [options, phrase] : cases)
+    expect_error<UsageError>([&] { btm::check_demix_options(options); }, phrase);
+  expect_error<compat::UnsupportedError>(
+      [&] { btm::check_demix_options(demix("none", "", "expert_ffn")); }, "expert_ffn");
 }
 
 TEST(ExpertGroups, OfOneProcessAreTheProcess) {

@@ -12,14 +12,17 @@ namespace {
 using btm::Communicator;
 using btm::GradientReducer;
 
-/// A group of `size` ranks whose gradients are all this rank's. Writes down what it is asked to sum.
+/// A group of `size` ranks whose gradients are all this rank's. Writes down what it is asked to
+/// sum.
 class MirrorGroup final : public Communicator {
  public:
-  MirrorGroup(std::string name, int size, std::vector<std::string>& log) : name_(std::move(name)), size_(size), log_(log) {}
+  MirrorGroup(std::string name, int size, std::vector<std::string>& log)
+      : name_(std::move(name)), size_(size), log_(log) {}
   int rank() const noexcept override { return 0; }
   int size() const noexcept override { return size_; }
   std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) override {
-    log_.push_back(name_ + " sums " + std::to_string(tensor.storage_offset()) + "+" + std::to_string(tensor.numel()));
+    log_.push_back(name_ + " sums " + std::to_string(tensor.storage_offset()) + "+" +
+                   std::to_string(tensor.numel()));
     return std::make_unique<Sum>(*this, tensor);
   }
   void broadcast(const at::Tensor&, int) override {}
@@ -49,7 +52,9 @@ TEST(GradientReducer, StartsABucketWhenItsLastGradientIsThere) {
   MirrorGroup world("all", 2, log);
   const at::Tensor gradients = at::ones({64});
   // Slots of 10 with a gap: 0..10, 16..26, 32..42, 48..58; two of them fit in 26 floats.
-  GradientReducer reducer(gradients, {{0, 10, &world}, {16, 10, &world}, {32, 10, &world}, {48, 10, &world}}, 26 * 4, 2);
+  GradientReducer reducer(gradients,
+                          {{0, 10, &world}, {16, 10, &world}, {32, 10, &world}, {48, 10, &world}},
+                          26 * 4, 2);
   EXPECT_EQ(reducer.num_buckets(), 2U);
   reducer.ready(3, 4);
   EXPECT_EQ(log, Log{});
@@ -66,13 +71,15 @@ TEST(GradientReducer, StartsABucketWhenItsLastGradientIsThere) {
 TEST(GradientReducer, KeepsTheOrderOfBucketsWhateverIsReadyFirst) {
   Log log;
   MirrorGroup world("all", 2, log);
-  GradientReducer reducer(at::ones({30}), {{0, 10, &world}, {10, 10, &world}, {20, 10, &world}}, 0, 2);
+  GradientReducer reducer(at::ones({30}), {{0, 10, &world}, {10, 10, &world}, {20, 10, &world}}, 0,
+                          2);
   for (int round = 0; round < 2; ++round) {
     log.clear();
     reducer.ready(0, 1);
     reducer.ready(1, 2);
     EXPECT_EQ(log, Log{});
-    if (round == 0) reducer.ready(2, 3);  // in the second round nothing announces it: a rank without a batch
+    if (round == 0)
+      reducer.ready(2, 3);  // in the second round nothing announces it: a rank without a batch
     reducer.finish();
     log.resize(3);
     EXPECT_EQ(log, (Log{"all sums 20+10", "all sums 10+10", "all sums 0+10"}));
@@ -83,7 +90,9 @@ TEST(GradientReducer, SumsEveryParameterOverItsOwnGroup) {
   Log log;
   MirrorGroup world("all", 4, log), expert("expert", 2, log);
   const at::Tensor gradients = at::ones({40});
-  GradientReducer reducer(gradients, {{0, 10, &world}, {10, 10, &expert}, {20, 10, &expert}, {30, 10, &world}}, 1 << 20, 4);
+  GradientReducer reducer(gradients,
+                          {{0, 10, &world}, {10, 10, &expert}, {20, 10, &expert}, {30, 10, &world}},
+                          1 << 20, 4);
   reducer.ready(0, 4);
   EXPECT_EQ(log, (Log{"all sums 30+10", "expert sums 10+20", "all sums 0+10"}));
   reducer.finish();
@@ -107,7 +116,8 @@ TEST(GradientReducer, DividesHalvesBeforehandSoThatTheirSumDoesNotOverflow) {
 TEST(GradientReducer, TakesAParameterThatIsLargerThanABucket) {
   Log log;
   MirrorGroup world("all", 2, log);
-  GradientReducer reducer(at::arange(30, at::kFloat), {{0, 5, &world}, {5, 20, &world}, {25, 5, &world}}, 40, 2);
+  GradientReducer reducer(at::arange(30, at::kFloat),
+                          {{0, 5, &world}, {5, 20, &world}, {25, 5, &world}}, 40, 2);
   reducer.ready(0, 3);
   EXPECT_EQ(log, (Log{"all sums 25+5", "all sums 5+20", "all sums 0+5"}));
   reducer.finish();

@@ -1,4 +1,5 @@
-// NCCL between several processes. They share this machine's first GPU, which NCCL allows where it takes them for processes of several machines.
+// NCCL between several processes. They share this machine's first GPU, which NCCL allows where it
+// takes them for processes of several machines.
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
@@ -25,16 +26,20 @@ class Nccl : public testing::Test {
   }
 
   /// `program` with `args` as `size` ranks.
-  static Processes ranks_of(const std::string& program, const Args& args, int port_offset, int size = 2) {
+  static Processes ranks_of(const std::string& program, const Args& args, int port_offset,
+                            int size = 2) {
     const std::string port = btm_test::own_port(8 + port_offset);
     Processes ranks;
     for (int i = 0; i < size; ++i) {
       const std::string rank = std::to_string(i);
       ranks.push_back(std::make_unique<Process>(
           program,
-          joined(args, {"--distributed-world-size", std::to_string(size), "--distributed-rank", rank, "--distributed-init-method", "tcp://127.0.0.1:" + port,
-                        "--device-id", "0"}),
-          std::map<std::string, std::string>{{"NCCL_HOSTID", "host" + rank}, {"NCCL_SOCKET_IFNAME", "lo"}, {"NCCL_IB_DISABLE", "1"},
+          joined(args,
+                 {"--distributed-world-size", std::to_string(size), "--distributed-rank", rank,
+                  "--distributed-init-method", "tcp://127.0.0.1:" + port, "--device-id", "0"}),
+          std::map<std::string, std::string>{{"NCCL_HOSTID", "host" + rank},
+                                             {"NCCL_SOCKET_IFNAME", "lo"},
+                                             {"NCCL_IB_DISABLE", "1"},
                                              {"OMP_NUM_THREADS", "1"}}));
     }
     return ranks;
@@ -57,7 +62,8 @@ TEST_F(Nccl, NamesTheKilledRank) {
   EXPECT_EQ(ranks[0]->err(), "ranks killed: error: rank 1 of 2 is gone\n");
 }
 
-/// While NCCL makes its connections nothing tells that the other is gone but its silence of 30 seconds.
+/// While NCCL makes its connections nothing tells that the other is gone but its silence of 30
+/// seconds.
 TEST_F(Nccl, LeavesWhenARankIsKilledBeforeTheFirstSum) {
   const Processes ranks = ranks_of("ranks", {"killed", "--gpu", "--early", "--at", "1"}, 5);
   EXPECT_EQ(ranks[1]->wait(), 128 + SIGKILL);
@@ -77,14 +83,17 @@ TEST_F(Nccl, EndsWhenARankFails) {
 TEST_F(Nccl, TwoRanksTrainAsOne) {
   const TempDir dir;
   const auto command = [&](const std::string& folder, const Args& more) {
-    return btm_test::train_command("fortunes", dir / folder,
-                                   joined({"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256", "--total-num-update", "60",
-                                           "--warmup-updates", "5", "--disable-validation", "--max-update", "12", "--num-threads", "1"},
-                                          more));
+    return btm_test::train_command(
+        "fortunes", dir / folder,
+        joined({"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256",
+                "--total-num-update", "60", "--warmup-updates", "5", "--disable-validation",
+                "--max-update", "12", "--num-threads", "1"},
+               more));
   };
   for (const Args& precision : {Args{}, Args{"--bf16"}}) {
     const std::string name = precision.empty() ? "fp32" : "bf16";
-    const btm_test::Finished alone = btm_test::run_btm(command(name + "1", joined(precision, {"--update-freq", "2", "--distributed-world-size", "1"})));
+    const btm_test::Finished alone = btm_test::run_btm(command(
+        name + "1", joined(precision, {"--update-freq", "2", "--distributed-world-size", "1"})));
     ASSERT_EQ(alone.status, 0) << alone.err;
     const Processes ranks = ranks_of("btm", command(name + "2", precision), 6);
     for (auto& rank : ranks) {
@@ -95,9 +104,13 @@ TEST_F(Nccl, TwoRanksTrainAsOne) {
     const btm_test::Rows rows = btm_test::rows_of(log);
     ASSERT_EQ(rows.size(), 12U);
     for (const auto& [update, row] : rows)
-      EXPECT_NEAR(btm_test::number(row, "loss"), btm_test::number(alone.rows.at(update), "loss"), precision.empty() ? 0.0011 : 0.01) << name << update;
+      EXPECT_NEAR(btm_test::number(row, "loss"), btm_test::number(alone.rows.at(update), "loss"),
+                  precision.empty() ? 0.0011 : 0.01)
+          << name << update;
     if (precision.empty()) {
-      EXPECT_LT(btm_test::model_difference(dir / (name + "1/checkpoint_last.pt"), dir / (name + "2/checkpoint_last.pt")), 1e-4);
+      EXPECT_LT(btm_test::model_difference(dir / (name + "1/checkpoint_last.pt"),
+                                           dir / (name + "2/checkpoint_last.pt")),
+                1e-4);
     }
   }
 }
@@ -105,17 +118,49 @@ TEST_F(Nccl, TwoRanksTrainAsOne) {
 /// Two domains, two ranks each: a domain's ranks have one expert, all of them the rest.
 TEST_F(Nccl, DemixTrainsAnExpertPerGroup) {
   const TempDir dir;
-  const Args flags{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "256", "--total-num-update", "60", "--warmup-updates", "5",
-                   "--disable-validation", "--max-update", "4", "--num-threads", "1", "--task", "multidomain_language_modeling", "--criterion",
-                   "desynchronized_cross_entropy", "--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl", "--desynchronize",
-                   "--domain-parallel", "--sync-type", "manual", "--untie-parameters", "feedforward", "--data-parallel-groups", "0,1 2,3"};
-  for (auto& rank : ranks_of("btm", btm_test::train_command("", dir / "s", flags), 7, 4)) EXPECT_EQ(rank->wait(), 0) << rank->err();
-  const auto shard = [&](int rank) { return dir / ("s/checkpoint_last-rank-" + std::to_string(rank) + ".pt"); };
-  const auto is_expert = [](const std::string& name) { return name.find(".fc") != std::string::npos; };
+  const Args flags{"--arch",
+                   "transformer_lm_gpt3_small",
+                   "--decoder-ffn-embed-dim",
+                   "256",
+                   "--total-num-update",
+                   "60",
+                   "--warmup-updates",
+                   "5",
+                   "--disable-validation",
+                   "--max-update",
+                   "4",
+                   "--num-threads",
+                   "1",
+                   "--task",
+                   "multidomain_language_modeling",
+                   "--criterion",
+                   "desynchronized_cross_entropy",
+                   "--train-domains",
+                   "fortunes,perl",
+                   "--eval-domains",
+                   "fortunes,perl",
+                   "--desynchronize",
+                   "--domain-parallel",
+                   "--sync-type",
+                   "manual",
+                   "--untie-parameters",
+                   "feedforward",
+                   "--data-parallel-groups",
+                   "0,1 2,3"};
+  for (auto& rank : ranks_of("btm", btm_test::train_command("", dir / "s", flags), 7, 4))
+    EXPECT_EQ(rank->wait(), 0) << rank->err();
+  const auto shard = [&](int rank) {
+    return dir / ("s/checkpoint_last-rank-" + std::to_string(rank) + ".pt");
+  };
+  const auto is_expert = [](const std::string& name) {
+    return name.find(".fc") != std::string::npos;
+  };
   EXPECT_EQ(btm_test::model_difference(shard(0), shard(1)), 0);
   EXPECT_EQ(btm_test::model_difference(shard(2), shard(3)), 0);
   EXPECT_GT(btm_test::model_difference(shard(1), shard(2), is_expert), 1e-4);
-  EXPECT_EQ(btm_test::model_difference(shard(1), shard(2), [&](const std::string& name) { return !is_expert(name); }), 0);
+  EXPECT_EQ(btm_test::model_difference(shard(1), shard(2),
+                                       [&](const std::string& name) { return !is_expert(name); }),
+            0);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ using Variables = std::map<std::string, std::string>;
 Rendezvous found(const DistributedOptions& options, const Variables& variables) {
   return btm::find_rendezvous(options, [&](const char* name) -> std::optional<std::string> {
     const auto variable = variables.find(name);
-    return variable == variables.end() ? std::nullopt : std::optional<std::string>(variable->second);
+    return variable == variables.end() ? std::nullopt
+                                       : std::optional<std::string>(variable->second);
   });
 }
 
@@ -44,7 +45,11 @@ TEST(Rendezvous, StartsTheRanksOfThisMachine) {
 TEST(Rendezvous, TakesTorchrunsVariables) {
   DistributedOptions options;
   options.world_size = 8;  // torchrun's word counts, as for fairseq
-  Variables variables{{"MASTER_ADDR", "head"}, {"MASTER_PORT", "29500"}, {"WORLD_SIZE", "4"}, {"RANK", "3"}, {"LOCAL_RANK", "1"}};
+  Variables variables{{"MASTER_ADDR", "head"},
+                      {"MASTER_PORT", "29500"},
+                      {"WORLD_SIZE", "4"},
+                      {"RANK", "3"},
+                      {"LOCAL_RANK", "1"}};
   Rendezvous place = found(options, variables);
   EXPECT_EQ(place.host, "head");
   EXPECT_EQ(place.port, 29500);
@@ -61,9 +66,10 @@ TEST(Rendezvous, TakesTorchrunsVariables) {
 }
 
 TEST(Rendezvous, TakesAStepOfSlurm) {
-  const Variables variables{{"SLURM_JOB_ID", "41"},      {"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NODELIST", "gpu[07-09]"},
-                            {"SLURM_STEP_NUM_TASKS", "6"}, {"SLURM_NTASKS", "9"},  {"SLURM_PROCID", "5"},
-                            {"SLURM_LOCALID", "1"}};
+  const Variables variables{
+      {"SLURM_JOB_ID", "41"},        {"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NODELIST", "gpu[07-09]"},
+      {"SLURM_STEP_NUM_TASKS", "6"}, {"SLURM_NTASKS", "9"},  {"SLURM_PROCID", "5"},
+      {"SLURM_LOCALID", "1"}};
   DistributedOptions options;
   options.port = 12121;
   Rendezvous place = found(options, variables);
@@ -81,14 +87,18 @@ TEST(Rendezvous, TakesAStepOfSlurm) {
   EXPECT_EQ(place.rank, 20);
   EXPECT_EQ(place.spawn, 4);
   options.world_size = 8;
-  expect_error<UsageError>([&] { found(options, variables); }, "8 in a Slurm step of 6 tasks, expected a multiple");
+  expect_error<UsageError>([&] { found(options, variables); },
+                           "8 in a Slurm step of 6 tasks, expected a multiple");
 }
 
 TEST(Rendezvous, IsNotMisledByABatchScriptOfSlurm) {
   // Outside srun there is one process, however many tasks the job has.
   DistributedOptions options;
   options.world_size = 2;
-  const Rendezvous place = found(options, {{"SLURM_JOB_ID", "41"}, {"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "0"}, {"SLURM_NODELIST", "a"}});
+  const Rendezvous place = found(options, {{"SLURM_JOB_ID", "41"},
+                                           {"SLURM_NTASKS", "2"},
+                                           {"SLURM_PROCID", "0"},
+                                           {"SLURM_NODELIST", "a"}});
   EXPECT_EQ(place.spawn, 2);
 }
 
@@ -117,8 +127,12 @@ TEST(Rendezvous, PutsALaunchedRankWhereItWasPut) {
   options.world_size = 16;
   options.rank = 8;
   options.nprocs_per_node = 8;
-  const Rendezvous place = found(options, {{btm::kLaunched, "1"}, {"MASTER_ADDR", "head"}, {"MASTER_PORT", "77"}, {"WORLD_SIZE", "16"},
-                                           {"RANK", "11"}, {"LOCAL_RANK", "3"}});
+  const Rendezvous place = found(options, {{btm::kLaunched, "1"},
+                                           {"MASTER_ADDR", "head"},
+                                           {"MASTER_PORT", "77"},
+                                           {"WORLD_SIZE", "16"},
+                                           {"RANK", "11"},
+                                           {"LOCAL_RANK", "3"}});
   EXPECT_EQ(place.rank, 11);
   EXPECT_EQ(place.spawn, 0);
 }
@@ -134,7 +148,8 @@ TEST(Rendezvous, RefusesWhatContradictsItself) {
     change(options);
     return options;
   };
-  const Variables torchrun{{"MASTER_ADDR", "h"}, {"MASTER_PORT", "1"}, {"WORLD_SIZE", "2"}, {"RANK", "0"}};
+  const Variables torchrun{
+      {"MASTER_ADDR", "h"}, {"MASTER_PORT", "1"}, {"WORLD_SIZE", "2"}, {"RANK", "0"}};
   const auto changed = [&](const char* name, const char* value) {
     Variables variables = torchrun;
     variables[name] = value;
@@ -142,28 +157,48 @@ TEST(Rendezvous, RefusesWhatContradictsItself) {
   };
   const DistributedOptions none;
   const Case cases[] = {
-      {with([](auto& o) { o.init_method = "file:///x"; }), {}, "'file:///x', expected tcp://HOST:PORT or env://"},
+      {with([](auto& o) { o.init_method = "file:///x"; }),
+       {},
+       "'file:///x', expected tcp://HOST:PORT or env://"},
       {with([](auto& o) { o.init_method = "tcp://host"; }), {}, "expected tcp://HOST:PORT"},
       {with([](auto& o) { o.init_method = "tcp://host:0"; }), {}, "expected tcp://HOST:PORT"},
       {with([](auto& o) { o.init_method = "tcp://:80"; }), {}, "expected tcp://HOST:PORT"},
       {with([](auto& o) { o.init_method = "tcp://h:80"; }), {}, "needs --distributed-world-size"},
-      {with([](auto& o) { o.init_method = "tcp://h:80", o.world_size = 2; }), {}, "needs --distributed-rank"},
-      {with([](auto& o) { o.init_method = "tcp://h:80", o.world_size = o.rank = 2; }), {}, "expected less than --distributed-world-size 2"},
+      {with([](auto& o) { o.init_method = "tcp://h:80", o.world_size = 2; }),
+       {},
+       "needs --distributed-rank"},
+      {with([](auto& o) { o.init_method = "tcp://h:80", o.world_size = o.rank = 2; }),
+       {},
+       "expected less than --distributed-world-size 2"},
       {with([](auto& o) { o.init_method = "env://"; }), {}, "WORLD_SIZE is not in the environment"},
-      {with([](auto& o) { o.rank = 1, o.world_size = 2; }), {}, "--distributed-rank needs --distributed-init-method"},
-      {with([](auto& o) { o.world_size = 2, o.no_spawn = true; }), {}, "with --distributed-no-spawn needs"},
-      {with([](auto& o) { o.world_size = 4, o.nprocs_per_node = 2; }), {}, "to find the other machines"},
+      {with([](auto& o) { o.rank = 1, o.world_size = 2; }),
+       {},
+       "--distributed-rank needs --distributed-init-method"},
+      {with([](auto& o) { o.world_size = 2, o.no_spawn = true; }),
+       {},
+       "with --distributed-no-spawn needs"},
+      {with([](auto& o) { o.world_size = 4, o.nprocs_per_node = 2; }),
+       {},
+       "to find the other machines"},
       {with([](auto& o) { o.world_size = 1 << 30; }), {}, "too large"},
       {with([](auto& o) { o.port = 70000; }), {}, "expected at most 65535"},
       {none, changed("WORLD_SIZE", "two"), "WORLD_SIZE='two' in the environment, expected 1 to"},
       {none, changed("RANK", "2"), "RANK='2' in the environment, expected 0 to 1"},
-      {none, changed("MASTER_PORT", "0"), "MASTER_PORT='0' in the environment, expected 1 to 65535"},
+      {none, changed("MASTER_PORT", "0"),
+       "MASTER_PORT='0' in the environment, expected 1 to 65535"},
       {none, changed("MASTER_ADDR", ""), "MASTER_ADDR is not in the environment"},
-      {none, {{"SLURM_STEP_ID", "0"}, {"SLURM_NTASKS", "2"}}, "SLURM_STEP_NODELIST is not in the environment"},
-      {none, {{"SLURM_STEP_NODELIST", "a"}, {"SLURM_NTASKS", "2"}}, "SLURM_PROCID is not in the environment"},
-      {none, {{"SLURM_STEP_NODELIST", "a[3"}, {"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "0"}}, "the list of Slurm nodes 'a[3' cannot be read"},
+      {none,
+       {{"SLURM_STEP_ID", "0"}, {"SLURM_NTASKS", "2"}},
+       "SLURM_STEP_NODELIST is not in the environment"},
+      {none,
+       {{"SLURM_STEP_NODELIST", "a"}, {"SLURM_NTASKS", "2"}},
+       "SLURM_PROCID is not in the environment"},
+      {none,
+       {{"SLURM_STEP_NODELIST", "a[3"}, {"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "0"}},
+       "the list of Slurm nodes 'a[3' cannot be read"},
   };
-  for (const Case& one : cases) expect_error<UsageError>([&] { found(one.options, one.variables); }, one.phrase);
+  for (const Case& one : cases)
+    expect_error<UsageError>([&] { found(one.options, one.variables); }, one.phrase);
 }
 
 TEST(FirstHost, ReadsSlurmsLists) {

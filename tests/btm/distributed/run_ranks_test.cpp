@@ -1,9 +1,9 @@
-// Real processes: tests/support/ranks_main.cpp, started by our launcher, as torchrun would or as srun would.
+// Real processes: tests/support/ranks_main.cpp, started by our launcher, as torchrun would or as
+// srun would.
 #include "btm/distributed/run_ranks.h"
 
-#include <gtest/gtest.h>
-
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -26,27 +26,35 @@ using Processes = std::vector<std::unique_ptr<Process>>;
 
 constexpr auto kSeconds = std::chrono::seconds(20);  // to end in; with a busy machine in mind
 
-std::unique_ptr<Process> rank_like(const std::string& action, int rank, int size, int port_offset, std::map<std::string, std::string> more = {}) {
-  more.insert({{"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", own_port(port_offset)}, {"WORLD_SIZE", std::to_string(size)}, {"RANK", std::to_string(rank)},
+std::unique_ptr<Process> rank_like(const std::string& action, int rank, int size, int port_offset,
+                                   std::map<std::string, std::string> more = {}) {
+  more.insert({{"MASTER_ADDR", "127.0.0.1"},
+               {"MASTER_PORT", own_port(port_offset)},
+               {"WORLD_SIZE", std::to_string(size)},
+               {"RANK", std::to_string(rank)},
                {"OMP_NUM_THREADS", "1"}});
   return std::make_unique<Process>("ranks", std::vector<std::string>{action}, more);
 }
 
-Processes torchrun_like(const std::string& action, int size, int port_offset, std::vector<std::string> args = {}) {
+Processes torchrun_like(const std::string& action, int size, int port_offset,
+                        std::vector<std::string> args = {}) {
   args.insert(args.begin(), action);
   Processes ranks;
   for (int rank = 0; rank < size; ++rank)
-    ranks.push_back(std::make_unique<Process>("ranks", args,
-                                              std::map<std::string, std::string>{{"MASTER_ADDR", "127.0.0.1"},
-                                                                                 {"MASTER_PORT", own_port(port_offset)},
-                                                                                 {"WORLD_SIZE", std::to_string(size)},
-                                                                                 {"RANK", std::to_string(rank)},
-                                                                                 {"LOCAL_RANK", std::to_string(rank)},
-                                                                                 {"OMP_NUM_THREADS", "1"}}));
+    ranks.push_back(std::make_unique<Process>(
+        "ranks", args,
+        std::map<std::string, std::string>{{"MASTER_ADDR", "127.0.0.1"},
+                                           {"MASTER_PORT", own_port(port_offset)},
+                                           {"WORLD_SIZE", std::to_string(size)},
+                                           {"RANK", std::to_string(rank)},
+                                           {"LOCAL_RANK", std::to_string(rank)},
+                                           {"OMP_NUM_THREADS", "1"}}));
   return ranks;
 }
 
-int lines_of(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
+int lines_of(const std::string& text) {
+  return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+}
 
 TEST(RunRanks, SumsGathersAndSplitsOverTwoAndFourProcesses) {
   for (const std::string size : {"1", "2", "4"}) {
@@ -60,7 +68,8 @@ TEST(RunRanks, GivesEveryRankItsPlaceAndItsShareOfTheCores) {
   ::unsetenv("OMP_NUM_THREADS");
   Process run("ranks", {"places", "--distributed-world-size", "3"});
   ASSERT_EQ(run.wait(), 0) << run.err();
-  const std::string threads = " threads " + std::to_string(std::max(1U, std::thread::hardware_concurrency() / 3)) + "\n";
+  const std::string threads =
+      " threads " + std::to_string(std::max(1U, std::thread::hardware_concurrency() / 3)) + "\n";
   EXPECT_EQ(run.out(), "0/3 local 0" + threads + "1/3 local 1" + threads + "2/3 local 2" + threads);
 }
 
@@ -75,11 +84,19 @@ TEST(RunRanks, MeetsAsSlurmSaysAndStartsRanksInATask) {
   Processes tasks;
   for (const std::string task : {"0", "1"})
     tasks.push_back(std::make_unique<Process>(
-        "ranks", std::vector<std::string>{"places", "--distributed-world-size", "4", "--distributed-port", own_port(1)},
-        std::map<std::string, std::string>{{"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NODELIST", "localhost"}, {"SLURM_NTASKS", "2"},
-                                           {"SLURM_PROCID", task}, {"SLURM_LOCALID", task}, {"OMP_NUM_THREADS", "1"}}));
+        "ranks",
+        std::vector<std::string>{"places", "--distributed-world-size", "4", "--distributed-port",
+                                 own_port(1)},
+        std::map<std::string, std::string>{{"SLURM_STEP_ID", "0"},
+                                           {"SLURM_STEP_NODELIST", "localhost"},
+                                           {"SLURM_NTASKS", "2"},
+                                           {"SLURM_PROCID", task},
+                                           {"SLURM_LOCALID", task},
+                                           {"OMP_NUM_THREADS", "1"}}));
   for (auto& task : tasks) EXPECT_EQ(task->wait(), 0) << task->err();
-  EXPECT_EQ(tasks[0]->out(), "0/4 local 0 threads 1\n1/4 local 1 threads 1\n2/4 local 0 threads 1\n3/4 local 1 threads 1\n");
+  EXPECT_EQ(tasks[0]->out(),
+            "0/4 local 0 threads 1\n1/4 local 1 threads 1\n2/4 local 0 threads 1\n3/4 local 1 "
+            "threads 1\n");
   EXPECT_EQ(tasks[1]->out(), "");
 }
 
@@ -94,7 +111,8 @@ TEST(RunRanks, EndsAllWithOneLineWhenARankIsKilled) {
     const auto start = std::chrono::steady_clock::now();
     Process run("ranks", {"killed", "--distributed-world-size", "4", "--at", rank});
     EXPECT_EQ(run.wait(), 128 + SIGKILL);
-    EXPECT_EQ(run.err(), "ranks killed: error: rank " + rank + " of 4 was killed by signal 9 (Killed); the other ranks were ended\n");
+    EXPECT_EQ(run.err(), "ranks killed: error: rank " + rank +
+                             " of 4 was killed by signal 9 (Killed); the other ranks were ended\n");
     EXPECT_LT(std::chrono::steady_clock::now() - start, kSeconds);
   }
 }
@@ -102,11 +120,13 @@ TEST(RunRanks, EndsAllWithOneLineWhenARankIsKilled) {
 TEST(RunRanks, NamesTheKilledRankWithoutALauncher) {
   for (const int killed : {0, 2}) {
     const auto start = std::chrono::steady_clock::now();
-    const Processes ranks = torchrun_like("killed", 3, 2 + killed, {"--at", std::to_string(killed)});
+    const Processes ranks =
+        torchrun_like("killed", 3, 2 + killed, {"--at", std::to_string(killed)});
     for (int rank = 0; rank < 3; ++rank) {
       EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->wait(), rank == killed ? 128 + SIGKILL : 1);
       if (rank != killed) {
-        EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->err(), "ranks killed: error: rank " + std::to_string(killed) + " of 3 is gone\n");
+        EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->err(),
+                  "ranks killed: error: rank " + std::to_string(killed) + " of 3 is gone\n");
       }
     }
     EXPECT_LT(std::chrono::steady_clock::now() - start, kSeconds);
@@ -152,11 +172,15 @@ void expect_end_of_all(const Processes& ranks, int status, const std::string& ph
 TEST(RunRanks, RefusesAnotherNumberOfRanks) {
   for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{3, 2, 3}, {2, 3, 3}}) {
     Processes ranks;
-    for (int rank = 0; rank < 3; ++rank) ranks.push_back(rank_like("collectives", rank, sizes[static_cast<std::size_t>(rank)], 5));
-    expect_end_of_all(ranks, 2, "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is ");
+    for (int rank = 0; rank < 3; ++rank)
+      ranks.push_back(rank_like("collectives", rank, sizes[static_cast<std::size_t>(rank)], 5));
+    expect_end_of_all(
+        ranks, 2,
+        "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is ");
   }
   Processes ranks;
-  for (int rank = 0; rank < 3; ++rank) ranks.push_back(rank_like("collectives", rank, rank == 2 ? 2 : 3, 5));
+  for (int rank = 0; rank < 3; ++rank)
+    ranks.push_back(rank_like("collectives", rank, rank == 2 ? 2 : 3, 5));
   expect_end_of_all(ranks, 2, "RANK='2' in the environment, expected 0 to 1 (WORLD_SIZE is 2)");
 }
 
@@ -169,10 +193,15 @@ TEST(RunRanks, RefusesARankThatComesTwice) {
 }
 
 TEST(RunRanks, SaysThatOpenFilesAreTooFew) {
-  const std::string program = std::string(BTM_BIN_DIR) + "/ranks", out = testing::TempDir() + "/btm-open-files-" + std::to_string(::getpid());
-  const int status = std::system(("ulimit -n 20; '" + program + "' collectives --distributed-world-size 12 >'" + out + "' 2>&1").c_str());
+  const std::string program = std::string(BTM_BIN_DIR) + "/ranks",
+                    out = testing::TempDir() + "/btm-open-files-" + std::to_string(::getpid());
+  const int status = std::system(("ulimit -n 20; '" + program +
+                                  "' collectives --distributed-world-size 12 >'" + out + "' 2>&1")
+                                     .c_str());
   EXPECT_EQ(WEXITSTATUS(status), 1);
-  EXPECT_EQ(btm_test::read_file(out), "ranks collectives: error: ulimit -n: allows 20 open files, 12 ranks need at least 100\n");
+  EXPECT_EQ(
+      btm_test::read_file(out),
+      "ranks collectives: error: ulimit -n: allows 20 open files, 12 ranks need at least 100\n");
   std::filesystem::remove(out);
 }
 
@@ -194,7 +223,9 @@ int stranger(int port_offset) {
 TEST(RunRanks, StrangersAtThePortDoNotDisturb) {
   const auto first = rank_like("collectives", 0, 2, 7);
   std::vector<int> connections;
-  for (const std::string& said : std::vector<std::string>{"", "GET / HTTP/1.1\r\n\r\n", std::string(100000, '\xff'), std::string(4096, '\0'), "\x01"}) {
+  for (const std::string& said :
+       std::vector<std::string>{"", "GET / HTTP/1.1\r\n\r\n", std::string(100000, '\xff'),
+                                std::string(4096, '\0'), "\x01"}) {
     connections.push_back(stranger(7));
     EXPECT_GE(::send(connections.back(), said.data(), said.size(), MSG_NOSIGNAL), 0);
   }
@@ -218,12 +249,14 @@ TEST(RunRanks, ARankOfAnotherRunIsTurnedAway) {
   }
 }
 
-/// What is stopped (a debugger, a machine that swaps) is named, whichever rank it is: here the one that keeps the store.
+/// What is stopped (a debugger, a machine that swaps) is named, whichever rank it is: here the one
+/// that keeps the store.
 TEST(RunRanks, EndsWhenRankZeroIsStopped) {
   Process launched("ranks", {"killed", "--distributed-world-size", "3", "--at", "9"});
   const Processes ranks = torchrun_like("killed", 3, 2, {"--at", "9"});
   std::this_thread::sleep_for(std::chrono::seconds(4));
-  std::ifstream children("/proc/" + std::to_string(launched.pid()) + "/task/" + std::to_string(launched.pid()) + "/children");
+  std::ifstream children("/proc/" + std::to_string(launched.pid()) + "/task/" +
+                         std::to_string(launched.pid()) + "/children");
   pid_t first = 0;
   children >> first;
   ASSERT_GT(first, 0);
@@ -231,10 +264,12 @@ TEST(RunRanks, EndsWhenRankZeroIsStopped) {
   ::kill(ranks[0]->pid(), SIGSTOP);
   for (const int rank : {1, 2}) {
     EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->wait(), 1);
-    EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->err(), "ranks killed: error: rank 0 of 3 does not answer\n");
+    EXPECT_EQ(ranks[static_cast<std::size_t>(rank)]->err(),
+              "ranks killed: error: rank 0 of 3 does not answer\n");
   }
   EXPECT_NE(launched.wait(), 0);
-  EXPECT_EQ(launched.err(), "ranks killed: error: rank 0 of 3 does not answer; the other ranks were ended\n");
+  EXPECT_EQ(launched.err(),
+            "ranks killed: error: rank 0 of 3 does not answer; the other ranks were ended\n");
 }
 
 }  // namespace

@@ -30,12 +30,14 @@ const std::vector<std::string> kExperts{"fortunes", "jargon", "perl", "politics"
 std::string checkpoints_of(const std::vector<std::string>& experts) {
   std::string path;
   for (const std::string& expert : experts)
-    path += (path.empty() ? "" : ":") + golden("checkpoints/elm_" + expert + "/checkpoint_last.pt").string();
+    path += (path.empty() ? "" : ":") +
+            golden("checkpoints/elm_" + expert + "/checkpoint_last.pt").string();
   return path;
 }
 
 /// The flags of tests/golden/ensemble.json's rows.
-EnsembleEvalOptions golden_options(const std::string& split, const std::string& domain, const std::vector<std::string>& experts) {
+EnsembleEvalOptions golden_options(const std::string& split, const std::string& domain,
+                                   const std::vector<std::string>& experts) {
   EnsembleEvalOptions options;
   options.eval.path = checkpoints_of(experts);
   options.eval.data = golden("data-bin").string();
@@ -61,13 +63,16 @@ EnsembleReport run(const EnsembleEvalOptions& options, const EnsembleObserver& o
 
 std::string joined(const std::vector<double>& numbers) {
   std::string text;
-  for (const double number : numbers) text += (text.empty() ? "" : ",") + nlohmann::json(number).dump();
+  for (const double number : numbers)
+    text += (text.empty() ? "" : ",") + nlohmann::json(number).dump();
   return text;
 }
 
-void expect_near(const std::vector<double>& found, const std::vector<double>& expected, double tolerance, const std::string& what) {
+void expect_near(const std::vector<double>& found, const std::vector<double>& expected,
+                 double tolerance, const std::string& what) {
   ASSERT_EQ(found.size(), expected.size()) << what;
-  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], tolerance) << what << " " << i;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_NEAR(found[i], expected[i], tolerance) << what << " " << i;
 }
 
 void expect_equal(const EnsembleReport& a, const EnsembleReport& b) {
@@ -81,7 +86,8 @@ void expect_equal(const EnsembleReport& a, const EnsembleReport& b) {
   }
 }
 
-/// Compares a run with what the release printed. Its sums are fp32 in the order of torch 1.13; ours differ by less than 1e-6.
+/// Compares a run with what the release printed. Its sums are fp32 in the order of torch 1.13; ours
+/// differ by less than 1e-6.
 void expect_golden(const nlohmann::json& row) {
   EnsembleEvalOptions options = golden_options(row["split"], row["domain"], row["experts"]);
   options.ensemble_type = row["type"];
@@ -101,14 +107,16 @@ void expect_golden(const nlohmann::json& row) {
   const auto& lines = row["lines"];
   ASSERT_EQ(report.lines.size(), lines.size()) << name;
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    EXPECT_NEAR(report.lines[i].ppl / lines[i]["ppl"].get<double>(), 1, 1e-6) << name << " line " << i;
+    EXPECT_NEAR(report.lines[i].ppl / lines[i]["ppl"].get<double>(), 1, 1e-6)
+        << name << " line " << i;
     expect_near(report.lines[i].posterior, lines[i]["posterior"], 1e-6, name);
     expect_near(report.lines[i].exp_avg_posterior, lines[i]["exp_avg_posterior"], 1e-6, name);
   }
   const auto& scores = row["first_batch"]["positional_scores"];
   for (std::size_t i = 0; i < scores.size(); ++i)
     for (std::size_t t = 0; t < scores[i].size(); ++t)
-      EXPECT_NEAR(first[i * (first.size() / scores.size()) + t], scores[i][t].get<double>(), 2e-5) << name << " " << i << " " << t;
+      EXPECT_NEAR(first[i * (first.size() / scores.size()) + t], scores[i][t].get<double>(), 2e-5)
+          << name << " " << i << " " << t;
 }
 
 TEST(EnsembleEval, GivesTheReleasesNumbers) {
@@ -122,15 +130,18 @@ TEST(EnsembleEval, OfOneExpertIsEvalLm) {
   const EnsembleReport report = run(options);
   const EvalLmReport alone = eval_lm(options.eval);
   EXPECT_EQ(report.eval.tokens, alone.tokens);
-  EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2, 1e-6);  // padded rows are masked here, causal alone there
+  EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2,
+              1e-6);  // padded rows are masked here, causal alone there
   for (const EnsembleLine& line : report.lines) EXPECT_EQ(line.posterior, std::vector<double>{1.0});
 }
 
 /// A cluster model of a data-bin's split.
-void train_clusters_of(const std::filesystem::path& split, const std::filesystem::path& path, std::int64_t clusters) {
+void train_clusters_of(const std::filesystem::path& split, const std::filesystem::path& path,
+                       std::int64_t clusters) {
   const Documents all(split, "");
   std::vector<std::string> documents;
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i) documents.push_back(all.text(i));
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i)
+    documents.push_back(all.text(i));
   ClusterTrainingOptions options;
   options.rule = TermRule::kPieces;
   options.clusters = clusters;
@@ -146,12 +157,14 @@ void expect_the_models_own_loss(const EvalLmOptions& eval, const std::filesystem
   options.eval.path = eval.path + ":" + eval.path + ":" + eval.path;
   options.precomputed_prior = "0.2,0.3,0.5";
   options.cluster.model = clusters.string();
-  for (const std::string type : {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"})
+  for (const std::string type :
+       {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"})
     for (const std::string posterior : {"last", "full", "none"}) {
       options.ensemble_type = type;
       options.posterior = posterior;
       const EnsembleReport report = run(options);
-      const std::string name = eval.data + " " + eval.sample_break_mode + " " + type + " " + posterior;
+      const std::string name =
+          eval.data + " " + eval.sample_break_mode + " " + type + " " + posterior;
       EXPECT_EQ(report.eval.tokens, alone.tokens) << name;
       EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2, 1e-5) << name;
     }
@@ -192,9 +205,12 @@ EnsembleEvalOptions with_a_diverged_expert() {
 
 TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
   EnsembleEvalOptions options = with_a_diverged_expert();
-  expect_error<DivergedModel>([&] { run(options); }, "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
+  expect_error<DivergedModel>(
+      [&] { run(options); },
+      "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
   options.skip_diverged = true;
-  for (const std::string type : {"uniform_prior", "updating_prior", "simple_average", "cached_prior"}) {
+  for (const std::string type :
+       {"uniform_prior", "updating_prior", "simple_average", "cached_prior"}) {
     options.ensemble_type = type;
     options.precomputed_prior = "0.7,0.3";
     const EnsembleReport report = run(options);
@@ -206,10 +222,12 @@ TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
     EXPECT_EQ(report.lines.back().exp_avg_posterior, (std::vector<double>{0, 1})) << type;
   }
   options.precomputed_prior = "1,0";
-  expect_error<std::runtime_error>([&] { run(options); }, "every expert that has a weight diverged");
+  expect_error<std::runtime_error>([&] { run(options); },
+                                   "every expert that has a weight diverged");
   options.ensemble_type = "cluster_prior";
   options.cluster.model = "x";
-  expect_error<compat::UsageError>([&] { run(options); }, "--skip-diverged does not go with cluster_prior");
+  expect_error<compat::UsageError>([&] { run(options); },
+                                   "--skip-diverged does not go with cluster_prior");
 }
 
 TEST(EnsembleEval, SaysThatOneBatchUpdatesNoPrior) {
@@ -253,7 +271,8 @@ TEST(EnsembleEval, PermutesItsPosteriorsWithItsExperts) {
     ASSERT_EQ(straight.lines.size(), permuted.lines.size());
     for (std::size_t i = 0; i < straight.lines.size(); ++i) {
       const auto& p = straight.lines[i].exp_avg_posterior;
-      expect_near(permuted.lines[i].exp_avg_posterior, {p[2], p[0], p[3], p[1]}, 1e-12, "permuted");  // sums in another order
+      expect_near(permuted.lines[i].exp_avg_posterior, {p[2], p[0], p[3], p[1]}, 1e-12,
+                  "permuted");  // sums in another order
     }
   }
 }
@@ -266,8 +285,10 @@ TEST(EnsembleEval, MixesDenseExpertsAndDemixRanks) {
   const EnsembleReport ranks = run(mixed);
   mixed.eval.path = checkpoints_of({"fortunes"}) + ":" + demix + "2.pt";
   const EnsembleReport both = run(mixed);
-  for (const EnsembleLine& line : ranks.lines) EXPECT_NEAR(std::accumulate(line.posterior.begin(), line.posterior.end(), 0.0), 1, 1e-12);
-  // The second expert is the same, the first is another: the seed's shared half is not what the dense ELM was trained to.
+  for (const EnsembleLine& line : ranks.lines)
+    EXPECT_NEAR(std::accumulate(line.posterior.begin(), line.posterior.end(), 0.0), 1, 1e-12);
+  // The second expert is the same, the first is another: the seed's shared half is not what the
+  // dense ELM was trained to.
   EXPECT_NE(both.eval.perplexity, ranks.eval.perplexity);
   EXPECT_NE(both.eval.perplexity, run(dense).eval.perplexity);
 }
@@ -278,7 +299,8 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   options.precomputed_prior = "0,0.3,0.6,0.1";
   options.eval_topk = 2;
   options.sparse = true;
-  options.eval.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) + ":/nowhere/d.pt";  // never opened
+  options.eval.path =
+      "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) + ":/nowhere/d.pt";  // never opened
   const EnsembleReport sparse = run(options);
   EXPECT_EQ(sparse.blocks_run, 2 * sparse.eval.samples);
   EnsembleEvalOptions pair = short_options({"jargon", "perl"});
@@ -306,13 +328,15 @@ TEST(EnsembleEval, FullPosteriorFindsTheBestExpert) {
     eval.path = checkpoints_of({"perl"});
     return eval;
   }());
-  EXPECT_LE(full.eval.loss_sum, best.loss_sum + std::log(4.0) * static_cast<double>(best.samples) + 1e-6);
+  EXPECT_LE(full.eval.loss_sum,
+            best.loss_sum + std::log(4.0) * static_cast<double>(best.samples) + 1e-6);
 }
 
 /// Ranks that are threads of this process: only what ensemble_eval asks of a communicator.
 class ThreadRanks {
  public:
-  explicit ThreadRanks(int size) : size_(size), parts_(static_cast<std::size_t>(size)), barrier_(size) {}
+  explicit ThreadRanks(int size)
+      : size_(size), parts_(static_cast<std::size_t>(size)), barrier_(size) {}
 
   class Rank final : public Communicator {
    public:
@@ -326,10 +350,14 @@ class ThreadRanks {
       all_.barrier_.arrive_and_wait();
       return parts;
     }
-    std::unique_ptr<Pending> start_all_reduce(const at::Tensor&) override { throw std::logic_error("not asked for"); }
+    std::unique_ptr<Pending> start_all_reduce(const at::Tensor&) override {
+      throw std::logic_error("not asked for");
+    }
     void broadcast(const at::Tensor&, int) override { throw std::logic_error("not asked for"); }
     void barrier() override { all_.barrier_.arrive_and_wait(); }
-    std::unique_ptr<Communicator> subgroup(const std::vector<int>&) override { throw std::logic_error("not asked for"); }
+    std::unique_ptr<Communicator> subgroup(const std::vector<int>&) override {
+      throw std::logic_error("not asked for");
+    }
 
    private:
     ThreadRanks& all_;
@@ -390,7 +418,8 @@ void train_clusters(const std::filesystem::path& path) {
   std::vector<std::string> documents;
   for (const std::string& domain : kExperts) {
     const Documents all(golden("data-bin/" + domain + "/valid_" + domain), "");
-    for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i) documents.push_back(all.text(i));
+    for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i)
+      documents.push_back(all.text(i));
   }
   ClusterTrainingOptions options;
   options.rule = TermRule::kPieces;
@@ -434,7 +463,8 @@ void expect_as_without_cache(EnsembleEvalOptions options, const std::filesystem:
   expect_equal(found, run(options));
 }
 
-EnsembleEvalOptions sparse_options(const std::filesystem::path& clusters, const std::vector<std::string>& experts) {
+EnsembleEvalOptions sparse_options(const std::filesystem::path& clusters,
+                                   const std::vector<std::string>& experts) {
   EnsembleEvalOptions options = short_options(experts);
   options.ensemble_type = "cluster_prior";
   options.cluster.model = clusters.string();
@@ -452,7 +482,8 @@ TEST(EnsembleEval, KeepsSparseScoresByTheRowsThatWereScored) {
   options.score_cache = (dir / "cache").string();
   EXPECT_EQ(run(options).blocks_run, 0);
   // The same experts for other clusters: their scores of the former rows say nothing of the latter.
-  expect_as_without_cache(sparse_options(dir / "clusters", {"politics", "perl", "jargon", "fortunes"}), dir / "cache");
+  expect_as_without_cache(
+      sparse_options(dir / "clusters", {"politics", "perl", "jargon", "fortunes"}), dir / "cache");
   options.sparse = false;
   expect_as_without_cache(options, dir / "cache");
   options.sparse = true;
@@ -472,7 +503,8 @@ TEST(EnsembleEval, KeepsScoresByTheWordsOfTheDictionary) {
   expect_as_without_cache(options, dir / "cache");
   // The same ids, which stand for other words now: other clusters are chosen.
   std::vector<std::string> lines;
-  compat::for_each_line(btm_test::read_file(dir / "perl/dict.txt"), [&](std::string_view line) { lines.emplace_back(line); });
+  compat::for_each_line(btm_test::read_file(dir / "perl/dict.txt"),
+                        [&](std::string_view line) { lines.emplace_back(line); });
   std::ranges::reverse(lines);
   std::string reversed;
   for (const std::string& line : lines) reversed += line + "\n";
@@ -485,7 +517,8 @@ TEST(EnsembleEval, KeepsScoresByTheWordsOfTheDictionary) {
 TEST(EnsembleEval, KeepsNoScoresOfACheckpointThatIsReplacedMeanwhile) {
   const btm_test::TempDir dir;
   const auto put = [&](const std::string& expert) {
-    std::filesystem::copy_file(golden("checkpoints/elm_" + expert + "/checkpoint_last.pt"), dir / "new.pt");
+    std::filesystem::copy_file(golden("checkpoints/elm_" + expert + "/checkpoint_last.pt"),
+                               dir / "new.pt");
     std::filesystem::rename(dir / "new.pt", dir / "model.pt");
   };
   put("fortunes");
@@ -500,7 +533,8 @@ TEST(EnsembleEval, KeepsNoScoresOfACheckpointThatIsReplacedMeanwhile) {
   };
   const EnsembleReport fortunes = run(options, replace);
   ASSERT_EQ(warnings.size(), 1U);
-  EXPECT_NE(warnings[0].find("model.pt was changed or replaced meanwhile"), std::string::npos) << warnings[0];
+  EXPECT_NE(warnings[0].find("model.pt was changed or replaced meanwhile"), std::string::npos)
+      << warnings[0];
   expect_equal(fortunes, run(short_options({"jargon", "fortunes"})));
   const EnsembleReport perl = run(options);
   EXPECT_EQ(perl.experts_stored, 1);
@@ -514,9 +548,11 @@ TEST(EnsembleEval, GivesEveryClusterTheExpertThatWasTrainedForIt) {
   train_clusters(dir / "clusters");
   EnsembleEvalOptions options = sparse_options(dir / "clusters", kExperts);
   const EnsembleReport in_order = run(options);
-  EnsembleEvalOptions moved = sparse_options(dir / "clusters", {"politics", "jargon", "fortunes", "perl"});
+  EnsembleEvalOptions moved =
+      sparse_options(dir / "clusters", {"politics", "jargon", "fortunes", "perl"});
   EXPECT_NE(run(moved).eval.perplexity, in_order.eval.perplexity);
-  for (const std::size_t cluster : {3, 1, 0, 2}) moved.cluster.origins.push_back(ClusterOrigin{cluster, {}});
+  for (const std::size_t cluster : {3, 1, 0, 2})
+    moved.cluster.origins.push_back(ClusterOrigin{cluster, {}});
   const EnsembleReport matched = run(moved);
   EXPECT_NEAR(matched.eval.perplexity, in_order.eval.perplexity, 1e-6);
   for (std::size_t i = 0; i < matched.lines.size(); ++i) {
@@ -524,16 +560,20 @@ TEST(EnsembleEval, GivesEveryClusterTheExpertThatWasTrainedForIt) {
     expect_near(matched.lines[i].posterior, {p[3], p[1], p[0], p[2]}, 1e-9, "posterior");
   }
   moved.cluster.origins[0]->cluster = 4;
-  expect_error<compat::UsageError>([&] { run(moved); }, "elm_politics/checkpoint_last.pt was trained for cluster 4, but --cluster-model has 4");
+  expect_error<compat::UsageError>(
+      [&] { run(moved); },
+      "elm_politics/checkpoint_last.pt was trained for cluster 4, but --cluster-model has 4");
 }
 
 TEST(EnsembleEval, RefusesClustersThatDoNotFit) {
   const btm_test::TempDir dir;
   train_clusters(dir / "clusters");
-  const auto refused = [&](const std::string& phrase, const std::vector<std::string>& experts, const std::string& post_process, std::int64_t topk) {
+  const auto refused = [&](const std::string& phrase, const std::vector<std::string>& experts,
+                           const std::string& post_process, std::int64_t topk) {
     EnsembleEvalOptions options = short_options(experts);
     options.ensemble_type = "cluster_prior";
-    options.cluster.model = phrase.find("--cluster-model") == std::string::npos ? (dir / "clusters").string() : "";
+    options.cluster.model =
+        phrase.find("--cluster-model") == std::string::npos ? (dir / "clusters").string() : "";
     options.cluster.post_process = post_process;
     options.sparse = true;
     options.eval_topk = topk;
@@ -546,19 +586,29 @@ TEST(EnsembleEval, RefusesClustersThatDoNotFit) {
 }
 
 TEST(EnsembleEval, RefusesWhatItCannotDo) {
-  const auto refused = [](const std::string& phrase, const std::function<void(EnsembleEvalOptions&)>& change) {
+  const auto refused = [](const std::string& phrase,
+                          const std::function<void(EnsembleEvalOptions&)>& change) {
     EnsembleEvalOptions options = short_options();
     change(options);
     expect_error<compat::UsageError>([&] { run(options); }, phrase);
   };
   refused("--ensemble-type is missing", [](auto& o) { o.ensemble_type = ""; });
-  refused("--ensemble-type 'bayes', expected cached_prior", [](auto& o) { o.ensemble_type = "bayes"; });
-  refused("cached_prior needs --precomputed-prior", [](auto& o) { o.ensemble_type = "cached_prior"; });
-  refused("3 probabilities for 4 experts", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,0.25,0.25"; });
-  refused("'nan', expected a probability", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "nan,0,0,1"; });
-  refused("'-1', expected a probability", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "-1,0,1,1"; });
-  refused("'', expected a probability", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,,0.25,0.25"; });
-  refused("the sum is 0.9", [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.2,0.2,0.2,0.3"; });
+  refused("--ensemble-type 'bayes', expected cached_prior",
+          [](auto& o) { o.ensemble_type = "bayes"; });
+  refused("cached_prior needs --precomputed-prior",
+          [](auto& o) { o.ensemble_type = "cached_prior"; });
+  refused("3 probabilities for 4 experts",
+          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,0.25,0.25"; });
+  refused("'nan', expected a probability",
+          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "nan,0,0,1"; });
+  refused("'-1', expected a probability",
+          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "-1,0,1,1"; });
+  refused("'', expected a probability", [](auto& o) {
+    o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,,0.25,0.25";
+  });
+  refused("the sum is 0.9", [](auto& o) {
+    o.ensemble_type = "cached_prior", o.precomputed_prior = "0.2,0.2,0.2,0.3";
+  });
   refused("--sparse needs a prior", [](auto& o) { o.sparse = true; });
   refused("--posterior 'all'", [](auto& o) { o.posterior = "all"; });
   refused("--path is missing", [](auto& o) { o.eval.path = ""; });

@@ -19,7 +19,9 @@ using btm_test::golden;
 
 const std::vector<std::string> kExperts{"fortunes", "jargon", "perl", "politics"};
 
-std::string checkpoint(const std::string& name) { return golden("checkpoints/" + name + "/checkpoint_last.pt").string(); }
+std::string checkpoint(const std::string& name) {
+  return golden("checkpoints/" + name + "/checkpoint_last.pt").string();
+}
 
 EvalMatrixOptions golden_options(const btm_test::TempDir& dir) {
   EvalMatrixOptions options;
@@ -46,11 +48,13 @@ class EvalMatrixOfGoldenModels : public testing::Test {
     static const btm_test::TempDir dir;
     EvalMatrixOptions options = golden_options(dir);
     options.models = {{"seed", checkpoint("seed")}};
-    for (const std::string& expert : kExperts) options.models.emplace_back(expert, checkpoint("elm_" + expert));
+    for (const std::string& expert : kExperts)
+      options.models.emplace_back(expert, checkpoint("elm_" + expert));
     options.models.emplace_back("uniform4", checkpoint("average_uniform4"));
     options.experts = kExperts;
     options.ensembles = {"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
-    options.prior_batches = 100;  // all of valid: the golden experts are so alike that a few batches do not tell them apart
+    options.prior_batches = 100;  // all of valid: the golden experts are so alike that a few
+                                  // batches do not tell them apart
     options.average = true;
     first_ = new EvalMatrix(eval_matrix(options));
     second_ = new EvalMatrix(eval_matrix(options));
@@ -73,7 +77,9 @@ TEST_F(EvalMatrixOfGoldenModels, GivesFairseqsPerplexities) {
 
 TEST_F(EvalMatrixOfGoldenModels, AveragesParametersAsTheReleaseDoes) {
   // The file holds the average rounded once; sums of other order differ in the last bits of fp32.
-  EXPECT_NEAR(row(*first_, "average").cells[0].perplexity / row(*first_, "uniform4").cells[0].perplexity, 1, 1e-5);
+  EXPECT_NEAR(
+      row(*first_, "average").cells[0].perplexity / row(*first_, "uniform4").cells[0].perplexity, 1,
+      1e-5);
 }
 
 TEST_F(EvalMatrixOfGoldenModels, MixesProbabilitiesAsEvalLmDoes) {
@@ -82,8 +88,11 @@ TEST_F(EvalMatrixOfGoldenModels, MixesProbabilitiesAsEvalLmDoes) {
   options.gen_subset = "test_fortunes";
   options.tokens_per_sample = 128;
   options.batch_size = 2;
-  for (const std::string& expert : kExperts) options.path += (options.path.empty() ? "" : ":") + checkpoint("elm_" + expert);
-  EXPECT_NEAR(row(*first_, "ensemble simple_average").cells[0].perplexity / eval_lm(options).perplexity, 1, 1e-5);
+  for (const std::string& expert : kExperts)
+    options.path += (options.path.empty() ? "" : ":") + checkpoint("elm_" + expert);
+  EXPECT_NEAR(
+      row(*first_, "ensemble simple_average").cells[0].perplexity / eval_lm(options).perplexity, 1,
+      1e-5);
 }
 
 TEST_F(EvalMatrixOfGoldenModels, BelievesTheDomainsOwnExpertMost) {
@@ -91,7 +100,8 @@ TEST_F(EvalMatrixOfGoldenModels, BelievesTheDomainsOwnExpertMost) {
   const std::vector<double>& prior = first_->posteriors[0].cached_prior;
   ASSERT_EQ(prior.size(), 4u);
   for (std::size_t e = 1; e < 4; ++e) EXPECT_GT(prior[0], prior[e]);
-  EXPECT_LT(row(*first_, "ensemble cached_prior").cells[0].perplexity, row(*first_, "ensemble uniform_prior").cells[0].perplexity);
+  EXPECT_LT(row(*first_, "ensemble cached_prior").cells[0].perplexity,
+            row(*first_, "ensemble uniform_prior").cells[0].perplexity);
   EXPECT_EQ(first_->posteriors[0].batches.size(), 28u);
 }
 
@@ -99,7 +109,8 @@ TEST_F(EvalMatrixOfGoldenModels, CountsTheBytesOfTheText) {
   // The raw test set has 19069 bytes; one of them is lost to <unk>.
   EXPECT_NEAR(static_cast<double>(row(*first_, "seed").cells[0].bytes), 19069, 1);
   const MatrixCell& cell = row(*first_, "seed").cells[0];
-  EXPECT_NEAR(cell.bits_per_byte, cell.loss_sum / std::log(2.0) / static_cast<double>(cell.bytes), 1e-12);
+  EXPECT_NEAR(cell.bits_per_byte, cell.loss_sum / std::log(2.0) / static_cast<double>(cell.bytes),
+              1e-12);
 }
 
 TEST_F(EvalMatrixOfGoldenModels, ComparesWithTheBaselineOnTheSameDraws) {
@@ -112,7 +123,8 @@ TEST_F(EvalMatrixOfGoldenModels, ComparesWithTheBaselineOnTheSameDraws) {
   EXPECT_GT(expert.perplexity_interval.high, expert.perplexity);
   EXPECT_LT(expert.ratio_interval.high, 1);
   const double paired = expert.ratio_interval.high - expert.ratio_interval.low;
-  const double alone = (expert.perplexity_interval.high - expert.perplexity_interval.low) / base.perplexity;
+  const double alone =
+      (expert.perplexity_interval.high - expert.perplexity_interval.low) / base.perplexity;
   EXPECT_LT(paired, alone) << "pairing takes out what makes the text hard for both";
 }
 
@@ -121,7 +133,8 @@ TEST_F(EvalMatrixOfGoldenModels, ComputesNothingTwice) {
   EXPECT_EQ(first_->reused, 0);
   EXPECT_EQ(second_->computed, 0);
   EXPECT_EQ(second_->reused, 11);
-  for (std::size_t r = 0; r < first_->rows.size(); ++r) EXPECT_EQ(first_->rows[r].cells[0].loss_sum, second_->rows[r].cells[0].loss_sum);
+  for (std::size_t r = 0; r < first_->rows.size(); ++r)
+    EXPECT_EQ(first_->rows[r].cells[0].loss_sum, second_->rows[r].cells[0].loss_sum);
 }
 
 TEST(EvalMatrix, RefusesRowsThatCannotBe) {
@@ -138,10 +151,13 @@ TEST(EvalMatrix, RefusesRowsThatCannotBe) {
   expect_refusal([](auto& o) { o.experts = {"c"}; }, "--experts names 'c', which is no model");
   expect_refusal([](auto& o) { o.experts = {"a", "a"}; }, "--experts names 'a' twice");
   expect_refusal([](auto& o) { o.average = true; }, "ensembles and the average need --experts");
-  expect_refusal([](auto& o) { o.experts = {"a"}, o.ensembles = {"mean"}; }, "--ensembles names 'mean', expected cached_prior");
+  expect_refusal([](auto& o) { o.experts = {"a"}, o.ensembles = {"mean"}; },
+                 "--ensembles names 'mean', expected cached_prior");
   expect_refusal([](auto& o) { o.baseline = "c"; }, "--baseline 'c' is not a row of the matrix");
   expect_refusal([](auto& o) { o.resamples = 0; }, "--resamples and --block-tokens are at least 1");
-  expect_refusal([](auto& o) { o.experts = {"a"}, o.average = true, o.models[1].first = "average"; }, "a model is named 'average'");
+  expect_refusal(
+      [](auto& o) { o.experts = {"a"}, o.average = true, o.models[1].first = "average"; },
+      "a model is named 'average'");
 }
 
 TEST(EvalMatrix, RefusesOrLeavesOutAModelThatDiverged) {
@@ -154,12 +170,15 @@ TEST(EvalMatrix, RefusesOrLeavesOutAModelThatDiverged) {
   options.experts = {"bad", "ok"};
   options.ensembles = {"uniform_prior"};
   options.average = true;
-  expect_error<DivergedModel>([&] { eval_matrix(options); }, "bad: gives no probability (NaN or infinite) for target 1 of sample ");
+  expect_error<DivergedModel>(
+      [&] { eval_matrix(options); },
+      "bad: gives no probability (NaN or infinite) for target 1 of sample ");
   options.skip_diverged = true;
   const EvalMatrix matrix = eval_matrix(options);
   EXPECT_EQ(matrix.left_out, std::vector<std::string>{"bad"});
   ASSERT_EQ(matrix.rows.size(), 3U);
-  for (const MatrixRow& each : matrix.rows) EXPECT_NEAR(each.cells[0].perplexity, 12.12, 0.01) << each.name;
+  for (const MatrixRow& each : matrix.rows)
+    EXPECT_NEAR(each.cells[0].perplexity, 12.12, 0.01) << each.name;
 }
 
 TEST(EvalMatrix, GivesNoIntervalOfFewBlocks) {
@@ -170,11 +189,14 @@ TEST(EvalMatrix, GivesNoIntervalOfFewBlocks) {
   const MatrixCell cell = eval_matrix(options).rows[1].cells[0];
   EXPECT_EQ(cell.blocks, 1);
   EXPECT_TRUE(std::isfinite(cell.ratio));
-  for (const double bound : {cell.perplexity_interval.low, cell.perplexity_interval.high, cell.ratio_interval.low}) EXPECT_TRUE(std::isnan(bound));
+  for (const double bound :
+       {cell.perplexity_interval.low, cell.perplexity_interval.high, cell.ratio_interval.low})
+    EXPECT_TRUE(std::isnan(bound));
   options.eval.max_samples = 9;
   options.block_tokens = 128;
   const MatrixRow many = eval_matrix(options).rows[1];
-  EXPECT_EQ(many.cells[0].blocks, 19);  // of 20 samples; the one that is shorter joins another block
+  EXPECT_EQ(many.cells[0].blocks,
+            19);  // of 20 samples; the one that is shorter joins another block
   EXPECT_LT(many.cells[0].perplexity_interval.low, many.mean.perplexity_interval.high);
 }
 
@@ -182,7 +204,8 @@ TEST(EvalMatrix, SaysWhichDomainFolderLacksTheSplit) {
   const btm_test::TempDir dir;
   std::filesystem::create_directories(dir / "data");
   std::filesystem::copy(golden("nan/mx"), dir / "data", std::filesystem::copy_options::recursive);
-  std::filesystem::copy(dir / "data/d1", dir / "data/snake", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(dir / "data/d1", dir / "data/snake",
+                        std::filesystem::copy_options::recursive);
   EvalMatrixOptions options;
   options.eval.data = (dir / "data").string();
   options.cache = (dir / "scores").string();
@@ -191,8 +214,13 @@ TEST(EvalMatrix, SaysWhichDomainFolderLacksTheSplit) {
   EvalMatrixObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
   EXPECT_EQ(eval_matrix(options, observer).domains, std::vector<std::string>{"d1"});
-  const std::string expected = "domain folder 'snake' is left out: it has neither test_snake nor test (splits there: test_d1";
-  EXPECT_EQ(std::ranges::count_if(warnings, [&](const std::string& line) { return line.starts_with(expected); }), 1) << testing::PrintToString(warnings);
+  const std::string expected =
+      "domain folder 'snake' is left out: it has neither test_snake nor test (splits there: "
+      "test_d1";
+  EXPECT_EQ(std::ranges::count_if(
+                warnings, [&](const std::string& line) { return line.starts_with(expected); }),
+            1)
+      << testing::PrintToString(warnings);
 }
 
 TEST(EvalMatrix, NamesWhatIsMissing) {
@@ -227,7 +255,8 @@ TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   EXPECT_EQ(again.reused, 1);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("the checksum is wrong"), std::string::npos) << warnings[0];
-  for (std::size_t r = 0; r < 2; ++r) EXPECT_EQ(again.rows[r].cells[0].loss_sum, whole.rows[r].cells[0].loss_sum);
+  for (std::size_t r = 0; r < 2; ++r)
+    EXPECT_EQ(again.rows[r].cells[0].loss_sum, whole.rows[r].cells[0].loss_sum);
 }
 
 TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
@@ -268,7 +297,9 @@ TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
   EXPECT_NE(warnings[0].find("scores are not kept"), std::string::npos) << warnings[0];
   ASSERT_EQ(without.rows.size(), kept.rows.size());
   for (std::size_t r = 0; r < kept.rows.size(); ++r)
-    for (std::size_t d = 0; d < 2; ++d) EXPECT_EQ(without.rows[r].cells[d].loss_sum, kept.rows[r].cells[d].loss_sum) << kept.rows[r].name;
+    for (std::size_t d = 0; d < 2; ++d)
+      EXPECT_EQ(without.rows[r].cells[d].loss_sum, kept.rows[r].cells[d].loss_sum)
+          << kept.rows[r].name;
 }
 
 TEST(EvalMatrix, DoesNotKeepScoresOfACheckpointThatIsReplacedMeanwhile) {

@@ -15,7 +15,8 @@ using btm_test::golden;
 struct CacheTest : ::testing::Test {
   btm_test::TempDir dir;
   std::vector<std::string> warnings;
-  ScoreCache cache{dir / "cache", 1 << 20, [this](const std::string& line) { warnings.push_back(line); }};
+  ScoreCache cache{dir / "cache", 1 << 20,
+                   [this](const std::string& line) { warnings.push_back(line); }};
   const std::string data = std::string(64, 'd'), model = std::string(64, 'a');
   const std::vector<float> scores{-1.5F, 0.0F, -2.25F};
 
@@ -62,7 +63,8 @@ TEST_F(CacheTest, ComputesAgainWhatIsDamaged) {
 }
 
 TEST_F(CacheTest, RemovesWhatWasNotUsedForLongest) {
-  ScoreCache small(dir / "cache", 3 * 4080, [this](const std::string& line) { warnings.push_back(line); });
+  ScoreCache small(dir / "cache", 3 * 4080,
+                   [this](const std::string& line) { warnings.push_back(line); });
   const std::vector<float> thousand(1000, -1.0F);  // 4080 bytes with its frame
   for (const char* const name : {"a", "b", "c"}) small.store(data, name, thousand);
   age(dir / "cache" / data / "a.scores", 3);
@@ -83,7 +85,8 @@ TEST_F(CacheTest, RemovesWhatWasNotUsedForLongest) {
 
 TEST_F(CacheTest, IsNoErrorWhereItCannotBe) {
   btm_test::write_file(dir / "file", "x");
-  ScoreCache broken(dir / "file", 1 << 20, [this](const std::string& line) { warnings.push_back(line); });
+  ScoreCache broken(dir / "file", 1 << 20,
+                    [this](const std::string& line) { warnings.push_back(line); });
   broken.store(data, model, scores);
   EXPECT_FALSE(broken.load(data, model, 3));
   ASSERT_EQ(warnings.size(), 1U);
@@ -103,7 +106,8 @@ TEST_F(CacheTest, TellsModelsApartByContentNotByName) {
   EXPECT_NE(digest(golden("checkpoints/elm_jargon/checkpoint_last.pt")), first);
   age(dir / "copy.pt", 1);
   EXPECT_EQ(digest(dir / "copy.pt"), first);
-  fs::copy_file(golden("checkpoints/elm_jargon/checkpoint_last.pt"), dir / "copy.pt", fs::copy_options::overwrite_existing);
+  fs::copy_file(golden("checkpoints/elm_jargon/checkpoint_last.pt"), dir / "copy.pt",
+                fs::copy_options::overwrite_existing);
   age(dir / "copy.pt", 1);
   EXPECT_NE(digest(dir / "copy.pt"), first);
 }
@@ -118,9 +122,11 @@ TEST_F(CacheTest, SeesThatAFileIsNoLongerWhatWasHashed) {
   const auto open = [&] { return compat::Checkpoint::open(path); };
   const compat::Checkpoint perl = open();
   const std::string digest = cache.model_digest(perl, "float");
-  EXPECT_TRUE(cache.is_still(perl, "float", digest));  // too young for its times to tell: read again
+  EXPECT_TRUE(
+      cache.is_still(perl, "float", digest));  // too young for its times to tell: read again
   put("elm_jargon");
-  EXPECT_EQ(cache.model_digest(perl, "float"), digest);  // of what is open, whatever has the name now
+  EXPECT_EQ(cache.model_digest(perl, "float"),
+            digest);  // of what is open, whatever has the name now
   EXPECT_FALSE(cache.is_still(perl, "float", digest));
   EXPECT_EQ(warnings.size(), 1U);
   EXPECT_NE(cache.model_digest(open(), "float"), digest);

@@ -17,8 +17,10 @@ TEST(BlockSums, GroupNeighboursUpToTheSizeOfABlock) {
 }
 
 TEST(BlockSums, GiveWhatIsLeftToTheLastBlock) {
-  EXPECT_EQ(block_sums(std::vector<double>{1, 2, 3}, std::vector<std::int64_t>{10, 10, 3}, 10), (std::vector<double>{1, 5}));
-  EXPECT_EQ(block_sums(std::vector<double>{4}, std::vector<std::int64_t>{3}, 10), (std::vector<double>{4}));
+  EXPECT_EQ(block_sums(std::vector<double>{1, 2, 3}, std::vector<std::int64_t>{10, 10, 3}, 10),
+            (std::vector<double>{1, 5}));
+  EXPECT_EQ(block_sums(std::vector<double>{4}, std::vector<std::int64_t>{3}, 10),
+            (std::vector<double>{4}));
   EXPECT_TRUE(block_sums({}, {}, 10).empty());
 }
 
@@ -36,7 +38,8 @@ TEST(ResampledSums, RepeatWithTheSeed) {
 }
 
 TEST(ResampledSums, SpreadAsTheStandardErrorOfASum) {
-  // 400 blocks of variance 1/12: the sum's deviation is sqrt(400 / 12) = 5.77; 2000 draws know it within 5% or so.
+  // 400 blocks of variance 1/12: the sum's deviation is sqrt(400 / 12) = 5.77; 2000 draws know it
+  // within 5% or so.
   std::vector<double> values;
   for (int i = 0; i < 400; ++i) values.push_back((i + 0.5) / 400);
   const auto sums = resampled_sums(std::vector<std::vector<double>>{values}, 2000, 1).front();

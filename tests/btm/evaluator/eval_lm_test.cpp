@@ -6,9 +6,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "compat/checkpoint.h"
 #include "btm/evaluator/diverged_model.h"
 #include "btm/evaluator/score_accumulator.h"
+#include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -20,7 +20,8 @@ using btm_test::expect_error;
 using btm_test::golden;
 
 /// The flags of tests/golden/eval.json's rows.
-EvalLmOptions golden_options(const std::string& model, const std::string& data, const std::string& subset) {
+EvalLmOptions golden_options(const std::string& model, const std::string& data,
+                             const std::string& subset) {
   EvalLmOptions options;
   options.path = golden(model).string();
   options.data = golden(data).string();
@@ -30,7 +31,9 @@ EvalLmOptions golden_options(const std::string& model, const std::string& data, 
   return options;
 }
 
-EvalLmOptions perl_options() { return golden_options("checkpoints/elm_perl/checkpoint_last.pt", "data-bin/perl", "test_perl"); }
+EvalLmOptions perl_options() {
+  return golden_options("checkpoints/elm_perl/checkpoint_last.pt", "data-bin/perl", "test_perl");
+}
 
 void apply_flags(const std::vector<std::string>& extra, EvalLmOptions& options) {
   for (std::size_t i = 0; i + 1 < extra.size(); i += 2) {
@@ -40,12 +43,18 @@ void apply_flags(const std::vector<std::string>& extra, EvalLmOptions& options) 
       continue;
     }
     const std::int64_t value = std::stoll(extra[i + 1]);
-    if (flag == "--context-window") options.context_window = value;
-    else if (flag == "--tokens-per-sample") options.tokens_per_sample = value;
-    else if (flag == "--max-tokens") options.max_tokens = value;
-    else if (flag == "--batch-size") options.batch_size = value;
-    else if (flag == "--softmax-batch") options.softmax_batch = value;
-    else ADD_FAILURE() << "a flag of eval.json that this test does not know: " << flag;
+    if (flag == "--context-window")
+      options.context_window = value;
+    else if (flag == "--tokens-per-sample")
+      options.tokens_per_sample = value;
+    else if (flag == "--max-tokens")
+      options.max_tokens = value;
+    else if (flag == "--batch-size")
+      options.batch_size = value;
+    else if (flag == "--softmax-batch")
+      options.softmax_batch = value;
+    else
+      ADD_FAILURE() << "a flag of eval.json that this test does not know: " << flag;
   }
 }
 
@@ -56,7 +65,14 @@ TEST(EvalLm, CountsATokenOfProbabilityZero) {
   EvalLmObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
   ScoreAccumulator accumulator(options, dictionary, observer);
-  const Batch batch{.rows = 1, .columns = 2, .tokens = {2, 4}, .targets = {4, 5}, .ids = {0}, .first_scored = {0}, .scored_padding = {}, .num_tokens = 2};
+  const Batch batch{.rows = 1,
+                    .columns = 2,
+                    .tokens = {2, 4},
+                    .targets = {4, 5},
+                    .ids = {0},
+                    .first_scored = {0},
+                    .scored_padding = {},
+                    .num_tokens = 2};
   EvalLmReport report;
   accumulator.add(batch, std::vector<float>{-1, -std::numeric_limits<float>::infinity()}, report);
   EXPECT_EQ(report.tokens, 2);
@@ -70,22 +86,27 @@ TEST(EvalLm, CountsATokenOfProbabilityZero) {
 TEST(EvalLm, HasNoNumberWithoutTokens) {
   EvalLmReport report;
   EXPECT_TRUE(std::isnan(report.perplexity));
-  expect_error<compat::IoError>([&] { log_results(report, {}, {}); }, "has no target that is not padding");
+  expect_error<compat::IoError>([&] { log_results(report, {}, {}); },
+                                "has no target that is not padding");
   EvalLmOptions options;
   options.path = golden("nan/ok.pt").string();
   options.data = golden("nan/data").string();
   options.tokens_per_sample = 1024;
-  expect_error<compat::IoError>([&] { eval_lm(options); }, "nothing to evaluate in split 'test': all of its 1 samples (125 tokens) are longer than the 16 positions");
+  expect_error<compat::IoError>([&] { eval_lm(options); },
+                                "nothing to evaluate in split 'test': all of its 1 samples (125 "
+                                "tokens) are longer than the 16 positions");
   options.tokens_per_sample = 0;  // the model's positions
   EXPECT_EQ(eval_lm(options).tokens, 125);
   options.num_shards = 100;
   options.shard_id = 99;
-  expect_error<compat::IoError>([&] { eval_lm(options); }, "--shard-id 99 of --num-shards 100 has no batch");
+  expect_error<compat::IoError>([&] { eval_lm(options); },
+                                "--shard-id 99 of --num-shards 100 has no batch");
 }
 
 TEST(EvalLm, SaysHowManyTokensAreLeftOut) {
   EvalLmOptions options = golden_options("nan/ok.pt", "nan/data", "test");
-  options.tokens_per_sample = 20;  // of 125 tokens: six samples beyond the model's 16 positions, and one of five
+  options.tokens_per_sample =
+      20;  // of 125 tokens: six samples beyond the model's 16 positions, and one of five
   std::vector<std::string> warnings;
   EvalLmObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
@@ -93,14 +114,19 @@ TEST(EvalLm, SaysHowManyTokensAreLeftOut) {
   EXPECT_EQ(report.skipped_samples, 6);
   EXPECT_EQ(report.skipped_tokens, 120);
   EXPECT_EQ(report.tokens, 5);
-  EXPECT_EQ(std::ranges::count(warnings, "test: 6 of 7 samples (120 of 125 tokens) are left out, longer than the 16 positions of the model"), 1)
+  EXPECT_EQ(std::ranges::count(warnings,
+                               "test: 6 of 7 samples (120 of 125 tokens) are left out, longer than "
+                               "the 16 positions of the model"),
+            1)
       << testing::PrintToString(warnings);
 }
 
 TEST(EvalLm, RefusesAModelThatDiverged) {
   EvalLmOptions options = golden_options("nan/nan1.pt", "nan/data", "test");
   options.tokens_per_sample = 0;
-  expect_error<DivergedModel>([&] { eval_lm(options); }, "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
+  expect_error<DivergedModel>(
+      [&] { eval_lm(options); },
+      "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
 }
 
 TEST(EvalLm, GivesFairseqsNumbers) {
@@ -126,7 +152,8 @@ TEST(EvalLm, DoesNotDependOnTheBatchSize) {
 
 TEST(EvalLm, AveragesProbabilitiesOfSeveralModels) {
   EvalLmOptions options = perl_options();
-  const std::string perl = options.path, fortunes = golden("checkpoints/elm_fortunes/checkpoint_last.pt").string();
+  const std::string perl = options.path,
+                    fortunes = golden("checkpoints/elm_fortunes/checkpoint_last.pt").string();
   const double alone = eval_lm(options).loss_base2;
   options.path = perl + ":" + perl;
   EXPECT_NEAR(eval_lm(options).loss_base2, alone, 1e-6);  // log(2 p / 2)
@@ -134,7 +161,7 @@ TEST(EvalLm, AveragesProbabilitiesOfSeveralModels) {
   const double other = eval_lm(options).loss_base2;
   options.path = perl + ":" + fortunes;
   const double both = eval_lm(options).loss_base2;
-  EXPECT_LT(both, (alone + other) / 2);  // log is concave
+  EXPECT_LT(both, (alone + other) / 2);         // log is concave
   EXPECT_GT(both, std::min(alone, other) - 1);  // at least half of the better one's probability
 }
 
@@ -154,7 +181,8 @@ TEST(EvalLm, ShardsAddUpToTheWhole) {
 }
 
 TEST(EvalLm, ScoresEveryBlockOfEveryDomainOnce) {
-  EvalLmOptions options = golden_options("checkpoints/seed/checkpoint_last.pt", "data-bin", "test_fortunes");
+  EvalLmOptions options =
+      golden_options("checkpoints/seed/checkpoint_last.pt", "data-bin", "test_fortunes");
   options.task = "multidomain_language_modeling";
   options.eval_domains = "fortunes";
   EXPECT_EQ(eval_lm(options).tokens, 6988);
@@ -165,7 +193,8 @@ TEST(EvalLm, ScoresEveryBlockOfEveryDomainOnce) {
 TEST(EvalLm, StopsAfterMaxSamplesBatches) {
   EvalLmOptions options = perl_options();
   options.max_samples = 3;
-  EXPECT_EQ(eval_lm(options).batches, 4);  // fairseq's loop ends after the batch of that number, counted from 0
+  EXPECT_EQ(eval_lm(options).batches,
+            4);  // fairseq's loop ends after the batch of that number, counted from 0
 }
 
 TEST(EvalLm, RoundsWeightsToHalfPrecisionOnACpu) {
@@ -193,7 +222,8 @@ TEST(EvalLm, PrintsFairseqsClosingLines) {
   eval_lm(perl_options(), observer);
   ASSERT_GE(lines.size(), 2U);
   EXPECT_EQ(lines.back().rfind("Loss (base 2): 8.892", 0), 0U) << lines.back();
-  EXPECT_EQ(lines[lines.size() - 2].rfind("Evaluated 8,264 tokens in ", 0), 0U) << lines[lines.size() - 2];
+  EXPECT_EQ(lines[lines.size() - 2].rfind("Evaluated 8,264 tokens in ", 0), 0U)
+      << lines[lines.size() - 2];
 }
 
 TEST(EvalLm, GathersWords) {
@@ -234,8 +264,10 @@ TEST(EvalLm, RefusesWhatDoesNotFit) {
 }
 
 TEST(EvalLm, NamesTheDictionaryThatDoesNotFitTheModel) {
-  EvalLmOptions options = golden_options("checkpoints/demix_fork/dense/checkpoint_last.pt", "data-bin/perl", "test_perl");
-  expect_error<compat::FormatError>([&] { eval_lm(options); }, "a dictionary of 2112 symbols does not fit the model");
+  EvalLmOptions options = golden_options("checkpoints/demix_fork/dense/checkpoint_last.pt",
+                                         "data-bin/perl", "test_perl");
+  expect_error<compat::FormatError>([&] { eval_lm(options); },
+                                    "a dictionary of 2112 symbols does not fit the model");
 }
 
 TEST(EvalLm, RefusesAModelOfAnotherDictionaryOfTheSameSize) {
@@ -245,13 +277,16 @@ TEST(EvalLm, RefusesAModelOfAnotherDictionaryOfTheSameSize) {
   compat::PickleArena arena;
   const std::string own = compat::known_dictionary(golden("data-bin/perl/dict.txt")).sha256;
   compat::save_checkpoint(dir / "own.pt", *compat::with_dictionary(arena, source.root(), own));
-  compat::save_checkpoint(dir / "other.pt", *compat::with_dictionary(arena, source.root(), std::string(64, 'a')));
+  compat::save_checkpoint(dir / "other.pt",
+                          *compat::with_dictionary(arena, source.root(), std::string(64, 'a')));
   options.max_samples = 1;
   options.path = (dir / "own.pt").string();
   EXPECT_GT(eval_lm(options).tokens, 0);
   options.path += ":" + (dir / "other.pt").string();
-  expect_error<compat::FormatError>([&] { eval_lm(options); }, "perl/dict.txt: has another dictionary (SHA-256 28d0f73d0d74...) than " +
-                                                                   (dir / "other.pt").string() + " (aaaaaaaaaaaa...)");
+  expect_error<compat::FormatError>(
+      [&] { eval_lm(options); },
+      "perl/dict.txt: has another dictionary (SHA-256 28d0f73d0d74...) than " +
+          (dir / "other.pt").string() + " (aaaaaaaaaaaa...)");
 }
 
 }  // namespace

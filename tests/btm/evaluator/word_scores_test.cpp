@@ -11,7 +11,9 @@ namespace {
 using Ids = std::vector<std::int64_t>;
 
 /// Ids 4 to 7: "un@@", "do", "it", "re@@".
-compat::Dictionary pieces() { return compat::Dictionary::parse("un@@ 4\ndo 3\nit 2\nre@@ 1\n", "dict.txt"); }
+compat::Dictionary pieces() {
+  return compat::Dictionary::parse("un@@ 4\ndo 3\nit 2\nre@@ 1\n", "dict.txt");
+}
 
 TEST(WordScores, JoinsPiecesIntoTheLastOne) {
   const compat::Dictionary dictionary = pieces();
@@ -20,7 +22,8 @@ TEST(WordScores, JoinsPiecesIntoTheLastOne) {
   std::vector<double> scores{-1, -2, -4, -8};
   EXPECT_EQ(words.join_pieces(tokens, scores), 2);
   EXPECT_EQ(scores, (std::vector<double>{0, 0, -7, -8}));
-  EXPECT_EQ(words.words(tokens, scores), (std::vector<std::pair<std::string, double>>{{"unredo", -7}, {"it", -8}}));
+  EXPECT_EQ(words.words(tokens, scores),
+            (std::vector<std::pair<std::string, double>>{{"unredo", -7}, {"it", -8}}));
 }
 
 TEST(WordScores, LeavesAPieceThatEndsTheSample) {
@@ -59,7 +62,8 @@ TEST(WordScores, GathersStatisticsByFallingCount) {
 
 TEST(WordScores, RefusesOtherPostProcessing) {
   const compat::Dictionary dictionary = pieces();
-  btm_test::expect_error<compat::UsageError>([&] { WordScores(dictionary, "letter"); }, "--post-process 'letter' is not supported");
+  btm_test::expect_error<compat::UsageError>([&] { WordScores(dictionary, "letter"); },
+                                             "--post-process 'letter' is not supported");
 }
 
 }  // namespace

@@ -11,7 +11,9 @@ namespace {
 using btm::Models;
 using Values = std::vector<float>;
 
-std::vector<std::span<const float>> spans(const std::vector<Values>& models) { return {models.begin(), models.end()}; }
+std::vector<std::span<const float>> spans(const std::vector<Values>& models) {
+  return {models.begin(), models.end()};
+}
 
 std::vector<Values> random_models(std::size_t models, std::size_t size, unsigned seed) {
   std::mt19937 random(seed);
@@ -81,11 +83,13 @@ TEST(AddTaskVectors, SubtractsATaskOfNegativeWeight) {
 }
 
 TEST(AddElectedTaskVectors, TrimsElectsAndAverages) {
-  // The figure of the paper: per element three task vectors.     agree    outvoted  trimmed    none left
+  // The figure of the paper: per element three task vectors.     agree    outvoted  trimmed    none
+  // left
   const Values base{0, 0, 0, 5};
   const std::vector<Values> models{{1, -4, 2, 5.01f}, {2, 1, 0.1f, 5}, {3, 2, 0.2f, 5}};
   Values out(4);
-  btm::add_elected_task_vectors(base, spans(models), Values{1, 1, 1}, 1, Values{0.5f, 0.5f, 0.5f}, out);
+  btm::add_elected_task_vectors(base, spans(models), Values{1, 1, 1}, 1, Values{0.5f, 0.5f, 0.5f},
+                                out);
   EXPECT_FLOAT_EQ(out[0], 2);   // the mean of all
   EXPECT_FLOAT_EQ(out[1], -4);  // -4 outweighs 1 + 2, and is alone
   EXPECT_FLOAT_EQ(out[2], 2);   // trimmed ones do not count in the mean
@@ -95,14 +99,16 @@ TEST(AddElectedTaskVectors, TrimsElectsAndAverages) {
 TEST(AddElectedTaskVectors, WeighsTheVoteAndTheMean) {
   const Values base{0};
   Values out(1);
-  btm::add_elected_task_vectors(base, spans({{-4}, {1}, {3}}), Values{0.25f, 1, 3}, 2, Values{0, 0, 0}, out);
+  btm::add_elected_task_vectors(base, spans({{-4}, {1}, {3}}), Values{0.25f, 1, 3}, 2,
+                                Values{0, 0, 0}, out);
   EXPECT_FLOAT_EQ(out[0], 2 * (1 * 1 + 3 * 3) / 4.0f);
 }
 
 TEST(MagnitudeRank, FindsTheKthLargestDifferenceExactly) {
   const std::vector<Values> values = random_models(2, 10000, 3);
   std::vector<float> magnitudes;
-  for (std::size_t j = 0; j < values[0].size(); ++j) magnitudes.push_back(std::abs(values[1][j] - values[0][j]));
+  for (std::size_t j = 0; j < values[0].size(); ++j)
+    magnitudes.push_back(std::abs(values[1][j] - values[0][j]));
   std::ranges::sort(magnitudes, std::greater{});
   for (const std::size_t keep : {1, 2, 2000, 9999, 10000}) {
     btm::MagnitudeRank rank;
@@ -133,17 +139,20 @@ TEST(AddDroppedTaskVectors, KeepsAShareAndRescalesIt) {
   btm::add_dropped_task_vectors(base, spans(models), Values{1}, 1, kDensity, masks, 0, out);
   std::size_t kept = 0;
   for (const float value : out) {
-    ASSERT_TRUE(value == 1.0f || std::abs(value - 21.0f) < 1e-4f) << value;  // dropped, or 2 / 0.1 added
+    ASSERT_TRUE(value == 1.0f || std::abs(value - 21.0f) < 1e-4f)
+        << value;  // dropped, or 2 / 0.1 added
     kept += value != 1.0f;
   }
   // Binomial: 5 standard deviations, and so the mean of the task vector is kept as the paper says.
-  EXPECT_NEAR(static_cast<double>(kept), kSize * kDensity, 5 * std::sqrt(kSize * kDensity * (1 - kDensity)));
+  EXPECT_NEAR(static_cast<double>(kept), kSize * kDensity,
+              5 * std::sqrt(kSize * kDensity * (1 - kDensity)));
 }
 
 TEST(DareMask, DependsOnSeedModelTensorAndElementOnly) {
   const auto pattern = [](const btm::DareMask& mask) {
     std::vector<bool> kept;
-    for (std::uint64_t element = 0; element < 256; ++element) kept.push_back(mask.keeps(element, 0.5));
+    for (std::uint64_t element = 0; element < 256; ++element)
+      kept.push_back(mask.keeps(element, 0.5));
     return kept;
   };
   const auto reference = pattern(btm::dare_mask(1, 0, "a"));

@@ -1,10 +1,9 @@
-#include "btm/merge/merge_options.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
+#include "btm/merge/merge_options.h"
 #include "compat/checkpoint.h"
 #include "compat/error.h"
 #include "tests/support/expect_error.h"
@@ -22,7 +21,9 @@ using compat::Checkpoint;
 using compat::TensorView;
 namespace fs = std::filesystem;
 
-fs::path elm(std::string_view domain) { return golden("checkpoints") / ("elm_" + std::string(domain)); }
+fs::path elm(std::string_view domain) {
+  return golden("checkpoints") / ("elm_" + std::string(domain));
+}
 
 std::vector<std::byte> bytes_of(const TensorView& view) {
   std::vector<std::byte> scratch;
@@ -61,7 +62,8 @@ TEST_F(Merge, EqualsTheReleasesAverageToTheLastBit) {
   request.weights = {0.25, 0.25, 0.25, 0.25};
   btm::merge_checkpoints(request);
   const Checkpoint ours = Checkpoint::open(out());
-  const Checkpoint theirs = Checkpoint::open(golden("checkpoints/average_uniform4/checkpoint_last.pt"));
+  const Checkpoint theirs =
+      Checkpoint::open(golden("checkpoints/average_uniform4/checkpoint_last.pt"));
   ASSERT_EQ(ours.model().size(), theirs.model().size());
   for (const auto& [name, view] : theirs.model()) {
     ASSERT_NE(ours.find(name), nullptr) << name;
@@ -75,13 +77,18 @@ TEST_F(Merge, KeepsTiesAndWhateverElseTheFirstFileHolds) {
   request.weights = {0.5, 0.5};
   btm::merge_checkpoints(request);
   const Checkpoint merged = Checkpoint::open(out()), first = Checkpoint::open(seed);
-  EXPECT_EQ(merged.find("decoder.embed_tokens.weight")->storage, merged.find("decoder.output_projection.weight")->storage);
+  EXPECT_EQ(merged.find("decoder.embed_tokens.weight")->storage,
+            merged.find("decoder.output_projection.weight")->storage);
   EXPECT_EQ(bytes_of(*merged.find("decoder.version")), bytes_of(*first.find("decoder.version")));
   const auto& entries = first.root().get_if<compat::PickleDict>()->items;
   for (const auto& [key, value] : entries)
-    EXPECT_EQ(merged.root().find(*key->get_if<std::string>())->value.index(), value->value.index()) << *key->get_if<std::string>();
+    EXPECT_EQ(merged.root().find(*key->get_if<std::string>())->value.index(), value->value.index())
+        << *key->get_if<std::string>();
   const auto moment = [](const Checkpoint& checkpoint) {
-    const auto& state = checkpoint.find_entry("last_optimizer_state")->find("state")->get_if<compat::PickleDict>()->items;
+    const auto& state = checkpoint.find_entry("last_optimizer_state")
+                            ->find("state")
+                            ->get_if<compat::PickleDict>()
+                            ->items;
     return bytes_of(state.front().second->find("exp_avg")->get_if<compat::PickleTensor>()->view);
   };
   EXPECT_EQ(moment(merged), moment(first));
@@ -91,11 +98,13 @@ TEST_F(Merge, TakesDemixShardsWithTheirSharedHalf) {
   auto request = options({golden("checkpoints/demix/checkpoint_last-rank-1.pt"), elm("perl")});
   request.weights = {1, 0};
   btm::merge_checkpoints(request);
-  const Checkpoint merged = Checkpoint::open(out()), dense = Checkpoint::open(golden("checkpoints/demix/checkpoint_last-rank-1.pt"));
+  const Checkpoint merged = Checkpoint::open(out()),
+                   dense = Checkpoint::open(golden("checkpoints/demix/checkpoint_last-rank-1.pt"));
   ASSERT_EQ(merged.model().size(), dense.model().size());
   for (const auto& [name, view] : dense.model()) {
     const auto ours = bytes_of(*merged.find(name)), theirs = bytes_of(view);
-    for (std::size_t i = 0; i + 4 <= ours.size() && view.dtype() == compat::DType::kFloat32; i += 4) {
+    for (std::size_t i = 0; i + 4 <= ours.size() && view.dtype() == compat::DType::kFloat32;
+         i += 4) {
       float a = 0, b = 0;
       std::memcpy(&a, &ours[i], 4);
       std::memcpy(&b, &theirs[i], 4);
@@ -112,7 +121,9 @@ TEST_F(Merge, GivesTheSameBytesOnAnyNumberOfThreads) {
     base[i] = 0.1f * std::sin(static_cast<float>(i) * 0.3f);
   }
   const fs::path first = file("a.pt", a), second = file("b.pt", b), third = file("base.pt", base);
-  for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kTies, MergeMethod::kDare}) {
+  for (const MergeMethod method :
+       {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kTies,
+        MergeMethod::kDare}) {
     auto request = options({first, second}, method);
     if (btm::needs_base_model(method)) request.base_model = third;
     request.num_threads = 1;
@@ -135,9 +146,11 @@ TEST_F(Merge, SlerpsEachTensorAlongItsCircle) {
 }
 
 TEST_F(Merge, TrimsTiesOverTheWholeModel) {
-  // Two tensors: the paper ranks all elements of a task vector together, so the small tensor's are all trimmed.
+  // Two tensors: the paper ranks all elements of a task vector together, so the small tensor's are
+  // all trimmed.
   const auto write = [&](std::string_view name, float large, float small) {
-    write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, large, large}}, {"decoder.small", {small, small, small, small}}});
+    write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, large, large}},
+                                        {"decoder.small", {small, small, small, small}}});
     return dir_ / name;
   };
   auto request = options({write("a.pt", 3, 0.5f), write("b.pt", 5, 0.25f)}, MergeMethod::kTies);
@@ -145,18 +158,22 @@ TEST_F(Merge, TrimsTiesOverTheWholeModel) {
   request.density = 0.5;
   request.scale = 2;
   btm::merge_checkpoints(request);
-  EXPECT_EQ(floats(out(), "decoder.large"), (std::vector<float>(4, 1 + 2 * 3)));  // mean of 2 and 4, scaled
+  EXPECT_EQ(floats(out(), "decoder.large"),
+            (std::vector<float>(4, 1 + 2 * 3)));  // mean of 2 and 4, scaled
   EXPECT_EQ(floats(out(), "decoder.small"), (std::vector<float>(4, 0)));
 }
 
 TEST_F(Merge, TrimsTiesTensorByTensorWhereAsked) {
-  // mergekit's: of each tensor the larger half is kept, however small its differences are beside other tensors'.
+  // mergekit's: of each tensor the larger half is kept, however small its differences are beside
+  // other tensors'.
   const auto write = [&](std::string_view name, float large, float small) {
-    write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, 0.9f, 0.9f}}, {"decoder.small", {small, small, 0.001f, 0}}});
+    write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, 0.9f, 0.9f}},
+                                        {"decoder.small", {small, small, 0.001f, 0}}});
     return dir_ / name;
   };
   auto request = options({write("a.pt", 3, 0.5f), write("b.pt", 5, 0.25f)}, MergeMethod::kTies);
-  write_tiny_checkpoint(dir_ / "base.pt", {{"decoder.large", {1, 1, 1, 1}}, {"decoder.small", {0, 0, 0, 0}}});
+  write_tiny_checkpoint(dir_ / "base.pt",
+                        {{"decoder.large", {1, 1, 1, 1}}, {"decoder.small", {0, 0, 0, 0}}});
   request.base_model = dir_ / "base.pt";
   request.density = 0.5;
   request.trims_tensors = true;
@@ -166,7 +183,8 @@ TEST_F(Merge, TrimsTiesTensorByTensorWhereAsked) {
 }
 
 TEST_F(Merge, AddsScaledTaskVectorsToTheBase) {
-  auto request = options({file("a.pt", {2, 2}), file("b.pt", {0, 5})}, MergeMethod::kTaskArithmetic);
+  auto request =
+      options({file("a.pt", {2, 2}), file("b.pt", {0, 5})}, MergeMethod::kTaskArithmetic);
   request.base_model = file("base.pt", {1, 1});
   request.scale = 0.5;
   btm::merge_checkpoints(request);
@@ -182,7 +200,8 @@ TEST_F(Merge, KeepsAllWithDareOfDensityOne) {
 }
 
 TEST_F(Merge, WritesTheDtypeAskedForAndReadsIt) {
-  const fs::path a = file("a.pt", {1.0009765f, -65000, 1e-7f}), b = file("b.pt", {1.0009765f, -65000, 1e-7f});
+  const fs::path a = file("a.pt", {1.0009765f, -65000, 1e-7f}),
+                 b = file("b.pt", {1.0009765f, -65000, 1e-7f});
   for (const compat::DType dtype : {compat::DType::kFloat16, compat::DType::kBFloat16}) {
     auto request = options({a, b});
     request.dtype = dtype;
@@ -208,8 +227,10 @@ TEST_F(Merge, WritesTheDtypeAskedForAndReadsIt) {
 TEST_F(Merge, FollowsTheFirstFilesDtype) {
   auto request = options({golden("variants/zip_float16.pt"), golden("variants/zip_float16.pt")});
   btm::merge_checkpoints(request);
-  const Checkpoint merged = Checkpoint::open(out()), first = Checkpoint::open(golden("variants/zip_float16.pt"));
-  for (const auto& [name, view] : first.model()) EXPECT_EQ(bytes_of(*merged.find(name)), bytes_of(view)) << name;
+  const Checkpoint merged = Checkpoint::open(out()),
+                   first = Checkpoint::open(golden("variants/zip_float16.pt"));
+  for (const auto& [name, view] : first.model())
+    EXPECT_EQ(bytes_of(*merged.find(name)), bytes_of(view)) << name;
 }
 
 TEST_F(Merge, RefusesWeightsThatDoNotFit) {
@@ -218,17 +239,21 @@ TEST_F(Merge, RefusesWeightsThatDoNotFit) {
     std::vector<double> weights;
     std::string_view phrase;
   };
-  for (const Row& row : {Row{{1.0}, "1 weights for 2 models, expected one each"}, Row{{0.5, NAN}, "not a finite number"},
-                         Row{{INFINITY, 0}, "not a finite number"}, Row{{1.5, -0.5}, "weight -0.500000 is negative"},
-                         Row{{0.5, 0.6}, "the weights sum to 1.100000, expected 1"}}) {
+  for (const Row& row :
+       {Row{{1.0}, "1 weights for 2 models, expected one each"},
+        Row{{0.5, NAN}, "not a finite number"}, Row{{INFINITY, 0}, "not a finite number"},
+        Row{{1.5, -0.5}, "weight -0.500000 is negative"},
+        Row{{0.5, 0.6}, "the weights sum to 1.100000, expected 1"}}) {
     auto request = options({a, b});
     request.weights = row.weights;
-    btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(request); }, row.phrase);
+    btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(request); },
+                                               row.phrase);
   }
   auto zeros = options({a, b});
   zeros.weights = {0, 0};
   zeros.normalize = true;
-  btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(zeros); }, "cannot be normalized");
+  btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(zeros); },
+                                             "cannot be normalized");
   EXPECT_FALSE(fs::exists(out()));
 }
 
@@ -246,28 +271,43 @@ TEST_F(Merge, NormalizesOrTakesWeightsAsTheyAreWhenTold) {
 }
 
 TEST_F(Merge, ListsHowModelsDiffer) {
-  write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1, 2}}, {"decoder.x", {1}}}, {{"model", "activation_fn", "gelu"}});
-  write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1, 2, 3}}, {"decoder.y", {1}}}, {{"model", "activation_fn", "relu"}});
-  const std::string message = btm_test::message_of<compat::FormatError>([&] { btm::merge_checkpoints(options({dir_ / "a.pt", dir_ / "b.pt"})); });
-  for (const std::string_view phrase : {"b.pt", "decoder.w is [3], expected [2]", "has no decoder.x", "has decoder.y too",
-                                        "activation_fn is relu, expected gelu"})
+  write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1, 2}}, {"decoder.x", {1}}},
+                        {{"model", "activation_fn", "gelu"}});
+  write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1, 2, 3}}, {"decoder.y", {1}}},
+                        {{"model", "activation_fn", "relu"}});
+  const std::string message = btm_test::message_of<compat::FormatError>([&] {
+    btm::merge_checkpoints(options({dir_ / "a.pt", dir_ / "b.pt"}));
+  });
+  for (const std::string_view phrase :
+       {"b.pt", "decoder.w is [3], expected [2]", "has no decoder.x", "has decoder.y too",
+        "activation_fn is relu, expected gelu"})
     EXPECT_NE(message.find(phrase), std::string::npos) << message;
 }
 
 TEST_F(Merge, RefusesModelsThatDifferInASettingOutsideTheWeights) {
   const auto refused = [&](const fs::path& a, const fs::path& b, std::string_view phrase) {
-    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({a, b})); }, phrase);
+    btm_test::expect_error<compat::FormatError>(
+        [&] {
+          btm::merge_checkpoints(options({a, b}));
+        },
+        phrase);
     EXPECT_FALSE(fs::exists(out()));
   };
-  const fs::path plain = golden("hf_import/gpt2_eps_1e-05/model.safetensors"), other = golden("hf_import/gpt2_eps_0.001/model.safetensors");
+  const fs::path plain = golden("hf_import/gpt2_eps_1e-05/model.safetensors"),
+                 other = golden("hf_import/gpt2_eps_0.001/model.safetensors");
   refused(plain, other, "layer_norm_epsilon is 0.001, expected 1e-05");
   refused(other, plain, "layer_norm_epsilon is 1e-05, expected 0.001");
-  // A default of the architecture that only one of them spells out, and settings that this program does not compute with.
-  write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1}}}, {{"model", "_name", "transformer_lm"}});
-  write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1}}}, {{"model", "_name", "transformer_lm"}, {"model", "activation_fn", "gelu"}});
-  write_tiny_checkpoint(dir_ / "c.pt", {{"decoder.w", {1}}}, {{"model", "_name", "transformer_lm"}, {"model", "alibi", "True"}});
+  // A default of the architecture that only one of them spells out, and settings that this program
+  // does not compute with.
+  write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1}}},
+                        {{"model", "_name", "transformer_lm"}});
+  write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1}}},
+                        {{"model", "_name", "transformer_lm"}, {"model", "activation_fn", "gelu"}});
+  write_tiny_checkpoint(dir_ / "c.pt", {{"decoder.w", {1}}},
+                        {{"model", "_name", "transformer_lm"}, {"model", "alibi", "True"}});
   refused(dir_ / "a.pt", dir_ / "b.pt", "activation_fn is gelu, expected relu");
-  refused(dir_ / "a.pt", dir_ / "c.pt", "its settings beyond a plain decoder: ALiBi positions (alibi=True), expected none");
+  refused(dir_ / "a.pt", dir_ / "c.pt",
+          "its settings beyond a plain decoder: ALiBi positions (alibi=True), expected none");
   EXPECT_NO_THROW(btm::merge_checkpoints(options({dir_ / "c.pt", dir_ / "c.pt"})));
 }
 
@@ -281,7 +321,11 @@ TEST_F(Merge, RefusesAnotherDictionary) {
     return dir_ / name;
   };
   const fs::path a = with_data("a.pt", dir_ / "one"), b = with_data("b.pt", dir_ / "two");
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({a, b})); }, "b.pt: has another dictionary than " + a.string() + ": line 1 is 'b', expected 'a'");
+  btm_test::expect_error<compat::FormatError>(
+      [&] {
+        btm::merge_checkpoints(options({a, b}));
+      },
+      "b.pt: has another dictionary than " + a.string() + ": line 1 is 'b', expected 'a'");
   EXPECT_NO_THROW(btm::merge_checkpoints(options({a, a})));
 }
 
@@ -290,15 +334,20 @@ TEST_F(Merge, KeepsAndComparesDigests) {
     write_tiny_checkpoint(dir_ / name, {{"decoder.w", {1, 2}}});
     compat::PickleArena arena;
     const Checkpoint plain = Checkpoint::open(dir_ / name);
-    compat::save_checkpoint(dir_ / ("known_" + std::string(name)), *compat::with_dictionary(arena, plain.root(), std::string(64, digit)));
+    compat::save_checkpoint(dir_ / ("known_" + std::string(name)),
+                            *compat::with_dictionary(arena, plain.root(), std::string(64, digit)));
     return dir_ / ("known_" + std::string(name));
   };
-  const fs::path unknown = file("none.pt", {3, 4}), a = with_digest("a.pt", 'a'), b = with_digest("b.pt", 'b');
+  const fs::path unknown = file("none.pt", {3, 4}), a = with_digest("a.pt", 'a'),
+                 b = with_digest("b.pt", 'b');
   btm::merge_checkpoints(options({unknown, a}));
   EXPECT_EQ(Checkpoint::open(out()).dictionary().sha256, std::string(64, 'a'));
   // The first known one counts, wherever it is.
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(options({unknown, a, b})); },
-                                              "known_b.pt: has another dictionary (SHA-256 bbbbbbbbbbbb...) than " + a.string());
+  btm_test::expect_error<compat::FormatError>(
+      [&] {
+        btm::merge_checkpoints(options({unknown, a, b}));
+      },
+      "known_b.pt: has another dictionary (SHA-256 bbbbbbbbbbbb...) than " + a.string());
 }
 
 TEST_F(Merge, RefusesWhatAMethodCannotTake) {
@@ -325,7 +374,8 @@ TEST_F(Merge, NoticesDamageInAnyModelAndWritesNothing) {
   for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTies}) {
     auto request = options({elm("jargon"), dir_ / "damaged.pt"}, method);
     if (btm::needs_base_model(method)) request.base_model = elm("politics");
-    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "damaged: CRC-32");
+    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); },
+                                                "damaged: CRC-32");
     EXPECT_FALSE(fs::exists(out()));
   }
 }
@@ -333,19 +383,23 @@ TEST_F(Merge, NoticesDamageInAnyModelAndWritesNothing) {
 TEST_F(Merge, RefusesToTrimWhatIsNotANumber) {
   auto request = options({file("a.pt", {1, NAN})}, MergeMethod::kTies);
   request.base_model = file("base.pt", {0, 0});
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "infinity or NaN");
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); },
+                                              "infinity or NaN");
 }
 
 TEST_F(Merge, RefusesAModelThatDiverged) {
-  for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kDare}) {
+  for (const MergeMethod method : {MergeMethod::kLinear, MergeMethod::kSlerp,
+                                   MergeMethod::kTaskArithmetic, MergeMethod::kDare}) {
     auto request = options({file("a.pt", {1, 2}), file("b.pt", {1, NAN})}, method);
     if (btm::needs_base_model(method)) request.base_model = file("base.pt", {0, 0});
-    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "b.pt: 'decoder.w' holds infinity or NaN");
+    btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); },
+                                                "b.pt: 'decoder.w' holds infinity or NaN");
     EXPECT_FALSE(fs::exists(out()));
   }
   auto request = options({file("a.pt", {1, 2})}, MergeMethod::kTaskArithmetic);
   request.base_model = file("base.pt", {0, INFINITY});
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "base.pt: 'decoder.w' holds infinity or NaN");
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); },
+                                              "base.pt: 'decoder.w' holds infinity or NaN");
 }
 
 TEST_F(Merge, DoesNotReadModelsOfWeightZero) {
@@ -360,25 +414,33 @@ TEST_F(Merge, RefusesAResultThatItsTypeCannotHold) {
   request.dtype = compat::DType::kFloat16;
   btm::merge_checkpoints(request);
   request.model_files = {file("a.pt", {1, 65520})};
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "'decoder.w' of the merged model is beyond what float16 holds");
+  btm_test::expect_error<compat::FormatError>(
+      [&] { btm::merge_checkpoints(request); },
+      "'decoder.w' of the merged model is beyond what float16 holds");
   request = options({file("a.pt", {1, 2})}, MergeMethod::kTaskArithmetic);
   request.base_model = file("base.pt", {0, -2e38f});
   request.scale = 1e30;
-  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); }, "beyond what float32 holds");
+  btm_test::expect_error<compat::FormatError>([&] { btm::merge_checkpoints(request); },
+                                              "beyond what float32 holds");
 }
 
 TEST(ReadPosterior, TakesTheLastLine) {
   TempDir dir;
-  btm_test::write_file(dir / "r.jsonl", "{\"exp_avg_posterior\": [1, 0]}\n{\"ppl\": 3, \"exp_avg_posterior\": [0.25, 0.75]}\n");
+  btm_test::write_file(
+      dir / "r.jsonl",
+      "{\"exp_avg_posterior\": [1, 0]}\n{\"ppl\": 3, \"exp_avg_posterior\": [0.25, 0.75]}\n");
   EXPECT_EQ(btm::read_posterior(dir / "r.jsonl"), (std::vector<double>{0.25, 0.75}));
 }
 
 TEST(ReadPosterior, RefusesOtherFiles) {
   TempDir dir;
-  for (const std::string_view text : {"", "\n", "nothing", "[1]", "{\"exp_avg_posterior\": 1}", "{\"exp_avg_posterior\": []}",
-                                      "{\"exp_avg_posterior\": [\"a\"]}", "{\"exp_avg_posterior\": [0.5, 0.5]}\n{\"ppl\": 1}\n"}) {
+  for (const std::string_view text :
+       {"", "\n", "nothing", "[1]", "{\"exp_avg_posterior\": 1}", "{\"exp_avg_posterior\": []}",
+        "{\"exp_avg_posterior\": [\"a\"]}",
+        "{\"exp_avg_posterior\": [0.5, 0.5]}\n{\"ppl\": 1}\n"}) {
     btm_test::write_file(dir / "r.jsonl", text);
-    btm_test::expect_error<compat::FormatError>([&] { btm::read_posterior(dir / "r.jsonl"); }, "exp_avg_posterior");
+    btm_test::expect_error<compat::FormatError>([&] { btm::read_posterior(dir / "r.jsonl"); },
+                                                "exp_avg_posterior");
   }
 }
 

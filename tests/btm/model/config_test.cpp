@@ -14,7 +14,8 @@ namespace {
 using btm_test::expect_error;
 
 TransformerConfig config_of(std::string_view model) {
-  return TransformerConfig::from(compat::Config(compat::parse_python_literal("{'model': " + std::string(model) + "}"), "test.pt"));
+  return TransformerConfig::from(compat::Config(
+      compat::parse_python_literal("{'model': " + std::string(model) + "}"), "test.pt"));
 }
 
 TEST(TransformerConfig, TakesTheArchitecturesValuesWhereCfgHasNone) {
@@ -24,11 +25,12 @@ TEST(TransformerConfig, TakesTheArchitecturesValuesWhereCfgHasNone) {
     bool tied, learned, before;
     const char* activation;
   };
-  for (const Row& row : {Row{"transformer_lm", 6, 512, 2048, 8, false, false, false, "relu"},
-                         Row{"transformer_lm_gpt3_small", 12, 768, 3072, 12, true, true, true, "gelu"},
-                         Row{"transformer_lm_gpt3_medium", 24, 1024, 4096, 16, true, true, true, "gelu"},
-                         Row{"transformer_lm_gpt3_large", 24, 1536, 6144, 16, true, true, true, "gelu"},
-                         Row{"transformer_lm_gpt3_xl", 24, 2048, 8192, 32, true, true, true, "gelu"}}) {
+  for (const Row& row :
+       {Row{"transformer_lm", 6, 512, 2048, 8, false, false, false, "relu"},
+        Row{"transformer_lm_gpt3_small", 12, 768, 3072, 12, true, true, true, "gelu"},
+        Row{"transformer_lm_gpt3_medium", 24, 1024, 4096, 16, true, true, true, "gelu"},
+        Row{"transformer_lm_gpt3_large", 24, 1536, 6144, 16, true, true, true, "gelu"},
+        Row{"transformer_lm_gpt3_xl", 24, 2048, 8192, 32, true, true, true, "gelu"}}) {
     const TransformerConfig config = config_of("{'_name': '" + std::string(row.arch) + "'}");
     EXPECT_EQ(config.decoder_layers, row.layers) << row.arch;
     EXPECT_EQ(config.decoder_embed_dim, row.width) << row.arch;
@@ -42,9 +44,10 @@ TEST(TransformerConfig, TakesTheArchitecturesValuesWhereCfgHasNone) {
 }
 
 TEST(TransformerConfig, CfgDecidesNotTheName) {
-  const TransformerConfig config =
-      config_of("{'_name': 'transformer_lm_gpt3_xl', 'decoder_layers': 2, 'decoder_embed_dim': 64, 'decoder_attention_heads': 4, "
-                "'activation_fn': 'relu', 'no_scale_embedding': True}");
+  const TransformerConfig config = config_of(
+      "{'_name': 'transformer_lm_gpt3_xl', 'decoder_layers': 2, 'decoder_embed_dim': 64, "
+      "'decoder_attention_heads': 4, "
+      "'activation_fn': 'relu', 'no_scale_embedding': True}");
   EXPECT_EQ(config.decoder_layers, 2);
   EXPECT_EQ(config.decoder_output_dim, 64);
   EXPECT_EQ(config.activation_fn, "relu");
@@ -53,10 +56,13 @@ TEST(TransformerConfig, CfgDecidesNotTheName) {
 
 TEST(TransformerConfig, RefusesAllThatIsNotSupportedInOneMessage) {
   const std::string message = btm_test::message_of<compat::UnsupportedError>([] {
-    config_of("{'_name': 'transformer_lm', 'adaptive_softmax_cutoff': '1,2', 'character_embeddings': True, 'moe_freq': 2, "
-              "'quant_noise_pq': 0.1, 'activation_fn': 'swish'}");
+    config_of(
+        "{'_name': 'transformer_lm', 'adaptive_softmax_cutoff': '1,2', 'character_embeddings': "
+        "True, 'moe_freq': 2, "
+        "'quant_noise_pq': 0.1, 'activation_fn': 'swish'}");
   });
-  for (const char* const reason : {"adaptive softmax", "character embeddings", "mixture-of-experts", "quantization noise", "swish"})
+  for (const char* const reason : {"adaptive softmax", "character embeddings", "mixture-of-experts",
+                                   "quantization noise", "swish"})
     EXPECT_NE(message.find(reason), std::string::npos) << message;
 }
 
@@ -65,23 +71,29 @@ TEST(TransformerConfig, ChecksSizes) {
     const char* model;
     const char* phrase;
   };
-  for (const Row& row : {Row{"{'decoder_layers': 0}", "cfg.model.decoder_layers"},
-                         Row{"{'decoder_layers': 1000000000}", "expected 1 to 1024"},
-                         Row{"{'decoder_embed_dim': -8}", "cfg.model.decoder_embed_dim"},
-                         Row{"{'decoder_attention_heads': 7}", "is not a multiple"},
-                         Row{"{'max_target_positions': 0}", "max_target_positions"},
-                         Row{"{'decoder_layers': 'six'}", "expected an int"},
-                         Row{"{'share_decoder_input_output_embed': True, 'decoder_input_dim': 64}", "shared"}})
+  for (const Row& row :
+       {Row{"{'decoder_layers': 0}", "cfg.model.decoder_layers"},
+        Row{"{'decoder_layers': 1000000000}", "expected 1 to 1024"},
+        Row{"{'decoder_embed_dim': -8}", "cfg.model.decoder_embed_dim"},
+        Row{"{'decoder_attention_heads': 7}", "is not a multiple"},
+        Row{"{'max_target_positions': 0}", "max_target_positions"},
+        Row{"{'decoder_layers': 'six'}", "expected an int"},
+        Row{"{'share_decoder_input_output_embed': True, 'decoder_input_dim': 64}", "shared"}})
     expect_error<compat::FormatError>([&] { config_of(row.model); }, row.phrase);
-  expect_error<compat::UnsupportedError>([] { config_of("{'_name': 'lstm_lm'}"); }, "architecture lstm_lm is not supported");
+  expect_error<compat::UnsupportedError>([] { config_of("{'_name': 'lstm_lm'}"); },
+                                         "architecture lstm_lm is not supported");
 }
 
 TEST(TransformerConfig, TellsTheSettingInWhichTwoNetworksOfTheSameWeightsDiffer) {
-  EXPECT_TRUE(std::ranges::equal(settings_outside_weights({}), compat::kSettingsOutsideWeights, {}, [](const auto& row) { return row.first; }));
+  EXPECT_TRUE(std::ranges::equal(settings_outside_weights({}), compat::kSettingsOutsideWeights, {},
+                                 [](const auto& row) { return row.first; }));
   const std::string model = "'_name': 'transformer_lm', 'activation_fn': 'gelu'";
   EXPECT_EQ(differing_setting(config_of("{" + model + "}"), config_of("{" + model + "}")), "");
-  EXPECT_EQ(differing_setting(config_of("{" + model + "}"), config_of("{'_name': 'transformer_lm'}")), "activation_fn is gelu, expected relu");
-  EXPECT_EQ(differing_setting(config_of("{" + model + ", 'decoder_attention_heads': 4}"), config_of("{" + model + "}")),
+  EXPECT_EQ(
+      differing_setting(config_of("{" + model + "}"), config_of("{'_name': 'transformer_lm'}")),
+      "activation_fn is gelu, expected relu");
+  EXPECT_EQ(differing_setting(config_of("{" + model + ", 'decoder_attention_heads': 4}"),
+                              config_of("{" + model + "}")),
             "decoder_attention_heads is 4, expected 8");
 }
 

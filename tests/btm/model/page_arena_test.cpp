@@ -62,7 +62,8 @@ TEST(PageArena, GivesBackWhatStaysFreeWhileOthersAreMade) {
   std::memset(idle, 7, 4 * kFrame);
   arena.release(idle);
   EXPECT_EQ(arena.held(), 5 * kFrame);
-  for (int i = 0; i < 4; ++i) arena.release(arena.allocate(kFrame));  // always the first frame behind `kept`
+  for (int i = 0; i < 4; ++i)
+    arena.release(arena.allocate(kFrame));  // always the first frame behind `kept`
   EXPECT_EQ(arena.held(), 2 * kFrame);
   void* const again = arena.allocate(4 * kFrame);
   EXPECT_EQ(again, idle);

@@ -21,10 +21,13 @@ TEST(RecomputedLinear, HasTheGradientsOfAutograd) {
   const at::Tensor x = leaf({2, 5, 6}), scale = leaf({6});
   const Linear first{leaf({4, 6}), leaf({4})}, second{leaf({3, 6}), leaf({3})};
   const auto f = [&](const at::Tensor& in) { return at::gelu(in) * scale; };
-  const std::vector<at::Tensor> parameters{x, scale, first.weight, first.bias, second.weight, second.bias};
+  const std::vector<at::Tensor> parameters{x,          scale,         first.weight,
+                                           first.bias, second.weight, second.bias};
 
   const at::Tensor input = f(x);
-  (at::linear(input, first.weight, first.bias).sum() + at::linear(input, second.weight, second.bias).square().sum()).backward();
+  (at::linear(input, first.weight, first.bias).sum() +
+   at::linear(input, second.weight, second.bias).square().sum())
+      .backward();
   std::vector<at::Tensor> expected;
   for (const at::Tensor& parameter : parameters) {
     expected.push_back(parameter.grad().clone());
@@ -35,7 +38,8 @@ TEST(RecomputedLinear, HasTheGradientsOfAutograd) {
     EXPECT_TRUE(outputs[0].allclose(at::linear(input, first.weight, first.bias)));
     (outputs[0].sum() + outputs[1].square().sum()).backward();
     for (std::size_t i = 0; i < parameters.size(); ++i)
-      EXPECT_TRUE(parameters[i].grad().allclose(expected[i] * pass, 1e-5, 1e-5)) << "parameter " << i << ", pass " << pass;
+      EXPECT_TRUE(parameters[i].grad().allclose(expected[i] * pass, 1e-5, 1e-5))
+          << "parameter " << i << ", pass " << pass;
   }
 }
 
@@ -54,13 +58,17 @@ TEST(RecomputedLinear, AddsTheGradientOfAnEmbeddingToItsRows) {
   EXPECT_FALSE(embedding_of(weight, ids).requires_grad());
 }
 
-/// 4,096 gradients of one row: added one after another in half precision they would stop growing at 2,048.
+/// 4,096 gradients of one row: added one after another in half precision they would stop growing at
+/// 2,048.
 TEST(RecomputedLinear, AddsTheGradientOfAFrequentRowInFp32OnAGpu) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no GPU";
-  const at::Tensor weight = at::zeros({2, 3}, at::TensorOptions().device(at::kCUDA).dtype(at::kHalf)).set_requires_grad(true);
+  const at::Tensor weight =
+      at::zeros({2, 3}, at::TensorOptions().device(at::kCUDA).dtype(at::kHalf))
+          .set_requires_grad(true);
   const at::Tensor ids = at::zeros({4096}, at::TensorOptions().device(at::kCUDA).dtype(at::kLong));
   embedding_of(weight, ids).sum().backward();
-  EXPECT_TRUE(weight.grad().cpu().equal(at::tensor({4096.0, 0.0}).to(at::kHalf).view({2, 1}).expand({2, 3})));
+  EXPECT_TRUE(weight.grad().cpu().equal(
+      at::tensor({4096.0, 0.0}).to(at::kHalf).view({2, 1}).expand({2, 3})));
 }
 
 TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
@@ -75,7 +83,8 @@ TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
 TEST(RecomputedLinear, KeepsNothingWhereNoGradientIsWanted) {
   const Linear linear{leaf({4, 6}), leaf({4})};
   const at::NoGradGuard no_grad;
-  EXPECT_FALSE(linears_of(leaf({3, 6}), [](const at::Tensor& in) { return in; }, {&linear})[0].requires_grad());
+  EXPECT_FALSE(linears_of(leaf({3, 6}), [](const at::Tensor& in) { return in; }, {&linear})[0]
+                   .requires_grad());
 }
 
 }  // namespace

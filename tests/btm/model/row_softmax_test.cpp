@@ -50,7 +50,8 @@ TEST(RowSoftmax, WritesProbabilitiesTimesAScale) {
   double sum = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double expected = 8 * std::exp(before[i] - shift);
-    EXPECT_NEAR(x[i], expected, 8e-6 * expected) << i;  // shift and difference, up to 70, are rounded to fp32
+    EXPECT_NEAR(x[i], expected, 8e-6 * expected)
+        << i;  // shift and difference, up to 70, are rounded to fp32
     sum += x[i];
   }
   EXPECT_NEAR(sum, 8, 1e-5);

@@ -11,8 +11,11 @@ namespace btm {
 namespace {
 
 /// The same from all logits at once.
-at::Tensor all_at_once(const at::Tensor& features, const at::Tensor& weight, const at::Tensor& targets) {
-  return at::log_softmax(at::linear(features, weight), -1, at::kFloat).gather(1, targets.unsqueeze(1)).squeeze(1);
+at::Tensor all_at_once(const at::Tensor& features, const at::Tensor& weight,
+                       const at::Tensor& targets) {
+  return at::log_softmax(at::linear(features, weight), -1, at::kFloat)
+      .gather(1, targets.unsqueeze(1))
+      .squeeze(1);
 }
 
 TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
@@ -20,20 +23,23 @@ TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
     std::int64_t tokens, vocabulary, rows_at_once;
   };
   // Tiles are of 1024 tokens and 2048 types: below, at and beyond them.
-  for (const auto& [tokens, vocabulary, rows] : {Case{3, 60, 1000}, Case{1, 2048, 1}, Case{1030, 4100, 4096}, Case{50, 2049, 7}}) {
+  for (const auto& [tokens, vocabulary, rows] :
+       {Case{3, 60, 1000}, Case{1, 2048, 1}, Case{1030, 4100, 4096}, Case{50, 2049, 7}}) {
     at::manual_seed(5);
     const at::Tensor features = at::randn({tokens, 24}), weight = at::randn({vocabulary, 24});
     const at::Tensor targets = at::randint(vocabulary, {tokens}, at::kLong);
     const at::Tensor scores = target_log_probs(features, weight, targets, rows);
     ASSERT_EQ(scores.sizes(), targets.sizes());
     // fp32 products and sums in another order
-    EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 2e-5) << tokens << " x " << vocabulary;
+    EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 2e-5)
+        << tokens << " x " << vocabulary;
   }
 }
 
 TEST(TargetLogProbs, TakesHalfPrecision) {
   at::manual_seed(5);
-  const at::Tensor features = at::randn({20, 24}).to(at::kBFloat16), weight = at::randn({300, 24}).to(at::kBFloat16);
+  const at::Tensor features = at::randn({20, 24}).to(at::kBFloat16),
+                   weight = at::randn({300, 24}).to(at::kBFloat16);
   const at::Tensor targets = at::randint(300, {20}, at::kLong);
   const at::Tensor scores = target_log_probs(features, weight, targets, 6);
   EXPECT_EQ(scores.scalar_type(), at::kFloat);
@@ -46,13 +52,16 @@ TEST(TargetLogProbs, TakesAWeightAsItIsStored) {
   const at::Tensor features = at::randn({20, 24}), targets = at::randint(3000, {20}, at::kLong);
   for (const at::ScalarType stored : {at::kHalf, at::kBFloat16}) {
     const at::Tensor weight = at::randn({3000, 24}).to(stored);
-    EXPECT_TRUE(target_log_probs(features, weight, targets, 6).equal(target_log_probs(features, weight.to(at::kFloat), targets, 6))) << stored;
+    EXPECT_TRUE(target_log_probs(features, weight, targets, 6)
+                    .equal(target_log_probs(features, weight.to(at::kFloat), targets, 6)))
+        << stored;
   }
 }
 
 TEST(TargetLogProbs, OfNoTokensIsEmpty) {
   const at::Tensor none = at::randn({0, 24});
-  EXPECT_EQ(target_log_probs(none, at::randn({30, 24}), at::randint(30, {0}, at::kLong), 10).numel(), 0);
+  EXPECT_EQ(
+      target_log_probs(none, at::randn({30, 24}), at::randint(30, {0}, at::kLong), 10).numel(), 0);
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ TEST(TensorMemory, ZeroesLazilyWhateverTheSize) {
   }
 }
 
-// In a program of its own it would be there from the start; here tensors of both allocators live side by side.
+// In a program of its own it would be there from the start; here tensors of both allocators live
+// side by side.
 TEST(TensorMemory, TensorsInTheArenaComputeAsOthers) {
   at::manual_seed(3);
   const at::Tensor outside = at::randn({1024, 1024});

@@ -15,8 +15,11 @@ using btm_test::golden;
 
 class LoadModelTest : public testing::Test {
  protected:
-  static compat::Checkpoint perl() { return compat::Checkpoint::open(golden("checkpoints/elm_perl/checkpoint_last.pt")); }
-  std::unique_ptr<TransformerLM> load(const compat::Checkpoint& checkpoint, const Precision& precision = {}) const {
+  static compat::Checkpoint perl() {
+    return compat::Checkpoint::open(golden("checkpoints/elm_perl/checkpoint_last.pt"));
+  }
+  std::unique_ptr<TransformerLM> load(const compat::Checkpoint& checkpoint,
+                                      const Precision& precision = {}) const {
     return load_model(checkpoint, dictionary_, "dict.txt", precision);
   }
   /// The checkpoint's model with `change` applied to its tensors, written and opened again.
@@ -26,7 +29,8 @@ class LoadModelTest : public testing::Test {
     compat::NamedTensors tensors = original.model();
     change(tensors);
     compat::PickleArena arena;
-    compat::save_checkpoint(folder_ / "changed.pt", *compat::with_model(arena, original.root(), tensors));
+    compat::save_checkpoint(folder_ / "changed.pt",
+                            *compat::with_model(arena, original.root(), tensors));
     return compat::Checkpoint::open(folder_ / "changed.pt");
   }
   static std::size_t place_of(const compat::NamedTensors& tensors, std::string_view name) {
@@ -39,7 +43,9 @@ class LoadModelTest : public testing::Test {
   compat::Dictionary dictionary_ = compat::Dictionary::load(golden("data-bin/dict.txt"));
 };
 
-at::Tensor features_of(const TransformerLM& model) { return model.features(at::arange(4, 20, at::kLong).view({2, 8})); }
+at::Tensor features_of(const TransformerLM& model) {
+  return model.features(at::arange(4, 20, at::kLong).view({2, 8}));
+}
 
 TEST_F(LoadModelTest, CopiesNothingThatIsInPlace) {
   const compat::Checkpoint checkpoint = perl();
@@ -52,17 +58,20 @@ TEST_F(LoadModelTest, CopiesNothingThatIsInPlace) {
 
 TEST_F(LoadModelTest, ComputesTheSameWithMatricesAsStoredAndSettled) {
   for (const char* const variant : {"zip_float16", "zip_bfloat16"}) {
-    const auto checkpoint = compat::Checkpoint::open(golden(std::string("variants/") + variant + ".pt"));
+    const auto checkpoint =
+        compat::Checkpoint::open(golden(std::string("variants/") + variant + ".pt"));
     const at::Tensor expected = features_of(*load(checkpoint));
     Precision precision;
     precision.as_stored = true;
     const auto model = load(checkpoint, precision);
     const auto& parameter = model->parameters()[1];
     EXPECT_NE(parameter.tensor->scalar_type(), at::kFloat) << variant;
-    EXPECT_EQ(parameter.tensor->const_data_ptr(), static_cast<const void*>(checkpoint.find(parameter.name)->storage->bytes().data()));
+    EXPECT_EQ(parameter.tensor->const_data_ptr(),
+              static_cast<const void*>(checkpoint.find(parameter.name)->storage->bytes().data()));
     EXPECT_TRUE(features_of(*model).equal(expected)) << variant;
     model->settle();
-    for (const NamedParameter& settled : model->parameters()) EXPECT_EQ(settled.tensor->scalar_type(), at::kFloat) << settled.name;
+    for (const NamedParameter& settled : model->parameters())
+      EXPECT_EQ(settled.tensor->scalar_type(), at::kFloat) << settled.name;
     EXPECT_TRUE(features_of(*model).equal(expected)) << variant;
   }
 }
@@ -72,7 +81,8 @@ TEST_F(LoadModelTest, CountsATiedProjectionOnce) {
   std::int64_t count = 0;
   for (const NamedParameter& parameter : model->parameters()) count += parameter.tensor->numel();
   EXPECT_EQ(count, model->num_parameters());
-  EXPECT_EQ(model->output_weight().const_data_ptr(), model->parameters()[0].tensor->const_data_ptr());
+  EXPECT_EQ(model->output_weight().const_data_ptr(),
+            model->parameters()[0].tensor->const_data_ptr());
 }
 
 TEST_F(LoadModelTest, SplitsAFusedProjection) {
@@ -91,7 +101,8 @@ TEST_F(LoadModelTest, SplitsAFusedProjection) {
       }
       shape[0] *= 3;
       tensors.emplace_back(prefix + "in_proj_" + end,
-                           compat::TensorView::contiguous(compat::Storage::copy_of(compat::DType::kFloat32, bytes), shape));
+                           compat::TensorView::contiguous(
+                               compat::Storage::copy_of(compat::DType::kFloat32, bytes), shape));
     }
   });
   EXPECT_TRUE(features_of(*load(fused)).equal(expected));
@@ -100,8 +111,9 @@ TEST_F(LoadModelTest, SplitsAFusedProjection) {
 TEST_F(LoadModelTest, DropsTheFinalNormOfAnEarlyVersion) {
   const auto early = changed([](compat::NamedTensors& tensors) {
     const float version = 2;
-    tensors[place_of(tensors, "decoder.version")].second =
-        compat::TensorView::contiguous(compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(&version, 1))), {1});
+    tensors[place_of(tensors, "decoder.version")].second = compat::TensorView::contiguous(
+        compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(&version, 1))),
+        {1});
   });
   EXPECT_TRUE(load(early)->config().no_decoder_final_norm);
 }
@@ -123,7 +135,9 @@ TEST_F(LoadModelTest, NamesAWrapperAroundTheModel) {
     const auto wrapped = changed([&](compat::NamedTensors& tensors) {
       for (auto& [name, view] : tensors) name = prefix + name;
     });
-    expect_error<compat::FormatError>([&] { load(wrapped); }, "its tensors' names begin with '" + prefix + "', which a wrapper of the model put there");
+    expect_error<compat::FormatError>(
+        [&] { load(wrapped); },
+        "its tensors' names begin with '" + prefix + "', which a wrapper of the model put there");
   }
 }
 
@@ -131,23 +145,30 @@ TEST_F(LoadModelTest, RefusesIntegers) {
   const auto integers = changed([](compat::NamedTensors& tensors) {
     auto& view = tensors[place_of(tensors, "decoder.layers.0.fc1.bias")].second;
     const std::vector<std::int32_t> zeros(static_cast<std::size_t>(view.numel()));
-    view = compat::TensorView::contiguous(compat::Storage::copy_of(compat::DType::kInt32, std::as_bytes(std::span(zeros))), view.shape);
+    view = compat::TensorView::contiguous(
+        compat::Storage::copy_of(compat::DType::kInt32, std::as_bytes(std::span(zeros))),
+        view.shape);
   });
-  expect_error<compat::FormatError>([&] { load(integers); }, "holds int32, expected floating point");
+  expect_error<compat::FormatError>([&] { load(integers); },
+                                    "holds int32, expected floating point");
 }
 
 TEST_F(LoadModelTest, RefusesASampleBeyondThePositions) {
   const auto model = load(perl());
   const std::int64_t beyond = model->config().max_target_positions + 1;
-  expect_error<compat::UnsupportedError>([&] { model->features(at::arange(beyond, at::kLong).remainder(100).add(4).view({1, beyond})); },
-                                         "positions");
+  expect_error<compat::UnsupportedError>(
+      [&] {
+        model->features(at::arange(beyond, at::kLong).remainder(100).add(4).view({1, beyond}));
+      },
+      "positions");
 }
 
 TEST_F(LoadModelTest, PaddingChangesNothingForTheOthers) {
   const auto model = load(perl());
   at::Tensor tokens = at::arange(4, 20, at::kLong).view({2, 8}).clone();
   tokens[1].narrow(0, 5, 3).fill_(TransformerLM::kPaddingIdx);
-  const at::Tensor ended = model->features(tokens), masked = model->features(tokens, /*interior_padding=*/true);
+  const at::Tensor ended = model->features(tokens),
+                   masked = model->features(tokens, /*interior_padding=*/true);
   EXPECT_TRUE(ended[0].allclose(masked[0], 1e-5, 1e-5));
   EXPECT_TRUE(ended[1].narrow(0, 0, 5).allclose(masked[1].narrow(0, 0, 5), 1e-5, 1e-5));
   const at::Tensor alone = model->features(tokens.narrow(0, 1, 1).narrow(1, 0, 5));

@@ -31,7 +31,9 @@ TEST(Axis, MapsValuesByTheLogarithm) {
   EXPECT_NEAR(axis.pixel(100), 200, 1e-9);
 }
 
-TEST(Axis, MarksDecadesWhenThereAreEnough) { EXPECT_EQ(Axis(1, 1000, 0, 1, true).ticks(5), (std::vector<double>{1, 10, 100, 1000})); }
+TEST(Axis, MarksDecadesWhenThereAreEnough) {
+  EXPECT_EQ(Axis(1, 1000, 0, 1, true).ticks(5), (std::vector<double>{1, 10, 100, 1000}));
+}
 
 TEST(Axis, MarksValuesWithinADecade) {
   EXPECT_EQ(Axis(9, 60, 0, 1, true).ticks(5), (std::vector<double>{10, 20, 50}));

@@ -11,7 +11,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t found = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
+    ++found;
   return found;
 }
 
@@ -22,7 +23,8 @@ std::string path_of(const std::string& svg, const std::string& css_class) {
 }
 
 TEST(LineChart, DrawsOneLineForEachSeries) {
-  const std::string svg = draw(LineChart{"update", "loss", {{"a", {0, 1, 2}, {3, 2, 1}}, {"b <x>", {0, 2}, {1, 2}}}}, 700);
+  const std::string svg = draw(
+      LineChart{"update", "loss", {{"a", {0, 1, 2}, {3, 2, 1}}, {"b <x>", {0, 2}, {1, 2}}}}, 700);
   EXPECT_EQ(count(svg, "class=\"line s"), 2u);
   EXPECT_NE(svg.find("<title>b &lt;x&gt;</title>"), std::string::npos);
   EXPECT_EQ(count(path_of(svg, "line s0"), "M"), 1u);
@@ -30,7 +32,8 @@ TEST(LineChart, DrawsOneLineForEachSeries) {
 }
 
 TEST(LineChart, InterruptsTheLineWhereAValueIsMissing) {
-  const std::string svg = draw(LineChart{"x", "y", {{"a", {0, 1, 2, 3, 4}, {1, 2, kNan, 2, 1}}}}, 700);
+  const std::string svg =
+      draw(LineChart{"x", "y", {{"a", {0, 1, 2, 3, 4}, {1, 2, kNan, 2, 1}}}}, 700);
   EXPECT_EQ(count(path_of(svg, "line s0"), "M"), 2u);
   EXPECT_EQ(svg.find("nan"), std::string::npos);
 }
@@ -57,11 +60,13 @@ TEST(LineChart, DrawsManyPointsWithFewAndKeepsExtremes) {
 
 TEST(LineChart, SaysThatThereIsNoData) {
   EXPECT_NE(draw(LineChart{"x", "y", {}}, 300).find("no data"), std::string::npos);
-  EXPECT_NE(draw(LineChart{"x", "y", {{"a", {1}, {kNan}}}}, 300).find("no data"), std::string::npos);
+  EXPECT_NE(draw(LineChart{"x", "y", {{"a", {1}, {kNan}}}}, 300).find("no data"),
+            std::string::npos);
 }
 
 TEST(StackedAreas, PutsEachLayerOnTheOneBefore) {
-  const std::string svg = draw(StackedAreas{"batch", "share", {1, 2}, {{"a", {0.25, 0.5}}, {"b", {0.75, 0.5}}}}, 700);
+  const std::string svg =
+      draw(StackedAreas{"batch", "share", {1, 2}, {{"a", {0.25, 0.5}}, {"b", {0.75, 0.5}}}}, 700);
   // Top of the plot is pixel 30, bottom 340 - 46 = 294: 0.25 lies at 228, 0.5 at 162.
   EXPECT_NE(path_of(svg, "area s0").find(" 228.0L"), std::string::npos) << path_of(svg, "area s0");
   EXPECT_NE(path_of(svg, "area s1").find(" 30.0L"), std::string::npos) << path_of(svg, "area s1");
@@ -69,7 +74,10 @@ TEST(StackedAreas, PutsEachLayerOnTheOneBefore) {
 }
 
 TEST(GroupedBars, DrawsABarForEachFiniteValue) {
-  const std::string svg = draw(GroupedBars{"ppl", {"x", "y"}, {{"a", {1, 2}, {}, {}}, {"b", {3, kNan}, {2, kNan}, {4, kNan}}}}, 700);
+  const std::string svg = draw(
+      GroupedBars{
+          "ppl", {"x", "y"}, {{"a", {1, 2}, {}, {}}, {"b", {3, kNan}, {2, kNan}, {4, kNan}}}},
+      700);
   EXPECT_EQ(count(svg, "class=\"bar "), 3u);
   EXPECT_EQ(count(svg, "class=\"interval\""), 1u);
   EXPECT_NE(svg.find("<title>b, x: 3 (2 to 4)</title>"), std::string::npos);
@@ -77,7 +85,11 @@ TEST(GroupedBars, DrawsABarForEachFiniteValue) {
 
 TEST(Charts, NeverReachOutside) {
   for (const int width : {350, 760}) {
-    const std::string svg = draw(GroupedBars{"ppl", {"a long name of a domain", "another long name of a domain"}, {{"a", {1, 2}, {}, {}}}}, width);
+    const std::string svg =
+        draw(GroupedBars{"ppl",
+                         {"a long name of a domain", "another long name of a domain"},
+                         {{"a", {1, 2}, {}, {}}}},
+             width);
     EXPECT_EQ(svg.find("http"), std::string::npos);
     EXPECT_EQ(svg.find("<script"), std::string::npos);
     EXPECT_NE(svg.find("viewBox=\"0 0 " + std::to_string(width)), std::string::npos);

@@ -13,7 +13,8 @@ TEST(HtmlPage, IsOneFileThatFetchesNothing) {
   HtmlPage page("Title <&>");
   page.add_heading("Part");
   page.add_paragraph("a < b");
-  page.add_chart(LineChart{"x", "y", {{"one", {0, 1}, {0, 1}}, {"two", {0, 1}, {1, 0}}}}, "caption");
+  page.add_chart(LineChart{"x", "y", {{"one", {0, 1}, {0, 1}}, {"two", {0, 1}, {1, 0}}}},
+                 "caption");
   const btm_test::TempDir dir;
   page.write(dir / "report.html");
   const std::string html = btm_test::read_file(dir / "report.html");
@@ -29,14 +30,21 @@ TEST(HtmlPage, DrawsEveryChartForWideAndNarrowWindows) {
   const std::string html = page.html();
   EXPECT_NE(html.find("<div class=\"wide\"><svg viewBox=\"0 0 760"), std::string::npos);
   EXPECT_NE(html.find("<div class=\"narrow\"><svg viewBox=\"0 0 350"), std::string::npos);
-  EXPECT_EQ(html.find("<ul class=\"legend\">"), std::string::npos) << "a legend of one colour says nothing";
+  EXPECT_EQ(html.find("<ul class=\"legend\">"), std::string::npos)
+      << "a legend of one colour says nothing";
 }
 
 TEST(HeatMap, ShadesEachColumnFromItsBestToItsWorst) {
   HtmlPage page("t");
-  page.add_heat_map(HeatMap{"model", {"d"}, {"best", "middle", "worst", "none"}, {{10}, {100}, {1000}, {std::numeric_limits<double>::quiet_NaN()}}, {}, 2});
+  page.add_heat_map(HeatMap{"model",
+                            {"d"},
+                            {"best", "middle", "worst", "none"},
+                            {{10}, {100}, {1000}, {std::numeric_limits<double>::quiet_NaN()}},
+                            {},
+                            2});
   const std::string html = page.html();
-  EXPECT_NE(html.find("<td style=\"--v:1.000\" class=\"best\">10.00</td>"), std::string::npos) << html;
+  EXPECT_NE(html.find("<td style=\"--v:1.000\" class=\"best\">10.00</td>"), std::string::npos)
+      << html;
   EXPECT_NE(html.find("<td style=\"--v:0.500\">100.00</td>"), std::string::npos) << html;
   EXPECT_NE(html.find("<td style=\"--v:0.000\">1000.00</td>"), std::string::npos) << html;
   EXPECT_NE(html.find("<td style=\"--v:0.000\">–</td>"), std::string::npos) << html;

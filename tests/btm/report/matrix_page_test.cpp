@@ -10,8 +10,10 @@ namespace {
 using nlohmann::json;
 
 json cell(double ppl) {
-  return {{"ppl", ppl}, {"ppl_low", ppl - 1}, {"ppl_high", ppl + 1}, {"loss_base2", 3.5}, {"bits_per_byte", nullptr}, {"tokens", 100}, {"bytes", 0},
-          {"ratio", ppl / 20}, {"ratio_low", 0.9}, {"ratio_high", 1.1}};
+  return {{"ppl", ppl},        {"ppl_low", ppl - 1},       {"ppl_high", ppl + 1},
+          {"loss_base2", 3.5}, {"bits_per_byte", nullptr}, {"tokens", 100},
+          {"bytes", 0},        {"ratio", ppl / 20},        {"ratio_low", 0.9},
+          {"ratio_high", 1.1}};
 }
 
 json row(const std::string& name, const std::string& kind, double ppl) {
@@ -22,7 +24,9 @@ json matrix() {
   return {{"domains", {"d"}},
           {"experts", {"a"}},
           {"baseline", "dense"},
-          {"rows", {row("dense", "model", 20), row("a", "model", 15), row("average", "model", 18), row("ensemble x", "ensemble", 14)}},
+          {"rows",
+           {row("dense", "model", 20), row("a", "model", 15), row("average", "model", 18),
+            row("ensemble x", "ensemble", 14)}},
           {"posteriors", {{"d", {{"cached_prior", {1.0}}, {"batches", {{1.0}, {1.0}}}}}}}};
 }
 
@@ -44,9 +48,12 @@ TEST(MatrixPage, MarksWhatIsInfiniteAndSaysWhyThereIsNoInterval) {
   for (json& each : one["rows"]) {
     each["cells"]["d"]["blocks"] = 3;
     for (json* place : {&each["cells"]["d"], &each["mean"]})
-      for (const char* const key : {"ppl_low", "ppl_high", "ratio_low", "ratio_high"}) (*place)[key] = nullptr;
+      for (const char* const key : {"ppl_low", "ppl_high", "ratio_low", "ratio_high"})
+        (*place)[key] = nullptr;
   }
-  EXPECT_EQ(interval_note(one), "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw from: d (3). ");
+  EXPECT_EQ(interval_note(one),
+            "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw "
+            "from: d (3). ");
   one["rows"][0]["cells"]["d"]["ppl"] = nullptr;
   one["rows"][0]["cells"]["d"]["infinite"] = true;
   const std::string text = to_text(perplexity_table(one));
@@ -60,7 +67,8 @@ TEST(MatrixPage, ShowsBarsOfWhatIsNoExpert) {
   HtmlPage page("t");
   add_matrix(page, matrix());
   const std::string html = page.html();
-  for (const char* name : {"dense, d: 20", "average, d: 18", "ensemble x, d: 14"}) EXPECT_NE(html.find(name), std::string::npos) << name;
+  for (const char* name : {"dense, d: 20", "average, d: 18", "ensemble x, d: 14"})
+    EXPECT_NE(html.find(name), std::string::npos) << name;
   EXPECT_EQ(html.find("a, d: 15"), std::string::npos);
   EXPECT_EQ(html.find("Bits per byte"), std::string::npos) << "not known";
   EXPECT_NE(html.find("Posterior over the batches"), std::string::npos);

@@ -27,10 +27,14 @@ TEST(Table, EscapesNamesInHtml) {
   const Table table{{{"<b>"}, {"n", true}}, {{"a&b", "1"}}};
   const std::string html = to_html(table);
   EXPECT_NE(html.find("<th scope=\"col\">&lt;b&gt;</th>"), std::string::npos) << html;
-  EXPECT_NE(html.find("<th scope=\"row\">a&amp;b</th><td class=\"number\">1</td>"), std::string::npos) << html;
+  EXPECT_NE(html.find("<th scope=\"row\">a&amp;b</th><td class=\"number\">1</td>"),
+            std::string::npos)
+      << html;
 }
 
-TEST(HtmlEscaped, ReplacesWhatIsNotUtf8) { EXPECT_EQ(html_escaped("a\xFF\"'"), "a\xEF\xBF\xBD&quot;&#39;"); }
+TEST(HtmlEscaped, ReplacesWhatIsNotUtf8) {
+  EXPECT_EQ(html_escaped("a\xFF\"'"), "a\xEF\xBF\xBD&quot;&#39;");
+}
 
 TEST(Numbers, AreShortOnAxes) {
   EXPECT_EQ(short_number(0), "0");

@@ -35,7 +35,8 @@ def write_plan(folder, updates=12, more=""):
         (text / "valid.txt").write_text("".join(lines[:12]))
         (text / "test.txt").write_text("".join(lines[12:30]))
     plan = folder / "tiny.plan"
-    plan.write_text(f"""[data]
+    plan.write_text(
+        f"""[data]
 domains = {", ".join(DOMAINS)}
 text = text/{{domain}}
 [tokeniser]
@@ -49,12 +50,18 @@ lr = 1e-2
 log_interval = 1
 [evaluate]
 flags = --resamples 20 --num-threads 1 --cpu
-{more}""")
+{more}"""
+    )
     return plan
 
 
 def btm_run(btm, plan, *flags):
-    return subprocess.Popen([btm, "run", str(plan), "--no-progress-bar", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [btm, "run", str(plan), "--no-progress-bar", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def finish(process):
@@ -65,7 +72,10 @@ def finish(process):
 def numbers(plan):
     """What the run found, without the places of files."""
     matrix = json.loads((plan.parent / "tiny-out/eval/matrix.json").read_text())
-    return {row["name"]: {domain: cell["ppl"] for domain, cell in row["cells"].items()} for row in matrix["rows"]}
+    return {
+        row["name"]: {domain: cell["ppl"] for domain, cell in row["cells"].items()}
+        for row in matrix["rows"]
+    }
 
 
 def require(condition, message):
@@ -90,11 +100,26 @@ def test_whole(btm, folder):
     out, err = complete(btm, plan, "--jobs", "2")
     require("ensemble cached_prior" in out and "report:" in out, f"no table in:\n{out}")
     found = numbers(plan)
-    require(set(found) == {"seed", *DOMAINS, "dense", "average", "ensemble cached_prior", "ensemble updating_prior", "ensemble simple_average"}, f"rows: {sorted(found)}")
+    require(
+        set(found)
+        == {
+            "seed",
+            *DOMAINS,
+            "dense",
+            "average",
+            "ensemble cached_prior",
+            "ensemble updating_prior",
+            "ensemble simple_average",
+        },
+        f"rows: {sorted(found)}",
+    )
     report = (folder / "tiny-out/report.html").read_text()
     for part in ("Perplexity", "Training loss", "Cost of training", "Posterior over the batches"):
         require(part in report, f"the report has no '{part}'")
-    cost = {row["name"]: row["tokens"] for row in json.loads((folder / "tiny-out/summary.json").read_text())["trainings"]}
+    cost = {
+        row["name"]: row["tokens"]
+        for row in json.loads((folder / "tiny-out/summary.json").read_text())["trainings"]
+    }
     require(sum(cost[domain] for domain in DOMAINS) == cost["dense"], f"unequal compute: {cost}")
 
     out, err = complete(btm, plan)
@@ -109,10 +134,19 @@ def test_whole(btm, folder):
     text = plan.read_text()
     plan.write_text(text.replace("[experts]", "") + "[experts]\naverage = no\n")
     _, err = complete(btm, plan)
-    require("start seed" not in err and "start evaluate" in err, f"expected only the evaluation again:\n{err}")
+    require(
+        "start seed" not in err and "start evaluate" in err,
+        f"expected only the evaluation again:\n{err}",
+    )
     plan.write_text(text.replace("--decoder-layers 1", "--decoder-layers 1 --no-such-flag"))
     status, _, err = finish(btm_run(btm, plan))
-    require(status == 1 and "step seed failed" in err and "--no-such-flag" in err and "logs/seed.log" in err, f"status {status}:\n{err}")
+    require(
+        status == 1
+        and "step seed failed" in err
+        and "--no-such-flag" in err
+        and "logs/seed.log" in err,
+        f"status {status}:\n{err}",
+    )
     plan.write_text(text)
     complete(btm, plan)
     require(numbers(plan) == found, "the numbers changed")
@@ -125,7 +159,10 @@ def damaged_and_replaced(btm, plan, found):
     whole = expert.read_bytes()
     shutil.copy(other, expert)
     _, err = complete(btm, plan)
-    require(f"start expert.{DOMAINS[0]}" in err and "start seed" not in err, f"expected the replaced expert again:\n{err}")
+    require(
+        f"start expert.{DOMAINS[0]}" in err and "start seed" not in err,
+        f"expected the replaced expert again:\n{err}",
+    )
     complete(btm, plan, "--redo", "evaluate")
     require(numbers(plan) == found, "the expert that was trained again is another")
     whole = expert.read_bytes()
@@ -136,7 +173,10 @@ def damaged_and_replaced(btm, plan, found):
     expert.write_bytes(whole[:1000] + b"x" + whole[1001:])
     os.utime(expert, ns=(times.st_atime_ns, times.st_mtime_ns))
     _, err = complete(btm, plan, "--check")
-    require(f"start expert.{DOMAINS[0]}" in err and " 0 known by size" in err, f"expected all to be read:\n{err}")
+    require(
+        f"start expert.{DOMAINS[0]}" in err and " 0 known by size" in err,
+        f"expected all to be read:\n{err}",
+    )
 
 
 def test_killed(btm, folder):
@@ -150,12 +190,16 @@ def test_killed(btm, folder):
             process.wait(timeout=random.uniform(0.2, 2.5))
         except subprocess.TimeoutExpired:
             kills += 1
-            process.send_signal(random.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]) if kills <= 10 else 0)
+            process.send_signal(
+                random.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]) if kills <= 10 else 0
+            )
         status, _, err = finish(process)
         if status == 0:
             break
     require(kills >= 3, f"only {kills} kills: the plan is too short for this test")
-    require(numbers(plan) == expected, f"after {kills} kills:\n{numbers(plan)}\nexpected\n{expected}")
+    require(
+        numbers(plan) == expected, f"after {kills} kills:\n{numbers(plan)}\nexpected\n{expected}"
+    )
     print(f"the same numbers after {min(kills, 10)} kills")
 
 
@@ -171,10 +215,20 @@ def wait_for(condition, what, seconds=120):
 
 def running_expert(output):
     """The Slurm id of an expert's job that runs."""
-    jobs = json.loads((output / "steps/slurm.jobs").read_text()) if (output / "steps/slurm.jobs").exists() else {}
-    queue = subprocess.run(["squeue", "-h", "-r", "-o", "%i|%T"], capture_output=True, text=True).stdout.split()
+    jobs = (
+        json.loads((output / "steps/slurm.jobs").read_text())
+        if (output / "steps/slurm.jobs").exists()
+        else {}
+    )
+    queue = subprocess.run(
+        ["squeue", "-h", "-r", "-o", "%i|%T"], capture_output=True, text=True
+    ).stdout.split()
     for step, (job, _) in sorted(jobs.items()):
-        if step.startswith("expert.") and f"{job}|RUNNING" in queue and (output / f"logs/{step}.log").exists():
+        if (
+            step.startswith("expert.")
+            and f"{job}|RUNNING" in queue
+            and (output / f"logs/{step}.log").exists()
+        ):
             return step, job
     return None
 
@@ -196,19 +250,41 @@ def test_slurm_inside(btm, folder):
     status, out, err = finish(process)
     require(status == 0, f"btm run ended with {status}:\n{err}")
     require("PENDING" in err and "RUNNING" in err, f"no states in:\n{err}")
-    require(numbers(plan) == expected, f"other numbers on Slurm: {numbers(plan)}\nexpected {expected}")
+    require(
+        numbers(plan) == expected, f"other numbers on Slurm: {numbers(plan)}\nexpected {expected}"
+    )
 
 
 def test_slurm(btm, folder):
-    programs = [shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin") for name in ("slurmctld", "slurmd", "munged", "sbatch")]
+    programs = [
+        shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+        for name in ("slurmctld", "slurmd", "munged", "sbatch")
+    ]
     if not all(programs) or os.geteuid() != 0:
         print("skipped: slurm-wlm and munge are not installed, or this is not root")
         sys.exit(SKIPPED)
-    inside = subprocess.run([ROOT / "scripts/slurm-test-cluster", "run", sys.executable, __file__, "--bin", str(pathlib.Path(btm).parent), "--folder", str(folder), "slurm-inside"])
+    inside = subprocess.run(
+        [
+            ROOT / "scripts/slurm-test-cluster",
+            "run",
+            sys.executable,
+            __file__,
+            "--bin",
+            str(pathlib.Path(btm).parent),
+            "--folder",
+            str(folder),
+            "slurm-inside",
+        ]
+    )
     sys.exit(inside.returncode)
 
 
-TESTS = {"whole": test_whole, "killed": test_killed, "slurm": test_slurm, "slurm-inside": test_slurm_inside}
+TESTS = {
+    "whole": test_whole,
+    "killed": test_killed,
+    "slurm": test_slurm,
+    "slurm-inside": test_slurm_inside,
+}
 
 
 def main():

@@ -6,10 +6,13 @@ namespace btm {
 namespace {
 
 TEST(Estimate, CountsParametersAsTheModelDoes) {
-  // btm train prints these for transformer_lm_gpt3_small made small: 3 layers of 128, vocabulary 2112, 128 positions.
-  EXPECT_EQ(num_parameters({.layers = 3, .width = 128, .vocab = 2112, .tokens_per_sample = 128}), 882048);
+  // btm train prints these for transformer_lm_gpt3_small made small: 3 layers of 128, vocabulary
+  // 2112, 128 positions.
+  EXPECT_EQ(num_parameters({.layers = 3, .width = 128, .vocab = 2112, .tokens_per_sample = 128}),
+            882048);
   // fairseq prints 243584 for the golden seed model: 2 layers of 64.
-  EXPECT_EQ(num_parameters({.layers = 2, .width = 64, .vocab = 2112, .tokens_per_sample = 128}), 243584);
+  EXPECT_EQ(num_parameters({.layers = 2, .width = 64, .vocab = 2112, .tokens_per_sample = 128}),
+            243584);
 }
 
 TEST(Estimate, GivesTheReleasesSizesTheirNames) {
@@ -44,8 +47,20 @@ TEST(Estimate, ScalesWithTheSpeedOfAGpu) {
 }
 
 TEST(Estimate, FollowsItsFormulas) {
-  EstimateOptions options{.layers = 1, .width = 10, .vocab = 100, .tokens_per_sample = 8, .gpus = 2, .updates = 30, .seed_updates = 10,
-                          .batch_size = 3, .update_freq = 4, .seed_experts = 5, .memory_efficient = false, .flops = 1e6, .fabric = 1e6, .link = 1e3};
+  EstimateOptions options{.layers = 1,
+                          .width = 10,
+                          .vocab = 100,
+                          .tokens_per_sample = 8,
+                          .gpus = 2,
+                          .updates = 30,
+                          .seed_updates = 10,
+                          .batch_size = 3,
+                          .update_freq = 4,
+                          .seed_experts = 5,
+                          .memory_efficient = false,
+                          .flops = 1e6,
+                          .fabric = 1e6,
+                          .link = 1e3};
   // 100*10 + 10*10 + 12*100 + 13*10 + 20
   EXPECT_EQ(num_parameters(options), 2450);
   // 6 * (1200 + 1000) + 6 * 1 * 10 * 8

@@ -32,10 +32,12 @@ Step step(const std::string& name, const std::string& script, std::vector<std::s
 std::string no_input(const std::filesystem::path&) { return ""; }
 
 /// Runs `work` in a child process, as a program would, and sends it `signal` once `file` is there.
-int status_when_signalled(const std::filesystem::path& file, int signal, const std::function<int()>& work) {
+int status_when_signalled(const std::filesystem::path& file, int signal,
+                          const std::function<int()>& work) {
   const pid_t pid = ::fork();
   if (pid == 0) ::_exit(work());
-  for (int i = 0; i < 1000 && !std::filesystem::exists(file); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 1000 && !std::filesystem::exists(file); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   ::kill(pid, signal);
   int status = 0;
   ::waitpid(pid, &status, 0);
@@ -50,7 +52,9 @@ TEST(RunStep, RunsItsCommandsInTheRunsFolderAndKeepsALog) {
   made.outputs = {"out"};
   EXPECT_EQ(run_step(made, "k", state), StepResult::kDone);
   EXPECT_TRUE(state.is_done(made, "k"));
-  EXPECT_EQ(read_file(state.log_of("a")), "$ sh -c 'echo one > out; echo said'\nsaid\n$ sh -c 'cat out; echo wrong >&2'\none\nwrong\n");
+  EXPECT_EQ(
+      read_file(state.log_of("a")),
+      "$ sh -c 'echo one > out; echo said'\nsaid\n$ sh -c 'cat out; echo wrong >&2'\none\nwrong\n");
 }
 
 TEST(RunStep, DoesNotRepeatWhatIsDone) {
@@ -85,7 +89,9 @@ TEST(RunStep, SaysWhatHelpsWhereItWentOnFromAFile) {
   made.resume_commands = {sh("echo 'sh: error: damaged' >&2; exit 1")};
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
-  EXPECT_EQ(state.failure_of("a")->reason, "sh: error: damaged; it went on from own/state: if that is damaged, --redo a begins anew");
+  EXPECT_EQ(
+      state.failure_of("a")->reason,
+      "sh: error: damaged; it went on from own/state: if that is damaged, --redo a begins anew");
 }
 
 TEST(RunStep, FailsWhereWhatItReadChangedMeanwhile) {
@@ -94,12 +100,17 @@ TEST(RunStep, FailsWhereWhatItReadChangedMeanwhile) {
   Step made = step("a", "touch out");
   made.outputs = {"out"};
   int calls = 0;
-  const auto check = [&](int bad) { return [&calls, bad] { if (++calls == bad) throw compat::IoError("x", "is not as it left it"); }; };
+  const auto check = [&](int bad) {
+    return [&calls, bad] {
+      if (++calls == bad) throw compat::IoError("x", "is not as it left it");
+    };
+  };
   for (const int bad : {1, 2}) {
     calls = 0;
     EXPECT_EQ(run_step(made, "k", state, check(bad)), StepResult::kFailed);
     EXPECT_EQ(state.failure_of("a")->reason, "x: is not as it left it");
-    EXPECT_EQ(std::filesystem::exists(dir / "run/out"), bad == 2) << "the commands run between the two";
+    EXPECT_EQ(std::filesystem::exists(dir / "run/out"), bad == 2)
+        << "the commands run between the two";
     EXPECT_FALSE(state.is_done(made, "k"));
   }
   EXPECT_EQ(run_step(made, "k", state, check(0)), StepResult::kDone);
@@ -122,12 +133,16 @@ TEST(RunStep, FailsWithoutTheOutputOrTheProgram) {
   made = step("b", "");
   made.commands = {{"/nonexistent/program"}};
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
-  EXPECT_NE(state.failure_of("b")->reason.find("/nonexistent/program: run: No such file"), std::string::npos) << state.failure_of("b")->reason;
+  EXPECT_NE(state.failure_of("b")->reason.find("/nonexistent/program: run: No such file"),
+            std::string::npos)
+      << state.failure_of("b")->reason;
 }
 
 TEST(RunStep, PassesASignalOnAndGoesOnLater) {
   const TempDir dir;
-  Step made = step("a", "trap 'echo saved > own/state; exit 0' TERM; mkdir -p own; touch own/started; while :; do sleep 0.05; done");
+  Step made = step("a",
+                   "trap 'echo saved > own/state; exit 0' TERM; mkdir -p own; touch own/started; "
+                   "while :; do sleep 0.05; done");
   made.folder = "own";
   made.resume_file = "own/state";
   made.resume_commands = {sh("cat own/state > own/out")};
@@ -149,7 +164,8 @@ TEST(RunStep, PassesASignalOnAndGoesOnLater) {
 
 TEST(RunStep, EndsItsCommandWhenItIsKilled) {
   const TempDir dir;
-  const Step made = step("a", "trap 'echo saved > state; exit 0' TERM; touch started; while :; do sleep 0.05; done");
+  const Step made = step(
+      "a", "trap 'echo saved > state; exit 0' TERM; touch started; while :; do sleep 0.05; done");
   status_when_signalled(dir / "run/started", SIGKILL, [&] {
     RunState state(dir / "run");
     return exit_status(run_step(made, "k", state));
@@ -175,7 +191,9 @@ struct ScriptRun {
   RunResult run(std::size_t jobs) {
     RunObserver observer;
     observer.line = [&](const std::string& line) { lines.push_back(line); };
-    return run_locally(keyed, state, jobs, [&](const std::string& name) { return graph.at(name).commands.front(); }, observer);
+    return run_locally(
+        keyed, state, jobs,
+        [&](const std::string& name) { return graph.at(name).commands.front(); }, observer);
   }
 };
 
@@ -183,7 +201,8 @@ TEST(LocalExecutor, RunsStepsAfterThoseTheyNeed) {
   ScriptRun run({step("c", "true", {"b"}), step("a", "true"), step("b", "true", {"a"})});
   const RunResult result = run.run(4);
   EXPECT_EQ(result.done.size(), 3u);
-  EXPECT_EQ(run.lines, (std::vector<std::string>{"start a", "done  a", "start b", "done  b", "start c", "done  c"}));
+  EXPECT_EQ(run.lines, (std::vector<std::string>{"start a", "done  a", "start b", "done  b",
+                                                 "start c", "done  c"}));
 }
 
 TEST(LocalExecutor, StopsOnlyWhatIsBehindAFailure) {
@@ -199,7 +218,10 @@ TEST(LocalExecutor, RunsStepsSideBySide) {
   // Each waits for the other: one alone would never end.
   const TempDir meeting;
   const std::string at = meeting.path().string();
-  const auto waits = [&](const std::string& mine, const std::string& others) { return "touch " + at + "/" + mine + "; for i in $(seq 200); do [ -e " + at + "/" + others + " ] && exit 0; sleep 0.05; done; exit 1"; };
+  const auto waits = [&](const std::string& mine, const std::string& others) {
+    return "touch " + at + "/" + mine + "; for i in $(seq 200); do [ -e " + at + "/" + others +
+           " ] && exit 0; sleep 0.05; done; exit 1";
+  };
   ScriptRun run({step("a", waits("a", "b")), step("b", waits("b", "a"))});
   EXPECT_EQ(run.run(2).done.size(), 2u);
 }
@@ -208,7 +230,9 @@ TEST(LocalExecutor, PassesASignalOnAndStartsNothingNew) {
   const TempDir dir;
   const std::string at = dir.path().string();
   const int status = status_when_signalled(dir / "started", SIGINT, [&] {
-    ScriptRun run({step("a", "trap 'exit 143' TERM; touch " + at + "/started; while :; do sleep 0.05; done"), step("b", "touch " + at + "/b")});
+    ScriptRun run(
+        {step("a", "trap 'exit 143' TERM; touch " + at + "/started; while :; do sleep 0.05; done"),
+         step("b", "touch " + at + "/b")});
     const RunResult result = run.run(1);
     return result.interrupted && result.done.empty() && result.failed.empty() ? 42 : 1;
   });

@@ -40,7 +40,10 @@ TEST(Plan, RoundsTheSeedPhaseToWholeUpdates) {
 }
 
 TEST(Plan, TakesADataBinInsteadOfText) {
-  const Plan plan = parse_plan("[data]\nbin = bin\ndomains = a,b\n[train]\nupdates = 4\n[experts]\ndomains = b\ndense = no\n", "/p/x.plan");
+  const Plan plan = parse_plan(
+      "[data]\nbin = bin\ndomains = a,b\n[train]\nupdates = 4\n[experts]\ndomains = b\ndense = "
+      "no\n",
+      "/p/x.plan");
   EXPECT_EQ(plan.data_bin, "/p/bin");
   EXPECT_EQ(plan.experts, std::vector<std::string>{"b"});
   EXPECT_FALSE(plan.dense);
@@ -61,9 +64,11 @@ TEST(Plan, NamesTheLineOfWhatIsWrong) {
       {"[dat]\n", "my.plan[line 1]: unknown section [dat], did you mean [data]?"},
       {"[train]\n[train]\n", "my.plan[line 2]: section [train] was given before, on line 1"},
       {"[train]\nupdates\n", "my.plan[line 2]: 'updates', expected key = value"},
-      {"[train]\nupdate = 3\n", "my.plan[line 2]: unknown key 'update' of [train], did you mean updates?"},
+      {"[train]\nupdate = 3\n",
+       "my.plan[line 2]: unknown key 'update' of [train], did you mean updates?"},
       {"[train]\nlr = 1\nlr = 2\n", "my.plan[line 3]: 'lr' was given before, on line 2"},
-      {"[train]\nupdates = many\n", "my.plan[line 2]: updates is 'many', expected an integer of at least 2"},
+      {"[train]\nupdates = many\n",
+       "my.plan[line 2]: updates is 'many', expected an integer of at least 2"},
       {"[train]\nupdates = 1\n", "updates is '1', expected an integer of at least 2"},
       {"[train]\nupdates = 99999999999999999999\n", "expected an integer"},
       {"[train]\nseed_share = 1.5\n", "seed_share is '1.5', expected a share from 0 to 1"},
@@ -91,10 +96,15 @@ TEST(Plan, ChecksItsPartsTogether) {
       {"[data]\ndomains = a,b\ntext = same\n", "[data] train is the same file for all domains"},
       {"[data]\ndomains = a,b\ntext = {domain}\nbin = x\n", "both a data-bin and text"},
       {"[data]\ndomains = a,b\ntext = {domain}\n", "[train] has no key updates"},
-      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\nseed_share = 0\n", "is 0, expected at least 1 update before and after"},
-      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\nseed_share = 1\n", "is 10, expected at least 1 update"},
-      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\n[experts]\ndomains = c\n", "[experts] names domain 'c'"},
-      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\n[evaluate]\nensembles = best\n", "[evaluate] names ensemble 'best'"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\nseed_share = 0\n",
+       "is 0, expected at least 1 update before and after"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\nseed_share = 1\n",
+       "is 10, expected at least 1 update"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\n[experts]\ndomains = c\n",
+       "[experts] names domain 'c'"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\n[evaluate]\nensembles = "
+       "best\n",
+       "[evaluate] names ensemble 'best'"},
   };
   for (const BadPlan& plan : bad) {
     SCOPED_TRACE(plan.text);

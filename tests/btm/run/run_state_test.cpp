@@ -47,7 +47,9 @@ TEST(RunState, GoesByContentNotByTime) {
   run.state.begin(run.step, "k");
   run.make_output("text");
   run.state.mark_done(run.step, "k", 1);
-  std::filesystem::last_write_time(run.state.output() / "own/out", std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  std::filesystem::last_write_time(
+      run.state.output() / "own/out",
+      std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
   EXPECT_TRUE(run.state.is_done(run.step, "k")) << "touched, not changed";
   run.make_output("tExt");
   EXPECT_FALSE(run.state.is_done(run.step, "k")) << "changed, of equal length";
@@ -98,10 +100,12 @@ TEST(RunState, RecordsWhatWasComparedAndRefusesInputsThatChangedMeanwhile) {
   run.make_output("text");
   run.state.mark_done(run.step, "k", 1, inputs);
   const std::string record = read_file(run.state.output() / "steps/a.json");
-  for (const std::string& part : {inputs.begin()->second, std::string("contents_read_at"), (run.dir / "text").string(), std::string("own/out")})
+  for (const std::string& part : {inputs.begin()->second, std::string("contents_read_at"),
+                                  (run.dir / "text").string(), std::string("own/out")})
     EXPECT_NE(record.find(part), std::string::npos) << part;
   write_file(run.dir / "text", "two");
-  btm_test::expect_error<compat::IoError>([&] { run.state.mark_done(run.step, "k", 1, inputs); }, "changed while the step that reads it ran");
+  btm_test::expect_error<compat::IoError>([&] { run.state.mark_done(run.step, "k", 1, inputs); },
+                                          "changed while the step that reads it ran");
 }
 
 TEST(RunState, ForgetsAStepThatIsToBeDoneAgain) {
@@ -118,13 +122,15 @@ TEST(RunState, ForgetsAStepThatIsToBeDoneAgain) {
 TEST(RunState, RefusesToCallAStepDoneWithoutItsOutput) {
   OneStep run;
   run.state.begin(run.step, "k");
-  btm_test::expect_error<compat::IoError>([&] { run.state.mark_done(run.step, "k", 1); }, "own/out");
+  btm_test::expect_error<compat::IoError>([&] { run.state.mark_done(run.step, "k", 1); },
+                                          "own/out");
 }
 
 TEST(RunState, TakesADamagedRecordForNone) {
   OneStep run;
   run.make_output("text");
-  for (const char* record : {"", "{", "[]", R"({"key":5})", R"({"key":"k","outputs":[1]})", R"({"key":"k","outputs":{"own/out":7}})"}) {
+  for (const char* record : {"", "{", "[]", R"({"key":5})", R"({"key":"k","outputs":[1]})",
+                             R"({"key":"k","outputs":{"own/out":7}})"}) {
     write_file(run.state.output() / "steps/a.json", record);
     EXPECT_FALSE(run.state.is_done(run.step, "k")) << record;
   }

@@ -5,7 +5,8 @@
 namespace btm {
 namespace {
 
-Step step(const std::string& name, std::vector<std::string> after, const std::string& group = {}, std::int64_t gpus = 0) {
+Step step(const std::string& name, std::vector<std::string> after, const std::string& group = {},
+          std::int64_t gpus = 0) {
   Step made;
   made.name = name;
   made.after = std::move(after);
@@ -15,7 +16,9 @@ Step step(const std::string& name, std::vector<std::string> after, const std::st
 }
 
 StepGraph forest() {
-  return StepGraph({step("seed", {}, "", 4), step("expert.a", {"seed"}, "experts", 2), step("expert.b", {"seed"}, "experts", 2), step("evaluate", {"expert.a", "expert.b"})});
+  return StepGraph({step("seed", {}, "", 4), step("expert.a", {"seed"}, "experts", 2),
+                    step("expert.b", {"seed"}, "experts", 2),
+                    step("evaluate", {"expert.a", "expert.b"})});
 }
 
 CommandLine one_step(const std::string& name) { return {"btm", "run", "my plan", "--step", name}; }
@@ -44,11 +47,15 @@ TEST(SbatchCommand, DependsOnTheJobsOfPredecessors) {
   plan.slurm_flags = {"--partition=big"};
   const CommandLine experts = sbatch_command(batches[1], {{"seed", "7"}}, plan, "s.sh", "l.log");
   EXPECT_EQ(shell_text(experts),
-            "sbatch --parsable --requeue --open-mode=append --kill-on-invalid-dep=yes --job-name=btm-experts --output=l.log --array=0-1 --gres=gpu:2 "
+            "sbatch --parsable --requeue --open-mode=append --kill-on-invalid-dep=yes "
+            "--job-name=btm-experts --output=l.log --array=0-1 --gres=gpu:2 "
             "--dependency=afterok:7 --partition=big s.sh");
-  const CommandLine evaluate = sbatch_command(batches[2], {{"expert.a", "8_0"}, {"expert.b", "8_1"}}, plan, "s.sh", "l.log");
+  const CommandLine evaluate =
+      sbatch_command(batches[2], {{"expert.a", "8_0"}, {"expert.b", "8_1"}}, plan, "s.sh", "l.log");
   EXPECT_NE(shell_text(evaluate).find("--dependency=afterok:8_0:8_1 "), std::string::npos);
-  EXPECT_EQ(shell_text(sbatch_command(batches[1], {}, plan, "s.sh", "l.log")).find("--dependency"), std::string::npos) << "the seed is done";
+  EXPECT_EQ(shell_text(sbatch_command(batches[1], {}, plan, "s.sh", "l.log")).find("--dependency"),
+            std::string::npos)
+      << "the seed is done";
 }
 
 TEST(SbatchScript, RunsTheStepOfItsTask) {
@@ -56,11 +63,13 @@ TEST(SbatchScript, RunsTheStepOfItsTask) {
   const std::string script = sbatch_script(slurm_batches(graph, {})[1], one_step);
   EXPECT_EQ(script,
             "#!/bin/sh\n# Written by btm run.\ncase ${SLURM_ARRAY_TASK_ID:-0} in\n"
-            "0) exec btm run 'my plan' --step expert.a ;;\n1) exec btm run 'my plan' --step expert.b ;;\nesac\n");
+            "0) exec btm run 'my plan' --step expert.a ;;\n1) exec btm run 'my plan' --step "
+            "expert.b ;;\nesac\n");
 }
 
 TEST(ParseSqueue, ReadsJobsAndPassesOverOtherLines) {
-  const auto jobs = parse_squeue("12|RUNNING|node1\n13_0|PENDING|(Dependency)\nslurm_load_jobs error\n|x\n");
+  const auto jobs =
+      parse_squeue("12|RUNNING|node1\n13_0|PENDING|(Dependency)\nslurm_load_jobs error\n|x\n");
   ASSERT_EQ(jobs.size(), 2u);
   EXPECT_EQ(jobs.at("12"), "RUNNING|node1");
   EXPECT_EQ(jobs.at("13_0"), "PENDING|(Dependency)");

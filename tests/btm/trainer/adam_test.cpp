@@ -14,7 +14,8 @@ namespace btm {
 namespace {
 
 TEST(Adam, StepsAsFairseqDoes) {
-  // fairseq 0.12.2's Adam (torch 2.8) printed these; eps is large here so that its place in the formula shows.
+  // fairseq 0.12.2's Adam (torch 2.8) printed these; eps is large here so that its place in the
+  // formula shows.
   const at::Tensor values = at::tensor({0.5F, -1.25F, 2.0F, 0.003F});
   Adam adam(values, {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1});
   struct Row {
@@ -22,15 +23,22 @@ TEST(Adam, StepsAsFairseqDoes) {
     std::vector<float> gradient, expected;
   };
   const std::vector<Row> rows{
-      {1e-2, {0.1F, -0.2F, 0.0F, 3.0F}, {0.48992806673049927F, -1.2389687299728394F, 1.9980000257492065F, -0.006988115608692169F}},
-      {2e-2, {0.3F, 0.1F, -1e-4F, -2.0F}, {0.4710284173488617F, -1.2312308549880981F, 1.9943255186080933F, -0.009874967858195305F}},
-      {5e-3, {-0.1F, 0.7F, 0.2F, 0.5F}, {0.46840667724609375F, -1.233272910118103F, 1.9902817010879517F, -0.010877995751798153F}},
+      {1e-2,
+       {0.1F, -0.2F, 0.0F, 3.0F},
+       {0.48992806673049927F, -1.2389687299728394F, 1.9980000257492065F, -0.006988115608692169F}},
+      {2e-2,
+       {0.3F, 0.1F, -1e-4F, -2.0F},
+       {0.4710284173488617F, -1.2312308549880981F, 1.9943255186080933F, -0.009874967858195305F}},
+      {5e-3,
+       {-0.1F, 0.7F, 0.2F, 0.5F},
+       {0.46840667724609375F, -1.233272910118103F, 1.9902817010879517F, -0.010877995751798153F}},
   };
   for (const Row& row : rows) {
     at::Tensor gradient = at::tensor(row.gradient) * 4;
     adam.step(values, gradient, row.lr, 0.25);
     for (std::int64_t i = 0; i < 4; ++i)
-      EXPECT_NEAR(values[i].item<float>(), row.expected[static_cast<std::size_t>(i)], 3e-7) << "element " << i;  // two ulps
+      EXPECT_NEAR(values[i].item<float>(), row.expected[static_cast<std::size_t>(i)], 3e-7)
+          << "element " << i;  // two ulps
     EXPECT_EQ(gradient.abs().max().item<float>(), 0) << "gradients are zeroed";
   }
   EXPECT_EQ(adam.steps(), 3);

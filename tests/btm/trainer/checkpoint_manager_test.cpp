@@ -27,9 +27,11 @@ compat::PickleTree tiny(float value, std::size_t count = 1) {
   const std::vector<float> values(count, value);
   compat::PickleDict model, root;
   model.ordered = true;
-  model.items.emplace_back(tree.arena->string("weight"),
-                           tree.arena->tensor(compat::TensorView::contiguous(
-                               compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(values))), {static_cast<std::int64_t>(count)})));
+  model.items.emplace_back(
+      tree.arena->string("weight"),
+      tree.arena->tensor(compat::TensorView::contiguous(
+          compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(values))),
+          {static_cast<std::int64_t>(count)})));
   root.items.emplace_back(tree.arena->string("cfg"), tree.arena->make(compat::PickleDict{}));
   root.items.emplace_back(tree.arena->string("model"), tree.arena->make(std::move(model)));
   tree.root = tree.arena->make(std::move(root));
@@ -46,7 +48,8 @@ float value_in(const std::filesystem::path& path) {
 
 Names files_in(const std::filesystem::path& folder) {
   Names names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
   std::ranges::sort(names);
   return names;
 }
@@ -55,12 +58,16 @@ TEST(CheckpointManager, NamesFilesAsFairseq) {
   CheckpointOptions options;
   options.save_interval_updates = 20;
   CheckpointManager manager(options);
-  EXPECT_EQ(manager.file_names({1, 20, false, false, {}}), (Names{"checkpoint_1_20.pt", "checkpoint_last.pt"}));
-  EXPECT_EQ(manager.file_names({3, 27, true, false, {}}), (Names{"checkpoint3.pt", "checkpoint_last.pt"}));
+  EXPECT_EQ(manager.file_names({1, 20, false, false, {}}),
+            (Names{"checkpoint_1_20.pt", "checkpoint_last.pt"}));
+  EXPECT_EQ(manager.file_names({3, 27, true, false, {}}),
+            (Names{"checkpoint3.pt", "checkpoint_last.pt"}));
   EXPECT_EQ(manager.file_names({1, 27, false, true, {}}), (Names{"checkpoint_last.pt"}));
-  EXPECT_EQ(manager.file_names({1, 40, false, true, {}, true}), (Names{"checkpoint_1_40.pt", "checkpoint_last.pt"}));
+  EXPECT_EQ(manager.file_names({1, 40, false, true, {}, true}),
+            (Names{"checkpoint_1_40.pt", "checkpoint_last.pt"}));
   manager.note(5.0);
-  EXPECT_EQ(manager.file_names({1, 40, false, false, 5.0}), (Names{"checkpoint_1_40.pt", "checkpoint_best.pt", "checkpoint_last.pt"}));
+  EXPECT_EQ(manager.file_names({1, 40, false, false, 5.0}),
+            (Names{"checkpoint_1_40.pt", "checkpoint_best.pt", "checkpoint_last.pt"}));
   manager.note(6.0);
   EXPECT_EQ(*manager.best(), 5.0);
   EXPECT_EQ(manager.file_names({1, 41, false, false, 6.0}), (Names{"checkpoint_last.pt"}));
@@ -77,7 +84,8 @@ TEST(CheckpointManager, NaNIsNeverTheBest) {
     manager.set_best(none);
     EXPECT_EQ(manager.best(), std::nullopt);
   }
-  EXPECT_EQ(names(5), (Names{"checkpoint_best.pt", "checkpoint.best_loss_5.0001.pt", "checkpoint_last.pt"}));
+  EXPECT_EQ(names(5),
+            (Names{"checkpoint_best.pt", "checkpoint.best_loss_5.0001.pt", "checkpoint_last.pt"}));
   manager.note(5.0);
   manager.note(NAN);
   EXPECT_EQ(manager.best(), 5.0);
@@ -107,11 +115,14 @@ TEST(CheckpointManager, WritesAndKeepsTheNewest) {
   options.save_interval_updates = 10;
   options.keep_interval_updates = 2;
   CheckpointManager manager(options);
-  for (std::int64_t updates = 10; updates <= 50; updates += 10) manager.save(tiny(static_cast<float>(updates)), {1, updates, false, false, {}});
+  for (std::int64_t updates = 10; updates <= 50; updates += 10)
+    manager.save(tiny(static_cast<float>(updates)), {1, updates, false, false, {}});
   manager.wait();
-  EXPECT_EQ(files_in(dir.path()), (Names{"checkpoint_1_40.pt", "checkpoint_1_50.pt", "checkpoint_last.pt"}));
+  EXPECT_EQ(files_in(dir.path()),
+            (Names{"checkpoint_1_40.pt", "checkpoint_1_50.pt", "checkpoint_last.pt"}));
   EXPECT_EQ(value_in(dir / "checkpoint_last.pt"), 50);
-  EXPECT_NE(manager.poll().find("checkpoint_1_50.pt (epoch 1 @ 50 updates, score None)"), std::string::npos);
+  EXPECT_NE(manager.poll().find("checkpoint_1_50.pt (epoch 1 @ 50 updates, score None)"),
+            std::string::npos);
 }
 
 TEST(CheckpointManager, KeepsEveryNthTheLastEpochsAndTheBest) {
@@ -125,7 +136,8 @@ TEST(CheckpointManager, KeepsEveryNthTheLastEpochsAndTheBest) {
   options.keep_best_checkpoints = 2;
   options.no_last_checkpoints = true;
   CheckpointManager manager(options);
-  for (std::int64_t updates = 10; updates <= 50; updates += 10) manager.save(tiny(1), {1, updates, false, false, {}});
+  for (std::int64_t updates = 10; updates <= 50; updates += 10)
+    manager.save(tiny(1), {1, updates, false, false, {}});
   manager.wait();
   for (std::int64_t epoch = 1; epoch <= 3; ++epoch) {
     const double loss = 5.0 - static_cast<double>(epoch);
@@ -133,8 +145,10 @@ TEST(CheckpointManager, KeepsEveryNthTheLastEpochsAndTheBest) {
     manager.save(tiny(1), {epoch, 60 + epoch, true, false, loss});
     manager.wait();
   }
-  EXPECT_EQ(files_in(dir.path()), (Names{"checkpoint.best_loss_2.0001.pt", "checkpoint.best_loss_3.0000.pt", "checkpoint3.pt",
-                                         "checkpoint_1_20.pt", "checkpoint_1_40.pt", "checkpoint_1_50.pt", "checkpoint_best.pt"}));
+  EXPECT_EQ(files_in(dir.path()),
+            (Names{"checkpoint.best_loss_2.0001.pt", "checkpoint.best_loss_3.0000.pt",
+                   "checkpoint3.pt", "checkpoint_1_20.pt", "checkpoint_1_40.pt",
+                   "checkpoint_1_50.pt", "checkpoint_best.pt"}));
 }
 
 TEST(CheckpointManager, AFullDiskLeavesTheOldCheckpointAndIsReported) {
@@ -159,7 +173,8 @@ TEST(CheckpointManager, AFullDiskLeavesTheOldCheckpointAndIsReported) {
 
 TEST(CheckpointManager, AnInterruptedSaveIsFinishedOrUndoneAtTheStart) {
   const TempDir dir;
-  const std::string marker = "files to replace (+) and to remove (-)\n+checkpoint_last.pt\n-checkpoint_1_2.pt\n";
+  const std::string marker =
+      "files to replace (+) and to remove (-)\n+checkpoint_last.pt\n-checkpoint_1_2.pt\n";
   for (const bool committed : {false, true}) {
     compat::save_checkpoint(dir / "checkpoint_last.pt", *tiny(1).root);
     compat::save_checkpoint(dir / "checkpoint_1_2.pt", *tiny(1).root);
@@ -168,7 +183,8 @@ TEST(CheckpointManager, AnInterruptedSaveIsFinishedOrUndoneAtTheStart) {
     if (committed) btm_test::write_file(dir / "checkpoint.commit", marker);
     recover_checkpoints(dir.path());
     EXPECT_EQ(value_in(dir / "checkpoint_last.pt"), committed ? 2 : 1);
-    EXPECT_EQ(files_in(dir.path()), committed ? Names{"checkpoint_last.pt"} : (Names{"checkpoint_1_2.pt", "checkpoint_last.pt"}));
+    EXPECT_EQ(files_in(dir.path()), committed ? Names{"checkpoint_last.pt"}
+                                              : (Names{"checkpoint_1_2.pt", "checkpoint_last.pt"}));
   }
 }
 
@@ -180,12 +196,14 @@ TEST(StartingCheckpoint, IsTheSaveFoldersLastOrTheOneNamed) {
   compat::save_checkpoint(dir / "seed.pt", *tiny(1).root);
   options.finetune_from_model = (dir / "seed.pt").string();
   EXPECT_EQ(starting_checkpoint(options), dir / "seed.pt");
-  EXPECT_TRUE(options.reset_optimizer && options.reset_dataloader && options.reset_meters && options.reset_lr_scheduler);
+  EXPECT_TRUE(options.reset_optimizer && options.reset_dataloader && options.reset_meters &&
+              options.reset_lr_scheduler);
   options = {};
   options.save_dir = dir.path().string();
   options.finetune_from_model = (dir / "seed.pt").string();
   compat::save_checkpoint(dir / "checkpoint_last.pt", *tiny(1).root);
-  EXPECT_EQ(starting_checkpoint(options), dir / "checkpoint_last.pt") << "a run that has begun goes on";
+  EXPECT_EQ(starting_checkpoint(options), dir / "checkpoint_last.pt")
+      << "a run that has begun goes on";
   EXPECT_FALSE(options.reset_optimizer);
 }
 

@@ -15,12 +15,15 @@ namespace {
 struct Reference {
   at::Tensor features, weight, targets;
   double loss;
-  explicit Reference(std::int64_t tokens, std::int64_t vocabulary, at::DeviceType device = at::kCPU) {
+  explicit Reference(std::int64_t tokens, std::int64_t vocabulary,
+                     at::DeviceType device = at::kCPU) {
     at::manual_seed(3);
     features = at::randn({tokens, 24}, device).set_requires_grad(true);
     weight = (at::randn({vocabulary, 24}, device) * 0.3).detach().set_requires_grad(true);
-    targets = at::randint(vocabulary, {tokens}, at::TensorOptions().dtype(at::kLong).device(device));
-    const at::Tensor sum = at::cross_entropy_loss(at::linear(features, weight), targets, {}, at::Reduction::Sum);
+    targets =
+        at::randint(vocabulary, {tokens}, at::TensorOptions().dtype(at::kLong).device(device));
+    const at::Tensor sum =
+        at::cross_entropy_loss(at::linear(features, weight), targets, {}, at::Reduction::Sum);
     sum.backward();
     loss = sum.item<double>();
   }
@@ -29,24 +32,32 @@ struct Reference {
 TEST(CrossEntropy, EqualsAutogradInSlices) {
   // 17 M logits: more than fit one slice of 64 MiB.
   const Reference reference(340, 50'000);
-  EXPECT_NEAR(cross_entropy(reference.features, reference.weight, reference.targets), reference.loss, 1e-6 * reference.loss);
+  EXPECT_NEAR(cross_entropy(reference.features, reference.weight, reference.targets),
+              reference.loss, 1e-6 * reference.loss);
   at::Tensor weight_gradient = at::zeros_like(reference.weight).detach();
-  const auto result = cross_entropy_backward(reference.features.detach(), reference.weight.detach(), reference.targets, 1, weight_gradient);
+  const auto result = cross_entropy_backward(reference.features.detach(), reference.weight.detach(),
+                                             reference.targets, 1, weight_gradient);
   EXPECT_NEAR(result.loss.item<double>(), reference.loss, 1e-6 * reference.loss);
   // fp32 sums of 50,000 terms in another order
   EXPECT_LT((result.features - reference.features.grad()).abs().max().item<double>(), 1e-5);
   EXPECT_LT((weight_gradient - reference.weight.grad()).abs().max().item<double>(), 1e-5);
 }
 
-/// On a GPU against autograd there, in more than one slice of 512 MiB; half precision to the rounding of its logits.
+/// On a GPU against autograd there, in more than one slice of 512 MiB; half precision to the
+/// rounding of its logits.
 TEST(CrossEntropy, EqualsAutogradOnAGpuInAnyPrecision) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no GPU";
   const Reference reference(3000, 50'000, at::kCUDA);
-  for (const auto& [dtype, tolerance] : {std::pair{at::kFloat, 1e-5}, {at::kHalf, 2e-3}, {at::kBFloat16, 2e-2}}) {
-    const at::Tensor features = reference.features.detach().to(dtype), weight = reference.weight.detach().to(dtype);
-    EXPECT_NEAR(cross_entropy(features, weight, reference.targets), reference.loss, tolerance * reference.loss) << dtype;
+  for (const auto& [dtype, tolerance] :
+       {std::pair{at::kFloat, 1e-5}, {at::kHalf, 2e-3}, {at::kBFloat16, 2e-2}}) {
+    const at::Tensor features = reference.features.detach().to(dtype),
+                     weight = reference.weight.detach().to(dtype);
+    EXPECT_NEAR(cross_entropy(features, weight, reference.targets), reference.loss,
+                tolerance * reference.loss)
+        << dtype;
     at::Tensor weight_gradient = at::zeros_like(weight);
-    const auto result = cross_entropy_backward(features, weight, reference.targets, 1, weight_gradient);
+    const auto result =
+        cross_entropy_backward(features, weight, reference.targets, 1, weight_gradient);
     EXPECT_NEAR(result.loss.item<double>(), reference.loss, tolerance * reference.loss) << dtype;
     const auto relative_error = [](const at::Tensor& mine, const at::Tensor& theirs) {
       return ((mine.to(at::kFloat) - theirs).norm() / theirs.norm()).item<double>();
@@ -58,7 +69,8 @@ TEST(CrossEntropy, EqualsAutogradOnAGpuInAnyPrecision) {
 
 TEST(CrossEntropy, ScalesGradientsNotTheLossAndAddsUp) {
   const Reference reference(40, 60);
-  at::Tensor once = at::zeros_like(reference.weight).detach(), scaled = at::zeros_like(reference.weight).detach();
+  at::Tensor once = at::zeros_like(reference.weight).detach(),
+             scaled = at::zeros_like(reference.weight).detach();
   const at::Tensor features = reference.features.detach(), weight = reference.weight.detach();
   const auto plain = cross_entropy_backward(features, weight, reference.targets, 1, once);
   cross_entropy_backward(features, weight, reference.targets, 4, scaled);

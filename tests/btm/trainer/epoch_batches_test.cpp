@@ -53,21 +53,27 @@ void expect_golden_batches(EpochBatches& batches, const std::string& name) {
     ASSERT_EQ(batch.tokens.size(0), static_cast<std::int64_t>(source.size()));
     for (std::size_t row = 0; row < source.size(); ++row)
       for (std::size_t column = 0; column < source[row].size(); ++column) {
-        EXPECT_EQ(batch.tokens[static_cast<std::int64_t>(row)][static_cast<std::int64_t>(column)].item<std::int64_t>(), source[row][column]);
-        EXPECT_EQ(batch.targets[static_cast<std::int64_t>(row * source[row].size() + column)].item<std::int64_t>(), target[row][column]);
+        EXPECT_EQ(batch.tokens[static_cast<std::int64_t>(row)][static_cast<std::int64_t>(column)]
+                      .item<std::int64_t>(),
+                  source[row][column]);
+        EXPECT_EQ(batch.targets[static_cast<std::int64_t>(row * source[row].size() + column)]
+                      .item<std::int64_t>(),
+                  target[row][column]);
       }
   }
 }
 
 TEST(EpochBatches, AreFairseqsOfOneDomain) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
   EpochBatches batches(data, {}, 1, {}, 2, false, 4);
   EXPECT_EQ(batches.size(), 309);  // as the golden log's fractions of an epoch say
   expect_golden_batches(batches, "training/single/batches.jsonl");
 }
 
 TEST(EpochBatches, AreFairseqsOfABranch) {
-  const TrainData data = open_train_data(golden_options("perl"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(golden_options("perl"), dictionary(), 1, {0, 1, 128}, kSilent);
   EpochBatches batches(data, {}, 1, {}, 2, false, 4);
   expect_golden_batches(batches, "training/branch_perl/batches.jsonl");
 }
@@ -81,15 +87,18 @@ TrainOptions multidomain_options() {
 
 TEST(EpochBatches, AreFairseqsOfEveryRank) {
   for (std::int64_t rank = 0; rank < 4; ++rank) {
-    const TrainData data = open_train_data(multidomain_options(), dictionary(), 1, {rank, 4, 128}, kSilent);
+    const TrainData data =
+        open_train_data(multidomain_options(), dictionary(), 1, {rank, 4, 128}, kSilent);
     EpochBatches batches(data, {}, 1, {}, 1, false, 4);
     EXPECT_EQ(batches.size(), 157);
-    expect_golden_batches(batches, "training/multidomain/batches.rank" + std::to_string(rank) + ".jsonl");
+    expect_golden_batches(batches,
+                          "training/multidomain/batches.rank" + std::to_string(rank) + ".jsonl");
   }
 }
 
 TEST(EpochBatches, OneProcessTakesThePartsOfAllDomains) {
-  const TrainData data = open_train_data(multidomain_options(), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(multidomain_options(), dictionary(), 1, {0, 1, 128}, kSilent);
   ASSERT_EQ(data.ranks.size(), 4U);
   EXPECT_EQ(data.num_shards, 4);
   EpochBatches batches(data, {}, 1, {}, 1, false, 4);
@@ -97,12 +106,17 @@ TEST(EpochBatches, OneProcessTakesThePartsOfAllDomains) {
   ASSERT_EQ(update.size(), 4U);
   for (std::size_t rank = 0; rank < 4; ++rank) {
     EXPECT_EQ(update[rank].domain, static_cast<std::int64_t>(rank));
-    EXPECT_EQ(update[rank].ids, lines_of("training/multidomain/batches.rank" + std::to_string(rank) + ".jsonl").front().at("id").get<std::vector<std::int64_t>>());
+    EXPECT_EQ(update[rank].ids,
+              lines_of("training/multidomain/batches.rank" + std::to_string(rank) + ".jsonl")
+                  .front()
+                  .at("id")
+                  .get<std::vector<std::int64_t>>());
   }
 }
 
 TEST(EpochBatches, GoOnWhereACheckpointStood) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
   EpochBatches whole(data, {}, 1, {}, 2, false, 4);
   for (int i = 0; i < 20; ++i) whole.next();
   const IteratorState state = whole.state();
@@ -118,7 +132,8 @@ TEST(EpochBatches, GoOnWhereACheckpointStood) {
 }
 
 TEST(EpochBatches, EndTheEpochAndCoverEverySampleOnce) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
   std::vector<int> seen(static_cast<std::size_t>(data.ranks.front().dataset->size()));
   EpochBatches batches(data, {}, 1, {}, 64, false, 2);
   while (batches.has_next())
@@ -142,14 +157,16 @@ TEST(EpochBatches, ShardsEndTogetherOneWithoutABatch) {
 }
 
 TEST(EpochBatches, LeavesOutTheRemainderWhenAsked) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
   EpochBatches batches(data, {}, 1, {}, 10, /*skip_remainder_batch=*/true, 2);
   EXPECT_EQ(batches.size(), 61);  // 616 of 617 batches, and only whole updates of them
 }
 
 /// fairseq's resumed epoch is shorter here: btm/trainer/README.md.
 TEST(EpochBatches, LeavesOutTheSameRemainderAfterAResume) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
   EpochBatches through(data, {}, 1, {}, 10, /*skip_remainder_batch=*/true, 2);
   for (int i = 0; i < 40; ++i) through.next();
   EpochBatches resumed(data, {}, 1, through.state(), 10, /*skip_remainder_batch=*/true, 2);
@@ -166,8 +183,10 @@ TEST(EpochBatches, LeavesOutTheSameRemainderAfterAResume) {
 }
 
 TEST(EpochBatches, PadsToAFixedSize) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
-  const DeviceBatch batch = prepare_batch(*data.ranks.front().dataset, {0}, 0, {1, 150, 3, at::kCPU});
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  const DeviceBatch batch =
+      prepare_batch(*data.ranks.front().dataset, {0}, 0, {1, 150, 3, at::kCPU});
   EXPECT_EQ(batch.tokens.sizes(), (std::vector<std::int64_t>{3, 150}));
   EXPECT_EQ(batch.targets.size(0), 128);
   EXPECT_EQ(batch.num_tokens, 128);
@@ -175,8 +194,13 @@ TEST(EpochBatches, PadsToAFixedSize) {
 }
 
 TEST(EpochBatches, RefusesAPlaceBeyondTheEpoch) {
-  const TrainData data = open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
-  expect_error<compat::UsageError>([&] { EpochBatches(data, {}, 1, {1, 700, true}, 1, false, 2); }, "--reset-dataloader");
+  const TrainData data =
+      open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);
+  expect_error<compat::UsageError>(
+      [&] {
+        EpochBatches(data, {}, 1, {1, 700, true}, 1, false, 2);
+      },
+      "--reset-dataloader");
 }
 
 TEST(TrainData, SaysWhatDoesNotFit) {
@@ -187,21 +211,29 @@ TEST(TrainData, SaysWhatDoesNotFit) {
   };
   const std::vector<Row> rows{
       {[](TrainOptions& o) { o.task.train_domains = "fortunes,sports"; }, "--train-domains: "},
-      {[](TrainOptions& o) { o.task.train_domains = "fortunes,perl"; }, "2 training domains on 3 processes", {0, 3, 128}},
+      {[](TrainOptions& o) { o.task.train_domains = "fortunes,perl"; },
+       "2 training domains on 3 processes",
+       {0, 3, 128}},
       {[](TrainOptions& o) { o.task.train_domains = ""; }, "--train-domains names no domain"},
   };
   for (const Row& row : rows) {
     TrainOptions options = multidomain_options();
     row.change(options);
-    expect_error<compat::UsageError>([&] { open_train_data(options, dictionary(), 1, row.place, kSilent); }, row.phrase);
+    expect_error<compat::UsageError>(
+        [&] { open_train_data(options, dictionary(), 1, row.place, kSilent); }, row.phrase);
   }
   TrainOptions options = golden_options("fortunes");
   options.dataset.valid_subset = "valid_fortunes";
   options.dataset.batch_size_valid = 2;
-  expect_error<compat::UsageError>([&] { open_valid_data(options, dictionary(), {0, 1, 100}, kSilent); }, "--skip-invalid-size-inputs-valid-test");
+  expect_error<compat::UsageError>(
+      [&] {
+        open_valid_data(options, dictionary(), {0, 1, 100}, kSilent);
+      },
+      "--skip-invalid-size-inputs-valid-test");
   options.dataset.skip_invalid_size_inputs_valid_test = true;
   std::string warning;
-  open_valid_data(options, dictionary(), {0, 1, 100}, [&](const std::string& line) { warning = line; });
+  open_valid_data(options, dictionary(), {0, 1, 100},
+                  [&](const std::string& line) { warning = line; });
   EXPECT_NE(warning.find("will be skipped"), std::string::npos);
 }
 

@@ -49,21 +49,24 @@ TEST(EventFile, HoldsAVersionAndScalars) {
     file.flush();
   }
   std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(dir / "runs/train_inner")) found.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(dir / "runs/train_inner"))
+    found.push_back(entry.path());
   ASSERT_EQ(found.size(), 1U);
   EXPECT_TRUE(found.front().filename().string().starts_with("events.out.tfevents."));
   const auto events = records(btm_test::read_file(found.front()));
   ASSERT_EQ(events.size(), 2U);
   EXPECT_NE(events[0].find("brain.Event:2"), std::string::npos);
   // wall_time (9 bytes), then step 300 as a varint, then the summary with tag and value.
-  const std::string expected = std::string("\x10\xac\x02\x2a\x0d\x0a\x0b\x0a\x04loss\x15", 14) + std::string("\x00\x00\x20\x40", 4);
+  const std::string expected = std::string("\x10\xac\x02\x2a\x0d\x0a\x0b\x0a\x04loss\x15", 14) +
+                               std::string("\x00\x00\x20\x40", 4);
   EXPECT_EQ(events[1].substr(9), expected);
 }
 
 TEST(EventFile, SaysWhereItCannotWrite) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "file", "");
-  btm_test::expect_error<compat::IoError>([&] { EventFile(dir / "file/sub"); }, "cannot create the folder");
+  btm_test::expect_error<compat::IoError>([&] { EventFile(dir / "file/sub"); },
+                                          "cannot create the folder");
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ ConfigValue::Dict model_of(const std::string& arch, const std::string& flags) {
   for (std::string word; words >> word;) args.push_back(word);
   std::ostringstream out;
   EXPECT_TRUE(compat::parse_command_line(spec, args, out, ignored));
-  const ConfigValue cfg = fairseq_config(options, TransformerConfig::from(model_config(options)), 1);
+  const ConfigValue cfg =
+      fairseq_config(options, TransformerConfig::from(model_config(options)), 1);
   for (const auto& [name, section] : std::get<ConfigValue::Dict>(cfg.value))
     if (name == "model") return std::get<ConfigValue::Dict>(section.value);
   return {};
@@ -50,7 +51,8 @@ TEST(FairseqConfig, HasFairseqsDefaultOfEveryFlagOfTheModelInEveryArchitecture) 
   for (const auto& [arch, rows] : table.items())
     for (const auto& [flags, expected] : rows.items()) {
       if (expected.at("adaptive_input").get<bool>()) {
-        btm_test::expect_error<compat::UnsupportedError>([&] { model_of(arch, flags); }, "adaptive inputs and softmax");
+        btm_test::expect_error<compat::UnsupportedError>([&] { model_of(arch, flags); },
+                                                         "adaptive inputs and softmax");
         continue;
       }
       nlohmann::json found;

@@ -14,7 +14,8 @@ TransformerConfig tiny() {
   config.decoder_ffn_embed_dim = 10;
   config.decoder_layers = 2;
   config.decoder_attention_heads = 2;
-  config.share_decoder_input_output_embed = config.decoder_learned_pos = config.decoder_normalize_before = true;
+  config.share_decoder_input_output_embed = config.decoder_learned_pos =
+      config.decoder_normalize_before = true;
   config.max_target_positions = 8;
   return config;
 }
@@ -39,7 +40,8 @@ TEST(FlatParameters, KeepsValuesAndCollectsGradients) {
   {
     const at::NoGradGuard no_grad;
     float value = 0.01F;
-    for (const auto& parameter : model.parameters()) *parameter.tensor = at::full(parameter.shape, value += 0.01F);
+    for (const auto& parameter : model.parameters())
+      *parameter.tensor = at::full(parameter.shape, value += 0.01F);
   }
   const FlatParameters flat(model, at::kFloat, at::kCPU);
   EXPECT_FLOAT_EQ(flat.view(flat.values(), 1).max().item<float>(), 0.03F);

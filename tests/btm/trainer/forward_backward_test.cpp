@@ -14,7 +14,8 @@ TransformerConfig tiny(bool tied) {
   config.decoder_ffn_embed_dim = 24;
   config.decoder_layers = 3;
   config.decoder_attention_heads = 2;
-  config.share_decoder_input_output_embed = config.decoder_learned_pos = config.decoder_normalize_before = tied;
+  config.share_decoder_input_output_embed = config.decoder_learned_pos =
+      config.decoder_normalize_before = tied;
   config.max_target_positions = 12;
   return config;
 }
@@ -32,7 +33,8 @@ DeviceBatch batch() {
 }
 
 struct TinyModel {
-  explicit TinyModel(const TransformerConfig& config, const TrainingSwitches& switches) : model(config, 13) {
+  explicit TinyModel(const TransformerConfig& config, const TrainingSwitches& switches)
+      : model(config, 13) {
     initialise(model, 1);
     flat = std::make_unique<FlatParameters>(model, at::kFloat, at::kCPU);
     passes = std::make_unique<ForwardBackward>(model, *flat, switches);
@@ -74,7 +76,8 @@ TEST(ForwardBackward, CheckpointedActivationsChangeNothing) {
     switches.checkpoint_activations = checkpoint;
     TinyModel setup(tiny(true), switches);
     at::manual_seed(5);
-    const double first = setup.passes->run(batch(), 1, false), second = setup.passes->run(batch(), 1, false);
+    const double first = setup.passes->run(batch(), 1, false),
+                 second = setup.passes->run(batch(), 1, false);
     EXPECT_NE(first, second) << "dropout draws anew";
     return setup.flat->gradients();
   };
@@ -126,7 +129,8 @@ TEST(Initialise, DrawsFairseqsDistributions) {
   const double uniform = 1 / std::sqrt(3.0);  // of the bound
   expect_std("decoder.embed_tokens.weight", 1 / std::sqrt(128.0));
   EXPECT_EQ(of("decoder.embed_tokens.weight")[1].abs().max().item<float>(), 0) << "padding";
-  expect_std("decoder.layers.0.self_attn.q_proj.weight", std::sqrt(6.0 / 256) / std::sqrt(2.0) * uniform);
+  expect_std("decoder.layers.0.self_attn.q_proj.weight",
+             std::sqrt(6.0 / 256) / std::sqrt(2.0) * uniform);
   expect_std("decoder.layers.0.self_attn.out_proj.weight", std::sqrt(6.0 / 256) * uniform);
   expect_std("decoder.layers.1.fc1.weight", uniform / std::sqrt(128.0));
   expect_std("decoder.layers.1.fc2.weight", uniform / std::sqrt(256.0));

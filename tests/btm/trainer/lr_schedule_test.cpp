@@ -8,14 +8,14 @@
 namespace btm {
 namespace {
 
-
 /// The rates below were printed by fairseq 0.12.2's schedulers with the same configuration.
 void expect_rates(const LrScheduleOptions& options, std::int64_t epoch,
                   const std::vector<std::pair<std::int64_t, double>>& expected) {
   const auto schedule = LrSchedule::make(options);
   schedule->begin_epoch(epoch, 0);
   for (const auto& [updates, lr] : expected)
-    EXPECT_NEAR(schedule->lr_at(updates), lr, 1e-12 * std::max(1.0, lr)) << options.lr_scheduler << " after " << updates;
+    EXPECT_NEAR(schedule->lr_at(updates), lr, 1e-12 * std::max(1.0, lr))
+        << options.lr_scheduler << " after " << updates;
 }
 
 LrScheduleOptions named(const std::string& name) {
@@ -32,7 +32,14 @@ TEST(LrSchedule, PolynomialDecayAsFairseq) {
   options.end_learning_rate = 1e-4;
   options.power = 2;
   options.total_num_update = 60;
-  expect_rates(options, 1, {{0, 0}, {1, 0.0004}, {5, 0.002}, {6, 0.0019315371900826446}, {30, 0.000665289256198347}, {60, 1e-4}, {70, 1e-4}});
+  expect_rates(options, 1,
+               {{0, 0},
+                {1, 0.0004},
+                {5, 0.002},
+                {6, 0.0019315371900826446},
+                {30, 0.000665289256198347},
+                {60, 1e-4},
+                {70, 1e-4}});
 }
 
 TEST(LrSchedule, PolynomialDecayTakesTheListOneEpochEarly) {
@@ -42,7 +49,8 @@ TEST(LrSchedule, PolynomialDecayTakesTheListOneEpochEarly) {
   expect_rates(options, 1, {{0, 0.001}, {1, 0.0009833333333333332}, {5, 0.0009166666666666666}});
 }
 
-/// The rates after updates of epochs of four, gone on from update `start`, as the trainer calls the schedule.
+/// The rates after updates of epochs of four, gone on from update `start`, as the trainer calls the
+/// schedule.
 std::vector<double> rates_from(const LrScheduleOptions& options, std::int64_t start) {
   const auto schedule = LrSchedule::make(options);
   double lr = schedule->lr_at(start);
@@ -55,8 +63,8 @@ std::vector<double> rates_from(const LrScheduleOptions& options, std::int64_t st
   return rates;
 }
 
-/// fairseq 0.12.2's scheduler in the order of its trainer's calls. Annealed, its resumed rates are not those of a run that goes
-/// through; a list's are.
+/// fairseq 0.12.2's scheduler in the order of its trainer's calls. Annealed, its resumed rates are
+/// not those of a run that goes through; a list's are.
 TEST(LrSchedule, PolynomialDecayGoesOnAsFairseqDoes) {
   struct Row {
     std::vector<double> lr;
@@ -64,13 +72,35 @@ TEST(LrSchedule, PolynomialDecayGoesOnAsFairseqDoes) {
     std::vector<double> expected;
   };
   const std::vector<Row> rows{
-      {{2e-3}, 2, 6, {0.0011234567901234568, 0.0010370370370370373, 0.0006337448559670784, 0.0005761316872427985, 0.0005185185185185186, 0.0004609053497942388}},
-      {{2e-3}, 2, 8, {0.000814814814814815, 0.0007407407407407409, 0.0006666666666666668, 0.0005925925925925926}},
-      {{2e-3, 1e-3, 5e-4}, 0, 6, {0.0003611111111111111, 0.0003333333333333334, 0.0003055555555555556, 0.0002777777777777778, 0.00025, 0.0002222222222222222}},
-      {{2e-3, 1e-3, 5e-4}, 3, 6, {0.0003611111111111111, 0.0003333333333333334, 0.00020370370370370375, 0.00018518518518518523, 0.0001666666666666667, 0.00014814814814814815}},
-      {{2e-3, 1e-3, 5e-4}, 3, 8, {0.000814814814814815, 0.0007407407407407409, 0.0006666666666666668, 0.0005925925925925926}},
-      {{2e-3}, 2, 0, {0.001, 0.002, 0.001888888888888889, 0.0017777777777777776, 0.0014814814814814814, 0.001382716049382716, 0.0012839506172839506,
-                      0.0011851851851851852, 0.0007242798353909465, 0.0006584362139917696, 0.0005925925925925926, 0.0005267489711934156}}};
+      {{2e-3},
+       2,
+       6,
+       {0.0011234567901234568, 0.0010370370370370373, 0.0006337448559670784, 0.0005761316872427985,
+        0.0005185185185185186, 0.0004609053497942388}},
+      {{2e-3},
+       2,
+       8,
+       {0.000814814814814815, 0.0007407407407407409, 0.0006666666666666668, 0.0005925925925925926}},
+      {{2e-3, 1e-3, 5e-4},
+       0,
+       6,
+       {0.0003611111111111111, 0.0003333333333333334, 0.0003055555555555556, 0.0002777777777777778,
+        0.00025, 0.0002222222222222222}},
+      {{2e-3, 1e-3, 5e-4},
+       3,
+       6,
+       {0.0003611111111111111, 0.0003333333333333334, 0.00020370370370370375,
+        0.00018518518518518523, 0.0001666666666666667, 0.00014814814814814815}},
+      {{2e-3, 1e-3, 5e-4},
+       3,
+       8,
+       {0.000814814814814815, 0.0007407407407407409, 0.0006666666666666668, 0.0005925925925925926}},
+      {{2e-3},
+       2,
+       0,
+       {0.001, 0.002, 0.001888888888888889, 0.0017777777777777776, 0.0014814814814814814,
+        0.001382716049382716, 0.0012839506172839506, 0.0011851851851851852, 0.0007242798353909465,
+        0.0006584362139917696, 0.0005925925925925926, 0.0005267489711934156}}};
   for (const Row& row : rows) {
     LrScheduleOptions options = named("polynomial_decay");
     options.lr = row.lr;
@@ -79,7 +109,8 @@ TEST(LrSchedule, PolynomialDecayGoesOnAsFairseqDoes) {
     options.total_num_update = 20;
     const std::vector<double> found = rates_from(options, row.start);
     ASSERT_EQ(found.size(), row.expected.size());
-    for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], row.expected[i], 1e-12) << row.start << " + " << i;
+    for (std::size_t i = 0; i < found.size(); ++i)
+      EXPECT_NEAR(found[i], row.expected[i], 1e-12) << row.start << " + " << i;
   }
 }
 
@@ -87,7 +118,8 @@ TEST(LrSchedule, InverseSqrtAsFairseq) {
   LrScheduleOptions options = named("inverse_sqrt");
   options.warmup_updates = 10;
   options.warmup_init_lr = 1e-5;
-  expect_rates(options, 1, {{0, 1e-5}, {1, 0.000109}, {9, 0.000901}, {10, 0.001}, {40, 0.0005}, {1000, 1e-4}});
+  expect_rates(options, 1,
+               {{0, 1e-5}, {1, 0.000109}, {9, 0.000901}, {10, 0.001}, {40, 0.0005}, {1000, 1e-4}});
   options.warmup_updates = -1;
   EXPECT_EQ(warmup_updates_of(options), 4000);
 }
@@ -98,10 +130,23 @@ TEST(LrSchedule, CosineAsFairseq) {
   options.min_lr = 1e-5;
   options.lr_period_updates = 10;
   options.lr_shrink = 0.5;
-  expect_rates(options, 1, {{0, 1e-5}, {1, 0.0002575}, {4, 0.001}, {5, 0.0009757729755661011}, {9, 0.000505}, {14, 0.0005}, {20, 0.00017601829389220054}});
+  expect_rates(options, 1,
+               {{0, 1e-5},
+                {1, 0.0002575},
+                {4, 0.001},
+                {5, 0.0009757729755661011},
+                {9, 0.000505},
+                {14, 0.0005},
+                {20, 0.00017601829389220054}});
   options.warmup_init_lr = 1e-6;
   options.t_mult = 2;
-  expect_rates(options, 1, {{0, 1e-6}, {1, 0.00025075}, {9, 0.000505}, {14, 0.0005}, {20, 0.0003979768499423871}, {50, 0.00016449085305389975}});
+  expect_rates(options, 1,
+               {{0, 1e-6},
+                {1, 0.00025075},
+                {9, 0.000505},
+                {14, 0.0005},
+                {20, 0.0003979768499423871},
+                {50, 0.00016449085305389975}});
 }
 
 TEST(LrSchedule, FixedAsFairseq) {
@@ -120,10 +165,15 @@ TEST(LrSchedule, RefusesWhatFairseqRefuses) {
     const char* phrase;
   };
   const std::vector<Row> rows{
-      {"tri_stage", [](LrScheduleOptions&) {}, "supported: fixed, polynomial_decay, inverse_sqrt, cosine"},
+      {"tri_stage", [](LrScheduleOptions&) {},
+       "supported: fixed, polynomial_decay, inverse_sqrt, cosine"},
       {"fixed", [](LrScheduleOptions& o) { o.lr.clear(); }, "--lr is an empty list"},
       {"polynomial_decay", [](LrScheduleOptions&) {}, "--total-num-update"},
-      {"inverse_sqrt", [](LrScheduleOptions& o) { o.lr = {1, 2}; }, "takes one --lr"},
+      {"inverse_sqrt",
+       [](LrScheduleOptions& o) {
+         o.lr = {1, 2};
+       },
+       "takes one --lr"},
       {"inverse_sqrt", [](LrScheduleOptions& o) { o.warmup_updates = 0; }, "--warmup-updates"},
       {"cosine", [](LrScheduleOptions& o) { o.min_lr = 1; }, "above --min-lr"},
       {"cosine", [](LrScheduleOptions&) {}, "--lr-period-updates"},

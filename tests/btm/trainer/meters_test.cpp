@@ -58,7 +58,8 @@ TEST(MetersDict, CountsFromTheSecondEventOn) {
 }
 
 TEST(Metrics, ReadsWhatFairseqSavedAndWritesItAgain) {
-  const auto checkpoint = compat::Checkpoint::open(btm_test::golden("training/single/checkpoint_1_20.pt"));
+  const auto checkpoint =
+      compat::Checkpoint::open(btm_test::golden("training/single/checkpoint_1_20.pt"));
   const compat::PickleNode* saved = checkpoint.find_entry("extra_state")->find("metrics");
   ASSERT_NE(saved, nullptr);
   Metrics metrics;
@@ -88,10 +89,14 @@ TEST(MetersDict, RenamesWhereNothingHasTheNewName) {
 TEST(Metrics, RefusesWhatIsNoListOfMeters) {
   compat::PickleArena arena;
   Metrics metrics;
-  btm_test::expect_error<compat::FormatError>([&] { metrics.load(*arena.integer(3), "file.pt"); }, "file.pt[extra_state.metrics]: is the int 3, expected a dict");
+  btm_test::expect_error<compat::FormatError>(
+      [&] { metrics.load(*arena.integer(3), "file.pt"); },
+      "file.pt[extra_state.metrics]: is the int 3, expected a dict");
   compat::PickleDict dict;
-  dict.items.emplace_back(arena.string("train"), arena.make(compat::PickleList{{arena.string("loss")}}));
-  btm_test::expect_error<compat::FormatError>([&] { metrics.load(*arena.make(dict), "file.pt"); }, "expected (priority, key, class, state)");
+  dict.items.emplace_back(arena.string("train"),
+                          arena.make(compat::PickleList{{arena.string("loss")}}));
+  btm_test::expect_error<compat::FormatError>([&] { metrics.load(*arena.make(dict), "file.pt"); },
+                                              "expected (priority, key, class, state)");
 }
 
 }  // namespace

@@ -21,13 +21,15 @@ TransformerConfig golden_config(std::int64_t ffn) {
   config.decoder_ffn_embed_dim = ffn;
   config.decoder_layers = 2;
   config.decoder_attention_heads = 4;
-  config.share_decoder_input_output_embed = config.decoder_learned_pos = config.decoder_normalize_before = true;
+  config.share_decoder_input_output_embed = config.decoder_learned_pos =
+      config.decoder_normalize_before = true;
   config.max_target_positions = 128;
   return config;
 }
 
 struct TinyModel {
-  TinyModel(const TransformerConfig& config, const TrainingPrecision& precision) : model(config, 2112) {
+  TinyModel(const TransformerConfig& config, const TrainingPrecision& precision)
+      : model(config, 2112) {
     initialise(model, 1);
     flat = std::make_unique<FlatParameters>(model, at::kFloat, at::kCPU);
     LossScalerOptions scaler;
@@ -47,7 +49,8 @@ constexpr TrainingPrecision kBf16{at::kBFloat16, false, false};
 TEST(OptimizerState, ReadsFairseqsEntriesPerParameter) {
   const auto checkpoint = compat::Checkpoint::open(golden("training/single/checkpoint_1_20.pt"));
   TinyModel setup(golden_config(256), kFp32);
-  load_optimizer_state(*setup.optimizer, *checkpoint.find_entry("last_optimizer_state"), compat::parse_python_literal("{}"), "file.pt");
+  load_optimizer_state(*setup.optimizer, *checkpoint.find_entry("last_optimizer_state"),
+                       compat::parse_python_literal("{}"), "file.pt");
   const Adam& adam = setup.optimizer->adam();
   EXPECT_EQ(adam.steps(), 20);
   EXPECT_EQ(adam.options().beta2, 0.95) << "of the file, as in fairseq";
@@ -60,7 +63,8 @@ TEST(OptimizerState, ReadsFairseqsFlatEntryIntoAnyLayout) {
   const auto checkpoint = compat::Checkpoint::open(golden("training/half/fp16/checkpoint_1_20.pt"));
   const compat::PickleNode& state = *checkpoint.find_entry("last_optimizer_state");
   TinyModel flat(golden_config(128), kFp16), single(golden_config(128), kFp32);
-  for (TinyModel* setup : {&flat, &single}) load_optimizer_state(*setup->optimizer, state, compat::parse_python_literal("{}"), "file.pt");
+  for (TinyModel* setup : {&flat, &single})
+    load_optimizer_state(*setup->optimizer, state, compat::parse_python_literal("{}"), "file.pt");
   EXPECT_TRUE(flat.optimizer->adam().exp_avg().equal(single.optimizer->adam().exp_avg()));
   EXPECT_EQ(flat.optimizer->loss_scale(), 512);
   EXPECT_EQ(single.optimizer->loss_scale(), 1);
@@ -77,9 +81,11 @@ TEST(OptimizerState, WritesWhatItReadsInEveryPrecision) {
     EXPECT_EQ(entries->items.size(), precision.flat_state ? 1U : from.flat->slots().size());
     EXPECT_EQ(state->find("loss_scale") != nullptr, precision.half == at::kHalf);
     load_optimizer_state(*to.optimizer, *state, compat::parse_python_literal("{}"), "file.pt");
-    // Between slots the moments are zero on both sides only where gradients were: compare slot by slot.
+    // Between slots the moments are zero on both sides only where gradients were: compare slot by
+    // slot.
     for (std::size_t i = 0; i < from.flat->slots().size(); ++i)
-      EXPECT_TRUE(from.flat->view(from.optimizer->adam().exp_avg(), i).equal(to.flat->view(to.optimizer->adam().exp_avg(), i)));
+      EXPECT_TRUE(from.flat->view(from.optimizer->adam().exp_avg(), i)
+                      .equal(to.flat->view(to.optimizer->adam().exp_avg(), i)));
     EXPECT_EQ(to.optimizer->adam().steps(), 1);
   }
 }
@@ -92,13 +98,16 @@ TEST(OptimizerState, KeepsTheFp32WeightsBesideUnlessTheModelChanged) {
   const compat::PickleNode* const state = exact_state(arena, *from.optimizer);
   to.flat->values().copy_(from.flat->values());
   to.optimizer->weights_replaced(false);
-  EXPECT_FALSE(to.flat->view(to.optimizer->masters(), 0).equal(from.flat->view(from.optimizer->masters(), 0)));
+  EXPECT_FALSE(to.flat->view(to.optimizer->masters(), 0)
+                   .equal(from.flat->view(from.optimizer->masters(), 0)));
   EXPECT_TRUE(load_exact_state(*to.optimizer, *state, "file.pt"));
-  EXPECT_TRUE(to.flat->view(to.optimizer->masters(), 0).equal(from.flat->view(from.optimizer->masters(), 0)));
+  EXPECT_TRUE(to.flat->view(to.optimizer->masters(), 0)
+                  .equal(from.flat->view(from.optimizer->masters(), 0)));
   EXPECT_EQ(to.optimizer->scaler()->state().iteration, 1);
   to.flat->values().mul_(0.5);
   to.optimizer->weights_replaced(false);
-  EXPECT_FALSE(load_exact_state(*to.optimizer, *state, "file.pt")) << "an averaged model's fp32 weights are not these";
+  EXPECT_FALSE(load_exact_state(*to.optimizer, *state, "file.pt"))
+      << "an averaged model's fp32 weights are not these";
   EXPECT_TRUE(to.optimizer->masters().equal(to.flat->values()));
   TinyModel fp32(golden_config(32), kFp32);
   EXPECT_EQ(exact_state(arena, *fp32.optimizer), nullptr);
@@ -121,13 +130,17 @@ class Bad {
     for (auto& [key, value] : items) out.items.emplace_back(arena.string(key), value);
     return arena.make(std::move(out));
   }
-  compat::PickleNode* list(std::vector<compat::PickleNode*> items) { return arena.make(compat::PickleList{std::move(items)}); }
+  compat::PickleNode* list(std::vector<compat::PickleNode*> items) {
+    return arena.make(compat::PickleList{std::move(items)});
+  }
   compat::PickleNode* state(compat::PickleNode* entry, std::size_t params) {
     std::vector<compat::PickleNode*> indices;
-    for (std::size_t i = 0; i < params; ++i) indices.push_back(arena.integer(static_cast<std::int64_t>(i)));
+    for (std::size_t i = 0; i < params; ++i)
+      indices.push_back(arena.integer(static_cast<std::int64_t>(i)));
     compat::PickleDict entries;
     entries.items.emplace_back(arena.integer(0), entry);
-    return dict({{"state", arena.make(std::move(entries))}, {"param_groups", list({dict({{"params", list(indices)}})})}});
+    return dict({{"state", arena.make(std::move(entries))},
+                 {"param_groups", list({dict({{"params", list(indices)}})})}});
   }
   compat::PickleArena arena;
 };
@@ -146,18 +159,30 @@ TEST(OptimizerState, SaysWhatIsWrongWithAFile) {
       {bad.dict({}), "last_optimizer_state.param_groups]: is missing"},
       {bad.dict({{"param_groups", bad.arena.integer(1)}}), "is the int 1, expected a list"},
       {bad.dict({{"param_groups", bad.list({})}}), "param_groups]: is empty"},
-      {bad.dict({{"param_groups", bad.list({bad.dict({{"params", bad.list({})}, {"betas", bad.arena.integer(1)}})})}}), "expected two numbers"},
-      {bad.dict({{"param_groups", bad.list({bad.dict({{"params", bad.list({})}})})}}), "state]: is missing"},
+      {bad.dict({{"param_groups", bad.list({bad.dict({{"params", bad.list({})},
+                                                      {"betas", bad.arena.integer(1)}})})}}),
+       "expected two numbers"},
+      {bad.dict({{"param_groups", bad.list({bad.dict({{"params", bad.list({})}})})}}),
+       "state]: is missing"},
       {bad.state(bad.dict({}), 3), "names 3 parameters, the model has " + std::to_string(slots)},
       {bad.state(bad.dict({}), slots), "state[0].step]: is missing"},
-      {bad.state(bad.dict({{"step", bad.arena.string("x")}}), slots), "holds the string 'x', expected an int"},
-      {bad.state(bad.dict({{"step", bad.arena.integer(1)}}), slots), "state[0].exp_avg]: is missing"},
-      {bad.state(bad.dict({{"step", bad.arena.integer(1)}, {"exp_avg", bad.arena.integer(1)}}), slots), "is the int 1, expected a tensor"},
-      {bad.state(bad.dict({{"step", bad.arena.integer(1)}, {"exp_avg", vector}}), slots), "has 3 elements, the model has 135168"},
+      {bad.state(bad.dict({{"step", bad.arena.string("x")}}), slots),
+       "holds the string 'x', expected an int"},
+      {bad.state(bad.dict({{"step", bad.arena.integer(1)}}), slots),
+       "state[0].exp_avg]: is missing"},
+      {bad.state(bad.dict({{"step", bad.arena.integer(1)}, {"exp_avg", bad.arena.integer(1)}}),
+                 slots),
+       "is the int 1, expected a tensor"},
+      {bad.state(bad.dict({{"step", bad.arena.integer(1)}, {"exp_avg", vector}}), slots),
+       "has 3 elements, the model has 135168"},
   };
   for (const Row& row : rows)
     btm_test::expect_error<compat::FormatError>(
-        [&] { load_optimizer_state(*setup.optimizer, *row.state, compat::parse_python_literal("{}"), "file.pt"); }, row.phrase);
+        [&] {
+          load_optimizer_state(*setup.optimizer, *row.state, compat::parse_python_literal("{}"),
+                               "file.pt");
+        },
+        row.phrase);
 }
 
 }  // namespace

@@ -64,42 +64,74 @@ TEST(RankAgreement, NamesTheFlagAndBothValues) {
   const auto differs = [&](const auto& change, const std::string& message) {
     TrainOptions other = tiny();
     change(other);
-    expect_error<compat::UsageError>([&] { compare(facts, facts_of(other)); }, "the ranks differ: " + message);
+    expect_error<compat::UsageError>([&] { compare(facts, facts_of(other)); },
+                                     "the ranks differ: " + message);
   };
   differs([](TrainOptions& o) { o.common.seed = 2; }, "--seed is 1 on rank 0 and 2 on rank 1");
   differs([](TrainOptions& o) { o.lr.lr = {0.5}; }, "--lr is [0.25] on rank 0 and [0.5] on rank 1");
-  differs([](TrainOptions& o) { o.optimization.update_freq = {2}; }, "--update-freq is [1] on rank 0 and [2] on rank 1");
-  differs([](TrainOptions& o) { o.dataset.batch_size = 4; }, "--batch-size is 2 on rank 0 and 4 on rank 1");
-  differs([](TrainOptions& o) { o.model.dropout = 0.5; }, "--dropout is 0.1 on rank 0 and 0.5 on rank 1");
-  differs([](TrainOptions& o) { o.common.fp16 = true; }, "--fp16 is False on rank 0 and True on rank 1");
-  differs([](TrainOptions& o) { o.optimization.sentence_avg = true; }, "--sentence-avg is False on rank 0 and True on rank 1");
-  differs([](TrainOptions& o) { o.bucket_cap_mb = 1; }, "--bucket-cap-mb is 25 on rank 0 and 1 on rank 1");
+  differs([](TrainOptions& o) { o.optimization.update_freq = {2}; },
+          "--update-freq is [1] on rank 0 and [2] on rank 1");
+  differs([](TrainOptions& o) { o.dataset.batch_size = 4; },
+          "--batch-size is 2 on rank 0 and 4 on rank 1");
+  differs([](TrainOptions& o) { o.model.dropout = 0.5; },
+          "--dropout is 0.1 on rank 0 and 0.5 on rank 1");
+  differs([](TrainOptions& o) { o.common.fp16 = true; },
+          "--fp16 is False on rank 0 and True on rank 1");
+  differs([](TrainOptions& o) { o.optimization.sentence_avg = true; },
+          "--sentence-avg is False on rank 0 and True on rank 1");
+  differs([](TrainOptions& o) { o.bucket_cap_mb = 1; },
+          "--bucket-cap-mb is 25 on rank 0 and 1 on rank 1");
   differs([](TrainOptions& o) { o.model.arch = "transformer_lm_gpt3_small"; }, "--");
   compare({{"dict.txt", "a"}}, {{"dict.txt", "a"}});
-  expect_error<compat::UsageError>([] { compare({{"the data", "1"}, {"b", "2"}}, {{"b", "3"}}); }, "the data is 1 on rank 0 and not given on rank 1");
+  expect_error<compat::UsageError>(
+      [] {
+        compare({{"the data", "1"}, {"b", "2"}}, {{"b", "3"}});
+      },
+      "the data is 1 on rank 0 and not given on rank 1");
 }
 
 /// Every flag of btm train is compared, but for those that may differ.
 TEST(RankAgreement, KnowsEveryFlag) {
-  const std::set<std::string> free{"save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format", "log-file", "log-interval",
-                                   "no-progress-bar", "tensorboard-logdir", "wandb-project", "data-buffer-size", "num-threads",
-                                   // A rank's own place. The number of ranks is checked where they meet.
-                                   "distributed-world-size", "distributed-init-method", "distributed-rank", "distributed-port",
-                                   "nprocs-per-node", "device-id", "distributed-no-spawn"};
+  const std::set<std::string> free{
+      "save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format",
+      "log-file", "log-interval", "no-progress-bar", "tensorboard-logdir", "wandb-project",
+      "data-buffer-size", "num-threads",
+      // A rank's own place. The number of ranks is checked where they meet.
+      "distributed-world-size", "distributed-init-method", "distributed-rank", "distributed-port",
+      "nprocs-per-node", "device-id", "distributed-no-spawn"};
   // Of another schedule, which is compared.
-  const std::set<std::string> unused{"warmup-init-lr", "total-num-update", "end-learning-rate", "power", "min-lr", "t-mult",
-                                     "lr-period-updates", "train-domains", "eval-domains", "unbalanced", "domain-parallel",
-                                     "optimizer"};  // adam is the only one
-  const std::vector<std::string> values{"", "7", "0.125", "1,3", "eos", "gelu", "cosine", "eval", "none", "{'eps': 1}", "lazy", "True", "transformer_lm_gpt", "64", "4", "multidomain_language_modeling",
+  const std::set<std::string> unused{
+      "warmup-init-lr",  "total-num-update",  "end-learning-rate", "power",        "min-lr",
+      "t-mult",          "lr-period-updates", "train-domains",     "eval-domains", "unbalanced",
+      "domain-parallel", "optimizer"};  // adam is the only one
+  const std::vector<std::string> values{"",
+                                        "7",
+                                        "0.125",
+                                        "1,3",
+                                        "eos",
+                                        "gelu",
+                                        "cosine",
+                                        "eval",
+                                        "none",
+                                        "{'eps': 1}",
+                                        "lazy",
+                                        "True",
+                                        "transformer_lm_gpt",
+                                        "64",
+                                        "4",
+                                        "multidomain_language_modeling",
                                         "desynchronized_cross_entropy"};
   TrainOptions probe = tiny();
   DistributedOptions ranks;
   const std::vector<compat::FlagGroup> groups = train_spec(probe, ranks).groups;
-  const auto facts = [](const TrainOptions& options) { return option_facts(options, TransformerConfig::from(model_config(options))); };
+  const auto facts = [](const TrainOptions& options) {
+    return option_facts(options, TransformerConfig::from(model_config(options)));
+  };
   const RankFacts before = facts(tiny());
   for (std::size_t g = 0; g < groups.size(); ++g)
     for (std::size_t f = 0; f < groups[g].flags.size(); ++f) {
-      const std::string name = groups[g].flags[f].names.substr(0, groups[g].flags[f].names.find(','));
+      const std::string name =
+          groups[g].flags[f].names.substr(0, groups[g].flags[f].names.find(','));
       bool compared = false;
       for (const std::string& value : values) {
         TrainOptions options = tiny();

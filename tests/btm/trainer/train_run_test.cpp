@@ -1,4 +1,5 @@
-// Whole runs of the program, compared with what fairseq logged for the same command line (tests/golden/training).
+// Whole runs of the program, compared with what fairseq logged for the same command line
+// (tests/golden/training).
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -31,13 +32,17 @@ Args gpt3(const Args& more) {
 }
 
 Args single(const Args& more) {
-  return joined(gpt3({"--update-freq", "2", "--total-num-update", "60", "--warmup-updates", "5", "--valid-subset", "valid_fortunes"}), more);
+  return joined(gpt3({"--update-freq", "2", "--total-num-update", "60", "--warmup-updates", "5",
+                      "--valid-subset", "valid_fortunes"}),
+                more);
 }
 
 Args half(const std::string& precision, const Args& more) {
-  return joined({"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "128", "--update-freq", "2", "--total-num-update", "40",
-                 "--warmup-updates", "4", "--fp16-init-scale", "16384", "--fp16-scale-window", "10", "--disable-validation", precision},
-                more);
+  return joined(
+      {"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "128", "--update-freq",
+       "2", "--total-num-update", "40", "--warmup-updates", "4", "--fp16-init-scale", "16384",
+       "--fp16-scale-window", "10", "--disable-validation", precision},
+      more);
 }
 
 Rows golden_rows(const std::string& name) {
@@ -45,15 +50,18 @@ Rows golden_rows(const std::string& name) {
   return btm_test::rows_of(in);
 }
 
-/// Rows `from` to `to`: losses to 0.002 and gradient norms to 0.2%, plus half a unit of the last digit that both logs print
-/// (loss and gnorm have three decimals); learning rates, sizes and loss scales as printed.
-void expect_trajectory(const Finished& mine, const Rows& theirs, std::int64_t from, std::int64_t to, double loss_tolerance = 0.002) {
+/// Rows `from` to `to`: losses to 0.002 and gradient norms to 0.2%, plus half a unit of the last
+/// digit that both logs print (loss and gnorm have three decimals); learning rates, sizes and loss
+/// scales as printed.
+void expect_trajectory(const Finished& mine, const Rows& theirs, std::int64_t from, std::int64_t to,
+                       double loss_tolerance = 0.002) {
   ASSERT_EQ(mine.status, 0) << mine.out << mine.err;
   for (std::int64_t update = from; update <= to; ++update) {
     ASSERT_TRUE(mine.rows.contains(update) && theirs.contains(update)) << update;
     const nlohmann::json &a = mine.rows.at(update), &b = theirs.at(update);
     EXPECT_NEAR(number(a, "loss"), number(b, "loss"), loss_tolerance) << "update " << update;
-    EXPECT_NEAR(number(a, "gnorm"), number(b, "gnorm"), 0.002 * number(b, "gnorm") + 0.0005) << "update " << update;
+    EXPECT_NEAR(number(a, "gnorm"), number(b, "gnorm"), 0.002 * number(b, "gnorm") + 0.0005)
+        << "update " << update;
     for (const char* const key : {"lr", "wpb", "bsz", "clip", "loss_scale", "epoch", "update"}) {
       if (!b.contains(key)) continue;
       EXPECT_EQ(a.at(key), b.at(key)) << key << " of update " << update;
@@ -63,9 +71,10 @@ void expect_trajectory(const Finished& mine, const Rows& theirs, std::int64_t fr
 
 TEST(TrainRun, FollowsFairseqOnOneDomain) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("fortunes", dir / "run",
-                               single({"--max-update", "60", "--no-save", "--disable-validation", "--finetune-from-model",
-                                       golden("training/single/initial_weights.pt").string()})));
+  const Finished mine = run_btm(train_command(
+      "fortunes", dir / "run",
+      single({"--max-update", "60", "--no-save", "--disable-validation", "--finetune-from-model",
+              golden("training/single/initial_weights.pt").string()})));
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 1, 60);
 }
 
@@ -73,50 +82,109 @@ TEST(TrainRun, FollowsFairseqOnOneDomain) {
 TEST(TrainRun, FollowsFairseqWherePaddingStandsAmidRows) {
   const TempDir dir;
   const auto train = [&](const Args& more) {
-    return run_btm(joined({"train", golden("pad_inside").string(), "--arch", "transformer_lm_gpt3_small", "--decoder-layers", "1", "--decoder-embed-dim", "16",
-                           "--decoder-ffn-embed-dim", "32", "--decoder-attention-heads", "2", "--tokens-per-sample", "32", "--batch-size", "4",
-                           "--required-batch-size-multiple", "1", "--optimizer", "adam", "--reset-dataloader", "--reset-optimizer", "--reset-meters",
-                           "--restore-file", golden("pad_inside/start.pt").string(), "--log-format", "json", "--log-interval", "1", "--cpu", "--seed",
-                           "1", "--no-save", "--save-dir", (dir / "run").string()},
+    return run_btm(joined({"train",
+                           golden("pad_inside").string(),
+                           "--arch",
+                           "transformer_lm_gpt3_small",
+                           "--decoder-layers",
+                           "1",
+                           "--decoder-embed-dim",
+                           "16",
+                           "--decoder-ffn-embed-dim",
+                           "32",
+                           "--decoder-attention-heads",
+                           "2",
+                           "--tokens-per-sample",
+                           "32",
+                           "--batch-size",
+                           "4",
+                           "--required-batch-size-multiple",
+                           "1",
+                           "--optimizer",
+                           "adam",
+                           "--reset-dataloader",
+                           "--reset-optimizer",
+                           "--reset-meters",
+                           "--restore-file",
+                           golden("pad_inside/start.pt").string(),
+                           "--log-format",
+                           "json",
+                           "--log-interval",
+                           "1",
+                           "--cpu",
+                           "--seed",
+                           "1",
+                           "--no-save",
+                           "--save-dir",
+                           (dir / "run").string()},
                           more));
   };
   for (const Args& same : {Args{}, Args{"--checkpoint-activations"}}) {
     const Finished mine = train(joined({"--lr", "1e-3", "--max-update", "5"}, same));
     ASSERT_EQ(mine.status, 0) << mine.err;
-    const std::vector<std::pair<std::string, std::string>> theirs{
-        {"3.558", "0.698"}, {"3.572", "0.812"}, {"3.461", "0.648"}, {"3.527", "0.716"}, {"3.383", "0.617"}};
+    const std::vector<std::pair<std::string, std::string>> theirs{{"3.558", "0.698"},
+                                                                  {"3.572", "0.812"},
+                                                                  {"3.461", "0.648"},
+                                                                  {"3.527", "0.716"},
+                                                                  {"3.383", "0.617"}};
     for (std::size_t i = 0; i < theirs.size(); ++i) {
       EXPECT_EQ(mine.rows.at(static_cast<std::int64_t>(i) + 1).at("loss"), theirs[i].first);
       EXPECT_EQ(mine.rows.at(static_cast<std::int64_t>(i) + 1).at("gnorm"), theirs[i].second);
     }
     EXPECT_NE(mine.out.find(R"("valid_loss": "3.747")"), std::string::npos) << mine.out;
   }
-  EXPECT_NE(train({"--lr", "0", "--max-update", "1"}).out.find(R"("valid_loss": "3.81")"), std::string::npos) << "fairseq-validate's of the start";
+  EXPECT_NE(train({"--lr", "0", "--max-update", "1"}).out.find(R"("valid_loss": "3.81")"),
+            std::string::npos)
+      << "fairseq-validate's of the start";
 }
 
 TEST(TrainRun, FollowsFairseqOnThePlainArchitecture) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("fortunes", dir / "run",
-                               {"--arch", "transformer_lm", "--decoder-input-dim", "64", "--decoder-output-dim", "64", "--decoder-ffn-embed-dim",
-                                "128", "--max-update", "20", "--total-num-update", "20", "--warmup-updates", "2", "--disable-validation",
-                                "--finetune-from-model", golden("training/base/initial_weights.pt").string()}));
+  const Finished mine = run_btm(train_command(
+      "fortunes", dir / "run",
+      {"--arch", "transformer_lm", "--decoder-input-dim", "64", "--decoder-output-dim", "64",
+       "--decoder-ffn-embed-dim", "128", "--max-update", "20", "--total-num-update", "20",
+       "--warmup-updates", "2", "--disable-validation", "--finetune-from-model",
+       golden("training/base/initial_weights.pt").string()}));
   expect_trajectory(mine, golden_rows("base/log.jsonl"), 1, 20);
-  EXPECT_LT(model_difference(dir / "run/checkpoint_last.pt", golden("training/base/checkpoint_last.pt")), 1e-4);
+  EXPECT_LT(
+      model_difference(dir / "run/checkpoint_last.pt", golden("training/base/checkpoint_last.pt")),
+      1e-4);
 }
 
 TEST(TrainRun, OneProcessFollowsFairseqsFourRanks) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("", dir / "run",
-                               gpt3({"--task", "multidomain_language_modeling", "--criterion", "desynchronized_cross_entropy", "--train-domains",
-                                     ",fortunes,jargon,perl,politics", "--eval-domains", ",fortunes,jargon,perl,politics", "--valid-subset",
-                                     "valid_perl", "--total-num-update", "200", "--warmup-updates", "16", "--max-update", "20", "--no-save",
-                                     "--max-valid-steps", "2", "--finetune-from-model", golden("training/single/initial_weights.pt").string()})));
+  const Finished mine =
+      run_btm(train_command("", dir / "run",
+                            gpt3({"--task",
+                                  "multidomain_language_modeling",
+                                  "--criterion",
+                                  "desynchronized_cross_entropy",
+                                  "--train-domains",
+                                  ",fortunes,jargon,perl,politics",
+                                  "--eval-domains",
+                                  ",fortunes,jargon,perl,politics",
+                                  "--valid-subset",
+                                  "valid_perl",
+                                  "--total-num-update",
+                                  "200",
+                                  "--warmup-updates",
+                                  "16",
+                                  "--max-update",
+                                  "20",
+                                  "--no-save",
+                                  "--max-valid-steps",
+                                  "2",
+                                  "--finetune-from-model",
+                                  golden("training/single/initial_weights.pt").string()})));
   const Rows theirs = golden_rows("multidomain/log.jsonl");
   expect_trajectory(mine, theirs, 1, 20);
   for (std::int64_t update = 1; update <= 20; ++update)
     for (std::size_t domain = 0; domain < kDomains.size(); ++domain) {
       const double fairseqs = number(theirs.at(update), "ppl_" + std::to_string(domain));
-      EXPECT_NEAR(number(mine.rows.at(update), "ppl_" + kDomains[domain]), fairseqs, 1e-3 * fairseqs) << kDomains[domain];
+      EXPECT_NEAR(number(mine.rows.at(update), "ppl_" + kDomains[domain]), fairseqs,
+                  1e-3 * fairseqs)
+          << kDomains[domain];
     }
   EXPECT_NE(mine.out.find("valid_perl_ppl_perl"), std::string::npos);
   EXPECT_EQ(mine.out.find("ppl_0"), std::string::npos);
@@ -125,18 +193,21 @@ TEST(TrainRun, OneProcessFollowsFairseqsFourRanks) {
 TEST(TrainRun, BranchesFromFairseqsSeed) {
   const TempDir dir;
   std::filesystem::create_directory(dir / "run");
-  std::filesystem::copy(golden("checkpoints/seed/checkpoint_1_100.pt"), dir / "run/checkpoint_last.pt");
-  const Finished mine = run_btm(train_command("perl", dir / "run",
-                               gpt3({"--update-freq", "2", "--total-num-update", "200", "--warmup-updates", "16", "--max-update", "120",
-                                     "--reset-dataloader", "--no-save", "--disable-validation"})));
+  std::filesystem::copy(golden("checkpoints/seed/checkpoint_1_100.pt"),
+                        dir / "run/checkpoint_last.pt");
+  const Finished mine = run_btm(train_command(
+      "perl", dir / "run",
+      gpt3({"--update-freq", "2", "--total-num-update", "200", "--warmup-updates", "16",
+            "--max-update", "120", "--reset-dataloader", "--no-save", "--disable-validation"})));
   expect_trajectory(mine, golden_rows("branch_perl/log.jsonl"), 101, 120);
 }
 
 TEST(TrainRun, GoesOnFromFairseqsCheckpoint) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("fortunes", dir / "run",
-                               single({"--max-update", "40", "--no-save", "--disable-validation", "--restore-file",
-                                       golden("training/single/checkpoint_1_20.pt").string()})));
+  const Finished mine = run_btm(train_command(
+      "fortunes", dir / "run",
+      single({"--max-update", "40", "--no-save", "--disable-validation", "--restore-file",
+              golden("training/single/checkpoint_1_20.pt").string()})));
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 21, 40);
   EXPECT_FALSE(mine.rows.contains(20));
 }
@@ -144,60 +215,95 @@ TEST(TrainRun, GoesOnFromFairseqsCheckpoint) {
 TEST(TrainRun, SaysThatTheOptimizerStateIsOfAnotherPrecision) {
   const TempDir dir;
   const auto messages = [&](const Args& more) {
-    const Finished mine = run_btm(train_command("fortunes", dir / "run",
-                                 single(joined({"--max-update", "21", "--no-save", "--disable-validation", "--restore-file",
-                                                golden("training/single/checkpoint_1_20.pt").string()},
-                                               more))));
+    const Finished mine = run_btm(train_command(
+        "fortunes", dir / "run",
+        single(joined({"--max-update", "21", "--no-save", "--disable-validation", "--restore-file",
+                       golden("training/single/checkpoint_1_20.pt").string()},
+                      more))));
     EXPECT_EQ(mine.status, 0) << mine.err;
     return mine.out + mine.err;
   };
-  const std::string phrase = "checkpoint_1_20.pt holds the state of FairseqAdam, this run's precision flags ask for ";
+  const std::string phrase =
+      "checkpoint_1_20.pt holds the state of FairseqAdam, this run's precision flags ask for ";
   EXPECT_EQ(messages({}).find("holds the state of"), std::string::npos);
   EXPECT_NE(messages({"--fp16"}).find(phrase + "FP16Optimizer"), std::string::npos);
-  EXPECT_NE(messages({"--memory-efficient-fp16"}).find(phrase + "MemoryEfficientFP16Optimizer"), std::string::npos);
-  EXPECT_EQ(messages({"--fp16", "--reset-optimizer"}).find("holds the state of"), std::string::npos);
+  EXPECT_NE(messages({"--memory-efficient-fp16"}).find(phrase + "MemoryEfficientFP16Optimizer"),
+            std::string::npos);
+  EXPECT_EQ(messages({"--fp16", "--reset-optimizer"}).find("holds the state of"),
+            std::string::npos);
 }
 
 TEST(TrainRun, GoesOnFromFairseqsFp16Checkpoint) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("perl", dir / "run",
-                               half("--fp16", {"--max-update", "30", "--no-save", "--restore-file",
-                                               golden("training/half/fp16/checkpoint_1_20.pt").string()})));
+  const Finished mine = run_btm(
+      train_command("perl", dir / "run",
+                    half("--fp16", {"--max-update", "30", "--no-save", "--restore-file",
+                                    golden("training/half/fp16/checkpoint_1_20.pt").string()})));
   expect_trajectory(mine, golden_rows("half/fp16/resumed_at_20.jsonl"), 21, 30);
 }
 
 TEST(TrainRun, FollowsFairseqInHalfPrecisionOverflowsIncluded) {
-  // fairseq computed in half precision itself: its losses differ by up to one unit of the third decimal (bf16: two).
-  for (const auto& [folder, flag] : std::map<std::string, std::string>{
-           {"fp16", "--fp16"}, {"memory_efficient_fp16", "--memory-efficient-fp16"}, {"bf16", "--bf16"}}) {
+  // fairseq computed in half precision itself: its losses differ by up to one unit of the third
+  // decimal (bf16: two).
+  for (const auto& [folder, flag] :
+       std::map<std::string, std::string>{{"fp16", "--fp16"},
+                                          {"memory_efficient_fp16", "--memory-efficient-fp16"},
+                                          {"bf16", "--bf16"}}) {
     const TempDir dir;
     const std::string weights = folder == "bf16" ? "bf16" : "fp16";
-    const Finished mine = run_btm(train_command("perl", dir / "run",
-                                 half(flag, {"--max-update", "20", "--no-save", "--finetune-from-model",
-                                             golden("training/half/" + weights + "/weights_at_start.pt").string()})));
-    expect_trajectory(mine, golden_rows("half/" + folder + "/log.jsonl"), 1, 20, folder == "bf16" ? 0.004 : 0.002);
+    const Finished mine = run_btm(train_command(
+        "perl", dir / "run",
+        half(flag, {"--max-update", "20", "--no-save", "--finetune-from-model",
+                    golden("training/half/" + weights + "/weights_at_start.pt").string()})));
+    expect_trajectory(mine, golden_rows("half/" + folder + "/log.jsonl"), 1, 20,
+                      folder == "bf16" ? 0.004 : 0.002);
     std::string overflows, expected;
     std::ifstream in(golden("training/half/" + folder + "/log.jsonl"));
-    for (std::string line; std::getline(in, line) && !line.starts_with("{\"kind\": \"train_inner\", \"epoch\": 1, \"update\": 0.086");)
-      if (const auto row = nlohmann::json::parse(line); row.contains("overflow")) expected += std::to_string(row["overflow"].get<int>()) + " ";
+    for (std::string line;
+         std::getline(in, line) &&
+         !line.starts_with("{\"kind\": \"train_inner\", \"epoch\": 1, \"update\": 0.086");)
+      if (const auto row = nlohmann::json::parse(line); row.contains("overflow"))
+        expected += std::to_string(row["overflow"].get<int>()) + " ";
     std::istringstream lines(mine.out);
     for (std::string line; std::getline(lines, line);)
-      if (const std::size_t at = line.find("setting loss scale to: "); at != std::string::npos) overflows += line.substr(at + 23) + " ";
-    EXPECT_TRUE(expected.starts_with(overflows)) << folder << ": " << overflows << "of " << expected;
+      if (const std::size_t at = line.find("setting loss scale to: "); at != std::string::npos)
+        overflows += line.substr(at + 23) + " ";
+    EXPECT_TRUE(expected.starts_with(overflows))
+        << folder << ": " << overflows << "of " << expected;
     EXPECT_EQ(overflows.empty(), folder == "bf16");
   }
 }
 
-/// `updates` updates in `dir`, going on from what is there. Dropout is on, so that random numbers count as well.
-Finished exact_run(const TempDir& dir, const std::string& name, const std::string& updates, const Args& precision) {
-  const Args args{"--arch", "transformer_lm_gpt3_small", "--decoder-ffn-embed-dim", "64", "--update-freq", "2", "--total-num-update", "12",
-                  "--warmup-updates", "2", "--disable-validation", "--max-update", updates, "--dropout", "0.1", "--fp16-init-scale", "1024",
-                  "--fp16-scale-window", "4", "--checkpoint-activations"};
+/// `updates` updates in `dir`, going on from what is there. Dropout is on, so that random numbers
+/// count as well.
+Finished exact_run(const TempDir& dir, const std::string& name, const std::string& updates,
+                   const Args& precision) {
+  const Args args{"--arch",
+                  "transformer_lm_gpt3_small",
+                  "--decoder-ffn-embed-dim",
+                  "64",
+                  "--update-freq",
+                  "2",
+                  "--total-num-update",
+                  "12",
+                  "--warmup-updates",
+                  "2",
+                  "--disable-validation",
+                  "--max-update",
+                  updates,
+                  "--dropout",
+                  "0.1",
+                  "--fp16-init-scale",
+                  "1024",
+                  "--fp16-scale-window",
+                  "4",
+                  "--checkpoint-activations"};
   return run_btm(train_command("jargon", dir / name, joined(args, precision)));
 }
 
 TEST(TrainRun, IsResumedExactlyInEveryPrecision) {
-  for (const Args& precision : {Args{}, Args{"--fp16"}, Args{"--memory-efficient-fp16"}, Args{"--bf16"}, Args{"--memory-efficient-bf16"}}) {
+  for (const Args& precision : {Args{}, Args{"--fp16"}, Args{"--memory-efficient-fp16"},
+                                Args{"--bf16"}, Args{"--memory-efficient-bf16"}}) {
     const TempDir dir;
     const std::string label = precision.empty() ? "fp32" : precision.front();
     const Finished whole = exact_run(dir, "whole", "12", precision);
@@ -205,10 +311,13 @@ TEST(TrainRun, IsResumedExactlyInEveryPrecision) {
     ASSERT_EQ(exact_run(dir, "parts", "5", precision).status, 0);
     const Finished rest = exact_run(dir, "parts", "12", precision);
     ASSERT_EQ(rest.status, 0);
-    EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "parts/checkpoint_last.pt"), 0) << label;
+    EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "parts/checkpoint_last.pt"),
+              0)
+        << label;
     EXPECT_EQ(rest.rows.begin()->first, 6) << label;
     for (const auto& [update, row] : rest.rows)
-      for (const char* const key : {"loss", "ppl", "gnorm", "lr"}) EXPECT_EQ(row.at(key), whole.rows.at(update).at(key)) << label << " " << update;
+      for (const char* const key : {"loss", "ppl", "gnorm", "lr"})
+        EXPECT_EQ(row.at(key), whole.rows.at(update).at(key)) << label << " " << update;
   }
 }
 
@@ -216,7 +325,8 @@ TEST(TrainRun, ASignalSavesAndEndsAndTheRunGoesOnExactly) {
   const TempDir dir;
   const Args flags = single({"--max-update", "14", "--disable-validation"});
   ASSERT_EQ(run_btm(train_command("fortunes", dir / "whole", flags)).status, 0);
-  const std::map<int, std::string> signals{{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}};
+  const std::map<int, std::string> signals{
+      {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}};
   for (const auto& [signal, name] : signals) {
     std::filesystem::remove_all(dir / "run");
     Process process("btm", train_command("fortunes", dir / "run", flags), kOneThread);
@@ -227,7 +337,8 @@ TEST(TrainRun, ASignalSavesAndEndsAndTheRunGoesOnExactly) {
     const Finished rest = run_btm(train_command("fortunes", dir / "run", flags));
     EXPECT_EQ(rest.status, 0) << rest.err;
     EXPECT_GT(rest.rows.begin()->first, 3);
-    EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "run/checkpoint_last.pt"), 0);
+    EXPECT_EQ(model_difference(dir / "whole/checkpoint_last.pt", dir / "run/checkpoint_last.pt"),
+              0);
   }
 }
 
@@ -238,13 +349,15 @@ std::set<std::string> files_in(const std::filesystem::path& folder) {
   return names;
 }
 
-/// Checkpoints are due after every update, in the middle of an epoch and at its end; the best ones wait for the validation.
+/// Checkpoints are due after every update, in the middle of an epoch and at its end; the best ones
+/// wait for the validation.
 TEST(TrainRun, WhatWasDueWhenASignalCameIsMadeUpFor) {
   const Args common{"--max-valid-steps", "1", "--keep-best-checkpoints", "2", "--patience", "100"};
   const std::map<std::string, Args> kinds{
       {"updates", single({"--max-update", "9", "--save-interval-updates", "1"})},
-      {"epochs", gpt3({"--train-subset", "valid_fortunes", "--valid-subset", "valid_fortunes", "--update-freq", "1000", "--max-epoch", "6",
-                       "--total-num-update", "60", "--max-sentences", "8"})}};
+      {"epochs", gpt3({"--train-subset", "valid_fortunes", "--valid-subset", "valid_fortunes",
+                       "--update-freq", "1000", "--max-epoch", "6", "--total-num-update", "60",
+                       "--max-sentences", "8"})}};
   for (const auto& [kind, flags] : kinds) {
     const TempDir dir;
     Args args = train_command("fortunes", dir / "whole", joined(flags, common));
@@ -258,19 +371,25 @@ TEST(TrainRun, WhatWasDueWhenASignalCameIsMadeUpFor) {
       ::kill(process.pid(), SIGTERM);
       ASSERT_EQ(process.wait(), 128 + SIGTERM) << process.err();
       if (kind == "updates") {  // it is there at once, but for the validation
-        const std::string said = process.out().substr(process.out().find("ended by SIGTERM after ") + 23);
-        EXPECT_TRUE(std::filesystem::exists(dir / ("run/checkpoint_1_" + said.substr(0, said.find(' ')) + ".pt"))) << said;
+        const std::string said =
+            process.out().substr(process.out().find("ended by SIGTERM after ") + 23);
+        EXPECT_TRUE(std::filesystem::exists(
+            dir / ("run/checkpoint_1_" + said.substr(0, said.find(' ')) + ".pt")))
+            << said;
       }
     }
     const Finished rest = run_btm(args);
     ASSERT_EQ(rest.status, 0) << rest.err;
-    EXPECT_NE(rest.out.find("validating and saving as was due after "), std::string::npos) << rest.out;
+    EXPECT_NE(rest.out.find("validating and saving as was due after "), std::string::npos)
+        << rest.out;
     EXPECT_EQ(files_in(dir / "run"), files_in(dir / "whole")) << kind;
     for (const std::string& name : files_in(dir / "whole")) {
       EXPECT_EQ(model_difference(dir / ("whole/" + name), dir / ("run/" + name)), 0) << name;
-      const auto left = compat::Checkpoint::open(dir / ("whole/" + name)), right = compat::Checkpoint::open(dir / ("run/" + name));
+      const auto left = compat::Checkpoint::open(dir / ("whole/" + name)),
+                 right = compat::Checkpoint::open(dir / ("run/" + name));
       for (const char* const key : {"val_loss", "best"}) {
-        const auto *a = left.find_entry("extra_state")->find(key), *b = right.find_entry("extra_state")->find(key);
+        const auto *a = left.find_entry("extra_state")->find(key),
+                   *b = right.find_entry("extra_state")->find(key);
         ASSERT_TRUE(a != nullptr && b != nullptr) << name << " " << key;
         EXPECT_EQ(*a->get_if<double>(), *b->get_if<double>()) << name << " " << key;
       }
@@ -280,18 +399,22 @@ TEST(TrainRun, WhatWasDueWhenASignalCameIsMadeUpFor) {
 
 TEST(TrainRun, TwoInterruptsLeaveNothingThatTheNextStartDoesNotRemove) {
   const TempDir dir;
-  const Args flags = single({"--max-update", "30", "--disable-validation", "--save-interval-updates", "1", "--keep-interval-updates", "1"});
+  const Args flags = single({"--max-update", "30", "--disable-validation",
+                             "--save-interval-updates", "1", "--keep-interval-updates", "1"});
   Process process("btm", train_command("fortunes", dir / "run", flags), kOneThread);
   process.wait_for_output("\"num_updates\": \"3\"");
   for (int i = 0; i < 2; ++i) ::kill(process.pid(), SIGINT);
   EXPECT_EQ(process.wait(), 128 + SIGINT);
-  for (const char* const name : {"checkpoint_last.pt.tmp.999999999.0", "checkpoint_1_3.pt.staged", "checkpoint_1_3.pt.staged.tmp.999999999.7"})
+  for (const char* const name : {"checkpoint_last.pt.tmp.999999999.0", "checkpoint_1_3.pt.staged",
+                                 "checkpoint_1_3.pt.staged.tmp.999999999.7"})
     btm_test::write_file(dir / "run" / name, "left by a run that was killed");
   btm_test::write_file(dir / "run/notes.tmp.999999999.0", "not ours");
   ASSERT_EQ(run_btm(train_command("fortunes", dir / "run", flags)).status, 0);
   std::set<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(dir / "run")) names.insert(entry.path().filename().string());
-  EXPECT_EQ(names, (std::set<std::string>{".train.lock", "checkpoint_1_30.pt", "checkpoint_last.pt", "notes.tmp.999999999.0"}));
+  for (const auto& entry : std::filesystem::directory_iterator(dir / "run"))
+    names.insert(entry.path().filename().string());
+  EXPECT_EQ(names, (std::set<std::string>{".train.lock", "checkpoint_1_30.pt", "checkpoint_last.pt",
+                                          "notes.tmp.999999999.0"}));
 }
 
 TEST(TrainRun, OneTrainingAtATimeWritesToAFolder) {
@@ -302,8 +425,13 @@ TEST(TrainRun, OneTrainingAtATimeWritesToAFolder) {
   const Finished second = run_btm(train_command("perl", dir / "run", flags));
   EXPECT_EQ(second.status, 1);
   EXPECT_EQ(second.err, "btm train: error: " + (dir / "run").string() +
-                            ": another training writes there (it holds .train.lock), expected a --save-dir of its own\n");
-  EXPECT_EQ(run_btm(train_command("perl", dir / "run", single({"--max-update", "2", "--disable-validation", "--no-save"}))).status, 0);
+                            ": another training writes there (it holds .train.lock), expected a "
+                            "--save-dir of its own\n");
+  EXPECT_EQ(
+      run_btm(train_command("perl", dir / "run",
+                            single({"--max-update", "2", "--disable-validation", "--no-save"})))
+          .status,
+      0);
 }
 
 TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
@@ -317,16 +445,20 @@ TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
   EXPECT_NE(again.out.find("nothing left to train: 4 updates"), std::string::npos) << again.out;
   EXPECT_EQ(btm_test::read_file(dir / "run/checkpoint_last.pt"), before);
   // Started from another file, the run still leaves its own checkpoint.
-  const Finished other = run_btm(train_command("fortunes", dir / "other", joined(flags, {"--restore-file", (dir / "run/checkpoint_last.pt").string()})));
+  const Finished other = run_btm(
+      train_command("fortunes", dir / "other",
+                    joined(flags, {"--restore-file", (dir / "run/checkpoint_last.pt").string()})));
   EXPECT_EQ(other.status, 0) << other.err;
   EXPECT_EQ(model_difference(dir / "run/checkpoint_last.pt", dir / "other/checkpoint_last.pt"), 0);
 }
 
 TEST(TrainRun, KeepsItsDictionarysDigestAndIsNotResumedWithAnother) {
   const TempDir dir;
-  std::filesystem::copy(golden("data-bin/fortunes"), dir / "data", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(golden("data-bin/fortunes"), dir / "data",
+                        std::filesystem::copy_options::recursive);
   const auto run = [&](const std::string& updates) {
-    Args args = train_command("fortunes", dir / "run", single({"--max-update", updates, "--disable-validation"}));
+    Args args = train_command("fortunes", dir / "run",
+                              single({"--max-update", updates, "--disable-validation"}));
     args[1] = (dir / "data").string();
     return run_btm(args);
   };
@@ -339,14 +471,17 @@ TEST(TrainRun, KeepsItsDictionarysDigestAndIsNotResumedWithAnother) {
   btm_test::write_file(dir / "data/dict.txt", words);
   const Finished refused = run("2");
   EXPECT_EQ(refused.status, 1);
-  EXPECT_NE(refused.err.find("data/dict.txt: has another dictionary (SHA-256 "), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("data/dict.txt: has another dictionary (SHA-256 "), std::string::npos)
+      << refused.err;
 }
 
 TEST(TrainRun, AKilledRunLeavesACheckpointToGoOnFrom) {
   const TempDir dir;
-  const Args flags = single({"--max-update", "14", "--disable-validation", "--save-interval-updates", "1", "--keep-interval-updates", "1"});
+  const Args flags = single({"--max-update", "14", "--disable-validation",
+                             "--save-interval-updates", "1", "--keep-interval-updates", "1"});
   ASSERT_EQ(run_btm(train_command("fortunes", dir / "whole", flags)).status, 0);
-  for (const char* const update : {"\"num_updates\": \"2\"", "\"num_updates\": \"5\"", "\"num_updates\": \"9\""}) {
+  for (const char* const update :
+       {"\"num_updates\": \"2\"", "\"num_updates\": \"5\"", "\"num_updates\": \"9\""}) {
     Process process("btm", train_command("fortunes", dir / "run", flags), kOneThread);
     process.wait_for_output(update);
     ::kill(process.pid(), SIGKILL);
@@ -358,8 +493,10 @@ TEST(TrainRun, AKilledRunLeavesACheckpointToGoOnFrom) {
 
 TEST(TrainRun, StopsBeforeAnUpdateThatIsNotFiniteAndNamesTheSamples) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("fortunes", dir / "run",
-                               single({"--max-update", "60", "--lr", "1e30", "--warmup-updates", "0", "--clip-norm", "0", "--no-save", "--disable-validation"})));
+  const Finished mine =
+      run_btm(train_command("fortunes", dir / "run",
+                            single({"--max-update", "60", "--lr", "1e30", "--warmup-updates", "0",
+                                    "--clip-norm", "0", "--no-save", "--disable-validation"})));
   EXPECT_EQ(mine.status, 1);
   EXPECT_NE(mine.err.find("(samples ["), std::string::npos) << mine.err;
   EXPECT_EQ(std::ranges::count(mine.err, '\n'), 1) << mine.err;
@@ -367,9 +504,11 @@ TEST(TrainRun, StopsBeforeAnUpdateThatIsNotFiniteAndNamesTheSamples) {
 
 TEST(TrainRun, RecordsForTensorBoardAndWandb) {
   const TempDir dir;
-  const Finished mine = run_btm(train_command("fortunes", dir / "run",
-                               single({"--max-update", "2", "--max-valid-steps", "1", "--tensorboard-logdir", (dir / "tb").string(),
-                                       "--wandb-project", "elms", "--log-file", (dir / "log.txt").string()})));
+  const Finished mine = run_btm(
+      train_command("fortunes", dir / "run",
+                    single({"--max-update", "2", "--max-valid-steps", "1", "--tensorboard-logdir",
+                            (dir / "tb").string(), "--wandb-project", "elms", "--log-file",
+                            (dir / "log.txt").string()})));
   ASSERT_EQ(mine.status, 0) << mine.err;
   EXPECT_TRUE(std::filesystem::is_directory(dir / "tb/train_inner"));
   EXPECT_TRUE(std::filesystem::is_directory(dir / "tb/valid_fortunes"));

@@ -1,7 +1,8 @@
-// Stands in for gloo's headers, which LibTorch's wheel leaves out although its libtorch_cpu holds gloo itself: the
-// declarations that c10d/ProcessGroupGloo.hpp cannot do without, and no more. Only gloo_communicator.cpp sees them.
-// Not Debian's libgloo-dev: that is another version than the wheel's, with fewer virtual functions in Store. Here nothing
-// depends on a layout or a vtable: gloo's objects stay behind shared_ptr, made and used inside libtorch_cpu.
+// Stands in for gloo's headers, which LibTorch's wheel leaves out although its libtorch_cpu holds
+// gloo itself: the declarations that c10d/ProcessGroupGloo.hpp cannot do without, and no more. Only
+// gloo_communicator.cpp sees them. Not Debian's libgloo-dev: that is another version than the
+// wheel's, with fewer virtual functions in Store. Here nothing depends on a layout or a vtable:
+// gloo's objects stay behind shared_ptr, made and used inside libtorch_cpu.
 #pragma once
 
 #include <chrono>
@@ -35,7 +36,8 @@ class Store {
   virtual void set(const std::string& key, const std::vector<char>& data) = 0;
   virtual std::vector<char> get(const std::string& key) = 0;
   virtual void wait(const std::vector<std::string>& keys) = 0;
-  virtual void wait(const std::vector<std::string>& keys, const std::chrono::milliseconds& timeout) = 0;
+  virtual void wait(const std::vector<std::string>& keys,
+                    const std::chrono::milliseconds& timeout) = 0;
 };
 
 }  // namespace rendezvous
