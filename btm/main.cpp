@@ -2,7 +2,7 @@
 #include <array>
 
 #include "btm/cli/commands.h"
-#include "compat/programs.h"
+#include "compat/program/programs.h"
 
 int main(int argc, char** argv) {
   constexpr std::array kCommands{

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "compat/progress_bar.h"
+#include "compat/program/progress_bar.h"
 
 namespace converters {
 

@@ -1,6 +1,6 @@
 // btm-convert checkpoint: fairseq checkpoints in other layouts, precisions and programs' formats,
 // and back.
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -8,14 +8,14 @@
 #include <map>
 #include <optional>
 
-#include "compat/atomic_file.h"
-#include "compat/command_line.h"
-#include "compat/config_json.h"
-#include "compat/error.h"
-#include "compat/network_settings.h"
-#include "compat/safetensors.h"
-#include "compat/safetensors_checkpoint.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/checkpoint/safetensors_checkpoint.h"
+#include "compat/fairseq/config_json.h"
+#include "compat/fairseq/network_settings.h"
+#include "compat/huggingface/safetensors.h"
+#include "compat/io/atomic_file.h"
+#include "compat/program/command_line.h"
 #include "converters/commands.h"
 #include "converters/config_form.h"
 #include "converters/demix_shards.h"
@@ -247,9 +247,9 @@ void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::pat
 
 void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionary,
                      const CheckpointOptions& options, std::int64_t positions) {
-  TokenizerOptions tokenizer{.gpt2_encoder_json = options.encoder_json,
-                             .gpt2_vocab_bpe = options.vocab_bpe,
-                             .sentencepiece_model = options.sentencepiece};
+  compat::TokenizerOptions tokenizer{.gpt2_encoder_json = options.encoder_json,
+                                     .gpt2_vocab_bpe = options.vocab_bpe,
+                                     .sentencepiece_model = options.sentencepiece};
   if (!options.sentencepiece.empty()) tokenizer.bpe = "sentencepiece";
   if (!options.encoder_json.empty()) tokenizer.bpe = "gpt2";
   if (tokenizer.bpe == "none") return;

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "compat/config_json.h"
-#include "compat/text.h"
+#include "compat/base/text.h"
+#include "compat/fairseq/config_json.h"
 
 namespace converters {
 namespace {

@@ -2,8 +2,8 @@
 // nested cfg of new ones.
 #pragma once
 
-#include "compat/config.h"
-#include "compat/pickle_value.h"
+#include "compat/fairseq/config.h"
+#include "compat/torch/pickle_value.h"
 
 namespace converters {
 

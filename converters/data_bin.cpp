@@ -8,19 +8,19 @@
 #include <iomanip>
 #include <iostream>
 
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/huffman_dataset.h"
-#include "compat/indexed_dataset_builder.h"
-#include "compat/progress_bar.h"
-#include "compat/text.h"
-#include "compat/zst_dataset.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/fairseq/huffman_dataset.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/fairseq/zst_dataset.h"
+#include "compat/program/command_line.h"
+#include "compat/program/progress_bar.h"
+#include "compat/tokenizer/tokenizer.h"
 #include "converters/commands.h"
 #include "converters/data_bin_plan.h"
 #include "converters/npy_dataset.h"
 #include "converters/staged_folder.h"
 #include "converters/text_dataset.h"
-#include "converters/tokenizer.h"
 
 namespace converters {
 namespace {
@@ -57,9 +57,10 @@ std::string dtype_for(const DataBinJob& job, const DataBinOptions& options) {
 class Writer {
  public:
   explicit Writer(const DataBinOptions& options) : options_(options) {
-    if (!options.sentencepiece.empty()) tokenizer_ = load_sentencepiece(options.sentencepiece);
+    if (!options.sentencepiece.empty())
+      tokenizer_ = compat::load_sentencepiece(options.sentencepiece);
     if (!options.encoder_json.empty())
-      tokenizer_ = load_gpt2_bpe(options.encoder_json, options.vocab_bpe);
+      tokenizer_ = compat::load_gpt2_bpe(options.encoder_json, options.vocab_bpe);
   }
 
   void write(const DataBinJob& job, const fs::path& prefix) const {
@@ -98,7 +99,7 @@ class Writer {
   }
 
   const DataBinOptions& options_;
-  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<compat::Tokenizer> tokenizer_;
 };
 
 void report(const DataBinJob& job, const fs::path& prefix, const DataBinOptions& options) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "converters/data_sets.h"
 
 namespace converters {

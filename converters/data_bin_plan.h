@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 #include "converters/dataset_view.h"
 
 namespace converters {

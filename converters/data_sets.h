@@ -6,8 +6,8 @@
 #include <set>
 #include <string>
 
-#include "compat/dictionary.h"
-#include "compat/indexed_dataset.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset.h"
 
 namespace converters {
 

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <random>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace converters {
 

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "compat/dictionary.h"
-#include "compat/indexed_dataset.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset.h"
 
 namespace converters {
 

@@ -4,8 +4,8 @@
 #include <map>
 #include <regex>
 
-#include "compat/error.h"
-#include "compat/network_settings.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/network_settings.h"
 
 namespace converters {
 namespace {

@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/io/json_text.h"
 
 namespace converters {
 namespace {

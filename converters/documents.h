@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "compat/command_line.h"
+#include "compat/program/command_line.h"
 #include "converters/text_file.h"
 
 namespace converters {

@@ -1,9 +1,10 @@
-// fairseq's transformer_lm as a Hugging Face model: OPT, GPT-2 or XGLM. Map: compat/huggingface.md
+// fairseq's transformer_lm as a Hugging Face model: OPT, GPT-2 or XGLM. Map:
+// compat/huggingface/huggingface.md
 #pragma once
 
 #include <string>
 
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace converters {
 

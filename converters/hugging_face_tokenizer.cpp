@@ -7,13 +7,13 @@
 #include <random>
 #include <set>
 
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
-#include "converters/document_encoder.h"
-#include "converters/sentencepiece_model.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
+#include "compat/tokenizer/document_encoder.h"
+#include "compat/tokenizer/sentencepiece_model.h"
 #include "converters/tokenizer_json.h"
 
 namespace converters {
@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using SpmModel = SentencePieceModel;
+using SpmModel = compat::SentencePieceModel;
 
 /// Strings that are long, of any length, or come in tens of thousands: ordered_json looks for each
 /// name from the front.
@@ -90,13 +90,13 @@ void add_special(const Symbols& symbols, Vocabulary& vocabulary) {
 }
 
 /// Byte-level BPE: the dictionary calls tokens by their ids in encoder.json.
-Json gpt2_tokenizer(Symbols& symbols, const TokenizerOptions& options) {
+Json gpt2_tokenizer(Symbols& symbols, const compat::TokenizerOptions& options) {
   const auto file = compat::MappedFile::open(options.gpt2_encoder_json);
   const auto encoder = compat::parse_json_object(compat::as_chars(file->bytes()),
                                                  {file->path(), {}, {}}, "GPT-2's encoder.json");
   Merges merges;
   std::set<std::string> parts, called;
-  for (Gpt2Merge& merge : read_gpt2_merges(options.gpt2_vocab_bpe)) {
+  for (compat::Gpt2Merge& merge : compat::read_gpt2_merges(options.gpt2_vocab_bpe)) {
     parts.insert(merge.left), parts.insert(merge.right);
     merges.emplace_back(std::move(merge.left), std::move(merge.right));
   }
@@ -160,7 +160,7 @@ void refuse_unsupported(const SpmModel& model, const std::string& file) {
              " piece '" + compat::printable(piece.text) + "'");
     if (piece.type == SpmModel::kNormal) pieces.insert(piece.text);
   }
-  if (!pieces.contains(kSpacePiece)) refuse("no piece for the space alone");
+  if (!pieces.contains(compat::kSpacePiece)) refuse("no piece for the space alone");
   for (const std::string_view piece : pieces)
     for (const auto& [code, bytes] : characters_of(piece))
       if (!pieces.contains(bytes))
@@ -323,17 +323,17 @@ Json normalizer_of(const SpmModel& model, const UnknownRuns& runs) {
   return {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
 }
 
-Json sentencepiece_tokenizer(Symbols& symbols, const TokenizerOptions& options) {
+Json sentencepiece_tokenizer(Symbols& symbols, const compat::TokenizerOptions& options) {
   const auto file = compat::MappedFile::open(options.sentencepiece_model);
-  const auto model = read_sentencepiece_model(compat::as_chars(file->bytes()));
+  const auto model = compat::read_sentencepiece_model(compat::as_chars(file->bytes()));
   if (!model) throw compat::FormatError({file->path(), {}, {}}, "not a sentencepiece model");
   refuse_unsupported(*model, file->path());
   const UnknownRuns runs = unknown_runs(*model, symbols);
   const bool joins_words = std::ranges::any_of(model->pieces, [](const SpmModel::Piece& piece) {
-    return piece.text.find(kSpacePiece, 1) != std::string_view::npos;
+    return piece.text.find(compat::kSpacePiece, 1) != std::string_view::npos;
   });
   const Json space{{"type", "Metaspace"},
-                   {"replacement", std::string(kSpacePiece)},
+                   {"replacement", std::string(compat::kSpacePiece)},
                    {"prepend_scheme", model->add_dummy_prefix ? "always" : "never"},
                    {"split", !joins_words}};
   Json words = Json::array({space});
@@ -373,7 +373,7 @@ std::string file_text(Json parts, const Symbols& symbols) {
 }
 
 /// Texts that consist of the dictionary's symbols: each alone, then many together.
-std::vector<std::string> sample_texts(const Symbols& symbols, const Tokenizer& tokenizer) {
+std::vector<std::string> sample_texts(const Symbols& symbols, const compat::Tokenizer& tokenizer) {
   constexpr std::size_t kMostAlone = 20'000, kLines = 1000, kWords = 24;
   std::vector<std::string_view> all;
   for (std::int64_t id = 0; id < symbols.size(); ++id)
@@ -393,15 +393,15 @@ std::vector<std::string> sample_texts(const Symbols& symbols, const Tokenizer& t
 
 /// Whether the tokenizer's normalisation leaves `text` as it is: its symbols, put together, are the
 /// text.
-bool is_normal(DocumentEncoder& encoder, const std::string& text, bool sentencepiece) {
+bool is_normal(compat::DocumentEncoder& encoder, const std::string& text, bool sentencepiece) {
   if (!sentencepiece) return true;
   std::string symbols, joined;
   encoder.append_symbols(text, symbols);
   for (std::size_t at = 0; at < symbols.size(); ++at) {
     if (symbols[at] == ' ' || symbols[at] == '\n') continue;
-    const bool space = symbols.compare(at, kSpacePiece.size(), kSpacePiece) == 0;
+    const bool space = symbols.compare(at, compat::kSpacePiece.size(), compat::kSpacePiece) == 0;
     joined += space ? ' ' : symbols[at];
-    if (space) at += kSpacePiece.size() - 1;
+    if (space) at += compat::kSpacePiece.size() - 1;
   }
   return joined == text || joined == " " + text;
 }
@@ -413,11 +413,11 @@ std::string list_of(const std::vector<std::int64_t>& ids) {
   return ids.size() > 8 ? text + " ..." : text;
 }
 
-void prove(const fs::path& path, const compat::Dictionary& dictionary, const Tokenizer& tokenizer,
-           Symbols& symbols, bool sentencepiece) {
+void prove(const fs::path& path, const compat::Dictionary& dictionary,
+           const compat::Tokenizer& tokenizer, Symbols& symbols, bool sentencepiece) {
   const auto file = compat::MappedFile::open(path);
   const TokenizerJson written(compat::as_chars(file->bytes()), path.filename().string());
-  DocumentEncoder encoder(dictionary, &tokenizer, "");
+  compat::DocumentEncoder encoder(dictionary, &tokenizer, "");
   const std::vector<std::string> texts = sample_texts(symbols, tokenizer);
   for (const std::string& text : texts) {
     if (text.empty() || !is_normal(encoder, text, sentencepiece)) continue;
@@ -446,9 +446,9 @@ void prove(const fs::path& path, const compat::Dictionary& dictionary, const Tok
 HuggingFaceTokenizer write_hugging_face_tokenizer(const fs::path& folder,
                                                   const compat::Dictionary& dictionary,
                                                   const fs::path& dictionary_file,
-                                                  const TokenizerOptions& options,
+                                                  const compat::TokenizerOptions& options,
                                                   std::int64_t positions) {
-  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options);
+  const std::unique_ptr<compat::Tokenizer> tokenizer = compat::load_tokenizer(options);
   const bool sentencepiece = options.bpe == "sentencepiece";
   Symbols symbols(dictionary, dictionary_file);
   Json parts =

@@ -1,12 +1,12 @@
 // tokenizer.json for a Hugging Face folder whose model keeps fairseq's ids. Map:
-// compat/huggingface.md
+// compat/huggingface/huggingface.md
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 
-#include "compat/dictionary.h"
-#include "converters/tokenizer.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/tokenizer/tokenizer.h"
 
 namespace converters {
 
@@ -28,7 +28,7 @@ struct HuggingFaceTokenizer {
 HuggingFaceTokenizer write_hugging_face_tokenizer(const std::filesystem::path& folder,
                                                   const compat::Dictionary& dictionary,
                                                   const std::filesystem::path& dictionary_file,
-                                                  const TokenizerOptions& options,
+                                                  const compat::TokenizerOptions& options,
                                                   std::int64_t positions);
 
 }  // namespace converters

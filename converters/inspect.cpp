@@ -7,13 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "compat/command_line.h"
-#include "compat/dictionary.h"
-#include "compat/dictionary_digest.h"
-#include "compat/error.h"
-#include "compat/huggingface_folder.h"
-#include "compat/indexed_dataset.h"
-#include "compat/sha256.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/dictionary_digest.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/huggingface/huggingface_folder.h"
+#include "compat/io/sha256.h"
+#include "compat/program/command_line.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
 #include "converters/inspect_model.h"

@@ -9,10 +9,10 @@
 #include <set>
 #include <sstream>
 
-#include "compat/config_json.h"
-#include "compat/error.h"
-#include "compat/foreign_model.h"
-#include "compat/sha256.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/foreign_model.h"
+#include "compat/fairseq/config_json.h"
+#include "compat/io/sha256.h"
 #include "converters/model_file.h"
 
 namespace converters {

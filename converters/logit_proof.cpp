@@ -11,10 +11,10 @@
 #include <random>
 #include <vector>
 
-#include "compat/dictionary.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset_builder.h"
-#include "compat/temporaries.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/io/temporaries.h"
 
 extern char** environ;
 

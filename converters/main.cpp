@@ -1,7 +1,7 @@
 // btm-convert: looks into fairseq's and torch's files and converts them. Links no LibTorch.
 #include <array>
 
-#include "compat/programs.h"
+#include "compat/program/programs.h"
 #include "converters/commands.h"
 
 int main(int argc, char** argv) {

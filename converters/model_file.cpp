@@ -3,10 +3,10 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "compat/error.h"
-#include "compat/huggingface_folder.h"
-#include "compat/mapped_file.h"
-#include "compat/safetensors.h"
+#include "compat/base/error.h"
+#include "compat/huggingface/huggingface_folder.h"
+#include "compat/huggingface/safetensors.h"
+#include "compat/io/mapped_file.h"
 #include "converters/pickled_tensors.h"
 
 namespace converters {

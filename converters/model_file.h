@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace converters {
 

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/config.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset_layout.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/config.h"
+#include "compat/fairseq/indexed_dataset_layout.h"
+#include "compat/io/atomic_file.h"
 
 namespace converters {
 namespace {

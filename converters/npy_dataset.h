@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "compat/indexed_dataset.h"
+#include "compat/fairseq/indexed_dataset.h"
 
 namespace converters {
 

@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "compat/pickle_value.h"
+#include "compat/torch/pickle_value.h"
 
 namespace converters {
 

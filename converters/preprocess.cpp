@@ -8,13 +8,13 @@
 #include <set>
 #include <sstream>
 
-#include "compat/atomic_file.h"
-#include "compat/digest_cache.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset_builder.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/digest_cache.h"
+#include "compat/tokenizer/document_encoder.h"
 #include "converters/byte_progress.h"
-#include "converters/document_encoder.h"
 #include "converters/document_split.h"
 #include "converters/ordered_map.h"
 #include "converters/preprocess_manifest.h"
@@ -107,7 +107,7 @@ class Preprocessor {
     const bool raw_text = options.tokenizer.bpe != "none";
     format_.strip = raw_text;
     format_.drop_empty = raw_text && !options.keep_empty;
-    tokenizer_ = load_tokenizer(options.tokenizer);
+    tokenizer_ = compat::load_tokenizer(options.tokenizer);
     manifest_ = std::make_unique<PreprocessManifest>(options.destdir);
     reading_ = {{"document_break", format_.document_break},
                 {"input_format", format_.input_format},
@@ -140,7 +140,7 @@ class Preprocessor {
     place(dictionary);
     if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
     if (!options_.dict_only) {
-      const DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
+      const compat::DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
       const std::string dictionary_digest = digests_.of(destdir / "dict.txt");
       for (const SplitTask& task : tasks_)
         make_outputs(task, dictionary, dictionary_digest, encoder);
@@ -192,10 +192,10 @@ class Preprocessor {
   compat::Dictionary made_dictionary(const json& source);
   void place(const compat::Dictionary& dictionary);
   void count_symbols(const SplitTask& task, ByteProgress& progress,
-                     std::vector<SymbolCounter>& counters);
+                     std::vector<compat::SymbolCounter>& counters);
   void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
-                    const std::string& dictionary_digest, const DocumentEncoder& encoder);
-  void encode(const SplitTask& task, const DocumentEncoder& encoder,
+                    const std::string& dictionary_digest, const compat::DocumentEncoder& encoder);
+  void encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
               std::vector<std::unique_ptr<Output>>& outputs);
   bool is_plain_copy(const SplitTask& task) const {
     return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() &&
@@ -218,7 +218,7 @@ class Preprocessor {
   DocumentFormat format_;
   std::ostream& log_;
   std::vector<SplitTask> tasks_;
-  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<compat::Tokenizer> tokenizer_;
   std::unique_ptr<PreprocessManifest> manifest_;
   json reading_;
   compat::DigestCache digests_;
@@ -240,18 +240,18 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   for (const SplitTask& task : tasks_)
     if (task.train) files.insert(files.end(), task.inputs.files.begin(), task.inputs.files.end());
   ByteProgress progress("dictionary", total_size(files));
-  std::vector<SymbolCounter> counters;
+  std::vector<compat::SymbolCounter> counters;
   for (std::size_t i = 0; i < workers(); ++i)
     counters.emplace_back(tokenizer_.get(), options_.end_of_document);
   for (const SplitTask& task : tasks_)
     if (task.train) count_symbols(task, progress, counters);
   for (std::size_t i = 0, made = 0; i < tasks_.size(); ++i)
     if (tasks_[i].train) require_unchanged(tasks_[i].inputs.files, source[0][made++]["inputs"]);
-  if (std::ranges::none_of(counters,
-                           [](const SymbolCounter& counter) { return counter.documents() > 0; }))
+  if (std::ranges::none_of(
+          counters, [](const compat::SymbolCounter& counter) { return counter.documents() > 0; }))
     refuse_empty(*std::ranges::find_if(tasks_, &SplitTask::train));
   compat::Dictionary dictionary;
-  for (const SymbolCounter& counter : counters) counter.add_to(dictionary);
+  for (const compat::SymbolCounter& counter : counters) counter.add_to(dictionary);
   dictionary.finalize(options_.thresholdsrc, options_.nwordssrc, options_.padding_factor);
   return dictionary;
 }
@@ -342,7 +342,7 @@ void Preprocessor::tell_split(const SplitTask& task, const DocumentSplit& split)
 }
 
 void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
-                                 std::vector<SymbolCounter>& counters) {
+                                 std::vector<compat::SymbolCounter>& counters) {
   const DocumentSplit* const split = split_of(task);
   const DocumentFormat format = format_of(task);
   BlockReader reader(task.inputs.files, format);
@@ -360,7 +360,7 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
 
 void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
                                 const std::string& dictionary_digest,
-                                const DocumentEncoder& encoder) {
+                                const compat::DocumentEncoder& encoder) {
   json source = split_source(task);
   source["dictionary"] = dictionary_digest;
   source["impl"] = options_.dataset_impl;
@@ -389,7 +389,7 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
   manifest_->record(name, source, files);
 }
 
-void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
+void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
                           std::vector<std::unique_ptr<Output>>& outputs) {
   ByteProgress progress(task.outputs.front(), total_size(task.inputs.files));
   if (is_plain_copy(task)) {
@@ -403,7 +403,7 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
     return;
   }
   const bool raw = options_.dataset_impl == "raw";
-  std::vector<DocumentEncoder> encoders;
+  std::vector<compat::DocumentEncoder> encoders;
   for (std::size_t i = 0; i < workers(); ++i) encoders.push_back(encoder.clone());
   const DocumentSplit* const drawn = split_of(task);
   const DocumentFormat format = format_of(task);
@@ -434,7 +434,7 @@ void Preprocessor::encode(const SplitTask& task, const DocumentEncoder& encoder,
   progress.clear();
   std::int64_t replaced = 0;
   std::uint64_t tokens = 0;
-  for (const DocumentEncoder& each : encoders) replaced += each.replaced();
+  for (const compat::DocumentEncoder& each : encoders) replaced += each.replaced();
   for (const auto& output : outputs) tokens += output ? output->tokens : 0;
   std::ostringstream line;
   for (std::size_t i = 0; i < outputs.size(); ++i)

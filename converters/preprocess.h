@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "compat/tokenizer/tokenizer.h"
 #include "converters/documents.h"
 #include "converters/text_inputs.h"
-#include "converters/tokenizer.h"
 
 namespace converters {
 
@@ -21,7 +21,7 @@ struct PreprocessOptions {
   std::int64_t thresholdsrc = 0, nwordssrc = -1, padding_factor = 8, workers = 1, seed = 1;
   bool dict_only = false;
   // ours
-  TokenizerOptions tokenizer;
+  compat::TokenizerOptions tokenizer;
   DocumentFormat format;
   bool keep_empty = false;
   std::string end_of_document, domains;

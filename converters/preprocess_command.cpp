@@ -2,7 +2,7 @@
 #include <array>
 #include <iostream>
 
-#include "compat/command_line.h"
+#include "compat/program/command_line.h"
 #include "converters/commands.h"
 #include "converters/preprocess.h"
 
@@ -129,7 +129,7 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
           "dropped, as fairseq's scripts do. Files that an "
           "earlier run finished from the same inputs are kept.",
           {},
-          {files, dictionary, tokenizer_flags(o.tokenizer), input, domains},
+          {files, dictionary, compat::tokenizer_flags(o.tokenizer), input, domains},
           kForeign};
 }
 

@@ -3,8 +3,8 @@
 #include <array>
 #include <set>
 
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 #include "converters/preprocess.h"
 
 namespace converters {

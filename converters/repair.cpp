@@ -4,12 +4,12 @@
 #include <iostream>
 #include <optional>
 
-#include "compat/byte_reader.h"
-#include "compat/checkpoint.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset_builder.h"
-#include "compat/indexed_dataset_layout.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/fairseq/indexed_dataset_layout.h"
+#include "compat/program/command_line.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
 #include "converters/vocabulary_fit.h"

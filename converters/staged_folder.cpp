@@ -4,7 +4,7 @@
 
 #include <system_error>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace converters {
 namespace {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "compat/temporaries.h"
+#include "compat/io/temporaries.h"
 
 namespace converters {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "compat/error.h"
-#include "compat/half_float.h"
+#include "compat/base/error.h"
+#include "compat/torch/half_float.h"
 
 namespace converters {
 namespace {

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "compat/tensor.h"
+#include "compat/torch/tensor.h"
 
 namespace converters {
 

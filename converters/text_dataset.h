@@ -6,9 +6,9 @@
 #include <span>
 #include <string>
 
-#include "compat/dictionary.h"
-#include "compat/indexed_dataset.h"
-#include "converters/tokenizer.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/tokenizer/tokenizer.h"
 
 namespace converters {
 
@@ -21,7 +21,7 @@ void write_raw_dataset(const std::filesystem::path& prefix, const compat::Indexe
 /// A tokenizer with the dictionary whose symbols it knows: what turns ids into text. Both or
 /// neither.
 struct TextDecoder {
-  const Tokenizer* tokenizer = nullptr;
+  const compat::Tokenizer* tokenizer = nullptr;
   const compat::Dictionary* dictionary = nullptr;
 
   /// The text of a sequence, its closing </s> left out.

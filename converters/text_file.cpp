@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace converters {
 namespace {

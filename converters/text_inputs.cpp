@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 #include "converters/text_file.h"
 
 namespace converters {

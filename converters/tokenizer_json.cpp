@@ -9,11 +9,11 @@
 #include <unordered_map>
 #include <utility>
 
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/text.h"
-#include "converters/gpt2_words.h"
-#include "converters/sentencepiece_model.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/io/json_text.h"
+#include "compat/tokenizer/gpt2_words.h"
+#include "compat/tokenizer/sentencepiece_model.h"
 
 namespace converters {
 namespace {
@@ -231,10 +231,10 @@ void TokenizerJson::Parts::read_merged_words(std::string_view expression) {
 std::vector<std::string> TokenizerJson::Parts::words(std::string_view text) const {
   std::vector<std::string> words;
   if (byte_level) {
-    const auto characters = gpt2_byte_characters();
+    const auto characters = compat::gpt2_byte_characters();
     while (!text.empty()) {
       std::string& word = words.emplace_back();
-      const std::size_t size = gpt2_word_length(text);
+      const std::size_t size = compat::gpt2_word_length(text);
       for (const char byte : text.substr(0, size))
         word += characters[static_cast<unsigned char>(byte)];
       text.remove_prefix(size);
@@ -247,12 +247,12 @@ std::vector<std::string> TokenizerJson::Parts::words(std::string_view text) cons
   std::string marked;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (strips && text[i] == ' ' && i > 0 && text[i - 1] == ' ') continue;
-    marked += text[i] == ' ' ? std::string(kSpacePiece) : std::string(1, text[i]);
+    marked += text[i] == ' ' ? std::string(compat::kSpacePiece) : std::string(1, text[i]);
   }
-  if (prepends && !marked.starts_with(kSpacePiece)) marked.insert(0, kSpacePiece);
+  if (prepends && !marked.starts_with(compat::kSpacePiece)) marked.insert(0, compat::kSpacePiece);
   for (std::size_t at = 0; at < marked.size();) {
     const std::size_t end =
-        splits ? std::min(marked.find(kSpacePiece, at + 1), marked.size()) : marked.size();
+        splits ? std::min(marked.find(compat::kSpacePiece, at + 1), marked.size()) : marked.size();
     words.push_back(marked.substr(at, end - at));
     at = end;
   }

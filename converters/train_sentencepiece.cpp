@@ -13,12 +13,12 @@
 #include <system_error>
 #include <unordered_map>
 
-#include "compat/atomic_file.h"
-#include "compat/command_line.h"
-#include "compat/dictionary.h"
-#include "compat/error.h"
-#include "compat/temporaries.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/temporaries.h"
+#include "compat/program/command_line.h"
 #include "converters/byte_progress.h"
 #include "converters/commands.h"
 #include "converters/documents.h"

@@ -7,10 +7,10 @@
 #include <set>
 #include <unordered_set>
 
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/finite.h"
-#include "compat/huggingface_folder.h"
+#include "compat/base/error.h"
+#include "compat/huggingface/huggingface_folder.h"
+#include "compat/program/command_line.h"
+#include "compat/torch/finite.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
 #include "converters/model_file.h"

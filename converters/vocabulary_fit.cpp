@@ -3,7 +3,7 @@
 #include <array>
 #include <optional>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "converters/tensor_ops.h"
 
 namespace converters {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "compat/checkpoint.h"
-#include "compat/dictionary.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace converters {
 

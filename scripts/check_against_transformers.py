@@ -68,7 +68,7 @@ def scores_of_transformers(folder, ids):
 
 
 def check_configuration_keys(source):
-    """The keys of compat/huggingface_config.cpp are the parameters of transformers' configuration classes."""
+    """The keys of compat/huggingface/huggingface_config.cpp are the parameters of transformers' configuration classes."""
     text = Path(source).read_text()
     for table, config in (
         ("kOptKeys", transformers.OPTConfig),
@@ -220,7 +220,9 @@ def main():
     parser.add_argument("--tolerance", type=float, default=1e-5)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    check_configuration_keys(Path(__file__).parent.parent / "compat/huggingface_config.cpp")
+    check_configuration_keys(
+        Path(__file__).parent.parent / "compat/huggingface/huggingface_config.cpp"
+    )
     golden, worst = Path(args.golden), 0.0
     cases = [
         (golden / f"checkpoints/elm_{domain}/checkpoint_last.pt", kind, domain)

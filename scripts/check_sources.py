@@ -12,12 +12,12 @@ RULES = [
             r"\bjson::(parse|sax_parse|from_(cbor|bson|msgpack|ubjson))\b|\bJson::(parse|sax_parse)\b|>> *(json|Json)\b"
         ),
         {
-            "compat/json_text.cpp",
-            "compat/config_json.cpp",
-            "compat/safetensors.cpp",
+            "compat/io/json_text.cpp",
+            "compat/fairseq/config_json.cpp",
+            "compat/huggingface/safetensors.cpp",
             "converters/documents.cpp",
         },
-        "JSON is read through compat/json_text.h, which limits its nesting and size",
+        "JSON is read through compat/io/json_text.h, which limits its nesting and size",
     ),
     # kProblem: a constant of our own, where no stream may be used.
     (
@@ -25,8 +25,8 @@ RULES = [
             r"\b(v?printf|v?dprintf|puts|putchar|perror|psignal) *\(|\bstd(out|err)\b|\bwrite *\( *(STD(OUT|ERR)_FILENO|[12]) *,(?! *kProblem\b)"
             r"|\bstd::(clog|wcout|wcerr|wclog|print|println)\b|\bstd::(cout|cerr)\.rdbuf\b|/dev/(tty|stdout|stderr|fd)\b"
         ),
-        {"compat/console.cpp", "compat/lost_files.cpp", "btm/trainer/train_log.cpp"},
-        "what is printed goes through std::cout and std::cerr, which compat/console escapes",
+        {"compat/program/console.cpp", "compat/io/lost_files.cpp", "btm/trainer/train_log.cpp"},
+        "what is printed goes through std::cout and std::cerr, which compat/program/console escapes",
     ),
 ]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints the table of converters/unicode_categories.inc: code points of \\p{L} and \\p{N} by the installed `regex` package.
+"""Prints the table of compat/tokenizer/unicode_categories.inc: code points of \\p{L} and \\p{N} by the installed `regex` package.
 
-usage: scripts/make_unicode_categories.py > converters/unicode_categories.inc
+usage: scripts/make_unicode_categories.py > compat/tokenizer/unicode_categories.inc
 The checked-in table is of regex 2026.1.15 (Unicode 17), which fairseq 0.12.2 installs.
 """
 import regex

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "btm/branch/expert_cluster.h"
-#include "compat/atomic_file.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
-#include "compat/finite.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/io/atomic_file.h"
+#include "compat/torch/finite.h"
 
 namespace btm {
 namespace {

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "btm/branch/forest.h"
-#include "compat/checkpoint.h"
-#include "compat/text.h"
+#include "compat/base/text.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm {
 namespace {

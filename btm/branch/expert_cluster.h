@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "btm/cluster/cluster_record.h"
-#include "compat/config.h"
+#include "compat/fairseq/config.h"
 
 namespace btm {
 

@@ -6,15 +6,15 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
-#include "compat/file_lock.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
-#include "compat/natural_order.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/base/natural_order.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/file_lock.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
+#include "compat/io/sha256.h"
 
 namespace btm {
 namespace {

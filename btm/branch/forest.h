@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "btm/cluster/cluster_record.h"
-#include "compat/dictionary_digest.h"
+#include "compat/fairseq/dictionary_digest.h"
 
 namespace btm {
 
@@ -31,7 +31,7 @@ struct ForestExpert {
   std::string data;  ///< The data-bin it was trained on; "" when not known.
   std::optional<double> valid_ppl;
   std::string dictionary =
-      {};  ///< Digest of the dictionary (compat/dictionary_digest.h); "" when not known.
+      {};  ///< Digest of the dictionary (compat/fairseq/dictionary_digest.h); "" when not known.
   bool complete = true;  ///< False while its training is under way, or was interrupted.
   std::optional<ClusterOrigin> cluster =
       {};  ///< The cluster whose documents it was trained on, if of one.

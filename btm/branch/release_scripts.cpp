@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -9,10 +9,10 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
-#include "compat/atomic_file.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/progress_bar.h"
+#include "compat/base/error.h"
+#include "compat/io/atomic_file.h"
+#include "compat/program/command_line.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 namespace {

@@ -2,8 +2,8 @@
 
 #include "btm/branch/branch.h"
 #include "btm/cli/commands.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 namespace {

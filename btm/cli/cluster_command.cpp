@@ -11,10 +11,10 @@
 #include "btm/cluster/documents.h"
 #include "btm/cluster/split.h"
 #include "btm/cluster/terms.h"
-#include "compat/atomic_file.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/progress_bar.h"
+#include "compat/base/error.h"
+#include "compat/io/atomic_file.h"
+#include "compat/program/command_line.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 namespace {

@@ -1,7 +1,7 @@
 // Flags of the commands that apply a cluster model.
 #pragma once
 
-#include "compat/command_line.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 

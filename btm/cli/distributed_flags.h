@@ -2,7 +2,7 @@
 #pragma once
 
 #include "btm/distributed/rendezvous.h"
-#include "compat/command_line.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 

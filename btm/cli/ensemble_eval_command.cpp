@@ -13,9 +13,9 @@
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/score_cache.h"
 #include "btm/model/tensor_memory.h"
-#include "compat/atomic_file.h"
-#include "compat/progress_bar.h"
-#include "compat/text.h"
+#include "compat/base/text.h"
+#include "compat/io/atomic_file.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "btm/evaluator/eval_lm.h"
-#include "compat/command_line.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 

@@ -14,10 +14,10 @@
 #include "btm/report/html_page.h"
 #include "btm/report/matrix_page.h"
 #include "btm/report/table.h"
-#include "compat/atomic_file.h"
-#include "compat/error.h"
-#include "compat/progress_bar.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/io/atomic_file.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 namespace {

@@ -16,11 +16,11 @@
 #include "btm/report/table.h"
 #include "btm/run/process.h"
 #include "btm/trainer/train_run.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
-#include "compat/file_lock.h"
-#include "compat/indexed_dataset.h"
-#include "compat/progress_bar.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/io/file_lock.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 namespace {

@@ -6,8 +6,8 @@
 #include "btm/cli/expert_add.h"
 #include "btm/cli/forest_table.h"
 #include "btm/ensemble/ensemble_eval.h"
-#include "compat/error.h"
-#include "compat/file_lock.h"
+#include "compat/base/error.h"
+#include "compat/io/file_lock.h"
 
 namespace btm {
 namespace {

@@ -3,8 +3,8 @@
 #include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/forest_table.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 namespace {

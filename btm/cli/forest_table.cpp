@@ -4,7 +4,7 @@
 #include <ostream>
 
 #include "btm/report/table.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -5,8 +5,8 @@
 #include "btm/cli/commands.h"
 #include "btm/report/table.h"
 #include "btm/run/estimate.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 namespace {

@@ -9,8 +9,8 @@
 #include "btm/cli/commands.h"
 #include "btm/run/process.h"
 #include "btm/run/step.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 namespace {

@@ -15,9 +15,9 @@
 #include "btm/run/run_state.h"
 #include "btm/run/run_step.h"
 #include "btm/run/slurm_executor.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/progress_bar.h"
+#include "compat/base/error.h"
+#include "compat/program/command_line.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstdio>
 
 #include "btm/cli/distributed_flags.h"
-#include "compat/config.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/config.h"
 
 namespace btm {
 namespace {

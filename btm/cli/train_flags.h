@@ -3,7 +3,7 @@
 
 #include "btm/distributed/rendezvous.h"
 #include "btm/trainer/options.h"
-#include "compat/command_line.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 

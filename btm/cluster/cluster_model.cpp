@@ -10,11 +10,11 @@
 
 #include "btm/cluster/balanced_kmeans.h"
 #include "btm/cluster/truncated_svd.h"
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/mapped_file.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/mapped_file.h"
+#include "compat/io/sha256.h"
 
 namespace btm {
 namespace {

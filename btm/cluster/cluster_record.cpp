@@ -3,12 +3,12 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
+#include "compat/io/sha256.h"
 
 namespace btm {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/text.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/io/json_text.h"
 
 namespace btm {
 namespace {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "btm/cluster/terms.h"
-#include "compat/dictionary.h"
-#include "compat/indexed_dataset.h"
-#include "compat/mapped_file.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 

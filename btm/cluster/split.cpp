@@ -5,9 +5,9 @@
 #include <set>
 
 #include "btm/cluster/cluster_record.h"
-#include "compat/atomic_file.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset_builder.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/io/atomic_file.h"
 
 namespace btm {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "compat/text.h"
+#include "compat/base/text.h"
 
 namespace btm {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 
 namespace btm {
 

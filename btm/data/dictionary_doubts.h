@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

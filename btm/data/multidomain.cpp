@@ -5,9 +5,9 @@
 #include <set>
 
 #include "btm/data/numpy_random.h"
-#include "compat/dictionary_digest.h"
-#include "compat/error.h"
-#include "compat/mapped_file.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/dictionary_digest.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "btm/data/lm_dataset.h"
-#include "compat/dictionary.h"
-#include "compat/indexed_dataset.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset.h"
 
 namespace btm {
 

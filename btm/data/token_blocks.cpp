@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

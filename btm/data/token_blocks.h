@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "btm/data/lm_dataset.h"
-#include "compat/indexed_dataset.h"
+#include "compat/fairseq/indexed_dataset.h"
 
 namespace btm {
 

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "btm/distributed/communicator.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -26,7 +26,7 @@
 #include <thread>
 #include <vector>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

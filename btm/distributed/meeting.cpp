@@ -16,9 +16,9 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "btm/distributed/communicator.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/sha256.h"
 
 namespace btm {
 namespace {

@@ -11,7 +11,7 @@
 #include <type_traits>
 
 #include "btm/distributed/gloo_communicator.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 

@@ -1,7 +1,7 @@
 #include "btm/ensemble/cluster_prior.h"
 
 #include "btm/ensemble/mixture.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 

@@ -12,7 +12,7 @@
 #include "btm/cluster/cluster_record.h"
 #include "btm/cluster/documents.h"
 #include "btm/data/batches.h"
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

@@ -24,8 +24,8 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 
 namespace btm {
 namespace {

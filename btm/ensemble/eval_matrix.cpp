@@ -23,10 +23,10 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/scorer.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/io/sha256.h"
 
 namespace btm {
 namespace {

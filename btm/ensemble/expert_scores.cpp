@@ -7,8 +7,8 @@
 
 #include "btm/data/scored_columns.h"
 #include "btm/evaluator/load_scorer.h"
-#include "compat/byte_reader.h"
-#include "compat/dictionary_digest.h"
+#include "compat/base/byte_reader.h"
+#include "compat/fairseq/dictionary_digest.h"
 
 namespace btm {
 namespace {

@@ -14,8 +14,8 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/eval_lm.h"
 #include "btm/evaluator/scorer.h"
-#include "compat/checkpoint.h"
-#include "compat/sha256.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/io/sha256.h"
 
 namespace btm {
 

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

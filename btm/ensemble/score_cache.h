@@ -20,7 +20,7 @@
 #include <string_view>
 #include <vector>
 
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm {
 

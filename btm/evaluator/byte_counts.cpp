@@ -7,10 +7,10 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

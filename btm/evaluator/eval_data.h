@@ -11,7 +11,7 @@
 #include "btm/data/batches.h"
 #include "btm/data/context_window.h"
 #include "btm/evaluator/eval_lm.h"
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 

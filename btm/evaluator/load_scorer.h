@@ -10,7 +10,7 @@
 #include "btm/evaluator/eval_lm.h"
 #include "btm/evaluator/scorer.h"
 #include "btm/model/weights.h"
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm {
 

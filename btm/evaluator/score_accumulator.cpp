@@ -8,7 +8,7 @@
 #include "btm/data/scored_columns.h"
 #include "btm/evaluator/eval_data.h"
 #include "btm/model/transformer_lm.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "btm/data/scored_columns.h"
 #include "btm/model/target_log_probs.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 

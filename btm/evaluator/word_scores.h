@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "btm/evaluator/eval_lm.h"
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

@@ -10,9 +10,9 @@
 #include "btm/merge/merge_options.h"
 #include "btm/merge/ordered_pieces.h"
 #include "btm/merge/tensor_stack.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
+#include "compat/base/error.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {

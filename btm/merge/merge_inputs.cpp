@@ -7,9 +7,9 @@
 
 #include "btm/merge/tensor_stack.h"
 #include "btm/model/config.h"
-#include "compat/error.h"
-#include "compat/finite.h"
-#include "compat/network_settings.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/network_settings.h"
+#include "compat/torch/finite.h"
 
 namespace btm {
 namespace {

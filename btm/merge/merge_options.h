@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "compat/tensor.h"
+#include "compat/torch/tensor.h"
 
 namespace btm {
 

@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "btm/model/clones.h"
-#include "compat/crc32.h"
-#include "compat/half_float.h"
-#include "compat/mapped_file.h"
+#include "compat/io/crc32.h"
+#include "compat/io/mapped_file.h"
+#include "compat/torch/half_float.h"
 
 namespace btm {
 namespace {

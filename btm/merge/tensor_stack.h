@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "compat/tensor.h"
+#include "compat/torch/tensor.h"
 
 namespace btm {
 

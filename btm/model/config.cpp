@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "compat/error.h"
-#include "compat/network_settings.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/network_settings.h"
 
 namespace btm {
 namespace {

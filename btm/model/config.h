@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "compat/config.h"
+#include "compat/fairseq/config.h"
 
 namespace btm {
 

@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "compat/tensor.h"
+#include "compat/torch/tensor.h"
 
 namespace btm {
 

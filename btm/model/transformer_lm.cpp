@@ -20,7 +20,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -6,8 +6,8 @@
 #include <unordered_set>
 
 #include "btm/model/tensor_bridge.h"
-#include "compat/error.h"
-#include "compat/foreign_model.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/foreign_model.h"
 
 namespace btm {
 namespace {

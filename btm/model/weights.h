@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "btm/model/transformer_lm.h"
-#include "compat/checkpoint.h"
-#include "compat/dictionary.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

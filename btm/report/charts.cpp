@@ -7,7 +7,7 @@
 
 #include "btm/report/axis.h"
 #include "btm/report/table.h"
-#include "compat/text.h"
+#include "compat/base/text.h"
 
 namespace btm {
 namespace {

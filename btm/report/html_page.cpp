@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "compat/atomic_file.h"
+#include "compat/io/atomic_file.h"
 
 namespace btm {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 
 namespace btm {
 namespace {

@@ -8,10 +8,10 @@
 #include <map>
 
 #include "btm/run/plan_file.h"
-#include "compat/byte_reader.h"
-#include "compat/command_line.h"
-#include "compat/mapped_file.h"
-#include "compat/text.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/text.h"
+#include "compat/io/mapped_file.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 namespace {

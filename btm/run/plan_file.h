@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 

@@ -8,7 +8,7 @@
 #include <array>
 #include <cerrno>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

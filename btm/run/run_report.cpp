@@ -7,11 +7,11 @@
 #include "btm/report/matrix_page.h"
 #include "btm/run/build_steps.h"
 #include "btm/run/train_history.h"
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {

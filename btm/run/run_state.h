@@ -9,8 +9,8 @@
 #include <string>
 
 #include "btm/run/step.h"
-#include "compat/digest_cache.h"
-#include "compat/file_lock.h"
+#include "compat/io/digest_cache.h"
+#include "compat/io/file_lock.h"
 
 namespace btm {
 

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "btm/run/process.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

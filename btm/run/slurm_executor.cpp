@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "btm/run/process.h"
-#include "compat/atomic_file.h"
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
-#include "compat/text.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {

@@ -4,10 +4,10 @@
 #include <map>
 #include <stdexcept>
 
-#include "compat/byte_reader.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/sha256.h"
+#include "compat/program/command_line.h"
 
 namespace btm {
 namespace {

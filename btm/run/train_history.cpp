@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "compat/byte_reader.h"
-#include "compat/json_text.h"
-#include "compat/mapped_file.h"
-#include "compat/text.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/text.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {

@@ -1,7 +1,7 @@
 #include "btm/trainer/adam_betas.h"
 
-#include "compat/config.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/config.h"
 
 namespace btm {
 

@@ -12,11 +12,11 @@
 #include <thread>
 #include <utility>
 
-#include "compat/atomic_file.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
-#include "compat/temporaries.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/io/atomic_file.h"
+#include "compat/io/temporaries.h"
 
 namespace btm {
 namespace {

@@ -15,9 +15,9 @@
 
 #include "btm/distributed/communicator.h"
 #include "btm/trainer/options.h"
-#include "compat/file_lock.h"
-#include "compat/file_set.h"
-#include "compat/pickle_value.h"
+#include "compat/io/file_lock.h"
+#include "compat/io/file_set.h"
+#include "compat/torch/pickle_value.h"
 
 namespace btm {
 

@@ -4,8 +4,8 @@
 #include <optional>
 #include <set>
 
-#include "compat/error.h"
-#include "compat/torch_file.h"
+#include "compat/base/error.h"
+#include "compat/torch/torch_file.h"
 
 namespace btm {
 namespace {

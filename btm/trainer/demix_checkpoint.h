@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "btm/distributed/communicator.h"
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "btm/data/numpy_random.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

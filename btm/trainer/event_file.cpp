@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

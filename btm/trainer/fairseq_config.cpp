@@ -5,7 +5,7 @@
 #include <utility>
 #include <variant>
 
-#include "compat/network_settings.h"
+#include "compat/fairseq/network_settings.h"
 
 namespace btm {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "btm/model/config.h"
 #include "btm/trainer/options.h"
-#include "compat/config.h"
-#include "compat/pickle_value.h"
+#include "compat/fairseq/config.h"
+#include "compat/torch/pickle_value.h"
 
 namespace btm {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 
 namespace btm {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "compat/pickle_value.h"
+#include "compat/torch/pickle_value.h"
 
 namespace btm {
 

@@ -8,7 +8,7 @@
 #include <array>
 
 #include "btm/model/tensor_bridge.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

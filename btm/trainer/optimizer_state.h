@@ -4,8 +4,8 @@
 #include <string>
 
 #include "btm/trainer/parameter_optimizer.h"
-#include "compat/config.h"
-#include "compat/pickle_value.h"
+#include "compat/fairseq/config.h"
+#include "compat/torch/pickle_value.h"
 
 namespace btm {
 

@@ -1,7 +1,7 @@
 #include "btm/trainer/options.h"
 
 #include "btm/trainer/adam_betas.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "btm/trainer/fairseq_config.h"
-#include "compat/error.h"
-#include "compat/version.h"
+#include "compat/base/error.h"
+#include "compat/base/version.h"
 
 namespace btm {
 namespace {

@@ -8,7 +8,7 @@
 #include "btm/model/tensor_bridge.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/optimizer_state.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "btm/trainer/epoch_batches.h"
 #include "btm/trainer/trainer.h"
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm {
 

@@ -8,8 +8,8 @@
 #include "btm/data/multidomain.h"
 #include "btm/data/numpy_sort.h"
 #include "btm/data/token_blocks.h"
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 
 namespace btm {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "btm/data/batches.h"
 #include "btm/trainer/options.h"
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 

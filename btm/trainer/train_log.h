@@ -11,7 +11,7 @@
 #include "btm/trainer/event_file.h"
 #include "btm/trainer/meters.h"
 #include "btm/trainer/options.h"
-#include "compat/progress_bar.h"
+#include "compat/program/progress_bar.h"
 
 namespace btm {
 

@@ -20,10 +20,10 @@
 #include "btm/trainer/train_checkpoint.h"
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
-#include "compat/crc32.h"
-#include "compat/dictionary_digest.h"
-#include "compat/error.h"
-#include "compat/network_settings.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/dictionary_digest.h"
+#include "compat/fairseq/network_settings.h"
+#include "compat/io/crc32.h"
 
 namespace btm {
 namespace {

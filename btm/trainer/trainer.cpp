@@ -11,7 +11,7 @@
 #include "btm/model/tensor_memory.h"
 #include "btm/trainer/adam_betas.h"
 #include "btm/trainer/signals.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 
 namespace btm {
 namespace {

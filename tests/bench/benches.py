@@ -551,7 +551,7 @@ def bench_build(s, table):
     seconds = []
     for source in (
         "btm/model/transformer_lm.cpp",
-        "compat/unpickler.cpp",
+        "compat/torch/unpickler.cpp",
         "btm/evaluator/eval_lm.cpp",
     )[: s.runs]:
         os.utime(s.root / source)

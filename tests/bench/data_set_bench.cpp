@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "compat/indexed_dataset.h"
+#include "compat/fairseq/indexed_dataset.h"
 
 namespace {
 

@@ -8,11 +8,11 @@
 #include <memory>
 #include <new>
 
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/huffman_dataset.h"
-#include "compat/torch_file.h"
-#include "compat/unpickler.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/huffman_dataset.h"
+#include "compat/torch/torch_file.h"
+#include "compat/torch/unpickler.h"
 #include "tests/support/bytes.h"
 #include "tests/support/zip_bytes.h"
 

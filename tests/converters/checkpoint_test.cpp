@@ -1,4 +1,4 @@
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 #include <gtest/gtest.h>
 
@@ -7,11 +7,11 @@
 #include <cstring>
 #include <functional>
 
-#include "compat/config_json.h"
-#include "compat/error.h"
-#include "compat/safetensors.h"
-#include "compat/safetensors_checkpoint.h"
-#include "compat/sha256.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/safetensors_checkpoint.h"
+#include "compat/fairseq/config_json.h"
+#include "compat/huggingface/safetensors.h"
+#include "compat/io/sha256.h"
 #include "converters/commands.h"
 #include "converters/logit_proof.h"
 #include "tests/support/command_output.h"

@@ -4,9 +4,9 @@
 #include <map>
 #include <random>
 
-#include "compat/error.h"
-#include "compat/indexed_dataset.h"
-#include "compat/indexed_dataset_builder.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
 #include "tests/support/bytes.h"

@@ -1,7 +1,7 @@
 // Bad .npy and .jsonl files.
 #include <gtest/gtest.h>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "converters/npy_dataset.h"
 #include "converters/text_dataset.h"
 #include "tests/support/bytes.h"

@@ -4,9 +4,9 @@
 
 #include <sstream>
 
-#include "compat/error.h"
-#include "converters/document_encoder.h"
-#include "converters/sentencepiece_model.h"
+#include "compat/base/error.h"
+#include "compat/tokenizer/document_encoder.h"
+#include "compat/tokenizer/sentencepiece_model.h"
 #include "converters/tokenizer_json.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -21,10 +21,10 @@ using btm_test::TempDir;
 using btm_test::write_file;
 using compat::Dictionary;
 
-TokenizerOptions sentencepiece() {
+compat::TokenizerOptions sentencepiece() {
   return {.bpe = "sentencepiece", .sentencepiece_model = golden("corpus/spm.model").string()};
 }
-TokenizerOptions gpt2() {
+compat::TokenizerOptions gpt2() {
   return {.bpe = "gpt2",
           .gpt2_encoder_json = golden("gpt2/encoder.json").string(),
           .gpt2_vocab_bpe = golden("gpt2/vocab.bpe").string()};
@@ -46,10 +46,10 @@ std::vector<std::string> lines() {
 
 /// How many of the lines' tokens have an id beyond the dictionary; all others must be the
 /// data-bin's.
-std::size_t compare(const Dictionary& dictionary, const TokenizerOptions& options,
+std::size_t compare(const Dictionary& dictionary, const compat::TokenizerOptions& options,
                     const TokenizerJson& written) {
-  const auto tokenizer = load_tokenizer(options);
-  DocumentEncoder encoder(dictionary, tokenizer.get(), "");
+  const auto tokenizer = compat::load_tokenizer(options);
+  compat::DocumentEncoder encoder(dictionary, tokenizer.get(), "");
   std::size_t beyond = 0;
   for (const std::string& line : lines()) {
     std::vector<std::int64_t> expected, found = written.encode(line);
@@ -84,8 +84,8 @@ TEST(HuggingFaceTokenizer, GivesTheDataBinsIdsWithADictionaryMadeFromTheData) {
 
 TEST(HuggingFaceTokenizer, MapsGpt2sTokensToTheDictionarysIds) {
   const TempDir folder;
-  const auto tokenizer = load_tokenizer(gpt2());
-  SymbolCounter counter(tokenizer.get(), "");
+  const auto tokenizer = compat::load_tokenizer(gpt2());
+  compat::SymbolCounter counter(tokenizer.get(), "");
   for (const std::string& line : lines()) counter.count(line);
   Dictionary dictionary;
   counter.add_to(dictionary);
@@ -104,7 +104,7 @@ TEST(HuggingFaceTokenizer, MapsGpt2sTokensToTheDictionarysIds) {
 
 TEST(HuggingFaceTokenizer, RefusesFilesThatDoNotFitTheDictionary) {
   const TempDir folder;
-  const auto write = [&](const Dictionary& dictionary, const TokenizerOptions& options) {
+  const auto write = [&](const Dictionary& dictionary, const compat::TokenizerOptions& options) {
     write_hugging_face_tokenizer(folder.path(), dictionary, "dict.txt", options, 128);
   };
   const auto pieces = Dictionary::load(golden("data-bin/dict.txt"));
@@ -117,7 +117,7 @@ TEST(HuggingFaceTokenizer, RefusesFilesThatDoNotFitTheDictionary) {
                                     "piece of the model, or characters it does not have");
   const auto words = Dictionary::parse("262 1\nword 1\n", "dict.txt");
   expect_error<compat::FormatError>([&] { write(words, gpt2()); }, "its symbol 'word' (id 5)");
-  TokenizerOptions other = sentencepiece();
+  compat::TokenizerOptions other = sentencepiece();
   write_file(folder / "passwd", "root:x:0:0:root:/root:/bin/bash\n");
   other.sentencepiece_model = (folder / "passwd").string();
   expect_error<compat::FormatError>([&] { write(pieces, other); }, "not a sentencepiece model");
@@ -143,18 +143,18 @@ TEST(TokenizerJson, RefusesOtherFiles) {
 
 TEST(SentencePieceModel, IsReadAsItsLibraryReadsIt) {
   const std::string bytes = read_file(golden("corpus/spm.model"));
-  const auto model = read_sentencepiece_model(bytes);
+  const auto model = compat::read_sentencepiece_model(bytes);
   ASSERT_TRUE(model.has_value());
-  const auto tokenizer = load_sentencepiece(golden("corpus/spm.model"));
+  const auto tokenizer = compat::load_sentencepiece(golden("corpus/spm.model"));
   ASSERT_EQ(static_cast<std::int32_t>(model->pieces.size()), tokenizer->size());
   for (std::int32_t id = 0; id < tokenizer->size(); ++id)
     ASSERT_EQ(model->pieces[static_cast<std::size_t>(id)].text, tokenizer->symbol(id));
-  EXPECT_EQ(model->algorithm, SentencePieceModel::kBpe);
+  EXPECT_EQ(model->algorithm, compat::SentencePieceModel::kBpe);
   EXPECT_EQ(model->pieces[5].score, -2);
-  EXPECT_EQ(model->pieces[1].type, SentencePieceModel::kControl);
+  EXPECT_EQ(model->pieces[1].type, compat::SentencePieceModel::kControl);
   EXPECT_EQ(model->charsmap.size(), 237561U);
-  EXPECT_FALSE(read_sentencepiece_model(bytes.substr(0, 1000)).has_value());
-  EXPECT_FALSE(read_sentencepiece_model("").has_value());
+  EXPECT_FALSE(compat::read_sentencepiece_model(bytes.substr(0, 1000)).has_value());
+  EXPECT_FALSE(compat::read_sentencepiece_model("").has_value());
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include <set>
 #include <sstream>
 
-#include "compat/checkpoint.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "converters/commands.h"
 #include "tests/support/command_output.h"
 #include "tests/support/expect_error.h"

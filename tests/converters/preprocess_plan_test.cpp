@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "converters/preprocess.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"

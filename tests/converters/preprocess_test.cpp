@@ -8,9 +8,9 @@
 #include <random>
 #include <sstream>
 
-#include "compat/error.h"
-#include "compat/indexed_dataset.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/fairseq/indexed_dataset.h"
 #include "tests/support/compress.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -161,11 +161,11 @@ TEST_F(Preprocess, WritesGpt2sIdsAsSymbols) {
   use_destination("one");
   run();
   // fairseq's script strips lines before it encodes them.
-  const auto tokenizer = load_tokenizer(options_.tokenizer);
+  const auto tokenizer = compat::load_tokenizer(options_.tokenizer);
   std::string ids;
   std::istringstream lines(read_file(golden("gpt2/awkward.txt")));
   for (std::string line; std::getline(lines, line);) {
-    Tokens tokens;
+    compat::Tokens tokens;
     tokenizer->encode(compat::strip(line), tokens);
     for (const std::int32_t id : tokens.ids) ids += std::to_string(id) + " ";
     ids += "\n";

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "compat/checkpoint.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "converters/commands.h"
 #include "tests/support/bytes.h"
 #include "tests/support/command_output.h"

@@ -4,10 +4,10 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "compat/checkpoint.h"
-#include "compat/error.h"
-#include "compat/indexed_dataset_builder.h"
-#include "compat/safetensors.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/huggingface/safetensors.h"
 #include "converters/commands.h"
 #include "converters/tensor_ops.h"
 #include "tests/support/command_output.h"

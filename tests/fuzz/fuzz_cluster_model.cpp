@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "btm/cluster/cluster_model.h"
-#include "compat/sha256.h"
+#include "compat/io/sha256.h"
 #include "tests/support/files.h"
 #include "tests/support/fuzz.h"
 

@@ -1,6 +1,6 @@
 // Any pickle as a checkpoint: its configuration, resolved, and its model.
-#include "compat/checkpoint.h"
-#include "compat/unpickler.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/torch/unpickler.h"
 #include "tests/support/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

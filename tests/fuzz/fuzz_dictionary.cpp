@@ -1,5 +1,5 @@
 // Any bytes as a dict.txt: refused, or written and read as the same words and counts.
-#include "compat/dictionary.h"
+#include "compat/fairseq/dictionary.h"
 #include "tests/support/fuzz.h"
 
 namespace {

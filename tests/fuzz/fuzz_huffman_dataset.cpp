@@ -1,5 +1,5 @@
 // Any bytes as the vocabulary, index and bits of a huffman data-bin.
-#include "compat/huffman_dataset.h"
+#include "compat/fairseq/huffman_dataset.h"
 #include "tests/support/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,7 +1,7 @@
 // Any bytes as an index (MMIDIDX, TNTIDX) and tokens: refused, or every sequence can be read and
 // written again.
-#include "compat/indexed_dataset.h"
-#include "compat/indexed_dataset_builder.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
 #include "tests/support/fuzz.h"
 
 namespace {

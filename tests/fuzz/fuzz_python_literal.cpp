@@ -1,5 +1,5 @@
 // Any text as a Python literal: refused with a column, or its repr means the same.
-#include "compat/config.h"
+#include "compat/fairseq/config.h"
 #include "tests/support/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -2,8 +2,8 @@
 #include <cstdint>
 #include <span>
 
-#include "compat/error.h"
-#include "compat/safetensors.h"
+#include "compat/base/error.h"
+#include "compat/huggingface/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));

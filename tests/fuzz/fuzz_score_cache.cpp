@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "btm/ensemble/score_cache.h"
-#include "compat/sha256.h"
+#include "compat/io/sha256.h"
 #include "tests/support/files.h"
 #include "tests/support/fuzz.h"
 

@@ -1,13 +1,13 @@
 // Any bytes as a sentencepiece model: an answer, which is no as soon as a cut field follows.
-#include "converters/sentencepiece_model.h"
+#include "compat/tokenizer/sentencepiece_model.h"
 #include "tests/support/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes = btm_test::as_text(data, size);
-  if (converters::encodes_words_apart(bytes))
-    btm_test::require(!converters::encodes_words_apart(std::string(bytes) + '\x0a'),
+  if (compat::encodes_words_apart(bytes))
+    btm_test::require(!compat::encodes_words_apart(std::string(bytes) + '\x0a'),
                       "a cut field is taken");
-  if (const auto model = converters::read_sentencepiece_model(bytes))
+  if (const auto model = compat::read_sentencepiece_model(bytes))
     btm_test::require(!model->pieces.empty(), "a model without pieces");
   return 0;
 }

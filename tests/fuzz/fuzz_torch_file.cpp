@@ -3,8 +3,8 @@
 // find.
 #include <vector>
 
-#include "compat/pickler.h"
-#include "compat/torch_file.h"
+#include "compat/torch/pickler.h"
+#include "compat/torch/torch_file.h"
 #include "tests/support/fuzz.h"
 #include "tests/support/zip_bytes.h"
 

@@ -1,7 +1,7 @@
 // Any bytes as a pickle: refused with a FormatError, or read, and then what is written of it is
 // read as the same.
-#include "compat/pickler.h"
-#include "compat/unpickler.h"
+#include "compat/torch/pickler.h"
+#include "compat/torch/unpickler.h"
 #include "tests/support/fuzz.h"
 
 namespace {

@@ -8,9 +8,9 @@
 #include <span>
 #include <string>
 
-#include "compat/error.h"
-#include "compat/indexed_dataset.h"
-#include "compat/zst_dataset_layout.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/fairseq/zst_dataset_layout.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::uint16_t length = 0;

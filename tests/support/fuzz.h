@@ -11,8 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include "compat/byte_reader.h"
-#include "compat/mapped_file.h"
+#include "compat/base/byte_reader.h"
+#include "compat/io/mapped_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

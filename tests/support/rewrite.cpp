@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "compat/checkpoint.h"
-#include "compat/dictionary.h"
-#include "compat/indexed_dataset.h"
-#include "compat/indexed_dataset_builder.h"
-#include "compat/torch_file.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/fairseq/dictionary.h"
+#include "compat/fairseq/indexed_dataset.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/torch/torch_file.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm_test {
 

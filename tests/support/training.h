@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "compat/checkpoint.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "tests/support/files.h"
 #include "tests/support/process.h"
 

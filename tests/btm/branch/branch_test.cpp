@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "compat/checkpoint.h"
-#include "compat/error.h"
-#include "compat/sha256.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/io/sha256.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 #include "tests/support/tiny_checkpoint.h"

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "btm/branch/forest.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 #include "tests/support/tiny_checkpoint.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "compat/byte_reader.h"
-#include "compat/error.h"
-#include "compat/sha256.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/error.h"
+#include "compat/io/sha256.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -6,7 +6,7 @@
 
 #include "btm/cluster/cluster_record.h"
 #include "btm/cluster/split.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

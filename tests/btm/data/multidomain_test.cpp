@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "btm/data/token_blocks.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

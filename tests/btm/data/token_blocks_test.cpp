@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "compat/error.h"
-#include "compat/indexed_dataset_builder.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 
 namespace {

@@ -14,8 +14,8 @@
 #include "btm/cluster/documents.h"
 #include "btm/distributed/communicator.h"
 #include "btm/evaluator/diverged_model.h"
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

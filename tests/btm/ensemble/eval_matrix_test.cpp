@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "btm/evaluator/diverged_model.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

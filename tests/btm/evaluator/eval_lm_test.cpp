@@ -8,8 +8,8 @@
 
 #include "btm/evaluator/diverged_model.h"
 #include "btm/evaluator/score_accumulator.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "btm/merge/merge_options.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 #include "tests/support/tiny_checkpoint.h"

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "compat/error.h"
-#include "compat/network_settings.h"
+#include "compat/base/error.h"
+#include "compat/fairseq/network_settings.h"
 #include "tests/support/expect_error.h"
 
 namespace btm {

@@ -3,7 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <gtest/gtest.h>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -9,7 +9,7 @@
 
 #include "btm/run/process.h"
 #include "btm/run/run_step.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "btm/run/plan_file.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 
 namespace btm {

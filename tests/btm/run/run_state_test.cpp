@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

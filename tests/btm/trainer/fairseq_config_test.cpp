@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "btm/cli/train_flags.h"
-#include "compat/command_line.h"
-#include "compat/error.h"
-#include "compat/text.h"
+#include "compat/base/error.h"
+#include "compat/base/text.h"
+#include "compat/program/command_line.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

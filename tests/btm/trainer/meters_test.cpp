@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "btm/trainer/train_log.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "btm/trainer/initialise.h"
-#include "compat/checkpoint.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 

@@ -7,7 +7,7 @@
 #include "btm/cli/train_flags.h"
 #include "btm/model/config.h"
 #include "btm/trainer/fairseq_config.h"
-#include "compat/error.h"
+#include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 
 namespace btm {

@@ -1,0 +1,272 @@
+#include "compat/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "compat/base/error.h"
+#include "compat/checkpoint/safetensors_checkpoint.h"
+#include "compat/huggingface/huggingface_folder.h"
+#include "compat/huggingface/safetensors.h"
+
+namespace compat {
+namespace {
+
+using Items = std::vector<std::pair<PickleNode*, PickleNode*>>;
+
+const PickleDict& dict_of(const PickleNode& root, const std::string& file) {
+  const auto* dict = root.get_if<PickleDict>();
+  if (dict == nullptr)
+    throw FormatError(
+        {file, {}, {}},
+        "holds " + root.describe() + ", expected a checkpoint (a dict with model, cfg or args)");
+  return *dict;
+}
+
+/// "decoder.layers.3." of a tensor of layer 3, or "".
+std::string layer_of(const std::string& name) {
+  static constexpr std::string_view kLayers = "decoder.layers.";
+  return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size()) + 1)
+                                   : std::string();
+}
+
+/// The dense model's tensors in its order: an expert's part of a layer comes before the layer's
+/// final_layer_norm.
+NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared,
+                          const std::string& expert_file, const std::string& shared_file) {
+  std::unordered_map<std::string, NamedTensors> waiting;
+  std::vector<std::string> layers;
+  for (const auto& item : expert) {
+    const auto [place, is_new] = waiting.try_emplace(layer_of(item.first));
+    if (is_new) layers.push_back(place->first);
+    place->second.push_back(item);
+  }
+  NamedTensors model;
+  const auto emit = [&](const std::string& layer) {
+    const auto found = waiting.find(layer);
+    if (found == waiting.end()) return;
+    model.insert(model.end(), found->second.begin(), found->second.end());
+    waiting.erase(found);
+  };
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, view] : expert) names.insert(name);
+  for (const auto& item : shared) {
+    if (names.contains(item.first))
+      throw FormatError({expert_file, {}, {}},
+                        "holds '" + printable(item.first) + "', and so does its shared half " +
+                            printable(shared_file, 4096) + ", expected one of them to");
+    const std::string layer = layer_of(item.first);
+    if (item.first.starts_with(layer + "final_layer_norm.") && !layer.empty()) emit(layer);
+    model.push_back(item);
+  }
+  for (const std::string& layer : layers) emit(layer);
+  return model;
+}
+
+PickleNode* model_node(PickleArena& arena, const NamedTensors& model) {
+  PickleDict dict;
+  dict.ordered = true;
+  for (const auto& [name, view] : model)
+    dict.items.emplace_back(arena.string(name), arena.tensor(view));
+  return arena.make(std::move(dict));
+}
+
+/// Adam's state of both halves under one roof; keys are indices over the whole model already. Other
+/// entries (loss_scale) are dropped, as the release drops them.
+PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const PickleNode* shared,
+                             const std::string& file) {
+  const auto state_of = [&](const PickleNode& half) -> const Items& {
+    const PickleNode* const state = half.find("state");
+    const auto* dict = state == nullptr ? nullptr : state->get_if<PickleDict>();
+    if (dict == nullptr)
+      throw FormatError({file, "last_optimizer_state", {}}, "has no dict 'state'");
+    return dict->items;
+  };
+  const auto key_of = [&](const std::pair<PickleNode*, PickleNode*>& item) {
+    const auto* key = item.first->get_if<std::int64_t>();
+    if (key == nullptr)
+      throw FormatError({file, "last_optimizer_state", {}},
+                        "has the key " + item.first->describe() + ", expected a parameter's index");
+    return *key;
+  };
+  PickleDict state;
+  state.items = state_of(*expert);
+  const Items& more = state_of(*shared);
+  state.items.insert(state.items.end(), more.begin(), more.end());
+  for (const auto& item : state.items) key_of(item);
+  std::ranges::stable_sort(state.items, std::less{}, key_of);
+  const auto twice = std::ranges::adjacent_find(state.items, std::equal_to{}, key_of);
+  if (twice != state.items.end())
+    throw FormatError(
+        {file, "last_optimizer_state", {}},
+        "parameter " + std::to_string(key_of(*twice)) + " has state in both halves, expected one");
+  PickleDict merged;
+  merged.items.emplace_back(arena.string("state"), arena.make(std::move(state)));
+  if (const PickleNode* groups = expert->find("param_groups"))
+    merged.items.emplace_back(arena.string("param_groups"), const_cast<PickleNode*>(groups));
+  return arena.make(std::move(merged));
+}
+
+/// Puts an entry of a checkpoint's dict in the place of the one that is there, or at the end.
+void put(PickleArena& arena, PickleDict& root, std::string_view name, PickleNode* value) {
+  const auto place = std::ranges::find_if(root.items, [&](const auto& item) {
+    const auto* key = item.first->template get_if<std::string>();
+    return key != nullptr && *key == name;
+  });
+  if (place == root.items.end())
+    root.items.emplace_back(arena.string(std::string(name)), value);
+  else
+    place->second = value;
+}
+
+/// One dict of a DeMIX pair: the expert's, with model and optimizer state merged; what the
+/// release's merge drops is left out.
+PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared,
+                        const NamedTensors& model, const std::string& file) {
+  PickleDict root;
+  for (const std::string_view key :
+       {"cfg", "args", "extra_state", "optimizer_history", kDictionaryKey})
+    if (const PickleNode* value = expert.find(key))
+      root.items.emplace_back(arena.string(std::string(key)), const_cast<PickleNode*>(value));
+  root.items.emplace_back(arena.string("model"), model_node(arena, model));
+  const PickleNode *const ours = expert.find("last_optimizer_state"), *const theirs = shared.find(
+                                                                          "last_optimizer_state");
+  if (ours != nullptr && theirs != nullptr && !ours->is_none() && !theirs->is_none())
+    root.items.emplace_back(arena.string("last_optimizer_state"),
+                            merged_optimizer(arena, ours, theirs, file));
+  return arena.make(std::move(root));
+}
+
+}  // namespace
+
+NamedTensors model_tensors(const PickleNode& root, const std::string& file) {
+  const PickleDict& dict = dict_of(root, file);
+  const PickleNode* const model = root.find("model");
+  if (model == nullptr) {
+    std::string keys;
+    for (const auto& [key, value] : dict.items) {
+      if (keys.size() > 200) break;
+      const auto* text = key->get_if<std::string>();
+      keys +=
+          (keys.empty() ? "" : ", ") + (text != nullptr ? printable(*text, 40) : key->describe());
+    }
+    throw FormatError({file, {}, {}},
+                      "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) +
+                          "), expected a checkpoint");
+  }
+  return named_tensors(*model, file, "model");
+}
+
+bool Checkpoint::is_shared_half(const std::filesystem::path& path) {
+  return path.filename().string().ends_with("-shared.pt");
+}
+
+std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& path) {
+  constexpr std::string_view kRank = "-rank-", kEnd = ".pt";
+  const std::string name = path.filename().string();
+  const std::size_t rank = name.rfind(kRank);
+  if (rank == std::string::npos || !name.ends_with(kEnd)) return {};
+  const std::string_view digits = std::string_view(name).substr(
+      rank + kRank.size(), name.size() - rank - kRank.size() - kEnd.size());
+  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos) return {};
+  return path.parent_path() / (name.substr(0, rank) + "-shared.pt");
+}
+
+Checkpoint Checkpoint::open(const std::filesystem::path& path) {
+  Checkpoint checkpoint;
+  checkpoint.path_ = path.string();
+  if (is_hugging_face_folder(path)) {
+    checkpoint.format_ = "hugging face";
+    checkpoint.tree_ = hugging_face_checkpoint(path);
+  } else if (const auto file = MappedFile::open(path); is_safetensors(file->bytes())) {
+    checkpoint.format_ = "safetensors";
+    checkpoint.tree_ = safetensors_checkpoint(file);
+  } else {
+    const TorchFile torch_file = load_torch_file(file);
+    checkpoint.format_ = torch_file.layout == TorchLayout::kZip ? "zip" : "legacy";
+    checkpoint.tree_ = torch_file.tree;
+  }
+  checkpoint.files_ = {checkpoint.path_};
+  checkpoint.model_ = model_tensors(checkpoint.root(), checkpoint.path_);
+  if (is_shared_half(path))
+    throw FormatError({checkpoint.path_, {}, {}},
+                      "is the part that DeMIX experts share, expected a whole model or an expert "
+                      "(give ...-rank-N.pt, the shared part "
+                      "beside it is read too)");
+  if (const auto shared_path = shared_half_of(path); !shared_path.empty()) {
+    if (!std::filesystem::exists(shared_path))
+      throw FormatError({checkpoint.path_, {}, {}},
+                        "is an expert of DeMIX without its shared part, expected " +
+                            printable(shared_path.string(), 4096) + " beside it");
+    const TorchFile shared = load_torch_file(shared_path);
+    checkpoint.files_.push_back(shared_path.string());
+    check_same_dictionary(
+        {checkpoint.path_, kept_dictionary(checkpoint.root(), checkpoint.path_), {}},
+        {shared_path.string(), kept_dictionary(*shared.tree.root, shared_path.string()), {}});
+    const NamedTensors shared_model = model_tensors(*shared.tree.root, shared_path.string());
+    checkpoint.model_ =
+        merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
+    PickleTree merged{std::make_shared<PickleArena>(), nullptr};
+    merged.root = merged_root(*merged.arena, checkpoint.root(), *shared.tree.root,
+                              checkpoint.model_, checkpoint.path_);
+    merged.arena->keep(checkpoint.tree_.arena);
+    merged.arena->keep(shared.tree.arena);
+    checkpoint.tree_ = merged;
+  }
+  checkpoint.dictionary_sha256_ = kept_dictionary(checkpoint.root(), checkpoint.path_);
+  for (const auto& [name, view] : checkpoint.model_) checkpoint.by_name_.emplace(name, &view);
+  checkpoint.config_ = Config::from_checkpoint(checkpoint.root().find("cfg"),
+                                               checkpoint.root().find("args"), checkpoint.path_);
+  return checkpoint;
+}
+
+const TensorView* Checkpoint::find(std::string_view name) const noexcept {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+KnownDictionary Checkpoint::dictionary() const {
+  KnownDictionary known{path_, dictionary_sha256_, {}};
+  const ConfigValue* const data = config_.find("task", "data");
+  const auto* text = data == nullptr ? nullptr : std::get_if<std::string>(&data->value);
+  if (text != nullptr && !text->empty() && text->size() <= 4096 &&
+      text->find('\0') == std::string::npos)
+    known.dict_txt = std::filesystem::path(text->substr(0, text->find(':'))) / "dict.txt";
+  return known;
+}
+
+const PickleNode* Checkpoint::find_entry(std::string_view key) const noexcept {
+  const PickleNode* const entry = root().find(key);
+  return entry == nullptr || entry->is_none() ? nullptr : entry;
+}
+
+void save_checkpoint(const std::filesystem::path& path, const PickleNode& root,
+                     TorchLayout layout) {
+  model_tensors(root, path.string());  // what we write, we could read
+  save_torch_file(path, root, layout);
+}
+
+PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model) {
+  PickleDict copy = dict_of(root, "checkpoint");
+  put(arena, copy, "model", model_node(arena, model));
+  return arena.make(std::move(copy));
+}
+
+PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const std::string& sha256) {
+  PickleDict copy = dict_of(root, "checkpoint");
+  if (!sha256.empty() || root.find(kDictionaryKey) != nullptr)
+    put(arena, copy, kDictionaryKey, sha256.empty() ? arena.none() : arena.string(sha256));
+  return arena.make(std::move(copy));
+}
+
+std::string kept_dictionary(const PickleNode& root, const std::string& file) {
+  const PickleNode* const kept = root.find(kDictionaryKey);
+  if (kept == nullptr || kept->is_none()) return {};
+  const auto* text = kept->get_if<std::string>();
+  if (text == nullptr || !is_dictionary_sha256(*text))
+    throw FormatError({file, kDictionaryKey, {}},
+                      "is " + (text != nullptr ? "'" + printable(*text) + "'" : kept->describe()) +
+                          ", expected 64 digits of a SHA-256");
+  return *text;
+}
+
+}  // namespace compat

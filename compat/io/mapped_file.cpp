@@ -1,0 +1,105 @@
+#include "compat/io/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "compat/base/error.h"
+#include "compat/io/lost_files.h"
+
+namespace compat {
+namespace {
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+/// What git checks out where it has not fetched a large file: three short lines.
+bool is_lfs_pointer(std::span<const std::byte> bytes) {
+  constexpr std::string_view kVersion = "version https://git-lfs.github.com/spec/";
+  constexpr std::size_t kLargest = 1024;
+  return bytes.size() <= kLargest && bytes.size() > kVersion.size() &&
+         std::memcmp(bytes.data(), kVersion.data(), kVersion.size()) == 0;
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  // O_NONBLOCK: opening a FIFO without a writer must not wait for one.
+  const Descriptor file{::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) throw IoError(name, "cannot open", errno);
+  struct stat status {};
+  if (::fstat(file.fd, &status) != 0) throw IoError(name, "cannot examine", errno);
+  if (!S_ISREG(status.st_mode))
+    throw IoError(name, std::string("is ") + kind_of(status.st_mode) + ", expected a regular file");
+  const auto size = static_cast<std::size_t>(status.st_size);
+  const auto opened = [&](std::span<const std::byte> bytes) {
+    const std::shared_ptr<MappedFile> mapped(new MappedFile(name, bytes, size > 0, nullptr));
+    mapped->state_ = FileState::of(status);
+    return mapped;
+  };
+  if (size == 0) return opened({});
+  void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (memory == MAP_FAILED) throw IoError(name, "cannot map", errno);
+  auto mapped = opened({static_cast<const std::byte*>(memory), size});
+  if (is_lfs_pointer(mapped->bytes()))
+    throw FormatError({name, {}, {}},
+                      "is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+  return mapped;
+}
+
+std::shared_ptr<const MappedFile> MappedFile::of_memory(std::string name,
+                                                        std::span<const std::byte> bytes,
+                                                        std::shared_ptr<const void> owner) {
+  return std::shared_ptr<const MappedFile>(
+      new MappedFile(std::move(name), bytes, false, std::move(owner)));
+}
+
+MappedFile::MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped,
+                       std::shared_ptr<const void> owner)
+    : path_(std::move(path)), bytes_(bytes), mapped_(mapped), owner_(std::move(owner)) {
+  if (mapped_) note_mapping(bytes_, path_);
+}
+
+MappedFile::~MappedFile() {
+  if (!mapped_) return;
+  forget_mapping(bytes_);
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+namespace {
+
+/// Calls madvise on the pages of `bytes`: all that it touches, or only those wholly inside.
+void advise(std::span<const std::byte> bytes, int advice, bool only_whole_pages) noexcept {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  auto end = begin + bytes.size();
+  begin = only_whole_pages ? (begin + page - 1) / page * page : begin / page * page;
+  if (only_whole_pages) end = end / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
+}  // namespace
+
+void will_read(std::span<const std::byte> bytes) noexcept { advise(bytes, MADV_WILLNEED, false); }
+
+void drop_pages(std::span<const std::byte> bytes) noexcept { advise(bytes, MADV_DONTNEED, true); }
+
+}  // namespace compat

@@ -1,0 +1,79 @@
+#include "compat/program/console.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include "compat/base/error.h"
+
+namespace compat {
+namespace {
+
+/// Bytes at the end of `text` that may be the front of a character: a lead byte with fewer behind
+/// it than it asks for.
+std::size_t begun_at_end(std::string_view text) noexcept {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto c = static_cast<unsigned char>(text[text.size() - back]);
+    if ((c & 0xC0) == 0x80) continue;
+    const std::size_t wanted = c > 0xF4 ? 1 : c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC2 ? 2 : 1;
+    return wanted > back ? back : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool EscapingBuffer::put(std::string_view text) {
+  const std::string safe = without_controls(text);
+  return target_.sputn(safe.data(), static_cast<std::streamsize>(safe.size())) ==
+         static_cast<std::streamsize>(safe.size());
+}
+
+std::streamsize EscapingBuffer::xsputn(const char* characters, std::streamsize size) {
+  std::string whole = std::move(begun_);
+  whole.append(characters, static_cast<std::size_t>(size));
+  begun_ = whole.substr(whole.size() - begun_at_end(whole));
+  std::string_view rest = std::string_view(whole).substr(0, whole.size() - begun_.size());
+  while (!rest.empty()) {
+    const std::size_t plain = std::min(rest.find_first_of("\n\t"), rest.size());
+    if (plain > 0 && !put(rest.substr(0, plain))) return 0;
+    if (plain < rest.size() && target_.sputc(rest[plain]) == traits_type::eof()) return 0;
+    rest.remove_prefix(std::min(plain + 1, rest.size()));
+  }
+  return size;
+}
+
+EscapingBuffer::int_type EscapingBuffer::overflow(int_type c) {
+  if (c == traits_type::eof()) return traits_type::not_eof(c);
+  const char character = traits_type::to_char_type(c);
+  return xsputn(&character, 1) == 1 ? c : traits_type::eof();
+}
+
+void escape_console_output() {
+  // Never freed: the streams are flushed after everything else.
+  static EscapingBuffer* const out = new EscapingBuffer(*std::cout.rdbuf());
+  static EscapingBuffer* const err = new EscapingBuffer(*std::cerr.rdbuf());
+  std::cout.rdbuf(out);
+  std::cerr.rdbuf(err);
+}
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void redraw_terminal_line(std::string_view text) {
+  std::string safe = without_controls(text);
+  std::size_t end = std::min(safe.size(), terminal_width() - 1);
+  while (end > 0 && end < safe.size() && (static_cast<unsigned char>(safe[end]) & 0xC0) == 0x80)
+    --end;  // no half character
+  safe.resize(end);
+  std::fprintf(stderr, "\r\033[K%s", safe.c_str());
+}
+
+void erase_terminal_line() { redraw_terminal_line({}); }
+
+}  // namespace compat

@@ -1,0 +1,101 @@
+#include "compat/program/progress_bar.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "compat/program/console.h"
+
+namespace compat {
+namespace {
+
+constexpr std::chrono::milliseconds kRedraw{100};
+
+std::string clock_text(double seconds) {
+  const auto whole = static_cast<long long>(seconds);
+  std::array<char, 48> text{};
+  if (whole >= 3600)
+    std::snprintf(text.data(), text.size(), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60,
+                  whole % 60);
+  else
+    std::snprintf(text.data(), text.size(), "%02lld:%02lld", whole / 60, whole % 60);
+  return text.data();
+}
+
+}  // namespace
+
+ProgressBar::ProgressBar(std::string prefix, std::string format, std::int64_t log_interval,
+                         bool no_progress_bar, std::function<void(const std::string&)> line)
+    : prefix_(std::move(prefix)),
+      log_interval_(std::max<std::int64_t>(1, log_interval)),
+      line_(std::move(line)),
+      start_(std::chrono::steady_clock::now()) {
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  if (format.empty()) format = no_progress_bar ? "simple" : "tqdm";
+  if (format == "tqdm" && !terminal) format = "simple";
+  mode_ = format == "tqdm"     ? Mode::kBar
+          : format == "simple" ? Mode::kSimple
+          : format == "json"   ? Mode::kJson
+                               : Mode::kNone;
+}
+
+ProgressBar::~ProgressBar() { clear(); }
+
+void ProgressBar::clear() {
+  if (visible_) erase_terminal_line();
+  visible_ = false;
+}
+
+void ProgressBar::update(std::int64_t done, std::int64_t total,
+                         const std::function<Stats()>& stats) {
+  if (mode_ == Mode::kNone) return;
+  if (mode_ == Mode::kBar) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - drawn_ < kRedraw && done != total) return;
+    drawn_ = now;
+    draw(done, total, stats());
+    return;
+  }
+  if (done % log_interval_ != 0) return;
+  std::string text;
+  if (mode_ == Mode::kSimple) {
+    text = prefix_ + ": " + std::to_string(done) + " / " + std::to_string(total);
+    for (const auto& [name, value] : stats())
+      text += (text.ends_with("/ " + std::to_string(total)) ? " " : ", ") + name + "=" + value;
+  } else {
+    nlohmann::ordered_json row{{"done", done}, {"total", total}};
+    for (const auto& [name, value] : stats()) row[name] = value;
+    text = row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  line_(text);
+}
+
+void ProgressBar::draw(std::int64_t done, std::int64_t total, const Stats& stats) {
+  const double elapsed =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
+  std::array<char, 96> head{};
+  std::snprintf(head.data(), head.size(), " %3.0f%% %lld/%lld", share * 100,
+                static_cast<long long>(done), static_cast<long long>(total));
+  std::string tail = head.data() + (" [" + clock_text(elapsed)) + "<" +
+                     clock_text(share > 0 ? elapsed / share - elapsed : 0) + "]";
+  for (const auto& [name, value] : stats) tail += " " + name + "=" + value;
+  const std::size_t width = terminal_width();
+  const std::size_t room = prefix_.size() + tail.size() + 8 < width
+                               ? std::min<std::size_t>(30, width - prefix_.size() - tail.size() - 4)
+                               : 0;
+  std::string text = prefix_;
+  if (room > 0) {
+    const auto filled =
+        static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(room));
+    text += " |" + std::string(filled, '#') + std::string(room - filled, ' ') + "|";
+  }
+  text += tail;
+  redraw_terminal_line(text);
+  visible_ = true;
+}
+
+}  // namespace compat

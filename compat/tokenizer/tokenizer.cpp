@@ -1,0 +1,34 @@
+#include "compat/tokenizer/tokenizer.h"
+
+#include "compat/base/error.h"
+
+namespace compat {
+
+FlagGroup tokenizer_flags(TokenizerOptions& options) {
+  return {"Tokeniser",
+          {
+              flag_choice("bpe", options.bpe, {"none", "gpt2", "sentencepiece"},
+                          "none: the text is words or pieces between white space"),
+              flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
+                        "GPT-2's encoder.json (dict.txt then holds its ids as symbols)"),
+              flag_text("gpt2-vocab-bpe", "FILE", options.gpt2_vocab_bpe, "GPT-2's vocab.bpe"),
+              flag_text("sentencepiece-model", "FILE", options.sentencepiece_model,
+                        "a sentencepiece model"),
+          }};
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options) {
+  if (options.bpe == "gpt2") {
+    if (options.gpt2_encoder_json.empty() || options.gpt2_vocab_bpe.empty())
+      throw UsageError("--bpe gpt2 needs --gpt2-encoder-json and --gpt2-vocab-bpe");
+    return load_gpt2_bpe(options.gpt2_encoder_json, options.gpt2_vocab_bpe);
+  }
+  if (options.bpe == "sentencepiece") {
+    if (options.sentencepiece_model.empty())
+      throw UsageError("--bpe sentencepiece needs --sentencepiece-model");
+    return load_sentencepiece(options.sentencepiece_model);
+  }
+  return nullptr;
+}
+
+}  // namespace compat

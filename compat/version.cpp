@@ -1,7 +1,0 @@
-#include "compat/version.h"
-
-namespace compat {
-
-std::string_view program_version() noexcept { return BTM_VERSION; }
-
-}  // namespace compat

@@ -1,0 +1,73 @@
+#include "compat/io/json_text.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "compat/fairseq/config_json.h"
+#include "tests/support/expect_error.h"
+
+namespace {
+
+using btm_test::expect_error;
+using compat::FormatError;
+using compat::json_limit_passed;
+using compat::parse_json;
+using compat::parse_json_object;
+
+std::string nested(std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
+
+TEST(JsonText, ReadsUpToTheLimits) {
+  EXPECT_EQ(parse_json(R"({"a": [1, "x]\"["]})").dump(), R"({"a":[1,"x]\"["]})");
+  EXPECT_TRUE(parse_json(nested(512)).is_array());
+  EXPECT_TRUE(parse_json(nested(513)).is_discarded());
+  EXPECT_TRUE(parse_json("[1").is_discarded());
+  // Containers side by side are not inside each other.
+  std::string flat = "[";
+  for (int i = 0; i < 600; ++i) flat += "[],{},";
+  EXPECT_TRUE(parse_json(flat + "0]").is_array());
+}
+
+TEST(JsonText, NamesTheLimit) {
+  EXPECT_EQ(json_limit_passed(nested(512)), "");
+  EXPECT_EQ(json_limit_passed(nested(513)), "nests deeper than 512 levels");
+  EXPECT_EQ(json_limit_passed("[[1]]", {.depth = 1}), "nests deeper than 1 levels");
+  EXPECT_EQ(json_limit_passed("[1, 2]", {.bytes = 5}), "is JSON of 6 bytes, more than 5 bytes");
+  EXPECT_EQ(json_limit_passed(R"(["abcd"])", {.string_bytes = 3}),
+            "holds a string of more than 3 bytes");
+  // What stands in a string opens nothing, whatever is escaped in it, and whether or not it ends.
+  for (const std::string text : {R"("[[[\"[[[")", R"("[[\\")", R"("[[[)", R"("\)", ""})
+    EXPECT_EQ(json_limit_passed(text, {.depth = 0}), "") << text;
+  // A stray bracket at the end does not make room.
+  EXPECT_EQ(json_limit_passed("]]]" + nested(2), {.depth = 1}), "nests deeper than 1 levels");
+}
+
+TEST(JsonText, SaysWhatAFileShouldBe) {
+  EXPECT_EQ(parse_json_object("{\"a\": 1}", {"f", {}, {}}, "x").size(), 1U);
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"", "f: is not JSON, expected x"},
+      {"{", "f: is not JSON, expected x"},
+      {"{\"a\": \"\xff\"}", "f: is not JSON, expected x"},
+      {"[1]", "f: is not a JSON object, expected x"},
+      {std::string(100'000, '['), "f: nests deeper than 512 levels, expected x"}};
+  for (const auto& [text, message] : rows)
+    expect_error<FormatError>([&] { parse_json_object(text, {"f", {}, {}}, "x"); }, message);
+}
+
+TEST(JsonText, ConfigurationsKeepTheirOrderAndRefuseMore) {
+  const std::string text =
+      R"({"b":[1,2.5,null,true],"a":{"z":"x","y":{}},"big":18446744073709551615})";
+  EXPECT_EQ(compat::config_from_json(text, "f").to_text(),
+            "{'b': [1, 2.5, None, True], 'a': {'z': 'x', 'y': {}}, 'big': 18446744073709551616.0}");
+  const auto refused = [](const std::string& bad, const std::string& message) {
+    expect_error<FormatError>([&] { compat::config_from_json(bad, "f"); }, message);
+  };
+  refused(R"({"a": {"b": 1, "c": 2, "b": 3}})", "f: 'b' comes twice");
+  refused(nested(65), "f: nests deeper than 64 levels");
+  refused("{\"a\": 1,}", "f: is not JSON");
+  std::string many = "{";  // what is found by looking at all before it would take minutes
+  for (int i = 0; i < 200'000; ++i) many += "\"" + std::to_string(i) + "\":0,";
+  refused(many + "\"a\":0}", "f: holds more than 100000 values");
+}
+
+}  // namespace

@@ -1,0 +1,139 @@
+#include "compat/program/command_line.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "compat/base/error.h"
+#include "tests/support/expect_error.h"
+
+namespace compat {
+namespace {
+
+struct Values {
+  std::string data, path = "default";
+  std::int64_t batch = 7;
+  bool quiet = false;
+  std::string format = "json", process;
+  std::vector<std::string> ignored;
+  std::string help;
+  bool ran = false;
+};
+
+/// A command with one flag of each kind, applied to `args`.
+Values parse(const std::vector<std::string>& args) {
+  static constexpr ForeignFlag kForeign[] = {
+      {"criterion", true, false}, {"no-save", false, false}, {"tpu", false, true}};
+  Values v;
+  Flag process = flag_text("post-process,remove-bpe", "SYMBOL", v.process, "join pieces");
+  process.optional_value = true;
+  process.implicit_value = "@@ ";
+  const CommandSpec spec{
+      "prog cmd",
+      "Does it.",
+      {{"DATA", "the data", &v.data}},
+      {{"Group",
+        {flag_text("path", "P", v.path, "a path"),
+         flag_integer("batch-size,max-sentences,b", "N", v.batch, "size", 0),
+         flag_switch("quiet,q", v.quiet, "say less"),
+         flag_choice("log-format", v.format, {"json", "none"}, "format"), process}}},
+      kForeign};
+  std::ostringstream out;
+  v.ran = parse_command_line(spec, args, out, v.ignored);
+  v.help = out.str();
+  return v;
+}
+
+TEST(ParseCommandLine, TakesValuesInEitherForm) {
+  EXPECT_EQ(parse({"d", "--path", "x"}).path, "x");
+  EXPECT_EQ(parse({"--path=x", "d"}).path, "x");
+  EXPECT_EQ(parse({"--path=a=b", "d"}).path, "a=b");
+  EXPECT_EQ(parse({"-b", "3", "d"}).batch, 3);
+  EXPECT_EQ(parse({"-q", "d"}).quiet, true);
+  EXPECT_EQ(parse({"d"}).path, "default");
+}
+
+TEST(ParseCommandLine, LetsTheLastUseWin) {
+  EXPECT_EQ(parse({"d", "--batch-size", "1", "--max-sentences", "2", "--batch-size", "3"}).batch,
+            3);
+  EXPECT_EQ(parse({"d", "--batch-size", "1", "--max-sentences", "2"}).batch, 2);
+}
+
+TEST(ParseCommandLine, TakesAFlagWhoseValueMayBeLeftOut) {
+  EXPECT_EQ(parse({"d", "--remove-bpe"}).process, "@@ ");
+  EXPECT_EQ(parse({"d", "--remove-bpe", "--quiet"}).process, "@@ ");
+  EXPECT_EQ(parse({"d", "--post-process=sentencepiece"}).process, "sentencepiece");
+}
+
+TEST(ParseCommandLine, NamesFlagsWithoutEffect) {
+  const Values v = parse({"d", "--criterion", "x", "--no-save", "--criterion", "y"});
+  EXPECT_EQ(v.ignored, (std::vector<std::string>{"--criterion", "--no-save"}));
+}
+
+TEST(ParseCommandLine, PrintsHelpAndDefaults) {
+  const Values v = parse({"--help"});
+  EXPECT_FALSE(v.ran);
+  for (const char* phrase :
+       {"usage: prog cmd DATA [flags]", "--batch-size, --max-sentences, -b N", "(default: 7)",
+        "{json,none}", "[SYMBOL]", "Accepted without effect:\n  --criterion, --no-save"})
+    EXPECT_NE(v.help.find(phrase), std::string::npos) << phrase << " is not in\n" << v.help;
+  EXPECT_EQ(v.help.find("--tpu"), std::string::npos);
+}
+
+TEST(ParseCommandLine, RefusesWithWhatWasExpected) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> rows{
+      {{}, "missing DATA"},
+      {{"d", "e"}, "unexpected argument 'e'"},
+      {{"d", "--bath-size", "1"}, "unknown flag '--bath-size', did you mean --batch-size?"},
+      {{"d", "--batch", "1"}, "unknown flag '--batch'"},
+      {{"d", "--zzzzzzz"}, "unknown flag '--zzzzzzz' (see --help)"},
+      {{"d", "--batch-size"}, "flag --batch-size needs a value"},
+      {{"d", "--batch-size", "1x"}, "flag --batch-size: '1x', expected an integer"},
+      {{"d", "--batch-size="}, "flag --batch-size needs a value"},
+      {{"d", "--batch-size", "-2"}, "flag --batch-size: -2, expected at least 0"},
+      {{"d", "--batch-size", "99999999999999999999"}, "expected an integer"},
+      {{"d", "--quiet=1"}, "flag --quiet takes no value"},
+      {{"d", "--log-format", "x"}, "flag --log-format: 'x', expected one of json, none"},
+      {{"d", "--tpu"}, "flag --tpu is not supported"},
+      {{"d", "--p\x1b[2J"}, "\\x1b[2J"},
+  };
+  for (const auto& [args, phrase] : rows) {
+    SCOPED_TRACE(phrase);
+    btm_test::expect_error<UsageError>([&args = args] { parse(args); }, phrase);
+  }
+}
+
+int run_first(std::span<const std::string> args) { return 10 + static_cast<int>(args.size()); }
+int run_other(std::span<const std::string>) { return 20; }
+
+TEST(RunSubcommand, RunsTheOneThatIsNamedFirst) {
+  static constexpr std::array kCommands{Command{"first", "does one thing", run_first},
+                                        Command{"other", "another", run_other},
+                                        Command{"third", "", run_other}};
+  const auto run = [](std::vector<std::string> args) {
+    return run_subcommand("p sub", "Does things.", kCommands, args);
+  };
+  EXPECT_EQ(run({"first", "other", "--help"}), 12);
+  EXPECT_EQ(run({"other"}), 20);
+  btm_test::expect_error<UsageError>([&] { run({}); },
+                                     "a command is missing, expected first, other or third");
+  btm_test::expect_error<UsageError>([&] { run({"fir\x1b"}); },
+                                     "no command 'fir\\x1b', expected first, other or third");
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(run({"--help"}), 0);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "usage: p sub COMMAND ...\n\nDoes things.\n\n  first         does one thing\n  other   "
+            "      another\n  third         \n\n"
+            "'p sub COMMAND --help' tells a command's flags.\n");
+}
+
+TEST(NearestName, FindsOnlyWhatIsNear) {
+  const std::vector<std::string> names{"train", "eval-lm", "inspect"};
+  EXPECT_EQ(nearest_name("trian", names), "train");
+  EXPECT_EQ(nearest_name("inspekt", names), "inspect");
+  EXPECT_EQ(nearest_name("zebra", names), "");
+  EXPECT_EQ(nearest_name(std::string(1'000'000, 'x'), names), "");
+}
+
+}  // namespace
+}  // namespace compat
