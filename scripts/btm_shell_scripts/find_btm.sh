@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # its variables are for the scripts that source it
 # Sourced by the scripts beside it: sets BTM to the program, and has what they share.
 
 script_name=$(basename "$0")
