@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Runs every command line of README.md, on small data and with small models: flags behind them make the numbers small.
+"""Runs every command line of every README.md, on small data and with small models.
 
-    test_readme.py --bin FOLDER [--section WORDS]
+    test_readme.py --bin FOLDER [--document README.md] [--section WORDS]
 
-A command that is neither run nor listed in SKIPPED fails the test, so that a new one is thought of here.
+Flags behind the commands make the numbers small. A command that is neither run nor listed in
+SKIPPED fails the test, so that a new one is thought of here. The commands of a section share a
+folder, which SET_UP fills.
 """
 import argparse
 import importlib.util
@@ -23,13 +25,20 @@ SKIPPED = {
     "git clone": "needs a network",
     "scripts/": "scripts have tests of their own, or run these tests",
     "btm run my.plan --executor slurm": "run_slurm runs it",
+    "build-fuzz/": "needs clang and a build of its own",
     "torchrun": "needs torch in Python",
     "srun": "needs Slurm",
     "btm train DATA ... --distributed-init-method": "one of eight processes",
 }
 MODEL = (
-    "--arch transformer_lm_gpt3_small --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 32 --decoder-attention-heads 2 "
-    "--tokens-per-sample 32 --batch-size 2 --cpu"
+    "--arch transformer_lm_gpt3_small --decoder-layers 1 --decoder-embed-dim 16 "
+    "--decoder-ffn-embed-dim 32 --decoder-attention-heads 2 --tokens-per-sample 32 --batch-size 2 "
+    "--cpu"
+)
+# The shape of the golden models.
+GOLDEN_MODEL = (
+    "--decoder-layers 2 --decoder-embed-dim 64 --decoder-ffn-embed-dim 256 "
+    "--decoder-attention-heads 4 --tokens-per-sample 128 --batch-size 2 --cpu"
 )
 TRAIN = "--optimizer adam --lr 1e-3 " + MODEL
 EVAL = "--tokens-per-sample 32 --batch-size 8 --cpu"
@@ -39,7 +48,7 @@ SMALL = {
     "btm train data-bin": MODEL
     + " --max-update 2 --save-interval-updates 1 --no-epoch-checkpoints",
     "btm train DATA": "--max-update 2 --save-dir ranks --disable-validation",
-    "btm expert add": MODEL + " --max-update 6 --disable-validation",
+    "btm expert add": GOLDEN_MODEL + " --max-update 206 --disable-validation",
     "btm eval-lm": EVAL,
     "btm ensemble-eval": EVAL,
     "btm eval-matrix": EVAL + " --resamples 10",
@@ -60,26 +69,31 @@ def beginning(command, table):
     return table[max(keys, key=len)] if keys else None
 
 
-def sections(readme):
-    """{heading: [command line]}: indented blocks, lines that end in a backslash joined, comments left out."""
-    found, heading, joined = {}, "", ""
-    for line in readme.splitlines():
-        if line.startswith("## "):
+def sections(document):
+    """{heading: [command line]} of the indented blocks, without comments."""
+    found, heading, joined, fenced = {}, "", "", False
+    for line in document.splitlines():
+        fenced ^= line.startswith("```")
+        if line.startswith("## ") and not fenced:
             heading = line[3:]
-        if not line.startswith("    ") or (
-            not joined and re.match(r"    (model  |seed  |dense  |average  |ensemble )", line)
-        ):
+        if not line.startswith("    ") or fenced:
             continue
         joined += " " + line.strip()
         if joined.endswith("\\"):
             joined = joined[:-1]
             continue
-        found.setdefault(heading, []).append(re.sub(r"\s{2,}#.*", "", joined).strip())
+        command = re.sub(r"\s{2,}#.*", "", joined).strip()
+        found.setdefault(heading, []).append(re.sub(r"\s+", " ", command))
         joined = ""
-    return {
-        name: [re.sub(r"\s+", " ", command) for command in commands]
-        for name, commands in found.items()
-    }
+    return found
+
+
+def documents():
+    """Paths of every README.md and of CONTRIBUTING.md, from the top; README.md first."""
+    found = [ROOT / "README.md", ROOT / ".github/CONTRIBUTING.md"]
+    for folder in ("btm", "compat", "converters", "scripts", "tests"):
+        found += sorted((ROOT / folder).rglob("README.md"))
+    return [file.relative_to(ROOT).as_posix() for file in found]
 
 
 def golden_data(folder, **names):
@@ -96,26 +110,20 @@ def golden_data(folder, **names):
     shutil.copy(GOLDEN / "data-bin/dict.txt", folder)
 
 
+def golden_models(folder, **names):
+    for name, source in names.items():
+        shutil.copytree(GOLDEN / "checkpoints" / source, folder / name)
+
+
 def released_models(folder):
     golden_data(folder / "DATA", cs="perl", D="jargon")
-    for name, source in (
-        ("models/1.3B/elmforest/cs", "elm_perl"),
-        ("A", "elm_perl"),
-        ("B", "elm_jargon"),
-        ("models/seed", "seed"),
-        ("demix", "demix"),
-    ):
-        shutil.copytree(GOLDEN / "checkpoints" / source, folder / name)
-    shutil.copy(GOLDEN / "checkpoints/seed/checkpoint_last.pt", folder / "IN.pt")
+    golden_models(folder / "models/1.3B/elmforest", cs="elm_perl", news="elm_jargon")
+    golden_models(folder / "models", seed="seed")
+    golden_models(folder, A="elm_perl", B="elm_jargon")
 
 
-def text(folder):
-    (folder / "raw").mkdir()
-    for name, domain in (("law", "perl"), ("code", "jargon")):
-        shutil.copy(GOLDEN / "corpus" / domain / "valid.txt", folder / "raw" / f"{name}.txt")
-    shutil.copy(folder / "raw/law.txt", folder / "train.txt")
-    for name in ("encoder.json", "vocab.bpe"):
-        shutil.copy(GOLDEN / "gpt2" / name, folder)
+def plan(folder):
+    text(folder)
     spec = importlib.util.spec_from_file_location(
         "end_to_end", ROOT / "tests/btm/run/end_to_end.py"
     )
@@ -124,38 +132,71 @@ def text(folder):
     end_to_end.write_plan(folder).rename(folder / "my.plan")
 
 
-def cluster(folder):
+def text(folder):
+    (folder / "raw").mkdir()
+    for name, domain in (("law", "perl"), ("code", "jargon")):
+        shutil.copy(GOLDEN / "corpus" / domain / "valid.txt", folder / "raw" / f"{name}.txt")
+    for name in ("encoder.json", "vocab.bpe"):
+        shutil.copy(GOLDEN / "gpt2" / name, folder)
+
+
+def data_bin(folder):
+    golden_data(folder / "data-bin", law="perl", code="jargon")
+
+
+def seed(folder):
+    golden_models(folder / "models", seed="seed")
+
+
+def forest(folder):
+    data_bin(folder)
+    golden_models(folder / "elmforest", code="elm_jargon")
+
+
+def clusters(folder):
+    data_bin(folder)
+    shutil.copy(GOLDEN / "corpus/perl/valid.txt", folder / "train.txt")
+    golden_models(folder / "clusters", **{f"c{i}": "elm_perl" for i in range(4)})
+
+
+def one_data_bin(folder):
     golden_data(folder, DATA="perl")
     for file in (folder / "DATA").iterdir():
         file.rename(file.with_name(file.name.replace("_DATA", "")))
 
 
+def files_to_convert(folder):
+    one_data_bin(folder)
+    golden_models(folder, demix="demix")
+    shutil.copy(GOLDEN / "checkpoints/seed/checkpoint_last.pt", folder / "IN.pt")
+
+
+# What the reader of a section has, by document and heading.
 SET_UP = {
-    "You hold released models": released_models,
-    "You have text and want experts": text,
-    "You run a cluster": cluster,
+    "README.md": {
+        "You hold released models": released_models,
+        "You have text and want experts": plan,
+        "You run a cluster": one_data_bin,
+    },
+    "btm/branch/README.md": {"A forest that grows": forest, "Branching by hand": seed},
+    "btm/cluster/README.md": {"": clusters},
+    "btm/distributed/README.md": {"How to start ranks": one_data_bin},
+    "btm/evaluator/README.md": {"Released models": released_models},
+    "btm/merge/README.md": {"": released_models},
+    "btm/run/README.md": {"": plan},
+    "btm/trainer/README.md": {"From a data-bin to experts": data_bin},
+    "converters/README.md": {
+        "Look, check, mend": files_to_convert,
+        "Convert": files_to_convert,
+        "From text to a data-bin": text,
+    },
 }
 
 
-def experts_for(folder, command):
-    """What the README takes as given in the middle of a section."""
-    trained = folder / "experts/law/checkpoint_last.pt"
-    names = (
-        ["elmforest/code"]
-        if command.startswith("btm expert add")
-        else [f"clusters/c{i}" for i in range(4)]
-        if "--cluster-model" in command
-        else []
-    )
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        shutil.copy(trained, folder / name)
-
-
-def run_section(name, commands, programs):
+def run_section(document, heading, commands, programs):
     with tempfile.TemporaryDirectory(prefix="btm-readme-") as temporary:
         folder = pathlib.Path(temporary)
-        SET_UP.get(name, lambda _: None)(folder)
+        SET_UP.get(document, {}).get(heading, lambda _: None)(folder)
         environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -168,12 +209,8 @@ def run_section(name, commands, programs):
             if why is not None:
                 print(f"skipped ({why}): {command}")
                 continue
-            experts_for(folder, command)
-            line = (
-                command.replace("...", beginning(command, ELLIPSIS) or "...")
-                + " "
-                + (beginning(command, SMALL) or "")
-            )
+            stands_for, small = beginning(command, ELLIPSIS), beginning(command, SMALL)
+            line = f"{command.replace('...', stands_for or '...')} {small or ''}"
             done = subprocess.run(
                 ["bash", "-c", line],
                 cwd=folder,
@@ -185,9 +222,10 @@ def run_section(name, commands, programs):
             )
             if done.returncode != 0:
                 sys.exit(
-                    f"test_readme.py: README.md, '{name}': status {done.returncode} of\n  {line}\n{done.stdout[-1500:]}{done.stderr[-3000:]}"
+                    f"test_readme.py: {document}, '{heading}': status {done.returncode} of\n"
+                    f"  {line}\n{done.stdout[-1500:]}{done.stderr[-3000:]}"
                 )
-            print(f"ran: {command}")
+            print(f"ran: {command}", flush=True)
 
 
 def main():
@@ -195,14 +233,19 @@ def main():
     parser.add_argument(
         "--bin", required=True, type=pathlib.Path, help="the folder of the programs"
     )
+    parser.add_argument("--document", default="", help="only documents whose path holds this")
     parser.add_argument("--section", default="", help="only sections whose heading holds this")
     options = parser.parse_args()
-    found = sections((ROOT / "README.md").read_text())
-    if not set(SET_UP) <= set(found):
-        sys.exit(f"test_readme.py: README.md has no section {sorted(set(SET_UP) - set(found))}")
-    for name, commands in found.items():
-        if options.section in name:
-            run_section(name, commands, options.bin.resolve())
+    for document in documents():
+        found = sections((ROOT / document).read_text())
+        if missing := set(SET_UP.get(document, {})) - set(found):
+            sys.exit(f"test_readme.py: {document} has no section with commands {sorted(missing)}")
+        if options.document not in document:
+            continue
+        for heading, commands in found.items():
+            if options.section in heading:
+                print(f"== {document}: {heading}", flush=True)
+                run_section(document, heading, commands, options.bin.resolve())
 
 
 if __name__ == "__main__":
