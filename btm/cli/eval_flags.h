@@ -18,8 +18,10 @@ struct LogOptions {
   bool no_progress_bar = false, quiet = false;
 };
 
-/// What cuts the data: the same words and defaults in every command that evaluates. Ensembles,
-/// whose posteriors are means over a batch, set kEnsembleBatchSize first.
+/// What cuts the data: the same words in every command that evaluates. The defaults are
+/// fairseq-eval-lm's: --num-shards counts batches, so that another default would score other
+/// samples. Commands with ensembles, whose posteriors are means over a batch, have the release's
+/// kEnsembleBatchSize instead.
 compat::Flag tokens_per_sample_flag(EvalLmOptions& options);
 compat::Flag batch_size_flag(EvalLmOptions& options);
 compat::Flag max_tokens_flag(EvalLmOptions& options);

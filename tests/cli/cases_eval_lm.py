@@ -147,6 +147,26 @@ CASES = [
         stdout=["Loss (base 2): 4.0247"],
         stderr=["targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm"],
     ),
+    # fairseq-eval-lm 0.12.2 prints the same: its one batch is the first shard. A default of 2 samples, which the
+    # ensembles have, would score 4,168 tokens here.
+    Case(
+        "shards of batches without limit",
+        [
+            "btm",
+            "eval-lm",
+            "{golden}/data-bin/perl",
+            "--path",
+            "{golden}/checkpoints/elm_perl/checkpoint_last.pt",
+            "--gen-subset",
+            "test_perl",
+            "--tokens-per-sample",
+            "128",
+            "--num-shards",
+            "2",
+            "--cpu",
+        ],
+        stdout=["Evaluated 8,264 tokens", "Loss (base 2): 8.8922, Perplexity: 475.13"],
+    ),
     Case("two batches", SHORT, stdout=["num. model params: 243,584", "Evaluated 445 tokens", LOSS]),
     Case("flags as --name=value", EVAL + ["--max-samples=1"], stdout=[LOSS]),
     Case(
