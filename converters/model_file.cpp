@@ -14,13 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Takes the path as a checkpoint; what is well but none of fairseq's models keeps the reason.
+/// Takes the path as a checkpoint; what is none of fairseq's models keeps the reason.
 void try_as_checkpoint(const fs::path& path, ModelFile& file) {
   try {
     file.checkpoint = compat::Checkpoint::open(path);
     file.kind = "checkpoint";
   } catch (const compat::FormatError& error) {
     file.why_not = error.what();
+    file.is_damaged = true;
   } catch (const compat::UnsupportedError& error) {
     file.why_not = error.what();
   }
@@ -34,6 +35,7 @@ ModelFile open_torch_file(const fs::path& path) {
                  torch_file.layout == compat::TorchLayout::kZip ? "zip" : "legacy",
                  {},
                  {},
+                 false,
                  torch_file.tree,
                  {},
                  !torch_file.has_checksums};
@@ -76,6 +78,7 @@ ModelFile open_model_file(const fs::path& path) {
                    "hugging face",
                    {},
                    {},
+                   false,
                    {},
                    compat::hugging_face_tensors(path),
                    false};
@@ -90,6 +93,7 @@ ModelFile open_model_file(const fs::path& path) {
                  "safetensors",
                  {},
                  {},
+                 false,
                  {},
                  compat::load_safetensors(mapped).tensors,
                  false};

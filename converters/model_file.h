@@ -18,6 +18,7 @@ struct ModelFile {
   std::string layout;                            ///< As Checkpoint::format.
   std::optional<compat::Checkpoint> checkpoint;  ///< Of what btm reads as a model.
   std::string why_not;                           ///< Why it does not read the rest.
+  bool is_damaged = false;                       ///< Whether `why_not` tells of damage.
   compat::PickleTree tree;       ///< What a torch file holds; root null for the others.
   compat::NamedTensors tensors;  ///< Of safetensors files and Hugging Face folders.
   bool lacks_checksums = false;  ///< Of a torch file: damage to its numbers cannot be found.

@@ -100,6 +100,7 @@ void check_tensor(const std::string& name, const compat::TensorView& view,
 
 std::string check_model(const fs::path& path) {
   const ModelFile file = open_model_file(path);
+  if (file.is_damaged) throw std::runtime_error(file.why_not);
   std::unordered_set<const compat::PickleNode*>
       seen;  // tensors that several places of a pickle refer to
   std::size_t tensors = 0;

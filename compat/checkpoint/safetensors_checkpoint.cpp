@@ -113,11 +113,12 @@ PickleTree safetensors_checkpoint(std::shared_ptr<const MappedFile> file) {
   }
   const fs::path config = fs::path(contents.path).parent_path() / "config.json";
   if (!fs::exists(config))
-    throw FormatError({contents.path, {}, {}},
-                      has_hugging_face_names(contents.tensors)
-                          ? "holds a Hugging Face model, expected its config.json beside it"
-                          : "its __metadata__ holds neither fairseq_cfg nor fairseq_args, expected "
-                            "a configuration");
+    throw UnsupportedError(
+        printable(contents.path, 4096) +
+        (has_hugging_face_names(contents.tensors)
+             ? ": holds a Hugging Face model, expected its config.json beside it"
+             : ": its __metadata__ holds neither fairseq_cfg nor fairseq_args, expected a "
+               "configuration"));
   return mapped_checkpoint(contents.tensors, read_config(config), config,
                            contents.find_metadata(kDictionaryKey));
 }

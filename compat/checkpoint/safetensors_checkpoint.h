@@ -31,7 +31,7 @@ PickleTree kept_configuration(const std::filesystem::path& path);
 PickleTree hugging_face_checkpoint(const std::filesystem::path& folder);
 
 /// The same of a safetensors file: under fairseq's names with the configuration in its metadata,
-/// else with the config.json beside it.
+/// else with the config.json beside it (UnsupportedError where there is none).
 PickleTree safetensors_checkpoint(std::shared_ptr<const MappedFile> file);
 
 }  // namespace compat

@@ -48,9 +48,8 @@ class Source {
  public:
   Source(const NamedTensors& tensors, std::string file) : file_(std::move(file)) {
     if (const std::string wrapper = wrapper_prefix(tensors); !wrapper.empty())
-      throw FormatError({file_, {}, {}},
-                        "its tensors' names begin with '" + wrapper +
-                            "', which a wrapper of the model put there: expected names without it");
+      refuse("its tensors' names begin with '" + wrapper +
+             "', which a wrapper of the model put there: expected names without it");
     for (const auto& [name, view] : tensors) by_name_.emplace(name, &view);
   }
   const TensorView* find(const std::string& name) {
@@ -67,9 +66,8 @@ class Source {
       throw FormatError({file_, {}, {}},
                         "'" + printable(name) + "' is not of the shape that config.json says");
     if (!is_weight(view->dtype()))
-      throw FormatError({file_, {}, {}}, "'" + printable(name) + "' holds " +
-                                             std::string(dtype_name(view->dtype())) +
-                                             ", expected floating point");
+      refuse("'" + printable(name) + "' holds " + std::string(dtype_name(view->dtype())) +
+             ", expected floating point");
     return *view;
   }
   /// The one of `prefixes` with which `name` is there (the first, where none is): transformers
@@ -86,12 +84,16 @@ class Source {
       const bool buffer = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
                           name.ends_with("embed_positions.weights");
       if (!buffer && !taken_.contains(name))
-        throw FormatError({file_, {}, {}}, "has the tensor '" + printable(name) +
-                                               "', which config.json does not say");
+        refuse("has the tensor '" + printable(name) + "', which config.json does not say");
     }
   }
+  /// For what contradicts config.json: something is damaged.
   [[noreturn]] void fail(const std::string& problem) const {
     throw FormatError({file_, {}, {}}, problem);
+  }
+  /// For a model that may be well, but is none that is read here.
+  [[noreturn]] void refuse(const std::string& problem) const {
+    throw UnsupportedError(printable(file_, 4096) + ": " + problem);
   }
 
  private:
@@ -161,7 +163,7 @@ void add_output(NamedTensors& out, Source& source, const Settings& settings) {
   const std::vector<std::int64_t> shape{settings.vocab, settings.embedding_width};
   if (!settings.tied) {
     if (head == nullptr)
-      source.fail(
+      source.refuse(
           "has no 'lm_head.weight', and tie_word_embeddings is false: the model has no output "
           "layer");
     out.emplace_back("decoder.output_projection.weight", source.take("lm_head.weight", shape));

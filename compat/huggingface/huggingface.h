@@ -16,9 +16,9 @@ struct HuggingFaceModel {
 };
 
 /// The same model under fairseq's names: views of `tensors`, but for GPT-2's positions, which gain
-/// two rows. `file` is config.json, for messages. FormatError for tensors that are missing, left
-/// over, no floating point or not of the shape that `config` says, and for a model without an
-/// output layer.
+/// two rows. `file` is config.json, for messages. FormatError for tensors that are missing or not
+/// of the shape that `config` says. UnsupportedError for tensors that are left over or hold no
+/// floating point, for names with a wrapper's prefix, and for a model without an output layer.
 HuggingFaceModel read_hugging_face(const NamedTensors& tensors, const HuggingFaceConfig& config,
                                    const std::string& file);
 

@@ -143,7 +143,8 @@ class Reader {
   std::string model_type() const {
     const ConfigValue* const found = root_.find("model_type");
     if (found == nullptr)
-      throw FormatError({file_, {}, {}}, "has no model_type, expected opt, gpt2 or xglm");
+      throw UnsupportedError(printable(file_, 4096) +
+                             ": has no model_type, expected opt, gpt2 or xglm");
     const auto* text = std::get_if<std::string>(&found->value);
     if (text == nullptr) fail("model_type", config_to_json(*found), "a string");
     return *text;

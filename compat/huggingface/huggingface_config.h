@@ -22,9 +22,9 @@ struct HuggingFaceConfig {
 };
 
 /// Every key of the architecture's configuration class that changes the network is honoured or,
-/// when it is not the default, refused: UnsupportedError names all of those, and another
-/// model_type. FormatError for a value of another type, sizes below 1, and heads that do not divide
-/// the width. `file` is for messages.
+/// when it is not the default, refused. UnsupportedError names all of those, another model_type, or
+/// the lack of one. FormatError for a value of another type, sizes below 1, and heads that do not
+/// divide the width. `file` is for messages.
 HuggingFaceConfig parse_hugging_face_config(std::string_view text, const std::string& file);
 
 }  // namespace compat

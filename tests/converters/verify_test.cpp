@@ -6,6 +6,7 @@
 
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/safetensors_checkpoint.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/huggingface/safetensors.h"
 #include "converters/commands.h"
@@ -189,6 +190,38 @@ TEST(Verify, NamesEmptyFilesAndLfsPointers) {
                "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
     EXPECT_NE(problems_of(folder / name).find(": is a Git LFS pointer"), std::string::npos) << name;
   }
+}
+
+TEST(Verify, FindsBrokenConfigurations) {
+  const fs::path original = golden("hf_import/gpt2_untied");
+  EXPECT_EQ(problems_of(original), "");
+  struct Row {
+    const char *config, *problem;  // no problem: a model that is well, but none of fairseq's
+  };
+  for (const Row& row :
+       {Row{"{", "config.json: is not JSON"}, Row{"[]", "config.json: is no JSON object"},
+        Row{R"({"model_type":"gpt2","n_embd":"24"})", "n_embd]: is \"24\", expected a count"},
+        Row{R"({"model_type":"gpt2","n_embd":24,"n_head":5})", "has 5 attention heads"},
+        Row{R"({"model_type":"gpt2","n_embd":24,"n_head":4})", "is not of the shape"},
+        Row{R"({"model_type":"opt"})", "has no tensor 'model.decoder.embed_tokens.weight'"},
+        Row{R"({"model_type":"llama"})", ""}, Row{"{}", ""}}) {
+    const TempDir folder;
+    fs::copy_file(original / "model.safetensors", folder / "model.safetensors");
+    write_file(folder / "config.json", row.config);
+    for (const fs::path& path : {folder.path(), folder / "model.safetensors"}) {
+      const std::string problems = problems_of(path);
+      if (*row.problem == 0)
+        EXPECT_EQ(problems, "") << row.config;
+      else
+        EXPECT_NE(problems.find(row.problem), std::string::npos) << row.config << problems;
+    }
+  }
+  const TempDir folder;
+  compat::save_safetensors(
+      folder / "broken.safetensors",
+      {{"decoder.embed_tokens.weight", converters::tensor_of(std::vector<float>{1}, {1})}},
+      {{compat::kCfgMetadata, "{\"model\": "}});
+  EXPECT_NE(problems_of(folder / "broken.safetensors").find("is not JSON"), std::string::npos);
 }
 
 TEST(Verify, RefusesWhatIsNotThere) {

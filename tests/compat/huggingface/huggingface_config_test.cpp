@@ -74,11 +74,11 @@ TEST(HuggingFaceConfig, RefusesEveryOtherSettingByName) {
         Row{R"({"model_type":"gpt2","pruned_heads":{"0":[1]}})", "pruned_heads"},
         Row{R"({"model_type":"opt","quantization_config":{"load_in_8bit":true}})",
             "quantization_config"},
+        Row{"{}", "has no model_type, expected opt, gpt2 or xglm"},
         Row{R"({"model_type":"gpt2","activation_function":"silu"})", "activation_function 'silu'"}})
     expect_error<compat::UnsupportedError>([&] { parse(row.text); }, row.phrase);
   for (const Row& row :
        {Row{"[]", "is no JSON object"}, Row{"{", "is not JSON"},
-        Row{"{}", "has no model_type, expected opt, gpt2 or xglm"},
         Row{R"({"model_type":3})", "is 3, expected a string"},
         Row{R"({"model_type":"gpt2","n_embd":"24"})", "n_embd]: is \"24\", expected a count"},
         Row{R"({"model_type":"gpt2","n_embd":null})", "n_embd]: is null, expected a count"},

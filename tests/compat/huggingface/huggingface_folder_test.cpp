@@ -90,8 +90,8 @@ TEST(HuggingFaceFolder, IsKnownByItsWeightsOrItsModelType) {
   EXPECT_FALSE(compat::is_hugging_face_folder(folder.path()));
   compat::save_safetensors(folder / "model.safetensors", {{"x", one(1)}}, {});
   EXPECT_TRUE(compat::is_hugging_face_folder(folder.path()));
-  expect_error<compat::FormatError>([&] { compat::Checkpoint::open(folder.path()); },
-                                    "has no model_type, expected opt, gpt2 or xglm");
+  expect_error<compat::UnsupportedError>([&] { compat::Checkpoint::open(folder.path()); },
+                                         "has no model_type, expected opt, gpt2 or xglm");
 }
 
 }  // namespace

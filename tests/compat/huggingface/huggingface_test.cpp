@@ -68,8 +68,8 @@ TEST(HuggingFace, ReadsTheBaseModelsNames) {
 
 TEST(HuggingFace, RefusesAModelWithoutOutputLayer) {
   Source source("gpt2_base_untied");
-  expect_error<compat::FormatError>([&] { source.read(); },
-                                    "has no 'lm_head.weight', and tie_word_embeddings is false");
+  expect_error<compat::UnsupportedError>(
+      [&] { source.read(); }, "has no 'lm_head.weight', and tie_word_embeddings is false");
 }
 
 TEST(HuggingFace, RefusesAnOutputLayerThatIsNotTheEmbeddingItIsTiedTo) {
@@ -86,17 +86,17 @@ TEST(HuggingFace, RefusesAnOutputLayerThatIsNotTheEmbeddingItIsTiedTo) {
 TEST(HuggingFace, RefusesWhatCannotBeTheModel) {
   Source wrapped("gpt2_eps_1e-05");
   wrapped.rename("", "module.");
-  expect_error<compat::FormatError>(
+  expect_error<compat::UnsupportedError>(
       [&] { wrapped.read(); },
       "names begin with 'module.', which a wrapper of the model put there");
   Source compiled("xglm_pad_1");
   compiled.rename("", "_orig_mod.");
-  expect_error<compat::FormatError>([&] { compiled.read(); }, "names begin with '_orig_mod.'");
+  expect_error<compat::UnsupportedError>([&] { compiled.read(); }, "names begin with '_orig_mod.'");
   Source integers("gpt2_eps_1e-05");
   const std::vector<std::byte> bytes(24 * 72);
   integers.at("transformer.h.1.attn.c_attn.weight") = compat::TensorView::contiguous(
       compat::Storage::copy_of(compat::DType::kInt8, bytes), {24, 72});
-  expect_error<compat::FormatError>(
+  expect_error<compat::UnsupportedError>(
       [&] { integers.read(); },
       "'transformer.h.1.attn.c_attn.weight' holds int8, expected floating point");
   Source heads("gpt2_eps_1e-05");
@@ -105,7 +105,7 @@ TEST(HuggingFace, RefusesWhatCannotBeTheModel) {
                                     "has 7 attention heads for a width of 24");
   Source more("xglm_pad_1");
   more.tensors.emplace_back("score.weight", more.at("model.layer_norm.weight"));
-  expect_error<compat::FormatError>(
+  expect_error<compat::UnsupportedError>(
       [&] { more.read(); }, "has the tensor 'score.weight', which config.json does not say");
 }
 
