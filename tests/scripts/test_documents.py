@@ -165,6 +165,19 @@ def folders_without_row():
                 yield f"README.md: 'Where things are' leaves out {above}/{folder.name}"
 
 
+def libraries_not_named():
+    """compat/README.md names every library that CMakeLists.txt links to compat."""
+    said = (ROOT / "compat/README.md").read_text().lower().replace("-", "_")
+    linked = re.search(
+        r"target_link_libraries\(compat PUBLIC btm_flags([^)]*)\)",
+        (ROOT / "CMakeLists.txt").read_text(),
+    )
+    for name in re.findall(r"\w+(?:::\w+)?", linked[1].replace("PRIVATE", "")):
+        library = name.split("::")[-1].lower().removesuffix("_library")
+        if library not in said:
+            yield f"compat/README.md: does not name {library}, which compat links"
+
+
 def main():
     names = {
         file.name
@@ -174,7 +187,7 @@ def main():
     found = [
         f"{file.relative_to(ROOT)}:{fault}" for file in documents() for fault in faults(file, names)
     ]
-    found += folders_without_row()
+    found += [*folders_without_row(), *libraries_not_named()]
     drawn = subprocess.run(
         [sys.executable, ROOT / "scripts/make_method_picture.py", "--check"],
         capture_output=True,
