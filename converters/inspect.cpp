@@ -159,7 +159,6 @@ Json inspect(const fs::path& path, bool hash) {
 }
 
 // --- for people
-// ----------------------------------------------------------------------------------------------------
 
 void print(const Json& json, const std::string& indent, ShownTensors tensors, std::ostream& out) {
   const std::string kind = json["kind"];

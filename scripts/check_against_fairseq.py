@@ -1,4 +1,5 @@
-"""Runs in the environment that scripts/check-against-fairseq prepares; see there. Exit 1 when anything differs."""
+"""Runs in the environment that scripts/check-against-fairseq prepares; see there. Exit 1 when
+anything differs."""
 import argparse
 import filecmp
 import json
@@ -31,7 +32,8 @@ def check(what, ok, detail=""):
 
 
 def evaluate(program, checkpoint, data, subset, extra):
-    """(loss base 2, tokens, tokens per second, seconds of the whole process) as the program's closing lines say."""
+    """(loss base 2, tokens, tokens per second, seconds of the whole process) as the program's
+    closing lines say."""
     command = [
         *program,
         str(data),
@@ -68,13 +70,15 @@ def check_losses(quick):
         check(
             f"{row['model']} {row['subset']} {' '.join(row['extra'])}".rstrip(),
             abs(theirs[0] - ours[0]) <= LOSS_TOLERANCE and theirs[1] == ours[1],
-            f"fairseq {theirs[0]:.4f} ({theirs[1]} tokens, {theirs[2]:.0f}/s, {theirs[3]:.1f} s in all) "
+            f"fairseq {theirs[0]:.4f} ({theirs[1]} tokens, {theirs[2]:.0f}/s, {theirs[3]:.1f} s "
+            f"in all) "
             f"btm {ours[0]:.4f} ({ours[1]} tokens, {ours[2]:.0f}/s, {ours[3]:.1f} s)",
         )
 
 
 def same(a, b, path="", seen=None):
-    """Deep equality of what two pickles hold; '' or the path of the first difference. Cycles are followed once."""
+    """Deep equality of what two pickles hold; '' or the path of the first difference. Cycles are
+    followed once."""
     seen = set() if seen is None else seen
     if (id(a), id(b)) in seen:
         return ""
@@ -209,7 +213,8 @@ def preprocess(program, out, flags):
     )
     if run.returncode != 0:
         sys.exit(
-            f"{' '.join(program)} {' '.join(flags)} ended with {run.returncode}:\n{run.stdout[-2000:]}"
+            f"{' '.join(program)} {' '.join(flags)} ended with "
+            f"{run.returncode}:\n{run.stdout[-2000:]}"
         )
     return time.monotonic() - start
 
@@ -366,7 +371,8 @@ def train(program, data, save_dir, flags):
 
 
 def compare_rows(what, ours, theirs, first, last, loss_tolerance):
-    """loss_tolerance, and 0.2% of gnorm plus half a digit of its three decimals; what else is printed must be equal."""
+    """loss_tolerance, and 0.2% of gnorm plus half a digit of its three decimals; what else is
+    printed must be equal."""
     problems = []
     for update in range(first, last + 1):
         a, b = ours.get(update), theirs.get(update)
@@ -434,8 +440,8 @@ def check_training(folder, quick):
     ]  # loaded even where validation is off
     cases = [("fp32", "fortunes", SINGLE_FLAGS, 0.0011)]
     if not quick:
-        # Half precision: what fairseq rounds in between, we do not. Its --fp16 and its handling of an overflow need a GPU, its
-        # --bf16 a TPU.
+        # Half precision: what fairseq rounds in between, we do not. Its --fp16 and its handling of
+        # an overflow need a GPU, its --bf16 a TPU.
         fp16 = ["--memory-efficient-fp16", "--fp16-init-scale", "64", "--fp16-scale-window", "1000"]
         cases.append(("memory-efficient-fp16", "perl", [*HALF_FLAGS, *fp16], 0.005))
     for name, data, flags, tolerance in cases:

@@ -1,4 +1,5 @@
-"""Exports checkpoints with btm-convert and compares transformers' log-probabilities with btm's on whole test sets."""
+"""Exports checkpoints with btm-convert and compares transformers' log-probabilities with btm's on
+whole test sets."""
 import argparse
 import inspect
 import re
@@ -68,7 +69,8 @@ def scores_of_transformers(folder, ids):
 
 
 def check_configuration_keys(source):
-    """The keys of compat/huggingface/huggingface_config.cpp are the parameters of transformers' configuration classes."""
+    """The keys of compat/huggingface/huggingface_config.cpp are the parameters of transformers'
+    configuration classes."""
     text = Path(source).read_text()
     for table, config in (
         ("kOptKeys", transformers.OPTConfig),
@@ -91,10 +93,12 @@ def check_configuration_keys(source):
         }
         if missing or wrong or aliases != set(config.attribute_map):
             sys.exit(
-                f"{table}: missing {missing}, other defaults {wrong}, other names {aliases}, transformers has {config.attribute_map}"
+                f"{table}: missing {missing}, other defaults {wrong}, other names {aliases}, "
+                f"transformers has {config.attribute_map}"
             )
         print(
-            f"{table}: {len(known)} keys and {len(aliases)} other names are those of {config.__name__}"
+            f"{table}: {len(known)} keys and {len(aliases)} other names are those of "
+            f"{config.__name__}"
         )
 
 
@@ -120,8 +124,7 @@ def with_vocabulary(checkpoint, size, path):
     torch.save(state, path)
 
 
-def check_tokenizers(programs, golden, scratch):
-    """AutoTokenizer gives the ids of a data-bin whose dictionary was made from the same 1,000 lines."""
+def thousand_lines(golden):
     lines = [
         line.strip()
         for file in sorted((golden / "corpus").glob("*/*.txt"))
@@ -130,73 +133,57 @@ def check_tokenizers(programs, golden, scratch):
     ]
     lines = [line for line in lines if line][:1000]
     assert len(lines) == 1000
-    text = scratch / "lines.txt"
-    text.write_text("".join(line + "\n" for line in lines))
-    sentencepiece = ["--sentencepiece-model", golden / "corpus/spm.model"]
-    gpt2 = [
-        "--gpt2-encoder-json",
-        golden / "gpt2/encoder.json",
-        "--gpt2-vocab-bpe",
-        golden / "gpt2/vocab.bpe",
-    ]
-    for kind, bpe, files in (
-        ("opt", "sentencepiece", sentencepiece),
-        ("xglm", "sentencepiece", sentencepiece),
-        ("gpt2", "sentencepiece", sentencepiece),
-        ("gpt2", "gpt2", gpt2),
-        ("opt", "gpt2", gpt2),
+    return lines
+
+
+def convert(programs, *arguments):
+    command = [f"{programs}/btm-convert", *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def exported_tokenizer(programs, golden, scratch, kind, bpe):
+    """(tokenizer of a model exported as `kind`, data-bin of scratch/lines.txt for that model)"""
+    if bpe == "gpt2":
+        gpt2 = golden / "gpt2"
+        files = ["--gpt2-encoder-json", gpt2 / "encoder.json"]
+        files += ["--gpt2-vocab-bpe", gpt2 / "vocab.bpe"]
+    else:
+        files = ["--sentencepiece-model", golden / "corpus/spm.model"]
+    data, folder, model = (
+        scratch / f"{name}-{kind}-{bpe}" for name in ("data", "model", "checkpoint.pt")
+    )
+    source = ["--only-source", "--trainpref", scratch / "lines.txt"]
+    convert(programs, "preprocess", *source, "--bpe", bpe, *files, "--destdir", data)
+    size = 4 + len((data / "dict.txt").read_text().splitlines())
+    checkpoint = golden / "checkpoints/elm_perl/checkpoint_last.pt"
+    if kind == "xglm":
+        checkpoint = with_sinusoids(checkpoint, scratch / "sinusoids.pt")
+    with_vocabulary(checkpoint, size, model)
+    target = ["--to", "hf", "--hf-model", kind, "--skip-proof", "--dict", data / "dict.txt"]
+    convert(programs, "checkpoint", model, folder, *target, *files)
+    return transformers.AutoTokenizer.from_pretrained(folder), data
+
+
+def check_tokenizers(programs, golden, scratch):
+    """AutoTokenizer gives the ids of a data-bin whose dictionary was made from the same lines."""
+    lines = thousand_lines(golden)
+    (scratch / "lines.txt").write_text("".join(line + "\n" for line in lines))
+    for kind, bpe in (
+        ("opt", "sentencepiece"),
+        ("xglm", "sentencepiece"),
+        ("gpt2", "sentencepiece"),
+        ("gpt2", "gpt2"),
+        ("opt", "gpt2"),
     ):
-        data, folder, model = (
-            scratch / f"{name}-{kind}-{bpe}" for name in ("data", "model", "checkpoint.pt")
-        )
-        subprocess.run(
-            [
-                f"{programs}/btm-convert",
-                "preprocess",
-                "--only-source",
-                "--bpe",
-                bpe,
-                *files,
-                "--trainpref",
-                text,
-                "--destdir",
-                data,
-            ],
-            check=True,
-            capture_output=True,
-        )
-        size = 4 + len((data / "dict.txt").read_text().splitlines())
-        checkpoint = golden / "checkpoints/elm_perl/checkpoint_last.pt"
-        with_vocabulary(
-            with_sinusoids(checkpoint, scratch / "sinusoids.pt") if kind == "xglm" else checkpoint,
-            size,
-            model,
-        )
-        subprocess.run(
-            [
-                f"{programs}/btm-convert",
-                "checkpoint",
-                model,
-                folder,
-                "--to",
-                "hf",
-                "--hf-model",
-                kind,
-                "--skip-proof",
-                "--dict",
-                data / "dict.txt",
-                *files,
-            ],
-            check=True,
-            capture_output=True,
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        tokenizer, data = exported_tokenizer(programs, golden, scratch, kind, bpe)
         wrong = sum(
             tokenizer(line)["input_ids"] != ids
             for line, ids in zip(lines, documents_of(data / "train"))
         )
+        size = 4 + len((data / "dict.txt").read_text().splitlines())
         print(
-            f"{kind} with {bpe}: {wrong} of {len(lines)} lines have other ids ({type(tokenizer).__name__}, {size} symbols)",
+            f"{kind} with {bpe}: {wrong} of {len(lines)} lines have other ids "
+            f"({type(tokenizer).__name__}, {size} symbols)",
             flush=True,
         )
         if wrong:
@@ -267,7 +254,8 @@ def main():
             difference = float(np.abs(found - expected).max())
             worst = max(worst, difference)
             print(
-                f"{checkpoint.parent.name:18} {split:14} {name:18} {len(found)} tokens, max |d log p| {difference:.2e}",
+                f"{checkpoint.parent.name:18} {split:14} {name:18} {len(found)} tokens, max |d "
+                f"log p| {difference:.2e}",
                 flush=True,
             )
     print(f"largest difference {worst:.2e}, allowed {args.tolerance:.0e}")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that #include lines follow the one direction of dependencies. Exit 1 with a line per breach."""
+"""Checks that #include lines follow the one direction of dependencies. Exit 1 with a line per
+breach."""
 import pathlib
 import re
 import sys

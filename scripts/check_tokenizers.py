@@ -1,4 +1,5 @@
-"""Runs in the environment of scripts/tokenizers-env; see scripts/check-tokenizers. Exit 1 when anything differs."""
+"""Runs in the environment of scripts/tokenizers-env; see scripts/check-tokenizers. Exit 1 when
+anything differs."""
 import argparse
 import pathlib
 import subprocess
@@ -80,7 +81,8 @@ def main():
             lambda batch: text_of(tiktoken.encode_ordinary_batch(batch, num_threads=1)),
         ),
         ("tokenizers", gpt2, lambda batch: text_of(e.ids for e in hugging.encode_batch(batch))),
-        # An unknown piece may hold a control character that fairseq takes for white space (U+001C): then it is two words.
+        # An unknown piece may hold a control character that fairseq takes for white space (U+001C):
+        # then it is two words.
         (
             "sentencepiece",
             ["--bpe", "sentencepiece", "--sentencepiece-model", str(model)],
@@ -109,7 +111,8 @@ def main():
                     count, first, symbols = differences(found, lines, encode)
                 failed = failed or count > 0
                 print(
-                    f"{'FAIL' if count else 'ok  '} {what}, {reference}: {len(lines)} lines, {symbols} symbols, {count} lines differ {first}",
+                    f"{'FAIL' if count else 'ok  '} {what}, {reference}: {len(lines)} lines, "
+                    f"{symbols} symbols, {count} lines differ {first}",
                     flush=True,
                 )
     sys.exit(1 if failed else 0)

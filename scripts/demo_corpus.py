@@ -3,9 +3,9 @@
 
     scripts/demo_corpus.py OUT
 
-From Debian packages, downloaded (not installed) with apt-get: german (fortunes-de: sayings and anecdotes), jargon
-(dict-jargon: the hackers' dictionary), perl (perl-doc: manuals) and politics (anarchism: essays). Where they cannot be
-had, from the few texts in tests/golden/corpus.
+From Debian packages, downloaded (not installed) with apt-get: german (fortunes-de: sayings and
+anecdotes), jargon (dict-jargon: the hackers' dictionary), perl (perl-doc: manuals) and politics
+(anarchism: essays). Where they cannot be had, from the few texts in tests/golden/corpus.
 """
 import gzip
 import hashlib
@@ -79,7 +79,8 @@ def write_split(folder, name, documents, limit):
 
 
 def write_domain(folder, documents):
-    """Which documents are held out is told by their hash, so that the same text always splits the same way."""
+    """Which documents are held out is told by their hash, so that the same text always splits the
+    same way."""
     splits = {"train": [], "valid": [], "test": []}
     seen = set()
     for document in documents:
@@ -124,7 +125,8 @@ def download(packages, folder):
 def fall_back(out):
     """The golden corpus: what is its validation text serves for training here."""
     print(
-        "demo: without the packages: a tiny corpus of the repository's tests instead; its numbers mean little",
+        "demo: without the packages: a tiny corpus of the repository's tests instead; its numbers "
+        "mean little",
         file=sys.stderr,
     )
     for domain in sorted(

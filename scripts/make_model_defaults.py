@@ -1,4 +1,5 @@
-"""Writes tests/golden/model_defaults.json: what fairseq's own parser makes of --arch and of each flag of the model.
+"""Writes tests/golden/model_defaults.json: what fairseq's own parser makes of --arch and of each
+flag of the model.
 
     $(scripts/fairseq-env) scripts/make_model_defaults.py     # fairseq 0.12.2
 
@@ -40,10 +41,14 @@ GIVEN = [
     "--decoder-embed-dim 2400",
     "--decoder-output-dim 96 --decoder-input-dim 96",
     "--relu-dropout 0.25 --tokens-per-sample 99",
-    "--activation-fn tanh --dropout 0.25 --attention-dropout 0.375 --activation-dropout 0.5 --relu-dropout 0.25 --decoder-layerdrop 0.125 "
-    "--decoder-embed-dim 2400 --decoder-output-dim 96 --decoder-input-dim 96 --decoder-ffn-embed-dim 80 --decoder-layers 3 "
-    "--decoder-attention-heads 2 --max-target-positions 77 --tokens-per-sample 99 --decoder-normalize-before --no-decoder-final-norm "
-    "--no-token-positional-embeddings --share-decoder-input-output-embed --decoder-learned-pos --layernorm-embedding "
+    "--activation-fn tanh --dropout 0.25 --attention-dropout 0.375 --activation-dropout 0.5 "
+    "--relu-dropout 0.25 --decoder-layerdrop 0.125 "
+    "--decoder-embed-dim 2400 --decoder-output-dim 96 --decoder-input-dim 96 "
+    "--decoder-ffn-embed-dim 80 --decoder-layers 3 "
+    "--decoder-attention-heads 2 --max-target-positions 77 --tokens-per-sample 99 "
+    "--decoder-normalize-before --no-decoder-final-norm "
+    "--no-token-positional-embeddings --share-decoder-input-output-embed --decoder-learned-pos "
+    "--layernorm-embedding "
     "--no-scale-embedding --checkpoint-activations",
 ]
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/golden/gpt2 and tests/golden/preprocess with the reference programs.
 
-usage: $(scripts/tokenizers-env)/bin/python scripts/make_preprocess_golden.py --fairseq $(scripts/fairseq-env)
+usage: $(scripts/tokenizers-env)/bin/python scripts/make_preprocess_golden.py --fairseq
+$(scripts/fairseq-env)
 """
 import argparse
 import json
@@ -47,10 +48,8 @@ def gpt2():
     write_lines(folder / "awkward.spm", [" ".join(pieces.encode_as_pieces(line)) for line in lines])
 
 
-def preprocess(args):
-    """fairseq-preprocess on words between every kind of white space and line end."""
-    folder = GOLDEN / "preprocess"
-    folder.mkdir(exist_ok=True)
+def spaced_words() -> str:
+    """Lines of words between every kind of white space and line end."""
     rng = random.Random(3)
     words = [f"w{i}" for i in range(300)] + [
         "<unk>",
@@ -87,6 +86,14 @@ def preprocess(args):
             for _ in range(count)
         )
         text += rng.choice(["\n"] * 12 + ["\r\n", "\r", "\n\r"])
+    return text
+
+
+def preprocess(args):
+    """fairseq-preprocess on words between every kind of white space and line end."""
+    folder = GOLDEN / "preprocess"
+    folder.mkdir(exist_ok=True)
+    text = spaced_words()
     (folder / "train.txt").write_bytes((text + "the last line has no end").encode())
     (folder / "valid.txt").write_bytes(text[: len(text) // 8].encode() + "\nnever seen w1".encode())
     flags = {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/torch_variants: small files of torch.save with what few files have. Needs torch >= 2.5 (made with 2.8.0).
+"""Writes tests/golden/torch_variants: small files of torch.save with what few files have. Needs
+torch >= 2.5 (made with 2.8.0).
 
 usage: make_torch_variants.py FOLDER
 """

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints the table of compat/tokenizer/unicode_categories.inc: code points of \\p{L} and \\p{N} by the installed `regex` package.
+"""Prints the table of compat/tokenizer/unicode_categories.inc: code points of \\p{L} and \\p{N} by
+the installed `regex` package.
 
 usage: scripts/make_unicode_categories.py > compat/tokenizer/unicode_categories.inc
 The checked-in table is of regex 2026.1.15 (Unicode 17), which fairseq 0.12.2 installs.
@@ -19,7 +20,8 @@ def ranges(pattern):
 
 
 print(
-    f"// Made by scripts/make_unicode_categories.py with regex {regex.__version__}: {{first, last, category}}."
+    f"// Made by scripts/make_unicode_categories.py with regex {regex.__version__}: {{first, "
+    f"last, category}}."
 )
 table = sorted(
     [(a, b, "kLetter") for a, b in ranges(r"\p{L}")]

@@ -72,7 +72,8 @@ WORDS = [
 
 
 def awkward_lines(size, seed):
-    """What trips tokenisers: many scripts, marks, spaces, controls, emoji, contractions, long words.
+    """What trips tokenisers: many scripts, marks, spaces, controls, emoji, contractions, long
+    words.
 
     Lines without line ends, of `size` bytes of UTF-8 in all. Seeded.
     """
@@ -98,7 +99,8 @@ def awkward_lines(size, seed):
 def machine_text(
     size, roots=("/usr/share", "/usr/include", "/usr/lib/python3", "/usr/lib", "/usr/local")
 ):
-    """`size` bytes of the text files that a Debian machine has: documentation, manuals, sources. Ends at a line end."""
+    """`size` bytes of the text files that a Debian machine has: documentation, manuals, sources.
+    Ends at a line end."""
     parts, total = [], 0
     for root in roots:
         for folder, folders, files in os.walk(root):

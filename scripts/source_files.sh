@@ -1,10 +1,12 @@
 # shellcheck shell=bash
 # Sorts the project's sources by language, for scripts/format and scripts/lint, which source it.
 
-# list_sources: prints every file of the project, one per line. Without git it looks into the folders.
+# list_sources: prints every file of the project, one per line. Without git it looks into the
+# folders.
 list_sources() {
   git ls-files --cached --others --exclude-standard 2>/dev/null ||
-    find . -path './.git' -prune -o -path './build*' -prune -o -path './*-out' -prune -o -type f -printf '%P\n'
+    find . \( -path './.git' -o -path './build*' -o -path './*-out' \) -prune \
+      -o -type f -printf '%P\n'
 }
 
 # sort_sources FILE...: fills the arrays cxx, python and shell.

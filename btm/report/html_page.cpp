@@ -9,30 +9,43 @@ namespace btm {
 namespace {
 
 constexpr std::string_view kStyle = R"css(
-:root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--soft:#54606e;--rule:#d5dbe3;--heat:#2a78c8;--heat-cap:66%;
---c0:#2a6fb8;--c1:#cf6206;--c2:#2b8a4b;--c3:#b0459a;--c4:#8c6f00;--c5:#0e8ea3;--c6:#c23a36;--c7:#6459b5}
-@media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;--rule:#343d49;--heat:#3f8fe0;--heat-cap:62%;
---c0:#62a8ee;--c1:#f09a4a;--c2:#5fc181;--c3:#df83cd;--c4:#ccb040;--c5:#4fc3d6;--c6:#f0817b;--c7:#a99ff0}}
-body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;margin:1.5rem auto;max-width:760px;padding:0 1rem}
-h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1rem 0 0}
+:root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--soft:#54606e;--rule:#d5dbe3;
+--heat:#2a78c8;--heat-cap:66%;
+--c0:#2a6fb8;--c1:#cf6206;--c2:#2b8a4b;--c3:#b0459a;--c4:#8c6f00;--c5:#0e8ea3;--c6:#c23a36;
+--c7:#6459b5}
+@media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;
+--rule:#343d49;--heat:#3f8fe0;--heat-cap:62%;
+--c0:#62a8ee;--c1:#f09a4a;--c2:#5fc181;--c3:#df83cd;--c4:#ccb040;--c5:#4fc3d6;--c6:#f0817b;
+--c7:#a99ff0}}
+body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;
+margin:1.5rem auto;max-width:760px;padding:0 1rem}
+h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;
+margin:1rem 0 0}
 figure{margin:1rem 0 1.5rem}figcaption,.note{color:var(--soft);font-size:.9rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
-th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:left;font-weight:400;white-space:nowrap}
+th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:left;font-weight:400;
+white-space:nowrap}
 thead th{color:var(--soft);font-size:.85rem}
 th[scope=row]{position:sticky;left:0;background:var(--paper)}
 .number,.heat td,.heat thead th+th{text-align:right}
-.heat td{background:color-mix(in srgb,var(--heat) calc(var(--v)*var(--heat-cap)),var(--paper));border:2px solid var(--paper)}
+.heat td{background:color-mix(in srgb,var(--heat) calc(var(--v)*var(--heat-cap)),var(--paper));
+border:2px solid var(--paper)}
 .heat th{border-bottom:0}.heat .best{font-weight:700}
 svg{display:block;max-width:100%;height:auto}.narrow svg{display:none}
 svg text{font-size:12.5px;fill:var(--soft)}svg text.axis{fill:var(--ink)}
 .grid{stroke:var(--rule);stroke-width:1;fill:none}.tick{stroke:var(--soft);fill:none}
-.line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke:var(--c)}.line.again{stroke-dasharray:6 4}
-.area{fill:var(--c);stroke:var(--paper);stroke-width:.8}.bar{fill:var(--c)}.area.again,.bar.again{fill-opacity:.55}
+.line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke:var(--c)}
+.line.again{stroke-dasharray:6 4}
+.area{fill:var(--c);stroke:var(--paper);stroke-width:.8}.bar{fill:var(--c)}
+.area.again,.bar.again{fill-opacity:.55}
 .interval{stroke:var(--ink);stroke-width:1.4;fill:none}
-.s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}.s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}
-.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;margin:.3rem 0;padding:0;font-size:.9rem}
-.legend li::before{content:"";display:inline-block;width:.8em;height:.8em;margin-right:.4em;border-radius:2px;background:var(--c)}
+.s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}
+.s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}
+.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;margin:.3rem 0;padding:0;
+font-size:.9rem}
+.legend li::before{content:"";display:inline-block;width:.8em;height:.8em;margin-right:.4em;
+border-radius:2px;background:var(--c)}
 .legend .again::before{opacity:.55}
 @media(max-width:600px){.wide svg{display:none}.narrow svg{display:block}}
 @media print{:root{--paper:#fff;--ink:#000}}

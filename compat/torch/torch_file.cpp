@@ -149,7 +149,7 @@ class StorageTable {
 };
 
 // ---- zip
-// ----------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// The folder that holds data.pkl: the only entry of that name.
 std::string find_folder(const ZipArchive& zip, const std::string& path) {
@@ -204,7 +204,7 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
 }
 
 // ---- legacy
-// ---------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Bytes of the pickle of the magic number at the front, of whatever protocol; 0 when there is
 /// none.
@@ -301,7 +301,7 @@ TorchFile load_legacy(const std::shared_ptr<const MappedFile>& file) {
 }
 
 // ---- what it is instead
-// ---------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 struct Signature {
   std::size_t offset;

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Trains a dense or seed LM, an ELM branched from a checkpoint, or a DeMIX model, as BTM's release does.
+# Trains a dense or seed LM, an ELM branched from a checkpoint, or a DeMIX model, as BTM's release
+# does.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
 
 usage() {
   cat <<'USAGE'
-usage: btm_train.sh NAME NUM_GPUS ARCH EXPERIMENT DATA DOMAINS INIT_FOLDER SAVE_FOLDER SUBFOLDER SEED_PHASE_SHARE
-                    SEED_PHASE_UPDATE_NUM RESET_DATALOADER NUM_UPDATES UPDATE_FREQ LR SAVE_INTERVAL_UPDATES PORT
-                    WANDB_PROJECT BTM_CODE_PATH SEED RUN_ID [MORE FLAGS OF btm train ...]
+usage: btm_train.sh NAME NUM_GPUS ARCH EXPERIMENT DATA DOMAINS INIT_FOLDER SAVE_FOLDER SUBFOLDER
+                    SEED_PHASE_SHARE SEED_PHASE_UPDATE_NUM RESET_DATALOADER NUM_UPDATES UPDATE_FREQ
+                    LR SAVE_INTERVAL_UPDATES PORT WANDB_PROJECT BTM_CODE_PATH SEED RUN_ID
+                    [MORE FLAGS OF btm train ...]
 
    1 NAME                   of the project; a run from scratch is saved in SAVE_FOLDER/NAME/RUN_ID
    2 NUM_GPUS               processes that train together
@@ -27,12 +29,13 @@ usage: btm_train.sh NAME NUM_GPUS ARCH EXPERIMENT DATA DOMAINS INIT_FOLDER SAVE_
   16 SAVE_INTERVAL_UPDATES  updates between checkpoints
   17 PORT                   for the processes to meet
   18 WANDB_PROJECT          the name that the run is logged under
-  19 BTM_CODE_PATH          the folder that holds btm_shell_scripts (not needed: they find the program from where they lie)
+  19 BTM_CODE_PATH          the folder that holds btm_shell_scripts (not needed: the scripts know
+                            where they are)
   20 SEED                   of all random choices
   21 RUN_ID                 the folder of this run
 
-NUM_GPUS, NUM_UPDATES, UPDATE_FREQ, LR and SAVE_INTERVAL_UPDATES may be None: the release's value for ARCH (btm release).
-Run it again to go on from the last checkpoint.
+NUM_GPUS, NUM_UPDATES, UPDATE_FREQ, LR and SAVE_INTERVAL_UPDATES may be None: the release's value
+for ARCH (btm release). Run it again to go on from the last checkpoint.
 USAGE
 }
 
@@ -41,9 +44,11 @@ USAGE
   exit 0
 }
 (($# >= 21)) || die "$# arguments, expected 21 (see --help)"
-name=$1 num_gpus=$2 arch=$3 experiment=$4 data=$5 domains=$6 init_folder=$7 save_folder=$8 subfolder=$9
+name=$1 num_gpus=$2 arch=$3 experiment=$4 data=$5 domains=$6
+init_folder=$7 save_folder=$8 subfolder=$9
 shift 9
-share=$1 update_num=$2 reset=$3 num_updates=$4 update_freq=$5 lr=$6 save_interval=$7 port=$8 wandb_project=$9
+share=$1 update_num=$2 reset=$3 num_updates=$4 update_freq=$5
+lr=$6 save_interval=$7 port=$8 wandb_project=$9
 shift 9
 seed=$2 run_id=$3 # $1, the code's folder, is not needed
 shift 3
@@ -54,7 +59,8 @@ released() {
     printf '%s' "$1"
     return
   fi
-  "$BTM" release --scale "$arch" --value "$2" || die "$3 is None, and the release has no value for $arch"
+  "$BTM" release --scale "$arch" --value "$2" ||
+    die "$3 is None, and the release has no value for $arch"
 }
 [[ $experiment == *branch* ]] && gpus_key=branch_gpus || gpus_key=gpus
 num_gpus=$(released "$num_gpus" "$gpus_key" NUM_GPUS)
@@ -69,7 +75,9 @@ case $experiment in
   *unbalanced* | *demix* | *dense* | *branch*) ;;
   *) die "EXPERIMENT '$experiment', expected dense, unbalanced, demix or branch" ;;
 esac
-if [[ $experiment == *branch* && $init_folder == None ]]; then die "EXPERIMENT branch needs INIT_FOLDER, found None"; fi
+if [[ $experiment == *branch* && $init_folder == None ]]; then
+  die "EXPERIMENT branch needs INIT_FOLDER, found None"
+fi
 
 IFS=, read -r -a domain_names <<<"$domains"
 ((${#domain_names[@]} > 0)) || die "DOMAINS is empty"
@@ -78,7 +86,8 @@ if ((${#domain_names[@]} > 1)); then
   data_flags=("$data" --task multidomain_language_modeling --valid-subset "${valid_subsets:1}"
     --train-domains "$domains" --eval-domains "$domains" --criterion desynchronized_cross_entropy)
 else
-  data_flags=("$data/$domains" --task language_modeling --valid-subset "valid_$domains" --criterion cross_entropy)
+  data_flags=("$data/$domains" --task language_modeling --valid-subset "valid_$domains"
+    --criterion cross_entropy)
 fi
 
 case $arch in
@@ -101,7 +110,8 @@ if [[ $init_folder == None ]]; then
   save_folder=$save_folder/$name
 else
   if [[ $share != None && $update_num != None ]]; then
-    die "only one of SEED_PHASE_SHARE and SEED_PHASE_UPDATE_NUM can be set, found '$share' and '$update_num'"
+    found="'$share' and '$update_num'"
+    die "only one of SEED_PHASE_SHARE and SEED_PHASE_UPDATE_NUM can be set, found $found"
   elif [[ $share != None ]]; then
     phase=(--phase-one-ratio "$share")
   elif [[ $update_num != None ]]; then
@@ -110,8 +120,11 @@ else
     die "to branch, one of SEED_PHASE_SHARE and SEED_PHASE_UPDATE_NUM must be set"
   fi
   # Of a DeMIX model the expert of the domain is taken.
-  if compgen -G "$init_folder/$subfolder/*-shared.pt" >/dev/null; then phase+=(--domain-id "$domains"); fi
-  branched=$("$BTM" branch --old-folder "$init_folder" --new-folder "$save_folder" --subfolder "$subfolder" \
+  if compgen -G "$init_folder/$subfolder/*-shared.pt" >/dev/null; then
+    phase+=(--domain-id "$domains")
+  fi
+  branched=$("$BTM" branch --old-folder "$init_folder" --new-folder "$save_folder" \
+    --subfolder "$subfolder" \
     --new-subfolder "$run_id" "${phase[@]}")
   printf '%s\n' "$branched"
   if [[ $branched == False ]]; then reset=False; fi
@@ -120,14 +133,16 @@ fi
 optional_flags=("$precision")
 if [[ $reset != False ]]; then optional_flags+=(--reset-dataloader); fi
 if ((num_gpus > 1)); then
-  optional_flags+=(--ddp-backend no_c10d --distributed-world-size "$num_gpus" --distributed-port "$port")
+  optional_flags+=(--ddp-backend no_c10d --distributed-world-size "$num_gpus"
+    --distributed-port "$port")
 fi
 
 # "A,B C,D": ranks A and B train one expert, C and D another.
 demix_groups() {
-  local size=$((num_gpus / ${#domain_names[@]})) rank groups=''
-  ((size > 0 && num_gpus % ${#domain_names[@]} == 0)) ||
-    die "DeMIX trains an expert for each of ${#domain_names[@]} domains, NUM_GPUS $num_gpus is no multiple of that"
+  local experts=${#domain_names[@]} rank groups=''
+  local size=$((num_gpus / experts))
+  ((size > 0 && num_gpus % experts == 0)) ||
+    die "NUM_GPUS $num_gpus is no multiple of the $experts domains, each of which has its expert"
   # The release synchronizes at most 8 ranks.
   ((size <= 8)) || size=8
   for ((rank = 0; rank < num_gpus; ++rank)); do
@@ -140,7 +155,8 @@ case $experiment in
   *unbalanced*) optional_flags+=(--unbalanced) ;;
   *demix*)
     groups=$(demix_groups)
-    optional_flags+=(--desynchronize --domain-parallel --sync-type manual --untie-parameters feedforward
+    optional_flags+=(--desynchronize --domain-parallel --sync-type manual
+      --untie-parameters feedforward
       --data-parallel-groups "$groups" --pad-to-fixed-length)
     ;;
 esac

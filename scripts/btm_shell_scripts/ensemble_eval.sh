@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Evaluates an ensemble of experts, weighted by the domain posterior that it estimates on validation data first.
+# Evaluates an ensemble of experts, weighted by the domain posterior that it estimates on validation
+# data first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
 
@@ -12,7 +13,8 @@ usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOL
   DATA            data-bin folder with a folder for each domain
   MODELS          checkpoints, or folders with a checkpoint_last.pt, separated by colons
   DOMAIN          to evaluate on: valid_DOMAIN for the posterior, then test_DOMAIN
-  ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior, simple_average, or cluster_prior (with --cluster-model behind)
+  ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior, simple_average, or
+                  cluster_prior (with --cluster-model behind)
   RESULTS_FOLDER  gets dev_posteriors.jsonl and test_results.txt: a line of JSON for each batch
   TOP_K           keep the TOP_K most probable experts only (default: all)
 USAGE
@@ -31,7 +33,10 @@ is_count "$num_experts" && ((num_experts == ${#models[@]})) ||
   die "NUM_EXPERTS is '$num_experts', but MODELS are ${#models[@]}: $3"
 case $ensemble_type in
   cached_prior | updating_prior | uniform_prior | simple_average | cluster_prior) ;;
-  *) die "ENSEMBLE_TYPE '$ensemble_type', expected cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior" ;;
+  *)
+    types='cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior'
+    die "ENSEMBLE_TYPE '$ensemble_type', expected $types"
+    ;;
 esac
 [[ -z $top_k ]] || is_count "$top_k" || die "TOP_K '$top_k', expected a number"
 require_domains "$data" "$domain"
@@ -42,9 +47,11 @@ for model in "${models[@]}"; do
   path+=${path:+:}$checkpoint
 done
 
-# A GPU for each expert where there are so many; otherwise one process runs them in turn, with the same numbers.
+# A GPU for each expert where there are so many; otherwise one process runs them in turn, with the
+# same numbers.
 ranks=()
-if command -v nvidia-smi >/dev/null && (($(nvidia-smi -L 2>/dev/null | wc -l) >= num_experts && num_experts > 1)); then
+gpus=$(nvidia-smi -L 2>/dev/null | wc -l) || gpus=0
+if ((gpus >= num_experts && num_experts > 1)); then
   ranks=(--distributed-world-size "$num_experts" --distributed-port "${BTM_PORT:-12345}")
 fi
 
@@ -71,7 +78,8 @@ evaluate() {
 posteriors=$results_folder/dev_posteriors.jsonl
 evaluate valid "$posteriors" --ensemble-type updating_prior --max-samples 100
 
-prior=$(tail -n 1 "$posteriors" | sed -n 's/.*"exp_avg_posterior": *\[\([^]]*\)\].*/\1/p' | tr -d ' ')
+prior=$(tail -n 1 "$posteriors" |
+  sed -n 's/.*"exp_avg_posterior": *\[\([^]]*\)\].*/\1/p' | tr -d ' ')
 [[ -n $prior ]] || die "$posteriors: its last line has no exp_avg_posterior" 1
 flags=(--ensemble-type "$ensemble_type")
 if [[ $ensemble_type == cached_prior ]]; then flags+=(--precomputed-prior "$prior"); fi

@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
 
 usage() {
   cat <<'USAGE'
-usage: eval_pipeline.sh DATA MODEL_FOLDER [CHECKPOINT_FILE] SPLIT DOMAIN [MORE FLAGS OF btm eval-lm ...]
+usage: eval_pipeline.sh DATA MODEL_FOLDER [CHECKPOINT_FILE] SPLIT DOMAIN
+                        [MORE FLAGS OF btm eval-lm ...]
 
   DATA             data-bin folder with a folder for each domain
   MODEL_FOLDER     the folder of a run
@@ -13,7 +14,8 @@ usage: eval_pipeline.sh DATA MODEL_FOLDER [CHECKPOINT_FILE] SPLIT DOMAIN [MORE F
   SPLIT            valid or test
   DOMAIN           to evaluate on: the split SPLIT_DOMAIN
 
-Prints the loss and the perplexity, and writes them to MODEL_FOLDER/evals/DOMAIN/test_results.txt as JSON.
+Prints the loss and the perplexity, and writes them to MODEL_FOLDER/evals/DOMAIN/test_results.txt
+as JSON.
 USAGE
 }
 
@@ -27,7 +29,8 @@ case ${#positionals[@]} in
   5) ;;
   *) die "${#positionals[@]} arguments, expected 4 or 5 (see --help)" ;;
 esac
-data=${positionals[0]} model_folder=${positionals[1]} checkpoint=${positionals[2]} split=${positionals[3]} domain=${positionals[4]}
+data=${positionals[0]} model_folder=${positionals[1]} checkpoint=${positionals[2]}
+split=${positionals[3]} domain=${positionals[4]}
 
 require_domains "$data" "$domain"
 [[ -f $model_folder/$checkpoint ]] || die "$model_folder/$checkpoint: no such file" 1

@@ -16,13 +16,15 @@ find_btm() {
     [[ -f $BTM && -x $BTM ]] || die "BTM=$BTM: no such program" 1
     return
   fi
-  for candidate in "$here/../../build/bin/btm" "$here/../../../bin/btm" "$here/../../bin/btm" "$here/../btm"; do
+  for candidate in \
+    "$here/../../build/bin/btm" "$here/../../../bin/btm" "$here/../../bin/btm" "$here/../btm"; do
     if [[ -f $candidate && -x $candidate ]]; then
       BTM=$candidate
       return
     fi
   done
-  BTM=$(command -v btm) || die "found no program btm (built in build/bin, installed, or on the PATH; or set BTM to it)" 1
+  BTM=$(command -v btm) ||
+    die "found no program btm (built in build/bin, installed, or on the PATH; or set BTM to it)" 1
 }
 
 # Splits "$@" at the first flag: words before it into `positionals`, the rest into `more_flags`.
@@ -52,7 +54,8 @@ require_domains() {
   done
 }
 
-# Runs a command that writes into FOLDER, which is made with the folders above it. Where it fails, those that were made and are empty go.
+# Runs a command that writes into FOLDER, which is made with the folders above it. Where it fails,
+# those that were made and are empty go.
 with_folder() {
   local folder=$1 made=() above=$1 status=0 one
   shift

@@ -1,4 +1,5 @@
-"""Finds the program btm and becomes it. The scripts beside this file are its names in BTM's release."""
+"""Finds the program btm and becomes it. The scripts beside this file are its names in BTM's
+release."""
 import os
 import pathlib
 import shutil
@@ -24,7 +25,8 @@ def find_btm() -> str:
     if found is None:
         name = pathlib.Path(sys.argv[0]).name
         print(
-            f"{name}: error: found no program btm (built in build/bin, installed, or on the PATH; or set BTM to it)",
+            f"{name}: error: found no program btm (built in build/bin, installed, or on the PATH; "
+            f"or set BTM to it)",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Prints "RESULTS_FOLDER MODEL:MODEL:..." for an ensemble: which checkpoints of a folder of runs it is made of.
+"""Prints "RESULTS_FOLDER MODEL:MODEL:..." for an ensemble: which checkpoints of a folder of runs it
+is made of.
 
-  read -r results models < <(python mix_eval_utils.py --model-folder RUNS --model-type mod --regex-str 'MODEL.*' --checkpoint-ids last)
+  read -r results models < <(python mix_eval_utils.py --model-folder RUNS --model-type mod \\
+    --regex-str 'MODEL.*' --checkpoint-ids last)
   bash btm_shell_scripts/ensemble_eval.sh 8 DATA $models DOMAIN cached_prior $results
 """
 import argparse
@@ -93,7 +95,8 @@ def models(options: argparse.Namespace) -> List[pathlib.Path]:
     )
     if max(options.experts) >= len(runs):
         raise Failure(
-            f"{folder}: {len(runs)} runs match {options.regex_str!r}, expert {max(options.experts)} is wanted"
+            f"{folder}: {len(runs)} runs match {options.regex_str!r}, expert "
+            f"{max(options.experts)} is wanted"
         )
     return [folder / runs[i] / f"checkpoint_{ids[i]}.pt" for i in options.experts]
 

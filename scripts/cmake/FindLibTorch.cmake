@@ -1,8 +1,9 @@
 # FindLibTorch: LibTorch from a pip wheel, an unpacked libtorch zip or a Debian package.
 #
-# Looked for in: LibTorch_ROOT or Torch_ROOT (the folder with include/ and lib/, a site folder holding torch/, or a virtual
-# environment's lib/pythonX.Y/site-packages), the cache that scripts/setup fills, the Python found on the PATH, the system.
-# Component CUDA adds Torch::nccl. Targets: Torch::c10, Torch::cpu (never libtorch.so, which pulls libtorch_cuda in).
+# Looked for in: LibTorch_ROOT or Torch_ROOT (the folder with include/ and lib/, a site folder
+# holding torch/, or a virtual environment's lib/pythonX.Y/site-packages), the cache that
+# scripts/setup fills, the Python found on the PATH, the system. Component CUDA adds Torch::nccl.
+# Targets: Torch::c10, Torch::cpu (never libtorch.so, which pulls libtorch_cuda in).
 #
 # Not the wheel's own CMake package: that one wants a CUDA toolkit even for a CPU program.
 include(FindPackageHandleStandardArgs)
@@ -20,20 +21,24 @@ if(NOT _hints)
   find_package(Python3 QUIET COMPONENTS Interpreter)
   if(Python3_Interpreter_FOUND)
     execute_process(COMMAND "${Python3_EXECUTABLE}" -c
-      "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
+      "import importlib.util as u; s = u.find_spec('torch'); 
+       print(s.submodule_search_locations[0] if s else '')"
       OUTPUT_VARIABLE _python_torch OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
     list(APPEND _hints ${_python_torch})
   endif()
 endif()
 
-find_path(LibTorch_INCLUDE_DIR ATen/core/Tensor.h HINTS ${_hints} PATH_SUFFIXES include torch/include libtorch/include)
-find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
+find_path(LibTorch_INCLUDE_DIR ATen/core/Tensor.h 
+  HINTS ${_hints} PATH_SUFFIXES include torch/include libtorch/include)
+find_library(LibTorch_CPU_LIBRARY torch_cpu
+  HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
 find_library(LibTorch_C10_LIBRARY c10 HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
 
 if(LibTorch_INCLUDE_DIR)
   foreach(_file torch/headeronly/version.h torch/version.h torch/csrc/api/include/torch/version.h)
     if(NOT LibTorch_VERSION AND EXISTS "${LibTorch_INCLUDE_DIR}/${_file}")
-      file(STRINGS "${LibTorch_INCLUDE_DIR}/${_file}" _lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) [0-9]+")
+      file(STRINGS "${LibTorch_INCLUDE_DIR}/${_file}" _lines
+        REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) [0-9]+")
       if("${_lines}" MATCHES "MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+)")
         set(LibTorch_VERSION "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}.${CMAKE_MATCH_3}")
       endif()
@@ -41,15 +46,19 @@ if(LibTorch_INCLUDE_DIR)
   endforeach()
 endif()
 
-get_filename_component(_site "${LibTorch_INCLUDE_DIR}/../.." ABSOLUTE)  # .../site-packages of a wheel
+# In a wheel: .../site-packages.
+get_filename_component(_site "${LibTorch_INCLUDE_DIR}/../.." ABSOLUTE)
 find_path(NCCL_INCLUDE_DIR nccl.h
   HINTS "${_site}/nvidia/nccl/include" ${NCCL_ROOT} /usr/local/cuda PATH_SUFFIXES include)
 find_path(CUDA_RUNTIME_INCLUDE_DIR cuda_runtime_api.h
   HINTS "${_site}/nvidia/cu13/include" ${CUDAToolkit_ROOT} /usr/local/cuda PATH_SUFFIXES include)
 if("CUDA" IN_LIST LibTorch_FIND_COMPONENTS)
-  find_library(LibTorch_CUDA_LIBRARY torch_cuda HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
-  find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
-  if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY AND NCCL_INCLUDE_DIR AND CUDA_RUNTIME_INCLUDE_DIR)
+  find_library(LibTorch_CUDA_LIBRARY torch_cuda
+    HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
+  find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda
+    HINTS ${_hints} PATH_SUFFIXES lib torch/lib libtorch/lib)
+  if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY AND
+      NCCL_INCLUDE_DIR AND CUDA_RUNTIME_INCLUDE_DIR)
     set(LibTorch_CUDA_FOUND TRUE)
   endif()
 endif()
@@ -57,7 +66,8 @@ endif()
 find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
   VERSION_VAR LibTorch_VERSION HANDLE_COMPONENTS
-  REASON_FAILURE_MESSAGE "scripts/setup fetches it into the user's cache, or give -DTorch_ROOT=FOLDER (the one with include/ and lib/).")
+  REASON_FAILURE_MESSAGE
+    "scripts/setup fetches it, or give -DTorch_ROOT=FOLDER, the one that holds include/ and lib/.")
 
 if(LibTorch_FOUND AND NOT TARGET Torch::cpu)
   set(_include "${LibTorch_INCLUDE_DIR}")
@@ -74,16 +84,20 @@ if(LibTorch_FOUND AND NOT TARGET Torch::cpu)
     INTERFACE_LINK_LIBRARIES "Torch::c10;Threads::Threads")
   if(LibTorch_CUDA_FOUND)
     add_library(Torch::nccl INTERFACE IMPORTED)
-    target_include_directories(Torch::nccl SYSTEM INTERFACE "${NCCL_INCLUDE_DIR}" "${CUDA_RUNTIME_INCLUDE_DIR}")
+    target_include_directories(Torch::nccl SYSTEM INTERFACE
+      "${NCCL_INCLUDE_DIR}" "${CUDA_RUNTIME_INCLUDE_DIR}")
     target_compile_definitions(Torch::nccl INTERFACE USE_C10D_NCCL USE_CUDA)
-    # torch_cuda registers its kernels in static initialisers: keep it although no symbol may be used.
+    # torch_cuda registers its kernels in static initialisers: keep it although no symbol may be
+    # used.
     target_link_libraries(Torch::nccl INTERFACE Torch::cpu
-      "-Wl,--push-state,--no-as-needed" "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}" "-Wl,--pop-state")
+      "-Wl,--push-state,--no-as-needed"
+      "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}" "-Wl,--pop-state")
     file(GLOB _nvidia LIST_DIRECTORIES true "${_site}/nvidia/*/lib")
     foreach(_folder ${_nvidia})
       target_link_options(Torch::nccl INTERFACE "LINKER:-rpath-link,${_folder}")
     endforeach()
   endif()
 endif()
-mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY
+mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY
+  LibTorch_CUDA_LIBRARY
   LibTorch_C10_CUDA_LIBRARY)

@@ -1,4 +1,5 @@
-"""The measures of scripts/bench: each makes its inputs, runs both sides in turns and adds rows to the table."""
+"""The measures of scripts/bench: each makes its inputs, runs both sides in turns and adds rows to
+the table."""
 import dataclasses
 import os
 import pathlib
@@ -70,7 +71,8 @@ class Setting:
         return folder
 
     def peak_flops(self):
-        """FLOP/s of large fp32 products with as many threads: what this machine's arithmetic can do."""
+        """FLOP/s of large fp32 products with as many threads: what this machine's arithmetic can
+        do."""
         return self.kernel("sgemm", self.threads)().number(r"([\d.]+) GF/s") * 1e9
 
 
@@ -94,7 +96,8 @@ def fastest(values, ours):
 
 
 def flops_per_token(arch, vocabulary, length):
-    """Of a forward pass: two per weight of the products, and the two products of causal attention over half the length."""
+    """Of a forward pass: two per weight of the products, and the two products of causal attention
+    over half the length."""
     layers, width = ARCHITECTURES[arch]
     return (
         2 * (12 * layers * width * width + width * vocabulary) + layers * 2 * 2 * width * length / 2
@@ -560,7 +563,8 @@ def bench_build(s, table):
 
 
 def bench_gpu(s, table):
-    """training and evaluating the 125M shape on a GPU (preset cuda), beside what its matrix products reach"""
+    """training and evaluating the 125M shape on a GPU (preset cuda), beside what its matrix
+    products reach"""
     s = dataclasses.replace(s, build="build-cuda")
     arch, length, sentences = "transformer_lm_gpt3_small", 1024, 2 if s.quick else 32
     updates = 6 if s.quick else 30

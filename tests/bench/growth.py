@@ -1,4 +1,5 @@
-"""How speed and memory grow with context, experts, ranks and corpus: btm alone, beside the law that its code implies."""
+"""How speed and memory grow with context, experts, ranks and corpus: btm alone, beside the law that
+its code implies."""
 import dataclasses
 import os
 import random
@@ -18,7 +19,8 @@ CURVE_POINTS = 60
 
 
 def plot(unit, values, law, log_y=False):
-    """Measured points of one figure beside the law fitted to their medians. `values` is {x: [a value per run]}."""
+    """Measured points of one figure beside the law fitted to their medians. `values` is {x: [a
+    value per run]}."""
     fitted = Fitted(law, [(x, summary(runs)["median"]) for x, runs in values.items()])
     points = []
     for x, runs in values.items():
@@ -71,8 +73,8 @@ def small_model(s, name, *args):
 def context_memory(width):
     """MiB of activations of a batch of one row of T tokens, at the largest of two moments.
 
-    In a layer: its input, the normed input, and the feed-forward's 4C before and after the activation function. At the end:
-    the features, and a tile of logits.
+    In a layer: its input, the normed input, and the feed-forward's 4C before and after the
+    activation function. At the end: the features, and a tile of logits.
     """
 
     def of(length):
@@ -117,7 +119,8 @@ def growth_context(s, table):
         "tokens/s",
         rates,
         Law(
-            "1 / (tokens/s) = a + b·T: products with the weights, and causal attention over T / 2 tokens",
+            "1 / (tokens/s) = a + b·T: products with the weights, and causal attention over T / 2 "
+            "tokens",
             (Term("a", "ms", 1e3, lambda x: 1), Term("b", "µs", 1e6, lambda x: x)),
             shown=lambda _, v: 1 / v,
         ),
@@ -127,7 +130,8 @@ def growth_context(s, table):
         "MiB",
         peaks,
         Law(
-            "peak = m + max(40·C·T, 4·C·T + 8192·min(T, 1024)) bytes: m the weights and the program, then the wider of a layer's feed-forward and "
+            "peak = m + max(40·C·T, 4·C·T + 8192·min(T, 1024)) bytes: m the weights and the "
+            "program, then the wider of a layer's feed-forward and "
             f"a tile of logits; C = {width}",
             (Term("m", "MiB", 1, lambda x: 1),),
             known=context_memory(width),
@@ -141,10 +145,13 @@ def growth_context(s, table):
             "symbol": "T",
             "log_x": True,
             "plots": [speed, memory],
-            "about": f"btm eval-lm, 125M shape, {tokens:,} tokens in all, one sample a batch, {s.threads} threads.",
+            "about": f"btm eval-lm, 125M shape, {tokens:,} tokens in all, one sample a batch, "
+            f"{s.threads} threads.",
             "notes": [
-                f"A token takes {linear / 1e6:.0f} MFLOP in products with the weights and {attention / 1e3:.1f}·T kFLOP in attention: "
-                f"{100 * attention * lengths[-1] / linear:.0f}% of the former at T = {lengths[-1]:,}. Fitted, it takes {100 * b * lengths[-1] / a:.0f}% of "
+                f"A token takes {linear / 1e6:.0f} MFLOP in products with the weights and "
+                f"{attention / 1e3:.1f}·T kFLOP in attention: "
+                f"{100 * attention * lengths[-1] / linear:.0f}% of the former at T = "
+                f"{lengths[-1]:,}. Fitted, it takes {100 * b * lengths[-1] / a:.0f}% of "
                 "their time."
             ],
         }
@@ -152,7 +159,8 @@ def growth_context(s, table):
 
 
 def growth_experts(s, table):
-    """ensemble-eval over the number of experts: every expert scores every token, one at a time in memory"""
+    """ensemble-eval over the number of experts: every expert scores every token, one at a time in
+    memory"""
     counts = (1, 2) if s.quick else (1, 2, 4, 8, 16)
     tokens = 1024 if s.quick else 4096
     paths = [
@@ -183,7 +191,8 @@ def growth_experts(s, table):
         "tokens/s",
         rates,
         Law(
-            "1 / (tokens/s) = t·n: every expert is opened and scores every token; mixing costs next to nothing",
+            "1 / (tokens/s) = t·n: every expert is opened and scores every token; mixing costs "
+            "next to nothing",
             (Term("t", "ms", 1e3, lambda x: x),),
             shown=lambda _, v: 1 / v,
         ),
@@ -193,7 +202,8 @@ def growth_experts(s, table):
         "MiB",
         peaks,
         Law(
-            f"peak = m + 4·N·n bytes: one model at a time, and a score for each of N = {tokens:,} tokens and n experts",
+            f"peak = m + 4·N·n bytes: one model at a time, and a score for each of N = {tokens:,} "
+            f"tokens and n experts",
             (Term("m", "MiB", 1, lambda x: 1),),
             known=lambda n: 4 * tokens * n / MIB,
         ),
@@ -206,10 +216,12 @@ def growth_experts(s, table):
             "symbol": "n",
             "log_x": True,
             "plots": [speed, memory],
-            "about": f"btm ensemble-eval, experts of {PARAMETERS / 1e6:.1f} M parameters ({LAYERS} layers of {WIDTH}, {VOCABULARY:,} words), "
+            "about": f"btm ensemble-eval, experts of {PARAMETERS / 1e6:.1f} M parameters "
+            f"({LAYERS} layers of {WIDTH}, {VOCABULARY:,} words), "
             f"{tokens:,} tokens, batches of 2 × 512, {s.threads} threads.",
             "notes": [
-                f"All {counts[-1]} experts together hold {counts[-1] * PARAMETERS * 4 / MIB:,.0f} MiB of weights."
+                f"All {counts[-1]} experts together hold {counts[-1] * PARAMETERS * 4 / MIB:,.0f} "
+                f"MiB of weights."
             ],
         }
     )
@@ -243,7 +255,8 @@ def growth_ranks(s, table):
         "tokens/s",
         rates,
         Law(
-            f"seconds an update = c·max(1, n / {cores}) + r·(n − 1): n batches on {cores} cores, and a ring all-reduce, which moves "
+            f"seconds an update = c·max(1, n / {cores}) + r·(n − 1): n batches on {cores} cores, "
+            f"and a ring all-reduce, which moves "
             "2·(n − 1) times the gradients through one machine's memory",
             (Term("c", "s", 1, lambda n: max(1, n / cores)), Term("r", "s", 1, lambda n: n - 1)),
             shown=lambda n, v: n * batch / v,
@@ -253,7 +266,8 @@ def growth_ranks(s, table):
         "MiB",
         peaks,
         Law(
-            "peak of one rank = m: each holds the whole model, its gradients and both moments (16 bytes a parameter) and one batch",
+            "peak of one rank = m: each holds the whole model, its gradients and both moments (16 "
+            "bytes a parameter) and one batch",
             (Term("m", "MiB", 1, lambda n: 1),),
         ),
     )
@@ -265,10 +279,12 @@ def growth_ranks(s, table):
             "symbol": "n",
             "log_x": False,
             "plots": [speed, memory],
-            "about": f"btm train --distributed-world-size n, {PARAMETERS / 1e6:.1f} M parameters, {sentences} × {length} tokens a rank and update, one thread a "
+            "about": f"btm train --distributed-world-size n, {PARAMETERS / 1e6:.1f} M parameters, "
+            f"{sentences} × {length} tokens a rank and update, one thread a "
             f"rank, {cores} cores. Memory is that of the largest rank.",
             "notes": [
-                f"Values, gradients and moments are {16 * PARAMETERS / MIB:,.0f} MiB, gradients alone {4 * PARAMETERS / MIB:,.0f} MiB."
+                f"Values, gradients and moments are {16 * PARAMETERS / MIB:,.0f} MiB, gradients "
+                f"alone {4 * PARAMETERS / MIB:,.0f} MiB."
             ],
         }
     )
@@ -277,7 +293,8 @@ def growth_ranks(s, table):
 def write_zipf_text(path, size, words=10_000, seed=1):
     """About `size` bytes of lines of 25 words, drawn by Zipf's law. Returns the number of lines.
 
-    Beyond 32 MB the text is quarter megabytes of what came before, drawn again: Python would be slow to draw them all.
+    Beyond 32 MB the text is quarter megabytes of what came before, drawn again: Python would be
+    slow to draw them all.
     """
     numbers = random.Random(seed)
     vocabulary = list(
@@ -352,7 +369,8 @@ def growth_corpus(s, table):
         "MiB",
         peaks,
         Law(
-            "peak = m: blocks of text and their tokens. The documents' lengths, 4 bytes each, are kept while the data-bin is written, "
+            "peak = m: blocks of text and their tokens. The documents' lengths, 4 bytes each, are "
+            "kept while the data-bin is written, "
             "when the words are no longer counted",
             (Term("m", "MiB", 1, lambda x: 1),),
         ),
@@ -367,9 +385,11 @@ def growth_corpus(s, table):
             "symbol": "MB",
             "log_x": True,
             "plots": [speed, memory],
-            "about": "btm-convert preprocess --workers 1, words by Zipf's law (10,000 types, 25 a line), dictionary and data-bin made.",
+            "about": "btm-convert preprocess --workers 1, words by Zipf's law (10,000 types, 25 a "
+            "line), dictionary and data-bin made.",
             "notes": [
-                f"The data-bin of {largest:,} MB: {bytes_out[largest] / 1e6:,.2f} MB measured; 2 bytes a token ({tokens[largest]:,}), 12 a document "
+                f"The data-bin of {largest:,} MB: {bytes_out[largest] / 1e6:,.2f} MB measured; 2 "
+                f"bytes a token ({tokens[largest]:,}), 12 a document "
                 f"({lines[largest]:,}) and 26 are {expected / 1e6:,.2f} MB."
             ],
         }

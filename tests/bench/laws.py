@@ -1,4 +1,5 @@
-"""Laws of growth: a figure as known terms plus fitted ones, and how far measurements are from it. Standard library only."""
+"""Laws of growth: a figure as known terms plus fitted ones, and how far measurements are from it.
+Standard library only."""
 import dataclasses
 import typing
 
@@ -17,8 +18,8 @@ class Term:
 class Law:
     """quantity(x) = known(x) + the sum of the terms; the figure shown is shown(x, quantity).
 
-    What is simple in the code is seldom the figure itself: seconds add up, tokens/s do not. `shown` is its own inverse
-    (1 / v, or work / v).
+    What is simple in the code is seldom the figure itself: seconds add up, tokens/s do not. `shown`
+    is its own inverse (1 / v, or work / v).
     """
 
     formula: str
@@ -28,7 +29,8 @@ class Law:
 
 
 class Fitted:
-    """A law with the parameters that come nearest to the points, by least squares of the relative deviations of the quantity.
+    """A law with the parameters that come nearest to the points, by least squares of the relative
+    deviations of the quantity.
 
     A cost cannot be negative: a parameter that would be is 0.
     """
@@ -61,7 +63,8 @@ class Fitted:
 
 
 def solved(law, terms, quantities):
-    """The parameters of `terms` alone that minimise the sum of ((law(x) - y) / y)^2: normal equations, Gauss-Jordan."""
+    """The parameters of `terms` alone that minimise the sum of ((law(x) - y) / y)^2: normal
+    equations, Gauss-Jordan."""
     rows = [([term.of(x) / y for term in terms], (y - law.known(x)) / y) for x, y in quantities]
     size = len(terms)
     matrix = [
@@ -73,7 +76,8 @@ def solved(law, terms, quantities):
         pivot = max(range(i, size), key=lambda r: abs(matrix[r][i]))
         if abs(matrix[pivot][i]) <= 1e-12 * max(abs(value) for value in matrix[pivot]):
             raise ValueError(
-                f"the points do not determine {', '.join(term.name for term in terms)} of '{law.formula}'"
+                f"the points do not determine {', '.join(term.name for term in terms)} of "
+                f"'{law.formula}'"
             )
         matrix[i], matrix[pivot] = matrix[pivot], matrix[i]
         matrix[i] = [value / matrix[i][i] for value in matrix[i]]

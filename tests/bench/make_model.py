@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Makes a folder with a checkpoint of a GPT-3 shaped model and a data-bin that fits it. Python's standard library only.
+"""Makes a folder with a checkpoint of a GPT-3 shaped model and a data-bin that fits it. Python's
+standard library only.
 
     tests/bench/make_model.py --arch transformer_lm_gpt3_xl --dtype float16 --optimizer --out DIR
 
-DIR/checkpoint_last.pt is what fairseq writes (torch's zip container, cfg as a dict, with --optimizer Adam's fp32 moments
-per parameter); the weights repeat one megabyte of small random numbers and the moments are zero (holes in the file).
-DIR/data-bin holds dict.txt and splits of random ids.
+DIR/checkpoint_last.pt is what fairseq writes (torch's zip container, cfg as a dict, with
+--optimizer Adam's fp32 moments per parameter); the weights repeat one megabyte of small random
+numbers and the moments are zero (holes in the file). DIR/data-bin holds dict.txt and splits of
+random ids.
 """
 import argparse
 import collections
@@ -112,7 +114,8 @@ class Pickler(pickle._Pickler):
 
 
 class Zip:
-    """Stored entries with zip64 fields and data at multiples of 64, as torch's writer lays them out."""
+    """Stored entries with zip64 fields and data at multiples of 64, as torch's writer lays them
+    out."""
 
     def __init__(self, path):
         self.file, self.entries = open(path, "wb"), []
@@ -333,8 +336,9 @@ def write_checkpoint(path, args):
         )
     archive.add("version", 2, [b"3\n"])
     archive.close()
+    count = sum(numel(t.shape) for n, t in model.items() if "output_projection" not in n)
     print(
-        f"{path}: {sum(numel(t.shape) for n, t in model.items() if 'output_projection' not in n):,} parameters, "
+        f"{path}: {count:,} parameters, "
         f"{args.dtype}, {len(storages)} storages, {path.stat().st_size / 1e9:.2f} GB"
     )
 

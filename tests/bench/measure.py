@@ -9,7 +9,8 @@ import time
 
 
 class Run:
-    """One finished process: its wall seconds, peak resident MiB (of the largest process) and what it printed."""
+    """One finished process: its wall seconds, peak resident MiB (of the largest process) and what
+    it printed."""
 
     def __init__(self, command, env=None):
         with tempfile.TemporaryFile("w+") as output:
@@ -28,11 +29,13 @@ class Run:
             self.text = output.read()
         if process.returncode != 0:
             sys.exit(
-                f"{' '.join(map(str, command))} ended with {process.returncode}:\n{self.text[-2000:]}"
+                f"{' '.join(map(str, command))} ended with "
+                f"{process.returncode}:\n{self.text[-2000:]}"
             )
 
     def number(self, pattern):
-        """The last number that the pattern's group finds in the output, thousands separators left out."""
+        """The last number that the pattern's group finds in the output, thousands separators left
+        out."""
         found = re.findall(pattern, self.text)
         if not found:
             sys.exit(f"no {pattern!r} in the output:\n{self.text[-2000:]}")
@@ -40,7 +43,8 @@ class Run:
 
 
 def in_turns(programs, runs, read, warm_up=None):
-    """{name: {figure: [a value per run]}}. `programs` is {name: a callable giving a Run}; `read(name, run)` its figures.
+    """{name: {figure: [a value per run]}}. `programs` is {name: a callable giving a Run};
+    `read(name, run)` its figures.
 
     A, B, A, B: what disturbs the machine disturbs both.
     """
@@ -74,14 +78,16 @@ def number(value):
 
 
 class Table:
-    """Rows of measures: ours, the other side, their ratio and the target. And the panels of growth."""
+    """Rows of measures: ours, the other side, their ratio and the target. And the panels
+    of growth."""
 
     def __init__(self):
         self.rows = []
         self.growth = []  # panels of growth.py
 
     def add(self, measure, against, unit, ours, theirs, target, at_least=True, ratio=None):
-        """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None: nothing to reach)."""
+        """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None:
+        nothing to reach)."""
         ratio = summary(ratio if ratio is not None else ratios(ours, theirs))
         met = (
             None
@@ -161,7 +167,10 @@ class Table:
                 f"{number(p['x'])}: {number(p['median'])} ({p['deviation']:+.1f}%)"
                 for p in plot["points"]
             )
-            yield f"| {panel['name']}: {plot['unit']} over {panel['x']} | {points} | {plot['law']} |"
+            yield (
+                f"| {panel['name']}: {plot['unit']} over {panel['x']} | {points} | "
+                f"{plot['law']} |"
+            )
 
     def markdown(self):
         parts = []

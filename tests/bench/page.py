@@ -1,4 +1,5 @@
-"""scripts/bench's results as one HTML file: nothing is fetched, nothing is scripted, light or dark as the reader's system is.
+"""scripts/bench's results as one HTML file: nothing is fetched, nothing is scripted, light or dark
+as the reader's system is.
 
 Plots are drawn once, for a phone's width; a wide window shows two side by side, larger.
 """
@@ -11,25 +12,37 @@ WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 30, 44
 
 STYLE = """
-:root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--soft:#54606e;--rule:#d5dbe3;--point:#2a6fb8;--law:#cf6206;--good:#1f7a3f;--bad:#b3261e}
-@media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;--rule:#343d49;--point:#62a8ee;--law:#f09a4a;--good:#5fc181;--bad:#f0817b}}
-body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;margin:1.5rem auto;max-width:1060px;padding:0 1rem}
-h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.25rem;margin:2.2rem 0 .4rem}h3{font-size:1.05rem;margin:1.6rem 0 .2rem}
+:root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--soft:#54606e;--rule:#d5dbe3;
+--point:#2a6fb8;--law:#cf6206;--good:#1f7a3f;--bad:#b3261e}
+@media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;
+--rule:#343d49;--point:#62a8ee;--law:#f09a4a;--good:#5fc181;--bad:#f0817b}}
+body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;
+margin:1.5rem auto;max-width:1060px;padding:0 1rem}
+h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.25rem;margin:2.2rem 0 .4rem}
+h3{font-size:1.05rem;margin:1.6rem 0 .2rem}
 p{margin:.4rem 0;max-width:46rem}.soft{color:var(--soft);font-size:.9rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem;margin:.4rem 0}
 th,td{padding:.25rem .5rem;border-bottom:1px solid var(--rule);text-align:right;font-weight:400}
-th:first-child,td:first-child{text-align:left;padding-left:0}thead th{color:var(--soft);font-size:.85rem}figure td{white-space:nowrap}
+th:first-child,td:first-child{text-align:left;padding-left:0}thead th{color:var(--soft);
+font-size:.85rem}figure td{white-space:nowrap}
 .met{color:var(--good)}.missed{color:var(--bad)}
-.plots{display:flex;flex-wrap:wrap;gap:1rem 2rem}figure{flex:1 1 320px;max-width:500px;margin:.6rem 0;min-width:0}
+.plots{display:flex;flex-wrap:wrap;gap:1rem 2rem}figure{flex:1 1 320px;max-width:500px;
+margin:.6rem 0;min-width:0}
 figcaption{color:var(--soft);font-size:.9rem;overflow-wrap:anywhere}
-svg{display:block;width:100%;height:auto}svg text{font-size:12.5px;fill:var(--soft)}svg text.axis{fill:var(--ink)}
+svg{display:block;width:100%;height:auto}svg text{font-size:12.5px;fill:var(--soft)}
+svg text.axis{fill:var(--ink)}
 .grid{stroke:var(--rule);fill:none}.tick{stroke:var(--soft);fill:none}
-.law{stroke:var(--law);stroke-width:1.8;stroke-dasharray:6 4;fill:none}.spread{stroke:var(--point);stroke-width:1.6;fill:none}.point{fill:var(--point)}
-.key{display:inline-block;width:24px;vertical-align:middle;margin-right:.3em}.keys span{white-space:nowrap;margin-right:1.2em}
-@media(max-width:640px){.paired thead{display:none}.paired tr{display:grid;grid-template-columns:auto 1fr;gap:0 .6rem;padding:.5rem 0;border-bottom:1px solid var(--rule)}
-.paired td,.paired th{border:0;padding:0;text-align:right}.paired th{grid-column:1/-1;text-align:left}.paired td:empty{display:none}
-.paired td{display:contents}.paired td::before{content:attr(data-name);color:var(--soft);text-align:left;font-size:.85rem}}
+.law{stroke:var(--law);stroke-width:1.8;stroke-dasharray:6 4;fill:none}.spread{stroke:var(--point);
+stroke-width:1.6;fill:none}.point{fill:var(--point)}
+.key{display:inline-block;width:24px;vertical-align:middle;margin-right:.3em}
+.keys span{white-space:nowrap;margin-right:1.2em}
+@media(max-width:640px){.paired thead{display:none}.paired tr{display:grid;
+grid-template-columns:auto 1fr;gap:0 .6rem;padding:.5rem 0;border-bottom:1px solid var(--rule)}
+.paired td,.paired th{border:0;padding:0;text-align:right}.paired th{grid-column:1/-1;
+text-align:left}.paired td:empty{display:none}
+.paired td{display:contents}.paired td::before{content:attr(data-name);color:var(--soft);
+text-align:left;font-size:.85rem}}
 @media print{:root{--paper:#fff;--ink:#000}}
 """
 
@@ -53,7 +66,8 @@ class Axis:
 
 
 def round_values(low, high, log):
-    """Marks of a y axis, 1, 2 or 5 times powers of ten, from at or below `low` to at or above `high`."""
+    """Marks of a y axis, 1, 2 or 5 times powers of ten, from at or below `low` to at or above
+    `high`."""
     if log:
         powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
         marks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
@@ -66,11 +80,15 @@ def round_values(low, high, log):
 
 
 def text(x, y, anchor, content, style="label"):
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escaped(content)}</text>'
+    return (
+        f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" '
+        f'text-anchor="{anchor}">{escaped(content)}</text>'
+    )
 
 
 def svg(plot, x_label, log_x):
-    """Medians with their spread as bars, the law as a dashed line. y starts at 0 unless it is logarithmic."""
+    """Medians with their spread as bars, the law as a dashed line. y starts at 0 unless it is
+    logarithmic."""
     points, log_y = plot["points"], plot["log_y"]
     values = [value for point in points for value in (point["min"], point["max"])] + [
         y for _, y in plot["curve"]
@@ -108,16 +126,21 @@ def svg(plot, x_label, log_x):
     )
     for point in points:
         at, low, high = x.pixel(point["x"]), y.pixel(point["min"]), y.pixel(point["max"])
-        title = f"{number(point['x'])}: {number(point['median'])} {plot['unit']} ({number(point['min'])} to {number(point['max'])}), law {number(point['law'])}"
+        title = (
+            f"{number(point['x'])}: {number(point['median'])} {plot['unit']} "
+            f"({number(point['min'])} to {number(point['max'])}), law {number(point['law'])}"
+        )
         parts.append(
-            f'<g><title>{escaped(title)}</title><path class="spread" d="M{at - 4:.1f} {low:.1f}h8M{at:.1f} {low:.1f}V{high:.1f}M{at - 4:.1f} {high:.1f}h8"/>'
+            f'<g><title>{escaped(title)}</title><path class="spread" d="M{at - 4:.1f} '
+            f'{low:.1f}h8M{at:.1f} {low:.1f}V{high:.1f}M{at - 4:.1f} {high:.1f}h8"/>'
             f'<circle class="point" cx="{at:.1f}" cy="{y.pixel(point["median"]):.1f}" r="3.6"/></g>'
         )
     return "\n".join(parts) + "</svg>\n"
 
 
 def table(head, rows, style=""):
-    """The first cell of a row is its heading. Cells know their column's name, for narrow windows."""
+    """The first cell of a row is its heading. Cells know their column's name, for narrow
+    windows."""
     cells = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
     lines = [f'<table class="{style}"><thead><tr>{cells}</tr></thead><tbody>']
     for first, *others in rows:
@@ -150,9 +173,11 @@ def figure(plot, panel):
         )
         for p in plot["points"]
     ]
+    heads = (panel["symbol"], plot["unit"], "spread", "law", "off")
     return (
-        f"<figure>{svg(plot, panel['x'], panel['log_x'])}<figcaption>Law: {escaped(plot['law'])}</figcaption>\n"
-        f"<div class=\"scroll\">{table((panel['symbol'], plot['unit'], 'spread', 'law', 'off'), rows)}</div></figure>\n"
+        f"<figure>{svg(plot, panel['x'], panel['log_x'])}<figcaption>Law: "
+        f"{escaped(plot['law'])}</figcaption>\n"
+        f'<div class="scroll">{table(heads, rows)}</div></figure>\n'
     )
 
 
@@ -161,14 +186,17 @@ def section(panel):
     return (
         f"<section><h3>{escaped(panel['title'])}</h3>\n<p>{escaped(panel['about'])}</p>\n"
         f"<div class=\"plots\">{''.join(figure(plot, panel) for plot in panel['plots'])}</div>\n"
-        f"{notes}<p class=\"soft\">Took {number(panel['seconds'])} s, inputs included.</p></section>\n"
+        f"{notes}<p class=\"soft\">Took {number(panel['seconds'])} s, inputs "
+        f"included.</p></section>\n"
     )
 
 
 KEYS = (
-    '<p class="soft keys"><span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="spread" d="M8 1h8M12 1V11M8 11h8"/>'
+    '<p class="soft keys"><span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path '
+    'class="spread" d="M8 1h8M12 1V11M8 11h8"/>'
     '<circle class="point" cx="12" cy="6" r="3"/></svg>median, lowest to highest run</span> '
-    '<span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="law" d="M0 6H24"/></svg>law</span></p>\n'
+    '<span><svg class="key" viewBox="0 0 24 12" aria-hidden="true"><path class="law" d="M0 '
+    '6H24"/></svg>law</span></p>\n'
 )
 
 
@@ -182,15 +210,21 @@ def page(head, rows, panels):
             [Table.cells(row) for row in rows],
             "paired",
         )
-        body += f"<h2>Beside the reference</h2>\n<p>Both sides ran in turns; ratios are of paired runs.</p>\n{cells}"
+        body += (
+            f"<h2>Beside the reference</h2>\n<p>Both sides ran in turns; ratios are of paired "
+            f"runs.</p>\n{cells}"
+        )
     if panels:
         body += (
-            "<h2>Growth</h2>\n<p>btm alone, beside the law that its code implies. “Off” is how far the median is above (+) or below (−) the law.</p>\n"
+            "<h2>Growth</h2>\n<p>btm alone, beside the law that its code implies. “Off” is how "
+            "far the median is above (+) or below (−) the law.</p>\n"
             + KEYS
             + "".join(map(section, panels))
         )
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" '
+        'content="width=device-width,initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
+        "'unsafe-inline'\">\n"
         f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
     )

@@ -1,4 +1,5 @@
-"""Text to data-bins: words beside fairseq-preprocess, raw text beside the tokenisers' own programs. One worker each."""
+"""Text to data-bins: words beside fairseq-preprocess, raw text beside the tokenisers' own programs.
+One worker each."""
 import pathlib
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def bench_words(s, table, folder, text):
 
 
 def bench_tokenizers(s, table, folder, text):
-    """Ours reads, encodes, looks up and writes; the other side's time is that of encoding lines in memory."""
+    """Ours reads, encodes, looks up and writes; the other side's time is that of encoding lines in
+    memory."""
     if s.tokenizers is None:
         return
     python = s.tokenizers / "bin/python"

@@ -1,4 +1,5 @@
-"""The other side of scripts/bench where no command line of fairseq's does the job; runs in fairseq's environment.
+"""The other side of scripts/bench where no command line of fairseq's does the job; runs in
+fairseq's environment.
 
 Written from the formulas and the public interfaces; prints figures that scripts/bench reads.
 """
@@ -75,7 +76,8 @@ def average_command(args):
 
 
 def ensemble_command(args):
-    """Mixture weighted by the posterior over experts given the previous target, batch by batch (reference.md, section 3)."""
+    """Mixture weighted by the posterior over experts given the previous target, batch by batch
+    (reference.md, section 3)."""
     models = [load_model(path) for path in args.paths]
     dataset = load_data(args.paths[0], args.tokens_per_sample)
     prior = torch.full((len(models),), 1 / len(models))
@@ -105,7 +107,8 @@ def ensemble_command(args):
             count += mixed.numel()
     seconds = time.monotonic() - start
     print(
-        f"Evaluated {count} tokens in {seconds:.1f}s ({count / seconds:.2f} tokens/s), loss {-score / count / math.log(2):.4f}"
+        f"Evaluated {count} tokens in {seconds:.1f}s ({count / seconds:.2f} tokens/s), loss "
+        f"{-score / count / math.log(2):.4f}"
     )
 
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Measures btm beside the reference, and how it grows; writes Markdown, JSON and an HTML report. Called by scripts/bench, which says more.
+"""Measures btm beside the reference, and how it grows; writes Markdown, JSON and an HTML report.
+Called by scripts/bench, which says more.
 
-Each paired measure runs both sides in turns with the same number of threads. Ratios are of paired runs.
+Each paired measure runs both sides in turns with the same number of threads. Ratios are of paired
+runs.
 """
 import argparse
 import datetime
@@ -34,7 +36,10 @@ def machine():
         "",
     )
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return f"{model or platform.processor()}, {len(os.sched_getaffinity(0))} cores, {pages / 2**30:.0f} GiB"
+    return (
+        f"{model or platform.processor()}, {len(os.sched_getaffinity(0))} cores, "
+        f"{pages / 2**30:.0f} GiB"
+    )
 
 
 def chosen_measures(only):
@@ -117,7 +122,10 @@ def main():
     commit = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    head = f"{datetime.date.today()}, {machine()}, {args.threads} threads, {args.runs} runs, commit {commit}"
+    head = (
+        f"{datetime.date.today()}, {machine()}, {args.threads} threads, {args.runs} runs, "
+        f"commit {commit}"
+    )
     report = {"measured": head, "took_seconds": took, "rows": table.rows, "growth": table.growth}
     write_whole(args.out / "bench.md", f"{head}\n\n{table.markdown()}")
     write_whole(args.out / "bench.json", json.dumps(report, indent=1) + "\n")

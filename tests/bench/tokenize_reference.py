@@ -1,4 +1,5 @@
-"""The tokenisers that preprocess is measured against; runs in the environment of scripts/tokenizers-env."""
+"""The tokenisers that preprocess is measured against; runs in the environment of
+scripts/tokenizers-env."""
 import argparse
 import pathlib
 import sys

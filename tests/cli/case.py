@@ -7,8 +7,9 @@ import typing
 class Case:
     """One command line and what must come of it.
 
-    It runs in an empty folder of its own. In `args` and phrases, {golden} is tests/golden and {tmp} that folder.
-    An error (status 1 or 2) must be one line on stderr and nothing on stdout, whatever else the case asks for.
+    It runs in an empty folder of its own. In `args` and phrases, {golden} is tests/golden and {tmp}
+    that folder. An error (status 1 or 2) must be one line on stderr and nothing on stdout, whatever
+    else the case asks for.
     """
 
     name: str

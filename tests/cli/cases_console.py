@@ -1,4 +1,5 @@
-"""Names that hold escape sequences: tests/cli/run.py looks for raw control characters in all that every case prints."""
+"""Names that hold escape sequences: tests/cli/run.py looks for raw control characters in all that
+every case prints."""
 import os
 import pathlib
 import shutil

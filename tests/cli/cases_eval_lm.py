@@ -60,7 +60,8 @@ HF_IMPORT = pathlib.Path(__file__).parent.parent / "golden" / "hf_import"
 
 
 def hugging_face_cases():
-    """Folders that transformers wrote, with the loss that it computed; null where it draws an output layer at random."""
+    """Folders that transformers wrote, with the loss that it computed; null where it draws an
+    output layer at random."""
     for name, loss in json.loads((HF_IMPORT / "expected.json").read_text()).items():
         args = [
             "btm",
@@ -106,7 +107,10 @@ def hugging_face_cases():
 TOKENS_PER_SAMPLE = (
     "--tokens-per-sample N tokens in a sample (default: the models' positions, at most 1024)"
 )
-BATCH_SIZE = "--batch-size, --max-sentences N samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it (default: {})"
+BATCH_SIZE = (
+    "--batch-size, --max-sentences N samples in a batch; 0: no limit, as eval-lm and "
+    "fairseq-eval-lm have it (default: {})"
+)
 MAX_TOKENS = "--max-tokens N tokens in a batch, padding included; 0: no limit (default: 36000)"
 
 

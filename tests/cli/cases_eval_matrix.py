@@ -95,7 +95,8 @@ CASES = [
         2,
         setup=domain_of_gpt2,
         stderr=[
-            "the average needs experts of one network, 'b' is not as 'a': layer_norm_epsilon is 0.001, expected 1e-05"
+            "the average needs experts of one network, 'b' is not as 'a': layer_norm_epsilon is "
+            "0.001, expected 1e-05"
         ],
     ),
     Case(

@@ -91,7 +91,8 @@ def with_manifest(change):
 
 
 def begun(document, folder):
-    """An addition that was interrupted before its first checkpoint: of fortunes and jargon, half each."""
+    """An addition that was interrupted before its first checkpoint: of fortunes and jargon, half
+    each."""
     document["experts"].append(
         {
             "name": "perl",
@@ -454,7 +455,8 @@ CASES = [
             + "\n"
         ],
         stderr=[
-            "forest has no forest.json: all its 11 subfolders with a checkpoint_last.pt are taken as experts: c0, c1, c2, "
+            "forest has no forest.json: all its 11 subfolders with a checkpoint_last.pt are taken "
+            "as experts: c0, c1, c2, "
         ],
     ),
     Case(
@@ -510,7 +512,8 @@ CASES = [
         ["btm", "forest", FOREST, "--paths"],
         setup=with_manifest(begun),
         stdout=[
-            "{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:{tmp}/forest/politics/checkpoint_last.pt\n"
+            "{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:"
+            "{tmp}/forest/politics/checkpoint_last.pt\n"
         ],
     ),
     Case(
@@ -544,8 +547,10 @@ CASES = [
         ],
         setup=with_manifest(begun),
         stdout=[
-            "loading model(s) from {tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:"
-            "{tmp}/forest/politics/checkpoint_last.pt:{golden}/checkpoints/elm_perl/checkpoint_last.pt",
+            "loading model(s) from "
+            "{tmp}/forest/fortunes/checkpoint_last.pt:{tmp}/forest/jargon/checkpoint_last.pt:"
+            "{tmp}/forest/politics/checkpoint_last.pt:"
+            "{golden}/checkpoints/elm_perl/checkpoint_last.pt",
             "final ppl: ",
         ],
     ),
@@ -570,7 +575,8 @@ CASES = [
         setup=released,
         stdout=["3 models"],
         stderr=[
-            "forest has no forest.json: all its 3 subfolders with a checkpoint_last.pt are taken as experts: fortunes, jargon, politics"
+            "forest has no forest.json: all its 3 subfolders with a checkpoint_last.pt are taken "
+            "as experts: fortunes, jargon, politics"
         ],
     ),
     Case(

@@ -1,4 +1,5 @@
-"""Every reader of JSON meets JSON that nests 100,000 deep: a line, or what counts as missing; never a crash."""
+"""Every reader of JSON meets JSON that nests 100,000 deep: a line, or what counts as missing; never
+a crash."""
 import struct
 
 from case import Case

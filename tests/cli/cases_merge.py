@@ -41,7 +41,8 @@ def there_already(folder):
 
 
 def big_expert(folder):
-    """A legacy torch file of 400 MB of zeros (a hole), which takes long enough to be interrupted."""
+    """A legacy torch file of 400 MB of zeros (a hole), which takes long enough to be
+    interrupted."""
     import pickle
 
     class Storage:

@@ -1,4 +1,5 @@
-"""No command gives a number where nothing was computed: data without a token, padding alone, samples that are all too long, a model that
+"""No command gives a number where nothing was computed: data without a token, padding alone,
+samples that are all too long, a model that
 diverged. A command that --help names and that no case here runs fails."""
 import dataclasses
 import json
@@ -332,7 +333,8 @@ def training():
         "train without validation",
         TRAIN + ["--disable-validation"],
         {
-            "all too long": "no sample of the training set fits --max-tokens and the model's positions"
+            "all too long": "no sample of the training set fits --max-tokens and the model's "
+            "positions"
         },
         status=2,
     )
@@ -792,7 +794,8 @@ CASES = [
         MATRIX + ["--skip-diverged"],
         stdout=[
             "left out, diverged: nan1",
-            "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw from: d1 (1).",
+            "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw "
+            "from: d1 (1).",
         ],
         stderr=["it is left out"],
         check=matrix_without,

@@ -1,4 +1,5 @@
-"""btm-convert preprocess: destinations that cannot be. What it writes: tests/converters/preprocess_*_test.cpp."""
+"""btm-convert preprocess: destinations that cannot be. What it writes:
+tests/converters/preprocess_*_test.cpp."""
 from case import Case
 
 

@@ -1,4 +1,5 @@
-"""What both programs do before any command runs: help, version, mistyped commands, an output that cannot be written."""
+"""What both programs do before any command runs: help, version, mistyped commands, an output that
+cannot be written."""
 from case import Case
 
 CASES = []

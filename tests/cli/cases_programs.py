@@ -1,7 +1,10 @@
 """The two programs beside each other: what one does not have, the other may."""
 from case import Case
 
-BTM = "average branch cluster ensemble-eval eval-lm eval-matrix expert forest plan release run train".split()
+BTM = (
+    "average branch cluster ensemble-eval eval-lm eval-matrix expert forest plan release run "
+    "train"
+).split()
 CONVERT = "checkpoint data-bin inspect preprocess repair train-sentencepiece verify".split()
 
 CASES = [

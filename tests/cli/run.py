@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the command lines of tests/cli/cases_*.py and compares exit status, standard output and standard error.
+"""Runs the command lines of tests/cli/cases_*.py and compares exit status, standard output and
+standard error.
 
 To add cases, write a file cases_NAME.py here with a list CASES of case.Case.
 """
@@ -34,7 +35,8 @@ def drop_root_reading() -> None:
 
 
 def root_cannot_be_dropped() -> bool:
-    """Whether `unprivileged` cases are meaningless here (a root that may not give up its rights)."""
+    """Whether `unprivileged` cases are meaningless here (a root that may not give up its
+    rights)."""
     if os.geteuid() != 0:
         return False
     with tempfile.TemporaryDirectory(prefix="btm-cli-") as folder:
@@ -48,7 +50,8 @@ def root_cannot_be_dropped() -> bool:
 
 
 def is_sanitized(program: pathlib.Path) -> bool:
-    """Whether the program reserves terabytes of addresses for its shadow: limits of them would be met at its start."""
+    """Whether the program reserves terabytes of addresses for its shadow: limits of them would be
+    met at its start."""
     return b"__asan_init" in program.read_bytes()
 
 
@@ -127,7 +130,8 @@ def problems_of(case, programs: pathlib.Path) -> list:
                 for phrase in phrases
                 if fill(phrase, folder) not in text
             ]
-        # What files, folders and models are called must not drive a terminal, nor forge lines of a log.
+        # What files, folders and models are called must not drive a terminal, nor forge lines of a
+        # log.
         raw = {c for c in out + err if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0}
         if raw:
             found.append(f"control characters are printed raw: {sorted(raw)}")

@@ -50,11 +50,11 @@ TEST(Inspect, ShowsACheckpoint) {
   EXPECT_FALSE(json["optimizer"].is_null());
   EXPECT_EQ(json["cfg"]["model"]["decoder_embed_dim"], 64);
   EXPECT_FALSE(json["tensors"][0].contains("sha256"));
-  EXPECT_EQ(
-      json["summary"],
-      Json::parse(
-          R"({"architecture": "transformer_lm_gpt3_small", "layers": 2, "width": 64, "ffn_width": 256, "heads": 4,
-      "vocabulary": 2112, "positions": 128, "tied": true, "parameters": 243585, "precision": "float32", "num_updates": 100,
+  EXPECT_EQ(json["summary"], Json::parse(
+                                 R"({"architecture": "transformer_lm_gpt3_small", "layers": 2,
+      "width": 64, "ffn_width": 256, "heads": 4,
+      "vocabulary": 2112, "positions": 128, "tied": true, "parameters": 243585,
+      "precision": "float32", "num_updates": 100,
       "optimizer": "FairseqAdam", "dictionary_sha256": null})"));
 }
 
@@ -64,9 +64,11 @@ TEST(Inspect, ShowsTheSummaryFirstAndTensorsWhenAsked) {
   EXPECT_EQ(
       text,
       "checkpoint " + path + "\n" +
-          R"(  zip layout, transformer_lm_gpt3_small: 2 layers, width 32 (ffn 128), 2 heads, vocabulary 56, 64 positions, output tied
-  29377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, optimizer state of FairseqAdam
-  keeps no digest of its dictionary
+          "  zip layout, transformer_lm_gpt3_small: 2 layers, width 32 (ffn 128), 2 heads, "
+          "vocabulary 56, 64 positions, output tied\n"
+          "  29377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, "
+          "optimizer state of FairseqAdam\n"
+          R"(  keeps no digest of its dictionary
   38 tensors (--tensors lists them)
 )");
   const std::string listed = inspected({path, "--tensors"});

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The scripts with the release's names: the command lines that they make (recorded by a stand-in for btm), and what the
+"""The scripts with the release's names: the command lines that they make (recorded by a stand-in
+for btm), and what the
 real program does with them."""
 import argparse
 import json
@@ -16,7 +17,8 @@ SCRIPTS = HERE.parent.parent / "scripts"
 GOLDEN = HERE.parent / "golden"
 BTM = None  # set by main()
 
-# Records its arguments as a line of JSON, and answers as `btm branch`, `btm release` and `btm ensemble-eval` do.
+# Records its arguments as a line of JSON, and answers as `btm branch`, `btm release` and `btm
+# ensemble-eval` do.
 STAND_IN = """#!{python}
 import json, os, subprocess, sys
 with open(os.environ["RECORD"], "a") as record:
@@ -51,7 +53,8 @@ class Case(unittest.TestCase):
         self.environment["BTM"] = str(BTM)
 
     def run_script(self, *arguments, status=0):
-        """As the README does: from the folder of the scripts. Standard output, or standard error of a failure. No flag of the
+        """As the README does: from the folder of the scripts. Standard output, or standard error of
+        a failure. No flag of the
         scripts' own may be without effect."""
         words = [
             "bash" if str(arguments[0]).endswith(".sh") else sys.executable,
@@ -518,7 +521,8 @@ class EvalPipeline(Case):
 
 
 class ReadmeRun(Case):
-    """The README's commands with small numbers and a small model: seed, two branches, evaluation, ensemble, average."""
+    """The README's commands with small numbers and a small model: seed, two branches, evaluation,
+    ensemble, average."""
 
     SMALL = [
         "--decoder-layers",
@@ -668,7 +672,11 @@ class ScriptsElsewhere(Case):
         model = self.dir / "model"
         shutil.copytree(GOLDEN / "checkpoints" / "elm_perl", model)
         environment = {name: value for name, value in self.environment.items() if name != "BTM"}
-        line = f'cd "$1"; export BTM_CODE_PATH=$PWD; bash btm_shell_scripts/eval_pipeline.sh {GOLDEN}/data-bin {model} test perl --tokens-per-sample 128 && python3 btm_utils/average.py --help'
+        line = (
+            f'cd "$1"; export BTM_CODE_PATH=$PWD; bash btm_shell_scripts/eval_pipeline.sh '
+            f"{GOLDEN}/data-bin {model} test perl --tokens-per-sample 128 && python3 "
+            f"btm_utils/average.py --help"
+        )
         done = subprocess.run(
             ["bash", "-c", line, "bash", code],
             env=environment,

@@ -169,7 +169,8 @@ TEST(Forest, RejectsBadManifests) {
       {with(R"(, "dictionary_sha256": "d4")"),
        "[experts[0].dictionary_sha256]: 'd4', expected 64 digits"},
       {with(R"(, "complete": 1)"), "[experts[0].complete]: expected true or false"},
-      {of(R"({"name": "a", "path": "a/m", "parents": []}, {"name": "a", "path": "b/m", "parents": []})"),
+      {of(R"({"name": "a", "path": "a/m", "parents": []},)"
+          R"({"name": "a", "path": "b/m", "parents": []})"),
        "[experts[1].name]: 'a' was given before"},
   };
   for (const auto& [manifest, phrase] : rows) {
@@ -205,7 +206,8 @@ TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
   write_file(
       dir / "forest.json",
       R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
-    {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false}, {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
+    {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false},
+    {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
   EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("b"), in("a")}));
   write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": []})");
   expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string(), quiet); },

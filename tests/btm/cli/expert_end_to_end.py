@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The life of an expert in a forest: added from each kind of start, gone on with, listed, evaluated, removed.
+"""The life of an expert in a forest: added from each kind of start, gone on with, listed,
+evaluated, removed.
 
     expert_end_to_end.py --bin FOLDER
 """
@@ -138,7 +139,8 @@ def life(program, folder):
     run("expert", "remove", forest, "perl", "--delete")
     assert listed("perl") is None and not (forest / "perl").exists()
 
-    # Interrupted while it trains: the manifest says so, the others stay usable, the same command ends it.
+    # Interrupted while it trains: the manifest says so, the others stay usable, the same command
+    # ends it.
     command = [
         program,
         "expert",

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""`btm run` from text to report on a tiny plan: its result must not depend on how the work was carried out.
+"""`btm run` from text to report on a tiny plan: its result must not depend on how the work was
+carried out.
 
-    end_to_end.py --bin FOLDER whole     one go, then again: nothing is done twice; a failed step is named and retried
-    end_to_end.py --bin FOLDER killed    interrupted and killed at random moments, gone on with each time
-    end_to_end.py --bin FOLDER slurm     on a Slurm of one node, with an expert requeued and another one killed
+    end_to_end.py --bin FOLDER whole     in one go, then again: nothing is done twice, and a failed
+                                         step is named and retried
+    end_to_end.py --bin FOLDER killed    interrupted and killed at random moments, then continued
+    end_to_end.py --bin FOLDER slurm     on a Slurm of one node, with an expert requeued and another
+                                         one killed
 
 Exit 77 (skipped) for slurm where it is not installed or this is not root.
 """
@@ -34,6 +37,7 @@ def write_plan(folder, updates=12, more=""):
         shutil.copy(CORPUS / domain / "valid.txt", text / "train.txt")
         (text / "valid.txt").write_text("".join(lines[:12]))
         (text / "test.txt").write_text("".join(lines[12:30]))
+    shape = "--decoder-layers 1 --decoder-embed-dim 16 --decoder-attention-heads 2"
     plan = folder / "tiny.plan"
     plan.write_text(
         f"""[data]
@@ -43,7 +47,7 @@ text = text/{{domain}}
 model = {CORPUS / "spm.model"}
 [model]
 tokens_per_sample = 32
-flags = --decoder-layers 1 --decoder-embed-dim 16 --decoder-attention-heads 2 --decoder-ffn-embed-dim 32 --cpu --num-threads 1
+flags = {shape} --decoder-ffn-embed-dim 32 --cpu --num-threads 1
 [train]
 updates = {updates}
 lr = 1e-2

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Kills btm train at random moments, one of its ranks or the process that started them, and goes on each time: the run ends in the
-files and the bits of the one that was left alone. Saves are due after every update, so that most kills hit one.
+"""Kills btm train at random moments, one of its ranks or the process that started them, and goes on
+each time: the run ends in the files and the bits of the one that was left alone. Saves are due
+after every update, so that most kills hit one.
 
   killed_saves.py --bin FOLDER dense|demix [--kills N] [--seed N]
 """
@@ -105,7 +106,8 @@ def ranks_of(process):
 
 
 def kill_one(process, wait):
-    """Kills the process or one of its ranks after some time. What it was, or None when the run ended before."""
+    """Kills the process or one of its ranks after some time. What it was, or None when the run
+    ended before."""
     try:
         process.wait(timeout=wait)
         return None
@@ -163,7 +165,8 @@ def main():
                 if victim is None:
                     if process.returncode != 0:
                         sys.exit(
-                            f"after {kills} kills (seed {seed}): status {process.returncode}: {errors}"
+                            f"after {kills} kills (seed {seed}): status {process.returncode}: "
+                            f"{errors}"
                         )
                     break
                 kills += 1
@@ -176,10 +179,12 @@ def main():
                     if found.get(name) != expected.get(name)
                 )
                 sys.exit(
-                    f"after {kills} kills (seed {seed}): other files or bits: {', '.join(different)}"
+                    f"after {kills} kills (seed {seed}): other files or bits: "
+                    f"{', '.join(different)}"
                 )
         print(
-            f"{args.kind}: {kills} kills in {runs} runs, {marked} of them between the first and the last rename: the bits of the uninterrupted run"
+            f"{args.kind}: {kills} kills in {runs} runs, {marked} of them between the first and "
+            f"the last rename: the bits of the uninterrupted run"
         )
 
 

@@ -52,8 +52,8 @@ TEST(HuggingFaceConfig, HonoursWhatChangesTheNetwork) {
   EXPECT_EQ(parse(R"({"model_type":"xglm","activation_function":"gelu_fast"})").activation,
             "gelu_accurate");
   // Training, caching, other tasks; keys that the architecture does not have.
-  parse(
-      R"({"model_type":"gpt2","resid_pdrop":0.3,"use_cache":false,"summary_type":"mean","pad_token_id":7,"new_key":[1]})");
+  parse(R"({"model_type":"gpt2","resid_pdrop":0.3,"use_cache":false,"summary_type":"mean",)"
+        R"("pad_token_id":7,"new_key":[1]})");
   parse(R"({"model_type":"xglm","pad_token_id":0,"pruned_heads":{},"quantization_config":null})");
 }
 

@@ -29,7 +29,8 @@ compat::SafetensorsFile load(const std::string& bytes) {
 
 TEST(Safetensors, ReadsNamesTypesShapesAndMetadata) {
   const std::string bytes = file_of(
-      R"({"b":{"dtype":"I64","shape":[],"data_offsets":[4,12]},"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}})",
+      R"({"b":{"dtype":"I64","shape":[],"data_offsets":[4,12]},"__metadata__":{"format":"pt"},)"
+      R"("a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}})",
       "abcd" + le<std::int64_t>(7));
   const auto file = load(bytes);
   ASSERT_EQ(file.tensors.size(), 2U);
@@ -162,14 +163,15 @@ TEST(Safetensors, OpensAsACheckpointOnlyWithAConfiguration) {
   write_file(folder / "config.json", "{\"model_type\": \"opt\", \"hidden_size\": 1");
   expect_error<compat::FormatError>([&] { compat::Checkpoint::open(folder / "hf.safetensors"); },
                                     "is not JSON");
-  write_file(
-      folder / "config.json",
-      R"({"model_type":"opt","vocab_size":2,"hidden_size":1,"ffn_dim":1,"num_hidden_layers":1,"num_attention_heads":1,"max_position_embeddings":1})");
+  write_file(folder / "config.json",
+             R"({"model_type":"opt","vocab_size":2,"hidden_size":1,"ffn_dim":1,)"
+             R"("num_hidden_layers":1,"num_attention_heads":1,"max_position_embeddings":1})");
   expect_error<compat::FormatError>([&] { compat::Checkpoint::open(folder / "hf.safetensors"); },
                                     "is not of the shape that config.json says");
-  write_file(
-      folder / "config.json",
-      R"({"model_type":"opt","vocab_size":1,"hidden_size":1,"ffn_dim":1,"num_hidden_layers":1,"num_attention_heads":1,"max_position_embeddings":1,"enable_bias":false})");
+  write_file(folder / "config.json",
+             R"({"model_type":"opt","vocab_size":1,"hidden_size":1,"ffn_dim":1,)"
+             R"("num_hidden_layers":1,"num_attention_heads":1,"max_position_embeddings":1,)"
+             R"("enable_bias":false})");
   expect_error<compat::UnsupportedError>(
       [&] { compat::Checkpoint::open(folder / "hf.safetensors"); }, "enable_bias false");
 }

@@ -28,9 +28,9 @@ TEST(Pickler, WritesCPythonsBytes) {
   for (const std::int64_t value : {std::int64_t{1}, std::int64_t{300}, std::int64_t{70000},
                                    std::int64_t{-1}, std::int64_t{1} << 40})
     numbers.items.push_back(arena.integer(value));
-  EXPECT_EQ(
-      pickled(*arena.make(numbers)),
-      "80 02 5d 71 00 28 4b 01 4d 2c 01 4a 70 11 01 00 4a ff ff ff ff 8a 06 00 00 00 00 00 01 65 2e"_bytes);
+  EXPECT_EQ(pickled(*arena.make(numbers)),
+            "80 02 5d 71 00 28 4b 01 4d 2c 01 4a 70 11 01 00 "
+            "4a ff ff ff ff 8a 06 00 00 00 00 00 01 65 2e"_bytes);
   // {'a': 1}
   PickleDict dict;
   dict.items.emplace_back(arena.string("a"), arena.integer(1));
@@ -64,7 +64,8 @@ TEST(Pickler, IsAFixedPointOfCPythonsFiles) {
       "a.";
   EXPECT_EQ(pickled(*load(batches).root), batches);
   const std::string name_space =
-      "80 02 63 61 72 67 70 61 72 73 65 0a 4e 61 6d 65 73 70 61 63 65 0a 71 00 29 81 71 01 7d 71 02 58 01 00 00 00 61 71 03 4b 01 73 62 2e"_bytes;
+      "80 02 63 61 72 67 70 61 72 73 65 0a 4e 61 6d 65 73 70 61 63 65 0a "
+      "71 00 29 81 71 01 7d 71 02 58 01 00 00 00 61 71 03 4b 01 73 62 2e"_bytes;
   EXPECT_EQ(pickled(*load(name_space).root), name_space);
 }
 

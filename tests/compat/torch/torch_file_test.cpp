@@ -214,7 +214,6 @@ TEST(TorchVariants, BytesBehindTheFileAreNotRead) {
 }
 
 // --- bad inputs
-// --------------------------------------------------------------------------------------------------------
 
 /// {'t': tensor over storage KEY of CLASS with NUMEL elements, of shape (2,)} as torch pickles it,
 /// in the text opcodes.

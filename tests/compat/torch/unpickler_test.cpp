@@ -228,7 +228,8 @@ TEST(Unpickler, RefusesTensorsThatLie) {
 
 TEST(Unpickler, RefusesTruncationAtEveryByte) {
   const std::string bytes =
-      "80 02 7d 71 00 58 01 00 00 00 61 71 01 28 4b 01 4d 2c 01 47 3f f8 00 00 00 00 00 00 74 71 02 73 2e"_bytes;
+      "80 02 7d 71 00 58 01 00 00 00 61 71 01 28 4b 01 4d 2c 01 "
+      "47 3f f8 00 00 00 00 00 00 74 71 02 73 2e"_bytes;
   load(bytes);
   for (std::size_t size = 0; size < bytes.size(); ++size)
     expect_error<FormatError>([&] { load(bytes.substr(0, size)); }, "p[data.pkl]+0x");
