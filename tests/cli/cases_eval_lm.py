@@ -151,8 +151,8 @@ CASES = [
         stdout=["Loss (base 2): 4.0247"],
         stderr=["targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm"],
     ),
-    # fairseq-eval-lm 0.12.2 prints the same: its one batch is the first shard. A default of 2 samples, which the
-    # ensembles have, would score 4,168 tokens here.
+    # fairseq-eval-lm 0.12.2 prints the same: its one batch is the first shard. A default of 2
+    # samples, which the ensembles have, would score 4,168 tokens here.
     Case(
         "shards of batches without limit",
         [
