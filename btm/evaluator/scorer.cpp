@@ -71,7 +71,7 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   const std::vector<std::int64_t> places = scored_places(batch);
   if (places.empty()) return scores;
   // Weights that are used once are not worth memory of their own.
-  if (++scored_ == 2) model_->settle();
+  if (++scored_ == 2) model_->convert_to_fp32();
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
   // A column of padding depends on what it sees, so it has to be kept from seeing padding as
   // fairseq does.

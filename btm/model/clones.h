@@ -1,5 +1,6 @@
 // BTM_CLONES("avx2", ...): the function is compiled once more for each of these x86 targets, and
-// the program picks the best one that its processor has. Elsewhere, and with clang, nothing.
+// the program picks the best one that its processor has. Expands to nothing elsewhere and with
+// clang.
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)

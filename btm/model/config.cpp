@@ -12,8 +12,8 @@ namespace {
 
 using compat::Config;
 
-/// Architectures that set the same things beside sizes. kDataclass has no architecture function:
-/// fairseq's dataclass stands for it. kAdaptive has adaptive inputs and softmax.
+/// Architectures that set the same values, sizes apart. kDataclass has no architecture function,
+/// only fairseq's dataclass. kAdaptive has adaptive inputs and softmax.
 enum class Family : std::uint8_t { kDataclass, kPlain, kGpt, kGpt3, kGbw, kAdaptive };
 
 /// What fairseq's architecture functions put where cfg has no value.
@@ -76,7 +76,8 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
     std::string_view key;
     std::int64_t value, highest;
   };
-  // Far above any model, far below what would exhaust memory before the first tensor is compared.
+  // Far above any model, and far below sizes that exhaust memory before the first tensor is
+  // compared.
   for (const Row& row : {Row{"decoder_layers", model.decoder_layers, 1024},
                          Row{"decoder_embed_dim", model.decoder_embed_dim, 1 << 20},
                          Row{"decoder_input_dim", model.decoder_input_dim, 1 << 20},
@@ -122,7 +123,7 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   model.activation_fn =
       config.get_string("model", "activation_fn", gpt3 || family == Family::kGpt ? "gelu" : "relu");
   model.decoder_embed_dim = integer("decoder_embed_dim", arch.embed_dim);
-  // The architecture functions take the width that was asked for, the dataclass its own default.
+  // The architecture functions take the given width; the dataclass takes its own default.
   const std::int64_t embedding =
       family == Family::kDataclass ? arch.embed_dim : model.decoder_embed_dim;
   model.decoder_input_dim = integer("decoder_input_dim", embedding);

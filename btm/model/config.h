@@ -29,14 +29,14 @@ struct TransformerConfig {
   bool decoder_learned_pos = false;
   bool layernorm_embedding = false;
   bool no_scale_embedding = false;
-  double layer_norm_epsilon = 1e-5;  ///< Fixed in fairseq; of models that came from GPT-2.
+  double layer_norm_epsilon = 1e-5;  ///< fairseq has no other; models converted from GPT-2 may.
   // Training only.
   double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0;
   bool checkpoint_activations = false;
 
-  /// The values of cfg decide, never the architecture's name; where a key is absent the
-  /// architecture's default stands in. UnsupportedError naming every switch this program does not
-  /// do; FormatError for sizes that cannot be.
+  /// The values of cfg decide, never the architecture's name. Where a key is absent, the
+  /// architecture's default holds. UnsupportedError names every switch that this program does not
+  /// support. FormatError for impossible sizes.
   static TransformerConfig from(const compat::Config& config);
 };
 
@@ -44,8 +44,8 @@ struct TransformerConfig {
 /// VALUE"; "" when there is none.
 std::string differing_setting(const TransformerConfig& found, const TransformerConfig& expected);
 
-/// The settings (compat::kSettingsOutsideWeights), as text, with which the same weights compute
-/// something else.
+/// The settings (compat::kSettingsOutsideWeights), as text, that change what the same weights
+/// compute.
 std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(
     const TransformerConfig& model);
 

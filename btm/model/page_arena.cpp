@@ -26,7 +26,8 @@ PageArena::PageArena(std::size_t capacity, std::size_t patience) : patience_(pat
   base_ = static_cast<std::byte*>(mapping) +
           (kFrame - reinterpret_cast<std::uintptr_t>(mapping) % kFrame) % kFrame;
   capacity_ = capacity;
-  ::madvise(base_, capacity_, MADV_HUGEPAGE);  // a wish: where it is not granted, pages are small
+  ::madvise(base_, capacity_,
+            MADV_HUGEPAGE);  // only a hint: pages are small where the system ignores it
   if (capacity > 0) free_.emplace(0, capacity_);
   frames_.resize(capacity_ / kFrame);
 }
@@ -35,7 +36,7 @@ PageArena::~PageArena() {
   if (mapping_ != nullptr) ::munmap(mapping_, capacity_ + kFrame);
 }
 
-/// Marks the frames that [begin, end) is part of.
+/// Marks the frames that [begin, end) overlaps.
 void PageArena::touch(std::size_t begin, std::size_t end, bool resident) {
   for (std::size_t i = begin / kFrame; i * kFrame < end; ++i)
     frames_[i] = {frames_[i].resident || resident, true};
@@ -81,7 +82,7 @@ void PageArena::release(void* block) {
   free_.emplace(begin, end - begin);
 }
 
-/// Gives back the free frames that were not used since the last sweep.
+/// Returns the free frames that were not used since the last sweep to the system.
 void PageArena::sweep() {
   made_ = 0;
   for (const auto& [begin, size] : free_) {

@@ -1,11 +1,11 @@
-// Memory for large blocks that come and go, in huge pages and with little more resident than is in
+// Memory for large short-lived blocks, in huge pages, with little resident memory beyond what is in
 // use.
 //
-// Training keeps hundreds of MB of activations from the forward pass until the backward pass frees
-// them, while gradients fill as much. malloc keeps what is freed, so that a process needs room for
-// both; giving everything back at once costs a page fault every 4 KB when it is needed again. Here
-// blocks lie as low as they fit in one range of addresses, and what has been free while many other
-// blocks were made goes back to the system in pages of 2 MiB.
+// Training holds hundreds of MB of activations until the backward pass frees them, while gradients
+// fill as much. malloc keeps freed memory, so that a process needs room for both. Returning all of
+// it at once costs a page fault per 4 KB when it is needed again. This arena places each block as
+// low as it fits in one range of addresses. Memory that stayed free while many blocks were made
+// goes back to the system in pages of 2 MiB.
 #pragma once
 
 #include <cstddef>
@@ -20,15 +20,15 @@ class PageArena {
  public:
   static constexpr std::size_t kFrame = std::size_t{2} << 20;  ///< A huge page of x86 and arm64.
 
-  /// Reserves `capacity` bytes of addresses, not memory. A frame goes back when it stayed free
-  /// while `patience` to twice as many bytes of blocks were made.
+  /// Reserves `capacity` bytes of addresses, not memory. A frame goes back to the system when it
+  /// stayed free while one to two times `patience` bytes of blocks were made.
   PageArena(std::size_t capacity, std::size_t patience);
   ~PageArena();
   PageArena(const PageArena&) = delete;
   PageArena& operator=(const PageArena&) = delete;
 
-  /// A block of uninitialised memory at the start of a page of 4 KiB, or nullptr when there is no
-  /// room (or no arena: the addresses could not be had). `size` > 0.
+  /// A block of uninitialised memory at the start of a page of 4 KiB. nullptr when there is no
+  /// room, or when the addresses could not be reserved. `size` > 0.
   void* allocate(std::size_t size);
   void release(void* block);
   bool contains(const void* place) const noexcept;
@@ -37,8 +37,8 @@ class PageArena {
   std::size_t held() const;    ///< Bytes of the frames that may be resident, blocks included.
 
  private:
-  /// Of a frame: whether it may be resident; whether a block of it was made or released since the
-  /// last sweep.
+  /// Per frame: whether it may be resident, and whether a block in it was made or released since
+  /// the last sweep.
   struct Frame {
     bool resident = false, used = false;
   };
@@ -54,7 +54,7 @@ class PageArena {
   std::map<std::size_t, std::size_t> free_;  ///< Offset -> size; no two are neighbours.
   std::unordered_map<std::size_t, std::size_t> blocks_;
   std::vector<Frame> frames_;
-  std::size_t top_ = 0;  ///< No frame from here on was ever part of a block.
+  std::size_t top_ = 0;  ///< No frame from this one on was ever in use.
 };
 
 }  // namespace btm

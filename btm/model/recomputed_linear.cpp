@@ -64,7 +64,7 @@ struct AddedEmbedding final : torch::autograd::Node {
     if (padding_idx >= 0) gradient = gradient.masked_fill(ids.eq(padding_idx).unsqueeze(-1), 0);
     if (weight.is_cpu())
       gradient_of(weight).index_add_(0, ids.reshape(-1), as_rows(gradient));
-    else  // a GPU would add in any order, and round to half precision each time
+    else  // a GPU would add in any order and round every sum to half precision
       gradient_of(weight).add_(at::embedding_dense_backward(
           gradient, ids, weight.size(0), /*padding_idx=*/-1, /*scale_grad_by_freq=*/false));
     return {at::Tensor()};
@@ -73,21 +73,21 @@ struct AddedEmbedding final : torch::autograd::Node {
 
 }  // namespace
 
-at::Tensor linear_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor cast_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return at::linear(x, weight.to(x.scalar_type()),
                     bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
-std::vector<at::Tensor> linears_of(const at::Tensor& x,
-                                   std::function<at::Tensor(const at::Tensor&)> f,
-                                   const std::vector<const Linear*>& linears) {
+std::vector<at::Tensor> recomputed_linears(const at::Tensor& x,
+                                           std::function<at::Tensor(const at::Tensor&)> f,
+                                           const std::vector<const Linear*>& linears) {
   std::vector<at::Tensor> outputs;
   const bool differentiable = at::GradMode::is_enabled() && x.requires_grad();
   {
     const at::NoGradGuard no_grad;
     const at::Tensor input = f(x);
     for (const Linear* const linear : linears)
-      outputs.push_back(linear_of(input, linear->weight, linear->bias));
+      outputs.push_back(cast_linear(input, linear->weight, linear->bias));
   }
   if (!differentiable) return outputs;
   const auto node = std::make_shared<RecomputedLinears>();
@@ -99,7 +99,8 @@ std::vector<at::Tensor> linears_of(const at::Tensor& x,
   return outputs;
 }
 
-at::Tensor embedding_of(const at::Tensor& weight, const at::Tensor& ids, std::int64_t padding_idx) {
+at::Tensor embedding_rows(const at::Tensor& weight, const at::Tensor& ids,
+                          std::int64_t padding_idx) {
   at::Tensor rows;
   {
     const at::NoGradGuard no_grad;

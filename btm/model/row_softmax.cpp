@@ -11,21 +11,20 @@ namespace {
 #define BTM_CLONED BTM_CLONES("arch=x86-64-v4", "arch=x86-64-v3")
 #define BTM_INLINE inline __attribute__((always_inline))
 
-// No wider than AVX2's registers: GCC splits what is wider into single elements where they are
-// compared.
+// No wider than AVX2's registers: GCC splits comparisons of wider vectors into single elements.
 constexpr std::int64_t kLanes = 8;
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 typedef std::int32_t Ints __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 
 BTM_INLINE void load(Floats& to, const float* from) { std::memcpy(&to, from, sizeof(to)); }
 
-/// Where `mask` is set (all bits of a lane) `value`, elsewhere what is there.
+/// Stores `value` in the lanes whose `mask` is set (all bits) and leaves the others.
 BTM_INLINE void replace(Floats& x, const Ints& mask, const Floats& value) {
   x = reinterpret_cast<Floats>((reinterpret_cast<Ints>(value) & mask) |
                                (reinterpret_cast<Ints>(x) & ~mask));
 }
 
-/// exp of x <= 0 (or rounding above it); 1e-38 for everything below -87.3, NaN of NaN.
+/// exp(x) for x <= 0, or above it by rounding. 1e-38 for all x below -87.3; NaN for NaN.
 BTM_INLINE void to_exp(Floats& x) {
   constexpr float kLowest = -87.3F, kLog2E = 1.44269504F, kLn2High = 0.693359375F,
                   kLn2Low = -2.12194440e-4F;

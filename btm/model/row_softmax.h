@@ -1,5 +1,5 @@
-// The soft-max of rows of fp32 logits on the CPU in as few passes over memory as it takes: one for
-// its denominator, one to write it. exp is a polynomial (Cephes' expf, relative error below 2e-7)
+// The softmax of rows of fp32 logits on the CPU in two passes over memory: one computes the
+// denominator, one writes the result. exp is a polynomial (Cephes' expf, relative error below 2e-7)
 // that the compiler vectorises.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace btm {
 
-/// log of a sum of exponentials, kept so that more terms can join. NaN and +inf terms make it NaN.
+/// The log of a growing sum of exponentials. A term of NaN or +inf makes it NaN.
 class LogSumExp {
  public:
   /// Adds exp(x[0]) + ... + exp(x[count - 1]).
@@ -21,7 +21,7 @@ class LogSumExp {
   double sum_ = 0;  ///< of exp(x - max_)
 };
 
-/// x[i] = exp(x[i] - shift) * scale. x[i] must not be above shift by more than rounding.
+/// x[i] = exp(x[i] - shift) * scale. x[i] must not exceed shift by more than rounding.
 void exp_of_difference(float* x, std::int64_t count, float shift, float scale);
 
 }  // namespace btm

@@ -15,8 +15,8 @@
 namespace btm {
 namespace {
 
-// A tile of logits is written by one product and read by the next loop while it is in the
-// last-level cache.
+// A tile of logits stays in the last-level cache between the product that writes it and the loop
+// that reads it.
 constexpr std::int64_t kTileRows = 1024, kTileColumns = 2048;
 
 /// The same for `rows_at_once` tokens on any device and in any dtype.

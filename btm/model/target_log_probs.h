@@ -1,5 +1,5 @@
-// The log-probabilities of targets, without the logits of all tokens or, on the CPU, of the whole
-// vocabulary in memory.
+// The log-probabilities of targets. The logits of all tokens never lie in memory at once; on the
+// CPU not even those of the whole vocabulary.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,14 +10,14 @@ namespace btm {
 
 /// Natural log softmax(features weight^T)[target]. features [N, C] and weight [V, C] of one dtype
 /// and device (on the CPU weight may be in half precision), targets [N] int64 in [0, V) there ->
-/// [N] fp32 there. Logits of at most `rows_at_once` tokens are in memory at once, and no more than
-/// tokens_of_logits() says.
+/// [N] fp32 there. Logits of at most `rows_at_once` tokens and at most tokens_of_logits() are in
+/// memory at once.
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight,
                             const at::Tensor& targets, std::int64_t rows_at_once);
 
-/// How many tokens' fp32 logits over a vocabulary are worth making at once, at least one: no more
-/// than 64 MiB on the CPU, where half as many cost training a tenth of its speed, and 512 MiB on a
-/// GPU, which has to be kept busy.
+/// The number of tokens whose fp32 logits are made at once, at least one: at most 64 MiB of logits
+/// on the CPU, where half as many slow training by a tenth, and 512 MiB on a GPU, which needs large
+/// products.
 std::int64_t tokens_of_logits(std::int64_t vocabulary, at::Device device);
 
 }  // namespace btm

@@ -44,7 +44,7 @@ at::Tensor to_tensor(const compat::TensorView& view, at::ScalarType dtype, at::D
       reinterpret_cast<std::uintptr_t>(start) % compat::element_size(view.dtype()) == 0;
   at::Tensor tensor;
   if (aligned && view.numel() > 0) {
-    // from_blob takes void*; nothing writes through it (the mapping is read-only and would fault).
+    // from_blob takes void*, but nothing writes through it: the mapping is read-only.
     tensor = at::from_blob(
         const_cast<std::byte*>(start), view.shape, view.stride,
         [keep = view.storage](void*) { keep->release_pages(); }, at::TensorOptions().dtype(stored));

@@ -35,7 +35,7 @@ class ArenaAllocator final : public c10::Allocator {
 
  private:
   static void release(void* block) { arena->release(block); }
-  /// Of what was allocated without a DataPtr, as oneDNN does.
+  /// For memory that was allocated without a DataPtr, as oneDNN does.
   static void release_any(void* block) {
     if (arena->contains(block))
       release(block);

@@ -25,8 +25,8 @@
 namespace btm {
 namespace {
 
-/// fairseq's SinusoidalPositionalEmbedding rows for `positions` [...] int64 -> [..., C], sines
-/// before cosines. In fp32 as there; the padding row is zero.
+/// Rows of fairseq's SinusoidalPositionalEmbedding for `positions` [...] int64 -> [..., C], sines
+/// before cosines. fp32 as in fairseq; the padding row is zero.
 at::Tensor sinusoids(const at::Tensor& positions, std::int64_t width) {
   const std::int64_t half = width / 2;
   const auto options = positions.options().dtype(at::kFloat);
@@ -107,7 +107,7 @@ std::int64_t TransformerLM::num_parameters() const {
   return count;
 }
 
-void TransformerLM::settle() {
+void TransformerLM::convert_to_fp32() {
   for (const NamedParameter& parameter : parameters_)
     if (parameter.tensor->is_cpu()) *parameter.tensor = parameter.tensor->to(at::kFloat);
 }
@@ -129,8 +129,8 @@ at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) cons
 
 at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padding) const {
   const std::int64_t length = tokens.size(1);
-  // Counted from padding_idx + 1, padding left out (make_positions). Padding at the end of a row
-  // sees nothing and is seen by nothing, so its position is of no consequence.
+  // Positions count from padding_idx + 1 and skip padding (make_positions). Padding at the end of a
+  // row does not influence other tokens, so its position does not matter.
   if (!interior_padding) {
     if (config_.decoder_learned_pos) return embed_positions_.narrow(0, kPaddingIdx + 1, length);
     return sinusoids(at::arange(kPaddingIdx + 1, kPaddingIdx + 1 + length, tokens.options()),
@@ -138,17 +138,17 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
   }
   const at::Tensor kept = tokens.ne(kPaddingIdx).to(at::kLong);
   const at::Tensor numbers = at::cumsum(kept, 1) * kept + kPaddingIdx;
-  return config_.decoder_learned_pos ? embedding_of(embed_positions_, numbers, kPaddingIdx)
+  return config_.decoder_learned_pos ? embedding_rows(embed_positions_, numbers, kPaddingIdx)
                                      : sinusoids(numbers, config_.decoder_embed_dim);
 }
 
 at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
-  at::Tensor x = embedding_of(embed_tokens_, tokens,
-                              interior_padding ? kPaddingIdx : -1);  // [B, T, decoder_input_dim]
+  at::Tensor x = embedding_rows(embed_tokens_, tokens,
+                                interior_padding ? kPaddingIdx : -1);  // [B, T, decoder_input_dim]
   if (x.is_cpu()) x = x.to(at::kFloat);
   if (!config_.no_scale_embedding)
     x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
-  if (project_in_dim_.defined()) x = linear_of(x, project_in_dim_);
+  if (project_in_dim_.defined()) x = cast_linear(x, project_in_dim_);
   if (!config_.no_token_positional_embeddings)
     x = x + positions(tokens, interior_padding).to(x.scalar_type());
   if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
@@ -175,34 +175,35 @@ at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool
                                    const at::Tensor& mask, double dropout) const {
   const std::int64_t batch = x.size(0), length = x.size(1), heads = config_.decoder_attention_heads;
   std::vector<at::Tensor> parts =
-      linears_of(x,
-                 [this, &layer, normed](const at::Tensor& in) {
-                   return normed ? normalized(layer.self_attn_layer_norm, in) : in;
-                 },
-                 {&layer.q_proj, &layer.k_proj, &layer.v_proj});
+      recomputed_linears(x,
+                         [this, &layer, normed](const at::Tensor& in) {
+                           return normed ? normalized(layer.self_attn_layer_norm, in) : in;
+                         },
+                         {&layer.q_proj, &layer.k_proj, &layer.v_proj});
   for (at::Tensor& part : parts)
     part = part.view({batch, length, heads, -1}).transpose(1, 2);  // [B, heads, T, C / heads]
   const std::optional<at::Tensor> bias =
       mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
   const at::Tensor out = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias,
                                                           dropout, /*is_causal=*/!mask.defined());
-  return linear_of(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}),
-                   layer.out_proj.weight, layer.out_proj.bias);
+  return cast_linear(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}),
+                     layer.out_proj.weight, layer.out_proj.bias);
 }
 
 at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed,
                                        double activation_dropout) const {
   const at::Tensor hidden =
-      linears_of(x,
-                 [this, &layer, normed](const at::Tensor& in) {
-                   return normed ? normalized(layer.final_layer_norm, in) : in;
-                 },
-                 {&layer.fc1})
+      recomputed_linears(x,
+                         [this, &layer, normed](const at::Tensor& in) {
+                           return normed ? normalized(layer.final_layer_norm, in) : in;
+                         },
+                         {&layer.fc1})
           .front();
   if (activation_dropout > 0)
-    return linear_of(dropped(activated(hidden), activation_dropout), layer.fc2.weight,
-                     layer.fc2.bias);
-  return linears_of(hidden, [this](const at::Tensor& in) { return activated(in); }, {&layer.fc2})
+    return cast_linear(dropped(activated(hidden), activation_dropout), layer.fc2.weight,
+                       layer.fc2.bias);
+  return recomputed_linears(hidden, [this](const at::Tensor& in) { return activated(in); },
+                            {&layer.fc2})
       .front();
 }
 
@@ -217,7 +218,7 @@ at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const 
 
 at::Tensor TransformerLM::finished(at::Tensor x) const {
   if (layer_norm_.weight.defined()) x = normalized(layer_norm_, x);
-  if (project_out_dim_.defined()) x = linear_of(x, project_out_dim_);
+  if (project_out_dim_.defined()) x = cast_linear(x, project_out_dim_);
   return x;
 }
 

@@ -31,8 +31,7 @@ class TransformerLM {
  public:
   static constexpr std::int64_t kPaddingIdx = 1;
 
-  /// No memory is allocated for parameters: they are undefined until something assigns them (see
-  /// weights.h).
+  /// Allocates no memory: parameters are undefined until they are assigned (see weights.h).
   TransformerLM(const TransformerConfig& config, std::int64_t vocab_size);
   TransformerLM(const TransformerLM&) = delete;
   TransformerLM& operator=(const TransformerLM&) = delete;
@@ -42,10 +41,10 @@ class TransformerLM {
   std::int64_t num_parameters() const;
   const TransformerConfig& config() const noexcept { return config_; }
   std::int64_t vocab_size() const noexcept { return vocab_size_; }
-  /// On a CPU, where all arithmetic is fp32: converts the matrices that are in half precision yet
-  /// (Precision::as_stored), which costs as much as using them once.
-  void settle();
-  /// fairseq drops the norm after the stack for checkpoints of `version` 2 and below.
+  /// Converts matrices that Precision::as_stored left in half precision to fp32, in which a CPU
+  /// computes. This costs as much as using them once.
+  void convert_to_fp32();
+  /// fairseq drops the norm after the last layer for checkpoints of `version` 2 and below.
   void drop_final_norm();
   /// Of every layer norm; fairseq has no flag for it.
   void set_layer_norm_epsilon(double epsilon) noexcept { config_.layer_norm_epsilon = epsilon; }
@@ -53,12 +52,12 @@ class TransformerLM {
   /// tokens [B, T] int64 on the parameters' device -> [B, T, decoder_output_dim]. Padding may only
   /// end a row unless `interior_padding`. UnsupportedError for T beyond max_target_positions.
   at::Tensor features(const at::Tensor& tokens, bool interior_padding = false) const;
-  // The same in parts, for training: embedded, then layer 0, 1, ... with attention_mask(), then
-  // finished.
+  // The same in parts, for training: embedded(), then layer 0, 1, ... with attention_mask(), then
+  // finished().
   at::Tensor embedded(const at::Tensor& tokens, const Dropout& dropout,
                       bool interior_padding) const;  ///< [B, T] -> [B, T, C]
-  /// [B, 1, T, T] bool: what a query sees; undefined, for plain causal attention, without
-  /// `interior_padding`. Attention gives zero to a query that sees nothing, as fairseq's does.
+  /// [B, 1, T, T] bool: the keys that a query attends to. Undefined without `interior_padding`:
+  /// attention is then plainly causal. As in fairseq, a query without keys gets zero.
   static at::Tensor attention_mask(const at::Tensor& tokens, bool interior_padding);
   at::Tensor layer(std::size_t i, const at::Tensor& x, const at::Tensor& mask,
                    const Dropout& dropout) const {  ///< [B, T, C] -> [B, T, C]
@@ -86,7 +85,7 @@ class TransformerLM {
   at::Tensor embedded_tokens(const at::Tensor& tokens, bool interior_padding) const;
   at::Tensor positions(const at::Tensor& tokens, bool interior_padding) const;
   at::Tensor activated(const at::Tensor& x) const;
-  /// Self-attention over x, which is normed first if `normed`.
+  /// Self-attention over x, after its layer norm if `normed`.
   at::Tensor attended(const Layer& layer, const at::Tensor& x, bool normed, const at::Tensor& mask,
                       double dropout) const;
   at::Tensor feed_forward(const Layer& layer, const at::Tensor& x, bool normed,

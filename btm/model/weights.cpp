@@ -76,8 +76,8 @@ double version_of(const StateDict& state) {
   return to_tensor(found->second, at::kDouble, at::kCPU).item<double>();
 }
 
-/// Brings an older state dict up to date (fairseq's upgrade_state_dict_named) and drops what is no
-/// parameter.
+/// Upgrades an older state dict (fairseq's upgrade_state_dict_named) and drops entries that are no
+/// parameters.
 void upgrade(StateDict& state, TransformerLM& model) {
   split_in_proj(state);
   rename_layer_norms(state);
@@ -109,7 +109,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-/// Collects names, printing only the first few.
+/// Collects names and prints only the first few.
 class NameList {
  public:
   void add(const std::string& name) {
@@ -201,7 +201,7 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
   }
 }
 
-/// The model of a checkpoint; `state` gets its tensors, up to date.
+/// The model of a checkpoint. `state` receives its upgraded tensors.
 std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint,
                                        const compat::Dictionary& dictionary,
                                        const std::string& dictionary_file, StateDict& state) {

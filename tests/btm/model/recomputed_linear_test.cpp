@@ -34,7 +34,7 @@ TEST(RecomputedLinear, HasTheGradientsOfAutograd) {
     parameter.mutable_grad().reset();
   }
   for (int pass = 1; pass <= 2; ++pass) {  // gradients add up
-    const std::vector<at::Tensor> outputs = linears_of(x, f, {&first, &second});
+    const std::vector<at::Tensor> outputs = recomputed_linears(x, f, {&first, &second});
     EXPECT_TRUE(outputs[0].allclose(at::linear(input, first.weight, first.bias)));
     (outputs[0].sum() + outputs[1].square().sum()).backward();
     for (std::size_t i = 0; i < parameters.size(); ++i)
@@ -51,11 +51,11 @@ TEST(RecomputedLinear, AddsTheGradientOfAnEmbeddingToItsRows) {
   const at::Tensor expected = weight.grad().clone();
   weight.mutable_grad().reset();
   for (int pass = 1; pass <= 2; ++pass) {
-    (embedding_of(weight, ids) * factor).sum().backward();
+    (embedding_rows(weight, ids) * factor).sum().backward();
     EXPECT_TRUE(weight.grad().allclose(expected * pass));
   }
   const at::NoGradGuard no_grad;
-  EXPECT_FALSE(embedding_of(weight, ids).requires_grad());
+  EXPECT_FALSE(embedding_rows(weight, ids).requires_grad());
 }
 
 /// 4,096 gradients of one row: added one after another in half precision they would stop growing at
@@ -66,7 +66,7 @@ TEST(RecomputedLinear, AddsTheGradientOfAFrequentRowInFp32OnAGpu) {
       at::zeros({2, 3}, at::TensorOptions().device(at::kCUDA).dtype(at::kHalf))
           .set_requires_grad(true);
   const at::Tensor ids = at::zeros({4096}, at::TensorOptions().device(at::kCUDA).dtype(at::kLong));
-  embedding_of(weight, ids).sum().backward();
+  embedding_rows(weight, ids).sum().backward();
   EXPECT_TRUE(weight.grad().cpu().equal(
       at::tensor({4096.0, 0.0}).to(at::kHalf).view({2, 1}).expand({2, 3})));
 }
@@ -75,7 +75,9 @@ TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
   at::manual_seed(11);
   const at::Tensor x = leaf({3, 6});
   const Linear used{leaf({4, 6}), leaf({4})}, unused{leaf({3, 6}), leaf({3})};
-  linears_of(x, [](const at::Tensor& in) { return in; }, {&used, &unused})[0].sum().backward();
+  recomputed_linears(x, [](const at::Tensor& in) { return in; }, {&used, &unused})[0]
+      .sum()
+      .backward();
   EXPECT_TRUE(x.grad().allclose(used.weight.sum(0).expand({3, 6})));
   EXPECT_FALSE(unused.weight.grad().defined());
 }
@@ -83,8 +85,9 @@ TEST(RecomputedLinear, LeavesOutWhatIsNotUsed) {
 TEST(RecomputedLinear, KeepsNothingWhereNoGradientIsWanted) {
   const Linear linear{leaf({4, 6}), leaf({4})};
   const at::NoGradGuard no_grad;
-  EXPECT_FALSE(linears_of(leaf({3, 6}), [](const at::Tensor& in) { return in; }, {&linear})[0]
-                   .requires_grad());
+  EXPECT_FALSE(
+      recomputed_linears(leaf({3, 6}), [](const at::Tensor& in) { return in; }, {&linear})[0]
+          .requires_grad());
 }
 
 }  // namespace

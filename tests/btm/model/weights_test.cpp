@@ -69,9 +69,9 @@ TEST_F(LoadModelTest, ComputesTheSameWithMatricesAsStoredAndSettled) {
     EXPECT_EQ(parameter.tensor->const_data_ptr(),
               static_cast<const void*>(checkpoint.find(parameter.name)->storage->bytes().data()));
     EXPECT_TRUE(features_of(*model).equal(expected)) << variant;
-    model->settle();
-    for (const NamedParameter& settled : model->parameters())
-      EXPECT_EQ(settled.tensor->scalar_type(), at::kFloat) << settled.name;
+    model->convert_to_fp32();
+    for (const NamedParameter& converted : model->parameters())
+      EXPECT_EQ(converted.tensor->scalar_type(), at::kFloat) << converted.name;
     EXPECT_TRUE(features_of(*model).equal(expected)) << variant;
   }
 }
