@@ -33,8 +33,8 @@ std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_
                                                      std::int64_t max_sentences,
                                                      std::int64_t required_multiple) {
   std::vector<std::vector<std::int64_t>> batches;
-  // [begin, end) is a batch that may be closed as it is. [end, i] waits until the rows are a
-  // multiple again.
+  // [begin, end) is a batch that may be closed as it is. [end, i] waits until the number of rows is
+  // a multiple again.
   std::size_t begin = 0, end = 0;
   std::int64_t longest = 0, longest_waiting = 0;
   const auto close = [&](std::size_t at) {
@@ -53,15 +53,15 @@ std::vector<std::vector<std::int64_t>> batch_by_size(std::span<const std::int64_
                       too_many_tokens(rows, std::max(longest, longest_waiting));
     if (full) {
       if (end > begin) close(end);
-      // What waits is the next batch; where it is too large with this sample, it is a batch without
-      // it.
+      // The waiting samples become the next batch. Where this sample makes them too large, they are
+      // a batch without it.
       if (i > begin && too_many_tokens(static_cast<std::int64_t>(i + 1 - begin), longest_waiting)) {
         close(i);
         longest_waiting = length;
       }
       longest = 0;
     }
-    // fairseq does not look at the multiple of the batch that follows a full one.
+    // fairseq ignores the multiple in the batch that follows a full one.
     if (full || rows < required_multiple || rows % required_multiple == 0) {
       longest = std::max(longest, longest_waiting);
       longest_waiting = 0;

@@ -5,8 +5,8 @@
 namespace btm {
 namespace {
 
-/// Drops the columns from `columns` on, which hold padding only: they would count as positions of
-/// the model.
+/// Drops the columns from `columns` on. They hold only padding, and the model would count them as
+/// positions.
 void narrow(Batch& batch, std::int64_t columns) {
   for (std::vector<std::int64_t>* const values : {&batch.tokens, &batch.targets}) {
     for (std::int64_t row = 1; row < batch.rows; ++row)
@@ -24,7 +24,7 @@ ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_pe
 
 void ContextWindow::extend(Batch& batch) {
   const std::int64_t columns = batch.columns + context_window_;
-  std::int64_t longest = 0;  // of the rows with their context
+  std::int64_t longest = 0;  // of the rows, context included
   std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), pad_),
       targets = tokens;
   for (std::int64_t row = 0; row < batch.rows; ++row) {
@@ -42,7 +42,7 @@ void ContextWindow::extend(Batch& batch) {
                 targets.begin() + row * columns + context);
     batch.first_scored[static_cast<std::size_t>(row)] += context;
     const auto targets_end = batch.targets.begin() + (row + 1) * batch.columns;
-    std::int64_t columns_used = batch.columns;  // padding amid the row is not in `length`
+    std::int64_t columns_used = batch.columns;  // `length` leaves out padding inside a row
     while (columns_used > 0 && source[columns_used - 1] == pad_ &&
            targets_end[columns_used - batch.columns - 1] == pad_)
       --columns_used;

@@ -15,17 +15,17 @@
 
 namespace btm {
 
-/// Opens FOLDER/SPLIT. `impl`: fairseq's --dataset-impl, "" takes what is there ('cached' and
-/// 'lazy' are one layout). IoError listing the splits that are there when SPLIT is not; FormatError
-/// for an id outside the dictionary.
+/// Opens FOLDER/SPLIT. `impl` is fairseq's --dataset-impl; "" takes the form that is there
+/// ('cached' and 'lazy' are one layout). IoError where SPLIT is missing, listing the splits that
+/// exist. FormatError for an id outside the dictionary.
 std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::path& folder,
                                                          const std::string& split,
                                                          const compat::Dictionary& dictionary,
                                                          std::string_view impl);
 
-/// FormatError when `folder` (a domain of a data-bin) has a dict.txt of other words than
-/// `dictionary`, which is that of the whole data-bin and was read from `dictionary_file`: the same
-/// ids would mean other words.
+/// FormatError when `folder` (a domain of a data-bin) has a dict.txt with other words than
+/// `dictionary`, so that the same ids mean other words. `dictionary` is that of the whole data-bin,
+/// read from `dictionary_file`.
 void check_domain_dictionary(const std::filesystem::path& folder,
                              const compat::Dictionary& dictionary,
                              const std::filesystem::path& dictionary_file);
@@ -42,8 +42,8 @@ inline std::vector<std::string> eval_domains(const std::filesystem::path& data,
 /// The splits of a data-bin folder, joined for a message; empty when there is none.
 std::string splits_text(const std::filesystem::path& folder);
 
-/// IoError: none of `domains` (folders in `data`) has `split`, which `flag` named. It lists the
-/// splits that they have.
+/// IoError: none of `domains` (folders in `data`) has the `split` that `flag` named. The message
+/// lists the splits that they have.
 [[noreturn]] void refuse_split(const std::filesystem::path& data,
                                const std::vector<std::string>& domains, const std::string& split,
                                std::string_view flag);

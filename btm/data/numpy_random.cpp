@@ -44,7 +44,7 @@ std::array<std::uint32_t, kStateSize> init_by_array(std::span<const std::int64_t
 NumpyRandom::NumpyRandom(std::int64_t seed) : engine_(static_cast<std::uint32_t>(seed)) {}
 
 NumpyRandom::NumpyRandom(std::span<const std::int64_t> seeds) {
-  // The standard gives no access to the engine's state but its textual form.
+  // The standard gives access to the engine's state only as text.
   std::ostringstream text;
   for (const std::uint32_t word : init_by_array(seeds)) text << word << ' ';
   text << kStateSize;

@@ -1,5 +1,5 @@
-// numpy's legacy RandomState, as far as fairseq's order of samples needs it. Streams equal numpy's
-// bit for bit.
+// The part of numpy's legacy RandomState that fairseq's order of samples needs. Streams equal
+// numpy's bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@ namespace btm {
 
 class NumpyRandom {
  public:
-  /// RandomState(seed). `seed` is taken modulo 2^32 (numpy refuses larger ones; fairseq never
-  /// passes any).
+  /// RandomState(seed). `seed` is taken modulo 2^32. numpy refuses larger ones, and fairseq never
+  /// passes them.
   explicit NumpyRandom(std::int64_t seed);
   /// RandomState([...]), each taken modulo 2^32.
   explicit NumpyRandom(std::span<const std::int64_t> seeds);

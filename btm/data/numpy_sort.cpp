@@ -18,7 +18,7 @@ class Sorter {
     while (high - low > kSmall) {
       if (depth-- < 0) return heap_sort(low, high);
       const std::ptrdiff_t middle = partition(low, high);
-      // The larger part is left for later, so that recursion stays logarithmic.
+      // Sorting the smaller part first keeps the recursion logarithmic.
       if (middle - low < high - middle) {
         sort(low, middle - 1, depth);
         low = middle + 1;

@@ -1,5 +1,5 @@
-// numpy's default argsort. It is not stable, and fairseq's order of samples of equal size rests on
-// it.
+// numpy's default argsort. It is not stable, and fairseq's order of samples of equal size depends
+// on it.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace btm {
 
-/// numpy.argsort(values): introsort with partitions of 16 and fewer left to insertion sort (numpy
-/// below 1.25, or without AVX-512).
+/// numpy.argsort(values): introsort, with insertion sort for partitions of at most 16 (numpy below
+/// 1.25, or without AVX-512).
 std::vector<std::int64_t> numpy_argsort(std::span<const std::int64_t> values);
 
 }  // namespace btm

@@ -8,8 +8,8 @@
 
 namespace btm {
 
-/// The columns of a row whose targets count, ascending: none before first_scored, and none of
-/// padding, wherever it is. All that scores, mixes or adds up targets asks here.
+/// The columns of a row whose targets count, ascending. Columns before first_scored and padding do
+/// not count. All code that scores, mixes or sums targets uses this function.
 inline std::vector<std::int64_t> scored_columns(const Batch& batch, std::int64_t row,
                                                 std::int64_t pad) {
   std::vector<std::int64_t> columns;

@@ -20,17 +20,16 @@ enum class SampleBreakMode : std::uint8_t { kNone, kEos, kComplete, kCompleteDoc
 /// has it).
 SampleBreakMode parse_sample_break_mode(std::string_view name);
 
-/// A block: `length` tokens from `offset` in sequence `sequence` on, running over into the
-/// following sequences.
+/// A block: `length` tokens from `offset` in sequence `sequence` on. It may run into the following
+/// sequences.
 struct TokenBlock {
   std::int64_t sequence = 0, offset = 0, length = 0;
 };
 
-/// Blocks of sequences of `sizes` tokens.
-/// kNone: the concatenation cut every `block_size` tokens, sequence ends ignored. kEos: one
-/// sequence each, whatever its size. kComplete: as many whole sequences as fit. kCompleteDoc: the
-/// same, never across a sequence of one token, which ends a document and belongs to no block. A
-/// sequence longer than `block_size` is a block by itself.
+/// Blocks of sequences of `sizes` tokens. kNone: the concatenation cut every `block_size` tokens;
+/// sequence ends do not matter. kEos: one sequence each, whatever its size. kComplete: as many
+/// whole sequences as fit. kCompleteDoc: the same within a document; a sequence of one token ends a
+/// document and belongs to no block. A sequence longer than `block_size` is a block by itself.
 std::vector<TokenBlock> make_token_blocks(std::span<const std::int32_t> sizes, SampleBreakMode mode,
                                           std::int64_t block_size);
 
