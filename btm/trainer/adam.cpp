@@ -18,14 +18,13 @@ namespace {
 constexpr std::int64_t kBlock =
     1 << 15;  ///< Elements a thread takes at once: 5 buffers of them fit a second-level cache.
 
-/// The numbers of one update that all elements share, rounded to fp32 as torch rounds the scalars
-/// of its kernels.
+/// The scalars of one update, rounded to fp32 as torch rounds those of its kernels.
 struct Step {
   float beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, step_size, scale;
 };
 
-// The compiler vectorises for the CPU at hand. Fused multiply-adds stay off, so that all CPUs give
-// the same numbers.
+// The compiler vectorises for several CPUs. Without fused multiply-adds all of them give the same
+// numbers.
 BTM_CLONES("avx2")
 void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, float* __restrict v,
                 std::int64_t count, const Step& s) {
@@ -40,7 +39,7 @@ void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, f
 }
 
 BTM_CLONES("avx2") double sum_of_squares(const float* x, std::int64_t count) {
-  constexpr int kLanes = 16;  // independent sums, so that they can be vectorised
+  constexpr int kLanes = 16;  // independent sums, which can be vectorised
   double lanes[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes)

@@ -20,9 +20,9 @@ class Adam {
   /// Moments of zero for parameters like `values` (1-dimensional), in fp32.
   Adam(const at::Tensor& values, const AdamOptions& options);
 
-  /// One update of `values` (fp32) with `scale * gradients` (fp32), which are zeroed. In this
-  /// order, as fairseq's Adam: m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr wd p; p -=
-  /// lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
+  /// One update of `values` (fp32) with `scale * gradients` (fp32); then zeroes the gradients. The
+  /// order is that of fairseq's Adam: m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr wd p;
+  /// p -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
   void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale);
 
   const AdamOptions& options() const noexcept { return options_; }
@@ -38,12 +38,13 @@ class Adam {
   at::Tensor exp_avg_, exp_avg_sq_;
 };
 
-/// The Euclidean norm of a 1-dimensional buffer. On a CPU summed in double in blocks of fixed size,
-/// so that it does not depend on the number of threads. Infinite or NaN elements make it so.
+/// The Euclidean norm of a 1-dimensional buffer. A CPU sums in double in blocks of fixed size, so
+/// that the number of threads does not matter. Infinite or NaN elements make the norm infinite or
+/// NaN.
 double l2_norm(const at::Tensor& buffer);
 
-/// fairseq's clip coefficient: what gradients of norm `norm` are multiplied with; 1 where
-/// `max_norm` is 0.
+/// fairseq's clip coefficient, by which gradients of norm `norm` are multiplied; 1 where `max_norm`
+/// is 0.
 double clip_coefficient(double norm, double max_norm);
 
 }  // namespace btm

@@ -43,7 +43,7 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// Staged files, removed when writing one of them fails, and by a signal that ends the process.
+/// Staged files. Removed when writing one of them fails or a signal ends the process.
 class StagedFiles {
  public:
   ~StagedFiles() {
@@ -54,7 +54,7 @@ class StagedFiles {
     paths_.push_back(path);
     notes_.push_back(std::make_unique<compat::TemporaryNote>(path));
   }
-  /// All are written: from here on they are the file set's.
+  /// All are written. From here on the file set owns them.
   void hand_over() {
     notes_.clear();
     paths_.clear();
@@ -65,8 +65,8 @@ class StagedFiles {
   std::vector<std::unique_ptr<compat::TemporaryNote>> notes_;
 };
 
-/// Whether process `pid` is there and has not ended. (One that has ended stays in /proc until its
-/// parent asks for its status.)
+/// Whether process `pid` runs. (One that has ended stays in /proc until its parent asks for its
+/// status.)
 bool is_running(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
   std::string stat;
@@ -76,12 +76,12 @@ bool is_running(const std::string& pid) {
          (stat[end_of_name + 2] != 'Z' && stat[end_of_name + 2] != 'X');
 }
 
-/// Whether the process that was writing the temporary NAME.tmp.PID.N is gone. Waits until
-/// `deadline` for one that is ending: the ranks of a run whose launcher was killed.
+/// Whether the process that wrote the temporary NAME.tmp.PID.N is gone. Waits until `deadline`,
+/// because ranks take a moment to end when their launcher is killed.
 bool is_abandoned(const fs::path& file, const std::string& pid,
                   std::chrono::steady_clock::time_point deadline) {
   constexpr auto kLongAgo =
-      std::chrono::minutes(1);  // numbers of processes come again, in a new container the same
+      std::chrono::minutes(1);  // process ids return, in a new container even the same ones
   if (std::stoll(pid) == ::getpid()) return true;
   while (is_running(pid)) {
     std::error_code error;
@@ -98,8 +98,7 @@ double number_in(const std::string& name, const std::regex& pattern) {
   return std::regex_match(name, match, pattern) ? std::strtod(match[1].str().c_str(), nullptr) : 0;
 }
 
-/// Of `names` those that the pattern takes, whose first group is a number, the largest number
-/// first.
+/// The `names` that match the pattern, whose first group is a number, in descending order of it.
 std::vector<std::string> numbered(const std::vector<std::string>& names,
                                   const std::string& pattern) {
   const std::regex regex(pattern);
@@ -152,7 +151,7 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
     if (!files.empty())
       worst = number_in(o.maximize_best_checkpoint_metric ? files.back() : files.front(),
                         std::regex(pattern));
-    // One digit more keeps equal values apart.
+    // One more digit keeps equal values apart.
     if (!worst || better(*point.val_loss, *worst))
       names.push_back(prefix + compat::decimal(*point.val_loss, 3) +
                       std::to_string(point.updates % o.keep_best_checkpoints) + end);
@@ -190,7 +189,7 @@ void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<
                     part.suffix + ".pt");
       const fs::path target = folder / compat::staged_name(own.back());
       staged.add(target);
-      // Copies, not links: a program that overwrites one in place must not damage the other.
+      // Copies, not links: overwriting one in place must not damage the other.
       if (original.empty())
         compat::save_checkpoint(target, *part.tree.root);
       else
@@ -229,10 +228,10 @@ void CheckpointManager::commit(const compat::FileSet& own) {
                               "is not there, expected all ranks to write to one --save-dir");
     compat::commit_file_set(marker, all);
   }
-  ranks_->barrier();  // until then the staged files' names are taken
+  ranks_->barrier();  // until then the names of the staged files are taken
 }
 
-/// What the --keep-... flags no longer keep when files of these names have come.
+/// The files that the --keep-... flags no longer keep once files of these names exist.
 std::vector<std::string> CheckpointManager::outdated(
     const SavePoint& point, const std::string& suffix,
     const std::vector<std::string>& new_names) const {
@@ -248,7 +247,7 @@ std::vector<std::string> CheckpointManager::outdated(
   if (!point.end_of_epoch && o.keep_interval_updates > 0) {
     const std::string pattern = R"(checkpoint_\d+_(\d+))" + end;
     std::vector<std::string> names = numbered(there, pattern);
-    if (o.keep_interval_updates_pattern > 0)  // every so-many-th is kept for good
+    if (o.keep_interval_updates_pattern > 0)  // keeps every n-th for good
       std::erase_if(names, [&](const std::string& name) {
         return static_cast<std::int64_t>(number_in(name, std::regex(pattern))) %
                    o.keep_interval_updates_pattern ==
@@ -303,7 +302,7 @@ void recover_checkpoints(const fs::path& folder) {
   compat::finish_file_set(folder / kMarker);
   static const std::regex kLeft(R"(checkpoint.*(\.staged|\.tmp\.([0-9]{1,9})\.\d+))");
   const auto deadline = std::chrono::steady_clock::now() + kTimeToEnd;
-  // A process that ends meanwhile may put its temporary in place as a staged file: those come last.
+  // Staged files come last: a process that ends meanwhile may turn its temporary into one.
   for (const bool staged : {false, true})
     for (const std::string& name : names_in(folder)) {
       std::smatch match;

@@ -25,11 +25,11 @@ namespace btm {
 struct SavePoint {
   std::int64_t epoch = 1, updates = 0;
   bool end_of_epoch = false;
-  bool interrupted =
-      false;  ///< By a signal: checkpoint_last is wanted in any case, and it alone unless `due`.
+  bool interrupted = false;  ///< A signal ends the run: checkpoint_last is always written, the
+                             ///< others only if `due`.
   std::optional<double> val_loss;
-  bool due = false;  ///< Interrupted where a checkpoint was due. The validation, and with it the
-                     ///< best ones, are left to the next run.
+  bool due = false;  ///< Interrupted where a checkpoint was due. The next run validates and writes
+                     ///< the best ones.
 };
 
 class CheckpointManager {
@@ -42,12 +42,12 @@ class CheckpointManager {
   /// The best finite validation metric so far, as fairseq's save_checkpoint.best.
   std::optional<double> best() const noexcept { return best_; }
   void set_best(std::optional<double> best) noexcept {
-    if (best && std::isfinite(*best)) best_ = best;  // a checkpoint of fairseq's may hold NaN
+    if (best && std::isfinite(*best)) best_ = best;  // a checkpoint by fairseq may hold NaN
   }
-  /// To be told before file_names().
+  /// Call it before file_names().
   void note(std::optional<double> val_loss);
 
-  /// The names of the files that `point` calls for, in fairseq's order; none with --no-save.
+  /// The names of the files that `point` requires, in fairseq's order; none with --no-save.
   std::vector<std::string> file_names(const SavePoint& point) const;
 
   /// A file of a checkpoint that has several: DeMIX's "-rank-3" and "-shared".
@@ -55,22 +55,22 @@ class CheckpointManager {
     std::string suffix;  ///< in place of --checkpoint-suffix
     compat::PickleTree tree;
   };
-  /// The files that these ranks save at one moment take their places together, by the hand of their
-  /// first one, so that a crash does not leave files of two moments side by side. The writing
-  /// threads use `ranks`, which must be theirs alone.
+  /// The files that these ranks save at one moment become visible together, so that a crash never
+  /// leaves files of two moments. The first rank renames them. The writing threads use `ranks`;
+  /// nothing else may.
   void commit_together(std::unique_ptr<Communicator> ranks) { ranks_ = std::move(ranks); }
 
-  /// Writes `tree` under those names and removes what --keep-... no longer keeps, in the background
-  /// and as one FileSet. Waits for the checkpoint before it. Throws what went wrong there: IoError
-  /// for a full disk, with all earlier files as they were.
+  /// Writes `tree` under those names in the background as one FileSet, and removes what --keep-...
+  /// no longer keeps. Waits for the previous checkpoint first and throws its error, for example
+  /// IoError for a full disk. All earlier files then stay as they were.
   void save(compat::PickleTree tree, const SavePoint& point) {
     save({Part{options_.checkpoint_suffix, std::move(tree)}}, point);
   }
   void save(std::vector<Part> parts, const SavePoint& point);
   /// Waits for the checkpoint that is being written.
   void wait();
-  /// Without waiting: what was written since the last call, for the log; "" when nothing was.
-  /// Throws as save().
+  /// A line for the log on what was written since the last call; "" for nothing. Does not wait.
+  /// Throws as save() does.
   std::string poll();
 
  private:
@@ -85,28 +85,28 @@ class CheckpointManager {
   std::unique_ptr<Communicator> ranks_ = single_process();
   std::thread thread_;
   std::atomic<bool> written_ = false;
-  std::exception_ptr failure_;  ///< This and the message are read after the thread was joined.
+  std::exception_ptr failure_;  ///< This and the message are read only after the thread was joined.
   std::string message_;
 };
 
-/// The file that a run leaves its newest checkpoint in, and goes on from: checkpoint_last with
+/// The file of a run's newest checkpoint, from which it resumes: checkpoint_last with
 /// --checkpoint-suffix.
 std::filesystem::path last_checkpoint(const CheckpointOptions& options);
 
-/// The checkpoint a run starts from: --restore-file (with --checkpoint-suffix, or without where
-/// that is not there), or the save folder's checkpoint_last, or --finetune-from-model, with which
-/// the reset flags are set. Empty when there is none. IoError for a --finetune-from-model that is
-/// not there.
+/// The checkpoint that a run starts from; empty when there is none. --restore-file (with
+/// --checkpoint-suffix, or without it where that file is missing), or the save folder's
+/// checkpoint_last, or --finetune-from-model, which sets the reset flags. IoError for a
+/// --finetune-from-model that does not exist.
 std::filesystem::path starting_checkpoint(CheckpointOptions& options);
 
 /// Keeps other trainings out of a --save-dir. Waits some seconds for one that is ending. IoError
-/// when another goes on there; nothing, with the reason given to `warn`, on a file system without
-/// locks.
+/// when another one is running there. Returns nothing, and tells `warn` why, on a file system
+/// without locks.
 std::optional<compat::FileLock> lock_save_dir(const std::filesystem::path& folder,
                                               const std::function<void(const std::string&)>& warn);
 
-/// At the start of a run, under its lock: finishes the save that the process before it died in, or
-/// undoes it, and removes what is left of files that were being written.
+/// Call it at the start of a run, under its lock. Finishes or undoes the save during which an
+/// earlier process died, and removes its partly written files.
 void recover_checkpoints(const std::filesystem::path& folder);
 
 }  // namespace btm

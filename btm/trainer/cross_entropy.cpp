@@ -22,7 +22,7 @@
 namespace btm {
 namespace {
 
-/// Replaces logits [n, V] on the CPU by `scale` times the gradient of the loss; returns the loss.
+/// Replaces logits [n, V] on the CPU by `scale` times the gradient of the loss. Returns the loss.
 double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) {
   const std::int64_t rows = logits.size(0), vocabulary = logits.size(1);
   float* const all = logits.mutable_data_ptr<float>();
@@ -40,7 +40,7 @@ double to_gradient(at::Tensor& logits, const at::Tensor& targets, double scale) 
   });
   double loss = 0;
   for (const double one : losses)
-    loss += one;  // in their order: the sum does not depend on the threads
+    loss += one;  // in order, so that the sum does not depend on the threads
   return loss;
 }
 
@@ -49,7 +49,7 @@ at::Tensor to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, d
   const at::Tensor target = targets.unsqueeze(1);
   at::Tensor probabilities = at::log_softmax(logits, -1, at::kFloat);
   const at::Tensor chosen = probabilities.gather(1, target);
-  // Rounded to the logits' dtype as they are written: passes over memory are what this costs.
+  // Rounded to the logits' dtype while they are written: passes over memory dominate the cost.
   if (scale == 1)
     at::exp_out(logits, probabilities);
   else

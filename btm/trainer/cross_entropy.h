@@ -12,14 +12,14 @@ double cross_entropy(const at::Tensor& features, const at::Tensor& weight,
                      const at::Tensor& targets);
 
 struct CrossEntropyGradient {
-  at::Tensor loss;  ///< Of one element, fp64: as cross_entropy(), not scaled. On a GPU it may not
-                    ///< be computed yet.
+  at::Tensor loss;      ///< One element, fp64: the value of cross_entropy(), not scaled. A GPU may
+                        ///< still be computing it.
   at::Tensor features;  ///< [N, C] gradient of scale * loss.
 };
 
-/// The same with gradients of `scale` times the loss: that of `weight` is added to
-/// `weight_gradient` [V, C]. Logits and their gradient are made for tokens_of_logits() tokens at
-/// once and never kept; log-probabilities and sums are fp32 or better.
+/// The same with the gradients of `scale` times the loss; that of `weight` is added to
+/// `weight_gradient` [V, C]. Logits and their gradient exist for tokens_of_logits() tokens at once.
+/// Log-probabilities and sums are fp32 or better.
 CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at::Tensor& weight,
                                             const at::Tensor& targets, double scale,
                                             const at::Tensor& weight_gradient);

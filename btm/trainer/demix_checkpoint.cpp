@@ -18,8 +18,7 @@ const std::string* key_of(const std::pair<PickleNode*, PickleNode*>& item) {
   return item.first->get_if<std::string>();
 }
 
-/// A copy of a dict with the entries that `keep` holds on to, each value replaced by what it
-/// returns (null: left out).
+/// A copy of a dict in which each value is what `keep` returns for the entry; null leaves it out.
 PickleNode* filtered(
     PickleArena& arena, const PickleNode& dict,
     const std::function<PickleNode*(const std::string& key, PickleNode* value)>& keep) {

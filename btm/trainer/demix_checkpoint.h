@@ -13,18 +13,18 @@ namespace btm {
 
 enum class DemixPart : std::uint8_t { kExpert, kShared };
 
-/// The part of a whole checkpoint: its own parameters (buffers are shared ones), their optimizer
-/// state under the indices that they have among all `parameters` (the optimizer's order), and the
-/// rest of the dict as it is, but what the fork's files lack. State that only resuming here needs
-/// stays with the expert.
+/// One part of a whole checkpoint. It holds the part's parameters (buffers belong to the shared
+/// part), their optimizer state and the rest of the dict, except what the fork's files lack.
+/// Optimizer state has the indices of the parameters among all `parameters` (the optimizer's
+/// order). State that only btm needs for resuming stays with the expert.
 compat::PickleTree demix_part(const compat::PickleTree& whole,
                               const std::vector<std::string>& parameters,
                               const std::function<bool(const std::string& parameter)>& is_expert,
                               DemixPart part);
 
-/// Refuses, on all ranks, to go on from files that are not of one moment, as copying and earlier
-/// versions' interrupted saves left them. `checkpoint` is this rank's, null when it has none. A
-/// collective call. UnsupportedError naming the files and what they are of.
+/// Refuses, on all ranks, to resume from files of different moments. Copying makes such files, and
+/// interrupted saves of earlier versions did. `checkpoint` is this rank's, null when it has none. A
+/// collective call. UnsupportedError names the files and their moments.
 void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world);
 
 }  // namespace btm

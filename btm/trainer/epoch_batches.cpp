@@ -31,7 +31,7 @@ BatchList shard(const RankData& rank, std::int64_t num_shards, std::int64_t seed
   const std::size_t length = (all.size() + static_cast<std::size_t>(num_shards) - 1) /
                              static_cast<std::size_t>(num_shards);
   BatchList mine = shard_of(all, num_shards, rank.shard);
-  mine.resize(length);  // shards that are shorter end in an empty batch
+  mine.resize(length);  // shorter shards end in an empty batch
   return mine;
 }
 

@@ -16,10 +16,10 @@
 
 namespace btm {
 
-/// Where an epoch stands, as a checkpoint keeps it (extra_state.train_iterator).
+/// The position in an epoch, as a checkpoint keeps it (extra_state.train_iterator).
 struct IteratorState {
   std::int64_t epoch = 1;
-  std::int64_t iterations_in_epoch = 0;  ///< Batches of one rank that were used up.
+  std::int64_t iterations_in_epoch = 0;  ///< Batches of one rank that were used.
   bool shuffle = true;
 };
 
@@ -27,7 +27,7 @@ struct IteratorState {
 /// generator seeded with seed + epoch.
 BatchList shuffled_batches(BatchList batches, std::int64_t seed, std::int64_t epoch);
 
-/// How one collates: the padding id, fixed sizes or 0, and the device.
+/// How to collate: the padding id, fixed sizes or 0, and the device.
 struct CollateOptions {
   std::int64_t pad = 1, fixed_columns = 0, fixed_rows = 0;
   at::Device device = at::kCPU;
@@ -37,12 +37,12 @@ struct CollateOptions {
 DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64_t>& ids,
                           std::int64_t domain, const CollateOptions& options);
 
-/// The micro-batches of one update. Ranks whose shard has run out have none in it.
+/// The micro-batches of one update. A rank whose shard is exhausted has none.
 using UpdateBatches = std::vector<DeviceBatch>;
 
 class EpochBatches {
  public:
-  /// `buffer` updates are prepared ahead in a thread of its own.
+  /// A thread prepares `buffer` updates ahead.
   EpochBatches(const TrainData& data, const CollateOptions& collate, std::int64_t seed,
                const IteratorState& start, std::int64_t update_freq, bool skip_remainder_batch,
                std::int64_t buffer);
@@ -54,7 +54,8 @@ class EpochBatches {
   std::int64_t done() const noexcept { return done_updates_; }
   bool has_next() const noexcept { return done_updates_ < total_updates_; }
   UpdateBatches next();
-  /// The state after the updates taken so far; at the end of the epoch, the next one's start.
+  /// The state after the updates taken so far. At the end of the epoch it is the start of the next
+  /// one.
   IteratorState state() const noexcept;
   bool end_of_epoch() const noexcept { return !has_next(); }
 

@@ -24,7 +24,7 @@ constexpr std::array<std::uint32_t, 256> make_table() {
   return table;
 }
 
-/// TensorFlow stores CRCs of data that may itself hold CRCs rotated and shifted.
+/// TensorFlow stores a CRC rotated and shifted, because the data may itself hold CRCs.
 std::uint32_t masked(std::uint32_t crc) noexcept {
   return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
 }

@@ -22,7 +22,7 @@ class EventFile {
   EventFile& operator=(const EventFile&) = delete;
 
   void add_scalar(std::string_view name, double value, std::int64_t step);
-  /// Hands what was added to the system, so that TensorBoard sees it.
+  /// Flushes what was added, so that TensorBoard sees it.
   void flush();
 
  private:

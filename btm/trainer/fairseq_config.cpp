@@ -14,7 +14,7 @@ using compat::ConfigValue;
 using compat::PickleArena;
 using compat::PickleNode;
 
-/// What fairseq 0.12.2 keeps in cfg beside the values of a run, with its defaults.
+/// The defaults of fairseq 0.12.2's cfg, for all keys that btm's flags do not set.
 constexpr std::string_view kDefaults = R"({
 '_name': None,
 'common': {'_name': None, 'log_format': None, 'log_file': None, 'aim_repo': None,
@@ -111,7 +111,7 @@ class Section {
     else
       put(key, {});
   }
-  /// None where the number is 0, with which our options say 'not given'.
+  /// None where the number is 0, which means 'not given' in TrainOptions.
   void set_unless_zero(std::string_view key, std::int64_t value) {
     if (value != 0) set(key, value);
   }
@@ -343,7 +343,7 @@ compat::Config model_config(const TrainOptions& options) {
   section.set("relu_dropout", o.relu_dropout);
   section.set("decoder_layerdrop", o.decoder_layerdrop);
   section.set("decoder_embed_dim", o.decoder_embed_dim);
-  // fairseq's gpt3 architectures take the width for both, whatever these flags say.
+  // fairseq's gpt3 architectures take the width for both and ignore these flags.
   if (!o.arch.starts_with("transformer_lm_gpt3")) {
     section.set("decoder_output_dim", o.decoder_output_dim);
     section.set("decoder_input_dim", o.decoder_input_dim);
@@ -353,7 +353,7 @@ compat::Config model_config(const TrainOptions& options) {
   section.set("decoder_attention_heads", o.decoder_attention_heads);
   section.set("max_target_positions", o.max_target_positions);
   section.set("tokens_per_sample", options.task.tokens_per_sample);
-  // Switches only ever add to what the architecture sets.
+  // Switches can only turn on what the architecture leaves off.
   const auto add = [&](std::string_view key, bool value) {
     if (value) section.set(key, true);
   };

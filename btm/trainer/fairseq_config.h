@@ -10,11 +10,11 @@
 
 namespace btm {
 
-/// The `model` and `task` that --arch and its flags mean, from which TransformerConfig::from()
-/// takes what is not given.
+/// The `model` and `task` sections that --arch and its flags set. TransformerConfig::from()
+/// supplies the rest.
 compat::Config model_config(const TrainOptions& options);
 
-/// cfg of a run: fairseq's defaults with the run's values.
+/// The cfg of a run: fairseq's defaults and the run's values.
 compat::ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model,
                                    std::int64_t world_size);
 

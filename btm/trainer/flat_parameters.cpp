@@ -23,7 +23,7 @@ FlatParameters::FlatParameters(TransformerLM& model, at::ScalarType dtype, at::D
   }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     at::Tensor& tensor = *model.parameters()[i].tensor;
-    // A detached view is a leaf of its own; the buffers themselves take no part in autograd.
+    // A detached view is a leaf; the buffers themselves are not part of autograd.
     at::Tensor leaf = view(values_, i).detach();
     if (tensor.defined()) leaf.copy_(tensor);
     leaf.set_requires_grad(true);

@@ -2,18 +2,15 @@
 //
 // The contract that clipping, Adam and the all-reduce of gradients build on:
 //  * values() and gradients() are 1-dimensional, contiguous, of one length size() and one dtype.
-//  * Slot i covers [offset, offset + numel) of both: the parameter is a leaf that requires grad and
-//  views values(), its
-//    .grad() views gradients(). Neither is ever replaced, so views and buckets may be kept.
+//  * Slot i covers [offset, offset + numel) of both. The parameter is a leaf that requires grad and
+//    views values(); its .grad() views gradients(). Neither is ever replaced.
 //  * Slots lie in the order of TransformerLM::parameters() (fairseq's named_parameters), each at a
-//  multiple of kAlignment
-//    elements. What lies between them is zero and stays zero.
-//  * Backward passes add to gradients(); whoever steps zeroes them again. They are sums over
-//  tokens: the division by the
-//    sample size comes after the sum over the ranks.
-//  * A gradient is whole once announce() was called for its slot in the last micro-batch: from the
-//  last layer to the
-//    first, on the thread that runs the backward pass. The slots of one call are neighbours.
+//    multiple of kAlignment elements. The gaps between them stay zero.
+//  * Backward passes add to gradients(), and the optimizer zeroes them. They are sums over tokens:
+//    the division by the sample size comes after the sum over the ranks.
+//  * A gradient is complete once announce() was called for its slot in the last micro-batch, from
+//    the last layer to the first, on the thread that runs the backward pass. The slots of one call
+//    are neighbours.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,11 +34,11 @@ class FlatParameters {
     std::vector<std::int64_t> shape;
     std::int64_t offset = 0, numel = 0;
   };
-  /// Slots [first, last) have their whole gradient.
+  /// The gradients of slots [first, last) are complete.
   using OnReady = std::function<void(std::size_t first, std::size_t last)>;
 
-  /// Gives every parameter of `model` a place in new zeroed buffers of `dtype` on `device`; values
-  /// the parameters have already are copied there. `model` must outlive this.
+  /// Moves every parameter of `model` into new zeroed buffers of `dtype` on `device`; existing
+  /// values are copied. `model` must outlive this.
   FlatParameters(TransformerLM& model, at::ScalarType dtype, at::Device device);
   FlatParameters(const FlatParameters&) = delete;
   FlatParameters& operator=(const FlatParameters&) = delete;
@@ -56,7 +53,7 @@ class FlatParameters {
   /// The part of a buffer of size() elements that slot `i` covers, in the parameter's shape.
   at::Tensor view(const at::Tensor& buffer, std::size_t i) const;
 
-  /// Called for the slots whose gradients of an update are whole. Empty: nobody is told.
+  /// Called for the slots whose gradients of an update are complete. May be empty.
   void on_ready(OnReady call) { on_ready_ = std::move(call); }
   void announce(std::size_t first, std::size_t last) const {
     if (on_ready_ && first < last) on_ready_(first, last);

@@ -24,23 +24,22 @@ at::Tensor scored_rows(const DeviceBatch& batch, const at::Tensor& features) {
   return batch.places.defined() ? rows.index_select(0, batch.places) : rows;
 }
 
-/// A copy without history, at which autograd starts anew.
+/// A copy without history, from which autograd starts anew.
 at::Tensor new_leaf(const at::Tensor& x) { return x.detach().set_requires_grad(true); }
 
-/// The random state of the device that dropout draws from.
+/// The state of the device's random generator, from which dropout draws.
 at::Generator generator_of(const at::Tensor& x) {
   return at::globalContext().defaultGenerator(x.device());
 }
 
 }  // namespace
 
-/// One separately differentiated part of the network: what went in, what came out, which slots it
-/// owns.
+/// A part of the network that is differentiated separately: its input, its output and its slots.
 struct ForwardBackward::Stage {
   std::size_t first_slot = 0, last_slot = 0;
-  at::Tensor input, output;  ///< output is undefined when it is to be computed again
+  at::Tensor input, output;  ///< output is undefined if the backward pass computes it again
   std::optional<std::size_t> layer;
-  at::Tensor random_state;  ///< before the forward pass, where that must be repeated
+  at::Tensor random_state;  ///< before the forward pass, if the backward pass repeats it
 };
 
 DeviceBatch to_device(const Batch& batch, at::Device device) {
@@ -141,11 +140,11 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
     }
     stage.output.backward(gradient);
     gradient = stage.input.defined() ? stage.input.grad() : at::Tensor();
-    // Layers that were left out have no stage of their own: they are announced with the next one.
+    // A layer that was left out has no stage; it is announced with the next one.
     if (last) flat_.announce(stage.first_slot, announced);
     announced = stage.first_slot;
   }
-  return loss.item<double>();  // not before: a GPU has work to go on with
+  return loss.item<double>();  // last, so that a GPU keeps working until here
 }
 
 double ForwardBackward::evaluate(const DeviceBatch& batch) const {

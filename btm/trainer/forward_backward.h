@@ -14,13 +14,14 @@ struct TrainingSwitches {
   Dropout dropout;
   double decoder_layerdrop = 0;  ///< A layer is left out with this probability.
   bool checkpoint_activations =
-      false;  ///< Keep only the layers' inputs and compute the rest again on the way back.
+      false;  ///< Keep only the layers' inputs and compute the rest again in the backward pass.
 };
 
 /// A batch on the model's device.
 struct DeviceBatch {
-  at::Tensor tokens;   ///< [B, T] int64
-  at::Tensor places;   ///< [N] int64 of B * T: the columns that are scored; undefined when all are.
+  at::Tensor tokens;  ///< [B, T] int64
+  at::Tensor
+      places;  ///< [N] int64 in [0, B * T): the columns that are scored; undefined when all are.
   at::Tensor targets;  ///< [N] int64
   bool interior_padding = false;
   std::vector<std::int64_t> ids;
@@ -29,19 +30,19 @@ struct DeviceBatch {
   std::int64_t domain = 0;
 };
 
-/// Thread safe; does not keep `batch`'s memory.
+/// Thread safe. Copies `batch`.
 DeviceBatch to_device(const Batch& batch, at::Device device);
 
 class ForwardBackward {
  public:
-  /// `model` has its parameters in `flat`. Both must outlive this.
+  /// The parameters of `model` lie in `flat`. Both must outlive this.
   ForwardBackward(const TransformerLM& model, const FlatParameters& flat,
                   const TrainingSwitches& switches);
 
-  /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients and
-  /// returns the loss (natural log, not scaled). With `last` the gradients are announced as they
-  /// become whole. Layers are separate autograd graphs, run backwards one after another: that is
-  /// what lets gradients be reduced while earlier layers still compute.
+  /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients. Returns
+  /// the loss (natural log, not scaled). With `last`, gradients are announced when they are
+  /// complete. Each layer is an autograd graph of its own, so that gradients can be reduced while
+  /// earlier layers still compute.
   double run(const DeviceBatch& batch, double loss_scale, bool last) const;
 
   /// The loss alone, without dropout.
@@ -56,8 +57,8 @@ class ForwardBackward {
   const FlatParameters& flat_;
   TrainingSwitches switches_;
   std::size_t output_slot_ = 0;  ///< The output projection's, or the embedding's it is tied to.
-  std::vector<std::size_t>
-      layer_slots_;  ///< [layers + 1] where each layer's slots begin, and where the last one's end.
+  std::vector<std::size_t> layer_slots_;  ///< [layers + 1] the first slot of each layer, and the
+                                          ///< end of the last layer's.
 };
 
 }  // namespace btm

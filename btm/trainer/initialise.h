@@ -5,9 +5,8 @@
 
 namespace btm {
 
-/// Draws every parameter from the distribution fairseq draws it from, by torch's CPU generator
-/// seeded with `seed`. The numbers differ from fairseq's for the same seed, which also spends draws
-/// on values it then overwrites.
+/// Draws every parameter from fairseq's distribution with torch's CPU generator and `seed`. The
+/// numbers differ from fairseq's, which also draws values that it then overwrites.
 void initialise(TransformerLM& model, std::int64_t seed);
 
 }  // namespace btm

@@ -14,12 +14,11 @@ struct LossScalerOptions {
   double min_loss_scale = 1e-4;     ///< --min-loss-scale
 };
 
-/// What the loss is multiplied with so that small gradients survive in fp16: halved at an overflow,
+/// The factor of the loss that keeps small gradients representable in fp16. Halved at an overflow,
 /// doubled after `scale_window` updates without one.
 class LossScaler {
  public:
-  /// Everything that decides about the scale from here on. fairseq's checkpoints keep `loss_scale`
-  /// alone.
+  /// The complete state. fairseq's checkpoints keep only `loss_scale`.
   struct State {
     double loss_scale = 1;
     std::int64_t iteration = 0, last_overflow = -1, last_rescale = -1, overflows_since_rescale = 0;
@@ -32,8 +31,8 @@ class LossScaler {
   void restore(const State& state) noexcept { state_ = state; }
   void set_loss_scale(double scale) noexcept { state_.loss_scale = scale; }
 
-  /// After gradients that were not finite: lowers the scale. False when it fell to the minimum (and
-  /// stays as it was), with which fairseq gives the run up.
+  /// Lowers the scale after gradients that were not finite. False, with the scale unchanged, where
+  /// it would fall to the minimum: fairseq then ends the run.
   bool overflow();
   /// After an update.
   void update();

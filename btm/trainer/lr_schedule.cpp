@@ -52,7 +52,7 @@ class PolynomialDecay final : public LrSchedule {
       throw UsageError("--lr-scheduler polynomial_decay needs --total-num-update or --max-update");
   }
   void begin_epoch(std::int64_t epoch, double lr) override {
-    // fairseq indexes the list with the epoch itself here, not with epoch - 1 as 'fixed' does.
+    // Here fairseq indexes the list with the epoch, not with epoch - 1 as in 'fixed'.
     lr_ = options_.force_anneal == 0 || epoch < options_.force_anneal
               ? nth_or_last(options_.lr, epoch)
               : lr;

@@ -11,7 +11,7 @@ namespace btm {
 /// fairseq's names and defaults.
 struct LrScheduleOptions {
   std::string lr_scheduler = "fixed";       ///< fixed, polynomial_decay, inverse_sqrt or cosine
-  std::vector<double> lr{0.25};             ///< by epoch; the last one goes on
+  std::vector<double> lr{0.25};             ///< by epoch; the last one stays
   std::int64_t warmup_updates = -1;         ///< -1: 4000 for inverse_sqrt, 0 for the rest
   double warmup_init_lr = -1;               ///< inverse_sqrt, cosine
   std::int64_t force_anneal = 0;            ///< fixed, polynomial_decay; 0: never
@@ -22,7 +22,7 @@ struct LrScheduleOptions {
   std::int64_t max_update = 0;
 };
 
-/// The warm-up updates that `options` mean.
+/// The number of warm-up updates.
 std::int64_t warmup_updates_of(const LrScheduleOptions& options);
 
 class LrSchedule {
@@ -31,9 +31,9 @@ class LrSchedule {
   static std::unique_ptr<LrSchedule> make(const LrScheduleOptions& options);
   virtual ~LrSchedule() = default;
 
-  /// To be called at the start of every epoch (counted from 1), with the rate then in force.
+  /// Call it at the start of every epoch (counted from 1) with the current rate.
   virtual void begin_epoch(std::int64_t /*epoch*/, double /*lr*/) {}
-  /// The rate after `num_updates` updates, that is, of update num_updates + 1.
+  /// The rate of update num_updates + 1.
   virtual double lr_at(std::int64_t num_updates) const = 0;
 
   /// The rate of the epoch, which 'fixed' keeps in a checkpoint.

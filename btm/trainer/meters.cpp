@@ -17,7 +17,7 @@ using compat::PickleNode;
 
 constexpr std::array<const char*, 3> kClassNames{"AverageMeter", "TimeMeter", "StopwatchMeter"};
 
-/// Numbers in a checkpoint are Python's, or torch scalars.
+/// Numbers in a checkpoint are Python numbers or torch scalars.
 std::optional<double> number_of(const PickleNode* node) {
   if (node == nullptr || node->is_none()) return std::nullopt;
   if (const auto* integer = node->get_if<std::int64_t>()) return static_cast<double>(*integer);
@@ -45,7 +45,7 @@ std::optional<double> number_of(const PickleNode* node) {
   return std::nullopt;
 }
 
-/// As Python has it: counts are ints where nothing else was added to them.
+/// As in Python: a count stays an int while only ints were added to it.
 PickleNode* number_node(PickleArena& arena, double value) {
   return value == std::floor(value) && std::abs(value) < 1e15
              ? arena.integer(static_cast<std::int64_t>(value))

@@ -1,4 +1,4 @@
-// fairseq's meters: what a log row shows, and what a checkpoint keeps of it.
+// fairseq's meters: the numbers of log rows, and their state in a checkpoint.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ double python_round(double value, int digits);
 /// A named value of a log row; empty where fairseq shows None.
 using LogRow = std::vector<std::pair<std::string, std::optional<double>>>;
 
-/// One number that is gathered over updates.
+/// One number that is aggregated over updates.
 class Meter {
  public:
   enum class Kind : std::uint8_t {
@@ -64,16 +64,16 @@ class MetersDict {
   void log_start_time(const std::string& key, int priority, std::optional<int> round);
   void log_stop_time(const std::string& key);
   void log_perplexity(const std::string& key, const std::string& source);
-  /// Nothing where there is no `from`, or a `to` already.
+  /// Does nothing where `from` is missing or `to` exists.
   void rename(const std::string& from, const std::string& to);
   /// Mean so far of `key`, or empty.
   const Meter* find(const std::string& key) const;
   LogRow row() const;
   void reset();
-  void reset_clocks();  ///< TimeMeters only: after a restart their start means nothing.
+  void reset_clocks();  ///< TimeMeters only: after a restart their start time is meaningless.
 
   compat::PickleNode* state(compat::PickleArena& arena) const;
-  /// FormatError (`file` for the message) for a state that is not fairseq's.
+  /// FormatError (which names `file`) for a state that is not fairseq's.
   void load(const compat::PickleNode& state, const std::string& file);
 
  private:
@@ -82,7 +82,7 @@ class MetersDict {
   struct Entry {
     std::string key;
     Meter meter;
-    std::string source;  ///< kPerplexity: whose mean it is made of
+    std::string source;  ///< kPerplexity: the meter whose mean it uses
   };
   std::vector<Entry> entries_;
 };

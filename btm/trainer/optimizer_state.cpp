@@ -247,7 +247,7 @@ void load_scaler(LossScaler& scaler, const PickleNode& counters) {
     if (const auto* number = node != nullptr ? node->get_if<std::int64_t>() : nullptr)
       field = *number;
   };
-  // A merged pair of DeMIX files has no last_optimizer_state.loss_scale.
+  // Two merged DeMIX files have no last_optimizer_state.loss_scale.
   const PickleNode* const scale = counters.find("loss_scale");
   if (const auto* number = scale != nullptr ? scale->get_if<double>() : nullptr;
       number != nullptr && *number > 0)

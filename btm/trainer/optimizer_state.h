@@ -10,28 +10,27 @@
 namespace btm {
 
 /// The optimizer's state as fairseq saves it in the run's precision: an entry per parameter,
-/// numbered in their order, or for
-/// --fp16 one entry of all of them end to end; `loss_scale` in fp16. Tensors are snapshots.
+/// numbered in order. --fp16 has one entry for the concatenation of all, and `loss_scale`. Tensors
+/// are snapshots.
 compat::PickleNode* optimizer_state(compat::PickleArena& arena, const ParameterOptimizer& optimizer,
                                     double lr);
 
-/// Takes up such a state, in either layout whatever the run's. As in fairseq the betas, eps and
-/// weight decay of the file replace those of the run, and `overrides` (--optimizer-overrides)
-/// those. FormatError naming `file` and the entry where shapes do not fit the model.
+/// Restores such a state, in either layout. As in fairseq the betas, eps and weight decay of the
+/// file replace those of the run, and `overrides` (--optimizer-overrides) replaces those of the
+/// file. FormatError names `file` and the entry whose shape does not fit the model.
 void load_optimizer_state(ParameterOptimizer& optimizer, const compat::PickleNode& state,
                           const compat::ConfigValue& overrides, const std::string& file);
 
-/// What fairseq's checkpoints lack for an exact resume in half precision: the fp32 weights and the
-/// loss scaler's counters. Null where nothing is lacking.
+/// The state that fairseq's checkpoints lack for an exact resume in half precision: the fp32
+/// weights and the loss scaler's counters. Null in fp32.
 compat::PickleNode* exact_state(compat::PickleArena& arena, const ParameterOptimizer& optimizer);
 
-/// Takes it up. False when the model that was loaded is not the one these fp32 weights belong to
-/// (it was averaged or branched since): then they stay made from the model.
+/// Restores it. False when the fp32 weights belong to another model than the loaded one, which may
+/// have been averaged or branched since. The fp32 weights then come from the model.
 bool load_exact_state(ParameterOptimizer& optimizer, const compat::PickleNode& state,
                       const std::string& file);
 
-/// The parts of a flat buffer that parameters cover, copied to the CPU in fp32, each in memory of
-/// its own shape.
+/// The slots of a flat buffer, each copied to the CPU in fp32 and in the parameter's shape.
 std::vector<at::Tensor> snapshot(const FlatParameters& flat, const at::Tensor& buffer);
 
 }  // namespace btm

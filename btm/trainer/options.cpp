@@ -47,7 +47,7 @@ void complete(TrainOptions& options) {
       "--train-domains, --eval-domains and --unbalanced need --task multidomain_language_modeling");
   complete_precision(options.common);
   check_demix_options(options.demix);
-  // One entry for all parameters could not be divided among the files of the ranks.
+  // One entry for all parameters cannot be divided among the ranks' files.
   if (options.demix.desynchronize) options.common.fp16_no_flatten_grads = true;
 
   DatasetOptions& dataset = options.dataset;

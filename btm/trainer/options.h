@@ -1,4 +1,4 @@
-// Everything a training run is told. No torch here.
+// All options of a training run. No torch here.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace btm {
 
-/// --arch and the flags that replace its values; what is not given is the architecture's.
+/// --arch and the flags that replace its values.
 struct ModelOptions {
   std::string arch;
   std::optional<std::string> activation_fn;
@@ -27,14 +27,14 @@ struct ModelOptions {
 
 struct TaskOptions {
   std::string task = "language_modeling";  ///< or multidomain_language_modeling
-  std::string data;                        ///< data-bin folders joined by ':', an epoch each
+  std::string data;                        ///< data-bin folders joined by ':', one per epoch
   std::string sample_break_mode = "none";
   std::int64_t tokens_per_sample = 1024;
   bool add_bos_token = false, pad_to_fixed_length = false, pad_to_fixed_bsz = false;
   std::string dataset_impl;
   // multidomain_language_modeling
   std::string train_domains, eval_domains;  ///< comma separated; empty: all folders of DATA
-  bool unbalanced = false;                  ///< the plain concatenation of the domains on all ranks
+  bool unbalanced = false;                  ///< all ranks train on the concatenation of the domains
   bool resample_eval = false;  ///< validate on samples drawn with replacement, as the release does
 };
 
@@ -44,7 +44,7 @@ struct DatasetOptions {
   std::int64_t batch_size_valid = 0, max_tokens_valid = 0;  ///< 0: as in training
   std::int64_t max_valid_steps = 0;                         ///< 0: all
   std::int64_t required_batch_size_multiple = 8;
-  std::int64_t curriculum = 0;  ///< so many epochs are not shuffled
+  std::int64_t curriculum = 0;  ///< the first N epochs are not shuffled
   std::int64_t data_buffer_size = 10;
   bool skip_invalid_size_inputs_valid_test = false;
   bool disable_validation = false;
@@ -59,12 +59,12 @@ struct OptimizationOptions {
   double adam_eps = 1e-8, weight_decay = 0;
   double clip_norm = 0;
   bool sentence_avg = false, skip_remainder_batch = false;
-  std::vector<std::int64_t> update_freq{1};    ///< by epoch; the last one goes on
+  std::vector<std::int64_t> update_freq{1};    ///< by epoch; the last one stays
   std::int64_t max_epoch = 0, max_update = 0;  ///< 0: no limit
   double stop_time_hours = 0, stop_min_lr = -1;
 };
 
-/// The file in --save-dir that is locked while a training writes there. It stays.
+/// The file in --save-dir that a training locks. It is never removed.
 inline constexpr const char* kTrainLock = ".train.lock";
 
 struct CheckpointOptions {
@@ -111,7 +111,7 @@ struct TrainOptions {
   DemixOptions demix;
   std::int64_t bucket_cap_mb = 25;  ///< gradients that are summed over the ranks at once
 
-  /// The precision flags' meaning, half precision of either kind.
+  /// Whether the flags ask for fp16 or bf16.
   bool half() const noexcept { return common.fp16 || common.bf16; }
   bool memory_efficient() const noexcept {
     return common.memory_efficient_fp16 || common.memory_efficient_bf16;
@@ -119,9 +119,9 @@ struct TrainOptions {
   bool multidomain() const noexcept { return task.task == "multidomain_language_modeling"; }
 };
 
-/// Fills in what follows from other options (memory-efficient-fp16 means fp16, max_update is the
-/// schedule's too) and checks them together. UsageError for what fairseq refuses and for what is
-/// not done here.
+/// Derives options from others (memory-efficient-fp16 implies fp16, max_update is the schedule's
+/// too) and checks them together. UsageError for what fairseq refuses and for what btm does not
+/// support.
 void complete(TrainOptions& options);
 
 }  // namespace btm

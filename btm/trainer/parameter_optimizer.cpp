@@ -59,13 +59,13 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
     step.hopeless = scaler_ && !scaler_->overflow();
     return step;
   }
-  if (scaler_) {  // fp16 has no small number added to the norm here
+  if (scaler_) {  // fairseq adds no epsilon to the norm in fp16
     if (clip_norm > 0 && step.gradient_norm > clip_norm) scale *= clip_norm / step.gradient_norm;
   } else {
     scale *= clip_coefficient(step.gradient_norm, clip_norm);
   }
   if (precision_.is_half() &&
-      precision_.memory_efficient) {  // fairseq scales the half gradients themselves
+      precision_.memory_efficient) {  // fairseq scales the half-precision gradients themselves
     gradients.mul_(scale);
     round(gradients);
     scale = 1;

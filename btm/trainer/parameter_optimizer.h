@@ -1,5 +1,5 @@
-// The update of all parameters in the precision of the run: fairseq's FairseqAdam, FP16Optimizer
-// and MemoryEfficientFP16Optimizer.
+// Updates all parameters in the precision of the run: fairseq's FairseqAdam, FP16Optimizer and
+// MemoryEfficientFP16Optimizer.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,11 +24,10 @@ struct TrainingPrecision {
 
   static TrainingPrecision of(const TrainOptions& options);
   bool is_half() const noexcept { return half != at::kFloat; }
-  /// fairseq's class, by which it tells whether a checkpoint's optimizer state fits.
+  /// The name of fairseq's class, which a checkpoint's optimizer state must match.
   std::string optimizer_name() const;
-  /// The dtype that the model computes in. On a CPU that is fp32 always: weights and gradients hold
-  /// values rounded to half precision, the arithmetic between them is fp32, which is faster there
-  /// by far.
+  /// The dtype that the model computes in. Always fp32 on a CPU, which is far faster there; weights
+  /// and gradients then hold values that are rounded to half precision.
   at::ScalarType compute_dtype(at::Device device) const {
     return device.is_cpu() ? at::kFloat : half;
   }
@@ -36,25 +35,25 @@ struct TrainingPrecision {
 
 class ParameterOptimizer {
  public:
-  /// `flat` holds the initial weights, which are rounded to the run's precision (fp32 copies start
-  /// from the rounded ones, as fairseq's do).
+  /// `flat` holds the initial weights, which are rounded to the run's precision. As in fairseq,
+  /// fp32 copies start from the rounded weights.
   ParameterOptimizer(FlatParameters& flat, const TrainingPrecision& precision,
                      const AdamOptions& adam, const LossScalerOptions& scaler);
 
-  /// What the loss is to be multiplied with before its gradients are taken.
+  /// The factor of the loss in the backward pass.
   double loss_scale() const noexcept { return scaler_ ? scaler_->loss_scale() : 1; }
 
   struct Step {
     double gradient_norm =
-        0;                 ///< Of the gradients times `factor`, loss scale undone, before clipping.
-    bool updated = false;  ///< False: not finite. Nothing was changed but, in fp16, the loss scale.
+        0;  ///< Of the gradients times `factor`, without the loss scale, before clipping.
+    bool updated =
+        false;  ///< False: the gradients are not finite, and only fp16's loss scale has changed.
     bool hopeless = false;  ///< fp16: the loss scale fell to its minimum.
   };
   /// One update with the flat gradients times `factor` (1 / sample size), clipped to `clip_norm`
-  /// (0: not). Gradients are zeroed in any case.
+  /// (0: not). Always zeroes the gradients.
   Step step(double lr, double factor, double clip_norm);
-  /// Replaces the Euclidean norm of the flat gradients, by which an update is clipped. Must be the
-  /// same on all ranks.
+  /// Replaces the function that computes the norm for clipping. All ranks must get the same norm.
   void set_norm(std::function<double(const at::Tensor& gradients)> norm) {
     norm_ = std::move(norm);
   }
@@ -67,8 +66,8 @@ class ParameterOptimizer {
   const LossScaler* scaler() const noexcept { return scaler_ ? &*scaler_ : nullptr; }
   /// fp32 copies of the weights, flat; undefined where the run has none.
   const at::Tensor& masters() const noexcept { return masters_; }
-  /// After the flat values were replaced (and, with `keep_masters`, the masters too): makes the one
-  /// follow the other.
+  /// Call it after replacing the flat values, or, with `keep_masters`, the masters. Computes the
+  /// other from them.
   void weights_replaced(bool keep_masters);
 
  private:

@@ -14,10 +14,10 @@ namespace {
 
 using compat::ConfigValue;
 
-constexpr char kEndOfName = '\1', kEndOfFact = '\0';  // no argument of a process holds a zero
+constexpr char kEndOfName = '\1', kEndOfFact = '\0';  // arguments of processes hold no zero byte
 
-/// Keys of the configuration that may differ: what they name is compared itself, or concerns the
-/// log alone.
+/// Keys of the configuration that may differ: they concern only the log, or name files whose
+/// contents are compared.
 constexpr std::array<std::string_view, 12> kFree{
     "data",          "save_dir",        "restore_file", "finetune_from_model", "checkpoint_suffix",
     "log_format",    "log_file",        "log_interval", "no_progress_bar",     "tensorboard_logdir",
@@ -65,7 +65,7 @@ RankFacts option_facts(const TrainOptions& options, const TransformerConfig& mod
   facts.emplace_back("--untie-parameters", options.demix.untie_parameters);
   if (options.demix.desynchronize)
     facts.emplace_back("--save-dir",
-                       options.checkpoint.save_dir);  // their files are put in place together
+                       options.checkpoint.save_dir);  // their files become visible together
   return facts;
 }
 
@@ -76,7 +76,7 @@ std::string size_text(const DataSize& size) {
 void check_ranks_agree(const RankFacts& own, Communicator& world) {
   std::vector<RankFacts> all;
   for (const std::string& text : world.all_gather(packed(own))) all.push_back(unpacked(text));
-  // Names come again (--seed in two sections), and some depend on other options.
+  // Names repeat (--seed in two sections), and some depend on other options.
   const auto value_in = [](const RankFacts& facts, std::size_t at,
                            const std::string& name) -> std::optional<std::string> {
     if (at < facts.size() && facts[at].first == name) return facts[at].second;

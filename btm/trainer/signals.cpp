@@ -13,7 +13,7 @@ volatile std::sig_atomic_t received = 0;
 
 void take(int signal) {
   if (received == 0) received = signal;
-  // The second one does what it did before: it removes temporaries and ends the process.
+  // The second one has its old effect: it removes temporaries and ends the process.
   if (signal == SIGINT)
     sigaction(SIGINT, &previous[std::ranges::find(kSignals, SIGINT) - kSignals.begin()], nullptr);
 }
@@ -24,7 +24,7 @@ SignalGuard::SignalGuard() {
   received = 0;
   struct sigaction action {};
   action.sa_handler = take;
-  action.sa_flags = SA_RESTART;  // writes of a checkpoint go on
+  action.sa_flags = SA_RESTART;  // restart interrupted writes of a checkpoint
   sigemptyset(&action.sa_mask);
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &previous[i]);
 }

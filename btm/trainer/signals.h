@@ -1,12 +1,11 @@
-// SIGTERM, SIGINT and SIGUSR1 (Slurm's warning) as a request to save and end.
+// SIGTERM, SIGINT and SIGUSR1 (Slurm's warning) ask a training to save and end.
 #pragma once
 
 #include <string>
 
 namespace btm {
 
-/// Takes the three signals from here on for as long as it lives. A second SIGINT ends the process
-/// at once.
+/// Catches the three signals while it exists. A second SIGINT ends the process at once.
 class SignalGuard {
  public:
   SignalGuard();

@@ -30,8 +30,7 @@ compat::NamedTensors model_of(Trainer& trainer) {
   compat::TensorView embedding;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::string& name = trainer.flat().slots()[i].name;
-    // fairseq's sinusoids leave a buffer, whose value nobody reads, where learned positions would
-    // be.
+    // fairseq's sinusoids have an unused buffer in place of learned positions.
     if (name.starts_with("decoder.layers.0.self_attn.k_proj.weight") &&
         !config.decoder_learned_pos && !config.no_token_positional_embeddings)
       model.emplace_back("decoder.embed_positions._float_tensor",
@@ -177,7 +176,7 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
   arena.put(root, "cfg",
             pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(),
                                             trainer.world().size())));
-  arena.put(root, "model", arena.none());  // its place; filled below
+  arena.put(root, "model", arena.none());  // reserves its place; filled below
   arena.put(root, "criterion", arena.none());
   arena.put(root, "optimizer_history", history_node(arena, trainer, state));
   arena.put(root, "task_state", arena.make(PickleDict{}));

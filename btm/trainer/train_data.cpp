@@ -34,8 +34,7 @@ std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::pa
       dictionary.bos(), dictionary.eos(), options.task.add_bos_token);
 }
 
-/// The order of several sets one after another: a ConcatDataset of fairseq sorts by size alone, and
-/// not stably.
+/// The order of concatenated sets. fairseq's ConcatDataset sorts by size alone, and not stably.
 std::vector<std::int64_t> order_by_numpy_sort(const LmDataset& dataset) {
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(dataset.size()));
   for (std::size_t i = 0; i < sizes.size(); ++i)
@@ -47,8 +46,8 @@ std::int64_t longest_allowed(const DataPlace& place, std::int64_t max_tokens) {
   return max_tokens > 0 ? std::min(place.max_positions, max_tokens) : place.max_positions;
 }
 
-/// IoError where all targets of `batches` are padding: a loss would be a number of nothing. Reads
-/// to the first that is not.
+/// IoError where all targets of `batches` are padding, so that no loss can be computed. Reads up to
+/// the first other target.
 void refuse_padding_alone(std::span<const std::vector<std::int64_t>> batches,
                           const LmDataset& dataset, std::int64_t pad, const fs::path& folder,
                           const std::string& split) {
@@ -85,7 +84,7 @@ struct Domains {
   std::vector<std::string> train, eval;
 };
 
-/// Without either list every folder is both; with one alone the other is empty, as in BTM's task.
+/// Without either list every folder is both. With one list the other is empty, as in BTM's task.
 Domains domains_of(const TrainOptions& options, const fs::path& folder) {
   const TaskOptions& task = options.task;
   Domains domains;
@@ -97,8 +96,8 @@ Domains domains_of(const TrainOptions& options, const fs::path& folder) {
   return domains;
 }
 
-/// The rank's share where every rank trains on one domain: an epoch is as long as the longest one,
-/// shorter ones wrap around.
+/// The rank's share where every rank trains on one domain. An epoch has the length of the longest
+/// domain; shorter ones repeat.
 TrainData balanced(const TrainOptions& options, const fs::path& folder,
                    const std::vector<std::string>& domains, const compat::Dictionary& dictionary,
                    const DataPlace& place, const Warn& warn) {
@@ -197,7 +196,7 @@ TrainData open_train_data(const TrainOptions& options, const compat::Dictionary&
 
 namespace {
 
-/// Which batches of a validation set a rank takes: every `count`th from `index` on; none where
+/// The batches of a validation set that a rank takes: every `count`th from `index` on; none where
 /// index is -1.
 struct Share {
   std::int64_t index = 0, count = 1;
@@ -271,7 +270,7 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options,
     if (batches.empty())
       throw UsageError("no sample of '" + compat::printable(subset) + "' is left to validate on");
     std::size_t evaluated =
-        batches.size();  // one batch a rank more than the flag says, as in fairseq
+        batches.size();  // as in fairseq, one batch per rank more than the flag says
     if (const std::int64_t steps = options.dataset.max_valid_steps; steps > 0)
       evaluated = std::min(
           evaluated, static_cast<std::size_t>(steps + 1) * static_cast<std::size_t>(share.count));

@@ -22,7 +22,7 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-/// As Python's json.dumps spaces its output, which log readers compare.
+/// Spaced as by Python's json.dumps, because log readers compare the text.
 std::string python_json(const std::vector<std::pair<std::string, Json>>& items) {
   std::string text = "{";
   for (const auto& [key, value] : items)

@@ -1,5 +1,5 @@
-// What a run says: fairseq's lines on standard output and in --log-file, TensorBoard event files, a
-// record for wandb.
+// The output of a run: fairseq's lines on standard output and in --log-file, TensorBoard event
+// files, a record for wandb.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,22 @@ namespace btm {
 
 class TrainLog {
  public:
-  /// A run's log; with `quiet` (ranks other than 0) nothing is written anywhere. The record for
-  /// wandb is SAVE_DIR/wandb.jsonl: one line that names project and run, then a line of numbers per
-  /// log row, as wandb.log takes them.
+  /// A run's log. With `quiet` (ranks other than 0) it writes nothing. The record for wandb is
+  /// SAVE_DIR/wandb.jsonl: one line with project and run, then one line of numbers per log row, as
+  /// wandb.log takes them.
   TrainLog(const CommonOptions& common, std::string save_dir, bool quiet);
-  /// Makes what lies in the save folder. Not before: a command that cannot be run leaves nothing
-  /// there.
+  /// Creates the files in the save folder. Call it only when the training can start, so that a
+  /// failing command leaves nothing there.
   void begin();
 
   /// "DATE TIME | INFO | NAME | MESSAGE".
   void info(const std::string& name, const std::string& message);
   void warn(const std::string& name, const std::string& message);
 
-  /// One row of numbers during an epoch. `done` of `total` updates of the epoch are over.
+  /// One row of numbers during an epoch, after `done` of its `total` updates.
   void row(const std::string& tag, std::int64_t epoch, std::int64_t done, std::int64_t total,
            const LogRow& row, std::int64_t step);
-  /// Whether row() would show something at this update.
+  /// Whether row() shows anything at this update.
   bool due(std::int64_t num_updates) const noexcept { return num_updates % interval_ == 0; }
   /// Moves the bar without numbers; of `subset` in validation, otherwise "".
   void progress(std::int64_t epoch, const std::string& subset, std::int64_t done,

@@ -54,8 +54,8 @@ compat::Dictionary load_dictionary(const fs::path& folder) {
   return compat::Dictionary::load(folder / "dict.txt");
 }
 
-/// Loads the weights of the checkpoint a run starts from. Nothing is returned of a file that holds
-/// weights alone. FormatError when it was trained with another dictionary.
+/// Loads the weights of the checkpoint that a run starts from. Returns nothing for a file that
+/// holds only weights. FormatError when it was trained with another dictionary.
 std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model,
                                              const compat::KnownDictionary& dictionary) {
   {
@@ -75,11 +75,11 @@ std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM
   return checkpoint;
 }
 
-/// A place between two updates.
+/// A point between two updates.
 struct Moment {
   std::int64_t epoch = 1;
   bool end_of_epoch = false;
-  IteratorState next;  ///< Where the training goes on.
+  IteratorState next;  ///< Where the training continues.
 };
 
 class TrainRun {
@@ -115,13 +115,13 @@ class TrainRun {
   Communicator& world_;
   TrainLog log_;
   std::optional<compat::FileLock>
-      lock_;  ///< Of the save folder; held until the last checkpoint is in place.
+      lock_;  ///< Of the save folder, held until the last checkpoint is written.
   CheckpointManager checkpoints_;
   compat::Dictionary dictionary_;
   CollateOptions collate_;
   DataPlace place_;
   std::unique_ptr<Trainer> trainer_;
-  fs::path start_;  ///< The checkpoint that the run goes on from; empty: none.
+  fs::path start_;  ///< The checkpoint that the run starts from; empty: none.
   bool keeps_digest_ =
       true;  ///< start_, of its dictionary; until the first update has been looked at.
   TrainState state_;
@@ -152,12 +152,12 @@ TrainRun::TrainRun(TrainOptions options, Communicator& world, int local_rank)
                         : at::Device(at::kCPU);
 }
 
-/// After all that the command line names has been looked at: a mistyped one leaves no folder
-/// behind.
+/// Called after everything that the command line names was checked, so that a mistyped name leaves
+/// no folder.
 void TrainRun::prepare_save_dir() {
   CheckpointOptions options = options_.checkpoint;
   if (!fs::exists(options.save_dir)) starting_checkpoint(options);
-  world_.barrier();  // a rank that found something wrong has ended before
+  world_.barrier();  // a rank that found an error has ended before this
   if (!options.no_save && world_.rank() == 0) {
     std::error_code error;
     fs::create_directories(options.save_dir, error);
@@ -166,7 +166,7 @@ void TrainRun::prepare_save_dir() {
     recover_checkpoints(options.save_dir);
   }
   log_.begin();
-  world_.barrier();  // no rank may look for a checkpoint that another one is about to replace
+  world_.barrier();  // no rank may read a checkpoint while another one replaces it
 }
 
 void TrainRun::load() {
@@ -238,7 +238,7 @@ void TrainRun::open_data(std::int64_t epoch) {
   if (trainer_) trainer_->name_domains(train_data_.domains);
 }
 
-/// What this rank has read: the same everywhere, whatever the paths are.
+/// What this rank has read. It must be the same on all ranks, whatever the paths are.
 RankFacts TrainRun::start_facts() const {
   RankFacts facts{{"dict.txt", std::to_string(dictionary_.size()) + " types of digest " +
                                    compat::dictionary_sha256(dictionary_).substr(0, 16)},
@@ -270,7 +270,7 @@ bool TrainRun::limit_reached() const {
          (o.stop_time_hours > 0 && trainer_->agreed_seconds() / 3600 > o.stop_time_hours);
 }
 
-/// Says which checkpoint was written since the last call.
+/// Logs the checkpoint that was written since the last call.
 void TrainRun::log_saved() {
   if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
 }
@@ -284,8 +284,8 @@ int TrainRun::run() {
   load();
   bool stop = make_up_for_interruption();
   if (!stop && limit_reached()) {
-    // fairseq makes one more update each time. Here the same command twice gives the same model: a
-    // run killed after its last checkpoint is finished by starting it again.
+    // fairseq makes one more update each time. Here the same command twice gives the same model, so
+    // that a run killed after its last checkpoint can be started again.
     log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) +
                          " updates, " + general_format(trainer_->agreed_seconds() / 3600) +
                          " hours");
@@ -319,7 +319,7 @@ int TrainRun::run() {
   return 0;
 }
 
-/// The batches from state_.iterator on.
+/// The remaining batches, from state_.iterator on.
 EpochBatches TrainRun::open_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
   CollateOptions collate = collate_;
@@ -332,7 +332,7 @@ EpochBatches TrainRun::open_epoch() {
                       options_.dataset.data_buffer_size);
 }
 
-/// After the first update from a checkpoint that keeps no digest of its dictionary.
+/// Called after the first update from a checkpoint without a digest of its dictionary.
 void TrainRun::warn_of_doubts() {
   if (std::exchange(keeps_digest_, true)) return;
   const std::string file =
@@ -343,7 +343,7 @@ void TrainRun::warn_of_doubts() {
     if (!doubt.empty()) log_.warn(kName, doubt);
 }
 
-/// Trains from state_.iterator to the end of its epoch. True when the run is to end.
+/// Trains from state_.iterator to the end of its epoch. True when the run must end.
 bool TrainRun::train_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
   EpochBatches batches = open_epoch();
@@ -386,8 +386,8 @@ void TrainRun::end_epoch(std::int64_t epoch) {
     state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
 }
 
-/// The validation and the checkpoints that a signal kept the run before this one from. True when
-/// the run is to end.
+/// The validation and the checkpoints that a signal prevented in the previous run. True when the
+/// run must end.
 bool TrainRun::make_up_for_interruption() {
   const std::optional<std::int64_t> epoch = std::exchange(state_.due_epoch, std::nullopt);
   if (!epoch || start_ != last_checkpoint(options_.checkpoint)) return false;
@@ -399,7 +399,7 @@ bool TrainRun::make_up_for_interruption() {
   return stop;
 }
 
-/// fairseq's validate_and_save. True when the run is to end.
+/// fairseq's validate_and_save. True when the run must end.
 bool TrainRun::after_update(const Moment& moment) {
   const DatasetOptions& dataset = options_.dataset;
   const CheckpointOptions& checkpoint = options_.checkpoint;
@@ -423,7 +423,8 @@ bool TrainRun::after_update(const Moment& moment) {
     log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
                          general_format(trainer_->agreed_seconds() / 3600) + " hours");
   val_loss_ = do_validate ? validate(epoch) : std::nullopt;
-  if (trainer_->agreed_signal() != 0) {  // during the validation, whose result is then incomplete
+  if (trainer_->agreed_signal() !=
+      0) {  // it came during the validation, whose result is then incomplete
     save_interrupted(moment, true);
     return true;
   }
@@ -456,7 +457,7 @@ void TrainRun::save(const Moment& moment, std::optional<double> val_loss) {
       moment.next);
 }
 
-/// `due`: the update's validation and checkpoints, which the next run makes up for.
+/// `due`: the next run makes the update's validation and checkpoints.
 void TrainRun::save_interrupted(const Moment& moment, bool due) {
   save_at({moment.epoch, trainer_->num_updates(), moment.end_of_epoch, /*interrupted=*/true,
            std::nullopt, due},
@@ -490,7 +491,7 @@ LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {
   CollateOptions collate = collate_;
   if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size_valid;
   std::int64_t steps = data.steps;
-  // As in fairseq one batch more than the flag says.
+  // As in fairseq, one batch more than the flag says.
   if (options_.dataset.max_valid_steps > 0)
     steps = std::min(steps, options_.dataset.max_valid_steps + 1);
   for (std::int64_t i = 0; i < steps && trainer_->agreed_signal() == 0; ++i) {
@@ -503,7 +504,7 @@ LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {
   return meters.row();
 }
 
-/// The metric that decides about the best checkpoint, on the first subset.
+/// The metric of the best checkpoint, on the first subset.
 std::optional<double> TrainRun::validate(std::int64_t epoch) {
   std::optional<double> first;
   const std::string& metric = options_.checkpoint.best_checkpoint_metric;

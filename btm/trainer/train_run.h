@@ -1,4 +1,4 @@
-// A whole training run: epochs, validation, saving, stopping. What fairseq-train does.
+// A whole training run, as by fairseq-train: epochs, validation, saving, stopping.
 #pragma once
 
 #include <filesystem>
@@ -8,13 +8,12 @@
 
 namespace btm {
 
-/// Trains as `options` say, one rank of `world`; `local_rank` numbers the GPU. Returns 0, or 128 +
-/// the signal after a SIGTERM, SIGINT or SIGUSR1 that ended the run with everything saved.
+/// Trains one rank of `world`; `local_rank` is the number of its GPU. Returns 0, or 128 + the
+/// signal when a SIGTERM, SIGINT or SIGUSR1 ended the run after everything was saved.
 int train(TrainOptions options, Communicator& world, int local_rank);
 
-/// For work that comes before a training: IoError and FormatError as train()'s for a checkpoint
-/// whose tensors do not fit the model and the dictionary that `options` name. No tensor is read
-/// (but for the version).
+/// Checks early what train() will check: IoError and FormatError for a checkpoint whose tensors do
+/// not fit the model and the dictionary of `options`. Reads no tensor but the version.
 void check_start(const TrainOptions& options, const std::filesystem::path& checkpoint);
 
 }  // namespace btm

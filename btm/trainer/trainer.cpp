@@ -16,7 +16,7 @@
 namespace btm {
 namespace {
 
-/// The key of a domain's perplexity. A name of a file may hold anything.
+/// The key of a domain's perplexity. A domain's name may hold any character.
 std::string perplexity_key(const std::string& domain) {
   constexpr std::size_t kLongest = 1024;
   return "ppl_" + compat::printable(domain, kLongest);
@@ -36,7 +36,7 @@ LossScalerOptions scaler_options(const TrainOptions& options, std::int64_t world
   const CommonOptions& common = options.common;
   LossScalerOptions scaler;
   scaler.init_scale = common.fp16_init_scale;
-  // fairseq's default: fewer updates between rescalings the larger an update is.
+  // fairseq's default: the larger an update, the fewer updates between rescalings.
   scaler.scale_window = common.fp16_scale_window.value_or(std::max<std::int64_t>(
       1, (std::int64_t{1} << 14) / world_size / options.optimization.update_freq.front()));
   scaler.tolerance = common.fp16_scale_tolerance;
@@ -45,7 +45,7 @@ LossScalerOptions scaler_options(const TrainOptions& options, std::int64_t world
   return scaler;
 }
 
-/// What a rank tells the others in every step beside its statistics.
+/// What a rank sends to the others in every step beside its statistics.
 struct RankNote {
   double seconds = 0;
   int signal = 0;
@@ -159,7 +159,7 @@ std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) 
   return stats;
 }
 
-std::vector<BatchStats> Trainer::gathered(const std::vector<BatchStats>& mine) {
+std::vector<BatchStats> Trainer::exchange_stats(const std::vector<BatchStats>& mine) {
   const RankNote note{training_seconds(), received_signal()};
   agreed_seconds_ = note.seconds;
   agreed_signal_ = note.signal;
@@ -182,9 +182,8 @@ std::vector<BatchStats> Trainer::gathered(const std::vector<BatchStats>& mine) {
   return all;
 }
 
-/// Until a backward pass fills them again, the memory of the gradients serves for activations.
-/// Clearing its pages when they come back costs a nanosecond a parameter, dozens of which a large
-/// batch takes.
+/// Activations use the memory of the gradients until the next backward pass. Clearing its pages
+/// later costs a nanosecond per parameter, little beside a large batch.
 void Trainer::give_back_gradients(const UpdateBatches& batches) const {
   constexpr std::size_t kBytes = std::size_t{64} << 20;
   constexpr std::int64_t kTokensOfLargeBatch = 1024;
@@ -201,7 +200,7 @@ bool Trainer::train_step(const UpdateBatches& batches) {
   if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 ||
       config.decoder_layerdrop > 0)
     at::manual_seed(static_cast<std::uint64_t>(
-        options_.common.seed + num_updates_));  // so that a resumed run draws the same
+        options_.common.seed + num_updates_));  // a resumed run draws the same numbers
   const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"],
                                         &metrics_["train_inner"]};
   for (MetersDict* meters : active) meters->log_start_time("train_wall", 800, 0);
@@ -215,7 +214,7 @@ bool Trainer::train_step(const UpdateBatches& batches) {
 
   const std::vector<BatchStats> mine = forward_backward(batches);
   if (reducer_) reducer_->finish();
-  const std::vector<BatchStats> stats = gathered(mine);
+  const std::vector<BatchStats> stats = exchange_stats(mine);
   double total = 0;
   for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
   const double factor = (reducer_ ? reducer_->factor() : 1.0) / (total > 0 ? total : 1.0);
@@ -259,7 +258,7 @@ void Trainer::valid_step(const DeviceBatch* batch, const std::string& domain, Me
   if (batch != nullptr)
     mine.push_back(
         {batch->domain, batch->num_tokens, batch->num_sentences, passes_->evaluate(*batch)});
-  log_stats(gathered(mine), domain.empty() ? std::vector<std::string>{} : std::vector{domain},
+  log_stats(exchange_stats(mine), domain.empty() ? std::vector<std::string>{} : std::vector{domain},
             {&meters, &metrics_["valid"]});
 }
 

@@ -1,4 +1,4 @@
-// One training run's state and its two steps: an update, and the loss of a validation batch.
+// The state of a training run and its two steps: an update, and the loss of a validation batch.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,7 @@
 
 namespace btm {
 
-/// A loss or gradient that is not finite, or fp16 whose loss scale fell to its minimum. Nothing was
-/// updated.
+/// A loss or gradient is not finite, or fp16's loss scale fell to its minimum. Nothing was updated.
 class DivergenceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -33,29 +32,29 @@ struct BatchStats {
 
 class Trainer {
  public:
-  /// Takes over `model`, whose parameters hold the initial weights and move to `device`. `world`
-  /// must outlive this; options must be complete().
+  /// Takes `model` with its initial weights and moves it to `device`. `world` must outlive this.
+  /// options must be complete().
   Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model, Communicator& world,
           at::Device device);
 
   void begin_epoch(std::int64_t epoch);
-  /// One update, the same on all ranks. False when fp16 gradients overflowed: then nothing changed
-  /// but the loss scale, and no statistics are logged. DivergenceError names the batches.
+  /// One update, the same on all ranks. False when fp16 gradients overflowed: only the loss scale
+  /// changes, and no statistics are logged. DivergenceError names the batches.
   bool train_step(const UpdateBatches& batches);
-  /// Adds a validation batch's statistics, of all ranks, to `meters` and to the "valid" ones. Ranks
-  /// without a batch pass null. `domain` is the one that all samples are of, "" where they are of
-  /// several; it is the same on all ranks.
+  /// Adds the statistics of all ranks' validation batches to `meters` and to the "valid" ones.
+  /// Ranks without a batch pass null. `domain` is the domain of all samples on all ranks, "" where
+  /// they have several.
   void valid_step(const DeviceBatch* batch, const std::string& domain, MetersDict& meters);
-  /// The names behind the numbers of training batches' domains, for desynchronized_cross_entropy's
-  /// "ppl_NAME". Renames the "ppl_0" of fairseq's checkpoints.
+  /// The names of the training batches' domains, for desynchronized_cross_entropy's "ppl_NAME".
+  /// Renames the "ppl_0" of fairseq's checkpoints.
   void name_domains(std::vector<std::string> names);
 
   std::int64_t num_updates() const noexcept { return num_updates_; }
   void set_num_updates(std::int64_t updates);
   double lr() const noexcept { return lr_; }
-  double training_seconds() const;  ///< Of earlier processes too.
-  /// What all ranks agreed on in the last step: the mean of their training_seconds(), and a signal
-  /// that one of them had received by then (0: none), so that all stop at the same update.
+  double training_seconds() const;  ///< Includes earlier processes of the run.
+  /// Values that all ranks agreed on in the last step: the mean of their training_seconds(), and a
+  /// signal that one of them received (0: none). So all stop at the same update.
   double agreed_seconds() const noexcept { return agreed_seconds_; }
   int agreed_signal() const noexcept { return agreed_signal_; }
   void set_previous_seconds(double seconds);
@@ -69,14 +68,15 @@ class Trainer {
   const ExpertGroups* experts() const noexcept { return experts_.get(); }
   const TrainOptions& options() const noexcept { return options_; }
   at::Device device() const noexcept { return flat_->values().device(); }
-  /// The loss of the last update, of all ranks: bits a token.
+  /// The loss of the last update over all ranks, in bits per token.
   double last_loss_base2() const noexcept { return last_loss_; }
   /// The gradient norm of the last update, before clipping.
   double last_gradient_norm() const noexcept { return gradient_norm_; }
 
  private:
   void connect_ranks();
-  std::vector<BatchStats> gathered(const std::vector<BatchStats>& mine);
+  /// Every rank's statistics, by rank. Also agrees on the signal and the training time.
+  std::vector<BatchStats> exchange_stats(const std::vector<BatchStats>& mine);
   std::vector<BatchStats> forward_backward(const UpdateBatches& batches);
   void log_stats(const std::vector<BatchStats>& stats, const std::vector<std::string>& domains,
                  const std::vector<MetersDict*>& active) const;
@@ -94,7 +94,8 @@ class Trainer {
   std::unique_ptr<GradientReducer> reducer_;  ///< null for a single process
   std::unique_ptr<LrSchedule> schedule_;
   Metrics metrics_;
-  std::vector<std::string> domains_;  ///< Of training; empty: one set, or all domains in one.
+  std::vector<std::string>
+      domains_;  ///< Of training; empty: one set, or the concatenation of all domains.
   std::int64_t num_updates_ = 0;
   double lr_ = 0, gradient_norm_ = 0, last_loss_ = 0, previous_seconds_ = 0, agreed_seconds_ = 0;
   int agreed_signal_ = 0;
