@@ -1,5 +1,5 @@
-// What the trainer and the ensemble need of a group of processes. Implementations: one process,
-// Gloo, NCCL.
+// A group of processes, as the trainer and the ensemble use it. Implementations: one process, Gloo,
+// NCCL.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,8 @@ class Tensor;
 
 namespace btm {
 
-/// Another rank of the run died, failed or fell silent: "rank 2 of 4 is gone". Nothing can go on.
+/// Another rank of the run died, failed or does not answer: "rank 2 of 4 is gone". The run cannot
+/// continue.
 class RankLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -32,8 +33,8 @@ class Communicator {
   virtual int rank() const noexcept = 0;
   virtual int size() const noexcept = 0;
 
-  // Collectives: every rank calls the same ones in the same order, with tensors of one shape, dtype
-  // and kind of device, contiguous. All throw RankLost when a rank died.
+  // Collectives: every rank calls the same ones in the same order, with contiguous tensors of one
+  // shape, dtype and kind of device. All throw RankLost when a rank died.
 
   /// Replaces `tensor` by its sum over the ranks.
   virtual std::unique_ptr<Pending> start_all_reduce(const at::Tensor& tensor) = 0;
@@ -42,8 +43,8 @@ class Communicator {
   /// Every rank's bytes, by rank. For statistics and small state.
   virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
   virtual void barrier() = 0;
-  /// A group of some of the ranks (ascending). Called by all ranks with the same list; null on
-  /// ranks outside it.
+  /// A group of some of the ranks (ascending). All ranks call it with the same list; it is null on
+  /// ranks outside the list.
   virtual std::unique_ptr<Communicator> subgroup(const std::vector<int>& ranks) = 0;
 };
 

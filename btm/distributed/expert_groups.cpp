@@ -20,7 +20,7 @@ bool holds(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// As in the fork by substring: of 24 layers "layers.2" is found in layer 21 too.
+/// As in the fork, by substring: of 24 layers "layers.2" also matches layer 21.
 bool in_every_other_layer(std::string_view parameter, std::int64_t decoder_layers) {
   for (std::int64_t layer = 0; layer < decoder_layers; layer += 2)
     if (holds(parameter, "layers." + std::to_string(layer))) return true;

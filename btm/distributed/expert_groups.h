@@ -1,4 +1,4 @@
-// DeMIX: parameters that only some ranks share. Which they are, and between which ranks.
+// DeMIX: which parameters only some ranks share, and which ranks share them.
 #pragma once
 
 #include <cstdint>
@@ -14,28 +14,28 @@ class Communicator;
 /// The DeMIX fork's flags.
 struct DemixOptions {
   bool desynchronize = false;
-  bool domain_parallel = false;  ///< No effect of its own there either.
-  std::string sync_type;  ///< none: every rank is a group of its own; manual: data_parallel_groups
+  bool domain_parallel = false;      ///< Has no effect, as in the fork.
+  std::string sync_type;             ///< none: every rank is a group; manual: data_parallel_groups
   std::string data_parallel_groups;  ///< "0,1 2,3"
-  std::string untie_parameters;  ///< which parameters the groups have for themselves: feedforward,
-                                 ///< transformer, ...
+  std::string
+      untie_parameters;  ///< the parameters that are a group's own: feedforward, transformer, ...
 };
 
-/// UsageError for values and combinations that the fork does not know, UnsupportedError for
-/// --untie-parameters of modules that our models do not have.
+/// UsageError for values and combinations that the fork does not know. UnsupportedError for
+/// --untie-parameters of modules that btm's models do not have.
 void check_demix_options(const DemixOptions& options);
 
-/// "0,1 2,3" -> {{0, 1}, {2, 3}}, each ascending. UsageError unless every rank of `world_size`
-/// stands in it once.
+/// "0,1 2,3" -> {{0, 1}, {2, 3}}, each ascending. UsageError unless it holds every rank of
+/// `world_size` once.
 std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world_size);
 
-/// Whether --untie-parameters `what` makes a parameter of this name (fairseq's) an expert's, in a
-/// model of so many layers.
+/// Whether --untie-parameters `what` makes the parameter with this name (fairseq's) an expert's, in
+/// a model of `decoder_layers`.
 bool is_untied(std::string_view what, const std::string& parameter, std::int64_t decoder_layers);
 
 class ExpertGroups {
  public:
-  /// A collective call: all ranks make their groups together. `world` must outlive this.
+  /// A collective call. `world` must outlive this.
   ExpertGroups(const DemixOptions& options, std::int64_t decoder_layers, Communicator& world);
   ~ExpertGroups();
 
@@ -46,8 +46,8 @@ class ExpertGroups {
   Communicator& group_of(const std::string& parameter) {
     return is_expert(parameter) ? *own_ : world_;
   }
-  /// The norm of the whole update, which all ranks clip by: as in the fork sqrt(shared^2 + sum over
-  /// *ranks* of expert^2), so that an expert counts as often as it has ranks. A collective call.
+  /// The norm by which all ranks clip the update. As in the fork it is sqrt(shared^2 + sum over
+  /// *ranks* of expert^2): an expert counts once per rank. A collective call.
   double combined_norm(double shared, double expert);
 
  private:

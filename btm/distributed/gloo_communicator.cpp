@@ -1,5 +1,5 @@
-// The only file that sees ProcessGroupGloo, and so the only one with gloo_forward/ on its include
-// path (CMakeLists.txt).
+// The only file that sees ProcessGroupGloo. Therefore only it has gloo_forward/ on its include path
+// (CMakeLists.txt).
 #define USE_C10D_GLOO
 
 #include "btm/distributed/gloo_communicator.h"
@@ -19,7 +19,7 @@ using c10d::ProcessGroupGloo;
 
 constexpr auto kPatience = std::chrono::milliseconds(1000);  // between looks at the watch
 constexpr auto kTimeout =
-    std::chrono::hours(24);  // a rank may be busy (validating, saving); the watch finds the lost
+    std::chrono::hours(24);  // a rank may be busy (validating, saving); the watch finds lost ranks
 
 /// Waits for `work`; RankLost when it fails, or when the watch says so.
 void wait_for(c10d::Work& work, RankWatch& watch) {
@@ -81,7 +81,7 @@ GlooCommunicator::GlooCommunicator(std::shared_ptr<Meeting> meeting, const std::
   options->devices.push_back(
       interface != nullptr ? ProcessGroupGloo::createDeviceForInterface(interface)
                            : ProcessGroupGloo::createDeviceForHostname(meeting_->own_address()));
-  const RankWatch::Call call(meeting_->watch());  // connecting cannot be interrupted
+  const RankWatch::Call call(meeting_->watch());  // nothing can interrupt connecting
   try {
     group_ = c10::make_intrusive<ProcessGroupGloo>(
         c10::make_intrusive<c10d::PrefixStore>(name, meeting_->store()), rank, size, options);
@@ -93,8 +93,8 @@ GlooCommunicator::GlooCommunicator(std::shared_ptr<Meeting> meeting, const std::
 }
 
 GlooCommunicator::~GlooCommunicator() {
-  // Its destructor would wait for collectives that the others never join; the process is about to
-  // end.
+  // Never destroyed: its destructor would wait for collectives that other ranks never join. The
+  // process ends soon.
   if (meeting_->failing()) static_cast<void>(group_.release());
 }
 

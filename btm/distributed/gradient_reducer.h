@@ -1,4 +1,4 @@
-// Sums gradients over the ranks while the backward pass still computes earlier layers' ones.
+// Sums gradients over the ranks while the backward pass still computes those of earlier layers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,7 @@
 
 namespace btm {
 
-/// The part of the flat gradients that one parameter has, and the ranks it is summed over.
+/// The part of the flat gradients that belongs to one parameter, and the ranks to sum it over.
 struct GradientSlot {
   std::int64_t offset = 0, numel = 0;
   Communicator* group = nullptr;
@@ -20,26 +20,24 @@ struct GradientSlot {
 class GradientReducer {
  public:
   /// `gradients` is 1-dimensional and stays where it is; `slots` cover it in ascending order (gaps
-  /// are zeros). Neighbours of one group share a bucket of up to `bucket_bytes` (0: a bucket a
-  /// parameter). Groups must outlive this. `world_size` is the number of ranks whose gradients
-  /// belong to an update, whatever the groups.
+  /// are zeros). Neighbours of one group share a bucket of up to `bucket_bytes` (0: one bucket per
+  /// parameter). Groups must outlive this. `world_size` is the number of all ranks, whatever the
+  /// groups.
   GradientReducer(const at::Tensor& gradients, const std::vector<GradientSlot>& slots,
                   std::int64_t bucket_bytes, int world_size);
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// This rank's gradients of slots [first, last) are whole. A bucket's sum starts when all its
-  /// gradients are and those of the buckets behind it have started: buckets go from the last
-  /// parameter to the first, so that every rank has the same order even where some rank announces
-  /// nothing.
+  /// This rank's gradients of slots [first, last) are complete. A bucket's sum starts when all its
+  /// gradients are complete and the sums of all later buckets have started. So every rank sums in
+  /// the same order, from the last parameter to the first, even if some rank announces nothing.
   void ready(std::size_t first, std::size_t last);
-  /// Starts what has not started yet (a rank without a batch, a layer that was left out) and waits
-  /// for all sums. RankLost when a rank died.
+  /// Starts the remaining sums (of a rank without a batch, or a layer that was left out) and waits
+  /// for all. RankLost when a rank died.
   void finish();
 
-  /// What the gradients are to be multiplied with after finish(), to be sums: 1, but the world's
-  /// size in half precision, where they are divided by it beforehand so that sums do not overflow,
-  /// as in fairseq.
+  /// The factor that turns the gradients after finish() into sums. It is 1, but the world's size in
+  /// half precision: as in fairseq, gradients are divided by it first so that sums do not overflow.
   double factor() const noexcept { return half_ ? world_size_ : 1; }
   std::size_t num_buckets() const noexcept { return buckets_.size(); }
 

@@ -1,4 +1,5 @@
-// What all process groups of a run share: the store where the ranks met, and the watch over them.
+// What all process groups of a run share: the store through which the ranks met, and the watch over
+// them.
 #pragma once
 
 #include <c10/util/intrusive_ptr.h>
@@ -14,11 +15,11 @@ namespace btm {
 class Meeting {
  public:
   /// Meets the other ranks at `place`: rank 0 opens the store (on `store_socket`, if that is a
-  /// listening socket), the others connect to it. Returns when all are there; RankLost when some
-  /// have not come within five minutes. UsageError, on all ranks, when they were told of another
-  /// number of ranks or one came twice; on this one, when those that meet there have another token.
+  /// listening socket), the others connect to it. Returns when all have connected. RankLost when
+  /// some have not within five minutes. UsageError on all ranks when the numbers of ranks differ or
+  /// a rank connects twice; on this rank when those at `place` have another token.
   Meeting(const Rendezvous& place, int store_socket);
-  /// Tells the other ranks that this one leaves, or that it failed when an exception is on its way.
+  /// Tells the other ranks that this one leaves or, during an exception, that it failed.
   ~Meeting();
   Meeting(const Meeting&) = delete;
   Meeting& operator=(const Meeting&) = delete;
@@ -26,13 +27,13 @@ class Meeting {
   const Rendezvous& place() const noexcept { return place_; }
   const c10::intrusive_ptr<c10d::Store>& store() const noexcept { return store_; }
   RankWatch& watch() noexcept { return *watch_; }
-  /// Tells the ranks that meet at the place of a rank that is none of theirs, so that they do not
-  /// wait for it.
+  /// Tells the ranks that meet at the place that this rank does not belong to them, so that they do
+  /// not wait.
   static void tell(const MisplacedRank& rank) noexcept;
-  /// Whether the run is over for this rank: process groups may have collectives under way that
-  /// never end.
+  /// Whether the run is over for this rank. Its process groups may then have collectives that never
+  /// end.
   bool failing() const;
-  /// The address of this machine by which the other ranks reach it.
+  /// The address by which the other ranks reach this machine.
   std::string own_address() const;
 
  private:

@@ -40,7 +40,7 @@ class NcclCommunicator final : public Communicator {
         // A rank was lost at the last moment.
       }
     }
-    // Its destructor would wait for kernels that never end; the process is about to.
+    // Never destroyed: its destructor would wait for kernels that never end. The process ends soon.
     static_cast<void>(group_.release());
   }
 
@@ -73,8 +73,8 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  /// What `action` gives, or throws. RankLost when a rank is known to be lost, or turns out to be
-  /// when NCCL fails.
+  /// Returns or throws as `action` does. RankLost when a rank is known to be lost, or is found to
+  /// be when NCCL fails.
   template <class Action>
   static std::invoke_result_t<Action> checked(Meeting& meeting, Action&& action) {
     if (const std::string lost = meeting.watch().lost(); !lost.empty()) throw RankLost(lost);
@@ -94,8 +94,8 @@ class NcclCommunicator final : public Communicator {
    public:
     Collective(c10::intrusive_ptr<c10d::Work> work, std::shared_ptr<Meeting> meeting)
         : work_(std::move(work)), meeting_(std::move(meeting)) {}
-    /// Until the sum is there: with a rank lost it never is, and a CUDA call that waits for it
-    /// cannot be left.
+    /// Until the sum is complete. With a rank lost it never is, and nothing can interrupt a CUDA
+    /// call that waits for it.
     void wait() override {
       checked(*meeting_, [this] {
         while (!work_->isCompleted()) {

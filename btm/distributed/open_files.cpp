@@ -10,8 +10,7 @@
 namespace btm {
 namespace {
 
-// Two connections to the store, and one in each of DeMIX's three groups. Too few end in gloo with
-// an abort.
+// Two connections to the store, and one in each of DeMIX's three groups. With too few gloo aborts.
 constexpr std::int64_t kOwnFiles = 40, kFilesOfARank = 5;
 constexpr rlim_t kEnough = 65536;
 

@@ -8,8 +8,8 @@ namespace btm {
 namespace {
 
 constexpr auto kBeat = std::chrono::milliseconds(500);
-constexpr auto kSilence =
-    std::chrono::seconds(30);  // of a rank whose connections are still open: its machine is gone
+constexpr auto kSilence = std::chrono::seconds(
+    30);  // for a rank whose connections are still open but whose machine is gone
 constexpr auto kToBeSeen = 4 * kBeat;
 constexpr auto kTimeToLeave = std::chrono::seconds(10);
 constexpr std::int64_t kLeft = INT64_MIN / 2;
@@ -105,7 +105,7 @@ void RankWatch::watch_until_lost() {
   }
 }
 
-/// Of `before` the ranks whose counts still stand there, and those that have left.
+/// The ranks whose counts are still those of `before`, and those that have left.
 std::vector<int> RankWatch::standing_still(const std::vector<std::int64_t>& before) const {
   std::vector<int> ranks;
   for (int rank = 0; rank < size_; ++rank) {
@@ -121,7 +121,7 @@ std::string RankWatch::find_lost(const std::string& problem) {
     for (int rank = 0; rank < size_; ++rank) before.push_back(count_of(rank));
     const auto start = Clock::now();
     std::vector<int> gone = standing_still(before);
-    // On a busy machine one that lives may be slow to show it: more time when it is not one alone.
+    // A busy machine slows down several ranks at once, so more than one silent rank gets more time.
     while (lost().empty() &&
            Clock::now() - start < (gone.size() == 1 ? kToBeSeen : 5 * kToBeSeen) && !gone.empty()) {
       std::this_thread::sleep_for(kBeat / 5);
@@ -139,7 +139,7 @@ void RankWatch::report_own_failure() noexcept {
   try {
     publish(name_of(rank_) + " has failed");
   } catch (const std::exception&) {
-    // The store is gone: the others know by that.
+    // The store is gone, which tells the others.
   }
 }
 

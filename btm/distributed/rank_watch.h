@@ -1,5 +1,4 @@
-// Notices within seconds that a rank of the run is gone, where a collective alone could wait for
-// ever.
+// Notices within seconds that a rank of the run is gone. A collective alone could wait for ever.
 #pragma once
 
 #include <c10/util/intrusive_ptr.h>
@@ -20,29 +19,29 @@ class Store;
 
 namespace btm {
 
-/// Every rank counts up an entry of its own in the store while it lives. Rank 0 looks for entries
-/// that stand still, and the first rank to know that one is lost leaves word in the store, so that
-/// all of them say the same.
+/// Every rank increments its own counter in the store while it lives. Rank 0 looks for counters
+/// that stand still. The first rank to know that one is lost writes that to the store, so that all
+/// report the same.
 class RankWatch {
  public:
-  /// `store` must be a connection of its own: a thread uses it.
+  /// `store` must be a separate connection, because a thread uses it.
   RankWatch(c10::intrusive_ptr<c10d::Store> store, int rank, int size);
   ~RankWatch();
   RankWatch(const RankWatch&) = delete;
   RankWatch& operator=(const RankWatch&) = delete;
 
-  /// Who is lost ("rank 2 of 4 is gone"); empty while all are well.
+  /// The lost rank ("rank 2 of 4 is gone"); empty while all live.
   std::string lost() const;
-  /// A collective failed with `problem`: waits until it is known which rank is gone, and names it.
-  /// At most a few seconds; when all turn out to be well, `problem` is what it says.
+  /// After a collective failed with `problem`: waits, at most a few seconds, until it is known
+  /// which rank is gone, and names it. Returns `problem` when all ranks live.
   std::string find_lost(const std::string& problem);
-  /// Has `leave`, which must not return, called with who is lost when ten seconds after that became
-  /// known the process is still in a Call.
+  /// Calls `leave`, which must not return, with the lost rank when the process is still in a Call
+  /// ten seconds after the loss became known.
   void when_stuck(std::function<void(const std::string& lost)> leave);
-  /// Leaves as when_stuck() says where rank 0, which keeps the store, does not answer: calls to the
+  /// Leaves as by when_stuck() where rank 0, which holds the store, does not answer: calls to the
   /// store would never return.
   void leave_if_silent();
-  /// Lives as long as a call that may never end when a rank is lost.
+  /// Exists during a call that may never end when a rank is lost.
   class Call {
    public:
     explicit Call(RankWatch& watch) : watch_(watch) { ++watch_.calls_; }
@@ -55,8 +54,7 @@ class RankWatch {
   };
   /// Tells the others that this rank has failed.
   void report_own_failure() noexcept;
-  /// This rank has done its part. With `hosts_store` it returns when the others have too, or one of
-  /// them is lost.
+  /// This rank is done. With `hosts_store` it returns when the others are done too, or one is lost.
   void leave(bool hosts_store) noexcept;
 
  private:

@@ -97,7 +97,7 @@ Rendezvous from_address(const DistributedOptions& options, const Environment& en
 std::optional<Rendezvous> from_slurm(const DistributedOptions& options,
                                      const Environment& environment) {
   std::optional<std::string> nodes = environment("SLURM_STEP_NODELIST");
-  // A batch script outside srun sees SLURM_NTASKS too, but is one process.
+  // A batch script outside srun also sees SLURM_NTASKS, but is one process.
   if (!nodes && !environment("SLURM_STEP_ID")) return std::nullopt;
   const char* const tasks_variable =
       environment("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";

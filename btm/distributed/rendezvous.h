@@ -1,5 +1,5 @@
-// Where the processes of a run meet: from the flags of fairseq, from torchrun's variables or from
-// Slurm's. No torch here.
+// Where the processes of a run meet, from fairseq's flags, torchrun's variables or Slurm's. No
+// torch here.
 #pragma once
 
 #include <cstdint>
@@ -25,20 +25,19 @@ struct DistributedOptions {
   bool cpu = false;         ///< --cpu
 };
 
-/// This process's place among those of the run.
+/// This process's place among the processes of the run.
 struct Rendezvous {
   int rank = 0, size = 1;  ///< Among all; `rank` is the first of `spawn` ranks where that is not 0.
   int local_rank = 0;      ///< Among those of this machine.
   std::string host;        ///< Where the store of rank 0 listens; empty for a single process.
   int port = 0;            ///< 0: this process chooses (only where it starts all ranks).
-  int spawn = 0;  ///< So many ranks are to be started by this process; 0: it is a rank itself.
+  int spawn = 0;  ///< The number of ranks that this process starts; 0: it is a rank itself.
   bool agent_store = false;  ///< The store is torchrun's, not rank 0's.
-  std::string store_prefix;  ///< Keeps this attempt's keys apart from those of earlier ones.
-  std::string
-      token;  ///< What the ranks of one run have in common and others do not know; may be empty.
+  std::string store_prefix;  ///< Separates this attempt's keys from those of earlier attempts.
+  std::string token;         ///< Known only to the ranks of one run; may be empty.
 };
 
-/// A rank that is none of the run's, as told: the others are to hear of it at `place`.
+/// A rank beyond the number of ranks. The others, which meet at `place`, must learn of it.
 class MisplacedRank : public compat::UsageError {
  public:
   MisplacedRank(const std::string& problem, Rendezvous place)
@@ -53,20 +52,20 @@ class MisplacedRank : public compat::UsageError {
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 std::optional<std::string> process_environment(const char* name);
 
-/// Set in the environment of ranks that our launcher started (see launcher.h), beside torchrun's
-/// variables.
+/// Set, beside torchrun's variables, in the environment of ranks that btm's launcher started (see
+/// launcher.h).
 inline constexpr const char* kLaunched = "BTM_LAUNCHED";
 
-/// The run's token in the environment: our launcher sets it, a user may where he starts the ranks
-/// himself. Without it torchrun's run id or Slurm's job and step stand in.
+/// The run's token in the environment. btm's launcher sets it, and a user who starts the ranks may.
+/// Without it, torchrun's run id or Slurm's job and step serve.
 inline constexpr const char* kRunToken = "BTM_RUN_TOKEN";
 
-/// Where this process belongs: where our launcher put it, else in this order
+/// The place of this process. It comes from the first of these that is there: btm's launcher;
 /// --distributed-init-method; torchrun's MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (and
 /// LOCAL_RANK); a Slurm step of several tasks (SLURM_PROCID, SLURM_NTASKS, SLURM_STEP_NODELIST,
 /// SLURM_LOCALID; a world size of K times the tasks starts K ranks in each);
 /// --distributed-world-size ranks on this machine. UsageError for flags and variables that
-/// contradict each other, MisplacedRank for a rank beyond the number of ranks.
+/// contradict each other. MisplacedRank for a rank beyond the number of ranks.
 Rendezvous find_rendezvous(const DistributedOptions& options,
                            const Environment& environment = process_environment);
 

@@ -1,8 +1,8 @@
-// Stands in for gloo's headers, which LibTorch's wheel leaves out although its libtorch_cpu holds
-// gloo itself: the declarations that c10d/ProcessGroupGloo.hpp cannot do without, and no more. Only
-// gloo_communicator.cpp sees them. Not Debian's libgloo-dev: that is another version than the
-// wheel's, with fewer virtual functions in Store. Here nothing depends on a layout or a vtable:
-// gloo's objects stay behind shared_ptr, made and used inside libtorch_cpu.
+// Replaces gloo's headers, which LibTorch's wheel lacks although its libtorch_cpu contains gloo.
+// These are the declarations that c10d/ProcessGroupGloo.hpp needs, and no more. Only
+// gloo_communicator.cpp sees them. Debian's libgloo-dev does not fit: it is another version, with
+// fewer virtual functions in Store. Nothing here depends on a layout or a vtable: libtorch_cpu
+// makes and uses gloo's objects, which stay behind shared_ptr.
 #pragma once
 
 #include <chrono>
