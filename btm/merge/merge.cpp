@@ -20,7 +20,8 @@ namespace {
 using compat::Checkpoint;
 using compat::UsageError;
 
-/// One merge under way: what the method needs to know of all tensors, then each tensor's pieces.
+/// One merge. First collects what the method needs to know of all tensors, then computes each
+/// tensor piece by piece.
 class Merge {
  public:
   Merge(const MergeOptions& options, std::vector<float> weights, int threads)
@@ -32,12 +33,12 @@ class Merge {
   void add(TensorStack stack) {
     stacks_.push_back(std::make_unique<TensorStack>(std::move(stack)));
   }
-  /// The passes over all tensors that a method makes before its first result.
+  /// The passes over all tensors that a method needs before its first result.
   void prepare() {
     if (options_.method == MergeMethod::kTies && !options_.trims_tensors)
       thresholds_ = thresholds_of(stacks_);
   }
-  /// Tensor number `index` as a storage that is computed while it is written.
+  /// Tensor `index`, as a storage that is computed while it is written.
   std::shared_ptr<const compat::Storage> result(std::size_t index, compat::DType dtype,
                                                 std::function<void(std::int64_t)> written) const;
 
@@ -47,12 +48,12 @@ class Merge {
   }
   std::size_t models() const noexcept { return weights_.size(); }
   using Stacks = std::span<const std::unique_ptr<TensorStack>>;
-  /// TIES: by model the magnitude that the largest of `stacks` reach, a share density_ of them.
+  /// TIES: for each model the magnitude that a share density_ of the values in `stacks` reach.
   std::vector<float> thresholds_of(Stacks stacks) const;
   template <class Count>
   void count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const;
   std::vector<float> slerp_weights(const TensorStack& stack) const;
-  /// FormatError that names the model, or the result, in which the piece of a tensor is not finite.
+  /// FormatError that names the model, or the result, whose piece of a tensor is not finite.
   void refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs,
                        std::span<const float> out, compat::DType dtype) const;
   void combine(std::size_t piece, std::span<const float> weights, std::span<const float> thresholds,
@@ -267,7 +268,7 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
   return weights;
 }
 
-/// An output over an input would leave nothing to repeat the merge from.
+/// Overwriting an input would make the merge impossible to repeat.
 void refuse_input_as_output(const MergeOptions& options, std::span<const Checkpoint> models) {
   std::error_code ignored;
   for (const Checkpoint& model : models)

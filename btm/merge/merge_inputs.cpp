@@ -20,7 +20,7 @@ using compat::printable;
 constexpr std::string_view kEmbedding = "decoder.embed_tokens.weight",
                            kOutputProjection = "decoder.output_projection.weight";
 
-/// Differences between two models, of which the first few are told.
+/// Differences between two models. The message lists the first few.
 class Differences {
  public:
   void add(std::string text) {
@@ -65,8 +65,8 @@ void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differenc
 
 using Settings = std::vector<std::pair<std::string_view, std::string>>;
 
-/// What the weights are computed with, the architecture's defaults included. Nothing for a network
-/// that this program does not know: its weights can be merged all the same.
+/// The settings of the network, with the architecture's defaults. Nothing for an unknown network,
+/// whose weights can still be merged.
 std::optional<Settings> known_settings(const Checkpoint& model) {
   try {
     return settings_outside_weights(TransformerConfig::from(model.config()));
@@ -76,7 +76,7 @@ std::optional<Settings> known_settings(const Checkpoint& model) {
   return std::nullopt;
 }
 
-/// The same as cfg.model has it; "" where it has no value.
+/// The same from cfg.model; "" where it has no value.
 Settings written_settings(const Checkpoint& model) {
   Settings settings;
   for (const std::string_view key : compat::kSettingsOutsideWeights) {
@@ -105,8 +105,8 @@ void compare_configuration(const Checkpoint& first, const Checkpoint& other,
     differences.add("its settings beyond a plain decoder: " + found + ", expected " + expected);
 }
 
-/// A model's dictionary. Of fairseq's checkpoints, which keep no digest, that of the data cfg leads
-/// to if it is still there.
+/// A model's dictionary. fairseq's checkpoints keep no digest; for them, that of the data that cfg
+/// names, if it still exists.
 compat::KnownDictionary dictionary_of(const Checkpoint& checkpoint) {
   compat::KnownDictionary known = checkpoint.dictionary();
   std::error_code ignored;
@@ -133,8 +133,8 @@ void compare_ties(const Checkpoint& first, const Checkpoint& other, Differences&
   }
 }
 
-/// Where the first model leaves its tied output projection out, the others' are their embeddings as
-/// well.
+/// Where the first model omits its tied output projection, those of the others are their
+/// embeddings.
 void compare_left_out_output(const Checkpoint& first, const Checkpoint& other,
                              Differences& differences) {
   const compat::TensorView *const output = other.find(kOutputProjection), *const embedding =

@@ -10,26 +10,26 @@
 
 namespace btm {
 
-/// The tensor of this name; null when the model has none. fairseq before 0.10 left the output
-/// projection of tied models out, later versions save it, and read both: it is the embedding then.
+/// The tensor of this name; null when the model has none. The output projection of a tied model is
+/// its embedding: fairseq before 0.10 did not save it, later versions do.
 const compat::TensorView* find_tensor(const compat::Checkpoint& model, std::string_view name);
 
-/// Opens checkpoints, DeMIX shards, and folders, which stand for their checkpoint_last.pt.
+/// Opens checkpoints, DeMIX shards, and folders (their checkpoint_last.pt).
 std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
 
-/// FormatError listing how another model differs from the first: tensors missing or unexpected,
-/// shapes, configuration that changes what the network computes, and tensors that are one in the
-/// first and two unequal ones in the other. Before that, FormatError where two dictionaries differ:
-/// those whose digests are kept or, of fairseq's checkpoints, those of the data that cfg names,
-/// where it is still on disk.
+/// FormatError where two dictionaries differ. They are known by the digest in the checkpoint or,
+/// for fairseq's checkpoints, from the data that cfg names, if it still exists. Then FormatError
+/// that lists how another model differs from the first: missing and unexpected tensors, shapes,
+/// settings that change what the network computes, and tensors that the first model shares and the
+/// other does not.
 void check_alike(std::span<const compat::Checkpoint> models);
 
-/// Whether a tensor is merged: floating-point, and neither `decoder.version` (fairseq drops the
-/// final layer norm of a model whose version is below 3) nor the sinusoidal positions'
-/// `_float_tensor`, which is memory nobody set.
+/// Whether a tensor is merged. It must be floating-point. `decoder.version` is not: fairseq drops
+/// the final layer norm of a model whose version is below 3. The sinusoidal positions'
+/// `_float_tensor` is not: it is uninitialised.
 bool is_merged(const std::string& name, const compat::TensorView& view) noexcept;
 
-/// The tensors of `model` that share all their memory: each name's first namesake (itself, mostly).
+/// For each tensor of `model` the first one with the same memory, usually itself.
 std::vector<std::size_t> first_of_tied(const compat::NamedTensors& model);
 
 }  // namespace btm

@@ -7,7 +7,7 @@
 namespace btm {
 namespace {
 
-/// Elements that stay in the first-level cache while all models are gone through.
+/// Elements that stay in the first-level cache during the loop over all models.
 constexpr std::size_t kBlock = 2048;
 
 template <class Work>

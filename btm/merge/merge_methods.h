@@ -1,4 +1,4 @@
-// The arithmetic of merging, apart from files. Every function works on one piece: values of the
+// The arithmetic of merging, without files. Every function works on one piece: the values of the
 // same elements of all models, fp32, models in the order given.
 #pragma once
 
@@ -13,11 +13,11 @@ namespace btm {
 using Models = std::span<const std::span<const float>>;
 
 /// out = sum_i weights[i] models[i], from 0 and in the order of the models. With up to four models
-/// this is torch.sum over a stack to the last bit (hadasah/btm's average.py); of more, torch itself
-/// sums some columns in another order. A model of weight 0 is not read: NaN in it does not count.
+/// the bits are those of torch.sum over a stack (hadasah/btm's average.py). With more, torch sums
+/// some columns in another order. A model of weight 0 is not read, so NaN in it does not matter.
 void linear_sum(Models models, std::span<const float> weights, std::span<float> out);
 
-/// What the angle between two tensors is computed from.
+/// The inner products from which the angle between two tensors is computed.
 struct InnerProducts {
   double ab = 0, aa = 0, bb = 0;
   InnerProducts& operator+=(const InnerProducts& other) noexcept;
@@ -25,8 +25,8 @@ struct InnerProducts {
 InnerProducts inner_products(std::span<const float> a, std::span<const float> b) noexcept;
 
 /// The factors of a and b in slerp(a, b; t) = (sin((1 - t) theta) a + sin(t theta) b) / sin(theta),
-/// theta being the angle between them (Shoemake 1985). 1 - t and t when that is no number: (almost)
-/// parallel, opposite or zero vectors.
+/// where theta is the angle between them (Shoemake 1985). They are 1 - t and t for (almost)
+/// parallel, opposite or zero vectors, for which the formula has no value.
 std::pair<double, double> slerp_factors(const InnerProducts& products, double t) noexcept;
 
 /// out = base + scale sum_i weights[i] (models[i] - base).
@@ -34,8 +34,8 @@ void add_task_vectors(std::span<const float> base, Models models, std::span<cons
                       float scale, std::span<float> out);
 
 /// DARE: keeps element `first + j` of model i's task vector with probability `density`, divided by
-/// it, and drops the others. The choice depends on `stream` (seed, model and tensor) and the
-/// element only, not on pieces or threads.
+/// it, and drops the others. The choice depends only on `stream` (seed, model and tensor) and the
+/// element, not on pieces or threads.
 struct DareMask {
   std::uint64_t stream = 0;
   bool keeps(std::uint64_t element, double density) const noexcept;
@@ -53,15 +53,15 @@ void add_elected_task_vectors(std::span<const float> base, Models models,
                               std::span<const float> weights, float scale,
                               std::span<const float> thresholds, std::span<float> out);
 
-/// The k-th largest magnitude of many floats, exactly, from two passes over them: the first counts
-/// the upper halves of their bits, the second the lower halves of those in the bucket that holds
-/// the k-th.
+/// The exact k-th largest magnitude of many floats, from two passes over them. The first counts the
+/// upper halves of their bits, the second the lower halves of those in the bucket that holds the
+/// k-th.
 class MagnitudeRank {
  public:
   void count_upper(std::span<const float> base, std::span<const float> model);
   void add(const MagnitudeRank& other);  ///< Another thread's counts.
   bool all_finite() const noexcept;      ///< After the first pass: no element was infinite or NaN.
-  /// Ends the first pass: the `keep` largest are wanted.
+  /// Ends the first pass. `keep` is k.
   void choose(std::uint64_t keep);
   void count_lower(std::span<const float> base, std::span<const float> model);
   /// The smallest magnitude among the `keep` largest; 0 keeps all.

@@ -1,4 +1,4 @@
-// What `btm average` is asked to do.
+// The options of `btm average`.
 #pragma once
 
 #include <cstdint>
@@ -53,22 +53,22 @@ struct MergeOptions {
 struct MergeReport {
   std::size_t models = 0, tensors = 0;
   std::uint64_t bytes_read = 0, bytes_written = 0;
-  std::vector<double> weights;  ///< As used.
+  std::vector<double> weights;  ///< The weights that were used.
 };
 
-/// Called with the elements done and in all, from the calling thread.
+/// Called in the calling thread with the number of elements done and of all.
 using MergeProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
-/// Merges the models' tensors; whatever else the first file holds is kept, as are `decoder.version`
-/// and tensors that are not floating-point. Tensors that share memory in the first file do in the
-/// output. Arithmetic is fp32; sums run over the models in the order given. Memory: a few pieces of
-/// a tensor, whatever the models' size. UsageError for weights that do not fit; FormatError listing
-/// how the models differ in names, shapes, configuration or dictionary, for a value that is NaN or
-/// infinite (it names the model and its first such tensor), and for a sum beyond what the output's
-/// dtype holds. The output appears whole or not at all.
+/// Merges the models' tensors. All else comes from the first file, as do `decoder.version` and
+/// tensors that are not floating-point. Tensors that share memory in the first file also do in the
+/// output. Arithmetic is fp32; sums run over the models in the order given. Needs memory for a few
+/// pieces of a tensor, whatever the models' size. UsageError for weights that do not fit.
+/// FormatError for models that differ in names, shapes, configuration or dictionary, for NaN or
+/// infinity (it names the model and its first such tensor), and for a sum beyond the range of the
+/// output's dtype. The output appears whole or not at all.
 MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress = {});
 
-/// The last line's `exp_avg_posterior` of an ensemble's results: the domain posterior. FormatError
+/// The domain posterior in an ensemble's results: `exp_avg_posterior` of the last line. FormatError
 /// when there is none.
 std::vector<double> read_posterior(const std::filesystem::path& results);
 

@@ -10,8 +10,8 @@
 namespace btm {
 namespace {
 
-/// Buffers between the makers and the taker: a piece may be made once the one `slots` before it was
-/// taken.
+/// Buffers between the makers and the taker. A piece may be made once the piece `slots` before it
+/// was taken.
 class Window {
  public:
   Window(std::size_t pieces, std::size_t slots)
@@ -31,7 +31,7 @@ class Window {
     made_[piece % buffers_.size()] = true;
     ready_.notify_one();
   }
-  /// Waits for the piece. False when the work was given up.
+  /// Waits for the piece. False when the work was cancelled.
   bool await(std::size_t piece) {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return failure_ || made_[piece % buffers_.size()]; });
@@ -66,7 +66,7 @@ class Window {
 void make_in_order(std::size_t pieces, int threads,
                    const std::function<void(std::size_t, std::vector<std::byte>&)>& make,
                    const std::function<void(std::span<const std::byte>)>& take) {
-  if (pieces <= 1 || threads <= 1) {  // no thread is worth starting
+  if (pieces <= 1 || threads <= 1) {  // not worth a thread
     std::vector<std::byte> buffer;
     for (std::size_t piece = 0; piece < pieces; ++piece) {
       make(piece, buffer);

@@ -13,7 +13,7 @@ namespace {
 
 using compat::DType;
 
-// Loops that the widest vectors of the processor at hand should run.
+// Loops for which the processor's widest vectors pay.
 BTM_CLONES("avx2") void load_halves(const std::uint16_t* in, float* out, std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) out[i] = compat::float_of_half(in[i]);
 }
@@ -74,7 +74,7 @@ TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*
       if (source.sum_pieces) source.crcs.resize(pieces());
       continue;
     }
-    // A part of a storage, or a transposed one: rare, and small enough to copy.
+    // A part of a storage, or a transposed view: rare, and small enough to copy.
     const auto bytes = view->contiguous_bytes(source.copy);
     if (source.copy.empty()) source.copy.assign(bytes.begin(), bytes.end());
     source.bytes = source.copy;
@@ -108,8 +108,8 @@ void TensorStack::release(std::size_t piece) const noexcept {
   for (const Source& source : sources_) {
     if (!source.copy.empty() || !source.view->storage->is_mapped()) continue;
     const auto bytes = piece_bytes(source, piece);
-    // Also what lies before: Linux maps pages around the one that is touched, and two pieces may
-    // share one.
+    // Pages before the piece as well: Linux maps pages around the one that is touched, and two
+    // pieces may share a page.
     const auto before = std::min<std::size_t>(
         kAround, static_cast<std::size_t>(bytes.data() - source.bytes.data()));
     compat::drop_pages({bytes.data() - before, bytes.size() + before});

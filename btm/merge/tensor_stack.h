@@ -26,15 +26,16 @@ class TensorStack {
     return static_cast<std::size_t>((numel_ + kPieceElements - 1) / kPieceElements);
   }
 
-  /// Values of one model's piece: in place where the file holds floats, else in `scratch`. The
-  /// pages read are given back by release(). Thread safe for different pieces.
+  /// Values of one model's piece: in place where the file holds floats, otherwise in `scratch`.
+  /// release() returns the pages to the system. Thread safe for different pieces.
   std::span<const float> read(std::size_t model, std::size_t piece,
                               std::vector<float>& scratch) const;
   void release(std::size_t piece) const noexcept;
   void release()
-      const noexcept;  ///< Of all pieces: those that were read together leave some pages behind.
+      const noexcept;  ///< For all pieces: pieces that were read together leave some pages behind.
 
-  /// After every piece of every model was read: FormatError when the bytes of a file were damaged.
+  /// Call it after every piece of every model was read. FormatError when a file's bytes are
+  /// damaged.
   void check() const;
 
  private:
@@ -43,7 +44,7 @@ class TensorStack {
     std::span<const std::byte> bytes;  ///< Row-major.
     std::vector<std::byte> copy;       ///< Holds `bytes` of a view that is strided, or not aligned.
     bool sum_pieces =
-        false;  ///< The view is its whole storage, whose checksum is compared in the end.
+        false;  ///< The view is a whole storage, so that its checksum can be compared.
     mutable std::vector<std::uint32_t> crcs;
   };
   std::span<const std::byte> piece_bytes(const Source& source, std::size_t piece) const;
@@ -56,7 +57,7 @@ class TensorStack {
 /// Whether tensors of this type are merged.
 bool is_floating(compat::DType dtype) noexcept;
 
-/// `values` as bytes of `dtype`, appended to nothing: `out` is replaced. Rounds to nearest.
+/// Replaces `out` by `values` as bytes of `dtype`, rounded to nearest.
 void store_floats(std::span<const float> values, compat::DType dtype, std::vector<std::byte>& out);
 
 }  // namespace btm
