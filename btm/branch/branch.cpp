@@ -28,7 +28,8 @@ struct Candidate {
 };
 
 std::vector<Candidate> numbered_checkpoints(const fs::path& folder) {
-  // No more digits than an int64 holds; other names (with any number of underscores) are not ours.
+  // At most as many digits as an int64 holds. Other names, with any number of underscores, are
+  // ignored.
   static const std::regex kName("^(checkpoint_([0-9]{1,18})_([0-9]{1,18}))(-rank-[0-9]+)?\\.pt$");
   std::vector<Candidate> found;
   std::error_code error;
@@ -73,8 +74,8 @@ std::string nearest(std::vector<Candidate> candidates, const BranchOptions& opti
   return best->stem;
 }
 
-/// The rank that `domain_id` stands for: a number, or the place of a domain's name among those that
-/// a shard was trained on.
+/// The rank that `domain_id` means: a number, or the position of a domain's name among those that a
+/// shard was trained on.
 std::string rank_of(const std::string& domain_id, const fs::path& folder, const std::string& stem) {
   if (domain_id.empty())
     throw UsageError(
@@ -105,7 +106,7 @@ void check_options(const BranchOptions& options) {
                      ", expected -1 or an update");
 }
 
-/// A run that starts from NaN cannot be trained. Reads every byte of the weights.
+/// A run that starts from NaN cannot train. Reads every byte of the weights.
 void check_weights_are_finite(const compat::Checkpoint& source) {
   std::vector<std::byte> scratch;
   for (const auto& [name, view] : source.model()) {
@@ -150,7 +151,7 @@ BranchReport branch_checkpoint(const BranchOptions& options) {
       (dense ? stem + ".pt" : stem + "-rank-" + rank_of(options.domain_id, folder, stem) + ".pt");
 
   const compat::Checkpoint source =
-      compat::Checkpoint::open(report.source);  // also of a dense one: a wrong file is noticed here
+      compat::Checkpoint::open(report.source);  // for a dense one too, to find a wrong file here
   check_weights_are_finite(source);
   fs::create_directories(target_folder);
   if (dense)

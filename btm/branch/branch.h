@@ -1,4 +1,4 @@
-// Branching: a checkpoint of one run becomes the start of another.
+// Branching: a new run starts from a checkpoint of another.
 #pragma once
 
 #include <cstdint>
@@ -16,23 +16,23 @@ struct BranchOptions {
   // How far the seed phase went, one of the two:
   std::optional<double> share;         ///< Of the updates of the last checkpoint there, in [0, 1].
   std::optional<std::int64_t> update;  ///< An update number; -1: checkpoint_last.
-  /// Which expert of DeMIX: its rank, or a domain that its cfg names (task.train_domains).
+  /// The expert of a DeMIX model: its rank, or a domain that its cfg names (task.train_domains).
   std::string domain_id;
 };
 
 struct BranchReport {
   std::filesystem::path source, target;
-  bool from_demix = false;  ///< `source` is a shard, which was merged with the shared half.
-  bool existed = false;     ///< The target was there already: nothing was read or written.
+  bool from_demix = false;  ///< `source` is a shard that was merged with the shared half.
+  bool existed = false;     ///< The target existed; nothing was read or written.
 };
 
-/// Among checkpoint_EPOCH_UPDATE.pt takes the one whose update is nearest to the number asked,
-/// which for a share is int(share * largest update); of two equally near the earlier, or the later
-/// for a share above 0.5. A dense checkpoint is copied (its blocks are shared where the file system
-/// can), a DeMIX expert is merged with its shared half, optimizer state included. The target
-/// appears whole or not at all. UsageError for options that contradict themselves, FormatError for
-/// a source that is not a checkpoint, or whose weights are not finite (it names the tensor),
-/// IoError naming the folder when no checkpoint fits.
+/// Takes the checkpoint_EPOCH_UPDATE.pt whose update is nearest to the given one, or to int(share *
+/// largest update). Of two equally near it takes the earlier, or the later for a share above 0.5.
+/// Copies a dense checkpoint (the copies share blocks where the file system can). Merges a DeMIX
+/// expert with its shared half, optimizer state included. The target appears whole or not at all.
+/// UsageError for options that contradict each other. FormatError for a source that is not a
+/// checkpoint, or whose weights are not finite (it names the tensor). IoError that names the folder
+/// when no checkpoint fits.
 BranchReport branch_checkpoint(const BranchOptions& options);
 
 }  // namespace btm

@@ -32,7 +32,7 @@ std::optional<ClusterOrigin> cluster_of_training(const fs::path& path) {
   if (data.empty() || (!domains.empty() && place >= domains.size())) return std::nullopt;
   std::optional<ClusterOrigin> origin =
       cluster_of_data(domains.empty() ? data : data / domains[place]);
-  if (origin) origin->model_sha256.clear();  // a later split by another model may lie there by now
+  if (origin) origin->model_sha256.clear();  // a later split by another model may lie there now
   return origin;
 }
 

@@ -28,7 +28,7 @@ constexpr const char* kCheckpoint = "checkpoint_last.pt";
 constexpr const char* kLock = ".forest.lock";
 constexpr std::int64_t kVersion = 1;
 constexpr double kMostClusterNumber = 1e6;
-constexpr std::size_t kLongestName = 200;  ///< leaves room for the suffixes of files in 255 bytes
+constexpr std::size_t kLongestName = 200;  ///< leaves room for suffixes in a file name of 255 bytes
 
 bool is_expert_name(std::string_view name) {
   return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
@@ -43,7 +43,7 @@ bool stays_inside(const fs::path& path) {
          std::ranges::find(path, fs::path("..")) == path.end();
 }
 
-/// The fields of one object of the manifest, each of its type or refused by name.
+/// The fields of one object of the manifest. A field of a wrong type is refused by name.
 class Fields {
  public:
   Fields(const json& object, std::string file, std::string place)

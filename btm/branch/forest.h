@@ -1,5 +1,5 @@
 // A forest: a folder of experts. Its manifest forest.json says where each is and what it was
-// started from; a folder without one is read as the release lays it out, DOMAIN/checkpoint_last.pt.
+// started from. A folder without one is read in the release's layout, DOMAIN/checkpoint_last.pt.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace btm {
 
-/// A model that an expert was started from, and its share in the average.
+/// A model that an expert was started from, and its weight in the average.
 struct ForestParent {
   std::string model;  ///< An expert's name, or the path of a checkpoint.
   double weight = 1;
@@ -32,9 +32,9 @@ struct ForestExpert {
   std::optional<double> valid_ppl;
   std::string dictionary =
       {};  ///< Digest of the dictionary (compat/fairseq/dictionary_digest.h); "" when not known.
-  bool complete = true;  ///< False while its training is under way, or was interrupted.
+  bool complete = true;  ///< False until its training has ended.
   std::optional<ClusterOrigin> cluster =
-      {};  ///< The cluster whose documents it was trained on, if of one.
+      {};  ///< The cluster whose documents it was trained on, if any.
 };
 
 struct Forest {
@@ -50,28 +50,28 @@ struct Forest {
   }
 };
 
-/// UsageError for what cannot name an expert.
+/// UsageError for a text that cannot name an expert.
 void check_expert_name(std::string_view name);
 
 /// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, in natural
-/// order (c2 before c10); no checkpoint is opened. IoError for what is not a folder, FormatError
-/// naming the field for a manifest that breaks its format.
+/// order (c2 before c10). Opens no checkpoint. IoError for what is not a folder. FormatError that
+/// names the field for a broken manifest.
 Forest open_forest(const std::filesystem::path& folder);
 
 /// Whether `folder` has a manifest or subfolders that open_forest() takes, and no
 /// checkpoint_last.pt of its own.
 bool is_forest(const std::filesystem::path& folder);
 
-/// The experts that are not being trained, in their order. IoError when there is none.
+/// The complete experts, in their order. IoError when there is none.
 std::vector<ForestExpert> complete_experts(const Forest& forest);
 std::vector<std::string> checkpoints_of(const Forest& forest);
 
-/// The dictionary that an expert was trained with: what the manifest says, else what its checkpoint
-/// keeps.
+/// The digest of the dictionary that an expert was trained with, from the manifest or else from its
+/// checkpoint.
 compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert);
 
-/// For a folder without a manifest: a line that says which subfolders are taken as experts, for all
-/// that has a checkpoint_last.pt is. Empty for one with a manifest.
+/// For a folder without a manifest, a line that lists the subfolders taken as experts: all with a
+/// checkpoint_last.pt. Empty for a folder with a manifest.
 std::string taken_as_experts(const Forest& forest);
 
 /// What the manifest of the folder that a checkpoint lies in, or of one above it, says of the
