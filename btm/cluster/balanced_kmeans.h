@@ -1,4 +1,4 @@
-// k-means whose clusters are of equal size, as c-BTM trains its experts on.
+// k-means with clusters of equal size, on which c-BTM trains its experts.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 
 namespace btm {
 
-/// Assigns n points to k clusters, none to more than ceil(n / k), so that the sum of `costs` [n, k]
-/// is the least: within n times 1/4000 of the range of the costs. Bertsekas and Castanon's auction
-/// (1989) with scaled increments.
+/// Assigns n points to k clusters of at most ceil(n / k) points and minimises the sum of `costs`
+/// [n, k], up to n times 1/4000 of the range of the costs. Bertsekas and Castanon's auction (1989)
+/// with scaled increments.
 std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std::size_t n,
                                                std::size_t k);
 

@@ -43,8 +43,7 @@ class ClusterModel {
   static ClusterModel load(const std::filesystem::path& path);
   void save(const std::filesystem::path& path) const;  ///< Atomic.
 
-  /// The checksum of the file that it was loaded from: one for each model. Empty for a model that
-  /// was trained just now.
+  /// The checksum of the file that the model was loaded from. Empty for a new model.
   const std::string& sha256() const noexcept { return sha256_; }
   TermRule rule() const noexcept { return rule_; }
   std::size_t clusters() const noexcept { return sizes_.size(); }
@@ -53,13 +52,13 @@ class ClusterModel {
   /// Training documents of each cluster.
   const std::vector<std::uint64_t>& sizes() const noexcept { return sizes_; }
 
-  /// A text that grows term by term: its embedding costs `dimensions` operations a term.
+  /// A text that grows term by term. Each term costs `dimensions` operations.
   class Context {
    public:
     explicit Context(const ClusterModel& model) : model_(model), sum_(model.dimensions_, 0.0) {}
     void add(std::string_view term);
-    /// [k] squared Euclidean distances of the text so far, brought to unit length, to the centres.
-    /// A text without a known term is the origin.
+    /// [k] squared Euclidean distances of the text so far, scaled to unit length, to the centres. A
+    /// text without a known term is the origin.
     std::vector<double> distances() const;
     /// Whether the text has a known term.
     bool placed() const noexcept { return placed_; }
@@ -73,7 +72,7 @@ class ClusterModel {
   std::vector<double> distances(std::string_view document) const;
   std::uint32_t nearest(std::string_view document) const;
 
-  /// The terms that a cluster's centre stands for, by falling weight.
+  /// The terms of a cluster's centre with the largest weights, in descending order.
   std::vector<std::string> top_terms(std::size_t cluster, std::size_t count) const;
 
  private:
@@ -94,9 +93,9 @@ class ClusterModel {
   ClusterModel& operator=(ClusterModel&&) = default;
 };
 
-/// [k] weights in proportion to exp(-distance / temperature), `distances` being squared: c-BTM's
-/// formula (4). Its code squares them once more, so temperatures found with it do not carry over.
-/// All but the `top_k` largest are 0 (0: all stay).
+/// [k] weights in proportion to exp(-distance / temperature), with squared `distances`: c-BTM's
+/// formula (4). c-BTM's code squares them once more, so its temperatures cannot be used here. All
+/// but the `top_k` largest are 0 (0: all stay).
 std::vector<double> cluster_weights(std::span<const double> distances, double temperature,
                                     std::int64_t top_k);
 

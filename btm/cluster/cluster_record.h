@@ -1,5 +1,5 @@
-// Which cluster documents belong to: a file cluster.json in the folder of each cluster that btm
-// cluster assign writes.
+// The file cluster.json, which btm cluster assign writes into each cluster's folder. It says to
+// which cluster documents belong.
 //
 // {"btm_cluster": 1, "cluster": j, "model_sha256": the cluster model's checksum, "files": [names
 // that were written here]}
@@ -22,21 +22,22 @@ struct ClusterRecord {
   std::vector<std::string> files;
 };
 
-/// Nothing for a folder without a record; FormatError for a damaged one.
+/// Nothing for a folder without a record. FormatError for a damaged one.
 std::optional<ClusterRecord> read_cluster_record(const std::filesystem::path& folder);
 void write_cluster_record(const std::filesystem::path& folder,
                           const ClusterRecord& record);  ///< Atomic.
 
-/// The cluster that data or an expert belongs to, and the model's checksum; "": not known.
+/// The cluster of data or of an expert, and the cluster model's checksum; "": not known.
 struct ClusterOrigin {
   std::size_t cluster = 0;
   std::string model_sha256;
 };
 
-/// Of "c7", as btm cluster assign names folders; nothing for other names.
+/// The number in "c7", as btm cluster assign names folders. Nothing for other names.
 std::optional<ClusterOrigin> cluster_of_name(std::string_view name);
 
-/// Of a folder of documents: by its record, else by its name. Errors as read_cluster_record's.
+/// The cluster of a folder of documents, from its record or else its name. Errors as of
+/// read_cluster_record.
 std::optional<ClusterOrigin> cluster_of_data(const std::filesystem::path& folder);
 
 }  // namespace btm

@@ -1,4 +1,4 @@
-// Documents of a corpus, whatever its form.
+// Documents of a corpus in any form.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,11 @@ namespace btm {
 /// Tokens of a data-bin as text.
 class TokenText {
  public:
-  /// `post_process`: "" leaves the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ") join
-  /// them to words. UsageError else.
+  /// `post_process`: "" keeps the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ") join them
+  /// to words. UsageError for others.
   TokenText(const compat::Dictionary& dictionary, const std::string& post_process);
 
-  /// Appends a token; whether a word may end before it is told by the white space in `text`.
-  /// Special symbols are left out.
+  /// Appends a token. White space in `text` marks the ends of words. Leaves out special symbols.
   void append(std::int64_t token, std::string& text) const;
 
  private:
@@ -32,24 +31,24 @@ class TokenText {
   Join join_;
 };
 
-/// A file of a line per document, a .jsonl file whose objects have a "text", or the prefix of a
+/// A file with one document per line, a .jsonl file whose objects have a "text", or the prefix of a
 /// data-bin, whose sequences are the documents.
 class Documents {
  public:
-  /// IoError and FormatError as compat's, FormatError where there is no document. A data-bin needs
+  /// IoError and FormatError as in compat. FormatError where there is no document. A data-bin needs
   /// a dict.txt beside it or in the folder above.
   Documents(const std::filesystem::path& path, const std::string& post_process);
 
   std::int64_t size() const noexcept;
   std::string text(std::int64_t i) const;
-  /// Pieces where a data-bin was not joined to words, else words.
+  /// Pieces for a data-bin whose pieces were not joined, otherwise words.
   TermRule rule() const noexcept { return rule_; }
 
   /// Null unless a data-bin.
   const compat::IndexedDataset* dataset() const noexcept { return dataset_.get(); }
   const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
   const std::filesystem::path& dictionary_file() const noexcept { return dictionary_file_; }
-  /// The line of a document of a text file, as it is there.
+  /// The line of a document in a text file, unchanged.
   std::string_view line(std::int64_t i) const { return lines_[static_cast<std::size_t>(i)]; }
 
  private:

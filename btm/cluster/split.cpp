@@ -22,7 +22,7 @@ std::string split_name(const std::string& name, const std::string& cluster) {
 
 std::string folder_name(std::size_t cluster) { return "c" + std::to_string(cluster); }
 
-/// Outputs that are whole once they have been committed.
+/// Outputs that become visible together when they are committed.
 struct SplitFiles {
   std::vector<std::unique_ptr<compat::IndexedDatasetBuilder>> data_bins;
   std::vector<std::unique_ptr<compat::AtomicFile>> texts;
@@ -61,7 +61,7 @@ SplitFiles split_text(const Documents& documents, const std::string& name,
   return files;
 }
 
-/// The names of what is written into a cluster's folder.
+/// The names of the files in a cluster's folder.
 std::set<std::string> file_names(const Documents& documents, const std::string& name,
                                  std::size_t cluster) {
   if (documents.dataset() == nullptr) return {name};
@@ -69,7 +69,7 @@ std::set<std::string> file_names(const Documents& documents, const std::string& 
   return {"dict.txt", split + ".bin", split + ".idx"};
 }
 
-/// The folders of clusters in `output` that have a record, which are those of earlier splits.
+/// The clusters' folders in `output` that have a record: earlier splits wrote them.
 std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::size_t count) {
   std::map<fs::path, ClusterRecord> found;
   std::error_code none;

@@ -1,4 +1,4 @@
-// What the cluster model counts in a document.
+// The terms that the cluster model counts in a document.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ enum class TermRule : std::uint32_t {
   /// and underscores in lower
   /// case that do not begin with a digit. Bytes beyond ASCII are letters and keep their case.
   kWords = 0,
-  /// The tokens of tokenised text: what stands between white space.
+  /// The tokens of tokenised text, separated by white space.
   kPieces = 1,
 };
 

@@ -17,7 +17,7 @@ struct SparseRows {
 };
 
 struct TruncatedSvd {
-  std::size_t rank = 0;  ///< At most what was asked for, less for a matrix of lower rank.
+  std::size_t rank = 0;  ///< At most the requested rank, less for a matrix of lower rank.
   std::vector<double> singular_values;  ///< [rank], falling
   std::vector<float> components;        ///< [m, rank] row-major: V
 };
