@@ -43,8 +43,7 @@ std::vector<double> Axis::ticks(int count) const {
   std::vector<double> marks;
   const double slack = 1e-9;
   if (log_) {
-    // Full decades when they are enough, otherwise 1-2-5, otherwise evenly spaced values of a
-    // narrow range.
+    // Full decades if there are enough of them, otherwise 1-2-5, otherwise evenly spaced values.
     const int first = static_cast<int>(std::floor(std::log10(low_))),
               last = static_cast<int>(std::ceil(std::log10(high_)));
     for (const int per_decade : {1, 3}) {

@@ -1,4 +1,4 @@
-// From values to pixels, and where the marks of an axis stand.
+// Maps values to pixels and places the marks of an axis.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ class Axis {
   /// ascending.
   std::vector<double> ticks(int count) const;
 
-  /// The same axis with both ends moved out to round values.
+  /// The same axis with both ends extended to round values.
   Axis rounded(int count) const;
 
  private:

@@ -17,7 +17,7 @@ constexpr int kBarMarks = 6;
 
 std::string pixels(double value) { return compat::decimal(value, 1); }
 
-/// Colours repeat after eight; a class of its own tells the second round apart (dashes).
+/// Colours repeat after eight; the class `again` marks the second round (dashes).
 std::string series_class(std::size_t i) {
   return "s" + std::to_string(i % 8) + (i >= 8 ? " again" : "");
 }
@@ -98,8 +98,8 @@ std::string empty_chart(int width, const std::string& label) {
          "</svg>\n";
 }
 
-/// Of the points that share a column of pixels the first, lowest, highest and last: the same
-/// picture from fewer points.
+/// Keeps the first, lowest, highest and last of the points in a column of pixels, which gives the
+/// same picture.
 class Line {
  public:
   void add(double x, double y) {
@@ -149,7 +149,7 @@ bool drawable(const LineChart& chart, double x, double y) {
   return std::isfinite(x) && std::isfinite(y) && (!chart.log_x || x > 0) && (!chart.log_y || y > 0);
 }
 
-/// Names that are too long for their group stand on two lines in turn.
+/// Names that are too long for their group alternate between two lines.
 std::string group_name(const Frame& frame, const std::string& name, double middle, double group,
                        std::size_t g) {
   const auto letters = static_cast<std::size_t>(group / 7.5);

@@ -20,7 +20,7 @@ struct LineChart {
   bool log_x = false, log_y = false;  ///< Points at or below 0 are left out on a log axis.
 };
 
-/// Shares of a whole along x: each layer lies on the one before.
+/// Shares of a whole along x; each layer lies on the previous one.
 struct StackedAreas {
   std::string x_label, y_label;
   std::vector<double> x;
@@ -48,7 +48,7 @@ std::string draw(const LineChart& chart, int width);
 std::string draw(const StackedAreas& chart, int width);
 std::string draw(const GroupedBars& chart, int width);
 
-/// What the colours mean, in the order drawn.
+/// The names of the colours, in the order drawn.
 std::vector<std::string> legend_of(const LineChart& chart);
 std::vector<std::string> legend_of(const StackedAreas& chart);
 std::vector<std::string> legend_of(const GroupedBars& chart);

@@ -1,5 +1,5 @@
-// A report as one HTML file: nothing is fetched, nothing is scripted, readable in a narrow window,
-// light or dark as the reader's system is.
+// A report as one HTML file. It fetches nothing, has no scripts, fits a narrow window, and is light
+// or dark as the reader's system is.
 #pragma once
 
 #include <filesystem>

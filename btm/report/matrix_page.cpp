@@ -35,7 +35,7 @@ std::string interval_text(const json& cell, const char* low, const char* high, i
   return fixed(number(cell, low), digits) + "–" + fixed(number(cell, high), digits);
 }
 
-/// A perplexity; one of infinity, which JSON does not have, is marked beside it.
+/// A perplexity. JSON has no infinity, so a flag beside the number marks it.
 double perplexity(const json& cell) {
   return cell.value("infinite", false) ? std::numeric_limits<double>::infinity()
                                        : number(cell, "ppl");

@@ -1,5 +1,5 @@
-// The part of a report that shows an evaluation matrix. It is drawn from the JSON that `btm
-// eval-matrix` writes, so that a report can be made again without evaluating.
+// The part of a report that shows an evaluation matrix. It uses the JSON of `btm eval-matrix`, so
+// that a report can be made again without evaluating.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
