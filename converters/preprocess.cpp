@@ -195,6 +195,7 @@ class Preprocessor {
                      std::vector<compat::SymbolCounter>& counters);
   void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
                     const std::string& dictionary_digest, const compat::DocumentEncoder& encoder);
+  void copy(const SplitTask& task, Output& output);
   void encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
               std::vector<std::unique_ptr<Output>>& outputs);
   bool is_plain_copy(const SplitTask& task) const {
@@ -389,19 +390,20 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
   manifest_->record(name, source, files);
 }
 
+void Preprocessor::copy(const SplitTask& task, Output& output) {
+  const auto file = TextFile::open(task.inputs.files.front());
+  std::vector<char> buffer(std::size_t{1} << 20);
+  for (std::size_t got = buffer.size(); got == buffer.size();) {
+    got = file->read(buffer);
+    output.add_bytes({buffer.data(), got});
+  }
+  log_ << task.outputs.front() << ": copied" << std::endl;
+}
+
 void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
                           std::vector<std::unique_ptr<Output>>& outputs) {
+  if (is_plain_copy(task)) return copy(task, *outputs.front());
   ByteProgress progress(task.outputs.front(), total_size(task.inputs.files));
-  if (is_plain_copy(task)) {
-    const auto file = TextFile::open(task.inputs.files.front());
-    std::vector<char> buffer(std::size_t{1} << 20);
-    for (std::size_t got = buffer.size(); got == buffer.size();) {
-      got = file->read(buffer);
-      outputs.front()->add_bytes({buffer.data(), got});
-    }
-    log_ << task.outputs.front() << ": copied" << std::endl;
-    return;
-  }
   const bool raw = options_.dataset_impl == "raw";
   std::vector<compat::DocumentEncoder> encoders;
   for (std::size_t i = 0; i < workers(); ++i) encoders.push_back(encoder.clone());

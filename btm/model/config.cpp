@@ -102,6 +102,21 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
                                   std::to_string(model.decoder_output_dim));
 }
 
+/// The settings that only training uses.
+void set_training_settings(const Config& config, Family family, TransformerConfig& model) {
+  const auto rate = [&](std::string_view key, double fallback) {
+    return config.get_float("model", key, fallback);
+  };
+  model.dropout = rate("dropout", family == Family::kGpt3 ? 0.0 : 0.1);
+  model.attention_dropout =
+      rate("attention_dropout", family == Family::kGpt || family == Family::kGbw ? 0.1 : 0.0);
+  model.activation_dropout = rate("activation_dropout", 0);
+  if (model.activation_dropout == 0)
+    model.activation_dropout = rate("relu_dropout", 0);  // its older name
+  model.decoder_layerdrop = rate("decoder_layerdrop", 0);
+  model.checkpoint_activations = config.get_bool("model", "checkpoint_activations", false);
+}
+
 }  // namespace
 
 TransformerConfig TransformerConfig::from(const Config& config) {
@@ -148,17 +163,7 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   model.decoder_learned_pos = flag("decoder_learned_pos", gpt3);
   model.layernorm_embedding = flag("layernorm_embedding", false);
   model.no_scale_embedding = flag("no_scale_embedding", false);
-  const auto rate = [&](std::string_view key, double fallback) {
-    return config.get_float("model", key, fallback);
-  };
-  model.dropout = rate("dropout", gpt3 ? 0.0 : 0.1);
-  model.attention_dropout =
-      rate("attention_dropout", family == Family::kGpt || family == Family::kGbw ? 0.1 : 0.0);
-  model.activation_dropout = rate("activation_dropout", 0);
-  if (model.activation_dropout == 0)
-    model.activation_dropout = rate("relu_dropout", 0);  // its older name
-  model.decoder_layerdrop = rate("decoder_layerdrop", 0);
-  model.checkpoint_activations = flag("checkpoint_activations", false);
+  set_training_settings(config, family, model);
   model.layer_norm_epsilon = compat::layer_norm_epsilon(config);
   if (const std::string reasons = compat::unsupported_settings(config, model.activation_fn);
       !reasons.empty())

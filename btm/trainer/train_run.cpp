@@ -89,6 +89,8 @@ class TrainRun {
 
  private:
   void load();
+  void restore(const compat::Checkpoint& checkpoint);
+  void log_model(const TransformerConfig& config);
   void prepare_save_dir();
   void open_data(std::int64_t epoch);
   RankFacts start_facts() const;
@@ -208,22 +210,10 @@ void TrainRun::load() {
     checkpoints_.commit_together(world_.subgroup(ranks));
   }
   trainer_ = std::make_unique<Trainer>(options_, std::move(model), world_, collate_.device);
-  if (checkpoint) {
-    state_ = restore_training_state(*trainer_, *checkpoint);
-    if (const std::string changed = changed_precision(*trainer_, *checkpoint); !changed.empty())
-      log_.warn(kName, changed);
-    log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " +
-                         std::to_string(state_.iterator.epoch) + " @ " +
-                         std::to_string(trainer_->num_updates()) + " updates)");
-  }
+  if (checkpoint) restore(*checkpoint);
   state_.dictionary_sha256 = known.sha256;
   checkpoints_.set_best(state_.best);
-  log_.info(
-      kName,
-      "architecture " + config.arch +
-          ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
-          std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
-          (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
+  log_model(config);
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
   if (several_folders_ && state_.iterator.epoch > 1)
@@ -231,6 +221,24 @@ void TrainRun::load() {
   else
     trainer_->name_domains(train_data_.domains);
   if (world_.size() > 1) check_ranks_agree(start_facts(), world_);
+}
+
+void TrainRun::restore(const compat::Checkpoint& checkpoint) {
+  state_ = restore_training_state(*trainer_, checkpoint);
+  if (const std::string changed = changed_precision(*trainer_, checkpoint); !changed.empty())
+    log_.warn(kName, changed);
+  log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " +
+                       std::to_string(state_.iterator.epoch) + " @ " +
+                       std::to_string(trainer_->num_updates()) + " updates)");
+}
+
+void TrainRun::log_model(const TransformerConfig& config) {
+  log_.info(
+      kName,
+      "architecture " + config.arch +
+          ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
+          std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
+          (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
 }
 
 void TrainRun::open_data(std::int64_t epoch) {
