@@ -17,7 +17,7 @@ std::string joined(const std::vector<std::string>& parts, char separator = ',') 
   return text;
 }
 
-/// The shortest text that is read back as the same number.
+/// The shortest text that reads back as the same number.
 std::string number_text(double value) {
   std::array<char, 32> text{};
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
@@ -100,7 +100,7 @@ class Builder {
     steps_.push_back(std::move(step));
   }
 
-  /// What every training has in common, and its ranks.
+  /// The flags that every training has, and its ranks.
   CommandLine train(const std::string& folder, std::int64_t updates, bool all_domains) const {
     const auto experts = static_cast<std::int64_t>(plan_.experts.size());
     const bool many_ranks = plan_.gpus > 0;
@@ -139,7 +139,7 @@ class Builder {
     return command;
   }
 
-  /// The files that training reads, when no step makes them.
+  /// The files that training reads, if no step makes them.
   std::vector<fs::path> training_inputs(const std::vector<std::string>& domains) const {
     std::vector<fs::path> files;
     if (plan_.data_bin.empty()) return files;
@@ -150,8 +150,8 @@ class Builder {
     return files;
   }
 
-  /// A training that starts as `first` does, and goes on from its own checkpoint when it was
-  /// interrupted.
+  /// A training that starts as `first` does, and resumes from its own checkpoint after an
+  /// interruption.
   void add_training(const std::string& name, const std::string& folder, CommandLine plain,
                     const CommandLine& first_flags, const std::vector<std::string>& domains,
                     std::vector<std::string> after) {

@@ -49,7 +49,7 @@ double flops_per_token(const EstimateOptions& o) {
 Estimate estimate(const EstimateOptions& o, std::int64_t experts) {
   const auto parameters = static_cast<double>(num_parameters(o));
   const double token_seconds = flops_per_token(o) / training_flops(o);
-  // What does not overlap with computing, at worst: the whole all-reduce of an update.
+  // Worst case: the whole all-reduce of an update does not overlap with computing.
   const double reduce_seconds = all_reduce_bytes(o, static_cast<double>(o.gpus)) / o.fabric;
   const double update_seconds =
       token_seconds * static_cast<double>(tokens_per_update(o) / o.gpus) + reduce_seconds;
@@ -62,7 +62,7 @@ Estimate estimate(const EstimateOptions& o, std::int64_t experts) {
   e.tokens_per_expert = (o.updates - o.seed_updates) * tokens_per_update(o);
   e.tokens = experts * e.tokens_per_expert + o.seed_updates * tokens_per_update(o) * o.seed_experts;
   e.seed_seconds =
-      static_cast<double>(o.seed_updates) * update_seconds;  // its GPUs and its batch grow alike
+      static_cast<double>(o.seed_updates) * update_seconds;  // its GPUs and its batch grow together
   e.expert_seconds = branch_updates * update_seconds;
   e.checkpoint_bytes = parameters * (kSingle + 2 * kSingle);
   e.store_bytes = parameters * kSingle * static_cast<double>(experts);

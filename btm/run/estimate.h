@@ -1,5 +1,5 @@
-// What a forest of experts would cost, from a few numbers: time, memory, storage, network. On
-// paper, every assumption named.
+// Estimates what a forest of experts costs, from a few numbers: time, memory, storage, network.
+// Every assumption is named.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct EstimateOptions {
   // The training of an expert.
   std::int64_t gpus = 16, updates = 12000, seed_updates = 6000, batch_size = 2, update_freq = 32;
   std::int64_t seed_experts =
-      8;  ///< The seed phase takes the GPUs, and the batch, of so many experts.
+      8;  ///< The seed phase has the GPUs and the batch of this many experts.
   bool memory_efficient = true;  ///< --memory-efficient-fp16: no fp32 copy of the weights.
   // What the machines do.
   double flops = 0;  ///< A GPU's, in training; 0: peak_flops * utilisation.
@@ -35,7 +35,7 @@ std::int64_t num_parameters(const EstimateOptions& options);
 /// B, with backward twice forward).
 double flops_per_token(const EstimateOptions& options);
 
-/// Seconds, bytes and the like for one number of experts.
+/// The costs for one number of experts.
 struct Estimate {
   std::int64_t experts = 0, tokens_per_expert = 0, tokens = 0;
   double seed_seconds = 0, expert_seconds = 0, seconds = 0, gpu_hours = 0;
@@ -45,7 +45,7 @@ struct Estimate {
   double transfer_seconds = 0;  ///< Seed checkpoint to an expert, and its model back.
   double expert_bytes_per_update = 0;  ///< Through each GPU's fabric within an expert.
   double dense_bytes_per_update =
-      0;  ///< What a dense run on all GPUs would need between all places instead, per GPU.
+      0;  ///< What a dense run on all GPUs needs between all places instead, per GPU.
 };
 
 Estimate estimate(const EstimateOptions& options, std::int64_t experts);
@@ -53,7 +53,7 @@ Estimate estimate(const EstimateOptions& options, std::int64_t experts);
 /// A row for each quantity, a column for each estimate.
 Table estimate_table(const std::vector<Estimate>& estimates);
 
-/// Name and value of everything that was assumed.
+/// Name and value of every assumption.
 Table assumption_table(const EstimateOptions& options);
 
 }  // namespace btm

@@ -1,4 +1,4 @@
-// Carries out what of a graph is not done yet.
+// Runs the steps of a graph that are not done yet.
 #pragma once
 
 #include <functional>
@@ -16,20 +16,20 @@ struct KeyedGraph {
   const StepGraph& graph;
   std::vector<std::string> keys;
 
-  /// Names of the steps that are done and whose predecessors are.
+  /// Names of the steps that are done and whose predecessors are done.
   std::set<std::string> done(RunState& state) const;
 };
 
 struct RunResult {
-  std::set<std::string> done;       ///< Those done before included.
+  std::set<std::string> done;       ///< Includes those done before.
   std::vector<std::string> failed;  ///< Their last lines are in the run's state.
   bool interrupted = false;
 };
 
-/// Called on the executing thread.
+/// Called in the executing thread.
 struct RunObserver {
   std::function<void(const std::string& line)> line = [](const std::string&) {};
-  /// After every change and several times a second: steps done, and which are under way.
+  /// After every change and several times a second: the number of steps done, and the running ones.
   std::function<void(std::size_t done, const std::vector<std::string>& running)> progress =
       [](std::size_t, const std::vector<std::string>&) {};
 };
@@ -37,8 +37,8 @@ struct RunObserver {
 /// The command that runs one step and ends with exit_status() of its result.
 using StepCommand = std::function<CommandLine(const std::string& step)>;
 
-/// At most `jobs` steps at once. A failed step stops those behind it and no other. SIGINT and
-/// SIGTERM are passed on to what runs, and nothing new is started; the third of them kills.
+/// Runs at most `jobs` steps at once. A failed step stops only the steps that depend on it. SIGINT
+/// and SIGTERM go to the running steps, and no new one starts; the third signal kills.
 RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs,
                       const StepCommand& step_command, const RunObserver& observer);
 

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kDomain = "{domain}";
 
-/// Says what was expected; the reader adds file, line and key.
+/// What was expected. The reader adds file, line and key.
 struct BadValue {
   std::string expected;
 };

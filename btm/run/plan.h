@@ -1,4 +1,4 @@
-// What `btm run` is asked to do. The file's grammar and every key: btm/run/plan.md
+// The plan of `btm run`. Its grammar and every key: btm/run/plan.md
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace btm {
 
-/// Paths are absolute. A comment per key is in plan.md; defaults are here.
+/// Paths are absolute. plan.md describes every key; the defaults are here.
 struct Plan {
   std::filesystem::path file;
   std::filesystem::path output;
@@ -42,23 +42,23 @@ struct Plan {
   std::int64_t prior_batches = 100;
   std::vector<std::string> eval_flags;
 
-  std::int64_t gpus = 0;  ///< Of an expert; the seed and the dense baseline get that times the
-                          ///< experts. 0: one process each.
+  std::int64_t gpus = 0;  ///< Of an expert; the seed and the dense baseline get this times the
+                          ///< number of experts. 0: one process each.
   std::vector<std::string> slurm_flags;  ///< For sbatch.
 
-  /// `pattern` with the domain's name in it.
+  /// `pattern` with the domain's name in place of {domain}.
   static std::filesystem::path of_domain(const std::filesystem::path& pattern,
                                          const std::string& domain);
   /// Updates of the seed phase: seed_share of `updates`, rounded to the nearest.
   std::int64_t seed_updates() const;
 };
 
-/// FormatError naming the line for an unknown section or key (with the nearest known one), a value
-/// of another type or out of range, and what is missing; IoError when the file cannot be read.
-/// Files that the plan names are not opened.
+/// FormatError that names the line for an unknown section or key (with the nearest known one), a
+/// wrong type, a value out of range, and a missing key. IoError when the file cannot be read. Does
+/// not open the files that the plan names.
 Plan load_plan(const std::filesystem::path& file);
 
-/// The same of text; `file` is for messages and as the place that relative paths start from.
+/// The same for a text. `file` is for messages, and relative paths start at its folder.
 Plan parse_plan(std::string_view text, const std::filesystem::path& file);
 
 }  // namespace btm

@@ -39,13 +39,13 @@ struct Pipe {
   }
 };
 
-/// Between fork and exec: only calls that are safe there. Writes errno to `report` and ends when
-/// the program cannot be run.
+/// Runs between fork and exec, with only the calls that are safe there. When the program cannot be
+/// run, writes errno to `report` and ends.
 [[noreturn]] void become(char* const* arguments, const char* folder, int output, int report,
                          pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(kCannotRun);  // it died before the request above
+  if (::getppid() != parent) ::_exit(kCannotRun);  // the parent died before the request above
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

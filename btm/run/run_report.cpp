@@ -42,7 +42,7 @@ std::filesystem::path matrix_file(const RunState& state) {
   return state.output() / "eval" / "matrix.json";
 }
 
-/// Calls `use` with the evaluation matrix; what does not fit in it becomes a FormatError.
+/// Calls `use` with the evaluation matrix. FormatError where the JSON is not such a matrix.
 template <class Use>
 auto with_matrix(const RunState& state, Use&& use) {
   const auto file = compat::MappedFile::open(matrix_file(state));

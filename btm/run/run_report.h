@@ -1,4 +1,4 @@
-// What a run found, as one HTML file and as JSON: perplexities, loss curves, cost of every
+// The results of a run as one HTML file and as JSON: perplexities, loss curves, cost of every
 // training.
 #pragma once
 

@@ -18,8 +18,8 @@ using nlohmann::json;
 
 constexpr int kIndent = 1;
 
-/// A JSON object of our own making; an empty one for a file that is missing or damaged (its step is
-/// then done again).
+/// A JSON object that btm wrote. Empty for a file that is missing or damaged, whose step is then
+/// done again.
 json read_record(const fs::path& file) {
   std::error_code missing;
   if (!fs::is_regular_file(file, missing)) return json::object();
@@ -28,7 +28,7 @@ json read_record(const fs::path& file) {
     json record = compat::parse_json(compat::as_chars(mapped->bytes()));
     return record.is_object() ? record : json::object();
   } catch (const compat::IoError&) {
-    return json::object();  // replaced or removed in between
+    return json::object();  // it was replaced or removed meanwhile
   }
 }
 
@@ -97,7 +97,7 @@ void RunState::mark_done(const Step& step, const std::string& key, double second
     outputs[output.string()] = digests_.of(output_ / output);
     read[output.string()] = digests_.read_at(output_ / output);
   }
-  // Time of earlier attempts that were interrupted counts as well.
+  // The time of earlier, interrupted attempts counts as well.
   const json begun = read_record(record_of(step.name, ".begun"));
   write_record(record_of(step.name, ".json"),
                {{"key", key},
@@ -137,7 +137,7 @@ void RunState::forget(const Step& step) const {
 void RunState::begin(const Step& step, const std::string& key) const {
   std::error_code error;
   fs::remove(record_of(step.name, ".failed"), error);
-  // In this order: a process that dies in between leaves nothing that is taken for an interrupted
+  // In this order a process that dies in between leaves nothing that looks like an interrupted
   // attempt.
   if (fs::exists(record_of(step.name, ".json"))) fs::remove(record_of(step.name, ".begun"), error);
   fs::remove(record_of(step.name, ".json"), error);

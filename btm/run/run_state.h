@@ -1,5 +1,5 @@
-// What a run has done, in files under its folder: steps/NAME.json for a step that is done,
-// steps/NAME.failed for the last failure, logs/NAME.log. Everything can be read while steps run.
+// The state of a run in files under its folder: steps/NAME.json for a step that is done,
+// steps/NAME.failed for its last failure, logs/NAME.log. All can be read while steps run.
 #pragma once
 
 #include <cstdint>
@@ -30,18 +30,18 @@ class RunState {
   }
   compat::DigestCache& digests() noexcept { return digests_; }
 
-  /// Whether `step` was done under `key` and its outputs are as it left them.
+  /// Whether `step` was done under `key` and its outputs are unchanged.
   bool is_done(const Step& step, const std::string& key);
-  /// Seconds that the step took when it was done; nothing when it is not known.
+  /// The seconds that the step took; nothing when that is not known.
   std::optional<double> seconds_of(const std::string& step) const;
-  /// SHA-256 of the files that `step` reads and no step makes, by name. IoError when one cannot be
+  /// SHA-256, by name, of the files that `step` reads and no step makes. IoError when one cannot be
   /// read.
   std::map<std::string, std::string> input_digests(const Step& step);
-  /// Notes the outputs, and `inputs` as input_digests() gave them before the commands ran. IoError
-  /// when an output is missing or an input is another by now.
+  /// Records the outputs, and `inputs`, which are the input_digests() from before the commands ran.
+  /// IoError when an output is missing or an input has changed since.
   void mark_done(const Step& step, const std::string& key, double seconds,
                  const std::map<std::string, std::string>& inputs = {});
-  /// An attempt of `seconds` ended before its time; a later one under the same key goes on from its
+  /// Records an interrupted attempt of `seconds`. A later one under the same key resumes from its
   /// files.
   void mark_interrupted(const std::string& step, double seconds) const;
   void mark_failed(const std::string& step, const StepFailure& failure) const;
@@ -49,13 +49,13 @@ class RunState {
   /// Forgets that the step was done, so that it is done again from the start.
   void forget(const Step& step) const;
 
-  /// Before the step's commands: makes its folder, emptied, and its log anew, unless they are from
-  /// an earlier attempt under the same key that was not finished; notes the key. What a finished
-  /// attempt left is not gone on from: it is another by now.
+  /// Call it before the step's commands. Empties the step's folder, starts its log anew and records
+  /// the key. Keeps both after an interrupted attempt under the same key, but not after a finished
+  /// one, whose work has since changed.
   void begin(const Step& step, const std::string& key) const;
 
-  /// Held by the process that runs the step and by its commands, so that a step whose parent was
-  /// killed is not run twice. Nothing when another holds it.
+  /// The process that runs the step and its commands hold this lock, so that a step whose parent
+  /// was killed does not run twice. Nothing when another process holds it.
   std::optional<compat::FileLock> try_lock(const std::string& step) const;
 
  private:
@@ -64,8 +64,8 @@ class RunState {
   compat::DigestCache digests_;
 };
 
-/// Why the last command in the log `file` failed, made printable: its last line with "error:" in
-/// it, or its last line at all that is not empty; "" when there is none.
+/// Why the last command in the log `file` failed, made printable: its last line with "error:", or
+/// else its last line that is not empty; "" when there is none.
 std::string reason_in(const std::filesystem::path& file);
 
 }  // namespace btm

@@ -56,7 +56,7 @@ int run_commands(const std::vector<CommandLine>& commands, const RunState& state
   return 0;
 }
 
-/// Why a command ended with `status`, and what helps where the same command would fail again.
+/// Why a command ended with `status`, and advice where the same command would fail again.
 std::string reason_of(const Step& step, int status, bool went_on,
                       const std::filesystem::path& log) {
   std::string reason = reason_in(log);
@@ -134,8 +134,8 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state,
     }
     state.mark_failed(step.name,
                       {status, reason_of(step, status, resumes, state.log_of(step.name))});
-  } catch (const compat::IoError& error) {  // a program that cannot be started, an output that is
-                                            // missing, an input that changed
+  } catch (const compat::IoError&
+               error) {  // a program does not start, an output is missing, or an input changed
     state.mark_failed(step.name, {1, error.what()});
   }
   return StepResult::kFailed;

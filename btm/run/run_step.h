@@ -1,4 +1,4 @@
-// One step, in this process: its commands one after another, its log, its record.
+// Runs one step in this process: its commands in order, its log, its record.
 #pragma once
 
 #include <functional>
@@ -11,20 +11,20 @@ namespace btm {
 
 enum class StepResult { kDone, kFailed, kInterrupted };
 
-/// Of a process that does nothing else, and back. Any other status is a failure.
+/// Converts between a result and the exit status of a process that runs one step. Any other status
+/// is a failure.
 int exit_status(StepResult result);
 StepResult step_result(int exit_status);
 
-/// Runs `step` unless it is done under `key`. While another process has the step it waits. SIGINT
-/// and SIGTERM are passed on to the command, which may save its state and end (kInterrupted).
-/// Everything the commands print goes to the step's log. `check_inputs` is called before the
-/// commands and after them; it throws IoError where what earlier steps made is not as they left it,
-/// and the step fails with its words.
+/// Runs `step` unless it is done under `key`. Waits while another process runs the step. Passes
+/// SIGINT and SIGTERM on to the command, which may save its state and end (kInterrupted). The
+/// commands' output goes to the step's log. Calls `check_inputs` before and after the commands. It
+/// throws IoError where an earlier step's output has changed, and the step fails with that message.
 StepResult run_step(
     const Step& step, const std::string& key, RunState& state,
     const std::function<void()>& check_inputs = [] {});
 
-/// The step's command as it is executed: "btm" and "btm-convert" are those beside this program.
+/// The command to execute: "btm" and "btm-convert" become the programs beside this one.
 CommandLine resolved(const CommandLine& command);
 
 }  // namespace btm

@@ -29,7 +29,7 @@ std::string output_of(const CommandLine& command, const std::string& action) {
   return captured.output;
 }
 
-/// One watch over the jobs of a run.
+/// Watches the jobs of a run.
 class SlurmRun {
  public:
   SlurmRun(const KeyedGraph& keyed, RunState& state, const Plan& plan,
@@ -103,7 +103,7 @@ void SlurmRun::read_jobs() {
   const json record =
       compat::parse_json(compat::as_chars(compat::MappedFile::open(jobs_file_)->bytes()));
   if (!record.is_object())
-    return;  // without it jobs that run are submitted again, and wait for the step's lock
+    return;  // without it, running jobs are submitted again and wait for the step's lock
   for (const auto& [step, job] : record.items())
     if (job.is_array() && job.size() == 2 && job[0].is_string() && job[1].is_string())
       jobs_[step] = {job[0], job[1]};
@@ -115,7 +115,7 @@ void SlurmRun::write_jobs() const {
   compat::write_file_atomically(jobs_file_, record.dump(1) + "\n");
 }
 
-/// Whether anything was.
+/// Whether anything was submitted.
 bool SlurmRun::submit() {
   const auto now = queue();
   std::set<std::string> skip = result_.done;
@@ -127,7 +127,7 @@ bool SlurmRun::submit() {
     else if (!now.contains(job->second.id))
       jobs_.erase(job);
   }
-  // What failed by itself within this call would fail again, and what is behind it cannot run.
+  // A step that failed within this call would fail again, and later steps cannot run.
   std::set<std::string> blocked(result_.failed.begin(), result_.failed.end());
   for (const Step& step : keyed_.graph.steps())
     if (std::ranges::any_of(step.after,

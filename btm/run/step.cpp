@@ -12,7 +12,7 @@
 namespace btm {
 namespace {
 
-/// Fields that cannot run into each other: each with its length before it.
+/// Each field has its length before it, so that different fields never give the same text.
 void add_field(std::string& text, const std::string& field) {
   text += std::to_string(field.size()) + ":" + field + ";";
 }
@@ -30,7 +30,7 @@ StepGraph::StepGraph(std::vector<Step> steps) {
       if (!known.contains(name))
         throw std::logic_error("step " + step.name + " comes after " + name +
                                ", which is not there");
-  // In the order given, as far as `after` lets it stand.
+  // Keeps the given order where `after` allows it.
   while (steps_.size() < steps.size()) {
     const std::size_t before = steps_.size();
     for (const Step& step : steps) {

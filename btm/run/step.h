@@ -1,5 +1,5 @@
-// A plan's work as steps that depend on each other. A step is known by its content: the key of a
-// step changes when its commands, the files it reads from outside, or a step before it change.
+// A plan's work as steps that depend on each other. A step has a key, which changes when its
+// commands, the files it reads from outside, or an earlier step change.
 #pragma once
 
 #include <cstdint>
@@ -13,29 +13,28 @@ namespace btm {
 using CommandLine = std::vector<std::string>;
 
 struct Step {
-  std::string name = {};  ///< "expert.perl": also a file's name.
-  std::vector<CommandLine> commands =
-      {};  ///< Run one after another in the run's folder; "btm" and "btm-convert" are ours.
-  /// When `resume_file` is there, an attempt was interrupted, and these are run instead of
-  /// `commands`.
+  std::string name = {};                   ///< "expert.perl": also a file's name.
+  std::vector<CommandLine> commands = {};  ///< Run in order in the run's folder. "btm" and
+                                           ///< "btm-convert" are this program and its sister.
+  /// Run instead of `commands` after an interrupted attempt, which has left `resume_file`.
   std::filesystem::path resume_file = {};
   std::vector<CommandLine> resume_commands = {};
   std::vector<std::string> after = {};             ///< Steps whose outputs it reads.
   std::vector<std::filesystem::path> inputs = {};  ///< Files it reads that no step makes.
   std::vector<std::filesystem::path> outputs =
-      {};  ///< In the run's folder; there when it has succeeded.
+      {};  ///< In the run's folder; they exist when the step has succeeded.
   std::filesystem::path folder =
-      {};  ///< In the run's folder, of this step alone: emptied before other work is begun in it.
-  std::string group = {};  ///< Steps of a group are alike and independent: an array for Slurm.
+      {};  ///< In the run's folder, for this step only: emptied before new work begins in it.
+  std::string group = {};  ///< Steps of a group are similar and independent: a Slurm array.
   std::int64_t gpus = 0;
 };
 
 class StepGraph {
  public:
-  /// std::logic_error for a name given twice, an unknown step in `after`, a circle.
+  /// std::logic_error for a repeated name, an unknown step in `after`, or a cycle.
   explicit StepGraph(std::vector<Step> steps);
 
-  /// Each behind those that it comes after.
+  /// Each step stands behind those that it depends on.
   const std::vector<Step>& steps() const noexcept { return steps_; }
   /// UsageError, with the nearest name, when there is none.
   const Step& at(const std::string& name) const;
@@ -48,7 +47,7 @@ class StepGraph {
   std::vector<Step> steps_;
 };
 
-/// As a shell would need it typed.
+/// Quoted for a shell.
 std::string shell_text(const CommandLine& command);
 
 }  // namespace btm

@@ -9,14 +9,14 @@ namespace btm {
 
 struct TrainHistory {
   std::vector<double> updates,
-      loss;  ///< Ascending updates; loss in bits. A resumed training's later line wins.
+      loss;  ///< Ascending updates; loss in bits. Of two lines for an update the later one, of a
+             ///< resumed training, counts.
 };
 
-/// Lines that are no JSON object with num_updates and loss are passed over: the log holds other
-/// lines as well.
+/// Skips lines that are no JSON object with num_updates and loss: the log has other lines as well.
 TrainHistory parse_train_log(std::string_view text);
 
-/// Empty for a file that is not there.
+/// Empty for a missing file.
 TrainHistory read_train_log(const std::filesystem::path& file);
 
 }  // namespace btm
