@@ -93,7 +93,7 @@ struct AverageCommand {
         {}};
   }
 
-  /// The flags as options. UsageError for what is missing or contradicts itself.
+  /// The flags as options. UsageError for missing and contradicting flags.
   void resolve() {
     const auto warn = [](const std::string& line) {
       std::cerr << "btm average: warning: " << line << std::endl;

@@ -125,7 +125,7 @@ int run_train(std::span<const std::string> args) {
   return 0;
 }
 
-/// MODEL INPUT and what the commands that apply a model share.
+/// MODEL, INPUT and what else the commands that apply a model share.
 struct Application {
   std::string model_path, input_path, post_process;
 
@@ -134,8 +134,8 @@ struct Application {
   }
 };
 
-/// The distances of documents to a model's centres. Counts the documents that hold no term of the
-/// model: they have no place among the clusters, and are treated as the origin.
+/// The distances of documents to a model's centres. Counts the documents without a term of the
+/// model, which are treated as the origin.
 class Placement {
  public:
   explicit Placement(const ClusterModel& model) : model_(model) {}

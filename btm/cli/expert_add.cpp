@@ -99,7 +99,7 @@ class ExpertAddition {
                            " after -- is set by btm expert add itself");
   }
 
-  /// What btm train is given, but for the start.
+  /// The arguments of btm train, except the start.
   std::vector<std::string> train_arguments() const {
     std::vector<std::string> arguments{data_, "--save-dir",
                                        (options_.forest / options_.name).string()};
@@ -108,7 +108,7 @@ class ExpertAddition {
     return arguments;
   }
 
-  /// Errors as btm train's, before any work.
+  /// Checks them before any work. Errors as of btm train.
   void read_train_flags() {
     std::ostringstream help;
     std::vector<std::string> ignored;
@@ -134,14 +134,14 @@ class ExpertAddition {
                      (names.empty() ? " (it has none)" : names.replace(0, 1, ":")));
   }
 
-  /// The experts of a forest have one dictionary. FormatError before any work is done.
+  /// The experts of a forest have one dictionary. FormatError, before any work, for another one.
   void check_dictionaries(const Forest& forest) const {
     for (const ForestExpert& expert : forest.experts)
       if (expert.complete)
         compat::check_same_dictionary(dictionary_, dictionary_of(forest, expert));
   }
 
-  /// How to start a new expert; for one that is there, checks that it is the same addition.
+  /// How to start a new expert. For an existing one, checks that it is the same addition.
   Start planned_start(const Forest& forest) const {
     const ForestExpert* known = forest.find(options_.name);
     if (known == nullptr) {
@@ -174,13 +174,12 @@ class ExpertAddition {
     return start;
   }
 
-  /// Whether training can start from every model that the start may be made of. No model is run for
-  /// it.
+  /// Checks that training can start from every model that may be part of the start. Runs no model.
   void check_starts(const Forest& forest, const Start& start) {
     complete(train_options_);
     const ForestExpert* known = forest.find(options_.name);
     if (known != nullptr && fs::exists(forest.checkpoint_of(*known)))
-      return;  // training goes on from its own checkpoint
+      return;  // training resumes from its own checkpoint
     std::vector<fs::path> models;
     if (known != nullptr) {
       for (const ForestParent& parent : known->parents)
@@ -196,8 +195,8 @@ class ExpertAddition {
     for (const fs::path& model : models) check_start(train_options_, model);
   }
 
-  /// After a training that failed before its first checkpoint: the expert is taken out of the
-  /// manifest again, and its folder goes.
+  /// Called after a training that failed before its first checkpoint. Removes the expert from the
+  /// manifest, and its folder.
   void clear_unless_begun(const fs::path& folder) const {
     if (fs::exists(folder / "checkpoint_last.pt")) return;
     std::error_code ignored;
@@ -207,7 +206,7 @@ class ExpertAddition {
           std::erase_if(forest.experts,
                         [&](const ForestExpert& one) { return one.name == options_.name; });
         });
-    } catch (const std::exception&) {  // the reason why the expert is not begun is told instead
+    } catch (const std::exception&) {  // the reason for the failed start is reported instead
     }
     for (const char* const file : {"start.pt", ".lock", kTrainLock})
       fs::remove(folder / file, ignored);
@@ -256,7 +255,7 @@ class ExpertAddition {
     for (const std::string& name : names) {
       const EvalLmReport report = evaluate(forest.checkpoint_of(*forest.find(name)), name);
       say(name + ": ppl " + fixed(report.perplexity, 2) + " on " + options_.eval.gen_subset);
-      if (!(report.loss_base2 < lowest)) continue;  // nor one that is not a number
+      if (!(report.loss_base2 < lowest)) continue;  // false for NaN as well
       best = name;
       lowest = report.loss_base2;
     }
@@ -316,7 +315,7 @@ class ExpertAddition {
     else
       expert.parents = start.kind == "nearest" ? nearest(forest, names) : posterior(forest, names);
     std::error_code ignored;
-    fs::remove(folder / "start.pt", ignored);  // of an addition that was removed
+    fs::remove(folder / "start.pt", ignored);  // left by an addition that was removed
     change_forest(options_.forest, [&](Forest& now) {
       if (now.find(expert.name) != nullptr)
         throw UsageError("expert '" + expert.name + "' has been added by another process");
@@ -335,7 +334,7 @@ class ExpertAddition {
     return forest.checkpoint_of(*parent);
   }
 
-  /// The model to train from: a parent as it is, or the average of several.
+  /// The model to train from: one parent, or the average of several.
   fs::path start_model(const Forest& forest, const ForestExpert& expert,
                        const fs::path& folder) const {
     if (expert.parents.empty())
@@ -398,7 +397,7 @@ class ExpertAddition {
   }
 
   ExpertAddOptions options_;
-  TrainOptions train_options_;  ///< What options_.train_flags say.
+  TrainOptions train_options_;  ///< Parsed from options_.train_flags.
   std::string data_;            ///< Absolute, so that a later call from elsewhere can compare.
   compat::KnownDictionary dictionary_;
   bool has_split_ = false;

@@ -1,4 +1,4 @@
-// The experts of a forest, printed: `btm forest` and `btm expert list`.
+// Prints the experts of a forest, for `btm forest` and `btm expert list`.
 #pragma once
 
 #include <iosfwd>

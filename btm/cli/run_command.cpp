@@ -27,7 +27,7 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
-/// Set for the steps that a `btm run` starts itself: it tells their failures, between two redraws
+/// Set for the steps that a `btm run` starts. It reports their failures itself, between two redraws
 /// of its progress bar.
 constexpr const char* kWatched = "BTM_RUN_WATCHED";
 
@@ -66,7 +66,7 @@ struct RunCommand {
   }
 };
 
-/// One plan, its graph and what is done of it.
+/// One plan, its graph and the steps that are done.
 class Run {
  public:
   explicit Run(const RunCommand& command)
@@ -158,7 +158,7 @@ void Run::tell_failure(const std::string& step) const {
             << std::endl;
 }
 
-/// Programs started from here take their share of the cores for theirs.
+/// The programs that this one starts use its share of the cores.
 void divide_cores(std::int64_t jobs) {
   const std::int64_t share = std::max<std::int64_t>(
       1, static_cast<std::int64_t>(std::thread::hardware_concurrency()) / jobs);
