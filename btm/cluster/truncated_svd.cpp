@@ -83,21 +83,34 @@ Dense whitened(const Dense& a, const SymmetricEigen& eigen, std::size_t most) {
 
 Dense orthonormal(const Dense& a) { return whitened(a, gram_eigen(a), a.width); }
 
-}  // namespace
+Dense identity(std::size_t size) {
+  Dense y(size, size);
+  for (std::size_t i = 0; i < size; ++i) y.row(i)[i] = 1;
+  return y;
+}
 
-TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank,
-                           std::uint64_t seed) {
-  const std::size_t most = std::min(x.size(), m);
-  TruncatedSvd svd;
-  if (most == 0 || rank == 0) return svd;
-  Dense start(m, std::min(rank + kExtraVectors, most));
+/// Orthonormal columns that span nearly all that X does; for a small X, whose random combinations
+/// could miss a part of it, exactly that.
+Dense range_of(const SparseRows& x, std::size_t m, std::size_t width, std::uint64_t seed) {
+  if (x.size() <= width) return identity(x.size());
+  if (m <= width) return orthonormal(times(x, identity(m)));
+  Dense start(m, width);
   std::mt19937_64 random(seed);
   for (float& value : start.values) value = (random() & 1) != 0 ? 1.0F : -1.0F;
   Dense range = orthonormal(times(x, start));
   for (int i = 0; i < kIterations; ++i)
     range = orthonormal(times(x, orthonormal(transposed_times(x, range, m))));
-  range = orthonormal(range);  // once more: the last step is only as orthonormal as fp32 of an
-                               // ill-conditioned matrix
+  return range;
+}
+
+}  // namespace
+
+TruncatedSvd truncated_svd(const SparseRows& x, std::size_t m, std::size_t rank,
+                           std::uint64_t seed) {
+  TruncatedSvd svd;
+  if (x.size() == 0 || m == 0 || rank == 0) return svd;
+  // Once more: the last step is only as orthonormal as fp32 of an ill-conditioned matrix.
+  const Dense range = orthonormal(range_of(x, m, rank + kExtraVectors, seed));
   const Dense projected = transposed_times(x, range, m);
   const SymmetricEigen eigen = gram_eigen(projected);
   Dense components = whitened(projected, eigen, rank);
