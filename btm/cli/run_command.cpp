@@ -146,7 +146,10 @@ int Run::run_one(const Step& step) {
                               "step " + name + " is not done, or its output is not as it left it");
   };
   const StepResult result = run_step(step, key_of(step), state_, check_inputs);
-  if (result == StepResult::kFailed && std::getenv(kWatched) == nullptr) tell_failure(step.name);
+  if (std::getenv(kWatched) != nullptr) return exit_status(result);
+  if (result == StepResult::kFailed) tell_failure(step.name);
+  if (result == StepResult::kDone)
+    std::cerr << "btm run: " << done_line(step.name, state_) << std::endl;
   return exit_status(result);
 }
 

@@ -152,7 +152,7 @@ class Builder {
 
   /// A training that starts as `first` does, and resumes from its own checkpoint after an
   /// interruption.
-  void add_training(const std::string& name, const std::string& folder, CommandLine plain,
+  void add_training(const std::string& name, const std::string& folder, const CommandLine& plain,
                     const CommandLine& first_flags, const std::vector<std::string>& domains,
                     std::vector<std::string> after) {
     CommandLine first = plain;
@@ -161,7 +161,8 @@ class Builder {
     Step step{.name = name,
               .commands = {std::move(first)},
               .resume_file = last,
-              .resume_commands = {std::move(plain)},
+              .resume_commands = {plain},
+              .resume_settings = {{"checkpoint", "save_dir", folder}, {"task", "data", plain[2]}},
               .after = std::move(after)};
     step.inputs = training_inputs(domains);
     step.outputs = {last};
@@ -192,7 +193,7 @@ class Builder {
     CommandLine command = train(folder, plan_.updates, false);
     command[2] = (fs::path(data_) / domain).string();
     append(command, {"--task", "language_modeling", "--criterion", "cross_entropy"});
-    add_training("expert." + domain, folder, std::move(command),
+    add_training("expert." + domain, folder, command,
                  {"--restore-file", "branch/checkpoint_last.pt", "--reset-dataloader"}, {domain},
                  {"branch"});
     steps_.back().group = "experts";

@@ -77,7 +77,7 @@ class LocalRun {
   void finish(const std::string& name, StepResult result) {
     if (result == StepResult::kDone) {
       result_.done.insert(name);
-      observer_.line("done  " + name);
+      observer_.line(done_line(name, state_));
     } else if (result == StepResult::kInterrupted) {
       result_.interrupted = true;
       observer_.line("interrupted " + name);
@@ -118,6 +118,11 @@ std::set<std::string> KeyedGraph::done(RunState& state) const {
   }
   state.digests().save();
   return names;
+}
+
+std::string done_line(const std::string& step, const RunState& state) {
+  const std::string note = state.note_of(step);
+  return "done  " + step + (note.empty() ? "" : ": " + note);
 }
 
 RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs,

@@ -37,6 +37,9 @@ struct RunObserver {
 /// The command that runs one step and ends with exit_status() of its result.
 using StepCommand = std::function<CommandLine(const std::string& step)>;
 
+/// What an executor says of a step that is done, with what the step itself has noted.
+std::string done_line(const std::string& step, const RunState& state);
+
 /// Runs at most `jobs` steps at once. A failed step stops only the steps that depend on it. SIGINT
 /// and SIGTERM go to the running steps, and no new one starts; the third signal kills.
 RunResult run_locally(const KeyedGraph& keyed, RunState& state, std::size_t jobs,

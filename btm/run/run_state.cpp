@@ -99,12 +99,13 @@ void RunState::mark_done(const Step& step, const std::string& key, double second
   }
   // The time of earlier, interrupted attempts counts as well.
   const json begun = read_record(record_of(step.name, ".begun"));
-  write_record(record_of(step.name, ".json"),
-               {{"key", key},
-                {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
-                {"inputs", inputs},
-                {"outputs", outputs},
-                {"contents_read_at", read}});
+  json record{{"key", key},
+              {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
+              {"inputs", inputs},
+              {"outputs", outputs},
+              {"contents_read_at", read}};
+  if (begun.contains("note")) record["note"] = begun["note"];
+  write_record(record_of(step.name, ".json"), record);
   std::error_code ignored;
   fs::remove(record_of(step.name, ".failed"), ignored);
 }
@@ -148,6 +149,31 @@ void RunState::begin(const Step& step, const std::string& key) const {
   if (error) throw compat::IoError((output_ / step.folder).string(), "create", error.value());
   fs::remove(log_of(step.name), error);
   write_record(record_of(step.name, ".begun"), {{"key", key}, {"seconds", 0}});
+}
+
+fs::path RunState::foreign_file_of(const std::string& step) const {
+  return record_of(step, ".foreign.pt");
+}
+
+void RunState::set_aside(const Step& step, const std::string& key,
+                         const std::string& problem) const {
+  std::error_code error;
+  fs::rename(output_ / step.resume_file, foreign_file_of(step.name), error);
+  if (error) throw compat::IoError((output_ / step.resume_file).string(), "move", error.value());
+  fs::remove(record_of(step.name, ".begun"), error);
+  begin(step, key);
+  write_record(record_of(step.name, ".begun"),
+               {{"key", key},
+                {"seconds", 0},
+                {"note", problem + ": it was moved to " + foreign_file_of(step.name).string() +
+                             ", and the step began anew"}});
+}
+
+std::string RunState::note_of(const std::string& step) const {
+  for (const char* kind : {".begun", ".json"})
+    if (const json record = read_record(record_of(step, kind)); !record.empty())
+      return compat::without_controls(value_or<std::string>(record, "note", ""));
+  return {};
 }
 
 std::optional<compat::FileLock> RunState::try_lock(const std::string& step) const {

@@ -53,6 +53,12 @@ class RunState {
   /// the key. Keeps both after an interrupted attempt under the same key, but not after a finished
   /// one, whose work has since changed.
   void begin(const Step& step, const std::string& key) const;
+  /// begin() where the step's resume file is not its own, as `problem` says: the file is moved to
+  /// foreign_file_of(), and note_of() tells it.
+  void set_aside(const Step& step, const std::string& key, const std::string& problem) const;
+  std::filesystem::path foreign_file_of(const std::string& step) const;
+  /// What a user should know of how the step began, printable; "" for nothing.
+  std::string note_of(const std::string& step) const;
 
   /// The process that runs the step and its commands hold this lock, so that a step whose parent
   /// was killed does not run twice. Nothing when another process holds it.

@@ -9,6 +9,7 @@
 
 #include "btm/run/process.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 
 namespace btm {
 namespace {
@@ -42,6 +43,28 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 bool goes_on(const Step& step, const RunState& state) {
   return !step.resume_file.empty() && std::filesystem::exists(state.output() / step.resume_file);
+}
+
+/// How the step's resume file shows that it is another's; "" where it does not. A file that cannot
+/// be read is left to the command, which says why.
+std::string foreign_setting(const Step& step, const RunState& state) {
+  if (!goes_on(step, state)) return {};
+  try {
+    const auto checkpoint = compat::Checkpoint::open(state.output() / step.resume_file);
+    for (const auto& [section, key, value] : step.resume_settings) {
+      const compat::ConfigValue* const found = checkpoint.config().find(section, key);
+      const auto* const text = found == nullptr ? nullptr : std::get_if<std::string>(&found->value);
+      if (text == nullptr || *text != value)
+        return step.resume_file.string() + " has " + section + "." + key + " " +
+               (text != nullptr    ? "'" + compat::printable(*text, 200) + "'"
+                : found == nullptr ? "None"
+                                   : compat::printable(found->to_text(), 200)) +
+               ", expected '" + compat::printable(value, 200) + "'";
+    }
+  } catch (const std::exception&) {
+    return {};
+  }
+  return {};
 }
 
 /// The status of the first command that fails, or 0.
@@ -117,8 +140,11 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state,
     check_inputs();
     const auto inputs = state.input_digests(step);
     state.begin(step, key);
+    if (const std::string problem = foreign_setting(step, state); !problem.empty())
+      state.set_aside(step, key, problem);
     const bool resumes = goes_on(step, state);
     const LogFile log(state.log_of(step.name));
+    if (const std::string note = state.note_of(step.name); !note.empty()) log.line("# " + note);
     const auto start = std::chrono::steady_clock::now();
     const int status = run_commands(resumes ? step.resume_commands : step.commands, state, log,
                                     signals, interrupted);

@@ -167,7 +167,7 @@ void SlurmRun::show(const std::map<std::string, std::string>& now) {
     if (place == now.end()) {
       if (result_.done.contains(step.name) || !state_.is_done(step, key_of(step.name))) continue;
       result_.done.insert(step.name);
-      observer_.line("done  " + step.name);
+      observer_.line(done_line(step.name, state_));
       continue;
     }
     const std::string word = place->second.substr(0, place->second.find('|'));

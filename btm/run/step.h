@@ -12,6 +12,11 @@ namespace btm {
 
 using CommandLine = std::vector<std::string>;
 
+/// cfg's SECTION.KEY and the text that it holds.
+struct StepSetting {
+  std::string section, key, value;
+};
+
 struct Step {
   std::string name = {};                   ///< "expert.perl": also a file's name.
   std::vector<CommandLine> commands = {};  ///< Run in order in the run's folder. "btm" and
@@ -19,6 +24,8 @@ struct Step {
   /// Run instead of `commands` after an interrupted attempt, which has left `resume_file`.
   std::filesystem::path resume_file = {};
   std::vector<CommandLine> resume_commands = {};
+  /// By which settings of `resume_file`, a checkpoint, the step knows that the file is its own.
+  std::vector<StepSetting> resume_settings = {};
   std::vector<std::string> after = {};             ///< Steps whose outputs it reads.
   std::vector<std::filesystem::path> inputs = {};  ///< Files it reads that no step makes.
   std::vector<std::filesystem::path> outputs =

@@ -10,6 +10,7 @@
 #include "btm/run/process.h"
 #include "btm/run/run_step.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -92,6 +93,41 @@ TEST(RunStep, SaysWhatHelpsWhereItWentOnFromAFile) {
   EXPECT_EQ(
       state.failure_of("a")->reason,
       "sh: error: damaged; it went on from own/state: if that is damaged, --redo a begins anew");
+}
+
+TEST(RunStep, BeginsAnewWhereTheCheckpointIsAnothers) {
+  const auto checkpoint = btm_test::golden("checkpoints/elm_perl/checkpoint_last.pt");
+  const auto settings = compat::Checkpoint::open(checkpoint).config();
+  const std::string save_dir = settings.get_string("checkpoint", "save_dir", ""),
+                    data = settings.get_string("task", "data", "");
+  for (const auto& [own_dir, own_data, foreign] :
+       std::vector<std::tuple<std::string, std::string, std::string>>{
+           {save_dir, data, ""},
+           {"own", data, "checkpoint.save_dir '" + save_dir + "', expected 'own'"},
+           {save_dir, "data-bin/own", "task.data '" + data + "', expected 'data-bin/own'"}}) {
+    const TempDir dir;
+    RunState state(dir / "run");
+    Step made = step("a", "echo began > out; exit $(cat status)");
+    made.folder = "own";
+    made.resume_file = "own/checkpoint_last.pt";
+    made.resume_settings.push_back({"checkpoint", "save_dir", own_dir});
+    made.resume_settings.push_back({"task", "data", own_data});
+    made.resume_commands = {sh("echo went on > out")};
+    made.outputs = {"out"};
+    btm_test::write_file(dir / "run/status", "1");
+    EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
+    std::filesystem::copy_file(checkpoint, dir / "run/own/checkpoint_last.pt");
+    btm_test::write_file(dir / "run/status", "0");
+    EXPECT_EQ(run_step(made, "k", state), StepResult::kDone);
+    const bool is_own = foreign.empty();
+    EXPECT_EQ(read_file(dir / "run/out"), is_own ? "went on\n" : "began\n");
+    const auto set_aside = state.foreign_file_of("a");
+    EXPECT_EQ(std::filesystem::exists(set_aside), !is_own);
+    EXPECT_EQ(state.note_of("a"), is_own ? ""
+                                         : "own/checkpoint_last.pt has " + foreign +
+                                               ": it was moved to " + set_aside.string() +
+                                               ", and the step began anew");
+  }
 }
 
 TEST(RunStep, FailsWhereWhatItReadChangedMeanwhile) {
