@@ -24,10 +24,10 @@ namespace btm {
 namespace {
 
 constexpr auto kTimeToCome = std::chrono::minutes(5);
-constexpr auto kTimeToTell = std::chrono::seconds(3);
+constexpr auto kTimeToTell = std::chrono::seconds(25);
 constexpr auto kTimeToHear =
-    std::chrono::seconds(8);  // of what is wrong, for ranks that come after the others
-constexpr const char *kRun = "run", *kProblem = "problem";
+    std::chrono::seconds(25);  // of what is wrong, for ranks that come after the others
+constexpr const char *kRun = "run", *kSize = "size", *kOtherSize = "other_size";
 
 bool hosts_store(const Rendezvous& place) { return place.rank == 0 && !place.agent_store; }
 
@@ -77,13 +77,31 @@ c10::intrusive_ptr<c10d::Store> open_store(const Rendezvous& place, int store_so
   }
 }
 
+/// Ends this rank with the problem that the store holds, and lets rank 0 know.
+[[noreturn]] void end_with_problem(c10d::Store& store) {
+  const std::string problem = store.get_to_str(kRunProblem);
+  store.add(kRunProblemHeard, 1);
+  throw compat::UsageError(problem);
+}
+
+/// Keeps the store of rank 0, which has ended with a problem, until the others have heard of it.
+void await_hearers(c10d::Store& store, const Rendezvous& place) {
+  int ranks = place.size;
+  for (const char* key : {kSize, kOtherSize})
+    if (store.check({key})) ranks = std::max(ranks, std::atoi(store.get_to_str(key).c_str()));
+  const auto start = std::chrono::steady_clock::now();
+  while (store.add(kRunProblemHeard, 0) < ranks &&
+         std::chrono::steady_clock::now() - start < kTimeToHear)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+
 /// Returns when the store holds `key`. RankLost after kTimeToCome; UsageError with the problem that
 /// a rank has found.
 void await_key(c10d::Store& store, const char* key, const Rendezvous& place) {
   const auto start = std::chrono::steady_clock::now();
   for (auto pause = std::chrono::milliseconds(2); !store.check({key});
        pause = std::min(2 * pause, std::chrono::milliseconds(200))) {
-    if (store.check({kProblem})) throw compat::UsageError(store.get_to_str(kProblem));
+    if (store.check({kRunProblem})) end_with_problem(store);
     if (std::chrono::steady_clock::now() - start > kTimeToCome)
       throw RankLost("waited " + std::to_string(std::chrono::seconds(kTimeToCome).count()) +
                      " seconds at " + place.host + ":" + std::to_string(place.port) + " for " +
@@ -95,8 +113,8 @@ void await_key(c10d::Store& store, const char* key, const Rendezvous& place) {
 
 /// The first problem counts, for all.
 [[noreturn]] void end_run(c10d::Store& store, const std::string& problem) {
-  const std::string known = store.compareSet(kProblem, "", problem);
-  throw compat::UsageError(known.empty() ? problem : known);
+  store.compareSet(kRunProblem, "", problem);
+  end_with_problem(store);
 }
 
 /// Keys of this run alone: with the token in their names.
@@ -117,11 +135,13 @@ void join_run(c10d::Store& store, const Rendezvous& place) {
   const std::string own = "rank " + std::to_string(place.rank), size = std::to_string(place.size);
   if (store.add("here/" + std::to_string(place.rank), 1) > 1)
     end_run(store, own + " of " + size + " came twice");
-  const std::string first = store.compareSet("size", "", size + " on " + own);
-  if (first.substr(0, first.find(' ')) != size && !first.empty())
+  const std::string first = store.compareSet(kSize, "", size + " on " + own);
+  if (first.substr(0, first.find(' ')) != size && !first.empty()) {
+    store.set(kOtherSize, size);
     end_run(store,
             "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is " +
                 first + " and " + size + " on " + own);
+  }
   if (store.add("came", 1) == place.size) store.set(kAll, std::string("yes"));
   await_key(store, kAll, place);
 }
@@ -132,23 +152,47 @@ Meeting::Meeting(const Rendezvous& place, int store_socket)
     : place_(place), exceptions_(std::uncaught_exceptions()) {
   bool hosts = hosts_store(place_);
   store_ = open_store(place_, store_socket, hosts);
+  join(hosts);
+}
+
+Meeting::Meeting(const Rendezvous& place, c10::intrusive_ptr<c10d::Store> store, bool hosts)
+    : place_(place), exceptions_(std::uncaught_exceptions()), store_(std::move(store)) {
+  join(hosts);
+}
+
+void Meeting::join(bool hosts) {
   try {
     store_ = store_of_run(store_, place_, hosts);
     join_run(*store_, place_);
   } catch (const compat::UsageError&) {
-    if (hosts) std::this_thread::sleep_for(kTimeToHear);
+    if (hosts) await_hearers(*store_, place_);
     throw;
   }
   watch_ = std::make_unique<RankWatch>(store_->clone(), place_.rank, place_.size);
+}
+
+std::shared_ptr<Meeting> Meeting::of_one(const Rendezvous& place) {
+  if (place.host.empty() || place.port == 0 || place.agent_store) return nullptr;
+  try {
+    // Of this process alone: where another one has the port, that one is none of this run.
+    return std::shared_ptr<Meeting>(
+        new Meeting(place, connected(place, /*as_server=*/true, -1, kTimeToTell), true));
+  } catch (const compat::UsageError&) {
+    throw;
+  } catch (const std::exception&) {
+    return nullptr;
+  }
 }
 
 void Meeting::tell(const MisplacedRank& rank) noexcept {
   try {
     const Rendezvous& place = rank.place();
     const c10::intrusive_ptr<c10d::Store> store = connected(place, false, -1, kTimeToTell);
-    if (store->check({kRun}) && store->get_to_str(kRun) == digest(place.token, "run"))
-      c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store)
-          ->compareSet(kProblem, "", std::string("a rank was started with ") + rank.what());
+    store->wait({kRun}, kTimeToTell);
+    if (store->get_to_str(kRun) != digest(place.token, "run")) return;
+    c10d::PrefixStore run(digest(place.token, "keys"), store);
+    run.compareSet(kRunProblem, "", std::string("a rank was started with ") + rank.what());
+    run.add(kRunProblemHeard, 1);
   } catch (const std::exception&) {
     // There is nobody.
   }
@@ -163,7 +207,8 @@ Meeting::~Meeting() {
     watch_->leave_if_silent();
     watch_->report_own_failure();
     // The store lives in this process; the others are to hear who was lost.
-    if (hosts_store(place_)) std::this_thread::sleep_for(std::chrono::seconds(2));
+    if (hosts_store(place_) && place_.size > 1)
+      std::this_thread::sleep_for(std::chrono::seconds(2));
   } else {
     watch_->leave(hosts_store(place_));
   }

@@ -19,6 +19,10 @@ class Meeting {
   /// some have not within five minutes. UsageError on all ranks when the numbers of ranks differ or
   /// a rank connects twice; on this rank when those at `place` have another token.
   Meeting(const Rendezvous& place, int store_socket);
+  /// The meeting of a run of one rank. It opens the store, where `place` names one, so that others
+  /// who connect by mistake learn the number of ranks. Null where it cannot; UsageError where such a
+  /// rank is there already.
+  static std::shared_ptr<Meeting> of_one(const Rendezvous& place);
   /// Tells the other ranks that this one leaves or, during an exception, that it failed.
   ~Meeting();
   Meeting(const Meeting&) = delete;
@@ -28,7 +32,7 @@ class Meeting {
   const c10::intrusive_ptr<c10d::Store>& store() const noexcept { return store_; }
   RankWatch& watch() noexcept { return *watch_; }
   /// Tells the ranks that meet at the place that this rank does not belong to them, so that they do
-  /// not wait.
+  /// not wait. Waits at most half a minute for them to come.
   static void tell(const MisplacedRank& rank) noexcept;
   /// Whether the run is over for this rank. Its process groups may then have collectives that never
   /// end.
@@ -37,6 +41,9 @@ class Meeting {
   std::string own_address() const;
 
  private:
+  Meeting(const Rendezvous& place, c10::intrusive_ptr<c10d::Store> store, bool hosts);
+  void join(bool hosts);
+
   Rendezvous place_;
   int exceptions_;  ///< In flight at construction.
   c10::intrusive_ptr<c10d::Store> store_;

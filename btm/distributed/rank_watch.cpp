@@ -12,6 +12,7 @@ constexpr auto kSilence = std::chrono::seconds(
     30);  // for a rank whose connections are still open but whose machine is gone
 constexpr auto kToBeSeen = 4 * kBeat;
 constexpr auto kTimeToLeave = std::chrono::seconds(10);
+constexpr auto kTimeOfStrays = std::chrono::minutes(1);
 constexpr std::int64_t kLeft = INT64_MIN / 2;
 constexpr const char* kLost = "lost";
 
@@ -90,11 +91,18 @@ void RankWatch::watch() {
 
 /// Or until stop().
 void RankWatch::watch_until_lost() {
+  const auto start = Clock::now();
   std::vector<Pulse> pulses(static_cast<std::size_t>(size_), Pulse{0, Clock::now()});
   try {
     for (;;) {
       store_->add(key_of(rank_), 1);
       if (store_->check({kLost})) set_lost(store_->get_to_str(kLost));
+      // Somebody who was told of more ranks may come when those of this one have begun. Later on
+      // it is a stranger with the same address.
+      if (Clock::now() - start < kTimeOfStrays && store_->check({kRunProblem})) {
+        publish(store_->get_to_str(kRunProblem));
+        store_->add(kRunProblemHeard, 1);
+      }
       if (rank_ == 0) look_for_silent(pulses);
       last_beat_ = Clock::now();
       std::unique_lock lock(mutex_);

@@ -19,6 +19,11 @@ class Store;
 
 namespace btm {
 
+/// The key under which a rank writes to the store what makes the run impossible.
+inline constexpr const char* kRunProblem = "problem";
+/// The number of ranks that have read it.
+inline constexpr const char* kRunProblemHeard = "heard";
+
 /// Every rank increments its own counter in the store while it lives. Rank 0 looks for counters
 /// that stand still. The first rank to know that one is lost writes that to the store, so that all
 /// report the same.

@@ -42,8 +42,9 @@ Rendezvous from_torchrun(const DistributedOptions& options, const Environment& e
   if (environment("LOCAL_RANK"))
     place.local_rank = number_of(environment, "LOCAL_RANK", 0, place.rank);
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
-  if (place.size == 1 && place.rank == 0) return place;
+  const bool alone = place.size == 1 && place.rank == 0;
   const std::optional<std::string> host = environment("MASTER_ADDR");
+  if (alone && (!host || host->empty() || !environment("MASTER_PORT"))) return place;
   if (!host || host->empty()) throw compat::UsageError("MASTER_ADDR is not in the environment");
   place.host = *host;
   place.port = number_of(environment, "MASTER_PORT", 1, 65535);

@@ -29,9 +29,9 @@ struct DistributedOptions {
 struct Rendezvous {
   int rank = 0, size = 1;  ///< Among all; `rank` is the first of `spawn` ranks where that is not 0.
   int local_rank = 0;      ///< Among those of this machine.
-  std::string host;        ///< Where the store of rank 0 listens; empty for a single process.
-  int port = 0;            ///< 0: this process chooses (only where it starts all ranks).
-  int spawn = 0;  ///< The number of ranks that this process starts; 0: it is a rank itself.
+  std::string host;  ///< Where the store of rank 0 listens; may be empty for a single process.
+  int port = 0;      ///< 0: this process chooses (only where it starts all ranks).
+  int spawn = 0;     ///< The number of ranks that this process starts; 0: it is a rank itself.
   bool agent_store = false;  ///< The store is torchrun's, not rank 0's.
   std::string store_prefix;  ///< Separates this attempt's keys from those of earlier attempts.
   std::string token;         ///< Known only to the ranks of one run; may be empty.

@@ -3,12 +3,14 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/gloo_communicator.h"
 #include "btm/distributed/launcher.h"
 #include "btm/distributed/meeting.h"
 #include "btm/distributed/open_files.h"
+#include "compat/io/temporaries.h"
 #ifdef BTM_CUDA
 #include <ATen/Context.h>
 
@@ -47,14 +49,24 @@ std::unique_ptr<Communicator> connect([[maybe_unused]] const DistributedOptions&
   return connect_gloo(meet(rendezvous, program, launched));
 }
 
-Rendezvous place_of(const DistributedOptions& options) {
-  try {
-    return find_rendezvous(options);
-  } catch (const MisplacedRank& rank) {
-    Meeting::tell(rank);
-    throw;
+/// Ends this process, a run of one rank, soon after another rank of the same run has come.
+class LoneRankWatch {
+ public:
+  LoneRankWatch(const Rendezvous& place, const std::string& program)
+      : meeting_(Meeting::of_one(place)) {
+    if (!meeting_) return;
+    meeting_->watch().when_stuck([program](const std::string& lost) {
+      compat::remove_noted_temporaries();
+      std::cerr << program << ": error: " << lost << std::endl;
+      std::_Exit(1);
+    });
+    call_.emplace(meeting_->watch());
   }
-}
+
+ private:
+  std::shared_ptr<Meeting> meeting_;
+  std::optional<RankWatch::Call> call_;
+};
 
 }  // namespace
 
@@ -65,10 +77,19 @@ int run_ranks(const DistributedOptions& given, const std::string& program,
   if (options.world_size == 0 && use_gpus(options))
     options.world_size = num_gpus();  // fairseq's default: all of them
 #endif
-  const Rendezvous rendezvous = place_of(options);
+  Rendezvous rendezvous;
+  try {
+    rendezvous = find_rendezvous(options);
+  } catch (const MisplacedRank& rank) {
+    std::cerr << program << ": error: " << rank.what() << std::endl;
+    Meeting::tell(rank);
+    return 2;
+  }
   if (rendezvous.size > 1) allow_open_files(rendezvous.size);
   if (rendezvous.spawn > 0) return launch_local_ranks(rendezvous, program);
 
+  std::optional<LoneRankWatch> lone;
+  if (rendezvous.size == 1) lone.emplace(rendezvous, program);
   const RankPlace place{rendezvous.local_rank, process_environment(kLaunched).has_value()};
   try {
     const std::unique_ptr<Communicator> world =

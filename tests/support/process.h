@@ -16,7 +16,7 @@
 namespace btm_test {
 
 /// A port of this run of the tests, below those that the system hands out. `offset` < 16; those of
-/// run_ranks_test are below 8, that of train_ranks_test is 9.
+/// run_ranks_test are up to 8, that of train_ranks_test is 9.
 inline std::string own_port(int offset) {
   return std::to_string(20000 + (::getpid() * 16 + offset) % 12000);
 }

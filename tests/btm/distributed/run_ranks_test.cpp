@@ -179,9 +179,29 @@ TEST(RunRanks, RefusesAnotherNumberOfRanks) {
         "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is ");
   }
   Processes ranks;
-  for (int rank = 0; rank < 3; ++rank)
+  for (const int rank : {2, 0, 1})  // the one at fault is there before they meet
     ranks.push_back(rank_like("collectives", rank, rank == 2 ? 2 : 3, 5));
   expect_end_of_all(ranks, 2, "RANK='2' in the environment, expected 0 to 1 (WORLD_SIZE is 2)");
+}
+
+/// A rank that was told of fewer ranks has begun when those come that it does not expect.
+TEST(RunRanks, EndsWhereARankExpectsFewerRanks) {
+  for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 2}, {2, 2, 3}}) {
+    const std::string fewer = std::to_string(sizes.front()), more = std::to_string(sizes.back());
+    Processes ranks;
+    for (std::size_t rank = 0; rank < sizes.size(); ++rank)
+      ranks.push_back(rank_like("killed", static_cast<int>(rank), sizes[rank], 8));
+    const auto start = std::chrono::steady_clock::now();
+    for (const auto& rank : ranks) {
+      const int status = rank->wait();  // 1 where the rank has begun already
+      EXPECT_TRUE(status == 2 || (status == 1 && rank != ranks.back())) << status;
+      EXPECT_NE(rank->err().find("WORLD_SIZE) is " + fewer + " on rank "), std::string::npos)
+          << rank->err();
+      EXPECT_NE(rank->err().find(" and " + more + " on rank "), std::string::npos) << rank->err();
+      EXPECT_EQ(lines_of(rank->err()), 1) << rank->err();
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 2 * kSeconds);
+  }
 }
 
 TEST(RunRanks, RefusesARankThatComesTwice) {
