@@ -50,9 +50,8 @@ auto with_matrix(const RunState& state, Use&& use) {
     return use(compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}},
                                          "the result of btm eval-matrix"));
   } catch (const json::exception& error) {
-    throw compat::FormatError({file->path(), {}, {}},
-                              std::string("is not the result of btm eval-matrix: ") +
-                                  compat::printable(error.what(), 200));
+    throw compat::FormatError({file->path(), {}, {}}, "is not the result of btm eval-matrix: it " +
+                                                          compat::json_problem(error));
   }
 }
 

@@ -26,6 +26,25 @@ std::string json_limit_passed(std::string_view text, const JsonLimits& limits) {
   return {};
 }
 
+std::string json_problem(const std::exception& error) {
+  // The library's documented texts: "key 'K' not found", "type must be T, but is U", "cannot use
+  // at() with U", "array index N is out of range", each behind "[json.exception.KIND.ID] ".
+  const std::string_view text = error.what();
+  const auto has = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
+  const auto between = [&](std::string_view before, std::string_view after) {
+    const std::string_view rest = text.substr(text.find(before) + before.size());
+    return printable(after.empty() ? rest : rest.substr(0, rest.rfind(after)));
+  };
+  if (has("] key '")) return "has no key '" + between("] key '", "' not found") + "'";
+  if (has("] type must be "))
+    return "holds " + between(", but is ", "") + ", expected " +
+           between("] type must be ", ", but is ");
+  if (has("] cannot use "))
+    return "holds " + between(" with ", "") + ", expected an object or array";
+  if (has("] array index ")) return "holds an array that is too short";
+  return "holds a value of another kind";
+}
+
 nlohmann::json parse_json(std::string_view text) {
   if (!json_limit_passed(text).empty()) return nlohmann::json(nlohmann::json::value_t::discarded);
   return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);

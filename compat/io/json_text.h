@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <exception>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -27,6 +28,10 @@ nlohmann::json parse_json(std::string_view text);
 /// `expected` says in its message what the file should be.
 nlohmann::json parse_json_object(std::string_view text, const Location& where,
                                  std::string_view expected);
+
+/// What a value of the wrong kind is instead ("has no key 'rows'", "holds null, expected string"):
+/// a nlohmann::json::exception of an access to parsed JSON in words of our own.
+std::string json_problem(const std::exception& error);
 
 /// Which limit `text` passes ("nests deeper than 512 levels"); empty for none. Linear, and
 /// allocates nothing while all is well: for readers that parse by themselves, before they do.

@@ -21,6 +21,25 @@ def write_plan(text):
     return setup
 
 
+IS_NOT = "is not the result of btm eval-matrix: it "
+BROKEN_MATRICES = {
+    "": "is not JSON, expected the result of btm eval-matrix",
+    "[]": "is not a JSON object, expected the result of btm eval-matrix",
+    "{}": IS_NOT + "has no key 'rows'",
+    '{"rows": [1], "domains": []}': IS_NOT + "holds number, expected an object or array",
+    '{"rows": [], "domains": 1}': IS_NOT + "holds number, expected array",
+}
+
+
+def write_matrix(text):
+    def setup(folder):
+        write_plan(PLAN)(folder)
+        (folder / "my-out" / "eval").mkdir(parents=True)
+        (folder / "my-out" / "eval" / "matrix.json").write_text(text)
+
+    return setup
+
+
 def without_text(folder):
     (folder / "my.plan").write_text(PLAN)
 
@@ -78,4 +97,14 @@ CASES = [
     Case(
         "report of nothing", RUN + ["--report"], 1, stderr=["matrix.json"], setup=write_plan(PLAN)
     ),
+    *[
+        Case(
+            f"report of {text}",
+            RUN + ["--report"],
+            1,
+            stderr=["my-out/eval/matrix.json: " + problem + "\n"],
+            setup=write_matrix(text),
+        )
+        for text, problem in BROKEN_MATRICES.items()
+    ],
 ]

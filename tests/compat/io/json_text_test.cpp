@@ -54,6 +54,23 @@ TEST(JsonText, SaysWhatAFileShouldBe) {
     expect_error<FormatError>([&] { parse_json_object(text, {"f", {}, {}}, "x"); }, message);
 }
 
+TEST(JsonText, SaysWhatAValueIsInstead) {
+  const auto json = parse_json(R"({"text": "x", "none": null, "list": [1], "object": {}})");
+  const auto problem = [](const std::function<void()>& access) -> std::string {
+    try {
+      access();
+    } catch (const nlohmann::json::exception& error) {
+      return compat::json_problem(error);
+    }
+    return "nothing";
+  };
+  EXPECT_EQ(problem([&] { json.at("a'\x1b"); }), "has no key 'a\\'\\x1b'");
+  EXPECT_EQ(problem([&] { json.at("text").get<int>(); }), "holds string, expected number");
+  EXPECT_EQ(problem([&] { json.at("none").get<std::string>(); }), "holds null, expected string");
+  EXPECT_EQ(problem([&] { json.at("none").at("x"); }), "holds null, expected an object or array");
+  EXPECT_EQ(problem([&] { json.at("list").at(1); }), "holds an array that is too short");
+}
+
 TEST(JsonText, ConfigurationsKeepTheirOrderAndRefuseMore) {
   const std::string text =
       R"({"b":[1,2.5,null,true],"a":{"z":"x","y":{}},"big":18446744073709551615})";
