@@ -1,6 +1,7 @@
 #include "btm/trainer/demix_checkpoint.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <set>
 
@@ -55,6 +56,23 @@ std::string text_of(std::optional<std::int64_t> updates) {
   return updates ? std::to_string(*updates) : "unknown";
 }
 
+/// What earlier versions of this program left of a save that did not end, and what to do about it.
+std::string remedy_beside(const std::string& checkpoint) {
+  constexpr std::string_view kEnding = ".pt.new";
+  std::vector<std::string> names;
+  std::error_code ignored;
+  const auto folder = std::filesystem::path(checkpoint).parent_path();
+  for (const auto& entry :
+       std::filesystem::directory_iterator(folder.empty() ? "." : folder, ignored))
+    if (const std::string name = entry.path().filename().string(); name.ends_with(kEnding))
+      names.push_back(compat::printable(name));
+  if (names.empty()) return {};
+  std::ranges::sort(names);
+  std::string text = "an earlier version was interrupted while it replaced them. Rename ";
+  for (const std::string& name : names) text += (&name == names.data() ? "" : ", ") + name;
+  return text + " to the same names without .new to finish that, or ";
+}
+
 }  // namespace
 
 compat::PickleTree demix_part(const compat::PickleTree& whole,
@@ -106,6 +124,7 @@ void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world
       problem = compat::printable(checkpoint->path(), 4096) + " is of " + own + ", " +
                 compat::printable(file, 4096) + " of " + theirs;
   }
+  const std::string remedy = checkpoint == nullptr ? "" : remedy_beside(checkpoint->path());
   const std::vector<std::string> all = world.all_gather(own + "\n" + problem);
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     const std::string state = all[rank].substr(0, all[rank].find('\n')),
@@ -114,8 +133,8 @@ void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world
     if (problem.empty() && state != first)
       problem = "rank 0 starts from " + first + ", rank " + std::to_string(rank) + " from " + state;
     if (!problem.empty())
-      throw compat::UnsupportedError(
-          problem + ": files of two moments; give --restore-file an older checkpoint");
+      throw compat::UnsupportedError(problem + ": files of two moments; " + remedy +
+                                     "give --restore-file an older checkpoint");
   }
 }
 

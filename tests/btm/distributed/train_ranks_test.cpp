@@ -220,6 +220,16 @@ TEST_F(Demix, ShardsAreEvaluatedAndFilesOfTwoMomentsRefused) {
                 "of update 2: files of two moments; give --restore-file an older checkpoint"),
             std::string::npos)
       << resumed.err();
+
+  // As versions before checkpoint.commit left them.
+  btm_test::write_file(dir_ / "s/checkpoint_last-rank-1.pt.new", "");
+  Process torn("btm", command(2, dir_ / "s", joined(flags("0 1", 4), two)));
+  EXPECT_EQ(torn.wait(), 1);
+  EXPECT_NE(torn.err().find("files of two moments; an earlier version was interrupted while it "
+                            "replaced them. Rename checkpoint_last-rank-1.pt.new to the same "
+                            "names without .new to finish that, or give --restore-file"),
+            std::string::npos)
+      << torn.err();
 }
 
 TEST_F(Demix, SaysOnceWhatIsWrongWithItsFlags) {
