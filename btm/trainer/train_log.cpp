@@ -18,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kWandbFile = "wandb.jsonl";
+
 std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -62,6 +64,13 @@ std::FILE* open_to_append(const std::string& path) {
   return file;
 }
 
+/// At once, so that whoever follows the log sees it. IoError that calls the file `name`.
+void write_line(std::FILE* file, const std::string& line, const char* name) {
+  if (std::fwrite(line.data(), 1, line.size(), file) != line.size() ||
+      std::fputc('\n', file) == EOF || std::fflush(file) != 0)
+    throw compat::IoError(name, "cannot write", errno);
+}
+
 }  // namespace
 
 std::string general_format(double value) {
@@ -93,23 +102,20 @@ void TrainLog::begin() {
   if (quiet_ || wandb_project_.empty()) return;
   std::error_code ignored;
   fs::create_directories(save_dir_, ignored);
-  wandb_.reset(open_to_append((fs::path(save_dir_) / "wandb.jsonl").string()));
+  wandb_.reset(open_to_append((fs::path(save_dir_) / kWandbFile).string()));
   const char* const name = std::getenv("WANDB_NAME");
   const std::string folder = (fs::path(save_dir_) / "").parent_path().filename().string();
   const Json run{{"project", wandb_project_}, {"name", name != nullptr ? name : folder}};
-  std::fprintf(wandb_.get(), "%s\n", text_of(run).c_str());
+  write_line(wandb_.get(), text_of(run), kWandbFile);
 }
 
 void TrainLog::line(const char* level, const std::string& name, const std::string& message) {
   if (quiet_) return;
   if (bar_) bar_->clear();
   const std::string text =
-      compat::without_controls(now_text() + " | " + level + " | " + name + " | " + message) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-  if (!log_file_) return;
-  std::fwrite(text.data(), 1, text.size(), log_file_.get());
-  if (std::fflush(log_file_.get()) != 0) throw compat::IoError("--log-file", "cannot write", errno);
+      compat::without_controls(now_text() + " | " + level + " | " + name + " | " + message);
+  write_line(stdout, text, "standard output");
+  if (log_file_) write_line(log_file_.get(), text, "--log-file");
 }
 
 void TrainLog::info(const std::string& name, const std::string& message) {
@@ -131,8 +137,7 @@ void TrainLog::record(const std::string& tag, const LogRow& row, std::int64_t st
     Json json{{"_step", step}};
     for (const auto& [key, value] : row)
       if (value) json[tag + "/" + key] = *value;
-    std::fprintf(wandb_.get(), "%s\n", text_of(json).c_str());
-    if (std::fflush(wandb_.get()) != 0) throw compat::IoError("wandb.jsonl", "cannot write", errno);
+    write_line(wandb_.get(), text_of(json), kWandbFile);
   }
 }
 

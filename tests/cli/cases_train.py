@@ -318,6 +318,13 @@ CASES = [
         "log: cannot open",
         setup=folder_as_log,
     ),
+    Case(
+        "train with a log on a full disk",
+        SHORT,
+        1,
+        stdout_to="/dev/full",
+        stderr=["btm train: error: standard output: cannot write: No space left on device\n"],
+    ),
     failure(
         "train until the loss is not finite", ["--lr", "1e30", "--max-update", "50"], "(samples ["
     ),
