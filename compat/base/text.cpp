@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 
 namespace compat {
@@ -116,6 +117,7 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
 }
 
 std::string decimal(double value, int digits) {
+  if (std::isnan(value)) return "nan";  // C prints the sign of some
   std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, "%.*f", digits, value)),
                    '\0');
   std::snprintf(text.data(), text.size() + 1, "%.*f", digits, value);

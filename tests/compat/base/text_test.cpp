@@ -49,6 +49,7 @@ TEST(Decimal, RoundsAsPrintf) {
   EXPECT_EQ(decimal(1e300, 1).size(), 303U);
   EXPECT_EQ(decimal(std::numeric_limits<double>::infinity(), 4), "inf");
   EXPECT_EQ(decimal(std::numeric_limits<double>::quiet_NaN(), 4), "nan");
+  EXPECT_EQ(decimal(-std::numeric_limits<double>::quiet_NaN(), 4), "nan");
 }
 
 }  // namespace
