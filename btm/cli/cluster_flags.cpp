@@ -1,6 +1,5 @@
 #include "btm/cli/cluster_flags.h"
 
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -9,14 +8,14 @@
 namespace btm {
 
 compat::Flag temperature_flag(double& field) {
-  return {"temperature", "T", "weights are in proportion to exp(-distance^2 / T)",
-          nlohmann::json(field).dump(), [&field](const std::string& text) {
-            const auto [end, error] =
-                std::from_chars(text.data(), text.data() + text.size(), field);
-            if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(field) ||
-                field <= 0)
-              throw compat::UsageError("expected a number above 0");
-          }};
+  return {
+      "temperature", "T", "weights are in proportion to exp(-distance^2 / T)",
+      nlohmann::json(field).dump(), [&field](const std::string& text) {
+        const double value = compat::parse_real(text);
+        if (!std::isfinite(value) || value <= 0)
+          throw compat::UsageError("'" + compat::printable(text) + "', expected a number above 0");
+        field = value;
+      }};
 }
 
 }  // namespace btm

@@ -86,7 +86,7 @@ Flag flag_list(std::string names, std::string value_name, std::vector<T>& field,
               if (const auto* integer = std::get_if<std::int64_t>(&item.value))
                 numbers.push_back(static_cast<T>(*integer));
               else if (const auto* real = std::get_if<double>(&item.value);
-                       real != nullptr && std::is_floating_point_v<T>)
+                       std::is_floating_point_v<T> && real != nullptr && std::isfinite(*real))
                 numbers.push_back(static_cast<T>(*real));
               else
                 throw UsageError("'" + compat::printable(text) +
