@@ -101,11 +101,10 @@ void add_ratios(HtmlPage& page, const json& matrix, const std::vector<std::strin
   }
   if (table.rows.empty()) return;
   page.add_heading("Ratio to " + baseline);
-  page.add_table(
-      table,
-      "Perplexity divided by that of " + baseline +
-          " on the same resampled blocks, with the 95% interval: below 1 is better, and "
-          "an interval that leaves out 1 is a difference that the size of the set bears out.");
+  page.add_table(table,
+                 "Perplexity divided by that of " + baseline +
+                     " on the same resampled blocks, with the 95% interval. Below 1 is better. A "
+                     "difference is significant where the interval does not contain 1.");
 }
 
 void add_bits_per_byte(HtmlPage& page, const json& matrix,
@@ -123,7 +122,7 @@ void add_bits_per_byte(HtmlPage& page, const json& matrix,
   }
   if (!known) return;
   page.add_heading("Bits per byte");
-  page.add_table(table, "Comparable between vocabularies.");
+  page.add_table(table, "Bits per byte can be compared between vocabularies.");
 }
 
 void add_posteriors(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
@@ -131,7 +130,7 @@ void add_posteriors(HtmlPage& page, const json& matrix, const std::vector<std::s
   if (experts.empty()) return;
   page.add_heading("Posterior over the batches");
   page.add_paragraph(
-      "How much the ensemble believes each expert while it reads a domain (updating prior).");
+      "The weight of each expert in the ensemble while it reads a domain (updating prior).");
   for (const std::string& domain : domains) {
     StackedAreas chart{"batch", "posterior", {}, {}};
     for (const std::string& expert : experts) chart.layers.push_back({expert, {}});

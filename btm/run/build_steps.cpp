@@ -53,7 +53,7 @@ class Builder {
   }
 
   void add_preprocessing() {
-    const bool trains_tokeniser = plan_.tokeniser_model.empty();
+    const bool trains_tokenizer = plan_.tokenizer_model.empty();
     std::string train_files;
     for (const fs::path& file : texts(plan_.train))
       train_files += (train_files.empty() ? "" : ",") + file.string();
@@ -63,7 +63,7 @@ class Builder {
         "--bpe",
         "sentencepiece",
         "--sentencepiece-model",
-        trains_tokeniser ? "tokeniser/spm.model" : plan_.tokeniser_model.string(),
+        trains_tokenizer ? "tokeniser/spm.model" : plan_.tokenizer_model.string(),
         "--domains",
         joined(plan_.domains),
         "--trainpref",
@@ -77,7 +77,7 @@ class Builder {
     Step step{.name = "preprocess", .folder = data_};
     for (const auto* pattern : {&plan_.train, &plan_.valid, &plan_.test})
       for (const fs::path& file : texts(*pattern)) step.inputs.push_back(file);
-    if (trains_tokeniser) {
+    if (trains_tokenizer) {
       steps_.push_back({.name = "tokeniser",
                         .commands = {{"btm-convert", "train-sentencepiece", "--input", train_files,
                                       "--model-prefix", "tokeniser/spm", "--vocab-size",
@@ -88,7 +88,7 @@ class Builder {
       append(preprocess, {"--srcdict", "tokeniser/spm.dict.txt"});
       step.after = {"tokeniser"};
     } else {
-      step.inputs.push_back(plan_.tokeniser_model);
+      step.inputs.push_back(plan_.tokenizer_model);
     }
     step.commands = {std::move(preprocess)};
     step.outputs = {fs::path(data_) / "dict.txt"};

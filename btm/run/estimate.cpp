@@ -52,7 +52,8 @@ Estimate estimate(const EstimateOptions& o, std::int64_t experts) {
   // Worst case: the whole all-reduce of an update does not overlap with computing.
   const double reduce_seconds = all_reduce_bytes(o, static_cast<double>(o.gpus)) / o.fabric;
   const double update_seconds =
-      token_seconds * static_cast<double>(tokens_per_update(o) / o.gpus) + reduce_seconds;
+      token_seconds * (static_cast<double>(tokens_per_update(o)) / static_cast<double>(o.gpus)) +
+      reduce_seconds;
   const auto branch_updates = static_cast<double>(o.updates - o.seed_updates);
   const std::int64_t at_once =
       o.parallel_experts > 0 ? std::min(o.parallel_experts, experts) : experts;
@@ -98,15 +99,15 @@ Table estimate_table(const std::vector<Estimate>& estimates) {
   add("GPU hours", [](const Estimate& e) { return grouped_digits(std::llround(e.gpu_hours)); });
   add("memory of a GPU, without activations",
       [](const Estimate& e) { return bytes_text(e.gpu_bytes); });
-  add("checkpoint to go on from, an expert",
+  add("checkpoint to resume from, per expert",
       [](const Estimate& e) { return bytes_text(e.checkpoint_bytes); });
   add("all experts' models", [](const Estimate& e) { return bytes_text(e.store_bytes); });
-  add("moving seed and model, an expert",
+  add("moving seed and model, per expert",
       [](const Estimate& e) { return duration_text(e.transfer_seconds); });
-  add("network in an expert, GPU and update",
+  add("network in an expert, per GPU and update",
       [](const Estimate& e) { return bytes_text(e.expert_bytes_per_update); });
-  add("network between experts, update", [](const Estimate&) { return bytes_text(0); });
-  add("a dense run's instead, GPU and update",
+  add("network between experts, per update", [](const Estimate&) { return bytes_text(0); });
+  add("a dense run's instead, per GPU and update",
       [](const Estimate& e) { return bytes_text(e.dense_bytes_per_update); });
   return table;
 }

@@ -90,7 +90,7 @@ class LocalRun {
 
   void interrupt() {
     if (!result_.interrupted && !running_.empty())
-      observer_.line("interrupted: waiting for what runs to save its state");
+      observer_.line("interrupted: waiting for the running steps to save their state");
     result_.interrupted = true;
     ++interrupts_;
     for (const Running& running : running_)

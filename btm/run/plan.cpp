@@ -168,7 +168,7 @@ class PlanReader {
         {"valid", to_path(plan_.valid)},
         {"test", to_path(plan_.test)}}},
       {"tokeniser",
-       {{"model", to_path(plan_.tokeniser_model)},
+       {{"model", to_path(plan_.tokenizer_model)},
         {"vocab_size", to_integer(plan_.vocab_size, 16)}}},
       {"model",
        {{"arch", to_text(plan_.arch)},
@@ -217,7 +217,7 @@ void PlanReader::check_domains() {
          " domains, expected two or more (domains = A, B, ... in [data])");
   for (const std::string& domain : plan_.domains) {
     if (std::ranges::count(plan_.domains, domain) > 1)
-      fail("domain " + compat::printable(domain) + " is there twice");
+      fail("domain " + compat::printable(domain) + " is repeated");
     if (domain.find('/') != std::string::npos || domain.starts_with('.'))
       fail("domain '" + compat::printable(domain) + "' is not a name of a folder");
   }

@@ -19,7 +19,7 @@ struct Plan {
       test;  ///< Text, one document a line; {domain} stands for a domain's name.
   std::filesystem::path data_bin;  ///< Instead of text: a folder of domains with dict.txt.
 
-  std::filesystem::path tokeniser_model;  ///< sentencepiece's; empty: trained on the domains' text.
+  std::filesystem::path tokenizer_model;  ///< sentencepiece's; empty: trained on the domains' text.
   std::int64_t vocab_size = 2000;
 
   std::string arch = "transformer_lm_gpt3_small";

@@ -68,7 +68,7 @@ class Parser {
     const std::string_view key = trimmed(line.substr(0, std::min(equals, line.size())));
     if (equals == std::string_view::npos || !is_name(key))
       fail("'" + compat::printable(line) + "', expected key = value");
-    if (sections_.empty()) fail("'" + compat::printable(key) + "' stands before the first section");
+    if (sections_.empty()) fail("'" + compat::printable(key) + "' comes before the first section");
     for (const PlanEntry& other : sections_.back().entries)
       if (other.key == key)
         fail("'" + std::string(key) + "' was given before, on line " + std::to_string(other.line));

@@ -80,7 +80,7 @@ std::string verdict(const Plan& plan, const json& matrix) {
   const double low = mean.at("ratio_low"), high = mean.at("ratio_high");
   const std::string outcome = high < 1  ? "The ensemble is better"
                               : low > 1 ? "The dense model is better"
-                                        : "No difference that the test sets bear out";
+                                        : "No significant difference";
   return outcome + ratio + " (95% interval " + fixed(low, 3) + " to " + fixed(high, 3) + ").";
 }
 
@@ -97,8 +97,8 @@ void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const Run
   if (chart.series.empty()) return;
   page.add_heading("Training loss");
   page.add_chart(chart,
-                 "Each model on its own data: an expert on its domain, the seed model and the "
-                 "dense baseline on all of them.");
+                 "Each model has its own data: an expert its domain, the seed model and the dense "
+                 "baseline all domains.");
 }
 
 void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
@@ -115,10 +115,10 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
              : "–"});
   }
   page.add_heading("Cost of training");
-  page.add_table(table,
-                 "The dense baseline takes up the seed model and sees, from there on, as many "
-                 "tokens as all experts together: both ways cost the same. "
-                 "Time is wall clock, of everything that ran side by side.");
+  page.add_table(
+      table,
+      "The dense baseline continues the seed model with as many tokens as all experts together, so "
+      "that both ways cost the same. Time is wall clock, while other steps may run beside.");
 }
 
 void add_plan(HtmlPage& page, const Plan& plan) {

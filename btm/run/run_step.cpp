@@ -87,12 +87,12 @@ std::string reason_of(const Step& step, int status, bool went_on,
   if (status > 128 && status <= 128 + kSignals) {
     const std::string killed = std::string("killed by signal ") + std::to_string(status - 128) +
                                (status == 128 + SIGKILL ? " (out of memory?)" : "");
-    reason = killed + (reason.empty() ? "" : "; its last words: " + reason);
+    reason = killed + (reason.empty() ? "" : "; its last line: " + reason);
   }
-  if (reason.empty()) reason = "it said nothing";
+  if (reason.empty()) reason = "it printed no message";
   if (went_on)
-    reason += "; it went on from " + step.resume_file.string() + ": if that is damaged, --redo " +
-              step.name + " begins anew";
+    reason += "; it resumed from " + step.resume_file.string() +
+              ". If that file is damaged, --redo " + step.name + " starts anew";
   return reason;
 }
 

@@ -190,7 +190,7 @@ void SlurmRun::watch() {
     const auto signal = signals_->wait(kPoll);
     if (signal && *signal != SIGCHLD) {
       observer_.line(
-          "the jobs go on; the same command watches them again, and this ends them: scancel" +
+          "the jobs continue; the same command watches them again, and this cancels them: scancel" +
           waiting);
       result_.interrupted = true;
       return;

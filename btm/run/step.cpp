@@ -19,17 +19,17 @@ void add_field(std::string& text, const std::string& field) {
 
 }  // namespace
 
-StepGraph::StepGraph(std::vector<Step> steps) {
+StepGraph::StepGraph(const std::vector<Step>& steps) {
   std::map<std::string, const Step*> waiting;
   for (const Step& step : steps)
     if (!waiting.emplace(step.name, &step).second)
-      throw std::logic_error("step " + step.name + " is there twice");
+      throw std::logic_error("step " + step.name + " is repeated");
   const auto known = waiting;
   for (const Step& step : steps)
     for (const std::string& name : step.after)
       if (!known.contains(name))
         throw std::logic_error("step " + step.name + " comes after " + name +
-                               ", which is not there");
+                               ", which does not exist");
   // Keeps the given order where `after` allows it.
   while (steps_.size() < steps.size()) {
     const std::size_t before = steps_.size();

@@ -39,7 +39,7 @@ struct Step {
 class StepGraph {
  public:
   /// std::logic_error for a repeated name, an unknown step in `after`, or a cycle.
-  explicit StepGraph(std::vector<Step> steps);
+  explicit StepGraph(const std::vector<Step>& steps);
 
   /// Each step stands behind those that it depends on.
   const std::vector<Step>& steps() const noexcept { return steps_; }

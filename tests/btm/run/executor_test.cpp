@@ -90,9 +90,9 @@ TEST(RunStep, SaysWhatHelpsWhereItWentOnFromAFile) {
   made.resume_commands = {sh("echo 'sh: error: damaged' >&2; exit 1")};
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
   EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
-  EXPECT_EQ(
-      state.failure_of("a")->reason,
-      "sh: error: damaged; it went on from own/state: if that is damaged, --redo a begins anew");
+  EXPECT_EQ(state.failure_of("a")->reason,
+            "sh: error: damaged; it resumed from own/state. If that file is damaged, --redo a "
+            "starts anew");
 }
 
 TEST(RunStep, BeginsAnewWhereTheCheckpointIsAnothers) {

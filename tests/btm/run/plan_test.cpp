@@ -58,7 +58,7 @@ struct BadPlan {
 TEST(Plan, NamesTheLineOfWhatIsWrong) {
   const std::string good(kPlan);
   const std::vector<BadPlan> bad{
-      {"updates = 3\n", "my.plan[line 1]: 'updates' stands before the first section"},
+      {"updates = 3\n", "my.plan[line 1]: 'updates' comes before the first section"},
       {"[data\n", "my.plan[line 1]: '[data', expected ']'"},
       {"\n[da ta]\n", "my.plan[line 2]: '[da ta]', expected [section]"},
       {"[dat]\n", "my.plan[line 1]: unknown section [dat], did you mean [data]?"},
@@ -89,7 +89,7 @@ TEST(Plan, ChecksItsPartsTogether) {
   const std::vector<BadPlan> bad{
       {"", "has 0 domains, expected two or more"},
       {"[data]\ndomains = a\ntext = {domain}\n", "has 1 domains"},
-      {"[data]\ndomains = a,b,a\ntext = {domain}\n", "domain a is there twice"},
+      {"[data]\ndomains = a,b,a\ntext = {domain}\n", "domain a is repeated"},
       {"[data]\ndomains = a,../b\ntext = {domain}\n", "domain '../b' is not a name of a folder"},
       {"[data]\ndomains = a,b\n", "[data] has no train, expected text = FOLDER/{domain}"},
       {"[data]\ndomains = a,b\ntrain = {domain}\nvalid = {domain}\n", "[data] has no test"},
