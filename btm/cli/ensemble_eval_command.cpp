@@ -150,14 +150,14 @@ void write_lines(const std::string& path, const EnsembleReport& report) {
 }
 
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
-  const bool speaks = ranks.rank() == 0;
+  const bool is_first_rank = ranks.rank() == 0;
   command.options.eval.device_id = place.local_rank;
-  if (speaks && !command.results_path.empty()) compat::check_can_write(command.results_path);
-  compat::ProgressBar bar("ensemble-eval", speaks ? command.log.log_format : "none",
+  if (is_first_rank && !command.results_path.empty()) compat::check_can_write(command.results_path);
+  compat::ProgressBar bar("ensemble-eval", is_first_rank ? command.log.log_format : "none",
                           command.log.log_interval, command.log.no_progress_bar,
                           [](const std::string& line) { std::cerr << line << std::endl; });
   EnsembleObserver observer;
-  if (speaks) {
+  if (is_first_rank) {
     observer.eval.log = [&](const std::string& line) {
       bar.clear();
       std::cout << line << std::endl;
@@ -178,7 +178,7 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   EnsembleReport report;
   or_hint_at_skipping([&] { report = ensemble_eval(command.options, observer, ranks); });
   bar.clear();
-  if (!speaks) return 0;
+  if (!is_first_rank) return 0;
   if (!command.results_path.empty()) write_lines(command.results_path, report);
   std::cout << "final ppl: " << compat::decimal(report.eval.perplexity, 4) << std::endl;
   return 0;

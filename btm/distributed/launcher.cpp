@@ -187,10 +187,10 @@ void Launcher::block_signals() {
 
 void Launcher::start(int local_rank, char** arguments, int port, int store_socket) {
   const bool hosts_store = place_.rank + local_rank == 0;
-  const bool speaks = local_rank == 0;
+  const bool inherits_stderr = local_rank == 0;
   RankEnvironment environment(place_, local_rank, port, hosts_store ? store_socket : -1);
   std::array<int, 2> pipe{-1, -1};
-  if (!speaks && ::pipe2(pipe.data(), O_CLOEXEC) != 0) refuse("pipe");
+  if (!inherits_stderr && ::pipe2(pipe.data(), O_CLOEXEC) != 0) refuse("pipe");
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) refuse("fork");
@@ -205,13 +205,13 @@ void Launcher::start(int local_rank, char** arguments, int port, int store_socke
       if (nowhere >= 0) ::dup2(nowhere, STDOUT_FILENO);
       if (store_socket >= 0) ::close(store_socket);
     }
-    if (!speaks) ::dup2(pipe[1], STDERR_FILENO);
+    if (!inherits_stderr) ::dup2(pipe[1], STDERR_FILENO);
     ::execve("/proc/self/exe", arguments, environment.get());
     constexpr std::string_view kProblem = "the program cannot be started again\n";
     if (::write(STDERR_FILENO, kProblem.data(), kProblem.size()) < 0) ::_exit(126);
     ::_exit(127);
   }
-  if (!speaks) {
+  if (!inherits_stderr) {
     ::close(pipe[1]);
     ::fcntl(pipe[0], F_SETFL, O_NONBLOCK);
   }

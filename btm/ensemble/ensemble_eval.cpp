@@ -406,7 +406,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
   observer.eval.log(options.eval.data + " " + options.eval.gen_subset + " " +
                     grouped(data.dataset().size()) + " examples");
-  const LeftOut left_out = data.cut(positions, observer.eval.warn);
+  const LeftOut left_out = data.make_batches(positions, observer.eval.warn);
   report.eval.skipped_samples = left_out.samples;
   report.eval.skipped_tokens = left_out.tokens;
   if (options.ensemble_type == "updating_prior" && data.num_batches() == 1)

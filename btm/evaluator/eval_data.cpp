@@ -116,8 +116,8 @@ void EvalData::refuse_nothing(const LeftOut& left_out, std::int64_t max_position
                                            compat::printable(options_.gen_subset) + "': " + reason);
 }
 
-LeftOut EvalData::cut(std::int64_t max_positions,
-                      const std::function<void(const std::string& line)>& warn) {
+LeftOut EvalData::make_batches(std::int64_t max_positions,
+                               const std::function<void(const std::string& line)>& warn) {
   if (!passed_over_.empty())
     warn("domains without the split '" + compat::printable(options_.gen_subset) +
          "' are left out: " + passed_over_);

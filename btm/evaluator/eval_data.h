@@ -37,7 +37,8 @@ class EvalData {
   /// Leaves out samples longer than `max_positions`, groups the rest and keeps the batches that
   /// num_shards, shard_id and max_samples ask for. `warn` is told what was left out. IoError when
   /// nothing is left.
-  LeftOut cut(std::int64_t max_positions, const std::function<void(const std::string& line)>& warn);
+  LeftOut make_batches(std::int64_t max_positions,
+                       const std::function<void(const std::string& line)>& warn);
 
   std::int64_t num_batches() const noexcept { return static_cast<std::int64_t>(batches_.size()); }
 
@@ -56,7 +57,7 @@ class EvalData {
   std::vector<std::vector<std::int64_t>> batches_;
 };
 
-/// The batches of `data` (after cut()), one after another, each with its context.
+/// The batches of `data` (after make_batches()), one after another, each with its context.
 class BatchReader {
  public:
   explicit BatchReader(const EvalData& data);

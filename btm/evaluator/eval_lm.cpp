@@ -88,7 +88,7 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
 
   EvalLmReport report;
   report.num_parameters = ensemble.num_parameters;
-  const LeftOut left_out = data.cut(ensemble.max_positions, observer.warn);
+  const LeftOut left_out = data.make_batches(ensemble.max_positions, observer.warn);
   report.skipped_samples = left_out.samples;
   report.skipped_tokens = left_out.tokens;
   run_batches(options, observer, data, *ensemble.scorer, report);
