@@ -97,7 +97,7 @@ std::vector<std::int64_t> numpy_argsort(std::span<const std::int64_t> values) {
   if (values.size() > 1)
     Sorter(values, order)
         .sort(0, static_cast<std::ptrdiff_t>(values.size()) - 1,
-              2 * (std::bit_width(values.size()) - 1));
+              2 * (static_cast<int>(std::bit_width(values.size())) - 1));
   return order;
 }
 

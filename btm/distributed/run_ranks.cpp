@@ -72,7 +72,7 @@ class LoneRankWatch {
 
 int run_ranks(const DistributedOptions& given, const std::string& program,
               const std::function<int(Communicator& world, const RankPlace& place)>& body) {
-  DistributedOptions options = given;
+  DistributedOptions options = given;  // NOLINT(performance-unnecessary-copy-initialization)
 #ifdef BTM_CUDA
   if (options.world_size == 0 && use_gpus(options))
     options.world_size = num_gpus();  // fairseq's default: all of them

@@ -1,6 +1,7 @@
 #include "btm/ensemble/eval_matrix.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -180,7 +181,7 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
   set.options.gen_subset = split_of(folder_, split, domain);
   if (for_experts_only) set.options.max_samples = options_.prior_batches;
   set.data = std::make_unique<EvalData>(set.options);
-  set.data->cut(positions_, [&](const std::string& line) {
+  set.data->make_batches(positions_, [&](const std::string& line) {
     observer_.warn(compat::printable(domain) + ": " + line);
   });
   const bool updates =

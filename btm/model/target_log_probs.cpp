@@ -21,7 +21,7 @@ constexpr std::int64_t kTileRows = 1024, kTileColumns = 2048;
 
 /// The same for `rows_at_once` tokens on any device and in any dtype.
 void pick_from_all_logits(const at::Tensor& features, const at::Tensor& weight,
-                          const at::Tensor& targets, at::Tensor out) {
+                          const at::Tensor& targets, const at::Tensor& out) {
   const at::Tensor log_probs = at::log_softmax(at::linear(features, weight), -1, at::kFloat);
   out.copy_(log_probs.gather(1, targets.unsqueeze(1)).squeeze(1));
 }

@@ -42,7 +42,7 @@ at::Tensor sinusoids(const at::Tensor& positions, std::int64_t width) {
   return at::cat(parts, -1) * positions.ne(TransformerLM::kPaddingIdx).unsqueeze(-1);
 }
 
-at::Tensor dropped(at::Tensor x, double probability) {
+at::Tensor dropped(const at::Tensor& x, double probability) {
   return probability > 0 ? at::dropout(x, probability, /*train=*/true) : x;
 }
 
