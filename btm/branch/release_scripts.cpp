@@ -43,8 +43,7 @@ void copy_release_scripts(const fs::path& source, const fs::path& program, const
   std::error_code error;
   for (const fs::path name : {kFolders[0], kFolders[1], "btm"})
     if (fs::exists(fs::symlink_status(target / name, error)))
-      throw compat::IoError((target / name).string(),
-                            "is there already, expected a folder without it");
+      throw compat::IoError((target / name).string(), "exists, expected a folder without it");
   const bool made = fs::create_directories(target, error);
   if (error) throw compat::IoError(target.string(), "cannot create", error.value());
   const fs::path staged = target / (".btm-scripts.tmp." + std::to_string(::getpid()));

@@ -50,7 +50,7 @@ struct AverageCommand {
                    "forest) for all of them, a DeMIX shard brings its shared half"),
          {"weights",
           "X,Y[,Z...]",
-          "one weight a model (default: equal ones that sum to 1; 1 each for methods with a base "
+          "one weight per model (default: equal ones that sum to 1; 1 each for methods with a base "
           "model)",
           {},
           [this](const std::string& value) {
@@ -61,7 +61,7 @@ struct AverageCommand {
                    "take the weights from the last exp_avg_posterior of an ensemble's results"),
          flag_switch("normalize", options.normalize, "divide the weights by their sum"),
          flag_switch("allow-unnormalized", options.allow_unnormalized,
-                     "take weights that do not sum to 1 as they are")}};
+                     "accept weights that do not sum to 1")}};
     compat::FlagGroup method_flags{
         "Method",
         {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"},
@@ -72,25 +72,23 @@ struct AverageCommand {
           "0.2 for ties, 0.1 for dare",
           [this](const std::string& value) { density = compat::parse_real(value); }},
          flag_choice("ties-trim", ties_trim, {"model", "tensor"},
-                     "what ties keeps --density of: the largest differences of the whole model "
-                     "(the paper), or of each tensor (mergekit)"),
+                     "whether ties keeps the largest differences of the whole model (the paper) or "
+                     "of each tensor (mergekit)"),
          {"scale,lambda", "X", "factor of the merged difference", "1",
           [this](const std::string& value) { scale = compat::parse_real(value); }},
-         flag_integer("seed", "N", seed, "of the elements that dare drops", 0)}};
+         flag_integer("seed", "N", seed, "seed of dare's choice of elements", 0)}};
     compat::FlagGroup output{
         "Output",
         {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
          flag_choice("dtype", dtype, {"float32", "float16", "bfloat16"},
-                     "of the tensors (default: as in the first model)"),
+                     "dtype of the tensors (default: that of the first model)"),
          flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};
-    return {
-        "btm average",
-        "Merges the parameters of models into one checkpoint. Everything else is kept from the "
-        "first model. "
-        "Needs memory for a few pieces of a tensor, whatever the size and number of the models.",
-        {},
-        {models, method_flags, output, log_flags(log)},
-        {}};
+    return {"btm average",
+            "Merges the parameters of models into one checkpoint. Everything else comes from the "
+            "first model. Memory does not grow with the size and number of the models.",
+            {},
+            {models, method_flags, output, log_flags(log)},
+            {}};
   }
 
   /// The flags as options. UsageError for missing and contradicting flags.

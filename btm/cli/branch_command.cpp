@@ -17,11 +17,11 @@ struct BranchCommand {
   compat::CommandSpec spec() {
     return {
         "btm branch",
-        "Makes a checkpoint of one run the start of another: NEW/RUN/checkpoint_last.pt, unless it "
-        "is there already. "
-        "Prints 'src_filename PATH' for a dense checkpoint, 'expert_path PATH' for a DeMIX expert "
+        "Makes a checkpoint of one run the start of another: writes NEW/RUN/checkpoint_last.pt, "
+        "unless that exists. Prints 'src_filename PATH' for a dense checkpoint, 'expert_path PATH' "
+        "for a DeMIX expert "
         "(merged with its shared half), 'False' when "
-        "the branch was there.",
+        "the branch exists.",
         {},
         {{"Where",
           {flag_text("old-folder", "DIR", old_folder, "the runs to branch from"),
@@ -32,7 +32,7 @@ struct BranchCommand {
          {"Which checkpoint",
           {{"phase-one-ratio",
             "X",
-            "the one nearest to this share of the updates of the last",
+            "the one nearest to this share of the last one's updates",
             {},
             [this](const std::string& value) { options.share = compat::parse_real(value); }},
            {"phase-one-update-num",
@@ -65,7 +65,7 @@ int run_branch(std::span<const std::string> args) {
   const BranchReport report = branch_checkpoint(command.options);
   if (report.existed) {
     std::cerr << "btm branch: " << compat::printable(report.target.string(), 4096)
-              << " is there already; the run goes on from it" << std::endl;
+              << " exists; the run resumes from it" << std::endl;
     std::cout << "False" << std::endl;
     return 0;
   }

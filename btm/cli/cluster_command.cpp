@@ -27,14 +27,14 @@ using compat::Positional;
 
 Positional input(std::string& field) {
   return {"INPUT",
-          "text (a document a line), .jsonl (\"text\" of each object), or a data-bin's prefix "
+          "text (one document per line), .jsonl (\"text\" of each object), or a data-bin's prefix "
           "(FOLDER/train)",
           &field};
 }
 
 Flag post_process_flag(std::string& field) {
   return flag_text("post-process", "HOW", field,
-                   "a data-bin's pieces are joined to words: sentencepiece or subword_nmt");
+                   "how to join a data-bin's pieces to words: sentencepiece or subword_nmt");
 }
 
 /// Calls `visit` with every document, its place and a progress bar.
@@ -96,19 +96,18 @@ int run_train(std::span<const std::string> args) {
       "Trains a cluster model: tf-idf, truncated SVD, balanced k-means, as c-BTM.",
       {input(path)},
       {{"Model",
-        {flag_text("output,o", "FILE", output, "where the model goes (required)"),
+        {flag_text("output,o", "FILE", output, "file for the model (required)"),
          flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
          flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
-         flag_switch("pieces", pieces,
-                     "text is tokenised already: its terms stand between white space"),
+         flag_switch("pieces", pieces, "the text is tokenised: white space separates its terms"),
          post_process_flag(post_process),
          flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
          flag_integer("max-terms", "N", options.max_terms,
-                      "terms that are kept, those of most documents", 1),
-         flag_integer("max-documents", "N", max_documents, "train on a uniform sample of so many",
-                      1),
-         flag_integer("seed", "N", seed, "of the sample, the SVD and the first centres"),
-         flag_switch("quiet", quiet, "only the clusters")}}},
+                      "number of terms to keep: those in most documents", 1),
+         flag_integer("max-documents", "N", max_documents,
+                      "train on a uniform sample of N documents", 1),
+         flag_integer("seed", "N", seed, "seed of the sample, the SVD and the first centres"),
+         flag_switch("quiet", quiet, "print only the clusters")}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
@@ -176,7 +175,7 @@ int run_assign(std::span<const std::string> args) {
       {{"Output",
         {flag_text("output-dir", "DIR", output_dir,
                    "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a "
-                   "data-bin; what another model's split left there goes"),
+                   "data-bin. Removes what another model's split left there"),
          flag_switch("balanced", balanced, "clusters of equal size, as in training"),
          post_process_flag(app.post_process)}}},
       {}};
@@ -219,13 +218,13 @@ int run_prior(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   const compat::CommandSpec spec{
       "btm cluster prior",
-      "Weights that documents give the experts of the clusters. Prints their mean, for "
-      "ensemble-eval --precomputed-prior.",
+      "Computes the weights that documents give the experts of the clusters. Prints their mean, "
+      "for ensemble-eval --precomputed-prior.",
       app.positionals(),
       {{"Weights",
         {temperature_flag(temperature),
-         flag_integer("topk", "K", top_k, "of each document keep the K largest; 0: all", 0),
-         flag_text("output,o", "FILE", output, "write a line of JSON for each document: id, prior"),
+         flag_integer("topk", "K", top_k, "keep the K largest weights of each document; 0: all", 0),
+         flag_text("output,o", "FILE", output, "write one line of JSON per document: id, prior"),
          post_process_flag(app.post_process)}}},
       {}};
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
@@ -256,7 +255,7 @@ int run_show(std::span<const std::string> args) {
   std::string path;
   std::vector<std::string> ignored;
   const compat::CommandSpec spec{"btm cluster show",
-                                 "Prints each cluster's size and the terms that stand for it.",
+                                 "Prints each cluster's size and its terms of largest weight.",
                                  {{"MODEL", "of btm cluster train", &path}},
                                  {},
                                  {}};

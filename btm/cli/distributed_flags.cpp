@@ -11,8 +11,8 @@ compat::FlagGroup distributed_flags(DistributedOptions& o) {
       "Several processes (ranks)",
       {
           flag_integer("distributed-world-size", "N", o.world_size,
-                       "ranks in all; they are started here unless torchrun, Slurm or "
-                       "--distributed-init-method places this one",
+                       "number of ranks. This command starts them, unless torchrun, Slurm or "
+                       "--distributed-init-method does",
                        1, "one per GPU, else 1"),
           flag_text("distributed-init-method", "URL", o.init_method,
                     "tcp://HOST:PORT of rank 0, or env:// (torchrun's variables)"),
@@ -25,7 +25,7 @@ compat::FlagGroup distributed_flags(DistributedOptions& o) {
                        "ranks to start here when there are other machines; with tcp://", 1, "1"),
           flag_integer("device-id,local_rank,local-rank", "N", o.device_id, "which GPU", 0,
                        "the rank on this machine"),
-          flag_switch("distributed-no-spawn", o.no_spawn, "start no ranks: this is one of them"),
+          flag_switch("distributed-no-spawn", o.no_spawn, "start no ranks: this process is one"),
       }};
 }
 

@@ -153,7 +153,7 @@ class ExpertAddition {
       if (start.model.empty() && std::ranges::none_of(forest.experts, &ForestExpert::complete))
         throw UsageError(
             shown(options_.forest) +
-            " has no expert to start from; give --from a checkpoint (the seed model, say)");
+            " has no expert to start from; give --from a checkpoint, such as the seed model");
       if (start.model.empty() && !has_split_)
         throw UsageError("no split '" + compat::printable(options_.eval.gen_subset) + "' in " +
                          shown(data_) + " to choose the start by (--split, or --from an expert)");
@@ -163,13 +163,13 @@ class ExpertAddition {
       throw UsageError("expert '" + options_.name +
                        "' was not made by btm expert add; take another --name");
     if (known->data != data_)
-      throw UsageError("expert '" + options_.name + "' was begun with --data " +
+      throw UsageError("expert '" + options_.name + "' was started with --data " +
                        shown(known->data) + ", found " + shown(data_));
     if (options_.from.empty()) return {known->start, {}};
     const Start start = resolve(forest);
     if (start.kind != known->start ||
         (!start.model.empty() && start.model != known->parents.front().model))
-      throw UsageError("expert '" + options_.name + "' was begun with another --from (" +
+      throw UsageError("expert '" + options_.name + "' was started with another --from (" +
                        known->start + "); remove it first");
     return start;
   }
@@ -364,7 +364,7 @@ class ExpertAddition {
     std::vector<std::string> command{own_program().string(), "train"};
     command.insert(command.end(), arguments.begin(), arguments.end());
     if (fs::exists(checkpoint))
-      say("going on from " + shown(checkpoint));
+      say("resuming from " + shown(checkpoint));
     else
       command.insert(command.end(),
                      {"--finetune-from-model", start_model(forest, *expert, folder).string()});
@@ -372,9 +372,9 @@ class ExpertAddition {
     bool interrupted = false;
     Child child(command, ".");
     const int status = child.wait(signals, interrupted);
-    if (interrupted) say("interrupted; the same command goes on");
+    if (interrupted) say("interrupted; the same command resumes");
     if (status == 0 && !fs::exists(checkpoint))
-      throw compat::IoError(shown(checkpoint), "is not there after training");
+      throw compat::IoError(shown(checkpoint), "does not exist after training");
     return status;
   }
 

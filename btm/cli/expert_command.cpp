@@ -27,27 +27,26 @@ int run_add(std::span<const std::string> args) {
   if (separator != args.end()) options.train_flags.assign(separator + 1, args.end());
   const compat::CommandSpec spec{
       "btm expert add",
-      "Adds an expert to a forest: starts from the experts that are there, trains on the new "
-      "domain with btm train, which gets the flags after --, "
-      "and writes it into the manifest. Nothing else is trained again. The same command goes on "
-      "with an addition that was interrupted.",
+      "Adds an expert to a forest: starts from its experts, trains on the new domain with btm "
+      "train, which gets the flags after --, and enters the expert into the manifest. Trains "
+      "nothing else. The same command resumes an interrupted addition.",
       {{"FOREST", "the folder", &forest}, {"DOMAIN", "the new domain", &options.domain}},
       {{"Expert",
         {flag_text("data", "DATA-BIN", eval.data,
                    "the new domain's data-bin folder (with dict.txt)"),
          flag_text("from", "START", options.from,
                    "posterior: the average weighted by the domain posterior on the new data (the "
-                   "default); nearest: the expert of lowest loss there; an "
-                   "expert's name; a checkpoint (the seed model, of a new forest, say)"),
+                   "default); nearest: the expert with the lowest loss there; an expert's name; a "
+                   "checkpoint, such as the seed model for a new forest"),
          flag_text("name", "NAME", options.name,
-                   "of the expert and its folder (default: DOMAIN)")}},
+                   "name of the expert and its folder (default: DOMAIN)")}},
        {"Choosing the start",
         {flag_text("split,gen-subset", "SPLIT", eval.gen_subset,
                    "of DATA-BIN (default: valid_DOMAIN, or valid)"),
          flag_integer("prior-batches", "N", options.prior_batches,
-                      "the posterior is that after batch N, counted from 0", 1),
+                      "use the posterior after batch N, counted from 0", 1),
          flag_integer("max-samples", "N", eval.max_samples,
-                      "losses are those until batch N, counted from 0; 0: all", 0),
+                      "compute losses up to batch N, counted from 0; 0: all", 0),
          tokens_per_sample_flag(eval), batch_size_flag(eval), max_tokens_flag(eval)}},
        machine_flags(eval),
        log_flags(options.log)},
@@ -121,7 +120,7 @@ int run_list(std::span<const std::string> args) {
 }
 
 constexpr std::array kExpertCommands{
-    compat::Command{"add", "start an expert from those that are there and train it", run_add},
+    compat::Command{"add", "start an expert from existing ones and train it", run_add},
     compat::Command{"remove", "take an expert out of the manifest", run_remove},
     compat::Command{"list", "the experts, what they were started from, updates, perplexity",
                     run_list},
@@ -131,7 +130,7 @@ constexpr std::array kExpertCommands{
 
 int run_expert(std::span<const std::string> args) {
   return compat::run_subcommand(
-      "btm expert", "Adds experts to a forest and takes them out. Nothing else is trained again.",
+      "btm expert", "Adds experts to a forest, removes and lists them. Trains nothing else again.",
       kExpertCommands, args);
 }
 

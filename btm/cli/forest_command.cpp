@@ -23,7 +23,7 @@ int run_forest(std::span<const std::string> args) {
   const compat::CommandSpec spec{
       "btm forest",
       "Shows the experts of a forest: a folder with the manifest forest.json, or the release's "
-      "DOMAIN/checkpoint_last.pt as they are.",
+      "DOMAIN/checkpoint_last.pt.",
       {{"FOREST", "the folder", &folder}},
       {{"Output",
         {compat::flag_switch("json", json, "as JSON"),
@@ -32,7 +32,7 @@ int run_forest(std::span<const std::string> args) {
                              "ensemble-eval and --model-files of average"),
          compat::flag_switch(
              "models", models,
-             "NAME=CHECKPOINT of the complete experts, one a line, for eval-matrix")}}},
+             "NAME=CHECKPOINT of the complete experts, one per line, for eval-matrix")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;

@@ -60,8 +60,9 @@ struct PlanCommand {
         {flag_switch("estimate", estimates, "estimate time, memory, storage and network"),
          {"scale", "NAME", "a scale of the release: its model, updates and GPUs", "1.3B",
           [this](const std::string& value) { take_scale(value); }},
-         flag_integer("experts", "N", experts, "of the first column", 1),
-         flag_integer("more-experts", "N", more_experts, "of the second", 1),
+         flag_integer("experts", "N", experts, "number of experts in the first column", 1),
+         flag_integer("more-experts", "N", more_experts, "number of experts in the second column",
+                      1),
          flag_integer("parallel-experts", "N", o.parallel_experts,
                       "experts trained at once; 0: all", 0)}};
     compat::FlagGroup machines{
@@ -71,16 +72,19 @@ struct PlanCommand {
                        "TFLOP/s of a GPU in training, as measured (default: --peak-tflops times "
                        "--utilisation)"),
          flag_positive("peak-tflops", "X", o.peak_flops, 1e12,
-                       "TFLOP/s of a GPU at best (default is an A100's, half precision)"),
-         flag_positive("utilisation", "X", o.utilisation, 1, "share of it that training gets"),
-         flag_positive("fabric", "GB/S", o.fabric, 1e9, "between the GPUs of an expert, for each"),
-         flag_positive("link", "MB/S", o.link, 1e6, "between an expert's place and the store"),
+                       "peak TFLOP/s of a GPU (default: an A100 in half precision)"),
+         flag_positive("utilisation", "X", o.utilisation, 1,
+                       "share of the peak that training reaches"),
+         flag_positive("fabric", "GB/S", o.fabric, 1e9,
+                       "bandwidth between the GPUs of an expert, for each GPU"),
+         flag_positive("link", "MB/S", o.link, 1e6,
+                       "bandwidth between an expert's site and the store"),
          flag_switch(
              "fp32-weights", fp32_weights,
              "with an fp32 copy of the weights (--fp16 instead of --memory-efficient-fp16)")}};
     return {"btm plan",
-            "What many experts would cost, on paper: a model from the cost of a token. The "
-            "assumptions are printed with it, and are flags.",
+            "Estimates what many experts cost, from the cost of a token. Prints its assumptions, "
+            "which are flags.",
             {},
             {work, machines},
             {}};
@@ -94,8 +98,7 @@ int run_plan(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   if (!command.estimates)
-    throw compat::UsageError(
-        "nothing to do: expected --estimate (to carry out a plan: btm run PLAN)");
+    throw compat::UsageError("nothing to do: expected --estimate (to run a plan: btm run PLAN)");
   if (command.fp32_weights) command.options.memory_efficient = false;
   std::vector<Estimate> estimates{estimate(command.options, command.experts)};
   if (command.more_experts != command.experts)

@@ -37,7 +37,7 @@ struct DomainList {
 };
 
 std::vector<DomainList> domain_lists() {
-  return {{"training_domains", "an expert each", release_training_domains()},
+  return {{"training_domains", "each has an expert", release_training_domains()},
           {"evaluation_domains", "never trained on", release_evaluation_domains()},
           {"scaled_domains", "of the 64-domain corpus, as the release lists them",
            release_scaled_domains()}};
@@ -88,18 +88,18 @@ int run_release(std::span<const std::string> args) {
   const compat::CommandSpec spec{
       "btm release",
       "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the "
-      "names of its domains. With --scripts it "
-      "writes the scripts of the release's names instead.",
+      "names of its domains. With --scripts writes scripts with the release's names instead.",
       {},
       {{"Output",
         {compat::flag_switch("json", as_json, "as JSON"),
-         compat::flag_text("value", "KEY", value,
-                           "only this: a list of domains, or with --scale a column of its row"),
+         compat::flag_text(
+             "value", "KEY", value,
+             "print only this list of domains or, with --scale, this column of its row"),
          compat::flag_text("scale", "NAME", scale,
                            "125M, 350M, 750M, 1.3B, or the name of an architecture"),
          compat::flag_text("scripts", "DIR", scripts,
                            "write DIR/btm_shell_scripts and DIR/btm_utils, which find this program "
-                           "by the link DIR/btm; DIR is then BTM_CODE_PATH")}}},
+                           "through the link DIR/btm; DIR is BTM_CODE_PATH")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;

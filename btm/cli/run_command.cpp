@@ -45,21 +45,20 @@ struct RunCommand {
                       "OMP_NUM_THREADS is set",
                       1),
          flag_switch("dry-run", dry_run,
-                     "show the steps, what is done, and the commands; do nothing"),
-         flag_switch(
-             "check", check,
-             "read all inputs and outputs again, also those whose size and times are as they were"),
+                     "show the steps, which are done, and their commands; run nothing"),
+         flag_switch("check", check,
+                     "read all inputs and outputs again, even where size and times are unchanged"),
          flag_text("redo", "STEP", redo,
-                   "begin this step anew, whatever is there of it (steps behind it stay done: the "
-                   "same work gives the same)"),
-         flag_text("step", "STEP", step, "do this one step here and now (what an executor starts)"),
-         flag_switch("report", report, "write the report of what is there, and do nothing else"),
-         flag_switch("no-progress-bar", no_progress_bar, "lines even on a terminal")}};
+                   "start this step anew (later steps stay done, because the same work gives the "
+                   "same result)"),
+         flag_text("step", "STEP", step, "run only this step, in this process (executors use it)"),
+         flag_switch("report", report, "only write the report of the steps that are done"),
+         flag_switch("no-progress-bar", no_progress_bar, "print lines even on a terminal")}};
     return {"btm run",
-            "Carries out a plan: preprocess, train a seed model, branch, train the experts and a "
+            "Runs a plan: preprocess, train a seed model, branch, train the experts and a "
             "dense baseline of the same compute, average, "
-            "evaluate, report. What is done already is not done again; after an interruption or a "
-            "failure the same command goes on.",
+            "evaluate, report. Skips steps that are done. After an interruption or a failure the "
+            "same command continues.",
             {{"PLAN", "the plan (its keys: btm/run/plan.md)", &plan}},
             {work},
             {}};
@@ -143,7 +142,7 @@ int Run::run_one(const Step& step) {
     for (const std::string& name : step.after)
       if (const Step& before = graph_.at(name); !state_.is_done(before, key_of(before)))
         throw compat::IoError(state_.output().string(),
-                              "step " + name + " is not done, or its output is not as it left it");
+                              "step " + name + " is not done, or its output has changed");
   };
   const StepResult result = run_step(step, key_of(step), state_, check_inputs);
   if (std::getenv(kWatched) != nullptr) return exit_status(result);
@@ -155,7 +154,7 @@ int Run::run_one(const Step& step) {
 
 void Run::tell_failure(const std::string& step) const {
   const StepFailure failure =
-      state_.failure_of(step).value_or(StepFailure{1, "it left no record, see its log"});
+      state_.failure_of(step).value_or(StepFailure{1, "it left no record; see its log"});
   std::cerr << "btm run: error: step " << step << " failed (status " << failure.status
             << "): " << failure.reason << " (log: " << state_.log_of(step).string() << ")"
             << std::endl;
@@ -214,8 +213,7 @@ int Run::report_failures(const RunResult& result) const {
   for (const std::string& name : result.failed) tell_failure(name);
   const std::size_t missing = graph_.steps().size() - result.done.size();
   std::cerr << "btm run: " << missing << " of " << graph_.steps().size()
-            << " steps are left; the same command goes on from here, with --redo STEP it begins a "
-               "step anew"
+            << " steps are left; the same command continues, and --redo STEP starts a step anew"
             << std::endl;
   return result.failed.empty() && result.interrupted ? 128 + SIGINT : 1;
 }

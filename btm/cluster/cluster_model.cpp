@@ -281,7 +281,7 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
     in.fail("the checksum is wrong, the file is damaged");
   model.sha256_ = checksum;
   model.index_terms();
-  if (model.ids_.size() != model.terms_.size()) in.fail("a term is there twice");
+  if (model.ids_.size() != model.terms_.size()) in.fail("a term is repeated");
   return model;
 }
 

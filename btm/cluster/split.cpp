@@ -88,7 +88,7 @@ std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::si
       if (!known.contains(file.path().filename().string()))
         throw compat::IoError(
             entry->path().string(),
-            "is of a split into more clusters and holds '" +
+            "belongs to a split into more clusters and holds '" +
                 compat::printable(file.path().filename().string()) +
                 "', which no cluster.json names; move it away or take another folder");
   }

@@ -13,7 +13,7 @@ std::string doubt_by_loss(const std::string& model, double loss_base2,
   const double guessing = std::log2(static_cast<double>(dictionary.size()));
   if (!(loss_base2 > guessing)) return {};
   return "the loss of " + compat::printable(model, 4096) + ", " + compat::decimal(loss_base2, 2) +
-         " bits a token, is above that of a uniform guess among " +
+         " bits per token, is above that of a uniform guess among " +
          std::to_string(dictionary.size()) + " symbols, " + compat::decimal(guessing, 2) +
          ": was it trained with the dictionary " + compat::printable(dictionary_file, 4096) +
          "? It keeps no digest to compare";

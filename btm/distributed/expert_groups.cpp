@@ -44,7 +44,7 @@ void check_demix_options(const DemixOptions& options) {
     throw compat::UsageError("--sync-type manual needs --data-parallel-groups \"0,1 2,3\"");
   if (options.untie_parameters == "expert_layers" || options.untie_parameters == "expert_ffn")
     throw compat::UnsupportedError("--untie-parameters " + options.untie_parameters +
-                                   " is of models with added layers, which are not supported");
+                                   " needs models with added layers, which are not supported");
   if (std::find(std::begin(kUntied), std::end(kUntied), options.untie_parameters) ==
       std::end(kUntied)) {
     std::string known;

@@ -125,7 +125,7 @@ c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Stor
   await_key(*store, kRun, place);
   if (store->get_to_str(kRun) != run)
     throw compat::UsageError("the ranks that meet at " + place.host + ":" +
-                             std::to_string(place.port) + " are of another run (" + kRunToken +
+                             std::to_string(place.port) + " belong to another run (" + kRunToken +
                              ", torchrun's run id or Slurm's step differ)");
   return c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store);
 }
@@ -134,7 +134,7 @@ void join_run(c10d::Store& store, const Rendezvous& place) {
   constexpr const char* kAll = "all_are_here";
   const std::string own = "rank " + std::to_string(place.rank), size = std::to_string(place.size);
   if (store.add("here/" + std::to_string(place.rank), 1) > 1)
-    end_run(store, own + " of " + size + " came twice");
+    end_run(store, own + " of " + size + " connected twice");
   const std::string first = store.compareSet(kSize, "", size + " on " + own);
   if (first.substr(0, first.find(' ')) != size && !first.empty()) {
     store.set(kOtherSize, size);

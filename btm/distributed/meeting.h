@@ -20,8 +20,8 @@ class Meeting {
   /// a rank connects twice; on this rank when those at `place` have another token.
   Meeting(const Rendezvous& place, int store_socket);
   /// The meeting of a run of one rank. It opens the store, where `place` names one, so that others
-  /// who connect by mistake learn the number of ranks. Null where it cannot; UsageError where such a
-  /// rank is there already.
+  /// who connect by mistake learn the number of ranks. Null where it cannot; UsageError where such
+  /// a rank is there already.
   static std::shared_ptr<Meeting> of_one(const Rendezvous& place);
   /// Tells the other ranks that this one leaves or, during an exception, that it failed.
   ~Meeting();

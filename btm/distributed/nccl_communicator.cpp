@@ -126,8 +126,8 @@ int num_gpus() { return c10::cuda::device_count(); }
 
 void use_gpu(int device) {
   if (device < 0 || device >= num_gpus())
-    throw compat::UsageError("GPU " + std::to_string(device) + " is not there, this process sees " +
-                             std::to_string(num_gpus()));
+    throw compat::UsageError("GPU " + std::to_string(device) +
+                             " does not exist, this process sees " + std::to_string(num_gpus()));
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(device));
 }
 

@@ -259,11 +259,10 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
     for (double& weight : weights) weight /= sum;
   } else if (convex && !sums_to_one &&
              !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
-    throw UsageError("the weights sum to " + std::to_string(sum) +
-                     ", expected 1 (--normalize divides by the sum" +
-                     (options.method == MergeMethod::kLinear
-                          ? ", --allow-unnormalized takes them as they are)"
-                          : ")"));
+    throw UsageError(
+        "the weights sum to " + std::to_string(sum) +
+        ", expected 1 (--normalize divides by the sum" +
+        (options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)" : ")"));
   }
   return weights;
 }

@@ -225,7 +225,7 @@ void CheckpointManager::commit(const compat::FileSet& own) {
       if (const fs::path file = fs::path(options_.save_dir) / compat::staged_name(name);
           !fs::exists(file))
         throw compat::IoError(file.string(),
-                              "is not there, expected all ranks to write to one --save-dir");
+                              "does not exist, expected all ranks to write to one --save-dir");
     compat::commit_file_set(marker, all);
   }
   ranks_->barrier();  // until then the names of the staged files are taken
@@ -329,13 +329,13 @@ fs::path starting_checkpoint(CheckpointOptions& options) {
       suffixed.insert(dot, options.checkpoint_suffix);
     fs::path path = suffixed;
     if (!fs::exists(path)) path = options.restore_file;  // DeMIX from a dense model
-    if (!fs::exists(path)) throw compat::IoError(path.string(), "is not there (--restore-file)");
+    if (!fs::exists(path)) throw compat::IoError(path.string(), "does not exist (--restore-file)");
     return path;
   }
   if (fs::path last = last_checkpoint(options); fs::exists(last)) return last;
   if (options.finetune_from_model.empty()) return {};
   if (!fs::exists(options.finetune_from_model))
-    throw compat::IoError(options.finetune_from_model, "is not there (--finetune-from-model)");
+    throw compat::IoError(options.finetune_from_model, "does not exist (--finetune-from-model)");
   options.reset_optimizer = options.reset_lr_scheduler = options.reset_meters =
       options.reset_dataloader = true;
   return options.finetune_from_model;

@@ -121,7 +121,7 @@ void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world
     const std::string theirs =
         "update " + text_of(num_updates(shared.tree.root->find("optimizer_history")));
     if (theirs != own)
-      problem = compat::printable(checkpoint->path(), 4096) + " is of " + own + ", " +
+      problem = compat::printable(checkpoint->path(), 4096) + " is from " + own + ", " +
                 compat::printable(file, 4096) + " of " + theirs;
   }
   const std::string remedy = checkpoint == nullptr ? "" : remedy_beside(checkpoint->path());

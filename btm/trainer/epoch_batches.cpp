@@ -72,9 +72,9 @@ EpochBatches::EpochBatches(const TrainData& data, const CollateOptions& collate,
   }
   if (start.iterations_in_epoch > 0 && start.iterations_in_epoch >= length_)
     throw compat::UsageError(
-        "the checkpoint stands at batch " + std::to_string(start.iterations_in_epoch) +
+        "the checkpoint is at batch " + std::to_string(start.iterations_in_epoch) +
         " of an epoch that has " + std::to_string(length_) +
-        ": the data or the batch size changed (--reset-dataloader starts it anew)");
+        ": the data or the batch size changed (--reset-dataloader starts the data anew)");
   if (skip_remainder_batch) length_ -= 1;
   const std::int64_t left = length_ - start.iterations_in_epoch;
   const std::int64_t left_updates =

@@ -199,7 +199,7 @@ std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& 
     return "";
   return checkpoint.path() + " holds the state of " + compat::printable(*theirs) +
          ", this run's precision flags ask for " + ours +
-         ": Adam's state goes on in the new precision, where fairseq stops (--reset-optimizer "
+         ": Adam's state continues in the new precision, where fairseq stops (--reset-optimizer "
          "starts it anew)";
 }
 

@@ -214,7 +214,7 @@ Share valid_share(const TrainOptions& options, const DataPlace& place, const Dom
     throw UsageError("--valid-subset: no rank has an expert of the domain '" +
                      compat::printable(name) + "' to validate");
   if (experts > place.world_size)
-    throw UsageError("--desynchronize trains an expert a rank: " + std::to_string(experts) +
+    throw UsageError("--desynchronize trains one expert per rank: " + std::to_string(experts) +
                      " domains need as many ranks, found " + std::to_string(place.world_size));
   const std::int64_t count = place.world_size / experts, index = place.rank - expert * count;
   return {index >= 0 && index < count ? index : -1, count};

@@ -553,7 +553,7 @@ void check_start(const TrainOptions& options, const fs::path& checkpoint) {
   const fs::path folder = data_folders(options.task.data).front();
   const compat::Dictionary dictionary = load_dictionary(folder);
   TransformerLM model(TransformerConfig::from(model_config(options)), dictionary.size());
-  if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "is not there");
+  if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "does not exist");
   if (const compat::TorchFile file = compat::load_torch_file(checkpoint); holds_weights_alone(file))
     return check_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path);
   const compat::Checkpoint whole = compat::Checkpoint::open(checkpoint);

@@ -368,7 +368,7 @@ CASES = [
         "add with other data than begun",
         ["btm", "expert", "add", FOREST, "perl", "--data", "{golden}/data-bin/jargon"],
         2,
-        stderr=["was begun with --data"],
+        stderr=["was started with --data"],
         setup=with_manifest(begun),
     ),
     Case(

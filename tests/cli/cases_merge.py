@@ -294,7 +294,7 @@ CASES = [
         BRANCH + ["--new-subfolder", "run", "--phase-one-ratio", "0.5"],
         setup=there_already,
         stdout=["False"],
-        stderr=["./run/checkpoint_last.pt is there already"],
+        stderr=["./run/checkpoint_last.pt exists"],
     ),
     Case(
         "branch from a DeMIX expert",

@@ -293,12 +293,12 @@ CASES = [
     mistyped(
         "train from a checkpoint that is not there",
         ["--restore-file", "x.pt"],
-        "x.pt: is not there (--restore-file)",
+        "x.pt: does not exist (--restore-file)",
     ),
     mistyped(
         "train on from a model that is not there",
         ["--finetune-from-model", "x.pt"],
-        "x.pt: is not there (--finetune-from-model)",
+        "x.pt: does not exist (--finetune-from-model)",
     ),
     failure(
         "train from a file that is no checkpoint",

@@ -689,7 +689,7 @@ class ScriptsElsewhere(Case):
 
     def test_what_is_there_stays(self):
         (self.dir / "btm_utils").mkdir()
-        self.assertIn("btm_utils: is there already", self.release(self.dir, status=1))
+        self.assertIn("btm_utils: exists, expected a folder", self.release(self.dir, status=1))
         self.assertEqual([path.name for path in self.dir.iterdir()], ["btm_utils"])
         (self.dir / "file").write_text("")
         self.assertIn("file/code", self.release(self.dir / "file" / "code", status=1))

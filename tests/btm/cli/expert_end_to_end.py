@@ -126,7 +126,7 @@ def life(program, folder):
 
     # The same command with more updates goes on from the expert's own checkpoint; its start stays.
     again = add(updates=6)
-    assert "going on from" in again.stderr, again.stderr
+    assert "resuming from" in again.stderr, again.stderr
     perl = listed("perl")
     assert perl["updates"] == 6 and perl["valid_ppl"] < first_ppl, (perl, first_ppl)
     assert [parent["weight"] for parent in perl["parents"]] == posterior, perl
@@ -173,7 +173,7 @@ def life(program, folder):
                 process.send_signal(signal.SIGINT)
                 break
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM and "the same command goes on" in errors, (
+    assert process.returncode == 128 + signal.SIGTERM and "the same command resumes" in errors, (
         process.returncode,
         errors,
     )

@@ -125,7 +125,7 @@ TEST(SplitCorpus, DropsWhatAnotherModelsSplitLeft) {
   // What nobody is known to have put there is not removed.
   btm_test::write_file(out / "c1" / "notes", "the user's");
   expect_error<compat::IoError>([&] { split("valid_perl", 1, kModel); },
-                                "is of a split into more clusters and holds 'notes'");
+                                "belongs to a split into more clusters and holds 'notes'");
   EXPECT_EQ(read_cluster_record(out / "c1")->model_sha256, kOther);
 }
 

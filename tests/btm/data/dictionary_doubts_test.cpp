@@ -17,7 +17,7 @@ TEST(DictionaryDoubts, StartAboveTheLossOfGuessing) {
   EXPECT_EQ(doubt_by_loss("m.pt", 3.0, four_words(), "dict.txt"), "");
   EXPECT_EQ(doubt_by_loss("m.pt", std::nan(""), four_words(), "dict.txt"), "");
   EXPECT_EQ(doubt_by_loss("m\x1b.pt", 3.25, four_words(), "dict.txt"),
-            "the loss of m\\x1b.pt, 3.25 bits a token, is above that of a uniform guess among 8 "
+            "the loss of m\\x1b.pt, 3.25 bits per token, is above that of a uniform guess among 8 "
             "symbols, 3.00: was it trained with the "
             "dictionary dict.txt? It keeps no digest to compare");
 }

@@ -208,7 +208,7 @@ TEST(RunRanks, RefusesARankThatComesTwice) {
   for (const std::vector<int>& numbers : std::vector<std::vector<int>>{{0, 1, 1}, {0, 0, 2}}) {
     Processes ranks;
     for (const int rank : numbers) ranks.push_back(rank_like("collectives", rank, 3, 6));
-    expect_end_of_all(ranks, 2, "rank " + std::to_string(numbers[1]) + " of 3 came twice");
+    expect_end_of_all(ranks, 2, "rank " + std::to_string(numbers[1]) + " of 3 connected twice");
   }
 }
 
@@ -262,7 +262,7 @@ TEST(RunRanks, ARankOfAnotherRunIsTurnedAway) {
     const auto first = rank_like("collectives", 0, 2, 4, {{variable, "mine"}});
     const auto other = rank_like("collectives", 1, 2, 4, {{variable, "another"}});
     EXPECT_EQ(other->wait(), 2);
-    EXPECT_NE(other->err().find("are of another run"), std::string::npos) << other->err();
+    EXPECT_NE(other->err().find("belong to another run"), std::string::npos) << other->err();
     const auto second = rank_like("collectives", 1, 2, 4, {{variable, "mine"}});
     EXPECT_EQ(second->wait(), 0) << second->err();
     EXPECT_EQ(first->wait(), 0) << first->err();

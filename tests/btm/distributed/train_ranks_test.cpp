@@ -215,7 +215,7 @@ TEST_F(Demix, ShardsAreEvaluatedAndFilesOfTwoMomentsRefused) {
                              std::filesystem::copy_options::overwrite_existing);
   Process resumed("btm", command(2, dir_ / "s", joined(flags("0 1", 4), two)));
   EXPECT_EQ(resumed.wait(), 1);
-  EXPECT_NE(resumed.err().find("is of update 1, "), std::string::npos) << resumed.err();
+  EXPECT_NE(resumed.err().find("is from update 1, "), std::string::npos) << resumed.err();
   EXPECT_NE(resumed.err().find(
                 "of update 2: files of two moments; give --restore-file an older checkpoint"),
             std::string::npos)
