@@ -15,7 +15,13 @@ PROGRAM_FOLDERS = ("compat", "btm", "converters")
 FOLDERS = PROGRAM_FOLDERS + ("scripts", "tests", ".ci")
 DATA = ("tests/golden/", "tests/fuzz/corpus/")
 MAX_COLUMNS = 100
-MAX_FUNCTION_LINES = 95
+MAX_FUNCTION_LINES = 60
+# Functions that are longer still, by file: none may be added.
+LONGER = {
+    "btm/cli/eval_matrix_command.cpp": 65,
+    "btm/ensemble/ensemble_eval.cpp": 82,
+    "converters/ordered_map.h": 92,
+}
 MAX_95TH_PERCENTILE = 30  # of the functions' lengths in PROGRAM_FOLDERS
 
 # (what may not stand in a line, the files in which it may, why)
@@ -67,6 +73,7 @@ def cxx_functions(text: str) -> list[tuple[str, int, int]]:
         lambda found: re.sub(r"[^\n]", " " if found[0].startswith("/") else "_", found[0]), text
     )
     text = re.sub(r"^ *#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\b(public|private|protected) *:", "", text)
     functions, opened, start = [], [], 0  # start: where the current statement begins
     for place, character in ((m.start(), m.group()) for m in re.finditer(r"[{};]", text)):
         inside_body = "body" in opened
@@ -74,7 +81,7 @@ def cxx_functions(text: str) -> list[tuple[str, int, int]]:
             start = place + 1 if "value" not in opened else start
         elif character == "{":
             head = text[start:place]
-            words = re.sub(r"\b(public|private|protected) *:|\[\[\w+\]\]", "", head).strip()
+            words = re.sub(r"\[\[\w+\]\]", "", head).strip()
             if inside_body or words.endswith(("=", ",", "(")) or not head[-1:].isspace():
                 opened.append("value")
             elif CXX_SCOPE.match(words) and not words.endswith(")"):
@@ -167,7 +174,7 @@ def main() -> int:
         if name.startswith("tests/") or language not in measures:
             continue
         for head, first, lines in measures[language](text):
-            if lines > MAX_FUNCTION_LINES:
+            if lines > LONGER.get(name, MAX_FUNCTION_LINES):
                 breaches.append(
                     f"{name}:{first}: a function of {lines} lines, at most {MAX_FUNCTION_LINES}"
                 )
