@@ -1,6 +1,7 @@
 #include "btm/trainer/cross_entropy.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -75,7 +76,7 @@ CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at
   const std::int64_t slice = tokens_of_logits(vocabulary, features.device());
   const bool on_cpu = features.is_cpu() && features.scalar_type() == at::kFloat;
   const at::Tensor ids = targets.contiguous();
-  at::Tensor buffer, accumulated = weight_gradient;
+  at::Tensor buffer;
   CrossEntropyGradient result;
   result.features = at::empty_like(features);
   result.loss = at::zeros({}, features.options().dtype(at::kDouble));
@@ -94,7 +95,7 @@ CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at
     }
     at::Tensor out = result.features.narrow(0, from, rows);
     at::mm_out(out, logits, weight);
-    accumulated.addmm_(logits.t(), input);
+    weight_gradient.addmm_(logits.t(), input);
   }
   return result;
 }
