@@ -3,9 +3,9 @@
 # Looked for in: LibTorch_ROOT or Torch_ROOT (the folder with include/ and lib/, a site folder
 # holding torch/, or a virtual environment's lib/pythonX.Y/site-packages), the cache that
 # scripts/setup fills, the Python found on the PATH, the system. Component CUDA adds Torch::nccl.
-# Targets: Torch::c10, Torch::cpu (never libtorch.so, which pulls libtorch_cuda in).
+# Targets: Torch::c10, Torch::cpu (never libtorch.so, which needs libtorch_cuda).
 #
-# Not the wheel's own CMake package: that one wants a CUDA toolkit even for a CPU program.
+# The wheel's own CMake package needs a CUDA toolkit even for a CPU program.
 include(FindPackageHandleStandardArgs)
 
 set(_hints ${LibTorch_ROOT} ${Torch_ROOT} $ENV{LibTorch_ROOT} $ENV{Torch_ROOT})
