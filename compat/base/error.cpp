@@ -105,7 +105,7 @@ std::string to_string(const Location& where) {
 }
 
 FormatError::FormatError(Location where, std::string_view problem)
-    : std::runtime_error(to_string(where) + ": " + std::string(problem)),
+    : std::runtime_error(to_string(where) + ": " + without_controls(problem)),
       where_(std::move(where)) {}
 
 IoError::IoError(std::string_view path, std::string_view action, int error_number)
@@ -113,6 +113,6 @@ IoError::IoError(std::string_view path, std::string_view action, int error_numbe
                          std::strerror(error_number)) {}
 
 IoError::IoError(std::string_view path, std::string_view problem)
-    : std::runtime_error(printable(path, 4096) + ": " + std::string(problem)) {}
+    : std::runtime_error(printable(path, 4096) + ": " + without_controls(problem)) {}
 
 }  // namespace compat

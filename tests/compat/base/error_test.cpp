@@ -24,6 +24,12 @@ TEST(FormatError, IsPlaceAndProblem) {
   EXPECT_EQ(error.where().offset, 16U);
 }
 
+TEST(FormatError, IsOneLineWhateverTheFileHeld) {
+  EXPECT_STREQ(FormatError({"a", {}, {}}, "'b\n\x1b[2J' is \xff, not '\\' or é").what(),
+               "a: 'b\\x0a\\x1b[2J' is \\xff, not '\\' or é");
+  EXPECT_STREQ(IoError("a", "is\r\na folder").what(), "a: is\\x0d\\x0aa folder");
+}
+
 TEST(IoError, NamesPathActionAndReason) {
   EXPECT_STREQ(IoError("a\nb", "cannot open", ENOENT).what(),
                "a\\x0ab: cannot open: No such file or directory");
