@@ -455,7 +455,7 @@ HuggingFaceTokenizer write_hugging_face_tokenizer(const fs::path& folder,
       sentencepiece ? sentencepiece_tokenizer(symbols, options) : gpt2_tokenizer(symbols, options);
   const fs::path path = folder / "tokenizer.json";
   compat::write_file_atomically(path, file_text(std::move(parts), symbols));
-  const std::string eos = dictionary.symbol(dictionary.eos());
+  const std::string& eos = dictionary.symbol(dictionary.eos());
   const Json config{{"tokenizer_class", "PreTrainedTokenizerFast"},
                     {"bos_token", eos},
                     {"eos_token", eos},
