@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "compat/base/error.h"
+#include "compat/base/parallel.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/io/atomic_file.h"
@@ -16,7 +17,6 @@
 #include "compat/tokenizer/document_encoder.h"
 #include "converters/byte_progress.h"
 #include "converters/document_split.h"
-#include "converters/ordered_map.h"
 #include "converters/preprocess_manifest.h"
 
 namespace converters {
@@ -293,7 +293,7 @@ const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
     std::vector<std::pair<std::uint32_t, std::uint64_t>> documents;  ///< Lot and bytes.
     std::uint64_t disk_bytes = 0;
   };
-  ordered_map<Block, Weights>(
+  compat::ordered_map<Block, Weights>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t, const Block& block, Weights& weights) {
         weights.documents.clear();
@@ -347,7 +347,7 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
   const DocumentSplit* const split = split_of(task);
   const DocumentFormat format = format_of(task);
   BlockReader reader(task.inputs.files, format);
-  ordered_map<Block, std::uint64_t>(
+  compat::ordered_map<Block, std::uint64_t>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, std::uint64_t& disk_bytes) {
         for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
@@ -410,7 +410,7 @@ void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& 
   const DocumentSplit* const drawn = split_of(task);
   const DocumentFormat format = format_of(task);
   BlockReader reader(task.inputs.files, format);
-  ordered_map<Block, EncodedBlock>(
+  compat::ordered_map<Block, EncodedBlock>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, EncodedBlock& encoded) {
         for (EncodedSplit& split : encoded.splits)

@@ -8,9 +8,9 @@
 #include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_methods.h"
 #include "btm/merge/merge_options.h"
-#include "btm/merge/ordered_pieces.h"
 #include "btm/merge/tensor_stack.h"
 #include "compat/base/error.h"
+#include "compat/base/parallel.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 
@@ -82,7 +82,7 @@ template <class Count>
 void Merge::count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const {
   std::vector<std::vector<MagnitudeRank>> partial(static_cast<std::size_t>(threads_), ranks);
   for (const auto& stack : stacks) {
-    for_each_piece(stack->pieces(), threads_, [&](std::size_t piece, int thread) {
+    compat::for_each_piece(stack->pieces(), threads_, [&](std::size_t piece, int thread) {
       const PieceInputs inputs(*stack, piece);
       for (std::size_t i = 0; i < models(); ++i)
         count(partial[static_cast<std::size_t>(thread)][i], inputs.values.back(), inputs.values[i]);
@@ -124,7 +124,7 @@ std::vector<float> Merge::thresholds_of(Stacks stacks) const {
 
 std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
   std::vector<InnerProducts> partial(stack.pieces());
-  for_each_piece(stack.pieces(), threads_, [&](std::size_t piece, int) {
+  compat::for_each_piece(stack.pieces(), threads_, [&](std::size_t piece, int) {
     const PieceInputs inputs(stack, piece);
     partial[piece] = inner_products(inputs.values[0], inputs.values[1]);
     stack.release(piece);
@@ -202,9 +202,11 @@ std::shared_ptr<const compat::Storage> Merge::result(
         if (options_.method == MergeMethod::kDare)
           for (std::size_t i = 0; i < models(); ++i)
             masks.push_back(dare_mask(options_.seed, i, stack.name()));
-        make_in_order(
-            stack.pieces(), threads_,
-            [&](std::size_t piece, std::vector<std::byte>& bytes) {
+        std::size_t next = 0;
+        compat::ordered_map<std::size_t, std::vector<std::byte>>(
+            stack.pieces() <= 1 ? 1 : static_cast<std::size_t>(threads_),
+            [&](std::size_t& piece) { return (piece = next++) < stack.pieces(); },
+            [&](std::size_t, std::size_t piece, std::vector<std::byte>& bytes) {
               const PieceInputs inputs(stack, piece);
               const std::size_t size = inputs.values.front().size();
               if (dtype == compat::DType::kFloat32) {
@@ -220,7 +222,7 @@ std::shared_ptr<const compat::Storage> Merge::result(
               }
               stack.release(piece);
             },
-            [&](std::span<const std::byte> bytes) {
+            [&](const std::vector<std::byte>& bytes) {
               sink(bytes);
               if (written)
                 written(static_cast<std::int64_t>(bytes.size() / compat::element_size(dtype)));

@@ -1,4 +1,4 @@
-#include "converters/ordered_map.h"
+#include "compat/base/parallel.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace converters {
+namespace compat {
 namespace {
 
 /// Squares 0 ... count - 1 with `workers` threads; `fail_work` and `fail_read` throw at that input.
@@ -70,5 +70,36 @@ TEST(OrderedMap, KeepsABoundedNumberOfInputsUnderWay) {
   EXPECT_LE(most, 2 * 3 + 2 + 1);
 }
 
+TEST(OrderedMap, EndsWhereAResultCannotBeTaken) {
+  for (const std::size_t workers : {1, 4}) {
+    int next = 0, taken = 0;
+    EXPECT_THROW((ordered_map<int, int>(
+                     workers, [&](int& in) { return (in = next++) < 1000; },
+                     [](std::size_t, const int& in, int& out) { out = in; },
+                     [&](const int& out) {
+                       if (out == 20) throw std::runtime_error("full");
+                       ++taken;
+                     })),
+                 std::runtime_error);
+    EXPECT_EQ(taken, 20);
+  }
+}
+
+TEST(ForEachPiece, DoesEachOnceAndThrowsWhatOneThrows) {
+  for (const int threads : {1, 3}) {
+    std::vector<std::atomic<int>> done(100);
+    for_each_piece(done.size(), threads, [&](std::size_t piece, int thread) {
+      EXPECT_LT(thread, threads);
+      ++done[piece];
+    });
+    for (const auto& times : done) EXPECT_EQ(times, 1);
+    EXPECT_THROW(for_each_piece(100, threads,
+                                [](std::size_t piece, int) {
+                                  if (piece == 50) throw std::runtime_error("no");
+                                }),
+                 std::runtime_error);
+  }
+}
+
 }  // namespace
-}  // namespace converters
+}  // namespace compat
