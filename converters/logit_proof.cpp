@@ -1,8 +1,6 @@
 #include "converters/logit_proof.h"
 
 #include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,12 +9,14 @@
 #include <random>
 #include <vector>
 
+#include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/text.h"
 #include "compat/fairseq/dictionary.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
+#include "compat/io/mapped_file.h"
 #include "compat/io/temporaries.h"
-
-extern char** environ;
+#include "compat/program/process.h"
 
 namespace converters {
 namespace {
@@ -61,51 +61,18 @@ void write_random_tokens(const fs::path& folder, std::int64_t vocab, std::int64_
   builder->finalize();
 }
 
-std::string read_all(int fd) {
-  std::string text;
-  char buffer[65536];
-  for (;;) {
-    const ssize_t count = ::read(fd, buffer, sizeof buffer);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return text;
-    text.append(buffer, static_cast<std::size_t>(count));
-  }
-}
-
 /// Standard output of a program; runtime_error with the last line of its standard error when it
 /// fails.
 std::string output_of(const std::vector<std::string>& command, const fs::path& errors) {
-  int pipe_ends[2];
-  if (::pipe2(pipe_ends, O_CLOEXEC) != 0) throw compat::IoError("pipe", "cannot create", errno);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors.c_str(),
-                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  std::vector<char*> argv;
-  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  const int error =
-      ::posix_spawn(&child, command[0].c_str(), &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  ::close(pipe_ends[1]);
-  if (error != 0) {
-    ::close(pipe_ends[0]);
-    throw compat::IoError(command[0], "cannot run", error);
-  }
-  std::string output = read_all(pipe_ends[0]);
-  ::close(pipe_ends[0]);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return output;
-  const int fd = ::open(errors.c_str(), O_RDONLY | O_CLOEXEC);
-  std::string message = fd < 0 ? "" : read_all(fd);
-  if (fd >= 0) ::close(fd);
-  while (message.ends_with('\n')) message.pop_back();
+  const int fd = ::open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) throw compat::IoError(errors.string(), "cannot create", errno);
+  const compat::Descriptor to_errors(fd);
+  const compat::Captured captured = compat::capture({.argv = command, .errors = fd});
+  if (captured.status == 0) return captured.output;
+  const auto file = compat::MappedFile::open(errors);
+  const std::string_view text = compat::strip_right(compat::as_chars(file->bytes()));
   throw std::runtime_error("the logits could not be compared: " +
-                           compat::printable(message.substr(message.rfind('\n') + 1), 1000));
+                           compat::printable(text.substr(text.rfind('\n') + 1), 1000));
 }
 
 /// The log-probabilities of lines "ID WORD [SCORE]\tWORD [SCORE]...".
@@ -125,10 +92,8 @@ std::vector<double> scores_in(const std::string& output) {
 }  // namespace
 
 fs::path btm_beside() {
-  std::error_code error;
-  const fs::path self = fs::read_symlink("/proc/self/exe", error);
-  const fs::path btm = self.parent_path() / "btm";
-  return !error && fs::exists(btm) ? btm : fs::path();
+  const fs::path btm = compat::own_program().parent_path() / "btm";
+  return fs::exists(btm) ? btm : fs::path();
 }
 
 LogitProof prove_same_logits(const fs::path& btm, const fs::path& original, const fs::path& copy,

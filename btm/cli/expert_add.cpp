@@ -14,12 +14,12 @@
 #include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_options.h"
 #include "btm/report/table.h"
-#include "btm/run/process.h"
 #include "btm/trainer/train_run.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/fairseq/indexed_dataset.h"
 #include "compat/io/file_lock.h"
+#include "compat/program/process.h"
 #include "compat/program/progress_bar.h"
 
 namespace btm {
@@ -361,16 +361,16 @@ class ExpertAddition {
       throw compat::IoError(shown(options_.forest),
                             "expert '" + options_.name + "' was removed meanwhile");
     const std::vector<std::string> arguments = train_arguments();
-    std::vector<std::string> command{own_program().string(), "train"};
+    std::vector<std::string> command{compat::own_program().string(), "train"};
     command.insert(command.end(), arguments.begin(), arguments.end());
     if (fs::exists(checkpoint))
       say("resuming from " + shown(checkpoint));
     else
       command.insert(command.end(),
                      {"--finetune-from-model", start_model(forest, *expert, folder).string()});
-    SignalQueue signals;
+    compat::SignalQueue signals;
     bool interrupted = false;
-    Child child(command, ".");
+    compat::Child child({.argv = command});
     const int status = child.wait(signals, interrupted);
     if (interrupted) say("interrupted; the same command resumes");
     if (status == 0 && !fs::exists(checkpoint))

@@ -7,10 +7,10 @@
 #include "btm/branch/release_scripts.h"
 #include "btm/branch/release_table.h"
 #include "btm/cli/commands.h"
-#include "btm/run/process.h"
 #include "btm/run/step.h"
 #include "compat/base/error.h"
 #include "compat/program/command_line.h"
+#include "compat/program/process.h"
 
 namespace btm {
 namespace {
@@ -104,7 +104,7 @@ int run_release(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (!scripts.empty()) {
-    const std::filesystem::path program = own_program();
+    const std::filesystem::path program = compat::own_program();
     copy_release_scripts(release_scripts_of(program), program, scripts);
     const std::string place = std::filesystem::absolute(scripts).lexically_normal().string();
     std::cout << "cd " << shell_text({place})

@@ -10,13 +10,13 @@
 #include "btm/run/build_steps.h"
 #include "btm/run/executor.h"
 #include "btm/run/plan.h"
-#include "btm/run/process.h"
 #include "btm/run/run_report.h"
 #include "btm/run/run_state.h"
 #include "btm/run/run_step.h"
 #include "btm/run/slurm_executor.h"
 #include "compat/base/error.h"
 #include "compat/program/command_line.h"
+#include "compat/program/process.h"
 #include "compat/program/progress_bar.h"
 
 namespace btm {
@@ -91,8 +91,8 @@ class Run {
   void tell_failure(const std::string& step) const;
   int report_failures(const RunResult& result) const;
   CommandLine step_command(const std::string& step) const {
-    return {own_program().string(), "run", std::filesystem::absolute(command_.plan).string(),
-            "--step", step};
+    return {compat::own_program().string(), "run",
+            std::filesystem::absolute(command_.plan).string(), "--step", step};
   }
 
   const RunCommand& command_;

@@ -4,11 +4,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +24,7 @@
 #include <vector>
 
 #include "compat/base/error.h"
+#include "compat/program/process.h"
 
 namespace btm {
 namespace {
@@ -51,7 +49,7 @@ struct Socket {
 /// nobody can take the port.
 Socket listen_on_free_port() {
   Socket socket;
-  socket.fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  socket.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket.fd < 0) refuse("socket");
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -78,42 +76,26 @@ std::vector<std::string> own_arguments() {
   return arguments;
 }
 
-/// The environment of a rank, as execve wants it.
-class RankEnvironment {
- public:
-  RankEnvironment(const Rendezvous& place, int local_rank, int port, int store_socket) {
-    set(kLaunched, "1");
-    set("MASTER_ADDR", place.host);
-    set("MASTER_PORT", std::to_string(port));
-    set("WORLD_SIZE", std::to_string(place.size));
-    set("RANK", std::to_string(place.rank + local_rank));
-    set("LOCAL_RANK", std::to_string(local_rank));
-    set("LOCAL_WORLD_SIZE", std::to_string(place.spawn));
-    set("TORCHELASTIC_USE_AGENT_STORE", "False");
-    set(kRunToken, place.token);
-    if (store_socket >= 0) set(kStoreSocket, std::to_string(store_socket));
-    if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-      const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-      set("OMP_NUM_THREADS", std::to_string(std::max(1, cores / place.spawn)));
-    }
-    for (char** variable = environ; *variable != nullptr; ++variable) {
-      const std::string text = *variable;
-      const std::string name = text.substr(0, text.find('='));
-      if (std::find(names_.begin(), names_.end(), name) == names_.end()) variables_.push_back(text);
-    }
-    for (std::string& variable : variables_) pointers_.push_back(variable.data());
-    pointers_.push_back(nullptr);
+/// The variables of a rank.
+std::vector<std::string> rank_environment(const Rendezvous& place, int local_rank, int port,
+                                          int store_socket) {
+  std::vector<std::string> variables{std::string(kLaunched) + "=1",
+                                     "MASTER_ADDR=" + place.host,
+                                     "MASTER_PORT=" + std::to_string(port),
+                                     "WORLD_SIZE=" + std::to_string(place.size),
+                                     "RANK=" + std::to_string(place.rank + local_rank),
+                                     "LOCAL_RANK=" + std::to_string(local_rank),
+                                     "LOCAL_WORLD_SIZE=" + std::to_string(place.spawn),
+                                     "TORCHELASTIC_USE_AGENT_STORE=False",
+                                     std::string(kRunToken) + "=" + place.token};
+  if (store_socket >= 0)
+    variables.push_back(std::string(kStoreSocket) + "=" + std::to_string(store_socket));
+  if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    variables.push_back("OMP_NUM_THREADS=" + std::to_string(std::max(1, cores / place.spawn)));
   }
-  char** get() { return pointers_.data(); }
-
- private:
-  void set(const std::string& name, const std::string& value) {
-    names_.push_back(name);
-    variables_.push_back(name + "=" + value);
-  }
-  std::vector<std::string> names_, variables_;
-  std::vector<char*> pointers_;
-};
+  return variables;
+}
 
 std::string random_token() {
   std::array<unsigned char, 16> bytes{};
@@ -125,20 +107,14 @@ std::string random_token() {
 }
 
 struct Rank {
-  pid_t pid = -1;
-  int error_pipe = -1;        ///< What it writes to standard error, for all but the first.
-  std::string error_text;     ///< The last of it.
-  std::optional<int> status;  ///< As waitpid has it, once it has ended.
+  compat::Child process;
+  std::optional<compat::Pipe> errors;  ///< Its standard error, for all but the first.
+  std::string error_text = {};         ///< The last of it.
+  std::optional<int> status = {};      ///< Once it has ended.
 
   bool failed() const { return status && *status != 0; }
-  bool only_noticed() const {
-    return status && WIFEXITED(*status) && WEXITSTATUS(*status) == kRankLostStatus;
-  }
+  bool only_noticed() const { return status && *status == kRankLostStatus; }
 };
-
-int exit_status(int wait_status) {
-  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
-}
 
 class Launcher {
  public:
@@ -149,9 +125,8 @@ class Launcher {
   int run();
 
  private:
-  void block_signals();
   void start_all();
-  void start(int local_rank, char** arguments, int port, int store_socket);
+  void start(int local_rank, const std::vector<std::string>& arguments, int port, int store_socket);
   void wait_for_events(std::chrono::milliseconds patience);
   void read_errors(Rank& rank);
   void reap();
@@ -169,109 +144,75 @@ class Launcher {
 
   Rendezvous place_;
   std::string program_;
-  sigset_t old_mask_{};
-  int signals_ = -1;  ///< signalfd
+  compat::SignalQueue signals_{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP};
   std::vector<Rank> ranks_;
   std::vector<const Rank*> ended_;  ///< In the order of their ends.
 };
 
-void Launcher::block_signals() {
-  sigset_t mask;
-  sigemptyset(&mask);
-  for (const int number : {SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP})
-    sigaddset(&mask, number);
-  if (::sigprocmask(SIG_BLOCK, &mask, &old_mask_) != 0) refuse("sigprocmask");
-  signals_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals_ < 0) refuse("signalfd");
-}
-
-void Launcher::start(int local_rank, char** arguments, int port, int store_socket) {
+void Launcher::start(int local_rank, const std::vector<std::string>& arguments, int port,
+                     int store_socket) {
   const bool hosts_store = place_.rank + local_rank == 0;
-  const bool inherits_stderr = local_rank == 0;
-  RankEnvironment environment(place_, local_rank, port, hosts_store ? store_socket : -1);
-  std::array<int, 2> pipe{-1, -1};
-  if (!inherits_stderr && ::pipe2(pipe.data(), O_CLOEXEC) != 0) refuse("pipe");
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) refuse("fork");
-  if (pid == 0) {
-    // A group of its own: Ctrl-C reaches this process alone, which passes it on once.
-    ::setpgid(0, 0);
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(1);
-    ::sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
-    if (!hosts_store) {
-      const int nowhere = ::open("/dev/null", O_WRONLY);
-      if (nowhere >= 0) ::dup2(nowhere, STDOUT_FILENO);
-      if (store_socket >= 0) ::close(store_socket);
-    }
-    if (!inherits_stderr) ::dup2(pipe[1], STDERR_FILENO);
-    ::execve("/proc/self/exe", arguments, environment.get());
-    constexpr std::string_view kProblem = "the program cannot be started again\n";
-    if (::write(STDERR_FILENO, kProblem.data(), kProblem.size()) < 0) ::_exit(126);
-    ::_exit(127);
+  const compat::Descriptor nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  std::optional<compat::Pipe> errors;
+  if (local_rank > 0) errors.emplace();
+  compat::Child process(
+      {.argv = arguments,
+       .program = "/proc/self/exe",
+       .environment = rank_environment(place_, local_rank, port, hosts_store ? store_socket : -1),
+       .output = hosts_store ? -1 : nowhere.fd,
+       .errors = errors ? errors->write_end() : -1,
+       .kept = hosts_store ? store_socket : -1,
+       .when_orphaned = SIGKILL});
+  if (errors) {
+    errors->close_write_end();
+    ::fcntl(errors->read_end(), F_SETFL, O_NONBLOCK);
   }
-  if (!inherits_stderr) {
-    ::close(pipe[1]);
-    ::fcntl(pipe[0], F_SETFL, O_NONBLOCK);
-  }
-  ranks_.push_back({pid, pipe[0], {}, {}});
+  ranks_.push_back({std::move(process), std::move(errors)});
 }
 
 void Launcher::start_all() {
-  std::vector<std::string> arguments = own_arguments();
-  std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
+  const std::vector<std::string> arguments = own_arguments();
   Socket socket{-1, place_.port};
   if (place_.port == 0) socket = listen_on_free_port();
+  const compat::Descriptor closes(socket.fd);
   ranks_.reserve(static_cast<std::size_t>(place_.spawn));
-  for (int i = 0; i < place_.spawn; ++i) start(i, pointers.data(), socket.port, socket.fd);
-  if (socket.fd >= 0) ::close(socket.fd);
+  for (int i = 0; i < place_.spawn; ++i) start(i, arguments, socket.port, socket.fd);
 }
 
 void Launcher::read_errors(Rank& rank) {
-  std::array<char, 4096> buffer{};
-  while (rank.error_pipe >= 0) {
-    const ssize_t got = ::read(rank.error_pipe, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) {
-      ::close(rank.error_pipe);
-      rank.error_pipe = -1;
-      return;
-    }
-    rank.error_text.append(buffer.data(), static_cast<std::size_t>(got));
+  while (rank.errors) {
+    const auto got = rank.errors->read_some(rank.error_text);
     if (rank.error_text.size() > kMostErrorText)
       rank.error_text.erase(0, rank.error_text.size() - kMostErrorText);
+    if (!got)
+      rank.errors.reset();
+    else if (*got == 0)
+      return;
   }
 }
 
 void Launcher::reap() {
   for (Rank& rank : ranks_) {
-    int status = 0;
-    if (rank.status || ::waitpid(rank.pid, &status, WNOHANG) != rank.pid) continue;
-    rank.status = status;
+    if (rank.status || !rank.process.poll()) continue;
+    rank.status = rank.process.poll();
     ended_.push_back(&rank);
     read_errors(rank);
   }
 }
 
 void Launcher::signal_all(int number) const {
-  for (const Rank& rank : ranks_)
-    if (!rank.status) ::kill(rank.pid, number);
+  for (const Rank& rank : ranks_) rank.process.send(number);
 }
 
 void Launcher::pass_on_signals() {
-  signalfd_siginfo info{};
-  while (::read(signals_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)))
-    if (info.ssi_signo != SIGCHLD) signal_all(static_cast<int>(info.ssi_signo));
+  while (const auto signal = signals_.wait(std::chrono::milliseconds(0)))
+    if (*signal != SIGCHLD) signal_all(*signal);
 }
 
 void Launcher::wait_for_events(std::chrono::milliseconds patience) {
-  std::vector<pollfd> watched{{signals_, POLLIN, 0}};
+  std::vector<pollfd> watched{{signals_.descriptor(), POLLIN, 0}};
   for (const Rank& rank : ranks_)
-    if (rank.error_pipe >= 0) watched.push_back({rank.error_pipe, POLLIN, 0});
+    if (rank.errors) watched.push_back({rank.errors->read_end(), POLLIN, 0});
   ::poll(watched.data(), watched.size(), static_cast<int>(patience.count()));
   pass_on_signals();
   for (Rank& rank : ranks_) read_errors(rank);
@@ -313,12 +254,11 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
   // The first rank has said so itself; where it failed like another one (a path that is not there),
   // its line is enough.
   const Rank& first = ranks_.front();
-  if (first.failed() && !first.only_noticed() && WIFEXITED(*first.status) &&
-      WIFEXITED(*culprit.status))
+  const int number = culprit.process.killed_by();
+  if (first.failed() && !first.only_noticed() && first.process.killed_by() == 0 && number == 0)
     return;
   std::string line;
-  if (WIFSIGNALED(*culprit.status)) {
-    const int number = WTERMSIG(*culprit.status);
+  if (number != 0) {
     line = "was killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
   } else if (culprit.only_noticed() && silent != nullptr) {
     std::cerr << program_ << ": error: " << name_of(*silent)
@@ -327,7 +267,7 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
   } else if (culprit.only_noticed()) {
     line = "lost touch with the others";
   } else if (culprit.error_text.empty()) {
-    line = "ended with status " + std::to_string(WEXITSTATUS(*culprit.status)) + " without a word";
+    line = "ended with status " + std::to_string(*culprit.status) + " without a word";
   }
   std::cerr << culprit.error_text;
   if (!line.empty())
@@ -336,7 +276,6 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
 }
 
 int Launcher::run() {
-  block_signals();
   start_all();
   std::optional<Clock::time_point> noticed;
   while (!all_ended() && first_at_fault() == nullptr &&
@@ -359,7 +298,7 @@ int Launcher::run() {
   const Rank* const silent = only_one_left();
   end_the_rest();
   report(*culprit, silent);
-  return exit_status(*culprit->status);
+  return *culprit->status;
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <csignal>
 #include <memory>
 
-#include "btm/run/process.h"
 #include "btm/run/run_step.h"
+#include "compat/program/process.h"
 
 namespace btm {
 namespace {
@@ -27,7 +27,7 @@ class LocalRun {
   }
 
   RunResult run() {
-    SignalQueue signals;
+    compat::SignalQueue signals;
     for (;;) {
       reap();
       if (!result_.interrupted) start_ready();
@@ -41,7 +41,7 @@ class LocalRun {
  private:
   struct Running {
     std::string name;
-    std::unique_ptr<Child> child;
+    std::unique_ptr<compat::Child> child;
   };
 
   std::vector<std::string> names() const {
@@ -58,7 +58,8 @@ class LocalRun {
         continue;
       observer_.line("start " + step.name);
       started_.insert(step.name);
-      running_.push_back({step.name, std::make_unique<Child>(step_command_(step.name), ".")});
+      running_.push_back({step.name, std::make_unique<compat::Child>(
+                                         compat::ChildSetup{.argv = step_command_(step.name)})});
     }
   }
 

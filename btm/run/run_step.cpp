@@ -7,9 +7,9 @@
 #include <chrono>
 #include <optional>
 
-#include "btm/run/process.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/program/process.h"
 
 namespace btm {
 namespace {
@@ -69,11 +69,14 @@ std::string foreign_setting(const Step& step, const RunState& state) {
 
 /// The status of the first command that fails, or 0.
 int run_commands(const std::vector<CommandLine>& commands, const RunState& state,
-                 const LogFile& log, SignalQueue& signals, bool& interrupted) {
+                 const LogFile& log, compat::SignalQueue& signals, bool& interrupted) {
   for (const CommandLine& command : commands) {
     log.line("$ " + shell_text(command));
-    const int status =
-        Child(resolved(command), state.output(), log.descriptor()).wait(signals, interrupted);
+    const int status = compat::Child({.argv = resolved(command),
+                                      .folder = state.output(),
+                                      .output = log.descriptor(),
+                                      .errors = log.descriptor()})
+                           .wait(signals, interrupted);
     if (status != 0 || interrupted) return status;
   }
   return 0;
@@ -98,7 +101,7 @@ std::string reason_of(const Step& step, int status, bool went_on,
 
 /// Nothing when a signal ended the waiting.
 std::optional<compat::FileLock> wait_for_lock(const Step& step, const RunState& state,
-                                              SignalQueue& signals) {
+                                              compat::SignalQueue& signals) {
   for (;;) {
     if (auto lock = state.try_lock(step.name)) return lock;
     const auto signal = signals.wait(std::chrono::milliseconds(500));
@@ -125,13 +128,13 @@ StepResult step_result(int status) {
 CommandLine resolved(const CommandLine& command) {
   CommandLine whole = command;
   if (whole.front() == "btm" || whole.front() == "btm-convert")
-    whole.front() = (own_program().parent_path() / whole.front()).string();
+    whole.front() = (compat::own_program().parent_path() / whole.front()).string();
   return whole;
 }
 
 StepResult run_step(const Step& step, const std::string& key, RunState& state,
                     const std::function<void()>& check_inputs) {
-  SignalQueue signals;
+  compat::SignalQueue signals;
   const auto lock = wait_for_lock(step, state, signals);
   if (!lock) return StepResult::kInterrupted;
   if (state.is_done(step, key)) return StepResult::kDone;

@@ -4,13 +4,13 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
-#include "btm/run/process.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
+#include "compat/program/process.h"
 
 namespace btm {
 namespace {
@@ -22,7 +22,7 @@ constexpr int kAttempts = 3;
 constexpr std::chrono::milliseconds kPoll{2000};
 
 std::string output_of(const CommandLine& command, const std::string& action) {
-  const Captured captured = capture(command);
+  const compat::Captured captured = compat::capture({.argv = command});
   if (captured.status != 0)
     throw compat::IoError(command.front(), action + ": status " + std::to_string(captured.status) +
                                                " (its message is above)");
@@ -60,7 +60,7 @@ class SlurmRun {
   struct SignalQueueGuard {
     explicit SignalQueueGuard(SlurmRun& run) : run_(run) { run.signals_ = &queue; }
     ~SignalQueueGuard() { run_.signals_ = nullptr; }
-    SignalQueue queue;
+    compat::SignalQueue queue;
     SlurmRun& run_;
   };
 
@@ -94,7 +94,7 @@ class SlurmRun {
   std::map<std::string, Job> jobs_;           ///< By step.
   std::map<std::string, std::string> shown_;  ///< The state last shown, by step.
   RunResult result_;
-  SignalQueue* signals_ = nullptr;
+  compat::SignalQueue* signals_ = nullptr;
 };
 
 void SlurmRun::read_jobs() {

@@ -16,7 +16,6 @@
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/initialise.h"
 #include "btm/trainer/rank_agreement.h"
-#include "btm/trainer/signals.h"
 #include "btm/trainer/train_checkpoint.h"
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
@@ -24,6 +23,7 @@
 #include "compat/fairseq/dictionary_digest.h"
 #include "compat/fairseq/network_settings.h"
 #include "compat/io/crc32.h"
+#include "compat/program/signals.h"
 
 namespace btm {
 namespace {
@@ -316,7 +316,7 @@ int TrainRun::run() {
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
-    log_.info(kName, "ended by " + signal_name(signal) + " after " +
+    log_.info(kName, "ended by " + compat::signal_name(signal) + " after " +
                          std::to_string(trainer_->num_updates()) + " updates" +
                          (options_.checkpoint.no_save ? "" : ", everything is saved"));
     return 128 + signal;
@@ -545,7 +545,7 @@ std::optional<double> TrainRun::validate(std::int64_t epoch) {
 
 int train(TrainOptions options, Communicator& world, int local_rank) {
   complete(options);
-  const SignalGuard signals;
+  const compat::SignalGuard signals;
   return TrainRun(std::move(options), world, local_rank).run();
 }
 

@@ -10,8 +10,8 @@
 
 #include "btm/model/tensor_memory.h"
 #include "btm/trainer/adam_betas.h"
-#include "btm/trainer/signals.h"
 #include "compat/base/error.h"
+#include "compat/program/signals.h"
 
 namespace btm {
 namespace {
@@ -160,7 +160,7 @@ std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) 
 }
 
 std::vector<BatchStats> Trainer::exchange_stats(const std::vector<BatchStats>& mine) {
-  const RankNote note{training_seconds(), received_signal()};
+  const RankNote note{training_seconds(), compat::received_signal()};
   agreed_seconds_ = note.seconds;
   agreed_signal_ = note.signal;
   if (world_.size() == 1) return mine;

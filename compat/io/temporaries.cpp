@@ -51,16 +51,6 @@ void remove_entry(int folder, const char* name) {
   ::unlinkat(folder, name, AT_REMOVEDIR);
 }
 
-extern "C" void remove_temporaries(int signal) {
-  if (waiting > 0) {
-    held_back = signal;
-    return;
-  }
-  remove_noted_temporaries();
-  ::signal(signal, SIG_DFL);
-  ::raise(signal);
-}
-
 }  // namespace
 
 void remove_noted_temporaries() noexcept {
@@ -68,16 +58,10 @@ void remove_noted_temporaries() noexcept {
     if (name.noted) remove_entry(AT_FDCWD, name.path.data());
 }
 
-void remove_temporaries_on_signals() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action {};
-    ::sigaction(signal, nullptr, &action);
-    if (action.sa_handler == SIG_IGN) continue;  // nohup
-    action = {};
-    action.sa_handler = remove_temporaries;
-    action.sa_flags = SA_RESTART;  // for what goes on under a SignalsWait
-    ::sigaction(signal, &action, nullptr);
-  }
+bool held_back_by_wait(int signal) noexcept {
+  if (waiting == 0) return false;
+  held_back = signal;
+  return true;
 }
 
 TemporaryNote::TemporaryNote(const std::filesystem::path& path) noexcept : slot_(-1) {

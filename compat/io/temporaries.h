@@ -6,10 +6,6 @@
 
 namespace compat {
 
-/// From now on SIGINT, SIGTERM and SIGHUP remove what TemporaryNotes name and end the process as
-/// they would have. A program with handlers of its own sets them afterwards.
-void remove_temporaries_on_signals();
-
 /// Removes what TemporaryNotes name. For handlers of other signals: takes no memory and no locks.
 void remove_noted_temporaries() noexcept;
 
@@ -33,5 +29,8 @@ class SignalsWait {
   SignalsWait(const SignalsWait&) = delete;
   SignalsWait& operator=(const SignalsWait&) = delete;
 };
+
+/// For handlers of signals: whether a SignalsWait lives, which will then raise `signal` at its end.
+bool held_back_by_wait(int signal) noexcept;
 
 }  // namespace compat

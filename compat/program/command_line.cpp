@@ -15,9 +15,9 @@
 #include "compat/base/error.h"
 #include "compat/base/version.h"
 #include "compat/io/lost_files.h"
-#include "compat/io/temporaries.h"
 #include "compat/program/console.h"
 #include "compat/program/programs.h"
+#include "compat/program/signals.h"
 
 namespace compat {
 namespace {

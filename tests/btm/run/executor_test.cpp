@@ -7,10 +7,10 @@
 #include <csignal>
 #include <thread>
 
-#include "btm/run/process.h"
 #include "btm/run/run_step.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/program/process.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -282,13 +282,6 @@ TEST(KeyedGraph, CountsAStepAsDoneOnlyBehindDoneSteps) {
   EXPECT_TRUE(run.keyed.done(run.state).empty());
   run.state.mark_done(run.graph.at("a"), run.keyed.keys[0], 1);
   EXPECT_EQ(run.keyed.done(run.state).size(), 2u);
-}
-
-TEST(Capture, GivesOutputAndStatus) {
-  const Captured captured = capture(sh("echo 12; exit 4"));
-  EXPECT_EQ(captured.output, "12\n");
-  EXPECT_EQ(captured.status, 4);
-  EXPECT_EQ(capture({"/nonexistent/program"}).status, 127);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "compat/io/atomic_file.h"
+#include "compat/program/signals.h"
 #include "tests/support/files.h"
 
 namespace {
