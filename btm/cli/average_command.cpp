@@ -12,7 +12,7 @@
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
-#include "compat/program/progress_bar.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 namespace {
@@ -159,17 +159,14 @@ int run_average(std::span<const std::string> args) {
   command.resolve();
   compat::check_can_write_in(command.output_dir);
   const bool is_new = std::filesystem::create_directories(command.output_dir);
-  compat::ProgressBar bar("average (million parameters)", command.log.log_format,
-                          command.log.log_interval, command.log.no_progress_bar,
-                          [](const std::string& line) { std::cerr << line << std::endl; });
-  MergeProgress progress;
-  if (!command.log.quiet)
-    progress = [&, shown = std::int64_t{0}](std::int64_t done, std::int64_t total) mutable {
-      constexpr std::int64_t kMillion = 1'000'000;
-      if (done / kMillion == shown) return;
-      shown = done / kMillion;
-      bar.update(shown, total / kMillion, [] { return compat::ProgressBar::Stats{}; });
-    };
+  compat::Reporter reporter("btm average", "average (million parameters)", command.log);
+  const MergeProgress progress = [&, shown = std::int64_t{0}](std::int64_t done,
+                                                              std::int64_t total) mutable {
+    constexpr std::int64_t kMillion = 1'000'000;
+    if (done / kMillion == shown) return;
+    shown = done / kMillion;
+    reporter.progress(shown, total / kMillion);
+  };
   const auto start = std::chrono::steady_clock::now();
   const MergeReport report = [&] {
     try {
@@ -180,7 +177,7 @@ int run_average(std::span<const std::string> args) {
       throw;
     }
   }();
-  bar.clear();
+  reporter.end_progress();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   std::array<char, 160> line{};
   std::snprintf(line.data(), line.size(),

@@ -14,7 +14,7 @@
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
-#include "compat/program/progress_bar.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 namespace {
@@ -40,13 +40,12 @@ Flag post_process_flag(std::string& field) {
 /// Calls `visit` with every document, its place and a progress bar.
 template <class Visit>
 void for_each_document(const Documents& documents, const char* name, Visit&& visit) {
-  compat::ProgressBar bar(name, "", 10000, false,
-                          [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::Reporter reporter("btm cluster", name, {.log_format = "", .log_interval = 10000});
   for (std::int64_t i = 0; i < documents.size(); ++i) {
     visit(i, documents.text(i));
-    bar.update(i + 1, documents.size(), [] { return compat::ProgressBar::Stats{}; });
+    reporter.progress(i + 1, documents.size());
   }
-  bar.clear();
+  reporter.end_progress();
 }
 
 void check_rule(const ClusterModel& model, const Documents& documents, const std::string& path) {

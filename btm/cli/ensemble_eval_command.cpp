@@ -15,7 +15,7 @@
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
-#include "compat/program/progress_bar.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 namespace {
@@ -153,31 +153,23 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   const bool is_first_rank = ranks.rank() == 0;
   command.options.eval.device_id = place.local_rank;
   if (is_first_rank && !command.results_path.empty()) compat::check_can_write(command.results_path);
-  compat::ProgressBar bar("ensemble-eval", is_first_rank ? command.log.log_format : "none",
-                          command.log.log_interval, command.log.no_progress_bar,
-                          [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::Reporter reporter("btm ensemble-eval", "ensemble-eval", command.log, is_first_rank);
   EnsembleObserver observer;
-  if (is_first_rank) {
-    observer.eval.log = [&](const std::string& line) {
-      bar.clear();
-      std::cout << line << std::endl;
-    };
-    observer.eval.warn = [&](const std::string& line) {
-      bar.clear();
-      std::cerr << "btm ensemble-eval: warning: " << line << std::endl;
-    };
-    if (!command.log.quiet)
-      observer.progress = [&](const EnsembleProgress& progress) {
-        bar.update(progress.done, progress.of, [&] {
-          return compat::ProgressBar::Stats{
-              {"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
-              {"ppl", compat::decimal(progress.perplexity, 2)}};
-        });
-      };
-  }
+  observer.eval.log = [&](const std::string& line) {
+    reporter.result(line);
+    std::cout.flush();  // a line a batch
+  };
+  observer.eval.warn = [&](const std::string& line) { reporter.warn(line); };
+  observer.progress = [&](const EnsembleProgress& progress) {
+    reporter.progress(progress.done, progress.of, [&] {
+      return compat::ProgressBar::Stats{
+          {"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
+          {"ppl", compat::decimal(progress.perplexity, 2)}};
+    });
+  };
   EnsembleReport report;
   or_hint_at_skipping([&] { report = ensemble_eval(command.options, observer, ranks); });
-  bar.clear();
+  reporter.end_progress();
   if (!is_first_rank) return 0;
   if (!command.results_path.empty()) write_lines(command.results_path, report);
   std::cout << "final ppl: " << compat::decimal(report.eval.perplexity, 4) << std::endl;

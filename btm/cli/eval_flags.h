@@ -8,15 +8,11 @@
 
 #include "btm/evaluator/eval_lm.h"
 #include "compat/program/command_line.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 
-/// How a command reports.
-struct LogOptions {
-  std::string log_format;  ///< "": tqdm on a terminal, simple elsewhere
-  std::int64_t log_interval = 100;
-  bool no_progress_bar = false, quiet = false;
-};
+using compat::LogOptions;
 
 /// What cuts the data: the same words in every command that evaluates. The defaults are
 /// fairseq-eval-lm's: --num-shards counts batches, so that another default would score other

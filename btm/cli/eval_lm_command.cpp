@@ -6,7 +6,7 @@
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
-#include "compat/program/progress_bar.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 namespace {
@@ -81,34 +81,24 @@ int run_eval_lm(std::span<const std::string> args) {
   warn_ignored("btm eval-lm", ignored);
 
   if (!command.results_path.empty()) compat::check_can_write(command.results_path);
-  compat::ProgressBar bar("eval-lm", command.log.log_format, command.log.log_interval,
-                          command.log.no_progress_bar,
-                          [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::Reporter reporter("btm eval-lm", "eval-lm", command.log);
   EvalLmObserver observer;
-  // Results go to standard output; what happens on the way there, to standard error.
-  observer.log = [&](const std::string& line) {
-    bar.clear();
-    std::cout << line << "\n";
+  observer.log = [&](const std::string& line) { reporter.result(line); };
+  observer.warn = [&](const std::string& line) { reporter.warn(line); };
+  observer.progress = [&](std::int64_t done, std::int64_t total, const EvalLmReport& so_far) {
+    reporter.progress(done, total, [&] {
+      return compat::ProgressBar::Stats{
+          {"loss", compat::decimal(so_far.loss_base2, 3)},
+          {"ppl", compat::decimal(so_far.perplexity, 2)},
+          {"wps",
+           compat::decimal(so_far.seconds > 0
+                               ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds
+                               : 0,
+                           1)}};
+    });
   };
-  observer.warn = [&](const std::string& line) {
-    bar.clear();
-    std::cerr << "btm eval-lm: warning: " << line << std::endl;
-  };
-  if (!command.log.quiet)
-    observer.progress = [&](std::int64_t done, std::int64_t total, const EvalLmReport& so_far) {
-      bar.update(done, total, [&] {
-        return compat::ProgressBar::Stats{
-            {"loss", compat::decimal(so_far.loss_base2, 3)},
-            {"ppl", compat::decimal(so_far.perplexity, 2)},
-            {"wps",
-             compat::decimal(so_far.seconds > 0
-                                 ? static_cast<double>(so_far.evaluated_tokens) / so_far.seconds
-                                 : 0,
-                             1)}};
-      });
-    };
   const EvalLmReport report = eval_lm(command.options, observer);
-  bar.clear();
+  reporter.end_progress();
   if (!command.results_path.empty()) write_results(command.results_path, command.options, report);
   return 0;
 }

@@ -17,7 +17,7 @@
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
-#include "compat/program/progress_bar.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 namespace {
@@ -264,24 +264,18 @@ int run_eval_matrix(std::span<const std::string> args) {
   command.complete();
   compat::check_can_write_in(command.out);
 
-  compat::ProgressBar bar("eval-matrix", command.log.log_format, command.log.log_interval,
-                          command.log.no_progress_bar,
-                          [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::Reporter reporter("btm eval-matrix", "eval-matrix", command.log);
   EvalMatrixObserver observer;
-  observer.warn = [&](const std::string& line) {
-    bar.clear();
-    std::cerr << "btm eval-matrix: warning: " << line << std::endl;
+  observer.warn = [&](const std::string& line) { reporter.warn(line); };
+  observer.progress = [&](std::int64_t done, std::int64_t of, const std::string& model,
+                          const std::string& domain) {
+    reporter.progress(done, of, [&] {
+      return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}};
+    });
   };
-  if (!command.log.quiet)
-    observer.progress = [&](std::int64_t done, std::int64_t of, const std::string& model,
-                            const std::string& domain) {
-      bar.update(done, of, [&] {
-        return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}};
-      });
-    };
   EvalMatrix matrix;
   or_hint_at_skipping([&] { matrix = eval_matrix(command.options, observer); });
-  bar.clear();
+  reporter.end_progress();
   const Json json = to_json(matrix, command.options);
   // First, and at once: a full disk does not take them away.
   for (const std::string& name : matrix.left_out)

@@ -20,7 +20,7 @@
 #include "compat/fairseq/indexed_dataset.h"
 #include "compat/io/file_lock.h"
 #include "compat/program/process.h"
-#include "compat/program/progress_bar.h"
+#include "compat/program/reporter.h"
 
 namespace btm {
 namespace {
@@ -228,23 +228,21 @@ class ExpertAddition {
     return eval;
   }
 
-  compat::ProgressBar progress_bar(const std::string& label) const {
-    return compat::ProgressBar(label, options_.log.quiet ? "none" : options_.log.log_format,
-                               options_.log.log_interval, options_.log.no_progress_bar,
-                               [](const std::string& line) { std::cerr << line << std::endl; });
+  compat::Reporter reporter(const std::string& label) const {
+    return compat::Reporter("btm expert add", label, options_.log, !options_.log.quiet);
   }
 
   EvalLmReport evaluate(const fs::path& model, const std::string& name) const {
-    compat::ProgressBar bar = progress_bar(name + " on " + options_.domain);
+    compat::Reporter reports = reporter(name + " on " + options_.domain);
     EvalLmObserver observer;
     observer.progress = [&](std::int64_t done, std::int64_t of, const EvalLmReport& so_far) {
-      bar.update(done, of, [&] {
+      reports.progress(done, of, [&] {
         return compat::ProgressBar::Stats{{"ppl", fixed(so_far.perplexity, 2)}};
       });
     };
-    observer.warn = [&](const std::string& line) { say("warning: " + line); };
+    observer.warn = [&](const std::string& line) { reports.warn(line); };
     EvalLmReport report = eval_lm(eval_of(model), observer);
-    bar.clear();
+    reports.end_progress();
     return report;
   }
 
@@ -275,17 +273,17 @@ class ExpertAddition {
     for (const std::string& name : names)
       ensemble.eval.path += (ensemble.eval.path.empty() ? "" : ":") +
                             forest.checkpoint_of(*forest.find(name)).string();
-    compat::ProgressBar bar = progress_bar("posterior on " + options_.domain);
+    compat::Reporter reports = reporter("posterior on " + options_.domain);
     EnsembleObserver observer;
     observer.progress = [&](const EnsembleProgress& at) {
-      bar.update(at.done, at.of, [&] {
+      reports.progress(at.done, at.of, [&] {
         return compat::ProgressBar::Stats{
             {"expert", std::to_string(at.expert) + "/" + std::to_string(at.experts)}};
       });
     };
-    observer.eval.warn = [&](const std::string& line) { say("warning: " + line); };
+    observer.eval.warn = [&](const std::string& line) { reports.warn(line); };
     const EnsembleReport report = ensemble_eval(ensemble, observer, *single_process());
-    bar.clear();
+    reports.end_progress();
     std::vector<ForestParent> parents;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parents.push_back({names[i], report.lines.back().exp_avg_posterior[i]});
