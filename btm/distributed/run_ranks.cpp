@@ -46,7 +46,9 @@ std::unique_ptr<Communicator> connect([[maybe_unused]] const DistributedOptions&
   }
 #endif
   if (rendezvous.size == 1) return single_process();
-  return connect_gloo(meet(rendezvous, program, launched));
+  const std::shared_ptr<Meeting> meeting = meet(rendezvous, program, launched);
+  const RankWatch::Call call(meeting->watch());  // a rank may end before all are connected
+  return connect_gloo(meeting);
 }
 
 /// Ends this process, a run of one rank, soon after another rank of the same run has come.

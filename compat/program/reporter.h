@@ -20,8 +20,8 @@ struct LogOptions {
 /// both.
 class Reporter {
  public:
-  /// `program` stands before warnings ("btm eval-lm"), `label` before the progress. Without `prints`
-  /// (ranks other than 0) nothing appears.
+  /// `program` stands before warnings ("btm eval-lm"), `label` before the progress. Without
+  /// `prints` (ranks other than 0) nothing appears.
   Reporter(std::string program, const std::string& label, const LogOptions& options,
            bool prints = true);
 
