@@ -3,9 +3,9 @@
 #include <charconv>
 #include <set>
 
-#include "btm/branch/forest.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/forest.h"
 
 namespace btm {
 namespace {
@@ -46,7 +46,7 @@ std::vector<std::string> trained_domains(const compat::Config& config) {
 }
 
 std::optional<ClusterOrigin> cluster_of_expert(const fs::path& checkpoint) {
-  if (const auto entry = manifest_entry(checkpoint)) {
+  if (const auto entry = compat::manifest_entry(checkpoint)) {
     if (entry->cluster) return entry->cluster;
     if (const auto cluster = cluster_of_name(entry->domain)) return cluster;
   }

@@ -5,11 +5,11 @@
 #include <iostream>
 #include <optional>
 
-#include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
@@ -101,7 +101,7 @@ struct AverageCommand {
     if (!options.weights.empty() && !weights_from.empty())
       throw UsageError("--weights and --weights-from exclude each other");
     for (const std::string_view file : split(model_files, ":,"))
-      for (const std::string& path : model_paths(std::string(file), warn))
+      for (const std::string& path : compat::model_paths(std::string(file), warn))
         options.model_files.emplace_back(path);
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;

@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "btm/branch/expert_cluster.h"
-#include "btm/branch/forest.h"
 #include "btm/cli/cluster_flags.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/distributed_flags.h"
@@ -14,6 +13,7 @@
 #include "btm/ensemble/score_cache.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
 
@@ -188,8 +188,8 @@ int run_ensemble_eval(std::span<const std::string> args) {
   const auto say = [&](const std::string& line) { said.push_back(line); };
   std::vector<std::string> experts;
   for (const std::string& path : compat::split_at(command.options.eval.path, ':'))
-    for (std::string& expert : model_paths(path, say)) experts.push_back(std::move(expert));
-  command.options.eval.path = joined_paths(experts);
+    for (std::string& expert : compat::model_paths(path, say)) experts.push_back(std::move(expert));
+  command.options.eval.path = compat::joined_paths(experts);
   if (command.options.ensemble_type == "cluster_prior")
     for (const std::string& expert : experts)
       command.options.cluster.origins.push_back(cluster_of_expert(expert));

@@ -5,7 +5,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/ensemble/ensemble_eval.h"
@@ -16,6 +15,7 @@
 #include "btm/report/table.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
 
@@ -121,14 +121,14 @@ struct EvalMatrixCommand {
   }
 
   void add_model(const std::string& model) {
-    if (model.find('=') != std::string::npos || !is_forest(model)) {
+    if (model.find('=') != std::string::npos || !compat::is_forest(model)) {
       options.models.push_back(split_pair(model, "NAME=CHECKPOINT or a folder of experts"));
       return;
     }
-    const Forest forest = open_forest(model);
+    const compat::Forest forest = compat::open_forest(model);
     if (const std::string line = taken_as_experts(forest); !line.empty())
       std::cerr << "btm eval-matrix: warning: " << line << std::endl;
-    for (const ForestExpert& expert : complete_experts(forest))
+    for (const compat::ForestExpert& expert : complete_experts(forest))
       options.models.emplace_back(expert.name, forest.checkpoint_of(expert).string());
   }
 

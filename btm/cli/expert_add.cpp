@@ -34,7 +34,7 @@ class ExpertAddition {
  public:
   explicit ExpertAddition(ExpertAddOptions options) : options_(std::move(options)) {
     if (options_.name.empty()) options_.name = options_.domain;
-    check_expert_name(options_.name);
+    compat::check_expert_name(options_.name);
     check_train_flags();
     EvalLmOptions& eval = options_.eval;
     if (!fs::is_directory(eval.data))
@@ -52,9 +52,9 @@ class ExpertAddition {
 
   int run() {
     const bool new_forest = !fs::exists(options_.forest) && is_checkpoint(options_.from);
-    const Forest before =
-        new_forest ? Forest{.folder = options_.forest, .has_manifest = false, .experts = {}}
-                   : open_forest(options_.forest);
+    const compat::Forest before =
+        new_forest ? compat::Forest{.folder = options_.forest, .has_manifest = false, .experts = {}}
+                   : compat::open_forest(options_.forest);
     check_dictionaries(before);
     const Start start = planned_start(before);
     check_starts(before, start);
@@ -79,7 +79,7 @@ class ExpertAddition {
 
  private:
   struct Start {
-    std::string kind;   ///< ForestExpert::start
+    std::string kind;   ///< compat::ForestExpert::start
     std::string model;  ///< Of "expert" and "checkpoint".
   };
 
@@ -118,15 +118,16 @@ class ExpertAddition {
       throw UsageError("--help after -- is btm train's (btm train --help)");
   }
 
-  Start resolve(const Forest& forest) const {
+  Start resolve(const compat::Forest& forest) const {
     const std::string& from = options_.from;
     if (from.empty() || from == "nearest" || from == "posterior")
       return {from.empty() ? "posterior" : from, {}};
-    if (const ForestExpert* parent = forest.find(from); parent != nullptr && parent->complete)
+    if (const compat::ForestExpert* parent = forest.find(from);
+        parent != nullptr && parent->complete)
       return {"expert", from};
     if (is_checkpoint(from)) return {"checkpoint", fs::weakly_canonical(from).string()};
     std::string names;
-    for (const ForestExpert& expert : forest.experts)
+    for (const compat::ForestExpert& expert : forest.experts)
       if (expert.complete) names += ", " + expert.name;
     throw UsageError("flag --from: '" + compat::printable(from) +
                      "', expected nearest, posterior, a checkpoint, or a complete expert of " +
@@ -135,22 +136,23 @@ class ExpertAddition {
   }
 
   /// The experts of a forest have one dictionary. FormatError, before any work, for another one.
-  void check_dictionaries(const Forest& forest) const {
-    for (const ForestExpert& expert : forest.experts)
+  void check_dictionaries(const compat::Forest& forest) const {
+    for (const compat::ForestExpert& expert : forest.experts)
       if (expert.complete)
         compat::check_same_dictionary(dictionary_, dictionary_of(forest, expert));
   }
 
   /// How to start a new expert. For an existing one, checks that it is the same addition.
-  Start planned_start(const Forest& forest) const {
-    const ForestExpert* known = forest.find(options_.name);
+  Start planned_start(const compat::Forest& forest) const {
+    const compat::ForestExpert* known = forest.find(options_.name);
     if (known == nullptr) {
       if (fs::exists(options_.forest / options_.name / "checkpoint_last.pt"))
         throw UsageError(shown(options_.forest / options_.name) +
                          " holds a checkpoint that the manifest does not name; move it away or "
                          "take another --name");
       const Start start = resolve(forest);
-      if (start.model.empty() && std::ranges::none_of(forest.experts, &ForestExpert::complete))
+      if (start.model.empty() &&
+          std::ranges::none_of(forest.experts, &compat::ForestExpert::complete))
         throw UsageError(
             shown(options_.forest) +
             " has no expert to start from; give --from a checkpoint, such as the seed model");
@@ -175,19 +177,19 @@ class ExpertAddition {
   }
 
   /// Checks that training can start from every model that may be part of the start. Runs no model.
-  void check_starts(const Forest& forest, const Start& start) {
+  void check_starts(const compat::Forest& forest, const Start& start) {
     complete(train_options_);
-    const ForestExpert* known = forest.find(options_.name);
+    const compat::ForestExpert* known = forest.find(options_.name);
     if (known != nullptr && fs::exists(forest.checkpoint_of(*known)))
       return;  // training resumes from its own checkpoint
     std::vector<fs::path> models;
     if (known != nullptr) {
-      for (const ForestParent& parent : known->parents)
+      for (const compat::ForestParent& parent : known->parents)
         models.push_back(path_of(forest, *known, parent.model));
     } else if (start.kind == "checkpoint") {
       models.emplace_back(start.model);
     } else {
-      for (const ForestExpert& expert : forest.experts)
+      for (const compat::ForestExpert& expert : forest.experts)
         if (expert.complete && (start.model.empty() || expert.name == start.model))
           models.push_back(forest.checkpoint_of(expert));
     }
@@ -201,10 +203,10 @@ class ExpertAddition {
     if (fs::exists(folder / "checkpoint_last.pt")) return;
     std::error_code ignored;
     try {
-      if (open_forest(options_.forest).find(options_.name) != nullptr)
-        change_forest(options_.forest, [&](Forest& forest) {
+      if (compat::open_forest(options_.forest).find(options_.name) != nullptr)
+        compat::change_forest(options_.forest, [&](compat::Forest& forest) {
           std::erase_if(forest.experts,
-                        [&](const ForestExpert& one) { return one.name == options_.name; });
+                        [&](const compat::ForestExpert& one) { return one.name == options_.name; });
         });
     } catch (const std::exception&) {  // the reason for the failed start is reported instead
     }
@@ -246,8 +248,8 @@ class ExpertAddition {
     return report;
   }
 
-  std::vector<ForestParent> nearest(const Forest& forest,
-                                    const std::vector<std::string>& names) const {
+  std::vector<compat::ForestParent> nearest(const compat::Forest& forest,
+                                            const std::vector<std::string>& names) const {
     std::string best;
     double lowest = std::numeric_limits<double>::infinity();
     for (const std::string& name : names) {
@@ -263,8 +265,8 @@ class ExpertAddition {
     return {{best, 1}};
   }
 
-  std::vector<ForestParent> posterior(const Forest& forest,
-                                      const std::vector<std::string>& names) const {
+  std::vector<compat::ForestParent> posterior(const compat::Forest& forest,
+                                              const std::vector<std::string>& names) const {
     EnsembleEvalOptions ensemble;
     ensemble.ensemble_type = "updating_prior";
     ensemble.eval = eval_of(forest.checkpoint_of(*forest.find(names.front())));
@@ -284,7 +286,7 @@ class ExpertAddition {
     observer.eval.warn = [&](const std::string& line) { reports.warn(line); };
     const EnsembleReport report = ensemble_eval(ensemble, observer, *single_process());
     reports.end_progress();
-    std::vector<ForestParent> parents;
+    std::vector<compat::ForestParent> parents;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parents.push_back({names[i], report.lines.back().exp_avg_posterior[i]});
       if (!std::isfinite(parents.back().weight))
@@ -294,37 +296,37 @@ class ExpertAddition {
     return parents;
   }
 
-  void note_start(const Forest& forest, const Start& start, const fs::path& folder) const {
+  void note_start(const compat::Forest& forest, const Start& start, const fs::path& folder) const {
     std::vector<std::string> names;
-    for (const ForestExpert& expert : forest.experts)
+    for (const compat::ForestExpert& expert : forest.experts)
       if (expert.complete) names.push_back(expert.name);
-    ForestExpert expert{.name = options_.name,
-                        .domain = options_.domain,
-                        .path = fs::path(options_.name) / "checkpoint_last.pt",
-                        .start = start.kind,
-                        .parents = {},
-                        .data = data_,
-                        .valid_ppl = {},
-                        .dictionary = dictionary_.sha256,
-                        .complete = false,
-                        .cluster = cluster_of_data(data_)};
+    compat::ForestExpert expert{.name = options_.name,
+                                .domain = options_.domain,
+                                .path = fs::path(options_.name) / "checkpoint_last.pt",
+                                .start = start.kind,
+                                .parents = {},
+                                .data = data_,
+                                .valid_ppl = {},
+                                .dictionary = dictionary_.sha256,
+                                .complete = false,
+                                .cluster = cluster_of_data(data_)};
     if (!start.model.empty())
       expert.parents = {{start.model, 1}};
     else
       expert.parents = start.kind == "nearest" ? nearest(forest, names) : posterior(forest, names);
     std::error_code ignored;
     fs::remove(folder / "start.pt", ignored);  // left by an addition that was removed
-    change_forest(options_.forest, [&](Forest& now) {
+    compat::change_forest(options_.forest, [&](compat::Forest& now) {
       if (now.find(expert.name) != nullptr)
         throw UsageError("expert '" + expert.name + "' has been added by another process");
       now.experts.push_back(expert);
     });
   }
 
-  static fs::path path_of(const Forest& forest, const ForestExpert& expert,
+  static fs::path path_of(const compat::Forest& forest, const compat::ForestExpert& expert,
                           const std::string& model) {
     if (expert.start == "checkpoint") return model;
-    const ForestExpert* parent = forest.find(model);
+    const compat::ForestExpert* parent = forest.find(model);
     if (parent == nullptr)
       throw compat::IoError(shown(forest.folder), "expert '" + compat::printable(model) +
                                                       "', which '" + expert.name +
@@ -333,7 +335,7 @@ class ExpertAddition {
   }
 
   /// The model to train from: one parent, or the average of several.
-  fs::path start_model(const Forest& forest, const ForestExpert& expert,
+  fs::path start_model(const compat::Forest& forest, const compat::ForestExpert& expert,
                        const fs::path& folder) const {
     if (expert.parents.empty())
       throw compat::IoError(shown(forest.folder),
@@ -343,7 +345,7 @@ class ExpertAddition {
     merge.output = folder / "start.pt";
     if (fs::exists(merge.output)) return merge.output;
     merge.normalize = true;
-    for (const ForestParent& parent : expert.parents) {
+    for (const compat::ForestParent& parent : expert.parents) {
       merge.model_files.push_back(path_of(forest, expert, parent.model));
       merge.weights.push_back(parent.weight);
     }
@@ -353,8 +355,8 @@ class ExpertAddition {
   }
 
   int train(const fs::path& folder, const fs::path& checkpoint) const {
-    const Forest forest = open_forest(options_.forest);
-    const ForestExpert* expert = forest.find(options_.name);
+    const compat::Forest forest = compat::open_forest(options_.forest);
+    const compat::ForestExpert* expert = forest.find(options_.name);
     if (expert == nullptr)
       throw compat::IoError(shown(options_.forest),
                             "expert '" + options_.name + "' was removed meanwhile");
@@ -379,8 +381,8 @@ class ExpertAddition {
   void finish(const fs::path& folder, const fs::path& checkpoint) const {
     std::optional<double> perplexity;
     if (has_split_) perplexity = evaluate(checkpoint, options_.name).perplexity;
-    change_forest(options_.forest, [&](Forest& forest) {
-      ForestExpert* expert = forest.find(options_.name);
+    compat::change_forest(options_.forest, [&](compat::Forest& forest) {
+      compat::ForestExpert* expert = forest.find(options_.name);
       if (expert == nullptr)
         throw compat::IoError(shown(options_.forest),
                               "expert '" + options_.name + "' was removed meanwhile");

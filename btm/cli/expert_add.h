@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "btm/branch/forest.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/evaluator/eval_lm.h"
+#include "compat/checkpoint/forest.h"
 
 namespace btm {
 

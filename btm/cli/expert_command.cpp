@@ -70,19 +70,19 @@ int run_remove(std::span<const std::string> args) {
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  check_expert_name(name);
-  const Forest forest = open_forest(folder);
-  const ForestExpert* expert = forest.find(name);
+  compat::check_expert_name(name);
+  const compat::Forest forest = compat::open_forest(folder);
+  const compat::ForestExpert* expert = forest.find(name);
   std::vector<std::string> names;
-  for (const ForestExpert& other : forest.experts) names.push_back(other.name);
+  for (const compat::ForestExpert& other : forest.experts) names.push_back(other.name);
   if (expert == nullptr) {
     const std::string near = compat::nearest_name(name, names);
     throw compat::UsageError("no expert '" + name + "' in " + compat::printable(folder, 4096) +
                              (near.empty() ? "" : ", did you mean " + near + "?"));
   }
-  for (const ForestExpert& other : forest.experts)
+  for (const compat::ForestExpert& other : forest.experts)
     if (!other.complete &&
-        std::ranges::find(other.parents, name, &ForestParent::model) != other.parents.end())
+        std::ranges::find(other.parents, name, &compat::ForestParent::model) != other.parents.end())
       throw compat::UsageError("expert '" + other.name + "' starts from '" + name +
                                "' and is not complete; remove it first");
   const std::filesystem::path files = forest.folder / name;
@@ -93,8 +93,9 @@ int run_remove(std::span<const std::string> args) {
   std::optional<compat::FileLock> lock;
   if (std::filesystem::exists(files / ".lock"))
     lock.emplace(compat::FileLock::now(files / ".lock"));
-  change_forest(folder, [&](Forest& now) {
-    std::erase_if(now.experts, [&](const ForestExpert& other) { return other.name == name; });
+  compat::change_forest(folder, [&](compat::Forest& now) {
+    std::erase_if(now.experts,
+                  [&](const compat::ForestExpert& other) { return other.name == name; });
   });
   if (remove_files) std::filesystem::remove_all(files);
   std::cout << name
@@ -114,8 +115,8 @@ int run_list(std::span<const std::string> args) {
                                  {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  json ? print_forest_json(open_forest(folder), std::cout)
-       : print_forest(open_forest(folder), std::cout);
+  json ? print_forest_json(compat::open_forest(folder), std::cout)
+       : print_forest(compat::open_forest(folder), std::cout);
   return 0;
 }
 

@@ -1,17 +1,17 @@
 #include <iostream>
 
-#include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/forest_table.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/program/command_line.h"
 
 namespace btm {
 namespace {
 
 /// As btm eval-matrix takes them.
-void print_models(const Forest& forest) {
-  for (const ForestExpert& expert : complete_experts(forest))
+void print_models(const compat::Forest& forest) {
+  for (const compat::ForestExpert& expert : complete_experts(forest))
     std::cout << expert.name << "=" << forest.checkpoint_of(expert).string() << "\n";
 }
 
@@ -38,11 +38,11 @@ int run_forest(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (json + paths + models > 1)
     throw compat::UsageError("--json, --paths and --models exclude each other");
-  const Forest forest = open_forest(folder);
+  const compat::Forest forest = compat::open_forest(folder);
   if (const std::string line = taken_as_experts(forest); !line.empty())
     std::cerr << "btm forest: " << line << std::endl;
   if (paths)
-    std::cout << joined_paths(checkpoints_of(forest)) << "\n";
+    std::cout << compat::joined_paths(checkpoints_of(forest)) << "\n";
   else if (models)
     print_models(forest);
   else if (json)

@@ -9,16 +9,17 @@
 namespace btm {
 namespace {
 
-std::optional<std::int64_t> updates(const Forest& forest, const ForestExpert& expert) {
+std::optional<std::int64_t> updates(const compat::Forest& forest,
+                                    const compat::ForestExpert& expert) {
   const std::filesystem::path checkpoint = forest.checkpoint_of(expert);
-  return expert.complete || std::filesystem::exists(checkpoint) ? updates_of(checkpoint)
+  return expert.complete || std::filesystem::exists(checkpoint) ? compat::updates_of(checkpoint)
                                                                 : std::nullopt;
 }
 
-std::string parents_text(const ForestExpert& expert) {
+std::string parents_text(const compat::ForestExpert& expert) {
   if (expert.parents.size() == 1) return compat::without_controls(expert.parents.front().model);
   std::string text;
-  for (const ForestParent& parent : expert.parents)
+  for (const compat::ForestParent& parent : expert.parents)
     text += (text.empty() ? "" : " ") + fixed(parent.weight, 3) + "*" +
             compat::without_controls(parent.model);
   return text;
@@ -26,7 +27,7 @@ std::string parents_text(const ForestExpert& expert) {
 
 }  // namespace
 
-void print_forest(const Forest& forest, std::ostream& out) {
+void print_forest(const compat::Forest& forest, std::ostream& out) {
   Table table{{{"name"},
                {"domain"},
                {"path"},
@@ -36,7 +37,7 @@ void print_forest(const Forest& forest, std::ostream& out) {
                {"valid ppl", true},
                {"state"}},
               {}};
-  for (const ForestExpert& expert : forest.experts) {
+  for (const compat::ForestExpert& expert : forest.experts) {
     const auto count = updates(forest, expert);
     table.rows.push_back({expert.name, compat::without_controls(expert.domain),
                           compat::without_controls(expert.path.string()),
@@ -49,13 +50,13 @@ void print_forest(const Forest& forest, std::ostream& out) {
   out << to_text(table);
 }
 
-void print_forest_json(const Forest& forest, std::ostream& out) {
+void print_forest_json(const compat::Forest& forest, std::ostream& out) {
   using Json = nlohmann::ordered_json;
   Json experts = Json::array();
-  for (const ForestExpert& expert : forest.experts) {
+  for (const compat::ForestExpert& expert : forest.experts) {
     const auto count = updates(forest, expert);
     Json parents = Json::array();
-    for (const ForestParent& parent : expert.parents)
+    for (const compat::ForestParent& parent : expert.parents)
       parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
     experts.push_back({{"name", expert.name},
                        {"domain", expert.domain},

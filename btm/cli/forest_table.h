@@ -3,12 +3,12 @@
 
 #include <iosfwd>
 
-#include "btm/branch/forest.h"
+#include "compat/checkpoint/forest.h"
 
 namespace btm {
 
 /// A line for each expert; counts of updates come from the checkpoints. Errors as updates_of's.
-void print_forest(const Forest& forest, std::ostream& out);
-void print_forest_json(const Forest& forest, std::ostream& out);
+void print_forest(const compat::Forest& forest, std::ostream& out);
+void print_forest_json(const compat::Forest& forest, std::ostream& out);
 
 }  // namespace btm

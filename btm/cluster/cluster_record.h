@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "compat/checkpoint/forest.h"
+
 namespace btm {
 
 inline constexpr const char* kClusterRecord = "cluster.json";
@@ -27,11 +29,7 @@ std::optional<ClusterRecord> read_cluster_record(const std::filesystem::path& fo
 void write_cluster_record(const std::filesystem::path& folder,
                           const ClusterRecord& record);  ///< Atomic.
 
-/// The cluster of data or of an expert, and the cluster model's checksum; "": not known.
-struct ClusterOrigin {
-  std::size_t cluster = 0;
-  std::string model_sha256;
-};
+using compat::ClusterOrigin;
 
 /// The number in "c7", as btm cluster assign names folders. Nothing for other names.
 std::optional<ClusterOrigin> cluster_of_name(std::string_view name);

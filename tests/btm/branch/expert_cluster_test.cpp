@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "btm/branch/forest.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/forest.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 #include "tests/support/tiny_checkpoint.h"
@@ -59,13 +59,13 @@ TEST_F(ExpertCluster, IsWhatTheManifestAndTheRecordOfTheDataSay) {
   btm::write_cluster_record(dir / "split/law", {2, sha, {"train.bin"}});
   const fs::path checkpoint = expert("forest/c1", (dir / "split/law").string());
   EXPECT_EQ(found(checkpoint), "2");
-  btm::change_forest(dir / "forest", [&](btm::Forest& forest) {
+  compat::change_forest(dir / "forest", [&](compat::Forest& forest) {
     forest.experts.at(0).cluster = btm::ClusterOrigin{3, other};
   });
   EXPECT_EQ(found(checkpoint), "3" + other);
   EXPECT_EQ(found(dir / "forest/../forest/c1/checkpoint_last.pt"), "3" + other);
-  btm::change_forest(dir / "forest",
-                     [](btm::Forest& forest) { forest.experts.at(0).cluster.reset(); });
+  compat::change_forest(dir / "forest",
+                        [](compat::Forest& forest) { forest.experts.at(0).cluster.reset(); });
   EXPECT_EQ(found(checkpoint), "1");  // its domain in the manifest
 }
 

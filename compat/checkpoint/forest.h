@@ -2,6 +2,7 @@
 // started from. A folder without one is read in the release's layout, DOMAIN/checkpoint_last.pt.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -10,10 +11,16 @@
 #include <string_view>
 #include <vector>
 
-#include "btm/cluster/cluster_record.h"
 #include "compat/fairseq/dictionary_digest.h"
 
-namespace btm {
+namespace compat {
+
+/// The cluster that data or an expert belongs to, and the SHA-256 of the cluster model; "": not
+/// known.
+struct ClusterOrigin {
+  std::size_t cluster = 0;
+  std::string model_sha256;
+};
 
 /// A model that an expert was started from, and its weight in the average.
 struct ForestParent {
@@ -68,7 +75,7 @@ std::vector<std::string> checkpoints_of(const Forest& forest);
 
 /// The digest of the dictionary that an expert was trained with, from the manifest or else from its
 /// checkpoint.
-compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert);
+KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert);
 
 /// For a folder without a manifest, a line that lists the subfolders taken as experts: all with a
 /// checkpoint_last.pt. Empty for a folder with a manifest.
@@ -94,4 +101,4 @@ void change_forest(const std::filesystem::path& folder, const std::function<void
 /// Checkpoint::open's.
 std::optional<std::int64_t> updates_of(const std::filesystem::path& checkpoint);
 
-}  // namespace btm
+}  // namespace compat

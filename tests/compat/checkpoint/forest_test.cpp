@@ -1,4 +1,4 @@
-#include "btm/branch/forest.h"
+#include "compat/checkpoint/forest.h"
 
 #include <gtest/gtest.h>
 
@@ -11,14 +11,14 @@
 
 namespace {
 
-using btm::change_forest;
-using btm::Forest;
-using btm::ForestExpert;
-using btm::open_forest;
 using btm_test::expect_error;
 using btm_test::golden;
 using btm_test::read_file;
 using btm_test::write_file;
+using compat::change_forest;
+using compat::Forest;
+using compat::ForestExpert;
+using compat::open_forest;
 namespace fs = std::filesystem;
 
 ForestExpert expert(const std::string& name) {
@@ -47,7 +47,7 @@ TEST(Forest, IsReadAsItWasWritten) {
   average.parents = {{"a", 0.1}, {"b", 0.7000000000000001}};
   average.valid_ppl.reset();
   average.complete = true;
-  average.cluster = btm::ClusterOrigin{10, std::string(64, 'a')};
+  average.cluster = compat::ClusterOrigin{10, std::string(64, 'a')};
   average.dictionary = std::string(64, 'd');
   change_forest(dir.path(), [&](Forest& forest) { forest.experts = {expert("x"), average}; });
   const Forest forest = open_forest(dir.path());
@@ -96,19 +96,19 @@ TEST(Forest, TakesTheReleasedLayoutInNaturalOrderAndSaysWhatItTakes) {
   }
   const Forest forest = open_forest(dir.path());
   EXPECT_EQ(names_of(forest), names);
-  EXPECT_EQ(btm::taken_as_experts(forest),
+  EXPECT_EQ(compat::taken_as_experts(forest),
             dir.path().string() +
                 " has no forest.json: all its 12 subfolders with a checkpoint_last.pt are taken as "
                 "experts: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11");
   std::vector<std::string> lines;
   const auto note = [&](const std::string& line) { lines.push_back(line); };
-  EXPECT_EQ(btm::model_paths(dir.path().string(), note).at(10),
+  EXPECT_EQ(compat::model_paths(dir.path().string(), note).at(10),
             (dir / "c10/checkpoint_last.pt").string());
   EXPECT_EQ(lines.size(), 1U);
   change_forest(dir.path(), [](Forest& now) {
     std::erase_if(now.experts, [](const ForestExpert& one) { return one.name != "c3"; });
   });
-  EXPECT_EQ(btm::model_paths(dir.path().string(), note),
+  EXPECT_EQ(compat::model_paths(dir.path().string(), note),
             std::vector{(dir / "c3/checkpoint_last.pt").string()});
   EXPECT_EQ(lines.size(), 1U);
 }
@@ -183,11 +183,11 @@ TEST(Forest, RejectsBadManifests) {
 
 TEST(Forest, NamesOfExpertsAreNamesOfFolders) {
   for (const char* good : {"perl", "1b", "a.b_c-d"})
-    EXPECT_NO_THROW(btm::check_expert_name(good)) << good;
+    EXPECT_NO_THROW(compat::check_expert_name(good)) << good;
   for (const std::string& bad :
        {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("-x"),
         std::string("a b"), std::string(201, 'a')})
-    EXPECT_THROW(btm::check_expert_name(bad), compat::UsageError) << bad;
+    EXPECT_THROW(compat::check_expert_name(bad), compat::UsageError) << bad;
 }
 
 /// An empty checkpoint_last.pt in a new folder.
@@ -202,15 +202,15 @@ TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
   const auto in = [&](const std::string& name) {
     return (dir / name / "checkpoint_last.pt").string();
   };
-  EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("a"), in("b")}));
+  EXPECT_EQ(compat::model_paths(dir.path().string(), quiet), (std::vector{in("a"), in("b")}));
   write_file(
       dir / "forest.json",
       R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
     {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false},
     {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
-  EXPECT_EQ(btm::model_paths(dir.path().string(), quiet), (std::vector{in("b"), in("a")}));
+  EXPECT_EQ(compat::model_paths(dir.path().string(), quiet), (std::vector{in("b"), in("a")}));
   write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": []})");
-  expect_error<compat::IoError>([&] { btm::model_paths(dir.path().string(), quiet); },
+  expect_error<compat::IoError>([&] { compat::model_paths(dir.path().string(), quiet); },
                                 "has no complete expert");
 }
 
@@ -221,21 +221,21 @@ TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
   fs::create_directory(dir / "empty");
   for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(),
                                   (dir / "empty").string(), (dir / "none").string()})
-    EXPECT_EQ(btm::model_paths(path, quiet), std::vector{path});
+    EXPECT_EQ(compat::model_paths(path, quiet), std::vector{path});
 }
 
 TEST(JoinedPaths, SeparatesByColons) {
-  EXPECT_EQ(btm::joined_paths({}), "");
-  EXPECT_EQ(btm::joined_paths({"a", "b c", "d"}), "a:b c:d");
+  EXPECT_EQ(compat::joined_paths({}), "");
+  EXPECT_EQ(compat::joined_paths({"a", "b c", "d"}), "a:b c:d");
   expect_error<compat::UsageError>(
       [] {
-        btm::joined_paths({"a", "b:c"});
+        compat::joined_paths({"a", "b:c"});
       },
       "'b:c' holds a ':', which separates paths");
 }
 
 TEST(UpdatesOf, ReadsTheLastEntryOfTheHistory) {
-  EXPECT_EQ(btm::updates_of(golden("checkpoints/seed/checkpoint_1_100.pt")), 100);
+  EXPECT_EQ(compat::updates_of(golden("checkpoints/seed/checkpoint_1_100.pt")), 100);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "btm/branch/forest.h"
+#include "compat/checkpoint/forest.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +16,7 @@
 #include "compat/io/mapped_file.h"
 #include "compat/io/sha256.h"
 
-namespace btm {
+namespace compat {
 namespace {
 
 namespace fs = std::filesystem;
@@ -83,8 +83,8 @@ class Fields {
   }
 
   [[noreturn]] void fail(const std::string& key, const std::string& problem) const {
-    throw compat::FormatError(
-        {file_, place_ + (place_.empty() || key.empty() ? "" : ".") + key, {}}, problem);
+    throw FormatError({file_, place_ + (place_.empty() || key.empty() ? "" : ".") + key, {}},
+                      problem);
   }
 
   const std::string& file() const noexcept { return file_; }
@@ -105,9 +105,9 @@ std::optional<ClusterOrigin> read_cluster(const Fields& fields) {
   if (*number != std::floor(*number) || *number >= kMostClusterNumber)
     fields.fail("cluster", "expected the number of a cluster");
   ClusterOrigin cluster{static_cast<std::size_t>(*number), fields.text("cluster_model_sha256", "")};
-  if (!cluster.model_sha256.empty() && !compat::is_sha256_hex(cluster.model_sha256))
-    fields.fail("cluster_model_sha256", "'" + compat::printable(cluster.model_sha256) +
-                                            "', expected 64 digits of a SHA-256");
+  if (!cluster.model_sha256.empty() && !is_sha256_hex(cluster.model_sha256))
+    fields.fail("cluster_model_sha256",
+                "'" + printable(cluster.model_sha256) + "', expected 64 digits of a SHA-256");
   return cluster;
 }
 
@@ -115,20 +115,20 @@ ForestExpert read_expert(const Fields& fields) {
   ForestExpert expert;
   expert.name = fields.text("name");
   if (!is_expert_name(expert.name))
-    fields.fail("name", "'" + compat::printable(expert.name) +
-                            "', expected letters, digits, '_', '-', '.'");
+    fields.fail("name",
+                "'" + printable(expert.name) + "', expected letters, digits, '_', '-', '.'");
   expert.domain = fields.text("domain", expert.name);
   expert.path = fields.text("path");
   if (!stays_inside(expert.path))
-    fields.fail("path", "'" + compat::printable(expert.path.string()) +
-                            "', expected a file inside the forest");
+    fields.fail("path",
+                "'" + printable(expert.path.string()) + "', expected a file inside the forest");
   expert.start = fields.text("start", "");
   expert.data = fields.text("data", "");
   expert.valid_ppl = fields.number("valid_ppl", 0);
-  expert.dictionary = fields.text(compat::kDictionaryKey, "");
-  if (!expert.dictionary.empty() && !compat::is_dictionary_sha256(expert.dictionary))
-    fields.fail(compat::kDictionaryKey,
-                "'" + compat::printable(expert.dictionary) + "', expected 64 digits of a SHA-256");
+  expert.dictionary = fields.text(kDictionaryKey, "");
+  if (!expert.dictionary.empty() && !is_dictionary_sha256(expert.dictionary))
+    fields.fail(kDictionaryKey,
+                "'" + printable(expert.dictionary) + "', expected 64 digits of a SHA-256");
   expert.complete = fields.flag("complete", true);
   expert.cluster = read_cluster(fields);
   const json& parents = fields.list("parents");
@@ -141,9 +141,9 @@ ForestExpert read_expert(const Fields& fields) {
 }
 
 std::vector<ForestExpert> read_manifest(const fs::path& path) {
-  const auto file = compat::MappedFile::open(path);
-  const json manifest = compat::parse_json_object(
-      compat::as_chars(file->bytes()), {path.string(), {}, {}}, "the manifest of a forest");
+  const auto file = MappedFile::open(path);
+  const json manifest = parse_json_object(as_chars(file->bytes()), {path.string(), {}, {}},
+                                          "the manifest of a forest");
   const Fields fields(manifest, path.string(), "");
   if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
     fields.fail("btm_forest", "expected version " + std::to_string(kVersion) + " of the manifest");
@@ -177,8 +177,8 @@ std::vector<ForestExpert> released_layout(const fs::path& folder) {
                        .data = {},
                        .valid_ppl = {}});
   }
-  if (error) throw compat::IoError(folder.string(), "cannot list", error.value());
-  std::ranges::sort(experts, compat::natural_less, &ForestExpert::name);
+  if (error) throw IoError(folder.string(), "cannot list", error.value());
+  std::ranges::sort(experts, natural_less, &ForestExpert::name);
   return experts;
 }
 
@@ -196,15 +196,14 @@ void write_manifest(const Forest& forest) {
          {"parents", parents},
          {"data", expert.data},
          {"valid_ppl", expert.valid_ppl ? Json(*expert.valid_ppl) : Json(nullptr)},
-         {compat::kDictionaryKey, expert.dictionary},
+         {kDictionaryKey, expert.dictionary},
          {"complete", expert.complete},
          {"cluster", expert.cluster ? Json(expert.cluster->cluster) : Json(nullptr)},
          {"cluster_model_sha256", expert.cluster ? expert.cluster->model_sha256 : ""}});
   }
   const Json manifest{{"btm_forest", kVersion}, {"experts", experts}};
-  compat::write_file_atomically(
-      forest.folder / kManifest,
-      manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(forest.folder / kManifest,
+                        manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace
@@ -220,17 +219,16 @@ ForestExpert* Forest::find(std::string_view name) noexcept {
 
 void check_expert_name(std::string_view name) {
   if (!is_expert_name(name))
-    throw compat::UsageError("'" + compat::printable(name) +
-                             "' cannot name an expert, expected letters, digits, '_', '-', '.', "
-                             "and not '.' or '-' first");
+    throw UsageError("'" + printable(name) +
+                     "' cannot name an expert, expected letters, digits, '_', '-', '.', "
+                     "and not '.' or '-' first");
 }
 
 Forest open_forest(const fs::path& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error))
-    throw compat::IoError(
-        folder.string(),
-        "is not a folder, expected a forest: forest.json, or DOMAIN/checkpoint_last.pt");
+    throw IoError(folder.string(),
+                  "is not a folder, expected a forest: forest.json, or DOMAIN/checkpoint_last.pt");
   Forest forest{
       .folder = folder, .has_manifest = fs::exists(folder / kManifest, error), .experts = {}};
   forest.experts =
@@ -247,7 +245,7 @@ bool is_forest(const fs::path& folder) {
 std::vector<ForestExpert> complete_experts(const Forest& forest) {
   std::vector<ForestExpert> complete;
   std::ranges::copy_if(forest.experts, std::back_inserter(complete), &ForestExpert::complete);
-  if (complete.empty()) throw compat::IoError(forest.folder.string(), "has no complete expert");
+  if (complete.empty()) throw IoError(forest.folder.string(), "has no complete expert");
   return complete;
 }
 
@@ -258,9 +256,8 @@ std::vector<std::string> checkpoints_of(const Forest& forest) {
   return paths;
 }
 
-compat::KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert) {
-  if (expert.dictionary.empty())
-    return compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary();
+KnownDictionary dictionary_of(const Forest& forest, const ForestExpert& expert) {
+  if (expert.dictionary.empty()) return Checkpoint::open(forest.checkpoint_of(expert)).dictionary();
   return {forest.checkpoint_of(expert).string(), expert.dictionary,
           expert.data.empty() ? fs::path() : fs::path(expert.data) / "dict.txt"};
 }
@@ -272,7 +269,7 @@ std::string taken_as_experts(const Forest& forest) {
   for (std::size_t i = 0; i < std::min(forest.experts.size(), kNamed); ++i)
     names += (i > 0 ? ", " : "") + forest.experts[i].name;
   const std::size_t count = forest.experts.size();
-  return compat::printable(forest.folder.string(), 4096) + " has no forest.json: " +
+  return printable(forest.folder.string(), 4096) + " has no forest.json: " +
          (count == 1 ? "its subfolder" : "all its " + std::to_string(count) + " subfolders") +
          " with a checkpoint_last.pt " +
          (count == 1 ? "is taken as an expert: " : "are taken as experts: ") + names +
@@ -305,28 +302,27 @@ std::string joined_paths(const std::vector<std::string>& paths) {
   std::string joined;
   for (const std::string& path : paths) {
     if (path.find(':') != std::string::npos)
-      throw compat::UsageError("'" + compat::printable(path, 4096) +
-                               "' holds a ':', which separates paths");
+      throw UsageError("'" + printable(path, 4096) + "' holds a ':', which separates paths");
     joined += (joined.empty() ? "" : ":") + path;
   }
   return joined;
 }
 
 void change_forest(const fs::path& folder, const std::function<void(Forest&)>& change) {
-  const auto lock = compat::FileLock::wait(folder / kLock);
+  const auto lock = FileLock::wait(folder / kLock);
   Forest forest = open_forest(folder);
   change(forest);
   write_manifest(forest);
 }
 
 std::optional<std::int64_t> updates_of(const fs::path& path) {
-  const compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
-  const compat::PickleNode* history = checkpoint.find_entry("optimizer_history");
-  const auto* list = history == nullptr ? nullptr : history->get_if<compat::PickleList>();
+  const Checkpoint checkpoint = Checkpoint::open(path);
+  const PickleNode* history = checkpoint.find_entry("optimizer_history");
+  const auto* list = history == nullptr ? nullptr : history->get_if<PickleList>();
   if (list == nullptr || list->items.empty()) return std::nullopt;
-  const compat::PickleNode* updates = list->items.back()->find("num_updates");
+  const PickleNode* updates = list->items.back()->find("num_updates");
   const auto* number = updates == nullptr ? nullptr : updates->get_if<std::int64_t>();
   return number == nullptr ? std::nullopt : std::optional(*number);
 }
 
-}  // namespace btm
+}  // namespace compat
