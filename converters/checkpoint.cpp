@@ -10,6 +10,7 @@
 
 #include "compat/base/error.h"
 #include "compat/base/text.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
 #include "compat/fairseq/config_json.h"
 #include "compat/fairseq/network_settings.h"
@@ -79,34 +80,6 @@ void restore_tie(NamedTensors& model, const compat::Config& config) {
     model.emplace_back("decoder.output_projection.weight", embedding->second);
 }
 
-/// Entries that fairseq asks for and formats without an optimizer do not have.
-void add_history(compat::PickleArena& arena, compat::PickleDict& root) {
-  const auto has = [&](std::string_view key) {
-    return std::ranges::any_of(root.items, [&](const auto& item) {
-      const auto* text = item.first->template get_if<std::string>();
-      return text != nullptr && *text == key;
-    });
-  };
-  const auto plain = [&](compat::ConfigValue::Dict dict) {
-    return compat::config_to_pickle(arena, {std::move(dict)});
-  };
-  if (!has("optimizer_history")) {
-    compat::PickleList history;
-    history.items.push_back(
-        plain({{"criterion_name", {"CrossEntropyCriterion"}},
-               {"optimizer_name", {"FairseqAdam"}},
-               {"lr_scheduler_state", {compat::ConfigValue::Dict{{"best", {}}}}},
-               {"num_updates", {std::int64_t{0}}}}));
-    root.items.emplace_back(arena.string("optimizer_history"), arena.make(std::move(history)));
-  }
-  if (!has("extra_state"))
-    root.items.emplace_back(
-        arena.string("extra_state"),
-        plain({{"train_iterator",
-                {compat::ConfigValue::Dict{{"epoch", {std::int64_t{1}}},
-                                           {"iterations_in_epoch", {std::int64_t{0}}}}}}}));
-}
-
 compat::PickleNode* changed_root(compat::PickleArena& arena, const compat::PickleNode& before,
                                  const NamedTensors& model, const compat::Config& config,
                                  const CheckpointOptions& options) {
@@ -125,8 +98,7 @@ compat::PickleNode* changed_root(compat::PickleArena& arena, const compat::Pickl
     dict.items.emplace(dict.items.begin(), arena.string("args"),
                        to_cfg ? arena.none() : namespace_of(arena, config));
   }
-  add_history(arena, dict);
-  return root;
+  return compat::with_history(arena, *root);
 }
 
 /// `root` with the cfg and args of `kept`.
@@ -162,10 +134,10 @@ void write_torch(const Checkpoint& checkpoint, const fs::path& out,
   compat::PickleArena arena;
   const compat::PickleNode* root = &with_given_dictionary(arena, checkpoint, options);
   std::optional<compat::Config> original;
-  if (const compat::PickleTree kept = compat::kept_configuration(options.in);
+  if (const compat::PickleTree kept = compat::kept_configuration(checkpoint.path());
       kept.root != nullptr) {
     original = compat::Config::from_checkpoint(kept.root->find("cfg"), kept.root->find("args"),
-                                               options.in);
+                                               checkpoint.path());
     if (NamedTensors undone = undo_export(checkpoint, *original); !undone.empty()) {
       model = std::move(undone);
       arena.keep(kept.arena);
@@ -285,7 +257,7 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
     write_tokenizer(staged.path(), compat::Dictionary::load(options.dict), options,
                     positions_of(checkpoint));
   }
-  prove(checkpoint, options.in, staged.path() / "model.safetensors", options);
+  prove(checkpoint, checkpoint.path(), staged.path() / "model.safetensors", options);
   staged.commit();
   std::cout << "wrote " << compat::printable(options.out, 4096) << " (" << model.model_type << ", "
             << model.tensors.size() << " tensors)\n";
@@ -303,37 +275,59 @@ void convert_one(const fs::path& in, const fs::path& out, const CheckpointOption
             << fs::file_size(out) << " bytes)\n";
 }
 
-/// Every shard of a folder as a dense model: OUT/DOMAIN/checkpoint_last.pt.
-void convert_shards(const std::vector<fs::path>& shards, const CheckpointOptions& options) {
+/// Every model of a folder as one of its own: OUT/NAME/checkpoint_last.pt.
+void convert_several(const std::vector<compat::NamedModel>& models,
+                     const CheckpointOptions& options) {
   std::vector<std::string> names = compat::split_at(options.domains, ',');
-  if (names.empty())
-    for (std::size_t i = 0; i < shards.size(); ++i) names.push_back("rank-" + std::to_string(i));
-  if (names.size() != shards.size())
+  const bool named = !names.empty();
+  if (named && names.size() != models.size())
     throw compat::UsageError("--domains names " + std::to_string(names.size()) +
-                             " domains, the folder holds " + std::to_string(shards.size()) +
-                             " shards");
+                             " domains, the folder holds " + std::to_string(models.size()) +
+                             " models");
   StagedFolder staged(options.out);
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    fs::create_directories(staged.path() / names[i]);
-    convert_one(shards[i],
-                staged.path() / names[i] /
-                    (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt"),
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const bool is_rank = models[i].kind == compat::ModelKind::kDemixRank;
+    const fs::path folder = staged.path() / (named     ? names[i]
+                                             : is_rank ? "rank-" + std::to_string(i)
+                                                       : models[i].name);
+    fs::create_directories(folder);
+    convert_one(models[i].path,
+                folder / (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt"),
                 options);
   }
   staged.commit();
 }
 
+/// Whether `in` is a folder of DeMIX ranks, be it of one.
+bool holds_ranks(const fs::path& in, const std::vector<compat::NamedModel>& models) {
+  return fs::is_directory(in) && models.front().kind == compat::ModelKind::kDemixRank;
+}
+
+void write_demix(const std::vector<compat::NamedModel>& models, const CheckpointOptions& options) {
+  if (models.empty()) throw compat::UsageError("IN names no model");
+  std::vector<fs::path> experts;
+  for (const compat::NamedModel& model : models) experts.push_back(model.path);
+  write_demix_shards(experts,
+                     options.shared.empty() ? "" : compat::resolve_model(options.shared).path,
+                     options.out);
+  std::cout << "wrote " << experts.size() << " shards and " << compat::printable(options.out, 4096)
+            << "-shared.pt\n";
+}
+
 compat::CommandSpec spec_of(CheckpointOptions& options) {
   return {
       "btm-convert checkpoint",
-      "Writes a checkpoint in another layout, precision or program's format. IN is a checkpoint of "
-      "fairseq's (a DeMIX shard is read with "
-      "its shared half as a dense model), a folder of DeMIX shards, a safetensors file, or a "
-      "Hugging Face folder (OPT, GPT-2, XGLM). The "
-      "output appears whole or not at all and must not be there before.",
-      {{"IN", "what to read; for --to demix dense experts separated by ':'", &options.in},
+      std::string("Writes a checkpoint in another layout, precision or program's format. A DeMIX "
+                  "rank is read with its shared half as a dense model; Hugging Face's models are "
+                  "OPT, GPT-2 and XGLM. The output appears whole or not at all and must not be "
+                  "there before. ") +
+          compat::kWhatAModelIs,
+      {{"IN",
+        "the model; a folder of DeMIX ranks and a forest give all of theirs; for --to demix dense "
+        "models separated by ':'",
+        &options.in},
        {"OUT",
-        "file to write; a folder for --to hf and for DeMIX shards; a prefix "
+        "file to write; a folder for --to hf and for several models; a prefix "
         "(FOLDER/checkpoint_last) for --to demix",
         &options.out}},
       {{"Form",
@@ -361,9 +355,10 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
        {"DeMIX",
         {compat::flag_text("shared", "CKPT", options.shared,
                            "--to demix: take what experts share from this checkpoint"),
-         compat::flag_text("domains", "LIST", options.domains,
-                           "a folder of shards: names of the dense models' folders (without: "
-                           "rank-0, rank-1, ...)")}}},
+         compat::flag_text(
+             "domains", "LIST", options.domains,
+             "of several models: names of their folders in OUT (without: those of the "
+             "forest, or rank-0, rank-1, ...)")}}},
       {}};
 }
 
@@ -389,21 +384,19 @@ int run_checkpoint(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec_of(options), args, std::cout, ignored)) return 0;
   check_options(options);
-  if (options.to == "demix") {
-    const auto experts = compat::split_at(options.in, ':');
-    write_demix_shards({experts.begin(), experts.end()}, options.shared, options.out);
-    std::cout << "wrote " << experts.size() << " shards and "
-              << compat::printable(options.out, 4096) << "-shared.pt\n";
-    return 0;
-  }
-  const auto shards =
-      fs::is_directory(options.in) ? demix_shards_in(options.in) : std::vector<fs::path>();
-  if (!shards.empty() && options.to != "hf") {
-    convert_shards(shards, options);
+  const auto warn = [](const std::string& line) {
+    std::cerr << "btm-convert checkpoint: warning: " << line << std::endl;
+  };
+  const bool to_demix = options.to == "demix";
+  const auto models = compat::resolve_models(options.in, warn, to_demix ? ":" : "");
+  if (to_demix) {
+    write_demix(models, options);
   } else if (options.to == "hf") {
-    write_hugging_face(Checkpoint::open(options.in), options);
+    write_hugging_face(Checkpoint::open(compat::resolve_model(options.in).path), options);
+  } else if (models.size() > 1 || holds_ranks(options.in, models)) {
+    convert_several(models, options);
   } else {
-    convert_one(options.in, options.out, options);
+    convert_one(models.front().path, options.out, options);
   }
   return 0;
 }

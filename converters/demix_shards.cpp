@@ -1,8 +1,6 @@
 #include "converters/demix_shards.h"
 
 #include <algorithm>
-#include <map>
-#include <regex>
 
 #include "compat/base/error.h"
 #include "compat/fairseq/network_settings.h"
@@ -66,32 +64,6 @@ void write_half(const Checkpoint& from, bool expert_part, const fs::path& path) 
 }
 
 }  // namespace
-
-std::vector<fs::path> demix_shards_in(const fs::path& folder) {
-  static const std::regex kRank("^(.*)-rank-([0-9]{1,6})\\.pt$");
-  std::map<int, fs::path> shards;
-  std::string stem;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    std::smatch match;
-    if (!std::regex_match(name, match, kRank)) continue;
-    if (!shards.empty() && match[1].str() != stem)
-      throw compat::FormatError({folder.string(), {}, {}},
-                                "holds shards of two models: " + compat::printable(stem) + " and " +
-                                    compat::printable(match[1].str()));
-    stem = match[1].str();
-    shards[std::stoi(match[2].str())] = entry.path();
-  }
-  std::vector<fs::path> paths;
-  for (const auto& [number, path] : shards) {
-    if (number != static_cast<int>(paths.size()))
-      throw compat::FormatError(
-          {folder.string(), {}, {}},
-          "has no shard " + stem + "-rank-" + std::to_string(paths.size()) + ".pt");
-    paths.push_back(path);
-  }
-  return paths;
-}
 
 void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& shared,
                         const fs::path& prefix) {

@@ -9,10 +9,6 @@
 
 namespace converters {
 
-/// NAME-rank-0.pt, -rank-1.pt, ... of a folder in the order of their numbers; empty when it has
-/// none. FormatError when numbers are missing or there are two NAMEs.
-std::vector<std::filesystem::path> demix_shards_in(const std::filesystem::path& folder);
-
 /// Writes PREFIX-rank-N.pt with fc1 and fc2 of expert N, and PREFIX-shared.pt with the rest of
 /// `shared` (empty: of the first expert, whose rest all others must hold too). Optimizer state is
 /// left out. FormatError for models that differ in names, shapes or, without `shared`, in what is

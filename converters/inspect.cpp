@@ -8,6 +8,7 @@
 #include <set>
 
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/dictionary.h"
 #include "compat/fairseq/dictionary_digest.h"
 #include "compat/fairseq/indexed_dataset.h"
@@ -192,9 +193,9 @@ int run_inspect(std::span<const std::string> args) {
   bool json = false, hash = false, tensors = false;
   const compat::CommandSpec spec{
       "btm-convert inspect",
-      "Shows what is in a model (fairseq's checkpoint, a DeMIX shard, safetensors, a Hugging Face "
-      "folder, any file of torch.save), "
-      "a data-bin (a folder, or a split's prefix) or a dict.txt.",
+      std::string("Shows what is in a model or any other file of torch.save, a data-bin (a folder, "
+                  "or a split's prefix), a dict.txt, or all of these in a folder. ") +
+          compat::kWhatAModelIs,
       {{"PATH", "file, folder, or prefix of a data set", &path}},
       {{"Output",
         {compat::flag_switch("tensors", tensors, "list every tensor"),

@@ -7,6 +7,7 @@
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
 #include "compat/program/command_line.h"
@@ -107,28 +108,31 @@ void rebuild_index(const RepairOptions& options) {
 }
 
 compat::CommandSpec spec_of(RepairOptions& options) {
-  return {"btm-convert repair",
+  return {
+      "btm-convert repair",
+      std::string(
           "Makes usable again what is broken, in a new place. A .bin without .idx: its index is "
           "rebuilt, sequences end at </s>. A checkpoint whose "
           "vocabulary does not fit a dict.txt (it lacks or has madeupwords): rows are added or "
           "dropped at the end. Data in shards is joined by "
-          "'btm-convert data-bin A:B OUT' and cut anew by its --shards.",
-          {{"IN", "an orphaned .bin, or a checkpoint", &options.in},
-           {"OUT", "prefix of the data set, or checkpoint, to write", &options.out}},
-          {{"Data set",
-            {compat::flag_text("dtype", "TYPE", options.dtype,
-                               "how ids are stored: uint16, int32, ... (without: as fairseq does "
-                               "for the dictionary)"),
-             compat::flag_switch("legacy", options.legacy,
-                                 "the .bin is of --dataset-impl lazy or cached (ids one higher)")}},
-           {"Both",
-            {compat::flag_text("dict", "DICT", options.dict,
-                               "the dictionary (data set: without, the dict.txt beside it)")}},
-           {"Checkpoint",
-            {compat::flag_switch("allow-new-symbols", options.allow_new_symbols,
-                                 "the dictionary's further symbols are words, not madeupwords: "
-                                 "they get the mean of all embeddings")}}},
-          {}};
+          "'btm-convert data-bin A:B OUT' and cut anew by its --shards. ") +
+          compat::kWhatAModelIs,
+      {{"IN", "an orphaned .bin, or a model", &options.in},
+       {"OUT", "prefix of the data set, or checkpoint, to write", &options.out}},
+      {{"Data set",
+        {compat::flag_text("dtype", "TYPE", options.dtype,
+                           "how ids are stored: uint16, int32, ... (without: as fairseq does "
+                           "for the dictionary)"),
+         compat::flag_switch("legacy", options.legacy,
+                             "the .bin is of --dataset-impl lazy or cached (ids one higher)")}},
+       {"Both",
+        {compat::flag_text("dict", "DICT", options.dict,
+                           "the dictionary (data set: without, the dict.txt beside it)")}},
+       {"Checkpoint",
+        {compat::flag_switch("allow-new-symbols", options.allow_new_symbols,
+                             "the dictionary's further symbols are words, not madeupwords: "
+                             "they get the mean of all embeddings")}}},
+      {}};
 }
 
 }  // namespace
@@ -149,15 +153,16 @@ int run_repair(std::span<const std::string> args) {
     throw compat::UsageError("a checkpoint is fitted to a dictionary: expected --dict");
   if (fs::exists(options.out))
     throw compat::IoError(options.out, "is there already, expected a new place");
-  const auto checkpoint = compat::Checkpoint::open(options.in);
+  const auto checkpoint = compat::Checkpoint::open(compat::resolve_model(options.in).path);
   const auto dictionary = compat::Dictionary::load(options.dict);
   const VocabularyFit fit =
       fit_vocabulary(checkpoint, dictionary, options.dict, options.allow_new_symbols);
   const compat::KnownDictionary given = compat::known_dictionary(dictionary, options.dict);
   if (!options.allow_new_symbols) compat::check_same_dictionary(given, checkpoint.dictionary());
   compat::PickleArena arena;
-  compat::PickleNode* const root = compat::with_dictionary(
-      arena, *compat::with_model(arena, checkpoint.root(), fit.model), given.sha256);
+  compat::PickleNode* const root = compat::with_history(
+      arena, *compat::with_dictionary(
+                 arena, *compat::with_model(arena, checkpoint.root(), fit.model), given.sha256));
   std::erase_if(root->get_if<compat::PickleDict>()->items, [](const auto& item) {
     const auto* key = item.first->template get_if<std::string>();
     return key != nullptr && *key == "last_optimizer_state";  // its moments have the old shape

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/program/command_line.h"
 #include "compat/torch/finite.h"
@@ -182,9 +183,11 @@ int run_verify(std::span<const std::string> args) {
   bool json = false;
   const compat::CommandSpec spec{
       "btm-convert verify",
-      "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, "
-      "pointers, checksums, "
-      "token ids within the dictionary, finite weights. Status 1 when something is wrong.",
+      std::string(
+          "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, "
+          "pointers, checksums, token ids within the dictionary, finite weights. Status 1 when "
+          "something is wrong. ") +
+          compat::kWhatAModelIs,
       {{"PATH", "file, folder, or prefix of a data set", &path}},
       {{"Output", {compat::flag_switch("json", json, "as JSON")}}},
       {}};

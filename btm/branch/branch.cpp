@@ -9,6 +9,7 @@
 #include "btm/branch/expert_cluster.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/torch/finite.h"
 
@@ -116,6 +117,49 @@ void check_weights_are_finite(const compat::Checkpoint& source) {
   }
 }
 
+/// Where a branch starts.
+struct Source {
+  enum Kind { kDense, kDemix, kOther };
+  fs::path path;
+  Kind kind = kDense;
+};
+
+/// The checkpoint of the run in `folder`; of what is no run (a Hugging Face folder, a safetensors
+/// file, ...) the model, where the last checkpoint is asked for.
+Source chosen_source(const BranchOptions& options, const fs::path& folder) {
+  const bool is_last = options.update == -1;
+  if (is_last && fs::is_regular_file(folder))
+    return {compat::resolve_model(folder).path, Source::kOther};
+  if (!fs::is_directory(folder))
+    throw compat::IoError(folder.string(), "is not a folder, expected one with checkpoints");
+  std::vector<Candidate> candidates = numbered_checkpoints(folder);
+  const bool has_last = fs::exists(folder / "checkpoint_last.pt");
+  const bool dense =
+      has_last || std::ranges::any_of(candidates, [](const Candidate& c) { return !c.demix; });
+  if (!dense && candidates.empty() && !fs::exists(folder / "checkpoint_last-rank-0.pt")) {
+    if (is_last) return {compat::resolve_model(folder).path, Source::kOther};
+    throw compat::IoError(folder.string(),
+                          "holds no checkpoint to branch from, expected checkpoint_last.pt, "
+                          "checkpoint_EPOCH_UPDATE.pt, or DeMIX's -rank-N.pt");
+  }
+  if (dense && is_last && !has_last)
+    throw compat::IoError(folder.string(),
+                          "holds no checkpoint_last.pt, only checkpoints of updates: "
+                          "--phase-one-update-num N takes the nearest one");
+  std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.demix == dense; });
+  const std::string stem =
+      is_last ? "checkpoint_last" : nearest(std::move(candidates), options, folder);
+  if (dense) return {folder / (stem + ".pt"), Source::kDense};
+  return {folder / (stem + "-rank-" + rank_of(options.domain_id, folder, stem) + ".pt"),
+          Source::kDemix};
+}
+
+/// Writes a model of another program's format as a checkpoint that fairseq reads.
+void save_as_trained(const compat::Checkpoint& model, const fs::path& path) {
+  compat::PickleArena arena;
+  compat::save_checkpoint(path, *compat::with_history(arena, model.root()));
+}
+
 }  // namespace
 
 BranchReport branch_checkpoint(const BranchOptions& options) {
@@ -128,36 +172,20 @@ BranchReport branch_checkpoint(const BranchOptions& options) {
   report.target = target_folder / "checkpoint_last.pt";
   report.existed = fs::exists(report.target);
   if (report.existed) return report;
-  if (!fs::is_directory(folder))
-    throw compat::IoError(folder.string(), "is not a folder, expected one with checkpoints");
-
-  std::vector<Candidate> candidates = numbered_checkpoints(folder);
-  const bool dense = fs::exists(folder / "checkpoint_last.pt") ||
-                     std::ranges::any_of(candidates, [](const Candidate& c) { return !c.demix; });
-  if (!dense && candidates.empty() && !fs::exists(folder / "checkpoint_last-rank-0.pt"))
-    throw compat::IoError(folder.string(),
-                          "holds no checkpoint to branch from, expected checkpoint_last.pt, "
-                          "checkpoint_EPOCH_UPDATE.pt, or DeMIX's -rank-N.pt");
-  if (dense && options.update == -1 && !fs::exists(folder / "checkpoint_last.pt"))
-    throw compat::IoError(folder.string(),
-                          "holds no checkpoint_last.pt, only checkpoints of updates: "
-                          "--phase-one-update-num N takes the nearest one");
-  report.from_demix = !dense;
-  std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.demix == dense; });
-  const std::string stem =
-      options.update == -1 ? "checkpoint_last" : nearest(std::move(candidates), options, folder);
-  report.source =
-      folder /
-      (dense ? stem + ".pt" : stem + "-rank-" + rank_of(options.domain_id, folder, stem) + ".pt");
+  const Source chosen = chosen_source(options, folder);
+  report.source = chosen.path;
+  report.from_demix = chosen.kind == Source::kDemix;
 
   const compat::Checkpoint source =
       compat::Checkpoint::open(report.source);  // for a dense one too, to find a wrong file here
   check_weights_are_finite(source);
   fs::create_directories(target_folder);
-  if (dense)
+  if (chosen.kind == Source::kDense)
     compat::copy_file_atomically(report.source, report.target);
-  else
+  else if (chosen.kind == Source::kDemix)
     compat::save_checkpoint(report.target, source.root());
+  else
+    save_as_trained(source, report.target);
   return report;
 }
 

@@ -9,7 +9,7 @@
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
 #include "compat/base/error.h"
-#include "compat/checkpoint/forest.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
@@ -45,9 +45,7 @@ struct AverageCommand {
     compat::FlagGroup models{
         "Models",
         {flag_text("model-files", "A:B[:C...]", model_files,
-                   "checkpoints, separated by ':' or ','; a folder stands for its "
-                   "checkpoint_last.pt, a folder of experts (see btm "
-                   "forest) for all of them, a DeMIX shard brings its shared half"),
+                   "the models, separated by ':' or ','; a DeMIX rank brings its shared half"),
          {"weights",
           "X,Y[,Z...]",
           "one weight per model (default: equal ones that sum to 1; 1 each for methods with a base "
@@ -66,7 +64,7 @@ struct AverageCommand {
         "Method",
         {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"},
                      "how to merge; the last three work on differences to a base model"),
-         flag_text("base-model", "CKPT", base_model,
+         flag_text("base-model", "MODEL", base_model,
                    "the model that the others were branched from"),
          {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep",
           "0.2 for ties, 0.1 for dare",
@@ -84,8 +82,10 @@ struct AverageCommand {
                      "dtype of the tensors (default: that of the first model)"),
          flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};
     return {"btm average",
-            "Merges the parameters of models into one checkpoint. Everything else comes from the "
-            "first model. Memory does not grow with the size and number of the models.",
+            std::string("Merges the parameters of models into one checkpoint. Everything else "
+                        "comes from the first model. Memory does not grow with the size and number "
+                        "of the models. ") +
+                compat::kWhatAModelIs,
             {},
             {models, method_flags, output, log_flags(log)},
             {}};
@@ -100,9 +100,8 @@ struct AverageCommand {
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty())
       throw UsageError("--weights and --weights-from exclude each other");
-    for (const std::string_view file : split(model_files, ":,"))
-      for (const std::string& path : compat::model_paths(std::string(file), warn))
-        options.model_files.emplace_back(path);
+    for (compat::NamedModel& model : compat::resolve_models(model_files, warn, ":,"))
+      options.model_files.push_back(std::move(model.path));
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";

@@ -3,6 +3,7 @@
 #include "btm/branch/branch.h"
 #include "btm/cli/commands.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/program/command_line.h"
 
 namespace btm {
@@ -17,11 +18,13 @@ struct BranchCommand {
   compat::CommandSpec spec() {
     return {
         "btm branch",
-        "Makes a checkpoint of one run the start of another: writes NEW/RUN/checkpoint_last.pt, "
-        "unless that exists. Prints 'src_filename PATH' for a dense checkpoint, 'expert_path PATH' "
-        "for a DeMIX expert "
-        "(merged with its shared half), 'False' when "
-        "the branch exists.",
+        std::string(
+            "Makes a checkpoint of one run the start of another: writes "
+            "NEW/RUN/checkpoint_last.pt, unless that exists. Prints 'src_filename PATH' "
+            "for a dense checkpoint, 'expert_path PATH' for a DeMIX expert (merged with its "
+            "shared half), 'False' when the branch exists. With --phase-one-update-num -1 "
+            "the run may be any one model. ") +
+            compat::kWhatAModelIs,
         {},
         {{"Where",
           {flag_text("old-folder", "DIR", old_folder, "the runs to branch from"),

@@ -13,7 +13,7 @@
 #include "btm/ensemble/score_cache.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
-#include "compat/checkpoint/forest.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
 
@@ -81,9 +81,7 @@ struct EnsembleEvalCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble{
         "Ensemble",
-        {flag_text("path", "CKPT:CKPT...", options.eval.path,
-                   "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), "
-                   "folders of experts (see btm forest) that stand for all of theirs"),
+        {flag_text("path", "MODEL:MODEL...", options.eval.path, "the experts"),
          flag_choice(
              "ensemble-type", options.ensemble_type,
              {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
@@ -127,7 +125,9 @@ struct EnsembleEvalCommand {
         flag_text("results-path", "FILE", results_path,
                   "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));
     return {"btm ensemble-eval",
-            "Evaluates a mixture of expert language models, as BTM's ensemble_eval_lm.py.",
+            std::string("Evaluates a mixture of expert language models, as BTM's "
+                        "ensemble_eval_lm.py. ") +
+                compat::kWhatAModelIs,
             {{"DATA", "data-bin folder (with dict.txt)", &options.eval.data}},
             {ensemble, clusters, data, cache, machine_flags(options.eval),
              distributed_flags(distributed), results},
@@ -184,23 +184,16 @@ int run_ensemble_eval(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   use_page_arena(MemoryUse::kEvaluation);
   if (command.no_score_cache) command.options.score_cache.clear();
-  std::vector<std::string> said;
-  const auto say = [&](const std::string& line) { said.push_back(line); };
-  std::vector<std::string> experts;
-  for (const std::string& path : compat::split_at(command.options.eval.path, ':'))
-    for (std::string& expert : compat::model_paths(path, say)) experts.push_back(std::move(expert));
-  command.options.eval.path = compat::joined_paths(experts);
   if (command.options.ensemble_type == "cluster_prior")
-    for (const std::string& expert : experts)
-      command.options.cluster.origins.push_back(cluster_of_expert(expert));
+    for (const compat::NamedModel& expert :
+         compat::resolve_models(command.options.eval.path, [](const std::string&) {}))
+      command.options.cluster.origins.push_back(cluster_of_expert(expert.path));
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.eval.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval",
                    [&](Communicator& ranks, const RankPlace& place) {
                      if (ranks.rank() == 0) {
                        warn_ignored("btm ensemble-eval", ignored);
-                       for (const std::string& line : said)
-                         std::cerr << "btm ensemble-eval: warning: " << line << std::endl;
                      }
                      return evaluate(command, ranks, place);
                    });

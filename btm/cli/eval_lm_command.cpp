@@ -5,6 +5,7 @@
 #include "btm/cli/eval_flags.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
 
@@ -23,8 +24,8 @@ struct EvalLmCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup model{
         "Model",
-        {flag_text("path", "CKPT[:CKPT...]", options.path,
-                   "checkpoints; several are averaged in probability, as fairseq does"),
+        {flag_text("path", "MODEL[:MODEL...]", options.path,
+                   "the models; several are averaged in probability, as fairseq does"),
          flag_text("model-overrides", "DICT", options.model_overrides,
                    "a Python dict of cfg values to replace")}};
     compat::Flag post_process = flag_text("post-process,remove-bpe", "SYMBOL", options.post_process,
@@ -43,7 +44,9 @@ struct EvalLmCommand {
     results.flags.push_back(
         flag_text("results-path", "FILE", results_path, "write the results as JSON"));
     return {"btm eval-lm",
-            "Evaluates a language model on a data-bin and prints fairseq-eval-lm's numbers.",
+            std::string("Evaluates a language model on a data-bin and prints fairseq-eval-lm's "
+                        "numbers. ") +
+                compat::kWhatAModelIs,
             {{"DATA", "data-bin folder (with dict.txt)", &options.data}},
             {model, data_flags(options), machine_flags(options), words, results},
             foreign_eval_flags()};

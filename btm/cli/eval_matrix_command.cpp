@@ -15,7 +15,7 @@
 #include "btm/report/table.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
-#include "compat/checkpoint/forest.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
 
@@ -109,31 +109,21 @@ struct EvalMatrixCommand {
         "out", "FOLDER", out,
         "for matrix.json, matrix.csv, report.html and the scores that a later run takes up"));
     return {"btm eval-matrix",
-            "Evaluates models on domains, with ensembles and the average of the experts: a table, "
-            "JSON, CSV and an HTML report.",
+            std::string("Evaluates models on domains, with ensembles and the average of the "
+                        "experts: a table, JSON, CSV and an HTML report. ") +
+                compat::kWhatAModelIs,
             {{"DATA", "folder of domains, with dict.txt", &options.eval.data},
-             {"NAME=CHECKPOINT",
-              "the models, each with its row's name; a folder of experts (see btm forest) stands "
-              "for all of theirs",
-              nullptr, &models}},
+             {"[NAME=]MODEL", "the models, each with its row's name", nullptr, &models}},
             {rows, data, mixture, statistics, model, machine_flags(eval), results},
             {}};
   }
 
-  void add_model(const std::string& model) {
-    if (model.find('=') != std::string::npos || !compat::is_forest(model)) {
-      options.models.push_back(split_pair(model, "NAME=CHECKPOINT or a folder of experts"));
-      return;
-    }
-    const compat::Forest forest = compat::open_forest(model);
-    if (const std::string line = taken_as_experts(forest); !line.empty())
-      std::cerr << "btm eval-matrix: warning: " << line << std::endl;
-    for (const compat::ForestExpert& expert : complete_experts(forest))
-      options.models.emplace_back(expert.name, forest.checkpoint_of(expert).string());
-  }
-
   void complete() {
-    for (const std::string& model : models) add_model(model);
+    const auto warn = [](const std::string& line) {
+      std::cerr << "btm eval-matrix: warning: " << line << std::endl;
+    };
+    for (const compat::NamedModel& model : compat::resolve_models(models, warn))
+      options.models.emplace_back(model.name, model.path.string());
     options.domains = compat::split_at(domains, ',');
     options.experts = compat::split_at(experts, ',');
     if (experts == "all") {

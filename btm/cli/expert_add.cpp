@@ -17,6 +17,7 @@
 #include "btm/trainer/train_run.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/indexed_dataset.h"
 #include "compat/io/file_lock.h"
 #include "compat/program/process.h"
@@ -51,7 +52,7 @@ class ExpertAddition {
   }
 
   int run() {
-    const bool new_forest = !fs::exists(options_.forest) && is_checkpoint(options_.from);
+    const bool new_forest = !fs::exists(options_.forest) && is_path(options_.from);
     const compat::Forest before =
         new_forest ? compat::Forest{.folder = options_.forest, .has_manifest = false, .experts = {}}
                    : compat::open_forest(options_.forest);
@@ -83,9 +84,9 @@ class ExpertAddition {
     std::string model;  ///< Of "expert" and "checkpoint".
   };
 
-  static bool is_checkpoint(const std::string& from) {
+  static bool is_path(const std::string& from) {
     std::error_code missing;
-    return fs::is_regular_file(from, missing);
+    return fs::exists(from, missing);
   }
 
   void check_train_flags() const {
@@ -125,12 +126,13 @@ class ExpertAddition {
     if (const compat::ForestExpert* parent = forest.find(from);
         parent != nullptr && parent->complete)
       return {"expert", from};
-    if (is_checkpoint(from)) return {"checkpoint", fs::weakly_canonical(from).string()};
+    if (is_path(from))
+      return {"checkpoint", fs::weakly_canonical(compat::resolve_model(from).path).string()};
     std::string names;
     for (const compat::ForestExpert& expert : forest.experts)
       if (expert.complete) names += ", " + expert.name;
     throw UsageError("flag --from: '" + compat::printable(from) +
-                     "', expected nearest, posterior, a checkpoint, or a complete expert of " +
+                     "', expected nearest, posterior, a model, or a complete expert of " +
                      shown(options_.forest) +
                      (names.empty() ? " (it has none)" : names.replace(0, 1, ":")));
   }
@@ -271,10 +273,10 @@ class ExpertAddition {
     ensemble.ensemble_type = "updating_prior";
     ensemble.eval = eval_of(forest.checkpoint_of(*forest.find(names.front())));
     ensemble.eval.max_samples = options_.prior_batches;
-    ensemble.eval.path.clear();
+    std::vector<std::string> paths;
     for (const std::string& name : names)
-      ensemble.eval.path += (ensemble.eval.path.empty() ? "" : ":") +
-                            forest.checkpoint_of(*forest.find(name)).string();
+      paths.push_back(forest.checkpoint_of(*forest.find(name)).string());
+    ensemble.eval.path = compat::joined_paths(paths);
     compat::Reporter reports = reporter("posterior on " + options_.domain);
     EnsembleObserver observer;
     observer.progress = [&](const EnsembleProgress& at) {

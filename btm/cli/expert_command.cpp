@@ -7,6 +7,7 @@
 #include "btm/cli/forest_table.h"
 #include "btm/ensemble/ensemble_eval.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/file_lock.h"
 
 namespace btm {
@@ -27,9 +28,11 @@ int run_add(std::span<const std::string> args) {
   if (separator != args.end()) options.train_flags.assign(separator + 1, args.end());
   const compat::CommandSpec spec{
       "btm expert add",
-      "Adds an expert to a forest: starts from its experts, trains on the new domain with btm "
-      "train, which gets the flags after --, and enters the expert into the manifest. Trains "
-      "nothing else. The same command resumes an interrupted addition.",
+      std::string("Adds an expert to a forest: starts from its experts, trains on the new domain "
+                  "with btm train, which gets the flags after --, and enters the expert into the "
+                  "manifest. Trains nothing else. The same command resumes an interrupted "
+                  "addition. ") +
+          compat::kWhatAModelIs,
       {{"FOREST", "the folder", &forest}, {"DOMAIN", "the new domain", &options.domain}},
       {{"Expert",
         {flag_text("data", "DATA-BIN", eval.data,
@@ -37,7 +40,7 @@ int run_add(std::span<const std::string> args) {
          flag_text("from", "START", options.from,
                    "posterior: the average weighted by the domain posterior on the new data (the "
                    "default); nearest: the expert with the lowest loss there; an expert's name; a "
-                   "checkpoint, such as the seed model for a new forest"),
+                   "model, such as the seed for a new forest"),
          flag_text("name", "NAME", options.name,
                    "name of the expert and its folder (default: DOMAIN)")}},
        {"Choosing the start",

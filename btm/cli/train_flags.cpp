@@ -7,6 +7,7 @@
 
 #include "btm/cli/distributed_flags.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/config.h"
 
 namespace btm {
@@ -250,8 +251,8 @@ FlagGroup saving_flags(TrainOptions& options) {
       "Validation and checkpoints",
       {
           flag_text("save-dir", "DIR", o.save_dir, "folder of the checkpoints"),
-          flag_text("restore-file", "FILE", o.restore_file, "checkpoint to resume from"),
-          flag_text("finetune-from-model", "FILE", o.finetune_from_model,
+          flag_text("restore-file", "MODEL", o.restore_file, "checkpoint to resume from"),
+          flag_text("finetune-from-model", "MODEL", o.finetune_from_model,
                     "weights to start from, with everything else reset, unless DIR has a "
                     "checkpoint_last"),
           flag_switch("reset-dataloader", o.reset_dataloader, "start the data anew"),
@@ -466,7 +467,9 @@ compat::CommandSpec train_spec(TrainOptions& options, DistributedOptions& distri
                    "MiB of gradients that are summed over the ranks at once", 0));
   return {
       "btm train",
-      "Trains a language model on a data-bin, with fairseq-train's flags, numbers and checkpoints.",
+      std::string("Trains a language model on a data-bin, with fairseq-train's flags, numbers and "
+                  "checkpoints. ") +
+          compat::kWhatAModelIs,
       {{"DATA",
         "data-bin folder (with dict.txt), or a folder of domains; folders joined by ':' are taken "
         "in turn, one per epoch",

@@ -12,7 +12,6 @@
 #include <numbers>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <stdexcept>
 
 #include "btm/data/dictionary_doubts.h"
@@ -26,6 +25,7 @@
 #include "btm/evaluator/score_accumulator.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
+#include "compat/checkpoint/named_models.h"
 
 namespace btm {
 namespace {
@@ -367,26 +367,20 @@ void run_experts(ExpertGroup& group, const EvalData& data, bool skip_diverged,
   }
 }
 
-/// What tells the experts apart: the folder of a checkpoint_last.pt, the name of another file;
-/// whole paths where these are not unique.
-std::vector<std::string> short_names(const std::vector<std::string>& paths) {
+std::vector<std::string> names_of(const std::vector<compat::NamedModel>& models) {
   std::vector<std::string> names;
-  for (const std::filesystem::path path : paths) {
-    const std::string folder = path.parent_path().filename().string();
-    names.push_back(
-        path.filename() == "checkpoint_last.pt" && !folder.empty() ? folder : path.stem().string());
-  }
-  const std::set<std::string> unique(names.begin(), names.end());
-  return unique.size() == names.size() ? names : paths;
+  for (const compat::NamedModel& model : models) names.push_back(model.name);
+  return names;
 }
 
 }  // namespace
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer,
                              Communicator& ranks) {
-  const std::vector<std::string> paths = compat::split_at(given.eval.path, ':');
-  if (paths.empty())
-    throw compat::UsageError("--path is missing, expected checkpoints joined by ':'");
+  const std::vector<compat::NamedModel> models =
+      compat::resolve_models(given.eval.path, observer.eval.warn);
+  const std::vector<std::string> paths = compat::paths_of(models);
+  if (paths.empty()) throw compat::UsageError("--path is missing, expected models joined by ':'");
   EnsembleEvalOptions options = given;
   options.eval = with_sample_length(given.eval, paths);
   if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
@@ -422,7 +416,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
   const auto start = std::chrono::steady_clock::now();
   ExpertGroup group(paths, prior, options.eval, data, store, ranks);
   run_experts(group, data, options.skip_diverged, observer);
-  report.experts = short_names(paths);
+  report.experts = names_of(models);
   if (options.skip_diverged) {
     const std::vector<std::size_t> diverged = group.take_out_diverged();
     prior.leave_out(diverged);

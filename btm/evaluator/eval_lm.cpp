@@ -10,7 +10,7 @@
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
 #include "compat/base/error.h"
-#include "compat/base/text.h"
+#include "compat/checkpoint/named_models.h"
 
 namespace btm {
 namespace {
@@ -21,10 +21,11 @@ struct Ensemble {
   bool keeps_digests = true;  ///< of the dictionary, all models
 };
 
-Ensemble load_ensemble(const EvalLmOptions& options, const EvalData& data) {
+Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOptions& options,
+                       const EvalData& data) {
   std::vector<std::unique_ptr<Scorer>> scorers;
   Ensemble ensemble;
-  for (const std::string& path : compat::split_at(options.path, ':')) {
+  for (const std::string& path : paths) {
     const compat::Checkpoint checkpoint = open_model(path, options);
     ensemble.keeps_digests = ensemble.keeps_digests && !checkpoint.dictionary().sha256.empty();
     LoadedModel model = load_scorer(checkpoint, options, data);
@@ -75,13 +76,15 @@ void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, co
 }  // namespace
 
 EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer) {
-  if (given.path.empty()) throw compat::UsageError("--path is missing, expected a checkpoint");
-  const EvalLmOptions options = with_sample_length(given, compat::split_at(given.path, ':'));
+  const std::vector<std::string> paths =
+      compat::paths_of(compat::resolve_models(given.path, observer.warn));
+  if (paths.empty()) throw compat::UsageError("--path is missing, expected a model");
+  const EvalLmOptions options = with_sample_length(given, paths);
   if (options.num_threads > 0) at::set_num_threads(static_cast<int>(options.num_threads));
 
   EvalData data(options);
   observer.log("loading model(s) from " + options.path);
-  const Ensemble ensemble = load_ensemble(options, data);
+  const Ensemble ensemble = load_ensemble(paths, options, data);
   observer.log("num. model params: " + grouped(ensemble.num_parameters));
   observer.log(options.data + " " + options.gen_subset + " " + grouped(data.dataset().size()) +
                " examples");

@@ -12,7 +12,7 @@ namespace btm {
 /// Names and defaults are fairseq-eval-lm's flags.
 struct EvalLmOptions {
   std::string data;  ///< data-bin folder
-  std::string path;  ///< checkpoints joined by ':'
+  std::string path;  ///< models joined by ':' (compat::resolve_models)
   std::string gen_subset = "test";
   std::string task = "language_modeling";  ///< or multidomain_language_modeling
   std::string eval_domains;                ///< comma separated; multidomain only

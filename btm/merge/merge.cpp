@@ -341,7 +341,8 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
   }
   merge.prepare();
   compat::PickleArena arena;
-  const compat::PickleNode* root = compat::with_model(arena, first.root(), merged);
+  const compat::PickleNode* root =
+      compat::with_history(arena, *compat::with_model(arena, first.root(), merged));
   const auto knows = std::ranges::find_if(
       models, [](const Checkpoint& model) { return !model.dictionary().sha256.empty(); });
   if (knows != models.end())

@@ -8,6 +8,7 @@
 #include "btm/merge/tensor_stack.h"
 #include "btm/model/config.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/network_settings.h"
 #include "compat/torch/finite.h"
 
@@ -163,11 +164,8 @@ const compat::TensorView* find_tensor(const Checkpoint& model, std::string_view 
 
 std::vector<Checkpoint> open_models(std::span<const std::filesystem::path> files) {
   std::vector<Checkpoint> models;
-  for (const std::filesystem::path& file : files) {
-    std::error_code ignored;
-    models.push_back(Checkpoint::open(
-        std::filesystem::is_directory(file, ignored) ? file / "checkpoint_last.pt" : file));
-  }
+  for (const std::filesystem::path& file : files)
+    models.push_back(Checkpoint::open(compat::resolve_model(file).path));
   return models;
 }
 

@@ -14,7 +14,7 @@ namespace btm {
 /// its embedding: fairseq before 0.10 did not save it, later versions do.
 const compat::TensorView* find_tensor(const compat::Checkpoint& model, std::string_view name);
 
-/// Opens checkpoints, DeMIX shards, and folders (their checkpoint_last.pt).
+/// Opens models, each a file or a folder (compat::resolve_model).
 std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
 
 /// FormatError where two dictionaries differ. They are known by the digest in the checkpoint or,

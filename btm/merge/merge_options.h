@@ -31,7 +31,7 @@ bool needs_base_model(MergeMethod method) noexcept;
 
 struct MergeOptions {
   std::vector<std::filesystem::path>
-      model_files;  ///< Checkpoints, DeMIX shards, folders that hold checkpoint_last.pt.
+      model_files;              ///< Each a file or a folder (compat::resolve_model).
   std::vector<double> weights;  ///< Empty: 1/N each (linear, slerp), 1 each (the others).
   std::filesystem::path base_model;
   std::filesystem::path output;  ///< The file to write.

@@ -15,6 +15,7 @@
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/temporaries.h"
 
@@ -324,13 +325,15 @@ fs::path starting_checkpoint(CheckpointOptions& options) {
       throw compat::UsageError("--finetune-from-model and --restore-file exclude each other");
   }
   if (!restore_default) {
-    std::string suffixed = options.restore_file;
+    const fs::path given = options.restore_file;
+    std::string suffixed =
+        (fs::is_directory(given) ? given / "checkpoint_last.pt" : given).string();
     if (const std::size_t dot = suffixed.rfind(".pt"); dot != std::string::npos)
       suffixed.insert(dot, options.checkpoint_suffix);
-    fs::path path = suffixed;
-    if (!fs::exists(path)) path = options.restore_file;  // DeMIX from a dense model
-    if (!fs::exists(path)) throw compat::IoError(path.string(), "does not exist (--restore-file)");
-    return path;
+    if (!options.checkpoint_suffix.empty() && fs::exists(suffixed)) return suffixed;
+    if (!fs::exists(given))
+      throw compat::IoError(given.string(), "does not exist (--restore-file)");
+    return compat::resolve_model(given).path;  // also DeMIX from a dense model
   }
   if (fs::path last = last_checkpoint(options); fs::exists(last)) return last;
   if (options.finetune_from_model.empty()) return {};
@@ -338,7 +341,7 @@ fs::path starting_checkpoint(CheckpointOptions& options) {
     throw compat::IoError(options.finetune_from_model, "does not exist (--finetune-from-model)");
   options.reset_optimizer = options.reset_lr_scheduler = options.reset_meters =
       options.reset_dataloader = true;
-  return options.finetune_from_model;
+  return compat::resolve_model(options.finetune_from_model).path;
 }
 
 }  // namespace btm

@@ -20,6 +20,7 @@
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/dictionary_digest.h"
 #include "compat/fairseq/network_settings.h"
 #include "compat/io/crc32.h"
@@ -54,19 +55,25 @@ compat::Dictionary load_dictionary(const fs::path& folder) {
   return compat::Dictionary::load(folder / "dict.txt");
 }
 
+/// A torch file that holds weights without a configuration; nothing for a whole model.
+std::optional<compat::TorchFile> weights_alone(const fs::path& path) {
+  const compat::ModelKind kind = compat::resolve_model(path).kind;
+  if (kind == compat::ModelKind::kSafetensors || kind == compat::ModelKind::kHuggingFace)
+    return std::nullopt;
+  compat::TorchFile file = compat::load_torch_file(path);
+  return holds_weights_alone(file) ? std::optional(std::move(file)) : std::nullopt;
+}
+
 /// Loads the weights of the checkpoint that a run starts from. Returns nothing for a file that
 /// holds only weights. FormatError when it was trained with another dictionary.
 std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model,
                                              const compat::KnownDictionary& dictionary) {
-  {
-    const compat::TorchFile file = compat::load_torch_file(path);
-    if (holds_weights_alone(file)) {
-      compat::check_same_dictionary(
-          dictionary, {file.path, compat::kept_dictionary(*file.tree.root, file.path), {}});
-      load_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path,
-                   Precision{});
-      return std::nullopt;
-    }
+  if (const auto file = weights_alone(path)) {
+    compat::check_same_dictionary(
+        dictionary, {file->path, compat::kept_dictionary(*file->tree.root, file->path), {}});
+    load_weights(model, compat::model_tensors(*file->tree.root, file->path), file->path,
+                 Precision{});
+    return std::nullopt;
   }
   compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
   compat::check_same_dictionary(dictionary, checkpoint.dictionary());
@@ -554,8 +561,8 @@ void check_start(const TrainOptions& options, const fs::path& checkpoint) {
   const compat::Dictionary dictionary = load_dictionary(folder);
   TransformerLM model(TransformerConfig::from(model_config(options)), dictionary.size());
   if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "does not exist");
-  if (const compat::TorchFile file = compat::load_torch_file(checkpoint); holds_weights_alone(file))
-    return check_weights(model, compat::model_tensors(*file.tree.root, file.path), file.path);
+  if (const auto file = weights_alone(checkpoint))
+    return check_weights(model, compat::model_tensors(*file->tree.root, file->path), file->path);
   const compat::Checkpoint whole = compat::Checkpoint::open(checkpoint);
   compat::check_same_dictionary(
       compat::known_dictionary(dictionary, (folder / "dict.txt").string()), whole.dictionary());

@@ -5,6 +5,7 @@
 
 #include "compat/base/error.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
+#include "compat/fairseq/config_json.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
 
@@ -255,6 +256,27 @@ PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const st
   PickleDict copy = dict_of(root, "checkpoint");
   if (!sha256.empty() || root.find(kDictionaryKey) != nullptr)
     put(arena, copy, kDictionaryKey, sha256.empty() ? arena.none() : arena.string(sha256));
+  return arena.make(std::move(copy));
+}
+
+PickleNode* with_history(PickleArena& arena, const PickleNode& root) {
+  PickleDict copy = dict_of(root, "checkpoint");
+  const auto plain = [&](ConfigValue::Dict dict) {
+    return config_to_pickle(arena, {std::move(dict)});
+  };
+  if (root.find("optimizer_history") == nullptr) {
+    PickleList history;
+    history.items.push_back(plain({{"criterion_name", {"CrossEntropyCriterion"}},
+                                   {"optimizer_name", {"FairseqAdam"}},
+                                   {"lr_scheduler_state", {ConfigValue::Dict{{"best", {}}}}},
+                                   {"num_updates", {std::int64_t{0}}}}));
+    arena.put(copy, "optimizer_history", arena.make(std::move(history)));
+  }
+  if (root.find("extra_state") == nullptr)
+    arena.put(copy, "extra_state",
+              plain({{"train_iterator",
+                      {ConfigValue::Dict{{"epoch", {std::int64_t{1}}},
+                                         {"iterations_in_epoch", {std::int64_t{0}}}}}}}));
   return arena.make(std::move(copy));
 }
 

@@ -88,4 +88,9 @@ PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTe
 /// one where that is empty.
 PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const std::string& sha256);
 
+/// A copy of the checkpoint's dict in `arena` with the entries that fairseq's loader asks for
+/// (optimizer_history, extra_state): those of a model that was not trained yet where formats
+/// without an optimizer have none.
+PickleNode* with_history(PickleArena& arena, const PickleNode& root);
+
 }  // namespace compat

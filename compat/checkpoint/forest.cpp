@@ -290,14 +290,6 @@ std::optional<ForestExpert> manifest_entry(const fs::path& checkpoint) {
   return std::nullopt;
 }
 
-std::vector<std::string> model_paths(const std::string& path,
-                                     const std::function<void(const std::string&)>& warn) {
-  if (!is_forest(path)) return {path};
-  const Forest forest = open_forest(path);
-  if (const std::string line = taken_as_experts(forest); !line.empty()) warn(line);
-  return checkpoints_of(forest);
-}
-
 std::string joined_paths(const std::vector<std::string>& paths) {
   std::string joined;
   for (const std::string& path : paths) {

@@ -85,11 +85,6 @@ std::string taken_as_experts(const Forest& forest);
 /// checkpoint; nothing without one. Errors as open_forest's.
 std::optional<ForestExpert> manifest_entry(const std::filesystem::path& checkpoint);
 
-/// What the path of a model stands for: of a forest the checkpoints of its complete experts, else
-/// `path` itself. `warn` is given what taken_as_experts() says.
-std::vector<std::string> model_paths(const std::string& path,
-                                     const std::function<void(const std::string& line)>& warn);
-
 /// Joined by ':', as --path takes them. UsageError for one that holds a ':'.
 std::string joined_paths(const std::vector<std::string>& paths);
 

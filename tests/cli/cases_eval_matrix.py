@@ -125,14 +125,14 @@ CASES = [
     Case(
         "help",
         ["btm", "eval-matrix", "--help"],
-        stdout=["usage: btm eval-matrix DATA NAME=CHECKPOINT... [flags]", "--block-tokens"],
+        stdout=["usage: btm eval-matrix DATA [NAME=]MODEL... [flags]", "--block-tokens"],
     ),
-    Case("no model", ["btm", "eval-matrix", DATA], 2, stderr=["missing NAME=CHECKPOINT"]),
+    Case("no model", ["btm", "eval-matrix", DATA], 2, stderr=["missing [NAME=]MODEL"]),
     Case(
-        "a model without name",
-        ["btm", "eval-matrix", DATA, "x.pt"],
+        "a model without a name before =",
+        ["btm", "eval-matrix", DATA, "=x.pt"],
         2,
-        stderr=["'x.pt', expected NAME=CHECKPOINT"],
+        stderr=["'=x.pt', expected MODEL or NAME=MODEL"],
     ),
     Case(
         "mistyped flag",

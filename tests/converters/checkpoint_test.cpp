@@ -395,11 +395,11 @@ TEST(ConvertCheckpoint, ShardsNeedEqualSharedPartsOrOneToTakeThemFrom) {
 TEST(ConvertCheckpoint, RefusesBadInput) {
   const TempDir folder;
   expect_error<compat::IoError>([&] { convert({folder / "none.pt", folder / "x.pt"}); }, "none.pt");
-  expect_error<compat::FormatError>(
+  expect_error<compat::IoError>(
       [&] {
         convert({golden("data-bin/dict.txt"), folder / "x.pt"});
       },
-      "expected a file of torch.save");
+      "dict.txt: is a dictionary, expected a checkpoint, a folder with");
   expect_error<compat::IoError>([&] { convert({elm(), elm()}); }, "is there already");
   expect_error<compat::UsageError>(
       [&] {
@@ -415,7 +415,7 @@ TEST(ConvertCheckpoint, RefusesBadInput) {
       [&] {
         convert({golden("checkpoints/demix"), folder / "x", "--domains", "a"});
       },
-      "the folder holds 4 shards");
+      "the folder holds 4 models");
   btm_test::write_file(folder / "dict.txt", "a 1\n");
   expect_error<compat::FormatError>(
       [&] {

@@ -208,7 +208,7 @@ TEST_F(Branch, RefusesWhatLeadsNowhere) {
   request.update = -2;
   refused(usage, request, "expected -1 or an update");
   request.update = -1;
-  refused(io, request, "seed: holds no checkpoint to branch from, expected checkpoint_last.pt");
+  refused(io, request, "seed: is an empty folder, expected a checkpoint, a folder with");
   add("checkpoint_1_50.pt", 50);
   refused(
       io, request,

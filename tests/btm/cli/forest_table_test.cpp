@@ -11,6 +11,8 @@
 namespace btm {
 namespace {
 
+using compat::Forest;
+using compat::ForestExpert;
 using Json = nlohmann::json;
 
 /// A forest of a complete expert with two parents and one that is still in training.

@@ -32,8 +32,6 @@ ForestExpert expert(const std::string& name) {
           .complete = false};
 }
 
-void quiet(const std::string&) {}
-
 std::vector<std::string> names_of(const Forest& forest) {
   std::vector<std::string> names;
   for (const ForestExpert& one : forest.experts) names.push_back(one.name);
@@ -100,17 +98,6 @@ TEST(Forest, TakesTheReleasedLayoutInNaturalOrderAndSaysWhatItTakes) {
             dir.path().string() +
                 " has no forest.json: all its 12 subfolders with a checkpoint_last.pt are taken as "
                 "experts: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11");
-  std::vector<std::string> lines;
-  const auto note = [&](const std::string& line) { lines.push_back(line); };
-  EXPECT_EQ(compat::model_paths(dir.path().string(), note).at(10),
-            (dir / "c10/checkpoint_last.pt").string());
-  EXPECT_EQ(lines.size(), 1U);
-  change_forest(dir.path(), [](Forest& now) {
-    std::erase_if(now.experts, [](const ForestExpert& one) { return one.name != "c3"; });
-  });
-  EXPECT_EQ(compat::model_paths(dir.path().string(), note),
-            std::vector{(dir / "c3/checkpoint_last.pt").string()});
-  EXPECT_EQ(lines.size(), 1U);
 }
 
 TEST(Forest, IsLeftAsItWasWhenAChangeThrows) {
@@ -188,40 +175,6 @@ TEST(Forest, NamesOfExpertsAreNamesOfFolders) {
        {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("-x"),
         std::string("a b"), std::string(201, 'a')})
     EXPECT_THROW(compat::check_expert_name(bad), compat::UsageError) << bad;
-}
-
-/// An empty checkpoint_last.pt in a new folder.
-void make_checkpoint(const fs::path& folder) {
-  fs::create_directories(folder);
-  write_file(folder / "checkpoint_last.pt", "");
-}
-
-TEST(ModelPaths, OfAForestAreItsCompleteExperts) {
-  const btm_test::TempDir dir;
-  for (const char* name : {"b", "a", "c/deeper"}) make_checkpoint(dir / name);
-  const auto in = [&](const std::string& name) {
-    return (dir / name / "checkpoint_last.pt").string();
-  };
-  EXPECT_EQ(compat::model_paths(dir.path().string(), quiet), (std::vector{in("a"), in("b")}));
-  write_file(
-      dir / "forest.json",
-      R"({"btm_forest": 1, "experts": [{"name": "b", "path": "b/checkpoint_last.pt", "parents": []},
-    {"name": "x", "path": "x/checkpoint_last.pt", "parents": [], "complete": false},
-    {"name": "a", "path": "a/checkpoint_last.pt", "parents": []}]})");
-  EXPECT_EQ(compat::model_paths(dir.path().string(), quiet), (std::vector{in("b"), in("a")}));
-  write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": []})");
-  expect_error<compat::IoError>([&] { compat::model_paths(dir.path().string(), quiet); },
-                                "has no complete expert");
-}
-
-TEST(ModelPaths, OfWhatIsNoForestAreThemselves) {
-  const btm_test::TempDir dir;
-  make_checkpoint(dir / "run");
-  make_checkpoint(dir / "run/law");  // beside a checkpoint of its own
-  fs::create_directory(dir / "empty");
-  for (const std::string& path : {(dir / "run").string(), (dir / "run/checkpoint_last.pt").string(),
-                                  (dir / "empty").string(), (dir / "none").string()})
-    EXPECT_EQ(compat::model_paths(path, quiet), std::vector{path});
 }
 
 TEST(JoinedPaths, SeparatesByColons) {
