@@ -186,7 +186,7 @@ TEST(RunRanks, RefusesAnotherNumberOfRanks) {
 
 /// A rank that was told of fewer ranks has begun when those come that it does not expect.
 TEST(RunRanks, EndsWhereARankExpectsFewerRanks) {
-  for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 2}, {2, 2, 3}}) {
+  for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 2}}) {
     const std::string fewer = std::to_string(sizes.front()), more = std::to_string(sizes.back());
     Processes ranks;
     for (std::size_t rank = 0; rank < sizes.size(); ++rank)
