@@ -1,5 +1,5 @@
-// Bounds-checked little-endian cursor over bytes of a file. The only place in compat that turns
-// bytes into numbers, so that no reader can run past the end.
+// A bounds-checked little-endian cursor over the bytes of a file. No other code in compat turns
+// bytes into numbers, so no reader can run past the end.
 #pragma once
 
 #include <bit>
@@ -20,8 +20,8 @@ static_assert(std::endian::native == std::endian::little,
 
 class ByteReader {
  public:
-  /// `start` names the first byte of `bytes` in messages; its offset (0 when unset) is counted on
-  /// from there.
+  /// Error messages count offsets from `start`, which names the first byte of `bytes`. An unset
+  /// offset counts as 0.
   ByteReader(std::span<const std::byte> bytes, Location start)
       : bytes_(bytes), start_(std::move(start)) {}
 
@@ -37,13 +37,13 @@ class ByteReader {
     return value;
   }
 
-  /// The next `count` bytes, in place.
+  /// The next `count` bytes, not copied.
   std::span<const std::byte> take(std::uint64_t count, std::string_view what);
 
-  /// The bytes up to the next newline, which is consumed and not returned.
+  /// The bytes up to the next newline. The newline is consumed and not returned.
   std::string_view take_line(std::string_view what);
 
-  /// Moves to an absolute position in `bytes`; FormatError when beyond the end.
+  /// Moves to an absolute position in `bytes`. FormatError when it is beyond the end.
   void seek(std::uint64_t position, std::string_view what);
 
   Location where() const;
@@ -55,19 +55,19 @@ class ByteReader {
   Location start_;
 };
 
-/// Puts the bytes of a number, as read() takes them, after `out`.
+/// Appends the bytes of a number to `out`, in the form that read() takes.
 template <class T>
 requires std::is_arithmetic_v<T>
 void append_number(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-/// `bytes` seen as characters.
+/// `bytes` as characters, not copied.
 inline std::string_view as_chars(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// `text` seen as bytes.
+/// `text` as bytes, not copied.
 inline std::span<const std::byte> as_byte_span(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }

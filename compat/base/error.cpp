@@ -67,7 +67,7 @@ std::string escaped(std::string_view text, std::size_t limit, bool quotes) {
     if (out.size() >= limit) return out + "...";
     const std::size_t length = utf8_length(text.substr(i));
     const auto c = static_cast<unsigned char>(text[i]);
-    // C1 controls (U+0080 to U+009F) can drive a terminal as ESC does.
+    // C1 controls (U+0080 to U+009F) can control a terminal, as ESC does.
     const bool c1 = length == 2 && c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0;
     if (length == 0 || c < 0x20 || c == 0x7F || c1) {
       const std::size_t bytes = c1 ? 2 : 1;

@@ -8,7 +8,7 @@ namespace {
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-/// Takes the digits that `text` starts with, without leading zeros. There is at least one digit.
+/// Takes the digits at the front of `text`, without leading zeros. `text` starts with a digit.
 std::string_view take_number(std::string_view& text) noexcept {
   const std::size_t length = std::min(text.find_first_not_of("0123456789"), text.size());
   std::string_view number = text.substr(0, length);

@@ -1,13 +1,12 @@
-// The order in which people count: c2 before c10.
+// An order that compares numbers inside names by value: c2 comes before c10.
 #pragma once
 
 #include <string_view>
 
 namespace compat {
 
-/// Whether `a` comes before `b` where runs of digits stand for their numbers and all else is
-/// compared byte by byte. Names that differ in leading zeros alone are ordered by bytes: no two
-/// names are equal.
+/// Whether `a` comes before `b`. Runs of digits are compared by value, all else byte by byte. Names
+/// that differ only in leading zeros are ordered by bytes, so different names are never equal.
 bool natural_less(std::string_view a, std::string_view b) noexcept;
 
 }  // namespace compat

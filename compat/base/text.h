@@ -1,5 +1,5 @@
-// Text as Python's str methods see it: white space and line ends beyond ASCII. fairseq's tokeniser
-// and dict.txt rest on them.
+// Python's str methods, with its definitions of white space and line ends beyond ASCII. fairseq's
+// tokenizer and dict.txt depend on these definitions.
 #pragma once
 
 #include <array>
@@ -16,8 +16,9 @@ namespace text_detail {
 
 enum : unsigned char { kInWord, kSpace, kMayBeSpace };
 
-/// What a byte says about the character it begins: white space, none, or the lead byte of some
-/// (U+0085, U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F, U+3000).
+/// Whether a byte is white space, belongs to a word, or may begin a white space character beyond
+/// ASCII. Those are U+0085, U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and
+/// U+3000.
 constexpr std::array<unsigned char, 256> kByteKind = [] {
   std::array<unsigned char, 256> kinds{};
   for (const unsigned char c : {' ', '\t', '\n', '\v', '\f', '\r', '\x1c', '\x1d', '\x1e', '\x1f'})
@@ -32,7 +33,7 @@ std::size_t wide_space_length(std::string_view text) noexcept;
 
 }  // namespace text_detail
 
-/// str.split(): calls `visit(word)` for the words between runs of Unicode white space. `text` is
+/// str.split(): calls `visit(word)` for each word between runs of Unicode white space. `text` is
 /// UTF-8.
 template <class Visit>
 void for_each_word(std::string_view text, Visit&& visit) {
@@ -63,17 +64,18 @@ std::string_view strip_right(std::string_view text);
 /// str.strip().
 std::string_view strip(std::string_view text);
 
-/// chr(code), as UTF-8. A surrogate gives the three bytes of Python's "surrogatepass".
+/// chr(code) as UTF-8. A surrogate gives the three bytes of Python's "surrogatepass".
 void append_utf8(std::uint32_t code, std::string& out);
 
-/// Calls `line` for every line as a file opened in text mode yields them: "\n", "\r\n" and "\r" end
-/// one, and are left out.
+/// Calls `line` for each line of a file that Python opens in text mode. "\n", "\r\n" and "\r" end a
+/// line and are left out.
 void for_each_line(std::string_view text, const std::function<void(std::string_view line)>& line);
 
-/// The parts of `text` between separators, empty ones left out.
+/// The parts of `text` between separators. Empty parts are left out.
 std::vector<std::string> split_at(std::string_view text, char separator);
 
-/// `value` with `digits` after the point; "inf" and "nan" for what has none.
+/// `value` with `digits` digits after the decimal point. "inf" and "nan" for values that are not
+/// finite.
 std::string decimal(double value, int digits);
 
 }  // namespace compat

@@ -1,4 +1,4 @@
-// The version of this program, which is the whole project's.
+// The version of the project, which all its programs share.
 #pragma once
 
 #include <string_view>

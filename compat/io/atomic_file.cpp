@@ -25,7 +25,7 @@ std::filesystem::path temporary_beside(const std::filesystem::path& path) {
 void sync_folder(const std::filesystem::path& folder) {
   const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;
-  ::fsync(fd);  // Some file systems refuse to sync a folder; the file itself is already safe.
+  ::fsync(fd);  // Errors are ignored: some file systems cannot sync a folder.
   ::close(fd);
 }
 
@@ -44,7 +44,7 @@ void write_all(int fd, std::uint64_t offset, std::span<const std::byte> bytes,
 
 AtomicFile::AtomicFile(const std::filesystem::path& path)
     : path_(path), temporary_(temporary_beside(path)) {
-  // The rename would put a file in the place of a device or a FIFO.
+  // The rename would replace a device or a FIFO by a file.
   if (const auto status = std::filesystem::status(path);
       std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw IoError(path.string(),
@@ -80,7 +80,7 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 
 void AtomicFile::write_file(const std::filesystem::path& source) {
   const auto file = MappedFile::open(
-      source);  // refuses what is not a regular file, and stands in where the kernel cannot copy
+      source);  // refuses other than regular files; also the fallback where the kernel cannot copy
   flush();
   const int from = ::open(source.c_str(), O_RDONLY | O_CLOEXEC);
   if (from < 0) throw IoError(source.string(), "cannot open", errno);

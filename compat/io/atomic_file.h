@@ -1,5 +1,5 @@
-// Outputs that appear whole or not at all: written to a temporary beside the target, fsynced,
-// renamed.
+// Output files that appear whole or not at all. A file is written to a temporary beside its target,
+// synced and renamed.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ namespace compat {
 
 class AtomicFile {
  public:
-  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or cannot be written,
-  /// and when `path` is there but not a regular file (a directory, /dev/full).
+  /// Opens PATH.tmp.PID.N beside `path`. IoError when the folder is missing or not writable, or
+  /// when `path` exists and is no regular file (a directory, /dev/full).
   explicit AtomicFile(const std::filesystem::path& path);
 
   /// Removes the temporary unless commit() succeeded.
@@ -27,15 +27,15 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
-  /// Overwrites bytes already written (a header known only at the end).
+  /// Overwrites bytes that are already written, for a header that is known only at the end.
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
-  /// Appends the whole of another file, inside the kernel: as shared blocks where the file system
-  /// can do that.
+  /// Appends a whole file. The kernel copies it, and shares its blocks where the file system can do
+  /// that.
   void write_file(const std::filesystem::path& source);
   std::uint64_t size() const noexcept { return size_; }
 
-  /// Flushes, fsyncs file and folder, renames over `path`. IoError (a full disk, say) leaves `path`
-  /// as it was.
+  /// Flushes, syncs file and folder, and renames to `path`. On IoError (a full disk, for example)
+  /// `path` is unchanged.
   void commit();
 
  private:
@@ -47,14 +47,14 @@ class AtomicFile {
   std::string buffer_;
 };
 
-/// For the start of long work: IoError for a file that AtomicFile would refuse.
+/// IoError when AtomicFile would refuse `path`. To be called before long work.
 void check_can_write(const std::filesystem::path& file);
 
-/// The same for a folder that may have to be made: IoError when it cannot be, or when no file can
-/// be made in it.
+/// The same for a folder, which need not exist yet. IoError when it cannot be created, or when no
+/// file can be created in it.
 void check_can_write_in(const std::filesystem::path& folder);
 
-/// Renames a whole file over another, durably. IoError leaves both as they were.
+/// Renames a whole file to another name and syncs both. On IoError both files are unchanged.
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// Writes a small file in one call.

@@ -25,8 +25,8 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t so_far) noex
 
 std::uint32_t crc32_joined(std::uint32_t first, std::uint32_t second,
                            std::uint64_t second_size) noexcept {
-  // B's size in bits zeros behind A multiply its remainder by x^bits; x^8 is squared along the bits
-  // of the size.
+  // A is followed by as many zero bits as B has: its remainder is multiplied by x^bits. The loop
+  // squares x^8 once per binary digit of B's size.
   std::uint32_t power = 0x00800000;  // x^8
   for (; second_size != 0; second_size >>= 1, power = product(power, power))
     if ((second_size & 1) != 0) first = product(first, power);

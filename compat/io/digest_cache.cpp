@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-/// What a record says of a file, beside its digest.
+/// The numbers that a record stores for a file, beside its digest.
 constexpr std::array<std::pair<const char*, std::uint64_t FileState::*>, 3> kNumbers{
     {{"device", &FileState::device}, {"inode", &FileState::inode}, {"size", &FileState::size}}};
 constexpr std::array<std::pair<const char*, std::int64_t FileState::*>, 3> kTimes{
@@ -43,7 +43,7 @@ std::string name_of(const std::filesystem::path& path) {
 DigestCache::DigestCache(std::filesystem::path file) : file_(std::move(file)) {
   std::error_code missing;
   if (!std::filesystem::is_regular_file(file_, missing)) return;
-  // A cache: whatever is wrong with it, it is only as good as empty.
+  // An unreadable cache counts as empty.
   json record;
   try {
     record = parse_json(as_chars(MappedFile::open(file_)->bytes()));
@@ -55,7 +55,7 @@ DigestCache::DigestCache(std::filesystem::path file) : file_(std::move(file)) {
     if (!entry.is_object() || !entry["sha256"].is_string()) continue;
     Entry& known = entries_[path];
     known.sha256 = entry["sha256"];
-    // A number that is missing makes a state that no file is in.
+    // A missing number becomes 0, which no existing file has.
     for (const auto& [key, number] : kNumbers)
       known.state.*number = entry[key].is_number_unsigned() ? entry[key].get<std::uint64_t>() : 0;
     for (const auto& [key, time] : kTimes)

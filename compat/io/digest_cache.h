@@ -1,4 +1,4 @@
-// SHA-256 of files without reading again what has not changed.
+// SHA-256 digests of files. An unchanged file is read only once.
 #pragma once
 
 #include <filesystem>
@@ -9,31 +9,31 @@
 
 namespace compat {
 
-/// SHA-256 of files, remembered by size, inode and both times of change, so that what did not
-/// change is not read again. A file that had changed within two seconds before it was read is read
-/// once more: it may have changed again unseen.
+/// Remembers SHA-256 digests by a file's size, inode and both times of change, so that an unchanged
+/// file is not read again. A file that changed less than two seconds before it was read is read
+/// again, because a later change may show the same time.
 class DigestCache {
  public:
-  /// Keeps nothing beyond this object.
+  /// A cache in memory only.
   DigestCache() = default;
   explicit DigestCache(std::filesystem::path file);
-  /// IoError when the file cannot be read, or changes while it is.
+  /// IoError when the file cannot be read, or when it changes while it is read.
   std::string of(const std::filesystem::path& path);
-  /// UTC, "2026-11-29T07:00:00Z": when of() last read the whole of the file; "" when it never did.
+  /// When of() last read the whole file, in UTC ("2026-11-29T07:00:00Z"). "" when it never did.
   std::string read_at(const std::filesystem::path& path) const;
-  /// Every file is read again when it is next asked for.
+  /// Forgets all digests, so that every file is read again.
   void forget();
-  /// Keeps what was learned. Failing to is no error: it is only slower next time.
+  /// Writes the cache to its file. Errors are ignored: the next run is only slower.
   void save() const;
 
-  /// Files that of() was asked for: read by this object, or known by size, inode and times alone.
+  /// The files that of() was asked for: those that it read, or those whose digests it remembered.
   std::size_t files_read() const noexcept { return count(Use::kRead); }
   std::size_t files_remembered() const noexcept { return count(Use::kRemembered); }
 
  private:
   enum class Use { kNone, kRemembered, kRead };
   struct Entry {
-    FileState state;  ///< Before it was read.
+    FileState state;  ///< The state just before the file was read.
     std::string sha256;
     Use use = Use::kNone;
   };

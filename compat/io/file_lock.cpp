@@ -11,7 +11,7 @@
 
 namespace compat {
 
-// Without O_CLOEXEC: children inherit the descriptor, and with it the lock.
+// O_CLOEXEC is not set: children inherit the descriptor, and the lock with it.
 FileLock::FileLock(const std::filesystem::path& file)
     : descriptor_(::open(file.c_str(), O_RDWR | O_CREAT, 0666)) {
   if (descriptor_ < 0) throw IoError(file.string(), "open", errno);

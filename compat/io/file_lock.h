@@ -1,4 +1,4 @@
-// A lock between processes, on a file of its own.
+// A lock between processes, on a file that serves only as the lock.
 #pragma once
 
 #include <filesystem>
@@ -6,16 +6,16 @@
 
 namespace compat {
 
-/// Held by one process and by the children it starts meanwhile: when it is killed, the lock is free
-/// only once they have ended too. The file is created if need be and stays. IoError when it cannot
-/// be opened or locked.
+/// A lock that this process and the children that it starts meanwhile hold together. When this
+/// process is killed, the lock is free only after those children end. The file is created when it
+/// is missing, and it stays. IoError when it cannot be opened or locked.
 class FileLock {
  public:
-  /// Waits as long as another holds it.
+  /// Waits while another process holds the lock.
   static FileLock wait(const std::filesystem::path& file);
-  /// Nothing when another holds it.
+  /// An empty optional when another process holds the lock.
   static std::optional<FileLock> try_now(const std::filesystem::path& file);
-  /// IoError "is in use by another process" when another holds it.
+  /// IoError "is in use by another process" when another process holds the lock.
   static FileLock now(const std::filesystem::path& file);
 
   ~FileLock();
@@ -23,8 +23,8 @@ class FileLock {
   FileLock& operator=(FileLock&&) = delete;
 
  private:
-  explicit FileLock(const std::filesystem::path& file);  ///< Opens the file only.
-  /// Of flock(): 0, or errno.
+  explicit FileLock(const std::filesystem::path& file);  ///< Opens the file without locking it.
+  /// The result of flock(): 0, or errno.
   int lock(int operation) const noexcept;
 
   int descriptor_;

@@ -26,7 +26,7 @@ void finish(const fs::path& marker, const FileSet& set) {
   for (const std::string& name : set.replaced)
     if (const fs::path staged = folder / staged_name(name); fs::exists(staged))
       rename_file(staged, folder / name);
-  std::error_code ignored;  // another process may have been faster
+  std::error_code ignored;  // another process may have removed it first
   for (const std::string& name : set.removed) fs::remove(folder / name, ignored);
   std::error_code error;
   fs::remove(marker, error);

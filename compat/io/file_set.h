@@ -1,4 +1,5 @@
-// Several files of one folder that become new ones together, whenever the process dies.
+// Several files of one folder that are replaced together: all or none, even when the process is
+// killed.
 #pragma once
 
 #include <filesystem>
@@ -8,32 +9,31 @@
 
 namespace compat {
 
-/// What changes in a folder at once. Names, not paths.
+/// The changes to a folder. The entries are file names, not paths.
 struct FileSet {
-  std::vector<std::string>
-      replaced;  ///< Each lies whole and synced in staged_name(NAME), and becomes NAME.
+  std::vector<std::string> replaced;  ///< The new file is complete and synced as staged_name(NAME).
   std::vector<std::string> removed;
 };
 
-/// The set as the marker holds it: a line that says what it is, then a line each, replaced files
-/// marked by + and removed ones by -.
+/// The text of the marker file: a first line that names the format, then one line per file. "+"
+/// marks a replaced file, "-" a removed one.
 std::string text_of(const FileSet& set);
 
-/// The set of such a text. FormatError that names `marker` for anything else, names of other
-/// folders among it.
+/// Reads the text that text_of() writes. FormatError that names `marker` for any other text, and
+/// for names that lie in another folder.
 FileSet file_set_of(std::string_view text, const std::filesystem::path& marker);
 
-/// Where the new file NAME is written before the set is committed.
+/// The name under which the new file NAME is written before the set is committed.
 std::string staged_name(const std::string& name);
 
-/// Makes the changes in the folder of `marker`. The marker, a file that lists them, is there from
-/// the moment when nothing is undone any more until all is done. IoError before that moment (a full
-/// disk, say) removes the staged files.
+/// Makes the changes in the folder of `marker`. The marker file lists them. Once it is written the
+/// changes are always finished; it is removed after the last. On an IoError before that (a full
+/// disk, for example) the staged files are removed.
 void commit_file_set(const std::filesystem::path& marker, const FileSet& set);
 
-/// Finishes a set whose process died after the marker was written. False where there is none: then
-/// staged files are of a set that never was. FormatError for a marker that no commit_file_set() has
-/// written.
+/// Finishes a set whose process was killed after it wrote the marker. Returns false when there is
+/// no marker: staged files are then left from a set that was never committed. FormatError for a
+/// marker that commit_file_set() did not write.
 bool finish_file_set(const std::filesystem::path& marker);
 
 }  // namespace compat

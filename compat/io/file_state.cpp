@@ -8,10 +8,11 @@
 namespace compat {
 namespace {
 
-/// File systems count time in steps of up to two seconds (FAT); the usual ones in milliseconds.
+/// The steps of file systems' clocks are at most two seconds (FAT). The usual ones have
+/// milliseconds.
 constexpr std::uint64_t kSettledNs = 2'000'000'000;
 
-/// Wraps around for a time that was set to one beyond the year 2262.
+/// Wraps around for times after the year 2262.
 std::int64_t nanoseconds(const timespec& time) {
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000U +
                                    static_cast<std::uint64_t>(time.tv_nsec));

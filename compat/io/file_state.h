@@ -1,4 +1,4 @@
-// By what a file is known to be unchanged without being read again.
+// The state of a file by which a change is noticed without reading the file.
 #pragma once
 
 #include <cstdint>
@@ -10,26 +10,27 @@ struct stat;
 
 namespace compat {
 
-/// Device, inode, size and both times of change of a file, at one moment. A write, a replacement
-/// and a time that was set back all show in it, but for changes within the clock's step of one
-/// another: see is_settled().
+/// Device, inode, size and both times of change of a file at one moment. They show every write,
+/// every replacement and a time that was set back. Two changes within one step of the file system's
+/// clock can look alike: see is_settled().
 struct FileState {
   std::uint64_t device = 0, inode = 0, size = 0;
   std::int64_t modified_ns = 0, changed_ns = 0;  ///< mtime and ctime
-  std::int64_t seen_ns = 0;                      ///< The moment, since 1970.
+  std::int64_t seen_ns = 0;                      ///< The moment of this state, since 1970.
 
   static FileState of(const struct stat& status);
-  /// Of the file that `path` names now; nothing when there is none.
+  /// The state of the file at `path`. An empty optional when there is none.
   static std::optional<FileState> of(const std::filesystem::path& path);
 
-  /// Whether all is equal but the moment.
+  /// Whether all members but the moment are equal.
   bool is_like(const FileState& other) const noexcept;
-  /// Whether the last change was old enough at that moment that any later one has another time.
+  /// Whether the last change was so long before the moment that a later change must show another
+  /// time.
   bool is_settled() const noexcept;
-  /// Whether nothing was changed between this moment and that of `later`: equal states, this one
-  /// settled.
+  /// Whether the file is unchanged between this moment and that of `later`: the states are equal
+  /// and this one is settled.
   bool is_still(const FileState& later) const noexcept { return is_settled() && is_like(later); }
-  /// The numbers but the moment, apart by spaces.
+  /// All numbers but the moment, separated by spaces.
   std::string to_text() const;
 };
 

@@ -1,4 +1,4 @@
-// The one way in for JSON: limits on nesting and size that every reader shares.
+// The only functions that parse JSON, with one set of limits on nesting and size for all readers.
 #pragma once
 
 #include <cstddef>
@@ -11,30 +11,30 @@
 
 namespace compat {
 
-/// What a JSON text may be. Values copy and free themselves by recursion, and take some ten times
-/// the bytes of their text; JSON that programs write nests some ten deep.
+/// Limits on a JSON text. Values are copied and freed by recursion, and take about ten times the
+/// bytes of their text. JSON that programs write has about ten levels.
 struct JsonLimits {
-  std::size_t depth = 512;                           ///< Of arrays and objects inside each other.
-  std::size_t bytes = std::size_t{64} << 20;         ///< Of the whole text.
-  std::size_t string_bytes = std::size_t{64} << 20;  ///< Of one string.
+  std::size_t depth = 512;                           ///< Levels of nested arrays and objects.
+  std::size_t bytes = std::size_t{64} << 20;         ///< Size of the whole text.
+  std::size_t string_bytes = std::size_t{64} << 20;  ///< Size of one string.
 };
 
-/// The value of `text`. Discarded (is_discarded()) for what is no JSON or passes a limit: for
-/// records that count as missing when they are damaged, and for rows of a file, where the caller
-/// names the row.
+/// The value of `text`. A discarded value (is_discarded()) when the text is not JSON or exceeds a
+/// limit. For cache records, where damage means a missing record, and for rows of a file, whose
+/// caller names the row.
 nlohmann::json parse_json(std::string_view text);
 
-/// The object that the file at `where` holds. FormatError for text that is none or passes a limit;
-/// `expected` says in its message what the file should be.
+/// The object in the file at `where`. FormatError when the text is no JSON object or exceeds a
+/// limit. `expected` completes the message: what the file should be.
 nlohmann::json parse_json_object(std::string_view text, const Location& where,
                                  std::string_view expected);
 
-/// What a value of the wrong kind is instead ("has no key 'rows'", "holds null, expected string"):
-/// a nlohmann::json::exception of an access to parsed JSON in words of our own.
+/// The problem of a nlohmann::json::exception from an access to parsed JSON, in the words of this
+/// project: "has no key 'rows'", "holds null, expected string".
 std::string json_problem(const std::exception& error);
 
-/// Which limit `text` passes ("nests deeper than 512 levels"); empty for none. Linear, and
-/// allocates nothing while all is well: for readers that parse by themselves, before they do.
+/// Which limit `text` exceeds ("nests deeper than 512 levels"), or "". Linear in the size of the
+/// text, without allocations for a good text. Readers with parsers of their own call it first.
 std::string json_limit_passed(std::string_view text, const JsonLimits& limits = {});
 
 }  // namespace compat

@@ -14,10 +14,9 @@ namespace compat {
 namespace {
 
 constexpr const char* kProblem =
-    ": cannot be read any more: it was cut short while it was open, or its disk failed\n";
+    ": can no longer be read: it was shortened while it was open, or its disk failed\n";
 
-/// Where a signal handler can read it: fixed memory, no locks. `begin` is set last and cleared
-/// first.
+/// Readable from a signal handler: fixed memory, no locks. `begin` is set last and cleared first.
 struct Mapping {
   std::atomic<bool> taken{false};
   std::atomic<std::uintptr_t> begin{0}, end{0};
@@ -31,7 +30,7 @@ void print_error(const char* text) noexcept {
 }
 
 extern "C" void report_lost_file(int signal, siginfo_t* info, void*) {
-  const bool sent = info->si_code <= 0;  // by a process, at no address
+  const bool sent = info->si_code <= 0;  // sent by a process: there is no address
   const auto at = sent ? 0 : reinterpret_cast<std::uintptr_t>(info->si_addr);
   for (const Mapping& mapping : mappings) {
     if (mapping.begin == 0 || at < mapping.begin || at >= mapping.end) continue;
@@ -42,7 +41,7 @@ extern "C" void report_lost_file(int signal, siginfo_t* info, void*) {
     ::_exit(1);
   }
   ::signal(signal, SIG_DFL);
-  if (sent) ::raise(signal);  // a fault comes again by itself
+  if (sent) ::raise(signal);  // a fault repeats without this
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Mapped files that another process cuts short: reading what is gone raises SIGBUS, which becomes
-// an error message.
+// An error message for mapped files that another process shortens. Reading the lost part raises
+// SIGBUS.
 #pragma once
 
 #include <cstddef>
@@ -8,13 +8,13 @@
 
 namespace compat {
 
-/// From now on SIGBUS inside a noted mapping prints one line that begins with `label` and names the
-/// file, removes the temporaries and ends the process with status 1. Elsewhere it ends the process
-/// as ever.
+/// Installs a handler for SIGBUS. When the address lies in a noted mapping, it prints one line that
+/// begins with `label` and names the file. It then removes the temporaries and ends the process
+/// with status 1. At other addresses SIGBUS ends the process as usual.
 void report_lost_files(const std::string& label);
 
-/// Names the bytes of a mapping, until forget_mapping() of the same bytes. Of those beyond a
-/// thousand files nothing is noted.
+/// Notes the bytes of a mapping until forget_mapping() is called with the same bytes. At most 1,024
+/// mappings are noted; further ones are ignored.
 void note_mapping(std::span<const std::byte> bytes, const std::string& path) noexcept;
 void forget_mapping(std::span<const std::byte> bytes) noexcept;
 

@@ -30,7 +30,7 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-/// What git checks out where it has not fetched a large file: three short lines.
+/// The three short lines that git checks out in place of a large file that it has not fetched.
 bool is_lfs_pointer(std::span<const std::byte> bytes) {
   constexpr std::string_view kVersion = "version https://git-lfs.github.com/spec/";
   constexpr std::size_t kLargest = 1024;
@@ -42,7 +42,7 @@ bool is_lfs_pointer(std::span<const std::byte> bytes) {
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const std::string name = path.string();
-  // O_NONBLOCK: opening a FIFO without a writer must not wait for one.
+  // O_NONBLOCK: open() does not wait for the writer of a FIFO.
   const Descriptor file{::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) throw IoError(name, "cannot open", errno);
   struct stat status {};
@@ -61,7 +61,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   auto mapped = opened({static_cast<const std::byte*>(memory), size});
   if (is_lfs_pointer(mapped->bytes()))
     throw FormatError({name, {}, {}},
-                      "is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+                      "is a Git LFS pointer, expected the file itself (git lfs pull fetches it)");
   return mapped;
 }
 
@@ -86,7 +86,7 @@ MappedFile::~MappedFile() {
 
 namespace {
 
-/// Calls madvise on the pages of `bytes`: all that it touches, or only those wholly inside.
+/// Calls madvise on the pages that `bytes` touches, or only on those that lie wholly inside.
 void advise(std::span<const std::byte> bytes, int advice, bool only_whole_pages) noexcept {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());

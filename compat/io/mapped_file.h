@@ -1,4 +1,4 @@
-// A file mapped read-only. POSIX is kept inside mapped_file.cpp.
+// A file that is mapped read-only. Only mapped_file.cpp calls POSIX.
 #pragma once
 
 #include <cstddef>
@@ -13,13 +13,13 @@ namespace compat {
 
 class MappedFile {
  public:
-  /// Maps a regular file. IoError for what is missing or is none (a FIFO is never waited for),
-  /// FormatError for a Git LFS pointer. A file that another process shortens while it is mapped
-  /// ends this process with SIGBUS, as every mmap reader.
+  /// Maps a regular file. IoError when it is missing or no regular file (the call never waits for a
+  /// FIFO's writer). FormatError for a Git LFS pointer. When another process shortens the file,
+  /// reading the lost part raises SIGBUS (see lost_files.h).
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
 
-  /// Bytes already in memory under a name, for readers that take a mapped file. `owner` keeps them
-  /// alive (may be null).
+  /// Wraps bytes in memory, for readers that take a mapped file. `owner` keeps the bytes alive and
+  /// may be null.
   static std::shared_ptr<const MappedFile> of_memory(std::string name,
                                                      std::span<const std::byte> bytes,
                                                      std::shared_ptr<const void> owner = {});
@@ -44,11 +44,12 @@ class MappedFile {
   std::shared_ptr<const void> owner_;
 };
 
-/// Tells the kernel that mapped `bytes` will be read soon, front to back (read-ahead).
+/// Tells the kernel that the mapped `bytes` are read soon, from front to back (read-ahead).
 void will_read(std::span<const std::byte> bytes) noexcept;
 
-/// Drops the resident pages that lie wholly inside `bytes`, which must be mapped from a file (of
-/// other memory the content would be lost). They come back from the file when touched again.
+/// Drops the resident pages that lie wholly inside `bytes`. The kernel reads them from the file
+/// again at the next access. `bytes` must be mapped from a file: other memory would lose its
+/// content.
 void drop_pages(std::span<const std::byte> bytes) noexcept;
 
 }  // namespace compat

@@ -1,4 +1,4 @@
-// SHA-256, by OpenSSL.
+// SHA-256, computed by OpenSSL.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 
 namespace compat {
 
-inline constexpr std::size_t kSha256Digits = 64;  ///< Of a digest in hexadecimal.
+inline constexpr std::size_t kSha256Digits = 64;  ///< Length of a digest in hexadecimal.
 
-/// Whether `text` is a digest as Sha256::hex() gives it: 64 lower-case digits.
+/// Whether `text` is a digest in the form of Sha256::hex(): 64 lower-case digits.
 bool is_sha256_hex(std::string_view text) noexcept;
 
 class Sha256 {
@@ -21,7 +21,7 @@ class Sha256 {
   Sha256(const Sha256&) = delete;
   Sha256& operator=(const Sha256&) = delete;
   void update(std::span<const std::byte> bytes);
-  std::string hex();  ///< 64 digits; ends the computation.
+  std::string hex();  ///< 64 digits. Ends the computation: update() may not follow.
 
  private:
   struct State;

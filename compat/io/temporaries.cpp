@@ -17,17 +17,17 @@ namespace {
 constexpr std::size_t kLongestPath = 4096;
 constexpr int kSlots = 64;
 
-/// Where a signal handler can read it: fixed memory, no locks.
+/// Readable from a signal handler: fixed memory, no locks.
 struct Name {
   std::atomic<bool> taken{false}, noted{false};
   std::array<char, kLongestPath> path{};
 };
 std::array<Name, kSlots> names;
 
-std::atomic<int> waiting{0};    ///< SignalsWait that live
-std::atomic<int> held_back{0};  ///< the signal that came meanwhile
+std::atomic<int> waiting{0};    ///< number of SignalsWait objects
+std::atomic<int> held_back{0};  ///< the signal that came while there were some
 
-// What follows runs in a signal handler: system calls only, no memory is taken.
+// The functions below run in a signal handler: they make system calls only and allocate nothing.
 
 void remove_entry(int folder, const char* name);
 

@@ -1,15 +1,15 @@
-// Temporaries that a signal removes: files and folders that are being written, until they are
-// renamed to what they become.
+// Files and folders that are being written. A signal that ends the process removes them first.
 #pragma once
 
 #include <filesystem>
 
 namespace compat {
 
-/// Removes what TemporaryNotes name. For handlers of other signals: takes no memory and no locks.
+/// Removes the paths of all TemporaryNotes. For signal handlers: allocates no memory and takes no
+/// locks.
 void remove_noted_temporaries() noexcept;
 
-/// Names a file, or a folder with all that is in it, that is removed when one of the signals comes.
+/// While it exists, a signal removes this file, or this folder with all its contents.
 class TemporaryNote {
  public:
   explicit TemporaryNote(const std::filesystem::path& path) noexcept;
@@ -18,14 +18,14 @@ class TemporaryNote {
   TemporaryNote& operator=(const TemporaryNote&) = delete;
 
  private:
-  int slot_;  ///< -1: beyond those that can be noted at once.
+  int slot_;  ///< -1 when the table of notes is full.
 };
 
-/// While one lives the signals wait: for renaming files that belong together.
+/// Signals wait while one of these exists. For renaming files that belong together.
 class SignalsWait {
  public:
   SignalsWait() noexcept;
-  ~SignalsWait();  ///< The last one lets a signal take effect that came meanwhile.
+  ~SignalsWait();  ///< The last one delivers a signal that came meanwhile.
   SignalsWait(const SignalsWait&) = delete;
   SignalsWait& operator=(const SignalsWait&) = delete;
 };

@@ -24,7 +24,7 @@ TEST(LostFilesDeathTest, EndInALineThatNamesTheFile) {
   const btm_test::TempDir folder;
   btm_test::write_file(folder / "x.bin", std::string(8192, 'x'));
   EXPECT_EXIT(read_beyond(folder / "x.bin"), testing::ExitedWithCode(1),
-              "^prog: error: .*x.bin: cannot be read any more: it was cut short");
+              "^prog: error: .*x.bin: can no longer be read: it was shortened");
 }
 
 TEST(LostFilesDeathTest, OtherFaultsEndAsEver) {

@@ -48,7 +48,7 @@ TEST(MappedFile, NamesAGitLfsPointer) {
   btm_test::write_file(dir / "model.pt", pointer);
   expect_error<FormatError>(
       [&] { MappedFile::open(dir / "model.pt"); },
-      "model.pt: is a Git LFS pointer in the place of the file, which git lfs pull fetches");
+      "model.pt: is a Git LFS pointer, expected the file itself (git lfs pull fetches it)");
   btm_test::write_file(dir / "text", pointer + std::string(1024, 'x'));  // a pointer is short
   EXPECT_TRUE(MappedFile::open(dir / "text")->is_mapped());
 }
