@@ -8,7 +8,8 @@
 namespace compat {
 namespace {
 
-/// All of `kExponent`'s bits set: infinity, or NaN where bits of the fraction are set, too.
+/// The index of the first value whose exponent bits are all set. It is infinite, or NaN when
+/// fraction bits are set too.
 template <class Bits, Bits kExponent>
 std::optional<std::uint64_t> first_special(std::span<const std::byte> bytes) {
   constexpr std::size_t kBlock = 4096 / sizeof(Bits);
@@ -20,7 +21,7 @@ std::optional<std::uint64_t> first_special(std::span<const std::byte> bytes) {
   };
   for (std::size_t from = 0; from < count; from += kBlock) {
     const std::size_t to = std::min(count, from + kBlock);
-    Bits any = 0;  // without a branch in it, the loop is made of vectors
+    Bits any = 0;  // without a branch the compiler vectorises the loop
     for (std::size_t i = from; i < to; ++i) any |= static_cast<Bits>(special(i));
     if (any == 0) continue;
     for (std::size_t i = from; i < to; ++i)
@@ -29,7 +30,7 @@ std::optional<std::uint64_t> first_special(std::span<const std::byte> bytes) {
   return std::nullopt;
 }
 
-/// Of the element that check_finite() found.
+/// For the element that first_special() found: infinite rather than NaN.
 bool is_infinite(std::span<const std::byte> element, DType dtype) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, element.data(), element.size());

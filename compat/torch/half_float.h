@@ -1,5 +1,5 @@
-// IEEE half precision and bfloat16 as bits, to and from float. No branches, so that loops over them
-// vectorise.
+// Conversions between float and the bits of IEEE half precision and bfloat16. They have no
+// branches, so that loops over them vectorise.
 #pragma once
 
 #include <bit>
@@ -9,7 +9,7 @@ namespace compat {
 
 inline float float_of_half(std::uint16_t half) noexcept {
   const std::uint32_t sign = std::uint32_t{half & 0x8000u} << 16, magnitude = half & 0x7FFFu;
-  constexpr std::uint32_t kRebias = 112u << 23;  // exponents 15 and 127 are one
+  constexpr std::uint32_t kRebias = 112u << 23;  // from the exponent's bias of 15 to that of 127
   const std::uint32_t normal = (magnitude << 13) + kRebias;
   const std::uint32_t special = normal + kRebias;  // infinity, NaN: the highest exponent
   const auto subnormal = std::bit_cast<std::uint32_t>(
@@ -19,15 +19,15 @@ inline float float_of_half(std::uint16_t half) noexcept {
                                                              : subnormal));
 }
 
-/// Rounds to nearest, ties to even; beyond 65504 (rounded) to infinity. NaN stays one, without its
-/// payload.
+/// Rounds to nearest, ties to even. Values that round beyond 65504 become infinite. NaN stays NaN,
+/// but loses its payload.
 inline std::uint16_t half_of_float(float value) noexcept {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
   const std::uint32_t normal =
       (magnitude - (112u << 23) + 0x0FFFu + ((magnitude >> 13) & 1u)) >> 13;
-  // Adding 0.5 leaves steps of 2^-24, a half's smallest: the sum's last bits are the subnormal
-  // half, rounded.
+  // After 0.5 is added, floats have steps of 2^-24, the smallest half. The last bits of the sum are
+  // the rounded subnormal half.
   const std::uint32_t subnormal =
       std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
   const std::uint32_t finite =

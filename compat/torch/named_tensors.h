@@ -1,4 +1,4 @@
-// Tensors with names, in the order of their file: a model's state dict.
+// Tensors with names, in the order of their file. A model's state dict is one.
 #pragma once
 
 #include <string>
@@ -12,13 +12,13 @@ namespace compat {
 
 using NamedTensors = std::vector<std::pair<std::string, TensorView>>;
 
-/// The tensors of a dict, which must hold nothing else (FormatError). `section` is where the dict
-/// lies, for messages.
+/// The tensors of a dict. FormatError when it holds anything else. `section` names the dict in
+/// messages.
 NamedTensors named_tensors(const PickleNode& dict, const std::string& file,
                            const std::string& section = {});
 
-/// What every name begins with when the model was saved inside a wrapper: "module."
-/// (DistributedDataParallel), "_orig_mod." (torch.compile); else "".
+/// The prefix of all names when the model was saved inside a wrapper, else "". It is "module." for
+/// DistributedDataParallel and "_orig_mod." for torch.compile.
 std::string wrapper_prefix(const NamedTensors& tensors);
 
 }  // namespace compat

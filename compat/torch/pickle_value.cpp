@@ -18,7 +18,7 @@ const PickleNode* find_in(const Items& items, std::string_view key) noexcept {
   return nullptr;
 }
 
-/// A class or callable by its full name, or what it is instead.
+/// The full name of a class or callable, or "object" for any other node.
 std::string name_of(const PickleNode* callable) {
   const auto* global = callable == nullptr ? nullptr : callable->get_if<PickleGlobal>();
   return global == nullptr ? "object" : printable(global->module + "." + global->name);
@@ -31,8 +31,8 @@ std::string article(const std::string& name) {
          name;
 }
 
-/// A tensor that is not read, in words: what torch's function `name` makes of `object`'s arguments.
-/// Empty for others.
+/// A description of a tensor that is not read: the result of torch's function `name` for the
+/// arguments of `object`. Empty for other functions.
 std::string tensor_kind(const PickleObject& object) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kKinds{
       {{"torch._utils._rebuild_qtensor", "a quantized tensor"},

@@ -1,5 +1,5 @@
-// What a pickle holds, as inert data. Nothing here is ever called: a class is a name, an object is
-// the name of its callable with its arguments and state.
+// The values of a pickle, as plain data. Nothing is called: a class is a name, an object is the
+// name of its callable with arguments and state.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace compat {
 struct PickleNode;
 
 struct PickleNone {};
-/// An integer beyond 64 bits: two's complement, little-endian, as LONG1 stores it.
+/// An integer beyond 64 bits in two's complement, little-endian, as LONG1 stores it.
 struct PickleBigInt {
   std::string bytes;
 };
@@ -37,8 +37,8 @@ struct PickleSet {
   std::vector<PickleNode*> items;
   bool frozen = false;
 };
-/// dict, or collections.OrderedDict when `ordered`. `state`: attributes set on an OrderedDict
-/// (torch's _metadata) or null.
+/// A dict, or a collections.OrderedDict when `ordered`. `state` holds attributes of an OrderedDict
+/// (torch's _metadata) or is null.
 struct PickleDict {
   std::vector<std::pair<PickleNode*, PickleNode*>> items;
   bool ordered = false;
@@ -48,32 +48,34 @@ struct PickleDict {
 struct PickleGlobal {
   std::string module, name;
 };
-/// callable(*args), not called. `how` says which opcode made it so that a writer can repeat it.
+/// The object that callable(*args) would make; it is not called. `how` is the opcode that made it,
+/// so that a writer can repeat it.
 struct PickleObject {
   enum class How : std::uint8_t { kReduce, kNewObj, kNewObjEx, kInst };
   How how = How::kReduce;
-  PickleNode* callable = nullptr;                          ///< Usually a PickleGlobal.
-  PickleNode* args = nullptr;                              ///< A PickleTuple.
-  PickleNode* kwargs = nullptr;                            ///< A PickleDict, kNewObjEx only.
-  PickleNode* state = nullptr;                             ///< BUILD's argument, or null.
-  std::vector<PickleNode*> appended;                       ///< APPEND(S): a list subclass.
-  std::vector<std::pair<PickleNode*, PickleNode*>> items;  ///< SETITEM(S): a defaultdict, say.
+  PickleNode* callable = nullptr;     ///< Usually a PickleGlobal.
+  PickleNode* args = nullptr;         ///< A PickleTuple.
+  PickleNode* kwargs = nullptr;       ///< A PickleDict, kNewObjEx only.
+  PickleNode* state = nullptr;        ///< BUILD's argument, or null.
+  std::vector<PickleNode*> appended;  ///< APPEND(S): a list subclass.
+  std::vector<std::pair<PickleNode*, PickleNode*>>
+      items;  ///< SETITEM(S): for example of a defaultdict.
 };
 /// A persistent id that the caller's loader did not interpret.
 struct PicklePersistentId {
   PickleNode* id = nullptr;
 };
-/// A torch tensor: _rebuild_tensor_v2 (or _rebuild_parameter around one) with a storage that the
-/// loader resolved. `attributes`: what its __dict__ holds besides (nn.Buffer's flags, say), or
+/// A torch tensor whose storage the loader resolved: _rebuild_tensor_v2, or _rebuild_parameter
+/// around it. `attributes` holds what else its __dict__ has (for example nn.Buffer's flags), or is
 /// null.
 struct PickleTensor {
   TensorView view;
   bool is_parameter = false;
   PickleNode* attributes = nullptr;
 };
-/// A storage by itself (a persistent id the loader resolved). `class_name`: torch's class when its
-/// elements are none of DType's (quantized ones); their bytes are kept as integers of the same
-/// size.
+/// A storage outside a tensor, from a persistent id that the loader resolved. `class_name` is
+/// torch's class when DType has no such elements (quantized ones). Their bytes are then kept as
+/// integers of the same size.
 struct PickleStorage {
   std::shared_ptr<const Storage> storage;
   std::string class_name;
@@ -97,20 +99,20 @@ struct PickleNode {
 
   bool is_none() const noexcept { return std::holds_alternative<PickleNone>(value); }
 
-  /// The value under a string key: of a dict, of an object's dict state (Namespace), of an object's
-  /// own items. Null if none.
+  /// The value under a string key of a dict, of an object's dict state (Namespace), or of an
+  /// object's own items. Null when there is none.
   const PickleNode* find(std::string_view key) const noexcept;
 
-  /// "a dict", "an int", "an omegaconf.dictconfig.DictConfig": for messages.
+  /// A short description for messages: "a dict", "an int", "an omegaconf.dictconfig.DictConfig".
   std::string describe() const;
 };
 
-/// Owns nodes. Nodes may refer to each other in cycles and to nodes of another arena that outlives
-/// this one.
+/// Owns nodes. Nodes may refer to each other in cycles, and to nodes of another arena that lives
+/// longer.
 class PickleArena {
  public:
   PickleNode* make(PickleNode::Variant value);
-  // Shorthands for building what is to be written.
+  // Functions that build nodes to be written.
   PickleNode* none() { return make(PickleNone{}); }
   PickleNode* integer(std::int64_t value) { return make(value); }
   PickleNode* real(double value) { return make(value); }
@@ -118,12 +120,12 @@ class PickleArena {
   PickleNode* boolean(bool value) { return make(value); }
   PickleNode* string(std::string value) { return make(std::move(value)); }
   PickleNode* tensor(TensorView view) { return make(PickleTensor{std::move(view)}); }
-  /// Adds an entry whose key lives here.
+  /// Adds an entry. The arena owns its key.
   void put(PickleDict& dict, std::string key, PickleNode* value) {
     dict.items.emplace_back(string(std::move(key)), value);
   }
   std::size_t size() const noexcept { return nodes_.size(); }
-  /// Keeps another arena alive whose nodes this one's refer to.
+  /// Keeps another arena alive, to whose nodes this arena's nodes refer.
   void keep(std::shared_ptr<const PickleArena> other) { others_.push_back(std::move(other)); }
 
  private:
@@ -131,7 +133,7 @@ class PickleArena {
   std::vector<std::shared_ptr<const PickleArena>> others_;
 };
 
-/// A pickle with the arena its nodes live in. Copies share the arena.
+/// The root of a pickle with the arena of its nodes. Copies share the arena.
 struct PickleTree {
   std::shared_ptr<PickleArena> arena;
   PickleNode* root = nullptr;

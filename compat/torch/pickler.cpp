@@ -10,9 +10,9 @@
 namespace compat {
 namespace {
 
-/// CPython's own recursion limit: what nests deeper, no Python would have written.
+/// CPython's recursion limit. Python writes nothing that nests deeper.
 constexpr int kMaxPickleDepth = 1000;
-/// CPython writes lists and dicts in batches of this many.
+/// CPython writes lists and dicts in batches of this size.
 constexpr std::size_t kBatch = 1000;
 
 class Writer {
@@ -57,7 +57,7 @@ class Writer {
     op('b');
   }
 
-  // One per kind of node. `node` is the memo's key.
+  // One function per kind of node. `node` is the key in the memo.
   void put(const PickleNode*, const PickleNone&) { op('N'); }
   void put(const PickleNode*, bool value) { op(value ? '\x88' : '\x89'); }
   void put(const PickleNode*, std::int64_t value) { save_int(value); }
@@ -96,8 +96,8 @@ class Writer {
   const PickleStorageNames& storages_;
   std::string out_;
   std::unordered_map<const void*, std::uint32_t> memo_;
-  /// Names that the writer adds itself (torch's functions, "storage", "cpu") have no node: the text
-  /// is their memo key.
+  /// Memo of the names that the writer adds itself (torch's functions, "storage", "cpu"). They have
+  /// no node, so their text is the key.
   std::unordered_map<std::string, std::uint32_t> words_;
   std::uint32_t next_ = 0;
   int depth_ = 0;
@@ -145,7 +145,7 @@ void Writer::save(const PickleNode* node) {
 }
 
 void Writer::save_text(std::string_view text) {
-  // What is not UTF-8 came from a Python 2 str, and stays one.
+  // Text that is not UTF-8 came from a Python 2 str and is written as one.
   op(first_invalid_utf8(text) == std::string_view::npos ? 'X' : 'T');
   if (text.size() > 0x7FFFFFFF) throw UnsupportedError("a string of more than 2 GiB in a pickle");
   raw(static_cast<std::uint32_t>(text.size()));
@@ -163,7 +163,7 @@ void Writer::save_int(std::int64_t value) {
     op('J');
     raw(static_cast<std::int32_t>(value));
   } else {
-    // LONG1 with as few bytes as keep the sign.
+    // LONG1, with the fewest bytes that keep the sign.
     int size = 8;
     while (size > 1 && (value << (64 - 8 * (size - 1))) >> (64 - 8 * (size - 1)) == value) --size;
     op('\x8a');
@@ -184,8 +184,7 @@ void Writer::put(const PickleNode*, const PickleBigInt& value) {
 }
 
 void Writer::put(const PickleNode* node, const PickleBytes& value) {
-  // Opcodes of later protocols: every Python 3 reads them whatever PROTO says, and nothing is
-  // called.
+  // These opcodes belong to later protocols. Every Python 3 reads them whatever PROTO says.
   if (value.is_bytearray) {
     op('\x96');
     raw(static_cast<std::uint64_t>(value.bytes.size()));
@@ -205,7 +204,7 @@ void Writer::put(const PickleNode* node, const PickleTuple& value) {
   }
   if (size > 3) op('(');
   save_all(value.items);
-  if (memo_.contains(node)) {  // an item led back to the tuple, which is written by now
+  if (memo_.contains(node)) {  // an item refers to the tuple: it is already written
     if (size > 3)
       op('1');
     else
@@ -268,7 +267,7 @@ void Writer::save_setitems(const std::vector<std::pair<PickleNode*, PickleNode*>
 
 void Writer::save_global(std::string_view module, std::string_view name) {
   if (module.find('\n') != std::string_view::npos || name.find('\n') != std::string_view::npos) {
-    save_text(module);  // STACK_GLOBAL: the line form cannot hold such a name
+    save_text(module);  // STACK_GLOBAL: GLOBAL cannot hold a newline
     save_text(name);
     op('\x93');
     return;
@@ -330,14 +329,13 @@ void Writer::save_sizes(std::span<const std::int64_t> sizes) {
 
 void Writer::save_storage(const std::shared_ptr<const Storage>& storage,
                           std::string_view class_name) {
-  if (!storages_.key_of)
-    throw UnsupportedError("a tensor in a pickle that has no place for storages");
+  if (!storages_.key_of) throw UnsupportedError("a tensor in a pickle without storages");
   const std::string key = storages_.key_of(storage);
   op('(');
   save_word("storage");
   save_name("torch",
             std::string(class_name.empty() ? storage_class(storage->dtype()) : class_name));
-  save_word(key);  // torch has one str a storage, which its memo finds again
+  save_word(key);  // torch uses one str per storage, so the memo holds it
   save_word("cpu");
   save_int(static_cast<std::int64_t>(storage->numel()));
   if (storages_.legacy) op('N');

@@ -1,4 +1,4 @@
-// Pickle protocol 2 written as CPython's pickler writes it. Opcodes and memo rules:
+// Writes pickle protocol 2, byte for byte as CPython's pickler. Opcodes and memo rules:
 // compat/torch/pickle.md
 #pragma once
 
@@ -11,14 +11,14 @@
 namespace compat {
 
 struct PickleStorageNames {
-  bool legacy = false;  ///< Persistent ids with the view field of torch's legacy layout.
-  /// The key a storage is filed under; called once per tensor or storage. Without it tensors are
+  bool legacy = false;  ///< Persistent ids have the view field of torch's legacy layout.
+  /// Gives the key of a storage. Called once per tensor or storage. When it is unset, tensors are
   /// refused.
   std::function<std::string(const std::shared_ptr<const Storage>&)> key_of;
 };
 
-/// `root` as a pickle of protocol 2. Nodes referred to twice are written once; cycles through
-/// lists, dicts and objects are kept. UnsupportedError for nesting deeper than any Python would
+/// `root` as a pickle of protocol 2. A node that several nodes refer to is written once. Cycles
+/// through lists, dicts and objects are kept. UnsupportedError for deeper nesting than Python can
 /// read, and for a tensor without `storages.key_of`.
 std::string pickled(const PickleNode& root, const PickleStorageNames& storages = {});
 

@@ -35,8 +35,8 @@ const DTypeRow& row(DType dtype) noexcept { return kDTypes[static_cast<std::size
 constexpr std::size_t kMaxRank = 64;
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 58;  // times 16 bytes still fits 63 bits
 
-/// Copies the elements of `view` from dimension `dim` on, in row-major order. Returns the advanced
-/// `out`.
+/// Copies the elements of `view` from dimension `dim` on, in row-major order. Returns the end of
+/// the output.
 std::byte* copy_strided(const TensorView& view, std::size_t dim, const std::byte* source,
                         std::byte* out) {
   const std::size_t element = element_size(view.dtype());
@@ -67,7 +67,7 @@ void negate_integers(std::span<std::byte> bytes) {
   }
 }
 
-/// Whole elements. Of numbers with a sign bit it is turned over.
+/// `bytes` holds whole elements. Of floating-point numbers only the sign bit changes.
 void change_signs(std::span<std::byte> bytes, DType dtype, bool negative, bool conjugate) {
   const std::size_t element = element_size(dtype);
   const bool complex = dtype == DType::kComplex64 || dtype == DType::kComplex128;
@@ -261,8 +261,8 @@ std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shap
     if (static_cast<std::uint64_t>(last) >= storage_numel)
       return "element " + std::to_string(last) + " lies beyond its storage of " +
              std::to_string(storage_numel) + " elements";
-    // Overlapping views (stride 0, expand) can claim far more elements than the file holds: a bomb
-    // when copied.
+    // Overlapping views (stride 0, expand) can claim far more elements than the file holds. A copy
+    // would fill the memory.
     if (static_cast<std::uint64_t>(numel) > storage_numel && numel > (std::int64_t{1} << 20))
       return std::to_string(numel) + " elements are claimed of a storage of " +
              std::to_string(storage_numel);

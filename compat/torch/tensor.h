@@ -1,5 +1,5 @@
-// Tensors as torch stores them: a view (offset, shape, stride) into a typed storage that views may
-// share.
+// Tensors as torch stores them: a view (offset, shape, stride) into a typed storage. Views may
+// share a storage.
 #pragma once
 
 #include <cstddef>
@@ -33,67 +33,66 @@ enum class DType : std::uint8_t {
 };
 
 std::size_t element_size(DType dtype) noexcept;
-/// torch's name: "float32", "int64", "bool".
+/// The name of the type in torch: "float32", "int64", "bool".
 std::string_view dtype_name(DType dtype) noexcept;
-/// The storage class torch pickles for it: "FloatStorage". storage_dtype() is the inverse; throws
-/// nothing, sets `found`.
+/// The class under which torch pickles a storage of this type: "FloatStorage". storage_dtype() is
+/// the inverse: it sets `dtype`, or returns false for an unknown class.
 std::string_view storage_class(DType dtype) noexcept;
 bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept;
 
 class MappedFile;
 
-/// The CRC-32 that a file states for bytes of it.
+/// The CRC-32 that a file states for some of its bytes.
 struct Checksum {
   std::uint32_t crc = 0;
   Location where;
 
-  /// FormatError when `found`, the CRC-32 of the bytes, is another.
+  /// FormatError when `found`, the CRC-32 of the bytes, differs.
   void compare(std::uint32_t found) const;
 };
 
-/// The bytes behind one or more tensors. Reading from a file, the bytes stay on disk until bytes()
-/// is called.
+/// The bytes of one or more tensors. Bytes of a mapped file are read only when bytes() or stream()
+/// asks for them.
 class Storage {
  public:
-  /// Takes the next bytes of a storage.
+  /// Receives the next bytes of a storage.
   using Sink = std::function<void(std::span<const std::byte>)>;
 
-  /// `owner` keeps `bytes` alive (a mapping, a buffer). The checksum is compared once, by the first
-  /// bytes().
+  /// `owner` keeps `bytes` alive (a mapping, a buffer). The first call of bytes() compares the
+  /// checksum.
   Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
           std::optional<Checksum> checksum = {});
 
-  /// The same of bytes inside a mapped file, whose pages can be given back.
+  /// The same for bytes of a mapped file, whose pages can be released.
   Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const MappedFile> file,
           std::optional<Checksum> checksum = {});
 
-  /// A storage of `numel` elements that are computed when they are wanted: `produce` hands all
-  /// bytes to its sink, front to back, in pieces of any size. stream() keeps none of them, bytes()
-  /// all.
+  /// A storage of `numel` elements that are computed on demand. `produce` passes all bytes to its
+  /// sink, from front to back, in pieces of any size. bytes() keeps them, stream() does not.
   static std::shared_ptr<const Storage> computed(DType dtype, std::uint64_t numel,
                                                  std::function<void(const Sink&)> produce);
 
-  /// A storage of its own memory, holding a copy of `bytes`.
+  /// A storage with a copy of `bytes`.
   static std::shared_ptr<const Storage> copy_of(DType dtype, std::span<const std::byte> bytes);
 
   DType dtype() const noexcept { return dtype_; }
   std::uint64_t size_bytes() const noexcept { return size_; }
   std::uint64_t numel() const noexcept { return size_ / element_size(dtype_); }
-  /// Verified bytes. FormatError when they are damaged. Thread safe.
+  /// The bytes, verified against the checksum. FormatError when they are damaged. Thread safe.
   std::span<const std::byte> bytes() const;
-  /// All bytes in pieces, front to back, a mapped file's pages given back behind them. FormatError
-  /// after the last piece when they are damaged.
+  /// Passes all bytes to `sink` in pieces, from front to back, and releases a mapped file's pages
+  /// behind them. FormatError after the last piece when the bytes are damaged.
   void stream(const Sink& sink) const;
-  /// The same without verification: for showing what a damaged file holds, and for reading in
-  /// pieces that checksum() is compared with afterwards. Of a computed storage nothing.
+  /// The bytes without verification: to show what a damaged file holds, or to read pieces and
+  /// compare checksum() afterwards. Empty for a computed storage that bytes() has not filled.
   std::span<const std::byte> unverified_bytes() const noexcept { return bytes_; }
   const std::optional<Checksum>& checksum() const noexcept { return checksum_; }
   const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
   bool is_mapped() const noexcept { return mapped_; }
-  /// The file that the bytes are mapped from; null for others.
+  /// The file that the bytes are mapped from, or null.
   std::shared_ptr<const MappedFile> mapped_file() const;
-  /// Gives the memory of bytes that were read back to the system; they come back from the file when
-  /// touched again. Without effect on a storage that is not mapped from a file.
+  /// Releases the memory of bytes that were read from a mapped file. The kernel reads them again at
+  /// the next access. No effect on other storages.
   void release_pages() const noexcept;
 
  private:
@@ -107,8 +106,8 @@ class Storage {
   mutable std::once_flag ready_;
 };
 
-/// One tensor. `offset` and `stride` count elements. Readers guarantee that every element lies
-/// inside the storage.
+/// One tensor. `offset` and `stride` count elements. Readers ensure that every element lies inside
+/// the storage.
 struct TensorView {
   std::shared_ptr<const Storage> storage;
   std::int64_t offset = 0;
@@ -122,22 +121,21 @@ struct TensorView {
   }
   bool is_contiguous() const noexcept;
 
-  /// The elements in row-major order: in place when contiguous, otherwise copied into `scratch`.
+  /// The elements in row-major order. Copied into `scratch` unless they are contiguous.
   std::span<const std::byte> contiguous_bytes(std::vector<std::byte>& scratch) const;
 
-  /// A row-major view of the whole of `storage`.
+  /// A row-major view of all of `storage`.
   static TensorView contiguous(std::shared_ptr<const Storage> storage,
                                std::vector<std::int64_t> shape);
 };
 
-/// The same elements negated, conjugated (the imaginary parts of complex ones), or both, computed
-/// when they are read: what torch's negative and conjugate bits of a view mean. `view` lies inside
-/// its storage.
+/// The elements negated, conjugated (imaginary parts negated), or both, computed when they are
+/// read. These are torch's negative and conjugate bits of a view. `view` lies inside its storage.
 TensorView with_signs_changed(const TensorView& view, bool negative, bool conjugate);
 
-/// Throws nothing: "" when every element of the view lies inside a storage of `storage_numel`
-/// elements and the shape is sane (equal ranks <= 64, no negative shape or stride, no overflow),
-/// else what is wrong.
+/// "" when the view is valid in a storage of `storage_numel` elements, else the problem. Valid: at
+/// most 64 dimensions, as many strides, none of them negative, no overflow, every element inside
+/// the storage. Throws nothing.
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
                          std::span<const std::int64_t> stride, std::uint64_t storage_numel);
 

@@ -18,13 +18,14 @@ namespace {
 constexpr std::string_view kLegacyMagic{"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10};
 constexpr std::int64_t kLegacyProtocol = 1001;
 
-/// A storage's persistent id, checked: ("storage", class, key, location, numel[, view]).
+/// The checked persistent id of a storage: ("storage", class, key, location, numel[, view]).
 struct StorageId {
   DType dtype = DType::kUInt8;
-  std::string class_name;  ///< Of quantized elements, kept as integers of their size; else empty.
+  std::string
+      class_name;  ///< Only for quantized elements, which are kept as integers of their size.
   std::string key;
   std::uint64_t numel = 0;
-  /// torch before 0.4: the storage is `view_numel` elements from `view_offset` of the one under
+  /// torch before 0.4: the storage is the `view_numel` elements from `view_offset` of storage
   /// `key`.
   std::string view_key;
   std::uint64_t view_offset = 0, view_numel = 0;
@@ -37,7 +38,7 @@ std::uint64_t count_of(const PickleNode& node, std::string_view what, const Loca
   return static_cast<std::uint64_t>(*value);
 }
 
-// Quantized elements mean nothing without their scales: they are kept, not read.
+// Quantized elements are kept as integers: without their scales they have no value.
 constexpr std::array<std::pair<std::string_view, DType>, 5> kQuantized{
     {{"QInt8Storage", DType::kInt8},
      {"QUInt8Storage", DType::kUInt8},
@@ -90,7 +91,7 @@ StorageId parse_storage_id(const PickleTuple& id, const Location& where) {
   return storage;
 }
 
-/// The text a persistent id starts with ("storage", "module"), or "".
+/// The first item of a persistent id ("storage", "module"), or "".
 std::string_view id_kind(const PickleNode& id) {
   const auto* tuple = id.get_if<PickleTuple>();
   const auto* kind =
@@ -98,7 +99,7 @@ std::string_view id_kind(const PickleNode& id) {
   return kind == nullptr ? std::string_view{} : std::string_view(*kind);
 }
 
-/// Storages by key, so that tensors that share one in the file share one here.
+/// The storages by key. Tensors that share a storage in the file share it here too.
 class StorageTable {
  public:
   using Open = std::function<std::shared_ptr<const Storage>(const StorageId&, const Location&)>;
@@ -106,8 +107,8 @@ class StorageTable {
 
   PickleNode* load(PickleArena& arena, const PickleNode& id, const Location& where) {
     const std::string_view kind = id_kind(id);
-    // Legacy files of whole modules: (“module”, class, source file, source). The class stands for
-    // it.
+    // Legacy files of whole modules have the ids ("module", class, source file, source). The class
+    // replaces the id.
     if (kind == "module" && id.get_if<PickleTuple>()->items.size() > 1)
       return id.get_if<PickleTuple>()->items[1];
     if (kind != "storage")
@@ -148,10 +149,9 @@ class StorageTable {
   std::unordered_map<std::string, std::shared_ptr<const Storage>> storages_;
 };
 
-// ---- zip
-// -------------------------------------------------------------------------------------------------
+// The zip layout.
 
-/// The folder that holds data.pkl: the only entry of that name.
+/// The folder of the only data.pkl in the archive.
 std::string find_folder(const ZipArchive& zip, const std::string& path) {
   const ZipEntry* found = nullptr;
   for (const ZipEntry& entry : zip.entries()) {
@@ -203,15 +203,14 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
   return torch_file;
 }
 
-// ---- legacy
-// -------------------------------------------------------------------------------------------------
+// The legacy layout.
 
-/// Bytes of the pickle of the magic number at the front, of whatever protocol; 0 when there is
-/// none.
+/// Size of the pickle that holds the magic number at the front of the file, in any protocol. 0 when
+/// there is none.
 std::uint64_t magic_size(std::span<const std::byte> bytes) {
   constexpr std::string_view kDecimal = "L119547037146038801333356L\n.";  // protocols 0 and 1
   if (as_chars(bytes).starts_with(kDecimal)) return kDecimal.size();
-  constexpr std::size_t kLongest = 32;  // PROTO, FRAME, LONG1 and STOP are fewer
+  constexpr std::size_t kLongest = 32;  // more than PROTO, FRAME, LONG1 and STOP take
   if (bytes.empty() || bytes[0] != std::byte{0x80}) return 0;
   ByteReader in(bytes.first(std::min(bytes.size(), kLongest)), {});
   try {
@@ -237,7 +236,8 @@ void check_legacy_header(ByteReader& in) {
                            ": written on a big-endian machine, which is not supported");
 }
 
-/// Key -> bytes of the storages that follow the pickle, all of which must be there.
+/// Maps each key to the bytes of its storage. The storages follow the pickle, and all of them must
+/// be there.
 std::unordered_map<std::string, std::span<const std::byte>> read_storage_table(
     ByteReader& in, const std::unordered_map<std::string, StorageId>& wanted) {
   const auto keys = unpickle(in);
@@ -263,7 +263,7 @@ std::unordered_map<std::string, std::span<const std::byte>> read_storage_table(
     if (!table.emplace(*key, in.take(numel * element, "a storage")).second)
       in.fail("storage '" + printable(*key) + "' comes twice");
   }
-  return table;  // what follows is not torch's, and not read by it either
+  return table;  // torch ignores further bytes too
 }
 
 TorchFile load_legacy(const std::shared_ptr<const MappedFile>& file) {
@@ -271,7 +271,7 @@ TorchFile load_legacy(const std::shared_ptr<const MappedFile>& file) {
   in.seek(magic_size(file->bytes()), "the magic number");
   check_legacy_header(in);
   const std::uint64_t pickle_at = in.position();
-  // The storages come after the pickle that names them: a first pass finds their ids, a second
+  // The storages follow the pickle that names them. The first pass finds their ids, the second
   // builds the tensors.
   std::unordered_map<std::string, StorageId> wanted;
   unpickle(in, [&](PickleArena&, const PickleNode& id, const Location& where) -> PickleNode* {
@@ -300,8 +300,7 @@ TorchFile load_legacy(const std::shared_ptr<const MappedFile>& file) {
   return torch_file;
 }
 
-// ---- what it is instead
-// -------------------------------------------------------------------------------------------------
+// Other kinds of file, named in error messages.
 
 struct Signature {
   std::size_t offset;
@@ -345,7 +344,7 @@ TorchFile load_torch_file(std::shared_ptr<const MappedFile> file) {
 
 namespace {
 
-/// The storages a pickle refers to, numbered as they come.
+/// Numbers the storages of a pickle in the order in which they occur.
 class StorageNumbers {
  public:
   std::string key_of(const std::shared_ptr<const Storage>& storage) {
@@ -381,7 +380,7 @@ void save_legacy(AtomicFile& file, const std::string& pickle,
   };
   add(sizes, "short", arena.integer(2));
   add(sizes, "int", arena.integer(4));
-  add(sizes, "long", arena.integer(4));  // what torch writes, whatever the machine
+  add(sizes, "long", arena.integer(4));  // torch writes 4 on every machine
   add(system, "protocol_version", arena.integer(kLegacyProtocol));
   add(system, "little_endian", arena.boolean(true));
   add(system, "type_sizes", arena.make(std::move(sizes)));

@@ -1,4 +1,4 @@
-// Files of torch.save: the zip container (torch >= 1.6) and the legacy layout before it. Layout:
+// Files of torch.save: the zip layout (torch >= 1.6) and the legacy layout before it. Described in
 // compat/torch/torch_file.md
 #pragma once
 
@@ -14,21 +14,21 @@ namespace compat {
 enum class TorchLayout { kZip, kLegacy };
 
 struct TorchFile {
-  PickleTree tree;  ///< Tensors are PickleTensor nodes whose storages map the file.
+  PickleTree tree;  ///< Tensors are PickleTensor nodes. Their storages map the file.
   TorchLayout layout = TorchLayout::kZip;
   std::string path;
-  bool has_checksums = false;  ///< The legacy layout has none, an archive may lack them.
+  bool has_checksums = false;  ///< False for the legacy layout and for some archives.
 };
 
-/// Opens and maps; reads the pickle, touches no tensor bytes (CRCs of storages are checked when
-/// they are first read). FormatError for a damaged file, IoError for a missing one.
+/// Maps a file and reads its pickle, but not the tensors' bytes: their CRCs are checked at the
+/// first access. FormatError for a damaged file, IoError for a missing one.
 TorchFile load_torch_file(const std::filesystem::path& path);
 
-/// The same of a file already mapped (or bytes in memory: tests, fuzzers).
+/// The same for a mapped file, or for bytes in memory in tests and fuzzers.
 TorchFile load_torch_file(std::shared_ptr<const MappedFile> file);
 
-/// Writes what torch.load reads back, atomically. Storages shared in the tree are shared in the
-/// file.
+/// Writes a file that torch.load reads, atomically. Tensors that share a storage in the tree share
+/// it in the file.
 void save_torch_file(const std::filesystem::path& path, const PickleNode& root,
                      TorchLayout layout = TorchLayout::kZip);
 

@@ -66,7 +66,7 @@ const std::string& UnpickleMachine::text_of(const PickleNode* node, std::string_
 }
 
 void UnpickleMachine::op_pop() {
-  // POP right after MARK removes the mark, as CPython's machine does.
+  // A POP right after MARK removes the mark, as in CPython's machine.
   if (!marks_.empty() && marks_.back() == stack_.size())
     marks_.pop_back();
   else
@@ -138,11 +138,9 @@ void UnpickleMachine::op_additems() {
   set->items.insert(set->items.end(), items.begin(), items.end());
 }
 
-/// Python would keep the last of equal keys; no pickler writes any, so a file that has them is
-/// hostile or damaged.
+/// A dict with two equal keys is refused: no pickler writes one. Python would keep the last.
 void UnpickleMachine::check_duplicates() const {
-  // Equal texts have one representative, found once: a long key that many dicts share must not be
-  // compared in each.
+  // Equal texts share one representative, so that a long key of many dicts is compared only once.
   std::unordered_map<std::string_view, const std::string*> representatives;
   std::unordered_map<const std::string*, const std::string*> representative_of;
   std::unordered_set<const std::string*> seen;

@@ -1,6 +1,6 @@
-// The stack machine behind unpickle(). Its parts: unpickler.cpp the loop, the stack and containers,
-// unpickler_scalars.cpp numbers and strings, unpickler_objects.cpp names, objects and torch's
-// tensors.
+// The stack machine behind unpickle(). unpickler.cpp has the loop, the stack and containers.
+// unpickler_scalars.cpp has numbers and strings. unpickler_objects.cpp has names, objects and
+// torch's tensors.
 #pragma once
 
 #include <array>
@@ -20,8 +20,8 @@ namespace compat {
 
 class UnpickleMachine {
  public:
-  /// Far beyond any checkpoint (a DictConfig of fairseq has some 10^4), small enough that a pickle
-  /// of one-byte opcodes cannot fill the memory.
+  /// More than any checkpoint needs: a DictConfig of fairseq has about 10^4 nodes. The limit keeps
+  /// a pickle of one-byte opcodes from filling the memory.
   static constexpr std::size_t kMaxNodes = 2'000'000;
 
   UnpickleMachine(ByteReader& in, const PersistentLoader& load)
@@ -146,7 +146,7 @@ class UnpickleMachine {
   void op_buffer() { unsupported("an out-of-band buffer"); }
   void op_stop() { done_ = true; }
 
-  // What is interpreted
+  // The callables that are interpreted.
   PickleNode* interpreted(const PickleGlobal& callable, const PickleTuple& args);
   PickleNode* plain_tensor(const PickleTuple& args);
   PickleNode* rebuilt_tensor(const PickleTuple& args);

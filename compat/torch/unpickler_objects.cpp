@@ -5,7 +5,7 @@
 namespace compat {
 namespace {
 
-/// Of a module or a class: names are copied each time the memo gives them to STACK_GLOBAL.
+/// Limit on the name of a module or class: STACK_GLOBAL copies it each time the memo gives it.
 constexpr std::size_t kMaxNameSize = 4096;
 
 }  // namespace
@@ -146,7 +146,7 @@ std::vector<std::int64_t> UnpickleMachine::sizes_of(const PickleNode& node,
   return sizes;
 }
 
-/// torch's keys "neg" and "conj" say that the elements are to be read negated or conjugated.
+/// torch's keys "neg" and "conj" mark elements that are stored without negation or conjugation.
 void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& view) const {
   if (metadata.is_none()) return;
   const auto* dict = metadata.get_if<PickleDict>();
@@ -166,8 +166,8 @@ void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& vie
   view = with_signs_changed(view, negative, conjugate);
 }
 
-/// _rebuild_tensor(storage, offset, shape, stride). Null when nobody resolved the storage, or it
-/// holds quantized elements.
+/// _rebuild_tensor(storage, offset, shape, stride). Null when the storage is unresolved or holds
+/// quantized elements.
 PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
   if (args.items.size() != 4)
     fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 4");
@@ -189,8 +189,8 @@ PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
   return make(PickleTensor{std::move(view)});
 }
 
-/// _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks[, metadata]). Hooks call
-/// what they name when gradients come: they are no part of the tensor, and left out.
+/// _rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks[, metadata]). The hooks
+/// are left out: they are calls to make when gradients come.
 PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
   if (args.items.size() != 6 && args.items.size() != 7)
     fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 6 or 7");
@@ -205,7 +205,7 @@ PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
   return node;
 }
 
-/// _rebuild_parameter(tensor, requires_grad, hooks), _rebuild_parameter_with_state(tensor,
+/// _rebuild_parameter(tensor, requires_grad, hooks) and _rebuild_parameter_with_state(tensor,
 /// requires_grad, hooks, state).
 PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args, bool has_state) {
   const std::size_t expected = has_state ? 4 : 3;
@@ -226,7 +226,7 @@ PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args, bool has
 }
 
 /// _rebuild_from_type_v2(function, class, arguments, state) of a plain tensor with attributes, as
-/// nn.Buffer makes them. Null for other classes, whose elements may mean something else.
+/// nn.Buffer writes. Null for other classes, whose elements may have another meaning.
 PickleNode* UnpickleMachine::rebuilt_from_type(const PickleTuple& args) {
   if (args.items.size() != 4)
     fail("a tensor with attributes of " + std::to_string(args.items.size()) +
@@ -250,7 +250,7 @@ PickleNode* UnpickleMachine::ordered_dict(const PickleTuple& args) {
   if (args.items.empty()) return make(std::move(dict));
   const auto* pairs = args.items.size() == 1 ? args.items[0]->get_if<PickleList>() : nullptr;
   if (pairs == nullptr) return nullptr;
-  copied_items_ += pairs->items.size();  // one list, called for again and again through the memo
+  copied_items_ += pairs->items.size();  // the memo can name one list many times
   if (copied_items_ > kMaxNodes)
     fail("more than " + std::to_string(kMaxNodes) + " items of OrderedDicts made from lists");
   for (const PickleNode* pair : pairs->items) {  // Python 2 wrote OrderedDict([[key, value], ...])

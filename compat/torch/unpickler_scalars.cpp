@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kHighestProtocol = 5;
 
-/// `digits` hexadecimal digits after the letter of an escape, as UTF-8. Returns the characters
-/// used, or 0.
+/// Appends the character of `digits` hexadecimal digits after the letter of an escape, as UTF-8.
+/// Returns the number of characters used, or 0.
 std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::string& out) {
   if (text.size() < 1 + digits) return 0;
   std::uint32_t code = 0;
@@ -26,8 +26,9 @@ std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::st
   return 1 + digits;
 }
 
-/// One escape of a Python string literal or of raw-unicode-escape, appended to `out`; `text` starts
-/// after the backslash. Returns how many characters were used, 0 for an escape that is not one.
+/// Appends the meaning of one escape of a Python string literal or of raw-unicode-escape to `out`.
+/// `text` starts after the backslash. Returns the number of characters used, or 0 for an invalid
+/// escape.
 std::size_t append_escape(std::string_view text, std::string& out) {
   if (text.empty()) return 0;
   constexpr std::string_view kLetters = "\\'\"abfnrtv", kMeanings = "\\'\"\a\b\f\n\r\t\v";
@@ -136,7 +137,7 @@ void UnpickleMachine::op_string() {
       continue;
     }
     const std::size_t used = append_escape(line.substr(i + 1), text);
-    if (used == 0) fail("an escape in a STRING that is not one");
+    if (used == 0) fail("an invalid escape in a STRING");
     i += used;
   }
   push_new(std::move(text));
@@ -150,11 +151,11 @@ void UnpickleMachine::op_unicode() {
     const bool escape = line[i] == '\\' && !rest.empty() && (rest[0] == 'u' || rest[0] == 'U');
     if (!escape) {
       append_utf8(static_cast<unsigned char>(line[i]),
-                  text);  // raw-unicode-escape is Latin-1 otherwise
+                  text);  // other bytes of raw-unicode-escape are Latin-1
       continue;
     }
     const std::size_t used = append_hex_escape(rest, rest[0] == 'u' ? 4 : 8, text);
-    if (used == 0) fail("an escape in a UNICODE that is not one");
+    if (used == 0) fail("an invalid escape in a UNICODE");
     i += used;
   }
   push_new(std::move(text));

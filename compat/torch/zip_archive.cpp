@@ -30,8 +30,8 @@ ByteReader reader_at(const MappedFile& file, std::uint64_t position, std::string
   return in;
 }
 
-/// The end record is searched backwards, over an archive comment of any length. Where none ends
-/// with the file, bytes that are none of the archive's may follow it, as torch allows.
+/// Searches backwards for the end record, over an archive comment of any length. When none ends
+/// with the file, foreign bytes may follow it, as torch allows.
 std::uint64_t find_end_record(const MappedFile& file) {
   const auto bytes = file.bytes();
   if (bytes.size() >= kEndSize) {
@@ -48,8 +48,9 @@ std::uint64_t find_end_record(const MappedFile& file) {
       }
     }
   }
-  throw FormatError({file.path(), {}, bytes.size()},
-                    "no end record of a zip archive was found (the file is cut short, or not one)");
+  throw FormatError(
+      {file.path(), {}, bytes.size()},
+      "no end record of a zip archive was found (the file is cut short or is no zip archive)");
 }
 
 Directory read_end64(const MappedFile& file, std::uint64_t end_at) {
@@ -98,8 +99,8 @@ Directory read_end(const MappedFile& file) {
   return directory;
 }
 
-/// Fills those of `values` that read 0xFFFFFFFF from the zip64 extra field, in the order the format
-/// fixes.
+/// Reads those of `values` that are 0xFFFFFFFF from the zip64 extra field, in the order that the
+/// format fixes.
 void read_zip64_extra(ByteReader extra, std::span<std::uint64_t* const> values) {
   while (extra.remaining() >= 4) {
     const auto kind = extra.read<std::uint16_t>("an extra field");
@@ -165,7 +166,7 @@ std::uint64_t data_offset(const MappedFile& file, const Header& entry) {
   if (name != entry.name || method != entry.method)
     in.fail("the local header ('" + printable(name) + "') and the directory ('" +
             printable(entry.name) + "') disagree");
-  // torch's writer leaves the three fields 0 here and puts them behind the data.
+  // torch's writer leaves these three fields 0 here and writes them after the data.
   if ((flags & kSizesFollow) == 0 &&
       (crc != entry.crc || size != entry.size || packed != entry.packed))
     in.fail("sizes or CRC in the local header of '" + printable(entry.name) +
@@ -175,7 +176,7 @@ std::uint64_t data_offset(const MappedFile& file, const Header& entry) {
   return at;
 }
 
-/// A size or offset in a field of 32 bits; those that do not fit are in the zip64 fields.
+/// A size or offset in a field of 32 bits. Larger values stand in the zip64 fields.
 std::uint32_t narrow(std::uint64_t value) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, kIn64));
 }
@@ -270,14 +271,15 @@ void ZipWriter::add(std::string_view name, const Storage& storage) {
   end_entry(crc);
 }
 
-/// What the local header and the directory say alike, from the version to the name's size.
+/// The fields that the local header and the directory share, from the version to the size of the
+/// name.
 std::string ZipWriter::common_fields(std::uint32_t crc) const {
   std::string out;
   append_number<std::uint16_t>(out, wide() ? 45 : 20);
   append_number<std::uint16_t>(out, 0x800);  // names are UTF-8
   append_number<std::uint16_t>(out, 0);      // stored
-  append_number<std::uint32_t>(
-      out, 0x00210000);  // 1980-01-01 00:00, so that equal content gives equal files
+  append_number<std::uint32_t>(out,
+                               0x00210000);  // 1980-01-01 00:00: equal content gives equal files
   append_number<std::uint32_t>(out, crc);
   append_number<std::uint32_t>(out, narrow(size_));
   append_number<std::uint32_t>(out, narrow(size_));
@@ -337,7 +339,7 @@ void ZipWriter::end_entry(std::uint32_t crc) {
 void ZipWriter::finish() {
   const std::uint64_t offset = file_.size(), end = offset + directory_.size();
   std::string tail = directory_;
-  // Always with zip64 records, as torch's own writer does.
+  // torch's own writer always writes zip64 records.
   append_number<std::uint32_t>(tail, kEnd64Magic);
   append_number<std::uint64_t>(tail, 44);
   append_number<std::uint16_t>(tail, 45);

@@ -1,4 +1,4 @@
-// torch's zip container: stored entries only, zip64, CRC-32, data at multiples of 64. Layout:
+// torch's zip container: stored entries only, zip64, CRC-32, data at multiples of 64 bytes. Layout:
 // compat/torch/torch_file.md
 #pragma once
 
@@ -21,26 +21,26 @@ struct ZipEntry {
   std::string name;
   std::uint32_t crc = 0;
   std::uint64_t size = 0;
-  std::uint64_t offset = 0;  ///< Of the entry's data in the file.
+  std::uint64_t offset = 0;  ///< Where the entry's data starts in the file.
 };
 
 class ZipArchive {
  public:
   static bool has_magic(std::span<const std::byte> bytes) noexcept;
 
-  /// Reads the central directory and every local header. FormatError when they disagree, entries
-  /// overlap or repeat a name, reach beyond the file, are compressed or encrypted. No entry's data
-  /// is touched.
+  /// Reads the central directory and every local header, but no entry's data. FormatError when they
+  /// disagree, or when entries overlap, repeat a name, reach beyond the file, or are compressed or
+  /// encrypted.
   explicit ZipArchive(std::shared_ptr<const MappedFile> file);
 
   const std::vector<ZipEntry>& entries() const noexcept { return entries_; }
   const ZipEntry* find(std::string_view name) const noexcept;
-  /// Data in place, its CRC not checked.
+  /// The entry's data. The CRC is not checked.
   std::span<const std::byte> raw_bytes(const ZipEntry& entry) const noexcept;
-  /// Data in place; FormatError when its CRC-32 is wrong, where the archive has checksums.
+  /// The entry's data. FormatError when the archive has checksums and the CRC-32 is wrong.
   std::span<const std::byte> bytes(const ZipEntry& entry) const;
-  /// Nothing for an archive without checksums (every CRC is 0, as
-  /// torch.serialization.set_crc32_options(False) leaves it).
+  /// Empty for an archive without checksums. torch.serialization.set_crc32_options(False) sets
+  /// every CRC to 0.
   std::optional<Checksum> checksum(const ZipEntry& entry) const;
   bool has_checksums() const noexcept { return has_checksums_; }
 
@@ -56,7 +56,7 @@ class ZipWriter {
   /// Writes entries FOLDER/NAME to `file`, which the caller commits after finish().
   ZipWriter(AtomicFile& file, std::string folder);
   void add(std::string_view name, std::span<const std::byte> data);
-  /// Streams the storage: its CRC-32 is put into the header afterwards.
+  /// Streams the storage and writes its CRC-32 into the header afterwards.
   void add(std::string_view name, const Storage& storage);
   void finish();
 
@@ -70,7 +70,7 @@ class ZipWriter {
   std::string folder_;
   std::string directory_;
   std::uint64_t count_ = 0;
-  // The entry being written: its name, size and where its local header begins.
+  // The entry that is being written: its name, its size and the position of its local header.
   std::string path_;
   std::uint64_t size_ = 0, offset_ = 0;
 };

@@ -89,7 +89,7 @@ TEST(Pickler, RefusesWhatPythonCouldNotRead) {
   const auto storage = Storage::copy_of(DType::kFloat32, std::vector<std::byte>(4));
   expect_error<UnsupportedError>(
       [&] { pickled(*arena.tensor(TensorView::contiguous(storage, {1}))); },
-      "a tensor in a pickle that has no place for storages");
+      "a tensor in a pickle without storages");
 }
 
 }  // namespace
