@@ -11,10 +11,10 @@
 namespace compat {
 namespace {
 
-// fairseq's own configurations nest 3 deep and hold some 700 values.
+// fairseq's own configurations have 3 levels and about 700 values.
 constexpr int kMaxConfigDepth = 32;
 constexpr std::size_t kMaxValues = 100'000;
-/// One long text can be many values: through the memo, or through interpolations.
+/// Limit on all text together: the memo or interpolations can repeat one long text many times.
 constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20;
 constexpr std::string_view kMissing = "???";
 
@@ -35,7 +35,7 @@ bool is_omegaconf(const PickleNode* node) {
   return type != nullptr && type->module.starts_with("omegaconf.");
 }
 
-/// Turns what a pickle holds into plain values; omegaconf's wrappers are taken off.
+/// Converts a pickle's nodes to plain values and removes omegaconf's wrappers.
 class Converter {
  public:
   explicit Converter(const std::string& file) : file_(file) {}
@@ -118,8 +118,8 @@ ConfigValue Converter::convert_object(const PickleObject& object, const std::str
     return object.state == nullptr ? nullptr : object.state->find(name);
   };
   if (type->module.starts_with("omegaconf.")) {
-    // Containers keep children in _content (or None, '???', an interpolation), values theirs in
-    // _val.
+    // Containers keep their children in _content, which can also be None, '???' or an
+    // interpolation. Values keep theirs in _val.
     const PickleNode* inner = member("_content");
     if (inner == nullptr) inner = member("_val");
     if (inner == nullptr)
@@ -142,8 +142,8 @@ ConfigValue Converter::convert_object(const PickleObject& object, const std::str
   return {"<" + printable(type->module + "." + type->name) + ">"};
 }
 
-/// Resolves omegaconf's `${...}` and drops what is missing ('???'). Custom resolvers
-/// (`${env:HOME}`) are never run: such a text stays as it is.
+/// Resolves omegaconf's `${...}` and removes missing values ('???'). Custom resolvers
+/// (`${env:HOME}`) are not run: their text is kept.
 class Resolver {
  public:
   Resolver(const ConfigValue& root, const std::string& file) : root_(root), file_(file) {}
@@ -170,7 +170,7 @@ std::string dotted(const std::vector<std::string>& place) {
 ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>& place,
                               int depth) {
   if (depth > 2 * kMaxConfigDepth)
-    throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
+    throw FormatError({file_, dotted(place), {}}, "an interpolation refers to itself");
   if (++values_ > kMaxValues)
     throw FormatError({file_, dotted(place), {}},
                       "interpolations make more than " + std::to_string(kMaxValues) + " values");
@@ -225,7 +225,7 @@ ConfigValue Resolver::resolve_text(const std::string& text, const std::vector<st
     out += found == nullptr ? text.substr(start, end + 1 - start)
                             : resolve(*found, target_place, depth + 1).to_text();
     if (out.size() > kMaxValues)
-      throw FormatError({file_, dotted(place), {}}, "interpolations make an endless text");
+      throw FormatError({file_, dotted(place), {}}, "interpolations make a text without end");
     at = end + 1;
   }
   return {std::move(out)};
@@ -234,7 +234,7 @@ ConfigValue Resolver::resolve_text(const std::string& text, const std::vector<st
 const ConfigValue* Resolver::target(std::string_view expression,
                                     const std::vector<std::string>& place,
                                     std::vector<std::string>& target_place) const {
-  if (expression.starts_with('.')) {  // `.x` is a sibling, each further dot one level up
+  if (expression.starts_with('.')) {  // `.x` is a sibling; each further dot goes one level up
     std::size_t dots = expression.find_first_not_of('.');
     if (dots == std::string_view::npos) dots = expression.size();
     if (dots > place.size()) return nullptr;
@@ -262,7 +262,7 @@ const ConfigValue* Resolver::target(std::string_view expression,
   return at;
 }
 
-/// repr() of a str. A byte that is not UTF-8 is shown as the character of that number.
+/// repr() of a str. A byte that is not UTF-8 becomes the character of that number.
 std::string python_string(std::string_view text) {
   const char quote =
       text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"'
@@ -326,7 +326,7 @@ struct ToText {
   }
 };
 
-/// section[key] = value
+/// Sets section[key] to value.
 void assign(ConfigValue::Dict& section, const std::string& key, const ConfigValue& value) {
   const auto place = std::ranges::find(section, key, &ConfigValue::Dict::value_type::first);
   if (place == section.end())

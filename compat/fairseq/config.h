@@ -1,5 +1,5 @@
-// One plain view over fairseq's ways to keep a configuration: nested dict, omegaconf DictConfig,
-// argparse Namespace.
+// One view of the three forms in which fairseq stores a configuration: nested dict, omegaconf
+// DictConfig, argparse Namespace.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 namespace compat {
 
 /// A configuration value: None, bool, int, float, str, list, or a dict with string keys in file
-/// order. Enums are their value, paths their text; anything else is kept as text "<module.Class>".
+/// order. An enum becomes its value and a path its text. Any other object becomes the text
+/// "<module.Class>".
 struct ConfigValue {
   using List = std::vector<ConfigValue>;
   using Dict = std::vector<std::pair<std::string, ConfigValue>>;
@@ -22,40 +23,42 @@ struct ConfigValue {
 
   bool is_none() const noexcept { return std::holds_alternative<std::monostate>(value); }
   const ConfigValue* find(
-      std::string_view key) const noexcept;  ///< Null unless a dict holding `key`.
+      std::string_view key) const noexcept;  ///< Null when this is no dict or `key` is absent.
   std::string to_text() const;               ///< As Python's repr.
 };
 
 class Config {
  public:
-  /// From a checkpoint's `cfg` and `args` (either may be null or None; cfg wins). omegaconf's
-  /// interpolations (`${a.b}`, relative ones too) are resolved, missing values ('???') are absent.
-  /// `file` is for messages. FormatError on a cycle of interpolations or a value that is not a
-  /// configuration.
+  /// Reads a checkpoint's `cfg` or, without one, its `args`. Either may be null or None.
+  /// omegaconf's interpolations (`${a.b}`, also relative ones) are resolved, and missing values
+  /// ('???') become absent. `file` is for messages. FormatError for a cycle of interpolations, or
+  /// when the value is no configuration.
   static Config from_checkpoint(const PickleNode* cfg, const PickleNode* args,
                                 const std::string& file);
 
-  /// Of a plain tree (tests, new checkpoints).
+  /// A configuration with this tree, for new checkpoints and tests.
   explicit Config(ConfigValue root, std::string file = {});
 
-  /// The value of `section.key`; for a flat Namespace, of `key`. Null when absent or None.
+  /// The value of `section.key`, or of `key` in a flat Namespace. Null when it is absent or None.
   const ConfigValue* find(std::string_view section, std::string_view key) const noexcept;
 
-  // Typed lookups. A fallback is returned when the key is absent or None; a value of another type
-  // is a FormatError that names the file, the key, what was found and what was expected. Ints are
-  // accepted as floats, 0/1 as bools.
+  // Lookups with a type. They return `fallback` when the key is absent or None. A value of another
+  // type is a FormatError that names the file, the key, what was found and what was expected. An
+  // int is accepted as a float, and 0 or 1 as a bool.
   std::int64_t get_int(std::string_view section, std::string_view key, std::int64_t fallback) const;
   double get_float(std::string_view section, std::string_view key, double fallback) const;
   bool get_bool(std::string_view section, std::string_view key, bool fallback) const;
   std::string get_string(std::string_view section, std::string_view key,
                          std::string_view fallback) const;
 
-  /// fairseq's --model-overrides: every key of the dict `overrides` replaces the values of that
-  /// name in all sections that have one (a dict value replaces keys of the section of that name); a
-  /// flat Namespace takes them all. UsageError for `overrides` that is not a dict.
+  /// fairseq's --model-overrides. Each key of the dict `overrides` replaces the value of that key
+  /// in every section that has it. A dict value instead replaces keys of the section of that name.
+  /// A flat Namespace takes all keys. UsageError when `overrides` is no dict.
   void override_with(const ConfigValue& overrides);
 
-  bool is_flat() const noexcept { return flat_; }  ///< args Namespace: no sections.
+  bool is_flat() const noexcept {
+    return flat_;
+  }  ///< From an args Namespace, which has no sections.
   const ConfigValue& root() const noexcept { return root_; }
   const std::string& file() const noexcept { return file_; }
 
@@ -65,8 +68,8 @@ class Config {
   bool flat_ = false;
 };
 
-/// fairseq's --model-overrides and list flags: a Python literal (dict, list, tuple, str, int,
-/// float, bool, None) parsed as ast.literal_eval does. UsageError with the column on anything else.
+/// Parses a Python literal (dict, list, tuple, str, int, float, bool, None) as ast.literal_eval
+/// does. For fairseq's --model-overrides and list flags. UsageError with the column for other text.
 ConfigValue parse_python_literal(std::string_view text);
 
 }  // namespace compat

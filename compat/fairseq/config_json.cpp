@@ -11,13 +11,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// fairseq's own configurations nest 3 deep and hold some 700 values in 30 KB.
+// fairseq's own configurations have 3 levels and about 700 values in 30 KB.
 constexpr JsonLimits kConfigLimits{
     .depth = 64, .bytes = std::size_t{16} << 20, .string_bytes = std::size_t{16} << 20};
 constexpr std::size_t kMostConfigValues = 100'000;
 
-/// Builds the tree while it reads. (A JSON object of the library that keeps its order finds a key
-/// by looking at all.)
+/// Builds the tree during parsing. (The library's object type that keeps the order searches all
+/// keys for each lookup.)
 class ConfigBuilder final : public nlohmann::json_sax<Json> {
  public:
   explicit ConfigBuilder(const std::string& file) : file_(file) {}
@@ -80,7 +80,7 @@ class ConfigBuilder final : public nlohmann::json_sax<Json> {
 
   const std::string& file_;
   ConfigValue root_;
-  std::vector<ConfigValue> open_;  ///< The containers around the next value.
+  std::vector<ConfigValue> open_;  ///< The containers that enclose the next value.
   std::size_t values_ = 0;
 };
 
@@ -97,7 +97,7 @@ struct ToJson {
   }
   Json operator()(const ConfigValue::Dict& items) const {
     Json dict = Json::object();
-    auto& members = dict.get_ref<Json::object_t&>();  // operator[] would look at all that are there
+    auto& members = dict.get_ref<Json::object_t&>();  // operator[] would search all members
     for (const auto& [key, item] : items) members.emplace_back(key, std::visit(*this, item.value));
     return dict;
   }

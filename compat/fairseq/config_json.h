@@ -1,4 +1,4 @@
-// Configurations as JSON text, and as what a checkpoint pickles.
+// Converts configurations to and from JSON text, and to the nodes of a pickle.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -10,19 +10,19 @@
 
 namespace compat {
 
-/// The same tree.
+/// The value as a JSON tree.
 nlohmann::ordered_json config_as_json(const ConfigValue& value);
 
-/// One line of JSON; infinities and NaN become null.
+/// The value as one line of JSON. Infinities and NaN become null.
 std::string config_to_json(const ConfigValue& value);
 
-/// FormatError for text that is no JSON; `file` is for the message.
+/// Parses JSON text. FormatError for other text, with `file` in the message.
 ConfigValue config_from_json(std::string_view text, const std::string& file);
 
-/// An argparse.Namespace of a dict's entries: what fairseq pickles as `args`.
+/// An argparse.Namespace with the entries of a dict. fairseq pickles it as `args`.
 PickleNode* namespace_to_pickle(PickleArena& arena, const ConfigValue& flat);
 
-/// Plain dicts, lists, strings and numbers that pickle as such.
+/// The value as pickle nodes: plain dicts, lists, strings and numbers.
 PickleNode* config_to_pickle(PickleArena& arena, const ConfigValue& value);
 
 }  // namespace compat

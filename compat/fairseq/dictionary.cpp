@@ -34,8 +34,8 @@ bool parse_count(std::string_view text, std::int64_t& count) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
-/// Names of dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing
-/// dict.txt, as translation and prompting recipes leave them; "" when dict.txt is there or none is.
+/// The dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing dict.txt.
+/// Translation and prompting recipes write those. "" when dict.txt exists or there are none.
 std::string other_dictionaries(const std::filesystem::path& path) {
   std::error_code error;
   if (path.filename() != "dict.txt" || std::filesystem::exists(path, error)) return {};
@@ -61,8 +61,8 @@ Dictionary::Dictionary() {
 
 Dictionary Dictionary::load(const std::filesystem::path& path) {
   if (const std::string others = other_dictionaries(path); !others.empty())
-    throw IoError(path.string(), "is not there, but " + others +
-                                     " is: where that is the dictionary of this data, copy it to " +
+    throw IoError(path.string(), "does not exist, but " + others +
+                                     " does: if that is the dictionary of this data, copy it to " +
                                      path.filename().string());
   const auto file = MappedFile::open(path);
   return parse(as_chars(file->bytes()), file->path());
@@ -93,7 +93,7 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
       refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " +
              std::to_string(kLongestWord));
     if (!overwrite && dictionary.contains(word))
-      refuse("the word '" + printable(word) + "' was there before (allowed with the flag " +
+      refuse("the word '" + printable(word) + "' exists already (allowed with the flag " +
              std::string(kOverwriteFlag) + ")");
     dictionary.add_symbol(word, count, overwrite);
   });
@@ -149,7 +149,7 @@ void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords,
   std::int64_t kept = 0;
   for (const auto& [word, count] : words) {
     if (kept == limit || count < threshold) break;
-    if (contains(word)) continue;  // overwritten earlier: fairseq keeps one, with the larger count
+    if (contains(word)) continue;  // overwritten before: fairseq keeps one, with the larger count
     add_symbol(word, count);
     ++kept;
   }

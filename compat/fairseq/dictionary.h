@@ -1,4 +1,4 @@
-// fairseq's dict.txt. Grammar and quirks: compat/fairseq/dictionary.md
+// fairseq's dict.txt. Grammar and special cases: compat/fairseq/dictionary.md
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@ namespace compat {
 
 class Dictionary {
  public:
-  /// Only the special symbols <s> <pad> </s> <unk> (ids 0 to 3).
+  /// A dictionary of only the special symbols <s> <pad> </s> <unk> (ids 0 to 3).
   Dictionary();
 
-  /// Reads dict.txt as fairseq's Dictionary.load does. FormatError (file and line) where fairseq
-  /// refuses, and for a file that is not UTF-8.
+  /// Reads dict.txt as fairseq's Dictionary.load does. FormatError with file and line where fairseq
+  /// reports an error, and for a file that is not UTF-8.
   static Dictionary load(const std::filesystem::path& path);
 
-  /// The same of text in memory; `file` is for messages.
+  /// The same for text in memory. `file` is for messages.
   static Dictionary parse(std::string_view text, const std::string& file);
 
   std::int64_t size() const noexcept { return static_cast<std::int64_t>(symbols_.size()); }
@@ -30,27 +30,28 @@ class Dictionary {
   std::int64_t unk() const noexcept { return 3; }
   std::int64_t index(std::string_view symbol) const noexcept;  ///< unk() when absent.
   bool contains(std::string_view symbol) const noexcept;
-  const std::string& symbol(
-      std::int64_t id) const;  ///< fairseq: unk's symbol for an id outside the dictionary.
+  const std::string& symbol(std::int64_t id)
+      const;  ///< The symbol of unk for an id outside the dictionary, as in fairseq.
   std::int64_t count(std::int64_t id) const;
 
-  /// As fairseq's add_symbol: a symbol already there gains `count` (unless `overwrite`). Returns
-  /// its id.
+  /// fairseq's add_symbol. Adds `count` to a symbol that exists (unless `overwrite`). Returns the
+  /// symbol's id.
   std::int64_t add_symbol(std::string_view symbol, std::int64_t count = 1, bool overwrite = false);
 
-  /// fairseq's Dictionary.finalize: sorts by count, equal counts by symbol; drops counts below
-  /// `threshold`; keeps at most `nwords` symbols with the special ones (-1: all); pads with
-  /// madeupwordNNNN to a multiple of `padding_factor`.
+  /// fairseq's Dictionary.finalize. Sorts by falling count, and equal counts by symbol. Drops
+  /// counts below `threshold`. Keeps at most `nwords` symbols, the special ones included (-1: all).
+  /// Pads with madeupwordNNNN to a multiple of `padding_factor`.
   void finalize(std::int64_t threshold = -1, std::int64_t nwords = -1,
                 std::int64_t padding_factor = 8);
 
   /// Adds madeupword0000, madeupword0001, ... until the size is a multiple of `padding_factor`.
   void pad_to_multiple(std::int64_t padding_factor);
 
-  /// dict.txt, byte-identical to fairseq's save for the same symbols. Atomic.
+  /// Writes dict.txt, byte for byte as fairseq's save does for the same symbols. Atomic.
   void save(const std::filesystem::path& path) const;
 
-  /// What encode_line(add_if_not_exist=False, append_eos=True) gives for text split at white space.
+  /// The ids of encode_line(add_if_not_exist=False, append_eos=True) for text that is split at
+  /// white space.
   std::vector<std::int64_t> encode_line(std::string_view line, bool append_eos = true) const;
 
   bool operator==(const Dictionary& other) const noexcept { return symbols_ == other.symbols_; }

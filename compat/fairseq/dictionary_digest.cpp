@@ -21,7 +21,7 @@ bool is_padding(std::string_view word) {
   return word.size() >= 4 && word.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-/// Number of words without the padding at the end.
+/// Number of words before the padding at the end.
 std::int64_t words_of(const Dictionary& dictionary) {
   std::int64_t size = dictionary.size();
   while (size > kWordsBeforeFirstLine && is_padding(dictionary.symbol(size - 1))) --size;
@@ -30,7 +30,7 @@ std::int64_t words_of(const Dictionary& dictionary) {
 
 std::string shown(const std::string& file) { return printable(file, 4096); }
 
-/// The words behind a digest, if they can still be read.
+/// The words of a digest's dictionary, if dict.txt can still be read and still matches.
 std::optional<Dictionary> words_at_hand(const KnownDictionary& known) {
   std::error_code ignored;
   if (known.dict_txt.empty() || !std::filesystem::is_regular_file(known.dict_txt, ignored))
@@ -38,7 +38,8 @@ std::optional<Dictionary> words_at_hand(const KnownDictionary& known) {
   try {
     Dictionary dictionary = Dictionary::load(known.dict_txt);
     if (dictionary_sha256(dictionary) == known.sha256) return dictionary;
-  } catch (const std::runtime_error&) {  // it is there to explain an error, not to make another
+  } catch (const std::runtime_error&) {  // the words only explain an error: without them the
+                                         // message has the digests
   }
   return std::nullopt;
 }

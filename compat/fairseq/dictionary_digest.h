@@ -1,4 +1,4 @@
-// Which dictionary a file was made with, and whether two are the same. What is hashed:
+// The digest of a dictionary, by which two dictionaries are compared. What is hashed:
 // compat/fairseq/dictionary.md
 #pragma once
 
@@ -10,34 +10,34 @@
 
 namespace compat {
 
-/// Key of a checkpoint's dict, of safetensors metadata and of manifests under which a dictionary's
-/// digest is kept.
+/// The key of a dictionary's digest in a checkpoint's dict, in safetensors metadata and in
+/// manifests.
 inline constexpr const char* kDictionaryKey = "dictionary_sha256";
 
-/// SHA-256 (64 lower-case digits) of the words in the order of their ids, each ended by "\n", the
-/// special symbols first. Left out are counts, flags, and the madeupwordNNNN that pad the end:
-/// models with and without padding have one dictionary.
+/// SHA-256 (64 lower-case digits) of the words in the order of their ids, special symbols first,
+/// each with "\n" after it. Counts, flags and the madeupwordNNNN at the end are left out: a model
+/// has the same digest with and without padding.
 std::string dictionary_sha256(const Dictionary& dictionary);
 
-/// Whether `text` can be a digest.
+/// Whether `text` has the form of a digest.
 bool is_dictionary_sha256(std::string_view text) noexcept;
 
-/// What is known of a dictionary.
+/// The known facts about a dictionary.
 struct KnownDictionary {
-  std::string
-      file;  ///< The dict.txt, or what keeps the digest (a checkpoint, a manifest): for messages.
-  std::string sha256;  ///< Empty: not known.
+  std::string file;    ///< The dict.txt, or the file that stores the digest (a checkpoint, a
+                       ///< manifest). For messages.
+  std::string sha256;  ///< Empty when it is unknown.
   std::filesystem::path
-      dict_txt;  ///< Where its words may be read: used only if what is there still has the digest.
+      dict_txt;  ///< Where its words may be read. Used only while that file has the digest.
 };
 
-/// Not known where there are no words but the special ones and padding.
+/// The digest of a dictionary. Unknown when it has only special symbols and padding.
 KnownDictionary known_dictionary(const Dictionary& dictionary, const std::string& file);
 KnownDictionary known_dictionary(const std::filesystem::path& dict_txt);
 
-/// Nothing where either digest is not known or both are equal. Otherwise FormatError about `found`:
-/// with the first line that differs where the words of both can be read, else with both digests,
-/// short.
+/// Returns when either digest is unknown or both are equal. Otherwise throws a FormatError about
+/// `found`. It names the first line that differs when the words of both can be read, else the start
+/// of both digests.
 void check_same_dictionary(const KnownDictionary& found, const KnownDictionary& expected);
 
 }  // namespace compat

@@ -11,7 +11,7 @@
 namespace compat {
 namespace {
 
-/// Counts are summed up the tree: fewer than 2^31 symbols of at most this count cannot overflow.
+/// The tree adds counts up. Fewer than 2^31 symbols with at most this count cannot overflow.
 constexpr std::int64_t kMaxCount = std::int64_t{1} << 32;
 
 }  // namespace
@@ -60,8 +60,8 @@ HuffmanCode::HuffmanCode(std::vector<HuffmanSymbol> symbols) : symbols_(std::mov
 void HuffmanCode::build_tree() {
   for (std::size_t i = 0; i < symbols_.size(); ++i)
     nodes_.push_back({symbols_[i].count, -1, -1, static_cast<std::int64_t>(i)});
-  // Leaves are taken from the rarest, inner nodes from the oldest; on equal counts the inner node
-  // goes first.
+  // Leaves are taken from the rarest, inner nodes from the oldest. On equal counts the inner node
+  // is taken first.
   auto leaf = static_cast<std::int32_t>(symbols_.size());
   auto inner = static_cast<std::int32_t>(symbols_.size());
   const auto smallest = [&] {
@@ -83,11 +83,11 @@ void HuffmanCode::build_tree() {
 
 void HuffmanCode::build_table() {
   std::vector<Bits> codes(nodes_.size());
-  // Children were made before their parents, so every node's own code is known when it is reached
-  // from the root down.
+  // Children come before their parents in the list. The loop runs from the root down, so a node's
+  // own code is known when its turn comes.
   for (std::size_t i = nodes_.size(); i-- > symbols_.size();) {
     const Bits code = codes[i];
-    // A code that does not fit is marked by a length that stays beyond 64 all the way down.
+    // A code that does not fit has a length above 64, and so have all codes below it.
     const auto child = [&](std::uint64_t bit) {
       return Bits{code.bits << 1 | bit, std::min(code.length + 1, 65U)};
     };

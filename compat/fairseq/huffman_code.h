@@ -1,5 +1,5 @@
-// The code of fairseq's 'huffman' data-bin: its vocabulary file, the tree, ids to bits and back.
-// Layout: compat/fairseq/indexed_dataset.md
+// The code of fairseq's 'huffman' data-bin: vocabulary file, tree, encoding and decoding. Layout:
+// compat/fairseq/indexed_dataset.md
 #pragma once
 
 #include <cstdint>
@@ -17,26 +17,27 @@ struct HuffmanSymbol {
   std::int64_t count = 0;
 };
 
-/// A symbol's id is its place by falling count, equal counts in the order given.
+/// Ids are ordered by falling count. Equal counts keep the order given.
 class HuffmanCode {
  public:
-  /// Reads PREFIX.vocab (SYMBOL COUNT lines). FormatError on anything else.
+  /// Reads PREFIX.vocab, whose lines are `SYMBOL COUNT`. FormatError for another form.
   static HuffmanCode load(const MappedFile& vocabulary);
 
-  /// Of symbols with their counts. Special symbols that are missing are appended, as fairseq does.
+  /// Makes the code of symbols with their counts. Missing special symbols are appended, as in
+  /// fairseq.
   explicit HuffmanCode(std::vector<HuffmanSymbol> symbols);
 
   const std::vector<HuffmanSymbol>& symbols() const noexcept { return symbols_; }
 
-  /// Decodes one sequence: bits from the most significant of each byte, ended by a 1 and padding
-  /// zeros. False when the bits end inside a code or do not give exactly `count` ids.
+  /// Decodes one sequence. Bits start at the most significant of each byte; a 1 and zeros follow
+  /// the last code. False when the bits end inside a code or do not give exactly `count` ids.
   bool decode(std::span<const std::byte> bytes, std::int64_t count,
               std::vector<std::int64_t>& ids) const;
 
-  /// What decode() reads back. Ids are those of symbols().
+  /// The inverse of decode(). Ids are indices of symbols().
   std::string encode(std::span<const std::int64_t> ids) const;
 
-  /// PREFIX.vocab, byte-identical to fairseq's HuffmanCoder.to_file.
+  /// Writes PREFIX.vocab, byte for byte as fairseq's HuffmanCoder.to_file.
   std::string vocabulary_text() const;
 
  private:
@@ -55,7 +56,7 @@ class HuffmanCode {
   std::vector<HuffmanSymbol> symbols_;
   std::vector<Node> nodes_;  // leaves first, in the order of ids
   std::int32_t root_ = -1;
-  std::vector<Bits> table_;  // by id; a length beyond 64 marks a code that is not kept
+  std::vector<Bits> table_;  // by id; a length above 64 marks a code that is not stored
 };
 
 }  // namespace compat

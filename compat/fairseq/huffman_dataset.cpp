@@ -76,7 +76,7 @@ class HuffmanDataset final : public IndexedDataset {
 
   std::shared_ptr<const MappedFile> index_, tokens_;
   HuffmanCode code_;
-  std::vector<std::int64_t> ids_;  // by id of the vocabulary; empty: ids stay
+  std::vector<std::int64_t> ids_;  // by id of the vocabulary; empty: ids are not changed
   std::vector<std::uint64_t> ends_;
 };
 

@@ -10,7 +10,7 @@
 namespace compat {
 namespace {
 
-/// A code for the ids that appear, with the place of each in it.
+/// The code of the ids that occur, and the id of each in that code.
 struct DataCode {
   HuffmanCode code;
   std::vector<std::int64_t> places;  // by id of the dictionary
@@ -34,7 +34,7 @@ DataCode code_for(const IndexedDataset& dataset, const Dictionary& dictionary) {
     const std::string& symbol = dictionary.symbol(id);
     if (const auto words = split_whitespace(symbol); words.size() != 1 || words[0] != symbol)
       throw UnsupportedError("the symbol '" + printable(symbol) +
-                             "' in a huffman vocabulary (white space parts its columns)");
+                             "' in a huffman vocabulary (white space separates its columns)");
     if (dictionary.index(symbol) != id)
       throw UnsupportedError("the symbol '" + printable(symbol) +
                              "' in a huffman vocabulary (two ids of the dictionary have it)");
@@ -69,7 +69,7 @@ void write_huffman_dataset(const std::filesystem::path& prefix, const IndexedDat
   write(ends.size());
   index.write(std::as_bytes(dataset.sizes()));
   index.write(std::as_bytes(std::span(ends)));
-  // The index last: a reader that finds it finds the rest too.
+  // The index is put in place last, so that a reader that finds it also finds the other files.
   const SignalsWait together;
   tokens.commit();
   vocabulary.commit();

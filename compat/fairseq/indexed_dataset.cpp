@@ -16,7 +16,7 @@ namespace {
 
 using FilePtr = std::shared_ptr<const MappedFile>;
 
-/// Table entries of the index, in place (they are not aligned).
+/// The entries of a table of the index, read in place. They are not aligned.
 template <class T>
 class Table {
  public:
@@ -45,13 +45,13 @@ void widen(const std::byte* source, std::int64_t shift, std::span<std::int64_t> 
   for (std::size_t i = 0; i < out.size(); ++i) {
     T value;
     std::memcpy(&value, source + i * sizeof(T), sizeof(T));
-    // Unsigned arithmetic: a hostile uint64 or the smallest int64 must not overflow.
+    // Unsigned arithmetic: a hostile uint64 or the least int64 must not overflow.
     out[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(value) -
                                        static_cast<std::uint64_t>(shift));
   }
 }
 
-/// Token ids at a place of a .bin, as `shift` less than stored.
+/// Copies token ids from a place in a .bin and subtracts `shift` from each.
 void read_tokens(const TokenType& type, const std::byte* source, std::int64_t shift,
                  std::span<std::int64_t> out) {
   switch (type.kind) {
@@ -72,7 +72,7 @@ void read_tokens(const TokenType& type, const std::byte* source, std::int64_t sh
     case TokenKind::kUInt64:
       return widen<std::uint64_t>(source, shift, out);
     case TokenKind::kFloat:
-      return;  // refused when opened
+      return;  // such types are refused on opening
   }
 }
 
@@ -93,8 +93,8 @@ void check_version(ByteReader& in) {
   in.fail("sequence " + std::to_string(i) + ": " + problem);
 }
 
-/// Megatron-LM's and GPT-NeoX's index has the same magic: a count of documents comes before the
-/// sizes, their table last.
+/// The index of Megatron-LM and GPT-NeoX has the same magic, but a count of documents before the
+/// sizes and their table at the end.
 void refuse_megatron(const ByteReader& at_sizes, std::uint64_t count) {
   constexpr std::uint64_t kEntry = sizeof(std::int32_t) + sizeof(std::int64_t);
   ByteReader in = at_sizes;
@@ -106,10 +106,10 @@ void refuse_megatron(const ByteReader& at_sizes, std::uint64_t count) {
     return;
   throw UnsupportedError(to_string(at_sizes.where()) +
                          ": is an index of Megatron-LM or GPT-NeoX (" + std::to_string(documents) +
-                         " documents are counted before the sizes), expected fairseq's");
+                         " documents stand before the sizes), expected fairseq's");
 }
 
-/// MMIDIDX. Tokens of sequence i start at byte pointers[i] of the .bin.
+/// The MMIDIDX layout. The tokens of sequence i start at byte pointers[i] of the .bin.
 class MmapDataset final : public IndexedDataset {
  public:
   MmapDataset(FilePtr index, FilePtr tokens)
@@ -142,8 +142,8 @@ class MmapDataset final : public IndexedDataset {
                           std::to_string(type_->size));
       sizes_.push_back(size);
       total_tokens_ += size;
-      // Sequences of fairseq's follow each other; many over the same bytes would be a small file of
-      // endless tokens.
+      // fairseq's sequences follow each other. If many could share the same bytes, a small file
+      // could claim endless tokens.
       if (static_cast<std::uint64_t>(total_tokens_) > available / type_->size)
         fail_sequence(in, i,
                       "the sizes up to here add up to " + std::to_string(total_tokens_) +
@@ -168,7 +168,8 @@ class MmapDataset final : public IndexedDataset {
   Table<std::int64_t> pointers_;
 };
 
-/// TNTIDX ('cached', 'lazy'). Ids are stored one higher (fairseq kept Lua's counting from 1).
+/// The TNTIDX layout ('cached', 'lazy'). Stored ids are one higher, because fairseq kept Lua's
+/// counting from 1.
 class LegacyDataset final : public IndexedDataset {
  public:
   LegacyDataset(FilePtr index, FilePtr tokens)
@@ -236,7 +237,7 @@ class LegacyDataset final : public IndexedDataset {
   Table<std::int64_t> offsets_;
 };
 
-/// Text, one sequence a line, encoded with the dictionary.
+/// Raw text with one sequence per line, encoded with the dictionary.
 class RawDataset final : public IndexedDataset {
  public:
   RawDataset(const FilePtr& file, const Dictionary& dictionary) : path_(file->path()) {
@@ -271,7 +272,7 @@ std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::stri
   return prefix.string() + std::string(suffix);
 }
 
-/// PREFIX of PREFIX.idx or PREFIX.bin.
+/// The PREFIX in PREFIX.idx or PREFIX.bin.
 std::filesystem::path without_suffix(const std::filesystem::path& path) {
   return path.extension() == ".idx" || path.extension() == ".bin"
              ? std::filesystem::path(path).replace_extension()
@@ -279,7 +280,7 @@ std::filesystem::path without_suffix(const std::filesystem::path& path) {
 }
 
 /// The raw text of a split: PREFIX itself, or PREFIX.None-None as fairseq-preprocess names it.
-/// Empty when neither is there.
+/// Empty when neither exists.
 std::filesystem::path raw_path(const std::filesystem::path& prefix) {
   for (const auto& path : {prefix, with_suffix(prefix, ".None-None")})
     if (std::filesystem::is_regular_file(path)) return path;
@@ -322,12 +323,11 @@ std::unique_ptr<IndexedDataset> IndexedDataset::open(const std::filesystem::path
   }
   const auto raw = raw_path(prefix);
   if (raw.empty())
-    throw IoError(prefix.string(), "no data set of this name: neither " +
+    throw IoError(prefix.string(), "no data set has this name: neither " +
                                        printable(index_path.filename().string()) +
-                                       " nor raw text is there");
+                                       " nor raw text exists");
   if (dictionary == nullptr)
-    throw UnsupportedError(printable(raw.string(), 4096) +
-                           ": raw text needs a dictionary to be read as tokens");
+    throw UnsupportedError(printable(raw.string(), 4096) + ": raw text needs a dictionary");
   return std::make_unique<RawDataset>(MappedFile::open(raw), *dictionary);
 }
 

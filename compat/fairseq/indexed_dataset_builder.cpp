@@ -28,7 +28,7 @@ class Builder final : public IndexedDatasetBuilder {
     for (const std::int64_t token : tokens) {
       const std::int64_t stored = token + shift;
       bytes.append(reinterpret_cast<const char*>(&stored),
-                   type_.size);  // little-endian: the low bytes come first
+                   type_.size);  // little-endian: low bytes first
     }
     tokens_.write(bytes);
     sizes_.push_back(static_cast<std::int32_t>(tokens.size()));
@@ -39,7 +39,7 @@ class Builder final : public IndexedDatasetBuilder {
       write_mmap_index();
     else
       write_legacy_index();
-    // The index last: a reader that finds it finds its data too.
+    // The index is put in place last, so that a reader that finds it also finds its data.
     const SignalsWait together;
     tokens_.commit();
     index_.commit();

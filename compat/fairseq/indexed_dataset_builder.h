@@ -1,4 +1,4 @@
-// Writers of data-bins, byte-identical to fairseq's for the same ids. Layouts:
+// Writers of data-bins. For the same ids they write the same bytes as fairseq. Layouts:
 // compat/fairseq/indexed_dataset.md
 #pragma once
 
@@ -14,14 +14,14 @@ namespace compat {
 
 class IndexedDatasetBuilder {
  public:
-  /// mmap, legacy or zst, writing PREFIX.bin and PREFIX.idx, which appear at finalize(). `dtype`:
-  /// torch's name; "" takes fairseq's choice for `vocab_size` (mmap and zst: uint16 below 65500
-  /// words, else uint32; legacy: int32).
+  /// A writer of PREFIX.bin and PREFIX.idx as mmap, legacy or zst. The files appear at finalize().
+  /// `dtype` is torch's name. "" takes fairseq's choice for `vocab_size`: for mmap and zst uint16
+  /// below 65500 words, else uint32; for legacy int32.
   static std::unique_ptr<IndexedDatasetBuilder> create(const std::filesystem::path& prefix,
                                                        DatasetImpl impl, std::int64_t vocab_size,
                                                        std::string_view dtype = {});
   virtual ~IndexedDatasetBuilder() = default;
-  /// FormatError when an id does not fit the dtype.
+  /// Appends a sequence. FormatError when an id does not fit the dtype.
   virtual void add(std::span<const std::int64_t> tokens) = 0;
   /// Writes the index and puts both files in place.
   virtual void finalize() = 0;

@@ -1,4 +1,4 @@
-// What readers and writers of data-bins share: magics and dtype codes. Layouts:
+// The magics and dtype codes that readers and writers of data-bins share. Layouts:
 // compat/fairseq/indexed_dataset.md
 #pragma once
 
@@ -37,7 +37,7 @@ struct TokenType {
   std::uint64_t highest;
 };
 
-/// fairseq's _code_to_dtype. 9 and 10 came with fairseq 0.12.
+/// fairseq's _code_to_dtype. Codes 9 and 10 came with fairseq 0.12.
 constexpr std::array<TokenType, 10> kTokenTypes{{
     {1, TokenKind::kUInt8, 1, "uint8", 0, UINT8_MAX},
     {2, TokenKind::kInt8, 1, "int8", INT8_MIN, INT8_MAX},
@@ -51,13 +51,13 @@ constexpr std::array<TokenType, 10> kTokenTypes{{
     {10, TokenKind::kUInt64, 8, "uint64", 0, UINT64_MAX},
 }};
 
-/// Null for a code that does not exist.
+/// Null for an unknown code.
 constexpr const TokenType* token_type_of_code(std::uint64_t code) noexcept {
   return code >= 1 && code <= kTokenTypes.size() ? &kTokenTypes[code - 1] : nullptr;
 }
 
-/// The dtype called `dtype`; "" takes fairseq's choice for `vocab_size`. UnsupportedError for an
-/// unknown name.
+/// The dtype with the name `dtype`. "" takes fairseq's choice for `vocab_size`. UnsupportedError
+/// for an unknown name.
 const TokenType& token_type_for(DatasetImpl impl, std::int64_t vocab_size, std::string_view dtype);
 
 /// FormatError unless each id plus `shift` fits `type`. `sequence` and `file` are for the message.

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array<std::string_view, 7> kFairseqActivations{
     "relu", "relu_squared", "gelu", "gelu_fast", "gelu_accurate", "tanh", "linear"};
 
-/// cfg.model keys that change the network when they are set, with what they are.
+/// Keys of cfg.model that change the network when they are set, and what each turns on.
 struct Refusal {
   std::string_view key, meaning;
 };
@@ -37,9 +37,8 @@ constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptiv
                                             {"cross_self_attention", "cross attention"}}};
 
 bool is_set(const ConfigValue* value) {
-  const ConfigValue found = value == nullptr
-                                ? ConfigValue{}
-                                : *value;  // a copy: clang 14 must meet one before its alternatives
+  const ConfigValue found =
+      value == nullptr ? ConfigValue{} : *value;  // a copy: clang 14 needs the complete type here
   if (found.is_none()) return false;
   if (const auto* flag = std::get_if<bool>(&found.value)) return *flag;
   if (const auto* number = std::get_if<std::int64_t>(&found.value)) return *number != 0;

@@ -1,4 +1,4 @@
-// What a configuration says of the network beyond its weights: cfg.model's settings that a plain
+// The settings of cfg.model that change the network but not the weights, and those that a plain
 // decoder does not have.
 #pragma once
 
@@ -10,12 +10,12 @@
 
 namespace compat {
 
-/// GPT-2's layer_norm_epsilon, kept in cfg.model under this key where it is not fairseq's fixed
-/// one. fairseq ignores the key.
+/// The key of cfg.model for GPT-2's layer_norm_epsilon. It is set only when the value differs from
+/// fairseq's fixed one. fairseq ignores the key.
 inline constexpr const char* kLayerNormEpsilonKey = "layer_norm_epsilon";
 inline constexpr double kLayerNormEpsilon = 1e-5;
 
-/// cfg.model's keys with whose values the same weights compute something else.
+/// Keys of cfg.model whose values change what the same weights compute.
 inline constexpr std::array<std::string_view, 9> kSettingsOutsideWeights{
     "activation_fn",
     "decoder_attention_heads",
@@ -27,16 +27,17 @@ inline constexpr std::array<std::string_view, 9> kSettingsOutsideWeights{
     "no_token_positional_embeddings",
     kLayerNormEpsilonKey};
 
-/// The first of these keys that both configurations hold with two values, as "KEY is VALUE,
-/// expected VALUE"; "" when there is none. An architecture's defaults are not known here.
+/// The first of these keys whose values differ between the configurations, as "KEY is VALUE,
+/// expected VALUE". "" when there is none. A key that only one of them has is skipped, because the
+/// architecture's default is unknown here.
 std::string written_difference(const Config& found, const Config& expected);
 
 /// The epsilon of every layer norm. FormatError unless it is a number from 0 to 1.
 double layer_norm_epsilon(const Config& config);
 
-/// The settings that change the network and that no program here has (ALiBi, adaptive softmax,
-/// NormFormer's scales, ...), with their values, and an activation that is none of fairseq's: comma
-/// separated, "" when there is none.
+/// The settings, with their values, that change the network in ways that no program here supports
+/// (ALiBi, adaptive softmax, NormFormer's scales, ...). Includes an activation that fairseq does
+/// not have. Separated by commas; "" when there is none.
 std::string unsupported_settings(const Config& config, const std::string& activation);
 
 }  // namespace compat

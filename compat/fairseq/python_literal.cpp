@@ -1,4 +1,4 @@
-// parse_python_literal of compat/fairseq/config.h.
+// parse_python_literal() of compat/fairseq/config.h.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -112,7 +112,7 @@ ConfigValue Parser::parse_dict(int depth) {
     if (place == dict.end())
       dict.emplace_back(name, std::move(value));
     else
-      place->second = std::move(value);  // the last of equal keys counts
+      place->second = std::move(value);  // of equal keys, the last one counts
     comma = accept(',');
   }
   return {std::move(dict)};
@@ -184,9 +184,9 @@ void Parser::parse_escape(std::string& out) {
     for (int i = 0; i < 2 && at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '7'; ++i)
       code = code * 8 + static_cast<std::uint32_t>(text_[at_++] - '0');
     append_utf8(code, out);
-  } else if (c != '\n') {  // an escaped line end is none
+  } else if (c != '\n') {  // an escaped line end is removed
 
-    out += '\\';  // Python keeps an escape it does not know
+    out += '\\';  // Python keeps an unknown escape
     out += c;
   }
 }

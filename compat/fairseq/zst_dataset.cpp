@@ -20,8 +20,8 @@ struct FreeContext {
   void operator()(ZSTD_DCtx* context) const noexcept { ZSTD_freeDCtx(context); }
 };
 
-/// The content of one zstd frame in `out`, whose header must promise at most `limit` bytes.
-/// FormatError on anything else than one whole frame.
+/// Decompresses one zstd frame to `out`. FormatError unless `bytes` is exactly one frame, whose
+/// header states at most `limit` bytes.
 void decompress(std::span<const std::byte> frame, std::uint64_t limit,
                 std::vector<std::uint8_t>& out, const Location& where) {
   thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
@@ -44,13 +44,14 @@ void decompress(std::span<const std::byte> frame, std::uint64_t limit,
                                  std::to_string(promised));
 }
 
-/// The ids of a frame's bytes; false unless they are exactly `out.size()`.
+/// Decodes the ids of a frame. False unless there are exactly `out.size()`.
 bool decode_ids(const std::uint8_t* at, const std::uint8_t* const end, std::uint32_t short_ids,
                 std::span<std::int64_t> out) {
   std::int64_t* id = out.data();
   std::int64_t* const ids_end = id + out.size();
   while (id != ids_end) {
-    // Eight bytes hold four ids whatever their lengths. No branch on a length: it is random.
+    // Eight bytes hold at least four ids. There is no branch on an id's length, because lengths are
+    // random.
     while (ids_end - id >= 4 && end - at >= 8) {
       std::uint64_t word = 0;
       std::memcpy(&word, at, sizeof word);
@@ -196,7 +197,7 @@ class ZstDataset final : public IndexedDataset {
               printable(tokens_->path(), 4096) + " has " + std::to_string(available));
   }
 
-  /// Decodes into `ids`, whose memory is used again where it has any.
+  /// Decodes a frame into `ids` and reuses its memory.
   void decode(std::uint64_t number, Ids& ids) const {
     thread_local std::vector<std::uint8_t> bytes;
     const std::uint64_t start = number == 0 ? 0 : ends_[number - 1];
@@ -221,12 +222,13 @@ class ZstDataset final : public IndexedDataset {
       Slot& oldest = *std::ranges::min_element(slots_, {}, &Slot::used);
       if (oldest.ids.use_count() == 1) {
         ids = std::move(oldest.ids);
-        std::atomic_thread_fence(
-            std::memory_order_acquire);  // what its last reader did comes before what we write
+        std::atomic_thread_fence(std::memory_order_acquire);  // the last reader's accesses come
+                                                              // before this thread's writes
       }
     }
     if (ids == nullptr) ids = std::make_shared<Ids>();
-    // Outside the lock: threads decode side by side, at worst the same frame twice.
+    // Outside the lock, so that threads decode at the same time. At worst two decode the same
+    // frame.
     decode(number, *ids);
     const std::lock_guard lock(mutex_);
     *std::ranges::min_element(slots_, {}, &Slot::used) = {number, ++clock_, ids};

@@ -68,7 +68,7 @@ class ZstBuilder final : public IndexedDatasetBuilder {
     const std::uint32_t crc = libdeflate_crc32(0, index.data(), index.size());
     index_.write(index);
     index_.write(std::as_bytes(std::span(&crc, 1)));
-    // The index last: a reader that finds it finds its data too.
+    // The index is put in place last, so that a reader that finds it also finds its data.
     const SignalsWait together;
     tokens_.commit();
     index_.commit();
@@ -85,7 +85,7 @@ class ZstBuilder final : public IndexedDatasetBuilder {
     pending_.clear();
   }
 
-  /// The division of the first byte that makes the first frame smallest.
+  /// The number of one-byte ids that makes the first frame smallest.
   void choose_short_ids() {
     std::size_t smallest = SIZE_MAX;
     for (const std::uint8_t candidate : {0, 64, 128, 160, 192, 208, 224, 232, 240, 248}) {

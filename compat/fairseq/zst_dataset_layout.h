@@ -1,4 +1,4 @@
-// What the reader and the writer of 'zst' data-bins share. Layout: compat/fairseq/zst_dataset.md
+// The parts of the 'zst' layout that reader and writer share. Layout: compat/fairseq/zst_dataset.md
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ constexpr std::string_view kZstMagic{"BTMZSTD\0\0", 9};
 constexpr std::uint64_t kZstVersion = 1;
 constexpr std::uint32_t kMaxFrameTokens = 1U << 20;
 constexpr std::uint8_t kEscape = 255;
-/// The escape and ten bytes that hold seven bits each.
+/// At most the escape byte and ten bytes of seven bits each.
 constexpr std::uint64_t kMaxCodeBytes = 11;
-/// Sizes that zstd would shrink further are stored as they are, so that a small file cannot ask for
-/// much memory.
+/// Sizes that zstd would compress more than this are stored uncompressed. A small file can so not
+/// claim much memory.
 constexpr std::uint64_t kMaxSizesRatio = 32;
 
 inline void append_leb128(std::string& out, std::uint64_t value) {
@@ -23,8 +23,8 @@ inline void append_leb128(std::string& out, std::uint64_t value) {
   out += static_cast<char>(value);
 }
 
-/// The number at `at`, which moves behind it. False when the bytes end in it or it has more than 64
-/// bits.
+/// Reads the number at `at` and moves `at` behind it. False when the bytes end inside the number or
+/// it has more than 64 bits.
 inline bool take_leb128(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& value) {
   value = 0;
   for (unsigned shift = 0; at != end && shift < 64; shift += 7) {
@@ -36,7 +36,8 @@ inline bool take_leb128(const std::uint8_t*& at, const std::uint8_t* end, std::u
   return false;
 }
 
-/// Ids as bytes: below `short_ids` one byte, then two, others escaped. `short_ids` is 0 to 254.
+/// Appends ids as bytes: those below `short_ids` as one byte, the next ones as two, others with an
+/// escape. `short_ids` is 0 to 254.
 inline void append_coded(std::string& out, std::span<const std::int64_t> ids,
                          std::uint8_t short_ids) {
   const std::int64_t escaped_from = short_ids + (kEscape - std::int64_t{short_ids}) * 256;

@@ -64,9 +64,9 @@ TEST(Dictionary, RefusesWhatFairseqRefuses) {
       {"a\t1\n", "expected '<token> <count>"},
       {"#fairseq:overwrite\n", "expected '<token> <count>"},
       {"a 1\na 2\n",
-       "dict.txt[line 2]: the word 'a' was there before (allowed with the flag "
+       "dict.txt[line 2]: the word 'a' exists already (allowed with the flag "
        "#fairseq:overwrite)"},
-      {"<pad> 1\n", "the word '<pad>' was there before"},
+      {"<pad> 1\n", "the word '<pad>' exists already"},
       {std::string((16 << 20) + 1, 'x') + " 1\n",
        "[line 1]: a word of 16777217 bytes, expected at most 16777216"},
       {"a 1\n\xff 2\n", "dict.txt+0x4: not UTF-8, expected a dict.txt"},
@@ -116,11 +116,11 @@ TEST(Dictionary, PointsToDictionariesOfAnotherName) {
   btm_test::write_file(dir / "dict.prompt.txt", "a 1\n");
   btm_test::write_file(dir / "dict.txt.orig", "a 1\n");
   btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); },
-                                  "dict.txt: is not there, but dict.prompt.txt is: where that is "
+                                  "dict.txt: does not exist, but dict.prompt.txt does: if that is "
                                   "the dictionary of this data, copy it to dict.txt");
   btm_test::write_file(dir / "dict.en.txt", "a 1\n");
   btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "dict.txt"); },
-                                  "but dict.en.txt or dict.prompt.txt is");
+                                  "but dict.en.txt or dict.prompt.txt does");
   btm_test::expect_error<IoError>([&] { Dictionary::load(dir / "words.txt"); },
                                   "words.txt: cannot open");
   btm_test::write_file(dir / "dict.txt", "b 1\n");

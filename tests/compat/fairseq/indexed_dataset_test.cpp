@@ -235,7 +235,7 @@ TEST(IndexedDataset, RefusesTruncationAtEveryByte) {
 TEST(IndexedDataset, RefusesWhatIsNotThere) {
   const btm_test::TempDir dir;
   expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); },
-                        "valid: no data set of this name: neither valid.idx nor raw text");
+                        "valid: no data set has this name: neither valid.idx nor raw text");
   btm_test::write_file(dir / "valid.idx", MmapIndex{}.bytes());
   expect_error<IoError>([&] { IndexedDataset::open(dir / "valid"); },
                         "valid.bin: cannot open: No such file");
