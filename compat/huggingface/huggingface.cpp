@@ -43,13 +43,13 @@ ConfigValue cfg_of(const Settings& settings) {
   return {ConfigValue::Dict{{"model", {std::move(model)}}, {"task", {std::move(task)}}}};
 }
 
-/// Tensors by their names, each to be taken once.
+/// The source's tensors by name. Each is to be taken once.
 class Source {
  public:
   Source(const NamedTensors& tensors, std::string file) : file_(std::move(file)) {
     if (const std::string wrapper = wrapper_prefix(tensors); !wrapper.empty())
       refuse("its tensors' names begin with '" + wrapper +
-             "', which a wrapper of the model put there: expected names without it");
+             "', a prefix that a wrapper of the model adds: expected names without it");
     for (const auto& [name, view] : tensors) by_name_.emplace(name, &view);
   }
   const TensorView* find(const std::string& name) {
@@ -70,24 +70,25 @@ class Source {
              ", expected floating point");
     return *view;
   }
-  /// The one of `prefixes` with which `name` is there (the first, where none is): transformers
-  /// writes a model with its output layer under longer names than one without.
+  /// The first of `prefixes` with which the tensor `name` exists, or the first of all. transformers
+  /// writes a model with an output layer under longer names than one without.
   std::string prefix_of(const std::string& name,
                         std::initializer_list<const char*> prefixes) const {
     for (const char* const prefix : prefixes)
       if (by_name_.contains(prefix + name)) return prefix;
     return *prefixes.begin();
   }
-  /// Buffers that are no weights are passed over.
+  /// FormatError for a tensor that was not taken, unless it is a buffer without weights.
   void refuse_left_over() const {
     for (const auto& [name, view] : by_name_) {
       const bool buffer = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
                           name.ends_with("embed_positions.weights");
       if (!buffer && !taken_.contains(name))
-        refuse("has the tensor '" + printable(name) + "', which config.json does not say");
+        refuse("has the tensor '" + printable(name) +
+               "', which the model of config.json does not have");
     }
   }
-  /// For what contradicts config.json: something is damaged.
+  /// For tensors that contradict config.json: the model is damaged.
   [[noreturn]] void fail(const std::string& problem) const {
     throw FormatError({file_, {}, {}}, problem);
   }
@@ -122,7 +123,7 @@ TensorView elements(const TensorView& view, std::int64_t from, std::int64_t coun
   return part;
 }
 
-/// Two rows of zeros that no token reaches, then the table.
+/// The table after two rows of zeros that no token uses.
 TensorView with_unused_rows(const TensorView& table) {
   auto storage = Storage::computed(
       table.dtype(), static_cast<std::uint64_t>(table.numel() + kPositionOffset * table.shape[1]),
@@ -138,7 +139,7 @@ TensorView with_unused_rows(const TensorView& table) {
                                 {table.shape[0] + kPositionOffset, table.shape[1]});
 }
 
-/// The parts of a layer that OPT and XGLM name as fairseq does.
+/// The parts of a layer whose names OPT, XGLM and fairseq share.
 void add_layer(NamedTensors& out, Source& source, const Settings& settings, const std::string& from,
                const std::string& to) {
   struct Row {
@@ -157,7 +158,7 @@ void add_layer(NamedTensors& out, Source& source, const Settings& settings, cons
   }
 }
 
-/// The output projection, where the model has one of its own.
+/// The output projection, when the model has its own.
 void add_output(NamedTensors& out, Source& source, const Settings& settings) {
   const TensorView* const head = source.find("lm_head.weight");
   const std::vector<std::int64_t> shape{settings.vocab, settings.embedding_width};
@@ -176,8 +177,8 @@ void add_output(NamedTensors& out, Source& source, const Settings& settings) {
   if (!std::ranges::equal(source.take("lm_head.weight", shape).contiguous_bytes(scratch),
                           embedding.contiguous_bytes(embedding_scratch)))
     source.fail(
-        "'lm_head.weight' differs from the embedding, expected the same where tie_word_embeddings "
-        "is true");
+        "'lm_head.weight' differs from the embedding, expected equal values because "
+        "tie_word_embeddings is true");
 }
 
 void add_norm(NamedTensors& out, Source& source, const Settings& settings, const std::string& from,
@@ -258,8 +259,8 @@ void map_gpt2(const Settings& settings, Source& source, NamedTensors& out) {
   add_norm(out, source, settings, prefix + "ln_f", "decoder.layer_norm");
 }
 
-/// What fairseq's state dict has besides: the format's version, an empty buffer of sinusoidal
-/// positions, a tied output.
+/// The other entries of fairseq's state dict: the format's version, the empty buffer of sinusoidal
+/// positions, a tied output projection.
 void add_buffers(const Settings& settings, NamedTensors& tensors) {
   const auto single = [](float value) {
     return TensorView::contiguous(

@@ -1,5 +1,5 @@
-// Hugging Face's OPT, GPT-2 and XGLM seen as fairseq's transformer_lm: names, configuration,
-// shapes. Map: compat/huggingface/huggingface.md
+// Reads Hugging Face's OPT, GPT-2 and XGLM as fairseq's transformer_lm: names, configuration,
+// shapes. Table of names: compat/huggingface/huggingface.md
 #pragma once
 
 #include <string>
@@ -11,19 +11,20 @@
 namespace compat {
 
 struct HuggingFaceModel {
-  NamedTensors tensors;  ///< fairseq's names, in its order.
+  NamedTensors tensors;  ///< With fairseq's names, in fairseq's order.
   ConfigValue cfg;       ///< {"model": {...}, "task": {...}}
 };
 
-/// The same model under fairseq's names: views of `tensors`, but for GPT-2's positions, which gain
-/// two rows. `file` is config.json, for messages. FormatError for tensors that are missing or not
-/// of the shape that `config` says. UnsupportedError for tensors that are left over or hold no
-/// floating point, for names with a wrapper's prefix, and for a model without an output layer.
+/// The model under fairseq's names. Its tensors are views of `tensors`; only GPT-2's positions are
+/// copied, because they gain two rows. `file` names config.json in messages. FormatError for
+/// tensors that are missing or not of the shape in `config`. UnsupportedError for tensors that are
+/// superfluous or not floating point, for names with a wrapper's prefix, and for a model without an
+/// output layer.
 HuggingFaceModel read_hugging_face(const NamedTensors& tensors, const HuggingFaceConfig& config,
                                    const std::string& file);
 
-/// Whether these are Hugging Face's names and none of fairseq's. (OPT's base model has names that
-/// are both.)
+/// Whether these are Hugging Face's names rather than fairseq's. (Names of OPT's base model can be
+/// both.)
 bool has_hugging_face_names(const NamedTensors& tensors);
 
 }  // namespace compat

@@ -15,7 +15,7 @@ namespace {
 
 using Settings = HuggingFaceConfig;
 
-/// What becomes of a key.
+/// What the reader does with a key.
 struct OnlyDefault {};  ///< Changes the network: refused unless it is the default.
 struct NoEffect {
 };  ///< Training, caching, generation, heads for other tasks: the scores stay the same.
@@ -24,12 +24,12 @@ using Use = std::variant<std::int64_t Settings::*, bool Settings::*, double Sett
 
 struct Key {
   std::string_view name;
-  std::string_view standard;  ///< The default, as a Python literal. Empty: another name of a key
-                              ///< above, which it overrides.
+  std::string_view standard;  ///< The default, as a Python literal. Empty for a second name of a
+                              ///< key above, whose value it replaces.
   Use use;
 };
 
-// The parameters of transformers 4.57's configuration classes;
+// The parameters of transformers 4.57's configuration classes.
 // scripts/check_against_transformers.py compares the names.
 constexpr std::array kOptKeys{
     Key{"vocab_size", "50272", &Settings::vocab},
@@ -42,7 +42,7 @@ constexpr std::array kOptKeys{
     Key{"word_embed_proj_dim", "None", &Settings::embedding_width},
     Key{"num_attention_heads", "12", &Settings::heads},
     Key{"activation_function", "'relu'", &Settings::activation},
-    Key{"pad_token_id", "1", NoEffect{}},  // its embedding is a weight, its position counts
+    Key{"pad_token_id", "1", NoEffect{}},  // fairseq's <pad> has an embedding and a position too
     Key{"enable_bias", "True", OnlyDefault{}},
     Key{"layer_norm_elementwise_affine", "True", OnlyDefault{}},
     Key{"dropout", "0.1", NoEffect{}},
@@ -69,7 +69,8 @@ constexpr std::array kGpt2Keys{
     Key{"layer_norm_epsilon", "1e-05", &Settings::layer_norm_epsilon},
     Key{"scale_attn_weights", "True", OnlyDefault{}},
     Key{"scale_attn_by_inverse_layer_idx", "False", OnlyDefault{}},
-    Key{"reorder_and_upcast_attn", "False", NoEffect{}},  // the same product, for half precision
+    Key{"reorder_and_upcast_attn", "False",
+        NoEffect{}},  // the same product, computed for half precision
     Key{"resid_pdrop", "0.1", NoEffect{}},
     Key{"embd_pdrop", "0.1", NoEffect{}},
     Key{"attn_pdrop", "0.1", NoEffect{}},
@@ -108,7 +109,7 @@ constexpr std::array kXglmKeys{
     Key{"eos_token_id", "2", NoEffect{}},
 };
 
-// Of PretrainedConfig, what these three models look at.
+// The keys of PretrainedConfig that affect these three models.
 constexpr std::array kCommonKeys{
     Key{"tie_word_embeddings", "True", &Settings::tied},
     Key{"pruned_heads", "{}", OnlyDefault{}},
@@ -117,7 +118,7 @@ constexpr std::array kCommonKeys{
     Key{"quantization_config", "None", OnlyDefault{}},
 };
 
-/// transformers' activations that fairseq has, too.
+/// The activations of transformers that fairseq also has.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kActivations{
     {{"relu", "relu"},
      {"relu2", "relu_squared"},
@@ -131,13 +132,13 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kActivat
      {"tanh", "tanh"},
      {"linear", "linear"}}};
 
-/// config.json with the reasons collected for which its network is none of fairseq's.
+/// config.json, and the reasons found so far why fairseq has no such network.
 class Reader {
  public:
   Reader(std::string_view text, const std::string& file)
       : root_(config_from_json(text, file)), file_(file) {
     if (!std::holds_alternative<ConfigValue::Dict>(root_.value))
-      throw FormatError({file_, {}, {}}, "is no JSON object, expected a configuration");
+      throw FormatError({file_, {}, {}}, "is not a JSON object, expected a configuration");
   }
 
   std::string model_type() const {
@@ -175,7 +176,7 @@ class Reader {
  private:
   void apply(const Key& key, const ConfigValue& value, Settings& settings,
              std::int64_t Settings::*member) const {
-    // No value stands for another size.
+    // null here means the default: the size of another key.
     if (value.is_none() && key.standard == "None") return;
     const auto* number = std::get_if<std::int64_t>(&value.value);
     const bool is_pad = member == &Settings::pad;
@@ -243,10 +244,11 @@ HuggingFaceConfig parse_hugging_face_config(std::string_view text, const std::st
     settings.activation = activation->second;
   if (settings.model_type == "xglm") {
     settings.learned_positions = false;
-    // The sinusoid of that row is zero. fairseq's is row 1; tokens have rows from 2 on.
+    // The sinusoid of that row is zero. In fairseq the zero row is row 1, and tokens use rows from
+    // 2 on.
     if (settings.pad > 1)
       reader.refuse("pad_token_id " + std::to_string(settings.pad) +
-                    " (the sinusoid of its number is zero, fairseq's of 1)");
+                    " (the sinusoid of that row is zero, in fairseq that of row 1)");
   }
   reader.refuse_collected();
   if (settings.width % settings.heads != 0)

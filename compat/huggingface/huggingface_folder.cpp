@@ -27,7 +27,7 @@ NamedTensors load_torch_state(const fs::path& path) {
   return named_tensors(*file.tree.root, file.path);
 }
 
-/// How transformers names the weights, in the order in which it looks for them.
+/// The file names that transformers gives the weights, in the order in which it searches them.
 struct WeightFile {
   const char* name;
   LoadFile load;
@@ -39,7 +39,7 @@ fs::path index_of(const fs::path& folder, const WeightFile& file) {
   return folder / (std::string(file.name) + ".index.json");
 }
 
-/// weight_map: the file that holds each tensor.
+/// The file of each tensor, from weight_map.
 std::map<std::string, std::string> read_weight_map(const fs::path& path) {
   const auto file = MappedFile::open(path);
   const auto index = parse_json_object(as_chars(file->bytes()), {file->path(), {}, {}},
@@ -50,7 +50,7 @@ std::map<std::string, std::string> read_weight_map(const fs::path& path) {
   std::map<std::string, std::string> files;
   for (const auto& [tensor, value] : map->items()) {
     const auto* name = value.get_ptr<const std::string*>();
-    // A name leads to a file beside the index, never elsewhere.
+    // A name must be that of a file beside the index: no path is followed.
     if (name == nullptr || name->find('/') != std::string::npos)
       throw FormatError({file->path(), {}, {}}, "'" + printable(tensor) + "' is in " +
                                                     printable(value.dump()) +
@@ -75,7 +75,7 @@ NamedTensors load_shards(const fs::path& index, LoadFile load) {
         throw FormatError({index.string(), {}, {}},
                           "'" + printable(name) + "' is in " + printable(other->second) +
                               " and in " + printable(file) +
-                              ", expected weight_map to say which counts");
+                              ", expected weight_map to name one of them");
       tensors.emplace_back(name, std::move(view));
     }
   }

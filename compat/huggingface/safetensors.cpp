@@ -16,11 +16,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kMaxHeader = 100'000'000;  // as the reference implementation
+constexpr std::uint64_t kMaxHeader = 100'000'000;  // the reference implementation's limit
 constexpr JsonLimits kHeaderLimits{
     .depth = 8, .bytes = kMaxHeader, .string_bytes = std::size_t{16} << 20};
 constexpr std::size_t kMostTensors =
-    200'000;  // the largest mixtures of experts have some 100,000, in many files
+    200'000;  // the largest mixtures of experts have about 100,000, in many files
 constexpr std::size_t kMostFields = 10'000;
 constexpr std::string_view kMetadata = "__metadata__";
 
@@ -84,22 +84,22 @@ Entry entry_of(const std::string& name, const Json& json, const ByteReader& in) 
 
 void append_metadata(const Json& json, const ByteReader& in,
                      std::vector<std::pair<std::string, std::string>>& metadata) {
-  if (json.is_null()) return;  // as the reference implementation's Option
-  if (!json.is_object()) in.fail("__metadata__ is no object");
+  if (json.is_null()) return;  // the reference implementation accepts null
+  if (!json.is_object()) in.fail("__metadata__ is not an object");
   for (const auto& [key, value] : json.items()) {
-    if (!value.is_string()) in.fail("__metadata__ '" + printable(key) + "' is no string");
+    if (!value.is_string()) in.fail("__metadata__ '" + printable(key) + "' is not a string");
     metadata.emplace_back(key, value.get<std::string>());
   }
 }
 
-/// Tensors in the header's order. Each one's object is taken as soon as it ends, so that JSON of
-/// millions of tensors is never in memory.
+/// The tensors in the header's order. Each tensor's object is removed as soon as it ends: a header
+/// with millions of tensors does not fill the memory.
 std::vector<Entry> read_header(std::string_view text, const ByteReader& in,
                                std::vector<std::pair<std::string, std::string>>& metadata) {
   if (const std::string passed = json_limit_passed(text, kHeaderLimits); !passed.empty())
     in.fail("the header " + passed);
   std::vector<Entry> entries;
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  std::vector<std::set<std::string>> keys;  // of the enclosing objects
   std::string name;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
     using Event = Json::parse_event_t;
@@ -121,9 +121,9 @@ std::vector<Entry> read_header(std::string_view text, const ByteReader& in,
       append_metadata(value, in, metadata);
     else
       entries.push_back(entry_of(name, value, in));
-    return false;  // not kept
+    return false;  // discards the parsed value
   };
-  if (!Json::parse(text, watch, false).is_object()) in.fail("the header is no JSON object");
+  if (!Json::parse(text, watch, false).is_object()) in.fail("the header is not a JSON object");
   return entries;
 }
 

@@ -78,7 +78,7 @@ TEST(HuggingFaceConfig, RefusesEveryOtherSettingByName) {
         Row{R"({"model_type":"gpt2","activation_function":"silu"})", "activation_function 'silu'"}})
     expect_error<compat::UnsupportedError>([&] { parse(row.text); }, row.phrase);
   for (const Row& row :
-       {Row{"[]", "is no JSON object"}, Row{"{", "is not JSON"},
+       {Row{"[]", "is not a JSON object"}, Row{"{", "is not JSON"},
         Row{R"({"model_type":3})", "is 3, expected a string"},
         Row{R"({"model_type":"gpt2","n_embd":"24"})", "n_embd]: is \"24\", expected a count"},
         Row{R"({"model_type":"gpt2","n_embd":null})", "n_embd]: is null, expected a count"},

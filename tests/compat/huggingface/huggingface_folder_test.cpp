@@ -58,7 +58,7 @@ TEST(HuggingFaceFolder, TakesATensorFromTheFileThatWeightMapNames) {
   write_index(folder, R"({"y": "b.safetensors", "z": "a.safetensors"})");
   expect_error<compat::FormatError>(
       [&] { hugging_face_tensors(folder.path()); },
-      "'x' is in a.safetensors and in b.safetensors, expected weight_map to say which counts");
+      "'x' is in a.safetensors and in b.safetensors, expected weight_map to name one of them");
 }
 
 TEST(HuggingFaceFolder, RefusesBadIndices) {

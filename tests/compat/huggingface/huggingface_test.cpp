@@ -88,7 +88,7 @@ TEST(HuggingFace, RefusesWhatCannotBeTheModel) {
   wrapped.rename("", "module.");
   expect_error<compat::UnsupportedError>(
       [&] { wrapped.read(); },
-      "names begin with 'module.', which a wrapper of the model put there");
+      "names begin with 'module.', a prefix that a wrapper of the model adds");
   Source compiled("xglm_pad_1");
   compiled.rename("", "_orig_mod.");
   expect_error<compat::UnsupportedError>([&] { compiled.read(); }, "names begin with '_orig_mod.'");
@@ -106,7 +106,8 @@ TEST(HuggingFace, RefusesWhatCannotBeTheModel) {
   Source more("xglm_pad_1");
   more.tensors.emplace_back("score.weight", more.at("model.layer_norm.weight"));
   expect_error<compat::UnsupportedError>(
-      [&] { more.read(); }, "has the tensor 'score.weight', which config.json does not say");
+      [&] { more.read(); },
+      "has the tensor 'score.weight', which the model of config.json does not have");
 }
 
 }  // namespace
