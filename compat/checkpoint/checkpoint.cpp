@@ -23,14 +23,14 @@ const PickleDict& dict_of(const PickleNode& root, const std::string& file) {
   return *dict;
 }
 
-/// "decoder.layers.3." of a tensor of layer 3, or "".
+/// The prefix of a layer's tensor ("decoder.layers.3." for layer 3), or "".
 std::string layer_of(const std::string& name) {
   static constexpr std::string_view kLayers = "decoder.layers.";
   return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size()) + 1)
                                    : std::string();
 }
 
-/// The dense model's tensors in its order: an expert's part of a layer comes before the layer's
+/// The tensors of the dense model in its order. An expert's part of a layer precedes the layer's
 /// final_layer_norm.
 NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared,
                           const std::string& expert_file, const std::string& shared_file) {
@@ -52,9 +52,10 @@ NamedTensors merged_model(const NamedTensors& expert, const NamedTensors& shared
   for (const auto& [name, view] : expert) names.insert(name);
   for (const auto& item : shared) {
     if (names.contains(item.first))
-      throw FormatError({expert_file, {}, {}},
-                        "holds '" + printable(item.first) + "', and so does its shared half " +
-                            printable(shared_file, 4096) + ", expected one of them to");
+      throw FormatError({expert_file, {}, {}}, "holds '" + printable(item.first) +
+                                                   "', which its shared half " +
+                                                   printable(shared_file, 4096) +
+                                                   " also holds, expected it in one of the two");
     const std::string layer = layer_of(item.first);
     if (item.first.starts_with(layer + "final_layer_norm.") && !layer.empty()) emit(layer);
     model.push_back(item);
@@ -71,8 +72,8 @@ PickleNode* model_node(PickleArena& arena, const NamedTensors& model) {
   return arena.make(std::move(dict));
 }
 
-/// Adam's state of both halves under one roof; keys are indices over the whole model already. Other
-/// entries (loss_scale) are dropped, as the release drops them.
+/// Adam's state of both halves. The keys already are indices over the whole model. Other entries
+/// (loss_scale) are dropped, as in the merge script of the released code.
 PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const PickleNode* shared,
                              const std::string& file) {
   const auto state_of = [&](const PickleNode& half) -> const Items& {
@@ -107,7 +108,7 @@ PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const
   return arena.make(std::move(merged));
 }
 
-/// Puts an entry of a checkpoint's dict in the place of the one that is there, or at the end.
+/// Replaces an entry of a checkpoint's dict, or appends it.
 void put(PickleArena& arena, PickleDict& root, std::string_view name, PickleNode* value) {
   const auto place = std::ranges::find_if(root.items, [&](const auto& item) {
     const auto* key = item.first->template get_if<std::string>();
@@ -119,8 +120,8 @@ void put(PickleArena& arena, PickleDict& root, std::string_view name, PickleNode
     place->second = value;
 }
 
-/// One dict of a DeMIX pair: the expert's, with model and optimizer state merged; what the
-/// release's merge drops is left out.
+/// The dict of a DeMIX pair: that of the expert, with the model and the optimizer state merged.
+/// Entries that the released code's merge script drops are left out.
 PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared,
                         const NamedTensors& model, const std::string& file) {
   PickleDict root;
@@ -191,8 +192,7 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
   if (is_shared_half(path))
     throw FormatError({checkpoint.path_, {}, {}},
                       "is the part that DeMIX experts share, expected a whole model or an expert "
-                      "(give ...-rank-N.pt, the shared part "
-                      "beside it is read too)");
+                      "(name ...-rank-N.pt: the shared part beside it is read too)");
   if (const auto shared_path = shared_half_of(path); !shared_path.empty()) {
     if (!std::filesystem::exists(shared_path))
       throw FormatError({checkpoint.path_, {}, {}},
@@ -242,7 +242,7 @@ const PickleNode* Checkpoint::find_entry(std::string_view key) const noexcept {
 
 void save_checkpoint(const std::filesystem::path& path, const PickleNode& root,
                      TorchLayout layout) {
-  model_tensors(root, path.string());  // what we write, we could read
+  model_tensors(root, path.string());  // refuses a dict that the reader would refuse
   save_torch_file(path, root, layout);
 }
 

@@ -1,5 +1,5 @@
-// fairseq's checkpoint: a torch file holding a dict with model, cfg or args, optimizer and iterator
-// state. Keys and versions: compat/checkpoint/checkpoint.md
+// fairseq's checkpoint: a torch file with a dict of model, cfg or args, optimizer state and
+// iterator state. Keys and versions: compat/checkpoint/checkpoint.md
 #pragma once
 
 #include <filesystem>
@@ -22,38 +22,37 @@ class Checkpoint {
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
 
-  /// Opens a checkpoint of either layout, a safetensors file or a Hugging Face folder; maps,
-  /// touches no tensor. `checkpoint_last-rank-N.pt` of DeMIX brings in the
-  /// `-shared.pt` beside it and the two are seen as one (missing: FormatError naming it). A folder,
-  /// a data-bin, a dict.txt given by mistake is named as such. FormatError when both halves hold a
-  /// tensor.
+  /// Maps a checkpoint in either layout of torch, a safetensors file or a Hugging Face folder. No
+  /// tensor is read. A DeMIX expert `checkpoint_last-rank-N.pt` is merged with the `-shared.pt`
+  /// beside it. FormatError when that file is missing, or when both halves hold a tensor. A folder,
+  /// a data-bin or a dict.txt given by mistake is named in the error.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::string& path() const noexcept { return path_; }
   /// "zip", "legacy" (torch's layouts), "safetensors" or "hugging face" (a folder).
   std::string_view format() const noexcept { return format_; }
-  /// `model`, in file order (a DeMIX pair: in the order of the dense model).
+  /// The tensors of `model` in file order. A DeMIX pair has the order of the dense model.
   const NamedTensors& model() const noexcept { return model_; }
   const TensorView* find(std::string_view name) const noexcept;  ///< Null when absent.
   const Config& config() const noexcept { return config_; }
-  /// The dictionary that the model was trained with: its digest (empty in files that keep none, as
-  /// fairseq's own) and the dict.txt of the data that cfg names, be it there or not.
+  /// The dictionary that the model was trained with. Holds the digest, which fairseq's own files
+  /// lack, and the dict.txt of the data in cfg, which need not exist.
   KnownDictionary dictionary() const;
-  /// fairseq's --model-overrides (see Config::override_with); what root() holds stays as it is.
+  /// fairseq's --model-overrides (see Config::override_with). root() does not change.
   void override_config(const ConfigValue& overrides) { config_.override_with(overrides); }
-  /// The whole pickled dict (of a DeMIX pair: the rank file's with `model` and the optimizer state
-  /// merged).
+  /// The whole pickled dict. For a DeMIX pair, the rank file's dict with the merged `model` and
+  /// optimizer state.
   const PickleNode& root() const noexcept { return *tree_.root; }
   const PickleTree& tree() const noexcept { return tree_; }
-  /// `extra_state`, `last_optimizer_state`, ... or null when absent or None.
+  /// `extra_state`, `last_optimizer_state` or another entry. Null when it is absent or None.
   const PickleNode* find_entry(std::string_view key) const noexcept;
-  /// The files read: one, or a DeMIX shard and its shared part.
+  /// The files that were read: one, or an expert of DeMIX and its shared part.
   const std::vector<std::string>& files() const noexcept { return files_; }
 
-  /// Whether `path` is named as the shared half of DeMIX shards, which holds no model of its own.
+  /// Whether `path` is named like the shared half of a DeMIX model, which is no whole model.
   static bool is_shared_half(const std::filesystem::path& path);
-  /// The shared half beside a DeMIX shard `checkpoint_last-rank-N.pt`; empty for a path that is not
-  /// named so.
+  /// The path of the shared half of a DeMIX expert `checkpoint_last-rank-N.pt`. Empty for other
+  /// names.
   static std::filesystem::path shared_half_of(const std::filesystem::path& path);
 
  private:
@@ -69,23 +68,25 @@ class Checkpoint {
   std::vector<std::string> files_;
 };
 
-/// The tensors under `model` of a checkpoint's dict. FormatError when it is not a dict of tensors.
+/// The tensors under `model` in a checkpoint's dict. FormatError when that is not a dict of
+/// tensors.
 NamedTensors model_tensors(const PickleNode& root, const std::string& file);
 
-/// The digest that a checkpoint's dict keeps under kDictionaryKey, or "". FormatError for what
-/// cannot be one.
+/// The digest under kDictionaryKey in a checkpoint's dict, or "". FormatError when it is not a
+/// digest.
 std::string kept_dictionary(const PickleNode& root, const std::string& file);
 
-/// Writes a checkpoint that fairseq's load_checkpoint_to_cpu reads: `root` is its dict. Atomic.
+/// Writes the checkpoint with the dict `root`, atomically. fairseq's load_checkpoint_to_cpu reads
+/// it.
 void save_checkpoint(const std::filesystem::path& path, const PickleNode& root,
                      TorchLayout layout = TorchLayout::kZip);
 
-/// A copy of the checkpoint's dict in `arena` whose `model` holds `model` instead (an OrderedDict);
-/// other entries are shared.
+/// A copy of the checkpoint's dict in `arena`, with `model` (an OrderedDict) as its model. Other
+/// entries are shared with the original.
 PickleNode* with_model(PickleArena& arena, const PickleNode& root, const NamedTensors& model);
 
-/// A copy of the checkpoint's dict in `arena` with `sha256` as its dictionary's digest, or without
-/// one where that is empty.
+/// A copy of the checkpoint's dict in `arena`, with `sha256` as its dictionary's digest. Without a
+/// digest when `sha256` is empty.
 PickleNode* with_dictionary(PickleArena& arena, const PickleNode& root, const std::string& sha256);
 
 /// A copy of the checkpoint's dict in `arena` with the entries that fairseq's loader asks for

@@ -16,13 +16,13 @@ std::string foreign_form(const NamedTensors& model) {
   const auto quoted = [](const std::string& name) { return "('" + printable(name) + "')"; };
   if (const std::string* name = first_with("flat_param"))
     return "holds parameters that FSDP flattened " + quoted(*name) +
-           ", expected a model that the program which wrote them has consolidated";
+           ", expected a model that its program has consolidated";
   if (const std::string* name = first_with(".qkv_proj."))
     return "holds metaseq's fused projections " + quoted(*name) +
            ", whose order depends on its version: expected q_proj, k_proj and v_proj";
   if (const std::string prefix = wrapper_prefix(model); !prefix.empty())
     return "its tensors' names begin with '" + prefix +
-           "', which a wrapper of the model put there: expected names without it";
+           "', a prefix that a wrapper of the model adds: expected names without it";
   return {};
 }
 

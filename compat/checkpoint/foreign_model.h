@@ -1,4 +1,4 @@
-// Models that are none of fairseq's, told by the names of their tensors.
+// Recognises models of other programs by the names of their tensors.
 #pragma once
 
 #include <string>
@@ -7,9 +7,8 @@
 
 namespace compat {
 
-/// The problem with a model whose tensors' names say that it is not of fairseq's form (FSDP's
-/// flattened parameters, metaseq's fused projections, a wrapper's prefix); empty for names that say
-/// nothing.
+/// The problem with a model whose tensor names are not fairseq's: FSDP's flattened parameters,
+/// metaseq's fused projections, a wrapper's prefix. Empty for all other names.
 std::string foreign_form(const NamedTensors& model);
 
 }  // namespace compat

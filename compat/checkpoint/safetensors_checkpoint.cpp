@@ -19,7 +19,7 @@ bool keeps_configuration(const SafetensorsFile& file) {
          file.find_metadata(kArgsMetadata) != nullptr;
 }
 
-/// {args, cfg, dictionary_sha256} of metadata; absent parts are None.
+/// The entries of `metadata` as {args, cfg, dictionary_sha256}. An absent entry is None.
 PickleTree kept_entries(const SafetensorsFile& file) {
   PickleTree tree{std::make_shared<PickleArena>(), nullptr};
   PickleArena& arena = *tree.arena;
@@ -51,7 +51,8 @@ void add_model(PickleTree& tree, const NamedTensors& tensors) {
   arena.put(*tree.root->get_if<PickleDict>(), "model", arena.make(std::move(model)));
 }
 
-/// What model.safetensors of an export keeps, or a file with none of it.
+/// The configuration in the metadata of the file, or of the folder's model.safetensors. Empty when
+/// there is none.
 SafetensorsFile kept_file(const fs::path& path) {
   const fs::path file = fs::is_directory(path) ? path / "model.safetensors" : path;
   if (!fs::is_regular_file(file)) return {};
@@ -59,7 +60,7 @@ SafetensorsFile kept_file(const fs::path& path) {
   return is_safetensors(mapped->bytes()) ? load_safetensors(std::move(mapped)) : SafetensorsFile{};
 }
 
-/// A Hugging Face model with the configuration that config.json stands for.
+/// A Hugging Face model with its config.json as fairseq's configuration.
 PickleTree mapped_checkpoint(const NamedTensors& tensors, const HuggingFaceConfig& config,
                              const fs::path& path, const std::string* dictionary) {
   const HuggingFaceModel model = read_hugging_face(tensors, config, path.string());

@@ -92,7 +92,7 @@ class Source {
   [[noreturn]] void fail(const std::string& problem) const {
     throw FormatError({file_, {}, {}}, problem);
   }
-  /// For a model that may be well, but is none that is read here.
+  /// For a model that can be valid, but has a form that is not read here.
   [[noreturn]] void refuse(const std::string& problem) const {
     throw UnsupportedError(printable(file_, 4096) + ": " + problem);
   }

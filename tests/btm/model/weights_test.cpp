@@ -135,9 +135,9 @@ TEST_F(LoadModelTest, NamesAWrapperAroundTheModel) {
     const auto wrapped = changed([&](compat::NamedTensors& tensors) {
       for (auto& [name, view] : tensors) name = prefix + name;
     });
-    expect_error<compat::FormatError>(
-        [&] { load(wrapped); },
-        "its tensors' names begin with '" + prefix + "', which a wrapper of the model put there");
+    expect_error<compat::FormatError>([&] { load(wrapped); },
+                                      "its tensors' names begin with '" + prefix +
+                                          "', a prefix that a wrapper of the model adds");
   }
 }
 

@@ -230,7 +230,7 @@ TEST(Checkpoint, RefusesShardsThatDoNotFit) {
                             "c-shared.pt: is the part that DeMIX experts share");
   save(shared, {"decoder.layers.0.fc1.weight"}, {1});
   expect_error<FormatError>([&] { Checkpoint::open(rank); },
-                            "holds 'decoder.layers.0.fc1.weight', and so does its shared half");
+                            "holds 'decoder.layers.0.fc1.weight', which its shared half");
   save(shared, {"decoder.embed_tokens.weight"}, {0});
   expect_error<FormatError>(
       [&] { Checkpoint::open(rank); },

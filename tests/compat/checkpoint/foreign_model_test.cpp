@@ -15,7 +15,7 @@ TEST(ForeignModel, IsToldByItsNames) {
   EXPECT_EQ(form_of({}), "");
   EXPECT_EQ(form_of({"decoder.version", "decoder.flat_param_0"}),
             "holds parameters that FSDP flattened ('decoder.flat_param_0'), expected a model that "
-            "the program which wrote them has consolidated");
+            "its program has consolidated");
   EXPECT_NE(
       form_of({"decoder.layers.0.self_attn.qkv_proj.weight"})
           .find("holds metaseq's fused projections ('decoder.layers.0.self_attn.qkv_proj.weight')"),
