@@ -26,7 +26,7 @@ namespace po = boost::program_options;
 
 constexpr std::size_t kWidth = 100;
 constexpr const char* kPositionals =
-    " arguments";  ///< Program_options wants a name, this one no user can type.
+    " arguments";  ///< Program_options needs a name. No user can type this one.
 
 std::vector<std::string> split_names(std::string_view names) {
   std::vector<std::string> parts;
@@ -40,7 +40,7 @@ std::vector<std::string> split_names(std::string_view names) {
 
 std::string dashed(const std::string& name) { return (name.size() == 1 ? "-" : "--") + name; }
 
-/// `text` broken at spaces, further lines indented.
+/// `text` broken into lines at spaces. Further lines are indented.
 std::string wrapped(const std::string& text, std::size_t indent, std::size_t first_column) {
   std::string out;
   std::size_t column = first_column;
@@ -59,7 +59,7 @@ std::string wrapped(const std::string& text, std::size_t indent, std::size_t fir
   return out;
 }
 
-/// `left` in a column of its own, `help` in the other.
+/// Writes `left` in the left column and `help` in the right one.
 void print_entry(const std::string& left, const std::string& help, std::ostream& out) {
   constexpr std::size_t kIndent = 32;
   if (left.size() + 2 > kIndent)
@@ -100,14 +100,14 @@ void print_help(const CommandSpec& spec, std::ostream& out) {
   if (!names.empty()) out << "\nAccepted without effect:\n  " << wrapped(names, 2, 2) << "\n";
 }
 
-/// Where a flag's name leads.
-struct Known {
+/// The flag to which a name belongs: `flag`, or `foreign`.
+struct FlagTarget {
   const Flag* flag = nullptr;
   const ForeignFlag* foreign = nullptr;
 };
 
-std::map<std::string, Known> known_flags(const CommandSpec& spec) {
-  std::map<std::string, Known> known;
+std::map<std::string, FlagTarget> known_flags(const CommandSpec& spec) {
+  std::map<std::string, FlagTarget> known;
   for (const FlagGroup& group : spec.groups)
     for (const Flag& flag : group.flags)
       for (const std::string& name : split_names(flag.names)) known[name].flag = &flag;
@@ -117,11 +117,11 @@ std::map<std::string, Known> known_flags(const CommandSpec& spec) {
   return known;
 }
 
-po::options_description describe(const std::map<std::string, Known>& known) {
+po::options_description describe(const std::map<std::string, FlagTarget>& known) {
   po::options_description description;
   description.add_options()("help,h", "");
   for (const auto& [name, target] : known) {
-    // "name,x": a single letter has no long form; Program_options wants one, that no user can type.
+    // Program_options needs a long form ("name,x") for a single letter. No user can type this one.
     const std::string key = name.size() == 1 ? " " + name + "," + name : name;
     const bool has_value =
         target.flag != nullptr ? !target.flag->value_name.empty() : target.foreign->takes_value;
@@ -138,19 +138,19 @@ po::options_description describe(const std::map<std::string, Known>& known) {
   return description;
 }
 
-std::vector<std::string> names_of(const std::map<std::string, Known>& known) {
+std::vector<std::string> names_of(const std::map<std::string, FlagTarget>& known) {
   std::vector<std::string> names{"help"};
   for (const auto& [name, target] : known) names.push_back(name);
   return names;
 }
 
-/// Program_options' own errors, in our words.
-po::parsed_options parse(const std::map<std::string, Known>& known,
+/// Parses with Program_options and replaces its error messages.
+po::parsed_options parse(const std::map<std::string, FlagTarget>& known,
                          std::span<const std::string> args) {
   const po::options_description description = describe(known);
   const po::positional_options_description positionals =
       po::positional_options_description().add(kPositionals, -1);
-  // No guessing of abbreviations, as fairseq's parser (allow_abbrev=False).
+  // Abbreviations are refused, as in fairseq (allow_abbrev=False).
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
   try {
     return po::command_line_parser(std::vector<std::string>(args.begin(), args.end()))
@@ -174,7 +174,7 @@ po::parsed_options parse(const std::map<std::string, Known>& known,
   }
 }
 
-void apply_flag(const std::string& name, const Known& target, const std::string& value,
+void apply_flag(const std::string& name, const FlagTarget& target, const std::string& value,
                 std::vector<std::string>& ignored) {
   if (target.foreign != nullptr) {
     if (target.foreign->refused) throw UsageError("flag " + dashed(name) + " is not supported");
@@ -273,7 +273,7 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
   const auto known = known_flags(spec);
   const po::parsed_options parsed = parse(known, args);
   std::vector<std::string> positionals;
-  std::map<std::string, std::string> last;  // by flag: the last use wins
+  std::map<std::string, std::string> last;  // by flag: the last use counts
   std::vector<std::string> order;
   for (const auto& option : parsed.options) {
     if (option.position_key >= 0) {
@@ -286,8 +286,8 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
       print_help(spec, out);
       return false;
     }
-    // Aliases share a flag, so that the last of either counts.
-    const Known& target = known.at(name);
+    // Aliases share a flag, so the last use of any of them counts.
+    const FlagTarget& target = known.at(name);
     const std::string key = target.flag != nullptr ? split_names(target.flag->names).front() : name;
     if (!last.contains(key)) order.push_back(key);
     last[key] = option.value.empty() ? (target.flag != nullptr ? target.flag->implicit_value : "")
@@ -354,7 +354,7 @@ std::string plain_message(const std::filesystem::filesystem_error& error) {
 int run_command(const std::string& label, int (*run)(std::span<const std::string>),
                 std::span<const std::string> args) {
   const auto report = [&](std::string_view message, int status) {
-    // LibTorch's messages go on for pages; the first line says what it is.
+    // LibTorch's messages are pages long. The first line states the problem.
     std::cout.flush();
     std::cerr << label << ": error: " << message.substr(0, message.find('\n')) << std::endl;
     return status;
@@ -371,8 +371,8 @@ int run_command(const std::string& label, int (*run)(std::span<const std::string
     return report("out of memory", 1);
   } catch (const std::filesystem::filesystem_error& error) {
     return report(plain_message(error), 1);
-  } catch (const std::logic_error&
-               error) {  // of the standard library's functions: no input should lead there
+  } catch (
+      const std::logic_error& error) {  // thrown by the standard library: no input should cause it
     return report(std::string("internal error: ") + error.what(), 1);
   } catch (const std::exception& error) {
     const std::string_view message = error.what();
@@ -390,34 +390,37 @@ void print_commands(std::string_view program, std::string_view summary,
   for (const Command& command : commands)
     std::cout << "  " << command.name << std::string(width - command.name.size(), ' ')
               << command.summary << "\n";
-  std::cout << "\n'" << program << " COMMAND --help' tells a command's flags." << std::endl;
+  std::cout << "\n'" << program << " COMMAND --help' lists the flags of a command." << std::endl;
 }
 
-void print_sister(const SisterProgram& sister) {
-  if (sister.commands.empty()) return;
+void print_other_program(const OtherProgram& other_program) {
+  if (other_program.commands.empty()) return;
   std::string names;
-  for (const std::string_view command : sister.commands)
+  for (const std::string_view command : other_program.commands)
     names += (names.empty() ? "" : ", ") + std::string(command);
-  std::cout << "Its sister " << sister.name << " has: " << names << "." << std::endl;
+  std::cout << "The program " << other_program.name << " has these commands: " << names << "."
+            << std::endl;
 }
 
-/// What an unknown command may have been meant to be, to stand behind it.
-std::string command_meant(const std::string& wanted, std::span<const std::string> names,
-                          const SisterProgram& sister) {
-  const std::vector<std::string> others(sister.commands.begin(), sister.commands.end());
+/// The end of the message for an unknown command: the command that was perhaps meant.
+std::string suggestion(const std::string& wanted, std::span<const std::string> names,
+                       const OtherProgram& other_program) {
+  const std::vector<std::string> others(other_program.commands.begin(),
+                                        other_program.commands.end());
   const std::string own = nearest_name(wanted, names), other = nearest_name(wanted, others);
   if (other == wanted && !wanted.empty())
-    return ", it is a command of " + std::string(sister.name) + ": " + std::string(sister.name) +
-           " " + other;
+    return ", it is a command of " + std::string(other_program.name) + ": " +
+           std::string(other_program.name) + " " + other;
   if (!own.empty()) return ", did you mean " + own + "?";
-  if (!other.empty()) return ", did you mean " + std::string(sister.name) + " " + other + "?";
+  if (!other.empty())
+    return ", did you mean " + std::string(other_program.name) + " " + other + "?";
   return " (see --help)";
 }
 
 bool asks_for_help(std::string_view arg) { return arg == "--help" || arg == "-h" || arg == "help"; }
 
-/// The status after printing help or the version.
-int printed(std::string_view program) {
+/// The exit status after printing help or the version.
+int output_status(std::string_view program) {
   if (std::cout) return 0;
   std::cerr << program << ": error: standard output: cannot write" << std::endl;
   return 1;
@@ -427,21 +430,21 @@ int printed(std::string_view program) {
 
 int run_program(std::string_view program, std::string_view summary,
                 std::span<const Command> commands, int argc, char** argv,
-                const SisterProgram& sister) {
+                const OtherProgram& other_program) {
   escape_console_output();
   remove_temporaries_on_signals();
-  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond ulimit -f is an error like a full disk's
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond ulimit -f is an error, like a full disk
   std::vector<std::string> args(argv + 1, argv + argc);
   const std::string name = args.empty() ? "--help" : args.front();
   if (name == "--version") {
     std::cout << program << " " << program_version() << std::endl;
-    return printed(program);
+    return output_status(program);
   }
   const bool help = asks_for_help(name);
   if (help && args.size() < 2) {
     print_commands(program, summary, commands);
-    print_sister(sister);
-    return printed(program);
+    print_other_program(other_program);
+    return output_status(program);
   }
   const std::string wanted = help ? args[1] : name;
   const std::vector<std::string> rest =
@@ -454,7 +457,7 @@ int run_program(std::string_view program, std::string_view summary,
     names.emplace_back(command.name);
   }
   std::cerr << program << ": error: unknown command '" << printable(wanted) << "'"
-            << command_meant(wanted, names, sister) << std::endl;
+            << suggestion(wanted, names, other_program) << std::endl;
   return 2;
 }
 

@@ -12,9 +12,9 @@
 namespace compat {
 namespace {
 
-/// Bytes at the end of `text` that may be the front of a character: a lead byte with fewer behind
-/// it than it asks for.
-std::size_t begun_at_end(std::string_view text) noexcept {
+/// Number of bytes at the end of `text` that may begin a character: a lead byte with fewer bytes
+/// after it than it announces.
+std::size_t incomplete_tail_size(std::string_view text) noexcept {
   for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
     const auto c = static_cast<unsigned char>(text[text.size() - back]);
     if ((c & 0xC0) == 0x80) continue;
@@ -35,7 +35,7 @@ bool EscapingBuffer::put(std::string_view text) {
 std::streamsize EscapingBuffer::xsputn(const char* characters, std::streamsize size) {
   std::string whole = std::move(begun_);
   whole.append(characters, static_cast<std::size_t>(size));
-  begun_ = whole.substr(whole.size() - begun_at_end(whole));
+  begun_ = whole.substr(whole.size() - incomplete_tail_size(whole));
   std::string_view rest = std::string_view(whole).substr(0, whole.size() - begun_.size());
   while (!rest.empty()) {
     const std::size_t plain = std::min(rest.find_first_of("\n\t"), rest.size());
@@ -53,7 +53,7 @@ EscapingBuffer::int_type EscapingBuffer::overflow(int_type c) {
 }
 
 void escape_console_output() {
-  // Never freed: the streams are flushed after everything else.
+  // Never freed: the streams are flushed after all destructors.
   static EscapingBuffer* const out = new EscapingBuffer(*std::cout.rdbuf());
   static EscapingBuffer* const err = new EscapingBuffer(*std::cerr.rdbuf());
   std::cout.rdbuf(out);
@@ -69,7 +69,7 @@ void redraw_terminal_line(std::string_view text) {
   std::string safe = without_controls(text);
   std::size_t end = std::min(safe.size(), terminal_width() - 1);
   while (end > 0 && end < safe.size() && (static_cast<unsigned char>(safe[end]) & 0xC0) == 0x80)
-    --end;  // no half character
+    --end;  // no part of a character
   safe.resize(end);
   std::fprintf(stderr, "\r\033[K%s", safe.c_str());
 }

@@ -1,4 +1,4 @@
-// What a program prints: names and texts of files reach a terminal only through here.
+// All terminal output goes through here, so that names and texts of files are escaped.
 #pragma once
 
 #include <streambuf>
@@ -7,9 +7,9 @@
 
 namespace compat {
 
-/// Passes characters on to another buffer with without_controls() applied to all but line ends and
-/// tabs, so that nothing a file, a folder or a model is called can drive a terminal or forge a line
-/// of a log.
+/// Passes characters to another buffer and escapes control characters with without_controls(),
+/// except line ends and tabs. The name of a file, folder or model can so neither control a terminal
+/// nor forge a line of a log.
 class EscapingBuffer final : public std::streambuf {
  public:
   explicit EscapingBuffer(std::streambuf& target) : target_(target) {}
@@ -22,20 +22,20 @@ class EscapingBuffer final : public std::streambuf {
  private:
   bool put(std::string_view text);
   std::streambuf& target_;
-  std::string begun_;  ///< A character of UTF-8 of which more bytes are to come.
+  std::string begun_;  ///< The first bytes of a UTF-8 character that is not complete yet.
 };
 
-/// From now on, and to the end of the process, std::cout and std::cerr escape.
+/// Makes std::cout and std::cerr escape, to the end of the process.
 void escape_console_output();
 
-/// Columns of the terminal on standard error; 80 where there is none.
+/// Columns of the terminal on standard error. 80 when it is no terminal.
 std::size_t terminal_width();
 
-/// Shows `text` in place of the last line on standard error, which is a terminal: escaped, and cut
-/// to its width.
+/// Replaces the last line on standard error, which is a terminal, by `text`. The text is escaped
+/// and cut to the width of the terminal.
 void redraw_terminal_line(std::string_view text);
 
-/// Removes that line.
+/// Erases that line.
 void erase_terminal_line();
 
 }  // namespace compat

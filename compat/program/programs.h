@@ -1,4 +1,4 @@
-// The two programs and the names of their commands, so that each can point to the other.
+// The names of the two programs and of their commands, so that each can point to the other.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 
 namespace compat {
 
-struct SisterProgram {
+struct OtherProgram {
   std::string_view name;
   std::span<const std::string_view> commands;
 };
@@ -20,10 +20,10 @@ inline constexpr std::array<std::string_view, 12> kBtmCommands{
 inline constexpr std::array<std::string_view, 7> kConvertCommands{
     "checkpoint", "data-bin", "inspect", "preprocess", "repair", "train-sentencepiece", "verify"};
 
-/// run_program() of a program that has a sister: its help names the sister's commands, and a
-/// command that only the sister has is pointed to.
+/// run_program() for a program beside another one. The help lists the other program's commands. A
+/// command that only the other has is pointed out.
 int run_program(std::string_view program, std::string_view summary,
                 std::span<const Command> commands, int argc, char** argv,
-                const SisterProgram& sister);
+                const OtherProgram& other_program);
 
 }  // namespace compat

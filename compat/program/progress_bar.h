@@ -1,5 +1,4 @@
-// Progress of long work: a line that is redrawn on a terminal, plain lines in a log. fairseq's
-// --log-format.
+// Progress of long work: a bar on a terminal, or plain lines in a log. As fairseq's --log-format.
 #pragma once
 
 #include <chrono>
@@ -13,21 +12,21 @@ namespace compat {
 
 class ProgressBar {
  public:
-  /// Numbers to show, as they should be printed.
+  /// Names and values to show, formatted.
   using Stats = std::vector<std::pair<std::string, std::string>>;
 
-  /// `format`: tqdm, simple, json or none; "" is tqdm on a terminal and simple elsewhere, tqdm is
-  /// simple where there is no terminal. simple and json print every `log_interval` steps. Lines go
-  /// to `line`, the bar to stderr.
+  /// `format` is tqdm, simple, json or none. "" means tqdm on a terminal and simple elsewhere. tqdm
+  /// without a terminal means simple. simple and json print a line every `log_interval` steps.
+  /// Lines go to `line`, the bar goes to stderr.
   ProgressBar(std::string prefix, std::string format, std::int64_t log_interval,
               bool no_progress_bar, std::function<void(const std::string&)> line);
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  /// Step `done` of `total` is over. `stats` is called only when something is shown.
+  /// Reports that step `done` of `total` is over. `stats` is called only when something is shown.
   void update(std::int64_t done, std::int64_t total, const std::function<Stats()>& stats);
-  /// Removes the bar, so that other lines can be printed.
+  /// Erases the bar, so that other lines can be printed.
   void clear();
 
  private:

@@ -1,4 +1,4 @@
-"""The two programs beside each other: what one does not have, the other may."""
+"""Each of the two programs points to the other for commands that only the other has."""
 from case import Case
 
 BTM = (
@@ -9,15 +9,16 @@ CONVERT = "checkpoint data-bin inspect preprocess repair train-sentencepiece ver
 
 CASES = [
     Case(
-        "btm names its sister",
+        "btm names the commands of btm-convert",
         ["btm", "--help"],
         stdout=[f"  {name} " for name in BTM]
-        + ["Its sister btm-convert has: " + ", ".join(CONVERT) + "."],
+        + ["The program btm-convert has these commands: " + ", ".join(CONVERT) + "."],
     ),
     Case(
-        "btm-convert names its sister",
+        "btm-convert names the commands of btm",
         ["btm-convert", "--help"],
-        stdout=[f"  {name} " for name in CONVERT] + ["Its sister btm has: " + ", ".join(BTM) + "."],
+        stdout=[f"  {name} " for name in CONVERT]
+        + ["The program btm has these commands: " + ", ".join(BTM) + "."],
     ),
     *(
         Case(

@@ -124,7 +124,7 @@ TEST(RunSubcommand, RunsTheOneThatIsNamedFirst) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(),
             "usage: p sub COMMAND ...\n\nDoes things.\n\n  first         does one thing\n  other   "
             "      another\n  third         \n\n"
-            "'p sub COMMAND --help' tells a command's flags.\n");
+            "'p sub COMMAND --help' lists the flags of a command.\n");
 }
 
 TEST(NearestName, FindsOnlyWhatIsNear) {
