@@ -6,8 +6,8 @@
 namespace compat {
 namespace {
 
-/// Whether fairseq-preprocess would take `symbol` for one word. A piece of a model that keeps white
-/// space may not be.
+/// Whether fairseq-preprocess reads `symbol` as one word. Pieces of a model that keeps white space
+/// may be several words or none.
 bool is_one_word(std::string_view symbol) {
   std::size_t words = 0;
   bool whole = false;
@@ -16,7 +16,7 @@ bool is_one_word(std::string_view symbol) {
   return words == 1 && whole;
 }
 
-/// The symbol that the user's --end-of-document stands for.
+/// The symbol for the value of --end-of-document.
 std::string end_symbol(const Tokenizer* tokenizer, const std::string& name) {
   return tokenizer != nullptr && !name.empty() ? tokenizer->symbol_of_special(name) : name;
 }
@@ -66,8 +66,8 @@ DocumentEncoder::DocumentEncoder(const Dictionary& dictionary, const Tokenizer* 
   shared->ids = WordMap<std::int32_t>(static_cast<std::size_t>(dictionary.size()));
   for (std::int64_t id = 0; id < dictionary.size(); ++id) {
     const std::string& symbol = dictionary.symbol(id);
-    shared->ids.insert(symbol, static_cast<std::int32_t>(
-                                   dictionary.index(symbol)));  // of overwritten words: the last
+    shared->ids.insert(symbol, static_cast<std::int32_t>(dictionary.index(
+                                   symbol)));  // of an overwritten word: its last id
   }
   shared->unk = static_cast<std::int32_t>(dictionary.unk());
   shared->eos = static_cast<std::int32_t>(dictionary.eos());

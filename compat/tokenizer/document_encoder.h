@@ -1,5 +1,5 @@
-// A document's symbols as fairseq-preprocess sees them: counted for a dictionary, or turned into
-// its ids.
+// Splits documents into symbols as fairseq-preprocess does, and counts them for a dictionary or
+// converts them to its ids.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,16 @@
 
 namespace compat {
 
-/// Counts the symbols of documents. One object a thread.
+/// Counts the symbols of documents. Each thread needs its own object.
 class SymbolCounter {
  public:
-  /// `tokenizer` (null: documents are words between white space) stays the caller's; it is cloned.
-  /// `end_of_document` is counted once a document unless it is "".
+  /// `tokenizer` is cloned. When it is null, documents are words between white space.
+  /// `end_of_document` is counted once per document, unless it is "".
   SymbolCounter(const Tokenizer* tokenizer, const std::string& end_of_document);
   void count(std::string_view document);
   std::int64_t documents() const noexcept { return documents_; }
-  /// Adds the counts and one </s> a document to `dictionary`, as fairseq's add_file_to_dictionary.
+  /// Adds the counts, and one </s> per document, to `dictionary`, as fairseq's
+  /// add_file_to_dictionary does.
   void add_to(Dictionary& dictionary) const;
 
  private:
@@ -30,39 +31,39 @@ class SymbolCounter {
 
   std::unique_ptr<Tokenizer> tokenizer_;
   Tokens tokens_;
-  std::vector<std::int64_t> by_id_;  ///< Of the tokenizer's ids.
+  std::vector<std::int64_t> by_id_;  ///< By the tokenizer's ids.
   WordMap<std::int64_t> by_word_;
   std::int64_t documents_ = 0;
   std::string end_of_document_;
 };
 
-/// Turns documents into ids of a dictionary, or into the text of their symbols. clone() for each
-/// thread.
+/// Converts documents to ids of a dictionary, or to the text of their symbols. Each thread needs
+/// its own clone().
 class DocumentEncoder {
  public:
-  /// `end_of_document`: a symbol behind each document's own, or "". UsageError when the dictionary
-  /// lacks it.
+  /// `end_of_document` is a symbol that follows each document's own symbols, or "". UsageError when
+  /// the dictionary lacks it.
   DocumentEncoder(const Dictionary& dictionary, const Tokenizer* tokenizer,
                   const std::string& end_of_document);
   DocumentEncoder clone() const;
 
-  /// Appends the ids of the document and </s>.
+  /// Appends the ids of the document and of </s>.
   void encode(std::string_view document, std::vector<std::int64_t>& ids);
-  /// Appends the symbols, a space between two, and a line end.
+  /// Appends the symbols, separated by spaces, and a line end.
   void append_symbols(std::string_view document, std::string& text);
 
-  /// Words that the dictionary lacks, in all documents so far (<unk> itself is none of them).
+  /// Number of words so far that the dictionary lacks. <unk> itself is not counted.
   std::int64_t replaced() const noexcept { return replaced_; }
 
  private:
   struct Shared {
-    WordMap<std::int32_t> ids;  ///< Of the dictionary's symbols.
+    WordMap<std::int32_t> ids;  ///< By the dictionary's symbols.
     std::vector<std::int32_t>
-        of_token;  ///< Dictionary id of each token id; kByText: by the words of its text.
+        of_token;  ///< Dictionary id of each token id. kByText: look the words of its text up.
     std::string end_of_document;
     std::int32_t unk = 0, eos = 0;
     std::string unk_symbol;
-    std::unique_ptr<Tokenizer> tokenizer;  ///< What clones are made from.
+    std::unique_ptr<Tokenizer> tokenizer;  ///< The original of all clones.
   };
   static constexpr std::int32_t kByText = -1;
 

@@ -23,7 +23,7 @@ constexpr Range kSpaces[] = {{0x9, 0xD, kSpace},       {0x20, 0x20, kSpace},
                              {0x2028, 0x2029, kSpace}, {0x202F, 0x202F, kSpace},
                              {0x205F, 0x205F, kSpace}, {0x3000, 0x3000, kSpace}};
 
-/// One byte a code point, up to the last that is in a range.
+/// One byte per code point, up to the last one in a range.
 const std::vector<Category>& category_table() {
   static const std::vector<Category> table = [] {
     std::vector<Category> categories;
@@ -39,7 +39,7 @@ const std::vector<Category>& category_table() {
   return table;
 }
 
-/// A walk over the code points of valid UTF-8.
+/// Iterates over the code points of valid UTF-8.
 class Cursor {
  public:
   explicit Cursor(std::string_view text) noexcept
@@ -89,7 +89,7 @@ class Cursor {
   Category category_ = Category::kOther;
 };
 
-/// 's, 't, 'm, 'd, 're, 've, 'll at the front, or 0.
+/// Length of 's, 't, 'm, 'd, 're, 've or 'll at the front, or 0.
 std::size_t contraction_length(std::string_view text) noexcept {
   if (text.size() < 2 || text[0] != '\'') return 0;
   const char first = text[1];
@@ -118,8 +118,8 @@ std::size_t gpt2_word_length(std::string_view text) noexcept {
     while (!cursor.at_end() && cursor.category() == category) cursor.next();
     return length();
   }
-  // White space, the space already passed included. All of it at the end of the text; else its last
-  // character is left to the word behind it, unless it is the only one.
+  // White space, including the space already passed. At the end of the text all of it is a word.
+  // Otherwise its last character belongs to the next word, unless it is the only one.
   std::size_t last = 0;
   if (length() > 0) last = 1;
   std::size_t count = last;

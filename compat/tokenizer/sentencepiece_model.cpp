@@ -9,13 +9,13 @@
 namespace compat {
 namespace {
 
-/// A field of a message: its number, and its value where that is a number or bytes.
+/// A field of a protocol buffer message: its number, and its value when that is a number or bytes.
 struct Field {
   std::uint64_t number = 0, value = 0;
   std::string_view bytes;
 };
 
-/// Reads a protocol buffer's fields one after another. After damage it ends, with ok() false.
+/// Reads the fields of a message in order. It stops at damage, and ok() is then false.
 class Message {
  public:
   explicit Message(std::string_view rest) : rest_(rest) {}
@@ -68,8 +68,8 @@ class Message {
   bool ok_ = true;
 };
 
-/// SentencePiece: piece = 1, type = 3 (5 is UNUSED: such a piece is taken apart by what the whole
-/// text's merges were).
+/// SentencePiece: piece = 1, type = 3. A piece of type 5 (UNUSED) is split by the merges of the
+/// whole text.
 bool may_join_words(std::string_view piece_message) {
   constexpr auto kNone = std::string_view::npos;
   Message message(piece_message);
@@ -95,7 +95,7 @@ bool is_plain_bpe(std::string_view trainer_spec) {
 
 /// NormalizerSpec: name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces
 /// = 5.
-bool is_usual(std::string_view normalizer_spec) {
+bool is_standard_normalizer(std::string_view normalizer_spec) {
   constexpr std::array<std::string_view, 5> kNames{"identity", "nfkc", "nmt_nfkc", "nfkc_cf",
                                                    "nmt_nfkc_cf"};
   std::string_view name;
@@ -160,14 +160,14 @@ std::optional<SentencePieceModel> read_sentencepiece_model(std::string_view byte
 }
 
 /// ModelProto: pieces = 1, trainer_spec = 2, normalizer_spec = 3.
-bool encodes_words_apart(std::string_view model) noexcept {
+bool encodes_words_separately(std::string_view model) noexcept {
   bool trainer_spec = false, normalizer_spec = false;
   Message message(model);
   while (const auto field = message.next()) {
-    // What occurs twice is merged by the library: each must be as it should.
+    // A message that occurs twice is merged by the library, so each occurrence must qualify.
     if (field->number == 1 && may_join_words(field->bytes)) return false;
     if (field->number == 2 && !is_plain_bpe(field->bytes)) return false;
-    if (field->number == 3 && !is_usual(field->bytes)) return false;
+    if (field->number == 3 && !is_standard_normalizer(field->bytes)) return false;
     trainer_spec = trainer_spec || field->number == 2;
     normalizer_spec = normalizer_spec || field->number == 3;
   }

@@ -1,4 +1,4 @@
-// The tokens of words seen before.
+// A cache of the tokens of words.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +9,11 @@
 
 namespace compat {
 
-/// Forgets everything when it holds 65,536 words.
+/// A cache that is cleared when it holds 65,536 words.
 class TokenCache {
  public:
-  /// Appends `word`'s tokens to `out`; `encode(word, out)` appends them the first time, and always
-  /// for words of more than 64 bytes.
+  /// Appends the tokens of `word` to `out`. `encode(word, out)` computes them the first time, and
+  /// every time for words of more than 64 bytes.
   template <class Encode>
   void append(std::string_view word, std::vector<std::int32_t>& out, Encode&& encode) {
     if (word.size() > kLongest) return encode(word, out);
@@ -33,7 +33,7 @@ class TokenCache {
  private:
   static constexpr std::size_t kLongest = 64, kMostWords = std::size_t{1} << 16;
   struct Range {
-    std::uint32_t first = 0, count = 0;  ///< In ids_.
+    std::uint32_t first = 0, count = 0;  ///< Position in ids_.
   };
 
   WordMap<Range> words_;

@@ -5,7 +5,7 @@
 namespace compat {
 
 FlagGroup tokenizer_flags(TokenizerOptions& options) {
-  return {"Tokeniser",
+  return {"Tokenizer",
           {
               flag_choice("bpe", options.bpe, {"none", "gpt2", "sentencepiece"},
                           "none: the text is words or pieces between white space"),

@@ -1,5 +1,5 @@
-// GPT-2's byte-level BPE: words (gpt2_words.h), their bytes, then the pairs of vocab.bpe merged in
-// its order.
+// GPT-2's byte-level BPE. Text is split into words (gpt2_words.h). The bytes of a word are merged
+// in the order of vocab.bpe.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -22,17 +22,18 @@ namespace {
 constexpr std::int32_t kMaxId = 1 << 24;
 constexpr std::uint32_t kNoMerge = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kStale =
-    kNoMerge - 1;                        ///< Rank to be looked up again after a round of merges.
-constexpr std::size_t kShortWord = 128;  ///< Bytes up to which plain scans beat a heap.
+    kNoMerge - 1;  ///< The rank must be looked up again after this round of merges.
+constexpr std::size_t kShortWord =
+    128;  ///< Up to this many bytes, plain scans are faster than a heap.
 constexpr std::size_t kLongestWord = std::size_t{1}
-                                     << 24;  ///< Memory: about 80 bytes for each of its bytes.
+                                     << 24;  ///< A word takes about 80 bytes of memory per byte.
 
 struct Merge {
   std::uint32_t rank = kNoMerge;
   std::int32_t id = -1;
 };
 
-/// Pairs of token ids to their merge: open addressing, filled once.
+/// Maps a pair of token ids to its merge. Open addressing; filled once.
 class MergeTable {
  public:
   explicit MergeTable(std::size_t count) {
@@ -43,7 +44,7 @@ class MergeTable {
   Merge find(std::int32_t left, std::int32_t right) const noexcept {
     return slots_[position(key_of(left, right))].merge;
   }
-  /// The first rank of a pair given twice is lost, as in Python's dict.
+  /// Adds a merge. For a pair that occurs twice the last rank counts, as in Python's dict.
   void put(std::int32_t left, std::int32_t right, Merge merge) {
     const std::uint64_t key = key_of(left, right);
     slots_[position(key)] = {key, merge};
@@ -69,11 +70,12 @@ class MergeTable {
 struct Gpt2Tables {
   std::array<std::int32_t, 256> byte_ids{};
   MergeTable merges{0};
-  std::vector<std::string> bytes;  ///< What each id stands for; empty: the id is not used.
+  std::vector<std::string> bytes;  ///< The bytes of each id. Empty for an unused id.
   std::unordered_map<std::string, std::int32_t> ids;
 };
 
-/// `token`'s characters as the bytes they stand for; itself when one stands for none.
+/// The bytes for which the characters of `token` stand. `token` itself when a character stands for
+/// none.
 std::string bytes_of(std::string_view token,
                      const std::unordered_map<std::string_view, char>& byte_of) {
   std::string bytes;
@@ -187,11 +189,11 @@ class Gpt2Bpe final : public Tokenizer {
   TokenCache cache_;
 };
 
-/// Round after round, all places of the pair that comes first in vocab.bpe become one token, from
-/// left to right.
+/// In each round, all places of the pair that comes first in vocab.bpe become one token, from left
+/// to right.
 void Gpt2Bpe::merge_short(std::string_view word, std::vector<std::int32_t>& out) const {
   std::array<std::int32_t, kShortWord> ids;
-  std::array<Merge, kShortWord> merges;  // of the pair (i, i + 1)
+  std::array<Merge, kShortWord> merges;  // merges[i] is that of the pair (i, i + 1)
   std::size_t count = word.size();
   for (std::size_t i = 0; i < count; ++i)
     ids[i] = tables_->byte_ids[static_cast<unsigned char>(word[i])];
@@ -220,7 +222,7 @@ void Gpt2Bpe::merge_short(std::string_view word, std::vector<std::int32_t>& out)
   out.insert(out.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-/// The same rounds in O(n log n): a heap of pairs, a linked list of tokens.
+/// The same rounds in O(n log n), with a heap of pairs and a linked list of tokens.
 void Gpt2Bpe::merge_long(std::string_view word, std::vector<std::int32_t>& out) const {
   struct Node {
     std::int32_t id;
@@ -248,8 +250,8 @@ void Gpt2Bpe::merge_long(std::string_view word, std::vector<std::int32_t>& out) 
   for (std::uint32_t i = 0; i + 1 < end; ++i) push(i);
   std::vector<std::uint32_t> merged;
   while (!pairs.empty()) {
-    // New pairs wait for the end of the round, so that a pair of a lower rank cannot come between
-    // places of this one.
+    // New pairs wait for the end of the round. A pair of a lower rank can so not be merged between
+    // two places of this pair.
     merged.clear();
     for (const std::uint32_t rank = pairs.top().rank; !pairs.empty() && pairs.top().rank == rank;
          pairs.pop()) {
@@ -275,7 +277,7 @@ std::string with_replacements(std::string_view bytes) {
     text += bytes.substr(0, bad);
     if (bad == std::string_view::npos) return text;
     bytes.remove_prefix(bad);
-    // One U+FFFD for the longest part that begins a character, at least one byte.
+    // One U+FFFD for the longest part that begins a character, or for one byte.
     const auto byte = [&](std::size_t i) {
       return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U;
     };

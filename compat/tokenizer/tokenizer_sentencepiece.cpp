@@ -1,4 +1,5 @@
-// sentencepiece models, by the library itself; of those that allow it every word once.
+// sentencepiece models, encoded by the library. When the model allows it, each distinct word is
+// encoded once.
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
@@ -50,7 +51,8 @@ class SentencePiece final : public Tokenizer {
   }
 
  private:
-  /// False when a word ends and the next begins with an unknown token: they are one.
+  /// Encodes word by word. Returns false when an unknown token ends one word and another begins the
+  /// next: they form one token.
   bool encode_words(std::string_view text, Tokens& out) {
     std::vector<std::int32_t>& ids = out.ids;
     bool after_unknown = false;
@@ -74,7 +76,7 @@ class SentencePiece final : public Tokenizer {
       if (std::find(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.end(), unknown_id_) !=
           ids.end()) {
         ids.resize(from);
-        encode_whole(word, out);  // for their texts
+        encode_whole(word, out);  // again, for the texts of the unknown tokens
       }
     }
     return true;
@@ -98,7 +100,7 @@ class SentencePiece final : public Tokenizer {
   std::int32_t unknown_id_;
   bool words_apart_;
   TokenCache words_;
-  sentencepiece::ImmutableSentencePieceText pieces_;  ///< Kept between texts for its memory.
+  sentencepiece::ImmutableSentencePieceText pieces_;  ///< A member so that its memory is reused.
 };
 
 }  // namespace
@@ -110,7 +112,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model
   if (!status.ok() || processor->GetPieceSize() == 0)
     throw FormatError({file->path(), {}, {}}, "not a sentencepiece model");
   return std::make_unique<SentencePiece>(std::move(processor),
-                                         encodes_words_apart(as_chars(file->bytes())));
+                                         encodes_words_separately(as_chars(file->bytes())));
 }
 
 }  // namespace compat

@@ -1,4 +1,4 @@
-// A hash map from words to small values, for the loops that look up every token of a corpus.
+// A hash map from words to small values, for loops that look up every token of a corpus.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace compat {
 
-/// A hash of bytes: two multiplications for words up to 16 bytes.
+/// A hash of bytes. Words of up to 16 bytes take two multiplications.
 inline std::uint64_t hash_word(std::string_view word) noexcept {
   constexpr std::uint64_t kA = 0xa0761d6478bd642f, kB = 0xe7037ed1a0b428db;
   const auto mix = [](std::uint64_t a, std::uint64_t b) {
@@ -39,7 +39,7 @@ inline std::uint64_t hash_word(std::string_view word) noexcept {
   return mix(kA ^ word.size(), mix(a ^ kB, b ^ seed));
 }
 
-/// Open addressing; keys are copied into blocks that never move. Words of up to 2^32-1 bytes.
+/// Open addressing. Keys are copied into blocks that never move. A word has at most 2^32-1 bytes.
 template <class Value>
 class WordMap {
  public:
@@ -47,13 +47,14 @@ class WordMap {
 
   std::size_t size() const noexcept { return size_; }
 
-  /// Null when absent. Valid until the next insert() or clear().
+  /// The value of `word`, or null. Valid until the next insert() or clear().
   const Value* find(std::string_view word) const noexcept {
     const Slot& slot = slots_[position(word, hash_word(word))];
     return slot.key == nullptr ? nullptr : &slot.value;
   }
 
-  /// The word's value, `initial` put there when it was absent, and whether it was.
+  /// The value of `word`, inserted as `initial` when it was absent. Also returns whether it was
+  /// absent.
   std::pair<Value*, bool> insert(std::string_view word, Value initial) {
     if ((size_ + 1) * 2 > slots_.size()) resize_for(size_ * 2 + 1);
     const std::uint64_t hash = hash_word(word);
@@ -72,7 +73,7 @@ class WordMap {
     size_ = 0;
   }
 
-  /// Calls `visit(word, value)` for every word, in no particular order.
+  /// Calls `visit(word, value)` for every word, in any order.
   template <class Visit>
   void for_each(Visit&& visit) const {
     for (const Slot& slot : slots_)
@@ -82,7 +83,8 @@ class WordMap {
  private:
   struct Slot {
     const char* key = nullptr;
-    std::uint32_t size = 0, hash = 0;  ///< The hash's upper half; the lower one chooses the slot.
+    std::uint32_t size = 0,
+                  hash = 0;  ///< The upper half of the hash. The lower half chooses the slot.
     Value value{};
   };
   static constexpr std::size_t kBlockBytes = std::size_t{1} << 16;

@@ -30,13 +30,13 @@ const std::string kBpe = field(2, field(3, 2));
 const std::string kNormal = field(3, field(1, "nmt_nfkc"));
 
 TEST(SentencePieceModel, KnowsModelsWhoseWordsAreApart) {
-  EXPECT_TRUE(encodes_words_apart(btm_test::read_file(btm_test::golden("corpus/spm.model"))));
-  EXPECT_TRUE(encodes_words_apart(kPiece + kBpe + kNormal));
-  EXPECT_TRUE(encodes_words_apart(
+  EXPECT_TRUE(encodes_words_separately(btm_test::read_file(btm_test::golden("corpus/spm.model"))));
+  EXPECT_TRUE(encodes_words_separately(kPiece + kBpe + kNormal));
+  EXPECT_TRUE(encodes_words_separately(
       kPiece + field(2, field(3, 2) + field(24, 0)) +
       field(3, field(1, "identity") + field(3, 1) + field(4, 1) + field(5, 1))));
-  EXPECT_TRUE(encodes_words_apart(field(1, std::string("\x15zzzz\x19yyyyyyyy", 14)) + kBpe +
-                                  kNormal));  // fixed32, fixed64
+  EXPECT_TRUE(encodes_words_separately(field(1, std::string("\x15zzzz\x19yyyyyyyy", 14)) + kBpe +
+                                       kNormal));  // fixed32, fixed64
 }
 
 TEST(SentencePieceModel, KnowsThoseThatAreNot) {
@@ -57,14 +57,15 @@ TEST(SentencePieceModel, KnowsThoseThatAreNot) {
       field(1, field(1, "a b")) + kBpe + kNormal,
       field(1, field(1, "ab") + field(3, 5)) + kBpe + kNormal,  // a piece that is not used
   };
-  for (const std::string& model : mixed) EXPECT_FALSE(encodes_words_apart(model)) << &model - mixed;
+  for (const std::string& model : mixed)
+    EXPECT_FALSE(encodes_words_separately(model)) << &model - mixed;
 }
 
 TEST(SentencePieceModel, TakesDamageForNoModel) {
-  EXPECT_FALSE(encodes_words_apart(""));
+  EXPECT_FALSE(encodes_words_separately(""));
   const std::string model = kBpe + kNormal + kPiece;
   for (std::size_t size = 0; size < model.size(); ++size)
-    EXPECT_EQ(encodes_words_apart(model.substr(0, size)), size == kBpe.size() + kNormal.size())
+    EXPECT_EQ(encodes_words_separately(model.substr(0, size)), size == kBpe.size() + kNormal.size())
         << size;
   for (const std::string& end : {std::string("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
                                  std::string(12, '\xff'), std::string("\x0b"), std::string("\x0f"),
@@ -75,7 +76,7 @@ TEST(SentencePieceModel, TakesDamageForNoModel) {
                                  field(1,
                                        "\x0a\x05"
                                        "abc")})
-    EXPECT_FALSE(encodes_words_apart(model + end)) << testing::PrintToString(end);
+    EXPECT_FALSE(encodes_words_separately(model + end)) << testing::PrintToString(end);
 }
 
 }  // namespace
