@@ -134,7 +134,7 @@ void write_torch(const Checkpoint& checkpoint, const fs::path& out,
   compat::PickleArena arena;
   const compat::PickleNode* root = &with_given_dictionary(arena, checkpoint, options);
   std::optional<compat::Config> original;
-  if (const compat::PickleTree kept = compat::kept_configuration(checkpoint.path());
+  if (const compat::PickleTree kept = compat::stored_configuration(checkpoint.path());
       kept.root != nullptr) {
     original = compat::Config::from_checkpoint(kept.root->find("cfg"), kept.root->find("args"),
                                                checkpoint.path());

@@ -70,7 +70,7 @@ Change change_of(const compat::MappedFile* file) {
   if (file == nullptr) return Change::kUnknown;
   const auto now = compat::FileState::of(file->path());
   if (!now || now->to_text() != file->state().to_text()) return Change::kSome;
-  return file->state().is_still(*now) ? Change::kNone : Change::kUnknown;
+  return file->state().is_unchanged_until(*now) ? Change::kNone : Change::kUnknown;
 }
 
 /// The worst of all files.

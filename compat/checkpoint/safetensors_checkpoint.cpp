@@ -14,13 +14,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool keeps_configuration(const SafetensorsFile& file) {
+bool stores_configuration(const SafetensorsFile& file) {
   return file.find_metadata(kCfgMetadata) != nullptr ||
          file.find_metadata(kArgsMetadata) != nullptr;
 }
 
 /// The entries of `metadata` as {args, cfg, dictionary_sha256}. An absent entry is None.
-PickleTree kept_entries(const SafetensorsFile& file) {
+PickleTree stored_entries(const SafetensorsFile& file) {
   PickleTree tree{std::make_shared<PickleArena>(), nullptr};
   PickleArena& arena = *tree.arena;
   const std::string *const args = file.find_metadata(kArgsMetadata),
@@ -100,15 +100,15 @@ std::vector<std::pair<std::string, std::string>> checkpoint_metadata(const Pickl
   return metadata;
 }
 
-PickleTree kept_configuration(const fs::path& path) {
+PickleTree stored_configuration(const fs::path& path) {
   const SafetensorsFile file = kept_file(path);
-  return keeps_configuration(file) ? kept_entries(file) : PickleTree{};
+  return stores_configuration(file) ? stored_entries(file) : PickleTree{};
 }
 
 PickleTree safetensors_checkpoint(std::shared_ptr<const MappedFile> file) {
   const SafetensorsFile contents = load_safetensors(std::move(file));
-  if (!has_hugging_face_names(contents.tensors) && keeps_configuration(contents)) {
-    PickleTree tree = kept_entries(contents);
+  if (!has_hugging_face_names(contents.tensors) && stores_configuration(contents)) {
+    PickleTree tree = stored_entries(contents);
     add_model(tree, contents.tensors);
     return tree;
   }

@@ -25,7 +25,7 @@ std::vector<std::pair<std::string, std::string>> checkpoint_metadata(const Pickl
 /// The inverse of checkpoint_metadata(): {args, cfg, dictionary_sha256} without `model`. args is a
 /// Namespace again, cfg a plain dict. `path` is a safetensors file or a folder with
 /// model.safetensors. The tree is empty (its root is null) when there is no configuration.
-PickleTree kept_configuration(const std::filesystem::path& path);
+PickleTree stored_configuration(const std::filesystem::path& path);
 
 /// {args, cfg, model} of a Hugging Face folder.
 PickleTree hugging_face_checkpoint(const std::filesystem::path& folder);

@@ -66,13 +66,13 @@ DigestCache::DigestCache(std::filesystem::path file) : file_(std::move(file)) {
 std::string DigestCache::of(const std::filesystem::path& path) {
   const FileState before = state_of(path);
   Entry& known = entries_[name_of(path)];
-  if (!known.sha256.empty() && known.state.is_still(before)) {
+  if (!known.sha256.empty() && known.state.is_unchanged_until(before)) {
     if (known.use == Use::kNone) known.use = Use::kRemembered;
     return known.sha256;
   }
   known = {};
   const std::string sha256 = sha256_hex(MappedFile::open(path)->bytes());
-  if (!before.is_like(state_of(path))) throw IoError(path.string(), "changed while it was read");
+  if (!before.is_same_as(state_of(path))) throw IoError(path.string(), "changed while it was read");
   known = {before, sha256, Use::kRead};
   changed_ = true;
   return known.sha256;

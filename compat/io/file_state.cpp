@@ -36,7 +36,7 @@ std::optional<FileState> FileState::of(const std::filesystem::path& path) {
   return of(status);
 }
 
-bool FileState::is_like(const FileState& other) const noexcept {
+bool FileState::is_same_as(const FileState& other) const noexcept {
   return device == other.device && inode == other.inode && size == other.size &&
          modified_ns == other.modified_ns && changed_ns == other.changed_ns;
 }

@@ -23,13 +23,15 @@ struct FileState {
   static std::optional<FileState> of(const std::filesystem::path& path);
 
   /// Whether all members but the moment are equal.
-  bool is_like(const FileState& other) const noexcept;
+  bool is_same_as(const FileState& other) const noexcept;
   /// Whether the last change was so long before the moment that a later change must show another
   /// time.
   bool is_settled() const noexcept;
   /// Whether the file is unchanged between this moment and that of `later`: the states are equal
   /// and this one is settled.
-  bool is_still(const FileState& later) const noexcept { return is_settled() && is_like(later); }
+  bool is_unchanged_until(const FileState& later) const noexcept {
+    return is_settled() && is_same_as(later);
+  }
   /// All numbers but the moment, separated by spaces.
   std::string to_text() const;
 };

@@ -17,14 +17,14 @@ TEST(FileState, ShowsAWriteAReplacementAndATimeThatWasSetBack) {
   const TempDir dir;
   write_file(dir / "file", "abc");
   const FileState before = *FileState::of(dir / "file");
-  EXPECT_TRUE(before.is_like(*FileState::of(dir / "file")));
+  EXPECT_TRUE(before.is_same_as(*FileState::of(dir / "file")));
   write_file(dir / "new", "xyz");
   std::filesystem::last_write_time(dir / "new", std::filesystem::last_write_time(dir / "file"));
   std::filesystem::rename(dir / "new", dir / "file");
   const FileState after = *FileState::of(dir / "file");
   EXPECT_EQ(before.size, after.size);
   EXPECT_EQ(before.modified_ns, after.modified_ns);
-  EXPECT_FALSE(before.is_like(after));
+  EXPECT_FALSE(before.is_same_as(after));
   EXPECT_NE(before.to_text(), after.to_text());
   EXPECT_FALSE(FileState::of(dir / "none"));
 }
@@ -39,7 +39,7 @@ TEST(FileState, IsNotSettledUntilTwoSecondsAfterTheLastChange) {
                                       {std::numeric_limits<std::int64_t>::min(), false}}) {
     state.seen_ns = seen;
     EXPECT_EQ(state.is_settled(), settled) << seen;
-    EXPECT_EQ(state.is_still(state), settled) << seen;
+    EXPECT_EQ(state.is_unchanged_until(state), settled) << seen;
   }
 }
 
