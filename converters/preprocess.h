@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "compat/tokenizer/tokenizer.h"
-#include "converters/documents.h"
+#include "converters/text_documents.h"
 #include "converters/text_inputs.h"
 
 namespace converters {

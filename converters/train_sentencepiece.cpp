@@ -21,7 +21,7 @@
 #include "compat/program/command_line.h"
 #include "converters/byte_progress.h"
 #include "converters/commands.h"
-#include "converters/documents.h"
+#include "converters/text_documents.h"
 #include "converters/text_inputs.h"
 
 namespace converters {

@@ -35,7 +35,7 @@ RULES = [
             "compat/io/json_text.cpp",
             "compat/fairseq/config_json.cpp",
             "compat/huggingface/safetensors.cpp",
-            "converters/documents.cpp",
+            "converters/text_documents.cpp",
         },
         "JSON is read through compat/io/json_text.h, which limits its nesting and size",
     ),

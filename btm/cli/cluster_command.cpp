@@ -8,7 +8,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cluster/balanced_kmeans.h"
 #include "btm/cluster/cluster_model.h"
-#include "btm/cluster/documents.h"
+#include "btm/cluster/corpus.h"
 #include "btm/cluster/split.h"
 #include "btm/cluster/terms.h"
 #include "compat/base/error.h"
@@ -39,7 +39,7 @@ Flag post_process_flag(std::string& field) {
 
 /// Calls `visit` with every document, its place and a progress bar.
 template <class Visit>
-void for_each_document(const Documents& documents, const char* name, Visit&& visit) {
+void for_each_document(const Corpus& documents, const char* name, Visit&& visit) {
   compat::Reporter reporter("btm cluster", name, {.log_format = "", .log_interval = 10000});
   for (std::int64_t i = 0; i < documents.size(); ++i) {
     visit(i, documents.text(i));
@@ -48,7 +48,7 @@ void for_each_document(const Documents& documents, const char* name, Visit&& vis
   reporter.end_progress();
 }
 
-void check_rule(const ClusterModel& model, const Documents& documents, const std::string& path) {
+void check_rule(const ClusterModel& model, const Corpus& documents, const std::string& path) {
   if (model.rule() == documents.rule() || !documents.dataset()) return;
   throw compat::UsageError(
       path +
@@ -58,7 +58,7 @@ void check_rule(const ClusterModel& model, const Documents& documents, const std
 }
 
 /// A uniform sample of at most `most` documents (Vitter's algorithm R).
-std::vector<std::string> sample(const Documents& documents, std::int64_t most, std::uint64_t seed) {
+std::vector<std::string> sample(const Corpus& documents, std::int64_t most, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::int64_t> chosen;
   for (std::int64_t i = 0; i < documents.size(); ++i) {
@@ -111,7 +111,7 @@ int run_train(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
   compat::check_can_write(output);
-  const Documents documents(path, post_process);
+  const Corpus documents(path, post_process);
   options.rule = pieces ? TermRule::kPieces : documents.rule();
   options.balanced = !unbalanced;
   options.seed = static_cast<std::uint64_t>(seed);
@@ -181,7 +181,7 @@ int run_assign(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (!output_dir.empty()) compat::check_can_write_in(output_dir);
   const ClusterModel model = ClusterModel::load(app.model_path);
-  const Documents documents(app.input_path, app.post_process);
+  const Corpus documents(app.input_path, app.post_process);
   check_rule(model, documents, app.model_path);
   std::vector<float> distances;
   Placement placement(model);
@@ -229,7 +229,7 @@ int run_prior(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   if (!output.empty()) compat::check_can_write(output);
   const ClusterModel model = ClusterModel::load(app.model_path);
-  const Documents documents(app.input_path, app.post_process);
+  const Corpus documents(app.input_path, app.post_process);
   check_rule(model, documents, app.model_path);
   std::vector<double> mean(model.clusters(), 0.0);
   std::string lines;

@@ -33,7 +33,7 @@ struct SplitFiles {
   }
 };
 
-SplitFiles split_data_bin(const Documents& documents, const std::string& name,
+SplitFiles split_data_bin(const Corpus& documents, const std::string& name,
                           std::span<const std::uint32_t> clusters, std::size_t count,
                           const fs::path& output) {
   const compat::IndexedDataset& source = *documents.dataset();
@@ -48,7 +48,7 @@ SplitFiles split_data_bin(const Documents& documents, const std::string& name,
   return files;
 }
 
-SplitFiles split_text(const Documents& documents, const std::string& name,
+SplitFiles split_text(const Corpus& documents, const std::string& name,
                       std::span<const std::uint32_t> clusters, std::size_t count,
                       const fs::path& output) {
   SplitFiles files;
@@ -62,7 +62,7 @@ SplitFiles split_text(const Documents& documents, const std::string& name,
 }
 
 /// The names of the files in a cluster's folder.
-std::set<std::string> file_names(const Documents& documents, const std::string& name,
+std::set<std::string> file_names(const Corpus& documents, const std::string& name,
                                  std::size_t cluster) {
   if (documents.dataset() == nullptr) return {name};
   const std::string split = split_name(name, folder_name(cluster));
@@ -97,7 +97,7 @@ std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::si
 
 }  // namespace
 
-std::vector<std::uint64_t> split_corpus(const Documents& documents, const fs::path& input,
+std::vector<std::uint64_t> split_corpus(const Corpus& documents, const fs::path& input,
                                         std::span<const std::uint32_t> clusters, std::size_t count,
                                         const std::string& model_sha256, const fs::path& output) {
   const std::map<fs::path, ClusterRecord> earlier = earlier_splits(output, count);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "btm/cluster/documents.h"
+#include "btm/cluster/corpus.h"
 
 namespace btm {
 
@@ -17,8 +17,7 @@ namespace btm {
 /// cluster. The files appear at the end, with a record for each cluster (cluster_record.h). Files
 /// in `output` from splits by other models than `model_sha256` are removed. IoError, before
 /// anything is written, for a folder of a further cluster with files that no record names.
-std::vector<std::uint64_t> split_corpus(const Documents& documents,
-                                        const std::filesystem::path& input,
+std::vector<std::uint64_t> split_corpus(const Corpus& documents, const std::filesystem::path& input,
                                         std::span<const std::uint32_t> clusters, std::size_t count,
                                         const std::string& model_sha256,
                                         const std::filesystem::path& output);

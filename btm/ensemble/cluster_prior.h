@@ -10,7 +10,7 @@
 
 #include "btm/cluster/cluster_model.h"
 #include "btm/cluster/cluster_record.h"
-#include "btm/cluster/documents.h"
+#include "btm/cluster/corpus.h"
 #include "btm/data/batches.h"
 #include "compat/fairseq/dictionary.h"
 

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "btm/cluster/cluster_model.h"
-#include "btm/cluster/documents.h"
+#include "btm/cluster/corpus.h"
 #include "btm/distributed/communicator.h"
 #include "btm/evaluator/diverged_model.h"
 #include "compat/base/error.h"
@@ -138,7 +138,7 @@ TEST(EnsembleEval, OfOneExpertIsEvalLm) {
 /// A cluster model of a data-bin's split.
 void train_clusters_of(const std::filesystem::path& split, const std::filesystem::path& path,
                        std::int64_t clusters) {
-  const Documents all(split, "");
+  const Corpus all(split, "");
   std::vector<std::string> documents;
   for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i)
     documents.push_back(all.text(i));
@@ -417,7 +417,7 @@ TEST(EnsembleEval, RunsNoModelForScoresThatAreCached) {
 void train_clusters(const std::filesystem::path& path) {
   std::vector<std::string> documents;
   for (const std::string& domain : kExperts) {
-    const Documents all(golden("data-bin/" + domain + "/valid_" + domain), "");
+    const Corpus all(golden("data-bin/" + domain + "/valid_" + domain), "");
     for (std::int64_t i = 0; i < std::min<std::int64_t>(all.size(), 60); ++i)
       documents.push_back(all.text(i));
   }

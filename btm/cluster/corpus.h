@@ -1,4 +1,4 @@
-// Documents of a corpus in any form.
+// The documents of a corpus in one of three forms: lines of text, JSON lines, a data-bin.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +33,11 @@ class TokenText {
 
 /// A file with one document per line, a .jsonl file whose objects have a "text", or the prefix of a
 /// data-bin, whose sequences are the documents.
-class Documents {
+class Corpus {
  public:
   /// IoError and FormatError as in compat. FormatError where there is no document. A data-bin needs
   /// a dict.txt beside it or in the folder above.
-  Documents(const std::filesystem::path& path, const std::string& post_process);
+  Corpus(const std::filesystem::path& path, const std::string& post_process);
 
   std::int64_t size() const noexcept;
   std::string text(std::int64_t i) const;
@@ -53,7 +53,7 @@ class Documents {
 
  private:
   void open_data_bin(const std::filesystem::path& prefix);
-  void refuse_nothing() const;
+  void refuse_empty() const;
 
   std::string path_;
   TermRule rule_ = TermRule::kWords;

@@ -1,4 +1,4 @@
-#include "btm/cluster/documents.h"
+#include "btm/cluster/corpus.h"
 
 #include <nlohmann/json.hpp>
 
@@ -55,14 +55,14 @@ void TokenText::append(std::int64_t token, std::string& text) const {
   if (!continues) text += ' ';
 }
 
-Documents::Documents(const fs::path& path, const std::string& post_process) : path_(path.string()) {
+Corpus::Corpus(const fs::path& path, const std::string& post_process) : path_(path.string()) {
   fs::path index = path;
   index += ".idx";
   if (fs::exists(index)) {
     open_data_bin(path);
     tokens_ = std::make_unique<TokenText>(dictionary_, post_process);
     rule_ = post_process.empty() ? TermRule::kPieces : TermRule::kWords;
-    refuse_nothing();
+    refuse_empty();
     return;
   }
   if (!post_process.empty())
@@ -72,25 +72,25 @@ Documents::Documents(const fs::path& path, const std::string& post_process) : pa
   json_ = path.extension() == ".jsonl";
   compat::for_each_line(compat::as_chars(file_->bytes()),
                         [&](std::string_view line) { lines_.push_back(line); });
-  refuse_nothing();
+  refuse_empty();
 }
 
-void Documents::refuse_nothing() const {
+void Corpus::refuse_empty() const {
   if (size() == 0) throw compat::FormatError({path_, {}, {}}, "holds no documents");
 }
 
-void Documents::open_data_bin(const fs::path& prefix) {
+void Corpus::open_data_bin(const fs::path& prefix) {
   dictionary_file_ = dictionary_of(prefix);
   dictionary_ = compat::Dictionary::load(dictionary_file_);
   dataset_ = compat::IndexedDataset::open(prefix, &dictionary_);
   compat::check_token_ids(*dataset_, dictionary_);
 }
 
-std::int64_t Documents::size() const noexcept {
+std::int64_t Corpus::size() const noexcept {
   return dataset_ ? dataset_->size() : static_cast<std::int64_t>(lines_.size());
 }
 
-std::string Documents::text(std::int64_t i) const {
+std::string Corpus::text(std::int64_t i) const {
   if (dataset_) {
     std::string text;
     for (const std::int64_t token : dataset_->sequence(i)) tokens_->append(token, text);

@@ -1,4 +1,4 @@
-#include "btm/cluster/documents.h"
+#include "btm/cluster/corpus.h"
 
 #include <gtest/gtest.h>
 
@@ -16,26 +16,26 @@ namespace {
 using btm_test::expect_error;
 using btm_test::golden;
 
-TEST(Documents, AreLinesOfText) {
+TEST(Corpus, ReadsLinesOfText) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "a.txt", "one two\nthree\n");
-  const Documents documents(dir / "a.txt", "");
+  const Corpus documents(dir / "a.txt", "");
   ASSERT_EQ(documents.size(), 2);
   EXPECT_EQ(documents.text(1), "three");
   EXPECT_EQ(documents.rule(), TermRule::kWords);
 }
 
-TEST(Documents, AreTheTextsOfJsonl) {
+TEST(Corpus, ReadsTheTextsOfJsonl) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "a.jsonl", "{\"text\": \"a\\nb\"}\n{\"txt\": 1}\n[1]\n");
-  const Documents documents(dir / "a.jsonl", "");
+  const Corpus documents(dir / "a.jsonl", "");
   EXPECT_EQ(documents.text(0), "a\nb");
   expect_error<compat::FormatError>([&] { documents.text(1); }, "[line 2]: has no \"text\"");
   expect_error<compat::FormatError>([&] { documents.text(2); }, "[line 3]: is no JSON object");
 }
 
-TEST(Documents, AreTheSequencesOfADataBin) {
-  const Documents pieces(golden("data-bin/perl/valid_perl"), ""),
+TEST(Corpus, ReadsTheSequencesOfADataBin) {
+  const Corpus pieces(golden("data-bin/perl/valid_perl"), ""),
       words(golden("data-bin/perl/valid_perl"), "sentencepiece");
   ASSERT_GT(pieces.size(), 10);
   EXPECT_EQ(pieces.rule(), TermRule::kPieces);
@@ -50,16 +50,15 @@ TEST(Documents, AreTheSequencesOfADataBin) {
   EXPECT_EQ(text, joined);
 }
 
-TEST(Documents, SaysWhatIsMissing) {
+TEST(Corpus, SaysWhatIsMissing) {
   const btm_test::TempDir dir;
-  expect_error<compat::IoError>([&] { Documents(dir / "none.txt", ""); }, "none.txt");
+  expect_error<compat::IoError>([&] { Corpus(dir / "none.txt", ""); }, "none.txt");
   btm_test::write_file(dir / "a.txt", "x\n");
-  expect_error<compat::UsageError>([&] { Documents(dir / "a.txt", "sentencepiece"); }, "is text");
+  expect_error<compat::UsageError>([&] { Corpus(dir / "a.txt", "sentencepiece"); }, "is text");
   btm_test::write_file(dir / "b.idx", "x\n");
-  expect_error<compat::IoError>([&] { Documents(dir / "b", ""); }, "no dict.txt");
-  expect_error<compat::UsageError>(
-      [&] { Documents(golden("data-bin/perl/valid_perl"), "wordpiece"); },
-      "expected sentencepiece or subword_nmt");
+  expect_error<compat::IoError>([&] { Corpus(dir / "b", ""); }, "no dict.txt");
+  expect_error<compat::UsageError>([&] { Corpus(golden("data-bin/perl/valid_perl"), "wordpiece"); },
+                                   "expected sentencepiece or subword_nmt");
 }
 
 const std::string kModel(64, 'a'), kOther(64, 'b');
@@ -75,7 +74,7 @@ TEST(SplitCorpus, KeepsEveryLineOfText) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "train.txt", "a\nb\nc\n");
   const std::vector<std::uint32_t> clusters{1, 0, 1};
-  const auto sizes = split_corpus(Documents(dir / "train.txt", ""), dir / "train.txt", clusters, 2,
+  const auto sizes = split_corpus(Corpus(dir / "train.txt", ""), dir / "train.txt", clusters, 2,
                                   kModel, dir / "out");
   EXPECT_EQ(sizes, (std::vector<std::uint64_t>{1, 2}));
   EXPECT_EQ(btm_test::read_file(dir / "out/c0/train.txt"), "b\n");
@@ -85,11 +84,11 @@ TEST(SplitCorpus, KeepsEveryLineOfText) {
 TEST(SplitCorpus, MakesDomainsOfADataBin) {
   const btm_test::TempDir dir;
   const std::filesystem::path prefix = golden("data-bin/perl/valid_perl");
-  const Documents documents(prefix, "");
+  const Corpus documents(prefix, "");
   std::vector<std::uint32_t> clusters(static_cast<std::size_t>(documents.size()));
   for (std::size_t i = 0; i < clusters.size(); ++i) clusters[i] = i % 3 == 0 ? 1 : 0;
   split_corpus(documents, prefix, clusters, 2, kModel, dir / "out");
-  const Documents first(dir / "out/c1/valid_c1", ""), second(dir / "out/c0/valid_c0", "");
+  const Corpus first(dir / "out/c1/valid_c1", ""), second(dir / "out/c0/valid_c0", "");
   EXPECT_EQ(first.size() + second.size(), documents.size());
   for (std::int64_t i = 0; i < first.size(); ++i) EXPECT_EQ(first.text(i), documents.text(3 * i));
   EXPECT_TRUE(first.dictionary() == documents.dictionary());
@@ -102,7 +101,7 @@ TEST(SplitCorpus, DropsWhatAnotherModelsSplitLeft) {
   const std::filesystem::path out = dir / "out";
   const auto split = [&](const std::string& name, std::size_t count, const std::string& model) {
     const std::filesystem::path prefix = golden("data-bin/perl/" + name);
-    const Documents documents(prefix, "");
+    const Corpus documents(prefix, "");
     std::vector<std::uint32_t> clusters(static_cast<std::size_t>(documents.size()));
     for (std::size_t i = 0; i < clusters.size(); ++i)
       clusters[i] = static_cast<std::uint32_t>(i % count);

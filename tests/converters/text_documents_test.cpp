@@ -1,4 +1,4 @@
-#include "converters/documents.h"
+#include "converters/text_documents.h"
 
 #include <gtest/gtest.h>
 
