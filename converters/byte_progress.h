@@ -1,4 +1,4 @@
-// Progress of a pass over files: MB read, MB/s and the time that is left.
+// Progress of a pass over files: MB read, MB/s and the remaining time.
 #pragma once
 
 #include <chrono>
@@ -11,8 +11,8 @@ namespace converters {
 
 class ByteProgress {
  public:
-  /// A bar on a terminal; elsewhere a line on stderr for every tenth of `total_bytes`, none for
-  /// less than 100 MB.
+  /// On a terminal a bar. Elsewhere a line on stderr after every tenth of `total_bytes`, and none
+  /// for less than 100 MB.
   ByteProgress(const std::string& what, std::uint64_t total_bytes);
   void advance(std::uint64_t bytes);
   /// Seconds since the start.

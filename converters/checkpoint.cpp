@@ -1,4 +1,4 @@
-// btm-convert checkpoint: fairseq checkpoints in other layouts, precisions and programs' formats,
+// btm-convert checkpoint: converts fairseq checkpoints to other layouts, precisions and formats,
 // and back.
 #include "compat/checkpoint/checkpoint.h"
 
@@ -46,11 +46,11 @@ const std::map<std::string, compat::DType>& dtypes() {
   return kDTypes;
 }
 
-/// The model as `dtype`; tensors that are one in the file stay one.
+/// The model with weights of type `dtype`. Tensors that share their bytes still share them.
 NamedTensors converted(const NamedTensors& model, const std::string& dtype) {
   if (dtype == "keep") return model;
   std::map<std::pair<const compat::Storage*, std::int64_t>, std::vector<compat::TensorView>>
-      done;  // as first written
+      done;  // tensors by their place in the file
   NamedTensors out;
   for (const auto& [name, view] : model) {
     auto& same_place = done[{view.storage.get(), view.offset}];
@@ -67,7 +67,8 @@ NamedTensors converted(const NamedTensors& model, const std::string& dtype) {
   return out;
 }
 
-/// fairseq's state dict names a tied output, which formats without shared tensors leave out.
+/// Adds the tied output, which fairseq's state dict names and formats without shared tensors leave
+/// out.
 void restore_tie(NamedTensors& model, const compat::Config& config) {
   const auto named = [&](std::string_view name) {
     return std::ranges::find(model, name,
@@ -101,7 +102,7 @@ compat::PickleNode* changed_root(compat::PickleArena& arena, const compat::Pickl
   return compat::with_history(arena, *root);
 }
 
-/// `root` with the cfg and args of `kept`.
+/// `root` with cfg and args from `kept`.
 compat::PickleNode* with_configuration(compat::PickleArena& arena, const compat::PickleNode& root,
                                        const compat::PickleNode& kept) {
   compat::PickleDict copy = *root.get_if<compat::PickleDict>();
@@ -112,7 +113,8 @@ compat::PickleNode* with_configuration(compat::PickleArena& arena, const compat:
   return arena.make(std::move(copy));
 }
 
-/// The checkpoint's dict with the digest of --dict, which must be the model's dictionary.
+/// The checkpoint's dict with the digest of --dict. FormatError when that is not the model's
+/// dictionary.
 const compat::PickleNode& with_given_dictionary(compat::PickleArena& arena,
                                                 const Checkpoint& checkpoint,
                                                 const CheckpointOptions& options) {
@@ -142,7 +144,7 @@ void write_torch(const Checkpoint& checkpoint, const fs::path& out,
       model = std::move(undone);
       arena.keep(kept.arena);
       root = with_configuration(arena, *root, *kept.root);
-      // The tie is made anew, so that both names lead to one tensor.
+      // The tie is made again, so that both names refer to one tensor.
       if (original->get_bool("model", "share_decoder_input_output_embed", false))
         std::erase_if(model, [](const auto& item) {
           return item.first == "decoder.output_projection.weight";
@@ -155,9 +157,9 @@ void write_torch(const Checkpoint& checkpoint, const fs::path& out,
   restore_tie(model, config);
   if (const double epsilon = compat::layer_norm_epsilon(config);
       epsilon != compat::kLayerNormEpsilon)
-    std::cout << "note: layer_norm_epsilon is " << epsilon << ": btm heeds it ("
+    std::cout << "note: layer_norm_epsilon is " << epsilon << ": btm uses it ("
               << compat::kLayerNormEpsilonKey
-              << " in cfg.model); fairseq does not know it and would compute with "
+              << " in cfg.model); fairseq ignores it and computes with "
               << compat::kLayerNormEpsilon << "\n";
   const auto layout =
       options.to == "legacy" ? compat::TorchLayout::kLegacy : compat::TorchLayout::kZip;
@@ -165,8 +167,8 @@ void write_torch(const Checkpoint& checkpoint, const fs::path& out,
       out, *changed_root(arena, *root, converted(model, options.dtype), config, options), layout);
 }
 
-/// Metadata of a safetensors file: its `format`, then what a checkpoint's dict holds beside its
-/// tensors, with `config` in the place of the configuration that counts.
+/// The metadata of a safetensors file: `format`, then the checkpoint's entries besides its tensors.
+/// `config` replaces the checkpoint's configuration.
 std::vector<std::pair<std::string, std::string>> metadata_of(const Checkpoint& checkpoint,
                                                              const char* format,
                                                              const compat::ConfigValue& config,
@@ -205,8 +207,8 @@ void prove(const Checkpoint& checkpoint, const fs::path& original, const fs::pat
   const fs::path btm = btm_beside();
   if (btm.empty())
     throw compat::IoError("btm",
-                          "is not beside btm-convert, which compares the logits with it "
-                          "(--skip-proof leaves that out)");
+                          "is not in the folder of btm-convert, which compares the logits with it "
+                          "(--skip-proof omits that)");
   const std::int64_t positions = positions_of(checkpoint);
   const bool exact = options.dtype == "keep" || options.dtype == "fp32";
   const LogitProof proof =
@@ -233,14 +235,15 @@ void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionar
             << " tokens"
             << (written.ties > 0
                     ? " (" + std::to_string(written.ties) +
-                          " texts have two best segmentations, of which either may come)"
+                          " texts have two equally good segmentations, and either may result)"
                     : "")
             << "\n";
-  if (written.strays > 0)
-    std::cout << "note: " << compat::printable(options.dict, 4096) << " lacks " << written.strays
-              << " of the tokenizer's tokens: " << written.strays - written.beyond
-              << " become <unk>, as in a data-bin; " << written.beyond
-              << " are parts of others, and have ids from " << dictionary.size()
+  if (written.missing_tokens > 0)
+    std::cout << "note: " << compat::printable(options.dict, 4096) << " lacks "
+              << written.missing_tokens
+              << " of the tokenizer's tokens: " << written.missing_tokens - written.extra_ids
+              << " become <unk>, as in a data-bin; " << written.extra_ids
+              << " are parts of other tokens and have ids from " << dictionary.size()
               << " on, which the model refuses\n";
 }
 
@@ -264,8 +267,7 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
 }
 
 void convert_one(const fs::path& in, const fs::path& out, const CheckpointOptions& options) {
-  if (fs::exists(out))
-    throw compat::IoError(out.string(), "is there already, expected a new place");
+  if (fs::exists(out)) throw compat::IoError(out.string(), "already exists, expected a new path");
   const Checkpoint checkpoint = Checkpoint::open(in);
   if (options.to == "safetensors")
     write_safetensors(checkpoint, out, options);
@@ -332,26 +334,29 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
         &options.out}},
       {{"Form",
         {compat::flag_choice("to", options.to, {"zip", "legacy", "safetensors", "hf", "demix"},
-                             "torch's layouts, safetensors, a Hugging Face folder, DeMIX shards"),
+                             "form of the output: torch's two layouts, safetensors, a Hugging Face "
+                             "folder, or DeMIX shards"),
          compat::flag_choice("dtype", options.dtype, {"keep", "fp32", "fp16", "bf16"},
-                             "of the weights (hf: fp32 unless said)"),
+                             "type of the weights (keep means fp32 for --to hf)"),
          compat::flag_switch("strip-optimizer", options.strip_optimizer,
-                             "leave the optimizer's state out"),
-         compat::flag_choice("config", options.config, {"keep", "cfg", "namespace"},
-                             "the configuration as nested cfg or as a flat argparse.Namespace")}},
+                             "omit the optimizer's state"),
+         compat::flag_choice(
+             "config", options.config, {"keep", "cfg", "namespace"},
+             "write the configuration as nested cfg or as flat argparse.Namespace")}},
        {"Hugging Face",
-        {compat::flag_choice("hf-model", options.hf_model, {"auto", "opt", "gpt2", "xglm"},
-                             "architecture (auto: XGLM for sinusoidal pre-norm models, else OPT)"),
+        {compat::flag_choice(
+             "hf-model", options.hf_model, {"auto", "opt", "gpt2", "xglm"},
+             "architecture (auto: XGLM for pre-norm models with sinusoidal positions, else OPT)"),
          compat::flag_text(
              "dict", "DICT", options.dict,
-             "the model's dict.txt: its digest is kept in the output, hf: put beside the model"),
+             "the model's dict.txt: the output stores its digest; --to hf also copies it"),
          compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json,
-                           "GPT-2's encoder.json: with --dict, tokenizer files are written"),
+                           "GPT-2's encoder.json: with --dict, writes the tokenizer's files"),
          compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe"),
          compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece,
-                           "a sentencepiece model: with --dict, tokenizer files are written"),
+                           "a sentencepiece model: with --dict, writes the tokenizer's files"),
          compat::flag_switch("skip-proof", options.skip_proof,
-                             "do not compare the logits of both with btm")}},
+                             "do not compare the logits of both models with btm")}},
        {"DeMIX",
         {compat::flag_text("shared", "CKPT", options.shared,
                            "--to demix: take what experts share from this checkpoint"),
@@ -364,7 +369,7 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
 
 void check_options(const CheckpointOptions& options) {
   if (options.encoder_json.empty() != options.vocab_bpe.empty())
-    throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
+    throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe need each other");
   if (!options.encoder_json.empty() && !options.sentencepiece.empty())
     throw compat::UsageError(
         "--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");
@@ -374,7 +379,8 @@ void check_options(const CheckpointOptions& options) {
   if (*tokenizer != 0 && options.dict.empty())
     throw compat::UsageError(std::string(tokenizer) + " needs --dict");
   if (options.to == "demix" && options.dtype != "keep")
-    throw compat::UsageError("--to demix keeps the precision; convert the experts first");
+    throw compat::UsageError(
+        "--to demix keeps the precision, expected --dtype keep (convert the experts first)");
 }
 
 }  // namespace

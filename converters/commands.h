@@ -1,5 +1,5 @@
-// The commands of btm-convert. Each takes the arguments after its name and returns the exit status;
-// errors are thrown.
+// The commands of btm-convert. Each takes the arguments after its name and returns the exit status.
+// Errors are exceptions.
 #pragma once
 
 #include <span>

@@ -17,8 +17,8 @@ using compat::ConfigValue;
 struct Section {
   std::string_view name, keys;
 };
-/// Sections of fairseq 0.12's FairseqConfig with their keys; model, task, criterion, optimizer and
-/// lr_scheduler as they are for the language models of BTM.
+/// The sections of fairseq 0.12's FairseqConfig with their keys. The keys of model, task,
+/// criterion, optimizer and lr_scheduler are those of BTM's language models.
 constexpr std::array<Section, 17> kSections{{
     {"common",
      "no_progress_bar log_interval log_format log_file aim_repo aim_run_hash tensorboard_logdir "
@@ -119,7 +119,7 @@ constexpr std::array<Section, 17> kSections{{
     {"ema", "store_ema ema_decay ema_start_update ema_seed_model ema_update_freq ema_fp32"},
 }};
 
-/// Sections that stand for a registered class, with the Namespace's name for it.
+/// The sections that name a registered class, and the key of that name in the Namespace.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kClasses{
     {{"model", "arch"},
      {"task", "task"},

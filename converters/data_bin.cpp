@@ -1,5 +1,5 @@
-// btm-convert data-bin: data-bins in other forms, joined, chosen from, shuffled, shared out, with
-// another dictionary.
+// btm-convert data-bin: converts data-bins to other forms. It can join, select, shuffle and shard
+// them, and map them to another dictionary.
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,7 +43,7 @@ std::vector<std::string_view> suffixes(std::string_view to) {
   return {".bin", ".idx"};
 }
 
-/// fairseq's choice for a dictionary; without one, that of the data.
+/// fairseq's choice for the dictionary. Without a dictionary, the type of the data.
 std::string dtype_for(const DataBinJob& job, const DataBinOptions& options) {
   if (!options.dtype.empty()) return options.dtype;
   if (options.to == "cached" || options.to == "lazy") return "int32";
@@ -73,7 +73,7 @@ class Writer {
     const bool needs_symbols = options_.to != "jsonl" || tokenizer_ != nullptr;
     if (needs_symbols && job.dictionary == nullptr)
       throw compat::UsageError("--to " + options_.to +
-                               " needs a dict.txt beside the data or above");
+                               " needs a dict.txt beside the data or in the folder above");
     if (options_.to == "raw") return write_raw_dataset(prefix, *job.dataset, *job.dictionary);
     if (options_.to == "huffman")
       return compat::write_huffman_dataset(prefix, *job.dataset, *job.dictionary);
@@ -110,7 +110,7 @@ void report(const DataBinJob& job, const fs::path& prefix, const DataBinOptions&
             << " sequences, " << job.dataset->total_tokens() << " tokens, " << bytes << " bytes\n";
 }
 
-/// Of text nothing is left that a dictionary would explain.
+/// Text is read without a dictionary.
 bool needs_dictionary(const DataBinOptions& options) { return options.to != "text"; }
 
 void refuse_other_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
@@ -118,7 +118,7 @@ void refuse_other_dictionaries(const DataBinPlan& plan, const fs::path& folder) 
     if (const fs::path path = folder / target;
         fs::exists(path) && !(compat::Dictionary::load(path) == compat::Dictionary::load(source)))
       throw compat::IoError(path.string(),
-                            "is another dictionary than that of the data, expected a new place");
+                            "is another dictionary than that of the data, expected a new path");
 }
 
 void copy_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
@@ -132,7 +132,7 @@ void copy_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
 void refuse_existing(const fs::path& prefix, const DataBinOptions& options) {
   for (const std::string_view suffix : suffixes(options.to))
     if (const fs::path path = prefix.string() + std::string(suffix); fs::exists(path))
-      throw compat::IoError(path.string(), "is there already, expected a new place");
+      throw compat::IoError(path.string(), "already exists, expected a new path");
 }
 
 void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
@@ -161,53 +161,52 @@ void convert_data_sets(const DataBinPlan& plan, const Writer& writer,
 }
 
 compat::CommandSpec spec_of(DataBinOptions& options) {
-  return {
-      "btm-convert data-bin",
-      "Writes a data-bin (a folder with all its splits and domains, or one data set by its prefix) "
-      "in another form, ids and dict.txt "
-      "kept. The output appears whole or not at all and must not be there before.",
-      {{"IN", "folder or prefix; several, separated by ':', are joined split by split",
-        &options.in},
-       {"OUT", "folder or prefix to write", &options.out}},
-      {{"Form",
-        {compat::flag_choice(
-             "to", options.to,
-             {"mmap", "cached", "lazy", "raw", "huffman", "zst", "text", "jsonl", "npy"},
-             "fairseq's forms (cached and lazy have one layout), zst (compressed, read by btm), "
-             "text through a tokenizer, "
-             "JSON lines, numpy arrays"),
-         compat::flag_text("dtype", "TYPE", options.dtype,
-                           "type of stored ids: uint16, int32, ... (mmap and zst: uint16 below "
-                           "65500 symbols, else uint32; cached and lazy: int32)"),
-         compat::flag_integer("level", "N", options.zst.level, "zst: zstd's level, 1 to 19", 1),
-         compat::flag_integer("frame-tokens", "N", options.zst.frame_tokens,
-                              "zst: tokens in a frame, which is decoded as a whole", 1)}},
-       {"Choice",
-        {compat::flag_text("sequences", "RANGES", options.selection.sequences,
-                           "of every split only these: 0:1000,5000: (from 0, the end left out)"),
-         compat::flag_integer("shuffle", "SEED", options.selection.shuffle,
-                              "shuffle the sequences of every split", 0, "file order"),
-         compat::flag_integer("shards", "N", options.selection.shards,
-                              "cut the train splits of a folder into OUT/shard0, OUT/shard1, ... "
-                              "(the others go to shard0); a single data set "
-                              "into OUT, OUT1, OUT2, ..., which fairseq reads as one",
-                              1)}},
-       {"Dictionary",
-        {compat::flag_text("dict", "DICT", options.dict, "map ids by symbol to this dict.txt"),
-         compat::flag_switch("allow-unknown", options.allow_unknown,
-                             "with --dict: symbols that it lacks become <unk>")}},
-       {"Tokenizer (for --to text, and \"text\" in jsonl)",
-        {compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece,
-                           "sentencepiece model"),
-         compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json,
-                           "GPT-2's encoder.json"),
-         compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe")}}},
-      {}};
+  return {"btm-convert data-bin",
+          "Converts a data-bin to another form and keeps ids and dict.txt. The data-bin is a "
+          "folder with all its splits and domains, or one data set given by its prefix. The output "
+          "must not exist. It appears whole or not at all.",
+          {{"IN", "folder or prefix; several, separated by ':', are joined by splits", &options.in},
+           {"OUT", "folder or prefix to write", &options.out}},
+          {{"Form",
+            {compat::flag_choice(
+                 "to", options.to,
+                 {"mmap", "cached", "lazy", "raw", "huffman", "zst", "text", "jsonl", "npy"},
+                 "fairseq's forms (cached and lazy have the same layout), zst (compressed, read by "
+                 "btm), text (decoded with a tokenizer), JSON lines, or numpy arrays"),
+             compat::flag_text("dtype", "TYPE", options.dtype,
+                               "type of stored ids: uint16, int32, ... (mmap and zst: uint16 below "
+                               "65500 symbols, else uint32; cached and lazy: int32)"),
+             compat::flag_integer("level", "N", options.zst.level,
+                                  "zst: zstd's compression level, 1 to 19", 1),
+             compat::flag_integer("frame-tokens", "N", options.zst.frame_tokens,
+                                  "zst: tokens per frame; a frame is decoded as a whole", 1)}},
+           {"Selection",
+            {compat::flag_text("sequences", "RANGES", options.selection.sequences,
+                               "keep only these sequences of every split, as 0:1000,5000: (counted "
+                               "from 0, ends excluded)"),
+             compat::flag_integer("shuffle", "SEED", options.selection.shuffle,
+                                  "shuffle the sequences of every split", 0, "file order"),
+             compat::flag_integer("shards", "N", options.selection.shards,
+                                  "divide the train splits of a folder among OUT/shard0, "
+                                  "OUT/shard1, ... (other splits go to shard0), or a single data "
+                                  "set among OUT, OUT1, OUT2, ..., which fairseq reads as one",
+                                  1)}},
+           {"Dictionary",
+            {compat::flag_text("dict", "DICT", options.dict, "map ids by symbol to this dict.txt"),
+             compat::flag_switch("allow-unknown", options.allow_unknown,
+                                 "with --dict: map symbols that it lacks to <unk>")}},
+           {"Tokenizer (for --to text, and \"text\" in jsonl)",
+            {compat::flag_text("sentencepiece-model", "MODEL", options.sentencepiece,
+                               "sentencepiece model"),
+             compat::flag_text("gpt2-encoder-json", "FILE", options.encoder_json,
+                               "GPT-2's encoder.json"),
+             compat::flag_text("gpt2-vocab-bpe", "FILE", options.vocab_bpe, "GPT-2's vocab.bpe")}}},
+          {}};
 }
 
 void check_options(const DataBinOptions& options) {
   if (options.encoder_json.empty() != options.vocab_bpe.empty())
-    throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe go together");
+    throw compat::UsageError("--gpt2-encoder-json and --gpt2-vocab-bpe need each other");
   if (!options.sentencepiece.empty() && !options.encoder_json.empty())
     throw compat::UsageError(
         "--sentencepiece-model and --gpt2-encoder-json: expected one tokenizer");

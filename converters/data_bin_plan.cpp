@@ -49,7 +49,7 @@ class Planner {
     } else if (part.dictionary == nullptr) {
       throw compat::UsageError(
           compat::printable(prefix.string(), 4096) +
-          ": no dict.txt beside it or above, without one --dict has nothing to map from");
+          ": no dict.txt beside it or in the folder above, but --dict maps ids by their symbols");
     } else if (!(*part.dictionary == *new_dictionary_)) {
       part.new_ids = map_symbols(*part.dictionary, *new_dictionary_, allow_unknown_);
     }
@@ -86,8 +86,8 @@ class Planner {
         (split.dictionary != nullptr && dictionary != nullptr && *split.dictionary == *dictionary);
     if (!same)
       throw compat::UsageError(compat::printable(prefix.string(), 4096) +
-                               ": another dictionary than that of the data it is to be joined with "
-                               "(--dict maps all to one)");
+                               ": has another dictionary than the data to join it with (--dict "
+                               "maps all to one dictionary)");
   }
 
   fs::path new_path_;
@@ -98,8 +98,8 @@ class Planner {
   std::map<fs::path, fs::path> dictionaries_;  // target, source
 };
 
-/// Target of shard `k`: SHARD/PATH in a folder, NAME, NAME1, NAME2, ... of a single data set, which
-/// fairseq reads as one.
+/// The target of shard `k`. In a folder it is SHARD/PATH. For a single data set it is NAME, NAME1,
+/// NAME2, ..., which fairseq reads as one.
 fs::path shard_target(const fs::path& target, bool is_folder, std::int64_t k) {
   if (is_folder) return fs::path("shard" + std::to_string(k)) / target;
   return k == 0 ? target : fs::path(target.string() + std::to_string(k));
@@ -115,7 +115,7 @@ DataBinPlan Planner::plan(bool is_folder, const DataBinSelection& selection) con
         parse_ranges(selection.sequences.empty() ? ":" : selection.sequences, all->size());
     if (selection.shuffle >= 0)
       order = shuffled(std::move(order), static_cast<std::uint64_t>(selection.shuffle));
-    // Evaluation sets are not cut: fairseq reads them from the first shard.
+    // Evaluation sets are not divided: fairseq reads them from the first shard.
     const bool is_cut = !is_folder || target.filename().string().starts_with("train");
     const std::int64_t shards = is_cut ? selection.shards : 1;
     const auto size = static_cast<std::int64_t>(order.size());

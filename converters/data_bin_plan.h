@@ -1,5 +1,5 @@
-// What btm-convert data-bin reads and writes: the splits of its inputs, joined, chosen from and
-// shared out.
+// Plans the work of btm-convert data-bin: which splits are joined, which sequences are selected,
+// which shards are written.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@
 namespace converters {
 
 struct DataBinSelection {
-  std::string sequences;      ///< Ranges as parse_ranges takes them; empty: all.
-  std::int64_t shuffle = -1;  ///< A seed; -1: file order.
+  std::string sequences;      ///< Ranges for parse_ranges(). Empty for all.
+  std::int64_t shuffle = -1;  ///< A seed, or -1 for file order.
   std::int64_t shards = 1;
 };
 
-/// One data set to be written. `dictionary` may be null (none was found beside the inputs).
+/// A data set to write. `dictionary` is null when none was found beside the inputs.
 struct DataBinJob {
   std::filesystem::path
-      target;  ///< Prefix, relative to the output folder; of a single data set its name.
+      target;  ///< Prefix relative to the output folder. The name, for a single data set.
   std::shared_ptr<const compat::IndexedDataset> dataset;
   std::shared_ptr<const compat::Dictionary> dictionary;
 };
@@ -30,13 +30,13 @@ struct DataBinJob {
 struct DataBinPlan {
   bool is_folder = false;
   std::vector<DataBinJob> jobs;
-  /// dict.txt files to be copied: from where, and to where relative to the output folder.
+  /// The dict.txt files to copy: source, and target relative to the output folder.
   std::vector<std::pair<std::filesystem::path, std::filesystem::path>> dictionaries;
 };
 
-/// Plans the conversion of `inputs` (all folders or all data sets; those of equal name are joined).
-/// Ids are mapped to `new_dictionary` (a dict.txt; empty: they stay). UsageError for inputs that do
-/// not go together.
+/// Plans the conversion of `inputs`, which are all folders or all data sets. Those with equal names
+/// are joined. Ids are mapped to `new_dictionary` (a dict.txt), or kept when it is empty.
+/// UsageError for inputs that cannot be joined.
 DataBinPlan plan_data_bin(const std::vector<std::string>& inputs,
                           const std::filesystem::path& new_dictionary, bool allow_unknown,
                           const std::string& output_name, const DataBinSelection& selection);

@@ -14,20 +14,20 @@ namespace fs = std::filesystem;
 
 bool is_part(const fs::path& path) { return path.string().ends_with(".sizes.npy"); }
 
-/// A .bin that is torch's (pytorch_model.bin), no data set.
+/// Whether `path` is a .bin of torch (pytorch_model.bin) rather than of a data set.
 bool is_torch_bin(const fs::path& path) {
   return path.extension() == ".bin" && !fs::exists(fs::path(path).replace_extension(".idx")) &&
          fs::is_regular_file(path) && looks_like_model_file(path);
 }
 
-/// Extensions a data set is known by.
+/// Whether the extension is that of a data set.
 bool names_data_set(const fs::path& path) {
   const std::string extension = path.extension().string();
   return extension == ".idx" || extension == ".bin" || extension == ".None-None" ||
          extension == ".npy" || extension == ".jsonl";
 }
 
-/// A .jsonl that is no data set: the logs and results that lie beside checkpoints.
+/// Whether `path` is a .jsonl without ids, such as the logs and results beside checkpoints.
 bool is_other_jsonl(const fs::path& path) {
   if (path.extension() != ".jsonl" || !fs::is_regular_file(path)) return false;
   std::ifstream in(path, std::ios::binary);

@@ -89,8 +89,8 @@ std::vector<std::int64_t> parse_ranges(std::string_view text, std::int64_t count
 std::vector<std::int64_t> shuffled(std::vector<std::int64_t> order, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   for (std::size_t left = order.size(); left > 1; --left) {
-    // Numbers beyond the last multiple of `left` are drawn again: std::uniform_int_distribution
-    // differs by library.
+    // Numbers from the last multiple of `left` on are drawn again. std::uniform_int_distribution is
+    // not used because it differs between libraries.
     const std::uint64_t limit = UINT64_MAX - UINT64_MAX % left;
     std::uint64_t drawn = random();
     while (drawn >= limit) drawn = random();

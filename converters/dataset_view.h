@@ -1,5 +1,5 @@
-// Data sets as one: several joined, ids mapped to another dictionary, sequences chosen and put in
-// another order.
+// A view that combines data sets: joined, mapped to another dictionary, with sequences selected and
+// reordered.
 #pragma once
 
 #include <cstdint>
@@ -14,25 +14,25 @@
 
 namespace converters {
 
-/// A data set with what its ids mean.
+/// A data set and the meaning of its ids.
 struct DatasetPart {
   std::shared_ptr<const compat::IndexedDataset> dataset;
-  /// New id by old id, -1 where there is none; empty: ids stay as they are.
+  /// The new id of each old id, or -1. Empty when ids are not changed.
   std::vector<std::int64_t> new_ids;
-  std::shared_ptr<const compat::Dictionary> dictionary;  ///< May be null: then ids are not checked.
+  std::shared_ptr<const compat::Dictionary> dictionary;  ///< When null, ids are not checked.
 };
 
-/// New ids by symbol. A symbol that `to` lacks becomes <unk> with `allow_unknown`, else -1.
+/// The new id of each symbol. A symbol that `to` lacks gives <unk> with `allow_unknown`, else -1.
 std::vector<std::int64_t> map_symbols(const compat::Dictionary& from, const compat::Dictionary& to,
                                       bool allow_unknown);
 
-/// The sequences of parts in a chosen order, read through their maps. FormatError in read() for an
-/// id that is not in its dictionary or has no new id.
+/// Sequences of several parts in a chosen order, with mapped ids. read() throws a FormatError for
+/// an id that is not in its dictionary or has no new id.
 class DatasetView final : public compat::IndexedDataset {
  public:
-  /// All sequences, in order. At least one part.
+  /// All sequences of the parts in order. There is at least one part.
   explicit DatasetView(std::vector<DatasetPart> parts);
-  /// The sequences `order` of `all` (places in it, repeats allowed).
+  /// The sequences of `all` at the indices `order`, which may repeat.
   DatasetView(const DatasetView& all, std::vector<std::int64_t> order);
 
   compat::DatasetImpl impl() const noexcept override { return parts_.front().dataset->impl(); }
@@ -51,11 +51,12 @@ class DatasetView final : public compat::IndexedDataset {
   std::vector<Place> places_;
 };
 
-/// "0:100,500:" as places below `count`: pairs FROM:TO of which either may be left out. UsageError
-/// on anything else.
+/// The indices below `count` in ranges such as "0:100,500:". Each range is FROM:TO, and either may
+/// be missing. UsageError for other text.
 std::vector<std::int64_t> parse_ranges(std::string_view text, std::int64_t count);
 
-/// `order` shuffled by Fisher and Yates with std::mt19937_64(seed): the same on every machine.
+/// `order` shuffled by Fisher and Yates with std::mt19937_64(seed). The result is the same on every
+/// machine.
 std::vector<std::int64_t> shuffled(std::vector<std::int64_t> order, std::uint64_t seed);
 
 }  // namespace converters

@@ -25,8 +25,8 @@ bool same_bytes(const compat::TensorView& a, const compat::TensorView& b) {
   return same;
 }
 
-/// `expert` must have the names and shapes of `base` and, with `same_rest`, its values in all that
-/// is shared.
+/// FormatError unless `expert` has the names and shapes of `base`. With `same_rest` the shared
+/// tensors must also have equal values.
 void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_rest) {
   const auto fail = [&](const std::string& problem) {
     throw compat::FormatError({expert.path(), "model", {}},
@@ -38,15 +38,15 @@ void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_re
     throw compat::FormatError({expert.path(), "cfg.model", {}},
                               other + " as in " + compat::printable(base.path(), 4096));
   if (expert.model().size() != base.model().size())
-    fail("has " + std::to_string(expert.model().size()) + " tensors, not the " +
-         std::to_string(base.model().size()) + " of");
+    fail("has " + std::to_string(expert.model().size()) + " tensors, expected " +
+         std::to_string(base.model().size()) + " as in");
   for (const auto& [name, view] : expert.model()) {
     const compat::TensorView* const other = base.find(name);
     if (other == nullptr || other->shape != view.shape)
-      fail("'" + compat::printable(name) + "' is not in, or not of this shape in,");
+      fail("'" + compat::printable(name) + "' is missing or has another shape in");
     if (same_rest && !is_expert_part(name) && !same_bytes(view, *other))
       fail("'" + compat::printable(name) +
-           "' would be shared, but is another in (--shared names the checkpoint to take it from)");
+           "' is to be shared, but differs (--shared names the checkpoint to take it from) from");
   }
 }
 
@@ -73,7 +73,7 @@ void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& sh
   for (std::size_t i = 0; i <= experts.size(); ++i)
     if (const fs::path path = i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt";
         fs::exists(path))
-      throw compat::IoError(path.string(), "is there already, expected a new place");
+      throw compat::IoError(path.string(), "already exists, expected a new path");
   const Checkpoint base = Checkpoint::open(shared.empty() ? experts.front() : shared);
   for (const fs::path& path : experts) check_expert(Checkpoint::open(path), base, shared.empty());
   for (std::size_t i = 0; i < experts.size(); ++i)

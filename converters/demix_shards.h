@@ -1,4 +1,4 @@
-// Dense expert language models as DeMIX shards, and back.
+// Converts dense expert language models to DeMIX shards and finds such shards.
 #pragma once
 
 #include <filesystem>

@@ -5,22 +5,22 @@
 namespace converters {
 namespace {
 
-constexpr int kLotBits =
-    16;  // the shares are met to one in 65,536, whatever the number of documents
+constexpr int kBucketBits = 16;  // splits are exact to one part in 65,536
 constexpr std::uint64_t kCloseEnough =
-    50;  // to 1/50 of a split's share: what is left would be filled with tiny documents
+    50;  // a split is full at 49/50: tiny documents would fill the rest
 
 }  // namespace
 
 DocumentSplit::DocumentSplit(double valid, double test, std::int64_t seed)
     : share_{1 - valid - test, valid, test},
       seed_(seed),
-      lots_(std::size_t{1} << kLotBits),
-      split_(lots_.size(), 0) {}
+      buckets_(std::size_t{1} << kBucketBits),
+      split_(buckets_.size(), 0) {}
 
-std::uint32_t DocumentSplit::lot(std::uint64_t file_number, std::uint64_t offset) const noexcept {
-  // splitmix64's finaliser over the three numbers: any document's lot can be drawn without those
-  // before it.
+std::uint32_t DocumentSplit::bucket(std::uint64_t file_number,
+                                    std::uint64_t offset) const noexcept {
+  // splitmix64's finaliser of the three numbers. A document's bucket does not depend on the
+  // documents before it.
   std::uint64_t state = static_cast<std::uint64_t>(seed_);
   for (const std::uint64_t value : {file_number, offset}) {
     state += value + 0x9E3779B97F4A7C15;
@@ -28,11 +28,11 @@ std::uint32_t DocumentSplit::lot(std::uint64_t file_number, std::uint64_t offset
     state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
     state ^= state >> 31;
   }
-  return static_cast<std::uint32_t>(state >> (64 - kLotBits));
+  return static_cast<std::uint32_t>(state >> (64 - kBucketBits));
 }
 
-void DocumentSplit::add(std::uint32_t lot, std::uint64_t bytes) {
-  Part& part = lots_[lot];
+void DocumentSplit::add(std::uint32_t bucket, std::uint64_t bytes) {
+  Part& part = buckets_[bucket];
   ++part.documents;
   part.bytes += bytes;
   part.largest = std::max(part.largest, bytes);
@@ -41,40 +41,41 @@ void DocumentSplit::add(std::uint32_t lot, std::uint64_t bytes) {
 void DocumentSplit::take(std::size_t split, std::uint64_t total) {
   const auto wanted = static_cast<std::uint64_t>(share_[split] * static_cast<double>(total));
   std::uint64_t left = wanted;
-  for (std::size_t lot = 0; lot < lots_.size() && left > wanted / kCloseEnough; ++lot) {
-    const Part& part = lots_[lot];
-    if (part.documents == 0 || split_[lot] != 0 || part.bytes / 2 >= left) continue;
-    split_[lot] = static_cast<std::uint8_t>(split);
+  for (std::size_t bucket = 0; bucket < buckets_.size() && left > wanted / kCloseEnough; ++bucket) {
+    const Part& part = buckets_[bucket];
+    if (part.documents == 0 || split_[bucket] != 0 || part.bytes / 2 >= left) continue;
+    split_[bucket] = static_cast<std::uint8_t>(split);
     left -= std::min(left, part.bytes);
   }
 }
 
-void DocumentSplit::take_smallest(std::size_t split) {
+void DocumentSplit::take_smallest_bucket(std::size_t split) {
   std::vector<std::size_t> free;
-  for (std::size_t lot = 0; lot < lots_.size(); ++lot)
-    if (lots_[lot].documents > 0 && split_[lot] == 0) free.push_back(lot);
+  for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket)
+    if (buckets_[bucket].documents > 0 && split_[bucket] == 0) free.push_back(bucket);
   if (free.size() < 2) return;
-  split_[*std::ranges::min_element(free, {}, [&](std::size_t lot) { return lots_[lot].bytes; })] =
-      static_cast<std::uint8_t>(split);
+  split_[*std::ranges::min_element(free, {}, [&](std::size_t bucket) {
+    return buckets_[bucket].bytes;
+  })] = static_cast<std::uint8_t>(split);
 }
 
-void DocumentSplit::share_out() {
+void DocumentSplit::assign() {
   std::uint64_t total = 0;
-  for (const Part& part : lots_) total += part.bytes;
+  for (const Part& part : buckets_) total += part.bytes;
   for (const std::size_t split : {1, 2}) {
     if (share_[split] <= 0) continue;
     take(split, total);
-    if (part(split).documents == 0) take_smallest(split);
+    if (part(split).documents == 0) take_smallest_bucket(split);
   }
 }
 
 DocumentSplit::Part DocumentSplit::part(std::size_t split) const noexcept {
   Part sum;
-  for (std::size_t lot = 0; lot < lots_.size(); ++lot) {
-    if (split_[lot] != split) continue;
-    sum.documents += lots_[lot].documents;
-    sum.bytes += lots_[lot].bytes;
-    sum.largest = std::max(sum.largest, lots_[lot].largest);
+  for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket) {
+    if (split_[bucket] != split) continue;
+    sum.documents += buckets_[bucket].documents;
+    sum.bytes += buckets_[bucket].bytes;
+    sum.largest = std::max(sum.largest, buckets_[bucket].largest);
   }
   return sum;
 }

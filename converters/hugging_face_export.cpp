@@ -17,10 +17,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kPositionOffset = 2;  // fairseq's first position is padding_idx + 1
 
-/// What cfg says of how the weights are used.
+/// The settings in cfg that say how the weights are used.
 struct ExportedSettings {
   std::int64_t heads = 0;
-  std::string activation;  ///< transformers' name
+  std::string activation;  ///< The activation's name in transformers.
   bool pre_norm = true;
   double layer_norm_epsilon = compat::kLayerNormEpsilon;
   bool operator==(const ExportedSettings&) const = default;
@@ -42,7 +42,7 @@ struct ExportedSettings {
   }
 };
 
-/// A model's tensors by fairseq's names, and what cfg says of them; sizes come from the tensors.
+/// A model's tensors by fairseq's names, its settings, and its sizes, which come from the tensors.
 class Model {
  public:
   explicit Model(const compat::Checkpoint& checkpoint)
@@ -96,12 +96,12 @@ class Model {
     return take("decoder.embed_tokens.weight");
   }
   TensorView embedding() {
-    // Loading a tied output projection overwrites the embedding it is tied to.
+    // In transformers a tied output projection overwrites the embedding.
     const TensorView view = tied ? output() : take("decoder.embed_tokens.weight");
     take("decoder.embed_tokens.weight");
     return view;
   }
-  /// Rows 0 to positions + 1, as fairseq counts them.
+  /// Rows 0 to positions + 1, in fairseq's count.
   TensorView position_table() {
     return learned ? take("decoder.embed_positions.weight")
                    : sinusoid_table(positions + kPositionOffset, width);
@@ -116,14 +116,14 @@ class Model {
   }
   [[noreturn]] void refuse(const std::string& what) const {
     throw compat::UnsupportedError(compat::printable(checkpoint_.path(), 4096) +
-                                   ": has no counterpart in Hugging Face's model: " + what);
+                                   ": cannot be expressed as a Hugging Face model: " + what);
   }
   [[noreturn]] void fail(const std::string& problem) const {
     throw compat::FormatError({checkpoint_.path(), "model", {}}, problem);
   }
 
  private:
-  /// fairseq drops the norm after the stack of a model of version 2 or less.
+  /// fairseq drops the norm after the layers of a model of version 2 or less.
   bool version_keeps_norm() const {
     const TensorView* const version = checkpoint_.find("decoder.version");
     float value = 1;
@@ -140,12 +140,11 @@ class Model {
   const ExportedSettings settings;
   std::int64_t vocab = 0, width = 0, ffn = 0, layers = 0, positions = 0;
   bool final_norm = true, learned = true, tied = true;
-  bool drops_norm =
-      false;  ///< There is a norm after the stack that the model's version has fairseq ignore.
+  bool drops_norm = false;  ///< Has a norm after the layers, which fairseq ignores for its version.
   double scale = 1;
 };
 
-/// OPT and XGLM have fairseq's epsilon.
+/// OPT and XGLM have fairseq's fixed epsilon.
 void refuse_other_epsilon(const Model& model) {
   if (model.settings.layer_norm_epsilon != compat::kLayerNormEpsilon)
     model.refuse("layer_norm_epsilon " +
@@ -162,8 +161,8 @@ Json common_config(const char* architecture, const char* type) {
           {"use_cache", true}};
 }
 
-/// Embedding and output in the two ways Hugging Face knows: tied, or apart with the scale in the
-/// embedding.
+/// Embedding and output in the two forms that Hugging Face has. Either they are tied, or they are
+/// separate and the embedding contains the scale.
 void add_embeddings(Model& model, compat::NamedTensors& out, Json& config, const std::string& name,
                     bool scale_in_model) {
   const bool scale_here = model.scale != 1 && !scale_in_model;
@@ -214,7 +213,7 @@ Json export_opt(Model& model, compat::NamedTensors& out) {
   if (model.settings.pre_norm && model.final_norm)
     add_final_norm(model, out, "model.decoder.final_layer_norm.");
   if (!model.settings.pre_norm && model.final_norm)
-    model.refuse("a norm after the stack of a post-norm model");
+    model.refuse("a norm after the layers of a post-norm model");
   return config;
 }
 
@@ -294,8 +293,8 @@ Json export_gpt2(Model& model, compat::NamedTensors& out) {
   return config;
 }
 
-/// The configuration to be kept: a norm that was left out stays out.
-compat::ConfigValue kept_configuration(const Model& model) {
+/// The configuration to store in the export. A norm that was left out is left out in it too.
+compat::ConfigValue configuration_to_store(const Model& model) {
   compat::ConfigValue root = model.config.root();
   if (!model.drops_norm) return root;
   auto* section = std::get_if<compat::ConfigValue::Dict>(&root.value);
@@ -326,7 +325,7 @@ HuggingFaceExport export_hugging_face(const compat::Checkpoint& checkpoint,
   else
     config = export_gpt2(model, result.tensors);
   model.refuse_left_over();
-  result.fairseq_config = kept_configuration(model);
+  result.fairseq_config = configuration_to_store(model);
   config["torch_dtype"] = compat::dtype_name(dtype);
   result.config = config.dump(2) + "\n";
   for (auto& [name, view] : result.tensors) view = as_dtype(view, dtype);
@@ -345,8 +344,7 @@ compat::NamedTensors undo_export(const compat::Checkpoint& mapped, const compat:
   const bool was_learned = original.get_bool("model", "decoder_learned_pos", false);
   const double scale = std::sqrt(static_cast<double>(embedding->shape[1]));
   const bool undo_scale = was_scaled && !is_scaled;
-  // An embedding apart from the output was scaled on its own; that cannot be undone to the last
-  // bit.
+  // An embedding that is separate from the output was scaled alone. That cannot be undone exactly.
   if (undo_scale && (!was_tied || !equal_when_scaled(*embedding, *output, scale))) return {};
   if (!undo_scale &&
       (was_scaled != is_scaled ||

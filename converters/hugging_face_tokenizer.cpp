@@ -23,28 +23,28 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using SpmModel = compat::SentencePieceModel;
 
-/// Strings that are long, of any length, or come in tens of thousands: ordered_json looks for each
-/// name from the front.
+/// A map with one entry per token. ordered_json is not used: it searches names linearly, and there
+/// are tens of thousands.
 using Vocabulary = std::map<std::string, std::int64_t>;
 using Merges = std::vector<std::pair<std::string, std::string>>;
 
 constexpr double kNeverChosen = -1e6;  // a unigram's score (a log-probability)
 
-/// The dictionary's symbols that a text may hold, and the ids of tokens that are none of them.
+/// The dictionary's symbols that can occur in text, and the ids of all other tokens.
 class Symbols {
  public:
   Symbols(const compat::Dictionary& dictionary, const fs::path& file)
       : dictionary_(dictionary), file_(file), next_(dictionary.size()) {}
 
-  /// Of a token that is called `symbol` in the dictionary. `is_part`: merges look for its id.
+  /// The id of the token with the symbol `symbol`. `is_part`: merges refer to its id.
   std::int64_t id_of(const std::string& symbol, bool is_part) {
     if (dictionary_.contains(symbol)) return dictionary_.index(symbol);
-    ++result.strays;
+    ++result.missing_tokens;
     if (!is_part) return dictionary_.unk();
-    ++result.beyond;
+    ++result.extra_ids;
     return next_++;
   }
-  /// Special symbols, padding and the user's own (<mask>) are in no text.
+  /// Special symbols, padding and the user's own symbols (<mask>) do not occur in text.
   bool is_text(std::int64_t id) const {
     const std::string& symbol = dictionary_.symbol(id);
     const bool bracketed = symbol.starts_with('<') && symbol.ends_with('>');
@@ -84,12 +84,12 @@ Json bpe_model(const Symbols& symbols, const Vocabulary& vocabulary, const Merge
           {"merges", std::move(lines)}};
 }
 
-/// The special symbols, whose names the file's added tokens look for.
+/// The special symbols, which the file's added tokens name.
 void add_special(const Symbols& symbols, Vocabulary& vocabulary) {
   for (std::int64_t id = 0; id <= symbols.unk(); ++id) vocabulary.emplace(symbols[id], id);
 }
 
-/// Byte-level BPE: the dictionary calls tokens by their ids in encoder.json.
+/// Byte-level BPE. The dictionary's symbols are the ids of encoder.json.
 Json gpt2_tokenizer(Symbols& symbols, const compat::TokenizerOptions& options) {
   const auto file = compat::MappedFile::open(options.gpt2_encoder_json);
   const auto encoder = compat::parse_json_object(compat::as_chars(file->bytes()),
@@ -120,12 +120,13 @@ Json gpt2_tokenizer(Symbols& symbols, const compat::TokenizerOptions& options) {
           {"model", bpe_model(symbols, vocabulary, merges)}};
 }
 
-/// Unknown characters in a row are one symbol of fairseq's dictionary, or <unk>: what
-/// tokenizer.json has to be told.
+/// How tokenizer.json encodes consecutive unknown characters: as a symbol of fairseq's dictionary,
+/// or as <unk>.
 struct UnknownRuns {
-  std::set<std::uint32_t> known;        ///< Characters of the model, and the space.
-  std::set<std::string> of_dictionary;  ///< Symbols that are no pieces: each a run.
-  std::string long_ones;  ///< Those of two characters and more, as alternatives of an expression.
+  std::set<std::uint32_t> known;  ///< The characters of the model, and the space.
+  std::set<std::string>
+      of_dictionary;      ///< Symbols that are not pieces, but consecutive unknown characters.
+  std::string long_ones;  ///< Those of two or more characters, as alternatives of an expression.
 };
 
 std::string base64(std::string_view bytes) {
@@ -143,11 +144,11 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-/// What of a sentencepiece model tokenizer.json cannot say.
+/// Refuses models that tokenizer.json cannot express.
 void refuse_unsupported(const SpmModel& model, const std::string& file) {
   const auto refuse = [&](const std::string& what) {
     throw compat::UnsupportedError(compat::printable(file, 4096) +
-                                   ": has no counterpart in tokenizer.json: " + what);
+                                   ": cannot be expressed in tokenizer.json: " + what);
   };
   if (model.algorithm != SpmModel::kBpe && model.algorithm != SpmModel::kUnigram)
     refuse("a model of words or characters");
@@ -164,14 +165,15 @@ void refuse_unsupported(const SpmModel& model, const std::string& file) {
   for (const std::string_view piece : pieces)
     for (const auto& [code, bytes] : characters_of(piece))
       if (!pieces.contains(bytes))
-        refuse("a character of the piece '" + compat::printable(piece) + "' that is no piece");
+        refuse("a character of the piece '" + compat::printable(piece) +
+               "', without a piece of its own");
 }
 
-/// `text` as an expression for itself.
+/// `text` as a regular expression that matches only it.
 std::string literal(std::string_view text) {
   std::string expression;
   for (const auto& [code, bytes] : characters_of(text)) {
-    const std::string set = other_characters({code});  // "[^\x{e9}]"
+    const std::string set = characters_except({code});  // "[^\x{e9}]"
     expression += set.substr(2, set.size() - 3);
   }
   return expression;
@@ -202,7 +204,7 @@ UnknownRuns unknown_runs(const SpmModel& model, const Symbols& symbols) {
   return runs;
 }
 
-/// sentencepiece's pairs: any two pieces that make a piece, that of the best score first.
+/// sentencepiece's merges: any two pieces whose join is a piece, ordered by its score.
 Merges merges_of(const SpmModel& model) {
   std::vector<const SpmModel::Piece*> by_score;
   std::set<std::string_view> pieces;
@@ -267,9 +269,9 @@ Json sentencepiece_unigram(Symbols& symbols, const SpmModel& model, const Unknow
           {"byte_fallback", model.byte_fallback}};
 }
 
-/// With ignore_merges a word that is a token is that token, which is meant for runs of unknown
-/// characters. A split where their merges leave an end keeps apart the words that are no token by
-/// their merges ("<s>", and pieces made of others).
+/// With ignore_merges, a word that is a token becomes that token. This is meant for consecutive
+/// unknown characters. Other such words ("<s>", and pieces that their merges do not make) must not:
+/// a Split separates them where the first merged token ends.
 Json split_of_merged_words(const Json& model, const UnknownRuns& runs) {
   const TokenizerJson written(
       Json{{"model", model}}.dump(-1, ' ', false, Json::error_handler_t::replace),
@@ -306,7 +308,8 @@ Json normalizer_of(const SpmModel& model, const UnknownRuns& runs) {
     steps.push_back({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
     steps.push_back(replace(" {2,}", " "));
   }
-  // Without this, a run whose characters are symbols, but not itself, would be these.
+  // Otherwise unknown characters that are symbols themselves, but not as a run, would become those
+  // symbols.
   if (!runs.of_dictionary.empty()) {
     std::uint32_t unused = 0xFFFD;
     std::string text = "\xEF\xBF\xBD";
@@ -315,7 +318,7 @@ Json normalizer_of(const SpmModel& model, const UnknownRuns& runs) {
       text = {static_cast<char>(0xE0 | unused >> 12), static_cast<char>(0x80 | (unused >> 6 & 63)),
               static_cast<char>(0x80 | (unused & 63))};
     }
-    const std::string other = other_characters(runs.known);
+    const std::string other = characters_except(runs.known);
     const std::string but_symbols =
         runs.long_ones.empty() ? "" : "(?!(?:" + runs.long_ones + ")(?!" + other + "))";
     steps.push_back(replace("(?<!" + other + ")" + but_symbols + other + "{2,}", text));
@@ -338,7 +341,7 @@ Json sentencepiece_tokenizer(Symbols& symbols, const compat::TokenizerOptions& o
                    {"split", !joins_words}};
   Json words = Json::array({space});
   words.push_back({{"type", "Split"},
-                   {"pattern", {{"Regex", other_characters(runs.known) + "+"}}},
+                   {"pattern", {{"Regex", characters_except(runs.known) + "+"}}},
                    {"behavior", "Isolated"},
                    {"invert", false}});
   Json json = model->algorithm == SpmModel::kBpe ? sentencepiece_bpe(symbols, *model, runs)
@@ -350,8 +353,8 @@ Json sentencepiece_tokenizer(Symbols& symbols, const compat::TokenizerOptions& o
           {"model", std::move(json)}};
 }
 
-/// The file, in the order in which the library writes it. No special symbol is put around a text,
-/// as in a data-bin.
+/// The file, in the order in which the library writes it. As in a data-bin, no special symbol is
+/// added around a text.
 std::string file_text(Json parts, const Symbols& symbols) {
   Json added = Json::array();
   for (std::int64_t id = 0; id <= symbols.unk(); ++id)
@@ -372,7 +375,7 @@ std::string file_text(Json parts, const Symbols& symbols) {
   return root.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-/// Texts that consist of the dictionary's symbols: each alone, then many together.
+/// Texts of the dictionary's symbols: each symbol alone, then many together.
 std::vector<std::string> sample_texts(const Symbols& symbols, const compat::Tokenizer& tokenizer) {
   constexpr std::size_t kMostAlone = 20'000, kLines = 1000, kWords = 24;
   std::vector<std::string_view> all;
@@ -391,8 +394,7 @@ std::vector<std::string> sample_texts(const Symbols& symbols, const compat::Toke
   return texts;
 }
 
-/// Whether the tokenizer's normalisation leaves `text` as it is: its symbols, put together, are the
-/// text.
+/// Whether the tokenizer's normalisation keeps `text`, which is its symbols joined.
 bool is_normal(compat::DocumentEncoder& encoder, const std::string& text, bool sentencepiece) {
   if (!sentencepiece) return true;
   std::string symbols, joined;
@@ -430,7 +432,7 @@ void prove(const fs::path& path, const compat::Dictionary& dictionary,
     if (found != expected && !tie)
       throw compat::FormatError({"tokenizer.json", {}, {}},
                                 "cannot give the data-bin's ids: '" + compat::printable(text, 60) +
-                                    "' is " + list_of(expected) + " there, and here " +
+                                    "' is " + list_of(expected) + " in the data-bin, and here " +
                                     list_of(found));
     ++symbols.result.proven_texts;
     symbols.result.proven_tokens += static_cast<std::int64_t>(expected.size());

@@ -1,4 +1,4 @@
-// tokenizer.json for a Hugging Face folder whose model keeps fairseq's ids. Map:
+// Writes a tokenizer.json for a Hugging Face folder whose model has fairseq's ids. Described in
 // compat/huggingface/huggingface.md
 #pragma once
 
@@ -11,20 +11,20 @@
 namespace converters {
 
 struct HuggingFaceTokenizer {
-  std::int64_t strays = 0;  ///< The tokenizer's tokens that the dictionary lacks.
-  std::int64_t beyond = 0;  ///< Those of them with an id of their own from dictionary.size() on.
+  std::int64_t missing_tokens = 0;  ///< Number of the tokenizer's tokens that the dictionary lacks.
+  std::int64_t extra_ids = 0;  ///< Number of those that have an own id, from dictionary.size() on.
   std::int64_t proven_texts = 0, proven_tokens = 0;
-  std::int64_t ties =
-      0;  ///< Texts that a unigram model cuts in two ways equally well; both are right.
+  std::int64_t ties = 0;  ///< Number of texts with two equally good unigram segmentations.
 };
 
-/// Writes tokenizer.json and tokenizer_config.json, with which AutoTokenizer gives the ids that
-/// preprocessing with `dictionary` gives, and reads tokenizer.json back to compare both on texts of
-/// the dictionary's symbols. A token that the dictionary lacks has <unk>'s id where it is part of
-/// no other; else, for the merges to work, one that no model has. FormatError for a dictionary of
-/// another tokenizer (`dictionary_file` is for messages) and for ids that differ; UnsupportedError
-/// for sentencepiece models that tokenizer.json cannot express. `options.bpe` is gpt2 or
-/// sentencepiece.
+/// Writes tokenizer.json and tokenizer_config.json. With them AutoTokenizer gives the ids that
+/// preprocessing with `dictionary` gives. Reads tokenizer.json back and compares both on texts of
+/// the dictionary's symbols.
+/// A token that the dictionary lacks has <unk>'s id, unless merges need it: then it has an id that
+/// the model does not have. `options.bpe` is gpt2 or sentencepiece. `dictionary_file` is for
+/// messages.
+/// FormatError for a dictionary of another tokenizer and for ids that differ. UnsupportedError for
+/// sentencepiece models that tokenizer.json cannot express.
 HuggingFaceTokenizer write_hugging_face_tokenizer(const std::filesystem::path& folder,
                                                   const compat::Dictionary& dictionary,
                                                   const std::filesystem::path& dictionary_file,

@@ -1,4 +1,4 @@
-// btm-convert inspect: what a file or folder of fairseq's holds, for people and as JSON.
+// btm-convert inspect: shows what a file or folder of fairseq contains, as text or as JSON.
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -39,7 +39,7 @@ Json dictionary_json(const fs::path& path) {
           {compat::kDictionaryKey, compat::dictionary_sha256(dictionary)}};
 }
 
-/// `dictionary` is needed for raw text only.
+/// `dictionary` is needed only for raw text.
 Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, bool hash) {
   const auto dataset = open_data_set(prefix, dictionary);
   const auto sizes = dataset->sizes();
@@ -51,7 +51,7 @@ Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, 
             {"tokens", dataset->total_tokens()},
             {"longest", sizes.empty() ? 0 : *std::ranges::max_element(sizes)}};
   if (hash) {
-    // Of the ids as int64, whatever they are stored as: equal for equal content.
+    // The digest of the ids as int64, so that equal content gives equal digests in every form.
     compat::Sha256 sha;
     for (std::int64_t i = 0; i < dataset->size(); ++i) {
       const std::vector<std::int64_t> ids = dataset->sequence(i);
@@ -64,8 +64,7 @@ Json dataset_json(const fs::path& prefix, const compat::Dictionary* dictionary, 
 
 Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, int depth, bool hash);
 
-/// What is wrong with one member is reported in its place, so that the rest of a folder is still
-/// seen.
+/// A damaged member is reported in its place, so that the rest of a folder is still shown.
 template <class Describe>
 Json described(const fs::path& path, Describe&& describe) {
   try {
@@ -144,8 +143,7 @@ Json inspect(const fs::path& path, bool hash) {
   if (fs::is_directory(path)) {
     Json json = folder_json(path, nullptr, 0, hash);
     if (!holds_something(json))
-      throw compat::IoError(path.string(),
-                            "holds nothing that is known: no dictionary, data set or model");
+      throw compat::IoError(path.string(), "contains no dictionary, data set or model");
     return json;
   }
   if (const fs::path prefix = data_set_prefix(path); !prefix.empty()) {
@@ -159,7 +157,7 @@ Json inspect(const fs::path& path, bool hash) {
   return dictionary_json(path);
 }
 
-// --- for people
+// Output as text.
 
 void print(const Json& json, const std::string& indent, ShownTensors tensors, std::ostream& out) {
   const std::string kind = json["kind"];
@@ -199,9 +197,9 @@ int run_inspect(std::span<const std::string> args) {
       {{"PATH", "file, folder, or prefix of a data set", &path}},
       {{"Output",
         {compat::flag_switch("tensors", tensors, "list every tensor"),
-         compat::flag_switch("json", json, "as JSON, the configuration and all tensors included"),
+         compat::flag_switch("json", json, "print JSON, with the configuration and all tensors"),
          compat::flag_switch("hash", hash,
-                             "add the SHA-256 of every tensor and of a data set's ids")}}},
+                             "add the SHA-256 of every tensor and of the ids of a data set")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;

@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostTensors = 200'000;
-constexpr std::size_t kMostKeys = 12;    ///< of a dict that is no checkpoint
-constexpr std::size_t kFewTensors = 10;  ///< of what has no summary
+constexpr std::size_t kMostKeys = 12;    ///< shown of a dict that is no checkpoint
+constexpr std::size_t kFewTensors = 10;  ///< shown of a file without summary
 
 std::string human_bytes(std::uint64_t bytes) {
   constexpr std::array kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
@@ -42,7 +42,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-/// A pickled value small enough to show; "a dict of 3" otherwise.
+/// The value of a pickle node when it is short, else "a dict of 3" or the like.
 Json node_json(const compat::PickleNode* node) {
   if (node == nullptr || node->is_none()) return nullptr;
   if (const auto* value = node->get_if<bool>()) return *value;
@@ -52,7 +52,7 @@ Json node_json(const compat::PickleNode* node) {
   return node->describe();
 }
 
-/// Tensors with their sums: storages that several share count once.
+/// Tensors and their total size. A storage that several share is counted once.
 class TensorTable {
  public:
   TensorTable(const std::string& file, bool hash) : file_(file), hash_(hash) {}
@@ -76,7 +76,7 @@ class TensorTable {
     by_type_[std::string(compat::dtype_name(view.dtype()))] += view.numel();
   }
 
-  /// "float32", or all types, that of most elements first.
+  /// The type of the elements ("float32"), or all types, the most frequent first.
   std::string precision() const {
     std::vector<std::pair<std::string, std::int64_t>> types(by_type_.begin(), by_type_.end());
     std::ranges::stable_sort(types, std::greater(), &std::pair<std::string, std::int64_t>::second);
@@ -99,7 +99,7 @@ class TensorTable {
   std::uint64_t bytes_ = 0;
 };
 
-/// The last entry of optimizer_history, where fairseq keeps the number of updates.
+/// The last entry of optimizer_history, where fairseq stores the number of updates.
 Json last_history(const compat::Checkpoint& checkpoint, std::string_view key) {
   const compat::PickleNode* const history = checkpoint.find_entry("optimizer_history");
   const auto* list = history == nullptr ? nullptr : history->get_if<compat::PickleList>();
@@ -130,13 +130,13 @@ Json extra_state_json(const compat::Checkpoint& checkpoint) {
   return extra;
 }
 
-/// Size number `dim` of a tensor; null without it.
+/// The size of dimension `dim` of a tensor. Null when there is no such tensor.
 Json size_of(const compat::Checkpoint& checkpoint, std::string_view name, std::size_t dim) {
   const compat::TensorView* const view = checkpoint.find(name);
   return view == nullptr || view->shape.size() <= dim ? Json(nullptr) : Json(view->shape[dim]);
 }
 
-/// cfg.model's number, else cfg.task's; null where neither has one.
+/// The number from cfg.model, else from cfg.task. Null when neither has it.
 Json number_of(const compat::Checkpoint& checkpoint, std::string_view key) {
   for (const char* const section : {"model", "task"})
     if (const compat::ConfigValue* found = checkpoint.config().find(section, key))
@@ -162,7 +162,7 @@ bool is_tied(const compat::Checkpoint& checkpoint) {
   return output->storage == input->storage && output->offset == input->offset;
 }
 
-/// What the tensors say, and the configuration where they say nothing.
+/// The summary, from the tensors, or from the configuration where the tensors do not tell.
 Json summary_json(const compat::Checkpoint& checkpoint, const TensorTable& table) {
   const compat::Config& config = checkpoint.config();
   const std::string dictionary = checkpoint.dictionary().sha256;
@@ -217,10 +217,10 @@ std::string content_text(const compat::PickleNode& root) {
   return text;
 }
 
-/// Prints what else there is to know of the model's form.
+/// Prints the notes on the form of the model.
 void print_form(const Json& json, const std::string& indent, std::ostream& out) {
   if (json.contains("why_not"))
-    out << indent << "no model of fairseq's: " << json["why_not"].get<std::string>() << "\n";
+    out << indent << "not a model of fairseq: " << json["why_not"].get<std::string>() << "\n";
   if (json.contains("foreign_form"))
     out << indent << json["foreign_form"].get<std::string>() << "\n";
 }
@@ -242,7 +242,7 @@ void print_summary(const Json& json, const std::string& indent, std::ostream& ou
       << "\n"
       << indent;
   if (summary[compat::kDictionaryKey].is_null())
-    out << "keeps no digest of its dictionary\n";
+    out << "stores no digest of its dictionary\n";
   else
     out << "dictionary " << text_of(summary[compat::kDictionaryKey]) << "\n";
 }

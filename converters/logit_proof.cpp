@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr int kBlocks = 6;
 
-/// A folder of its own for the random tokens.
+/// A temporary folder for the random tokens.
 class ScratchFolder {
  public:
   ScratchFolder() {
@@ -47,7 +47,7 @@ class ScratchFolder {
 void write_random_tokens(const fs::path& folder, std::int64_t vocab, std::int64_t block) {
   compat::Dictionary dictionary;
   dictionary.pad_to_multiple(
-      vocab);  // no words, so that it is no other dictionary than the model's
+      vocab);  // no words, so that it cannot differ from the model's dictionary
   dictionary.save(folder / "dict.txt");
   const auto builder =
       compat::IndexedDatasetBuilder::create(folder / "test", compat::DatasetImpl::kMmap, vocab);
@@ -61,8 +61,8 @@ void write_random_tokens(const fs::path& folder, std::int64_t vocab, std::int64_
   builder->finalize();
 }
 
-/// Standard output of a program; runtime_error with the last line of its standard error when it
-/// fails.
+/// The standard output of a program. When the program fails: runtime_error with the last line of
+/// its standard error.
 std::string output_of(const std::vector<std::string>& command, const fs::path& errors) {
   const int fd = ::open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) throw compat::IoError(errors.string(), "cannot create", errno);
@@ -75,7 +75,7 @@ std::string output_of(const std::vector<std::string>& command, const fs::path& e
                            compat::printable(text.substr(text.rfind('\n') + 1), 1000));
 }
 
-/// The log-probabilities of lines "ID WORD [SCORE]\tWORD [SCORE]...".
+/// The log-probabilities in lines "ID WORD [SCORE]\tWORD [SCORE]...".
 std::vector<double> scores_in(const std::string& output) {
   std::vector<double> scores;
   for (std::size_t at = output.find(" ["); at != std::string::npos;

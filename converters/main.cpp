@@ -1,4 +1,4 @@
-// btm-convert: looks into fairseq's and torch's files and converts them. Links no LibTorch.
+// btm-convert: inspects and converts files of fairseq and torch. Does not link LibTorch.
 #include <array>
 
 #include "compat/program/programs.h"
@@ -6,27 +6,24 @@
 
 int main(int argc, char** argv) {
   constexpr std::array kCommands{
-      compat::Command{"inspect", "what is in a checkpoint, a shard, a data-bin or a dictionary",
+      compat::Command{"inspect", "show the content of a checkpoint, a data-bin or a dictionary",
                       converters::run_inspect},
-      compat::Command{"preprocess",
-                      "text to a dictionary and data-bins, tokenised or from raw text",
+      compat::Command{"preprocess", "convert raw or tokenized text to a dictionary and data-bins",
                       converters::run_preprocess},
-      compat::Command{"train-sentencepiece", "a sentencepiece model from text, and its dict.txt",
+      compat::Command{"train-sentencepiece",
+                      "train a sentencepiece model on text and write its dict.txt",
                       converters::run_train_sentencepiece},
-      compat::Command{
-          "data-bin",
-          "a data-bin in another form: joined, cut, shuffled, sharded, with another dictionary",
-          converters::run_data_bin},
+      compat::Command{"data-bin", "convert a data-bin: form, dictionary, selection, order, shards",
+                      converters::run_data_bin},
       compat::Command{"checkpoint",
-                      "a checkpoint in another layout, precision or program's format, and back",
+                      "convert a checkpoint to another layout, precision or program's format",
                       converters::run_checkpoint},
-      compat::Command{
-          "verify",
-          "whether data-bins and checkpoints are whole: sizes, checksums, ids, finite weights",
-          converters::run_verify},
-      compat::Command{"repair", "an index for an orphaned .bin; a checkpoint fitted to a dict.txt",
+      compat::Command{"verify",
+                      "check data-bins and checkpoints: sizes, checksums, ids, finite weights",
+                      converters::run_verify},
+      compat::Command{"repair", "rebuild a missing index, or fit a checkpoint to a dict.txt",
                       converters::run_repair},
   };
-  return compat::run_program("btm-convert", "Looks into fairseq's files and converts them.",
+  return compat::run_program("btm-convert", "Inspects, checks and converts files of fairseq.",
                              kCommands, argc, argv, {"btm", compat::kBtmCommands});
 }

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Takes the path as a checkpoint; what is none of fairseq's models keeps the reason.
+/// Opens the path as a checkpoint. For a file that is not a model of fairseq, stores the reason.
 void try_as_checkpoint(const fs::path& path, ModelFile& file) {
   try {
     file.checkpoint = compat::Checkpoint::open(path);
@@ -64,7 +64,7 @@ bool looks_like_model_file(const fs::path& path) {
   in.read(head, sizeof head);
   if (in.gcount() < 2) return false;
   if (std::string_view(head, sizeof head) == "version ht")
-    return true;  // Git LFS's pointer, which is named when it is opened
+    return true;  // a Git LFS pointer, which opening reports
   const bool torch =
       std::string_view(head, 2) == "PK" || (head[0] == '\x80' && head[1] >= 2 && head[1] <= 5);
   return torch || compat::is_safetensors(

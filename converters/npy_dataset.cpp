@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-/// numpy's names of the types a data-bin knows, "<u2" for uint16.
+/// numpy's names of the types that a data-bin can have, for example "<u2" for uint16.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kTypes{{{"|u1", "uint8"},
                                                                                {"|i1", "int8"},
                                                                                {"<i2", "int16"},
@@ -69,7 +69,7 @@ Array open_array(const fs::path& path) {
   try {
     fields = compat::parse_python_literal(header);
   } catch (const compat::UsageError& error) {
-    in.fail(std::string("its header is no dict: ") + error.what());
+    in.fail(std::string("its header is not a dict: ") + error.what());
   }
   const auto* descr = fields.find("descr");
   const auto* order = fields.find("fortran_order");
@@ -81,13 +81,13 @@ Array open_array(const fs::path& path) {
   array.dtype = found->second;
   array.shape = shape_of(fields.find("shape"), in);
   if (array.shape.size() > 1 && (order == nullptr || order->to_text() != "False"))
-    in.fail("columns come first, expected rows (fortran_order False)");
+    in.fail("is in column-major order, expected row-major order (fortran_order False)");
   std::uint64_t bytes = type_named(array.dtype).size;
   for (const std::uint64_t size : array.shape)
     if (__builtin_mul_overflow(bytes, size, &bytes)) in.fail("its shape is larger than any file");
   if (bytes != in.remaining())
     in.fail("needs " + std::to_string(bytes) + " bytes for its shape, " +
-            std::to_string(in.remaining()) + " are there");
+            std::to_string(in.remaining()) + " left");
   array.data = in.take(bytes, "the data");
   return array;
 }

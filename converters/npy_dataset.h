@@ -1,4 +1,4 @@
-// Token ids as numpy arrays, and other ids in memory seen as a data set.
+// Token ids in numpy arrays, and ids in memory as a data set.
 #pragma once
 
 #include <filesystem>
@@ -10,16 +10,16 @@
 
 namespace converters {
 
-/// Opens PREFIX.npy: a one-dimensional array of ids cut by PREFIX.sizes.npy (without that file: one
-/// sequence), or a two-dimensional one whose rows are sequences. FormatError for other arrays and
-/// sizes that do not sum up to the ids.
+/// Opens PREFIX.npy. It is either a one-dimensional array of ids that PREFIX.sizes.npy divides into
+/// sequences (without that file: one sequence), or a two-dimensional array whose rows are
+/// sequences. FormatError for other arrays, and when the sizes do not sum to the number of ids.
 std::unique_ptr<compat::IndexedDataset> open_npy_dataset(const std::filesystem::path& prefix);
 
-/// Writes PREFIX.npy with all ids as `dtype` (torch's name) and PREFIX.sizes.npy (int32).
+/// Writes PREFIX.npy with all ids as `dtype` (torch's name), and PREFIX.sizes.npy (int32).
 void write_npy_dataset(const std::filesystem::path& prefix, const compat::IndexedDataset& dataset,
                        std::string_view dtype);
 
-/// Ids of type `dtype` in memory, kept alive by `owner`, as a data set called `name`.
+/// A data set called `name` over ids of type `dtype` in memory. `owner` keeps them alive.
 std::unique_ptr<compat::IndexedDataset> dataset_of_memory(const std::string& name,
                                                           std::span<const std::byte> ids,
                                                           std::string_view dtype,

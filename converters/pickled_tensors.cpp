@@ -14,11 +14,11 @@ using compat::PickleNode;
 constexpr std::size_t kLongestName = 512;
 constexpr std::uint32_t kNoParent = UINT32_MAX;
 
-/// A node on the way, and its name in the container that holds it.
+/// A node of the traversal, and its name in its container.
 struct Place {
   const PickleNode* node;
   std::uint32_t parent;
-  const std::string* key;  ///< Null: it is number `index`.
+  const std::string* key;  ///< Null when the node is element `index`.
   std::int64_t index;
 };
 
@@ -28,7 +28,7 @@ class Walk {
     entered_.insert(&root);
   }
 
-  /// The next tensor, or null.
+  /// Advances to the next tensor. Null at the end.
   const compat::PickleTensor* next() {
     while (!waiting_.empty()) {
       at_ = waiting_.back();
@@ -83,7 +83,7 @@ class Walk {
       push(value, key->get_if<std::string>(), number == nullptr ? 0 : *number);
     }
   }
-  /// An object's own dict, whose keys are the object's.
+  /// An object's own dict. Its keys are those of the object.
   void push_state(const PickleNode* state) {
     if (state == nullptr || !entered_.insert(state).second) return;
     if (const auto* dict = state->get_if<compat::PickleDict>())

@@ -1,4 +1,4 @@
-// The tensors of any pickle, wherever they lie in it.
+// Finds the tensors of any pickle, at any depth.
 #pragma once
 
 #include <functional>
@@ -8,10 +8,9 @@
 
 namespace converters {
 
-/// Calls `visit` for every tensor under `root`, in the order of the file and as often as it is
-/// referred to; a container that several refer to is entered once. Names are the way there
-/// ("model.decoder.w", "state[0].exp_avg"), at most some 500 bytes of its end. The containers may
-/// nest as deep as they like.
+/// Calls `visit` for every tensor under `root` in file order, as often as it is referred to. A
+/// container is entered only once. A name is the path to the tensor ("model.decoder.w",
+/// "state[0].exp_avg"), cut to about its last 500 bytes. Containers may nest to any depth.
 void for_each_tensor(
     const compat::PickleNode& root,
     const std::function<void(const std::string& name, const compat::PickleNode& node,

@@ -25,11 +25,11 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// The documents of a block that go to one output.
+/// The documents of a block that belong to one output.
 struct EncodedSplit {
   std::vector<std::int64_t> ids;
   std::vector<std::size_t> sizes;
-  std::string text;  ///< Of --dataset-impl raw.
+  std::string text;  ///< Only for --dataset-impl raw.
 };
 
 struct EncodedBlock {
@@ -37,8 +37,8 @@ struct EncodedBlock {
   std::uint64_t disk_bytes = 0;
 };
 
-/// Where one output goes: PREFIX.bin and PREFIX.idx, or the raw text PREFIX.None-None as fairseq
-/// names it.
+/// Writes one output: PREFIX.bin and PREFIX.idx, or the raw text PREFIX.None-None as fairseq names
+/// it.
 class Output {
  public:
   Output(const fs::path& prefix, const std::string& impl, std::int64_t vocabulary) {
@@ -130,8 +130,8 @@ class Preprocessor {
                                               : compat::Dictionary::load(options_.srcdict);
     log_ << "dictionary: " << dictionary.size() << " types";
     if (options_.tokenizer.bpe == "sentencepiece" && options_.srcdict.empty())
-      log_ << " found in the text, not the model's pieces (--srcdict with the dict.txt of "
-              "train-sentencepiece takes those)";
+      log_ << " found in the text, which can be fewer than the model's pieces (for all pieces: "
+              "--srcdict with the dict.txt of train-sentencepiece)";
     log_ << std::endl;
     const fs::path destdir = options_.destdir;
     std::error_code error;
@@ -149,7 +149,7 @@ class Preprocessor {
   }
 
  private:
-  /// Names of the files as well as what they hold: the name says whether one is JSONL.
+  /// The names and digests of the files. The name decides whether a file is JSONL.
   json contents(const std::vector<fs::path>& files) {
     json list = json::array();
     for (const fs::path& file : files)
@@ -157,7 +157,8 @@ class Preprocessor {
     return list;
   }
 
-  /// `before` is what contents() gave. What was read is then what the manifest says.
+  /// IoError unless the files still are as `before`, the result of contents(). The manifest then
+  /// describes what was read.
   void require_unchanged(const std::vector<fs::path>& files, const json& before) {
     const json now = contents(files);
     for (std::size_t i = 0; i < files.size(); ++i)
@@ -184,8 +185,8 @@ class Preprocessor {
   void tell_folders(const SplitTask& task) const {
     if (task.inputs.of_folders.empty()) return;
     log_ << task.outputs.front() << ": " << task.inputs.files.size() << " files";
-    if (task.inputs.passed_over > 0)
-      log_ << " (" << task.inputs.passed_over << " others passed over: not named .txt or .jsonl)";
+    if (task.inputs.skipped > 0)
+      log_ << " (" << task.inputs.skipped << " others skipped: not named .txt or .jsonl)";
     log_ << std::endl;
   }
 
@@ -209,8 +210,8 @@ class Preprocessor {
     format.whole_files = task.inputs.of_folders;
     return format;
   }
-  /// Null for a task without a split of its own. The first call reads the task's files to weigh
-  /// their documents.
+  /// Null for a task with a single output. The first call reads the task's files to get the sizes
+  /// of their documents.
   const DocumentSplit* split_of(const SplitTask& task);
   void tell_split(const SplitTask& task, const DocumentSplit& split) const;
   std::size_t workers() const noexcept { return static_cast<std::size_t>(options_.workers); }
@@ -223,18 +224,18 @@ class Preprocessor {
   std::unique_ptr<PreprocessManifest> manifest_;
   json reading_;
   compat::DigestCache digests_;
-  std::map<std::string, DocumentSplit> splits_;  ///< By the name of the training set that is split.
+  std::map<std::string, DocumentSplit> splits_;  ///< By the name of the training set.
 };
 
 compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   const fs::path path = fs::path(options_.destdir) / "dict.txt";
   if (fs::exists(path) && !manifest_->holds("dictionary", source, {"dict.txt"})) {
     if (!manifest_->unfinished())
-      throw compat::IoError(path.string(),
-                            "is there already and was not made from these inputs; use it with "
-                            "--srcdict, or remove it");
+      throw compat::IoError(
+          path.string(),
+          "already exists and was not made from these inputs; use it with --srcdict, or remove it");
   } else if (fs::exists(path)) {
-    log_ << "dictionary: kept, made by an earlier run" << std::endl;
+    log_ << "dictionary: kept from an earlier run" << std::endl;
     return compat::Dictionary::load(path);
   }
   std::vector<fs::path> files;
@@ -257,15 +258,15 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   return dictionary;
 }
 
-/// Writes dict.txt, where a data set that was made with another one would be left beside it only
-/// after clearing it away.
+/// Writes dict.txt. Data sets of an unfinished run with another dictionary are removed first; those
+/// of a finished run are an error.
 void Preprocessor::place(const compat::Dictionary& dictionary) {
   const fs::path destdir = options_.destdir, path = destdir / "dict.txt";
   if (fs::exists(path) && !(compat::Dictionary::load(path) == dictionary)) {
     std::set<std::string> ours;
     for (const SplitTask& task : tasks_) ours.insert(task.outputs.front());
     if (manifest_->unfinished()) {
-      log_ << "what an unfinished run with another dictionary left is cleared away" << std::endl;
+      log_ << "removed the files of an unfinished run with another dictionary" << std::endl;
       manifest_->clear();
     } else if (const std::string other = manifest_->first_besides(ours); !other.empty()) {
       throw compat::IoError(path.string(),
@@ -290,7 +291,7 @@ const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
   BlockReader reader(task.inputs.files, format);
   ByteProgress progress("split", total_size(task.inputs.files));
   struct Weights {
-    std::vector<std::pair<std::uint32_t, std::uint64_t>> documents;  ///< Lot and bytes.
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> documents;  ///< Bucket and bytes.
     std::uint64_t disk_bytes = 0;
   };
   compat::ordered_map<Block, Weights>(
@@ -298,23 +299,23 @@ const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
       [&](std::size_t, const Block& block, Weights& weights) {
         weights.documents.clear();
         for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
-          weights.documents.emplace_back(split.lot(block.file_number, offset), text.size());
+          weights.documents.emplace_back(split.bucket(block.file_number, offset), text.size());
         });
         weights.disk_bytes = block.disk_bytes;
       },
       [&](const Weights& weights) {
-        for (const auto& [lot, bytes] : weights.documents) split.add(lot, bytes);
+        for (const auto& [bucket, bytes] : weights.documents) split.add(bucket, bytes);
         progress.advance(weights.disk_bytes);
       });
   progress.clear();
-  split.share_out();
+  split.assign();
   for (std::size_t i = 1; i < task.outputs.size(); ++i)
     if (!task.outputs[i].empty() && split.part(i).documents == 0)
       throw compat::UnsupportedError("the split of " +
                                      compat::printable(task.inputs.files.front().string(), 4096) +
                                      " leaves " + task.outputs[i] +
-                                     " without a document: there are too few (see "
-                                     "--document-break), or give files of their own");
+                                     " without a document: there are too few documents (see "
+                                     "--document-break; or give separate files)");
   tell_split(task, split);
   return &splits_.emplace(name, std::move(split)).first->second;
 }
@@ -332,9 +333,9 @@ void Preprocessor::tell_split(const SplitTask& task, const DocumentSplit& split)
                          static_cast<double>(std::max<std::uint64_t>(total, 1)),
                  wanted = split.wanted_share(i);
     if (i > 0 && (share > 1.5 * wanted || share < wanted / 1.5))
-      log_ << task.outputs[i] << ": warning: holds " << percent(share, 1) << " of the text where "
-           << percent(wanted, 1) << " was asked for: documents stay whole, and there are few"
-           << std::endl;
+      log_ << task.outputs[i] << ": warning: holds " << percent(share, 1)
+           << " of the text, expected " << percent(wanted, 1)
+           << ": whole documents do not fit better" << std::endl;
     if (part.largest * 2 > part.bytes)
       log_ << task.outputs[i] << ": warning: one document is "
            << percent(static_cast<double>(part.largest), static_cast<double>(part.bytes))
@@ -351,7 +352,7 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, std::uint64_t& disk_bytes) {
         for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
-          if (split == nullptr || split->of(split->lot(block.file_number, offset)) == 0)
+          if (split == nullptr || split->split_of(split->bucket(block.file_number, offset)) == 0)
             counters[worker].count(text);
         });
         disk_bytes = block.disk_bytes;
@@ -372,7 +373,7 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
         files.push_back(std::move(file));
   const std::string& name = task.outputs.front();
   if (manifest_->holds(name, source, files)) {
-    log_ << name << ": kept, made by an earlier run" << std::endl;
+    log_ << name << ": kept from an earlier run" << std::endl;
     return;
   }
   std::vector<std::unique_ptr<Output>> outputs;
@@ -417,8 +418,9 @@ void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& 
           split.ids.clear(), split.sizes.clear(), split.text.clear();
         for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
           EncodedSplit& split =
-              encoded
-                  .splits[drawn == nullptr ? 0 : drawn->of(drawn->lot(block.file_number, offset))];
+              encoded.splits[drawn == nullptr
+                                 ? 0
+                                 : drawn->split_of(drawn->bucket(block.file_number, offset))];
           const std::size_t before = split.ids.size();
           if (raw)
             encoders[worker].append_symbols(text, split.text);

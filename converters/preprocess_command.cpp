@@ -19,7 +19,7 @@ using compat::ForeignFlag;
 constexpr const char* kFractionDefault =
     "0.01 with --domains and no --validpref or --testpref, else 0";
 
-/// Flags of fairseq-preprocess that change nothing for a language model, and those of translation.
+/// Flags of fairseq-preprocess that have no effect for language models, and those for translation.
 constexpr std::array kForeign{
     ForeignFlag{"aim-repo", true},
     ForeignFlag{"aim-run-hash", true},
@@ -78,56 +78,55 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
       "Files (fairseq's names)",
       {
           flag_text("trainpref", "FILE[,FILE...]", o.trainpref,
-                    "training text, several files one behind the other; the dictionary is made "
-                    "from it. A FILE may be a "
-                    "folder (its .txt files are a document each, .jsonl a document a line) or a "
-                    "pattern such as 'books/*.txt'"),
+                    "training text, from which the dictionary is made; several files are "
+                    "concatenated. A FILE may be a pattern such as 'books/*.txt', or a folder, in "
+                    "which each .txt file and each line of a .jsonl file is a document"),
           flag_text("validpref", "FILE[,FILE...]", o.validpref,
-                    "validation text: valid, valid1, ..."),
-          flag_text("testpref", "FILE[,FILE...]", o.testpref, "test text: test, test1, ..."),
-          flag_text("destdir", "FOLDER", o.destdir, "where dict.txt and the data-bins go"),
+                    "validation text, written as valid, valid1, ..."),
+          flag_text("testpref", "FILE[,FILE...]", o.testpref,
+                    "test text, written as test, test1, ..."),
+          flag_text("destdir", "FOLDER", o.destdir, "folder for dict.txt and the data-bins"),
           flag_choice("dataset-impl", o.dataset_impl, {"mmap", "cached", "lazy", "raw"},
                       "layout of the data-bins"),
-          flag_switch("only-source", only_source, "there is no other side: always so here"),
-          flag_integer("workers", "N", o.workers, "threads; the files are the same for any number",
-                       1),
+          flag_switch("only-source", only_source, "no effect: there is only one side here"),
+          flag_integer("workers", "N", o.workers,
+                       "number of threads; the output does not depend on it", 1),
       }};
   compat::FlagGroup dictionary{
       "Dictionary (fairseq's names)",
       {
           flag_text("srcdict", "FILE", o.srcdict, "use this dict.txt"),
           flag_integer("thresholdsrc", "N", o.thresholdsrc,
-                       "leave out words that occur fewer than N times"),
+                       "drop words that occur fewer than N times"),
           flag_integer("nwordssrc", "N", o.nwordssrc,
-                       "keep N words, special symbols included; -1: all"),
+                       "keep N words, including special symbols; -1: all"),
           padding_factor_flag(o.padding_factor),
-          flag_switch("dict-only", o.dict_only, "make the dictionary and end"),
+          flag_switch("dict-only", o.dict_only, "write only the dictionary"),
       }};
   compat::FlagGroup input = document_flags(o.format);
   input.flags.push_back(flag_switch(
       "keep-empty", o.keep_empty,
-      "with --bpe: keep empty documents (without --bpe they are kept, as fairseq does)"));
+      "with --bpe: keep empty documents (without --bpe they are always kept, as in fairseq)"));
   input.flags.push_back(flag_text("end-of-document", "SYMBOL", o.end_of_document,
-                                  "put this symbol behind every document, before </s>"));
+                                  "append this symbol to every document, before </s>"));
   compat::FlagGroup domains{
       "Domains",
       {
           flag_text("domains", "NAME[,NAME...]", o.domains,
-                    "write DESTDIR/NAME/{train,valid_NAME,test_NAME} and one dictionary; {domain} "
-                    "in the prefixes stands for NAME"),
+                    "write DESTDIR/NAME/{train,valid_NAME,test_NAME} and one dictionary; NAME "
+                    "replaces {domain} in the prefixes"),
           flag_real("valid-fraction", "F", o.valid_fraction,
-                    "share of --trainpref's text drawn for valid, in whole documents", 0, 1,
+                    "share of --trainpref's text for valid, in whole documents chosen at random", 0,
+                    1, kFractionDefault),
+          flag_real("test-fraction", "F", o.test_fraction, "share for test", 0, 1,
                     kFractionDefault),
-          flag_real("test-fraction", "F", o.test_fraction, "share drawn for test", 0, 1,
-                    kFractionDefault),
-          flag_integer("seed", "N", o.seed, "of the draw"),
+          flag_integer("seed", "N", o.seed, "seed of the random choice"),
       }};
   return {"btm-convert preprocess",
-          "Turns text into a dict.txt and data-bins: fairseq-preprocess for language models, byte "
-          "for byte, and with --bpe the tokenisation before "
-          "it. With --bpe, white space is taken off both ends of a document and empty ones are "
-          "dropped, as fairseq's scripts do. Files that an "
-          "earlier run finished from the same inputs are kept.",
+          "Converts text to a dict.txt and data-bins, with the same bytes as fairseq-preprocess "
+          "for language models. With --bpe it also does the tokenization before that. It then "
+          "strips white space at both ends of a document and drops empty documents, as fairseq's "
+          "scripts do. Files that an earlier run finished from the same inputs are kept.",
           {},
           {files, dictionary, compat::tokenizer_flags(o.tokenizer), input, domains},
           kForeign};
@@ -142,7 +141,7 @@ int run_preprocess(std::span<const std::string> args) {
   if (!compat::parse_command_line(spec_of(options, only_source), args, std::cout, ignored))
     return 0;
   if (!ignored.empty()) {
-    std::cerr << "btm-convert preprocess: warning: without effect here:";
+    std::cerr << "btm-convert preprocess: warning: flags without effect here:";
     for (const std::string& flag : ignored) std::cerr << " " << flag;
     std::cerr << std::endl;
   }

@@ -89,8 +89,8 @@ void PreprocessManifest::clear() {
   for (const auto& [name, entry] : entries_.items()) {
     if (!entry.is_object() || !entry.value("files", json()).is_object()) continue;
     for (const auto& [file, digest] : entry["files"].items()) {
-      // The manifest is a file like any other: it does not say what lies outside or is no part of a
-      // data-bin.
+      // The manifest is not trusted: files outside destdir, and those that are no part of a
+      // data-bin, are not removed.
       const fs::path path = fs::path(file).lexically_normal(), extension = path.extension();
       const bool inside = !path.empty() && path.is_relative() && *path.begin() != "..";
       if (!inside || !(extension == ".bin" || extension == ".idx" || extension == ".None-None" ||
@@ -99,7 +99,7 @@ void PreprocessManifest::clear() {
       fs::remove(destdir_ / path, ignored);
       if (!path.has_parent_path()) continue;
       fs::remove((destdir_ / path).replace_filename("dict.txt"), ignored);
-      fs::remove((destdir_ / path).parent_path(), ignored);  // when it is empty
+      fs::remove((destdir_ / path).parent_path(), ignored);  // succeeds only when it is empty
     }
   }
   entries_ = json::object();

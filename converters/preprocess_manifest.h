@@ -1,5 +1,5 @@
-// preprocess.json: what the files of a destination were made from, so that a run can go on where an
-// earlier one ended.
+// preprocess.json records from what the files of a destination were made, so that a later run can
+// continue an earlier one.
 #pragma once
 
 #include <cstdint>
@@ -13,27 +13,26 @@ namespace converters {
 
 class PreprocessManifest {
  public:
-  /// Reads DESTDIR/preprocess.json. One that is missing or damaged is as one that remembers
-  /// nothing.
+  /// Reads DESTDIR/preprocess.json. A missing or damaged file counts as empty.
   explicit PreprocessManifest(const std::filesystem::path& destdir);
 
-  /// Whether `files` (relative to destdir) were made from `source` and hold what they held then,
-  /// byte for byte.
+  /// Whether `files` (relative to destdir) were made from `source` and are unchanged, byte for
+  /// byte.
   bool holds(const std::string& name, const nlohmann::json& source,
              const std::vector<std::string>& files) const;
-  /// A name with a record, other than those in `names` and the dictionary; "" without one.
+  /// The name of a record that is neither in `names` nor the dictionary's. "" when there is none.
   std::string first_besides(const std::set<std::string>& names) const;
-  /// Remembers the files, which are there by now, and writes preprocess.json.
+  /// Records the files, which now exist, and writes preprocess.json.
   void record(const std::string& name, const nlohmann::json& source,
               const std::vector<std::string>& files);
 
-  /// Whether the first run in this destination began() and never came to finish().
+  /// Whether the first run in this destination called begin() but not finish().
   bool unfinished() const;
-  /// Before the first record() of a run: notes in a manifest that holds nothing yet that the run is
-  /// not finished.
+  /// To be called before the first record() of a run. An empty manifest then notes that the run is
+  /// unfinished.
   void begin();
   void finish();
-  /// Removes all recorded files, the dict.txt beside them, folders that this empties, and the
+  /// Removes all recorded files, the dict.txt beside them, folders that become empty, and the
   /// records.
   void clear();
 

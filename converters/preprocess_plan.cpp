@@ -1,4 +1,4 @@
-// Which files fairseq-preprocess's prefixes and --domains name.
+// Finds the files that fairseq-preprocess's prefixes and --domains name.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -19,8 +19,8 @@ std::string for_domain(std::string prefix, const std::string& domain) {
   return prefix;
 }
 
-/// fairseq numbers further validation and test sets: valid, valid1, valid2. Ours of a domain:
-/// valid_D, valid1_D.
+/// fairseq numbers further validation and test sets: valid, valid1, valid2. Those of a domain D are
+/// here valid_D, valid1_D.
 void add_numbered(std::vector<SplitTask>& tasks, const std::string& prefix, const std::string& name,
                   const std::string& folder, const std::string& suffix) {
   std::size_t number = 0;
@@ -39,21 +39,20 @@ void check(const PreprocessOptions& options) {
   const bool wants_split = options.valid_fraction > 0 || options.test_fraction > 0;
   if (wants_split && (!options.validpref.empty() || !options.testpref.empty()))
     throw compat::UsageError(
-        "--valid-fraction and --test-fraction split --trainpref; they do not go with --validpref "
-        "and --testpref");
+        "--valid-fraction and --test-fraction split --trainpref, expected no --validpref and "
+        "--testpref");
   if (wants_split && options.trainpref.empty())
     throw compat::UsageError("--valid-fraction and --test-fraction need --trainpref");
   if (std::max(options.valid_fraction, 0.0) + std::max(options.test_fraction, 0.0) >= 1)
     throw compat::UsageError(
-        "--valid-fraction and --test-fraction leave nothing to train on (their sum is to be less "
-        "than 1)");
+        "--valid-fraction and --test-fraction leave nothing to train on, expected a sum below 1");
   if (options.domains.empty()) return;
   for (const auto& [flag, prefix] : {std::pair{"--trainpref", &options.trainpref},
                                      {"--validpref", &options.validpref},
                                      {"--testpref", &options.testpref}})
     if (!prefix->empty() && prefix->find(kPlaceholder) == std::string::npos)
       throw compat::UsageError(std::string(flag) + " '" + compat::printable(*prefix) +
-                               "' holds no {domain}, which --domains replaces");
+                               "' contains no {domain}, which --domains replaces");
 }
 
 }  // namespace
@@ -66,7 +65,7 @@ std::vector<std::string> domain_names(const PreprocessOptions& options) {
       throw compat::UsageError("--domains: '" + compat::printable(name) +
                                "' cannot be a folder's name");
     if (!seen.insert(name).second)
-      throw compat::UsageError("--domains: '" + compat::printable(name) + "' is there twice");
+      throw compat::UsageError("--domains: '" + compat::printable(name) + "' occurs twice");
   }
   if (names.empty() && !options.domains.empty())
     throw compat::UsageError("--domains names no domain");

@@ -1,4 +1,4 @@
-// btm-convert repair: makes usable again what fairseq left broken, always in a new place.
+// btm-convert repair: makes a repaired copy of broken data sets and checkpoints.
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -34,8 +34,8 @@ bool is_orphan(const fs::path& path) {
   return fs::is_regular_file(bin) && !fs::exists(fs::path(bin).replace_extension(".idx"));
 }
 
-/// The ids of a .bin as if they were one sequence: an index of pieces is made up, so that data of
-/// any length is read.
+/// The ids of a .bin as one data set. An index of pieces is invented, so that data of any length
+/// can be read.
 std::unique_ptr<compat::IndexedDataset> as_pieces(
     const std::shared_ptr<const compat::MappedFile>& bin, const compat::TokenType& type,
     std::uint64_t tokens) {
@@ -56,12 +56,13 @@ std::unique_ptr<compat::IndexedDataset> as_pieces(
       compat::MappedFile::of_memory(bin->path(), compat::as_byte_span(*index), index), bin);
 }
 
-/// A .bin without its .idx: sequences end at </s>, which fairseq-preprocess puts after every line.
+/// Rebuilds the index of a .bin without .idx. Sequences end at </s>, which fairseq-preprocess
+/// writes after every line.
 void rebuild_index(const RepairOptions& options) {
   const fs::path bin_path = bin_of(options.in), out(options.out);
   for (const char* const suffix : {".bin", ".idx"})
     if (fs::exists(out.string() + suffix))
-      throw compat::IoError(out.string() + suffix, "is there already, expected a new place");
+      throw compat::IoError(out.string() + suffix, "already exists, expected a new path");
   const fs::path prefix = fs::path(bin_path).replace_extension();
   const fs::path dictionary_path =
       options.dict.empty() ? dictionary_path_beside(prefix) : fs::path(options.dict);
@@ -69,7 +70,7 @@ void rebuild_index(const RepairOptions& options) {
   if (!dictionary_path.empty()) dictionary = compat::Dictionary::load(dictionary_path);
   if (!dictionary && options.dtype.empty())
     throw compat::UsageError("no dict.txt beside " + compat::printable(bin_path.string(), 4096) +
-                             ": expected --dict or --dtype, which tell how ids are stored");
+                             ": expected --dict or --dtype, which say how ids are stored");
   const auto impl = options.legacy ? compat::DatasetImpl::kLegacy : compat::DatasetImpl::kMmap;
   const auto& type =
       compat::token_type_for(impl, dictionary ? dictionary->size() : 0, options.dtype);
@@ -148,9 +149,9 @@ int run_repair(std::span<const std::string> args) {
   if (const fs::path prefix = data_set_prefix(options.in); !prefix.empty())
     throw compat::UsageError(
         compat::printable(options.in, 4096) +
-        ": has its index, nothing to repair (btm-convert verify tells what is wrong)");
+        ": has an index, nothing to repair (btm-convert verify lists problems)");
   if (options.dict.empty())
-    throw compat::UsageError("a checkpoint is fitted to a dictionary: expected --dict");
+    throw compat::UsageError("a checkpoint needs a dictionary to fit it to, expected --dict");
   if (fs::exists(options.out))
     throw compat::IoError(options.out, "is there already, expected a new place");
   const auto checkpoint = compat::Checkpoint::open(compat::resolve_model(options.in).path);
@@ -165,7 +166,7 @@ int run_repair(std::span<const std::string> args) {
                  arena, *compat::with_model(arena, checkpoint.root(), fit.model), given.sha256));
   std::erase_if(root->get_if<compat::PickleDict>()->items, [](const auto& item) {
     const auto* key = item.first->template get_if<std::string>();
-    return key != nullptr && *key == "last_optimizer_state";  // its moments have the old shape
+    return key != nullptr && *key == "last_optimizer_state";  // its moments have the old shapes
   });
   compat::save_checkpoint(options.out, *root);
   std::cout << "wrote " << compat::printable(options.out, 4096) << ": " << fit.old_rows

@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Without a '/' at its end, which would make "beside it" inside it.
+/// The path without a '/' at its end: with one, "beside the folder" would be inside it.
 fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
 }  // namespace
@@ -19,7 +19,7 @@ fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : pat
 StagedFolder::StagedFolder(fs::path target)
     : target_(trimmed(target)), staged_(target_.string() + ".tmp." + std::to_string(::getpid())) {
   if (fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
-    throw compat::IoError(target_.string(), "is there already, expected a new folder");
+    throw compat::IoError(target_.string(), "already exists, expected a new folder");
   note_.emplace(staged_);
   std::error_code error;
   fs::create_directories(staged_, error);

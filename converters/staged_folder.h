@@ -10,10 +10,10 @@ namespace converters {
 
 class StagedFolder {
  public:
-  /// Makes TARGET.tmp.PID beside `target`, which must not be there (or be an empty folder).
-  /// IoError.
+  /// Creates TARGET.tmp.PID beside `target`. IoError when that fails, or when `target` exists and
+  /// is no empty folder.
   explicit StagedFolder(std::filesystem::path target);
-  /// Removes what was staged unless commit() succeeded; so does Ctrl-C.
+  /// Removes the staged folder unless commit() succeeded. A signal such as Ctrl-C removes it too.
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;

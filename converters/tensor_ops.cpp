@@ -44,8 +44,8 @@ void append(std::vector<std::byte>& out, DType dtype, float value) {
     put(value);
 }
 
-/// A view's elements in row-major order. A computed storage would keep its bytes once asked for
-/// them; here they are let go with this object, so that writing a model holds a tensor at a time.
+/// A view's elements in row-major order. A computed storage would keep its bytes; here they are
+/// freed with this object. Writing a model so holds one tensor at a time.
 class Elements {
  public:
   explicit Elements(const TensorView& view) : storage_(view.storage) {
@@ -79,7 +79,7 @@ TensorView computed(DType dtype, std::vector<std::int64_t> shape,
                                 std::move(shape));
 }
 
-/// A float tensor of `dtype` whose elements are `change` of those of `view`.
+/// A floating-point tensor of `dtype`, whose elements are `change` of the elements of `view`.
 template <class Change>
 TensorView mapped(const TensorView& view, DType dtype, Change change) {
   return computed(dtype, view.shape, [view, dtype, change](const Storage::Sink& sink) {

@@ -1,5 +1,5 @@
-// Tensors made from others when they are written: other types, scaled, transposed, joined. Nothing
-// is computed before.
+// Tensors that are computed from others when they are written: other types, scaled, transposed,
+// joined.
 #pragma once
 
 #include <cstdint>
@@ -13,33 +13,32 @@ namespace converters {
 
 bool is_floating(compat::DType dtype) noexcept;
 
-/// The elements as floats in row-major order, in pieces. Of a floating-point view other than
-/// complex.
+/// Passes the elements as floats in row-major order, in pieces. `view` is of a floating-point type,
+/// not complex.
 void stream_floats(const compat::TensorView& view,
                    const std::function<void(std::span<const float>)>& sink);
 
-/// The same values as `dtype`, rounded to nearest. Integers and bools stay what they are.
+/// The values as `dtype`, rounded to nearest. Integer and bool tensors are not changed.
 compat::TensorView as_dtype(const compat::TensorView& view, compat::DType dtype);
 
-/// Values times `factor` in fp32, as a float32 tensor.
+/// The values times `factor` in fp32, as a float32 tensor.
 compat::TensorView scaled(const compat::TensorView& view, double factor);
 
-/// Row-major copies, when they are written: of a matrix's transpose, and of tensors joined along
-/// their first dimension.
+/// The transpose of a matrix, and tensors joined along their first dimension. Row-major; copied
+/// when they are written.
 compat::TensorView transposed(const compat::TensorView& view);
 compat::TensorView joined_rows(const std::vector<compat::TensorView>& parts);
 
-/// Rows [from, from + count), in place.
+/// Rows [from, from + count), without a copy.
 compat::TensorView rows(const compat::TensorView& view, std::int64_t from, std::int64_t count);
 
-/// A float32 tensor of values at hand.
+/// A float32 tensor of the given values.
 compat::TensorView tensor_of(std::span<const float> values, std::vector<std::int64_t> shape);
 
-/// fairseq's sinusoidal positions, rows 0 to `rows` - 1, row 1 (padding) zero; float32 [rows,
-/// width].
+/// fairseq's sinusoidal positions: float32 [rows, width]. Row 1 (padding) is zero.
 compat::TensorView sinusoid_table(std::int64_t rows, std::int64_t width);
 
-/// Whether two tensors hold the same floats once the second is multiplied by `factor` in fp32.
+/// Whether the first tensor equals the second times `factor` in fp32.
 bool equal_when_scaled(const compat::TensorView& view, const compat::TensorView& other,
                        double factor);
 

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether a line of text gives the symbol's id back, by id.
+/// Whether each id's symbol, in a line of text, is read back as that id.
 std::vector<bool> readable_symbols(const compat::Dictionary& dictionary) {
   std::vector<bool> readable;
   for (std::int64_t id = 0; id < dictionary.size(); ++id) {
@@ -26,7 +26,7 @@ std::vector<bool> readable_symbols(const compat::Dictionary& dictionary) {
   return readable;
 }
 
-/// The ids of a line's array, appended. False when the line is something else.
+/// Appends the ids of a line's array. False when the line has another form.
 bool append_ids(std::string_view line, std::vector<std::int64_t>& ids) {
   const auto json = compat::parse_json(line);
   const auto found = json.is_object() ? json.find("ids") : json.end();
@@ -49,7 +49,8 @@ void write_raw_dataset(const fs::path& prefix, const compat::IndexedDataset& dat
     const auto ids = dataset.sequence(i);
     const auto refuse = [&](const std::string& what) {
       throw compat::UnsupportedError(compat::printable(dataset.path(), 4096) + ": sequence " +
-                                     std::to_string(i) + " " + what + ": raw text cannot hold it");
+                                     std::to_string(i) + " " + what +
+                                     ": raw text cannot represent it");
     };
     if (ids.empty() || ids.back() != dictionary.eos()) refuse("does not end with </s>");
     std::string line;
@@ -80,7 +81,7 @@ void write_text_dataset(const fs::path& prefix, const compat::IndexedDataset& da
     if (text.find_first_of("\r\n") != std::string::npos)
       throw compat::UnsupportedError(
           compat::printable(dataset.path(), 4096) + ": sequence " + std::to_string(i) +
-          " holds a line end, and text has one document a line; --to jsonl can hold it");
+          " contains a line end, but text has one document per line (--to jsonl allows it)");
     file.write(text + "\n");
   }
   file.commit();

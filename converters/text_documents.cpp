@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 
-/// Position behind the last line end of `text`, or 0. A '\r' at the very end may be half of "\r\n".
+/// Position after the last line end of `text`, or 0. A '\r' at the very end may be half of "\r\n"
+/// and does not count.
 std::size_t behind_last_line(std::string_view text) {
   const std::size_t newline = text.rfind('\n');
   if (newline != std::string_view::npos) return newline + 1;
@@ -21,7 +22,7 @@ std::size_t behind_last_line(std::string_view text) {
   return carriage == std::string_view::npos ? 0 : carriage + 1;
 }
 
-/// Position behind the last line of white space only, or 0.
+/// Position after the last blank line, or 0.
 std::size_t behind_last_blank_line(std::string_view text) {
   while (true) {
     const std::size_t end = text.rfind('\n');
@@ -32,7 +33,7 @@ std::size_t behind_last_blank_line(std::string_view text) {
   }
 }
 
-/// Takes the string under one key of a JSON object and skips the rest without building it.
+/// Reads the string under one key of a JSON object and skips all other values.
 class TextField final : public nlohmann::json_sax<nlohmann::json> {
  public:
   TextField(const std::string& key, std::string& text) : key_(key), text_(text) {}
@@ -51,7 +52,7 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& name) override {
     if (depth_ == 1) {
       wanted_ = name == key_;
-      if (wanted_) found_ = false;  // a key given twice: the last counts
+      if (wanted_) found_ = false;  // of a repeated key, the last value counts
     }
     return true;
   }
@@ -77,7 +78,7 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
                                 const DocumentFormat& format) {
   throw compat::FormatError({file.string(), {}, offset},
                             "a document of more than " + std::to_string(format.max_document_mib) +
-                                " MiB (a line without an end, another kind of file?); "
+                                " MiB (a line without end, or another kind of file?); "
                                 "--max-document-mib allows longer ones");
 }
 
@@ -103,7 +104,8 @@ void jsonl_documents(const Block& block, const DocumentFormat& format, const Vis
   });
 }
 
-/// Lines joined by '\n'; blank ones separate documents, unless the whole is one.
+/// The documents of plain text, whose lines are joined by '\n'. Blank lines separate documents,
+/// unless the whole file is one.
 void documents_of_lines(const Block& block, bool whole, const Visit& document) {
   std::string text;
   std::uint64_t offset = block.offset;
@@ -148,21 +150,20 @@ compat::Flag padding_factor_flag(std::int64_t& field) {
 }
 
 compat::FlagGroup document_flags(DocumentFormat& format) {
-  return {
-      "Input (plain, gzip or zstd files, told apart by their content)",
-      {
-          compat::flag_choice(
-              "input-format", format.input_format, {"auto", "text", "jsonl"},
-              "auto: jsonl for files named .jsonl, .ndjson or .json (.gz, .zst), text for others"),
-          compat::flag_text("text-key", "KEY", format.text_key,
-                            "where the text is in the objects of JSONL"),
-          compat::flag_choice("document-break", format.document_break,
-                              {"auto", "line", "blank-line", "file"},
-                              "what ends a document of plain text: its line, a blank line, or its "
-                              "file; auto: its line, in a folder its file"),
-          compat::flag_integer("max-document-mib", "N", format.max_document_mib,
-                               "refuse documents of more than N MiB", 1),
-      }};
+  return {"Input (plain, gzip or zstd files, told apart by their content)",
+          {
+              compat::flag_choice("input-format", format.input_format, {"auto", "text", "jsonl"},
+                                  "format of the input; auto: jsonl for .jsonl, .ndjson and .json "
+                                  "(.gz, .zst), else text"),
+              compat::flag_text("text-key", "KEY", format.text_key,
+                                "key of the text in the objects of JSONL"),
+              compat::flag_choice("document-break", format.document_break,
+                                  {"auto", "line", "blank-line", "file"},
+                                  "what ends a document of plain text; auto: the line, or the file "
+                                  "when a folder is given"),
+              compat::flag_integer("max-document-mib", "N", format.max_document_mib,
+                                   "refuse documents of more than N MiB", 1),
+          }};
 }
 
 BlockReader::BlockReader(std::vector<std::filesystem::path> files, const DocumentFormat& format)
@@ -198,7 +199,7 @@ bool BlockReader::next(Block& block) {
       offset_ = disk_bytes_ = 0;
     }
     const std::size_t before = rest_.size();
-    // Doubles while one document fills it; never much more than a document may have.
+    // Doubles while one document fills it. It does not grow much beyond the limit for a document.
     const std::size_t wanted =
         kBlockBytes + std::min(before, before < longest ? longest - before : 0);
     rest_.resize(before + wanted);

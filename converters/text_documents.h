@@ -1,6 +1,6 @@
-// Documents of text files: a line, a block of lines between blank ones, a file, or a line of JSONL.
-// Read in blocks of whole documents, so that threads can share the work and memory stays the same
-// however long the files are.
+// Reads the documents of text files. A document is a line, a block of lines between blank ones, a
+// whole file, or a line of JSONL. Files are read in blocks of whole documents: threads can share
+// the work, and memory does not grow with the files.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,15 @@
 namespace converters {
 
 struct DocumentFormat {
-  /// Of plain text: line, blank-line, file, or auto: line, but file for whole_files. JSONL has a
-  /// document a line.
+  /// For plain text: line, blank-line, file, or auto (file for `whole_files`, else line). In JSONL
+  /// each line is a document.
   std::string document_break = "auto";
   std::set<std::filesystem::path> whole_files = {};
   std::string input_format =
-      "auto";  ///< text, jsonl, or auto: jsonl for .jsonl, .ndjson and .json, compressed or not.
-  std::string text_key = "text";  ///< Of JSONL's objects.
+      "auto";  ///< text, jsonl, or auto: jsonl for .jsonl, .ndjson and .json, also when compressed.
+  std::string text_key = "text";  ///< Key of the text in JSONL's objects.
   bool strip =
-      false;  ///< Take white space off both ends, as fairseq's scripts do before a tokeniser.
+      false;  ///< Strip white space at both ends, as fairseq's scripts do before a tokenizer.
   bool drop_empty = false;
   std::int64_t max_document_mib = 256;
 };
@@ -35,27 +35,28 @@ struct DocumentFormat {
 bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file);
 /// What ends a document of `file`: line, blank-line or file.
 std::string_view document_break(const DocumentFormat& format, const std::filesystem::path& file);
-/// The flags that set a format.
-/// --padding-factor, of at most 65536 (fairseq's is 8): each one more is a word of the dictionary.
+/// The flags of a DocumentFormat.
+/// --padding-factor, at most 65536 (fairseq's default is 8). Each unit can add one word to the
+/// dictionary.
 compat::Flag padding_factor_flag(std::int64_t& field);
 
 compat::FlagGroup document_flags(DocumentFormat& format);
 
-/// Whole documents of one file, one behind the other.
+/// Consecutive whole documents of one file.
 struct Block {
   std::string bytes;
   std::filesystem::path file;
-  std::uint64_t file_number = 0;  ///< Place of the file among all.
-  std::uint64_t offset = 0;       ///< Of `bytes` in the file (of its text, when compressed).
-  std::uint64_t disk_bytes = 0;   ///< Read from the disk for it: progress.
+  std::uint64_t file_number = 0;  ///< Index of the file.
+  std::uint64_t offset = 0;       ///< Position of `bytes` in the (decompressed) file.
+  std::uint64_t disk_bytes = 0;   ///< Bytes read from the disk for this block, for progress.
 };
 
 class BlockReader {
  public:
   BlockReader(std::vector<std::filesystem::path> files, const DocumentFormat& format);
 
-  /// The next block, or false at the end of the last file. FormatError for a document longer than
-  /// the format allows.
+  /// Reads the next block. False at the end of the last file. FormatError for a document above the
+  /// format's limit.
   bool next(Block& block);
 
  private:
@@ -65,14 +66,14 @@ class BlockReader {
   std::vector<std::filesystem::path> files_;
   const DocumentFormat& format_;
   std::unique_ptr<TextFile> file_;
-  std::size_t file_number_ = 0;  ///< Of the file after file_.
-  std::string rest_;             ///< Read, but not part of a block yet.
+  std::size_t file_number_ = 0;  ///< Index of the file after file_.
+  std::string rest_;             ///< Text that is read but not yet part of a block.
   std::uint64_t offset_ = 0, disk_bytes_ = 0;
 };
 
-/// Calls `document(text, offset)` for the documents of a block in order; `offset` is that of the
-/// document's first line in the file and `text` lives until the next one. FormatError where the
-/// block is not UTF-8 or not JSONL.
+/// Calls `document(text, offset)` for each document of a block in order. `offset` is the position
+/// of its first line in the file. `text` is valid during the call. FormatError when the block is
+/// not UTF-8 or not JSONL.
 void for_each_document(
     const Block& block, const DocumentFormat& format,
     const std::function<void(std::string_view text, std::uint64_t offset)>& document);

@@ -21,9 +21,10 @@ namespace {
 constexpr std::size_t kCompressedBytes = std::size_t{1} << 17;
 constexpr std::string_view kGzipMagic = "\x1f\x8b", kZstdMagic = "\x28\xb5\x2f\xfd";
 constexpr int kMaxWindowLog =
-    30;  // zstd --long=30; the memory is used only as far as there is text
+    30;  // zstd --long=30; memory is used only as far as the text needs it
 
-/// Compressed forms that are not read. zlib's "x^" is left out, for text may begin so.
+/// Compressed forms that are refused. zlib's "x^" is not among them, because text can begin with
+/// it.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherForms{
     {{"\xfd"
       "7zXZ",
@@ -37,7 +38,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherFor
      {"x\xda", "zlib data"},
      {"x\x01", "zlib data"}}};
 
-/// A file descriptor whose first bytes can be looked at before they are read.
+/// A file descriptor whose first bytes can be inspected before they are read.
 class RawFile {
  public:
   explicit RawFile(const std::filesystem::path& path) : path_(path.string()) {
@@ -64,7 +65,8 @@ class RawFile {
            std::string_view(head, magic.size()) == magic;
   }
 
-  /// A frame of zstd, or one that its readers pass over (pzstd begins with such).
+  /// Whether the bytes begin a zstd frame, or a frame that its readers skip (pzstd writes one
+  /// first).
   bool is_zstd() const {
     unsigned char head[4] = {};
     const bool whole = ::pread(fd_, head, sizeof head, 0) == sizeof head;
@@ -102,7 +104,7 @@ class PlainFile final : public TextFile {
   std::unique_ptr<RawFile> file_;
 };
 
-/// What the two formats share: a buffer of compressed bytes and the loop around it.
+/// The common part of both formats: a buffer of compressed bytes and the loop around it.
 class CompressedFile : public TextFile {
  public:
   explicit CompressedFile(std::unique_ptr<RawFile> file)
@@ -126,15 +128,15 @@ class CompressedFile : public TextFile {
   }
 
  protected:
-  /// Takes from the front of input_, writes to `out`, keeps inside_ and pending_.
+  /// Takes input from the front of input_, writes to `out`, and updates inside_ and pending_.
   virtual std::size_t decompress(std::span<char> out) = 0;
   [[noreturn]] void damaged(const std::string& problem) const {
     throw compat::FormatError({file_->path(), {}, {}}, problem);
   }
 
   std::span<char> input_;
-  bool inside_ = false;   ///< In the middle of a member or frame: the file may not end here.
-  bool pending_ = false;  ///< The output was full: more may come without further input.
+  bool inside_ = false;   ///< Inside a member or frame, where the file may not end.
+  bool pending_ = false;  ///< The output was full, so more may follow without input.
 
  private:
   std::unique_ptr<RawFile> file_;
@@ -152,7 +154,7 @@ class GzipFile final : public CompressedFile {
  private:
   std::size_t decompress(std::span<char> out) override {
     if (!inside_) {
-      if (members_ > 0 && input_.front() == '\0') {  // padding of tapes and block devices
+      if (members_ > 0 && input_.front() == '\0') {  // padding, as of tapes and block devices
         input_ = input_.subspan(1);
         return 0;
       }
@@ -165,7 +167,7 @@ class GzipFile final : public CompressedFile {
     const auto room = static_cast<uInt>(std::min<std::size_t>(out.size(), UINT_MAX));
     stream_.avail_out = room;
     const int result = ::inflate(&stream_, Z_NO_FLUSH);
-    const bool starved = result == Z_BUF_ERROR && input_.empty();  // nothing was pending after all
+    const bool starved = result == Z_BUF_ERROR && input_.empty();  // there was no pending output
     if (result != Z_OK && result != Z_STREAM_END && !starved)
       damaged(std::string("damaged gzip data: ") +
               (stream_.msg != nullptr ? stream_.msg : "no progress"));

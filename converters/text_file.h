@@ -1,4 +1,4 @@
-// Text files read front to back: plain, gzip or zstd, told apart by their first bytes.
+// Reads text files from front to back: plain, gzip or zstd, recognised by their first bytes.
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,23 @@ namespace converters {
 
 class TextFile {
  public:
-  /// IoError for a missing file, a folder, a FIFO or a device.
+  /// IoError when the file is missing, or is a folder, a FIFO or a device.
   static std::unique_ptr<TextFile> open(const std::filesystem::path& path);
   virtual ~TextFile() = default;
 
-  /// Fills `out` as far as the file goes and returns how much that was: less than asked for only at
-  /// the end. FormatError for damaged or cut compressed data.
+  /// Reads into `out` and returns the number of bytes, which is smaller than out.size() only at the
+  /// end. FormatError for damaged or incomplete compressed data.
   virtual std::size_t read(std::span<char> out) = 0;
 
-  /// Bytes read from the disk so far: the progress that a file's size is compared with.
+  /// Bytes read from the disk so far, to compare with the file's size for progress.
   virtual std::uint64_t disk_bytes_read() const noexcept = 0;
   virtual bool is_compressed() const noexcept = 0;
 };
 
-/// `path` without an ending that names a compression (.gz, .zst).
+/// `path` without a final .gz or .zst.
 std::filesystem::path uncompressed_name(const std::filesystem::path& path);
 
-/// `name` as a path. IoError when it is not a file that can be read front to back more than once.
+/// `name` as a path. IoError when it is not a regular file, which can be read more than once.
 std::filesystem::path existing_text_file(const std::string& name);
 
 }  // namespace converters

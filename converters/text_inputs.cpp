@@ -35,14 +35,14 @@ TextInputs in_folder(const fs::path& folder) {
     if (is_named_as_text(entry->path()))
       found.files.push_back(entry->path());
     else
-      ++found.passed_over;
+      ++found.skipped;
   }
   if (error) throw compat::IoError(folder.string(), "cannot read", error.value());
   if (found.files.empty())
     throw compat::IoError(folder.string(),
                           "no text in this folder, expected files named .txt or .jsonl (or "
-                          ".ndjson, .json; .gz, .zst), found " +
-                              std::to_string(found.passed_over) + " others");
+                          ".ndjson, .json; also .gz, .zst), found " +
+                              std::to_string(found.skipped) + " others");
   std::ranges::sort(found.files);
   found.of_folders.insert(found.files.begin(), found.files.end());
   return found;
@@ -55,7 +55,7 @@ std::vector<std::string> matches(const std::string& pattern) {
   for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i)
     names.emplace_back(found.gl_pathv[i]);
   ::globfree(&found);
-  if (names.empty()) throw compat::IoError(pattern, "no file of such a name");
+  if (names.empty()) throw compat::IoError(pattern, "no file matches this pattern");
   return names;
 }
 
@@ -78,11 +78,11 @@ TextInputs part_inputs(const std::string& name) {
 void TextInputs::append(const TextInputs& more) {
   files.insert(files.end(), more.files.begin(), more.files.end());
   of_folders.insert(more.of_folders.begin(), more.of_folders.end());
-  passed_over += more.passed_over;
+  skipped += more.skipped;
 }
 
 std::vector<TextInputs> text_inputs(const std::string& names) {
-  std::error_code too_long;  // a list of files need not be a possible name
+  std::error_code too_long;  // a list of files can be too long for a name
   std::vector<TextInputs> parts;
   for (const std::string& name :
        fs::exists(names, too_long) ? std::vector{names} : compat::split_at(names, ','))

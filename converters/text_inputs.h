@@ -1,4 +1,4 @@
-// The text files that a flag names: files, folders of them, patterns.
+// Finds the text files that a flag names: files, folders, patterns.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +12,20 @@ namespace converters {
 struct TextInputs {
   std::vector<std::filesystem::path> files;
   std::set<std::filesystem::path>
-      of_folders;  ///< Those found in a folder: plain text among them is a document a file.
-  std::size_t passed_over = 0;  ///< Other files in the folders.
+      of_folders;  ///< Those found in a folder. In them, a file of plain text is one document.
+  std::size_t skipped = 0;  ///< Number of other files in the folders.
 
   void append(const TextInputs& more);
 };
 
-/// What each part of `names` stands for, parts being separated by commas. A part is a file, a
-/// folder (its .txt, .jsonl, .ndjson and .json files, compressed or not, in all folders below it,
-/// sorted; hidden ones left out) or a pattern with *, ? or [...], whose matches are joined in
-/// order. The whole of `names` is one part when there is such a file. IoError for what is not
-/// there, is no text file, or holds none.
+/// The files for each part of `names`, which commas separate. A part is a file, a folder or a
+/// pattern with *, ? or [...]. A folder stands for its .txt, .jsonl, .ndjson and .json files, also
+/// compressed, at any depth, sorted; hidden files are left out. The matches of a pattern are joined
+/// in order. When a file is called `names` as a whole, that is the only part. IoError when a part
+/// does not exist, is no text file, or contains none.
 std::vector<TextInputs> text_inputs(const std::string& names);
 
-/// text_inputs() joined.
+/// The files of all parts of `names`.
 TextInputs all_text_inputs(const std::string& names);
 
 }  // namespace converters

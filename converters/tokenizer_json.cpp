@@ -27,7 +27,7 @@ std::string hex_code(std::uint32_t code) {
   return text;
 }
 
-/// The ranges of other_characters().
+/// The inverse of characters_except(): the ranges of code points in the expression.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges_of(std::string_view expression) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
   const auto code = [&] {
@@ -44,7 +44,7 @@ std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges_of(std::string_view 
   return ranges;
 }
 
-/// A part of `object`, or null.
+/// A member of `object`, or null.
 const json& part(const json& object, const char* key) {
   static const json kNone;
   const auto found = object.is_object() ? object.find(key) : object.end();
@@ -57,7 +57,7 @@ std::string text_of(const json& value) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
-/// `visit` for each part of a Sequence, or for the one that `value` is.
+/// Calls `visit` for each member of a Sequence, or for `value` itself when it is none.
 template <class Visit>
 void for_each_step(const json& value, const char* list, Visit&& visit) {
   if (part(value, "type") != "Sequence") return visit(value);
@@ -72,7 +72,7 @@ std::string byte_token(char byte) {
 
 }  // namespace
 
-std::string other_characters(const std::set<std::uint32_t>& known) {
+std::string characters_except(const std::set<std::uint32_t>& known) {
   std::string text = "[^";
   for (auto at = known.begin(); at != known.end();) {
     const std::uint32_t first = *at;
@@ -134,7 +134,7 @@ struct TokenizerJson::Parts {
     const auto found = ids.find(token);
     return found == ids.end() ? nullptr : &found->second;
   }
-  /// The tokens of `bytes`' fallback, when each has one.
+  /// Appends the byte fallback tokens of `bytes`. False when a byte has none.
   bool append_bytes(std::string_view bytes, Ids& out) const {
     if (!byte_fallback) return false;
     Ids found;
@@ -215,7 +215,7 @@ void TokenizerJson::Parts::read_pre_tokenizer_step(const json& step) {
   known = ranges_of(expression);
 }
 
-/// "\A(?:A(?=B\z)|...)": AB is not looked up as a word.
+/// Reads "\A(?:A(?=B\z)|...)": AB is not looked up as a word.
 void TokenizerJson::Parts::read_merged_words(std::string_view expression) {
   for (std::size_t at = 0; at < expression.size();) {
     const std::size_t end = std::min(expression.find("\\z", at), expression.size());
@@ -227,7 +227,7 @@ void TokenizerJson::Parts::read_merged_words(std::string_view expression) {
   }
 }
 
-/// What the normalizer and the first pre-tokenizer make of a text.
+/// The words of a text after the normalizer and the first pre-tokenizer.
 std::vector<std::string> TokenizerJson::Parts::words(std::string_view text) const {
   std::vector<std::string> words;
   if (byte_level) {
@@ -259,7 +259,7 @@ std::vector<std::string> TokenizerJson::Parts::words(std::string_view text) cons
   return words;
 }
 
-/// A word with its runs of unknown characters apart.
+/// A word, divided at its runs of unknown characters.
 std::vector<std::string> TokenizerJson::Parts::parts_of(const std::string& word) const {
   if (!isolates) return {word};
   std::vector<std::string> parts;
@@ -305,7 +305,7 @@ Ids TokenizerJson::Parts::merged(std::string_view word) const {
   return tokens;
 }
 
-/// Viterbi's path; unknown characters in a row are one token.
+/// Viterbi's best path. Consecutive unknown characters are one token.
 Ids TokenizerJson::Parts::best_path(const std::string& word) const {
   struct Node {
     double score = -std::numeric_limits<double>::infinity();
@@ -368,7 +368,7 @@ TokenizerJson::TokenizerJson(std::string_view text, const std::string& file) {
     for_each_step(part(root, "pre_tokenizer"), "pretokenizers",
                   [&](const json& step) { parts->read_pre_tokenizer_step(step); });
   } catch (const std::exception& error) {
-    throw compat::FormatError({file, {}, {}}, "is no tokenizer.json of BPE or Unigram: " +
+    throw compat::FormatError({file, {}, {}}, "is not a tokenizer.json of BPE or Unigram: " +
                                                   compat::printable(error.what(), 200));
   }
   parts_ = std::move(parts);
@@ -386,7 +386,7 @@ std::vector<std::int64_t> TokenizerJson::encode(std::string_view text) const {
 
 bool TokenizerJson::is_tie(const std::vector<std::int64_t>& one,
                            const std::vector<std::int64_t>& other) const {
-  constexpr double kRounding = 1e-3;  // sentencepiece adds fp32
+  constexpr double kRounding = 1e-3;  // sentencepiece adds in fp32
   if (parts_->bpe) return false;
   const auto score_of = [&](const Ids& ids) {
     double score = 0;

@@ -1,4 +1,4 @@
-// Hugging Face's tokenizer.json: the parts that this program writes, and what they make of a text.
+// Reads Hugging Face's tokenizer.json, as far as this program writes it, and encodes texts with it.
 #pragma once
 
 #include <cstdint>
@@ -10,26 +10,26 @@
 
 namespace converters {
 
-/// A regular expression for characters that are none of `known`: "[^\x{61}-\x{7a}]".
-std::string other_characters(const std::set<std::uint32_t>& known);
+/// A regular expression for all characters but those in `known`: "[^\x{61}-\x{7a}]".
+std::string characters_except(const std::set<std::uint32_t>& known);
 
-/// Encodes as the library tokenizers does with a tokenizer.json of GPT-2's byte-level BPE, or of a
-/// BPE or unigram model behind Metaspace. Texts must be in normal form: a Precompiled normalizer is
-/// taken to leave them as they are. Written for proofs, not for speed.
+/// Encodes like the library tokenizers with a tokenizer.json of GPT-2's byte-level BPE, or of a BPE
+/// or unigram model after Metaspace. Texts must be in normal form: a Precompiled normalizer is not
+/// applied. Meant for proofs, not for speed.
 class TokenizerJson {
  public:
-  /// FormatError (naming `file`) for text that is no such tokenizer.json.
+  /// FormatError that names `file` for other text.
   TokenizerJson(std::string_view json, const std::string& file);
   ~TokenizerJson();
   TokenizerJson(const TokenizerJson&) = delete;
   TokenizerJson& operator=(const TokenizerJson&) = delete;
 
   std::vector<std::int64_t> encode(std::string_view text) const;
-  /// Whether a unigram model finds both equally good (their scores differ by rounding only).
+  /// Whether both are equally good for a unigram model: their scores differ only by rounding.
   bool is_tie(const std::vector<std::int64_t>& one, const std::vector<std::int64_t>& other) const;
-  /// Of the model's vocabulary; -1 for none.
+  /// The id of a token of the model's vocabulary. -1 when there is none.
   std::int64_t id_of(const std::string& token) const;
-  /// The tokens of one word, without the look-up of whole words (ignore_merges).
+  /// The tokens that merges give for one word, without looking the whole word up (ignore_merges).
   std::vector<std::int64_t> merged(std::string_view word) const;
 
  private:

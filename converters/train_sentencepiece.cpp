@@ -1,5 +1,5 @@
-// btm-convert train-sentencepiece: the library's trainer on any text that preprocess reads, and the
-// dict.txt of its pieces.
+// btm-convert train-sentencepiece: runs the library's trainer on any text that preprocess reads,
+// and writes the dict.txt of the pieces.
 #include <malloc.h>
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
@@ -40,8 +40,8 @@ struct TrainOptions {
   DocumentFormat format;
 };
 
-/// The lines of all documents, as the trainer pulls them. What goes wrong is kept for rethrow(): no
-/// exception passes through the library.
+/// The lines of all documents, for the trainer. An exception must not pass through the library: it
+/// is stored for rethrow().
 class Sentences final : public sentencepiece::SentenceIterator {
  public:
   Sentences(const std::vector<fs::path>& files, const TrainOptions& options, ByteProgress& progress)
@@ -57,14 +57,14 @@ class Sentences final : public sentencepiece::SentenceIterator {
   sentencepiece::util::Status status() const override { return {}; }
 
   std::uint64_t count() const noexcept { return count_; }
-  /// What was too long to train on, as a sentence; "" when nothing was.
+  /// A sentence about the lines that were too long to train on. "" when there were none.
   std::string skipped() const {
     if (skipped_ == 0) return {};
     return std::to_string(skipped_) + " of " + std::to_string(count_ + skipped_) + " lines, " +
            compat::decimal(
                100.0 * static_cast<double>(skipped_bytes_) / static_cast<double>(bytes_), 1) +
            "% of the text, are longer than " + std::to_string(options_.max_sentence_length) +
-           " bytes and were skipped; --max-sentence-length takes longer ones";
+           " bytes and were skipped; --max-sentence-length raises the limit";
   }
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
@@ -82,7 +82,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
             if (compat::strip(line).empty()) return;
             bytes_ += line.size();
             if (line.size() > static_cast<std::size_t>(options_.max_sentence_length)) {
-              ++skipped_;  // the trainer would skip it with three lines of warnings for the first
+              ++skipped_;  // the trainer would skip it too, but with several warnings
               skipped_bytes_ += line.size();
               return;
             }
@@ -135,14 +135,14 @@ std::string trained_model(const TrainOptions& o) {
     status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   } catch (const std::system_error& error) {
     throw compat::UnsupportedError("--workers " + std::to_string(o.workers) +
-                                   ": threads cannot be started: " + error.code().message());
+                                   ": cannot start the threads: " + error.code().message());
   }
   progress.clear();
   sentences.rethrow();
   if (sentences.count() == 0)
     throw compat::UnsupportedError("no text to train on in " + compat::printable(o.input) +
                                    (sentences.skipped().empty() ? "" : ": " + sentences.skipped()));
-  // The library's messages begin with its source's place: "./src/trainer_interface.cc(662)
+  // The library's messages begin with a place in its source: "./src/trainer_interface.cc(662)
   // [condition] problem".
   if (!status.ok()) {
     std::string_view message = status.message();
@@ -158,8 +158,8 @@ std::string trained_model(const TrainOptions& o) {
   return model;
 }
 
-/// The pieces as fairseq's recipes make a dict.txt of a .vocab: in the model's order, a count of
-/// 100 each, without what fairseq's dictionary has itself.
+/// The dictionary of the pieces, as fairseq's recipes make it from a .vocab: in the model's order,
+/// with counts of 100, without fairseq's special symbols.
 compat::Dictionary dictionary_of(const sentencepiece::SentencePieceProcessor& processor,
                                  std::int64_t padding_factor) {
   compat::Dictionary dictionary;
@@ -178,49 +178,51 @@ compat::CommandSpec spec_of(TrainOptions& o) {
       "Files",
       {
           flag_text("input", "FILE[,FILE...]", o.input,
-                    "text to train on; a FILE may be a folder or a pattern, as for preprocess"),
+                    "text to train on; a FILE may be a folder or a pattern, as in preprocess"),
           flag_text("model-prefix,model_prefix", "PREFIX", o.model_prefix,
                     "write PREFIX.model and PREFIX.vocab"),
           flag_text(
               "dict", "FILE", o.dict,
-              "where the dict.txt of the pieces goes, for --srcdict (default: PREFIX.dict.txt)"),
+              "write the dict.txt of the pieces here, for --srcdict (default: PREFIX.dict.txt)"),
           padding_factor_flag(o.padding_factor),
       }};
   compat::FlagGroup model{
       "Model (sentencepiece's flags)",
       {
-          flag_integer("vocab-size,vocab_size", "N", o.vocab_size, "pieces", 1),
+          flag_integer("vocab-size,vocab_size", "N", o.vocab_size, "number of pieces", 1),
           compat::flag_choice("model-type,model_type", o.model_type,
                               {"unigram", "bpe", "word", "char"}, "kind of model"),
           compat::flag_real("character-coverage,character_coverage", "F", o.character_coverage,
-                            "share of the text's characters that get a piece", 0, 1),
+                            "share of the text's characters that must have a piece", 0, 1),
           flag_integer("input-sentence-size,input_sentence_size", "N", o.input_sentence_size,
-                       "train on N lines drawn at random; 0: all", 0),
+                       "train on N random lines; 0: all", 0),
           flag_integer("max-sentence-length,max_sentence_length", "N", o.max_sentence_length,
                        "skip lines of more than N bytes", 1),
           flag_integer("seed-sentencepiece-size,seed_sentencepiece_size", "N",
-                       o.seed_sentencepiece_size, "candidates a unigram model starts from", 1),
+                       o.seed_sentencepiece_size,
+                       "number of candidate pieces at the start of a unigram model", 1),
           flag_text("normalization-rule-name,normalization_rule_name", "NAME", o.normalization,
                     "nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity"),
           flag_text("user-defined-symbols,user_defined_symbols", "LIST", o.user_defined_symbols,
-                    "comma-separated pieces that are never cut"),
+                    "pieces that are never divided, separated by commas"),
           flag_switch("byte-fallback,byte_fallback", o.byte_fallback,
-                      "pieces for bytes: no text is unknown"),
+                      "add pieces for bytes, so that no text is unknown"),
           flag_switch("split-digits,split_digits", o.split_digits,
-                      "a piece holds one digit at most"),
-          flag_integer("seed,random_seed", "N", o.seed, "of drawing lines"),
-          flag_integer("workers,num_threads", "N", o.workers, "threads", 1),
-          flag_switch("verbose", o.verbose, "show the trainer's own log"),
+                      "allow at most one digit per piece"),
+          flag_integer("seed,random_seed", "N", o.seed, "seed of the random choice of lines"),
+          flag_integer("workers,num_threads", "N", o.workers, "number of threads", 1),
+          flag_switch("verbose", o.verbose, "print the trainer's log"),
       }};
   return {"btm-convert train-sentencepiece",
-          "Trains a sentencepiece model with the library's own trainer and writes the dict.txt "
-          "that goes with it.",
+          "Trains a sentencepiece model with the library's own trainer and writes the dict.txt of "
+          "its pieces.",
           {},
           {files, model, document_flags(o.format)},
           {}};
 }
 
-/// The library's threads would end the process with a trace: what they throw is caught by nobody.
+/// Ends the process with one line. An exception in the library's threads would end it with a stack
+/// trace.
 void end_without_memory() {
   constexpr std::string_view kProblem =
       "btm-convert train-sentencepiece: error: out of memory: --input-sentence-size N trains on N "
@@ -232,8 +234,8 @@ void end_without_memory() {
   ::_exit(printed < 0 ? 2 : 1);
 }
 
-/// Under ulimit -v: one arena for all threads. Each further one reserves 64 MB of addresses, and
-/// where no more fit, every allocation asks the system for them again.
+/// Saves addresses under ulimit -v: all threads use one arena. Each further arena would reserve 64
+/// MB of addresses.
 void save_addresses() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)

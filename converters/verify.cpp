@@ -1,4 +1,4 @@
-// btm-convert verify: reads every byte of data-bins and checkpoints and says what is wrong.
+// btm-convert verify: reads every byte of data-bins and checkpoints and reports problems.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -25,10 +25,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kMaxVerifyDepth = 6;
 
-/// What was found, one entry a file or data set.
+/// The results, one entry per file or data set.
 class Findings {
  public:
-  /// Runs `check`, which returns what the thing is in words; what it throws is a problem.
+  /// Runs `check`, which returns a description. An exception is recorded as a problem.
   template <class Check>
   void add(const fs::path& path, const char* kind, Check&& check) {
     Json entry{{"path", path.string()}, {"kind", kind}, {"ok", true}};
@@ -74,9 +74,9 @@ std::string check_data_set(const fs::path& prefix, const compat::Dictionary* dic
                                   : dataset->dtype().ends_with("16") ? 2
                                                                      : 1);
     if (const std::uint64_t there = fs::file_size(bin); there != needed)
-      throw compat::FormatError({bin.string(), {}, {}}, "has " + std::to_string(there) +
-                                                            " bytes, its index accounts for " +
-                                                            std::to_string(needed));
+      throw compat::FormatError(
+          {bin.string(), {}, {}},
+          "has " + std::to_string(there) + " bytes, its index describes " + std::to_string(needed));
   }
   std::string text = std::string(compat::impl_name(dataset->impl())) + ", " +
                      std::to_string(dataset->size()) + " sequences, " +
@@ -89,7 +89,7 @@ std::string check_data_set(const fs::path& prefix, const compat::Dictionary* dic
 void check_tensor(const std::string& name, const compat::TensorView& view,
                   const std::string& file) {
   if (!is_floating(view.dtype())) {
-    view.storage->stream([](std::span<const std::byte>) {});  // its checksum
+    view.storage->stream([](std::span<const std::byte>) {});  // checks the checksum
     return;
   }
   std::uint64_t at = 0;
@@ -103,7 +103,7 @@ std::string check_model(const fs::path& path) {
   const ModelFile file = open_model_file(path);
   if (file.is_damaged) throw std::runtime_error(file.why_not);
   std::unordered_set<const compat::PickleNode*>
-      seen;  // tensors that several places of a pickle refer to
+      seen;  // a pickle may refer to a tensor more than once
   std::size_t tensors = 0;
   for_each_tensor(file, [&](const std::string& name, const compat::PickleNode* node,
                             const compat::TensorView& view) {
@@ -114,9 +114,9 @@ std::string check_model(const fs::path& path) {
   const bool is_model = file.checkpoint || file.kind == "demix shared part";
   return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) +
          " tensors, all finite" +
-         (file.lacks_checksums ? "; the file has no checksums, so that changed numbers go unnoticed"
+         (file.lacks_checksums ? "; the file has no checksums, so changed numbers are not detected"
                                : "") +
-         (is_model ? "" : " (no model of fairseq's: " + file.why_not + ")");
+         (is_model ? "" : " (not a model of fairseq: " + file.why_not + ")");
 }
 
 std::string check_dictionary(const fs::path& path) {
@@ -189,13 +189,14 @@ int run_verify(std::span<const std::string> args) {
           "something is wrong. ") +
           compat::kWhatAModelIs,
       {{"PATH", "file, folder, or prefix of a data set", &path}},
-      {{"Output", {compat::flag_switch("json", json, "as JSON")}}},
+      {{"Output", {compat::flag_switch("json", json, "print JSON")}}},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
   Findings findings;
   check_path(path, findings);
-  if (findings.entries().empty()) throw compat::IoError(path, "holds nothing that can be verified");
+  if (findings.entries().empty())
+    throw compat::IoError(path, "contains nothing that can be verified");
   if (json) {
     const Json result{{"ok", findings.problems() == 0},
                       {"problems", findings.problems()},

@@ -1,4 +1,4 @@
-// A model's vocabulary made as long as a dictionary's.
+// Changes the size of a model's vocabulary to that of a dictionary.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,12 @@ struct VocabularyFit {
   std::int64_t old_rows = 0, new_rows = 0;
 };
 
-/// Embeddings and output projection with as many rows as `dictionary` has symbols. Rows are dropped
-/// at the end, or added: for madeupwords, which no text holds, copies of <unk>'s; for words, with
-/// `allow_new_symbols`, the mean row. Which rows are whose is not in a checkpoint: symbols before
-/// the end must be the same, which the caller vouches for. FormatError when rows of words would be
-/// added without leave or the lengths agree already.
+/// The model with as many rows in its embeddings and output projection as `dictionary` has symbols.
+/// Rows are dropped or added at the end. A new row for a madeupword, which no text contains, is a
+/// copy of the row of <unk>. A new row for a word is the mean row, and needs `allow_new_symbols`.
+/// A checkpoint does not say which symbol a row belongs to: the caller ensures that the other
+/// symbols are the same. FormatError for words without `allow_new_symbols`, and when the sizes
+/// already agree.
 VocabularyFit fit_vocabulary(const compat::Checkpoint& checkpoint,
                              const compat::Dictionary& dictionary,
                              const std::string& dictionary_file, bool allow_new_symbols);

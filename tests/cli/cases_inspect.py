@@ -101,7 +101,12 @@ CASES = [
         INSPECT + [CHECKPOINT, "--tensors"],
         stdout=["29377 parameters", "decoder.embed_tokens.weight"],
     ),
-    Case("a folder of nothing", INSPECT + ["."], 1, stderr=["holds nothing that is known"]),
+    Case(
+        "a folder of nothing",
+        INSPECT + ["."],
+        1,
+        stderr=["contains no dictionary, data set or model"],
+    ),
     Case(
         "a split by its prefix",
         INSPECT + ["{golden}/data-bin/fortunes/valid_fortunes"],

@@ -305,7 +305,7 @@ TEST(ConvertCheckpoint, EarlyPreNormModelsLeaveTheirUnusedNormAndComeBackWithout
 TEST(ConvertCheckpoint, Gpt2sEpsilonGoesThroughBothWays) {
   const TempDir folder;
   const std::string printed = convert({golden("hf_import/gpt2_eps_0.001"), folder / "in.pt"});
-  EXPECT_NE(printed.find("note: layer_norm_epsilon is 0.001: btm heeds it"), std::string::npos)
+  EXPECT_NE(printed.find("note: layer_norm_epsilon is 0.001: btm uses it"), std::string::npos)
       << printed;
   convert({folder / "in.pt", folder / "hf", "--to", "hf", "--hf-model", "gpt2", "--skip-proof"});
   EXPECT_NE(
@@ -382,7 +382,7 @@ TEST(ConvertCheckpoint, ShardsNeedEqualSharedPartsOrOneToTakeThemFrom) {
       [&] {
         convert({two, folder / "x", "--to", "demix"});
       },
-      "'decoder.embed_tokens.weight' would be shared");
+      "'decoder.embed_tokens.weight' is to be shared");
   EXPECT_TRUE(fs::is_empty(folder.path()));
   convert({two, folder / "x", "--to", "demix", "--shared",
            golden("checkpoints/seed/checkpoint_last.pt")});
@@ -434,7 +434,11 @@ TEST(ConvertCheckpoint, RefusesBadInput) {
         to_hf({"--sentencepiece-model", model});
       },
       "--sentencepiece-model needs --dict");
-  expect_error<compat::UsageError>([&] { to_hf({"--gpt2-encoder-json", encoder}); }, "go together");
+  expect_error<compat::UsageError>(
+      [&] {
+        to_hf({"--gpt2-encoder-json", encoder});
+      },
+      "need each other");
   expect_error<compat::UsageError>(
       [&] {
         to_hf({"--sentencepiece-model", model, "--gpt2-encoder-json", encoder, "--gpt2-vocab-bpe",

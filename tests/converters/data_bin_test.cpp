@@ -223,7 +223,7 @@ TEST(DataBin, RefusesBadInput) {
         convert({folder.path().string(), folder / "x"});
         convert({folder.path().string(), folder / "x"});
       },
-      "is there already");
+      "already exists");
   expect_error<compat::UsageError>(
       [&] {
         convert({in, folder / "y", "--to", "text"});
@@ -326,12 +326,13 @@ TEST(DataBin, TextRefusesDocumentsWithLineEnds) {
   };
   expect_error<compat::UnsupportedError>(
       [&] { to("text", "out"); },
-      "sequence 1 holds a line end, and text has one document a line; --to jsonl");
+      "sequence 1 contains a line end, but text has one document per line (--to jsonl");
   EXPECT_FALSE(fs::exists(folder / "out.txt"));
   to("jsonl", "lines");
   EXPECT_NE(read_file(folder / "lines.jsonl").find("\\n"), std::string::npos);
   write_data_bin(folder / "in", {{4, 6, 4, 2}});  // a carriage return ends lines as well
-  expect_error<compat::UnsupportedError>([&] { to("text", "out"); }, "sequence 0 holds a line end");
+  expect_error<compat::UnsupportedError>([&] { to("text", "out"); },
+                                         "sequence 0 contains a line end");
 }
 
 TEST(DataBin, TakesTheFolderOfTwoOfOneName) {

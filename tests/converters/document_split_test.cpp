@@ -15,10 +15,10 @@ struct Corpus {
 
   Corpus(std::vector<std::uint64_t> documents, double valid, double test, std::int64_t seed = 1)
       : sizes(std::move(documents)), split(valid, test, seed) {
-    for (std::size_t i = 0; i < sizes.size(); ++i) split.add(split.lot(0, i), sizes[i]);
-    split.share_out();
+    for (std::size_t i = 0; i < sizes.size(); ++i) split.add(split.bucket(0, i), sizes[i]);
+    split.assign();
   }
-  std::size_t of(std::size_t i) const { return split.of(split.lot(0, i)); }
+  std::size_t of(std::size_t i) const { return split.split_of(split.bucket(0, i)); }
   double share(std::size_t part) const {
     double sum = 0, all = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {

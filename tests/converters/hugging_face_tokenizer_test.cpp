@@ -50,7 +50,7 @@ std::size_t compare(const Dictionary& dictionary, const compat::TokenizerOptions
                     const TokenizerJson& written) {
   const auto tokenizer = compat::load_tokenizer(options);
   compat::DocumentEncoder encoder(dictionary, tokenizer.get(), "");
-  std::size_t beyond = 0;
+  std::size_t extra_ids = 0;
   for (const std::string& line : lines()) {
     std::vector<std::int64_t> expected, found = written.encode(line);
     encoder.encode(line, expected);
@@ -70,7 +70,8 @@ TEST(HuggingFaceTokenizer, GivesTheDataBinsIdsWithADictionaryMadeFromTheData) {
   const auto result =
       write_hugging_face_tokenizer(folder.path(), dictionary, "dict.txt", sentencepiece(), 128);
   EXPECT_GT(result.proven_texts, 3000);
-  EXPECT_EQ(result.strays, 1);  // U+2581 "charact", which the data only has in longer pieces
+  EXPECT_EQ(result.missing_tokens,
+            1);  // U+2581 "charact", which the data only has in longer pieces
   const TokenizerJson written(read_file(folder / "tokenizer.json"), "tokenizer.json");
   EXPECT_EQ(compare(dictionary, sentencepiece(), written), 0U);
   // fairseq's ids, not the model's; unknown characters in a row are one symbol, or <unk>.
@@ -92,8 +93,8 @@ TEST(HuggingFaceTokenizer, MapsGpt2sTokensToTheDictionarysIds) {
   dictionary.finalize();
   const auto result =
       write_hugging_face_tokenizer(folder.path(), dictionary, "dict.txt", gpt2(), 128);
-  EXPECT_GT(result.strays, result.beyond);
-  EXPECT_GT(result.beyond, 0);
+  EXPECT_GT(result.missing_tokens, result.extra_ids);
+  EXPECT_GT(result.extra_ids, 0);
   const TokenizerJson written(read_file(folder / "tokenizer.json"), "tokenizer.json");
   EXPECT_EQ(compare(dictionary, gpt2(), written), 0U);
   EXPECT_EQ(written.encode("\x01").front(),

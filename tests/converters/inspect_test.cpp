@@ -68,7 +68,7 @@ TEST(Inspect, ShowsTheSummaryFirstAndTensorsWhenAsked) {
           "vocabulary 56, 64 positions, output tied\n"
           "  29377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, "
           "optimizer state of FairseqAdam\n"
-          R"(  keeps no digest of its dictionary
+          R"(  stores no digest of its dictionary
   38 tensors (--tensors lists them)
 )");
   const std::string listed = inspected({path, "--tensors"});
@@ -131,7 +131,7 @@ TEST(Inspect, ShowsWhateverTorchSaved) {
     EXPECT_EQ(json["tensors"][0]["sha256"].get<std::string>().size(), 64U);
   }
   const std::string text = inspected({(dir / "model.pt").string()});
-  EXPECT_NE(text.find("  no model of fairseq's: without 'model' and 'cfg' or 'args'"),
+  EXPECT_NE(text.find("  not a model of fairseq: without 'model' and 'cfg' or 'args'"),
             std::string::npos)
       << text;
   EXPECT_NE(text.find("  model.lin.weight  float32 [6]\n"), std::string::npos) << text;
@@ -284,7 +284,7 @@ TEST(Inspect, RefusesWhatItDoesNotKnow) {
   btm_test::write_file(dir / "text", "no dictionary\n");
   std::filesystem::create_directory(dir / "folder");
   btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "folder").string()}); },
-                                          "folder: holds nothing that is known");
+                                          "folder: contains no dictionary, data set or model");
   btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "none").string()}); },
                                           "none: no such file or folder");
   btm_test::expect_error<compat::IoError>([&] { inspected({(dir / "pipe").string()}); },

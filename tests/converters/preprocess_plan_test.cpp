@@ -87,7 +87,7 @@ TEST_F(PreprocessPlan, TakesFoldersAndPatterns) {
                              folder_ / "books/a/one.txt.gz", folder_ / "books/rows.jsonl",
                              folder_ / "books/two.txt", folder_ / "v0"}));
   EXPECT_EQ(train.of_folders.size(), 3U);
-  EXPECT_EQ(train.passed_over, 1U);
+  EXPECT_EQ(train.skipped, 1U);
   EXPECT_EQ(tasks[1].outputs.front(), "valid");  // a pattern is one set
   EXPECT_EQ(tasks[1].inputs.files,
             (std::vector<std::filesystem::path>{folder_ / "v0", folder_ / "v1"}));
@@ -112,10 +112,10 @@ TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   expect_usage("leave nothing to train on");
   options_.test_fraction = 0.1;
   options_.validpref = at("v0");
-  expect_usage("do not go with --validpref");
+  expect_usage("expected no --validpref");
   options_.valid_fraction = options_.test_fraction = -1;
   options_.domains = "perl";
-  expect_usage("holds no {domain}");
+  expect_usage("contains no {domain}");
   options_.trainpref = options_.validpref = at("{domain}/train");
   for (const auto& [names, phrase] : {std::pair{"perl,perl", "is there twice"},
                                       {"../x", "cannot be a folder's name"},

@@ -282,7 +282,7 @@ TEST_F(Preprocess, TakesAFileOfAFolderAsADocument) {
   const std::string log = run();
   EXPECT_EQ(sequences("train"),
             (std::vector<std::vector<std::int64_t>>{{4, 5, 6, 2}, {6, 2}, {7, 2}, {5, 2}}));
-  EXPECT_NE(log.find("train: 3 files (1 others passed over"), std::string::npos) << log;
+  EXPECT_NE(log.find("train: 3 files (1 others skipped"), std::string::npos) << log;
   options_.format.document_break = "line";
   use_destination("lines");
   run();
@@ -308,7 +308,7 @@ TEST_F(Preprocess, GoesOnAfterAFailureWithOtherInputs) {
   // What is finished is not cleared away.
   file("law", "x y\n");
   expect_error<compat::IoError>([&] { run(); },
-                                "is there already and was not made from these inputs");
+                                "already exists and was not made from these inputs");
   EXPECT_EQ(sequences("law/train").front().size(), 4U);
 }
 
@@ -401,12 +401,12 @@ TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
   fs::create_directories(options_.destdir);
   write_file(out("dict.txt"), "z 1\n");
   expect_error<compat::IoError>([&] { run(); },
-                                "dict.txt: is there already and was not made from these inputs");
+                                "dict.txt: already exists and was not made from these inputs");
   EXPECT_EQ(read_file(out("dict.txt")), "z 1\n");
   fs::remove(out("dict.txt"));
   run();
   write_file(out("dict.txt"), "b 1\na 1\n");  // edited since, of any size
-  expect_error<compat::IoError>([&] { run(); }, "is there already");
+  expect_error<compat::IoError>([&] { run(); }, "already exists");
 }
 
 TEST_F(Preprocess, EndsAfterTheDictionaryWhenAsked) {

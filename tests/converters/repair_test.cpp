@@ -96,7 +96,7 @@ TEST(Repair, RefusesWhatItCannotKnow) {
       [&] {
         repair({model, folder / "x.pt", "--dict", folder / "other.txt"});
       },
-      "more are missing than padding explains");
+      "padding does not explain that many");
   expect_error<compat::FormatError>(
       [&] {
         repair({model, folder / "x.pt", "--dict", golden("data-bin/dict.txt")});

@@ -91,7 +91,7 @@ TEST(Verify, FindsWhatIsWrong) {
   EXPECT_NE(problems_of(folder / "short").find("lie beyond the 15000 bytes"), std::string::npos);
   copy_as("long");
   fs::resize_file(folder / "long/valid.bin", 15750);
-  EXPECT_NE(problems_of(folder / "long").find("has 15750 bytes, its index accounts for 15748"),
+  EXPECT_NE(problems_of(folder / "long").find("has 15750 bytes, its index describes 15748"),
             std::string::npos);
   copy_as("orphan");
   fs::remove(folder / "orphan/valid.idx");
@@ -229,7 +229,7 @@ TEST(Verify, RefusesWhatIsNotThere) {
   btm_test::expect_error<compat::IoError>([&] { problems_of(folder / "none"); },
                                           "no such file or folder");
   btm_test::expect_error<compat::IoError>([&] { problems_of(folder.path()); },
-                                          "holds nothing that can be verified");
+                                          "contains nothing that can be verified");
 }
 
 }  // namespace
