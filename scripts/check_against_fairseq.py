@@ -1,5 +1,4 @@
-"""Runs in the environment that scripts/check-against-fairseq prepares; see there. Exit 1 when
-anything differs."""
+"""Compares btm with fairseq. scripts/check-against-fairseq runs it. Exit 1 when anything differs."""
 import argparse
 import filecmp
 import json
@@ -20,7 +19,7 @@ from sample_text import awkward_lines, machine_text
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 BIN = ROOT / "build" / "bin"
-LOSS_TOLERANCE = 2e-4  # fairseq prints four decimals; fp32 sums in another order give the rest
+LOSS_TOLERANCE = 2e-4  # fairseq prints four decimals, and fp32 sums depend on their order
 BASE_FLAGS = ["--sample-break-mode", "none", "--tokens-per-sample", "128", "--batch-size", "2"]
 failures = []
 
@@ -32,8 +31,7 @@ def check(what, ok, detail=""):
 
 
 def evaluate(program, checkpoint, data, subset, extra):
-    """(loss base 2, tokens, tokens per second, seconds of the whole process) as the program's
-    closing lines say."""
+    """(loss base 2, tokens, tokens per second, seconds of the process) from the last lines."""
     command = [
         *program,
         str(data),
@@ -59,7 +57,7 @@ BTM = [str(BIN / "btm"), "eval-lm"]
 
 
 def check_losses(quick):
-    print("== losses: fairseq-eval-lm and btm eval-lm, the same flags")
+    print("== losses: fairseq-eval-lm and btm eval-lm, with the same flags")
     seen = set()
     for row in json.loads((GOLDEN / "eval.json").read_text()):
         if quick and row["model"] in seen:
@@ -77,8 +75,10 @@ def check_losses(quick):
 
 
 def same(a, b, path="", seen=None):
-    """Deep equality of what two pickles hold; '' or the path of the first difference. Cycles are
-    followed once."""
+    """Compares the content of two pickles: '' or the path of the first difference.
+
+    Cycles are followed once.
+    """
     seen = set() if seen is None else seen
     if (id(a), id(b)) in seen:
         return ""
@@ -111,7 +111,7 @@ def same(a, b, path="", seen=None):
 
 
 def storages(value, found=None):
-    """How many distinct storages the model's tensors use: ties must survive."""
+    """The number of distinct storages of the model's tensors. Ties must survive."""
     return len(
         {
             t.untyped_storage().data_ptr()
@@ -203,7 +203,7 @@ def check_data_bins(folder):
 
 
 def preprocess(program, out, flags):
-    """Seconds that the program needs; `out` then holds its files."""
+    """Runs the program and returns its seconds. Its files are then in `out`."""
     start = time.monotonic()
     run = subprocess.run(
         [*program, "--only-source", "--destdir", str(out), *flags],
@@ -220,7 +220,9 @@ def preprocess(program, out, flags):
 
 
 def check_preprocess(folder, megabytes):
-    print("== data-bins from text: fairseq-preprocess and btm-convert preprocess, the same flags")
+    print(
+        "== data-bins from text: fairseq-preprocess and btm-convert preprocess, with the same flags"
+    )
     awkward, machine, words = (
         folder / "awkward.txt",
         folder / "machine.txt",
@@ -238,7 +240,7 @@ def check_preprocess(folder, megabytes):
             f"{name} {' '.join(flags)} workers {workers}",
             ["--trainpref", str(file), *flags, "--workers", str(workers)],
         )
-        for file, name in ((awkward, "1 MB of awkward Unicode"), (words, "every white space"))
+        for file, name in ((awkward, "1 MB of difficult Unicode"), (words, "every white space"))
         for flags in (
             [],
             ["--thresholdsrc", "3", "--nwordssrc", "1000", "--padding-factor", "13"],
@@ -344,7 +346,7 @@ HALF_FLAGS = [
 
 
 def train(program, data, save_dir, flags):
-    """The log's rows by number of updates."""
+    """The rows of the log by number of updates."""
     command = [
         *program,
         str(GOLDEN / "data-bin" / data),
@@ -371,8 +373,10 @@ def train(program, data, save_dir, flags):
 
 
 def compare_rows(what, ours, theirs, first, last, loss_tolerance):
-    """loss_tolerance, and 0.2% of gnorm plus half a digit of its three decimals; what else is
-    printed must be equal."""
+    """Losses may differ by loss_tolerance, gnorm by 0.2% and half of its third decimal.
+
+    Everything else must be equal.
+    """
     problems = []
     for update in range(first, last + 1):
         a, b = ours.get(update), theirs.get(update)
@@ -392,7 +396,7 @@ def compare_rows(what, ours, theirs, first, last, loss_tolerance):
 
 
 def check_batches(folder):
-    print("== training: batches of other sizes, each program from the same weights")
+    print("== training with other batch sizes, both programs from the same weights")
     fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
     schedule = [
         "--decoder-ffn-embed-dim",
@@ -430,18 +434,18 @@ def check_batches(folder):
 
 
 def check_training(folder, quick):
-    print("== training: each program resumes the other's checkpoint onto the other's trajectory")
+    print("== training: each program resumes the other's checkpoint and follows its trajectory")
     fairseq, btm = [sys.executable, "-m", "fairseq_cli.train"], [str(BIN / "btm"), "train"]
     fairseq_only = [
         "--num-workers",
         "0",
         "--valid-subset",
         "train",
-    ]  # loaded even where validation is off
+    ]  # loaded even when validation is off
     cases = [("fp32", "fortunes", SINGLE_FLAGS, 0.0011)]
     if not quick:
-        # Half precision: what fairseq rounds in between, we do not. Its --fp16 and its handling of
-        # an overflow need a GPU, its --bf16 a TPU.
+        # Half precision is not compared: fairseq rounds intermediate values that btm does not. Its
+        # --fp16 and its handling of overflows need a GPU, its --bf16 a TPU.
         fp16 = ["--memory-efficient-fp16", "--fp16-init-scale", "64", "--fp16-scale-window", "1000"]
         cases.append(("memory-efficient-fp16", "perl", [*HALF_FLAGS, *fp16], 0.005))
     for name, data, flags, tolerance in cases:
@@ -452,7 +456,7 @@ def check_training(folder, quick):
             shutil.copy(ours / "checkpoint_1_10.pt", target / "checkpoint_last.pt")
         resumed = train(fairseq, data, theirs, [*flags, *fairseq_only, "--max-update", "20"])
         compare_rows(
-            f"{name}: fairseq-train goes on from a checkpoint of btm train",
+            f"{name}: fairseq-train continues from a checkpoint of btm train",
             resumed,
             mine,
             11,
@@ -463,7 +467,7 @@ def check_training(folder, quick):
         further = train(fairseq, data, theirs, [*flags, *fairseq_only, "--max-update", "30"])
         back = train(btm, data, folder / f"again.{name}", [*flags, "--max-update", "30"])
         compare_rows(
-            f"{name}: btm train goes on from a checkpoint of fairseq-train",
+            f"{name}: btm train continues from a checkpoint of fairseq-train",
             back,
             further,
             21,

@@ -62,15 +62,14 @@ def scores_of_transformers(folder, ids):
             block = torch.from_numpy(ids[start : start + BLOCK])
             given = torch.cat([torch.tensor([before]), block[:-1]])[None]
             before = int(block[-1])
-            # Every position counts, also one that holds a padding symbol.
+            # Every position counts, including those with a padding symbol.
             logits = model(given, attention_mask=torch.ones_like(given)).logits[0]
             scores.append(torch.log_softmax(logits.double(), -1).gather(1, block[:, None])[:, 0])
     return torch.cat(scores).numpy(), type(model).__name__
 
 
 def check_configuration_keys(source):
-    """The keys of compat/huggingface/huggingface_config.cpp are the parameters of transformers'
-    configuration classes."""
+    """Compares the keys of huggingface_config.cpp with transformers' configuration classes."""
     text = Path(source).read_text()
     for table, config in (
         ("kOptKeys", transformers.OPTConfig),
@@ -112,7 +111,7 @@ def documents_of(prefix):
 
 
 def with_vocabulary(checkpoint, size, path):
-    """The same model with as many embeddings as a dictionary has symbols."""
+    """The model with as many embeddings as a dictionary has symbols."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
     table = torch.randn(
         size,
@@ -165,7 +164,7 @@ def exported_tokenizer(programs, golden, scratch, kind, bpe):
 
 
 def check_tokenizers(programs, golden, scratch):
-    """AutoTokenizer gives the ids of a data-bin whose dictionary was made from the same lines."""
+    """Compares AutoTokenizer's ids of 1,000 lines with those of the data-bin made from them."""
     lines = thousand_lines(golden)
     (scratch / "lines.txt").write_text("".join(line + "\n" for line in lines))
     for kind, bpe in (
@@ -191,7 +190,7 @@ def check_tokenizers(programs, golden, scratch):
 
 
 def with_sinusoids(checkpoint, path):
-    """The same model with computed positions instead of learned ones: what XGLM is for."""
+    """The model with sinusoidal positions instead of learned ones, for XGLM."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
     del state["model"]["decoder.embed_positions.weight"]
     state["model"]["decoder.embed_positions._float_tensor"] = torch.zeros(1)
@@ -202,7 +201,7 @@ def with_sinusoids(checkpoint, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bin", required=True, help="folder of btm and btm-convert")
+    parser.add_argument("--bin", required=True, help="the folder with btm and btm-convert")
     parser.add_argument("--golden", required=True)
     parser.add_argument("--tolerance", type=float, default=1e-5)
     args = parser.parse_args()

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Checks that #include lines follow the one direction of dependencies. Exit 1 with a line per
-breach."""
+"""Checks that #include lines follow the order of the folders. Exit 1 with a line per violation."""
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Rooms of compat, in their order: each may include those that are named here and itself.
+# The rooms of compat in their order. Each may include itself and the rooms named here.
 BASE = {"compat/base"}
 IO = BASE | {"compat/io"}
 PROGRAM = IO | {"compat/program"}
@@ -14,10 +13,10 @@ TORCH = IO | {"compat/torch"}
 FAIRSEQ = TORCH | {"compat/fairseq"}
 HUGGING_FACE = FAIRSEQ | {"compat/huggingface"}
 COMPAT = HUGGING_FACE | PROGRAM | {"compat/checkpoint", "compat/tokenizer"}
-# Folders of btm; all of them may include compat.
+# The folders of btm. All of them may include compat.
 MODEL_AND_DATA = {"btm/model", "btm/data"}
 EVALUATOR = MODEL_AND_DATA | {"btm/evaluator"}
-# folder -> the project's folders that its files may include, beside itself
+# For each folder, the other folders of the project that its files may include.
 ALLOWED = {
     "compat/base": set(),
     "compat/io": BASE,
@@ -73,7 +72,9 @@ def main() -> int:
                 if quote == '"' and layer(target) not in ALLOWED[here] | {here}:
                     breaches.append(f"{name}:{number}: {here} may not include {target}")
                 if LIBTORCH.match(target) and NO_LIBTORCH & {here, here.split("/")[0]}:
-                    breaches.append(f"{name}:{number}: {here} is free of LibTorch, found {target}")
+                    breaches.append(
+                        f"{name}:{number}: {here} may not include LibTorch, found {target}"
+                    )
     print("\n".join(breaches) if breaches else "includes follow the layers")
     return 1 if breaches else 0
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks rules that no compiler knows: one place for each risky call, short lines, short functions.
+"""Checks rules of this project: one place for each risky call, short lines, short functions.
 
-Exit 1 with a line per breach. --lengths prints how long the functions are.
+Exit 1 with a line per violation. --lengths prints the lengths of the functions.
 """
 import argparse
 import ast
@@ -24,7 +24,7 @@ LONGER = {
 }
 MAX_95TH_PERCENTILE = 30  # of the functions' lengths in PROGRAM_FOLDERS
 
-# (what may not stand in a line, the files in which it may, why)
+# (a pattern that lines may not match, the files in which they may, the reason)
 RULES = [
     (
         re.compile(
@@ -37,9 +37,9 @@ RULES = [
             "compat/huggingface/safetensors.cpp",
             "converters/text_documents.cpp",
         },
-        "JSON is read through compat/io/json_text.h, which limits its nesting and size",
+        "JSON is parsed with compat/io/json_text.h, which limits its nesting and size",
     ),
-    # kProblem: a constant of our own, where no stream may be used.
+    # kProblem is a constant of the source, printed where no stream can be used.
     (
         re.compile(
             r"\b(v?printf|v?dprintf|puts|putchar|perror|psignal) *\(|\bstd(out|err)\b"
@@ -48,7 +48,7 @@ RULES = [
             r"|/dev/(tty|stdout|stderr|fd)\b"
         ),
         {"compat/program/console.cpp", "compat/io/lost_files.cpp", "btm/trainer/train_log.cpp"},
-        "printing goes through std::cout and std::cerr, which compat/program/console escapes",
+        "output is printed with std::cout and std::cerr, which compat/program/console escapes",
     ),
 ]
 

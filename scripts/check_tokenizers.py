@@ -1,5 +1,4 @@
-"""Runs in the environment of scripts/tokenizers-env; see scripts/check-tokenizers. Exit 1 when
-anything differs."""
+"""Compares tokenizers. scripts/check-tokenizers runs it. Exit 1 when anything differs."""
 import argparse
 import pathlib
 import subprocess
@@ -45,7 +44,7 @@ def ours(folder, text, flags):
 
 
 def differences(found, lines, encode):
-    """How many lines differ, the first of them, and how many symbols there were."""
+    """The number of lines that differ, the first of them, and the number of symbols."""
     count, first, symbols = 0, "", 0
     for start in range(0, len(lines), BATCH):
         batch = lines[start : start + BATCH]
@@ -81,8 +80,8 @@ def main():
             lambda batch: text_of(tiktoken.encode_ordinary_batch(batch, num_threads=1)),
         ),
         ("tokenizers", gpt2, lambda batch: text_of(e.ids for e in hugging.encode_batch(batch))),
-        # An unknown piece may hold a control character that fairseq takes for white space (U+001C):
-        # then it is two words.
+        # An unknown piece can hold a control character that fairseq takes for white space (U+001C).
+        # It is then two words.
         (
             "sentencepiece",
             ["--bpe", "sentencepiece", "--sentencepiece-model", str(model)],
@@ -91,9 +90,9 @@ def main():
             ],
         ),
     ]
-    # Lines as fairseq's scripts read them: white space taken off both ends.
+    # Lines as fairseq's scripts read them, with white space stripped at both ends.
     texts = {
-        "1 MB of awkward Unicode": [line.strip() for line in awkward_lines(1_000_000, seed=7)],
+        "1 MB of difficult Unicode": [line.strip() for line in awkward_lines(1_000_000, seed=7)],
         f"{args.megabytes} MB of this machine's text": [
             line.strip() for line in machine_text(args.megabytes * 1_000_000).decode().split("\n")
         ],

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the demonstration's text: OUT/DOMAIN/{train,valid,test}.txt, one document a line.
+"""Writes the text of the demo: OUT/DOMAIN/{train,valid,test}.txt, one document per line.
 
     scripts/demo_corpus.py OUT
 
-From Debian packages, downloaded (not installed) with apt-get: german (fortunes-de: sayings and
-anecdotes), jargon (dict-jargon: the hackers' dictionary), perl (perl-doc: manuals) and politics
-(anarchism: essays). Where they cannot be had, from the few texts in tests/golden/corpus.
+The text comes from Debian packages, which apt-get downloads but does not install: german
+(fortunes-de: sayings and anecdotes), jargon (dict-jargon: the hackers' dictionary), perl (perl-doc:
+manuals) and politics (anarchism: essays). Without the packages it comes from the few texts in
+tests/golden/corpus.
 """
 import gzip
 import hashlib
@@ -18,7 +19,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TRAIN_BYTES, HELD_OUT_BYTES = 500_000, 40_000  # of each domain, so that none outweighs the others
+TRAIN_BYTES, HELD_OUT_BYTES = 500_000, 40_000  # per domain: all domains have equal weight
 SHORTEST, LONGEST = 80, 4000  # characters of a document
 
 
@@ -43,7 +44,7 @@ def jargon(root):
 
 
 def perl(root):
-    """Paragraphs of prose in perl's manuals, without code and markup."""
+    """Paragraphs of prose from perl's manuals, without code and markup."""
     for file in sorted((root / "usr/share/perl").glob("*/pod/*.pod")):
         if file.name in ("perltoc.pod", "perluniprops.pod"):  # lists
             continue
@@ -79,8 +80,7 @@ def write_split(folder, name, documents, limit):
 
 
 def write_domain(folder, documents):
-    """Which documents are held out is told by their hash, so that the same text always splits the
-    same way."""
+    """Splits documents by their hash, so that the same text is always split in the same way."""
     splits = {"train": [], "valid": [], "test": []}
     seen = set()
     for document in documents:
@@ -105,7 +105,7 @@ def write_domain(folder, documents):
 
 
 def download(packages, folder):
-    """The packages' files under folder/root; False when they cannot be had."""
+    """Unpacks the packages into folder/root. False when they cannot be downloaded."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return False
     fetched = subprocess.run(
@@ -123,9 +123,9 @@ def download(packages, folder):
 
 
 def fall_back(out):
-    """The golden corpus: what is its validation text serves for training here."""
+    """Uses the golden corpus. Its validation text serves as training text here."""
     print(
-        "demo: without the packages: a tiny corpus of the repository's tests instead; its numbers "
+        "demo: the packages are not available: using a tiny corpus of the tests, whose numbers "
         "mean little",
         file=sys.stderr,
     )

@@ -1,5 +1,5 @@
-"""Writes tests/golden/model_defaults.json: what fairseq's own parser makes of --arch and of each
-flag of the model.
+"""Writes tests/golden/model_defaults.json: the settings that fairseq's parser gives for --arch and
+each flag of the model.
 
     $(scripts/fairseq-env) scripts/make_model_defaults.py     # fairseq 0.12.2
 

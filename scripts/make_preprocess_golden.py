@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/gpt2 and tests/golden/preprocess with the reference programs.
+"""Writes tests/golden/gpt2 and tests/golden/preprocess with the reference programs.
 
 usage: $(scripts/tokenizers-env)/bin/python scripts/make_preprocess_golden.py --fairseq
 $(scripts/fairseq-env)
@@ -23,7 +23,7 @@ def write_lines(path, lines):
 
 
 def cut_down_gpt2(folder):
-    """GPT-2's first merges with ids as in the whole: bytes, merges, <|endoftext|>."""
+    """GPT-2's first merges, with ids in the usual order: bytes, merges, <|endoftext|>."""
     encoder_json, vocab_bpe = gpt2_files()
     merges = vocab_bpe.read_text(encoding="utf-8").split("\n")[: MERGES + 1]
     ids = json.loads(encoder_json.read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def gpt2():
 
 
 def spaced_words() -> str:
-    """Lines of words between every kind of white space and line end."""
+    """Lines of words with every kind of white space and line end between them."""
     rng = random.Random(3)
     words = [f"w{i}" for i in range(300)] + [
         "<unk>",

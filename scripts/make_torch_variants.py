@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/torch_variants: small files of torch.save with what few files have. Needs
-torch >= 2.5 (made with 2.8.0).
+"""Writes tests/golden/torch_variants: small files of torch.save with rare features. Needs torch
+>= 2.5 (made with 2.8.0).
 
 usage: make_torch_variants.py FOLDER
 """
@@ -35,7 +35,7 @@ def main(folder: pathlib.Path) -> None:
         ("float8", torch.tensor([1.0, 2.0]).to(torch.float8_e4m3fn)),
     ):
         torch.save({"model": {"w": value}}, folder / f"zip_{name}.pt")
-    for protocol in (1, 4, 5):  # torch cannot read its own of protocol 0
+    for protocol in (1, 4, 5):  # torch cannot read its own files of protocol 0
         torch.save(
             {"w": torch.tensor([1.0, 2.0])},
             folder / f"legacy_protocol{protocol}.pt",

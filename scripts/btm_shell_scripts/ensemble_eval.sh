@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluates an ensemble of experts, weighted by the domain posterior that it estimates on validation
+# Evaluates an ensemble of experts. Its weights are the domain posterior, estimated on validation
 # data first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
@@ -9,14 +9,14 @@ usage() {
 usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOLDER [TOP_K]
                         [MORE FLAGS OF btm ensemble-eval ...]
 
-  NUM_EXPERTS     how many MODELS there are
+  NUM_EXPERTS     number of MODELS
   DATA            data-bin folder with a folder for each domain
   MODELS          checkpoints, or folders with a checkpoint_last.pt, separated by colons
-  DOMAIN          to evaluate on: valid_DOMAIN for the posterior, then test_DOMAIN
+  DOMAIN          the domain to evaluate: valid_DOMAIN for the posterior, then test_DOMAIN
   ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior, simple_average, or
-                  cluster_prior (with --cluster-model behind)
-  RESULTS_FOLDER  gets dev_posteriors.jsonl and test_results.txt: a line of JSON for each batch
-  TOP_K           keep the TOP_K most probable experts only (default: all)
+                  cluster_prior (add --cluster-model at the end)
+  RESULTS_FOLDER  folder for dev_posteriors.jsonl and test_results.txt, with a line of JSON per batch
+  TOP_K           keep only the TOP_K most probable experts (default: all)
 USAGE
 }
 
@@ -47,7 +47,7 @@ for model in "${models[@]}"; do
   path+=${path:+:}$checkpoint
 done
 
-# A GPU for each expert where there are so many; otherwise one process runs them in turn, with the
+# One GPU per expert when there are enough. Otherwise one process runs the experts in turn, with the
 # same numbers.
 ranks=()
 gpus=$(nvidia-smi -L 2>/dev/null | wc -l) || gpus=0

@@ -10,9 +10,9 @@ usage: eval_pipeline.sh DATA MODEL_FOLDER [CHECKPOINT_FILE] SPLIT DOMAIN
 
   DATA             data-bin folder with a folder for each domain
   MODEL_FOLDER     the folder of a run
-  CHECKPOINT_FILE  in it (checkpoint_last.pt)
+  CHECKPOINT_FILE  a file in it (default: checkpoint_last.pt)
   SPLIT            valid or test
-  DOMAIN           to evaluate on: the split SPLIT_DOMAIN
+  DOMAIN           the domain to evaluate: the split is SPLIT_DOMAIN
 
 Prints the loss and the perplexity, and writes them to MODEL_FOLDER/evals/DOMAIN/test_results.txt
 as JSON.

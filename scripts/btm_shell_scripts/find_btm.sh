@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034 # its variables are for the scripts that source it
-# Sourced by the scripts beside it: sets BTM to the program, and has what they share.
+# For the scripts beside it to source: sets BTM to the program, and has their common functions.
 
 script_name=$(basename "$0")
 
@@ -8,7 +8,8 @@ die() {
   exit "${2:-2}"
 }
 
-# $BTM if set; else built in the checkout, installed next to the scripts, on the PATH.
+# $BTM when it is set. Otherwise the program in the build folder, beside the scripts, or on the
+# PATH.
 find_btm() {
   local here candidate
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -27,7 +28,7 @@ find_btm() {
     die "found no program btm (built in build/bin, installed, or on the PATH; or set BTM to it)" 1
 }
 
-# Splits "$@" at the first flag: words before it into `positionals`, the rest into `more_flags`.
+# Splits "$@" at the first flag: words before it go to `positionals`, the rest to `more_flags`.
 split_arguments() {
   positionals=() more_flags=()
   while (($# > 0)) && [[ $1 != --* ]]; do
@@ -39,12 +40,12 @@ split_arguments() {
 
 is_count() { [[ $1 =~ ^[0-9]+$ ]]; }
 
-# A model given as a folder is its checkpoint_last.pt.
+# A model that is a folder means its checkpoint_last.pt.
 checkpoint_of() {
   if [[ -d $1 ]]; then printf '%s/checkpoint_last.pt' "${1%/}"; else printf '%s' "$1"; fi
 }
 
-# Dies unless DATA has a folder for each of the domains NAME[,NAME...].
+# Dies unless DATA has a folder for each domain in NAME[,NAME...].
 require_domains() {
   local data=$1 name names
   [[ -d $data ]] || die "$data: no such folder, expected a data-bin with a folder for each domain" 1
@@ -54,8 +55,8 @@ require_domains() {
   done
 }
 
-# Runs a command that writes into FOLDER, which is made with the folders above it. Where it fails,
-# those that were made and are empty go.
+# Runs a command that writes into FOLDER, and makes FOLDER with its parents. When the command fails,
+# removes those that it made and that are empty.
 with_folder() {
   local folder=$1 made=() above=$1 status=0 one
   shift

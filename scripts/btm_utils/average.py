@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Averages the parameters of models: btm average. See --help."""
+"""Averages the parameters of models, with btm average. See --help."""
 import sys
 
 from btm_program import become

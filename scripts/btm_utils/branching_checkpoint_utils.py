@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a checkpoint of one run the start of another: btm branch. See --help."""
+"""Makes a checkpoint of one run the start of another, with btm branch. See --help."""
 import sys
 
 from btm_program import become

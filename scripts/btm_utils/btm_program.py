@@ -1,5 +1,4 @@
-"""Finds the program btm and becomes it. The scripts beside this file are its names in BTM's
-release."""
+"""Finds and runs the program btm. The scripts beside this file have their names from the release."""
 import os
 import pathlib
 import shutil
@@ -8,7 +7,7 @@ from typing import List
 
 
 def find_btm() -> str:
-    """$BTM if set; else built in the checkout, installed next to the scripts, on the PATH."""
+    """$BTM when it is set. Otherwise the program in the build folder, beside the scripts, or on the PATH."""
     here = pathlib.Path(__file__).resolve().parent
     candidates = [
         here / "../../build/bin/btm",

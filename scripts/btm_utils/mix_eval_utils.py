@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Prints "RESULTS_FOLDER MODEL:MODEL:..." for an ensemble: which checkpoints of a folder of runs it
-is made of.
+"""Prints "RESULTS_FOLDER MODEL:MODEL:...": the checkpoints of an ensemble from a folder of runs.
 
   read -r results models < <(python mix_eval_utils.py --model-folder RUNS --model-type mod \\
     --regex-str 'MODEL.*' --checkpoint-ids last)
@@ -24,26 +23,26 @@ def parse(arguments: List[str]) -> argparse.Namespace:
         "--model-folder",
         required=True,
         type=pathlib.Path,
-        help="the folder of the runs, or of the DeMIX model",
+        help="the folder with the runs, or with the DeMIX model",
     )
     parser.add_argument(
         "--model-type",
         required=True,
         choices=["mod", "demix"],
-        help="a run for each expert, or ranks of one DeMIX model",
+        help="mod: one run per expert; demix: the ranks of one DeMIX model",
     )
     parser.add_argument(
         "--regex-str",
         default="",
-        help="runs whose names begin with a match, in order of their names (mod)",
+        help="use the runs whose names begin with a match, in the order of their names (mod)",
     )
     parser.add_argument(
         "--checkpoint-ids",
         default="last",
-        help="'last' or 'EPOCH_UPDATE': one for all experts, or one each",
+        help="'last' or 'EPOCH_UPDATE': one for all experts, or one per expert",
     )
     parser.add_argument("--experts-to-use", default="0,1,2,3,4,5,6,7", help="which, from 0 on")
-    parser.add_argument("--id-str", default="", help="a folder for the results of its own")
+    parser.add_argument("--id-str", default="", help="name of a separate folder for the results")
     options = parser.parse_args(arguments)
     try:
         options.experts = [int(expert) for expert in options.experts_to_use.split(",")]
@@ -56,7 +55,7 @@ def parse(arguments: List[str]) -> argparse.Namespace:
         parser.error(f"--regex-str {options.regex_str!r}: {error}")
     try:
         is_folder = options.model_folder.is_dir()
-    except OSError:  # a name too long for one
+    except OSError:  # the name is too long
         is_folder = False
     if not is_folder:
         parser.error(f"--model-folder {options.model_folder}: no such folder")
@@ -66,7 +65,7 @@ def parse(arguments: List[str]) -> argparse.Namespace:
 
 
 class Failure(Exception):
-    """What cannot be done, in one line."""
+    """The problem, in one line."""
 
 
 def checkpoint_id(options: argparse.Namespace, expert: int) -> str:
@@ -95,8 +94,8 @@ def models(options: argparse.Namespace) -> List[pathlib.Path]:
     )
     if max(options.experts) >= len(runs):
         raise Failure(
-            f"{folder}: {len(runs)} runs match {options.regex_str!r}, expert "
-            f"{max(options.experts)} is wanted"
+            f"{folder}: {len(runs)} runs match {options.regex_str!r}, expected enough for "
+            f"expert {max(options.experts)}"
         )
     return [folder / runs[i] / f"checkpoint_{ids[i]}.pt" for i in options.experts]
 

@@ -1,11 +1,11 @@
-# FindLibTorch: LibTorch from a pip wheel, an unpacked libtorch zip or a Debian package.
+# FindLibTorch: finds LibTorch in a pip wheel, an unpacked libtorch zip or a Debian package.
 #
-# Looked for in: LibTorch_ROOT or Torch_ROOT (the folder with include/ and lib/, a site folder
-# holding torch/, or a virtual environment's lib/pythonX.Y/site-packages), the cache that
-# scripts/setup fills, the Python found on the PATH, the system. Component CUDA adds Torch::nccl.
-# Targets: Torch::c10, Torch::cpu (never libtorch.so, which needs libtorch_cuda).
+# Searches LibTorch_ROOT or Torch_ROOT first: the folder with include/ and lib/, a site folder
+# with torch/ in it, or lib/pythonX.Y/site-packages of a virtual environment. Then the cache that
+# scripts/setup fills, the Python on the PATH, and the system. Component CUDA adds Torch::nccl.
+# Targets: Torch::c10 and Torch::cpu. libtorch.so is not linked, because it loads libtorch_cuda.
 #
-# The wheel's own CMake package needs a CUDA toolkit even for a CPU program.
+# The wheel's own CMake package is not used: it needs a CUDA toolkit even for a CPU program.
 include(FindPackageHandleStandardArgs)
 
 set(_hints ${LibTorch_ROOT} ${Torch_ROOT} $ENV{LibTorch_ROOT} $ENV{Torch_ROOT})
@@ -79,7 +79,7 @@ if(LibTorch_FOUND AND NOT TARGET Torch::cpu)
   set_target_properties(Torch::c10 PROPERTIES IMPORTED_LOCATION "${LibTorch_C10_LIBRARY}"
     INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${_include}" INTERFACE_INCLUDE_DIRECTORIES "${_include}")
   add_library(Torch::cpu SHARED IMPORTED)
-  # libcupti and libcudart, which the wheel's libtorch_cpu needs, are found by its own RPATH.
+  # The wheel's libtorch_cpu finds libcupti and libcudart by its own RPATH.
   set_target_properties(Torch::cpu PROPERTIES IMPORTED_LOCATION "${LibTorch_CPU_LIBRARY}"
     INTERFACE_LINK_LIBRARIES "Torch::c10;Threads::Threads")
   if(LibTorch_CUDA_FOUND)
@@ -87,7 +87,7 @@ if(LibTorch_FOUND AND NOT TARGET Torch::cpu)
     target_include_directories(Torch::nccl SYSTEM INTERFACE
       "${NCCL_INCLUDE_DIR}" "${CUDA_RUNTIME_INCLUDE_DIR}")
     target_compile_definitions(Torch::nccl INTERFACE USE_C10D_NCCL USE_CUDA)
-    # torch_cuda registers its kernels in static initialisers: keep it although no symbol may be
+    # torch_cuda registers its kernels in static initialisers, so it is linked although no symbol is
     # used.
     target_link_libraries(Torch::nccl INTERFACE Torch::cpu
       "-Wl,--push-state,--no-as-needed"

@@ -229,7 +229,7 @@ class BtmTrain(Case):
             "0,1 2,3",
         )
         self.assertIn(
-            "no multiple", self.train(experiment="demix", domains="a,b", gpus="3", status=2)
+            "not a multiple", self.train(experiment="demix", domains="a,b", gpus="3", status=2)
         )
 
     def test_a_branch_copies_first_and_is_saved_beside_its_project(self):
