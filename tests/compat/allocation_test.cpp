@@ -1,5 +1,5 @@
-// No length field of any format makes a reader allocate what the file cannot fill. Every allocation
-// of this test program is counted.
+// A wrong length field must not make a reader allocate more than the file can fill. This program
+// counts all its allocations.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -20,10 +20,10 @@ namespace {
 std::atomic<std::size_t> allocated{0};
 }  // namespace
 
-// Under AddressSanitizer its own operator new stays, which finds more; the tests are skipped.
+// AddressSanitizer keeps its own operator new, which finds more faults. The tests are then skipped.
 #if !defined(__SANITIZE_ADDRESS__)
 constexpr bool kCounted = true;
-// Not inlined: GCC would take malloc here and free there for a mismatch.
+// Not inlined: GCC would warn that malloc here and free there do not match.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   allocated += size;
   if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
@@ -51,7 +51,7 @@ std::shared_ptr<const MappedFile> in_memory(const std::string& bytes) {
   return MappedFile::of_memory("f", span, std::move(owner));
 }
 
-/// Expects a FormatError, and all allocations on the way to it to stay below the limit together.
+/// Expects a FormatError, and that all allocations before it stay below the limit together.
 template <class Read>
 void expect_small_refusal(const char* what, Read&& read) {
   const std::size_t before = allocated;

@@ -79,7 +79,7 @@ TEST(ConvertCheckpoint, KeepsSharedStoragesShared) {
 }
 
 TEST(ConvertCheckpoint, PrecisionsAreThoseOfTorch) {
-  // The golden variants were rounded by torch itself.
+  // torch rounded the golden variants.
   const TempDir folder;
   for (const auto& [dtype, variant] : {std::pair{"fp16", "variants/zip_float16.pt"},
                                        std::pair{"bf16", "variants/zip_bfloat16.pt"}}) {
@@ -137,13 +137,13 @@ TEST(ConvertCheckpoint, HuggingFaceFoldersComeBack) {
     EXPECT_EQ(btm_test::read_file(folder / kind / "dict.txt"),
               btm_test::read_file(golden("data-bin/dict.txt")));
     convert({folder / kind, folder / (kind + ".pt")});
-    // GPT-2 has no rows for the two positions that fairseq never uses.
+    // GPT-2 does not have rows for the two positions that fairseq never uses.
     EXPECT_EQ(summary(folder / (kind + ".pt"), kind != "gpt2"), summary(elm(), kind != "gpt2"))
         << kind;
   }
 }
 
-/// Of tests/golden/data-bin/dict.txt.
+/// The digest of tests/golden/data-bin/dict.txt.
 constexpr const char* kGoldenDictionary =
     "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1";
 
@@ -247,7 +247,7 @@ TEST(ConvertCheckpoint, SinusoidalPostNormModelsBecomeOptAndComeBack) {
 
 TEST(ConvertCheckpoint, SinusoidalPreNormModelsBecomeXglm) {
   const TempDir folder;
-  // The golden expert with computed positions.
+  // The golden expert with sinusoidal positions.
   const auto checkpoint = Checkpoint::open(elm());
   compat::NamedTensors model = checkpoint.model();
   std::erase_if(model,
@@ -264,8 +264,8 @@ TEST(ConvertCheckpoint, SinusoidalPreNormModelsBecomeXglm) {
   EXPECT_EQ(summary(folder / "back.pt"), summary(folder / "in.safetensors"));
 }
 
-/// The golden expert as safetensors, with a replacement in its configuration and a change of its
-/// tensors.
+/// The golden expert as safetensors, with a text of its configuration replaced and its tensors
+/// changed.
 void write_changed(const fs::path& path, const std::string& from, const std::string& to,
                    const std::function<void(compat::NamedTensors&)>& change = {}) {
   const auto checkpoint = Checkpoint::open(elm());
@@ -386,7 +386,7 @@ TEST(ConvertCheckpoint, ShardsNeedEqualSharedPartsOrOneToTakeThemFrom) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
   convert({two, folder / "x", "--to", "demix", "--shared",
            golden("checkpoints/seed/checkpoint_last.pt")});
-  // What the golden shards were made of.
+  // The sources of the golden shards.
   EXPECT_EQ(summary(folder / "x-rank-1.pt").substr(summary(folder / "x-rank-1.pt").find('\n')),
             summary(golden("checkpoints/demix/checkpoint_last-rank-1.pt"))
                 .substr(summary(golden("checkpoints/demix/checkpoint_last-rank-1.pt")).find('\n')));

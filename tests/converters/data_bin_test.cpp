@@ -55,7 +55,7 @@ std::string dictionary_of(int words, const std::string& stem = "w") {
   return text;
 }
 
-/// Relative path and content of every file in a folder.
+/// The relative path and the content of every file in a folder.
 std::map<std::string, std::string> files_in(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
@@ -94,7 +94,7 @@ TEST(DataBin, RandomDataComesBackThroughEveryForm) {
       ids.resize(random() % 10);
       for (auto& id : ids)
         id = static_cast<std::int64_t>(random() % static_cast<unsigned>(words + 4));
-      ids.push_back(2);  // raw text cannot hold a sequence without it
+      ids.push_back(2);  // raw text needs it at the end of a sequence
     }
     write_data_bin(folder / "in", sequences, words > 65500 ? "int32" : "uint16");
     for (const std::string& form : kForms) {
@@ -121,7 +121,7 @@ TEST(DataBin, EmptySequencesAndSingleTokensComeBackWithoutDictionary) {
 
 TEST(DataBin, ReadsBeyondTwoGigabytes) {
   const TempDir folder;
-  // 2^30 + 7 tokens of a sparse file come before the ones that are read.
+  // 2^30 + 7 tokens of a sparse file precede the ones that are read.
   const std::int32_t first = (1 << 30) + 7;
   write_file(folder / "in.idx", std::string("MMIDIDX\0\0", 9) + le<std::uint64_t>(1) + "\x08" +
                                     le<std::uint64_t>(2) + le(first) + le<std::int32_t>(3) +
@@ -205,7 +205,8 @@ TEST(DataBin, ShuffleIsTheSameEverywhere) {
   const TempDir folder;
   write_data_bin(folder / "in", {{0}, {1}, {2}, {3}, {4}, {5}});
   convert({folder / "in", folder / "out", "--shuffle", "42"});
-  // Made by Fisher and Yates from the back with the generator's published recurrence, seed 42.
+  // The result of Fisher and Yates from the back, with the generator's published recurrence and
+  // seed 42.
   EXPECT_EQ(read_all(folder / "out"), (Sequences{{3}, {1}, {5}, {2}, {4}, {0}}));
 }
 
@@ -270,7 +271,7 @@ TEST(DataBin, RawTextRefusesWhatItCannotHold) {
   EXPECT_FALSE(fs::exists(folder / "out.None-None"));
 }
 
-/// With `folder` as the current one, for the life of this object.
+/// Makes `folder` the current folder during the life of this object.
 struct Inside {
   fs::path before = fs::current_path();
   explicit Inside(const fs::path& folder) { fs::current_path(folder); }

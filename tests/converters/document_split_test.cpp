@@ -8,7 +8,7 @@
 namespace converters {
 namespace {
 
-/// One file of documents of these sizes; document i lies at offset i.
+/// One file with documents of these sizes. Document i has the offset i.
 struct Corpus {
   std::vector<std::uint64_t> sizes;
   DocumentSplit split;
@@ -35,7 +35,7 @@ TEST(DocumentSplit, MeetsTheSharesOfTheText) {
   for (auto& size : sizes) size = 1 + random() % 1000 * (random() % 1000);
   for (const std::int64_t seed : {1, 2, 3}) {
     const Corpus corpus(sizes, 0.1, 0.05, seed);
-    EXPECT_NEAR(corpus.share(1), 0.1, 0.003);  // it stops within 1/50 of the share
+    EXPECT_NEAR(corpus.share(1), 0.1, 0.003);  // a split is full at 49/50 of its share
     EXPECT_NEAR(corpus.share(2), 0.05, 0.0015);
     EXPECT_EQ(corpus.split.part(1).documents + corpus.split.part(2).documents +
                   corpus.split.part(0).documents,

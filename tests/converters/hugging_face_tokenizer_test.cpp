@@ -30,7 +30,7 @@ compat::TokenizerOptions gpt2() {
           .gpt2_vocab_bpe = golden("gpt2/vocab.bpe").string()};
 }
 
-/// Lines of the golden corpus that are all ASCII, and so in normal form.
+/// The lines of the golden corpus that are all ASCII, and therefore in normal form.
 std::vector<std::string> lines() {
   std::vector<std::string> lines;
   for (const char* const domain : {"fortunes", "perl", "politics"}) {
@@ -44,8 +44,7 @@ std::vector<std::string> lines() {
   return lines;
 }
 
-/// How many of the lines' tokens have an id beyond the dictionary; all others must be the
-/// data-bin's.
+/// The number of tokens whose id is beyond the dictionary. All others must equal the data-bin's.
 std::size_t compare(const Dictionary& dictionary, const compat::TokenizerOptions& options,
                     const TokenizerJson& written) {
   const auto tokenizer = compat::load_tokenizer(options);
@@ -71,10 +70,10 @@ TEST(HuggingFaceTokenizer, GivesTheDataBinsIdsWithADictionaryMadeFromTheData) {
       write_hugging_face_tokenizer(folder.path(), dictionary, "dict.txt", sentencepiece(), 128);
   EXPECT_GT(result.proven_texts, 3000);
   EXPECT_EQ(result.missing_tokens,
-            1);  // U+2581 "charact", which the data only has in longer pieces
+            1);  // U+2581 "charact": the data has it only in longer pieces
   const TokenizerJson written(read_file(folder / "tokenizer.json"), "tokenizer.json");
   EXPECT_EQ(compare(dictionary, sentencepiece(), written), 0U);
-  // fairseq's ids, not the model's; unknown characters in a row are one symbol, or <unk>.
+  // fairseq's ids, not the model's. Consecutive unknown characters are one symbol, or <unk>.
   EXPECT_EQ(written.encode("``"),
             (std::vector{dictionary.index("\u2581"), dictionary.index("``")}));
   EXPECT_EQ(written.encode("`"), (std::vector{dictionary.index("\u2581"), dictionary.index("`")}));

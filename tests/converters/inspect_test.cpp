@@ -20,7 +20,7 @@ namespace {
 using btm_test::golden;
 using Json = nlohmann::json;
 
-/// What `btm-convert inspect ARGS` prints.
+/// The output of `btm-convert inspect ARGS`.
 std::string inspected(const std::vector<std::string>& args) {
   std::ostringstream out;
   std::streambuf* const before = std::cout.rdbuf(out.rdbuf());
@@ -91,8 +91,8 @@ TEST(Inspect, ShowsADictionarysDigest) {
       std::string::npos);
 }
 
-/// What torch.save makes of a dict of tensors in a list, of a tensor, and of a model without its
-/// configuration.
+/// The files that torch.save writes for a dict of tensors in a list, for a tensor, and for a model
+/// without its configuration.
 void save_plain_files(const std::filesystem::path& folder) {
   compat::PickleArena arena;
   const auto tensor = [&](std::size_t size) {
@@ -181,7 +181,7 @@ TEST(Inspect, NamesEmptyFilesAndLfsPointers) {
   const btm_test::TempDir dir;
   for (const std::string name : {"m.pt", "m.safetensors", "dict.txt", "model.bin"}) {
     btm_test::write_file(dir / name, "");
-    if (name != "model.bin")  // whose missing index is told first
+    if (name != "model.bin")  // for it the missing index is reported first
       btm_test::expect_error<compat::FormatError>([&] { inspected({(dir / name).string()}); },
                                                   name + ": is empty");
     btm_test::write_file(dir / name,

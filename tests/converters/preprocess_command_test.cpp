@@ -79,7 +79,7 @@ TEST(PreprocessCommand, SaysInOneLineWhatIsWrong) {
   }
 }
 
-/// As on a full disk: writes beyond a limit fail.
+/// Writes beyond a limit fail, as on a full disk.
 TEST(PreprocessCommand, LeavesNothingWhenThereIsNoSpace) {
   const TempDir folder;
   std::string text;
@@ -138,7 +138,7 @@ TEST(TrainSentencepieceCommand, TrainsAModelThatPreprocessReadsWithItsDictionary
   ASSERT_EQ(trained.status, 0) << trained.err;
   EXPECT_NE(trained.out.find("m.model: 300 pieces"), std::string::npos) << trained.out;
   EXPECT_NE(trained.out.find("304 types"), std::string::npos)
-      << trained.out;  // 297 pieces and 4 special symbols, to a multiple of 8
+      << trained.out;  // 297 pieces and 4 special symbols, padded to a multiple of 8
   EXPECT_EQ(lines(btm_test::read_file(prefix + ".vocab")), 300U);
   const Ended encoded = run({"preprocess", "--validpref", text, "--srcdict", prefix + ".dict.txt",
                              "--bpe", "sentencepiece", "--sentencepiece-model", prefix + ".model",
@@ -203,7 +203,7 @@ TEST(TrainSentencepieceCommand, SaysInOneLineWhatIsWrongAndWritesNothing) {
        "none: cannot open: No such file"},
       {{"--input", (folder / "none").string(), "--model-prefix", (folder / "no/m").string()},
        1,
-       "no/m.dict.txt: cannot create"},  // before it reads
+       "no/m.dict.txt: cannot create"},  // before the input is read
       {{"--input", (folder / "empty").string(), "--model-prefix", prefix},
        1,
        "no text to train on"},

@@ -37,7 +37,7 @@ class Preprocess : public ::testing::Test {
     for (const std::string& file : files)
       EXPECT_TRUE(read_file(out(file)) == read_file(expected / file)) << file;
   }
-  /// All that is in the destination; a temporary left behind would be among it.
+  /// All files in the destination, including temporaries that were left behind.
   std::vector<std::string> listing() const {
     std::vector<std::string> names;
     if (fs::exists(options_.destdir))
@@ -141,7 +141,8 @@ TEST_F(Preprocess, WritesTheGoldenDataBinFromRawTextJsonlAndCompressedFiles) {
 }
 
 TEST_F(Preprocess, CountsTokenisedTextAsTheTwoStepsOfFairseqDo) {
-  // One step from raw text, against the pieces written out and preprocessed as words.
+  // One step from raw text gives the same as two: writing the pieces, then preprocessing them as
+  // words.
   use_sentencepiece();
   options_.trainpref = golden("corpus/perl/valid.txt").string();
   use_destination("one");
@@ -286,7 +287,7 @@ TEST_F(Preprocess, TakesAFileOfAFolderAsADocument) {
   options_.format.document_break = "line";
   use_destination("lines");
   run();
-  EXPECT_EQ(sequences("train").size(), 6U);  // the empty line among them, as fairseq has it
+  EXPECT_EQ(sequences("train").size(), 6U);  // including the empty line, as in fairseq
 }
 
 TEST_F(Preprocess, GoesOnAfterAFailureWithOtherInputs) {
@@ -305,7 +306,7 @@ TEST_F(Preprocess, GoesOnAfterAFailureWithOtherInputs) {
             (std::vector<std::string>{
                 "dict.txt", "law/dict.txt", "law/test_law.bin", "law/test_law.idx", "law/train.bin",
                 "law/train.idx", "law/valid_law.bin", "law/valid_law.idx", "preprocess.json"}));
-  // What is finished is not cleared away.
+  // Finished files are not removed.
   file("law", "x y\n");
   expect_error<compat::IoError>([&] { run(); },
                                 "already exists and was not made from these inputs");
@@ -352,7 +353,7 @@ TEST_F(Preprocess, KeepsWhatAnEarlierRunFinished) {
   EXPECT_NE(second.find("train: kept"), std::string::npos) << second;
   EXPECT_NE(second.find("valid: kept"), std::string::npos) << second;
   EXPECT_EQ(fs::last_write_time(out("train.bin")), written);
-  // As after a kill between the two splits.
+  // The state after a kill between the two splits.
   fs::remove(out("valid.idx"));
   const std::string third = run();
   EXPECT_NE(third.find("train: kept"), std::string::npos) << third;
@@ -405,7 +406,7 @@ TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
   EXPECT_EQ(read_file(out("dict.txt")), "z 1\n");
   fs::remove(out("dict.txt"));
   run();
-  write_file(out("dict.txt"), "b 1\na 1\n");  // edited since, of any size
+  write_file(out("dict.txt"), "b 1\na 1\n");  // edited since
   expect_error<compat::IoError>([&] { run(); }, "already exists");
 }
 
@@ -435,7 +436,7 @@ TEST_F(Preprocess, RefusesAFileWithoutDocuments) {
   }
   options_.dataset_impl = "mmap";
   options_.validpref.clear();
-  options_.trainpref = file("v", "") + "," + full;  // what is not empty as a whole is taken
+  options_.trainpref = file("v", "") + "," + full;  // only a completely empty input is refused
   run();
   EXPECT_EQ(sequences("train").size(), 1U);
   options_.srcdict.clear();

@@ -74,7 +74,7 @@ TEST(Repair, FitsVocabularies) {
   repair({model, folder / "short.pt", "--dict", folder / "short.txt"});
   EXPECT_EQ(rows(folder / "short.pt", "decoder.embed_tokens.weight"), 2109);
   for (const char* const file :
-       {"long.pt", "back.pt", "short.pt"})  // padding makes no other dictionary
+       {"long.pt", "back.pt", "short.pt"})  // padding does not change the dictionary
     EXPECT_EQ(compat::Checkpoint::open(folder / file).dictionary().sha256,
               compat::known_dictionary(golden("data-bin/dict.txt")).sha256)
         << file;

@@ -17,7 +17,7 @@ using btm_test::TempDir;
 using btm_test::write_file;
 using Documents = std::vector<std::pair<std::string, std::uint64_t>>;
 
-/// Every document of the files with its offset.
+/// Every document of the files, with its offset.
 Documents documents(const std::vector<std::filesystem::path>& files, const DocumentFormat& format) {
   Documents found;
   BlockReader reader(files, format);
@@ -126,7 +126,7 @@ TEST_F(DocumentsTest, AreTheSameHoweverBlocksFall) {
     expected.emplace_back(line, text.size());
     std::string end = ends[random() % 4];
     if (line.empty() && text.ends_with("\r") && end.starts_with("\n"))
-      end = "\r";  // "\r" and "\n" would become one end
+      end = "\r";  // "\r" and "\n" would become one line end
     text += line + end;
   }
   EXPECT_TRUE(of(text) == expected);

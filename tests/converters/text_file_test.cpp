@@ -35,7 +35,7 @@ std::string read_all(const std::filesystem::path& path, std::size_t piece) {
   return text;
 }
 
-/// Half of it compresses well, half does not.
+/// Text of which half compresses well.
 std::string sample_text() {
   std::mt19937 random(2);
   std::string text(300'000, 'a');

@@ -24,7 +24,7 @@ using btm_test::read_file;
 using btm_test::TempDir;
 using btm_test::write_file;
 
-/// The problems found, a line each; "" when all is well.
+/// The problems found, one per line. "" when there are none.
 std::string problems_of(const fs::path& path) {
   int status = 0;
   const auto json = nlohmann::json::parse(
@@ -51,7 +51,7 @@ TEST(Verify, PassesOverLogsBesideCheckpoints) {
   EXPECT_EQ(problems_of(folder.path()), "");
 }
 
-/// A name for every value would be quadratic: 800,000 lists in lists took minutes and gigabytes.
+/// Full names for all values would be quadratic: 800,000 nested lists took minutes and gigabytes.
 TEST(Verify, WalksThroughDeepNesting) {
   const TempDir folder;
   constexpr std::size_t kDepth = 800'000;
@@ -196,7 +196,7 @@ TEST(Verify, FindsBrokenConfigurations) {
   const fs::path original = golden("hf_import/gpt2_untied");
   EXPECT_EQ(problems_of(original), "");
   struct Row {
-    const char *config, *problem;  // no problem: a model that is well, but none of fairseq's
+    const char *config, *problem;  // no problem: a good model, but not one of fairseq
   };
   for (const Row& row :
        {Row{"{", "config.json: is not JSON"}, Row{"[]", "config.json: is no JSON object"},

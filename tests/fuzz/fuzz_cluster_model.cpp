@@ -1,5 +1,5 @@
-// Any bytes as a cluster model, as they are and with the checksum they need: refused, or the same
-// file when saved, and used.
+// Reads any bytes as a cluster model, as they are and with a correct checksum. The model is
+// refused, or it saves to the same file and can be used.
 #include <cmath>
 
 #include "btm/cluster/cluster_model.h"

@@ -1,4 +1,4 @@
-// Any pickle as a checkpoint: its configuration, resolved, and its model.
+// Reads any pickle as a checkpoint: its resolved configuration and its model.
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/torch/unpickler.h"
 #include "tests/support/fuzz.h"

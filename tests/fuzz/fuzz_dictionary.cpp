@@ -1,10 +1,11 @@
-// Any bytes as a dict.txt: refused, or written and read as the same words and counts.
+// Reads any bytes as a dict.txt. It is refused, or it is written and read back as the same words
+// and counts.
 #include "compat/fairseq/dictionary.h"
 #include "tests/support/fuzz.h"
 
 namespace {
 
-/// Whether a word was overwritten: fairseq, too, writes it twice and refuses the file.
+/// Whether a word was overwritten. fairseq writes such a word twice, and then refuses the file.
 bool has_repeated_words(const compat::Dictionary& dictionary) {
   for (std::int64_t i = 0; i < dictionary.size(); ++i)
     if (dictionary.index(dictionary.symbol(i)) != i) return true;

@@ -1,4 +1,4 @@
-// Any bytes as the vocabulary, index and bits of a huffman data-bin.
+// Reads any bytes as the vocabulary, index and bits of a huffman data-bin.
 #include "compat/fairseq/huffman_dataset.h"
 #include "tests/support/fuzz.h"
 

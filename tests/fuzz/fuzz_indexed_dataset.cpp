@@ -1,5 +1,5 @@
-// Any bytes as an index (MMIDIDX, TNTIDX) and tokens: refused, or every sequence can be read and
-// written again.
+// Reads any bytes as an index (MMIDIDX, TNTIDX) and tokens. They are refused, or every sequence can
+// be read and written again.
 #include "compat/fairseq/indexed_dataset.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "tests/support/fuzz.h"

@@ -1,4 +1,4 @@
-// Any text as a Python literal: refused with a column, or its repr means the same.
+// Reads any text as a Python literal. It is refused with a column, or its repr has the same value.
 #include "compat/fairseq/config.h"
 #include "tests/support/fuzz.h"
 
@@ -9,11 +9,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const compat::UsageError&) {
     return 0;
   }
-  // In a list, so that a string is quoted, too.
+  // In a list, so that a string is quoted too.
   const std::string text = compat::ConfigValue{compat::ConfigValue::List{value}}.to_text();
   if (compat::first_invalid_utf8(text) != std::string::npos ||
       text.find("inf") != std::string::npos)
-    return 0;  // no literal of Python's
+    return 0;  // not a Python literal
   compat::ConfigValue again;
   try {
     again = compat::parse_python_literal(text);

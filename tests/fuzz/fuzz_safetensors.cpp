@@ -1,4 +1,4 @@
-// A safetensors file: what is accepted covers its bytes exactly.
+// Reads any bytes as a safetensors file. The tensors of an accepted file cover its bytes exactly.
 #include <cstdint>
 #include <span>
 

@@ -1,5 +1,5 @@
-// Any bytes as a file of the score cache, as they are and with the checksum they need: a warning,
-// or the same file when stored.
+// Reads any bytes as a file of the score cache, as they are and with a correct checksum. The result
+// is a warning, or scores that are stored as the same file.
 #include <cstring>
 
 #include "btm/ensemble/score_cache.h"
@@ -14,7 +14,7 @@ void load(const std::string& bytes) {
   const auto path = folder / "data" / "model.scores";
   std::filesystem::create_directories(path.parent_path());
   btm_test::write_file(path, bytes);
-  std::uint64_t count = 0;  // what the file says of itself
+  std::uint64_t count = 0;  // the count that the file states
   if (bytes.size() >= 16) std::memcpy(&count, bytes.data() + 8, sizeof(count));
   int warnings = 0;
   btm::ScoreCache cache(folder, 1 << 20, [&](const std::string&) { ++warnings; });

@@ -1,4 +1,5 @@
-// Any bytes as a sentencepiece model: an answer, which is no as soon as a cut field follows.
+// Reads any bytes as a sentencepiece model. The answer is no as soon as an incomplete field
+// follows.
 #include "compat/tokenizer/sentencepiece_model.h"
 #include "tests/support/fuzz.h"
 

@@ -1,6 +1,6 @@
-// Any bytes as a file of torch.save. A first byte of 'F' makes the rest a file; anything else makes
-// it the data.pkl of a zip with right CRCs and two storages, which mutation alone would hardly
-// find.
+// Reads any bytes as a file of torch.save. After a first byte 'F' the rest is the file. Otherwise
+// the bytes are the data.pkl of a zip archive with correct CRCs and two storages, which mutation
+// alone would hardly find.
 #include <vector>
 
 #include "compat/torch/pickler.h"
@@ -13,7 +13,7 @@ namespace {
 using btm_test::require;
 using compat::PickleNode;
 
-/// Reads the tensors that are in the dicts and lists near the root, as a program would.
+/// Reads the tensors in the dicts and lists near the root, as a program would.
 void read_tensors(const PickleNode& node, int depth) {
   if (const auto* tensor = node.get_if<compat::PickleTensor>()) {
     std::vector<std::byte> scratch;
@@ -27,7 +27,7 @@ void read_tensors(const PickleNode& node, int depth) {
     for (const PickleNode* item : list->items) read_tensors(*item, depth + 1);
 }
 
-/// The pickle with storages named by number, and the storages' bytes: equal for equal files.
+/// The pickle with storages named by number, and the bytes of the storages. Equal for equal files.
 std::string content_of(const compat::TorchFile& file) {
   std::vector<std::shared_ptr<const compat::Storage>> storages;
   std::string text = compat::pickled(

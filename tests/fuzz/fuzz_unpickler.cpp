@@ -1,7 +1,5 @@
-// Any bytes as a pickle: refused with a FormatError, or read, and then what is written of it is
-// read as the same. A persistent id that names a storage class gives a storage of zeros.
-#include <array>
-
+// Reads any bytes as a pickle. It is refused with a FormatError, or what is written from it reads
+// back as the same.
 #include "compat/torch/pickler.h"
 #include "compat/torch/tensor.h"
 #include "compat/torch/unpickler.h"
@@ -51,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const compat::FormatError&) {
     return 0;
   } catch (const compat::UnsupportedError&) {
-    return 0;  // nests deeper than the writer goes
+    return 0;  // nests too deep for the writer
   }
   const auto again = load(written);
   btm_test::require(saved(again) == written, "a pickle is not a fixed point of load and save");

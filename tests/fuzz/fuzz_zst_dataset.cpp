@@ -1,5 +1,5 @@
-// A zst data-bin: two bytes with the length of the index's body, the body (magic and CRC are put
-// around it), the frames.
+// Reads any bytes as a zst data-bin: two bytes with the length of the index's body, the body (magic
+// and CRC are added), and the frames.
 #include <libdeflate.h>
 
 #include <algorithm>

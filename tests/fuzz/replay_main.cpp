@@ -1,5 +1,5 @@
-// Runs a fuzz target over the files of a corpus folder: keeps targets and findings alive in the
-// ordinary tests.
+// Runs a fuzz target over the files of a corpus folder. Targets and old findings so stay part of
+// the ordinary tests.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>

@@ -1,4 +1,4 @@
-// "80 02 4e 2e"_bytes: bytes that a test shows as it means them.
+// "80 02 4e 2e"_bytes: bytes that a test writes in hexadecimal.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace btm_test {
 
-/// Hexadecimal digits in pairs; white space is skipped.
+/// Pairs of hexadecimal digits. White space is skipped.
 inline std::string operator""_bytes(const char* text, std::size_t size) {
   std::string out;
   int high = -1;

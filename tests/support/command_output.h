@@ -1,4 +1,4 @@
-// What a command of btm-convert prints.
+// The output of a command of btm-convert.
 #pragma once
 
 #include <iostream>
@@ -9,7 +9,7 @@
 
 namespace btm_test {
 
-/// Runs a command's function; `status` receives what it returns. What it throws passes through.
+/// Runs the function of a command. `status` receives its return value. Exceptions pass through.
 template <class Run>
 std::string output_of(Run&& run, const std::vector<std::string>& args, int* status = nullptr) {
   std::ostringstream out;

@@ -1,4 +1,4 @@
-// Bytes compressed in tests.
+// Compresses bytes for tests.
 #pragma once
 
 #include <zlib.h>

@@ -1,4 +1,4 @@
-// Errors are part of the interface: tests state the phrase that a user reads.
+// Errors are part of the interface, so tests state the phrase that a user reads.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 
 namespace btm_test {
 
-/// The message of the E that `call` throws; fails the test when it throws none, another type, or
-/// more than one line.
+/// The message of the E that `call` throws. The test fails when it throws nothing, another type, or
+/// a message of several lines.
 template <class E, class Call>
 std::string message_of(Call&& call) {
   try {
@@ -27,7 +27,7 @@ std::string message_of(Call&& call) {
   return {};
 }
 
-/// Expects `call` to throw an E whose message holds `phrase`.
+/// Expects `call` to throw an E whose message contains `phrase`.
 template <class E, class Call>
 void expect_error(Call&& call, std::string_view phrase) {
   const std::string text = message_of<E>(std::forward<Call>(call));

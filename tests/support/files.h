@@ -1,4 +1,4 @@
-// Temporary folders, golden files and reading and writing whole files in tests.
+// Temporary folders, golden files, and functions that read and write whole files.
 #pragma once
 
 #include <unistd.h>
@@ -13,7 +13,7 @@
 
 namespace btm_test {
 
-/// A fresh folder, removed with its content at the end of the test.
+/// A new folder. It is removed with its content at the end of the test.
 class TempDir {
  public:
   TempDir() {

@@ -1,4 +1,4 @@
-// What fuzz targets share: the input as text, and agreement that must hold.
+// The functions that fuzz targets share: the input as text, and required agreements.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace btm_test {
 
-/// Ends the process when `agreed` is false: libFuzzer keeps the input, a replay fails.
+/// Ends the process when `agreed` is false. libFuzzer keeps the input; a replay fails.
 inline void require(bool agreed, const char* what) {
   if (agreed) return;
   std::fprintf(stderr, "fuzz target: %s\n", what);
@@ -36,7 +36,8 @@ inline std::shared_ptr<const compat::MappedFile> in_memory(std::string name,
   return compat::MappedFile::of_memory(std::move(name), span, std::move(copy));
 }
 
-/// Takes a part of `rest` off, as long as its first two bytes say: one input, several files.
+/// Takes a part from the front of `rest`. Its length is in the first two bytes, so that one input
+/// can hold several files.
 inline std::string_view take_part(std::string_view& rest) {
   if (rest.size() < 2) return std::exchange(rest, {});
   const std::size_t wanted =
@@ -47,7 +48,8 @@ inline std::string_view take_part(std::string_view& rest) {
   return part;
 }
 
-/// A path of this process for what a target writes; in memory where the system has such a folder.
+/// A path for this process, where a target writes a file. It is in memory when the system has such
+/// a folder.
 inline std::filesystem::path scratch_path(std::string_view name) {
   static const std::filesystem::path folder = [] {
     const std::filesystem::path memory = "/dev/shm";

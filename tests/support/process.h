@@ -1,4 +1,4 @@
-// Runs a built program and keeps what it said.
+// Runs a built program and keeps its output.
 #pragma once
 
 #include <poll.h>
@@ -15,16 +15,16 @@
 
 namespace btm_test {
 
-/// A port of this run of the tests, below those that the system hands out. `offset` < 16; those of
-/// run_ranks_test are up to 8, that of train_ranks_test is 9.
+/// A port for this run of the tests, below the ports that the system assigns. `offset` is below 16.
+/// run_ranks_test uses those below 8, train_ranks_test uses 9.
 inline std::string own_port(int offset) {
   return std::to_string(20000 + (::getpid() * 16 + offset) % 12000);
 }
 
-/// A child process. Killed at the end of its scope if it still runs.
+/// A child process. It is killed at the end of the scope if it still runs.
 class Process {
  public:
-  /// `program` of the build, with these variables added to the environment.
+  /// Starts `program` of the build with these variables added to the environment.
   Process(const std::string& program, const std::vector<std::string>& args,
           const std::map<std::string, std::string>& variables = {}) {
     if (::pipe(out_.data()) != 0 || ::pipe(err_.data()) != 0)
@@ -62,7 +62,7 @@ class Process {
   const std::string& out() const noexcept { return out_text_; }
   const std::string& err() const noexcept { return err_text_; }
 
-  /// Reads until standard output holds `phrase`. Throws after a minute, or when the process ends
+  /// Reads until standard output contains `phrase`. Throws after a minute, or when the process ends
   /// before.
   void wait_for_output(const std::string& phrase) {
     while (out_text_.find(phrase) == std::string::npos)
@@ -71,7 +71,7 @@ class Process {
                                  err_text_);
   }
 
-  /// The exit status, 128 + the signal when killed by one. Throws after a minute.
+  /// The exit status, or 128 + the number of the signal that killed it. Throws after a minute.
   int wait() {
     while (read_some()) {
     }

@@ -1,5 +1,5 @@
-// What the tests run as ranks: small programs over btm/distributed, with the flags and the error
-// lines of btm itself. On the CPU, but for --gpu.
+// The programs that tests run as ranks: small programs over btm/distributed, with the flags and
+// error lines of btm. They use the CPU unless --gpu is set.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <signal.h>
@@ -49,7 +49,7 @@ void require(bool holds, const std::string& what) {
   if (!holds) throw std::runtime_error("wrong: " + what);
 }
 
-/// The sum over ranks of (rank + 1) is known; every dtype must give it.
+/// The sum over ranks of (rank + 1) is known. Every dtype must give it.
 void check_sums(Communicator& world, at::ScalarType dtype) {
   const std::int64_t n = world.size();
   const at::Tensor tensor = at::full({3, 5}, world.rank() + 1, options(dtype));
@@ -125,7 +125,7 @@ int collectives(std::span<const std::string> args) {
   });
 }
 
-/// Prints every rank's place, once.
+/// Prints the place of every rank once.
 int places(std::span<const std::string> args) {
   return Command{"places", {}}.run(args, [](Communicator& world, const RankPlace& place) {
     const std::string own = std::to_string(world.rank()) + "/" + std::to_string(world.size()) +
@@ -138,8 +138,8 @@ int places(std::span<const std::string> args) {
   });
 }
 
-/// Rank --at kills itself while the others wait for it in a collective; with --early in the first
-/// one of all.
+/// Rank --at kills itself while the others wait for it in a collective. With --early this is the
+/// first collective.
 int killed(std::span<const std::string> args) {
   Command command{"killed", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
@@ -149,30 +149,30 @@ int killed(std::span<const std::string> args) {
     if (world.rank() == command.rank) ::kill(::getpid(), SIGKILL);
     for (;;) {
       world.all_reduce(tensor);
-      static_cast<void>(tensor[0].item<float>());  // as training looks at the gradient norm
+      static_cast<void>(tensor[0].item<float>());  // as training reads the gradient norm
     }
     return 0;
   });
 }
 
-/// Rank --at (-1: every one) ends with an error of its own.
+/// Rank --at (-1: every rank) ends with its own error.
 int failing(std::span<const std::string> args) {
   Command command{"failing", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
     const at::Tensor tensor = at::zeros({1 << 16}, options(at::kFloat));
     const auto pending =
-        world.rank() == command.rank ? world.start_all_reduce(tensor) : nullptr;  // left under way
+        world.rank() == command.rank ? world.start_all_reduce(tensor) : nullptr;  // left unfinished
     if (world.rank() == command.rank || command.rank < 0)
       throw std::runtime_error("the disk is full");
     for (;;) {
       world.all_reduce(tensor);
-      static_cast<void>(tensor[0].item<float>());  // as training looks at the gradient norm
+      static_cast<void>(tensor[0].item<float>());  // as training reads the gradient norm
     }
     return 0;
   });
 }
 
-/// Rank --at ends amid an escape sequence that a library writes past std::cerr.
+/// Rank --at ends in the middle of an escape sequence that a library writes without std::cerr.
 int rude(std::span<const std::string> args) {
   Command command{"rude", {}};
   return command.run(args, [&](Communicator& world, const RankPlace&) {
@@ -184,7 +184,7 @@ int rude(std::span<const std::string> args) {
   });
 }
 
-/// Waits for a signal; then all ranks end with status 128 + its number.
+/// Waits for a signal. All ranks then end with status 128 + its number.
 int waiting(std::span<const std::string> args) {
   static volatile sig_atomic_t caught = 0;
   for (const int number : {SIGTERM, SIGINT, SIGUSR1})
@@ -192,7 +192,7 @@ int waiting(std::span<const std::string> args) {
   return Command{"waiting", {}}.run(args, [](Communicator& world, const RankPlace&) {
     if (world.rank() == 0) std::cout << "ready" << std::endl;
     for (;;) {
-      // One rank may hear of it before another.
+      // One rank can notice the signal before another.
       for (const std::string& seen : world.all_gather(std::to_string(caught)))
         if (seen != "0") return 128 + std::stoi(seen);
       std::this_thread::sleep_for(std::chrono::milliseconds(20));

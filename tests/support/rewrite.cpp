@@ -1,5 +1,5 @@
-// Reads a file with compat and writes it again: what scripts/check-against-fairseq gives to torch
-// and fairseq.
+// Reads a file with compat and writes it again. scripts/check-against-fairseq passes the result to
+// torch and fairseq.
 #include <filesystem>
 #include <iostream>
 #include <stdexcept>

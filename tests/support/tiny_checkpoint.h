@@ -1,4 +1,4 @@
-// Checkpoints of a few float vectors, made where a test needs them.
+// Checkpoints of a few float vectors for tests.
 #pragma once
 
 #include <filesystem>

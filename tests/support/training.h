@@ -1,5 +1,5 @@
-// Runs of btm train with the flags of the golden runs (tests/golden/README.md), their logs and
-// their models.
+// Runs btm train with the flags of the golden runs (tests/golden/README.md), and reads their logs
+// and models.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -25,9 +25,9 @@
 namespace btm_test {
 
 using Args = std::vector<std::string>;
-using Rows = std::map<std::int64_t, nlohmann::json>;  ///< By update.
+using Rows = std::map<std::int64_t, nlohmann::json>;  ///< Rows by update.
 
-/// Of tests/golden/data-bin, in the order that numbers "ppl_0" to "ppl_3" of fairseq's logs.
+/// The domains of tests/golden/data-bin, in the order of "ppl_0" to "ppl_3" in fairseq's logs.
 inline const std::vector<std::string> kDomains{"fortunes", "jargon", "perl", "politics"};
 
 inline Args joined(Args args, const Args& more) {
@@ -35,12 +35,12 @@ inline Args joined(Args args, const Args& more) {
   return args;
 }
 
-/// Whether this machine's GPU is to be tested: BTM_TEST_GPU in the environment, which the preset
-/// cuda sets.
+/// Whether this machine's GPU is to be tested: the preset cuda sets BTM_TEST_GPU in the
+/// environment.
 inline bool test_gpu() { return std::getenv("BTM_TEST_GPU") != nullptr; }
 
-/// btm's command line with the flags that all golden runs share; `data` is a folder of
-/// tests/golden/data-bin, or "" for all of them. On the CPU, unless test_gpu().
+/// The command line of btm with the flags that all golden runs share. `data` is a folder of
+/// tests/golden/data-bin, or "" for all of them. Runs on the CPU, unless test_gpu() is true.
 inline Args train_command(const std::string& data, const std::filesystem::path& save_dir,
                           const Args& more) {
   Args args{"train",
@@ -88,7 +88,7 @@ inline Args train_command(const std::string& data, const std::filesystem::path& 
   return joined(std::move(args), more);
 }
 
-/// The rows of a JSON log that tell of an update.
+/// The rows of a JSON log that describe an update.
 inline Rows rows_of(std::istream& lines) {
   Rows rows;
   for (std::string line; std::getline(lines, line);) {
@@ -110,7 +110,7 @@ struct Finished {
 inline const std::map<std::string, std::string> kOneThread{
     {"OMP_NUM_THREADS", "1"}};  // the machine is shared with other tests
 
-/// Runs btm to its end.
+/// Runs btm until it ends.
 inline Finished run_btm(const Args& args) {
   Process process("btm", args, kOneThread);
   Finished result;
@@ -128,8 +128,8 @@ inline double number(const nlohmann::json& row, const std::string& key) {
 
 inline bool any_tensor(const std::string&) { return true; }
 
-/// The largest difference of two fp32 models' tensors whose names `wanted` takes. Of any precision,
-/// 0 is for equal bits only.
+/// The largest difference between tensors of two fp32 models, for the names that `wanted` accepts.
+/// For other precisions only 0 has a meaning: equal bits.
 template <class Wanted = bool (*)(const std::string&)>
 double model_difference(const std::filesystem::path& a, const std::filesystem::path& b,
                         Wanted&& wanted = any_tensor) {
@@ -138,7 +138,7 @@ double model_difference(const std::filesystem::path& a, const std::filesystem::p
   double largest = 0;
   for (const auto& [name, view] : left.model()) {
     if (!wanted(name) || name.ends_with("_float_tensor"))
-      continue;  // those are uninitialised in fairseq
+      continue;  // fairseq leaves these uninitialised
     const compat::TensorView* const other = right.find(name);
     if (other == nullptr) {
       ADD_FAILURE() << name << " is missing";

@@ -1,4 +1,4 @@
-// Zip archives made by hand in memory, right or wrong in any one field.
+// Builds zip archives in memory, correct or wrong in any field.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ inline std::uint32_t crc32_of(std::string_view data) {
   return ~crc;
 }
 
-/// What the archive says of an entry. Left alone it says the truth.
+/// The values that the archive states for an entry. The defaults are correct.
 struct ZipMember {
   explicit ZipMember(std::string name_, std::string data_)
       : name(std::move(name_)),
@@ -32,10 +32,11 @@ struct ZipMember {
   std::string name, data, local_name;
   std::uint32_t crc, packed, size, local_size;
   std::uint16_t method = 0, flags = 0;
-  std::int64_t offset = -1;  ///< Of the local header as the directory tells it; -1: the true one.
+  std::int64_t offset =
+      -1;  ///< The offset of the local header in the directory. -1 for the correct one.
 };
 
-/// What the end record says. Left at -1 it says the truth.
+/// The values that the end record states. -1 for the correct ones.
 struct ZipEnd {
   std::int64_t count = -1, size = -1, offset = -1;
 };

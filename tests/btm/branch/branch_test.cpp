@@ -23,13 +23,13 @@ namespace fs = std::filesystem;
 
 class Branch : public testing::Test {
  protected:
-  /// A run whose checkpoints are small but real; each holds its own update as a tensor.
+  /// A run with small but real checkpoints. Each holds its own update as a tensor.
   void add(std::string_view name, float content, std::string_view run = "seed") {
     fs::create_directories(dir_ / run);
     btm_test::write_tiny_checkpoint(dir_ / run / name, {{"decoder.w", {content}}});
   }
   BranchOptions options() { return {dir_.path(), "seed", dir_.path(), "branch", {}, {}, {}}; }
-  /// Which checkpoint a branch at the update, or at the share, is of.
+  /// The checkpoint that a branch at the update, or at the share, starts from.
   float branched(std::optional<std::int64_t> update, std::optional<double> share) {
     fs::remove_all(dir_ / "branch");
     BranchOptions request = options();
@@ -72,7 +72,7 @@ TEST_F(Branch, TakesAShareOfTheLargestUpdateAndTheLaterOfTwoAboveOneHalf) {
   };
   for (const Row& row : {Row{0, 100}, Row{0.25, 100}, Row{0.375, 100}, Row{0.5, 200},
                          Row{0.625, 300}, Row{0.62, 200}, Row{1, 400},
-                         Row{0.8774, 400}})  // int(350.96) = 350: a tie that 351 would not be
+                         Row{0.8774, 400}})  // int(350.96) = 350 is a tie, 351 would not be
     EXPECT_EQ(branched({}, row.share), row.taken) << row.share;
 }
 
@@ -101,7 +101,7 @@ TEST_F(Branch, LeavesABranchThatIsThereAlone) {
   BranchOptions request = options();
   request.update = 100;
   EXPECT_TRUE(branch_checkpoint(request).existed);
-  fs::remove_all(dir_ / "seed");  // a run goes on when the seed is gone
+  fs::remove_all(dir_ / "seed");  // a run continues without the seed
   EXPECT_TRUE(branch_checkpoint(request).existed);
   EXPECT_EQ(read_file(dir_ / "branch" / "checkpoint_last.pt"), "trained on");
 }
@@ -135,7 +135,8 @@ TEST_F(Branch, MergesAForksShardWithItsOptimizerState) {
   ASSERT_NE(optimizer, nullptr);
   EXPECT_EQ(optimizer->find("loss_scale"), nullptr);
   const auto& state = optimizer->find("state")->get_if<compat::PickleDict>()->items;
-  // One entry a parameter: `decoder.version` has none, the tied output projection none of its own.
+  // One entry per parameter. `decoder.version` has none, and neither has the tied output
+  // projection.
   std::size_t parameters = 0;
   for (const auto& [name, view] : dense.model())
     parameters += name != "decoder.version" && name != "decoder.output_projection.weight";

@@ -16,7 +16,7 @@ using btm::cluster_of_expert;
 struct ExpertCluster : ::testing::Test {
   btm_test::TempDir dir;
 
-  /// A checkpoint in a folder, trained on `data` and, of it, `domains`.
+  /// A checkpoint in a folder, trained on `data` and the `domains` in it.
   fs::path expert(const std::string& folder, const std::string& data,
                   const std::string& domains = "",
                   const std::string& name = "checkpoint_last.pt") const {
@@ -40,14 +40,14 @@ TEST_F(ExpertCluster, IsThatOfItsDataOrItsName) {
   EXPECT_EQ(found(expert("elm", "/split", "c3,c4")), "none");
   EXPECT_EQ(found(expert("c5", "/split")), "5");
   EXPECT_EQ(found(expert("c5", "/split/c6")),
-            "6");  // what it was trained on, whatever it is called
+            "6");  // its training data decide, not its name
   for (const char* const name : {"c", "c05", "c-1", "c1x", "C1", "x1", "c1234567"})
     EXPECT_EQ(found(expert(name, "/data")), "none") << name;
 }
 
 TEST_F(ExpertCluster, OfADemixRankIsThatOfItsDomain) {
   expert("demix", "/split", "c0,c2,c10", "checkpoint_last-shared.pt");
-  // Ranks are given to domains by name: c0, c10, c2.
+  // Ranks belong to domains in the order of names: c0, c10, c2.
   EXPECT_EQ(found(expert("demix", "/split", "c0,c2,c10", "checkpoint_last-rank-1.pt")), "10");
   EXPECT_EQ(found(expert("demix", "/split", "c0,c2,c10", "checkpoint_last-rank-2.pt")), "2");
   EXPECT_EQ(found(expert("demix", "/split", "c0,c2,c10", "checkpoint_last-rank-3.pt")), "none");

@@ -16,7 +16,7 @@ double cost_of(const std::vector<float>& costs, std::size_t k,
   return sum;
 }
 
-/// The least cost of all assignments in which no cluster has more than ceil(n / k) points.
+/// The lowest cost of all assignments in which no cluster has more than ceil(n / k) points.
 double least_cost(const std::vector<float>& costs, std::size_t n, std::size_t k) {
   const std::size_t capacity = (n + k - 1) / k;
   std::vector<std::uint32_t> assignment(n, 0);
@@ -55,7 +55,7 @@ TEST(BalancedAssignment, CostsTheLeastThatAnyCosts) {
 TEST(BalancedAssignment, FillsNoClusterBeyondItsShare) {
   const std::size_t n = 1003, k = 10;
   std::vector<float> costs = random_costs(n * k, 1);
-  for (std::size_t i = 0; i < n; ++i) costs[i * k] = 0;  // all of them want the first
+  for (std::size_t i = 0; i < n; ++i) costs[i * k] = 0;  // all points prefer the first cluster
   std::vector<std::size_t> sizes(k, 0);
   for (const std::uint32_t cluster : balanced_assignment(costs, n, k)) ++sizes[cluster];
   EXPECT_EQ(*std::ranges::max_element(sizes), 101U);
@@ -71,7 +71,7 @@ TEST(BalancedAssignment, ManagesEqualCostsAndOneCluster) {
   EXPECT_TRUE(balanced_assignment({}, 0, 3).empty());
 }
 
-/// `count` points around each of three corners, the corners in turn.
+/// `count` points around each of three corners, corner by corner.
 std::vector<float> corner_points(std::size_t count) {
   const std::vector<float> corners{0, 0, 10, 0, 0, 10}, noise = random_costs(count * 6, 3);
   std::vector<float> points;

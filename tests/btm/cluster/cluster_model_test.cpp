@@ -16,7 +16,7 @@ namespace {
 
 using btm_test::expect_error;
 
-/// Documents about ships and about bread, in turn.
+/// Documents about ships and about bread, alternating.
 std::vector<std::string> two_topics() {
   const std::vector<std::string> ships{"sail", "harbour", "anchor", "captain", "wind", "mast"};
   const std::vector<std::string> bread{"flour", "oven", "yeast", "baker", "crust", "dough"};
@@ -86,7 +86,7 @@ TEST(ClusterModel, RefusesDamagedFiles) {
   ClusterModel::train(two_topics(), two_clusters()).save(dir / "model");
   const std::string good = btm_test::read_file(dir / "model");
   const auto refused = [&](std::string bytes, std::string_view phrase, bool sign = true) {
-    if (sign) {  // so that the checksum is not what refuses it
+    if (sign) {  // so that it is not refused for its checksum
       bytes.resize(bytes.size() - 64);
       bytes += compat::sha256_hex(compat::as_byte_span(bytes));
     }

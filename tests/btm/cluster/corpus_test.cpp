@@ -121,7 +121,7 @@ TEST(SplitCorpus, DropsWhatAnotherModelsSplitLeft) {
   EXPECT_TRUE(std::filesystem::exists(out / "c0" / "notes"));
   EXPECT_EQ(read_cluster_record(out / "c1")->model_sha256, kOther);
   EXPECT_EQ(cluster_of_data(out / "c1")->cluster, 1U);
-  // What nobody is known to have put there is not removed.
+  // Files of unknown origin are not removed.
   btm_test::write_file(out / "c1" / "notes", "the user's");
   expect_error<compat::IoError>([&] { split("valid_perl", 1, kModel); },
                                 "belongs to a split into more clusters and holds 'notes'");

@@ -14,7 +14,7 @@ namespace {
 using Ids = std::vector<std::int64_t>;
 using Batches = std::vector<Ids>;
 
-/// Samples of given lengths; sample i holds the token 10 * i + column.
+/// Samples of the given lengths. Sample i holds the tokens 10 * i + column.
 class FakeDataset final : public LmDataset {
  public:
   explicit FakeDataset(Ids lengths) : lengths_(std::move(lengths)) {}

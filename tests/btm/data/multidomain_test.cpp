@@ -74,7 +74,7 @@ TEST_F(MultidomainTest, RefusesADomainOfAnotherDictionary) {
   btm_test::write_file(data / "dict.txt", "a 1\nb 2\n");
   const compat::Dictionary whole = compat::Dictionary::load(data / "dict.txt");
   const auto check = [&] { check_domain_dictionary(data / "perl", whole, data / "dict.txt"); };
-  check();  // it needs none of its own
+  check();  // it does not need one itself
   for (const char* same : {"a 1\nb 2\n", "a 7\nb 7\nmadeupword0000 0\n"}) {
     btm_test::write_file(data / "perl/dict.txt", same);
     check();
@@ -105,7 +105,7 @@ TEST_F(MultidomainTest, ConcatenatesDataSets) {
 }
 
 TEST_F(MultidomainTest, ResamplesWithReplacementAsTheRelease) {
-  // golden/ensemble.json: 6936 tokens of fortunes' test set are scored where eval_lm scores all
+  // golden/ensemble.json: 6936 tokens of fortunes' test set are scored, but eval_lm scores all
   // 6988.
   const ResamplingDataset resampled(blocks("fortunes"), /*seed=*/1, /*epoch=*/1);
   std::int64_t tokens = 0;

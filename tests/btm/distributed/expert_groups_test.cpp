@@ -64,7 +64,7 @@ TEST(IsUntied, ChoosesParametersAsTheForkDoes) {
     EXPECT_EQ(btm::is_untied(one.what, output, 2), one.output) << one.what;
   }
   EXPECT_TRUE(btm::is_untied("feedforward_l2", "decoder.layers.21.fc2.bias",
-                             24));  // by substring, as there
+                             24));  // by substring, as in fairseq
   EXPECT_FALSE(btm::is_untied("feedforward_l2", "decoder.layers.11.fc2.bias", 12));
 }
 

@@ -12,8 +12,7 @@ namespace {
 using btm::Communicator;
 using btm::GradientReducer;
 
-/// A group of `size` ranks whose gradients are all this rank's. Writes down what it is asked to
-/// sum.
+/// A group of `size` ranks with equal gradients. Records the sums that it is asked for.
 class MirrorGroup final : public Communicator {
  public:
   MirrorGroup(std::string name, int size, std::vector<std::string>& log)
@@ -79,7 +78,7 @@ TEST(GradientReducer, KeepsTheOrderOfBucketsWhateverIsReadyFirst) {
     reducer.ready(1, 2);
     EXPECT_EQ(log, Log{});
     if (round == 0)
-      reducer.ready(2, 3);  // in the second round nothing announces it: a rank without a batch
+      reducer.ready(2, 3);  // the second round does not announce it: a rank without a batch
     reducer.finish();
     log.resize(3);
     EXPECT_EQ(log, (Log{"all sums 20+10", "all sums 10+10", "all sums 0+10"}));

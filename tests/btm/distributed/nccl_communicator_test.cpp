@@ -1,4 +1,4 @@
-// NCCL between several processes. They share this machine's first GPU, which NCCL allows where it
+// NCCL between several processes that share this machine's first GPU. NCCL allows that when it
 // takes them for processes of several machines.
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ class Nccl : public testing::Test {
 #endif
   }
 
-  /// `program` with `args` as `size` ranks.
+  /// Runs `program` with `args` as `size` ranks.
   static Processes ranks_of(const std::string& program, const Args& args, int port_offset,
                             int size = 2) {
     const std::string port = btm_test::own_port(8 + port_offset);
@@ -47,7 +47,7 @@ class Nccl : public testing::Test {
 };
 
 TEST_F(Nccl, SumsGathersAndSplits) {
-  for (const int size : {2, 4})  // of four ranks the halves are groups of NCCL too
+  for (const int size : {2, 4})  // with four ranks, each half is also a group of NCCL
     for (auto& rank : ranks_of("ranks", {"collectives", "--gpu"}, size, size)) {
       EXPECT_EQ(rank->wait(), 0);
       EXPECT_EQ(rank->out(), "all well on " + std::to_string(size) + " ranks\n");
@@ -62,8 +62,7 @@ TEST_F(Nccl, NamesTheKilledRank) {
   EXPECT_EQ(ranks[0]->err(), "ranks killed: error: rank 1 of 2 is gone\n");
 }
 
-/// While NCCL makes its connections nothing tells that the other is gone but its silence of 30
-/// seconds.
+/// While NCCL connects, only a silence of 30 seconds shows that the other rank is gone.
 TEST_F(Nccl, LeavesWhenARankIsKilledBeforeTheFirstSum) {
   const Processes ranks = ranks_of("ranks", {"killed", "--gpu", "--early", "--at", "1"}, 5);
   EXPECT_EQ(ranks[1]->wait(), 128 + SIGKILL);
@@ -79,7 +78,7 @@ TEST_F(Nccl, EndsWhenARankFails) {
   EXPECT_EQ(ranks[0]->err(), "ranks failing: error: rank 1 of 2 has failed\n");
 }
 
-/// Sums over ranks come in another order, hence the tolerances (of train_ranks_test).
+/// Sums over ranks have another order, so the tolerances are those of train_ranks_test.
 TEST_F(Nccl, TwoRanksTrainAsOne) {
   const TempDir dir;
   const auto command = [&](const std::string& folder, const Args& more) {
@@ -115,7 +114,8 @@ TEST_F(Nccl, TwoRanksTrainAsOne) {
   }
 }
 
-/// Two domains, two ranks each: a domain's ranks have one expert, all of them the rest.
+/// Two domains with two ranks each. The ranks of a domain share an expert, and all ranks share the
+/// other parameters.
 TEST_F(Nccl, DemixTrainsAnExpertPerGroup) {
   const TempDir dir;
   const Args flags{"--arch",

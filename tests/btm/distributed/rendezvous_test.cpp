@@ -44,7 +44,7 @@ TEST(Rendezvous, StartsTheRanksOfThisMachine) {
 
 TEST(Rendezvous, TakesTorchrunsVariables) {
   DistributedOptions options;
-  options.world_size = 8;  // torchrun's word counts, as for fairseq
+  options.world_size = 8;  // torchrun's value counts, as in fairseq
   Variables variables{{"MASTER_ADDR", "head"},
                       {"MASTER_PORT", "29500"},
                       {"WORLD_SIZE", "4"},
@@ -92,7 +92,7 @@ TEST(Rendezvous, TakesAStepOfSlurm) {
 }
 
 TEST(Rendezvous, IsNotMisledByABatchScriptOfSlurm) {
-  // Outside srun there is one process, however many tasks the job has.
+  // Outside srun there is one process, for any number of tasks of the job.
   DistributedOptions options;
   options.world_size = 2;
   const Rendezvous place = found(options, {{"SLURM_JOB_ID", "41"},

@@ -1,5 +1,5 @@
-// Real processes: tests/support/ranks_main.cpp, started by our launcher, as torchrun would or as
-// srun would.
+// Tests with real processes: tests/support/ranks_main.cpp, started by btm's launcher, or as
+// torchrun and srun start it.
 #include "btm/distributed/run_ranks.h"
 
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@ using btm_test::own_port;
 using btm_test::Process;
 using Processes = std::vector<std::unique_ptr<Process>>;
 
-constexpr auto kSeconds = std::chrono::seconds(20);  // to end in; with a busy machine in mind
+constexpr auto kSeconds = std::chrono::seconds(20);  // the limit for ending, on a busy machine
 
 std::unique_ptr<Process> rank_like(const std::string& action, int rank, int size, int port_offset,
                                    std::map<std::string, std::string> more = {}) {
@@ -60,7 +60,7 @@ TEST(RunRanks, SumsGathersAndSplitsOverTwoAndFourProcesses) {
   for (const std::string size : {"1", "2", "4"}) {
     Process run("ranks", {"collectives", "--distributed-world-size", size});
     EXPECT_EQ(run.wait(), 0) << run.err();
-    EXPECT_EQ(run.out(), "all well on " + size + " ranks\n");  // one rank speaks
+    EXPECT_EQ(run.out(), "all well on " + size + " ranks\n");  // one rank prints
   }
 }
 
@@ -155,10 +155,10 @@ TEST(RunRanks, TakesItsRanksAlongWhenItIsKilled) {
   Process run("ranks", {"waiting", "--distributed-world-size", "2"});
   run.wait_for_output("ready");
   ::kill(run.pid(), SIGKILL);
-  EXPECT_EQ(run.wait(), 128 + SIGKILL);  // returns when no rank holds the pipes any longer
+  EXPECT_EQ(run.wait(), 128 + SIGKILL);  // returns when no rank has the pipes open
 }
 
-/// All end soon, each with one line that holds `phrase`.
+/// All ranks end within kSeconds, each with one line that contains `phrase`.
 void expect_end_of_all(const Processes& ranks, int status, const std::string& phrase) {
   const auto start = std::chrono::steady_clock::now();
   for (const auto& rank : ranks) {
@@ -225,7 +225,7 @@ TEST(RunRanks, SaysThatOpenFilesAreTooFew) {
   std::filesystem::remove(out);
 }
 
-/// A connection to the port where ranks meet, as soon as it is open.
+/// Connects to the port where ranks meet, as soon as it is open.
 int stranger(int port_offset) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -269,8 +269,8 @@ TEST(RunRanks, ARankOfAnotherRunIsTurnedAway) {
   }
 }
 
-/// What is stopped (a debugger, a machine that swaps) is named, whichever rank it is: here the one
-/// that keeps the store.
+/// The error names a stopped rank (stopped by a debugger or a machine that swaps), here the one
+/// that has the store.
 TEST(RunRanks, EndsWhenRankZeroIsStopped) {
   Process launched("ranks", {"killed", "--distributed-world-size", "3", "--at", "9"});
   const Processes ranks = torchrun_like("killed", 3, 2, {"--at", "9"});

@@ -1,5 +1,5 @@
-// btm train on several real processes over Gloo: the same numbers on any number of ranks, fairseq's
-// on four, and DeMIX.
+// btm train on several real processes over Gloo. The numbers are the same for any number of ranks,
+// and on four those of fairseq. Also tests DeMIX.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ using btm_test::TempDir;
 
 constexpr const char* kDomainList = "fortunes,jargon,perl,politics";
 
-/// A golden run's command on `ranks` processes.
+/// The command of a golden run on `ranks` processes.
 Args command(int ranks, const std::filesystem::path& save_dir, const Args& more) {
   const Args flags{"--arch",
                    "transformer_lm_gpt3_small",
@@ -87,7 +87,7 @@ TEST(TrainRanks, FourRanksFollowFairseqsFourRanks) {
   }
 }
 
-/// btm eval-lm's loss of some of fortunes' test set, with all its digits.
+/// btm eval-lm's loss on part of fortunes' test set, with all digits.
 double evaluated(const std::filesystem::path& checkpoint, const std::filesystem::path& results) {
   Process process(
       "btm", {"eval-lm", golden("data-bin/fortunes").string(), "--path", checkpoint.string(),
@@ -97,8 +97,8 @@ double evaluated(const std::filesystem::path& checkpoint, const std::filesystem:
   return nlohmann::json::parse(btm_test::read_file(results)).at("loss_base2").get<double>();
 }
 
-/// The log has three decimals; the trained model's own loss has all. Sums over ranks come in
-/// another order, and Adam divides by small second moments, hence the weights' tolerance.
+/// The log has three decimals; the loss of the trained model has all. Sums over ranks have another
+/// order, and Adam divides by small second moments. That explains the tolerance of the weights.
 TEST(TrainRanks, OneTwoAndFourRanksComeToTheSame) {
   TempDir dir;
   std::map<int, Rows> rows;
@@ -123,8 +123,8 @@ TEST(TrainRanks, OneTwoAndFourRanksComeToTheSame) {
 }
 
 TEST(TrainRanks, UnevenShardsEndTheEpochTogether) {
-  // 61 blocks in batches of 2 are 31 batches: of three ranks the first has one more than the
-  // others, of four the last one less, and updates of two batches leave a rank with one or none.
+  // 61 blocks in batches of 2 are 31 batches. With three ranks the first has one more than the
+  // others, with four the last has one less. Updates of two batches leave a rank with one or none.
   TempDir dir;
   for (const int ranks : {3, 4}) {
     Process process(
@@ -162,8 +162,8 @@ TEST_F(Demix, SharesAllButTheExperts) {
     EXPECT_TRUE(is_expert(name)) << name;
   for (const auto& [name, view] : compat::model_tensors(*shared.tree.root, "shared"))
     EXPECT_TRUE(is_shared(name)) << name;
-  // Two layers of 16 parameters each, two embeddings, a final norm: 36, of which each layer has
-  // four of an expert.
+  // Two layers of 16 parameters, two embeddings and a final norm are 36. Four of each layer belong
+  // to an expert.
   const auto entries = [](const compat::TorchFile& file) {
     return file.tree.root->find("last_optimizer_state")
         ->find("state")
@@ -191,8 +191,8 @@ TEST_F(Demix, RanksOfAGroupHaveOneExpert) {
 
 TEST_F(Demix, IsResumedExactlyFromItsShards) {
   const Args two{"--train-domains", "fortunes,perl", "--eval-domains", "fortunes,perl"};
-  // In fp16 the loss scale, which doubles every other update, and the fp32 weights have to come
-  // along.
+  // In fp16 the checkpoint must also restore the loss scale, which doubles every other update, and
+  // the fp32 weights.
   for (const Args& precision : {Args{}, Args{"--fp16", "--fp16-scale-window", "2"}}) {
     const std::string kind = precision.empty() ? "fp32" : "fp16";
     run(command(2, dir_ / (kind + "whole"), joined(flags("0 1", 8), joined(two, precision))));
@@ -248,7 +248,7 @@ TEST(TrainRanks, AKilledRankEndsTheRunWithOneLine) {
                                  joined(kMultidomain,
                                         {"--unbalanced", "--max-update", "100000", "--no-save"})));
   process.wait_for_output("\"num_updates\": \"3\"");
-  // The launcher's children: the second one is rank 1.
+  // Of the launcher's children the second is rank 1.
   std::ifstream children("/proc/" + std::to_string(process.pid()) + "/task/" +
                          std::to_string(process.pid()) + "/children");
   pid_t first = 0, second = 0;
@@ -261,7 +261,7 @@ TEST(TrainRanks, AKilledRankEndsTheRunWithOneLine) {
             "ended\n");
 }
 
-/// Two ranks that are started by hand, each with flags of its own.
+/// Two ranks that are started separately, each with its own flags.
 std::vector<std::unique_ptr<Process>> two_ranks(const std::filesystem::path& save_dir,
                                                 const std::string& data, const Args& first,
                                                 const Args& second) {

@@ -35,7 +35,7 @@ std::string checkpoints_of(const std::vector<std::string>& experts) {
   return path;
 }
 
-/// The flags of tests/golden/ensemble.json's rows.
+/// The flags of the rows in tests/golden/ensemble.json.
 EnsembleEvalOptions golden_options(const std::string& split, const std::string& domain,
                                    const std::vector<std::string>& experts) {
   EnsembleEvalOptions options;
@@ -50,7 +50,7 @@ EnsembleEvalOptions golden_options(const std::string& split, const std::string& 
   return options;
 }
 
-/// A run of a few batches.
+/// Runs a few batches.
 EnsembleEvalOptions short_options(const std::vector<std::string>& experts = kExperts) {
   EnsembleEvalOptions options = golden_options("test", "perl", experts);
   options.eval.max_samples = 4;
@@ -86,8 +86,8 @@ void expect_equal(const EnsembleReport& a, const EnsembleReport& b) {
   }
 }
 
-/// Compares a run with what the release printed. Its sums are fp32 in the order of torch 1.13; ours
-/// differ by less than 1e-6.
+/// Compares a run with the output of the release. Its fp32 sums have the order of torch 1.13, which
+/// changes results by less than 1e-6.
 void expect_golden(const nlohmann::json& row) {
   EnsembleEvalOptions options = golden_options(row["split"], row["domain"], row["experts"]);
   options.ensemble_type = row["type"];
@@ -131,11 +131,11 @@ TEST(EnsembleEval, OfOneExpertIsEvalLm) {
   const EvalLmReport alone = eval_lm(options.eval);
   EXPECT_EQ(report.eval.tokens, alone.tokens);
   EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2,
-              1e-6);  // padded rows are masked here, causal alone there
+              1e-6);  // padded rows have a padding mask here, only a causal one there
   for (const EnsembleLine& line : report.lines) EXPECT_EQ(line.posterior, std::vector<double>{1.0});
 }
 
-/// A cluster model of a data-bin's split.
+/// A cluster model of the split of a data-bin.
 void train_clusters_of(const std::filesystem::path& split, const std::filesystem::path& path,
                        std::int64_t clusters) {
   const Corpus all(split, "");
@@ -149,7 +149,7 @@ void train_clusters_of(const std::filesystem::path& split, const std::filesystem
   ClusterModel::train(documents, options).save(path);
 }
 
-/// Three times the same model, in every type of ensemble and with every posterior.
+/// Three equal models, in every type of ensemble and with every posterior.
 void expect_the_models_own_loss(const EvalLmOptions& eval, const std::filesystem::path& clusters) {
   const EvalLmReport alone = eval_lm(eval);
   EnsembleEvalOptions options;
@@ -272,7 +272,7 @@ TEST(EnsembleEval, PermutesItsPosteriorsWithItsExperts) {
     for (std::size_t i = 0; i < straight.lines.size(); ++i) {
       const auto& p = straight.lines[i].exp_avg_posterior;
       expect_near(permuted.lines[i].exp_avg_posterior, {p[2], p[0], p[3], p[1]}, 1e-12,
-                  "permuted");  // sums in another order
+                  "permuted");  // the sums have another order
     }
   }
 }
@@ -287,8 +287,8 @@ TEST(EnsembleEval, MixesDenseExpertsAndDemixRanks) {
   const EnsembleReport both = run(mixed);
   for (const EnsembleLine& line : ranks.lines)
     EXPECT_NEAR(std::accumulate(line.posterior.begin(), line.posterior.end(), 0.0), 1, 1e-12);
-  // The second expert is the same, the first is another: the seed's shared half is not what the
-  // dense ELM was trained to.
+  // The second expert is equal, the first differs: the dense ELM was trained from another shared
+  // half than the seed's.
   EXPECT_NE(both.eval.perplexity, ranks.eval.perplexity);
   EXPECT_NE(both.eval.perplexity, run(dense).eval.perplexity);
 }
@@ -299,8 +299,8 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   options.precomputed_prior = "0,0.3,0.6,0.1";
   options.eval_topk = 2;
   options.sparse = true;
-  options.eval.path =
-      "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) + ":/nowhere/d.pt";  // never opened
+  options.eval.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) +
+                      ":/nowhere/d.pt";  // these files are not opened
   const EnsembleReport sparse = run(options);
   EXPECT_EQ(sparse.blocks_run, 2 * sparse.eval.samples);
   EnsembleEvalOptions pair = short_options({"jargon", "perl"});
@@ -332,7 +332,8 @@ TEST(EnsembleEval, FullPosteriorFindsTheBestExpert) {
             best.loss_sum + std::log(4.0) * static_cast<double>(best.samples) + 1e-6);
 }
 
-/// Ranks that are threads of this process: only what ensemble_eval asks of a communicator.
+/// Ranks that are threads of this process. Has only the parts of a communicator that ensemble_eval
+/// uses.
 class ThreadRanks {
  public:
   explicit ThreadRanks(int size)
@@ -406,14 +407,15 @@ TEST(EnsembleEval, RunsNoModelForScoresThatAreCached) {
   EnsembleEvalOptions more = short_options({"fortunes", "perl", "jargon"});
   more.score_cache = options.score_cache;
   const EnsembleReport third = run(more);
-  EXPECT_EQ(third.blocks_run, third.eval.samples);  // a further expert costs one
+  EXPECT_EQ(third.blocks_run, third.eval.samples);  // one more expert adds one pass
   more.score_cache.clear();
   expect_equal(run(more), third);
-  options.eval.batch_size = 3;  // other padding, other last bits
+  options.eval.batch_size = 3;  // other padding changes the last bits
   EXPECT_EQ(run(options).experts_stored, 0);
 }
 
-/// A cluster model of the four domains' validation sets, whose clusters need not be the domains.
+/// A cluster model of the validation sets of the four domains. Its clusters can differ from the
+/// domains.
 void train_clusters(const std::filesystem::path& path) {
   std::vector<std::string> documents;
   for (const std::string& domain : kExperts) {
@@ -434,7 +436,7 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   EnsembleEvalOptions options = short_options();
   options.ensemble_type = "cluster_prior";
   options.cluster.model = (dir / "clusters").string();
-  options.cluster.temperature = 1e6;  // all alike
+  options.cluster.temperature = 1e6;  // all experts get equal weights
   const EnsembleReport flat = run(options);
   EnsembleEvalOptions average = short_options();
   average.ensemble_type = "simple_average";
@@ -447,15 +449,15 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   options.sparse = true;
   expect_equal(run(options), all);
   options.eval_topk = 1;
-  options.eval.cpu = true;  // a GPU chooses other products for other batches
+  options.eval.cpu = true;  // a GPU computes products differently for other batches
   const EnsembleReport sparse = run(options);
   options.sparse = false;
   const EnsembleReport dense = run(options);
-  EXPECT_EQ(sparse.eval.perplexity, dense.eval.perplexity);  // what has no weight need not be run
+  EXPECT_EQ(sparse.eval.perplexity, dense.eval.perplexity);  // experts without weight are not run
   EXPECT_LT(sparse.blocks_run, dense.blocks_run);
 }
 
-/// A run with a cache of scores gives what a run without one gives.
+/// A run with a score cache gives the result of a run without one.
 void expect_as_without_cache(EnsembleEvalOptions options, const std::filesystem::path& cache) {
   options.score_cache = cache.string();
   const EnsembleReport found = run(options);
@@ -481,7 +483,8 @@ TEST(EnsembleEval, KeepsSparseScoresByTheRowsThatWereScored) {
   expect_as_without_cache(options, dir / "cache");
   options.score_cache = (dir / "cache").string();
   EXPECT_EQ(run(options).blocks_run, 0);
-  // The same experts for other clusters: their scores of the former rows say nothing of the latter.
+  // The same experts for other clusters. The scores of the former rows cannot be used for the new
+  // ones.
   expect_as_without_cache(
       sparse_options(dir / "clusters", {"politics", "perl", "jargon", "fortunes"}), dir / "cache");
   options.sparse = false;
@@ -501,7 +504,7 @@ TEST(EnsembleEval, KeepsScoresByTheWordsOfTheDictionary) {
   options.eval.eval_domains.clear();
   options.eval.data = (dir / "perl").string();
   expect_as_without_cache(options, dir / "cache");
-  // The same ids, which stand for other words now: other clusters are chosen.
+  // The same ids mean other words now, so other clusters are chosen.
   std::vector<std::string> lines;
   compat::for_each_line(btm_test::read_file(dir / "perl/dict.txt"),
                         [&](std::string_view line) { lines.emplace_back(line); });

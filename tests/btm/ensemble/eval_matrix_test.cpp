@@ -41,7 +41,7 @@ const MatrixRow& row(const EvalMatrix& matrix, const std::string& name) {
   throw std::runtime_error("no row " + name);
 }
 
-/// One run of everything, taken up again.
+/// One run of everything, which is then continued.
 class EvalMatrixOfGoldenModels : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -53,8 +53,8 @@ class EvalMatrixOfGoldenModels : public testing::Test {
     options.models.emplace_back("uniform4", checkpoint("average_uniform4"));
     options.experts = kExperts;
     options.ensembles = {"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
-    options.prior_batches = 100;  // all of valid: the golden experts are so alike that a few
-                                  // batches do not tell them apart
+    options.prior_batches =
+        100;  // all of valid: a few batches do not distinguish the golden experts
     options.average = true;
     first_ = new EvalMatrix(eval_matrix(options));
     second_ = new EvalMatrix(eval_matrix(options));
@@ -68,7 +68,7 @@ class EvalMatrixOfGoldenModels : public testing::Test {
 };
 
 TEST_F(EvalMatrixOfGoldenModels, GivesFairseqsPerplexities) {
-  // golden/eval.json, printed with two digits.
+  // From golden/eval.json, printed with two digits.
   EXPECT_NEAR(row(*first_, "seed").cells[0].perplexity, 628.31, 0.011);
   EXPECT_NEAR(row(*first_, "fortunes").cells[0].perplexity, 470.63, 0.011);
   EXPECT_NEAR(row(*first_, "jargon").cells[0].perplexity, 622.21, 0.011);
@@ -76,7 +76,8 @@ TEST_F(EvalMatrixOfGoldenModels, GivesFairseqsPerplexities) {
 }
 
 TEST_F(EvalMatrixOfGoldenModels, AveragesParametersAsTheReleaseDoes) {
-  // The file holds the average rounded once; sums of other order differ in the last bits of fp32.
+  // The file holds the average, rounded once. Sums in another order differ in the last bits of
+  // fp32.
   EXPECT_NEAR(
       row(*first_, "average").cells[0].perplexity / row(*first_, "uniform4").cells[0].perplexity, 1,
       1e-5);
@@ -106,7 +107,7 @@ TEST_F(EvalMatrixOfGoldenModels, BelievesTheDomainsOwnExpertMost) {
 }
 
 TEST_F(EvalMatrixOfGoldenModels, CountsTheBytesOfTheText) {
-  // The raw test set has 19069 bytes; one of them is lost to <unk>.
+  // The raw test set has 19069 bytes. One of them is lost to <unk>.
   EXPECT_NEAR(static_cast<double>(row(*first_, "seed").cells[0].bytes), 19069, 1);
   const MatrixCell& cell = row(*first_, "seed").cells[0];
   EXPECT_NEAR(cell.bits_per_byte, cell.loss_sum / std::log(2.0) / static_cast<double>(cell.bytes),
@@ -196,7 +197,7 @@ TEST(EvalMatrix, GivesNoIntervalOfFewBlocks) {
   options.block_tokens = 128;
   const MatrixRow many = eval_matrix(options).rows[1];
   EXPECT_EQ(many.cells[0].blocks,
-            19);  // of 20 samples; the one that is shorter joins another block
+            19);  // 20 samples, of which the shorter one joins another block
   EXPECT_LT(many.cells[0].perplexity_interval.low, many.mean.perplexity_interval.high);
 }
 

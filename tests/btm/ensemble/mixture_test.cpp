@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
-/// Two experts' probabilities of three targets.
+/// The probabilities of three targets from two experts.
 struct TwoExperts {
   std::vector<float> a = logs({0.5F, 0.1F, 0.2F}), b = logs({0.25F, 0.3F, 0.6F});
   BlockScores block() const { return {{a, b}, {a[1], b[1]}}; }
@@ -36,8 +36,8 @@ TEST(MixBlock, WeighsByThePreviousTargetAlone) {
   const TwoExperts experts;
   const MixedBlock mixed =
       mix_block(experts.block(), log_of(std::vector<double>{0.8, 0.2}), PosteriorRule::kLast);
-  // w(0) = 1/2 whatever the prior; w_a(1) = 0.8 * 0.5 / (0.8 * 0.5 + 0.2 * 0.25); w_a(2) = 0.8 *
-  // 0.1 / (0.08 + 0.06)
+  // w(0) = 1/2 with any prior; w_a(1) = 0.8 * 0.5 / (0.8 * 0.5 + 0.2 * 0.25); w_a(2) = 0.8 * 0.1 /
+  // (0.08 + 0.06)
   const double w1 = 0.4 / 0.45, w2 = 0.08 / 0.14;
   expect_probabilities(mixed.log_probs,
                        {0.375, w1 * 0.1 + (1 - w1) * 0.3, w2 * 0.2 + (1 - w2) * 0.6});

@@ -69,7 +69,7 @@ TEST_F(CacheTest, RemovesWhatWasNotUsedForLongest) {
   for (const char* const name : {"a", "b", "c"}) small.store(data, name, thousand);
   age(dir / "cache" / data / "a.scores", 3);
   age(dir / "cache" / data / "b.scores", 2);
-  EXPECT_TRUE(small.load(data, "a", 1000));  // used: now b is the oldest
+  EXPECT_TRUE(small.load(data, "a", 1000));  // used, so b is now the oldest
   btm_test::write_file(dir / "cache" / data / "z.scores.tmp.1.1", "left by a run that was killed");
   age(dir / "cache" / data / "z.scores.tmp.1.1", 25);
   small.store(data, "d", thousand);
@@ -122,11 +122,10 @@ TEST_F(CacheTest, SeesThatAFileIsNoLongerWhatWasHashed) {
   const auto open = [&] { return compat::Checkpoint::open(path); };
   const compat::Checkpoint perl = open();
   const std::string digest = cache.model_digest(perl, "float");
-  EXPECT_TRUE(
-      cache.is_still(perl, "float", digest));  // too young for its times to tell: read again
+  EXPECT_TRUE(cache.is_still(perl, "float", digest));  // changed so recently that it is read again
   put("elm_jargon");
   EXPECT_EQ(cache.model_digest(perl, "float"),
-            digest);  // of what is open, whatever has the name now
+            digest);  // the digest of the open file, not of the new file with its name
   EXPECT_FALSE(cache.is_still(perl, "float", digest));
   EXPECT_EQ(warnings.size(), 1U);
   EXPECT_NE(cache.model_digest(open(), "float"), digest);

@@ -38,8 +38,8 @@ TEST(ResampledSums, RepeatWithTheSeed) {
 }
 
 TEST(ResampledSums, SpreadAsTheStandardErrorOfASum) {
-  // 400 blocks of variance 1/12: the sum's deviation is sqrt(400 / 12) = 5.77; 2000 draws know it
-  // within 5% or so.
+  // 400 blocks of variance 1/12: the deviation of the sum is sqrt(400 / 12) = 5.77. 2000 draws
+  // estimate it within about 5%.
   std::vector<double> values;
   for (int i = 0; i < 400; ++i) values.push_back((i + 0.5) / 400);
   const auto sums = resampled_sums(std::vector<std::vector<double>>{values}, 2000, 1).front();

@@ -19,7 +19,7 @@ namespace {
 using btm_test::expect_error;
 using btm_test::golden;
 
-/// The flags of tests/golden/eval.json's rows.
+/// The flags of the rows in tests/golden/eval.json.
 EvalLmOptions golden_options(const std::string& model, const std::string& data,
                              const std::string& subset) {
   EvalLmOptions options;
@@ -136,7 +136,7 @@ TEST(EvalLm, GivesFairseqsNumbers) {
     EvalLmOptions options = golden_options(row["model"], row["data"], row["subset"]);
     apply_flags(row["extra"].get<std::vector<std::string>>(), options);
     const EvalLmReport report = eval_lm(options);
-    // fairseq prints four decimals; sums of fp32 in another order account for as much again.
+    // fairseq prints four decimals. fp32 sums in another order add about as much again.
     EXPECT_NEAR(report.loss_base2, row["loss_base2"].get<double>(), 2e-4) << row;
     EXPECT_EQ(report.tokens, row["tokens"].get<std::int64_t>()) << row;
   }
@@ -187,7 +187,7 @@ TEST(EvalLm, ScoresEveryBlockOfEveryDomainOnce) {
   options.eval_domains = "fortunes";
   EXPECT_EQ(eval_lm(options).tokens, 6988);
   options.resample_eval = true;
-  EXPECT_EQ(eval_lm(options).tokens, 6936);  // as the release: golden/ensemble.json
+  EXPECT_EQ(eval_lm(options).tokens, 6936);  // as in the release: golden/ensemble.json
 }
 
 TEST(EvalLm, StopsAfterMaxSamplesBatches) {

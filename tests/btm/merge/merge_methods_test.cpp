@@ -78,20 +78,20 @@ TEST(AddTaskVectors, AddsTheScaledSumOfDifferences) {
 
 TEST(AddTaskVectors, SubtractsATaskOfNegativeWeight) {
   Values out(1);
-  btm::add_task_vectors(Values{10}, spans({{13}}), Values{-1}, 1, out);  // forgetting by negation
+  btm::add_task_vectors(Values{10}, spans({{13}}), Values{-1}, 1, out);  // task negation
   EXPECT_EQ(out[0], 7);
 }
 
 TEST(AddElectedTaskVectors, TrimsElectsAndAverages) {
-  // The figure of the paper: per element three task vectors.     agree    outvoted  trimmed    none
-  // left
+  // The figure in the paper: three task vectors for each of four elements. They agree, one is
+  // outvoted, two are trimmed, and all are trimmed.
   const Values base{0, 0, 0, 5};
   const std::vector<Values> models{{1, -4, 2, 5.01f}, {2, 1, 0.1f, 5}, {3, 2, 0.2f, 5}};
   Values out(4);
   btm::add_elected_task_vectors(base, spans(models), Values{1, 1, 1}, 1, Values{0.5f, 0.5f, 0.5f},
                                 out);
   EXPECT_FLOAT_EQ(out[0], 2);   // the mean of all
-  EXPECT_FLOAT_EQ(out[1], -4);  // -4 outweighs 1 + 2, and is alone
+  EXPECT_FLOAT_EQ(out[1], -4);  // -4 outweighs 1 + 2
   EXPECT_FLOAT_EQ(out[2], 2);   // trimmed ones do not count in the mean
   EXPECT_FLOAT_EQ(out[3], 5);
 }
@@ -143,7 +143,8 @@ TEST(AddDroppedTaskVectors, KeepsAShareAndRescalesIt) {
         << value;  // dropped, or 2 / 0.1 added
     kept += value != 1.0f;
   }
-  // Binomial: 5 standard deviations, and so the mean of the task vector is kept as the paper says.
+  // Within 5 standard deviations of the binomial distribution. The mean of the task vector is kept,
+  // as in the paper.
   EXPECT_NEAR(static_cast<double>(kept), kSize * kDensity,
               5 * std::sqrt(kSize * kDensity * (1 - kDensity)));
 }

@@ -146,8 +146,8 @@ TEST_F(Merge, SlerpsEachTensorAlongItsCircle) {
 }
 
 TEST_F(Merge, TrimsTiesOverTheWholeModel) {
-  // Two tensors: the paper ranks all elements of a task vector together, so the small tensor's are
-  // all trimmed.
+  // The paper ranks all elements of a task vector together. Here that trims all elements of the
+  // small tensor.
   const auto write = [&](std::string_view name, float large, float small) {
     write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, large, large}},
                                         {"decoder.small", {small, small, small, small}}});
@@ -164,8 +164,8 @@ TEST_F(Merge, TrimsTiesOverTheWholeModel) {
 }
 
 TEST_F(Merge, TrimsTiesTensorByTensorWhereAsked) {
-  // mergekit's: of each tensor the larger half is kept, however small its differences are beside
-  // other tensors'.
+  // mergekit keeps the larger half of each tensor, also when its differences are small beside those
+  // of other tensors.
   const auto write = [&](std::string_view name, float large, float small) {
     write_tiny_checkpoint(dir_ / name, {{"decoder.large", {large, large, 0.9f, 0.9f}},
                                         {"decoder.small", {small, small, 0.001f, 0}}});
@@ -297,8 +297,8 @@ TEST_F(Merge, RefusesModelsThatDifferInASettingOutsideTheWeights) {
                  other = golden("hf_import/gpt2_eps_0.001/model.safetensors");
   refused(plain, other, "layer_norm_epsilon is 0.001, expected 1e-05");
   refused(other, plain, "layer_norm_epsilon is 1e-05, expected 0.001");
-  // A default of the architecture that only one of them spells out, and settings that this program
-  // does not compute with.
+  // A default of the architecture that only one of them states, and settings that this program does
+  // not use.
   write_tiny_checkpoint(dir_ / "a.pt", {{"decoder.w", {1}}},
                         {{"model", "_name", "transformer_lm"}});
   write_tiny_checkpoint(dir_ / "b.pt", {{"decoder.w", {1}}},
@@ -342,7 +342,7 @@ TEST_F(Merge, KeepsAndComparesDigests) {
                  b = with_digest("b.pt", 'b');
   btm::merge_checkpoints(options({unknown, a}));
   EXPECT_EQ(Checkpoint::open(out()).dictionary().sha256, std::string(64, 'a'));
-  // The first known one counts, wherever it is.
+  // The first known one counts, at any position.
   btm_test::expect_error<compat::FormatError>(
       [&] {
         btm::merge_checkpoints(options({unknown, a, b}));

@@ -20,7 +20,7 @@ bool is_zero(const void* block, std::size_t size) {
   return std::all_of(bytes, bytes + size, [](unsigned char byte) { return byte == 0; });
 }
 
-/// Two sweeps of an arena of one frame's patience, in which only its lowest free frame is used.
+/// Two sweeps of an arena that waits one sweep and uses only its lowest free frame.
 void sweep_twice(PageArena& arena) {
   for (int i = 0; i < 2; ++i) arena.release(arena.allocate(kFrame));
 }
@@ -63,7 +63,7 @@ TEST(PageArena, GivesBackWhatStaysFreeWhileOthersAreMade) {
   arena.release(idle);
   EXPECT_EQ(arena.held(), 5 * kFrame);
   for (int i = 0; i < 4; ++i)
-    arena.release(arena.allocate(kFrame));  // always the first frame behind `kept`
+    arena.release(arena.allocate(kFrame));  // always the first frame after `kept`
   EXPECT_EQ(arena.held(), 2 * kFrame);
   void* const again = arena.allocate(4 * kFrame);
   EXPECT_EQ(again, idle);

@@ -58,8 +58,8 @@ TEST(RecomputedLinear, AddsTheGradientOfAnEmbeddingToItsRows) {
   EXPECT_FALSE(embedding_rows(weight, ids).requires_grad());
 }
 
-/// 4,096 gradients of one row: added one after another in half precision they would stop growing at
-/// 2,048.
+/// 4,096 gradients of one row. If they were added one by one in half precision, the sum would stop
+/// at 2,048.
 TEST(RecomputedLinear, AddsTheGradientOfAFrequentRowInFp32OnAGpu) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no GPU";
   const at::Tensor weight =

@@ -58,7 +58,7 @@ TEST(RowSoftmax, WritesProbabilitiesTimesAScale) {
 }
 
 TEST(RowSoftmax, KeepsWhatIsNotANumber) {
-  for (const std::size_t at : {0U, 9U, 20U}) {  // among the vectors' lanes and in the rest
+  for (const std::size_t at : {0U, 9U, 20U}) {  // within vector lanes and in the remainder
     std::vector<float> x(21, 1);
     x[at] = NAN;
     LogSumExp sum;

@@ -10,7 +10,7 @@
 namespace btm {
 namespace {
 
-/// The same from all logits at once.
+/// The same values, computed from all logits at once.
 at::Tensor all_at_once(const at::Tensor& features, const at::Tensor& weight,
                        const at::Tensor& targets) {
   return at::log_softmax(at::linear(features, weight), -1, at::kFloat)
@@ -22,7 +22,7 @@ TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
   struct Case {
     std::int64_t tokens, vocabulary, rows_at_once;
   };
-  // Tiles are of 1024 tokens and 2048 types: below, at and beyond them.
+  // Tiles have 1024 tokens and 2048 types. The sizes are below, at and above those.
   for (const auto& [tokens, vocabulary, rows] :
        {Case{3, 60, 1000}, Case{1, 2048, 1}, Case{1030, 4100, 4096}, Case{50, 2049, 7}}) {
     at::manual_seed(5);
@@ -30,7 +30,7 @@ TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
     const at::Tensor targets = at::randint(vocabulary, {tokens}, at::kLong);
     const at::Tensor scores = target_log_probs(features, weight, targets, rows);
     ASSERT_EQ(scores.sizes(), targets.sizes());
-    // fp32 products and sums in another order
+    // The fp32 products and sums have another order.
     EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 2e-5)
         << tokens << " x " << vocabulary;
   }
@@ -43,7 +43,8 @@ TEST(TargetLogProbs, TakesHalfPrecision) {
   const at::Tensor targets = at::randint(300, {20}, at::kLong);
   const at::Tensor scores = target_log_probs(features, weight, targets, 6);
   EXPECT_EQ(scores.scalar_type(), at::kFloat);
-  // logits near 10 are multiples of 1/16 in bfloat16, and the slices' products may round otherwise
+  // In bfloat16, logits near 10 are multiples of 1/16, and the products of slices can round
+  // differently.
   EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 0.13);
 }
 

@@ -16,14 +16,13 @@ TEST(TensorMemory, ZeroesLazilyWhateverTheSize) {
   }
 }
 
-// In a program of its own it would be there from the start; here tensors of both allocators live
-// side by side.
+// A program installs the allocator at its start. Here tensors of both allocators exist together.
 TEST(TensorMemory, TensorsInTheArenaComputeAsOthers) {
   at::manual_seed(3);
   const at::Tensor outside = at::randn({1024, 1024});
   use_page_arena(MemoryUse::kEvaluation);
   const at::Tensor inside = outside.clone();
-  EXPECT_TRUE(at::gelu(inside).equal(at::gelu(outside)));  // oneDNN allocates for itself
+  EXPECT_TRUE(at::gelu(inside).equal(at::gelu(outside)));  // oneDNN allocates its own memory
   EXPECT_TRUE(inside.mm(inside).equal(outside.mm(outside)));
   zero_lazily(inside);
   EXPECT_EQ(inside.count_nonzero().item<std::int64_t>(), 0);

@@ -6,8 +6,8 @@ namespace btm {
 namespace {
 
 TEST(Estimate, CountsParametersAsTheModelDoes) {
-  // btm train prints these for transformer_lm_gpt3_small made small: 3 layers of 128, vocabulary
-  // 2112, 128 positions.
+  // btm train prints these for a small transformer_lm_gpt3_small: 3 layers of 128, vocabulary 2112,
+  // 128 positions.
   EXPECT_EQ(num_parameters({.layers = 3, .width = 128, .vocab = 2112, .tokens_per_sample = 128}),
             882048);
   // fairseq prints 243584 for the golden seed model: 2 layers of 64.
@@ -68,7 +68,7 @@ TEST(Estimate, FollowsItsFormulas) {
   const Estimate e = estimate(options, 7);
   EXPECT_EQ(e.tokens_per_expert, 20 * 2 * 3 * 4 * 8);
   EXPECT_EQ(e.tokens, 7 * 20 * 192 + 10 * 192 * 5);
-  // An update: 96 tokens a GPU, and 2 * 1/2 * 2 bytes * 2450 over the fabric.
+  // Per update: 96 tokens per GPU, and 2 * 1/2 * 2 bytes * 2450 over the network.
   EXPECT_NEAR(e.expert_seconds, 20 * (96 * 0.01368 + 4900e-6), 1e-9);
   EXPECT_DOUBLE_EQ(e.gpu_bytes, 2450 * 20.0);
   EXPECT_DOUBLE_EQ(e.checkpoint_bytes, 2450 * 12.0);

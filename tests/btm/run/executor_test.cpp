@@ -32,7 +32,7 @@ Step step(const std::string& name, const std::string& script, std::vector<std::s
 
 std::string no_input(const std::filesystem::path&) { return ""; }
 
-/// Runs `work` in a child process, as a program would, and sends it `signal` once `file` is there.
+/// Runs `work` in a child process, as a program would, and sends it `signal` when `file` exists.
 int status_when_signalled(const std::filesystem::path& file, int signal,
                           const std::function<int()>& work) {
   const pid_t pid = ::fork();
@@ -206,7 +206,7 @@ TEST(RunStep, EndsItsCommandWhenItIsKilled) {
     RunState state(dir / "run");
     return exit_status(run_step(made, "k", state));
   });
-  // The command got SIGTERM; until it has ended it holds the step's lock.
+  // The command received SIGTERM. It holds the lock of its step until it ends.
   RunState state(dir / "run");
   Step after = step("a", "cat state > out");
   after.outputs = {"out"};
@@ -251,7 +251,7 @@ TEST(LocalExecutor, StopsOnlyWhatIsBehindAFailure) {
 }
 
 TEST(LocalExecutor, RunsStepsSideBySide) {
-  // Each waits for the other: one alone would never end.
+  // Each waits for the other, so running one at a time would never end.
   const TempDir meeting;
   const std::string at = meeting.path().string();
   const auto waits = [&](const std::string& mine, const std::string& others) {

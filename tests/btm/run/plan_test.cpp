@@ -49,7 +49,7 @@ TEST(Plan, TakesADataBinInsteadOfText) {
   EXPECT_FALSE(plan.dense);
 }
 
-/// What is wrong, and what the message says.
+/// A faulty plan, and the message about it.
 struct BadPlan {
   const char* text;
   const char* phrase;

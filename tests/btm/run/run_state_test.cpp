@@ -13,7 +13,7 @@ using btm_test::read_file;
 using btm_test::TempDir;
 using btm_test::write_file;
 
-/// A run with one step that makes `out` in a folder of its own.
+/// A run with one step, which makes `out` in its own folder.
 struct OneStep {
   TempDir dir;
   RunState state{dir / "run"};

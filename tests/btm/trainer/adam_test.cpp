@@ -14,8 +14,8 @@ namespace btm {
 namespace {
 
 TEST(Adam, StepsAsFairseqDoes) {
-  // fairseq 0.12.2's Adam (torch 2.8) printed these; eps is large here so that its place in the
-  // formula shows.
+  // The output of fairseq 0.12.2's Adam (torch 2.8). eps is large here, so that its place in the
+  // formula matters.
   const at::Tensor values = at::tensor({0.5F, -1.25F, 2.0F, 0.003F});
   Adam adam(values, {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1});
   struct Row {

@@ -11,7 +11,7 @@
 namespace btm {
 namespace {
 
-/// Autograd's loss and gradients of the same numbers, all logits at once.
+/// Loss and gradients from autograd, with all logits at once.
 struct Reference {
   at::Tensor features, weight, targets;
   double loss;
@@ -43,8 +43,8 @@ TEST(CrossEntropy, EqualsAutogradInSlices) {
   EXPECT_LT((weight_gradient - reference.weight.grad()).abs().max().item<double>(), 1e-5);
 }
 
-/// On a GPU against autograd there, in more than one slice of 512 MiB; half precision to the
-/// rounding of its logits.
+/// Compares with autograd on a GPU, with more than one slice of 512 MiB. In half precision up to
+/// the rounding of logits.
 TEST(CrossEntropy, EqualsAutogradOnAGpuInAnyPrecision) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no GPU";
   const Reference reference(3000, 50'000, at::kCUDA);

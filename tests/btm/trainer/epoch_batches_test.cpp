@@ -37,7 +37,7 @@ std::vector<nlohmann::json> lines_of(const std::string& name) {
   return lines;
 }
 
-/// Every micro-batch, id for id and token for token, against what fairseq trained on.
+/// Compares every micro-batch, ids and tokens, with what fairseq trained on.
 void expect_golden_batches(EpochBatches& batches, const std::string& name) {
   UpdateBatches update;
   std::size_t next = 0;
@@ -163,7 +163,7 @@ TEST(EpochBatches, LeavesOutTheRemainderWhenAsked) {
   EXPECT_EQ(batches.size(), 61);  // 616 of 617 batches, and only whole updates of them
 }
 
-/// fairseq's resumed epoch is shorter here: btm/trainer/README.md.
+/// fairseq's resumed epoch is shorter here. See btm/trainer/README.md.
 TEST(EpochBatches, LeavesOutTheSameRemainderAfterAResume) {
   const TrainData data =
       open_train_data(golden_options("fortunes"), dictionary(), 1, {0, 1, 128}, kSilent);

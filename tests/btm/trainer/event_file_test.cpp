@@ -23,7 +23,7 @@ T read(const std::string& bytes, std::size_t at) {
   return value;
 }
 
-/// The records of a TFRecord file, their sums checked.
+/// The records of a TFRecord file, after a check of their checksums.
 std::vector<std::string> records(const std::string& file) {
   std::vector<std::string> out;
   for (std::size_t at = 0; at < file.size();) {

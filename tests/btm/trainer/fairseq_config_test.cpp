@@ -18,7 +18,7 @@ namespace {
 
 using compat::ConfigValue;
 
-/// cfg.model of a run whose command line has `flags`, separated by spaces.
+/// The cfg.model of a run with `flags`, which spaces separate, on its command line.
 ConfigValue::Dict model_of(const std::string& arch, const std::string& flags) {
   TrainOptions options;
   DistributedOptions distributed;
@@ -43,7 +43,7 @@ nlohmann::json json_of(const ConfigValue& value) {
   return nullptr;
 }
 
-/// scripts/make_model_defaults.py asked fairseq's parser.
+/// The values come from fairseq's parser, through scripts/make_model_defaults.py.
 TEST(FairseqConfig, HasFairseqsDefaultOfEveryFlagOfTheModelInEveryArchitecture) {
   std::ifstream in(btm_test::golden("model_defaults.json"));
   const nlohmann::json table = nlohmann::json::parse(in);

@@ -50,7 +50,7 @@ TEST(ForwardBackward, GradientsAreDerivativesOfTheLoss) {
     const double loss = setup.passes->run(batch(), 1, false);
     EXPECT_NEAR(loss, setup.passes->evaluate(batch()), 1e-4);
     const at::Tensor gradients = setup.flat->gradients().clone();
-    // Central differences along the gradient itself; fp32 leaves three digits.
+    // Central differences along the gradient. fp32 leaves three digits.
     const double norm = gradients.norm().item<double>(), h = 1e-2;
     const at::Tensor step = gradients * (h / norm);
     setup.flat->values().add_(step);

@@ -8,7 +8,7 @@
 namespace btm {
 namespace {
 
-/// The rates below were printed by fairseq 0.12.2's schedulers with the same configuration.
+/// fairseq 0.12.2's schedulers printed the rates below for the same configuration.
 void expect_rates(const LrScheduleOptions& options, std::int64_t epoch,
                   const std::vector<std::pair<std::int64_t, double>>& expected) {
   const auto schedule = LrSchedule::make(options);
@@ -49,8 +49,8 @@ TEST(LrSchedule, PolynomialDecayTakesTheListOneEpochEarly) {
   expect_rates(options, 1, {{0, 0.001}, {1, 0.0009833333333333332}, {5, 0.0009166666666666666}});
 }
 
-/// The rates after updates of epochs of four, gone on from update `start`, as the trainer calls the
-/// schedule.
+/// The rates after updates of epochs of four, from update `start` on. Calls the schedule as the
+/// trainer does.
 std::vector<double> rates_from(const LrScheduleOptions& options, std::int64_t start) {
   const auto schedule = LrSchedule::make(options);
   double lr = schedule->lr_at(start);
@@ -63,8 +63,8 @@ std::vector<double> rates_from(const LrScheduleOptions& options, std::int64_t st
   return rates;
 }
 
-/// fairseq 0.12.2's scheduler in the order of its trainer's calls. Annealed, its resumed rates are
-/// not those of a run that goes through; a list's are.
+/// fairseq 0.12.2's scheduler, called in the order of its trainer. After a resume its annealed
+/// rates differ from those of a run without interruption; those of a list are equal.
 TEST(LrSchedule, PolynomialDecayGoesOnAsFairseqDoes) {
   struct Row {
     std::vector<double> lr;

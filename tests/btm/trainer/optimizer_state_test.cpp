@@ -81,8 +81,8 @@ TEST(OptimizerState, WritesWhatItReadsInEveryPrecision) {
     EXPECT_EQ(entries->items.size(), precision.flat_state ? 1U : from.flat->slots().size());
     EXPECT_EQ(state->find("loss_scale") != nullptr, precision.half == at::kHalf);
     load_optimizer_state(*to.optimizer, *state, compat::parse_python_literal("{}"), "file.pt");
-    // Between slots the moments are zero on both sides only where gradients were: compare slot by
-    // slot.
+    // Between slots the moments are zero on both sides only where there were gradients, so the test
+    // compares slot by slot.
     for (std::size_t i = 0; i < from.flat->slots().size(); ++i)
       EXPECT_TRUE(from.flat->view(from.optimizer->adam().exp_avg(), i)
                       .equal(to.flat->view(to.optimizer->adam().exp_avg(), i)));

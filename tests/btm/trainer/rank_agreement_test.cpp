@@ -28,7 +28,7 @@ RankFacts facts_of(TrainOptions options) {
   return option_facts(options, TransformerConfig::from(model_config(options)));
 }
 
-/// Two ranks, one after the other: the first leaves its bytes for the second.
+/// Two ranks, one after the other. The first leaves its bytes for the second.
 class SecondRank final : public Communicator {
  public:
   explicit SecondRank(const RankFacts& first) {
@@ -90,16 +90,16 @@ TEST(RankAgreement, NamesTheFlagAndBothValues) {
       "the data is 1 on rank 0 and not given on rank 1");
 }
 
-/// Every flag of btm train is compared, but for those that may differ.
+/// Compares every flag of btm train, except those that may differ.
 TEST(RankAgreement, KnowsEveryFlag) {
   const std::set<std::string> free{
       "save-dir", "restore-file", "finetune-from-model", "checkpoint-suffix", "log-format",
       "log-file", "log-interval", "no-progress-bar", "tensorboard-logdir", "wandb-project",
       "data-buffer-size", "num-threads",
-      // A rank's own place. The number of ranks is checked where they meet.
+      // The place of a rank. The number of ranks is checked at the rendezvous.
       "distributed-world-size", "distributed-init-method", "distributed-rank", "distributed-port",
       "nprocs-per-node", "device-id", "distributed-no-spawn"};
-  // Of another schedule, which is compared.
+  // For another schedule, and the schedule is compared.
   const std::set<std::string> unused{
       "warmup-init-lr",  "total-num-update",  "end-learning-rate", "power",        "min-lr",
       "t-mult",          "lr-period-updates", "train-domains",     "eval-domains", "unbalanced",

@@ -1,4 +1,4 @@
-// Whole runs of the program, compared with what fairseq logged for the same command line
+// Whole runs of the program, compared with fairseq's logs for the same command line
 // (tests/golden/training).
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -50,9 +50,9 @@ Rows golden_rows(const std::string& name) {
   return btm_test::rows_of(in);
 }
 
-/// Rows `from` to `to`: losses to 0.002 and gradient norms to 0.2%, plus half a unit of the last
-/// digit that both logs print (loss and gnorm have three decimals); learning rates, sizes and loss
-/// scales as printed.
+/// Compares the rows `from` to `to`. Losses may differ by 0.002 and gradient norms by 0.2%, plus
+/// half a unit of the last printed digit (three decimals). Learning rates, sizes and loss scales
+/// must be equal as printed.
 void expect_trajectory(const Finished& mine, const Rows& theirs, std::int64_t from, std::int64_t to,
                        double loss_tolerance = 0.002) {
   ASSERT_EQ(mine.status, 0) << mine.out << mine.err;
@@ -78,7 +78,7 @@ TEST(TrainRun, FollowsFairseqOnOneDomain) {
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 1, 60);
 }
 
-/// fairseq-train 0.12.2 from the same start (tests/golden/README.md).
+/// The log of fairseq-train 0.12.2 from the same start (tests/golden/README.md).
 TEST(TrainRun, FollowsFairseqWherePaddingStandsAmidRows) {
   const TempDir dir;
   const auto train = [&](const Args& more) {
@@ -243,7 +243,7 @@ TEST(TrainRun, GoesOnFromFairseqsFp16Checkpoint) {
 }
 
 TEST(TrainRun, FollowsFairseqInHalfPrecisionOverflowsIncluded) {
-  // fairseq computed in half precision itself: its losses differ by up to one unit of the third
+  // fairseq computed in half precision itself. Its losses differ by up to one unit of the third
   // decimal (bf16: two).
   for (const auto& [folder, flag] :
        std::map<std::string, std::string>{{"fp16", "--fp16"},
@@ -274,8 +274,8 @@ TEST(TrainRun, FollowsFairseqInHalfPrecisionOverflowsIncluded) {
   }
 }
 
-/// `updates` updates in `dir`, going on from what is there. Dropout is on, so that random numbers
-/// count as well.
+/// Runs `updates` updates in `dir`, continuing from its checkpoint. Dropout is on, so that random
+/// numbers matter too.
 Finished exact_run(const TempDir& dir, const std::string& name, const std::string& updates,
                    const Args& precision) {
   const Args args{"--arch",
@@ -349,7 +349,7 @@ std::set<std::string> files_in(const std::filesystem::path& folder) {
   return names;
 }
 
-/// Checkpoints are due after every update, in the middle of an epoch and at its end; the best ones
+/// Checkpoints are due after every update, in the middle of an epoch and at its end. The best ones
 /// wait for the validation.
 TEST(TrainRun, WhatWasDueWhenASignalCameIsMadeUpFor) {
   const Args common{"--max-valid-steps", "1", "--keep-best-checkpoints", "2", "--patience", "100"};
@@ -370,7 +370,7 @@ TEST(TrainRun, WhatWasDueWhenASignalCameIsMadeUpFor) {
       process.wait_for_output(update);
       ::kill(process.pid(), SIGTERM);
       ASSERT_EQ(process.wait(), 128 + SIGTERM) << process.err();
-      if (kind == "updates") {  // it is there at once, but for the validation
+      if (kind == "updates") {  // it exists at once, before the validation
         const std::string said =
             process.out().substr(process.out().find("ended by SIGTERM after ") + 23);
         EXPECT_TRUE(std::filesystem::exists(
@@ -444,7 +444,7 @@ TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
   EXPECT_TRUE(again.rows.empty());
   EXPECT_NE(again.out.find("nothing left to train: 4 updates"), std::string::npos) << again.out;
   EXPECT_EQ(btm_test::read_file(dir / "run/checkpoint_last.pt"), before);
-  // Started from another file, the run still leaves its own checkpoint.
+  // A run that starts from another file still writes its own checkpoint.
   const Finished other = run_btm(
       train_command("fortunes", dir / "other",
                     joined(flags, {"--restore-file", (dir / "run/checkpoint_last.pt").string()})));

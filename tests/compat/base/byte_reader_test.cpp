@@ -30,7 +30,7 @@ TEST(ByteReader, RefusesToPassTheEnd) {
                             "needs 18446744073709551615 bytes for x, 2 left");
   expect_error<FormatError>([&] { in.seek(4, "the table"); },
                             "the table at 4 lies beyond the end (3 bytes)");
-  EXPECT_EQ(in.position(), 1U);  // a refused read moves nothing
+  EXPECT_EQ(in.position(), 1U);  // a failed read does not move the position
 }
 
 TEST(ByteReader, TakesLines) {

@@ -9,7 +9,7 @@
 namespace compat {
 namespace {
 
-/// Squares 0 ... count - 1 with `workers` threads; `fail_work` and `fail_read` throw at that input.
+/// Squares 0 ... count - 1 with `workers` threads. `fail_work` and `fail_read` throw at that input.
 std::vector<int> squares(std::size_t workers, int count, int fail_work = -1, int fail_read = -1) {
   std::vector<int> taken;
   int next = 0;

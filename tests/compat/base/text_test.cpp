@@ -19,7 +19,7 @@ TEST(SplitWhitespace, SplitsAsPython) {
   EXPECT_EQ(split_whitespace("  a\tb \x1c c\n"), (Words{"a", "b", "c"}));
   EXPECT_EQ(split_whitespace("a\u00a0b\u2003c\u3000d\u0085e"), (Words{"a", "b", "c", "d", "e"}));
   EXPECT_EQ(split_whitespace("a\u200bb"),
-            (Words{"a\u200bb"}));  // a zero width space is none to Python
+            (Words{"a\u200bb"}));  // Python does not count a zero width space
   EXPECT_TRUE(split_whitespace(" \u2009 ").empty());
   EXPECT_TRUE(split_whitespace("").empty());
 }
@@ -33,7 +33,7 @@ TEST(ForEachLine, EndsLinesAsTextMode) {
   EXPECT_EQ(lines_of("a\nb\r\nc\rd"), (Words{"a", "b", "c", "d"}));
   EXPECT_EQ(lines_of("a\n\n"), (Words{"a", ""}));
   EXPECT_EQ(lines_of("a\u2028b\x0b"),
-            (Words{"a\u2028b\x0b"}));  // str.splitlines ends lines there, files do not
+            (Words{"a\u2028b\x0b"}));  // str.splitlines splits here, files do not
   EXPECT_TRUE(lines_of("").empty());
 }
 

@@ -16,7 +16,7 @@ namespace {
 using btm_test::expect_error;
 using btm_test::golden;
 
-/// A checkpoint's dict by hand.
+/// Builds the dict of a checkpoint.
 struct Made {
   PickleArena arena;
   PickleDict dict;

@@ -81,7 +81,7 @@ TEST(Forest, TakesTheReleasedLayoutByName) {
   EXPECT_TRUE(std::ranges::is_sorted(names));
   ASSERT_NE(forest.find("elm_perl"), nullptr);
   EXPECT_TRUE(fs::is_regular_file(forest.checkpoint_of(*forest.find("elm_perl"))));
-  EXPECT_EQ(forest.find("demix"), nullptr);  // it has shards, no checkpoint_last.pt
+  EXPECT_EQ(forest.find("demix"), nullptr);  // it has shards, but no checkpoint_last.pt
 }
 
 TEST(Forest, TakesTheReleasedLayoutInNaturalOrderAndSaysWhatItTakes) {

@@ -12,7 +12,7 @@ namespace {
 
 using btm_test::expect_error;
 
-/// A configuration from the pickle of a cfg.
+/// The configuration of a pickled cfg.
 Config from_pickle(const std::string& bytes, bool is_args = false) {
   ByteReader in(as_byte_span(bytes), {"p", {}, 0});
   const auto tree = unpickle(in);
@@ -21,7 +21,7 @@ Config from_pickle(const std::string& bytes, bool is_args = false) {
 }
 
 std::string text(const std::string& value) { return "S'" + value + "'\n"; }
-/// omegaconf's classes as their pickles have them: an object with a dict as state.
+/// omegaconf's classes in the form of their pickles: an object with a dict as state.
 std::string omega(const std::string& type, const std::string& member, const std::string& value) {
   return "comegaconf." + type + "\n)\x81}S'" + member + "'\n" + value + "sb";
 }
@@ -83,7 +83,7 @@ TEST(Config, ResolvesInterpolations) {
   EXPECT_EQ(config.get_int("a", "sibling", 0), 1);
   EXPECT_EQ(config.get_string("a", "up", ""), "n");
   EXPECT_EQ(config.get_string("a", "inside", ""), "v-1-1");
-  EXPECT_EQ(config.get_string("a", "env", ""), "${env:HOME}");  // resolvers are never run
+  EXPECT_EQ(config.get_string("a", "env", ""), "${env:HOME}");  // resolvers are not run
   EXPECT_EQ(config.get_int("a", "chain", 0), 9);
 }
 
@@ -119,7 +119,7 @@ TEST(Config, RefusesWhatIsNoConfiguration) {
       {"N.", "c.pt: holds neither cfg nor args"},
       {"}NNs.", "c.pt[cfg]: has the key None, expected a string"},
       {"}S'a'\n" + deep + "s.", "nests deeper than 32"},
-      {"}p1\nS'a'\ng1\ns.", "nests deeper than 32"},  // a dict in itself
+      {"}p1\nS'a'\ng1\ns.", "nests deeper than 32"},  // a dict that contains itself
       {many + "ls.", "more than 100000 values"},
       {long_text + "ls.", "more than 16 MiB of text"},
       {dict_config({{"a", any_node(text("${b}"))}, {"b", any_node(text("${a}"))}}) + ".",

@@ -28,7 +28,7 @@ TEST(DictionaryDigest, HashesTheWordsInOrder) {
 TEST(DictionaryDigest, LeavesOutCountsLineEndsAndPadding) {
   EXPECT_EQ(digest("a 7\r\nb 0"), kOfAAndB);
   EXPECT_EQ(digest("a 1\nb 2\nmadeupword0000 0\nmadeupword0001 0\n"), kOfAAndB);
-  EXPECT_NE(digest("a 1\nmadeupword0000 0\nb 2\n"), kOfAAndB);  // takes a row before b's
+  EXPECT_NE(digest("a 1\nmadeupword0000 0\nb 2\n"), kOfAAndB);  // takes the row before b's
   EXPECT_NE(digest("a 1\nb 2\nmadeupwords 0\n"), kOfAAndB);
 }
 
@@ -42,7 +42,7 @@ TEST(DictionaryDigest, IsThatOfTheGoldenDictionary) {
             "28d0f73d0d74273419fe163151e965ca9b1262f99fb787aefd75b3dcc8e951d1");
 }
 
-/// Files dict.txt of the words given.
+/// Writes dict.txt files with the given words.
 class SameDictionary : public testing::Test {
  protected:
   KnownDictionary file(const std::string& name, const std::string& text) const {

@@ -38,7 +38,8 @@ TEST(Dictionary, ReadsWordsAsFairseq) {
   const Dictionary dictionary = parsed("a 3\r\nb c +4\n  d 5\u2003\nmadeupword0000 0\n\u00e9 -1");
   EXPECT_EQ(dictionary.size(), 9);
   EXPECT_EQ(dictionary.count(dictionary.index("a")), 3);
-  EXPECT_EQ(dictionary.count(dictionary.index("b c")), 4);  // the last space parts word and count
+  EXPECT_EQ(dictionary.count(dictionary.index("b c")),
+            4);  // the last space separates word and count
   EXPECT_EQ(dictionary.index("  d"), 6);
   EXPECT_EQ(dictionary.count(8), -1);
   EXPECT_EQ(dictionary.index("missing"), dictionary.unk());

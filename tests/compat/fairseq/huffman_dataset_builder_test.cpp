@@ -16,9 +16,9 @@ using btm_test::golden;
 using btm_test::read_file;
 using compat::IndexedDataset;
 
-/// A data set of the golden huffman files' symbols, with a dictionary in another order.
+/// A data set with the symbols of the golden huffman files, and a dictionary in another order.
 TEST(HuffmanDatasetBuilder, WritesWhatFairseqWrote) {
-  // The golden files hold no dictionary: one of their vocabulary's symbols stands for it.
+  // The golden files have no dictionary. One of the symbols of their vocabulary replaces it.
   const auto vocabulary = compat::HuffmanCode::load(
       *compat::MappedFile::open(golden("data-bin-impl/huffman_other_set/test.vocab")));
   compat::Dictionary dictionary;

@@ -21,8 +21,8 @@ std::shared_ptr<const MappedFile> in_memory(const std::string& name, const std::
   return MappedFile::of_memory(name, span, std::move(owner));
 }
 
-/// Two sequences over a vocabulary whose tree is small enough to draw: a (8) is 0; the four special
-/// symbols, 1 each, are 100 to 111.
+/// Two sequences over a small vocabulary: the code of a (8) is 0; those of the four special symbols
+/// (1 each) are 100 to 111.
 struct Parts {
   std::string vocabulary = "a 8\n";
   std::string magic{"HUFFIDX\0\0", 9};
@@ -86,7 +86,7 @@ TEST(HuffmanDataset, RefusesADamagedIndex) {
 TEST(HuffmanDataset, FindsDamagedBitsWhenASequenceIsRead) {
   for (const std::string& bits :
        {"00 90"_bytes, "20 90"_bytes, "08 90"_bytes,
-        "c0 90"_bytes}) {  // no end mark; two tokens; four; a code cut short
+        "c0 90"_bytes}) {  // no end mark; two tokens; four; an incomplete code
     Parts parts;
     parts.bits = bits;
     const auto dataset = parts.open();

@@ -67,7 +67,7 @@ TEST(IndexedDatasetBuilder, RefusesAnIdThatDoesNotFit) {
   expect_error<FormatError>([&] { add("uint16", DatasetImpl::kMmap, -1); },
                             "token id -1 of sequence 0 does not fit uint16");
   expect_error<FormatError>([&] { add("int32", DatasetImpl::kLegacy, INT32_MAX); },
-                            "does not fit int32");  // stored one higher
+                            "does not fit int32");  // because ids are stored one higher
   expect_error<FormatError>([&] { add("int64", DatasetImpl::kLegacy, INT64_MAX); },
                             "does not fit int64");
 }

@@ -32,7 +32,7 @@ std::unique_ptr<IndexedDataset> opened(const std::string& index, const std::stri
   return IndexedDataset::open(in_memory("d.idx", index), in_memory("d.bin", tokens));
 }
 
-/// The parts of an index that a row of the tables below damages.
+/// The parts of an index, which the rows of the tables below damage.
 struct MmapIndex {
   std::string magic{"MMIDIDX\0\0", 9};
   std::uint64_t version = 1;

@@ -7,7 +7,8 @@
 namespace compat {
 namespace {
 
-/// The literal's repr, as CPython's repr(ast.literal_eval(text)) gives it (tuples are lists here).
+/// The repr of the literal, as CPython's repr(ast.literal_eval(text)) gives it. Tuples are lists
+/// here.
 std::string repr(std::string_view text) {
   std::string list = ConfigValue{ConfigValue::List{parse_python_literal(text)}}.to_text();
   return list.substr(1, list.size() - 2);

@@ -150,7 +150,7 @@ TEST(ZstDataset, RefusesIdsThatDoNotFit) {
       "level 20");
 }
 
-/// An index around the given parts, its CRC right.
+/// An index with the given parts and a correct CRC.
 std::string index_of(const std::string& body) {
   const std::string bytes = std::string("BTMZSTD\0\0", 9) + body;
   return bytes + le(libdeflate_crc32(0, bytes.data(), bytes.size()));

@@ -42,7 +42,7 @@ TEST(HuggingFaceConfig, HonoursWhatChangesTheNetwork) {
   EXPECT_EQ(parse(R"({"model_type":"gpt2","layer_norm_epsilon":0.001})").layer_norm_epsilon, 0.001);
   EXPECT_EQ(parse(R"({"model_type":"gpt2","n_inner":null,"n_embd":24})").ffn, 96);
   EXPECT_EQ(parse(R"({"model_type":"gpt2","n_inner":40})").ffn, 40);
-  // transformers takes the common name over the model's own, in whatever order they come.
+  // transformers prefers the common name to the model's own, in any order.
   EXPECT_EQ(parse(R"({"model_type":"gpt2","hidden_size":36,"n_embd":24})").width, 36);
   EXPECT_EQ(parse(R"({"model_type":"opt","word_embed_proj_dim":512})").embedding_width, 512);
   EXPECT_TRUE(parse(R"({"model_type":"opt","_remove_final_layer_norm":true})").remove_final_norm);
@@ -51,7 +51,7 @@ TEST(HuggingFaceConfig, HonoursWhatChangesTheNetwork) {
   EXPECT_FALSE(parse(R"({"model_type":"xglm","tie_word_embeddings":false})").tied);
   EXPECT_EQ(parse(R"({"model_type":"xglm","activation_function":"gelu_fast"})").activation,
             "gelu_accurate");
-  // Training, caching, other tasks; keys that the architecture does not have.
+  // Keys for training, caching or other tasks, and keys that the architecture does not have.
   parse(R"({"model_type":"gpt2","resid_pdrop":0.3,"use_cache":false,"summary_type":"mean",)"
         R"("pad_token_id":7,"new_key":[1]})");
   parse(R"({"model_type":"xglm","pad_token_id":0,"pruned_heads":{},"quantization_config":null})");

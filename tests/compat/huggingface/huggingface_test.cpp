@@ -16,7 +16,7 @@ using btm_test::expect_error;
 using btm_test::golden;
 using compat::NamedTensors;
 
-/// A golden folder, to be changed.
+/// A golden folder that tests change.
 struct Source {
   explicit Source(const std::string& name)
       : tensors(compat::hugging_face_tensors(golden("hf_import/" + name))),

@@ -102,10 +102,10 @@ TEST(CheckCanWriteIn, TakesFoldersThatAreThereOrCanBeMade) {
   expect_error<IoError>([&] { check_can_write_in(dir / "f/a/b"); },
                         "f: is not a folder, expected one to write in");
   expect_error<IoError>([&] { check_can_write_in("/proc/1/new"); },
-                        "/proc/1");  // nobody makes files there
+                        "/proc/1");  // no file can be created there
 }
 
-/// A file size limit stands for the full disk: both come back from write() as an error.
+/// A file size limit replaces a full disk: write() reports both as an error.
 int write_beyond_limit(const std::filesystem::path& path) {
   std::signal(SIGXFSZ, SIG_IGN);
   const rlimit limit{1U << 20, 1U << 20};

@@ -37,7 +37,7 @@ TEST(DigestCache, RemembersWhatHasNotChanged) {
   }
   std::string record = btm_test::read_file(dir / "cache");
   write_file(dir / "cache", record.replace(record.find(right), right.size(),
-                                           kAbc));  // shows that the file was not read
+                                           kAbc));  // so the file was not read
   DigestCache cache(dir / "cache");
   EXPECT_EQ(cache.of(old), kAbc);
   EXPECT_EQ(cache.files_remembered(), 1u);

@@ -63,7 +63,7 @@ TEST(FileLock, OutlivesItsProcessInAChild) {
   {
     const FileLock held = FileLock::now(dir / "lock");
     child = ::fork();
-    if (child == 0) {  // a program that knows nothing of the lock: it ends when the pipe is closed
+    if (child == 0) {  // a program that does not use the lock; it ends when the pipe is closed
       ::dup2(end[0], STDIN_FILENO);
       ::close(end[1]);
       ::execlp("cat", "cat", nullptr);

@@ -31,7 +31,7 @@ TEST(FileSet, ReplacesAndRemovesTogether) {
   EXPECT_FALSE(finish_file_set(dir / "marker"));
 }
 
-/// A process that died at any moment after the marker was written.
+/// The files after the process was killed at some moment after it wrote the marker.
 TEST(FileSet, IsFinishedFromAnyMoment) {
   constexpr const char* kText = "files to replace (+) and to remove (-)\n+a\n+b\n-c\n";
   for (int renamed = 0; renamed <= 3; ++renamed) {

@@ -22,7 +22,7 @@ TEST(JsonText, ReadsUpToTheLimits) {
   EXPECT_TRUE(parse_json(nested(512)).is_array());
   EXPECT_TRUE(parse_json(nested(513)).is_discarded());
   EXPECT_TRUE(parse_json("[1").is_discarded());
-  // Containers side by side are not inside each other.
+  // Containers next to each other do not nest.
   std::string flat = "[";
   for (int i = 0; i < 600; ++i) flat += "[],{},";
   EXPECT_TRUE(parse_json(flat + "0]").is_array());
@@ -35,10 +35,11 @@ TEST(JsonText, NamesTheLimit) {
   EXPECT_EQ(json_limit_passed("[1, 2]", {.bytes = 5}), "is JSON of 6 bytes, more than 5 bytes");
   EXPECT_EQ(json_limit_passed(R"(["abcd"])", {.string_bytes = 3}),
             "holds a string of more than 3 bytes");
-  // What stands in a string opens nothing, whatever is escaped in it, and whether or not it ends.
+  // Brackets in a string do not open containers, with any escapes, and also in a string without
+  // end.
   for (const std::string text : {R"("[[[\"[[[")", R"("[[\\")", R"("[[[)", R"("\)", ""})
     EXPECT_EQ(json_limit_passed(text, {.depth = 0}), "") << text;
-  // A stray bracket at the end does not make room.
+  // An extra bracket at the end does not allow deeper nesting.
   EXPECT_EQ(json_limit_passed("]]]" + nested(2), {.depth = 1}), "nests deeper than 1 levels");
 }
 
@@ -82,7 +83,7 @@ TEST(JsonText, ConfigurationsKeepTheirOrderAndRefuseMore) {
   refused(R"({"a": {"b": 1, "c": 2, "b": 3}})", "f: 'b' comes twice");
   refused(nested(65), "f: nests deeper than 64 levels");
   refused("{\"a\": 1,}", "f: is not JSON");
-  std::string many = "{";  // what is found by looking at all before it would take minutes
+  std::string many = "{";  // a search over all previous members would take minutes
   for (int i = 0; i < 200'000; ++i) many += "\"" + std::to_string(i) + "\":0,";
   refused(many + "\"a\":0}", "f: holds more than 100000 values");
 }

@@ -9,7 +9,7 @@
 
 namespace {
 
-/// Maps a file of two pages, cuts it to one, and reads the second.
+/// Maps a file of two pages, shortens it to one, and reads the second.
 void read_beyond(const std::filesystem::path& path) {
   compat::report_lost_files("prog");
   const auto before = compat::MappedFile::open(path);  // forgotten again

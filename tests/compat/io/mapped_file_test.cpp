@@ -30,8 +30,9 @@ TEST(MappedFile, OfAnEmptyFileIsEmpty) {
 TEST(MappedFile, RefusesWhatIsNoRegularFile) {
   const btm_test::TempDir dir;
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
-  expect_error<IoError>([&] { MappedFile::open(dir / "pipe"); },
-                        "pipe: is a FIFO, expected a regular file");  // and does not wait
+  expect_error<IoError>(
+      [&] { MappedFile::open(dir / "pipe"); },
+      "pipe: is a FIFO, expected a regular file");  // without waiting for a writer
   expect_error<IoError>([&] { MappedFile::open(dir.path()); },
                         "is a directory, expected a regular file");
   expect_error<IoError>([&] { MappedFile::open("/dev/null"); },

@@ -7,7 +7,7 @@
 namespace compat {
 namespace {
 
-// FIPS 180-4's own example.
+// The example of FIPS 180-4.
 constexpr const char* kAbc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 TEST(Sha256, MatchesTheStandardsExample) { EXPECT_EQ(sha256_hex(as_byte_span("abc")), kAbc); }

@@ -22,7 +22,7 @@ using compat::SignalsWait;
 using compat::TemporaryNote;
 namespace fs = std::filesystem;
 
-/// Runs `work` in a process with the handlers. The signal that ended it, 0 when it came to its end.
+/// Runs `work` in a process with the handlers. Returns the signal that ended it, or 0.
 template <class Work>
 int signal_that_ended(Work&& work) {
   const pid_t child = ::fork();
@@ -90,7 +90,7 @@ TEST(Temporaries, BeyondThoseThatCanBeNotedAreLeft) {
                 write_file(dir / std::to_string(i), "x");
                 notes.push_back(std::make_unique<TemporaryNote>(dir / std::to_string(i)));
               }
-              notes.front().reset();  // its place is free for the next
+              notes.front().reset();  // frees its slot for the next
               write_file(dir / "next", "x");
               const TemporaryNote next(dir / "next");
               ::raise(SIGTERM);
@@ -123,7 +123,7 @@ TEST(SignalsWait, UntilTheLastOfThemEnds) {
 
 TEST(Temporaries, ASignalThatIsIgnoredStaysIgnored) {
   EXPECT_EQ(signal_that_ended([] {
-              std::signal(SIGHUP, SIG_IGN);  // nohup
+              std::signal(SIGHUP, SIG_IGN);  // as nohup sets it
               compat::remove_temporaries_on_signals();
               ::raise(SIGHUP);
             }),

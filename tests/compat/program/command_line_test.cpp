@@ -20,7 +20,7 @@ struct Values {
   bool ran = false;
 };
 
-/// A command with one flag of each kind, applied to `args`.
+/// A command with one flag of each kind, after `args` were applied.
 Values parse(const std::vector<std::string>& args) {
   static constexpr ForeignFlag kForeign[] = {
       {"criterion", true, false}, {"no-save", false, false}, {"tpu", false, true}};

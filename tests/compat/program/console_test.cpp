@@ -29,7 +29,7 @@ TEST(Console, EscapesWhatDrivesATerminal) {
 
 TEST(Console, KeepsTextWhole) {
   EXPECT_EQ(printed({"\xe6\x9d\xb1 'quoted' \\ \n\n"}), "\xe6\x9d\xb1 'quoted' \\ \n\n");
-  // A character may come in pieces, but only its own.
+  // A character may come in several pieces.
   EXPECT_EQ(printed({"\xe6", "\x9d", "\xb1"}), "\xe6\x9d\xb1");
   EXPECT_EQ(printed({"\xe6", "\x9d", "\n"}), "\\xe6\\x9d\n");
   EXPECT_EQ(printed({"\xc2", "\x9b"}), "\\xc2\\x9b");

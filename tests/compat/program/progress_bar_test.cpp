@@ -15,7 +15,7 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-/// The lines of ten steps. Tests have no terminal on stderr, where the bar would go.
+/// The lines of ten steps. In tests stderr is no terminal, so there is no bar.
 Lines lines_of(const std::string& format, std::int64_t interval) {
   Lines lines;
   ProgressBar bar("run", format, interval, false,
@@ -34,7 +34,7 @@ TEST(ProgressBar, PrintsJson) {
   EXPECT_EQ(lines_of("json", 10), (Lines{R"({"done":10,"total":10,"loss":"1.5","ppl":"2.8"})"}));
 }
 
-/// Standard error on a terminal of 101 columns of its own, until it is read.
+/// Replaces standard error by a terminal of 101 columns, until it is read.
 class Terminal {
  public:
   Terminal() : master_(::posix_openpt(O_RDWR | O_NOCTTY)), before_(::dup(STDERR_FILENO)) {
@@ -68,7 +68,7 @@ class Terminal {
   int master_, before_, slave_ = -1;
 };
 
-/// What a bar writes to a terminal, one step of four done.
+/// The output of a bar on a terminal after one step of four.
 std::string drawn(const std::string& prefix, const std::string& value) {
   Terminal terminal;
   {
@@ -83,7 +83,8 @@ TEST(ProgressBar, EscapesNamesOnATerminal) {
   EXPECT_TRUE(text.starts_with("\r\033[Ka\\x1b[31mb\\x0a")) << text;
   EXPECT_NE(text.find("loss=\\x9b"), std::string::npos) << text;
   EXPECT_TRUE(text.ends_with("\r\033[K")) << text;
-  EXPECT_EQ(text.find('\033', 1 + text.find('\033')), text.size() - 3) << text;  // ours alone
+  EXPECT_EQ(text.find('\033', 1 + text.find('\033')), text.size() - 3)
+      << text;  // only the bar's own
 }
 
 TEST(ProgressBar, CutsALineAtTheWidthAndNotAmidACharacter) {

@@ -25,7 +25,7 @@ TEST(DocumentEncoder, GivesWhatEncodeLineGives) {
   for (const std::string text :
        {"a b 東", " a\u3000\u3000b\x1c東 ", "", "  ", "x a <unk> </s> <pad>", "a\u200bb"})
     EXPECT_EQ(encoded(encoder, text), dictionary.encode_line(text)) << text;
-  EXPECT_EQ(encoder.replaced(), 2);  // x and a\u200bb; <unk> was not replaced
+  EXPECT_EQ(encoder.replaced(), 2);  // x and a\u200bb; <unk> itself does not count
   EXPECT_EQ(encoder.clone().replaced(), 0);
 }
 
@@ -65,7 +65,7 @@ TEST(SymbolCounter, CountsWordsAndDocuments) {
   EXPECT_EQ(dictionary.count(dictionary.index("b")), 2);
   EXPECT_EQ(dictionary.count(dictionary.index("<eod>")), 2);
   EXPECT_EQ(dictionary.count(dictionary.eos()),
-            1 + 2);  // a new dictionary starts its special symbols at 1
+            1 + 2);  // special symbols of a new dictionary have the count 1
 }
 
 TEST(SymbolCounter, CountsPiecesAsTheirText) {

@@ -59,7 +59,8 @@ TEST(Gpt2Words, GiveCategoriesOfUnicode17) {
   EXPECT_EQ(category_of(0xAA), Category::kLetter);
   EXPECT_EQ(category_of(0xB2), Category::kNumber);
   EXPECT_EQ(category_of(0x85), Category::kSpace);
-  EXPECT_EQ(category_of(0x1C), Category::kOther);  // str.isspace() says yes, White_Space says no
+  EXPECT_EQ(category_of(0x1C),
+            Category::kOther);  // white space for str.isspace(), but not for White_Space
   EXPECT_EQ(category_of(0x180E), Category::kOther);
   EXPECT_EQ(category_of(0x2FFFF), Category::kOther);
   EXPECT_EQ(category_of(0x110000), Category::kOther);

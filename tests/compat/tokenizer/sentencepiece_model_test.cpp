@@ -9,7 +9,7 @@
 namespace compat {
 namespace {
 
-/// A protocol buffer's field of bytes, or of a small number.
+/// A field of a protocol buffer, with bytes or a small number.
 std::string field(int number, const std::string& bytes) {
   std::string out(1, static_cast<char>(number << 3 | 2));
   for (std::size_t size = bytes.size();; size >>= 7) {
@@ -42,10 +42,10 @@ TEST(SentencePieceModel, KnowsModelsWhoseWordsAreApart) {
 TEST(SentencePieceModel, KnowsThoseThatAreNot) {
   const std::string mixed[] = {
       kPiece + field(2, field(3, 1)) + kNormal,                            // unigram
-      kPiece + field(2, "") + kNormal,                                     // which is the default
+      kPiece + field(2, "") + kNormal,                                     // unigram is the default
       kPiece + kBpe + field(2, "") + kNormal,                              // twice
       kPiece + field(2, field(3, 2) + field(24, 1)) + kNormal,             // spaces end words
-      kPiece + kBpe + field(3, field(1, "mine")),                          // rules of one's own
+      kPiece + kBpe + field(3, field(1, "mine")),                          // the user's own rules
       kPiece + kBpe + field(3, ""),                                        //
       kPiece + kBpe + kNormal + field(3, field(1, "nfkc") + field(3, 0)),  // no space before a text
       kPiece + kBpe + field(3, field(1, "nfkc") + field(4, 0)),            // spaces are kept

@@ -55,7 +55,7 @@ TEST(Gpt2Bpe, PassesOverEmptyLinesOfMerges) {
   EXPECT_EQ(ids_of(*tokenizer, "some words of text"), ids_of(*cut_down(), "some words of text"));
 }
 
-/// GPT-2's own loop, written for clarity: one round merges every place of the best pair.
+/// GPT-2's own loop, written for clarity. Each round merges every place of the best pair.
 std::vector<std::string> merged_plainly(
     std::vector<std::string> parts,
     const std::vector<std::pair<std::string, std::string>>& merges) {
@@ -101,7 +101,8 @@ class SmallVocabulary {
 };
 
 TEST(Gpt2Bpe, MergesShortAndLongWordsAsGpt2sLoop) {
-  // "abab" can be made in two ways and "ba" meets "ab": rounds matter.
+  // "abab" can be merged in two ways, and "ba" overlaps with "ab". The result depends on the
+  // rounds.
   const SmallVocabulary vocabulary({{"a", "b"},
                                     {"ab", "ab"},
                                     {"b", "a"},

@@ -43,7 +43,7 @@ void expect_pieces(const std::string& text_file, const std::string& pieces_file)
   EXPECT_GT(lines, 20U);
 }
 
-/// Of random texts with all kinds of spaces and of characters beside them.
+/// Random texts with all kinds of spaces, and of characters next to them.
 void expect_same(Tokenizer& by_words, Tokenizer& whole) {
   const std::vector<std::string> parts{" ",
                                        " ",
@@ -112,9 +112,9 @@ TEST(SentencePiece, GivesAnEmptyTextNoPieces) {
   EXPECT_EQ(tokenizer->size(), 2000);
 }
 
-/// A model whose normalisation has another name is encoded text by text, by the library alone. With
-/// the golden model's own normalisation and with none (an empty precompiled_charsmap), which leaves
-/// U+2581 as it is.
+/// With a normalisation of another name the library encodes the whole text. With the golden model's
+/// normalisation, or with none (an empty precompiled_charsmap), words are encoded separately. None
+/// keeps U+2581 as it is.
 TEST(SentencePiece, GivesTheSameWordByWord) {
   const btm_test::TempDir folder;
   const std::string golden_model = read_file(golden("corpus/spm.model")),

@@ -22,7 +22,7 @@ TEST(Finite, FindsTheFirstOfEveryType) {
     std::vector<float> floats(4001, std::numeric_limits<float>::max());
     std::vector<double> doubles(4001, -std::numeric_limits<double>::max());
     std::vector<std::uint16_t> halves(4001, 0xfbff),
-        bfloats(4001, 0xff7f);  // the lowest finite ones
+        bfloats(4001, 0xff7f);  // the lowest finite value
     EXPECT_EQ(first(floats, DType::kFloat32), std::nullopt);
     EXPECT_EQ(first(doubles, DType::kFloat64), std::nullopt);
     EXPECT_EQ(first(halves, DType::kFloat16), std::nullopt);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-/// The value of a half by its definition: sign, 5 bits of exponent, 10 of mantissa.
+/// The value of a half by definition: sign, 5 bits of exponent, 10 bits of mantissa.
 float value_of(std::uint16_t half) {
   const int exponent = (half >> 10) & 31, mantissa = half & 1023;
   const float magnitude = exponent == 31 ? (mantissa == 0 ? kInfinity : NAN)

@@ -18,7 +18,7 @@ PickleTree load(const std::string& bytes) {
   return unpickle(in);
 }
 
-// Bytes of CPython 3.11's pickle.dumps(value, 2), which protocol 2 has kept since Python 2.3.
+// The bytes of CPython 3.11's pickle.dumps(value, 2). They have been the same since Python 2.3.
 TEST(Pickler, WritesCPythonsBytes) {
   PickleArena arena;
   EXPECT_EQ(pickled(*arena.none()), "80 02 4e 2e"_bytes);
@@ -50,12 +50,12 @@ TEST(Pickler, WritesCPythonsBytes) {
 }
 
 TEST(Pickler, IsAFixedPointOfCPythonsFiles) {
-  // pickle.dumps(value, 2) of: a recursive list, a recursive tuple, 1001 items (two batches), an
-  // argparse.Namespace
+  // pickle.dumps(value, 2) of a recursive list, a recursive tuple, 1001 items (two batches) and an
+  // argparse.Namespace.
   const std::string recursive_list = "80 02 5d 71 00 68 00 61 2e"_bytes;
   EXPECT_EQ(pickled(*load(recursive_list).root), recursive_list);
   const std::string recursive_tuple =
-      "80 02 5d 71 00 68 00 85 71 01 61 30 68 01 2e"_bytes;  // t = ([t],): the items lead back to t
+      "80 02 5d 71 00 68 00 85 71 01 61 30 68 01 2e"_bytes;  // t = ([t],): the items contain t
   EXPECT_EQ(pickled(*load(recursive_tuple).root), recursive_tuple);
   std::string batches = "80 02 5d 71 00 28"_bytes;
   for (int i = 0; i < 1000; ++i) batches += "K\x01";

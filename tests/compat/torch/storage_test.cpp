@@ -14,7 +14,7 @@ namespace {
 using compat::DType;
 using compat::Storage;
 
-/// Bytes 0, 1, 2, ... handed out in pieces of `piece`.
+/// The bytes 0, 1, 2, ... in pieces of `piece`.
 std::shared_ptr<const Storage> counting(std::uint64_t size, std::size_t piece, int* computed) {
   return Storage::computed(DType::kUInt8, size, [=](const Storage::Sink& sink) {
     ++*computed;

@@ -30,8 +30,8 @@ TorchFile loaded(const std::string& bytes) {
   return load_torch_file(MappedFile::of_memory("f.pt", span, std::move(owner)));
 }
 
-/// Compares with NAME.json beside NAME.pt: dtype, shape, stride and SHA-256 of every tensor, as
-/// torch gave them.
+/// Compares dtype, shape, stride and SHA-256 of every tensor with NAME.json beside NAME.pt, which
+/// torch wrote.
 void expect_golden_tensors(const TorchFile& file, const std::filesystem::path& json_path) {
   const auto expected = nlohmann::ordered_json::parse(btm_test::read_file(json_path));
   const NamedTensors tensors = model_tensors(*file.tree.root, file.path);
@@ -64,7 +64,8 @@ TEST_P(GoldenTorchFile, KeepsThemThroughEitherLayout) {
     const TorchFile copy = load_torch_file(dir / "copy.pt");
     EXPECT_EQ(copy.layout, layout);
     expect_golden_tensors(copy, std::filesystem::path(path).replace_extension(".json"));
-    // The file's name is that of its folder inside, so that the copy of the copy must have it, too.
+    // The name of the file is that of the folder inside, so a copy of the copy must have the same
+    // name.
     std::filesystem::create_directory(dir / "second");
     save_torch_file(dir / "second/copy.pt", *copy.tree.root, layout);
     EXPECT_TRUE(btm_test::read_file(dir / "copy.pt") == btm_test::read_file(dir / "second/copy.pt"))
@@ -119,7 +120,7 @@ TEST(TorchFile, SharesStoragesAsTheFileDoes) {
   }
 }
 
-/// The elements of a tensor of the file as doubles; of complex ones both parts.
+/// The elements of a tensor of the file as doubles. A complex element gives both parts.
 std::vector<double> values_of(const PickleNode& node) {
   const auto* tensor = node.get_if<PickleTensor>();
   if (tensor == nullptr) return {};
@@ -213,10 +214,10 @@ TEST(TorchVariants, BytesBehindTheFileAreNotRead) {
   }
 }
 
-// --- bad inputs
+// Bad inputs.
 
-/// {'t': tensor over storage KEY of CLASS with NUMEL elements, of shape (2,)} as torch pickles it,
-/// in the text opcodes.
+/// {'t': tensor over storage KEY of CLASS with NUMEL elements, of shape (2,)}, pickled as by torch,
+/// in text opcodes.
 std::string pickle_of(const std::string& id) {
   return "\x80\x02}S't'\nctorch._utils\n_rebuild_tensor_v2\n((" + id +
          "tQI0\n(I2\nt(I1\nt\x89}tRs.";
@@ -309,7 +310,7 @@ TEST(TorchFile, DoesNotDoWhatItDoesNotDo) {
       "f.pt: byte order 'big', expected 'little'");
 }
 
-/// A legacy file by its parts.
+/// A legacy file from its parts.
 struct Legacy {
   std::string magic = "80 02 8a 0a 6c fc 9c 46 f9 20 6a a8 50 19 2e"_bytes;
   std::string protocol = "M\xe9\x03.", system = "}S'little_endian'\n\x88s.",

@@ -28,7 +28,7 @@ T value_of(const std::string& bytes) {
   return *value;
 }
 
-/// Gives a storage of four floats for any persistent id.
+/// Returns a storage of four floats for every persistent id.
 PickleNode* four_floats(PickleArena& arena, const PickleNode&, const Location&) {
   return arena.make(
       PickleStorage{Storage::copy_of(DType::kFloat32, std::vector<std::byte>(16)), {}});
@@ -126,7 +126,7 @@ TEST(Unpickler, RefusesWhatNoPicklerWrites) {
       {"(N.", "STOP before an open MARK was closed"},
       {"0", "stack underflow"},
       {"2", "stack underflow"},
-      {"(2", "stack underflow"},  // what lies below a MARK is not in reach
+      {"(2", "stack underflow"},  // values below a MARK cannot be reached
       {"N(0a", "stack underflow"},
       {"t", "no MARK on the stack"},
       {"h\x01", "memo 1 is read before it is written"},
@@ -236,7 +236,7 @@ TEST(Unpickler, RefusesTruncationAtEveryByte) {
 }
 
 TEST(Unpickler, EndsBombs) {
-  // Each is under 3 MB and would give a reader that follows it gigabytes, or no end.
+  // Each has less than 3 MB, but following it would take gigabytes or never end.
   expect_error<FormatError>([] { load(std::string(2'100'000, ']') + "."); },
                             "more than 2000000 values in one pickle");
   std::string many = "(lp0\n(NNlp1\na";
@@ -247,7 +247,7 @@ TEST(Unpickler, EndsBombs) {
       "0(";
   for (int i = 0; i < 1000; ++i) many += "h\x03h\x02R";
   expect_error<FormatError>([&] { load(many + "l."); }, "items of OrderedDicts made from lists");
-  // A long key under many dicts, a long name given again and again.
+  // A long key in many dicts, and a long name used many times.
   std::string keys = "X" + le<std::uint32_t>(1'000'000) + std::string(1'000'000, 'k') +
                      "q\x01"
                      "0(";

@@ -42,7 +42,7 @@ TEST(ZipArchive, FindsTheEndRecordBeforeAComment) {
 TEST(ZipArchive, ChecksTheCrcWhenDataIsRead) {
   auto members = two();
   members[1].crc ^= 1;
-  const auto zip = opened(make_zip(members));  // opening touches no data
+  const auto zip = opened(make_zip(members));  // opening does not read the data
   EXPECT_EQ(as_chars(zip.bytes(*zip.find("a/one"))), "first");
   expect_error<FormatError>([&] { zip.bytes(*zip.find("a/two")); }, "z[a/two]: damaged: CRC-32");
 }
@@ -54,7 +54,7 @@ TEST(ZipArchive, RefusesDamage) {
   };
   const std::vector<Row> rows{
       {[](auto& m, auto&) { m[0].method = 8; },
-       "the entry 'a/one' is compressed (method 8), expected stored data"},  // a zip bomb's way
+       "the entry 'a/one' is compressed (method 8), expected stored data"},  // as in a zip bomb
       {[](auto& m, auto&) { m[0].flags = 1; }, "the entry 'a/one' is encrypted"},
       {[](auto& m, auto&) { m[0].size = m[0].local_size = 4; },
        "the entry 'a/one' has two sizes, 5 and 4"},
@@ -75,7 +75,7 @@ TEST(ZipArchive, RefusesDamage) {
       {[](auto& m, auto&) { m[1].offset = 0xFFFFFFF0; },
        "the entry 'a/two' at 4294967280 lies beyond the end"},
       {[](auto& m, auto&) { m[1].offset = 0xFFFFFFFF; },
-       "lies beyond the end"},  // promises a zip64 field that is not there
+       "lies beyond the end"},  // needs a zip64 field that is missing
       {[](auto&, auto& e) { e.count = 3; }, "3 entries do not fit a directory of 102 bytes"},
       {[](auto&, auto& e) { e.count = 1; }, "51 bytes follow the last directory entry"},
       {[](auto&, auto& e) { e.count = 0xFFFF; }, "no zip64 locator before the end record"},
