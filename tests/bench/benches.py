@@ -1,5 +1,5 @@
-"""The measures of scripts/bench: each makes its inputs, runs both sides in turns and adds rows to
-the table."""
+"""The benchmarks of scripts/bench. Each creates its inputs, runs both programs in turns and adds
+rows to the table."""
 import dataclasses
 import os
 import pathlib
@@ -52,7 +52,7 @@ class Setting:
         return lambda: Run([venv / "bin/python", HERE / "reference.py", *args], self.env)
 
     def model(self, name, arch, *args):
-        """The folder of a model made by make_model.py, made once."""
+        """The folder of a model that make_model.py writes once."""
         folder = self.work / name
         if not (folder / "checkpoint_last.pt").exists():
             subprocess.run(
@@ -71,13 +71,13 @@ class Setting:
         return folder
 
     def peak_flops(self):
-        """FLOP/s of large fp32 products with as many threads: what this machine's arithmetic can
-        do."""
+        """FLOP/s of large fp32 products with the same number of threads: the peak of this
+        machine."""
         return self.kernel("sgemm", self.threads)().number(r"([\d.]+) GF/s") * 1e9
 
 
 def label(venv):
-    """fairseq with its torch's version."""
+    """ "fairseq" with the version of its torch."""
     version = subprocess.run(
         [venv / "bin/python", "-c", "import torch; print(torch.__version__.split('+')[0])"],
         capture_output=True,
@@ -88,7 +88,7 @@ def label(venv):
 
 
 def fastest(values, ours):
-    """The name of the other side with the highest median of tokens/s."""
+    """The name of the reference with the highest median of tokens/s."""
     return max(
         (name for name in values if name != ours),
         key=lambda name: statistics.median(values[name]["rate"]),
@@ -96,8 +96,8 @@ def fastest(values, ours):
 
 
 def flops_per_token(arch, vocabulary, length):
-    """Of a forward pass: two per weight of the products, and the two products of causal attention
-    over half the length."""
+    """FLOPs of a forward pass: two per weight, and the two products of causal attention over half
+    the length."""
     layers, width = ARCHITECTURES[arch]
     return (
         2 * (12 * layers * width * width + width * vocabulary) + layers * 2 * 2 * width * length / 2
@@ -202,7 +202,7 @@ def train_flags(folder, updates, length, sentences, lr="5e-4"):
 
 
 def training_rate(run, skip, key="wps"):
-    """Median of a figure of the log's rows, the first few left out."""
+    """The median of a figure in the rows of the log, without the first few."""
     rates = [float(value) for value in re.findall(rf'"{key}": "?([\d.]+)', run.text)][skip:]
     if not rates:
         sys.exit(f"no {key} in the training log:\n{run.text[-2000:]}")
@@ -236,7 +236,7 @@ def bench_train(s, table):
 
     values = in_turns(train_programs(s, flags), s.runs, read)
     ours = values["btm"]
-    needed = 3 * flops_per_token(arch, 50264, length)  # a backward pass does each product twice
+    needed = 3 * flops_per_token(arch, 50264, length)  # a backward pass computes each product twice
     table.add_single(
         "train 125M: share of the SGEMM peak",
         "of it",
@@ -334,7 +334,7 @@ def bench_ensemble(s, table):
         "--batch-size",
         2,
         "--no-score-cache",
-    ]  # or only the first run would run the experts
+    ]  # otherwise only the first run would run the experts
     uniform = ["--ensemble-type", "uniform_prior"]
     sparse = [
         "--ensemble-type",
@@ -509,7 +509,7 @@ def bench_average(s, table):
 
 
 def bench_data_bin(s, table):
-    """random blocks of a data-bin"""
+    """reading random blocks of a data-bin"""
     folder = s.model(
         "data-bin", "transformer_lm_gpt3_small", "--tokens", 1 << (18 if s.quick else 22)
     )
@@ -532,7 +532,7 @@ def bench_data_bin(s, table):
 
 
 def bench_build(s, table):
-    """building from nothing, and after touching one source file (no compiler cache)"""
+    """building from nothing, and after a change of one source file (without compiler cache)"""
     if s.quick:
         return
     folder = s.work / "build"
@@ -563,8 +563,8 @@ def bench_build(s, table):
 
 
 def bench_gpu(s, table):
-    """training and evaluating the 125M shape on a GPU (preset cuda), beside what its matrix
-    products reach"""
+    """training and evaluating the 125M shape on a GPU (preset cuda), compared with its matrix
+    products"""
     s = dataclasses.replace(s, build="build-cuda")
     arch, length, sentences = "transformer_lm_gpt3_small", 1024, 2 if s.quick else 32
     updates = 6 if s.quick else 30

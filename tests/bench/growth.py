@@ -1,5 +1,5 @@
-"""How speed and memory grow with context, experts, ranks and corpus: btm alone, beside the law that
-its code implies."""
+"""Measures how btm's speed and memory grow with context, experts, ranks and corpus, and fits the
+law that its code implies."""
 import dataclasses
 import os
 import random
@@ -11,7 +11,7 @@ from measure import in_turns, summary
 
 MIB = 1 << 20
 TILE_ROWS, TILE_COLUMNS = 1024, 2048  # of logits: btm/model/target_log_probs.cpp
-LAYERS, WIDTH, VOCABULARY = 6, 512, 16384  # of the experts and of what is trained
+LAYERS, WIDTH, VOCABULARY = 6, 512, 16384  # of the experts and of the trained model
 PARAMETERS = (
     VOCABULARY * WIDTH + (1024 + 2) * WIDTH + LAYERS * (12 * WIDTH * WIDTH + 13 * WIDTH) + 2 * WIDTH
 )
@@ -19,7 +19,7 @@ CURVE_POINTS = 60
 
 
 def plot(unit, values, law, log_y=False):
-    """Measured points of one figure beside the law fitted to their medians. `values` is {x: [a
+    """The measured points of one figure and the law fitted to their medians. `values` is {x: [a
     value per run]}."""
     fitted = Fitted(law, [(x, summary(runs)["median"]) for x, runs in values.items()])
     points = []
@@ -71,10 +71,11 @@ def small_model(s, name, *args):
 
 
 def context_memory(width):
-    """MiB of activations of a batch of one row of T tokens, at the largest of two moments.
+    """MiB of activations for a batch of one row of T tokens: the larger of two moments.
 
-    In a layer: its input, the normed input, and the feed-forward's 4C before and after the
-    activation function. At the end: the features, and a tile of logits.
+    In a layer: its input, the normalised input, and 4C before and after the activation function. At
+    the end:
+    the features, and a tile of logits.
     """
 
     def of(length):
@@ -90,7 +91,7 @@ def context_memory(width):
 
 
 def growth_context(s, table):
-    """eval-lm over context length: the 125M shape, batches of one sample, fp32 on the CPU"""
+    """eval-lm by context length: the 125M shape, batches of one sample, fp32 on the CPU"""
     arch, vocabulary, width = "transformer_lm_gpt3_small", 50264, 768
     lengths = (256, 512) if s.quick else (256, 512, 1024, 2048, 4096)
     tokens = 1024 if s.quick else 8192
@@ -159,8 +160,8 @@ def growth_context(s, table):
 
 
 def growth_experts(s, table):
-    """ensemble-eval over the number of experts: every expert scores every token, one at a time in
-    memory"""
+    """ensemble-eval by number of experts: every expert scores every token, one expert in memory at
+    a time"""
     counts = (1, 2) if s.quick else (1, 2, 4, 8, 16)
     tokens = 1024 if s.quick else 4096
     paths = [
@@ -228,7 +229,7 @@ def growth_experts(s, table):
 
 
 def growth_ranks(s, table):
-    """train over the number of ranks: Gloo on this machine, one thread a rank"""
+    """train by number of ranks: Gloo on this machine, one thread per rank"""
     ranks = (1, 2) if s.quick else (1, 2, 3, 4)
     cores = len(os.sched_getaffinity(0))
     length, sentences, updates = 256 if s.quick else 512, 2, 4 if s.quick else 6
@@ -291,10 +292,9 @@ def growth_ranks(s, table):
 
 
 def write_zipf_text(path, size, words=10_000, seed=1):
-    """About `size` bytes of lines of 25 words, drawn by Zipf's law. Returns the number of lines.
+    """Writes about `size` bytes of lines of 25 random words by Zipf's law. Returns the number of lines.
 
-    Beyond 32 MB the text is quarter megabytes of what came before, drawn again: Python would be
-    slow to draw them all.
+    Beyond 32 MB it repeats random quarter megabytes of the text so far, because Python is slow.
     """
     numbers = random.Random(seed)
     vocabulary = list(
@@ -329,7 +329,7 @@ def write_zipf_text(path, size, words=10_000, seed=1):
 
 
 def growth_corpus(s, table):
-    """preprocess over the size of the text: one worker, counting words and writing a data-bin"""
+    """preprocess by size of the text: one worker counts words and writes a data-bin"""
     sizes = (1, 4) if s.quick else (1, 10, 100, 1000)
     folder = s.work / "corpus"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""Laws of growth: a figure as known terms plus fitted ones, and how far measurements are from it.
-Standard library only."""
+"""Laws of growth: a figure as known plus fitted terms, and the deviation of measurements. Needs
+only the standard library."""
 import dataclasses
 import typing
 
@@ -18,8 +18,9 @@ class Term:
 class Law:
     """quantity(x) = known(x) + the sum of the terms; the figure shown is shown(x, quantity).
 
-    What is simple in the code is seldom the figure itself: seconds add up, tokens/s do not. `shown`
-    is its own inverse (1 / v, or work / v).
+    The quantity is often simpler than the figure: seconds add up, tokens/s do not. `shown` is its
+    own inverse
+    (1 / v, or work / v).
     """
 
     formula: str
@@ -29,10 +30,10 @@ class Law:
 
 
 class Fitted:
-    """A law with the parameters that come nearest to the points, by least squares of the relative
-    deviations of the quantity.
+    """A law with the parameters that fit the points best, by least squares of the quantity's
+    relative deviations.
 
-    A cost cannot be negative: a parameter that would be is 0.
+    Costs cannot be negative, so negative parameters become 0.
     """
 
     def __init__(self, law, points):
@@ -63,8 +64,8 @@ class Fitted:
 
 
 def solved(law, terms, quantities):
-    """The parameters of `terms` alone that minimise the sum of ((law(x) - y) / y)^2: normal
-    equations, Gauss-Jordan."""
+    """The parameters of `terms` that minimise the sum of ((law(x) - y) / y)^2: normal equations,
+    Gauss-Jordan."""
     rows = [([term.of(x) / y for term in terms], (y - law.known(x)) / y) for x, y in quantities]
     size = len(terms)
     matrix = [

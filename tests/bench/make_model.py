@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes a folder with a checkpoint of a GPT-3 shaped model and a data-bin that fits it. Python's
-standard library only.
+"""Writes a checkpoint of a GPT-3 shaped model and a data-bin for it. Needs only the standard
+library.
 
     tests/bench/make_model.py --arch transformer_lm_gpt3_xl --dtype float16 --optimizer --out DIR
 
-DIR/checkpoint_last.pt is what fairseq writes (torch's zip container, cfg as a dict, with
---optimizer Adam's fp32 moments per parameter); the weights repeat one megabyte of small random
-numbers and the moments are zero (holes in the file). DIR/data-bin holds dict.txt and splits of
-random ids.
+DIR/checkpoint_last.pt has fairseq's format (torch's zip container, cfg as a dict, with --optimizer
+Adam's fp32 moments per parameter). The weights repeat one megabyte of small random numbers, and the
+moments are zero (holes in the file).
+DIR/data-bin has dict.txt and splits of random ids.
 """
 import argparse
 import collections
@@ -65,7 +65,7 @@ class Storage:
 
 
 class Tensor:
-    """Pickles as torch's tensors do: _rebuild_tensor_v2 over a persistent id."""
+    """Pickles like a tensor of torch: _rebuild_tensor_v2 over a persistent id."""
 
     def __init__(self, storage, shape):
         self.storage, self.shape = storage, shape
@@ -86,7 +86,7 @@ class Tensor:
 
 
 def fake_torch():
-    """Just the names that a checkpoint's pickle refers to."""
+    """Modules with only the names that a checkpoint's pickle refers to."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     for name in ("FloatStorage", "HalfStorage"):
         setattr(torch, name, type(name, (), {"__module__": "torch"}))
@@ -369,16 +369,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arch", choices=ARCHITECTURES, default="transformer_lm_gpt3_small")
     for name in ("layers", "width", "heads"):
-        parser.add_argument(f"--{name}", type=int, help="in place of the architecture's")
+        parser.add_argument(f"--{name}", type=int, help="replaces the architecture's value")
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float32")
-    parser.add_argument("--optimizer", action="store_true", help="with Adam's state in fp32")
+    parser.add_argument("--optimizer", action="store_true", help="add Adam's state in fp32")
     parser.add_argument("--vocabulary", type=int, default=50264)
     parser.add_argument("--positions", type=int, default=1024)
     parser.add_argument(
-        "--tokens", type=int, default=4096, help="tokens of each split (a multiple of 512)"
+        "--tokens",
+        type=int,
+        default=4096,
+        help="number of tokens of each split (a multiple of 512)",
     )
     parser.add_argument("--splits", default="test", help="comma-separated splits of the data-bin")
-    parser.add_argument("--seed", type=int, default=1, help="of the weights")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the weights")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs commands in turns and compares what they report. Standard library only."""
+"""Runs commands in turns and compares their figures. Needs only the standard library."""
 import os
 import re
 import statistics
@@ -9,8 +9,8 @@ import time
 
 
 class Run:
-    """One finished process: its wall seconds, peak resident MiB (of the largest process) and what
-    it printed."""
+    """One finished process: its wall seconds, its peak resident MiB (of the largest process) and
+    its output."""
 
     def __init__(self, command, env=None):
         with tempfile.TemporaryFile("w+") as output:
@@ -34,8 +34,8 @@ class Run:
             )
 
     def number(self, pattern):
-        """The last number that the pattern's group finds in the output, thousands separators left
-        out."""
+        """The last number that the pattern's group finds in the output, without thousands
+        separators."""
         found = re.findall(pattern, self.text)
         if not found:
             sys.exit(f"no {pattern!r} in the output:\n{self.text[-2000:]}")
@@ -46,7 +46,7 @@ def in_turns(programs, runs, read, warm_up=None):
     """{name: {figure: [a value per run]}}. `programs` is {name: a callable giving a Run};
     `read(name, run)` its figures.
 
-    A, B, A, B: what disturbs the machine disturbs both.
+    The order is A, B, A, B, so that disturbances of the machine affect both.
     """
     if warm_up is not None:
         for start in programs.values():
@@ -60,7 +60,7 @@ def in_turns(programs, runs, read, warm_up=None):
 
 
 def ratios(ours, theirs):
-    """Ratio of each pair of runs."""
+    """The ratio of each pair of runs."""
     return [a / b for a, b in zip(ours, theirs)]
 
 
@@ -78,16 +78,16 @@ def number(value):
 
 
 class Table:
-    """Rows of measures: ours, the other side, their ratio and the target. And the panels
-    of growth."""
+    """The rows of benchmarks (btm, reference, their ratio and the target), and the panels of
+    growth."""
 
     def __init__(self):
         self.rows = []
         self.growth = []  # panels of growth.py
 
     def add(self, measure, against, unit, ours, theirs, target, at_least=True, ratio=None):
-        """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None:
-        nothing to reach)."""
+        """`ours` and `theirs` are values of paired runs; `target` bounds ours / theirs (None: no
+        target)."""
         ratio = summary(ratio if ratio is not None else ratios(ours, theirs))
         met = (
             None
@@ -109,7 +109,7 @@ class Table:
         print(self.line(row), flush=True)
 
     def add_single(self, measure, unit, values, target=None):
-        """A figure of ours alone; a target is an upper bound."""
+        """A figure of btm alone. A target is an upper bound."""
         figure = summary(values)
         row = {
             "measure": measure,
@@ -161,7 +161,7 @@ class Table:
 
     @staticmethod
     def growth_lines(panel):
-        """A row per plot of the panel: each point's median, and how far it is from the law."""
+        """A row per plot of the panel: the median of each point, and its deviation from the law."""
         for plot in panel["plots"]:
             points = ", ".join(
                 f"{number(p['x'])}: {number(p['median'])} ({p['deviation']:+.1f}%)"

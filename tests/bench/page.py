@@ -1,7 +1,7 @@
-"""scripts/bench's results as one HTML file: nothing is fetched, nothing is scripted, light or dark
-as the reader's system is.
+"""The results of scripts/bench as one HTML file without scripts or external parts, light or dark as
+the reader's system.
 
-Plots are drawn once, for a phone's width; a wide window shows two side by side, larger.
+Plots have a phone's width. A wide window shows two next to each other, enlarged.
 """
 import html
 import math
@@ -52,7 +52,7 @@ def escaped(text):
 
 
 class Axis:
-    """Values to pixels, evenly or by the logarithm."""
+    """Maps values to pixels, linearly or by the logarithm."""
 
     def __init__(self, low, high, start, end, log):
         if low == high:
@@ -87,8 +87,7 @@ def text(x, y, anchor, content, style="label"):
 
 
 def svg(plot, x_label, log_x):
-    """Medians with their spread as bars, the law as a dashed line. y starts at 0 unless it is
-    logarithmic."""
+    """Medians with their spread as bars, the law as a dashed line. A linear y axis starts at 0."""
     points, log_y = plot["points"], plot["log_y"]
     values = [value for point in points for value in (point["min"], point["max"])] + [
         y for _, y in plot["curve"]
@@ -139,7 +138,7 @@ def svg(plot, x_label, log_x):
 
 
 def table(head, rows, style=""):
-    """The first cell of a row is its heading. Cells know their column's name, for narrow
+    """The first cell of a row is its heading. Cells have the name of their column, for narrow
     windows."""
     cells = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
     lines = [f'<table class="{style}"><thead><tr>{cells}</tr></thead><tbody>']
@@ -201,7 +200,7 @@ KEYS = (
 
 
 def page(head, rows, panels):
-    """`head` says when and where; `rows` are Table's, `panels` growth's."""
+    """`head` says when and where. `rows` are those of Table, `panels` those of growth."""
     title = "btm: speed and memory"
     body = f'<h1>{title}</h1>\n<p class="soft">{escaped(head)}</p>\n'
     if rows:

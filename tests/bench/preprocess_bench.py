@@ -1,5 +1,5 @@
-"""Text to data-bins: words beside fairseq-preprocess, raw text beside the tokenisers' own programs.
-One worker each."""
+"""Converts text to data-bins: words against fairseq-preprocess, raw text against the tokenizers'
+own programs. One worker each."""
 import pathlib
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from sample_text import machine_text  # noqa: E402
 
 
 def bench_words(s, table, folder, text):
-    """Both sides count the words for a dictionary and write a data-bin."""
+    """Both programs count the words for a dictionary and write a data-bin."""
     model = s.root / "tests/golden/corpus/spm.model"
     (folder / "any.txt").write_text("a 1\n")
     s.convert(
@@ -70,8 +70,8 @@ def bench_words(s, table, folder, text):
 
 
 def bench_tokenizers(s, table, folder, text):
-    """Ours reads, encodes, looks up and writes; the other side's time is that of encoding lines in
-    memory."""
+    """btm-convert reads, encodes, looks up and writes. The reference's time is only for encoding
+    lines in memory."""
     if s.tokenizers is None:
         return
     python = s.tokenizers / "bin/python"

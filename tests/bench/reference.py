@@ -1,7 +1,7 @@
-"""The other side of scripts/bench where no command line of fairseq's does the job; runs in
-fairseq's environment.
+"""The reference of scripts/bench where fairseq has no command line for the task. Runs in fairseq's
+environment.
 
-Written from the formulas and the public interfaces; prints figures that scripts/bench reads.
+Written from the formulas and the public interfaces. Prints figures that scripts/bench reads.
 """
 import argparse
 import math
@@ -13,7 +13,7 @@ import torch
 
 
 def load_model(path, mmap=False):
-    """A fairseq model in fp32, ready to score, as fairseq loads one."""
+    """A fairseq model in fp32, loaded with fairseq's functions."""
     from fairseq import checkpoint_utils
 
     data = str(pathlib.Path(path).parent / "data-bin")
@@ -48,7 +48,7 @@ def load_data(path, tokens_per_sample):
 
 
 def log_probs(model, tokens):
-    """[B, T] log-probability of every token after the first under the ones before it."""
+    """[B, T]: the log-probability of every token after the first, given the tokens before it."""
     logits, _ = model(tokens[:, :-1])
     return torch.log_softmax(logits.float(), -1).gather(2, tokens[:, 1:].unsqueeze(2)).squeeze(2)
 
@@ -62,7 +62,7 @@ def open_command(args):
 
 
 def average_command(args):
-    """As the release: every file in memory, then the weighted sum of the stacked tensors."""
+    """As in the release: all files in memory, then the weighted sum of the stacked tensors."""
     states = [torch.load(path, map_location="cpu") for path in args.paths]
     weight = 1 / len(states)
     models = [state["model"] for state in states]
@@ -76,8 +76,8 @@ def average_command(args):
 
 
 def ensemble_command(args):
-    """Mixture weighted by the posterior over experts given the previous target, batch by batch
-    (reference.md, section 3)."""
+    """The mixture, weighted by the posterior over experts given the previous target, batch by
+    batch."""
     models = [load_model(path) for path in args.paths]
     dataset = load_data(args.paths[0], args.tokens_per_sample)
     prior = torch.full((len(models),), 1 / len(models))

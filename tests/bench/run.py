@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measures btm beside the reference, and how it grows; writes Markdown, JSON and an HTML report.
-Called by scripts/bench, which says more.
+"""Compares btm with the reference and measures its growth. Writes Markdown, JSON and an HTML
+report. See scripts/bench --help.
 
-Each paired measure runs both sides in turns with the same number of threads. Ratios are of paired
-runs.
+Paired benchmarks run both programs in turns with the same number of threads. Ratios are those of
+paired runs.
 """
 import argparse
 import datetime
@@ -43,7 +43,7 @@ def machine():
 
 
 def chosen_measures(only):
-    """The names in `only`, each once; "growth" stands for all of its own."""
+    """The names in `only`, each once. "growth" means all names of GROWTH."""
     names = [name for part in only.split(",") for name in (GROWTH if part == "growth" else [part])]
     return list(dict.fromkeys(names))
 
@@ -55,7 +55,7 @@ def write_whole(path, text):
 
 
 def measure(chosen, setting, table):
-    """Seconds that each measure took, inputs included."""
+    """The seconds of each benchmark, including its inputs."""
     took = {}
     for name in chosen:
         print(f"== {name}: {MEASURES[name].__doc__.splitlines()[0]}", flush=True)
@@ -73,14 +73,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--only",
-        help=f"comma-separated measures of {', '.join(names)}; growth: {', '.join(GROWTH)}",
+        help=f"benchmarks, separated by commas, of {', '.join(names)}; growth: {', '.join(GROWTH)}",
     )
     parser.add_argument(
         "--fairseq",
         action="append",
         default=[],
         type=pathlib.Path,
-        help="an environment with fairseq; the fastest counts",
+        help="an environment with fairseq (of several, the fastest counts)",
     )
     parser.add_argument(
         "--tokenizers", type=pathlib.Path, help="the environment of scripts/tokenizers-env"
@@ -90,10 +90,12 @@ def main():
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small shapes: whether the benchmark works, not what is measured",
+        help="small shapes, to test the benchmark itself: the numbers have no meaning",
     )
     parser.add_argument(
-        "--work", type=pathlib.Path, help="folder for inputs, kept (default: a temporary one)"
+        "--work",
+        type=pathlib.Path,
+        help="folder for inputs, which is kept (default: a temporary one)",
     )
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench-out")
     args = parser.parse_args()

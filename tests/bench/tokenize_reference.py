@@ -1,5 +1,4 @@
-"""The tokenisers that preprocess is measured against; runs in the environment of
-scripts/tokenizers-env."""
+"""The reference tokenizers for preprocess. Runs in the environment of scripts/tokenizers-env."""
 import argparse
 import pathlib
 import sys

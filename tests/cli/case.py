@@ -1,15 +1,15 @@
-"""What a file of cases (tests/cli/cases_*.py) is made of: CASES, a list of Case."""
+"""The class Case. Each file tests/cli/cases_*.py has a list CASES of them."""
 import dataclasses
 import typing
 
 
 @dataclasses.dataclass
 class Case:
-    """One command line and what must come of it.
+    """One command line and the expected results.
 
-    It runs in an empty folder of its own. In `args` and phrases, {golden} is tests/golden and {tmp}
-    that folder. An error (status 1 or 2) must be one line on stderr and nothing on stdout, whatever
-    else the case asks for.
+    It runs in its own empty folder. In `args` and phrases, {golden} means tests/golden and {tmp}
+    that folder.
+    For status 1 or 2 there must always be one line on stderr and nothing on stdout.
     """
 
     name: str

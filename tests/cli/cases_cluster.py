@@ -130,7 +130,7 @@ CASES = [
         stderr=["no/out.model: cannot create"],
         check=only_corpus,
     ),
-    # Where results go is looked at before the text and the model are.
+    # The output folder is checked before the text and the model are read.
     Case(
         "a model of nothing into no folder",
         ["btm", "cluster", "train", "none.txt", "-o", "no/out.model"],

@@ -1,5 +1,5 @@
-"""Names that hold escape sequences: tests/cli/run.py looks for raw control characters in all that
-every case prints."""
+"""Names with escape sequences. tests/cli/run.py checks the output of all cases for raw control
+characters."""
 import os
 import pathlib
 import shutil
@@ -14,7 +14,7 @@ SHORT = ["--tokens-per-sample", "128", "--batch-size", "2", "--max-samples", "1"
 
 
 def domain(folder):
-    """data/ESCAPE/{valid,test}_ESCAPE and a model of that name."""
+    """Makes data/ESCAPE/{valid,test}_ESCAPE and a model with that name."""
     place = folder / "data" / ESCAPE
     place.mkdir(parents=True)
     for root in (folder / "data", place):

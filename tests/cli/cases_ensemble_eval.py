@@ -51,7 +51,7 @@ def cache_is_a_file(folder):
 
 
 def after_loading(name, args, *phrases, status=1, **more):
-    """An error that may come after 'loading model(s) from' was printed."""
+    """An error that may follow the output 'loading model(s) from'."""
     return Case(name, args, status, stderr=phrases, prints_before_error=True, **more)
 
 

@@ -52,7 +52,7 @@ def read_only(folder):
 
 
 def error_after_loading(name, args, *phrases, **more):
-    """An error that comes after 'loading model(s) from' was printed."""
+    """An error that follows the output 'loading model(s) from'."""
     return Case(name, args, 1, stderr=phrases, prints_before_error=True, **more)
 
 
@@ -60,8 +60,7 @@ HF_IMPORT = pathlib.Path(__file__).parent.parent / "golden" / "hf_import"
 
 
 def hugging_face_cases():
-    """Folders that transformers wrote, with the loss that it computed; null where it draws an
-    output layer at random."""
+    """Folders that transformers wrote, with its loss. null when its output layer is random."""
     for name, loss in json.loads((HF_IMPORT / "expected.json").read_text()).items():
         args = [
             "btm",
@@ -133,7 +132,8 @@ CASES = [
         for command in ("eval-lm", "ensemble-eval", "eval-matrix", "expert add")
     ),
     *hugging_face_cases(),
-    # fairseq-eval-lm 0.12.2 prints 5.0336: it scores the first columns of rows that hold padding.
+    # fairseq-eval-lm 0.12.2 prints 5.0336, because it scores the first columns of rows with
+    # padding.
     Case(
         "eval-lm padding amid rows",
         [
@@ -317,7 +317,7 @@ CASES = [
         EVAL + ["--path", "{golden}/checkpoints/demix_fork/dense/checkpoint_last.pt"],
         "dict",
     ),
-    # Nothing is loaded first: standard output is empty.
+    # Nothing is loaded first, so standard output is empty.
     Case(
         "results into a folder that is not there",
         SHORT + ["--results-path", "no/results.json"],

@@ -65,7 +65,7 @@ def no_place_for_scores(folder):
 
 
 def domain_of_gpt2(folder):
-    """A domain of the data that goes with golden/hf_import's GPT-2 models."""
+    """Makes a domain of data for the GPT-2 models of golden/hf_import."""
     data = pathlib.Path(__file__).parent.parent / "golden" / "hf_import" / "data"
     (folder / "data" / "x").mkdir(parents=True)
     for path in (folder / "data", folder / "data" / "x"):
@@ -161,7 +161,7 @@ CASES = [
     Case(
         "missing checkpoint", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt"], 1, stderr=["none.pt"]
     ),
-    # The output is looked at before the models are.
+    # The output is checked before the models are opened.
     Case(
         "a file for the output folder",
         ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "file"],

@@ -60,7 +60,7 @@ SCORED = [
 
 
 def released(folder):
-    """Three experts as the release lays them out."""
+    """Makes three experts in the layout of the release."""
     for domain in DOMAINS:
         (folder / "forest" / domain).mkdir(parents=True)
         shutil.copy(
@@ -91,8 +91,8 @@ def with_manifest(change):
 
 
 def begun(document, folder):
-    """An addition that was interrupted before its first checkpoint: of fortunes and jargon, half
-    each."""
+    """Makes an addition that was interrupted before its first checkpoint: half fortunes, half
+    jargon."""
     document["experts"].append(
         {
             "name": "perl",
@@ -157,7 +157,7 @@ def unchanged(folder):
 
 
 def stranger(folder):
-    """A checkpoint in the new expert's place that no manifest names."""
+    """Makes a checkpoint at the path of the new expert, which no manifest names."""
     released(folder)
     (folder / "forest" / "forest.json").write_text('{"btm_forest": 1, "experts": []}')
     (folder / "forest" / "perl").mkdir()
@@ -212,7 +212,7 @@ def many_clusters(folder):
 
 
 def of_cluster(folder):
-    """The data of one cluster, as btm cluster assign leaves them."""
+    """Makes the data of one cluster, as btm cluster assign writes them."""
     released(folder)
     shutil.copytree(GOLDEN / "data-bin" / "perl", folder / "split" / "perl")
     (folder / "split" / "perl" / "cluster.json").write_text(

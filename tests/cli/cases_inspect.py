@@ -34,7 +34,7 @@ def empty(folder):
 
 
 def names(*tensors):
-    """named.safetensors: a number under each of these names."""
+    """Writes named.safetensors with a number under each of these names."""
 
     def setup(folder):
         header = json.dumps(

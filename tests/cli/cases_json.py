@@ -1,5 +1,5 @@
-"""Every reader of JSON meets JSON that nests 100,000 deep: a line, or what counts as missing; never
-a crash."""
+"""Every reader of JSON gets JSON that nests 100,000 deep. It must report an error or ignore the
+record, never crash."""
 import struct
 
 from case import Case

@@ -1,4 +1,4 @@
-"""Limits: those of the shell's ulimit, and numbers that no user means."""
+"""Limits: those of the shell's ulimit, and absurd numbers."""
 import random
 import resource
 
@@ -10,7 +10,7 @@ KB = 1024
 
 
 def text(folder):
-    """Ten megabytes of words that never were."""
+    """Writes ten megabytes of random words."""
     draw = random.Random(1)
     words = [
         "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9)))
@@ -22,7 +22,7 @@ def text(folder):
 
 
 def nothing_but(*names):
-    """No half file: the folder holds these alone."""
+    """Checks that the folder holds only these files, and no unfinished one."""
 
     def check(folder):
         left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
@@ -103,7 +103,7 @@ CASES = [
     train_sentencepiece("in 100 MB", 100000, stderr=NO_MEMORY),
     train_sentencepiece("in 150 MB", 150000, stderr=NO_MEMORY),
     train_sentencepiece("of 4 threads in 150 MB", 150000, "--workers", "4", stderr=NO_MEMORY),
-    # Either the memory or the threads run out first.
+    # Either the memory or the threads can run out first.
     train_sentencepiece(
         "of more threads than fit",
         100000,

@@ -41,7 +41,7 @@ def there_already(folder):
 
 
 def big_expert(folder):
-    """A legacy torch file of 400 MB of zeros (a hole), which takes long enough to be
+    """Writes a legacy torch file with 400 MB of zeros (a hole), whose averaging can be
     interrupted."""
     import pickle
 

@@ -1,6 +1,6 @@
-"""No command gives a number where nothing was computed: data without a token, padding alone,
-samples that are all too long, a model that
-diverged. A command that --help names and that no case here runs fails."""
+"""No command gives a number when it computed none: for data without a token or with only padding,
+for samples that are all too long, for a diverged model. Fails for a command in --help without a
+case here."""
 import dataclasses
 import json
 import pathlib
@@ -169,7 +169,7 @@ def no_data_cases():
         for name, args in EVALUATIONS.items():
             warned = (
                 name.endswith("cluster_prior") and kind != "empty"
-            )  # that the experts are in the order of clusters
+            )  # the experts are in the order of the clusters
             yield Case(
                 f"{name}, {kind}",
                 args,
@@ -261,7 +261,7 @@ def fails(
 
 
 def all_kinds(command, args, messages, status=1, **more):
-    """A case for each kind of data that `messages` has."""
+    """One case for each kind of data in `messages`."""
     return [
         fails(
             f"{command}, {kind}",
@@ -276,7 +276,7 @@ def all_kinds(command, args, messages, status=1, **more):
 
 
 def of_text(command, args, messages):
-    """A case for each text of `messages`."""
+    """One case for each text in `messages`."""
     texts = {"no text": "", "blank lines": "\n\n", "words unheard of": "zzz yyy\n"}
     return [
         fails(
@@ -354,7 +354,7 @@ VALID = ["--valid-subset", "valid"]
 
 
 def training_data(splits):
-    """Of the data of a domain "d" and of a whole one: sentences by split."""
+    """Makes the data of a domain "d" and of a whole one. `splits` has the sentences of each split."""
 
     def setup(folder):
         data_of([[WORD, WORD, EOS]] * 4)(folder)
@@ -730,7 +730,7 @@ GROUPS = ["btm", "btm cluster", "btm expert", "btm-convert"]
 
 
 def commands_of_help():
-    """Every command that --help names has a case above, or stands in CANNOT_LACK_DATA."""
+    """Checks that every command in --help has a case above or is in CANNOT_LACK_DATA."""
     commands = {
         " ".join(case.args[: 3 if " ".join(case.args[:2]) in GROUPS else 2])
         for case in WITHOUT_DATA

@@ -1,5 +1,5 @@
-"""btm-convert preprocess: destinations that cannot be. What it writes:
-tests/converters/preprocess_*_test.cpp."""
+"""btm-convert preprocess with impossible destinations. tests/converters/preprocess_*_test.cpp tests
+its output."""
 from case import Case
 
 

@@ -1,5 +1,5 @@
-"""What both programs do before any command runs: help, version, mistyped commands, an output that
-cannot be written."""
+"""Both programs before any command runs: help, version, mistyped commands, an output that cannot be
+written."""
 from case import Case
 
 CASES = []

@@ -1,4 +1,4 @@
-"""Files of public bug reports, with fairseq's numbers for them (tests/golden/reports)."""
+"""Files of public bug reports, with fairseq's numbers (tests/golden/reports)."""
 import pathlib
 import shutil
 

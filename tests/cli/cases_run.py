@@ -1,5 +1,5 @@
-"""btm run: plans that cannot be carried out, and what it says of one that can.
-tests/btm/run/end_to_end.py carries one out."""
+"""btm run: plans that cannot be run, and the messages about one that can.
+tests/btm/run/end_to_end.py runs one."""
 from case import Case
 
 PLAN = """[data]

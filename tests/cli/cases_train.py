@@ -43,7 +43,7 @@ DOMAINS = [
 
 
 def files_in(folder):
-    """All but the lock, which stays."""
+    """All files but the lock, which remains."""
     return sorted(path.name for path in folder.iterdir() if path.name != ".train.lock")
 
 
@@ -103,7 +103,7 @@ def nothing_left(folder):
 
 
 def mistyped(name, flags, *phrases, status=1, base=SHORT):
-    """An error of the command line's names, which leaves no file and no folder."""
+    """An error in the names of the command line, which leaves no file and no folder."""
     return Case(
         name,
         base + flags + ["--wandb-project", "p"],
@@ -115,7 +115,7 @@ def mistyped(name, flags, *phrases, status=1, base=SHORT):
 
 
 def failure(name, flags, *phrases, base=SHORT, **more):
-    """An error that comes after the log has begun."""
+    """An error that follows the start of the log."""
     return Case(name, base + flags, 1, stderr=phrases, prints_before_error=True, **more)
 
 

@@ -26,7 +26,7 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 
 
 def drop_root_reading() -> None:
-    """Run in the child: root, too, is then refused what the permissions refuse."""
+    """Runs in the child process, so that permissions apply to root too."""
     if os.geteuid() != 0:
         return
     libc = ctypes.CDLL(None)
@@ -35,8 +35,7 @@ def drop_root_reading() -> None:
 
 
 def root_cannot_be_dropped() -> bool:
-    """Whether `unprivileged` cases are meaningless here (a root that may not give up its
-    rights)."""
+    """Whether `unprivileged` cases cannot be tested here: root cannot give up its rights."""
     if os.geteuid() != 0:
         return False
     with tempfile.TemporaryDirectory(prefix="btm-cli-") as folder:
@@ -50,8 +49,8 @@ def root_cannot_be_dropped() -> bool:
 
 
 def is_sanitized(program: pathlib.Path) -> bool:
-    """Whether the program reserves terabytes of addresses for its shadow: limits of them would be
-    met at its start."""
+    """Whether the program reserves terabytes of addresses (AddressSanitizer), so that limits would
+    stop it at its start."""
     return b"__asan_init" in program.read_bytes()
 
 
@@ -69,7 +68,7 @@ def interrupt_on(stream, phrase: str, process: subprocess.Popen, seen: list) -> 
 
 
 def execute(case, programs: pathlib.Path, folder: pathlib.Path):
-    """(status, stdout, stderr) of the case; status None when it ran too long."""
+    """(status, stdout, stderr) of the case. The status is None when it ran too long."""
     command = [str(programs / case.args[0])] + [fill(arg, folder) for arg in case.args[1:]]
     closed = case.stdout_to == "closed"
     target = open(case.stdout_to, "wb") if case.stdout_to and not closed else subprocess.PIPE
@@ -130,12 +129,12 @@ def problems_of(case, programs: pathlib.Path) -> list:
                 for phrase in phrases
                 if fill(phrase, folder) not in text
             ]
-        # What files, folders and models are called must not drive a terminal, nor forge lines of a
+        # The names of files, folders and models must not control a terminal or forge lines of a
         # log.
         raw = {c for c in out + err if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0}
         if raw:
             found.append(f"control characters are printed raw: {sorted(raw)}")
-        found += [f"stdout has {phrase!r}" for phrase in case.never if phrase in out]
+        found += [f"stdout contains {phrase!r}" for phrase in case.never if phrase in out]
         if case.status in (1, 2):
             lines = err.splitlines()
             if len(lines) != (case.lines_on_stderr or 1):
@@ -143,13 +142,13 @@ def problems_of(case, programs: pathlib.Path) -> list:
             if lines and ": error: " not in lines[-1]:
                 found.append("the last line on stderr is no error message")
             if out and not case.prints_before_error:
-                found.append("an error, and yet something on stdout")
+                found.append("output on stdout in spite of an error")
         for check, subject in ((case.check, folder), (case.check_stdout, out)):
             if check is None:
                 continue
             try:
                 check(subject)
-            except Exception as error:  # a file that is not there is a failure like any other
+            except Exception as error:  # a missing file is a failure too
                 found.append(f"{type(error).__name__}: {error}")
         if found:
             found += [f"stdout: {out[:2000]!r}", f"stderr: {err[:2000]!r}"]
@@ -165,15 +164,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bin", required=True, type=pathlib.Path, help="folder of the programs")
+    parser.add_argument(
+        "--bin", required=True, type=pathlib.Path, help="the folder with the programs"
+    )
     parser.add_argument(
         "--without",
         action="append",
         default=[],
         metavar="PROGRAM",
-        help="leave out a program that is not built",
+        help="skip a program that is not built",
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases with TEXT in their name")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="run only cases with TEXT in their name"
+    )
     args = parser.parse_args()
 
     no_unprivileged = root_cannot_be_dropped()
@@ -194,7 +197,7 @@ def main() -> int:
                 cases.append((f"{file.stem[6:]}: {case.name}", case))
     names = [name for name, _ in cases]
     repeated = {name for name in names if names.count(name) > 1}
-    failed = [f"{name}: named twice" for name in sorted(repeated)]
+    failed = [f"{name}: the name occurs twice" for name in sorted(repeated)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for (name, _), problems in zip(
             cases, pool.map(lambda item: problems_of(item[1], args.bin.resolve()), cases)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The report of scripts/bench, from given rows and points, and the laws fitted to them."""
+"""Tests the report of scripts/bench with given rows and points, and the laws fitted to them."""
 import html.parser
 import pathlib
 import re
@@ -38,7 +38,7 @@ def panel(*plots, **changes):
 
 
 class Elements(html.parser.HTMLParser):
-    """What the page holds, as (tag, attributes); complains of tags that are not closed in order."""
+    """The elements of the page, as (tag, attributes). Fails when tags are not closed in order."""
 
     def __init__(self, text):
         super().__init__()

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""The scripts with the release's names: the command lines that they make (recorded by a stand-in
-for btm), and what the
-real program does with them."""
+"""Tests the scripts with the release's names: the command lines that they make (a substitute for
+btm records them), and the results of the real program."""
 import argparse
 import json
 import os
@@ -53,9 +52,9 @@ class Case(unittest.TestCase):
         self.environment["BTM"] = str(BTM)
 
     def run_script(self, *arguments, status=0):
-        """As the README does: from the folder of the scripts. Standard output, or standard error of
-        a failure. No flag of the
-        scripts' own may be without effect."""
+        """Runs a script from the folder of the scripts, as the README does. Returns standard
+        output, or standard error after a failure. No flag that the scripts add may be without
+        effect."""
         words = [
             "bash" if str(arguments[0]).endswith(".sh") else sys.executable,
             *map(str, arguments),
@@ -74,7 +73,7 @@ class Case(unittest.TestCase):
         return str(self.dir / name)
 
     def recorded(self):
-        """The command lines so far, those of `btm release` left out."""
+        """The command lines so far, without those of `btm release`."""
         lines = (
             [json.loads(line) for line in self.record.read_text().splitlines()]
             if self.record.exists()
@@ -84,7 +83,7 @@ class Case(unittest.TestCase):
 
 
 def flags_of(line):
-    """{"--flag": value}; the last use of a flag wins, as for btm."""
+    """{"--flag": value}. The last use of a flag counts, as in btm."""
     flags = {}
     for i, word in enumerate(line):
         if word.startswith("--"):
@@ -94,7 +93,7 @@ def flags_of(line):
 
 
 class BtmTrain(Case):
-    # The arguments of the README, in its order.
+    # The arguments of the README, in the README's order.
     ARGUMENTS = {
         "name": "project",
         "gpus": "1",
@@ -443,7 +442,7 @@ class EnsembleEval(Case):
             self.assertIn(phrase, self.run_script(script, *arguments, results, status=status))
             self.assertFalse(results.parent.exists())
         self.assertEqual(self.recorded(), [])
-        # What the scripts do not look for beforehand.
+        # Errors that the scripts do not check for.
         self.use_btm()
         self.assertIn(
             "dict.txt: cannot open",
@@ -521,8 +520,8 @@ class EvalPipeline(Case):
 
 
 class ReadmeRun(Case):
-    """The README's commands with small numbers and a small model: seed, two branches, evaluation,
-    ensemble, average."""
+    """Runs the README's commands with a small model: seed, two branches, evaluation, ensemble,
+    average."""
 
     SMALL = [
         "--decoder-layers",
@@ -602,7 +601,7 @@ class ReadmeRun(Case):
             self.assertIn(f"src_filename {seed}/checkpoint_1_2.pt", out)
             self.assertEqual(
                 self.saved(experts / domain), ["checkpoint_1_4.pt"]
-            )  # 3 and 4: it went on from 2
+            )  # 3 and 4: it continued from 2
         self.assertIn(
             "False", self.train("branch", "perl", seed.parent, experts, "seed", 6, "perl")
         )

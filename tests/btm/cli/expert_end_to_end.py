@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The life of an expert in a forest: added from each kind of start, gone on with, listed,
-evaluated, removed.
+"""The life of an expert in a forest: it is added from each kind of start, continued, listed,
+evaluated and removed.
 
     expert_end_to_end.py --bin FOLDER
 """
@@ -52,7 +52,7 @@ def main():
 
 def life(program, folder):
     forest = folder / "forest"
-    for domain in DOMAINS:  # as the release lays them out
+    for domain in DOMAINS:  # in the layout of the release
         shutil.copytree(GOLDEN / "checkpoints" / f"elm_{domain}", forest / domain)
     before = {domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS}
 
@@ -94,7 +94,7 @@ def life(program, folder):
         experts = json.loads(run("expert", "list", forest, "--json").stdout)["experts"]
         return next((one for one in experts if one["name"] == name), None)
 
-    # The posterior and the average are those of the commands that a user would call one by one.
+    # The posterior and the average must equal those of the separate commands.
     add(updates=1)
     perl = listed("perl")
     results = folder / "results.jsonl"
@@ -124,7 +124,8 @@ def life(program, folder):
     assert (perl["start"], perl["updates"], perl["complete"]) == ("posterior", 1, True), perl
     first_ppl = perl["valid_ppl"]
 
-    # The same command with more updates goes on from the expert's own checkpoint; its start stays.
+    # The same command with more updates continues from the expert's own checkpoint. Its start is
+    # not changed.
     again = add(updates=6)
     assert "resuming from" in again.stderr, again.stderr
     perl = listed("perl")
@@ -132,15 +133,15 @@ def life(program, folder):
     assert [parent["weight"] for parent in perl["parents"]] == posterior, perl
     add("--from", "jargon", updates=6, status=2)
 
-    # All commands take what the forest prints.
+    # All commands accept the paths that the forest prints.
     paths = run("forest", forest, "--paths").stdout.strip()
     assert len(paths.split(":")) == 4, paths
     run("average", "--output-dir", folder / "average", "--model-files", paths)
     run("expert", "remove", forest, "perl", "--delete")
     assert listed("perl") is None and not (forest / "perl").exists()
 
-    # Interrupted while it trains: the manifest says so, the others stay usable, the same command
-    # ends it.
+    # After an interruption the manifest says so, the other experts stay usable, and the same
+    # command finishes the training.
     command = [
         program,
         "expert",
@@ -188,7 +189,7 @@ def life(program, folder):
     assert {
         domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS
     } == before, "another expert was changed"
-    print("a whole life of an expert: as it should be")
+    print("the whole life of an expert is correct")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""`btm run` from text to report on a tiny plan: its result must not depend on how the work was
-carried out.
+"""Runs `btm run` from text to report on a tiny plan. The result must not depend on how the steps
+are run.
 
-    end_to_end.py --bin FOLDER whole     in one go, then again: nothing is done twice, and a failed
+    end_to_end.py --bin FOLDER whole     one run, then a second: nothing is done twice, and a failed
                                          step is named and retried
-    end_to_end.py --bin FOLDER killed    interrupted and killed at random moments, then continued
-    end_to_end.py --bin FOLDER slurm     on a Slurm of one node, with an expert requeued and another
+    end_to_end.py --bin FOLDER killed    interrupted and killed at random moments, and continued
+                                         each time
+    end_to_end.py --bin FOLDER slurm     on Slurm with one node; one expert is requeued and another
                                          one killed
 
-Exit 77 (skipped) for slurm where it is not installed or this is not root.
+Exit 77 (skipped) for slurm when it is not installed or this is not root.
 """
 import argparse
 import json
@@ -74,7 +75,7 @@ def finish(process):
 
 
 def numbers(plan):
-    """What the run found, without the places of files."""
+    """The results of the run, without paths."""
     matrix = json.loads((plan.parent / "tiny-out/eval/matrix.json").read_text())
     return {
         row["name"]: {domain: cell["ppl"] for domain, cell in row["cells"].items()}
@@ -134,7 +135,7 @@ def test_whole(btm, folder):
 
     damaged_and_replaced(btm, plan, found)
 
-    # Another learning rate of the experts only: what is before them stays.
+    # Another learning rate of the experts. The steps before them are kept.
     text = plan.read_text()
     plan.write_text(text.replace("[experts]", "") + "[experts]\naverage = no\n")
     _, err = complete(btm, plan)
@@ -157,7 +158,7 @@ def test_whole(btm, folder):
 
 
 def damaged_and_replaced(btm, plan, found):
-    """Outputs that are not what their steps left are made again, from the start."""
+    """Outputs that changed since their steps are made again, from the start."""
     output = plan.parent / "tiny-out"
     expert, other = (output / "experts" / domain / "checkpoint_last.pt" for domain in DOMAINS)
     whole = expert.read_bytes()
@@ -218,7 +219,7 @@ def wait_for(condition, what, seconds=120):
 
 
 def running_expert(output):
-    """The Slurm id of an expert's job that runs."""
+    """The Slurm id of the running job of an expert."""
     jobs = (
         json.loads((output / "steps/slurm.jobs").read_text())
         if (output / "steps/slurm.jobs").exists()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Kills btm train at random moments, one of its ranks or the process that started them, and goes on
-each time: the run ends in the files and the bits of the one that was left alone. Saves are due
-after every update, so that most kills hit one.
+"""Kills btm train at random moments (a rank, or the process that started them) and continues each
+time. The run must end with the same files and bits as an uninterrupted run. It saves after every
+update, so that most kills hit a save.
 
   killed_saves.py --bin FOLDER dense|demix [--kills N] [--seed N]
 """
@@ -84,7 +84,7 @@ def command(programs, kind, folder):
 
 
 def contents(folder):
-    """The tensors of every file; what else is in it tells of times."""
+    """The tensors of every file. Its other entries depend on times."""
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
@@ -106,7 +106,7 @@ def ranks_of(process):
 
 
 def kill_one(process, wait):
-    """Kills the process or one of its ranks after some time. What it was, or None when the run
+    """Kills the process or one of its ranks after some time. Returns which, or None when the run
     ended before."""
     try:
         process.wait(timeout=wait)
