@@ -1,4 +1,4 @@
-"""Compares btm with fairseq. scripts/check-against-fairseq runs it. Exit 1 when anything differs."""
+"""Compares btm with fairseq, for scripts/check-against-fairseq. Exit 1 when anything differs."""
 import argparse
 import filecmp
 import json

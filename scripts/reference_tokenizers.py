@@ -1,4 +1,4 @@
-"""The reference tokenizers of check_tokenizers.py. Runs in the environment of scripts/tokenizers-env."""
+"""The reference tokenizers of check_tokenizers.py. Runs in the environment of tokenizers-env."""
 import importlib.util
 import os
 import pathlib

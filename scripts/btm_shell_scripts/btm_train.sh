@@ -11,7 +11,7 @@ usage: btm_train.sh NAME NUM_GPUS ARCH EXPERIMENT DATA DOMAINS INIT_FOLDER SAVE_
                     LR SAVE_INTERVAL_UPDATES PORT WANDB_PROJECT BTM_CODE_PATH SEED RUN_ID
                     [MORE FLAGS OF btm train ...]
 
-   1 NAME                   the project's name; a run from scratch is saved in SAVE_FOLDER/NAME/RUN_ID
+   1 NAME                   the project's name; a run from scratch goes to SAVE_FOLDER/NAME/RUN_ID
    2 NUM_GPUS               number of processes that train together
    3 ARCH                   transformer_lm, transformer_lm_gpt3_small, _medium, _large, _xl
    4 EXPERIMENT             dense, unbalanced, demix, branch

@@ -15,7 +15,7 @@ usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOL
   DOMAIN          the domain to evaluate: valid_DOMAIN for the posterior, then test_DOMAIN
   ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior, simple_average, or
                   cluster_prior (add --cluster-model at the end)
-  RESULTS_FOLDER  folder for dev_posteriors.jsonl and test_results.txt, with a line of JSON per batch
+  RESULTS_FOLDER  folder for dev_posteriors.jsonl and test_results.txt: a line of JSON per batch
   TOP_K           keep only the TOP_K most probable experts (default: all)
 USAGE
 }

@@ -1,4 +1,4 @@
-"""Finds and runs the program btm. The scripts beside this file have their names from the release."""
+"""Finds and runs the program btm. The scripts beside this file have the release's names."""
 import os
 import pathlib
 import shutil
@@ -7,7 +7,7 @@ from typing import List
 
 
 def find_btm() -> str:
-    """$BTM when it is set. Otherwise the program in the build folder, beside the scripts, or on the PATH."""
+    """$BTM when it is set, else the program in build/, beside the scripts, or on the PATH."""
     here = pathlib.Path(__file__).resolve().parent
     candidates = [
         here / "../../build/bin/btm",

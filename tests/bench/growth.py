@@ -292,7 +292,7 @@ def growth_ranks(s, table):
 
 
 def write_zipf_text(path, size, words=10_000, seed=1):
-    """Writes about `size` bytes of lines of 25 random words by Zipf's law. Returns the number of lines.
+    """Writes about `size` bytes of lines of 25 random words by Zipf's law. Returns the line count.
 
     Beyond 32 MB it repeats random quarter megabytes of the text so far, because Python is slow.
     """

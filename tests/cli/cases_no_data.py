@@ -354,7 +354,7 @@ VALID = ["--valid-subset", "valid"]
 
 
 def training_data(splits):
-    """Makes the data of a domain "d" and of a whole one. `splits` has the sentences of each split."""
+    """Makes data with and without a domain "d". `splits` has the sentences of each split."""
 
     def setup(folder):
         data_of([[WORD, WORD, EOS]] * 4)(folder)
