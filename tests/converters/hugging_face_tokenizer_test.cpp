@@ -49,7 +49,7 @@ std::size_t compare(const Dictionary& dictionary, const compat::TokenizerOptions
                     const TokenizerJson& written) {
   const auto tokenizer = compat::load_tokenizer(options);
   compat::DocumentEncoder encoder(dictionary, tokenizer.get(), "");
-  std::size_t extra_ids = 0;
+  std::size_t beyond = 0;
   for (const std::string& line : lines()) {
     std::vector<std::int64_t> expected, found = written.encode(line);
     encoder.encode(line, expected);
