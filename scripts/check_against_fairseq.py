@@ -220,9 +220,7 @@ def preprocess(program, out, flags):
 
 
 def check_preprocess(folder, megabytes):
-    print(
-        "== data-bins from text: fairseq-preprocess and btm-convert preprocess, with the same flags"
-    )
+    print("== data-bins from text: fairseq-preprocess and btm-convert preprocess, the same flags")
     awkward, machine, words = (
         folder / "awkward.txt",
         folder / "machine.txt",

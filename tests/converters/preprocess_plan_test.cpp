@@ -117,7 +117,7 @@ TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   options_.domains = "perl";
   expect_usage("contains no {domain}");
   options_.trainpref = options_.validpref = at("{domain}/train");
-  for (const auto& [names, phrase] : {std::pair{"perl,perl", "is there twice"},
+  for (const auto& [names, phrase] : {std::pair{"perl,perl", "occurs twice"},
                                       {"../x", "cannot be a folder's name"},
                                       {"..", "cannot be a folder's name"},
                                       {",", "names no domain"}}) {
