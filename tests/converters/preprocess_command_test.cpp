@@ -39,7 +39,7 @@ TEST(PreprocessCommand, TakesFairseqsCommandLine) {
            "--validpref", golden("preprocess/valid.txt").string(), "--destdir",
            (folder / "out").string(), "--workers", "2", "--task", "language_modeling"});
   EXPECT_EQ(ended.status, 0) << ended.err;
-  EXPECT_EQ(ended.err, "btm-convert preprocess: warning: without effect here: --task\n");
+  EXPECT_EQ(ended.err, "btm-convert preprocess: warning: flags without effect here: --task\n");
   EXPECT_NE(ended.out.find("train: 406 sequences, 4624 tokens"), std::string::npos) << ended.out;
   EXPECT_TRUE(btm_test::read_file(folder / "out/train.bin") ==
               btm_test::read_file(golden("preprocess/plain/train.bin")));

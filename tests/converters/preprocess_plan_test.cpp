@@ -103,7 +103,8 @@ TEST_F(PreprocessPlan, RefusesWhatDoesNotFit) {
   expect_error<compat::IoError>([&] { plan_splits(options_); },
                                 "no text in this folder, expected files named .txt or .jsonl");
   options_.trainpref = at("*.txt");
-  expect_error<compat::IoError>([&] { plan_splits(options_); }, "*.txt: no file of such a name");
+  expect_error<compat::IoError>([&] { plan_splits(options_); },
+                                "*.txt: no file matches this pattern");
   options_.trainpref = "/dev/null";
   expect_error<compat::IoError>([&] { plan_splits(options_); }, "not a regular file");
   options_.trainpref = at("t");

@@ -199,7 +199,7 @@ TEST(Verify, FindsBrokenConfigurations) {
     const char *config, *problem;  // no problem: a good model, but not one of fairseq
   };
   for (const Row& row :
-       {Row{"{", "config.json: is not JSON"}, Row{"[]", "config.json: is no JSON object"},
+       {Row{"{", "config.json: is not JSON"}, Row{"[]", "config.json: is not a JSON object"},
         Row{R"({"model_type":"gpt2","n_embd":"24"})", "n_embd]: is \"24\", expected a count"},
         Row{R"({"model_type":"gpt2","n_embd":24,"n_head":5})", "has 5 attention heads"},
         Row{R"({"model_type":"gpt2","n_embd":24,"n_head":4})", "is not of the shape"},
