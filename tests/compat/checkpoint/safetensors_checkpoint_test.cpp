@@ -83,7 +83,7 @@ TEST(SafetensorsCheckpoint, RefusesMetadataThatAreNoConfiguration) {
     const TempDir dir;
     const auto path = written(dir, "decoder.embed_tokens.weight", metadata);
     expect_error<FormatError>([&] { opened(path); }, phrase);
-    expect_error<FormatError>([&] { kept_configuration(path); }, phrase);
+    expect_error<FormatError>([&] { stored_configuration(path); }, phrase);
   }
 }
 
@@ -113,18 +113,18 @@ TEST(SafetensorsCheckpoint, NeedsAConfiguration) {
 
 TEST(KeptConfiguration, IsEmptyWhereThereIsNone) {
   const TempDir dir;
-  EXPECT_EQ(kept_configuration(dir / "none").root, nullptr);
-  EXPECT_EQ(kept_configuration(dir.path()).root, nullptr);
+  EXPECT_EQ(stored_configuration(dir / "none").root, nullptr);
+  EXPECT_EQ(stored_configuration(dir.path()).root, nullptr);
   btm_test::write_file(dir / "other", "no safetensors file");
-  EXPECT_EQ(kept_configuration(dir / "other").root, nullptr);
+  EXPECT_EQ(stored_configuration(dir / "other").root, nullptr);
   EXPECT_EQ(
-      kept_configuration(written(dir, "decoder.embed_tokens.weight", {{"format", "pt"}})).root,
+      stored_configuration(written(dir, "decoder.embed_tokens.weight", {{"format", "pt"}})).root,
       nullptr);
   const auto path = written(dir, "decoder.embed_tokens.weight", {{"fairseq_cfg", "{}"}});
-  ASSERT_NE(kept_configuration(path).root, nullptr);
+  ASSERT_NE(stored_configuration(path).root, nullptr);
   std::filesystem::rename(path, dir / "model.safetensors");
-  ASSERT_NE(kept_configuration(dir.path()).root, nullptr);  // a folder's
-  EXPECT_EQ(kept_configuration(dir.path()).root->find("model"), nullptr);
+  ASSERT_NE(stored_configuration(dir.path()).root, nullptr);  // a folder's
+  EXPECT_EQ(stored_configuration(dir.path()).root->find("model"), nullptr);
 }
 
 }  // namespace

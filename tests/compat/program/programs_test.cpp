@@ -114,7 +114,8 @@ TEST(RunProgram, PrintsHelpAndItsVersion) {
     EXPECT_EQ(ended.status, 0);
     EXPECT_NE(ended.out.find("usage: prog COMMAND ...\n\nDoes things.\n"), std::string::npos);
     EXPECT_NE(ended.out.find("\n  succeed       does it\n"), std::string::npos);
-    EXPECT_NE(ended.out.find("sister has: inspect, preprocess."), std::string::npos);
+    EXPECT_NE(ended.out.find("The program sister has these commands: inspect, preprocess."),
+              std::string::npos);
   }
   EXPECT_EQ(run({"--version"}).out, "prog " + std::string(program_version()) + "\n");
   EXPECT_EQ(run({"help", "succeed"}).out, "ran with 1");  // as `succeed --help`
