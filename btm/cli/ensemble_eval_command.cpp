@@ -74,7 +74,7 @@ struct EnsembleEvalCommand {
   }();
   DistributedOptions distributed;
   LogOptions log;
-  std::string target_eval, results_path;
+  std::string ensemble_type, posterior, target_eval, results_path;
   bool no_score_cache = false;
   std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
 
@@ -85,8 +85,7 @@ struct EnsembleEvalCommand {
                    "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), "
                    "folders of experts (see btm forest) that stand for all of theirs"),
          flag_choice(
-             "ensemble-type", options.ensemble_type,
-             {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
+             "ensemble-type", ensemble_type, ensemble_type_names(),
              "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every "
              "token; by the text before a token"),
          flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
@@ -97,7 +96,7 @@ struct EnsembleEvalCommand {
                      "leave experts of prior 0 out: they are not run, nor do they count at a "
                      "block's start"),
          skip_diverged_flag(options.skip_diverged),
-         flag_choice("posterior", options.posterior, {"last", "full", "none"},
+         flag_choice("posterior", posterior, posterior_rule_names(),
                      "what moves the weights: the previous token alone, all of the block so far, "
                      "nothing (default: last; none for cluster_prior)"),
          flag_text("model-overrides", "DICT", options.eval.model_overrides,
@@ -149,6 +148,14 @@ void write_lines(const std::string& path, const EnsembleReport& report) {
   compat::write_file_atomically(path, text);
 }
 
+/// The kinds that the flags name; flag_choice has checked the names.
+void set_types(EnsembleEvalCommand& command) {
+  const auto type = ensemble_type_of(command.ensemble_type);
+  if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
+  command.options.ensemble_type = *type;
+  command.options.posterior = posterior_rule_of(command.posterior);
+}
+
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool is_first_rank = ranks.rank() == 0;
   command.options.eval.device_id = place.local_rank;
@@ -191,6 +198,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   use_page_arena(MemoryUse::kEvaluation);
+  set_types(command);
   if (command.no_score_cache) command.options.score_cache.clear();
   std::vector<std::string> said;
   const auto say = [&](const std::string& line) { said.push_back(line); };
@@ -198,7 +206,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   for (const std::string& path : compat::split_at(command.options.eval.path, ':'))
     for (std::string& expert : model_paths(path, say)) experts.push_back(std::move(expert));
   command.options.eval.path = joined_paths(experts);
-  if (command.options.ensemble_type == "cluster_prior")
+  if (command.options.ensemble_type == EnsembleType::kClusterPrior)
     for (const std::string& expert : experts)
       command.options.cluster.origins.push_back(cluster_of_expert(expert));
   if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;

@@ -49,7 +49,8 @@ struct EvalMatrixCommand {
   EvalMatrixOptions options;
   LogOptions log;
   std::vector<std::string> models;
-  std::string domains, experts, ensembles = "cached_prior,updating_prior,simple_average", bytes,
+  std::string domains, experts, ensembles = joined_names(kUsualEnsembles),
+                                posterior = std::string(name_of(PosteriorRule::kLast)), bytes,
                                 out = "eval-matrix";
 
   EvalMatrixCommand() { options.eval.batch_size = kEnsembleBatchSize; }
@@ -86,7 +87,7 @@ struct EvalMatrixCommand {
          flag_integer("seed", "N", eval.seed, "of the bootstrap")}};
     compat::FlagGroup mixture{
         "Ensemble",
-        {flag_choice("posterior", options.posterior, {"last", "full"},
+        {flag_choice("posterior", posterior, {"last", "full"},
                      "weights from the last token (the release) or from all of the sample (Bayes)"),
          flag_text("prior-split", "SPLIT", options.prior_split,
                    "where cached_prior's prior comes from"),
@@ -145,7 +146,15 @@ struct EvalMatrixCommand {
                      "mix it): "
                   << joined_names(options.experts) << std::endl;
     }
-    if (!options.experts.empty()) options.ensembles = compat::split_at(ensembles, ',');
+    if (!options.experts.empty())
+      for (const std::string& name : compat::split_at(ensembles, ',')) {
+        const auto type = model_ensemble_type_of(name);
+        if (!type)
+          throw compat::UsageError("--ensembles names '" + compat::printable(name) +
+                                   "', expected " + model_ensemble_types());
+        options.ensembles.push_back(*type);
+      }
+    options.posterior = posterior_rule_of(posterior).value();
     for (const std::string& entry : compat::split_at(bytes, ',')) {
       const auto [domain, count] = split_pair(entry, "--bytes DOMAIN=N,...");
       std::int64_t number = 0;

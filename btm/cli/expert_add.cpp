@@ -268,7 +268,7 @@ class ExpertAddition {
   std::vector<ForestParent> posterior(const Forest& forest,
                                       const std::vector<std::string>& names) const {
     EnsembleEvalOptions ensemble;
-    ensemble.ensemble_type = "updating_prior";
+    ensemble.ensemble_type = EnsembleType::kUpdatingPrior;
     ensemble.eval = eval_of(forest.checkpoint_of(*forest.find(names.front())));
     ensemble.eval.max_samples = options_.prior_batches;
     ensemble.eval.path.clear();

@@ -185,8 +185,8 @@ void Matrix::add_set(const std::string& domain, const std::string& split, bool f
     observer_.warn(compat::printable(domain) + ": " + line);
   });
   const bool updates =
-      for_experts_only ||
-      std::ranges::find(options_.ensembles, "updating_prior") != options_.ensembles.end();
+      for_experts_only || std::ranges::find(options_.ensembles, EnsembleType::kUpdatingPrior) !=
+                              options_.ensembles.end();
   if (updates && set.data->num_batches() == 1)
     observer_.warn(
         compat::printable(domain) + ": " + set.options.gen_subset +
@@ -211,7 +211,7 @@ void Matrix::open_sets() {
     throw compat::IoError(folder_.string(), "no domain has the split '" +
                                                 compat::printable(options_.eval.gen_subset) + "'");
   const bool wants_prior =
-      std::ranges::find(options_.ensembles, "cached_prior") != options_.ensembles.end();
+      std::ranges::find(options_.ensembles, EnsembleType::kCachedPrior) != options_.ensembles.end();
   for (const std::string& domain : matrix_.domains) {
     add_set(domain, options_.eval.gen_subset, false);
     if (wants_prior) add_set(domain, options_.prior_split, true);
@@ -342,15 +342,18 @@ DomainSums Matrix::domain_sums(const ScoredSet& set) {
 
   DomainPosterior posterior;
   const auto experts = expert_scores(set);
-  posterior.batches =
-      run_ensemble(*set.data, experts, "updating_prior", {}, options_.posterior).posteriors;
+  const auto mixture = [&](EnsembleType type) {
+    const PosteriorRule rule =
+        type == EnsembleType::kSimpleAverage ? PosteriorRule::kNone : options_.posterior;
+    return Posterior(Prior::of_type(type, experts.size(), posterior.cached_prior), rule);
+  };
+  const Posterior updating = mixture(EnsembleType::kUpdatingPrior);
+  posterior.batches = run_ensemble(*set.data, experts, updating).posteriors;
   if (const ScoredSet* prior = prior_set_of(set.domain))
     posterior.cached_prior =
-        run_ensemble(*prior->data, expert_scores(*prior), "updating_prior", {}, options_.posterior)
-            .mean_posterior;
-  for (const std::string& type : options_.ensembles)
-    sums.rows.push_back(
-        run_ensemble(*set.data, experts, type, posterior.cached_prior, options_.posterior).sums);
+        run_ensemble(*prior->data, expert_scores(*prior), updating).mean_posterior;
+  for (const EnsembleType type : options_.ensembles)
+    sums.rows.push_back(run_ensemble(*set.data, experts, mixture(type)).sums);
   matrix_.posteriors.push_back(std::move(posterior));
   return sums;
 }
@@ -382,8 +385,9 @@ EvalMatrix Matrix::run() {
   open_sets();
   matrix_.experts = options_.experts;
   matrix_.tokens_per_sample = options_.eval.tokens_per_sample;
-  for (const std::string& type : options_.ensembles)
-    matrix_.rows.push_back({"ensemble " + type, MatrixRow::Kind::kEnsemble, {}, {}, {}});
+  for (const EnsembleType type : options_.ensembles)
+    matrix_.rows.push_back(
+        {"ensemble " + std::string(name_of(type)), MatrixRow::Kind::kEnsemble, {}, {}, {}});
   if (!options_.baseline.empty())
     matrix_.baseline = static_cast<std::size_t>(
         std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) -
@@ -423,12 +427,6 @@ void check_options(const EvalMatrixOptions& options) {
           "ensembles and the average need --experts");
   require(!options.average || !names.contains("average"),
           "a model is named 'average', which is the name of the experts' average");
-  static const std::set<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior",
-                                            "simple_average"};
-  for (const std::string& type : options.ensembles)
-    require(kTypes.contains(type),
-            "--ensembles names '" + compat::printable(type) +
-                "', expected cached_prior, updating_prior, uniform_prior or simple_average");
   require(options.resamples >= 1 && options.block_tokens >= 1,
           "--resamples and --block-tokens are at least 1");
 }

@@ -11,6 +11,7 @@
 
 #include "btm/evaluator/bootstrap.h"
 #include "btm/evaluator/eval_lm.h"
+#include "btm/mixing/ensemble_type.h"
 
 namespace btm {
 
@@ -22,10 +23,9 @@ struct EvalMatrixOptions {
       models;  ///< Name and checkpoint, in the order of the rows.
   std::vector<std::string>
       experts;  ///< Of the models, those that are mixed and averaged; empty: none.
-  std::vector<std::string>
-      ensembles;  ///< cached_prior, updating_prior, uniform_prior, simple_average: a row each.
-  bool average = false;               ///< A row for the uniform average of the experts' parameters.
-  std::string posterior = "last";     ///< As ensemble-eval's.
+  std::vector<EnsembleType> ensembles;  ///< A row each; not kClusterPrior.
+  bool average = false;  ///< A row for the uniform average of the experts' parameters.
+  PosteriorRule posterior = PosteriorRule::kLast;  ///< kLast or kFull.
   std::string prior_split = "valid";  ///< cached_prior's prior is the updating one after
                                       ///< `prior_batches` batches of it ...
   std::int64_t prior_batches =

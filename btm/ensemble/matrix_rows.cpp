@@ -5,9 +5,7 @@
 #include <numeric>
 
 #include "btm/data/scored_columns.h"
-#include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
-#include "btm/ensemble/mixture.h"
 
 namespace btm {
 namespace {
@@ -131,34 +129,21 @@ std::vector<double> sum_bytes(const EvalData& data, const ByteCounts& counts) {
 }
 
 EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores,
-                         const std::string& type, const std::vector<double>& prior,
-                         const std::string& posterior) {
-  const bool updating = type == "updating_prior";
-  const PosteriorRule rule =
-      type == "simple_average" ? PosteriorRule::kNone : parse_posterior_rule(posterior);
-  std::vector<double> now =
-      type == "cached_prior"
-          ? prior
-          : std::vector<double>(scores.size(), 1.0 / static_cast<double>(scores.size()));
+                         Posterior posterior) {
   EnsembleRun run{empty_sums(data), {}, {}};
-  ExponentialMean mean;
   std::size_t offset = 0;
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
     const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
     std::vector<std::span<const float>> parts;
     for (const auto& expert : scores) parts.push_back(std::span(expert).subspan(offset, size));
-    const auto log_prior = [logs = log_of(now)](std::int64_t, std::span<const std::int64_t>) {
-      return logs;
-    };
-    const MixedBatch mixed = mix_batch(batch, parts, log_prior, rule, data.dictionary().pad());
+    MixedBatch mixed = mix_batch(batch, parts, posterior, data.dictionary().pad());
     add_batch(batch, mixed.log_probs, data.dictionary().pad(), run.sums);
-    mean.add(mixed.posterior);
-    run.posteriors.push_back(mixed.posterior);
-    if (updating) now = mean.value();
+    posterior.prior().update(mixed.posterior);
+    run.posteriors.push_back(std::move(mixed.posterior));
     offset += size;
   }
-  run.mean_posterior = mean.value();
+  run.mean_posterior = posterior.prior().mean_posterior();
   return run;
 }
 

@@ -63,7 +63,8 @@ const json* find_row(const json& matrix, const std::string& name) {
 
 std::string verdict(const Plan& plan, const json& matrix) {
   if (plan.ensembles.empty() || !plan.dense) return {};
-  const json* ensemble = find_row(matrix, "ensemble " + plan.ensembles.front());
+  const std::string type(name_of(plan.ensembles.front()));
+  const json* ensemble = find_row(matrix, "ensemble " + type);
   const json* dense = find_row(matrix, "dense");
   if (ensemble == nullptr || dense == nullptr) return {};
   const json& mean = ensemble->at("mean");
@@ -71,8 +72,8 @@ std::string verdict(const Plan& plan, const json& matrix) {
     return cell.at("ppl").is_null() ? "infinite" : fixed(cell.at("ppl"), 2);
   };
   const std::string both = ": mean perplexity over the domains " + ppl(mean) +
-                           " for the ensemble (" + plan.ensembles.front() + ") and " +
-                           ppl(dense->at("mean")) + " for the dense model of the same compute";
+                           " for the ensemble (" + type + ") and " + ppl(dense->at("mean")) +
+                           " for the dense model of the same compute";
   if (mean.at("ratio").is_null()) return "No ratio" + both + ".";
   const std::string ratio = both + ", ratio " + fixed(mean.at("ratio"), 3);
   if (mean.at("ratio_low").is_null())

@@ -46,7 +46,7 @@ EnsembleEvalOptions golden_options(const std::string& split, const std::string& 
   options.eval.eval_domains = domain;
   options.eval.tokens_per_sample = 128;
   options.eval.batch_size = 2;
-  options.ensemble_type = "updating_prior";
+  options.ensemble_type = EnsembleType::kUpdatingPrior;
   return options;
 }
 
@@ -90,7 +90,7 @@ void expect_equal(const EnsembleReport& a, const EnsembleReport& b) {
 /// differ by less than 1e-6.
 void expect_golden(const nlohmann::json& row) {
   EnsembleEvalOptions options = golden_options(row["split"], row["domain"], row["experts"]);
-  options.ensemble_type = row["type"];
+  options.ensemble_type = ensemble_type_of(row["type"].get<std::string>()).value();
   options.eval.resample_eval = true;
   if (!row["prior"].is_null()) options.precomputed_prior = joined(row["prior"]);
   if (!row["topk"].is_null()) options.eval_topk = row["topk"];
@@ -101,7 +101,8 @@ void expect_golden(const nlohmann::json& row) {
     if (first.empty()) first.assign(scores.begin(), scores.end());
   };
   const EnsembleReport report = run(options, observer);
-  const std::string name = options.eval.gen_subset + " " + options.ensemble_type;
+  const std::string name =
+      options.eval.gen_subset + " " + std::string(name_of(options.ensemble_type));
   EXPECT_NEAR(report.eval.perplexity / row["ppl"].get<double>(), 1, 1e-6) << name;
   EXPECT_EQ(report.eval.tokens, row["tokens"].get<std::int64_t>()) << name;
   const auto& lines = row["lines"];
@@ -157,11 +158,10 @@ void expect_the_models_own_loss(const EvalLmOptions& eval, const std::filesystem
   options.eval.path = eval.path + ":" + eval.path + ":" + eval.path;
   options.precomputed_prior = "0.2,0.3,0.5";
   options.cluster.model = clusters.string();
-  for (const std::string type :
-       {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"})
-    for (const std::string posterior : {"last", "full", "none"}) {
-      options.ensemble_type = type;
-      options.posterior = posterior;
+  for (const std::string& type : ensemble_type_names())
+    for (const std::string& posterior : posterior_rule_names()) {
+      options.ensemble_type = ensemble_type_of(type).value();
+      options.posterior = posterior_rule_of(posterior);
       const EnsembleReport report = run(options);
       const std::string name =
           eval.data + " " + eval.sample_break_mode + " " + type + " " + posterior;
@@ -199,7 +199,7 @@ EnsembleEvalOptions with_a_diverged_expert() {
   options.eval.data = golden("nan/data").string();
   options.eval.path = golden("nan/nan1.pt").string() + ":" + golden("nan/ok.pt").string();
   options.eval.num_threads = 1;
-  options.ensemble_type = "uniform_prior";
+  options.ensemble_type = EnsembleType::kUniformPrior;
   return options;
 }
 
@@ -209,8 +209,9 @@ TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
       [&] { run(options); },
       "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
   options.skip_diverged = true;
-  for (const std::string type :
-       {"uniform_prior", "updating_prior", "simple_average", "cached_prior"}) {
+  for (const EnsembleType type : {EnsembleType::kUniformPrior, EnsembleType::kUpdatingPrior,
+                                  EnsembleType::kSimpleAverage, EnsembleType::kCachedPrior}) {
+    SCOPED_TRACE(name_of(type));
     options.ensemble_type = type;
     options.precomputed_prior = "0.7,0.3";
     const EnsembleReport report = run(options);
@@ -218,13 +219,13 @@ TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
     EXPECT_EQ(report.left_out, std::vector<std::string>{"nan1"});
     EvalLmOptions alone = options.eval;
     alone.path = golden("nan/ok.pt").string();
-    EXPECT_NEAR(report.eval.loss_base2, eval_lm(alone).loss_base2, 1e-6) << type;
-    EXPECT_EQ(report.lines.back().exp_avg_posterior, (std::vector<double>{0, 1})) << type;
+    EXPECT_NEAR(report.eval.loss_base2, eval_lm(alone).loss_base2, 1e-6);
+    EXPECT_EQ(report.lines.back().exp_avg_posterior, (std::vector<double>{0, 1}));
   }
   options.precomputed_prior = "1,0";
   expect_error<std::runtime_error>([&] { run(options); },
                                    "every expert that has a weight diverged");
-  options.ensemble_type = "cluster_prior";
+  options.ensemble_type = EnsembleType::kClusterPrior;
   options.cluster.model = "x";
   expect_error<compat::UsageError>([&] { run(options); },
                                    "--skip-diverged does not go with cluster_prior");
@@ -236,7 +237,7 @@ TEST(EnsembleEval, SaysThatOneBatchUpdatesNoPrior) {
   std::vector<std::string> warnings;
   EnsembleObserver observer;
   observer.eval.warn = [&](const std::string& line) { warnings.push_back(line); };
-  options.ensemble_type = "updating_prior";
+  options.ensemble_type = EnsembleType::kUpdatingPrior;
   run(options, observer);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("are one batch"), std::string::npos) << warnings[0];
@@ -251,7 +252,7 @@ TEST(EnsembleEval, ScoresEveryBlockOnceByDefault) {
 
 TEST(EnsembleEval, OfAllExpertsByTopKOrSparsenessIsTheDenseOne) {
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "cached_prior";
+  options.ensemble_type = EnsembleType::kCachedPrior;
   options.precomputed_prior = "0.4,0.3,0.2,0.1";
   const EnsembleReport dense = run(options);
   options.eval_topk = 4;
@@ -261,7 +262,7 @@ TEST(EnsembleEval, OfAllExpertsByTopKOrSparsenessIsTheDenseOne) {
 }
 
 TEST(EnsembleEval, PermutesItsPosteriorsWithItsExperts) {
-  for (const std::string posterior : {"last", "full"}) {
+  for (const PosteriorRule posterior : {PosteriorRule::kLast, PosteriorRule::kFull}) {
     EnsembleEvalOptions options = short_options();
     options.posterior = posterior;
     const EnsembleReport straight = run(options);
@@ -295,7 +296,7 @@ TEST(EnsembleEval, MixesDenseExpertsAndDemixRanks) {
 
 TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "cached_prior";
+  options.ensemble_type = EnsembleType::kCachedPrior;
   options.precomputed_prior = "0,0.3,0.6,0.1";
   options.eval_topk = 2;
   options.sparse = true;
@@ -304,7 +305,7 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   const EnsembleReport sparse = run(options);
   EXPECT_EQ(sparse.blocks_run, 2 * sparse.eval.samples);
   EnsembleEvalOptions pair = short_options({"jargon", "perl"});
-  pair.ensemble_type = "cached_prior";
+  pair.ensemble_type = EnsembleType::kCachedPrior;
   pair.precomputed_prior = "0.3333333333,0.6666666667";
   const EnsembleReport two = run(pair);
   EXPECT_NEAR(sparse.eval.perplexity, two.eval.perplexity, 1e-6);
@@ -316,10 +317,10 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
 
 TEST(EnsembleEval, FullPosteriorFindsTheBestExpert) {
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "uniform_prior";
-  options.posterior = "full";
+  options.ensemble_type = EnsembleType::kUniformPrior;
+  options.posterior = PosteriorRule::kFull;
   const EnsembleReport full = run(options);
-  options.posterior = "last";
+  options.posterior = PosteriorRule::kLast;
   const EnsembleReport last = run(options);
   EXPECT_LT(full.eval.perplexity, last.eval.perplexity);
   // A mixture by Bayes loses at most log N a block against the best expert, here perl's own.
@@ -401,7 +402,7 @@ TEST(EnsembleEval, RunsNoModelForScoresThatAreCached) {
   expect_equal(again, first);
   EXPECT_EQ(again.experts_stored, 2);
   EXPECT_EQ(again.blocks_run, 0);
-  options.ensemble_type = "simple_average";
+  options.ensemble_type = EnsembleType::kSimpleAverage;
   EXPECT_EQ(run(options).blocks_run, 0);
   EnsembleEvalOptions more = short_options({"fortunes", "perl", "jargon"});
   more.score_cache = options.score_cache;
@@ -432,12 +433,12 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   const btm_test::TempDir dir;
   train_clusters(dir / "clusters");
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "cluster_prior";
+  options.ensemble_type = EnsembleType::kClusterPrior;
   options.cluster.model = (dir / "clusters").string();
   options.cluster.temperature = 1e6;  // all alike
   const EnsembleReport flat = run(options);
   EnsembleEvalOptions average = short_options();
-  average.ensemble_type = "simple_average";
+  average.ensemble_type = EnsembleType::kSimpleAverage;
   EXPECT_NEAR(flat.eval.loss_base2, run(average).eval.loss_base2, 1e-5);
   options.cluster.temperature = 0.1;
   const EnsembleReport all = run(options);
@@ -466,7 +467,7 @@ void expect_as_without_cache(EnsembleEvalOptions options, const std::filesystem:
 EnsembleEvalOptions sparse_options(const std::filesystem::path& clusters,
                                    const std::vector<std::string>& experts) {
   EnsembleEvalOptions options = short_options(experts);
-  options.ensemble_type = "cluster_prior";
+  options.ensemble_type = EnsembleType::kClusterPrior;
   options.cluster.model = clusters.string();
   options.eval_topk = 1;
   options.sparse = true;
@@ -571,7 +572,7 @@ TEST(EnsembleEval, RefusesClustersThatDoNotFit) {
   const auto refused = [&](const std::string& phrase, const std::vector<std::string>& experts,
                            const std::string& post_process, std::int64_t topk) {
     EnsembleEvalOptions options = short_options(experts);
-    options.ensemble_type = "cluster_prior";
+    options.ensemble_type = EnsembleType::kClusterPrior;
     options.cluster.model =
         phrase.find("--cluster-model") == std::string::npos ? (dir / "clusters").string() : "";
     options.cluster.post_process = post_process;
@@ -592,25 +593,24 @@ TEST(EnsembleEval, RefusesWhatItCannotDo) {
     change(options);
     expect_error<compat::UsageError>([&] { run(options); }, phrase);
   };
-  refused("--ensemble-type is missing", [](auto& o) { o.ensemble_type = ""; });
-  refused("--ensemble-type 'bayes', expected cached_prior",
-          [](auto& o) { o.ensemble_type = "bayes"; });
   refused("cached_prior needs --precomputed-prior",
-          [](auto& o) { o.ensemble_type = "cached_prior"; });
-  refused("3 probabilities for 4 experts",
-          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,0.25,0.25"; });
-  refused("'nan', expected a probability",
-          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "nan,0,0,1"; });
-  refused("'-1', expected a probability",
-          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "-1,0,1,1"; });
+          [](auto& o) { o.ensemble_type = EnsembleType::kCachedPrior; });
+  refused("3 probabilities for 4 experts", [](auto& o) {
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "0.5,0.25,0.25";
+  });
+  refused("'nan', expected a probability", [](auto& o) {
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "nan,0,0,1";
+  });
+  refused("'-1', expected a probability", [](auto& o) {
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "-1,0,1,1";
+  });
   refused("'', expected a probability", [](auto& o) {
-    o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,,0.25,0.25";
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "0.5,,0.25,0.25";
   });
   refused("the sum is 0.9", [](auto& o) {
-    o.ensemble_type = "cached_prior", o.precomputed_prior = "0.2,0.2,0.2,0.3";
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "0.2,0.2,0.2,0.3";
   });
   refused("--sparse needs a prior", [](auto& o) { o.sparse = true; });
-  refused("--posterior 'all'", [](auto& o) { o.posterior = "all"; });
   refused("--path is missing", [](auto& o) { o.eval.path = ""; });
 }
 
