@@ -68,7 +68,7 @@ std::vector<ForeignFlag> foreign_ensemble_flags() {
 struct EnsembleEvalCommand {
   EnsembleEvalOptions options = [] {
     EnsembleEvalOptions defaults;
-    defaults.eval.batch_size = kEnsembleBatchSize;
+    defaults.data.batching.batch_size = kEnsembleBatchSize;
     defaults.score_cache = default_score_cache().string();
     return defaults;
   }();
@@ -81,7 +81,7 @@ struct EnsembleEvalCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble{
         "Ensemble",
-        {flag_text("path", "CKPT:CKPT...", options.eval.path,
+        {flag_text("path", "CKPT:CKPT...", options.path,
                    "the experts: checkpoints, DeMIX ranks (checkpoint_last-rank-N.pt), "
                    "folders of experts (see btm forest) that stand for all of theirs"),
          flag_choice(
@@ -99,7 +99,7 @@ struct EnsembleEvalCommand {
          flag_choice("posterior", posterior, posterior_rule_names(),
                      "what moves the weights: the previous token alone, all of the block so far, "
                      "nothing (default: last; none for cluster_prior)"),
-         flag_text("model-overrides", "DICT", options.eval.model_overrides,
+         flag_text("model-overrides", "DICT", options.model_overrides,
                    "a Python dict of cfg values to replace")}};
     compat::FlagGroup clusters{
         "Cluster priors (c-BTM)",
@@ -117,7 +117,7 @@ struct EnsembleEvalCommand {
          flag_switch("no-score-cache", no_score_cache, "keep none"),
          flag_integer("score-cache-mib", "N", options.score_cache_mib,
                       "remove what was not used for longest beyond this", 0)}};
-    compat::FlagGroup data = data_flags(options.eval);
+    compat::FlagGroup data = data_flags(options.data);
     data.flags.insert(data.flags.begin(),
                       flag_text("target-eval", "SPLIT", target_eval,
                                 "the split to evaluate; wins over --gen-subset"));
@@ -127,8 +127,8 @@ struct EnsembleEvalCommand {
                   "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));
     return {"btm ensemble-eval",
             "Evaluates a mixture of expert language models, as BTM's ensemble_eval_lm.py.",
-            {{"DATA", "data-bin folder (with dict.txt)", &options.eval.data}},
-            {ensemble, clusters, data, cache, machine_flags(options.eval),
+            {{"DATA", "data-bin folder (with dict.txt)", &options.data.folder}},
+            {ensemble, clusters, data, cache, machine_flags(options.machine),
              distributed_flags(distributed), results},
             foreign};
   }
@@ -158,7 +158,7 @@ void set_types(EnsembleEvalCommand& command) {
 
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool is_first_rank = ranks.rank() == 0;
-  command.options.eval.device_id = place.local_rank;
+  command.options.machine.device_id = place.local_rank;
   if (is_first_rank && !command.results_path.empty()) compat::check_can_write(command.results_path);
   compat::ProgressBar bar("ensemble-eval", is_first_rank ? command.log.log_format : "none",
                           command.log.log_interval, command.log.no_progress_bar,
@@ -203,14 +203,14 @@ int run_ensemble_eval(std::span<const std::string> args) {
   std::vector<std::string> said;
   const auto say = [&](const std::string& line) { said.push_back(line); };
   std::vector<std::string> experts;
-  for (const std::string& path : compat::split_at(command.options.eval.path, ':'))
+  for (const std::string& path : compat::split_at(command.options.path, ':'))
     for (std::string& expert : model_paths(path, say)) experts.push_back(std::move(expert));
-  command.options.eval.path = joined_paths(experts);
+  command.options.path = joined_paths(experts);
   if (command.options.ensemble_type == EnsembleType::kClusterPrior)
     for (const std::string& expert : experts)
       command.options.cluster.origins.push_back(cluster_of_expert(expert));
-  if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
-  command.distributed.cpu = command.options.eval.cpu;
+  if (!command.target_eval.empty()) command.options.data.gen_subset = command.target_eval;
+  command.distributed.cpu = command.options.machine.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval",
                    [&](Communicator& ranks, const RankPlace& place) {
                      if (ranks.rank() == 0) {

@@ -53,15 +53,15 @@ struct EvalMatrixCommand {
                                 posterior = std::string(name_of(PosteriorRule::kLast)), bytes,
                                 out = "eval-matrix";
 
-  EvalMatrixCommand() { options.eval.batch_size = kEnsembleBatchSize; }
+  EvalMatrixCommand() { options.batching.batch_size = kEnsembleBatchSize; }
 
   compat::CommandSpec spec() {
-    EvalLmOptions& eval = options.eval;
+    BatchingOptions& batching = options.batching;
     compat::FlagGroup rows{
         "Rows and columns",
         {flag_text("domains", "LIST", domains,
                    "comma-separated folders of DATA (default: all that have the split)"),
-         flag_text("split,gen-subset", "SPLIT", eval.gen_subset,
+         flag_text("split,gen-subset", "SPLIT", options.split,
                    "a domain's set is SPLIT_DOMAIN, or SPLIT"),
          flag_text("experts", "LIST", experts,
                    "models that are mixed to ensembles, comma separated, or 'all': all but one "
@@ -76,15 +76,15 @@ struct EvalMatrixCommand {
                    "the row that all are compared with (default: the first)")}};
     compat::FlagGroup data{
         "Data",
-        {flag_text("sample-break-mode", "MODE", eval.sample_break_mode,
+        {flag_text("sample-break-mode", "MODE", batching.sample_break_mode,
                    "none, eos, complete or complete_doc"),
-         tokens_per_sample_flag(eval),
-         flag_integer("context-window", "N", eval.context_window,
+         tokens_per_sample_flag(batching),
+         flag_integer("context-window", "N", batching.context_window,
                       "tokens of earlier samples that a sample sees", 0),
-         batch_size_flag(eval), max_tokens_flag(eval),
-         flag_integer("max-samples", "N", eval.max_samples,
+         batch_size_flag(batching), max_tokens_flag(batching),
+         flag_integer("max-samples", "N", batching.max_samples,
                       "stop after batch N of each set, counted from 0; 0: all", 0),
-         flag_integer("seed", "N", eval.seed, "of the bootstrap")}};
+         flag_integer("seed", "N", options.seed, "of the bootstrap")}};
     compat::FlagGroup mixture{
         "Ensemble",
         {flag_choice("posterior", posterior, {"last", "full"},
@@ -103,7 +103,7 @@ struct EvalMatrixCommand {
          flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
                    "counts the bytes of a dictionary of GPT-2's ids")}};
     compat::FlagGroup model{"Model",
-                            {flag_text("model-overrides", "DICT", eval.model_overrides,
+                            {flag_text("model-overrides", "DICT", options.model_overrides,
                                        "a Python dict of cfg values to replace")}};
     compat::FlagGroup results = log_flags(log);
     results.flags.push_back(flag_text(
@@ -112,12 +112,12 @@ struct EvalMatrixCommand {
     return {"btm eval-matrix",
             "Evaluates models on domains, with ensembles and the average of the experts: a table, "
             "JSON, CSV and an HTML report.",
-            {{"DATA", "folder of domains, with dict.txt", &options.eval.data},
+            {{"DATA", "folder of domains, with dict.txt", &options.folder},
              {"NAME=CHECKPOINT",
               "the models, each with its row's name; a folder of experts (see btm forest) stands "
               "for all of theirs",
               nullptr, &models}},
-            {rows, data, mixture, statistics, model, machine_flags(eval), results},
+            {rows, data, mixture, statistics, model, machine_flags(options.machine), results},
             {}};
   }
 
@@ -203,8 +203,8 @@ Json to_json(const EvalMatrix& matrix, const EvalMatrixOptions& options) {
   for (std::size_t d = 0; d < matrix.posteriors.size(); ++d)
     posteriors[matrix.domains[d]] = {{"cached_prior", matrix.posteriors[d].cached_prior},
                                      {"batches", matrix.posteriors[d].batches}};
-  return {{"data", options.eval.data},
-          {"split", options.eval.gen_subset},
+  return {{"data", options.folder},
+          {"split", options.split},
           {"tokens_per_sample", matrix.tokens_per_sample},
           {"domains", matrix.domains},
           {"experts", matrix.experts},

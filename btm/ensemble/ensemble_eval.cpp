@@ -1,7 +1,5 @@
 #include "btm/ensemble/ensemble_eval.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,7 +13,6 @@
 #include <stdexcept>
 
 #include "btm/data/dictionary_doubts.h"
-#include "btm/data/scored_columns.h"
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
@@ -124,8 +121,7 @@ std::vector<RowSelection> Ensemble::select_rows(const EvalData& data) const {
   for (Batch batch; reader.next(batch);) {
     for (RowSelection& selection : selections) selection->emplace_back();
     for (std::int64_t row = 0; row < batch.rows; ++row) {
-      const std::vector<bool> has_weight =
-          experts_of_row(posterior_, batch, row, data.dictionary().pad());
+      const std::vector<bool> has_weight = experts_of_row(posterior_, batch, row);
       for (std::size_t e = 0; e < has_weight.size(); ++e)
         if (has_weight[e]) selections[e]->back().push_back(row);
     }
@@ -151,11 +147,12 @@ struct CheckedExperts {
 
 /// Checks every expert before the first one runs.
 CheckedExperts check_experts(const std::vector<std::string>& paths,
-                             const std::vector<std::size_t>& active, const EvalLmOptions& options,
-                             const EvalData& data, EvalLmReport& report) {
+                             const std::vector<std::size_t>& active,
+                             const std::string& model_overrides, const EvalData& data,
+                             EvalLmReport& report) {
   CheckedExperts checked;
   for (const std::size_t e : active) {
-    const compat::Checkpoint checkpoint = open_model(paths[e], options);
+    const compat::Checkpoint checkpoint = open_model(paths[e], model_overrides);
     const auto model = outline_model(checkpoint, data.dictionary(), data.dictionary_file());
     const std::int64_t here = model->config().max_target_positions;
     checked.positions = checked.positions == 0 ? here : std::min(checked.positions, here);
@@ -169,14 +166,12 @@ CheckedExperts check_experts(const std::vector<std::string>& paths,
 class ExpertGroup {
  public:
   ExpertGroup(const std::vector<std::string>& paths, const Ensemble& ensemble,
-              const EvalLmOptions& options, const EvalData& data, const ScoreStore& store,
-              Communicator& ranks)
+              const ScoringSetup& setup, Communicator& ranks)
       : ranks_(ranks), experts_(paths.size()), active_(ensemble.posterior().prior().active()) {
-    std::vector<RowSelection> rows = ensemble.select_rows(data);
+    std::vector<RowSelection> rows = ensemble.select_rows(setup.data);
     for (std::size_t i = 0; i < active_.size(); ++i)
       if (owner_of(i) == ranks.rank())
-        mine_.emplace_back(active_[i], paths[active_[i]], options, data, store,
-                           std::move(rows[active_[i]]));
+        mine_.emplace_back(active_[i], paths[active_[i]], setup, std::move(rows[active_[i]]));
   }
 
   struct Member {
@@ -225,7 +220,7 @@ std::vector<std::size_t> ExpertGroup::take_out_diverged() {
 }
 
 std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std::size_t offset) {
-  const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
+  const std::size_t size = batch.size();
   std::string bytes;
   for (const Member& member : mine_) {
     const std::span<const float> scores = member.scores.of(batch, offset);
@@ -261,13 +256,11 @@ void ExpertGroup::count_work(EnsembleReport& report) {
 /// Adds up what the ensemble, and each of its experts, gives batch after batch.
 class EnsembleLosses {
  public:
-  EnsembleLosses(const EvalLmOptions& options, Ensemble& ensemble, const EvalData& data,
-                 const EnsembleObserver& observer)
+  EnsembleLosses(Ensemble& ensemble, const EvalData& data, const EnsembleObserver& observer)
       : ensemble_(ensemble),
         losses_(ensemble.posterior().experts()),
-        pad_(data.dictionary().pad()),
         observer_(observer),
-        accumulator_(options, data.dictionary(), observer.eval) {}
+        accumulator_(words_, data.dictionary(), observer.eval) {}
 
   /// `scores` [N][B * T], nothing of experts without a part.
   void add(const Batch& batch, const std::vector<std::span<const float>>& scores,
@@ -282,22 +275,19 @@ class EnsembleLosses {
   Ensemble& ensemble_;
   std::vector<double> losses_;  ///< [N] natural log, summed over the targets.
   std::int64_t targets_ = 0;
-  std::int64_t pad_;
   const EnsembleObserver& observer_;
+  WordOptions words_;  ///< Pieces are not joined.
   ScoreAccumulator accumulator_;
 };
 
 void EnsembleLosses::add(const Batch& batch, const std::vector<std::span<const float>>& scores,
                          EnsembleReport& report) {
-  MixedBatch mixed = mix_batch(batch, scores, ensemble_.posterior(), pad_, ensemble_.sparse());
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    const std::vector<std::int64_t> columns = scored_columns(batch, row, pad_);
-    targets_ += static_cast<std::int64_t>(columns.size());
-    for (const std::int64_t column : columns)
-      for (std::size_t e = 0; e < scores.size(); ++e)
-        if (!scores[e].empty())
-          losses_[e] -= scores[e][static_cast<std::size_t>(row * batch.columns + column)];
-  }
+  MixedBatch mixed = mix_batch(batch, scores, ensemble_.posterior(), ensemble_.sparse());
+  batch.for_each_scored([&](std::int64_t, std::size_t at) {
+    ++targets_;
+    for (std::size_t e = 0; e < scores.size(); ++e)
+      if (!scores[e].empty()) losses_[e] -= scores[e][at];
+  });
   accumulator_.add(batch, mixed.log_probs, report.eval);
   observer_.mixed(batch, mixed.log_probs);
   EnsembleLine line{report.eval.perplexity, std::move(mixed.posterior), {}};
@@ -311,8 +301,8 @@ template <class Visit>
 void for_each_batch(const EvalData& data, Visit&& visit) {
   std::size_t offset = 0;
   BatchReader reader(data);
-  for (Batch batch; reader.next(batch); offset += batch.targets.size()) {
-    score_padding_before_last(batch, data.dictionary().pad());
+  for (Batch batch; reader.next(batch); offset += batch.size()) {
+    score_padding_before_last(batch);
     visit(batch, offset);
   }
 }
@@ -360,27 +350,27 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths) {
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer,
                              Communicator& ranks) {
-  const std::vector<std::string> paths = compat::split_at(given.eval.path, ':');
+  const std::vector<std::string> paths = compat::split_at(given.path, ':');
   if (paths.empty())
     throw compat::UsageError("--path is missing, expected checkpoints joined by ':'");
   EnsembleEvalOptions options = given;
-  options.eval = with_sample_length(given.eval, paths);
-  if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
+  options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
+  use_threads(options.machine);
 
   EnsembleReport report;
-  EvalData data(options.eval);
+  EvalData data(options.data);
   Ensemble ensemble(options, paths, data.dictionary());
   if (options.ensemble_type == EnsembleType::kClusterPrior &&
       std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
     observer.eval.warn(
         "no expert tells which cluster it was trained for: they are taken to be in the order of "
         "clusters");
-  observer.eval.log("loading model(s) from " + options.eval.path);
-  const auto [positions, keeps_digest] =
-      check_experts(paths, ensemble.posterior().prior().active(), options.eval, data, report.eval);
+  observer.eval.log("loading model(s) from " + options.path);
+  const auto [positions, keeps_digest] = check_experts(paths, ensemble.posterior().prior().active(),
+                                                       options.model_overrides, data, report.eval);
   const std::vector<std::size_t> checked = ensemble.posterior().prior().active();
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
-  observer.eval.log(options.eval.data + " " + options.eval.gen_subset + " " +
+  observer.eval.log(options.data.folder + " " + options.data.gen_subset + " " +
                     grouped(data.dataset().size()) + " examples");
   const LeftOut left_out = data.make_batches(positions, observer.eval.warn);
   report.eval.skipped_samples = left_out.samples;
@@ -396,7 +386,8 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
                   observer.eval.warn);
   const ScoreStore store = store_for(data, cache ? &*cache : nullptr);
   const auto start = std::chrono::steady_clock::now();
-  ExpertGroup group(paths, ensemble, options.eval, data, store, ranks);
+  ExpertGroup group(paths, ensemble, {options.model_overrides, options.machine, data, store},
+                    ranks);
   run_experts(group, data, options.skip_diverged, observer);
   report.experts = short_names(paths);
   if (options.skip_diverged) {
@@ -404,7 +395,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
     ensemble.leave_out(diverged);
     for (const std::size_t e : diverged) report.left_out.push_back(report.experts[e]);
   }
-  EnsembleLosses losses(options.eval, ensemble, data, observer);
+  EnsembleLosses losses(ensemble, data, observer);
   for_each_batch(data, [&](const Batch& batch, std::size_t offset) {
     losses.add(batch, group.gather(batch, offset), report);
   });
@@ -416,7 +407,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
     observer.eval.log("scores of " + std::to_string(report.experts_stored) + " of " +
                       std::to_string(ensemble.posterior().prior().active().size()) +
                       " experts come from " + options.score_cache);
-  log_results(report.eval, options.eval, observer.eval);
+  log_results(report.eval, options.data, observer.eval);
   std::string posterior;
   for (std::size_t e = 0; e < report.experts.size(); ++e)
     posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " +

@@ -19,7 +19,10 @@ namespace btm {
 class Communicator;
 
 struct EnsembleEvalOptions {
-  EvalLmOptions eval;  ///< `path`: the experts; `gen_subset`: --target-eval
+  std::string path;                    ///< The experts, joined by ':'.
+  std::string model_overrides = "{}";  ///< Python literal
+  EvalDataOptions data;                ///< `gen_subset`: --target-eval
+  MachineOptions machine;
   EnsembleType ensemble_type = EnsembleType::kUniformPrior;
   std::string precomputed_prior;           ///< N numbers joined by commas
   std::int64_t eval_topk = 0;              ///< Keep so many of the prior's largest; 0: all

@@ -10,14 +10,17 @@
 #include <vector>
 
 #include "btm/evaluator/bootstrap.h"
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
 #include "btm/mixing/ensemble_type.h"
 
 namespace btm {
 
 struct EvalMatrixOptions {
-  EvalLmOptions
-      eval;  ///< `data`: a folder of domains with dict.txt; `gen_subset`: test; `path` is not used.
+  std::string folder;          ///< Of domains, with dict.txt.
+  std::string split = "test";  ///< A domain's set is SPLIT_DOMAIN, or SPLIT.
+  BatchingOptions batching;
+  std::string model_overrides = "{}";  ///< Python literal
+  MachineOptions machine;
   std::vector<std::string> domains;  ///< Empty: all that have the split.
   std::vector<std::pair<std::string, std::string>>
       models;  ///< Name and checkpoint, in the order of the rows.
@@ -34,7 +37,7 @@ struct EvalMatrixOptions {
   std::map<std::string, std::int64_t>
       bytes;                      ///< Of a domain's text; others are counted from the dictionary.
   std::string gpt2_encoder_json;  ///< Counts the bytes of a dictionary of GPT-2's ids.
-  std::int64_t resamples = 1000, block_tokens = 512;  ///< Of the block bootstrap.
+  std::int64_t resamples = 1000, block_tokens = 512, seed = 1;  ///< Of the block bootstrap.
   bool skip_diverged =
       false;          ///< Leave out models whose scores are NaN or infinite, in place of an error.
   std::string cache;  ///< Folder of the scores.

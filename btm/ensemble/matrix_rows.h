@@ -33,7 +33,7 @@ struct EnsembleRun {
 };
 
 /// `scores` [E] as of sum_scores.
-EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores,
+EnsembleRun run_ensemble(const EvalData& data, std::span<const std::span<const float>> scores,
                          Posterior posterior);
 
 /// What is known of a domain: every row's sums, and bytes by sample (empty: not known) or of the

@@ -3,21 +3,18 @@
 #include <cmath>
 #include <limits>
 
-#include "btm/data/scored_columns.h"
-
 namespace btm {
 namespace {
 
-/// Reads along a row: `visit(column)` at every target, the text up to it having been read.
+/// Reads along a row: `visit(place)` at every target, the text up to it having been read.
 template <class Visit>
-void read_row(const Posterior& posterior, const Batch& batch, std::int64_t row, std::int64_t pad,
+void read_row(const Posterior& posterior, const Batch& batch, std::int64_t row,
               Posterior::State& state, Visit&& visit) {
   std::int64_t next = 0;
-  for (const std::int64_t column : scored_columns(batch, row, pad)) {
-    for (; next <= column; ++next)
-      posterior.read(state, batch.tokens[static_cast<std::size_t>(row * batch.columns + next)]);
-    visit(column);
-  }
+  batch.for_each_scored_of(row, [&](std::int64_t column, std::size_t place) {
+    for (; next <= column; ++next) posterior.read(state, batch.tokens[batch.place(row, next)]);
+    visit(place);
+  });
 }
 
 /// [N] of a place in [B * T]; NaN for an expert without scores.
@@ -33,34 +30,29 @@ void add_mean(std::span<const double> logs, double count, std::vector<double>& m
   for (std::size_t e = 0; e < mean.size(); ++e) mean[e] += std::exp(logs[e]) / count;
 }
 
-/// Mixes a row into `log_probs` [T] and returns the posterior [N] that the release reports of it:
-/// with kLast the weights of the batch's last column, with kFull those after the last target, with
-/// kNone their mean over the targets.
+/// Mixes a row into `log_probs` [B * T] and returns the posterior [N] that the release reports of
+/// it: with kLast the weights of the batch's last column, with kFull those after the last target,
+/// with kNone their mean over the targets.
 std::vector<double> mix_row(const Batch& batch, std::int64_t row,
                             std::span<const std::span<const float>> scores,
-                            const Posterior& posterior, std::int64_t pad, bool sparse,
-                            std::span<float> log_probs) {
-  const auto begin = static_cast<std::size_t>(row * batch.columns);
-  const auto targets = static_cast<double>(scored_columns(batch, row, pad).size());
+                            const Posterior& posterior, bool sparse, std::span<float> log_probs) {
+  const auto targets = static_cast<double>(batch.num_scored_of(row));
   const Posterior::State start = posterior.start(
-      sparse && targets > 0 ? experts_of_row(posterior, batch, row, pad) : std::vector<bool>());
+      sparse && targets > 0 ? experts_of_row(posterior, batch, row) : std::vector<bool>());
   std::vector<double> mean(posterior.experts(), 0.0);
   Posterior::State state = start;
-  read_row(posterior, batch, row, pad, state, [&](std::int64_t column) {
+  read_row(posterior, batch, row, state, [&](std::size_t place) {
     const std::vector<double> weights = posterior.log_weights(state);
-    const auto place = static_cast<std::size_t>(column);
-    const std::vector<float> log_p = scores_at(scores, begin + place);
+    const std::vector<float> log_p = scores_at(scores, place);
     log_probs[place] = static_cast<float>(posterior.log_prob(state, weights, log_p));
     posterior.observe(state, log_p);
     if (posterior.rule() == PosteriorRule::kNone) add_mean(weights, targets, mean);
   });
   if (posterior.rule() == PosteriorRule::kNone && targets > 0) return mean;
   if (posterior.rule() == PosteriorRule::kLast) {
-    const bool has_before_last =
-        batch.columns - batch.first_scored[static_cast<std::size_t>(row)] >= 2;
-    if (targets > 0 && has_before_last)
-      posterior.observe(state,
-                        scores_at(scores, begin + static_cast<std::size_t>(batch.columns) - 2));
+    const std::int64_t before_last = batch.columns - 2;
+    if (targets > 0 && before_last >= batch.first_scored_of(row))
+      posterior.observe(state, scores_at(scores, batch.place(row, before_last)));
     else
       state = start;
   }
@@ -71,11 +63,10 @@ std::vector<double> mix_row(const Batch& batch, std::int64_t row,
 
 }  // namespace
 
-std::vector<bool> experts_of_row(const Posterior& posterior, const Batch& batch, std::int64_t row,
-                                 std::int64_t pad) {
+std::vector<bool> experts_of_row(const Posterior& posterior, const Batch& batch, std::int64_t row) {
   std::vector<bool> has_weight(posterior.experts(), false);
   Posterior::State state = posterior.start();
-  read_row(posterior, batch, row, pad, state, [&](std::int64_t) {
+  read_row(posterior, batch, row, state, [&](std::size_t) {
     const std::vector<double> logs = posterior.log_prior(state);
     for (std::size_t e = 0; e < logs.size(); ++e)
       if (logs[e] > -std::numeric_limits<double>::infinity()) has_weight[e] = true;
@@ -84,14 +75,11 @@ std::vector<bool> experts_of_row(const Posterior& posterior, const Batch& batch,
 }
 
 MixedBatch mix_batch(const Batch& batch, std::span<const std::span<const float>> scores,
-                     const Posterior& posterior, std::int64_t pad, bool sparse) {
-  MixedBatch mixed{std::vector<float>(static_cast<std::size_t>(batch.rows * batch.columns)),
-                   std::vector<double>(posterior.experts(), 0.0)};
-  const auto columns = static_cast<std::size_t>(batch.columns);
+                     const Posterior& posterior, bool sparse) {
+  MixedBatch mixed{std::vector<float>(batch.size()), std::vector<double>(posterior.experts(), 0.0)};
   for (std::int64_t row = 0; row < batch.rows; ++row) {
-    const std::vector<double> last = mix_row(
-        batch, row, scores, posterior, pad, sparse,
-        std::span(mixed.log_probs).subspan(static_cast<std::size_t>(row) * columns, columns));
+    const std::vector<double> last =
+        mix_row(batch, row, scores, posterior, sparse, mixed.log_probs);
     for (std::size_t e = 0; e < last.size(); ++e)
       mixed.posterior[e] += last[e] / static_cast<double>(batch.rows);
   }

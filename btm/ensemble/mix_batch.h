@@ -20,13 +20,12 @@ struct MixedBatch {
 
 /// [N] whether the prior gives an expert a weight at any of the row's targets: what a sparse
 /// mixture runs.
-std::vector<bool> experts_of_row(const Posterior& posterior, const Batch& batch, std::int64_t row,
-                                 std::int64_t pad);
+std::vector<bool> experts_of_row(const Posterior& posterior, const Batch& batch, std::int64_t row);
 
 /// `scores` [N][B * T], of a batch that score_padding_before_last() has marked; an expert that does
 /// not take part has none. `sparse`: an expert was run on the rows alone that have it in
 /// experts_of_row(). std::runtime_error for a score that is wanted and NaN.
 MixedBatch mix_batch(const Batch& batch, std::span<const std::span<const float>> scores,
-                     const Posterior& posterior, std::int64_t pad, bool sparse = false);
+                     const Posterior& posterior, bool sparse = false);
 
 }  // namespace btm

@@ -25,10 +25,10 @@ std::string checkpoint(const std::string& name) {
 
 EvalMatrixOptions golden_options(const btm_test::TempDir& dir) {
   EvalMatrixOptions options;
-  options.eval.data = golden("data-bin").string();
-  options.eval.tokens_per_sample = 128;
-  options.eval.batch_size = 2;
-  options.eval.num_threads = 2;
+  options.folder = golden("data-bin").string();
+  options.batching.tokens_per_sample = 128;
+  options.batching.batch_size = 2;
+  options.machine.num_threads = 2;
   options.domains = {"fortunes"};
   options.resamples = 200;
   options.cache = (dir / "scores").string();
@@ -85,10 +85,10 @@ TEST_F(EvalMatrixOfGoldenModels, AveragesParametersAsTheReleaseDoes) {
 
 TEST_F(EvalMatrixOfGoldenModels, MixesProbabilitiesAsEvalLmDoes) {
   EvalLmOptions options;
-  options.data = golden("data-bin/fortunes").string();
-  options.gen_subset = "test_fortunes";
-  options.tokens_per_sample = 128;
-  options.batch_size = 2;
+  options.data.folder = golden("data-bin/fortunes").string();
+  options.data.gen_subset = "test_fortunes";
+  options.data.batching.tokens_per_sample = 128;
+  options.data.batching.batch_size = 2;
   for (const std::string& expert : kExperts)
     options.path += (options.path.empty() ? "" : ":") + checkpoint("elm_" + expert);
   EXPECT_NEAR(
@@ -162,8 +162,8 @@ TEST(EvalMatrix, RefusesRowsThatCannotBe) {
 TEST(EvalMatrix, RefusesOrLeavesOutAModelThatDiverged) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options;
-  options.eval.data = golden("nan/mx").string();
-  options.eval.batch_size = 2;
+  options.folder = golden("nan/mx").string();
+  options.batching.batch_size = 2;
   options.cache = (dir / "scores").string();
   options.models = {{"bad", golden("nan/nan1.pt").string()}, {"ok", golden("nan/ok.pt").string()}};
   options.experts = {"bad", "ok"};
@@ -184,14 +184,14 @@ TEST(EvalMatrix, GivesNoIntervalOfFewBlocks) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
-  options.eval.max_samples = 2;  // six samples of 128 tokens: one block of 512
+  options.batching.max_samples = 2;  // six samples of 128 tokens: one block of 512
   const MatrixCell cell = eval_matrix(options).rows[1].cells[0];
   EXPECT_EQ(cell.blocks, 1);
   EXPECT_TRUE(std::isfinite(cell.ratio));
   for (const double bound :
        {cell.perplexity_interval.low, cell.perplexity_interval.high, cell.ratio_interval.low})
     EXPECT_TRUE(std::isnan(bound));
-  options.eval.max_samples = 9;
+  options.batching.max_samples = 9;
   options.block_tokens = 128;
   const MatrixRow many = eval_matrix(options).rows[1];
   EXPECT_EQ(many.cells[0].blocks,
@@ -206,7 +206,7 @@ TEST(EvalMatrix, SaysWhichDomainFolderLacksTheSplit) {
   std::filesystem::copy(dir / "data/d1", dir / "data/snake",
                         std::filesystem::copy_options::recursive);
   EvalMatrixOptions options;
-  options.eval.data = (dir / "data").string();
+  options.folder = (dir / "data").string();
   options.cache = (dir / "scores").string();
   options.models = {{"ok", golden("nan/ok.pt").string()}};
   std::vector<std::string> warnings;
@@ -228,14 +228,14 @@ TEST(EvalMatrix, NamesWhatIsMissing) {
   options.models = {{"a", (dir / "none.pt").string()}};
   expect_error<compat::IoError>([&] { eval_matrix(options); }, "none.pt");
   options.models = {{"a", checkpoint("seed")}};
-  options.eval.gen_subset = "tset";
+  options.split = "tset";
   expect_error<compat::IoError>([&] { eval_matrix(options); }, "tset");
 }
 
 TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
   const EvalMatrix whole = eval_matrix(options);
   EXPECT_EQ(whole.computed, 2);
@@ -261,7 +261,7 @@ TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
 TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   options.models = {{"a", checkpoint("seed")}};
   const auto computed = [&](auto&& change) {
     EvalMatrixOptions changed = options;
@@ -269,17 +269,17 @@ TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
     return eval_matrix(changed).computed;
   };
   EXPECT_EQ(computed([](auto&) {}), 1);
-  EXPECT_EQ(computed([](auto& o) { o.eval.num_threads = 1; }), 0);
-  EXPECT_EQ(computed([](auto& o) { o.eval.tokens_per_sample = 64; }), 1);
-  EXPECT_EQ(computed([](auto& o) { o.eval.batch_size = 1; }), 1);
-  EXPECT_EQ(computed([](auto& o) { o.eval.bf16 = true; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.machine.num_threads = 1; }), 0);
+  EXPECT_EQ(computed([](auto& o) { o.batching.tokens_per_sample = 64; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.batching.batch_size = 1; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.machine.bf16 = true; }), 1);
   EXPECT_EQ(computed([](auto& o) { o.models = {{"other", checkpoint("elm_perl")}}; }), 1);
 }
 
 TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   options.domains = {"fortunes", "perl"};
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
   options.experts = {"a", "b"};
@@ -301,10 +301,28 @@ TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
           << kept.rows[r].name;
 }
 
+TEST(EvalMatrix, UsesWhatItHasReadWhenTheCacheIsRemovedMeanwhile) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options = golden_options(dir);
+  options.batching.max_samples = 2;
+  options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
+  const EvalMatrix whole = eval_matrix(options);
+  options.models.emplace_back("c", checkpoint("elm_jargon"));
+  EvalMatrixObserver observer;
+  observer.progress = [&](std::int64_t, std::int64_t, const std::string&, const std::string&) {
+    std::filesystem::remove_all(options.cache);
+  };
+  const EvalMatrix again = eval_matrix(options, observer);
+  EXPECT_EQ(again.reused, 2);
+  EXPECT_EQ(again.computed, 1);
+  for (std::size_t r = 0; r < 2; ++r)
+    EXPECT_EQ(again.rows[r].cells[0].loss_sum, whole.rows[r].cells[0].loss_sum);
+}
+
 TEST(EvalMatrix, DoesNotKeepScoresOfACheckpointThatIsReplacedMeanwhile) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   const auto copy = [&](const std::string& name) {
     std::filesystem::copy_file(checkpoint(name), dir / "new.pt");
     std::filesystem::rename(dir / "new.pt", dir / "model.pt");

@@ -19,6 +19,7 @@ using Scores = std::vector<float>;
 /// Two rows of three columns, the second ending in padding.
 Batch padded_batch() {
   Batch batch;
+  batch.pad = kPad;
   batch.rows = 2;
   batch.columns = 3;
   batch.tokens = {2, 4, 5, 2, kPad, kPad};
@@ -35,7 +36,7 @@ Scores logs(Scores probabilities) {
 
 MixedBatch mix(const Scores& a, const Scores& b, PosteriorRule rule) {
   const std::vector<std::span<const float>> scores{a, b};
-  return mix_batch(padded_batch(), scores, Posterior(Prior::given({0.8, 0.2}), rule), kPad);
+  return mix_batch(padded_batch(), scores, Posterior(Prior::given({0.8, 0.2}), rule));
 }
 
 const Scores kA = logs({0.5F, 0.1F, 0.2F, 0.5F, 0.9F, 1}),
@@ -63,6 +64,7 @@ TEST(MixBatch, ReportsThePriorWhereNothingChangesIt) {
 
 TEST(MixBatch, OfOneColumnHasSeenNothing) {
   Batch batch;
+  batch.pad = kPad;
   batch.rows = batch.columns = 1;
   batch.tokens = {2};
   batch.targets = {4};
@@ -70,7 +72,7 @@ TEST(MixBatch, OfOneColumnHasSeenNothing) {
   const Scores a{-1}, b{-2};
   const std::vector<std::span<const float>> scores{a, b};
   const MixedBatch mixed =
-      mix_batch(batch, scores, Posterior(Prior::given({0.9, 0.1}), PosteriorRule::kLast), kPad);
+      mix_batch(batch, scores, Posterior(Prior::given({0.9, 0.1}), PosteriorRule::kLast));
   EXPECT_EQ(mixed.posterior, (std::vector<double>{0.5, 0.5}));
 }
 
@@ -92,7 +94,7 @@ TEST(MixBatch, ReadsNothingOfAnExpertWithoutAPart) {
   prior.exclude(1);
   const std::vector<std::span<const float>> scores{kA, {}};
   const MixedBatch mixed =
-      mix_batch(padded_batch(), scores, Posterior(prior, PosteriorRule::kLast), kPad);
+      mix_batch(padded_batch(), scores, Posterior(prior, PosteriorRule::kLast));
   EXPECT_EQ(mixed.posterior, (std::vector<double>{1, 0}));
   EXPECT_EQ(mixed.log_probs, (Scores{kA[0], kA[1], kA[2], kA[3], 0, 0}));
 }
