@@ -35,10 +35,12 @@ ALLOWED = {
     "btm/distributed": COMPAT,
     "btm/trainer": COMPAT | EVALUATOR | {"btm/distributed"},
     "btm/cluster": COMPAT,
-    "btm/ensemble": COMPAT | EVALUATOR | {"btm/cluster", "btm/distributed", "btm/mixing"},
+    "btm/ensemble": COMPAT
+    | EVALUATOR
+    | {"btm/cluster", "btm/distributed", "btm/mixing", "btm/report"},
     "btm/branch": COMPAT | {"btm/cluster"},
     "btm/merge": COMPAT | {"btm/model"},
-    "btm/report": COMPAT,
+    "btm/report": COMPAT | {"btm/evaluator"},
     "btm/run": COMPAT | {"btm/mixing", "btm/report"},
     "btm/cli": COMPAT
     | EVALUATOR

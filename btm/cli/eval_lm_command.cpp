@@ -3,6 +3,7 @@
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/evaluator/eval_lm.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"

@@ -1,9 +1,7 @@
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "btm/branch/forest.h"
 #include "btm/cli/commands.h"
@@ -26,7 +24,6 @@ using compat::flag_choice;
 using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kSeed =
     "seed";  ///< The name of the model that experts were branched from.
@@ -168,54 +165,6 @@ struct EvalMatrixCommand {
   }
 };
 
-/// JSON has no NaN.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json to_json(const MatrixCell& cell) {
-  return {{"ppl", number(cell.perplexity)},
-          {"ppl_low", number(cell.perplexity_interval.low)},
-          {"ppl_high", number(cell.perplexity_interval.high)},
-          {"infinite", std::isinf(cell.perplexity)},
-          {"loss_base2", number(cell.loss_sum / static_cast<double>(cell.tokens) / std::log(2.0))},
-          {"bits_per_byte", number(cell.bits_per_byte)},
-          {"tokens", cell.tokens},
-          {"bytes", cell.bytes},
-          {"blocks", cell.blocks},
-          {"ratio", number(cell.ratio)},
-          {"ratio_low", number(cell.ratio_interval.low)},
-          {"ratio_high", number(cell.ratio_interval.high)}};
-}
-
-Json to_json(const EvalMatrix& matrix, const EvalMatrixOptions& options) {
-  static constexpr std::array kKinds{"model", "average", "ensemble"};
-  Json rows = Json::array();
-  for (const MatrixRow& row : matrix.rows) {
-    Json cells = Json::object();
-    for (std::size_t d = 0; d < matrix.domains.size(); ++d)
-      cells[matrix.domains[d]] = to_json(row.cells[d]);
-    rows.push_back({{"name", row.name},
-                    {"kind", kKinds[static_cast<std::size_t>(row.kind)]},
-                    {"path", row.path},
-                    {"cells", cells},
-                    {"mean", to_json(row.mean)}});
-  }
-  Json posteriors = Json::object();
-  for (std::size_t d = 0; d < matrix.posteriors.size(); ++d)
-    posteriors[matrix.domains[d]] = {{"cached_prior", matrix.posteriors[d].cached_prior},
-                                     {"batches", matrix.posteriors[d].batches}};
-  return {{"data", options.folder},
-          {"split", options.split},
-          {"tokens_per_sample", matrix.tokens_per_sample},
-          {"domains", matrix.domains},
-          {"experts", matrix.experts},
-          {"left_out", matrix.left_out},
-          {"block_tokens", options.block_tokens},
-          {"fewest_blocks", kFewestBlocks},
-          {"baseline", matrix.rows[matrix.baseline].name},
-          {"rows", rows},
-          {"posteriors", posteriors}};
-}
-
 /// One line for each cell.
 Table cell_table(const EvalMatrix& matrix) {
   Table table{{{"model"},
@@ -250,16 +199,14 @@ Table cell_table(const EvalMatrix& matrix) {
   return table;
 }
 
-void write_results(const std::filesystem::path& out, const EvalMatrix& matrix, const Json& json) {
-  compat::write_file_atomically(out / "matrix.json",
-                                json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+void write_results(const std::filesystem::path& out, const EvalMatrix& matrix) {
+  write_matrix(out / "matrix.json", matrix);
   compat::write_file_atomically(out / "matrix.csv", to_csv(cell_table(matrix)));
   HtmlPage page("Evaluation of " + std::to_string(matrix.rows.size()) + " models on " +
                 std::to_string(matrix.domains.size()) + " domains");
-  page.add_paragraph("Split " + json["split"].get<std::string>() + " of each domain, " +
-                     std::to_string(json["tokens_per_sample"].get<std::int64_t>()) +
-                     " tokens per sample.");
-  add_matrix(page, json);
+  page.add_paragraph("Split " + matrix.split + " of each domain, " +
+                     std::to_string(matrix.tokens_per_sample) + " tokens per sample.");
+  add_matrix(page, matrix);
   page.write(out / "report.html");
 }
 
@@ -288,17 +235,16 @@ int run_eval_matrix(std::span<const std::string> args) {
         return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}};
       });
     };
-  EvalMatrix matrix;
+  ScoredMatrix matrix;
   or_hint_at_skipping([&] { matrix = eval_matrix(command.options, observer); });
   bar.clear();
-  const Json json = to_json(matrix, command.options);
   // First, and at once: a full disk does not take them away.
   for (const std::string& name : matrix.left_out)
     std::cout << "left out, diverged: " << compat::printable(name) << "\n";
-  std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. "
-            << interval_note(nlohmann::json(json)) << matrix.computed << " evaluations computed, "
+  std::cout << to_text(perplexity_table(matrix)) << "\n* best of its column. "
+            << interval_note(matrix) << matrix.computed << " evaluations computed, "
             << matrix.reused << " reused." << std::endl;
-  write_results(command.out, matrix, json);
+  write_results(command.out, matrix);
   std::cout << "Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
   return 0;
 }

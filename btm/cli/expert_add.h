@@ -14,8 +14,8 @@ namespace btm {
 struct ExpertAddOptions {
   std::filesystem::path forest;
   std::string domain, name;  ///< `name` "": the domain.
-  std::string from;  ///< "nearest", "posterior", an expert's name or a checkpoint's path; "":
-                     ///< posterior, or the choice of the interrupted addition.
+  std::string from;   ///< "nearest", "posterior", an expert's name or a checkpoint's path; "":
+                      ///< posterior, or the choice of the interrupted addition.
   std::string data;   ///< The new domain's data-bin.
   std::string split;  ///< "": valid_DOMAIN or valid.
   BatchingOptions batching;

@@ -141,8 +141,8 @@ const std::vector<double>& Ensemble::update(const std::vector<double>& posterior
 }
 
 struct CheckedExperts {
-  std::int64_t positions = 0;           ///< That all of them have.
-  std::vector<bool> keeps_digest = {};  ///< Of its dictionary; by place in `active`.
+  std::int64_t positions = 0;            ///< That all of them have.
+  std::vector<std::size_t> unsure = {};  ///< Those that keep no digest of their dictionary.
 };
 
 /// Checks every expert before the first one runs.
@@ -156,7 +156,7 @@ CheckedExperts check_experts(const std::vector<std::string>& paths,
     const auto model = outline_model(checkpoint, data.dictionary(), data.dictionary_file());
     const std::int64_t here = model->config().max_target_positions;
     checked.positions = checked.positions == 0 ? here : std::min(checked.positions, here);
-    checked.keeps_digest.push_back(!checkpoint.dictionary().sha256.empty());
+    if (checkpoint.dictionary().sha256.empty()) checked.unsure.push_back(e);
     if (e == active.front()) report.num_parameters = model->num_parameters();
   }
   return checked;
@@ -346,6 +346,31 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths) {
   return unique.size() == names.size() ? names : paths;
 }
 
+void log_posterior(const EnsembleReport& report, const EvalLmObserver& observer) {
+  std::string posterior;
+  for (std::size_t e = 0; e < report.experts.size(); ++e)
+    posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " +
+                 compat::decimal(report.lines.back().exp_avg_posterior[e], 4);
+  observer.log("posterior: " + posterior);
+  for (const std::string& name : report.left_out)
+    observer.log("left out, diverged: " + compat::printable(name));
+}
+
+/// Warnings about experts that keep no digest of their dictionary.
+void warn_of_doubts(const std::vector<std::string>& paths, const CheckedExperts& checked,
+                    const Ensemble& ensemble, const EnsembleLosses& losses, const EvalData& data,
+                    const EvalLmObserver& observer) {
+  const auto warn = [&](const std::string& doubt) {
+    if (!doubt.empty()) observer.warn(doubt);
+  };
+  if (checked.unsure.empty()) return;
+  warn(doubt_by_special_symbols(data.dictionary(), data.dictionary_file()));
+  for (const std::size_t e : checked.unsure)
+    if (ensemble.posterior().prior().takes_part(e))
+      warn(
+          doubt_by_loss(paths[e], losses.loss_base2(e), data.dictionary(), data.dictionary_file()));
+}
+
 }  // namespace
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer,
@@ -366,13 +391,12 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
         "no expert tells which cluster it was trained for: they are taken to be in the order of "
         "clusters");
   observer.eval.log("loading model(s) from " + options.path);
-  const auto [positions, keeps_digest] = check_experts(paths, ensemble.posterior().prior().active(),
-                                                       options.model_overrides, data, report.eval);
-  const std::vector<std::size_t> checked = ensemble.posterior().prior().active();
+  const CheckedExperts checked = check_experts(paths, ensemble.posterior().prior().active(),
+                                               options.model_overrides, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
   observer.eval.log(options.data.folder + " " + options.data.gen_subset + " " +
                     grouped(data.dataset().size()) + " examples");
-  const LeftOut left_out = data.make_batches(positions, observer.eval.warn);
+  const LeftOut left_out = data.make_batches(checked.positions, observer.eval.warn);
   report.eval.skipped_samples = left_out.samples;
   report.eval.skipped_tokens = left_out.tokens;
   if (options.ensemble_type == EnsembleType::kUpdatingPrior && data.num_batches() == 1)
@@ -408,25 +432,8 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
                       std::to_string(ensemble.posterior().prior().active().size()) +
                       " experts come from " + options.score_cache);
   log_results(report.eval, options.data, observer.eval);
-  std::string posterior;
-  for (std::size_t e = 0; e < report.experts.size(); ++e)
-    posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " +
-                 compat::decimal(report.lines.back().exp_avg_posterior[e], 4);
-  observer.eval.log("posterior: " + posterior);
-  for (const std::string& name : report.left_out)
-    observer.eval.log("left out, diverged: " + compat::printable(name));
-  if (std::ranges::find(keeps_digest, false) != keeps_digest.end())
-    if (const std::string doubt =
-            doubt_by_special_symbols(data.dictionary(), data.dictionary_file());
-        !doubt.empty())
-      observer.eval.warn(doubt);
-  for (std::size_t i = 0; i < checked.size(); ++i) {
-    if (keeps_digest[i] || !ensemble.posterior().prior().takes_part(checked[i])) continue;
-    if (const std::string doubt = doubt_by_loss(paths[checked[i]], losses.loss_base2(checked[i]),
-                                                data.dictionary(), data.dictionary_file());
-        !doubt.empty())
-      observer.eval.warn(doubt);
-  }
+  log_posterior(report, observer.eval);
+  warn_of_doubts(paths, checked, ensemble, losses, data, observer.eval);
   return report;
 }
 

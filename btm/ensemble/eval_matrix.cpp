@@ -87,7 +87,7 @@ class Matrix {
         precision_(precision_for(options.machine)),
         cache_(options.cache, std::numeric_limits<std::uint64_t>::max(), observer.warn) {}
 
-  EvalMatrix run();
+  ScoredMatrix run();
 
  private:
   void open_models();
@@ -119,7 +119,7 @@ class Matrix {
                        ///< goes on without it.
   std::map<std::pair<std::string, std::string>, Scores> scores_;  ///< By data and model.
   std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
-  EvalMatrix matrix_;
+  ScoredMatrix matrix_;
 };
 
 void Matrix::open_models() {
@@ -389,11 +389,15 @@ void Matrix::warn_of_doubts(const std::vector<DomainSums>& domains) const {
   if (!doubt.empty()) observer_.warn(doubt);
 }
 
-EvalMatrix Matrix::run() {
+ScoredMatrix Matrix::run() {
   open_models();
   open_sets();
   matrix_.experts = options_.experts;
+  matrix_.data = options_.folder;
+  matrix_.split = options_.split;
   matrix_.tokens_per_sample = options_.batching.tokens_per_sample;
+  matrix_.block_tokens = options_.block_tokens;
+  matrix_.fewest_blocks = kFewestBlocks;
   for (const EnsembleType type : options_.ensembles)
     matrix_.rows.push_back(
         {"ensemble " + std::string(name_of(type)), MatrixRow::Kind::kEnsemble, {}, {}, {}});
@@ -458,7 +462,7 @@ void leave_out(const std::string& model, EvalMatrixOptions& options) {
 
 }  // namespace
 
-EvalMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver& observer) {
+ScoredMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver& observer) {
   check_options(given);
   EvalMatrixOptions options = given;
   std::vector<std::string> paths;
@@ -468,7 +472,7 @@ EvalMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver&
   std::vector<std::string> left_out;
   for (;;) {
     try {
-      EvalMatrix matrix = Matrix(options, observer).run();
+      ScoredMatrix matrix = Matrix(options, observer).run();
       matrix.left_out = left_out;
       return matrix;
     } catch (const DivergedModel& error) {  // what was scored is kept: beginning again costs little

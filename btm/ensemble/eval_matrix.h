@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "btm/evaluator/bootstrap.h"
 #include "btm/evaluator/eval_options.h"
 #include "btm/mixing/ensemble_type.h"
+#include "btm/report/evaluation_matrix.h"
 
 namespace btm {
 
@@ -43,45 +43,9 @@ struct EvalMatrixOptions {
   std::string cache;  ///< Folder of the scores.
 };
 
-/// A model on a domain.
-struct MatrixCell {
-  double loss_sum =
-      0;  ///< Natural log; infinite, as the perplexity, where a token has probability 0.
-  std::int64_t tokens = 0, bytes = 0;  ///< bytes 0: not known.
-  std::int64_t blocks = 0;  ///< Of the bootstrap: fewer than kFewestBlocks give no interval (NaN).
-  double perplexity = 0, bits_per_byte = 0;
-  Interval perplexity_interval;  ///< 95%.
-  double ratio = 1;              ///< Of the perplexity to the baseline's ...
-  Interval ratio_interval;       ///< ... over the same draws for both.
-};
-
-struct MatrixRow {
-  enum class Kind { kModel, kAverage, kEnsemble };
-  std::string name;
-  Kind kind = Kind::kModel;
-  std::string path;               ///< Of a model.
-  std::vector<MatrixCell> cells;  ///< By domain.
-  MatrixCell mean;  ///< Arithmetic mean over the domains: perplexity, bits per byte, ratio of
-                    ///< perplexities.
-};
-
-/// How the ensemble's belief moved over a domain.
-struct DomainPosterior {
-  std::vector<std::vector<double>>
-      batches;  ///< [batch][expert] posterior of each batch of the split, under the updating prior.
-  std::vector<double>
-      cached_prior;  ///< [expert] after the prior split; empty without cached_prior.
-};
-
-struct EvalMatrix {
-  std::vector<std::string> domains, experts;
-  std::vector<MatrixRow> rows;
-  std::vector<DomainPosterior> posteriors;  ///< By domain; empty without experts.
-  std::size_t baseline = 0;                 ///< Of `rows`.
-  std::int64_t tokens_per_sample = 0;
-  std::vector<std::string> left_out;  ///< Models that diverged.
-  std::int64_t computed = 0,
-               reused = 0;  ///< Models on data sets that were scored, and that were there.
+struct ScoredMatrix : EvalMatrix {
+  /// Models on data sets that were scored, and that were there.
+  std::int64_t computed = 0, reused = 0;
 };
 
 struct EvalMatrixObserver {
@@ -93,6 +57,6 @@ struct EvalMatrixObserver {
 };
 
 /// Errors as eval_lm's; every model and data set is opened and checked before the first is scored.
-EvalMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer = {});
+ScoredMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer = {});
 
 }  // namespace btm

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "btm/evaluator/diverged_model.h"
+#include "btm/evaluator/eval_lm.h"
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -57,8 +58,8 @@ class EvalMatrixOfGoldenModels : public testing::Test {
     options.prior_batches = 100;  // all of valid: the golden experts are so alike that a few
                                   // batches do not tell them apart
     options.average = true;
-    first_ = new EvalMatrix(eval_matrix(options));
-    second_ = new EvalMatrix(eval_matrix(options));
+    first_ = new ScoredMatrix(eval_matrix(options));
+    second_ = new ScoredMatrix(eval_matrix(options));
   }
   static void TearDownTestSuite() {
     delete first_;
@@ -237,7 +238,7 @@ TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   EvalMatrixOptions options = golden_options(dir);
   options.batching.max_samples = 2;
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
-  const EvalMatrix whole = eval_matrix(options);
+  const ScoredMatrix whole = eval_matrix(options);
   EXPECT_EQ(whole.computed, 2);
   for (const auto& entry : std::filesystem::recursive_directory_iterator(options.cache)) {
     if (entry.path().extension() != ".scores") continue;
@@ -249,7 +250,7 @@ TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   std::vector<std::string> warnings;
   EvalMatrixObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
-  const EvalMatrix again = eval_matrix(options, observer);
+  const ScoredMatrix again = eval_matrix(options, observer);
   EXPECT_EQ(again.computed, 1);
   EXPECT_EQ(again.reused, 1);
   ASSERT_EQ(warnings.size(), 1U);
@@ -285,13 +286,13 @@ TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
   options.experts = {"a", "b"};
   options.ensembles = {EnsembleType::kUpdatingPrior};
   options.average = true;
-  const EvalMatrix kept = eval_matrix(options);
+  const ScoredMatrix kept = eval_matrix(options);
   options.cache = (dir / "file").string();
   btm_test::write_file(options.cache, "a file");
   std::vector<std::string> warnings;
   EvalMatrixObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
-  const EvalMatrix without = eval_matrix(options, observer);
+  const ScoredMatrix without = eval_matrix(options, observer);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("scores are not kept"), std::string::npos) << warnings[0];
   ASSERT_EQ(without.rows.size(), kept.rows.size());
@@ -306,13 +307,13 @@ TEST(EvalMatrix, UsesWhatItHasReadWhenTheCacheIsRemovedMeanwhile) {
   EvalMatrixOptions options = golden_options(dir);
   options.batching.max_samples = 2;
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
-  const EvalMatrix whole = eval_matrix(options);
+  const ScoredMatrix whole = eval_matrix(options);
   options.models.emplace_back("c", checkpoint("elm_jargon"));
   EvalMatrixObserver observer;
   observer.progress = [&](std::int64_t, std::int64_t, const std::string&, const std::string&) {
     std::filesystem::remove_all(options.cache);
   };
-  const EvalMatrix again = eval_matrix(options, observer);
+  const ScoredMatrix again = eval_matrix(options, observer);
   EXPECT_EQ(again.reused, 2);
   EXPECT_EQ(again.computed, 1);
   for (std::size_t r = 0; r < 2; ++r)
@@ -334,7 +335,7 @@ TEST(EvalMatrix, DoesNotKeepScoresOfACheckpointThatIsReplacedMeanwhile) {
     if (done == 1) copy("elm_perl");
   };
   const double seed = eval_matrix(options, replace).rows[0].cells[0].loss_sum;
-  const EvalMatrix perl = eval_matrix(options);
+  const ScoredMatrix perl = eval_matrix(options);
   EXPECT_EQ(perl.computed, 1);
   EXPECT_NE(perl.rows[0].cells[0].loss_sum, seed);
   copy("seed");
