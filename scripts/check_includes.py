@@ -28,23 +28,26 @@ ALLOWED = {
     "compat/tokenizer": FAIRSEQ | PROGRAM,
     "converters": COMPAT,
     "btm/data": COMPAT,
+    "btm/mixing": COMPAT,
     "btm/model": COMPAT,
     "btm/evaluator": COMPAT | MODEL_AND_DATA,
     "btm/distributed": COMPAT,
     "btm/trainer": COMPAT | EVALUATOR | {"btm/distributed"},
     "btm/cluster": COMPAT,
-    "btm/ensemble": COMPAT | EVALUATOR | {"btm/cluster", "btm/distributed"},
+    "btm/ensemble": COMPAT
+    | EVALUATOR
+    | {"btm/cluster", "btm/distributed", "btm/mixing", "btm/report"},
     "btm/branch": COMPAT | {"btm/cluster"},
     "btm/merge": COMPAT | {"btm/model"},
-    "btm/report": COMPAT,
-    "btm/run": COMPAT | {"btm/report"},
+    "btm/report": COMPAT | {"btm/evaluator"},
+    "btm/run": COMPAT | {"btm/mixing", "btm/report"},
     "btm/cli": COMPAT
     | EVALUATOR
-    | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/merge"}
+    | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/merge", "btm/mixing"}
     | {"btm/report", "btm/run", "btm/trainer"},
     "btm": COMPAT | {"btm/cli"},
 }
-NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/cluster", "btm/cli"}
+NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/mixing", "btm/cluster", "btm/cli"}
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 
 

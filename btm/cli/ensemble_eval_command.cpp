@@ -68,23 +68,22 @@ std::vector<ForeignFlag> foreign_ensemble_flags() {
 struct EnsembleEvalCommand {
   EnsembleEvalOptions options = [] {
     EnsembleEvalOptions defaults;
-    defaults.eval.batch_size = kEnsembleBatchSize;
+    defaults.data.batching.batch_size = kEnsembleBatchSize;
     defaults.score_cache = default_score_cache().string();
     return defaults;
   }();
   DistributedOptions distributed;
   LogOptions log;
-  std::string target_eval, results_path;
+  std::string ensemble_type, posterior, target_eval, results_path;
   bool no_score_cache = false;
   std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
 
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble{
         "Ensemble",
-        {flag_text("path", "MODEL:MODEL...", options.eval.path, "the experts"),
+        {flag_text("path", "MODEL:MODEL...", options.path, "the experts"),
          flag_choice(
-             "ensemble-type", options.ensemble_type,
-             {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"},
+             "ensemble-type", ensemble_type, ensemble_type_names(),
              "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every "
              "token; by the text before a token"),
          flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
@@ -95,10 +94,10 @@ struct EnsembleEvalCommand {
                      "leave experts of prior 0 out: they are not run, nor do they count at a "
                      "block's start"),
          skip_diverged_flag(options.skip_diverged),
-         flag_choice("posterior", options.posterior, {"last", "full", "none"},
+         flag_choice("posterior", posterior, posterior_rule_names(),
                      "what moves the weights: the previous token alone, all of the block so far, "
                      "nothing (default: last; none for cluster_prior)"),
-         flag_text("model-overrides", "DICT", options.eval.model_overrides,
+         flag_text("model-overrides", "DICT", options.model_overrides,
                    "a Python dict of cfg values to replace")}};
     compat::FlagGroup clusters{
         "Cluster priors (c-BTM)",
@@ -116,7 +115,7 @@ struct EnsembleEvalCommand {
          flag_switch("no-score-cache", no_score_cache, "keep none"),
          flag_integer("score-cache-mib", "N", options.score_cache_mib,
                       "remove what was not used for longest beyond this", 0)}};
-    compat::FlagGroup data = data_flags(options.eval);
+    compat::FlagGroup data = data_flags(options.data);
     data.flags.insert(data.flags.begin(),
                       flag_text("target-eval", "SPLIT", target_eval,
                                 "the split to evaluate; wins over --gen-subset"));
@@ -128,8 +127,8 @@ struct EnsembleEvalCommand {
             std::string("Evaluates a mixture of expert language models, as BTM's "
                         "ensemble_eval_lm.py. ") +
                 compat::kWhatAModelIs,
-            {{"DATA", "data-bin folder (with dict.txt)", &options.eval.data}},
-            {ensemble, clusters, data, cache, machine_flags(options.eval),
+            {{"DATA", "data-bin folder (with dict.txt)", &options.data.folder}},
+            {ensemble, clusters, data, cache, machine_flags(options.machine),
              distributed_flags(distributed), results},
             foreign};
   }
@@ -149,9 +148,17 @@ void write_lines(const std::string& path, const EnsembleReport& report) {
   compat::write_file_atomically(path, text);
 }
 
+/// The kinds that the flags name; flag_choice has checked the names.
+void set_types(EnsembleEvalCommand& command) {
+  const auto type = ensemble_type_of(command.ensemble_type);
+  if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
+  command.options.ensemble_type = *type;
+  command.options.posterior = posterior_rule_of(command.posterior);
+}
+
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool is_first_rank = ranks.rank() == 0;
-  command.options.eval.device_id = place.local_rank;
+  command.options.machine.device_id = place.local_rank;
   if (is_first_rank && !command.results_path.empty()) compat::check_can_write(command.results_path);
   compat::Reporter reporter("btm ensemble-eval", "ensemble-eval", command.log, is_first_rank);
   EnsembleObserver observer;
@@ -183,13 +190,14 @@ int run_ensemble_eval(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   use_page_arena(MemoryUse::kEvaluation);
+  set_types(command);
   if (command.no_score_cache) command.options.score_cache.clear();
-  if (command.options.ensemble_type == "cluster_prior")
+  if (command.options.ensemble_type == EnsembleType::kClusterPrior)
     for (const compat::NamedModel& expert :
-         compat::resolve_models(command.options.eval.path, [](const std::string&) {}))
+         compat::resolve_models(command.options.path, [](const std::string&) {}))
       command.options.cluster.origins.push_back(cluster_of_expert(expert.path));
-  if (!command.target_eval.empty()) command.options.eval.gen_subset = command.target_eval;
-  command.distributed.cpu = command.options.eval.cpu;
+  if (!command.target_eval.empty()) command.options.data.gen_subset = command.target_eval;
+  command.distributed.cpu = command.options.machine.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval",
                    [&](Communicator& ranks, const RankPlace& place) {
                      if (ranks.rank() == 0) {

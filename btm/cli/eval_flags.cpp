@@ -85,22 +85,22 @@ constexpr std::array kForeignFlags{
 
 }  // namespace
 
-compat::Flag tokens_per_sample_flag(EvalLmOptions& o) {
+compat::Flag tokens_per_sample_flag(BatchingOptions& o) {
   return flag_integer("tokens-per-sample", "N", o.tokens_per_sample, "tokens in a sample", 1,
                       "the models' positions, at most 1024");
 }
 
-compat::Flag batch_size_flag(EvalLmOptions& o) {
+compat::Flag batch_size_flag(BatchingOptions& o) {
   return flag_integer("batch-size,max-sentences", "N", o.batch_size,
                       "samples in a batch; 0: no limit, as eval-lm and fairseq-eval-lm have it", 0);
 }
 
-compat::Flag max_tokens_flag(EvalLmOptions& o) {
+compat::Flag max_tokens_flag(BatchingOptions& o) {
   return flag_integer("max-tokens", "N", o.max_tokens,
                       "tokens in a batch, padding included; 0: no limit", 0);
 }
 
-FlagGroup data_flags(EvalLmOptions& o) {
+FlagGroup data_flags(EvalDataOptions& o) {
   return {
       "Data",
       {
@@ -112,17 +112,17 @@ FlagGroup data_flags(EvalLmOptions& o) {
           flag_switch(
               "resample-eval", o.resample_eval,
               "draw each set's samples with replacement, as the release does (multidomain)"),
-          flag_text("sample-break-mode", "MODE", o.sample_break_mode,
+          flag_text("sample-break-mode", "MODE", o.batching.sample_break_mode,
                     "none, eos, complete or complete_doc"),
-          tokens_per_sample_flag(o),
-          flag_integer("context-window", "N", o.context_window,
+          tokens_per_sample_flag(o.batching),
+          flag_integer("context-window", "N", o.batching.context_window,
                        "tokens of earlier samples that a sample sees", 0),
-          flag_switch("add-bos-token", o.add_bos_token, "begin every sample with <s>"),
-          batch_size_flag(o),
-          max_tokens_flag(o),
+          flag_switch("add-bos-token", o.batching.add_bos_token, "begin every sample with <s>"),
+          batch_size_flag(o.batching),
+          max_tokens_flag(o.batching),
           flag_integer("num-shards", "N", o.num_shards, "evaluate every Nth batch only", 1),
           flag_integer("shard-id", "N", o.shard_id, "from this one on", 0),
-          flag_integer("max-samples", "N", o.max_samples,
+          flag_integer("max-samples", "N", o.batching.max_samples,
                        "stop after batch N, counted from 0; 0: all", 0),
           flag_integer("seed", "N", o.seed, "of the order of samples of equal size"),
           flag_text("dataset-impl", "IMPL", o.dataset_impl,
@@ -130,7 +130,7 @@ FlagGroup data_flags(EvalLmOptions& o) {
       }};
 }
 
-FlagGroup machine_flags(EvalLmOptions& o) {
+FlagGroup machine_flags(MachineOptions& o) {
   return {"Machine",
           {
               flag_switch("fp16", o.fp16,

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
 
@@ -18,11 +18,11 @@ using compat::LogOptions;
 /// fairseq-eval-lm's: --num-shards counts batches, so that another default would score other
 /// samples. Commands with ensembles, whose posteriors are means over a batch, have the release's
 /// kEnsembleBatchSize instead.
-compat::Flag tokens_per_sample_flag(EvalLmOptions& options);
-compat::Flag batch_size_flag(EvalLmOptions& options);
-compat::Flag max_tokens_flag(EvalLmOptions& options);
-compat::FlagGroup data_flags(EvalLmOptions& options);
-compat::FlagGroup machine_flags(EvalLmOptions& options);
+compat::Flag tokens_per_sample_flag(BatchingOptions& options);
+compat::Flag batch_size_flag(BatchingOptions& options);
+compat::Flag max_tokens_flag(BatchingOptions& options);
+compat::FlagGroup data_flags(EvalDataOptions& options);
+compat::FlagGroup machine_flags(MachineOptions& options);
 compat::FlagGroup log_flags(LogOptions& options);
 
 compat::Flag skip_diverged_flag(bool& field);

@@ -3,6 +3,7 @@
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/evaluator/eval_lm.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
@@ -28,17 +29,18 @@ struct EvalLmCommand {
                    "the models; several are averaged in probability, as fairseq does"),
          flag_text("model-overrides", "DICT", options.model_overrides,
                    "a Python dict of cfg values to replace")}};
-    compat::Flag post_process = flag_text("post-process,remove-bpe", "SYMBOL", options.post_process,
-                                          "join pieces to words before counting: '@@ ' joins those "
-                                          "that end in @@; without a value it is "
-                                          "subword_nmt, which joins nothing, as in fairseq");
+    compat::Flag post_process =
+        flag_text("post-process,remove-bpe", "SYMBOL", options.words.post_process,
+                  "join pieces to words before counting: '@@ ' joins those "
+                  "that end in @@; without a value it is "
+                  "subword_nmt, which joins nothing, as in fairseq");
     post_process.optional_value = true;
     post_process.implicit_value = "subword_nmt";
     compat::FlagGroup words{"Words",
                             {post_process,
-                             flag_switch("output-word-probs", options.output_word_probs,
+                             flag_switch("output-word-probs", options.words.output_word_probs,
                                          "print every word with its log-probability"),
-                             flag_switch("output-word-stats", options.output_word_stats,
+                             flag_switch("output-word-stats", options.words.output_word_stats,
                                          "print every word's count and mean log-probability")}};
     compat::FlagGroup results = log_flags(log);
     results.flags.push_back(
@@ -47,8 +49,8 @@ struct EvalLmCommand {
             std::string("Evaluates a language model on a data-bin and prints fairseq-eval-lm's "
                         "numbers. ") +
                 compat::kWhatAModelIs,
-            {{"DATA", "data-bin folder (with dict.txt)", &options.data}},
-            {model, data_flags(options), machine_flags(options), words, results},
+            {{"DATA", "data-bin folder (with dict.txt)", &options.data.folder}},
+            {model, data_flags(options.data), machine_flags(options.machine), words, results},
             foreign_eval_flags()};
   }
 };
@@ -56,8 +58,8 @@ struct EvalLmCommand {
 void write_results(const std::string& path, const EvalLmOptions& options,
                    const EvalLmReport& report) {
   nlohmann::ordered_json json{{"path", options.path},
-                              {"data", options.data},
-                              {"gen_subset", options.gen_subset},
+                              {"data", options.data.folder},
+                              {"gen_subset", options.data.gen_subset},
                               {"loss_base2", report.loss_base2},
                               {"ppl", report.perplexity},
                               {"loss_sum", report.loss_sum},

@@ -1,9 +1,7 @@
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
@@ -26,7 +24,6 @@ using compat::flag_choice;
 using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kSeed =
     "seed";  ///< The name of the model that experts were branched from.
@@ -49,18 +46,19 @@ struct EvalMatrixCommand {
   EvalMatrixOptions options;
   LogOptions log;
   std::vector<std::string> models;
-  std::string domains, experts, ensembles = "cached_prior,updating_prior,simple_average", bytes,
+  std::string domains, experts, ensembles = joined_names(kUsualEnsembles),
+                                posterior = std::string(name_of(PosteriorRule::kLast)), bytes,
                                 out = "eval-matrix";
 
-  EvalMatrixCommand() { options.eval.batch_size = kEnsembleBatchSize; }
+  EvalMatrixCommand() { options.batching.batch_size = kEnsembleBatchSize; }
 
   compat::CommandSpec spec() {
-    EvalLmOptions& eval = options.eval;
+    BatchingOptions& batching = options.batching;
     compat::FlagGroup rows{
         "Rows and columns",
         {flag_text("domains", "LIST", domains,
                    "comma-separated folders of DATA (default: all that have the split)"),
-         flag_text("split,gen-subset", "SPLIT", eval.gen_subset,
+         flag_text("split,gen-subset", "SPLIT", options.split,
                    "a domain's set is SPLIT_DOMAIN, or SPLIT"),
          flag_text("experts", "LIST", experts,
                    "models that are mixed to ensembles, comma separated, or 'all': all but one "
@@ -75,18 +73,18 @@ struct EvalMatrixCommand {
                    "the row that all are compared with (default: the first)")}};
     compat::FlagGroup data{
         "Data",
-        {flag_text("sample-break-mode", "MODE", eval.sample_break_mode,
+        {flag_text("sample-break-mode", "MODE", batching.sample_break_mode,
                    "none, eos, complete or complete_doc"),
-         tokens_per_sample_flag(eval),
-         flag_integer("context-window", "N", eval.context_window,
+         tokens_per_sample_flag(batching),
+         flag_integer("context-window", "N", batching.context_window,
                       "tokens of earlier samples that a sample sees", 0),
-         batch_size_flag(eval), max_tokens_flag(eval),
-         flag_integer("max-samples", "N", eval.max_samples,
+         batch_size_flag(batching), max_tokens_flag(batching),
+         flag_integer("max-samples", "N", batching.max_samples,
                       "stop after batch N of each set, counted from 0; 0: all", 0),
-         flag_integer("seed", "N", eval.seed, "of the bootstrap")}};
+         flag_integer("seed", "N", options.seed, "of the bootstrap")}};
     compat::FlagGroup mixture{
         "Ensemble",
-        {flag_choice("posterior", options.posterior, {"last", "full"},
+        {flag_choice("posterior", posterior, {"last", "full"},
                      "weights from the last token (the release) or from all of the sample (Bayes)"),
          flag_text("prior-split", "SPLIT", options.prior_split,
                    "where cached_prior's prior comes from"),
@@ -102,7 +100,7 @@ struct EvalMatrixCommand {
          flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
                    "counts the bytes of a dictionary of GPT-2's ids")}};
     compat::FlagGroup model{"Model",
-                            {flag_text("model-overrides", "DICT", eval.model_overrides,
+                            {flag_text("model-overrides", "DICT", options.model_overrides,
                                        "a Python dict of cfg values to replace")}};
     compat::FlagGroup results = log_flags(log);
     results.flags.push_back(flag_text(
@@ -112,9 +110,9 @@ struct EvalMatrixCommand {
             std::string("Evaluates models on domains, with ensembles and the average of the "
                         "experts: a table, JSON, CSV and an HTML report. ") +
                 compat::kWhatAModelIs,
-            {{"DATA", "folder of domains, with dict.txt", &options.eval.data},
+            {{"DATA", "folder of domains, with dict.txt", &options.folder},
              {"[NAME=]MODEL", "the models, each with its row's name", nullptr, &models}},
-            {rows, data, mixture, statistics, model, machine_flags(eval), results},
+            {rows, data, mixture, statistics, model, machine_flags(options.machine), results},
             {}};
   }
 
@@ -135,7 +133,15 @@ struct EvalMatrixCommand {
                      "mix it): "
                   << joined_names(options.experts) << std::endl;
     }
-    if (!options.experts.empty()) options.ensembles = compat::split_at(ensembles, ',');
+    if (!options.experts.empty())
+      for (const std::string& name : compat::split_at(ensembles, ',')) {
+        const auto type = model_ensemble_type_of(name);
+        if (!type)
+          throw compat::UsageError("--ensembles names '" + compat::printable(name) +
+                                   "', expected " + model_ensemble_types());
+        options.ensembles.push_back(*type);
+      }
+    options.posterior = posterior_rule_of(posterior).value();
     for (const std::string& entry : compat::split_at(bytes, ',')) {
       const auto [domain, count] = split_pair(entry, "--bytes DOMAIN=N,...");
       std::int64_t number = 0;
@@ -148,54 +154,6 @@ struct EvalMatrixCommand {
     options.cache = (std::filesystem::path(out) / "scores").string();
   }
 };
-
-/// JSON has no NaN.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json to_json(const MatrixCell& cell) {
-  return {{"ppl", number(cell.perplexity)},
-          {"ppl_low", number(cell.perplexity_interval.low)},
-          {"ppl_high", number(cell.perplexity_interval.high)},
-          {"infinite", std::isinf(cell.perplexity)},
-          {"loss_base2", number(cell.loss_sum / static_cast<double>(cell.tokens) / std::log(2.0))},
-          {"bits_per_byte", number(cell.bits_per_byte)},
-          {"tokens", cell.tokens},
-          {"bytes", cell.bytes},
-          {"blocks", cell.blocks},
-          {"ratio", number(cell.ratio)},
-          {"ratio_low", number(cell.ratio_interval.low)},
-          {"ratio_high", number(cell.ratio_interval.high)}};
-}
-
-Json to_json(const EvalMatrix& matrix, const EvalMatrixOptions& options) {
-  static constexpr std::array kKinds{"model", "average", "ensemble"};
-  Json rows = Json::array();
-  for (const MatrixRow& row : matrix.rows) {
-    Json cells = Json::object();
-    for (std::size_t d = 0; d < matrix.domains.size(); ++d)
-      cells[matrix.domains[d]] = to_json(row.cells[d]);
-    rows.push_back({{"name", row.name},
-                    {"kind", kKinds[static_cast<std::size_t>(row.kind)]},
-                    {"path", row.path},
-                    {"cells", cells},
-                    {"mean", to_json(row.mean)}});
-  }
-  Json posteriors = Json::object();
-  for (std::size_t d = 0; d < matrix.posteriors.size(); ++d)
-    posteriors[matrix.domains[d]] = {{"cached_prior", matrix.posteriors[d].cached_prior},
-                                     {"batches", matrix.posteriors[d].batches}};
-  return {{"data", options.eval.data},
-          {"split", options.eval.gen_subset},
-          {"tokens_per_sample", matrix.tokens_per_sample},
-          {"domains", matrix.domains},
-          {"experts", matrix.experts},
-          {"left_out", matrix.left_out},
-          {"block_tokens", options.block_tokens},
-          {"fewest_blocks", kFewestBlocks},
-          {"baseline", matrix.rows[matrix.baseline].name},
-          {"rows", rows},
-          {"posteriors", posteriors}};
-}
 
 /// One line for each cell.
 Table cell_table(const EvalMatrix& matrix) {
@@ -231,16 +189,14 @@ Table cell_table(const EvalMatrix& matrix) {
   return table;
 }
 
-void write_results(const std::filesystem::path& out, const EvalMatrix& matrix, const Json& json) {
-  compat::write_file_atomically(out / "matrix.json",
-                                json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+void write_results(const std::filesystem::path& out, const EvalMatrix& matrix) {
+  write_matrix(out / "matrix.json", matrix);
   compat::write_file_atomically(out / "matrix.csv", to_csv(cell_table(matrix)));
   HtmlPage page("Evaluation of " + std::to_string(matrix.rows.size()) + " models on " +
                 std::to_string(matrix.domains.size()) + " domains");
-  page.add_paragraph("Split " + json["split"].get<std::string>() + " of each domain, " +
-                     std::to_string(json["tokens_per_sample"].get<std::int64_t>()) +
-                     " tokens per sample.");
-  add_matrix(page, json);
+  page.add_paragraph("Split " + matrix.split + " of each domain, " +
+                     std::to_string(matrix.tokens_per_sample) + " tokens per sample.");
+  add_matrix(page, matrix);
   page.write(out / "report.html");
 }
 
@@ -263,17 +219,16 @@ int run_eval_matrix(std::span<const std::string> args) {
       return compat::ProgressBar::Stats{{"model", model}, {"domain", domain}};
     });
   };
-  EvalMatrix matrix;
+  ScoredMatrix matrix;
   or_hint_at_skipping([&] { matrix = eval_matrix(command.options, observer); });
   reporter.end_progress();
-  const Json json = to_json(matrix, command.options);
   // First, and at once: a full disk does not take them away.
   for (const std::string& name : matrix.left_out)
     std::cout << "left out, diverged: " << compat::printable(name) << "\n";
-  std::cout << to_text(perplexity_table(nlohmann::json(json))) << "\n* best of its column. "
-            << interval_note(nlohmann::json(json)) << matrix.computed << " evaluations computed, "
+  std::cout << to_text(perplexity_table(matrix)) << "\n* best of its column. "
+            << interval_note(matrix) << matrix.computed << " evaluations computed, "
             << matrix.reused << " reused." << std::endl;
-  write_results(command.out, matrix, json);
+  write_results(command.out, matrix);
   std::cout << "Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
   return 0;
 }

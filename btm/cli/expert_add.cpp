@@ -37,17 +37,16 @@ class ExpertAddition {
     if (options_.name.empty()) options_.name = options_.domain;
     compat::check_expert_name(options_.name);
     check_train_flags();
-    EvalLmOptions& eval = options_.eval;
-    if (!fs::is_directory(eval.data))
-      throw compat::IoError(eval.data, "is not a folder, expected a data-bin (--data)");
-    data_ = fs::weakly_canonical(eval.data).string();
-    if (eval.gen_subset.empty())
-      eval.gen_subset =
+    if (!fs::is_directory(options_.data))
+      throw compat::IoError(options_.data, "is not a folder, expected a data-bin (--data)");
+    data_ = fs::weakly_canonical(options_.data).string();
+    if (options_.split.empty())
+      options_.split =
           compat::IndexedDataset::exists(fs::path(data_) / ("valid_" + options_.domain))
               ? "valid_" + options_.domain
               : "valid";
     dictionary_ = compat::known_dictionary(fs::path(data_) / "dict.txt");
-    has_split_ = compat::IndexedDataset::exists(fs::path(data_) / eval.gen_subset);
+    has_split_ = compat::IndexedDataset::exists(fs::path(data_) / options_.split);
     read_train_flags();
   }
 
@@ -104,7 +103,7 @@ class ExpertAddition {
   std::vector<std::string> train_arguments() const {
     std::vector<std::string> arguments{data_, "--save-dir",
                                        (options_.forest / options_.name).string()};
-    if (has_split_) arguments.insert(arguments.end(), {"--valid-subset", options_.eval.gen_subset});
+    if (has_split_) arguments.insert(arguments.end(), {"--valid-subset", options_.split});
     arguments.insert(arguments.end(), options_.train_flags.begin(), options_.train_flags.end());
     return arguments;
   }
@@ -159,8 +158,8 @@ class ExpertAddition {
             shown(options_.forest) +
             " has no expert to start from; give --from a checkpoint, such as the seed model");
       if (start.model.empty() && !has_split_)
-        throw UsageError("no split '" + compat::printable(options_.eval.gen_subset) + "' in " +
-                         shown(data_) + " to choose the start by (--split, or --from an expert)");
+        throw UsageError("no split '" + compat::printable(options_.split) + "' in " + shown(data_) +
+                         " to choose the start by (--split, or --from an expert)");
       return start;
     }
     if (known->start.empty())
@@ -226,10 +225,12 @@ class ExpertAddition {
     if (!options_.log.quiet) std::cerr << "btm expert add: " << line << std::endl;
   }
 
-  EvalLmOptions eval_of(const fs::path& model) const {
-    EvalLmOptions eval = options_.eval;
-    eval.path = model.string();
-    return eval;
+  EvalDataOptions eval_data() const {
+    EvalDataOptions data;
+    data.folder = options_.data;
+    data.gen_subset = options_.split;
+    data.batching = options_.batching;
+    return data;
   }
 
   compat::Reporter reporter(const std::string& label) const {
@@ -245,7 +246,11 @@ class ExpertAddition {
       });
     };
     observer.warn = [&](const std::string& line) { reports.warn(line); };
-    EvalLmReport report = eval_lm(eval_of(model), observer);
+    EvalLmOptions eval;
+    eval.path = model.string();
+    eval.data = eval_data();
+    eval.machine = options_.machine;
+    EvalLmReport report = eval_lm(eval, observer);
     reports.end_progress();
     return report;
   }
@@ -256,27 +261,27 @@ class ExpertAddition {
     double lowest = std::numeric_limits<double>::infinity();
     for (const std::string& name : names) {
       const EvalLmReport report = evaluate(forest.checkpoint_of(*forest.find(name)), name);
-      say(name + ": ppl " + fixed(report.perplexity, 2) + " on " + options_.eval.gen_subset);
+      say(name + ": ppl " + fixed(report.perplexity, 2) + " on " + options_.split);
       if (!(report.loss_base2 < lowest)) continue;  // false for NaN as well
       best = name;
       lowest = report.loss_base2;
     }
     if (best.empty())
-      throw compat::IoError(
-          data_, "no expert has a finite loss on split '" + options_.eval.gen_subset + "'");
+      throw compat::IoError(data_, "no expert has a finite loss on split '" + options_.split + "'");
     return {{best, 1}};
   }
 
   std::vector<compat::ForestParent> posterior(const compat::Forest& forest,
                                               const std::vector<std::string>& names) const {
     EnsembleEvalOptions ensemble;
-    ensemble.ensemble_type = "updating_prior";
-    ensemble.eval = eval_of(forest.checkpoint_of(*forest.find(names.front())));
-    ensemble.eval.max_samples = options_.prior_batches;
+    ensemble.ensemble_type = EnsembleType::kUpdatingPrior;
+    ensemble.data = eval_data();
+    ensemble.data.batching.max_samples = options_.prior_batches;
+    ensemble.machine = options_.machine;
     std::vector<std::string> paths;
     for (const std::string& name : names)
       paths.push_back(forest.checkpoint_of(*forest.find(name)).string());
-    ensemble.eval.path = compat::joined_paths(paths);
+    ensemble.path = compat::joined_paths(paths);
     compat::Reporter reports = reporter("posterior on " + options_.domain);
     EnsembleObserver observer;
     observer.progress = [&](const EnsembleProgress& at) {

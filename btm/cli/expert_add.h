@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "btm/cli/eval_flags.h"
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
 #include "compat/checkpoint/forest.h"
 
 namespace btm {
@@ -14,10 +14,12 @@ namespace btm {
 struct ExpertAddOptions {
   std::filesystem::path forest;
   std::string domain, name;  ///< `name` "": the domain.
-  std::string from;  ///< "nearest", "posterior", an expert's name or a checkpoint's path; "":
-                     /// < posterior, or the choice of the interrupted addition.
-  EvalLmOptions
-      eval;  ///< `data`: the new domain's data-bin; `gen_subset` "": valid_DOMAIN or valid.
+  std::string from;   ///< "nearest", "posterior", an expert's name or a checkpoint's path; "":
+                      ///< posterior, or the choice of the interrupted addition.
+  std::string data;   ///< The new domain's data-bin.
+  std::string split;  ///< "": valid_DOMAIN or valid.
+  BatchingOptions batching;
+  MachineOptions machine;
   std::int64_t prior_batches = 100;  ///< Use the posterior after batch N, counted from 0.
   std::vector<std::string> train_flags;
   LogOptions log;

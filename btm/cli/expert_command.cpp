@@ -19,9 +19,8 @@ using compat::flag_text;
 
 int run_add(std::span<const std::string> args) {
   ExpertAddOptions options;
-  EvalLmOptions& eval = options.eval;
-  eval.gen_subset.clear();
-  eval.batch_size = kEnsembleBatchSize;
+  BatchingOptions& batching = options.batching;
+  batching.batch_size = kEnsembleBatchSize;
   std::string forest;
   const auto separator = std::ranges::find(args, "--");
   const std::span<const std::string> own(args.begin(), separator);
@@ -35,7 +34,7 @@ int run_add(std::span<const std::string> args) {
           compat::kWhatAModelIs,
       {{"FOREST", "the folder", &forest}, {"DOMAIN", "the new domain", &options.domain}},
       {{"Expert",
-        {flag_text("data", "DATA-BIN", eval.data,
+        {flag_text("data", "DATA-BIN", options.data,
                    "the new domain's data-bin folder (with dict.txt)"),
          flag_text("from", "START", options.from,
                    "posterior: the average weighted by the domain posterior on the new data (the "
@@ -44,19 +43,19 @@ int run_add(std::span<const std::string> args) {
          flag_text("name", "NAME", options.name,
                    "name of the expert and its folder (default: DOMAIN)")}},
        {"Choosing the start",
-        {flag_text("split,gen-subset", "SPLIT", eval.gen_subset,
+        {flag_text("split,gen-subset", "SPLIT", options.split,
                    "of DATA-BIN (default: valid_DOMAIN, or valid)"),
          flag_integer("prior-batches", "N", options.prior_batches,
                       "use the posterior after batch N, counted from 0", 1),
-         flag_integer("max-samples", "N", eval.max_samples,
+         flag_integer("max-samples", "N", batching.max_samples,
                       "compute losses up to batch N, counted from 0; 0: all", 0),
-         tokens_per_sample_flag(eval), batch_size_flag(eval), max_tokens_flag(eval)}},
-       machine_flags(eval),
+         tokens_per_sample_flag(batching), batch_size_flag(batching), max_tokens_flag(batching)}},
+       machine_flags(options.machine),
        log_flags(options.log)},
       {}};
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(spec, own, std::cout, ignored)) return 0;
-  if (eval.data.empty()) throw compat::UsageError("missing --data");
+  if (options.data.empty()) throw compat::UsageError("missing --data");
   options.forest = forest;
   return add_expert(std::move(options));
 }

@@ -83,11 +83,11 @@ std::vector<std::vector<std::int64_t>> shard_of(
   return mine;
 }
 
-bool has_interior_padding(const Batch& batch, std::int64_t pad) {
-  const auto is_token = [pad](std::int64_t id) { return id != pad; };
+bool has_interior_padding(const Batch& batch) {
+  const auto is_token = [pad = batch.pad](std::int64_t id) { return id != pad; };
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     const auto begin = batch.tokens.begin() + row * batch.columns, end = begin + batch.columns;
-    const auto first = std::find(begin, end, pad);
+    const auto first = std::find(begin, end, batch.pad);
     const auto target = batch.targets.begin() + (first - batch.tokens.begin());
     if (std::any_of(first, end, is_token) || std::any_of(target, target + (end - first), is_token))
       return true;
@@ -98,6 +98,7 @@ bool has_interior_padding(const Batch& batch, std::int64_t pad) {
 Batch collate(const LmDataset& dataset, std::span<const std::int64_t> ids, std::int64_t pad) {
   std::vector<LmSample> samples(ids.size());
   Batch batch;
+  batch.pad = pad;
   batch.rows = static_cast<std::int64_t>(ids.size());
   batch.ids.assign(ids.begin(), ids.end());
   for (std::size_t row = 0; row < ids.size(); ++row) {

@@ -18,18 +18,18 @@ void narrow(Batch& batch, std::int64_t columns) {
 
 }  // namespace
 
-ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample,
-                             std::int64_t pad)
-    : context_window_(context_window), tokens_per_sample_(tokens_per_sample), pad_(pad) {}
+ContextWindow::ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample)
+    : context_window_(context_window), tokens_per_sample_(tokens_per_sample) {}
 
 void ContextWindow::extend(Batch& batch) {
   const std::int64_t columns = batch.columns + context_window_;
   std::int64_t longest = 0;  // of the rows, context included
-  std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), pad_),
+  std::vector<std::int64_t> tokens(static_cast<std::size_t>(batch.rows * columns), batch.pad),
       targets = tokens;
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     const auto source = batch.tokens.begin() + row * batch.columns;
-    const std::int64_t length = batch.columns - std::count(source, source + batch.columns, pad_);
+    const std::int64_t length =
+        batch.columns - std::count(source, source + batch.columns, batch.pad);
     // A sample longer than tokens_per_sample (break mode eos) leaves less room for context.
     const std::int64_t room =
         std::max<std::int64_t>(0, tokens_per_sample_ + context_window_ - length);
@@ -43,13 +43,13 @@ void ContextWindow::extend(Batch& batch) {
     batch.first_scored[static_cast<std::size_t>(row)] += context;
     const auto targets_end = batch.targets.begin() + (row + 1) * batch.columns;
     std::int64_t columns_used = batch.columns;  // `length` leaves out padding inside a row
-    while (columns_used > 0 && source[columns_used - 1] == pad_ &&
-           targets_end[columns_used - batch.columns - 1] == pad_)
+    while (columns_used > 0 && source[columns_used - 1] == batch.pad &&
+           targets_end[columns_used - batch.columns - 1] == batch.pad)
       --columns_used;
     longest = std::max(longest, context + columns_used);
 
     std::copy_if(source, source + batch.columns, std::back_inserter(previous_),
-                 [&](std::int64_t id) { return id != pad_; });
+                 [&](std::int64_t id) { return id != batch.pad; });
     const auto extra = static_cast<std::int64_t>(previous_.size()) - context_window_;
     if (extra > 0) previous_.erase(previous_.begin(), previous_.begin() + extra);
   }

@@ -12,11 +12,11 @@ namespace btm {
 /// tokens of the rows before it, which are not scored, and the batch grows by that many columns.
 class ContextWindow {
  public:
-  ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample, std::int64_t pad);
+  ContextWindow(std::int64_t context_window, std::int64_t tokens_per_sample);
   void extend(Batch& batch);
 
  private:
-  std::int64_t context_window_, tokens_per_sample_, pad_;
+  std::int64_t context_window_, tokens_per_sample_;
   std::vector<std::int64_t> previous_;
 };
 

@@ -1,6 +1,5 @@
 #include "btm/ensemble/cluster_prior.h"
 
-#include "btm/ensemble/mixture.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -54,31 +53,38 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
                     : " was made of pieces, without --cluster-post-process"));
 }
 
-std::vector<double> ClusterPrior::log_prior(const Batch& batch, std::int64_t row,
-                                            std::span<const std::int64_t> columns) const {
-  const auto tokens = std::span(batch.tokens)
-                          .subspan(static_cast<std::size_t>(row * batch.columns),
-                                   static_cast<std::size_t>(batch.columns));
-  std::vector<double> logs;
-  ClusterModel::Context context(model_);
-  std::string pending;   // what may be part of a word that goes on
-  std::size_t next = 0;  // of columns
-  for (std::int64_t t = 0; next < columns.size(); ++t) {
-    tokens_.append(tokens[static_cast<std::size_t>(t)], pending);
-    if (const std::size_t end = pending.rfind(' '); end != std::string::npos) {
-      for_each_term(std::string_view(pending).substr(0, end), model_.rule(),
-                    [&](std::string_view term) { context.add(term); });
-      pending.erase(0, end + 1);
-    }
-    if (t != columns[next]) continue;
-    ++next;
-    const std::vector<double> weights =
-        log_of(cluster_weights(context.distances(), options_.temperature, top_k_));
-    const std::size_t here = logs.size();
-    logs.resize(here + weights.size());
-    for (std::size_t j = 0; j < weights.size(); ++j) logs[here + expert_of_[j]] = weights[j];
+/// The terms of a text, as far as its words are complete.
+class ClusterPrior::TermReader final : public TextPrior::Reader {
+ public:
+  explicit TermReader(const ClusterPrior& prior) : prior_(prior), context_(prior.model_) {}
+
+  std::unique_ptr<Reader> clone() const override { return std::make_unique<TermReader>(*this); }
+
+  void read(std::int64_t token) override {
+    prior_.tokens_.append(token, pending_);
+    const std::size_t end = pending_.rfind(' ');
+    if (end == std::string::npos) return;
+    for_each_term(std::string_view(pending_).substr(0, end), prior_.model_.rule(),
+                  [&](std::string_view term) { context_.add(term); });
+    pending_.erase(0, end + 1);
   }
-  return logs;
+
+  std::vector<double> log_prior() const override {
+    const std::vector<double> weights =
+        log_of(cluster_weights(context_.distances(), prior_.options_.temperature, prior_.top_k_));
+    std::vector<double> logs(weights.size());
+    for (std::size_t j = 0; j < weights.size(); ++j) logs[prior_.expert_of_[j]] = weights[j];
+    return logs;
+  }
+
+ private:
+  const ClusterPrior& prior_;
+  ClusterModel::Context context_;
+  std::string pending_;  ///< What may be part of a word that goes on.
+};
+
+std::unique_ptr<TextPrior::Reader> ClusterPrior::open() const {
+  return std::make_unique<TermReader>(*this);
 }
 
 }  // namespace btm

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,7 +11,7 @@
 #include "btm/cluster/cluster_model.h"
 #include "btm/cluster/cluster_record.h"
 #include "btm/cluster/corpus.h"
-#include "btm/data/batches.h"
+#include "btm/mixing/prior.h"
 #include "compat/fairseq/dictionary.h"
 
 namespace btm {
@@ -34,7 +34,7 @@ std::vector<std::size_t> experts_of_clusters(std::span<const std::optional<Clust
                                              std::span<const std::string> experts,
                                              const std::string& model_sha256);
 
-class ClusterPrior {
+class ClusterPrior final : public TextPrior {
  public:
   /// `top_k`: how many experts a target keeps; 0: all. Keeps a reference to `dictionary`.
   /// UsageError for a model of another number of clusters than there are `experts` (their paths),
@@ -43,13 +43,14 @@ class ClusterPrior {
   ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_k,
                const compat::Dictionary& dictionary, std::span<const std::string> experts);
 
-  /// [L * N] logs of the weights of the row's targets in `columns`, ascending. A target's weights
-  /// rest on the tokens of the row before it (c-BTM's code leaves out the last of them), and on
-  /// words only when they are complete.
-  std::vector<double> log_prior(const Batch& batch, std::int64_t row,
-                                std::span<const std::int64_t> columns) const;
+  std::size_t experts() const override { return expert_of_.size(); }
+  /// The weights rest on the tokens that were read (c-BTM's code leaves out the last of them), and
+  /// on words only when they are complete.
+  std::unique_ptr<Reader> open() const override;
 
  private:
+  class TermReader;
+
   ClusterPriorOptions options_;
   std::int64_t top_k_;
   ClusterModel model_;

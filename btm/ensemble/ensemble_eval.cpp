@@ -1,28 +1,24 @@
 #include "btm/ensemble/ensemble_eval.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <list>
+#include <memory>
 #include <numbers>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 
 #include "btm/data/dictionary_doubts.h"
-#include "btm/data/scored_columns.h"
 #include "btm/distributed/communicator.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
-#include "btm/ensemble/mixture.h"
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
+#include "btm/mixing/posterior.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
@@ -30,22 +26,16 @@
 namespace btm {
 namespace {
 
-/// What the ensemble believes of its experts before it sees a block. E of the N experts take part.
-class Prior {
+/// The mixture, and what a run reports of its prior. N experts.
+class Ensemble {
  public:
-  Prior(const EnsembleEvalOptions& options, std::span<const std::string> paths,
-        const compat::Dictionary& dictionary);
+  Ensemble(const EnsembleEvalOptions& options, std::span<const std::string> paths,
+           const compat::Dictionary& dictionary);
 
-  PosteriorRule rule() const noexcept { return rule_; }
+  const Posterior& posterior() const noexcept { return posterior_; }
   /// Whether experts of prior 0 are not run.
   bool sparse() const noexcept { return sparse_; }
-  /// The experts that take part, ascending.
-  const std::vector<std::size_t>& active() const noexcept { return active_; }
-  /// [E], or [L * E]: of a row of the next batch.
-  std::vector<double> log_prior(const Batch& batch, std::int64_t row,
-                                std::span<const std::int64_t> columns) const;
-  /// Gives `experts` no part from now on; the others share their weight in proportion.
-  /// std::runtime_error when none is left.
+  /// Gives `experts` no part from now on.
   void leave_out(const std::vector<std::size_t>& experts);
   /// [N] the rows in which each expert has a weight.
   std::vector<RowSelection> select_rows(const EvalData& data) const;
@@ -53,129 +43,120 @@ class Prior {
   const std::vector<double>& update(const std::vector<double>& posterior);
 
  private:
-  PosteriorRule rule_;
-  std::vector<double>
-      reported_;  ///< [N] the given prior; empty: the mean of the posteriors is reported
-  std::vector<double> prior_;  ///< [N] as it is now
-  bool updating_, sparse_;
-  std::optional<ClusterPrior> clusters_;
-  ExponentialMean mean_;
-  std::vector<std::size_t> active_;
+  /// [N] the prior that the flags give; empty: none.
+  static std::vector<double> given_prior(const EnsembleEvalOptions& options, std::size_t experts);
+  static Prior make_prior(const EnsembleEvalOptions& options, const std::vector<double>& given,
+                          std::span<const std::string> paths, const compat::Dictionary& dictionary);
+
+  bool sparse_;
+  /// [N] the release reports a given prior as it is; empty: the mean of the posteriors is reported.
+  std::vector<double> reported_;
+  Posterior posterior_;
 };
 
-std::string checked_type(const std::string& type) {
-  constexpr std::array<std::string_view, 5> kTypes{
-      "cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"};
-  if (std::ranges::find(kTypes, type) == kTypes.end())
-    throw compat::UsageError(
-        "--ensemble-type " + (type.empty() ? "is missing" : "'" + compat::printable(type) + "'") +
-        ", expected cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior");
-  return type;
-}
-
 PosteriorRule rule_of(const EnsembleEvalOptions& options) {
-  if (options.ensemble_type == "simple_average") return PosteriorRule::kNone;
-  if (options.posterior.empty())
-    return options.ensemble_type == "cluster_prior" ? PosteriorRule::kNone : PosteriorRule::kLast;
-  return parse_posterior_rule(options.posterior);
+  const PosteriorRule rule = default_rule(options.ensemble_type);
+  if (options.ensemble_type == EnsembleType::kSimpleAverage) return rule;
+  return options.posterior.value_or(rule);
 }
 
-Prior::Prior(const EnsembleEvalOptions& options, std::span<const std::string> paths,
-             const compat::Dictionary& dictionary)
-    : rule_(rule_of(options)),
-      prior_(paths.size(), 1.0 / static_cast<double>(paths.size())),
-      updating_(options.ensemble_type == "updating_prior"),
-      sparse_(options.sparse) {
-  const std::string type = checked_type(options.ensemble_type);
-  const std::size_t experts = paths.size();
-  if (type == "cluster_prior") {
-    if (options.cluster.model.empty())
-      throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
-    if (options.skip_diverged)
-      throw compat::UsageError(
-          "--skip-diverged does not go with cluster_prior, whose experts are its clusters");
-    if (sparse_ && options.eval_topk == 0)
-      throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
-    clusters_.emplace(options.cluster, options.eval_topk, dictionary, paths);
-  } else if (type == "uniform_prior") {
-    reported_ = prior_;
-  } else if (!options.precomputed_prior.empty() && !updating_) {
-    reported_ = top_k_prior(parse_prior(options.precomputed_prior, experts), options.eval_topk);
+void check_cluster_prior(const EnsembleEvalOptions& options) {
+  if (options.cluster.model.empty())
+    throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
+  if (options.skip_diverged)
+    throw compat::UsageError(
+        "--skip-diverged does not go with cluster_prior, whose experts are its clusters");
+  if (options.sparse && options.eval_topk == 0)
+    throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
+}
+
+std::vector<double> Ensemble::given_prior(const EnsembleEvalOptions& options, std::size_t experts) {
+  switch (options.ensemble_type) {
+    case EnsembleType::kUniformPrior:
+      return Prior::uniform(experts).weights();
+    case EnsembleType::kCachedPrior:
+      if (options.precomputed_prior.empty())
+        throw compat::UsageError("--ensemble-type cached_prior needs --precomputed-prior");
+      [[fallthrough]];
+    case EnsembleType::kSimpleAverage:
+      if (options.precomputed_prior.empty()) return {};
+      return top_k_prior(parse_prior(options.precomputed_prior, experts), options.eval_topk);
+    case EnsembleType::kUpdatingPrior:
+    case EnsembleType::kClusterPrior:
+      break;
   }
-  if (type == "cached_prior") {
-    if (reported_.empty())
-      throw compat::UsageError("--ensemble-type cached_prior needs --precomputed-prior");
-    prior_ = reported_;
+  return {};
+}
+
+Prior Ensemble::make_prior(const EnsembleEvalOptions& options, const std::vector<double>& given,
+                           std::span<const std::string> paths,
+                           const compat::Dictionary& dictionary) {
+  if (options.ensemble_type == EnsembleType::kClusterPrior) {
+    check_cluster_prior(options);
+    return Prior::of_text(
+        std::make_shared<ClusterPrior>(options.cluster, options.eval_topk, dictionary, paths));
   }
-  if (sparse_ && !clusters_ && reported_.empty())
+  Prior prior = Prior::of_type(options.ensemble_type, paths.size(), given);
+  if (!options.sparse) return prior;
+  if (given.empty())
     throw compat::UsageError(
         "--sparse needs a prior that is known before the experts run: --precomputed-prior with "
         "cached_prior");
-  for (std::size_t e = 0; e < experts; ++e)
-    if (!sparse_ || clusters_ || reported_[e] > 0) active_.push_back(e);
+  for (std::size_t e = 0; e < given.size(); ++e)
+    if (!(given[e] > 0)) prior.exclude(e);
+  return prior;
 }
 
-std::vector<double> Prior::log_prior(const Batch& batch, std::int64_t row,
-                                     std::span<const std::int64_t> columns) const {
-  if (clusters_) return clusters_->log_prior(batch, row, columns);
-  std::vector<double> prior;
-  for (const std::size_t e : active_) prior.push_back(prior_[e]);
-  return log_of(prior);
-}
+Ensemble::Ensemble(const EnsembleEvalOptions& options, std::span<const std::string> paths,
+                   const compat::Dictionary& dictionary)
+    : sparse_(options.sparse),
+      reported_(given_prior(options, paths.size())),
+      posterior_(make_prior(options, reported_, paths, dictionary), rule_of(options)) {}
 
-std::vector<RowSelection> Prior::select_rows(const EvalData& data) const {
-  std::vector<RowSelection> selections(prior_.size());
-  if (!clusters_ || !sparse_) return selections;
+std::vector<RowSelection> Ensemble::select_rows(const EvalData& data) const {
+  std::vector<RowSelection> selections(posterior_.experts());
+  if (posterior_.prior().text() == nullptr || !sparse_) return selections;
   for (RowSelection& selection : selections) selection.emplace();
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
     for (RowSelection& selection : selections) selection->emplace_back();
     for (std::int64_t row = 0; row < batch.rows; ++row) {
-      const std::vector<double> logs =
-          clusters_->log_prior(batch, row, scored_columns(batch, row, data.dictionary().pad()));
-      for (const std::size_t expert : experts_with_weight(logs, prior_.size()))
-        selections[expert]->back().push_back(row);
+      const std::vector<bool> has_weight = experts_of_row(posterior_, batch, row);
+      for (std::size_t e = 0; e < has_weight.size(); ++e)
+        if (has_weight[e]) selections[e]->back().push_back(row);
     }
   }
   return selections;
 }
 
-void Prior::leave_out(const std::vector<std::size_t>& experts) {
+void Ensemble::leave_out(const std::vector<std::size_t>& experts) {
   if (experts.empty()) return;
-  for (std::vector<double>* const prior : {&prior_, &reported_}) {
-    if (prior->empty()) continue;
-    for (const std::size_t e : experts) (*prior)[e] = 0;
-    const double sum = std::accumulate(prior->begin(), prior->end(), 0.0);
-    if (!(sum > 0))
-      throw std::runtime_error("every expert that has a weight diverged: there is no ensemble");
-    for (double& weight : *prior) weight /= sum;
-  }
-  std::erase_if(active_,
-                [&](std::size_t e) { return std::ranges::find(experts, e) != experts.end(); });
+  posterior_.prior().leave_out(experts);
+  if (!reported_.empty()) remove_weights(reported_, experts);
 }
 
-const std::vector<double>& Prior::update(const std::vector<double>& posterior) {
-  mean_.add(posterior);
-  if (updating_) prior_ = mean_.value();
-  return reported_.empty() ? mean_.value() : reported_;
+const std::vector<double>& Ensemble::update(const std::vector<double>& posterior) {
+  posterior_.prior().update(posterior);
+  return reported_.empty() ? posterior_.prior().mean_posterior() : reported_;
 }
 
 struct CheckedExperts {
-  std::int64_t positions = 0;           ///< That all of them have.
-  std::vector<bool> keeps_digest = {};  ///< Of its dictionary; by place in `active`.
+  std::int64_t positions = 0;            ///< That all of them have.
+  std::vector<std::size_t> unsure = {};  ///< Those that keep no digest of their dictionary.
 };
 
 /// Checks every expert before the first one runs.
 CheckedExperts check_experts(const std::vector<std::string>& paths,
-                             const std::vector<std::size_t>& active, const EvalLmOptions& options,
-                             const EvalData& data, EvalLmReport& report) {
+                             const std::vector<std::size_t>& active,
+                             const std::string& model_overrides, const EvalData& data,
+                             EvalLmReport& report) {
   CheckedExperts checked;
   for (const std::size_t e : active) {
-    const compat::Checkpoint checkpoint = open_model(paths[e], options);
+    const compat::Checkpoint checkpoint = open_model(paths[e], model_overrides);
     const auto model = outline_model(checkpoint, data.dictionary(), data.dictionary_file());
     const std::int64_t here = model->config().max_target_positions;
     checked.positions = checked.positions == 0 ? here : std::min(checked.positions, here);
-    checked.keeps_digest.push_back(!checkpoint.dictionary().sha256.empty());
+    if (checkpoint.dictionary().sha256.empty()) checked.unsure.push_back(e);
     if (e == active.front()) report.num_parameters = model->num_parameters();
   }
   return checked;
@@ -184,15 +165,13 @@ CheckedExperts check_experts(const std::vector<std::string>& paths,
 /// The experts of all ranks, seen from one.
 class ExpertGroup {
  public:
-  ExpertGroup(const std::vector<std::string>& paths, const Prior& prior,
-              const EvalLmOptions& options, const EvalData& data, const ScoreStore& store,
-              Communicator& ranks)
-      : ranks_(ranks), active_(prior.active()) {
-    std::vector<RowSelection> rows = prior.select_rows(data);
+  ExpertGroup(const std::vector<std::string>& paths, const Ensemble& ensemble,
+              const ScoringSetup& setup, Communicator& ranks)
+      : ranks_(ranks), experts_(paths.size()), active_(ensemble.posterior().prior().active()) {
+    std::vector<RowSelection> rows = ensemble.select_rows(setup.data);
     for (std::size_t i = 0; i < active_.size(); ++i)
       if (owner_of(i) == ranks.rank())
-        mine_.emplace_back(active_[i], paths[active_[i]], options, data, store,
-                           std::move(rows[active_[i]]));
+        mine_.emplace_back(active_[i], paths[active_[i]], setup, std::move(rows[active_[i]]));
   }
 
   struct Member {
@@ -210,8 +189,8 @@ class ExpertGroup {
   /// Collective.
   std::vector<std::size_t> take_out_diverged();
 
-  /// [E][B * T] of a batch that all experts of this rank have scored. Collective. Valid until the
-  /// next call.
+  /// [N][B * T] of a batch that all experts of this rank have scored; nothing of experts without a
+  /// part. Collective. Valid until the next call.
   std::vector<std::span<const float>> gather(const Batch& batch, std::size_t offset);
 
  private:
@@ -221,6 +200,7 @@ class ExpertGroup {
   }
 
   Communicator& ranks_;
+  std::size_t experts_;              ///< N
   std::vector<std::size_t> active_;  ///< As they were dealt to the ranks.
   std::vector<std::size_t> diverged_;
   std::list<Member> mine_;
@@ -240,7 +220,7 @@ std::vector<std::size_t> ExpertGroup::take_out_diverged() {
 }
 
 std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std::size_t offset) {
-  const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
+  const std::size_t size = batch.size();
   std::string bytes;
   for (const Member& member : mine_) {
     const std::span<const float> scores = member.scores.of(batch, offset);
@@ -248,13 +228,14 @@ std::vector<std::span<const float>> ExpertGroup::gather(const Batch& batch, std:
   }
   const std::vector<std::string> parts = ranks_.all_gather(bytes);
   std::vector<std::size_t> taken(parts.size(), 0);
-  received_.clear();
+  received_.assign(experts_, {});
   for (std::size_t i = 0; i < active_.size(); ++i) {
     if (std::ranges::binary_search(diverged_, active_[i])) continue;
     const auto owner = static_cast<std::size_t>(owner_of(i));
-    received_.emplace_back(size);
-    std::memcpy(received_.back().data(),
-                parts[owner].data() + taken[owner]++ * size * sizeof(float), size * sizeof(float));
+    std::vector<float>& scores = received_[active_[i]];
+    scores.resize(size);
+    std::memcpy(scores.data(), parts[owner].data() + taken[owner]++ * size * sizeof(float),
+                size * sizeof(float));
   }
   return {received_.begin(), received_.end()};
 }
@@ -272,60 +253,45 @@ void ExpertGroup::count_work(EnsembleReport& report) {
   }
 }
 
-/// Mixes batch after batch.
-class Mixer {
+/// Adds up what the ensemble, and each of its experts, gives batch after batch.
+class EnsembleLosses {
  public:
-  Mixer(const EvalLmOptions& options, Prior& prior, std::size_t experts, const EvalData& data,
-        const EnsembleObserver& observer)
-      : prior_(prior),
-        losses_(prior.active().size()),
-        experts_(experts),
-        pad_(data.dictionary().pad()),
+  EnsembleLosses(Ensemble& ensemble, const EvalData& data, const EnsembleObserver& observer)
+      : ensemble_(ensemble),
+        losses_(ensemble.posterior().experts()),
         observer_(observer),
-        accumulator_(options, data.dictionary(), observer.eval) {}
+        accumulator_(words_, data.dictionary(), observer.eval) {}
 
+  /// `scores` [N][B * T], nothing of experts without a part.
   void add(const Batch& batch, const std::vector<std::span<const float>>& scores,
            EnsembleReport& report);
   std::vector<WordStat> word_stats() const { return accumulator_.word_stats(); }
-  /// Mean loss of an expert alone (its place in prior.active()); NaN where it has not scored every
-  /// row.
-  double loss_base2(std::size_t place) const {
-    return losses_[place] / static_cast<double>(targets_) / std::numbers::ln2;
+  /// Mean loss of an expert alone; NaN where it has not scored every row.
+  double loss_base2(std::size_t expert) const {
+    return losses_[expert] / static_cast<double>(targets_) / std::numbers::ln2;
   }
 
  private:
-  Prior& prior_;
-  std::vector<double>
-      losses_;  ///< By place in prior.active(): natural log, summed over the targets.
+  Ensemble& ensemble_;
+  std::vector<double> losses_;  ///< [N] natural log, summed over the targets.
   std::int64_t targets_ = 0;
-  std::size_t experts_;
-  std::int64_t pad_;
   const EnsembleObserver& observer_;
+  WordOptions words_;  ///< Pieces are not joined.
   ScoreAccumulator accumulator_;
 };
 
-void Mixer::add(const Batch& batch, const std::vector<std::span<const float>>& scores,
-                EnsembleReport& report) {
-  const auto log_prior = [&](std::int64_t row, std::span<const std::int64_t> columns) {
-    return prior_.log_prior(batch, row, columns);
-  };
-  const MixedBatch mixed =
-      mix_batch(batch, scores, log_prior, prior_.rule(), pad_, prior_.sparse());
-  EnsembleLine line;
-  line.posterior.assign(experts_, 0.0);
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    line.posterior[prior_.active()[i]] = mixed.posterior[i];
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    const std::vector<std::int64_t> columns = scored_columns(batch, row, pad_);
-    targets_ += static_cast<std::int64_t>(columns.size());
-    for (const std::int64_t column : columns)
-      for (std::size_t i = 0; i < scores.size(); ++i)
-        losses_[i] -= scores[i][static_cast<std::size_t>(row * batch.columns + column)];
-  }
+void EnsembleLosses::add(const Batch& batch, const std::vector<std::span<const float>>& scores,
+                         EnsembleReport& report) {
+  MixedBatch mixed = mix_batch(batch, scores, ensemble_.posterior(), ensemble_.sparse());
+  batch.for_each_scored([&](std::int64_t, std::size_t at) {
+    ++targets_;
+    for (std::size_t e = 0; e < scores.size(); ++e)
+      if (!scores[e].empty()) losses_[e] -= scores[e][at];
+  });
   accumulator_.add(batch, mixed.log_probs, report.eval);
   observer_.mixed(batch, mixed.log_probs);
-  line.ppl = report.eval.perplexity;
-  line.exp_avg_posterior = prior_.update(line.posterior);
+  EnsembleLine line{report.eval.perplexity, std::move(mixed.posterior), {}};
+  line.exp_avg_posterior = ensemble_.update(line.posterior);
   report.lines.push_back(std::move(line));
 }
 
@@ -335,8 +301,8 @@ template <class Visit>
 void for_each_batch(const EvalData& data, Visit&& visit) {
   std::size_t offset = 0;
   BatchReader reader(data);
-  for (Batch batch; reader.next(batch); offset += batch.targets.size()) {
-    score_padding_before_last(batch, data.dictionary().pad());
+  for (Batch batch; reader.next(batch); offset += batch.size()) {
+    score_padding_before_last(batch);
     visit(batch, offset);
   }
 }
@@ -373,37 +339,61 @@ std::vector<std::string> names_of(const std::vector<compat::NamedModel>& models)
   return names;
 }
 
+void log_posterior(const EnsembleReport& report, const EvalLmObserver& observer) {
+  std::string posterior;
+  for (std::size_t e = 0; e < report.experts.size(); ++e)
+    posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " +
+                 compat::decimal(report.lines.back().exp_avg_posterior[e], 4);
+  observer.log("posterior: " + posterior);
+  for (const std::string& name : report.left_out)
+    observer.log("left out, diverged: " + compat::printable(name));
+}
+
+/// Warnings about experts that keep no digest of their dictionary.
+void warn_of_doubts(const std::vector<std::string>& paths, const CheckedExperts& checked,
+                    const Ensemble& ensemble, const EnsembleLosses& losses, const EvalData& data,
+                    const EvalLmObserver& observer) {
+  const auto warn = [&](const std::string& doubt) {
+    if (!doubt.empty()) observer.warn(doubt);
+  };
+  if (checked.unsure.empty()) return;
+  warn(doubt_by_special_symbols(data.dictionary(), data.dictionary_file()));
+  for (const std::size_t e : checked.unsure)
+    if (ensemble.posterior().prior().takes_part(e))
+      warn(
+          doubt_by_loss(paths[e], losses.loss_base2(e), data.dictionary(), data.dictionary_file()));
+}
+
 }  // namespace
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer,
                              Communicator& ranks) {
   const std::vector<compat::NamedModel> models =
-      compat::resolve_models(given.eval.path, observer.eval.warn);
+      compat::resolve_models(given.path, observer.eval.warn);
   const std::vector<std::string> paths = compat::paths_of(models);
   if (paths.empty()) throw compat::UsageError("--path is missing, expected models joined by ':'");
   EnsembleEvalOptions options = given;
-  options.eval = with_sample_length(given.eval, paths);
-  if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
+  options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
+  use_threads(options.machine);
 
   EnsembleReport report;
-  EvalData data(options.eval);
-  Prior prior(options, paths, data.dictionary());
-  if (options.ensemble_type == "cluster_prior" &&
+  EvalData data(options.data);
+  Ensemble ensemble(options, paths, data.dictionary());
+  if (options.ensemble_type == EnsembleType::kClusterPrior &&
       std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
     observer.eval.warn(
         "no expert tells which cluster it was trained for: they are taken to be in the order of "
         "clusters");
-  observer.eval.log("loading model(s) from " + options.eval.path);
-  const auto [positions, keeps_digest] =
-      check_experts(paths, prior.active(), options.eval, data, report.eval);
-  const std::vector<std::size_t> checked = prior.active();
+  observer.eval.log("loading model(s) from " + options.path);
+  const CheckedExperts checked = check_experts(paths, ensemble.posterior().prior().active(),
+                                               options.model_overrides, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
-  observer.eval.log(options.eval.data + " " + options.eval.gen_subset + " " +
+  observer.eval.log(options.data.folder + " " + options.data.gen_subset + " " +
                     grouped(data.dataset().size()) + " examples");
-  const LeftOut left_out = data.make_batches(positions, observer.eval.warn);
+  const LeftOut left_out = data.make_batches(checked.positions, observer.eval.warn);
   report.eval.skipped_samples = left_out.samples;
   report.eval.skipped_tokens = left_out.tokens;
-  if (options.ensemble_type == "updating_prior" && data.num_batches() == 1)
+  if (options.ensemble_type == EnsembleType::kUpdatingPrior && data.num_batches() == 1)
     observer.eval.warn(
         "the data are one batch, so that updating_prior never updates its prior (--batch-size "
         "makes more)");
@@ -414,48 +404,30 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
                   observer.eval.warn);
   const ScoreStore store = store_for(data, cache ? &*cache : nullptr);
   const auto start = std::chrono::steady_clock::now();
-  ExpertGroup group(paths, prior, options.eval, data, store, ranks);
+  ExpertGroup group(paths, ensemble, {options.model_overrides, options.machine, data, store},
+                    ranks);
   run_experts(group, data, options.skip_diverged, observer);
   report.experts = names_of(models);
   if (options.skip_diverged) {
     const std::vector<std::size_t> diverged = group.take_out_diverged();
-    prior.leave_out(diverged);
+    ensemble.leave_out(diverged);
     for (const std::size_t e : diverged) report.left_out.push_back(report.experts[e]);
   }
-  Mixer mixer(options.eval, prior, paths.size(), data, observer);
+  EnsembleLosses losses(ensemble, data, observer);
   for_each_batch(data, [&](const Batch& batch, std::size_t offset) {
-    mixer.add(batch, group.gather(batch, offset), report);
+    losses.add(batch, group.gather(batch, offset), report);
   });
-  report.eval.word_stats = mixer.word_stats();
+  report.eval.word_stats = losses.word_stats();
   report.eval.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   group.count_work(report);
   if (report.experts_stored > 0)
     observer.eval.log("scores of " + std::to_string(report.experts_stored) + " of " +
-                      std::to_string(prior.active().size()) + " experts come from " +
-                      options.score_cache);
-  log_results(report.eval, options.eval, observer.eval);
-  std::string posterior;
-  for (std::size_t e = 0; e < report.experts.size(); ++e)
-    posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " +
-                 compat::decimal(report.lines.back().exp_avg_posterior[e], 4);
-  observer.eval.log("posterior: " + posterior);
-  for (const std::string& name : report.left_out)
-    observer.eval.log("left out, diverged: " + compat::printable(name));
-  if (std::ranges::find(keeps_digest, false) != keeps_digest.end())
-    if (const std::string doubt =
-            doubt_by_special_symbols(data.dictionary(), data.dictionary_file());
-        !doubt.empty())
-      observer.eval.warn(doubt);
-  for (std::size_t i = 0; i < checked.size(); ++i) {
-    const auto mixed = std::ranges::find(prior.active(), checked[i]);
-    if (keeps_digest[i] || mixed == prior.active().end()) continue;
-    const double loss = mixer.loss_base2(static_cast<std::size_t>(mixed - prior.active().begin()));
-    if (const std::string doubt =
-            doubt_by_loss(paths[checked[i]], loss, data.dictionary(), data.dictionary_file());
-        !doubt.empty())
-      observer.eval.warn(doubt);
-  }
+                      std::to_string(ensemble.posterior().prior().active().size()) +
+                      " experts come from " + options.score_cache);
+  log_results(report.eval, options.data, observer.eval);
+  log_posterior(report, observer.eval);
+  warn_of_doubts(paths, checked, ensemble, losses, data, observer.eval);
   return report;
 }
 

@@ -1,10 +1,10 @@
 // The release's ensemble_eval_lm.py: the loss of a mixture of experts over a data set, and how its
-// posterior moves. The formulas are those of BTM (Li et al. 2022, section 2.2) as the release
-// computes them and, for cluster priors, of c-BTM (Gururangan et al. 2023).
+// posterior moves. The formulas: btm/mixing/posterior.h
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,21 +12,21 @@
 #include "btm/data/batches.h"
 #include "btm/ensemble/cluster_prior.h"
 #include "btm/evaluator/eval_lm.h"
+#include "btm/mixing/ensemble_type.h"
 
 namespace btm {
 
 class Communicator;
 
 struct EnsembleEvalOptions {
-  EvalLmOptions eval;  ///< `path`: the experts; `gen_subset`: --target-eval
-  /// cached_prior: precomputed_prior for every block. updating_prior: the mean of the posteriors so
-  /// far, uniform at first. uniform_prior: 1/N for every block. simple_average: 1/N for every
-  /// target. cluster_prior: of each target, by the text before it.
-  std::string ensemble_type;
-  std::string precomputed_prior;  ///< N numbers joined by commas
-  std::int64_t eval_topk = 0;     ///< Keep so many of the prior's largest; 0: all
-  std::string
-      posterior;  ///< last, full or none (see PosteriorRule); "": last, but none for cluster_prior
+  std::string path;                    ///< The experts, joined by ':'.
+  std::string model_overrides = "{}";  ///< Python literal
+  EvalDataOptions data;                ///< `gen_subset`: --target-eval
+  MachineOptions machine;
+  EnsembleType ensemble_type = EnsembleType::kUniformPrior;
+  std::string precomputed_prior;           ///< N numbers joined by commas
+  std::int64_t eval_topk = 0;              ///< Keep so many of the prior's largest; 0: all
+  std::optional<PosteriorRule> posterior;  ///< Nothing: default_rule().
   /// Experts of prior 0 are not part of the ensemble, and not run. The release runs them, and they
   /// count at a block's start.
   bool sparse = false;

@@ -1,6 +1,5 @@
 #include "btm/ensemble/eval_matrix.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
@@ -37,7 +36,7 @@ namespace fs = std::filesystem;
 /// A split of a domain, cut in batches.
 struct ScoredSet {
   std::string domain;
-  EvalLmOptions options;
+  std::string split;
   std::unique_ptr<EvalData> data;
   ScoreStore store;
   bool for_experts_only = false;  ///< The split that a prior comes from.
@@ -84,11 +83,11 @@ class Matrix {
   Matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer)
       : options_(options),
         observer_(observer),
-        folder_(options.eval.data),
-        precision_(precision_for(options.eval)),
+        folder_(options.folder),
+        precision_(precision_for(options.machine)),
         cache_(options.cache, std::numeric_limits<std::uint64_t>::max(), observer.warn) {}
 
-  EvalMatrix run();
+  ScoredMatrix run();
 
  private:
   void open_models();
@@ -102,10 +101,11 @@ class Matrix {
   static bool needs_any(const ScoredModel& model) {
     return std::ranges::find(model.needs, true) != model.needs.end();
   }
-  std::vector<float> scores(const ScoredModel& model, const ScoredSet& set);
+  void keep_scores(const ScoredModel& model, const ScoredSet& set, std::vector<float> values);
+  std::span<const float> scores(const ScoredModel& model, const ScoredSet& set) const;
   DomainSums domain_sums(const ScoredSet& set);
   void warn_of_doubts(const std::vector<DomainSums>& domains) const;
-  std::vector<std::vector<float>> expert_scores(const ScoredSet& set);
+  std::vector<std::span<const float>> expert_scores(const ScoredSet& set) const;
   const ScoredSet* prior_set_of(const std::string& domain) const;
 
   const EvalMatrixOptions& options_;
@@ -117,10 +117,9 @@ class Matrix {
   std::vector<ScoredSet> sets_;
   bool keeps_ = true;  ///< Until the cache could not keep scores: this is said once, and the run
                        ///< goes on without it.
-  std::map<std::pair<std::string, std::string>, std::vector<float>>
-      unkept_;  ///< By data and model.
+  std::map<std::pair<std::string, std::string>, Scores> scores_;  ///< By data and model.
   std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
-  EvalMatrix matrix_;
+  ScoredMatrix matrix_;
 };
 
 void Matrix::open_models() {
@@ -130,12 +129,12 @@ void Matrix::open_models() {
   const fs::path dictionary_file = folder_ / "dict.txt";
   const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
   for (const auto& [name, path] : options_.models) {
-    ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.eval)};
+    ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.model_overrides)};
     const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())
                                   ->config()
                                   .max_target_positions;
     positions_ = models_.empty() ? here : std::min(positions_, here);
-    model.hash = cache_.model_digest(*model.checkpoint, precision_text(options_.eval));
+    model.hash = cache_.model_digest(*model.checkpoint, precision_text(options_.machine));
     matrix_.rows.push_back({name, MatrixRow::Kind::kModel, path, {}, {}});
     models_.push_back(std::move(model));
   }
@@ -175,21 +174,24 @@ void Matrix::check_average(const compat::Dictionary& dictionary) const {
 }
 
 void Matrix::add_set(const std::string& domain, const std::string& split, bool for_experts_only) {
-  ScoredSet set{domain, options_.eval, nullptr, {}, for_experts_only};
-  set.options.task = "multidomain_language_modeling";
-  set.options.eval_domains = domain;
-  set.options.gen_subset = split_of(folder_, split, domain);
-  if (for_experts_only) set.options.max_samples = options_.prior_batches;
-  set.data = std::make_unique<EvalData>(set.options);
+  ScoredSet set{domain, split_of(folder_, split, domain), nullptr, {}, for_experts_only};
+  EvalDataOptions data;
+  data.folder = options_.folder;
+  data.task = "multidomain_language_modeling";
+  data.eval_domains = domain;
+  data.gen_subset = set.split;
+  data.batching = options_.batching;
+  if (for_experts_only) data.batching.max_samples = options_.prior_batches;
+  set.data = std::make_unique<EvalData>(data);
   set.data->make_batches(positions_, [&](const std::string& line) {
     observer_.warn(compat::printable(domain) + ": " + line);
   });
   const bool updates =
-      for_experts_only ||
-      std::ranges::find(options_.ensembles, "updating_prior") != options_.ensembles.end();
+      for_experts_only || std::ranges::find(options_.ensembles, EnsembleType::kUpdatingPrior) !=
+                              options_.ensembles.end();
   if (updates && set.data->num_batches() == 1)
     observer_.warn(
-        compat::printable(domain) + ": " + set.options.gen_subset +
+        compat::printable(domain) + ": " + set.split +
         " is one batch, so that updating_prior never updates its prior (--batch-size makes more)");
   set.store = store_for(*set.data, &cache_);
   sets_.push_back(std::move(set));
@@ -199,7 +201,7 @@ void Matrix::open_sets() {
   matrix_.domains = options_.domains;
   if (matrix_.domains.empty())
     for (const std::string& domain : eval_domains(folder_, "")) {
-      const std::string split = split_of(folder_, options_.eval.gen_subset, domain);
+      const std::string split = split_of(folder_, options_.split, domain);
       if (compat::IndexedDataset::exists(folder_ / domain / split))
         matrix_.domains.push_back(domain);
       else if (const std::string there = splits_text(folder_ / domain); !there.empty())
@@ -208,28 +210,28 @@ void Matrix::open_sets() {
                        " nor " + compat::printable(split) + " (splits there: " + there + ")");
     }
   if (matrix_.domains.empty())
-    throw compat::IoError(folder_.string(), "no domain has the split '" +
-                                                compat::printable(options_.eval.gen_subset) + "'");
+    throw compat::IoError(folder_.string(),
+                          "no domain has the split '" + compat::printable(options_.split) + "'");
   const bool wants_prior =
-      std::ranges::find(options_.ensembles, "cached_prior") != options_.ensembles.end();
+      std::ranges::find(options_.ensembles, EnsembleType::kCachedPrior) != options_.ensembles.end();
   for (const std::string& domain : matrix_.domains) {
-    add_set(domain, options_.eval.gen_subset, false);
+    add_set(domain, options_.split, false);
     if (wants_prior) add_set(domain, options_.prior_split, true);
   }
 }
 
 void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded) {
-  ModelScorer scorer(model.name, std::move(loaded), precision_.device, options_.eval.softmax_batch);
+  ModelScorer scorer(model.name, std::move(loaded), precision_.device,
+                     options_.machine.softmax_batch);
   for (std::size_t s = 0; s < sets_.size(); ++s) {
     if (!model.needs[s]) continue;
     const ScoredSet& set = sets_[s];
-    const std::int64_t pad = set.data->dictionary().pad();
     std::vector<float> values;
     BatchDigest digest(set.data->dictionary());
     BatchReader reader(*set.data);
     for (Batch batch; reader.next(batch);) {
       digest.add(batch);
-      score_padding_before_last(batch, pad);
+      score_padding_before_last(batch);
       const at::Tensor scored = [&] {
         try {
           return scorer.score(batch);
@@ -239,25 +241,36 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
         }
       }();
       const std::size_t offset = values.size();
-      values.resize(offset + batch.targets.size());
-      take_scores(batch, all_rows(batch), {scored.const_data_ptr<float>(), batch.targets.size()},
-                  pad, std::span(values).subspan(offset));
+      values.resize(offset + batch.size());
+      take_scores(batch, all_rows(batch), {scored.const_data_ptr<float>(), batch.size()},
+                  std::span(values).subspan(offset));
       observer_.progress(++batches_done_, batches_, model.name, set.domain);
     }
     ++matrix_.computed;
     if (digest.hex() != set.store.data)
-      throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(),
+      throw compat::IoError((folder_ / set.domain / set.split).string(),
                             "changed while it was evaluated; run again");
-    const bool still = is_still(model);
-    if (still && keeps_) keeps_ = cache_.store(set.store.data, model.hash, values);
-    if (!still || !keeps_) unkept_[{set.store.data, model.hash}] = std::move(values);
+    keep_scores(model, set, std::move(values));
   }
+}
+
+/// In the cache, if it can keep them: then they need no memory.
+void Matrix::keep_scores(const ScoredModel& model, const ScoredSet& set,
+                         std::vector<float> values) {
+  std::optional<Scores> kept;
+  const bool still = is_still(model);
+  if (still && keeps_) {
+    keeps_ = cache_.store(set.store.data, model.hash, values);
+    if (keeps_) kept = cache_.load(set.store.data, model.hash, set.store.columns);
+  }
+  scores_.insert_or_assign({set.store.data, model.hash},
+                           kept ? *std::move(kept) : Scores(std::move(values)));
 }
 
 /// Whether the files that a model comes from are those that were hashed.
 bool Matrix::is_still(const ScoredModel& model) const {
   const auto still = [&](const ScoredModel& from) {
-    return cache_.is_still(*from.checkpoint, precision_text(options_.eval), from.hash);
+    return cache_.is_still(*from.checkpoint, precision_text(options_.machine), from.hash);
   };
   if (model.checkpoint) return still(model);
   return std::ranges::all_of(
@@ -268,10 +281,13 @@ void Matrix::look_up_scores() {
   for (ScoredModel& model : models_)
     for (const ScoredSet& set : sets_) {
       const bool wanted = model.is_expert || !set.for_experts_only;
-      const bool found =
-          wanted && cache_.load(set.store.data, model.hash, set.store.columns).has_value();
+      auto found = wanted ? cache_.load(set.store.data, model.hash, set.store.columns)
+                          : std::optional<Scores>();
       model.needs.push_back(wanted && !found);
-      if (found) ++matrix_.reused;
+      if (found) {
+        ++matrix_.reused;
+        scores_.insert_or_assign({set.store.data, model.hash}, *std::move(found));
+      }
       if (model.needs.back()) batches_ += set.data->num_batches();
     }
 }
@@ -299,19 +315,12 @@ void Matrix::score_all() {
   score_model(models_.back(), std::move(average));
 }
 
-std::vector<float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) {
-  if (const auto kept = unkept_.find({set.store.data, model.hash}); kept != unkept_.end())
-    return kept->second;
-  auto found = cache_.load(set.store.data, model.hash, set.store.columns);
-  if (!found)
-    throw compat::IoError(options_.cache, "the scores of '" + compat::printable(model.name) +
-                                              "' on '" + compat::printable(set.domain) +
-                                              "' were removed or damaged meanwhile; run again");
-  return *std::move(found);
+std::span<const float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) const {
+  return scores_.at({set.store.data, model.hash}).values();
 }
 
-std::vector<std::vector<float>> Matrix::expert_scores(const ScoredSet& set) {
-  std::vector<std::vector<float>> all;
+std::vector<std::span<const float>> Matrix::expert_scores(const ScoredSet& set) const {
+  std::vector<std::span<const float>> all;
   for (const std::string& name : options_.experts)
     all.push_back(scores(*std::ranges::find(models_, name, &ScoredModel::name), set));
   return all;
@@ -335,22 +344,25 @@ DomainSums Matrix::domain_sums(const ScoredSet& set) {
           : std::optional(gpt2_byte_counts(set.data->dictionary(), options_.gpt2_encoder_json));
   if (std::ranges::none_of(sums.rows.front().tokens,
                            [](std::int64_t tokens) { return tokens > 0; }))
-    throw compat::IoError((folder_ / set.domain / set.options.gen_subset).string(),
+    throw compat::IoError((folder_ / set.domain / set.split).string(),
                           "has no target that is not padding");
   if (counts) sums.bytes = sum_bytes(*set.data, *counts);
   if (options_.experts.empty()) return sums;
 
   DomainPosterior posterior;
   const auto experts = expert_scores(set);
-  posterior.batches =
-      run_ensemble(*set.data, experts, "updating_prior", {}, options_.posterior).posteriors;
+  const auto mixture = [&](EnsembleType type) {
+    const PosteriorRule rule =
+        type == EnsembleType::kSimpleAverage ? PosteriorRule::kNone : options_.posterior;
+    return Posterior(Prior::of_type(type, experts.size(), posterior.cached_prior), rule);
+  };
+  const Posterior updating = mixture(EnsembleType::kUpdatingPrior);
+  posterior.batches = run_ensemble(*set.data, experts, updating).posteriors;
   if (const ScoredSet* prior = prior_set_of(set.domain))
     posterior.cached_prior =
-        run_ensemble(*prior->data, expert_scores(*prior), "updating_prior", {}, options_.posterior)
-            .mean_posterior;
-  for (const std::string& type : options_.ensembles)
-    sums.rows.push_back(
-        run_ensemble(*set.data, experts, type, posterior.cached_prior, options_.posterior).sums);
+        run_ensemble(*prior->data, expert_scores(*prior), updating).mean_posterior;
+  for (const EnsembleType type : options_.ensembles)
+    sums.rows.push_back(run_ensemble(*set.data, experts, mixture(type)).sums);
   matrix_.posteriors.push_back(std::move(posterior));
   return sums;
 }
@@ -377,13 +389,18 @@ void Matrix::warn_of_doubts(const std::vector<DomainSums>& domains) const {
   if (!doubt.empty()) observer_.warn(doubt);
 }
 
-EvalMatrix Matrix::run() {
+ScoredMatrix Matrix::run() {
   open_models();
   open_sets();
   matrix_.experts = options_.experts;
-  matrix_.tokens_per_sample = options_.eval.tokens_per_sample;
-  for (const std::string& type : options_.ensembles)
-    matrix_.rows.push_back({"ensemble " + type, MatrixRow::Kind::kEnsemble, {}, {}, {}});
+  matrix_.data = options_.folder;
+  matrix_.split = options_.split;
+  matrix_.tokens_per_sample = options_.batching.tokens_per_sample;
+  matrix_.block_tokens = options_.block_tokens;
+  matrix_.fewest_blocks = kFewestBlocks;
+  for (const EnsembleType type : options_.ensembles)
+    matrix_.rows.push_back(
+        {"ensemble " + std::string(name_of(type)), MatrixRow::Kind::kEnsemble, {}, {}, {}});
   if (!options_.baseline.empty())
     matrix_.baseline = static_cast<std::size_t>(
         std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) -
@@ -423,12 +440,6 @@ void check_options(const EvalMatrixOptions& options) {
           "ensembles and the average need --experts");
   require(!options.average || !names.contains("average"),
           "a model is named 'average', which is the name of the experts' average");
-  static const std::set<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior",
-                                            "simple_average"};
-  for (const std::string& type : options.ensembles)
-    require(kTypes.contains(type),
-            "--ensembles names '" + compat::printable(type) +
-                "', expected cached_prior, updating_prior, uniform_prior or simple_average");
   require(options.resamples >= 1 && options.block_tokens >= 1,
           "--resamples and --block-tokens are at least 1");
 }
@@ -451,17 +462,17 @@ void leave_out(const std::string& model, EvalMatrixOptions& options) {
 
 }  // namespace
 
-EvalMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver& observer) {
+ScoredMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver& observer) {
   check_options(given);
   EvalMatrixOptions options = given;
   std::vector<std::string> paths;
   for (const auto& [name, path] : options.models) paths.push_back(path);
-  options.eval = with_sample_length(given.eval, paths);
-  if (options.eval.num_threads > 0) at::set_num_threads(static_cast<int>(options.eval.num_threads));
+  options.batching = with_sample_length(given.batching, paths, given.model_overrides);
+  use_threads(options.machine);
   std::vector<std::string> left_out;
   for (;;) {
     try {
-      EvalMatrix matrix = Matrix(options, observer).run();
+      ScoredMatrix matrix = Matrix(options, observer).run();
       matrix.left_out = left_out;
       return matrix;
     } catch (const DivergedModel& error) {  // what was scored is kept: beginning again costs little

@@ -9,23 +9,26 @@
 #include <string>
 #include <vector>
 
-#include "btm/evaluator/bootstrap.h"
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
+#include "btm/mixing/ensemble_type.h"
+#include "btm/report/evaluation_matrix.h"
 
 namespace btm {
 
 struct EvalMatrixOptions {
-  EvalLmOptions
-      eval;  ///< `data`: a folder of domains with dict.txt; `gen_subset`: test; `path` is not used.
+  std::string folder;          ///< Of domains, with dict.txt.
+  std::string split = "test";  ///< A domain's set is SPLIT_DOMAIN, or SPLIT.
+  BatchingOptions batching;
+  std::string model_overrides = "{}";  ///< Python literal
+  MachineOptions machine;
   std::vector<std::string> domains;  ///< Empty: all that have the split.
   std::vector<std::pair<std::string, std::string>>
       models;  ///< Name and checkpoint, in the order of the rows.
   std::vector<std::string>
       experts;  ///< Of the models, those that are mixed and averaged; empty: none.
-  std::vector<std::string>
-      ensembles;  ///< cached_prior, updating_prior, uniform_prior, simple_average: a row each.
-  bool average = false;               ///< A row for the uniform average of the experts' parameters.
-  std::string posterior = "last";     ///< As ensemble-eval's.
+  std::vector<EnsembleType> ensembles;  ///< A row each; not kClusterPrior.
+  bool average = false;  ///< A row for the uniform average of the experts' parameters.
+  PosteriorRule posterior = PosteriorRule::kLast;  ///< kLast or kFull.
   std::string prior_split = "valid";  ///< cached_prior's prior is the updating one after
                                       ///< `prior_batches` batches of it ...
   std::int64_t prior_batches =
@@ -34,51 +37,15 @@ struct EvalMatrixOptions {
   std::map<std::string, std::int64_t>
       bytes;                      ///< Of a domain's text; others are counted from the dictionary.
   std::string gpt2_encoder_json;  ///< Counts the bytes of a dictionary of GPT-2's ids.
-  std::int64_t resamples = 1000, block_tokens = 512;  ///< Of the block bootstrap.
+  std::int64_t resamples = 1000, block_tokens = 512, seed = 1;  ///< Of the block bootstrap.
   bool skip_diverged =
       false;          ///< Leave out models whose scores are NaN or infinite, in place of an error.
   std::string cache;  ///< Folder of the scores.
 };
 
-/// A model on a domain.
-struct MatrixCell {
-  double loss_sum =
-      0;  ///< Natural log; infinite, as the perplexity, where a token has probability 0.
-  std::int64_t tokens = 0, bytes = 0;  ///< bytes 0: not known.
-  std::int64_t blocks = 0;  ///< Of the bootstrap: fewer than kFewestBlocks give no interval (NaN).
-  double perplexity = 0, bits_per_byte = 0;
-  Interval perplexity_interval;  ///< 95%.
-  double ratio = 1;              ///< Of the perplexity to the baseline's ...
-  Interval ratio_interval;       ///< ... over the same draws for both.
-};
-
-struct MatrixRow {
-  enum class Kind { kModel, kAverage, kEnsemble };
-  std::string name;
-  Kind kind = Kind::kModel;
-  std::string path;               ///< Of a model.
-  std::vector<MatrixCell> cells;  ///< By domain.
-  MatrixCell mean;  ///< Arithmetic mean over the domains: perplexity, bits per byte, ratio of
-                    ///< perplexities.
-};
-
-/// How the ensemble's belief moved over a domain.
-struct DomainPosterior {
-  std::vector<std::vector<double>>
-      batches;  ///< [batch][expert] posterior of each batch of the split, under the updating prior.
-  std::vector<double>
-      cached_prior;  ///< [expert] after the prior split; empty without cached_prior.
-};
-
-struct EvalMatrix {
-  std::vector<std::string> domains, experts;
-  std::vector<MatrixRow> rows;
-  std::vector<DomainPosterior> posteriors;  ///< By domain; empty without experts.
-  std::size_t baseline = 0;                 ///< Of `rows`.
-  std::int64_t tokens_per_sample = 0;
-  std::vector<std::string> left_out;  ///< Models that diverged.
-  std::int64_t computed = 0,
-               reused = 0;  ///< Models on data sets that were scored, and that were there.
+struct ScoredMatrix : EvalMatrix {
+  /// Models on data sets that were scored, and that were there.
+  std::int64_t computed = 0, reused = 0;
 };
 
 struct EvalMatrixObserver {
@@ -90,6 +57,6 @@ struct EvalMatrixObserver {
 };
 
 /// Errors as eval_lm's; every model and data set is opened and checked before the first is scored.
-EvalMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer = {});
+ScoredMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer = {});
 
 }  // namespace btm

@@ -5,7 +5,6 @@
 #include <limits>
 #include <numeric>
 
-#include "btm/data/scored_columns.h"
 #include "btm/evaluator/load_scorer.h"
 #include "compat/base/byte_reader.h"
 #include "compat/fairseq/dictionary_digest.h"
@@ -18,6 +17,7 @@ constexpr float kNotComputed = std::numeric_limits<float>::quiet_NaN();
 /// The given rows as a batch of their own.
 Batch select_rows(const Batch& batch, std::span<const std::int64_t> rows) {
   Batch part;
+  part.pad = batch.pad;
   part.rows = static_cast<std::int64_t>(rows.size());
   part.columns = batch.columns;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -38,18 +38,17 @@ Batch select_rows(const Batch& batch, std::span<const std::int64_t> rows) {
 
 }  // namespace
 
-void score_padding_before_last(Batch& batch, std::int64_t pad) {
+void score_padding_before_last(Batch& batch) {
   batch.scored_padding.clear();
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    const std::int64_t column = batch.columns - 2, at = row * batch.columns + column;
-    if (column >= batch.first_scored[static_cast<std::size_t>(row)] &&
-        batch.targets[static_cast<std::size_t>(at)] == pad)
-      batch.scored_padding.push_back(at);
-  }
+  const std::int64_t column = batch.columns - 2;
+  for (std::int64_t row = 0; row < batch.rows; ++row)
+    if (column >= batch.first_scored_of(row) &&
+        batch.targets[batch.place(row, column)] == batch.pad)
+      batch.scored_padding.push_back(static_cast<std::int64_t>(batch.place(row, column)));
 }
 
 void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
-                 std::span<const float> scores, std::int64_t pad, std::span<float> place) {
+                 std::span<const float> scores, std::span<float> place) {
   const auto columns = static_cast<std::size_t>(batch.columns);
   std::ranges::fill(place, kNotComputed);
   std::vector<std::size_t> row_of(static_cast<std::size_t>(batch.rows), rows.size());
@@ -58,9 +57,7 @@ void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
     if (const std::size_t i = row_of[at / columns]; i < rows.size())
       place[at] = scores[i * columns + at % columns];
   };
-  for (const std::int64_t row : rows)
-    for (const std::int64_t column : scored_columns(batch, row, pad))
-      take(static_cast<std::size_t>(row * batch.columns + column));
+  batch.for_each_scored([&](std::int64_t, std::size_t at) { take(at); });
   for (const std::int64_t at : batch.scored_padding) take(static_cast<std::size_t>(at));
 }
 
@@ -88,30 +85,25 @@ ScoreStore store_for(const EvalData& data, ScoreCache* cache) {
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
     digest.add(batch);
-    store.columns += batch.targets.size();
+    store.columns += batch.size();
   }
   store.data = digest.hex();
   return store;
 }
 
-std::string precision_text(const EvalLmOptions& options) {
-  const Precision precision = precision_for(options);
+std::string precision_text(const MachineOptions& machine) {
+  const Precision precision = precision_for(machine);
   return std::string(c10::toString(precision.compute)) + " " + c10::toString(precision.rounding) +
          " " + c10::DeviceTypeName(precision.device.type());
 }
 
-ExpertScores::ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data,
-                           const ScoreStore& store, RowSelection selection)
-    : path_(std::move(path)),
-      options_(options),
-      data_(data),
-      store_(store),
-      selection_(std::move(selection)) {}
+ExpertScores::ExpertScores(std::string path, const ScoringSetup& setup, RowSelection selection)
+    : path_(std::move(path)), setup_(setup), selection_(std::move(selection)) {}
 
 /// The store's name for the rows that this expert scores.
 std::string ExpertScores::data_key() const {
-  if (!selection_) return store_.data;
-  std::string text = store_.data;
+  if (!selection_) return setup_.store.data;
+  std::string text = setup_.store.data;
   for (const auto& rows : *selection_) {
     text += '\n';
     for (const std::int64_t row : rows) text += std::to_string(row) + " ";
@@ -120,22 +112,19 @@ std::string ExpertScores::data_key() const {
 }
 
 void ExpertScores::start() {
-  if (store_.cache == nullptr) return;
-  checkpoint_.emplace(open_model(path_, options_));
-  scored_data_.emplace(data_.dictionary());
+  if (setup_.store.cache == nullptr) return;
+  checkpoint_.emplace(open_model(path_, setup_.model_overrides));
+  scored_data_.emplace(setup_.data.dictionary());
   const auto digest = [this] {
-    return store_.cache->model_digest(*checkpoint_, precision_text(options_));
+    return setup_.store.cache->model_digest(*checkpoint_, precision_text(setup_.machine));
   };
   const std::string key = data_key();
-  if (!store_.cache->knows(key)) {  // nothing to find: the hash is only wanted at the end
+  if (!setup_.store.cache->knows(key)) {  // nothing to find: the hash is only wanted at the end
     digest_ = std::async(std::launch::async, digest);
     return;
   }
   const std::string model = digest();
-  if (auto found = store_.cache->load(key, model, store_.columns)) {
-    values_ = std::move(*found);
-    stored_ = true;
-  }
+  stored_ = setup_.store.cache->load(key, model, setup_.store.columns);
   std::promise<std::string> known;
   known.set_value(model);
   digest_ = known.get_future();
@@ -143,18 +132,17 @@ void ExpertScores::start() {
 
 void ExpertScores::run(const Batch& batch, std::span<const std::int64_t> rows,
                        std::span<float> place) {
-  if (!checkpoint_) checkpoint_.emplace(open_model(path_, options_));
-  if (!scorer_) scorer_ = load_scorer(*checkpoint_, options_, data_).scorer;
+  if (!checkpoint_) checkpoint_.emplace(open_model(path_, setup_.model_overrides));
+  if (!scorer_) scorer_ = load_scorer(*checkpoint_, setup_.machine, setup_.data).scorer;
   const bool whole = static_cast<std::int64_t>(rows.size()) == batch.rows;
   const at::Tensor scores = scorer_->score(whole ? batch : select_rows(batch, rows));
   take_scores(batch, rows,
-              {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())},
-              data_.dictionary().pad(), place);
+              {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, place);
   rows_run_ += static_cast<std::int64_t>(rows.size());
 }
 
 void ExpertScores::score(const Batch& batch) {
-  const std::size_t offset = std::exchange(scored_, scored_ + batch.targets.size());
+  const std::size_t offset = std::exchange(scored_, scored_ + batch.size());
   const std::vector<std::int64_t> rows = selection_ ? selection_->at(batches_) : all_rows(batch);
   ++batches_;
   if (!stored_) {
@@ -163,10 +151,10 @@ void ExpertScores::score(const Batch& batch) {
     if (!rows.empty()) run(batch, rows, std::span(values_).subspan(offset));
   }
   for (const std::int64_t row : rows)
-    for (const std::int64_t column : scored_columns(batch, row, data_.dictionary().pad())) {
-      log_prob_ += values_[offset + static_cast<std::size_t>(row * batch.columns + column)];
+    batch.for_each_scored_of(row, [&](std::int64_t, std::size_t at) {
+      log_prob_ += all()[offset + at];
       ++targets_;
-    }
+    });
 }
 
 double ExpertScores::perplexity() const {
@@ -175,12 +163,12 @@ double ExpertScores::perplexity() const {
 
 void ExpertScores::finish() {
   scorer_.reset();
-  if (store_.cache != nullptr && !stored_) {
+  if (setup_.store.cache != nullptr && !stored_) {
     const std::string model = digest_.get();
-    if (scored_data_->hex() != store_.data)
-      store_.cache->warn("scores are not kept: the data changed meanwhile");
-    else if (store_.cache->is_still(*checkpoint_, precision_text(options_), model))
-      store_.cache->store(data_key(), model, values_);
+    if (scored_data_->hex() != setup_.store.data)
+      setup_.store.cache->warn("scores are not kept: the data changed meanwhile");
+    else if (setup_.store.cache->is_still(*checkpoint_, precision_text(setup_.machine), model))
+      setup_.store.cache->store(data_key(), model, values_);
   }
   checkpoint_.reset();
 }

@@ -12,7 +12,7 @@
 
 #include "btm/ensemble/score_cache.h"
 #include "btm/evaluator/eval_data.h"
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
 #include "btm/evaluator/scorer.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/io/sha256.h"
@@ -21,12 +21,12 @@ namespace btm {
 
 /// Asks for the log-probability of padding in the last column but one of every row that has ended
 /// before it: the release's posterior rests on it.
-void score_padding_before_last(Batch& batch, std::int64_t pad);
+void score_padding_before_last(Batch& batch);
 
 /// Fills `place` [B * T] with the scores of a batch of which a scorer was given `rows`. Places that
 /// were not scored become NaN.
 void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
-                 std::span<const float> scores, std::int64_t pad, std::span<float> place);
+                 std::span<const float> scores, std::span<float> place);
 
 /// [B] every row of a batch.
 std::vector<std::int64_t> all_rows(const Batch& batch);
@@ -53,16 +53,23 @@ struct ScoreStore {
 ScoreStore store_for(const EvalData& data, ScoreCache* cache);
 
 /// What the cache's name for a model depends on besides the model.
-std::string precision_text(const EvalLmOptions& options);
+std::string precision_text(const MachineOptions& machine);
 
 /// The rows that an expert scores, batch after batch; nothing: all of them.
 using RowSelection = std::optional<std::vector<std::vector<std::int64_t>>>;
 
+/// What all experts of a run have in common.
+struct ScoringSetup {
+  const std::string& model_overrides;
+  const MachineOptions& machine;
+  const EvalData& data;
+  const ScoreStore& store;
+};
+
 class ExpertScores {
  public:
-  /// Keeps references to `options`, `data` and `store`.
-  ExpertScores(std::string path, const EvalLmOptions& options, const EvalData& data,
-               const ScoreStore& store, RowSelection selection = std::nullopt);
+  /// Keeps the references of `setup`.
+  ExpertScores(std::string path, const ScoringSetup& setup, RowSelection selection = std::nullopt);
 
   /// Opens the checkpoint, and finds the scores in the store or gets ready to compute them.
   void start();
@@ -76,31 +83,30 @@ class ExpertScores {
   /// [B * T] log-probabilities of a batch that has been scored, whose columns come `offset` columns
   /// after those of the first batch: NaN where nothing was scored.
   std::span<const float> of(const Batch& batch, std::size_t offset) const {
-    return std::span(values_).subspan(offset, static_cast<std::size_t>(batch.rows * batch.columns));
+    return all().subspan(offset, batch.size());
   }
 
   double perplexity() const;  ///< Of the targets scored so far.
   std::int64_t rows_run() const noexcept {
     return rows_run_;
   }  ///< Through the model: none where the store had the scores.
-  bool stored() const noexcept { return stored_; }
+  bool stored() const noexcept { return stored_.has_value(); }
 
  private:
   void run(const Batch& batch, std::span<const std::int64_t> rows, std::span<float> place);
   std::string data_key() const;
+  std::span<const float> all() const { return stored_ ? stored_->values() : values_; }
 
   std::string path_;
-  const EvalLmOptions& options_;
-  const EvalData& data_;
-  const ScoreStore& store_;
+  ScoringSetup setup_;
   RowSelection selection_;
-  bool stored_ = false;
+  std::optional<Scores> stored_;                  ///< What was found in the store.
   std::optional<compat::Checkpoint> checkpoint_;  ///< What is hashed is what is run: opened once.
   std::future<std::string> digest_;
   std::optional<BatchDigest> scored_data_;  ///< Of the batches so far, where they are stored.
   std::unique_ptr<ModelScorer> scorer_;     ///< Loaded when the first row is wanted.
-  std::vector<float> values_;
-  std::size_t batches_ = 0, scored_ = 0;  ///< Batches and their columns so far.
+  std::vector<float> values_;               ///< What was computed.
+  std::size_t batches_ = 0, scored_ = 0;    ///< Batches and their columns so far.
   double log_prob_ = 0;
   std::int64_t targets_ = 0, rows_run_ = 0;
 };

@@ -4,35 +4,20 @@
 #include <cmath>
 #include <numeric>
 
-#include "btm/data/scored_columns.h"
-#include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/mix_batch.h"
-#include "btm/ensemble/mixture.h"
 
 namespace btm {
 namespace {
-
-/// Calls `visit(sample, target, score)` for every scored target of `batch`.
-template <class Visit>
-void for_each_target(const Batch& batch, std::span<const float> scores, std::int64_t pad,
-                     Visit&& visit) {
-  for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (const std::int64_t column : scored_columns(batch, row, pad)) {
-      const auto at = static_cast<std::size_t>(row * batch.columns + column);
-      visit(static_cast<std::size_t>(batch.ids[static_cast<std::size_t>(row)]), batch.targets[at],
-            scores.empty() ? 0.0F : scores[at]);
-    }
-}
 
 SampleSums empty_sums(const EvalData& data) {
   const auto samples = static_cast<std::size_t>(data.dataset().size());
   return {std::vector<double>(samples, 0.0), std::vector<std::int64_t>(samples, 0)};
 }
 
-void add_batch(const Batch& batch, std::span<const float> scores, std::int64_t pad,
-               SampleSums& sums) {
-  for_each_target(batch, scores, pad, [&](std::size_t sample, std::int64_t, float score) {
-    sums.loss[sample] -= score;
+void add_batch(const Batch& batch, std::span<const float> scores, SampleSums& sums) {
+  batch.for_each_scored([&](std::int64_t row, std::size_t at) {
+    const auto sample = static_cast<std::size_t>(batch.id_of(row));
+    sums.loss[sample] -= scores[at];
     ++sums.tokens[sample];
   });
 }
@@ -112,9 +97,8 @@ SampleSums sum_scores(const EvalData& data, std::span<const float> scores) {
   std::size_t offset = 0;
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
-    const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
-    add_batch(batch, scores.subspan(offset, size), data.dictionary().pad(), sums);
-    offset += size;
+    add_batch(batch, scores.subspan(offset, batch.size()), sums);
+    offset += batch.size();
   }
   return sums;
 }
@@ -123,42 +107,29 @@ std::vector<double> sum_bytes(const EvalData& data, const ByteCounts& counts) {
   std::vector<double> bytes(static_cast<std::size_t>(data.dataset().size()), 0.0);
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);)
-    for_each_target(
-        batch, {}, data.dictionary().pad(), [&](std::size_t sample, std::int64_t target, float) {
-          bytes[sample] += static_cast<double>(counts[static_cast<std::size_t>(target)]);
-        });
+    batch.for_each_scored([&](std::int64_t row, std::size_t at) {
+      bytes[static_cast<std::size_t>(batch.id_of(row))] +=
+          static_cast<double>(counts[static_cast<std::size_t>(batch.targets[at])]);
+    });
   return bytes;
 }
 
-EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores,
-                         const std::string& type, const std::vector<double>& prior,
-                         const std::string& posterior) {
-  const bool updating = type == "updating_prior";
-  const PosteriorRule rule =
-      type == "simple_average" ? PosteriorRule::kNone : parse_posterior_rule(posterior);
-  std::vector<double> now =
-      type == "cached_prior"
-          ? prior
-          : std::vector<double>(scores.size(), 1.0 / static_cast<double>(scores.size()));
+EnsembleRun run_ensemble(const EvalData& data, std::span<const std::span<const float>> scores,
+                         Posterior posterior) {
   EnsembleRun run{empty_sums(data), {}, {}};
-  ExponentialMean mean;
   std::size_t offset = 0;
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
-    const auto size = static_cast<std::size_t>(batch.rows * batch.columns);
     std::vector<std::span<const float>> parts;
-    for (const auto& expert : scores) parts.push_back(std::span(expert).subspan(offset, size));
-    const auto log_prior = [logs = log_of(now)](std::int64_t, std::span<const std::int64_t>) {
-      return logs;
-    };
-    const MixedBatch mixed = mix_batch(batch, parts, log_prior, rule, data.dictionary().pad());
-    add_batch(batch, mixed.log_probs, data.dictionary().pad(), run.sums);
-    mean.add(mixed.posterior);
-    run.posteriors.push_back(mixed.posterior);
-    if (updating) now = mean.value();
-    offset += size;
+    for (const std::span<const float> expert : scores)
+      parts.push_back(expert.subspan(offset, batch.size()));
+    MixedBatch mixed = mix_batch(batch, parts, posterior);
+    add_batch(batch, mixed.log_probs, run.sums);
+    posterior.prior().update(mixed.posterior);
+    run.posteriors.push_back(std::move(mixed.posterior));
+    offset += batch.size();
   }
-  run.mean_posterior = mean.value();
+  run.mean_posterior = posterior.prior().mean_posterior();
   return run;
 }
 
@@ -168,7 +139,7 @@ void fill_rows(EvalMatrix& matrix, const std::vector<DomainSums>& domains,
   std::vector<std::vector<double>> mean_draws(
       matrix.rows.size(), std::vector<double>(static_cast<std::size_t>(options.resamples), 0.0));
   for (std::size_t d = 0; d < domains.size(); ++d) {
-    const DomainDraws draws(domains[d], options, options.eval.seed + static_cast<std::int64_t>(d));
+    const DomainDraws draws(domains[d], options, options.seed + static_cast<std::int64_t>(d));
     const std::int64_t bytes =
         domains[d].total_bytes > 0
             ? domains[d].total_bytes

@@ -9,6 +9,7 @@
 #include "btm/ensemble/eval_matrix.h"
 #include "btm/evaluator/byte_counts.h"
 #include "btm/evaluator/eval_data.h"
+#include "btm/mixing/posterior.h"
 
 namespace btm {
 
@@ -31,10 +32,9 @@ struct EnsembleRun {
   std::vector<double> mean_posterior;  ///< [expert] exponentially weighted, after the last batch.
 };
 
-/// `scores` [E] as of sum_scores. `prior` [E] for cached_prior; `posterior`: last or full.
-EnsembleRun run_ensemble(const EvalData& data, const std::vector<std::vector<float>>& scores,
-                         const std::string& type, const std::vector<double>& prior,
-                         const std::string& posterior);
+/// `scores` [E] as of sum_scores.
+EnsembleRun run_ensemble(const EvalData& data, std::span<const std::span<const float>> scores,
+                         Posterior posterior);
 
 /// What is known of a domain: every row's sums, and bytes by sample (empty: not known) or of the
 /// whole.

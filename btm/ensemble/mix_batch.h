@@ -1,30 +1,31 @@
-// A batch as several experts scored it, mixed row by row.
+// A batch as several experts scored it, mixed row by row, with the rules of the release's
+// ensemble_eval_lm.py that are none of the mixture's own: each row is a text, and the posterior
+// that it reports is that of the batch's last column, padding or not. N experts.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
 #include "btm/data/batches.h"
-#include "btm/ensemble/mixture.h"
+#include "btm/mixing/posterior.h"
 
 namespace btm {
 
 struct MixedBatch {
   std::vector<float> log_probs;   ///< [B * T]; 0 where nothing is scored.
-  std::vector<double> posterior;  ///< [E] mean over the rows.
+  std::vector<double> posterior;  ///< [N] mean over the rows.
 };
 
-/// A LogPrior of a row, whose scored_columns() are `columns`.
-using RowPrior =
-    std::function<std::vector<double>(std::int64_t row, std::span<const std::int64_t> columns)>;
+/// [N] whether the prior gives an expert a weight at any of the row's targets: what a sparse
+/// mixture runs.
+std::vector<bool> experts_of_row(const Posterior& posterior, const Batch& batch, std::int64_t row);
 
-/// `scores` [E][B * T], of a batch that score_padding_before_last() has marked. `sparse`: an expert
-/// without weight in a row was not run on it.
+/// `scores` [N][B * T], of a batch that score_padding_before_last() has marked; an expert that does
+/// not take part has none. `sparse`: an expert was run on the rows alone that have it in
+/// experts_of_row(). std::runtime_error for a score that is wanted and NaN.
 MixedBatch mix_batch(const Batch& batch, std::span<const std::span<const float>> scores,
-                     const RowPrior& log_prior, PosteriorRule rule, std::int64_t pad,
-                     bool sparse = false);
+                     const Posterior& posterior, bool sparse = false);
 
 }  // namespace btm

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <set>
 
@@ -104,6 +103,12 @@ void touch(const fs::path& path) {
 
 }  // namespace
 
+Scores::Scores(std::vector<float> values) {
+  const auto owner = std::make_shared<const std::vector<float>>(std::move(values));
+  values_ = *owner;
+  owner_ = owner;
+}
+
 ScoreCache::ScoreCache(fs::path folder, std::uint64_t limit_bytes, Warn warn)
     : folder_(std::move(folder)), limit_(limit_bytes), warn_(std::move(warn)) {}
 
@@ -116,8 +121,8 @@ bool ScoreCache::knows(const std::string& data) const {
   return fs::is_directory(folder_ / data, ignored) && !fs::is_empty(folder_ / data, ignored);
 }
 
-std::optional<std::vector<float>> ScoreCache::load(const std::string& data,
-                                                   const std::string& model, std::size_t count) {
+std::optional<Scores> ScoreCache::load(const std::string& data, const std::string& model,
+                                       std::size_t count) {
   const fs::path path = scores_file(data, model);
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::nullopt;
@@ -135,10 +140,9 @@ std::optional<std::vector<float>> ScoreCache::load(const std::string& data,
     if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() -
                                                                compat::kSha256Digits)) != checksum)
       in.fail("the checksum is wrong");
-    std::vector<float> scores(count);
-    if (count > 0) std::memcpy(scores.data(), values.data(), values.size());
+    static_assert((kMagic.size() + sizeof(stored)) % alignof(float) == 0);
     touch(path);
-    return scores;
+    return Scores(file, {reinterpret_cast<const float*>(values.data()), count});
   } catch (const std::exception& error) {
     warn_(std::string("scores are computed again: ") + error.what());
     return std::nullopt;

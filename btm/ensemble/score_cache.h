@@ -14,15 +14,33 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "compat/checkpoint/checkpoint.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
+
+/// Log-probabilities that are in memory, or mapped from a file of the cache. A copy shares them.
+class Scores {
+ public:
+  Scores() = default;
+  explicit Scores(std::vector<float> values);
+  /// `values` lie in `file`.
+  Scores(std::shared_ptr<const compat::MappedFile> file, std::span<const float> values)
+      : owner_(std::move(file)), values_(values) {}
+  std::span<const float> values() const noexcept { return values_; }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::span<const float> values_;
+};
 
 class ScoreCache {
  public:
@@ -35,9 +53,9 @@ class ScoreCache {
   /// Whether there is anything for these batches, so that hashing a model may pay before it is run.
   bool knows(const std::string& data) const;
   /// The scores of `model` for `data`; nothing when there are none, not `count` of them, or the
-  /// file is damaged.
-  std::optional<std::vector<float>> load(const std::string& data, const std::string& model,
-                                         std::size_t count);
+  /// file is damaged. They are read and hashed here, once: they stay what they are when another
+  /// process removes or replaces the file.
+  std::optional<Scores> load(const std::string& data, const std::string& model, std::size_t count);
   /// Keeps scores, then removes what was not used for longest until the folder is within its limit.
   /// Whether they were kept.
   bool store(const std::string& data, const std::string& model, std::span<const float> scores);

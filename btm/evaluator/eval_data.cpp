@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kMultidomain = "multidomain_language_modeling";
 
-void check_options(const EvalLmOptions& options) {
+void check_options(const EvalDataOptions& options) {
   const auto require = [](bool ok, const std::string& problem) {
     if (!ok) throw compat::UsageError(problem);
   };
@@ -28,11 +28,13 @@ void check_options(const EvalLmOptions& options) {
   require(options.shard_id >= 0 && options.shard_id < options.num_shards,
           "--shard-id " + std::to_string(options.shard_id) + ", expected 0 to " +
               std::to_string(options.num_shards - 1));
-  require(options.context_window >= 0,
-          "--context-window " + std::to_string(options.context_window) + ", expected 0 or more");
-  require(options.tokens_per_sample > options.context_window,
-          "--tokens-per-sample " + std::to_string(options.tokens_per_sample) +
-              " leaves nothing beside --context-window " + std::to_string(options.context_window));
+  require(options.batching.context_window >= 0,
+          "--context-window " + std::to_string(options.batching.context_window) +
+              ", expected 0 or more");
+  require(options.batching.tokens_per_sample > options.batching.context_window,
+          "--tokens-per-sample " + std::to_string(options.batching.tokens_per_sample) +
+              " leaves nothing beside --context-window " +
+              std::to_string(options.batching.context_window));
 }
 
 }  // namespace
@@ -47,9 +49,9 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-EvalData::EvalData(const EvalLmOptions& options) : options_(options) {
+EvalData::EvalData(const EvalDataOptions& options) : options_(options) {
   check_options(options);
-  const std::vector<std::string> folders = compat::split_at(options.data, ':');
+  const std::vector<std::string> folders = compat::split_at(options.folder, ':');
   if (folders.empty()) throw compat::UsageError("the data folder is missing");
   const std::filesystem::path folder = folders.front();
   dictionary_file_ = (folder / "dict.txt").string();
@@ -63,9 +65,9 @@ std::unique_ptr<LmDataset> EvalData::open_blocks(const std::filesystem::path& fo
   check_domain_dictionary(folder, dictionary_, dictionary_file_);
   return std::make_unique<TokenBlockDataset>(
       open_split(folder, options_.gen_subset, dictionary_, options_.dataset_impl),
-      parse_sample_break_mode(options_.sample_break_mode),
-      options_.tokens_per_sample - options_.context_window, dictionary_.bos(), dictionary_.eos(),
-      options_.add_bos_token);
+      parse_sample_break_mode(options_.batching.sample_break_mode),
+      options_.batching.tokens_per_sample - options_.batching.context_window, dictionary_.bos(),
+      dictionary_.eos(), options_.batching.add_bos_token);
 }
 
 void EvalData::open(const std::filesystem::path& folder) {
@@ -96,7 +98,7 @@ void EvalData::open(const std::filesystem::path& folder) {
     for (std::int64_t i = 0; i < dataset_->size(); ++i) sizes.push_back(dataset_->num_tokens(i));
     order_ = numpy_argsort(sizes);
   }
-  if (options_.context_window > 0) {  // each sample needs the one before it
+  if (options_.batching.context_window > 0) {  // each sample needs the one before it
     order_.resize(static_cast<std::size_t>(dataset_->size()));
     std::iota(order_.begin(), order_.end(), 0);
   }
@@ -111,9 +113,10 @@ void EvalData::refuse_nothing(const LeftOut& left_out, std::int64_t max_position
     reason = "all of its " + grouped(left_out.samples) + " samples (" + grouped(left_out.tokens) +
              " tokens) are longer than the " + std::to_string(max_positions) +
              " positions of the model; give --tokens-per-sample " + std::to_string(max_positions) +
-             (options_.sample_break_mode == "none" ? "" : " --sample-break-mode none");
-  throw compat::IoError(options_.data, "nothing to evaluate in split '" +
-                                           compat::printable(options_.gen_subset) + "': " + reason);
+             (options_.batching.sample_break_mode == "none" ? "" : " --sample-break-mode none");
+  throw compat::IoError(
+      options_.folder,
+      "nothing to evaluate in split '" + compat::printable(options_.gen_subset) + "': " + reason);
 }
 
 LeftOut EvalData::make_batches(std::int64_t max_positions,
@@ -131,10 +134,12 @@ LeftOut EvalData::make_batches(std::int64_t max_positions,
   left_out.of_tokens = tokens();
   left_out.samples = drop_longer_than(*dataset_, max_positions, order_);
   left_out.tokens = left_out.of_tokens - tokens();
-  batches_ = shard_of(batch_by_size(order_, *dataset_, options_.max_tokens, options_.batch_size, 1),
+  batches_ = shard_of(batch_by_size(order_, *dataset_, options_.batching.max_tokens,
+                                    options_.batching.batch_size, 1),
                       options_.num_shards, options_.shard_id);
-  if (options_.max_samples > 0)
-    batches_.resize(std::min(batches_.size(), static_cast<std::size_t>(options_.max_samples) + 1));
+  if (options_.batching.max_samples > 0)
+    batches_.resize(
+        std::min(batches_.size(), static_cast<std::size_t>(options_.batching.max_samples) + 1));
   if (batches_.empty()) refuse_nothing(left_out, max_positions);
   if (left_out.samples > 0)
     warn(compat::printable(options_.gen_subset) + ": " + grouped(left_out.samples) + " of " +
@@ -146,14 +151,13 @@ LeftOut EvalData::make_batches(std::int64_t max_positions,
 
 BatchReader::BatchReader(const EvalData& data)
     : data_(data),
-      context_(data.options_.context_window,
-               data.options_.tokens_per_sample - data.options_.context_window,
-               data.dictionary_.pad()) {}
+      context_(data.options_.batching.context_window,
+               data.options_.batching.tokens_per_sample - data.options_.batching.context_window) {}
 
 bool BatchReader::next(Batch& batch) {
   if (position_ == data_.batches_.size()) return false;
   batch = collate(*data_.dataset_, data_.batches_[position_++], data_.dictionary_.pad());
-  if (data_.options_.context_window > 0) context_.extend(batch);
+  if (data_.options_.batching.context_window > 0) context_.extend(batch);
   return true;
 }
 

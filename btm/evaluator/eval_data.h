@@ -10,7 +10,7 @@
 
 #include "btm/data/batches.h"
 #include "btm/data/context_window.h"
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
 #include "compat/fairseq/dictionary.h"
 
 namespace btm {
@@ -25,10 +25,10 @@ struct LeftOut {
 
 class EvalData {
  public:
-  /// Opens the dictionary and gen_subset of options.data (the first of several shards, as fairseq),
-  /// with samples of options.tokens_per_sample, which is not 0 (see with_sample_length). UsageError
-  /// for options that contradict each other; errors as compat's.
-  explicit EvalData(const EvalLmOptions& options);
+  /// Opens the dictionary and gen_subset of options.folder (the first of several shards, as
+  /// fairseq), with samples of tokens_per_sample, which is not 0 (see with_sample_length).
+  /// UsageError for options that contradict each other; errors as compat's.
+  explicit EvalData(const EvalDataOptions& options);
 
   const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
   const std::string& dictionary_file() const noexcept { return dictionary_file_; }
@@ -48,7 +48,7 @@ class EvalData {
   void open(const std::filesystem::path& folder);
   std::unique_ptr<LmDataset> open_blocks(const std::filesystem::path& folder) const;
 
-  EvalLmOptions options_;
+  EvalDataOptions options_;
   compat::Dictionary dictionary_;
   std::string dictionary_file_;
   std::unique_ptr<LmDataset> dataset_;

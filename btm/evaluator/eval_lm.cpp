@@ -1,7 +1,5 @@
 #include "btm/evaluator/eval_lm.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <chrono>
 
@@ -26,9 +24,9 @@ Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOption
   std::vector<std::unique_ptr<Scorer>> scorers;
   Ensemble ensemble;
   for (const std::string& path : paths) {
-    const compat::Checkpoint checkpoint = open_model(path, options);
+    const compat::Checkpoint checkpoint = open_model(path, options.model_overrides);
     ensemble.keeps_digests = ensemble.keeps_digests && !checkpoint.dictionary().sha256.empty();
-    LoadedModel model = load_scorer(checkpoint, options, data);
+    LoadedModel model = load_scorer(checkpoint, options.machine, data);
     ensemble.max_positions = scorers.empty()
                                  ? model.max_positions
                                  : std::min(ensemble.max_positions, model.max_positions);
@@ -39,9 +37,9 @@ Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOption
   return ensemble;
 }
 
-void run_batches(const EvalLmOptions& options, const EvalLmObserver& observer, const EvalData& data,
+void run_batches(const WordOptions& words, const EvalLmObserver& observer, const EvalData& data,
                  Scorer& scorer, EvalLmReport& report) {
-  ScoreAccumulator accumulator(options, data.dictionary(), observer);
+  ScoreAccumulator accumulator(words, data.dictionary(), observer);
   BatchReader reader(data);
   for (Batch batch; reader.next(batch);) {
     const auto start = std::chrono::steady_clock::now();
@@ -64,7 +62,7 @@ void run_batches(const EvalLmOptions& options, const EvalLmObserver& observer, c
 /// Warnings about models that keep no digest of their dictionary.
 void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, const EvalData& data,
                     const EvalLmObserver& observer) {
-  const bool counts_words = !options.post_process.empty();  // whose loss has no such bound
+  const bool counts_words = !options.words.post_process.empty();  // whose loss has no such bound
   for (const std::string& doubt :
        {doubt_by_special_symbols(data.dictionary(), data.dictionary_file()),
         counts_words ? ""
@@ -79,23 +77,24 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
   const std::vector<std::string> paths =
       compat::paths_of(compat::resolve_models(given.path, observer.warn));
   if (paths.empty()) throw compat::UsageError("--path is missing, expected a model");
-  const EvalLmOptions options = with_sample_length(given, paths);
-  if (options.num_threads > 0) at::set_num_threads(static_cast<int>(options.num_threads));
+  EvalLmOptions options = given;
+  options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
+  use_threads(options.machine);
 
-  EvalData data(options);
+  EvalData data(options.data);
   observer.log("loading model(s) from " + options.path);
   const Ensemble ensemble = load_ensemble(paths, options, data);
   observer.log("num. model params: " + grouped(ensemble.num_parameters));
-  observer.log(options.data + " " + options.gen_subset + " " + grouped(data.dataset().size()) +
-               " examples");
+  observer.log(options.data.folder + " " + options.data.gen_subset + " " +
+               grouped(data.dataset().size()) + " examples");
 
   EvalLmReport report;
   report.num_parameters = ensemble.num_parameters;
   const LeftOut left_out = data.make_batches(ensemble.max_positions, observer.warn);
   report.skipped_samples = left_out.samples;
   report.skipped_tokens = left_out.tokens;
-  run_batches(options, observer, data, *ensemble.scorer, report);
-  log_results(report, options, observer);
+  run_batches(options.words, observer, data, *ensemble.scorer, report);
+  log_results(report, options.data, observer);
   if (!ensemble.keeps_digests) warn_of_doubts(options, report, data, observer);
   return report;
 }

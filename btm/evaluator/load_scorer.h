@@ -7,7 +7,7 @@
 #include <string>
 
 #include "btm/evaluator/eval_data.h"
-#include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_options.h"
 #include "btm/evaluator/scorer.h"
 #include "btm/model/weights.h"
 #include "compat/checkpoint/checkpoint.h"
@@ -15,23 +15,28 @@
 namespace btm {
 
 /// What --fp16, --bf16 and --cpu ask for on this machine. UsageError for both precisions at once.
-Precision precision_for(const EvalLmOptions& options);
+Precision precision_for(const MachineOptions& machine);
 
-/// Opens a checkpoint with --model-overrides applied; no tensor is read.
-compat::Checkpoint open_model(const std::string& path, const EvalLmOptions& options);
+/// Sets the number of LibTorch's threads that --num-threads asks for.
+void use_threads(const MachineOptions& machine);
+
+/// Opens a checkpoint with --model-overrides (a Python dict of cfg values) applied; no tensor is
+/// read.
+compat::Checkpoint open_model(const std::string& path, const std::string& overrides);
 
 /// The positions that all of `paths` have. Errors as open_model's.
-std::int64_t positions_of(std::span<const std::string> paths, const EvalLmOptions& options);
+std::int64_t positions_of(std::span<const std::string> paths, const std::string& overrides);
 
-/// `options` with the length of a sample that tokens_per_sample 0 stands for.
-EvalLmOptions with_sample_length(EvalLmOptions options, std::span<const std::string> paths);
+/// `batching` with the length of a sample that tokens_per_sample 0 stands for.
+BatchingOptions with_sample_length(BatchingOptions batching, std::span<const std::string> paths,
+                                   const std::string& overrides);
 
 struct LoadedModel {
   std::unique_ptr<ModelScorer> scorer;
   std::int64_t max_positions = 0, num_parameters = 0;
 };
 
-LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const EvalLmOptions& options,
+LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
                         const EvalData& data);
 
 }  // namespace btm

@@ -5,9 +5,7 @@
 #include <cstdio>
 #include <string>
 
-#include "btm/data/scored_columns.h"
 #include "btm/evaluator/eval_data.h"
-#include "btm/model/transformer_lm.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -27,17 +25,15 @@ void ScoreAccumulator::add(const Batch& batch, std::span<const float> scores,
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     row_tokens_.clear();
     row_scores_.clear();
-    const std::vector<std::int64_t> columns =
-        scored_columns(batch, row, TransformerLM::kPaddingIdx);
-    if (!columns.empty())
-      padding_amid_rows_ += columns.back() + 1 - batch.first_scored[static_cast<std::size_t>(row)] -
-                            static_cast<std::int64_t>(columns.size());
-    for (const std::int64_t column : columns) {
-      const auto at = static_cast<std::size_t>(row * batch.columns + column);
+    std::int64_t end = batch.first_scored_of(row);  // behind the last target
+    batch.for_each_scored_of(row, [&](std::int64_t column, std::size_t at) {
       row_tokens_.push_back(batch.targets[at]);
       row_scores_.push_back(scores[at]);
-    }
-    add_row(batch.ids[static_cast<std::size_t>(row)], row_tokens_, row_scores_, report);
+      end = column + 1;
+    });
+    padding_amid_rows_ +=
+        end - batch.first_scored_of(row) - static_cast<std::int64_t>(row_tokens_.size());
+    add_row(batch.id_of(row), row_tokens_, row_scores_, report);
   }
   report.evaluated_tokens += batch.num_tokens;
   report.samples += batch.rows;
@@ -67,11 +63,11 @@ void ScoreAccumulator::add_row(std::int64_t id, std::span<const std::int64_t> to
   observer_.log(line);
 }
 
-void log_results(const EvalLmReport& report, const EvalLmOptions& options,
+void log_results(const EvalLmReport& report, const EvalDataOptions& data,
                  const EvalLmObserver& observer) {
   if (report.tokens == 0)
-    throw compat::IoError(options.data, "split '" + compat::printable(options.gen_subset) +
-                                            "' has no target that is not padding");
+    throw compat::IoError(data.folder, "split '" + compat::printable(data.gen_subset) +
+                                           "' has no target that is not padding");
   observer.log("Evaluated " + grouped(report.evaluated_tokens) +
                formatted(" tokens in %.1fs (%.2f tokens/s)", report.seconds,
                          report.seconds > 0

@@ -14,7 +14,7 @@ namespace btm {
 class ScoreAccumulator {
  public:
   /// Keeps references to all three.
-  ScoreAccumulator(const EvalLmOptions& options, const compat::Dictionary& dictionary,
+  ScoreAccumulator(const WordOptions& options, const compat::Dictionary& dictionary,
                    const EvalLmObserver& observer)
       : options_(options), observer_(observer), words_(dictionary, options.post_process) {}
 
@@ -29,7 +29,7 @@ class ScoreAccumulator {
   void add_row(std::int64_t id, std::span<const std::int64_t> tokens, std::vector<double>& scores,
                EvalLmReport& report);
 
-  const EvalLmOptions& options_;
+  const WordOptions& options_;
   const EvalLmObserver& observer_;
   WordScores words_;
   std::vector<std::int64_t> row_tokens_;
@@ -39,7 +39,7 @@ class ScoreAccumulator {
 
 /// Prints the statistics of words and the last lines of fairseq-eval-lm, and warns of tokens of
 /// probability 0. IoError when nothing was scored.
-void log_results(const EvalLmReport& report, const EvalLmOptions& options,
+void log_results(const EvalLmReport& report, const EvalDataOptions& data,
                  const EvalLmObserver& observer);
 
 }  // namespace btm

@@ -10,21 +10,17 @@
 #include <algorithm>
 #include <cmath>
 
-#include "btm/data/scored_columns.h"
 #include "btm/model/target_log_probs.h"
 #include "compat/base/error.h"
 
 namespace btm {
 namespace {
 
-constexpr std::int64_t kPad = TransformerLM::kPaddingIdx;
-
 /// Flat places [B * T] of the columns that are scored: ascending, but for the padding at the end.
 std::vector<std::int64_t> scored_places(const Batch& batch) {
   std::vector<std::int64_t> places;
-  for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (const std::int64_t column : scored_columns(batch, row, kPad))
-      places.push_back(row * batch.columns + column);
+  batch.for_each_scored(
+      [&](std::int64_t, std::size_t at) { places.push_back(static_cast<std::int64_t>(at)); });
   places.insert(places.end(), batch.scored_padding.begin(), batch.scored_padding.end());
   return places;
 }
@@ -42,11 +38,9 @@ void check_scores(const std::string& model, const Batch& batch,
   if (broken == places.end()) return;
   const std::int64_t row = *broken / batch.columns;
   throw DivergedModel(
-      model, "target " +
-                 std::to_string(*broken % batch.columns -
-                                batch.first_scored[static_cast<std::size_t>(row)] + 1) +
-                 " of sample " + std::to_string(batch.ids[static_cast<std::size_t>(row)]) +
-                 " (id " + std::to_string(batch.targets[static_cast<std::size_t>(*broken)]) + ")");
+      model, "target " + std::to_string(*broken % batch.columns - batch.first_scored_of(row) + 1) +
+                 " of sample " + std::to_string(batch.id_of(row)) + " (id " +
+                 std::to_string(batch.targets[static_cast<std::size_t>(*broken)]) + ")");
 }
 
 }  // namespace
@@ -75,7 +69,7 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
   // A column of padding depends on what it sees, so it has to be kept from seeing padding as
   // fairseq does.
-  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch, kPad);
+  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);
   const at::Tensor features = model_->features(tokens, masks_padding);
   const at::Tensor where = as_tensor(places);  // [N] of B * T
   const bool all = batch.scored_padding.empty() &&

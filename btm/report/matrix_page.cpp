@@ -3,42 +3,29 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
+#include <map>
 
 #include "compat/base/error.h"
 
 namespace btm {
 namespace {
 
-using nlohmann::json;
-
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-/// null where JSON has no number for it.
-double number(const json& cell, const char* key) {
-  const json& value = cell.at(key);
-  return value.is_null() ? kNan : value.get<double>();
-}
-
-std::vector<std::string> names(const json& list) { return list.get<std::vector<std::string>>(); }
+/// What cannot be drawn, infinity, counts as what is not known.
+double drawn(double value) { return std::isfinite(value) ? value : kNan; }
 
 /// A row's cells and its mean.
-std::vector<const json*> cells_of(const json& row, const std::vector<std::string>& domains) {
-  std::vector<const json*> cells;
-  for (const std::string& domain : domains) cells.push_back(&row.at("cells").at(domain));
-  cells.push_back(&row.at("mean"));
+std::vector<const MatrixCell*> cells_of(const MatrixRow& row) {
+  std::vector<const MatrixCell*> cells;
+  for (const MatrixCell& cell : row.cells) cells.push_back(&cell);
+  cells.push_back(&row.mean);
   return cells;
 }
 
-std::string interval_text(const json& cell, const char* low, const char* high, int digits) {
-  if (cell.at(low).is_null()) return "–";
-  return fixed(number(cell, low), digits) + "–" + fixed(number(cell, high), digits);
-}
-
-/// A perplexity. JSON has no infinity, so a flag beside the number marks it.
-double perplexity(const json& cell) {
-  return cell.value("infinite", false) ? std::numeric_limits<double>::infinity()
-                                       : number(cell, "ppl");
+std::string interval_text(const Interval& interval, int digits) {
+  if (!std::isfinite(interval.low)) return "–";
+  return fixed(interval.low, digits) + "–" + fixed(drawn(interval.high), digits);
 }
 
 std::vector<std::string> with_mean(std::vector<std::string> domains) {
@@ -46,18 +33,17 @@ std::vector<std::string> with_mean(std::vector<std::string> domains) {
   return domains;
 }
 
-void add_perplexities(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
-  HeatMap map{"model", with_mean(domains), {}, {}, {}, 2};
-  for (const json& row : matrix.at("rows")) {
-    map.rows.push_back(row.at("name"));
+void add_perplexities(HtmlPage& page, const EvalMatrix& matrix) {
+  HeatMap map{"model", with_mean(matrix.domains), {}, {}, {}, 2};
+  for (const MatrixRow& row : matrix.rows) {
+    map.rows.push_back(row.name);
     map.values.emplace_back();
     map.details.emplace_back();
-    for (const json* cell : cells_of(row, domains)) {
-      map.values.back().push_back(number(*cell, "ppl"));
-      map.details.back().push_back(
-          "95% interval " + interval_text(*cell, "ppl_low", "ppl_high", 2) + ", " +
-          fixed(number(*cell, "loss_base2"), 4) + " bits per token, " +
-          std::to_string(cell->at("tokens").get<std::int64_t>()) + " tokens");
+    for (const MatrixCell* cell : cells_of(row)) {
+      map.values.back().push_back(drawn(cell->perplexity));
+      map.details.back().push_back("95% interval " + interval_text(cell->perplexity_interval, 2) +
+                                   ", " + fixed(drawn(cell->loss_base2()), 4) +
+                                   " bits per token, " + std::to_string(cell->tokens) + " tokens");
     }
   }
   page.add_heading("Perplexity");
@@ -65,20 +51,19 @@ void add_perplexities(HtmlPage& page, const json& matrix, const std::vector<std:
                     "Lower is better. The colour is strongest for the best of a column (bold) and "
                     "fades to the worst. Point at a cell for its interval.");
   if (const std::string note = interval_note(matrix); !note.empty()) page.add_paragraph(note);
-  for (const json& name : matrix.value("left_out", json::array()))
-    page.add_paragraph("Left out, diverged: " + name.get<std::string>());
+  for (const std::string& name : matrix.left_out) page.add_paragraph("Left out, diverged: " + name);
 }
 
-void add_bars(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
-  const std::vector<std::string> experts = names(matrix.at("experts"));
-  GroupedBars bars{"perplexity", with_mean(domains), {}};
-  for (const json& row : matrix.at("rows")) {
-    if (std::ranges::find(experts, row.at("name").get<std::string>()) != experts.end()) continue;
-    GroupedBars::Bar bar{row.at("name"), {}, {}, {}};
-    for (const json* cell : cells_of(row, domains)) {
-      bar.values.push_back(number(*cell, "ppl"));
-      bar.low.push_back(number(*cell, "ppl_low"));
-      bar.high.push_back(number(*cell, "ppl_high"));
+void add_bars(HtmlPage& page, const EvalMatrix& matrix) {
+  const std::vector<std::string>& experts = matrix.experts;
+  GroupedBars bars{"perplexity", with_mean(matrix.domains), {}};
+  for (const MatrixRow& row : matrix.rows) {
+    if (std::ranges::find(experts, row.name) != experts.end()) continue;
+    GroupedBars::Bar bar{row.name, {}, {}, {}};
+    for (const MatrixCell* cell : cells_of(row)) {
+      bar.values.push_back(drawn(cell->perplexity));
+      bar.low.push_back(drawn(cell->perplexity_interval.low));
+      bar.high.push_back(drawn(cell->perplexity_interval.high));
     }
     bars.bars.push_back(std::move(bar));
   }
@@ -87,16 +72,17 @@ void add_bars(HtmlPage& page, const json& matrix, const std::vector<std::string>
   page.add_chart(bars, "Lower is better. Whiskers: 95% intervals from resampled blocks of text.");
 }
 
-void add_ratios(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
-  const std::string baseline = matrix.at("baseline");
+void add_ratios(HtmlPage& page, const EvalMatrix& matrix) {
+  const std::string& baseline = matrix.rows[matrix.baseline].name;
   Table table{{{"model"}}, {}};
-  for (const std::string& domain : with_mean(domains)) table.columns.push_back({domain, true});
-  for (const json& row : matrix.at("rows")) {
-    if (row.at("name") == baseline) continue;
-    std::vector<std::string> line{row.at("name")};
-    for (const json* cell : cells_of(row, domains))
-      line.push_back(fixed(number(*cell, "ratio"), 3) + " (" +
-                     interval_text(*cell, "ratio_low", "ratio_high", 3) + ")");
+  for (const std::string& domain : with_mean(matrix.domains))
+    table.columns.push_back({domain, true});
+  for (const MatrixRow& row : matrix.rows) {
+    if (row.name == baseline) continue;
+    std::vector<std::string> line{row.name};
+    for (const MatrixCell* cell : cells_of(row))
+      line.push_back(fixed(drawn(cell->ratio), 3) + " (" + interval_text(cell->ratio_interval, 3) +
+                     ")");
     table.rows.push_back(std::move(line));
   }
   if (table.rows.empty()) return;
@@ -107,16 +93,16 @@ void add_ratios(HtmlPage& page, const json& matrix, const std::vector<std::strin
                      "difference is significant where the interval does not contain 1.");
 }
 
-void add_bits_per_byte(HtmlPage& page, const json& matrix,
-                       const std::vector<std::string>& domains) {
+void add_bits_per_byte(HtmlPage& page, const EvalMatrix& matrix) {
   Table table{{{"model"}}, {}};
   bool known = false;
-  for (const std::string& domain : with_mean(domains)) table.columns.push_back({domain, true});
-  for (const json& row : matrix.at("rows")) {
-    std::vector<std::string> line{row.at("name")};
-    for (const json* cell : cells_of(row, domains)) {
-      line.push_back(fixed(number(*cell, "bits_per_byte"), 4));
-      known = known || !cell->at("bits_per_byte").is_null();
+  for (const std::string& domain : with_mean(matrix.domains))
+    table.columns.push_back({domain, true});
+  for (const MatrixRow& row : matrix.rows) {
+    std::vector<std::string> line{row.name};
+    for (const MatrixCell* cell : cells_of(row)) {
+      line.push_back(fixed(drawn(cell->bits_per_byte), 4));
+      known = known || std::isfinite(cell->bits_per_byte);
     }
     table.rows.push_back(std::move(line));
   }
@@ -125,76 +111,73 @@ void add_bits_per_byte(HtmlPage& page, const json& matrix,
   page.add_table(table, "Bits per byte can be compared between vocabularies.");
 }
 
-void add_posteriors(HtmlPage& page, const json& matrix, const std::vector<std::string>& domains) {
-  const std::vector<std::string> experts = names(matrix.at("experts"));
+void add_posteriors(HtmlPage& page, const EvalMatrix& matrix) {
+  const std::vector<std::string>& experts = matrix.experts;
   if (experts.empty()) return;
   page.add_heading("Posterior over the batches");
   page.add_paragraph(
       "The weight of each expert in the ensemble while it reads a domain (updating prior).");
-  for (const std::string& domain : domains) {
+  for (std::size_t d = 0; d < matrix.posteriors.size(); ++d) {
     StackedAreas chart{"batch", "posterior", {}, {}};
     for (const std::string& expert : experts) chart.layers.push_back({expert, {}});
-    for (const json& batch : matrix.at("posteriors").at(domain).at("batches")) {
+    for (const std::vector<double>& batch : matrix.posteriors[d].batches) {
       chart.x.push_back(static_cast<double>(chart.x.size() + 1));
-      for (std::size_t e = 0; e < experts.size(); ++e)
-        chart.layers[e].y.push_back(batch.at(e).get<double>());
+      for (std::size_t e = 0; e < experts.size(); ++e) chart.layers[e].y.push_back(batch[e]);
     }
-    page.add_subheading(domain);
+    page.add_subheading(matrix.domains[d]);
     page.add_chart(chart);
   }
 }
 
 }  // namespace
 
-void add_matrix(HtmlPage& page, const json& matrix) {
-  const std::vector<std::string> domains = names(matrix.at("domains"));
-  add_perplexities(page, matrix, domains);
-  add_bars(page, matrix, domains);
-  add_ratios(page, matrix, domains);
-  add_bits_per_byte(page, matrix, domains);
-  add_posteriors(page, matrix, domains);
+void add_matrix(HtmlPage& page, const EvalMatrix& matrix) {
+  add_perplexities(page, matrix);
+  add_bars(page, matrix);
+  add_ratios(page, matrix);
+  add_bits_per_byte(page, matrix);
+  add_posteriors(page, matrix);
 }
 
-std::string interval_note(const json& matrix) {
+std::string interval_note(const EvalMatrix& matrix) {
+  if (matrix.rows.empty()) return {};
+  std::map<std::string, std::int64_t> blocks;  // of domains that have too few, by name
+  for (std::size_t d = 0; d < matrix.domains.size(); ++d)
+    if (const std::int64_t here = matrix.rows.front().cells[d].blocks; here < matrix.fewest_blocks)
+      blocks[matrix.domains[d]] = here;
+  if (blocks.empty()) return {};
   std::string domains;
-  const json& rows = matrix.at("rows");
-  if (rows.empty() || !matrix.contains("fewest_blocks")) return {};
-  for (const auto& [domain, cell] : rows.front().at("cells").items())
-    if (cell.at("blocks") < matrix.at("fewest_blocks"))
-      domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" +
-                 std::to_string(cell.at("blocks").get<std::int64_t>()) + ")";
-  if (domains.empty()) return {};
-  return "No interval where a domain has fewer than " +
-         std::to_string(matrix.at("fewest_blocks").get<std::int64_t>()) + " blocks of " +
-         std::to_string(matrix.at("block_tokens").get<std::int64_t>()) +
+  for (const auto& [domain, count] : blocks)
+    domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" +
+               std::to_string(count) + ")";
+  return "No interval where a domain has fewer than " + std::to_string(matrix.fewest_blocks) +
+         " blocks of " + std::to_string(matrix.block_tokens) +
          " or more tokens to draw from: " + domains + ". ";
 }
 
-Table perplexity_table(const json& matrix) {
-  const std::vector<std::string> domains = names(matrix.at("domains"));
+Table perplexity_table(const EvalMatrix& matrix) {
   Table table{{{"model"}}, {}};
-  for (const std::string& domain : domains) table.columns.push_back({domain, true});
+  for (const std::string& domain : matrix.domains) table.columns.push_back({domain, true});
   for (const char* name : {"mean", "95% interval", "bits/byte"})
     table.columns.push_back({name, true});
-  table.columns.push_back({"to " + matrix.at("baseline").get<std::string>(), true});
-  std::vector<double> best(domains.size() + 1, std::numeric_limits<double>::infinity());
-  for (const json& row : matrix.at("rows")) {
-    const auto cells = cells_of(row, domains);
+  table.columns.push_back({"to " + matrix.rows[matrix.baseline].name, true});
+  std::vector<double> best(matrix.domains.size() + 1, std::numeric_limits<double>::infinity());
+  for (const MatrixRow& row : matrix.rows) {
+    const auto cells = cells_of(row);
     for (std::size_t c = 0; c < cells.size(); ++c)
-      best[c] = std::min(best[c], number(*cells[c], "ppl"));
+      best[c] = std::min(best[c], drawn(cells[c]->perplexity));
   }
-  for (const json& row : matrix.at("rows")) {
-    std::vector<std::string> line{row.at("name")};
-    const auto cells = cells_of(row, domains);
+  for (const MatrixRow& row : matrix.rows) {
+    std::vector<std::string> line{row.name};
+    const auto cells = cells_of(row);
     for (std::size_t c = 0; c < cells.size(); ++c) {
-      const double ppl = perplexity(*cells[c]);
+      const double ppl = cells[c]->perplexity;
       line.push_back((std::isinf(ppl) ? "inf" : fixed(ppl, 2)) +
                      (ppl == best[c] && std::isfinite(ppl) ? "*" : " "));
     }
-    const json& mean = row.at("mean");
-    line.push_back(interval_text(mean, "ppl_low", "ppl_high", 2));
-    line.push_back(fixed(number(mean, "bits_per_byte"), 4));
-    line.push_back(fixed(number(mean, "ratio"), 3));
+    line.push_back(interval_text(row.mean.perplexity_interval, 2));
+    line.push_back(fixed(drawn(row.mean.bits_per_byte), 4));
+    line.push_back(fixed(drawn(row.mean.ratio), 3));
     table.rows.push_back(std::move(line));
   }
   return table;

@@ -1,25 +1,23 @@
-// The part of a report that shows an evaluation matrix. It uses the JSON of `btm eval-matrix`, so
-// that a report can be made again without evaluating.
+// The part of a report that shows an evaluation matrix. `btm run` draws it again from matrix.json,
+// without evaluating.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
-
+#include "btm/report/evaluation_matrix.h"
 #include "btm/report/html_page.h"
 #include "btm/report/table.h"
 
 namespace btm {
 
 /// Heat map of perplexities, bars of ensemble against baseline and average, ratios to the baseline,
-/// bits per byte, posterior over the batches of each domain. nlohmann::json::exception for JSON
-/// that is not a matrix.
-void add_matrix(HtmlPage& page, const nlohmann::json& matrix);
+/// bits per byte, posterior over the batches of each domain.
+void add_matrix(HtmlPage& page, const EvalMatrix& matrix);
 
 /// One sentence on the domains that have too few blocks for an interval; empty when all have
 /// enough.
-std::string interval_note(const nlohmann::json& matrix);
+std::string interval_note(const EvalMatrix& matrix);
 
 /// Rows by domains: perplexities (the best of each column starred), their mean with its interval,
 /// bits per byte, ratio to the baseline.
-Table perplexity_table(const nlohmann::json& matrix);
+Table perplexity_table(const EvalMatrix& matrix);
 
 }  // namespace btm

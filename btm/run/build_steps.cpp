@@ -235,7 +235,7 @@ class Builder {
       after.emplace_back(name);
     }
     append(command,
-           {"--experts", joined(plan_.experts), "--ensembles", joined(plan_.ensembles),
+           {"--experts", joined(plan_.experts), "--ensembles", joined_names(plan_.ensembles),
             "--baseline", plan_.dense ? "dense" : "seed", "--domains", joined(plan_.domains),
             "--split", plan_.split, "--prior-batches", std::to_string(plan_.prior_batches),
             "--tokens-per-sample", std::to_string(plan_.tokens_per_sample), "--batch-size",

@@ -153,6 +153,7 @@ class PlanReader {
   void finish();
   void check_domains();
   void check_experts();
+  void set_ensembles(const std::vector<std::string>& names);
 
   fs::path folder_;
   std::string name_;
@@ -192,7 +193,7 @@ class PlanReader {
         {"dense", to_flag(plan_.dense)},
         {"average", to_flag(plan_.average)}}},
       {"evaluate",
-       {{"ensembles", [this](const std::string& value) { plan_.ensembles = list(value); }},
+       {{"ensembles", [this](const std::string& value) { set_ensembles(list(value)); }},
         {"split", to_text(plan_.split)},
         {"prior_batches", to_integer(plan_.prior_batches, 1)},
         {"flags", to_words(plan_.eval_flags)}}},
@@ -247,12 +248,17 @@ void PlanReader::check_experts() {
     if (std::ranges::find(plan_.domains, expert) == plan_.domains.end())
       fail("[experts] names domain '" + compat::printable(expert) +
            "', which the plan does not have");
-  static const std::vector<std::string> kTypes{"cached_prior", "updating_prior", "uniform_prior",
-                                               "simple_average"};
-  for (const std::string& type : plan_.ensembles)
-    if (std::ranges::find(kTypes, type) == kTypes.end())
-      fail("[evaluate] names ensemble '" + compat::printable(type) +
-           "', expected cached_prior, updating_prior, uniform_prior or simple_average");
+}
+
+void PlanReader::set_ensembles(const std::vector<std::string>& names) {
+  plan_.ensembles.clear();
+  for (const std::string& name : names) {
+    const auto type = model_ensemble_type_of(name);
+    if (!type)
+      fail("[evaluate] names ensemble '" + compat::printable(name) + "', expected " +
+           model_ensemble_types());
+    plan_.ensembles.push_back(*type);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "btm/mixing/ensemble_type.h"
+
 namespace btm {
 
 /// Paths are absolute. plan.md describes every key; the defaults are here.
@@ -37,7 +39,7 @@ struct Plan {
   std::vector<std::string> experts;  ///< Domains that get one; default: all.
   bool dense = true,
        average = true;  ///< The baseline of equal compute; the experts' uniform average.
-  std::vector<std::string> ensembles{"cached_prior", "updating_prior", "simple_average"};
+  std::vector<EnsembleType> ensembles{kUsualEnsembles.begin(), kUsualEnsembles.end()};
   std::string split = "test";
   std::int64_t prior_batches = 100;
   std::vector<std::string> eval_flags;

@@ -3,15 +3,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "btm/mixing/ensemble_type.h"
+#include "btm/report/evaluation_matrix.h"
 #include "btm/report/html_page.h"
 #include "btm/report/matrix_page.h"
 #include "btm/run/build_steps.h"
 #include "btm/run/train_history.h"
-#include "compat/base/byte_reader.h"
-#include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
-#include "compat/io/json_text.h"
-#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {
@@ -42,42 +40,24 @@ std::filesystem::path matrix_file(const RunState& state) {
   return state.output() / "eval" / "matrix.json";
 }
 
-/// Calls `use` with the evaluation matrix. FormatError where the JSON is not such a matrix.
-template <class Use>
-auto with_matrix(const RunState& state, Use&& use) {
-  const auto file = compat::MappedFile::open(matrix_file(state));
-  try {
-    return use(compat::parse_json_object(compat::as_chars(file->bytes()), {file->path(), {}, {}},
-                                         "the result of btm eval-matrix"));
-  } catch (const json::exception& error) {
-    throw compat::FormatError({file->path(), {}, {}}, "is not the result of btm eval-matrix: it " +
-                                                          compat::json_problem(error));
-  }
-}
-
-const json* find_row(const json& matrix, const std::string& name) {
-  for (const json& row : matrix.at("rows"))
-    if (row.at("name") == name) return &row;
-  return nullptr;
-}
-
-std::string verdict(const Plan& plan, const json& matrix) {
+std::string verdict(const Plan& plan, const EvalMatrix& matrix) {
   if (plan.ensembles.empty() || !plan.dense) return {};
-  const json* ensemble = find_row(matrix, "ensemble " + plan.ensembles.front());
-  const json* dense = find_row(matrix, "dense");
+  const std::string type(name_of(plan.ensembles.front()));
+  const MatrixRow* const ensemble = matrix.find_row("ensemble " + type);
+  const MatrixRow* const dense = matrix.find_row("dense");
   if (ensemble == nullptr || dense == nullptr) return {};
-  const json& mean = ensemble->at("mean");
-  const auto ppl = [](const json& cell) {
-    return cell.at("ppl").is_null() ? "infinite" : fixed(cell.at("ppl"), 2);
+  const MatrixCell& mean = ensemble->mean;
+  const auto ppl = [](const MatrixCell& cell) {
+    return std::isfinite(cell.perplexity) ? fixed(cell.perplexity, 2) : "infinite";
   };
   const std::string both = ": mean perplexity over the domains " + ppl(mean) +
-                           " for the ensemble (" + plan.ensembles.front() + ") and " +
-                           ppl(dense->at("mean")) + " for the dense model of the same compute";
-  if (mean.at("ratio").is_null()) return "No ratio" + both + ".";
-  const std::string ratio = both + ", ratio " + fixed(mean.at("ratio"), 3);
-  if (mean.at("ratio_low").is_null())
+                           " for the ensemble (" + type + ") and " + ppl(dense->mean) +
+                           " for the dense model of the same compute";
+  if (!std::isfinite(mean.ratio)) return "No ratio" + both + ".";
+  const std::string ratio = both + ", ratio " + fixed(mean.ratio, 3);
+  const auto [low, high] = mean.ratio_interval;
+  if (!std::isfinite(low) || !std::isfinite(high))
     return "No verdict" + ratio + ". The test sets are too small for an interval.";
-  const double low = mean.at("ratio_low"), high = mean.at("ratio_high");
   const std::string outcome = high < 1  ? "The ensemble is better"
                               : low > 1 ? "The dense model is better"
                                         : "No significant difference";
@@ -142,37 +122,35 @@ void add_plan(HtmlPage& page, const Plan& plan) {
 }  // namespace
 
 void write_run_report(const Plan& plan, const RunState& state) {
-  with_matrix(state, [&](const json& matrix) {
-    const std::vector<Training> all = trainings(plan);
-    HtmlPage page("Branch-Train-Merge: " + std::to_string(plan.experts.size()) + " experts");
-    if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
-    add_matrix(page, matrix);
-    add_loss_curves(page, all, state);
-    add_cost(page, all, state);
-    add_plan(page, plan);
-    ordered_json summary{{"verdict", verdict(plan, matrix)},
-                         {"trainings", ordered_json::array()},
-                         {"mean_perplexity", ordered_json::object()}};
-    for (const Training& training : all) {
-      const auto seconds = state.seconds_of(training.step);
-      summary["trainings"].push_back({{"name", training.name},
-                                      {"tokens", training.tokens()},
-                                      {"seconds", seconds ? json(*seconds) : json()}});
-    }
-    for (const json& row : matrix.at("rows"))
-      summary["mean_perplexity"][row.at("name").get<std::string>()] = row.at("mean").at("ppl");
-    page.write(state.output() / "report.html");
-    compat::write_file_atomically(
-        state.output() / "summary.json",
-        summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
-  });
+  const EvalMatrix matrix = read_matrix(matrix_file(state));
+  const std::vector<Training> all = trainings(plan);
+  HtmlPage page("Branch-Train-Merge: " + std::to_string(plan.experts.size()) + " experts");
+  if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
+  add_matrix(page, matrix);
+  add_loss_curves(page, all, state);
+  add_cost(page, all, state);
+  add_plan(page, plan);
+  ordered_json summary{{"verdict", verdict(plan, matrix)},
+                       {"trainings", ordered_json::array()},
+                       {"mean_perplexity", ordered_json::object()}};
+  for (const Training& training : all) {
+    const auto seconds = state.seconds_of(training.step);
+    summary["trainings"].push_back({{"name", training.name},
+                                    {"tokens", training.tokens()},
+                                    {"seconds", seconds ? json(*seconds) : json()}});
+  }
+  for (const MatrixRow& row : matrix.rows)
+    summary["mean_perplexity"][row.name] =
+        std::isfinite(row.mean.perplexity) ? json(row.mean.perplexity) : json();
+  page.write(state.output() / "report.html");
+  compat::write_file_atomically(state.output() / "summary.json",
+                                summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 std::string run_summary(const Plan& plan, const RunState& state) {
-  return with_matrix(state, [&](const json& matrix) {
-    const std::string text = verdict(plan, matrix);
-    return to_text(perplexity_table(matrix)) + (text.empty() ? "" : "\n" + text + "\n");
-  });
+  const EvalMatrix matrix = read_matrix(matrix_file(state));
+  const std::string text = verdict(plan, matrix);
+  return to_text(perplexity_table(matrix)) + (text.empty() ? "" : "\n" + text + "\n");
 }
 
 }  // namespace btm

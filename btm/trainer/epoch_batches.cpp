@@ -9,12 +9,12 @@ namespace btm {
 namespace {
 
 /// --pad-to-fixed-length and --pad-to-fixed-bsz.
-void pad_to(Batch& batch, std::int64_t columns, std::int64_t rows, std::int64_t pad) {
+void pad_to(Batch& batch, std::int64_t columns, std::int64_t rows) {
   columns = std::max(columns, batch.columns);
   rows = std::max(rows, batch.rows);
   if (columns == batch.columns && rows == batch.rows) return;
   const auto widened = [&](const std::vector<std::int64_t>& values) {
-    std::vector<std::int64_t> out(static_cast<std::size_t>(rows * columns), pad);
+    std::vector<std::int64_t> out(static_cast<std::size_t>(rows * columns), batch.pad);
     for (std::int64_t row = 0; row < batch.rows; ++row)
       std::copy_n(values.begin() + row * batch.columns, batch.columns, out.begin() + row * columns);
     return out;
@@ -51,7 +51,7 @@ DeviceBatch prepare_batch(const LmDataset& dataset, const std::vector<std::int64
                           std::int64_t domain, const CollateOptions& options) {
   Batch batch = collate(dataset, ids, options.pad);
   const std::int64_t sentences = batch.rows;
-  pad_to(batch, options.fixed_columns, options.fixed_rows, options.pad);
+  pad_to(batch, options.fixed_columns, options.fixed_rows);
   DeviceBatch out = to_device(batch, options.device);
   out.num_sentences = sentences;
   out.domain = domain;

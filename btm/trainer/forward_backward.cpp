@@ -46,16 +46,15 @@ DeviceBatch to_device(const Batch& batch, at::Device device) {
   DeviceBatch out;
   out.tokens = copy_to(batch.tokens, device).view({batch.rows, batch.columns});
   std::vector<std::int64_t> places, targets;
-  for (std::int64_t row = 0; row < batch.rows; ++row)
-    for (std::int64_t column = 0; column < batch.columns; ++column) {
-      const std::int64_t at = row * batch.columns + column;
-      if (batch.targets[static_cast<std::size_t>(at)] == TransformerLM::kPaddingIdx) continue;
-      places.push_back(at);
-      targets.push_back(batch.targets[static_cast<std::size_t>(at)]);
-    }
+  // Unlike evaluation, training counts the targets before first_scored, too: --add-bos-token's.
+  for (std::size_t at = 0; at < batch.size(); ++at) {
+    if (batch.targets[at] == batch.pad) continue;
+    places.push_back(static_cast<std::int64_t>(at));
+    targets.push_back(batch.targets[at]);
+  }
   if (places.size() != batch.targets.size()) out.places = copy_to(places, device);
   out.targets = copy_to(targets, device);
-  out.interior_padding = has_interior_padding(batch, TransformerLM::kPaddingIdx);
+  out.interior_padding = has_interior_padding(batch);
   out.ids = batch.ids;
   out.num_tokens = batch.num_tokens;
   out.num_sentences = batch.rows;

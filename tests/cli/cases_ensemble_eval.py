@@ -89,6 +89,21 @@ CASES = [
         stderr=["unknown flag '--precomputed-priors', did you mean --precomputed-prior?"],
     ),
     Case(
+        "no type",
+        EVAL[:-4],
+        2,
+        stderr=[
+            "--ensemble-type is missing, expected cached_prior, updating_prior, uniform_prior, "
+            "simple_average or cluster_prior"
+        ],
+    ),
+    Case(
+        "a rule that is none",
+        EVAL + ["--posterior", "all"],
+        2,
+        stderr=["flag --posterior: 'all', expected one of last, full, none"],
+    ),
+    Case(
         "a type that is none",
         EVAL + ["--ensemble-type", "prior"],
         2,

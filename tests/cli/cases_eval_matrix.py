@@ -129,6 +129,15 @@ CASES = [
     ),
     Case("no model", ["btm", "eval-matrix", DATA], 2, stderr=["missing [NAME=]MODEL"]),
     Case(
+        "an ensemble of a type that is none",
+        SHORT + ["--experts", "seed,perl", "--ensembles", "uniform_prior,mean"],
+        2,
+        stderr=[
+            "--ensembles names 'mean', expected cached_prior, updating_prior, uniform_prior or "
+            "simple_average"
+        ],
+    ),
+    Case(
         "a model without a name before =",
         ["btm", "eval-matrix", DATA, "=x.pt"],
         2,

@@ -21,8 +21,8 @@ void load(const std::string& bytes) {
   const auto scores = cache.load("data", "model", count);
   btm_test::require(warnings == (scores ? 0 : 1), "not a warning for a refusal alone");
   if (!scores) return;
-  btm_test::require(scores->size() == count, "not as many scores as were asked for");
-  btm_test::require(cache.store("data", "model", *scores), "scores are not kept");
+  btm_test::require(scores->values().size() == count, "not as many scores as were asked for");
+  btm_test::require(cache.store("data", "model", scores->values()), "scores are not kept");
   btm_test::require(btm_test::read_file(path) == bytes,
                     "scores are not stored as they were loaded");
 }

@@ -116,7 +116,8 @@ TEST(HasInteriorPadding, LooksForATokenOrATargetAtOrAfterPadding) {
     batch.rows = static_cast<std::int64_t>(tokens.size()) / columns;
     batch.tokens = std::move(tokens);
     batch.targets = std::move(targets);
-    return has_interior_padding(batch, 1);
+    batch.pad = 1;
+    return has_interior_padding(batch);
   };
   EXPECT_FALSE(has(3, {2, 5, 6, 2, 7, 1}, {5, 6, 2, 7, 2, 1})) << "padding ends a row";
   EXPECT_FALSE(has(3, {2, 5, 6, 1, 1, 1}, {5, 6, 2, 1, 1, 1})) << "a row of padding";
@@ -126,6 +127,28 @@ TEST(HasInteriorPadding, LooksForATokenOrATargetAtOrAfterPadding) {
   EXPECT_FALSE(has(3, {2, 5, 6}, {5, 6, 1})) << "a target alone changes nothing for the model";
 }
 
+TEST(Batch, KnowsTheTargetsThatCount) {
+  Batch batch;
+  batch.pad = 1;
+  batch.rows = 3;
+  batch.columns = 4;
+  batch.targets = {5, 6, 7, 8, 5, 1, 7, 1, 1, 1, 1, 1};  // padding amid a row, a row of padding
+  batch.first_scored = {2, 0, 0};
+  std::vector<std::pair<std::int64_t, std::size_t>> found;
+  batch.for_each_scored([&](std::int64_t row, std::size_t at) { found.emplace_back(row, at); });
+  EXPECT_EQ(found,
+            (std::vector<std::pair<std::int64_t, std::size_t>>{{0, 2}, {0, 3}, {1, 4}, {1, 6}}));
+  std::vector<std::int64_t> columns;
+  batch.for_each_scored_of(1, [&](std::int64_t column, std::size_t at) {
+    EXPECT_EQ(at, batch.place(1, column));
+    columns.push_back(column);
+  });
+  EXPECT_EQ(columns, (Ids{0, 2}));
+  EXPECT_EQ(batch.num_scored_of(0), 2);
+  EXPECT_EQ(batch.num_scored_of(2), 0);
+  EXPECT_EQ(batch.size(), 12U);
+}
+
 TEST(Collate, PadsToTheLongest) {
   const Batch batch = collate(FakeDataset({1, 3}), Ids{0, 1}, 1);
   EXPECT_EQ(batch.rows, 2);
@@ -133,6 +156,7 @@ TEST(Collate, PadsToTheLongest) {
   EXPECT_EQ(batch.tokens, (Ids{0, 1, 1, 10, 11, 12}));
   EXPECT_EQ(batch.targets, (Ids{1, 1, 1, 11, 12, 13}));
   EXPECT_EQ(batch.num_tokens, 4);
+  EXPECT_EQ(batch.pad, 1);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ constexpr std::int64_t kPad = 1;
 
 Batch batch_of(const std::vector<Ids>& rows) {
   Batch batch;
+  batch.pad = kPad;
   batch.rows = static_cast<std::int64_t>(rows.size());
   batch.columns = static_cast<std::int64_t>(rows.front().size());
   for (const Ids& row : rows) {
@@ -21,7 +22,7 @@ Batch batch_of(const std::vector<Ids>& rows) {
 }
 
 TEST(ContextWindow, PutsEarlierTokensBeforeEveryRow) {
-  ContextWindow window(2, 3, kPad);
+  ContextWindow window(2, 3);
   Batch first = batch_of({{10, 11, 12}, {13, 14, 15}});
   window.extend(first);
   EXPECT_EQ(first.columns, 5);
@@ -35,7 +36,7 @@ TEST(ContextWindow, PutsEarlierTokensBeforeEveryRow) {
 }
 
 TEST(ContextWindow, LeavesNoRoomForContextBesideALongSample) {
-  ContextWindow window(2, 2, kPad);
+  ContextWindow window(2, 2);
   Batch first = batch_of({{10, 11, 12, 13}});
   window.extend(first);
   Batch second = batch_of({{14, 15, 16}});
@@ -45,7 +46,7 @@ TEST(ContextWindow, LeavesNoRoomForContextBesideALongSample) {
 }
 
 TEST(ContextWindow, KeepsWhatFollowsPaddingAmidARow) {
-  ContextWindow window(1, 4, kPad);
+  ContextWindow window(1, 4);
   Batch batch = batch_of({{10, 1, 11, 1}, {12, 13, 1, 1}});
   batch.targets = {1, 11, 1, 2, 13, 2, 1, 1};
   window.extend(batch);
@@ -55,7 +56,7 @@ TEST(ContextWindow, KeepsWhatFollowsPaddingAmidARow) {
 }
 
 TEST(ContextWindow, NarrowsRowsOfUnequalLength) {
-  ContextWindow window(1, 3, kPad);
+  ContextWindow window(1, 3);
   Batch batch = batch_of({{10, 11, 1}, {12, 13, 1}});
   window.extend(batch);
   EXPECT_EQ(batch.columns, 3);

@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "btm/cluster/cluster_model.h"
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/files.h"
 
 namespace btm {
 namespace {
@@ -38,6 +44,68 @@ TEST(ExpertsOfClusters, RefusesExpertsThatDoNotFit) {
           "expert z.pt was trained for cluster 1, as expert y.pt was");
   refused({ClusterOrigin{1, {}}, std::nullopt, ClusterOrigin{2, {}}},
           "expert y.pt does not tell its cluster");
+}
+
+/// Two clusters of words, and the prior of two experts of theirs.
+class TwoClusters : public ::testing::Test {
+ protected:
+  TwoClusters() {
+    ClusterTrainingOptions training;
+    training.clusters = 2;
+    training.dimensions = 2;
+    training.max_document_share = 1;
+    const std::vector<std::string> documents{"perl code code", "code perl", "law court",
+                                             "court law court"};
+    ClusterModel::train(documents, training).save(dir_ / "two.model");
+  }
+
+  ClusterPrior prior(std::int64_t top_k) const {
+    return {{.model = (dir_ / "two.model").string(), .origins = {}, .post_process = "subword_nmt"},
+            top_k,
+            dictionary_,
+            std::vector<std::string>{"x.pt", "y.pt"}};
+  }
+
+  std::vector<double> log_prior_of(const TextPrior& prior, const std::string& words) const {
+    const auto reader = prior.open();
+    for (const std::int64_t token : dictionary_.encode_line(words, /*append_eos=*/false))
+      reader->read(token);
+    return reader->log_prior();
+  }
+
+  const compat::Dictionary dictionary_ =
+      compat::Dictionary::parse("perl 1\ncode 1\nlaw 1\ncourt 1\nother 1\n", "dict.txt");
+
+ private:
+  btm_test::TempDir dir_;
+};
+
+TEST_F(TwoClusters, WeighByTheTextSoFar) {
+  const ClusterPrior both = prior(0);
+  EXPECT_EQ(both.experts(), 2U);
+  const std::vector<double> code = log_prior_of(both, "perl code"),
+                            law = log_prior_of(both, "law law court");
+  EXPECT_NEAR(std::exp(code[0]) + std::exp(code[1]), 1, 1e-12);
+  EXPECT_NE(code[0] > code[1], law[0] > law[1]);
+  EXPECT_EQ(log_prior_of(both, "perl other code"), code) << "a word that no cluster knows";
+  const std::vector<double> one = log_prior_of(prior(1), "perl code");
+  EXPECT_EQ(std::max(one[0], one[1]), 0);
+  EXPECT_EQ(std::min(one[0], one[1]), -std::numeric_limits<double>::infinity());
+}
+
+TEST_F(TwoClusters, AForkReadsOnByItself) {
+  const ClusterPrior both = prior(0);
+  const auto reader = both.open();
+  const auto read = [&](TextPrior::Reader& to, const char* word) {
+    to.read(dictionary_.index(word));
+  };
+  read(*reader, "perl");
+  const std::vector<double> before = reader->log_prior();
+  const auto fork = reader->clone();
+  read(*fork, "law");
+  read(*fork, "court");
+  EXPECT_EQ(reader->log_prior(), before);
+  EXPECT_EQ(fork->log_prior(), log_prior_of(both, "perl law court"));
 }
 
 }  // namespace

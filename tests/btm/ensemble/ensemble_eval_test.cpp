@@ -39,21 +39,30 @@ std::string checkpoints_of(const std::vector<std::string>& experts) {
 EnsembleEvalOptions golden_options(const std::string& split, const std::string& domain,
                                    const std::vector<std::string>& experts) {
   EnsembleEvalOptions options;
-  options.eval.path = checkpoints_of(experts);
-  options.eval.data = golden("data-bin").string();
-  options.eval.gen_subset = split + "_" + domain;
-  options.eval.task = "multidomain_language_modeling";
-  options.eval.eval_domains = domain;
-  options.eval.tokens_per_sample = 128;
-  options.eval.batch_size = 2;
-  options.ensemble_type = "updating_prior";
+  options.path = checkpoints_of(experts);
+  options.data.folder = golden("data-bin").string();
+  options.data.gen_subset = split + "_" + domain;
+  options.data.task = "multidomain_language_modeling";
+  options.data.eval_domains = domain;
+  options.data.batching.tokens_per_sample = 128;
+  options.data.batching.batch_size = 2;
+  options.ensemble_type = EnsembleType::kUpdatingPrior;
   return options;
+}
+
+/// The same data and models for eval_lm.
+EvalLmOptions alone_options(const EnsembleEvalOptions& options) {
+  EvalLmOptions alone;
+  alone.path = options.path;
+  alone.data = options.data;
+  alone.machine = options.machine;
+  return alone;
 }
 
 /// Runs a few batches.
 EnsembleEvalOptions short_options(const std::vector<std::string>& experts = kExperts) {
   EnsembleEvalOptions options = golden_options("test", "perl", experts);
-  options.eval.max_samples = 4;
+  options.data.batching.max_samples = 4;
   return options;
 }
 
@@ -90,18 +99,19 @@ void expect_equal(const EnsembleReport& a, const EnsembleReport& b) {
 /// changes results by less than 1e-6.
 void expect_golden(const nlohmann::json& row) {
   EnsembleEvalOptions options = golden_options(row["split"], row["domain"], row["experts"]);
-  options.ensemble_type = row["type"];
-  options.eval.resample_eval = true;
+  options.ensemble_type = ensemble_type_of(row["type"].get<std::string>()).value();
+  options.data.resample_eval = true;
   if (!row["prior"].is_null()) options.precomputed_prior = joined(row["prior"]);
   if (!row["topk"].is_null()) options.eval_topk = row["topk"];
-  if (!row["max_samples"].is_null()) options.eval.max_samples = row["max_samples"];
+  if (!row["max_samples"].is_null()) options.data.batching.max_samples = row["max_samples"];
   std::vector<float> first;
   EnsembleObserver observer;
   observer.mixed = [&](const Batch&, std::span<const float> scores) {
     if (first.empty()) first.assign(scores.begin(), scores.end());
   };
   const EnsembleReport report = run(options, observer);
-  const std::string name = options.eval.gen_subset + " " + options.ensemble_type;
+  const std::string name =
+      options.data.gen_subset + " " + std::string(name_of(options.ensemble_type));
   EXPECT_NEAR(report.eval.perplexity / row["ppl"].get<double>(), 1, 1e-6) << name;
   EXPECT_EQ(report.eval.tokens, row["tokens"].get<std::int64_t>()) << name;
   const auto& lines = row["lines"];
@@ -128,7 +138,7 @@ TEST(EnsembleEval, GivesTheReleasesNumbers) {
 TEST(EnsembleEval, OfOneExpertIsEvalLm) {
   EnsembleEvalOptions options = golden_options("test", "jargon", {"perl"});
   const EnsembleReport report = run(options);
-  const EvalLmReport alone = eval_lm(options.eval);
+  const EvalLmReport alone = eval_lm(alone_options(options));
   EXPECT_EQ(report.eval.tokens, alone.tokens);
   EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2,
               1e-6);  // padded rows have a padding mask here, only a causal one there
@@ -153,18 +163,18 @@ void train_clusters_of(const std::filesystem::path& split, const std::filesystem
 void expect_the_models_own_loss(const EvalLmOptions& eval, const std::filesystem::path& clusters) {
   const EvalLmReport alone = eval_lm(eval);
   EnsembleEvalOptions options;
-  options.eval = eval;
-  options.eval.path = eval.path + ":" + eval.path + ":" + eval.path;
+  options.data = eval.data;
+  options.machine = eval.machine;
+  options.path = eval.path + ":" + eval.path + ":" + eval.path;
   options.precomputed_prior = "0.2,0.3,0.5";
   options.cluster.model = clusters.string();
-  for (const std::string type :
-       {"cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"})
-    for (const std::string posterior : {"last", "full", "none"}) {
-      options.ensemble_type = type;
-      options.posterior = posterior;
+  for (const std::string& type : ensemble_type_names())
+    for (const std::string& posterior : posterior_rule_names()) {
+      options.ensemble_type = ensemble_type_of(type).value();
+      options.posterior = posterior_rule_of(posterior);
       const EnsembleReport report = run(options);
-      const std::string name =
-          eval.data + " " + eval.sample_break_mode + " " + type + " " + posterior;
+      const std::string name = eval.data.folder + " " + eval.data.batching.sample_break_mode + " " +
+                               type + " " + posterior;
       EXPECT_EQ(report.eval.tokens, alone.tokens) << name;
       EXPECT_NEAR(report.eval.loss_base2, alone.loss_base2, 1e-5) << name;
     }
@@ -173,33 +183,33 @@ void expect_the_models_own_loss(const EvalLmOptions& eval, const std::filesystem
 TEST(EnsembleEval, OfEqualModelsIsTheModelWithPaddingAmidRowsToo) {
   const btm_test::TempDir dir;
   EvalLmOptions padded;
-  padded.data = golden("pad_inside").string();
+  padded.data.folder = golden("pad_inside").string();
   padded.path = golden("pad_inside/start.pt").string();
-  padded.gen_subset = "test";
-  padded.batch_size = 4;
-  padded.num_threads = 2;
+  padded.data.gen_subset = "test";
+  padded.data.batching.batch_size = 4;
+  padded.machine.num_threads = 2;
   train_clusters_of(golden("pad_inside/valid"), dir / "toy", 3);
   EXPECT_NEAR(eval_lm(padded).perplexity, 16.28, 0.01);
   for (const std::string mode : {"none", "eos", "complete"}) {
-    padded.sample_break_mode = mode;
+    padded.data.batching.sample_break_mode = mode;
     expect_the_models_own_loss(padded, dir / "toy");
   }
-  padded.sample_break_mode = "none";
-  padded.tokens_per_sample = 20;
-  padded.context_window = 7;
+  padded.data.batching.sample_break_mode = "none";
+  padded.data.batching.tokens_per_sample = 20;
+  padded.data.batching.context_window = 7;
   expect_the_models_own_loss(padded, dir / "toy");
-  EvalLmOptions whole = golden_options("valid", "fortunes", {"fortunes"}).eval;
-  whole.max_samples = 3;
+  EvalLmOptions whole = alone_options(golden_options("valid", "fortunes", {"fortunes"}));
+  whole.data.batching.max_samples = 3;
   train_clusters_of(golden("data-bin/fortunes/valid_fortunes"), dir / "fortunes", 3);
   expect_the_models_own_loss(whole, dir / "fortunes");
 }
 
 EnsembleEvalOptions with_a_diverged_expert() {
   EnsembleEvalOptions options;
-  options.eval.data = golden("nan/data").string();
-  options.eval.path = golden("nan/nan1.pt").string() + ":" + golden("nan/ok.pt").string();
-  options.eval.num_threads = 1;
-  options.ensemble_type = "uniform_prior";
+  options.data.folder = golden("nan/data").string();
+  options.path = golden("nan/nan1.pt").string() + ":" + golden("nan/ok.pt").string();
+  options.machine.num_threads = 1;
+  options.ensemble_type = EnsembleType::kUniformPrior;
   return options;
 }
 
@@ -209,22 +219,23 @@ TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
       [&] { run(options); },
       "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
   options.skip_diverged = true;
-  for (const std::string type :
-       {"uniform_prior", "updating_prior", "simple_average", "cached_prior"}) {
+  for (const EnsembleType type : {EnsembleType::kUniformPrior, EnsembleType::kUpdatingPrior,
+                                  EnsembleType::kSimpleAverage, EnsembleType::kCachedPrior}) {
+    SCOPED_TRACE(name_of(type));
     options.ensemble_type = type;
     options.precomputed_prior = "0.7,0.3";
     const EnsembleReport report = run(options);
     EXPECT_EQ(report.experts, (std::vector<std::string>{"nan1", "ok"}));
     EXPECT_EQ(report.left_out, std::vector<std::string>{"nan1"});
-    EvalLmOptions alone = options.eval;
+    EvalLmOptions alone = alone_options(options);
     alone.path = golden("nan/ok.pt").string();
-    EXPECT_NEAR(report.eval.loss_base2, eval_lm(alone).loss_base2, 1e-6) << type;
-    EXPECT_EQ(report.lines.back().exp_avg_posterior, (std::vector<double>{0, 1})) << type;
+    EXPECT_NEAR(report.eval.loss_base2, eval_lm(alone).loss_base2, 1e-6);
+    EXPECT_EQ(report.lines.back().exp_avg_posterior, (std::vector<double>{0, 1}));
   }
   options.precomputed_prior = "1,0";
   expect_error<std::runtime_error>([&] { run(options); },
                                    "every expert that has a weight diverged");
-  options.ensemble_type = "cluster_prior";
+  options.ensemble_type = EnsembleType::kClusterPrior;
   options.cluster.model = "x";
   expect_error<compat::UsageError>([&] { run(options); },
                                    "--skip-diverged does not go with cluster_prior");
@@ -232,11 +243,11 @@ TEST(EnsembleEval, RefusesAnExpertThatDiverged) {
 
 TEST(EnsembleEval, SaysThatOneBatchUpdatesNoPrior) {
   EnsembleEvalOptions options = short_options({"fortunes", "perl"});
-  options.eval.batch_size = 0;
+  options.data.batching.batch_size = 0;
   std::vector<std::string> warnings;
   EnsembleObserver observer;
   observer.eval.warn = [&](const std::string& line) { warnings.push_back(line); };
-  options.ensemble_type = "updating_prior";
+  options.ensemble_type = EnsembleType::kUpdatingPrior;
   run(options, observer);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("are one batch"), std::string::npos) << warnings[0];
@@ -245,13 +256,13 @@ TEST(EnsembleEval, SaysThatOneBatchUpdatesNoPrior) {
 TEST(EnsembleEval, ScoresEveryBlockOnceByDefault) {
   EnsembleEvalOptions options = golden_options("test", "fortunes", {"fortunes"});
   EXPECT_EQ(run(options).eval.tokens, 6988);
-  options.eval.resample_eval = true;
+  options.data.resample_eval = true;
   EXPECT_EQ(run(options).eval.tokens, 6936);
 }
 
 TEST(EnsembleEval, OfAllExpertsByTopKOrSparsenessIsTheDenseOne) {
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "cached_prior";
+  options.ensemble_type = EnsembleType::kCachedPrior;
   options.precomputed_prior = "0.4,0.3,0.2,0.1";
   const EnsembleReport dense = run(options);
   options.eval_topk = 4;
@@ -261,11 +272,11 @@ TEST(EnsembleEval, OfAllExpertsByTopKOrSparsenessIsTheDenseOne) {
 }
 
 TEST(EnsembleEval, PermutesItsPosteriorsWithItsExperts) {
-  for (const std::string posterior : {"last", "full"}) {
+  for (const PosteriorRule posterior : {PosteriorRule::kLast, PosteriorRule::kFull}) {
     EnsembleEvalOptions options = short_options();
     options.posterior = posterior;
     const EnsembleReport straight = run(options);
-    options.eval.path = checkpoints_of({"perl", "fortunes", "politics", "jargon"});
+    options.path = checkpoints_of({"perl", "fortunes", "politics", "jargon"});
     const EnsembleReport permuted = run(options);
     EXPECT_NEAR(straight.eval.perplexity, permuted.eval.perplexity, 1e-9);
     ASSERT_EQ(straight.lines.size(), permuted.lines.size());
@@ -281,9 +292,9 @@ TEST(EnsembleEval, MixesDenseExpertsAndDemixRanks) {
   EnsembleEvalOptions dense = short_options({"fortunes", "perl"});
   EnsembleEvalOptions mixed = dense;
   const std::string demix = golden("checkpoints/demix/checkpoint_last-rank-").string();
-  mixed.eval.path = demix + "0.pt:" + demix + "2.pt";
+  mixed.path = demix + "0.pt:" + demix + "2.pt";
   const EnsembleReport ranks = run(mixed);
-  mixed.eval.path = checkpoints_of({"fortunes"}) + ":" + demix + "2.pt";
+  mixed.path = checkpoints_of({"fortunes"}) + ":" + demix + "2.pt";
   const EnsembleReport both = run(mixed);
   for (const EnsembleLine& line : ranks.lines)
     EXPECT_NEAR(std::accumulate(line.posterior.begin(), line.posterior.end(), 0.0), 1, 1e-12);
@@ -295,16 +306,16 @@ TEST(EnsembleEval, MixesDenseExpertsAndDemixRanks) {
 
 TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "cached_prior";
+  options.ensemble_type = EnsembleType::kCachedPrior;
   options.precomputed_prior = "0,0.3,0.6,0.1";
   options.eval_topk = 2;
   options.sparse = true;
-  options.eval.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) +
-                      ":/nowhere/d.pt";  // these files are not opened
+  options.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) +
+                 ":/nowhere/d.pt";  // these files are not opened
   const EnsembleReport sparse = run(options);
   EXPECT_EQ(sparse.blocks_run, 2 * sparse.eval.samples);
   EnsembleEvalOptions pair = short_options({"jargon", "perl"});
-  pair.ensemble_type = "cached_prior";
+  pair.ensemble_type = EnsembleType::kCachedPrior;
   pair.precomputed_prior = "0.3333333333,0.6666666667";
   const EnsembleReport two = run(pair);
   EXPECT_NEAR(sparse.eval.perplexity, two.eval.perplexity, 1e-6);
@@ -316,15 +327,15 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
 
 TEST(EnsembleEval, FullPosteriorFindsTheBestExpert) {
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "uniform_prior";
-  options.posterior = "full";
+  options.ensemble_type = EnsembleType::kUniformPrior;
+  options.posterior = PosteriorRule::kFull;
   const EnsembleReport full = run(options);
-  options.posterior = "last";
+  options.posterior = PosteriorRule::kLast;
   const EnsembleReport last = run(options);
   EXPECT_LT(full.eval.perplexity, last.eval.perplexity);
   // A mixture by Bayes loses at most log N a block against the best expert, here perl's own.
   const EvalLmReport best = eval_lm([&] {
-    EvalLmOptions eval = options.eval;
+    EvalLmOptions eval = alone_options(options);
     eval.path = checkpoints_of({"perl"});
     return eval;
   }());
@@ -402,7 +413,7 @@ TEST(EnsembleEval, RunsNoModelForScoresThatAreCached) {
   expect_equal(again, first);
   EXPECT_EQ(again.experts_stored, 2);
   EXPECT_EQ(again.blocks_run, 0);
-  options.ensemble_type = "simple_average";
+  options.ensemble_type = EnsembleType::kSimpleAverage;
   EXPECT_EQ(run(options).blocks_run, 0);
   EnsembleEvalOptions more = short_options({"fortunes", "perl", "jargon"});
   more.score_cache = options.score_cache;
@@ -410,7 +421,7 @@ TEST(EnsembleEval, RunsNoModelForScoresThatAreCached) {
   EXPECT_EQ(third.blocks_run, third.eval.samples);  // one more expert adds one pass
   more.score_cache.clear();
   expect_equal(run(more), third);
-  options.eval.batch_size = 3;  // other padding changes the last bits
+  options.data.batching.batch_size = 3;  // other padding changes the last bits
   EXPECT_EQ(run(options).experts_stored, 0);
 }
 
@@ -434,12 +445,12 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   const btm_test::TempDir dir;
   train_clusters(dir / "clusters");
   EnsembleEvalOptions options = short_options();
-  options.ensemble_type = "cluster_prior";
+  options.ensemble_type = EnsembleType::kClusterPrior;
   options.cluster.model = (dir / "clusters").string();
   options.cluster.temperature = 1e6;  // all experts get equal weights
   const EnsembleReport flat = run(options);
   EnsembleEvalOptions average = short_options();
-  average.ensemble_type = "simple_average";
+  average.ensemble_type = EnsembleType::kSimpleAverage;
   EXPECT_NEAR(flat.eval.loss_base2, run(average).eval.loss_base2, 1e-5);
   options.cluster.temperature = 0.1;
   const EnsembleReport all = run(options);
@@ -449,7 +460,7 @@ TEST(EnsembleEval, WeighsByClustersOfTheTextSoFar) {
   options.sparse = true;
   expect_equal(run(options), all);
   options.eval_topk = 1;
-  options.eval.cpu = true;  // a GPU computes products differently for other batches
+  options.machine.cpu = true;  // a GPU computes products differently for other batches
   const EnsembleReport sparse = run(options);
   options.sparse = false;
   const EnsembleReport dense = run(options);
@@ -468,11 +479,11 @@ void expect_as_without_cache(EnsembleEvalOptions options, const std::filesystem:
 EnsembleEvalOptions sparse_options(const std::filesystem::path& clusters,
                                    const std::vector<std::string>& experts) {
   EnsembleEvalOptions options = short_options(experts);
-  options.ensemble_type = "cluster_prior";
+  options.ensemble_type = EnsembleType::kClusterPrior;
   options.cluster.model = clusters.string();
   options.eval_topk = 1;
   options.sparse = true;
-  options.eval.cpu = true;
+  options.machine.cpu = true;
   return options;
 }
 
@@ -500,9 +511,9 @@ TEST(EnsembleEval, KeepsScoresByTheWordsOfTheDictionary) {
   train_clusters(dir / "clusters");
   std::filesystem::copy(golden("data-bin/perl"), dir / "perl");
   EnsembleEvalOptions options = sparse_options(dir / "clusters", kExperts);
-  options.eval.task = "language_modeling";
-  options.eval.eval_domains.clear();
-  options.eval.data = (dir / "perl").string();
+  options.data.task = "language_modeling";
+  options.data.eval_domains.clear();
+  options.data.folder = (dir / "perl").string();
   expect_as_without_cache(options, dir / "cache");
   // The same ids mean other words now, so other clusters are chosen.
   std::vector<std::string> lines;
@@ -526,7 +537,7 @@ TEST(EnsembleEval, KeepsNoScoresOfACheckpointThatIsReplacedMeanwhile) {
   };
   put("fortunes");
   EnsembleEvalOptions options = short_options({"jargon"});
-  options.eval.path += ":" + (dir / "model.pt").string();
+  options.path += ":" + (dir / "model.pt").string();
   options.score_cache = (dir / "cache").string();
   std::vector<std::string> warnings;
   EnsembleObserver replace;
@@ -574,7 +585,7 @@ TEST(EnsembleEval, RefusesClustersThatDoNotFit) {
   const auto refused = [&](const std::string& phrase, const std::vector<std::string>& experts,
                            const std::string& post_process, std::int64_t topk) {
     EnsembleEvalOptions options = short_options(experts);
-    options.ensemble_type = "cluster_prior";
+    options.ensemble_type = EnsembleType::kClusterPrior;
     options.cluster.model =
         phrase.find("--cluster-model") == std::string::npos ? (dir / "clusters").string() : "";
     options.cluster.post_process = post_process;
@@ -595,31 +606,30 @@ TEST(EnsembleEval, RefusesWhatItCannotDo) {
     change(options);
     expect_error<compat::UsageError>([&] { run(options); }, phrase);
   };
-  refused("--ensemble-type is missing", [](auto& o) { o.ensemble_type = ""; });
-  refused("--ensemble-type 'bayes', expected cached_prior",
-          [](auto& o) { o.ensemble_type = "bayes"; });
   refused("cached_prior needs --precomputed-prior",
-          [](auto& o) { o.ensemble_type = "cached_prior"; });
-  refused("3 probabilities for 4 experts",
-          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,0.25,0.25"; });
-  refused("'nan', expected a probability",
-          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "nan,0,0,1"; });
-  refused("'-1', expected a probability",
-          [](auto& o) { o.ensemble_type = "cached_prior", o.precomputed_prior = "-1,0,1,1"; });
+          [](auto& o) { o.ensemble_type = EnsembleType::kCachedPrior; });
+  refused("3 probabilities for 4 experts", [](auto& o) {
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "0.5,0.25,0.25";
+  });
+  refused("'nan', expected a probability", [](auto& o) {
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "nan,0,0,1";
+  });
+  refused("'-1', expected a probability", [](auto& o) {
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "-1,0,1,1";
+  });
   refused("'', expected a probability", [](auto& o) {
-    o.ensemble_type = "cached_prior", o.precomputed_prior = "0.5,,0.25,0.25";
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "0.5,,0.25,0.25";
   });
   refused("the sum is 0.9", [](auto& o) {
-    o.ensemble_type = "cached_prior", o.precomputed_prior = "0.2,0.2,0.2,0.3";
+    o.ensemble_type = EnsembleType::kCachedPrior, o.precomputed_prior = "0.2,0.2,0.2,0.3";
   });
   refused("--sparse needs a prior", [](auto& o) { o.sparse = true; });
-  refused("--posterior 'all'", [](auto& o) { o.posterior = "all"; });
-  refused("--path is missing", [](auto& o) { o.eval.path = ""; });
+  refused("--path is missing", [](auto& o) { o.path = ""; });
 }
 
 TEST(EnsembleEval, RefusesAnExpertOfAnotherDictionaryBeforeAnyRuns) {
   EnsembleEvalOptions options = short_options({"fortunes"});
-  options.eval.path += ":" + golden("checkpoints/demix_fork/dense/checkpoint_last.pt").string();
+  options.path += ":" + golden("checkpoints/demix_fork/dense/checkpoint_last.pt").string();
   EnsembleObserver observer;
   observer.progress = [](const EnsembleProgress&) { FAIL() << "an expert was run"; };
   expect_error<compat::FormatError>([&] { run(options, observer); }, "does not fit the model");

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "btm/evaluator/diverged_model.h"
+#include "btm/evaluator/eval_lm.h"
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
@@ -25,10 +26,10 @@ std::string checkpoint(const std::string& name) {
 
 EvalMatrixOptions golden_options(const btm_test::TempDir& dir) {
   EvalMatrixOptions options;
-  options.eval.data = golden("data-bin").string();
-  options.eval.tokens_per_sample = 128;
-  options.eval.batch_size = 2;
-  options.eval.num_threads = 2;
+  options.folder = golden("data-bin").string();
+  options.batching.tokens_per_sample = 128;
+  options.batching.batch_size = 2;
+  options.machine.num_threads = 2;
   options.domains = {"fortunes"};
   options.resamples = 200;
   options.cache = (dir / "scores").string();
@@ -52,12 +53,13 @@ class EvalMatrixOfGoldenModels : public testing::Test {
       options.models.emplace_back(expert, checkpoint("elm_" + expert));
     options.models.emplace_back("uniform4", checkpoint("average_uniform4"));
     options.experts = kExperts;
-    options.ensembles = {"cached_prior", "updating_prior", "uniform_prior", "simple_average"};
+    options.ensembles = {EnsembleType::kCachedPrior, EnsembleType::kUpdatingPrior,
+                         EnsembleType::kUniformPrior, EnsembleType::kSimpleAverage};
     options.prior_batches =
         100;  // all of valid: a few batches do not distinguish the golden experts
     options.average = true;
-    first_ = new EvalMatrix(eval_matrix(options));
-    second_ = new EvalMatrix(eval_matrix(options));
+    first_ = new ScoredMatrix(eval_matrix(options));
+    second_ = new ScoredMatrix(eval_matrix(options));
   }
   static void TearDownTestSuite() {
     delete first_;
@@ -85,10 +87,10 @@ TEST_F(EvalMatrixOfGoldenModels, AveragesParametersAsTheReleaseDoes) {
 
 TEST_F(EvalMatrixOfGoldenModels, MixesProbabilitiesAsEvalLmDoes) {
   EvalLmOptions options;
-  options.data = golden("data-bin/fortunes").string();
-  options.gen_subset = "test_fortunes";
-  options.tokens_per_sample = 128;
-  options.batch_size = 2;
+  options.data.folder = golden("data-bin/fortunes").string();
+  options.data.gen_subset = "test_fortunes";
+  options.data.batching.tokens_per_sample = 128;
+  options.data.batching.batch_size = 2;
   for (const std::string& expert : kExperts)
     options.path += (options.path.empty() ? "" : ":") + checkpoint("elm_" + expert);
   EXPECT_NEAR(
@@ -152,8 +154,6 @@ TEST(EvalMatrix, RefusesRowsThatCannotBe) {
   expect_refusal([](auto& o) { o.experts = {"c"}; }, "--experts names 'c', which is no model");
   expect_refusal([](auto& o) { o.experts = {"a", "a"}; }, "--experts names 'a' twice");
   expect_refusal([](auto& o) { o.average = true; }, "ensembles and the average need --experts");
-  expect_refusal([](auto& o) { o.experts = {"a"}, o.ensembles = {"mean"}; },
-                 "--ensembles names 'mean', expected cached_prior");
   expect_refusal([](auto& o) { o.baseline = "c"; }, "--baseline 'c' is not a row of the matrix");
   expect_refusal([](auto& o) { o.resamples = 0; }, "--resamples and --block-tokens are at least 1");
   expect_refusal(
@@ -164,12 +164,12 @@ TEST(EvalMatrix, RefusesRowsThatCannotBe) {
 TEST(EvalMatrix, RefusesOrLeavesOutAModelThatDiverged) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options;
-  options.eval.data = golden("nan/mx").string();
-  options.eval.batch_size = 2;
+  options.folder = golden("nan/mx").string();
+  options.batching.batch_size = 2;
   options.cache = (dir / "scores").string();
   options.models = {{"bad", golden("nan/nan1.pt").string()}, {"ok", golden("nan/ok.pt").string()}};
   options.experts = {"bad", "ok"};
-  options.ensembles = {"uniform_prior"};
+  options.ensembles = {EnsembleType::kUniformPrior};
   options.average = true;
   expect_error<DivergedModel>(
       [&] { eval_matrix(options); },
@@ -186,14 +186,14 @@ TEST(EvalMatrix, GivesNoIntervalOfFewBlocks) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
-  options.eval.max_samples = 2;  // six samples of 128 tokens: one block of 512
+  options.batching.max_samples = 2;  // six samples of 128 tokens: one block of 512
   const MatrixCell cell = eval_matrix(options).rows[1].cells[0];
   EXPECT_EQ(cell.blocks, 1);
   EXPECT_TRUE(std::isfinite(cell.ratio));
   for (const double bound :
        {cell.perplexity_interval.low, cell.perplexity_interval.high, cell.ratio_interval.low})
     EXPECT_TRUE(std::isnan(bound));
-  options.eval.max_samples = 9;
+  options.batching.max_samples = 9;
   options.block_tokens = 128;
   const MatrixRow many = eval_matrix(options).rows[1];
   EXPECT_EQ(many.cells[0].blocks,
@@ -208,7 +208,7 @@ TEST(EvalMatrix, SaysWhichDomainFolderLacksTheSplit) {
   std::filesystem::copy(dir / "data/d1", dir / "data/snake",
                         std::filesystem::copy_options::recursive);
   EvalMatrixOptions options;
-  options.eval.data = (dir / "data").string();
+  options.folder = (dir / "data").string();
   options.cache = (dir / "scores").string();
   options.models = {{"ok", golden("nan/ok.pt").string()}};
   std::vector<std::string> warnings;
@@ -230,16 +230,16 @@ TEST(EvalMatrix, NamesWhatIsMissing) {
   options.models = {{"a", (dir / "none.pt").string()}};
   expect_error<compat::IoError>([&] { eval_matrix(options); }, "none.pt");
   options.models = {{"a", checkpoint("seed")}};
-  options.eval.gen_subset = "tset";
+  options.split = "tset";
   expect_error<compat::IoError>([&] { eval_matrix(options); }, "tset");
 }
 
 TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
-  const EvalMatrix whole = eval_matrix(options);
+  const ScoredMatrix whole = eval_matrix(options);
   EXPECT_EQ(whole.computed, 2);
   for (const auto& entry : std::filesystem::recursive_directory_iterator(options.cache)) {
     if (entry.path().extension() != ".scores") continue;
@@ -251,7 +251,7 @@ TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
   std::vector<std::string> warnings;
   EvalMatrixObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
-  const EvalMatrix again = eval_matrix(options, observer);
+  const ScoredMatrix again = eval_matrix(options, observer);
   EXPECT_EQ(again.computed, 1);
   EXPECT_EQ(again.reused, 1);
   ASSERT_EQ(warnings.size(), 1U);
@@ -263,7 +263,7 @@ TEST(EvalMatrix, ComputesAgainWhatIsDamagedAndNothingElse) {
 TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   options.models = {{"a", checkpoint("seed")}};
   const auto computed = [&](auto&& change) {
     EvalMatrixOptions changed = options;
@@ -271,29 +271,29 @@ TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
     return eval_matrix(changed).computed;
   };
   EXPECT_EQ(computed([](auto&) {}), 1);
-  EXPECT_EQ(computed([](auto& o) { o.eval.num_threads = 1; }), 0);
-  EXPECT_EQ(computed([](auto& o) { o.eval.tokens_per_sample = 64; }), 1);
-  EXPECT_EQ(computed([](auto& o) { o.eval.batch_size = 1; }), 1);
-  EXPECT_EQ(computed([](auto& o) { o.eval.bf16 = true; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.machine.num_threads = 1; }), 0);
+  EXPECT_EQ(computed([](auto& o) { o.batching.tokens_per_sample = 64; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.batching.batch_size = 1; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.machine.bf16 = true; }), 1);
   EXPECT_EQ(computed([](auto& o) { o.models = {{"other", checkpoint("elm_perl")}}; }), 1);
 }
 
 TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   options.domains = {"fortunes", "perl"};
   options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
   options.experts = {"a", "b"};
-  options.ensembles = {"updating_prior"};
+  options.ensembles = {EnsembleType::kUpdatingPrior};
   options.average = true;
-  const EvalMatrix kept = eval_matrix(options);
+  const ScoredMatrix kept = eval_matrix(options);
   options.cache = (dir / "file").string();
   btm_test::write_file(options.cache, "a file");
   std::vector<std::string> warnings;
   EvalMatrixObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
-  const EvalMatrix without = eval_matrix(options, observer);
+  const ScoredMatrix without = eval_matrix(options, observer);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("scores are not kept"), std::string::npos) << warnings[0];
   ASSERT_EQ(without.rows.size(), kept.rows.size());
@@ -303,10 +303,28 @@ TEST(EvalMatrix, GoesOnWithoutACacheThatCannotKeepScores) {
           << kept.rows[r].name;
 }
 
+TEST(EvalMatrix, UsesWhatItHasReadWhenTheCacheIsRemovedMeanwhile) {
+  const btm_test::TempDir dir;
+  EvalMatrixOptions options = golden_options(dir);
+  options.batching.max_samples = 2;
+  options.models = {{"a", checkpoint("seed")}, {"b", checkpoint("elm_perl")}};
+  const ScoredMatrix whole = eval_matrix(options);
+  options.models.emplace_back("c", checkpoint("elm_jargon"));
+  EvalMatrixObserver observer;
+  observer.progress = [&](std::int64_t, std::int64_t, const std::string&, const std::string&) {
+    std::filesystem::remove_all(options.cache);
+  };
+  const ScoredMatrix again = eval_matrix(options, observer);
+  EXPECT_EQ(again.reused, 2);
+  EXPECT_EQ(again.computed, 1);
+  for (std::size_t r = 0; r < 2; ++r)
+    EXPECT_EQ(again.rows[r].cells[0].loss_sum, whole.rows[r].cells[0].loss_sum);
+}
+
 TEST(EvalMatrix, DoesNotKeepScoresOfACheckpointThatIsReplacedMeanwhile) {
   const btm_test::TempDir dir;
   EvalMatrixOptions options = golden_options(dir);
-  options.eval.max_samples = 2;
+  options.batching.max_samples = 2;
   const auto copy = [&](const std::string& name) {
     std::filesystem::copy_file(checkpoint(name), dir / "new.pt");
     std::filesystem::rename(dir / "new.pt", dir / "model.pt");
@@ -318,7 +336,7 @@ TEST(EvalMatrix, DoesNotKeepScoresOfACheckpointThatIsReplacedMeanwhile) {
     if (done == 1) copy("elm_perl");
   };
   const double seed = eval_matrix(options, replace).rows[0].cells[0].loss_sum;
-  const EvalMatrix perl = eval_matrix(options);
+  const ScoredMatrix perl = eval_matrix(options);
   EXPECT_EQ(perl.computed, 1);
   EXPECT_NE(perl.rows[0].cells[0].loss_sum, seed);
   copy("seed");

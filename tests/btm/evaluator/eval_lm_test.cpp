@@ -24,10 +24,10 @@ EvalLmOptions golden_options(const std::string& model, const std::string& data,
                              const std::string& subset) {
   EvalLmOptions options;
   options.path = golden(model).string();
-  options.data = golden(data).string();
-  options.gen_subset = subset;
-  options.tokens_per_sample = 128;
-  options.batch_size = 2;
+  options.data.folder = golden(data).string();
+  options.data.gen_subset = subset;
+  options.data.batching.tokens_per_sample = 128;
+  options.data.batching.batch_size = 2;
   return options;
 }
 
@@ -39,20 +39,20 @@ void apply_flags(const std::vector<std::string>& extra, EvalLmOptions& options) 
   for (std::size_t i = 0; i + 1 < extra.size(); i += 2) {
     const std::string& flag = extra[i];
     if (flag == "--sample-break-mode") {
-      options.sample_break_mode = extra[i + 1];
+      options.data.batching.sample_break_mode = extra[i + 1];
       continue;
     }
     const std::int64_t value = std::stoll(extra[i + 1]);
     if (flag == "--context-window")
-      options.context_window = value;
+      options.data.batching.context_window = value;
     else if (flag == "--tokens-per-sample")
-      options.tokens_per_sample = value;
+      options.data.batching.tokens_per_sample = value;
     else if (flag == "--max-tokens")
-      options.max_tokens = value;
+      options.data.batching.max_tokens = value;
     else if (flag == "--batch-size")
-      options.batch_size = value;
+      options.data.batching.batch_size = value;
     else if (flag == "--softmax-batch")
-      options.softmax_batch = value;
+      options.machine.softmax_batch = value;
     else
       ADD_FAILURE() << "a flag of eval.json that this test does not know: " << flag;
   }
@@ -64,8 +64,9 @@ TEST(EvalLm, CountsATokenOfProbabilityZero) {
   std::vector<std::string> warnings;
   EvalLmObserver observer;
   observer.warn = [&](const std::string& line) { warnings.push_back(line); };
-  ScoreAccumulator accumulator(options, dictionary, observer);
-  const Batch batch{.rows = 1,
+  ScoreAccumulator accumulator(options.words, dictionary, observer);
+  const Batch batch{.pad = dictionary.pad(),
+                    .rows = 1,
                     .columns = 2,
                     .tokens = {2, 4},
                     .targets = {4, 5},
@@ -78,7 +79,7 @@ TEST(EvalLm, CountsATokenOfProbabilityZero) {
   EXPECT_EQ(report.tokens, 2);
   EXPECT_EQ(report.impossible_tokens, 1);
   EXPECT_TRUE(std::isinf(report.loss_base2) && std::isinf(report.perplexity));
-  log_results(report, options, observer);
+  log_results(report, options.data, observer);
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("1 of 2 tokens have probability 0"), std::string::npos) << warnings[0];
 }
@@ -90,22 +91,22 @@ TEST(EvalLm, HasNoNumberWithoutTokens) {
                                 "has no target that is not padding");
   EvalLmOptions options;
   options.path = golden("nan/ok.pt").string();
-  options.data = golden("nan/data").string();
-  options.tokens_per_sample = 1024;
+  options.data.folder = golden("nan/data").string();
+  options.data.batching.tokens_per_sample = 1024;
   expect_error<compat::IoError>([&] { eval_lm(options); },
                                 "nothing to evaluate in split 'test': all of its 1 samples (125 "
                                 "tokens) are longer than the 16 positions");
-  options.tokens_per_sample = 0;  // the model's positions
+  options.data.batching.tokens_per_sample = 0;  // the model's positions
   EXPECT_EQ(eval_lm(options).tokens, 125);
-  options.num_shards = 100;
-  options.shard_id = 99;
+  options.data.num_shards = 100;
+  options.data.shard_id = 99;
   expect_error<compat::IoError>([&] { eval_lm(options); },
                                 "--shard-id 99 of --num-shards 100 has no batch");
 }
 
 TEST(EvalLm, SaysHowManyTokensAreLeftOut) {
   EvalLmOptions options = golden_options("nan/ok.pt", "nan/data", "test");
-  options.tokens_per_sample =
+  options.data.batching.tokens_per_sample =
       20;  // of 125 tokens: six samples beyond the model's 16 positions, and one of five
   std::vector<std::string> warnings;
   EvalLmObserver observer;
@@ -123,7 +124,7 @@ TEST(EvalLm, SaysHowManyTokensAreLeftOut) {
 
 TEST(EvalLm, RefusesAModelThatDiverged) {
   EvalLmOptions options = golden_options("nan/nan1.pt", "nan/data", "test");
-  options.tokens_per_sample = 0;
+  options.data.batching.tokens_per_sample = 0;
   expect_error<DivergedModel>(
       [&] { eval_lm(options); },
       "nan1.pt: gives no probability (NaN or infinite) for target 1 of sample ");
@@ -145,7 +146,7 @@ TEST(EvalLm, GivesFairseqsNumbers) {
 TEST(EvalLm, DoesNotDependOnTheBatchSize) {
   EvalLmOptions options = perl_options();
   const double alone = eval_lm(options).loss_base2;
-  options.batch_size = 7;
+  options.data.batching.batch_size = 7;
   // fp32 sums in another order.
   EXPECT_NEAR(eval_lm(options).loss_base2, alone, 1e-5);
 }
@@ -170,8 +171,8 @@ TEST(EvalLm, ShardsAddUpToTheWhole) {
   const EvalLmReport whole = eval_lm(options);
   double loss = 0;
   std::int64_t tokens = 0;
-  options.num_shards = 3;
-  for (options.shard_id = 0; options.shard_id < 3; ++options.shard_id) {
+  options.data.num_shards = 3;
+  for (options.data.shard_id = 0; options.data.shard_id < 3; ++options.data.shard_id) {
     const EvalLmReport part = eval_lm(options);
     loss += part.loss_sum;
     tokens += part.tokens;
@@ -183,16 +184,16 @@ TEST(EvalLm, ShardsAddUpToTheWhole) {
 TEST(EvalLm, ScoresEveryBlockOfEveryDomainOnce) {
   EvalLmOptions options =
       golden_options("checkpoints/seed/checkpoint_last.pt", "data-bin", "test_fortunes");
-  options.task = "multidomain_language_modeling";
-  options.eval_domains = "fortunes";
+  options.data.task = "multidomain_language_modeling";
+  options.data.eval_domains = "fortunes";
   EXPECT_EQ(eval_lm(options).tokens, 6988);
-  options.resample_eval = true;
+  options.data.resample_eval = true;
   EXPECT_EQ(eval_lm(options).tokens, 6936);  // as in the release: golden/ensemble.json
 }
 
 TEST(EvalLm, StopsAfterMaxSamplesBatches) {
   EvalLmOptions options = perl_options();
-  options.max_samples = 3;
+  options.data.batching.max_samples = 3;
   EXPECT_EQ(eval_lm(options).batches,
             4);  // fairseq's loop ends after the batch of that number, counted from 0
 }
@@ -200,11 +201,11 @@ TEST(EvalLm, StopsAfterMaxSamplesBatches) {
 TEST(EvalLm, RoundsWeightsToHalfPrecisionOnACpu) {
   EvalLmOptions options = perl_options();
   const double full = eval_lm(options).loss_base2;
-  options.fp16 = true;
+  options.machine.fp16 = true;
   EXPECT_NEAR(eval_lm(options).loss_base2, full, 5e-3);
   EXPECT_NE(eval_lm(options).loss_base2, full);
-  options.fp16 = false;
-  options.bf16 = true;
+  options.machine.fp16 = false;
+  options.machine.bf16 = true;
   EXPECT_NEAR(eval_lm(options).loss_base2, full, 3e-2);
 }
 
@@ -228,7 +229,7 @@ TEST(EvalLm, PrintsFairseqsClosingLines) {
 
 TEST(EvalLm, GathersWords) {
   EvalLmOptions options = perl_options();
-  options.output_word_stats = true;
+  options.words.output_word_stats = true;
   const EvalLmReport report = eval_lm(options);
   std::int64_t count = 0;
   double log_prob = 0;
@@ -247,13 +248,15 @@ TEST(EvalLm, RefusesWhatDoesNotFit) {
   };
   const Row rows[] = {
       {"--path is missing", [](EvalLmOptions& o) { o.path.clear(); }},
-      {"--task 'translation' is not supported", [](EvalLmOptions& o) { o.task = "translation"; }},
-      {"need --task multidomain", [](EvalLmOptions& o) { o.eval_domains = "perl"; }},
-      {"--num-shards 0", [](EvalLmOptions& o) { o.num_shards = 0; }},
-      {"--shard-id 2, expected 0 to 1", [](EvalLmOptions& o) { o.num_shards = 2, o.shard_id = 2; }},
-      {"--context-window 128", [](EvalLmOptions& o) { o.context_window = 128; }},
-      {"exclude each other", [](EvalLmOptions& o) { o.fp16 = o.bf16 = true; }},
-      {"expected none, eos", [](EvalLmOptions& o) { o.sample_break_mode = "all"; }},
+      {"--task 'translation' is not supported",
+       [](EvalLmOptions& o) { o.data.task = "translation"; }},
+      {"need --task multidomain", [](EvalLmOptions& o) { o.data.eval_domains = "perl"; }},
+      {"--num-shards 0", [](EvalLmOptions& o) { o.data.num_shards = 0; }},
+      {"--shard-id 2, expected 0 to 1",
+       [](EvalLmOptions& o) { o.data.num_shards = 2, o.data.shard_id = 2; }},
+      {"--context-window 128", [](EvalLmOptions& o) { o.data.batching.context_window = 128; }},
+      {"exclude each other", [](EvalLmOptions& o) { o.machine.fp16 = o.machine.bf16 = true; }},
+      {"expected none, eos", [](EvalLmOptions& o) { o.data.batching.sample_break_mode = "all"; }},
       {"", [](EvalLmOptions& o) { o.model_overrides = "__import__('os').system('id')"; }},
   };
   for (const Row& row : rows) {
@@ -279,7 +282,7 @@ TEST(EvalLm, RefusesAModelOfAnotherDictionaryOfTheSameSize) {
   compat::save_checkpoint(dir / "own.pt", *compat::with_dictionary(arena, source.root(), own));
   compat::save_checkpoint(dir / "other.pt",
                           *compat::with_dictionary(arena, source.root(), std::string(64, 'a')));
-  options.max_samples = 1;
+  options.data.batching.max_samples = 1;
   options.path = (dir / "own.pt").string();
   EXPECT_GT(eval_lm(options).tokens, 0);
   options.path += ":" + (dir / "other.pt").string();

@@ -1,0 +1,76 @@
+#include "btm/mixing/ensemble_type.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace btm {
+namespace {
+
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 5> kTypeNames{
+    "cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"};
+constexpr std::array<std::string_view, 3> kRuleNames{"last", "full", "none"};
+static_assert(kTypeNames.size() == static_cast<std::size_t>(EnsembleType::kClusterPrior) + 1);
+static_assert(kRuleNames.size() == static_cast<std::size_t>(PosteriorRule::kNone) + 1);
+
+template <class Enum>
+std::optional<Enum> find_name(std::span<const std::string_view> names, std::string_view name) {
+  const auto found = std::ranges::find(names, name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<Enum>(found - names.begin());
+}
+
+/// "a, b or c".
+std::string listed(std::span<const std::string_view> names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text.append(i == 0 ? "" : i + 1 < names.size() ? ", " : " or ").append(names[i]);
+  return text;
+}
+
+}  // namespace
+
+std::string_view name_of(EnsembleType type) {
+  return kTypeNames.at(static_cast<std::size_t>(type));
+}
+std::string_view name_of(PosteriorRule rule) {
+  return kRuleNames.at(static_cast<std::size_t>(rule));
+}
+
+std::optional<EnsembleType> ensemble_type_of(std::string_view name) {
+  return find_name<EnsembleType>(kTypeNames, name);
+}
+
+std::string ensemble_types() { return listed(kTypeNames); }
+
+std::string model_ensemble_types() {
+  static_assert(kTypeNames.back() == "cluster_prior");
+  return listed(std::span(kTypeNames).first(kTypeNames.size() - 1));
+}
+
+std::optional<PosteriorRule> posterior_rule_of(std::string_view name) {
+  return find_name<PosteriorRule>(kRuleNames, name);
+}
+
+std::vector<std::string> ensemble_type_names() { return {kTypeNames.begin(), kTypeNames.end()}; }
+
+std::vector<std::string> posterior_rule_names() { return {kRuleNames.begin(), kRuleNames.end()}; }
+
+std::optional<EnsembleType> model_ensemble_type_of(std::string_view name) {
+  const auto type = ensemble_type_of(name);
+  return type == EnsembleType::kClusterPrior ? std::nullopt : type;
+}
+
+std::string joined_names(std::span<const EnsembleType> types) {
+  std::string text;
+  for (const EnsembleType type : types) text.append(text.empty() ? "" : ",").append(name_of(type));
+  return text;
+}
+
+PosteriorRule default_rule(EnsembleType type) {
+  const bool fixed = type == EnsembleType::kSimpleAverage || type == EnsembleType::kClusterPrior;
+  return fixed ? PosteriorRule::kNone : PosteriorRule::kLast;
+}
+
+}  // namespace btm
