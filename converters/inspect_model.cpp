@@ -35,13 +35,6 @@ std::string human_bytes(std::uint64_t bytes) {
   return text.str();
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t size : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 /// A pickled value small enough to show; "a dict of 3" otherwise.
 Json node_json(const compat::PickleNode* node) {
   if (node == nullptr || node->is_none()) return nullptr;
@@ -261,7 +254,7 @@ void print_rows(const Json& rows, std::size_t count, const std::string& indent, 
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = text_of(rows[i]["name"]);
     out << indent << name << std::string(width - name.size() + 2, ' ') << text_of(rows[i]["dtype"])
-        << " " << shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
+        << " " << compat::shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
     if (rows[i].contains("sha256")) out << "  " << text_of(rows[i]["sha256"]);
     out << "\n";
   }

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/parallel.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/indexed_dataset_builder.h"

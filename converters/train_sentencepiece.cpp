@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/dictionary.h"
 #include "compat/io/atomic_file.h"

@@ -1,6 +1,5 @@
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -134,7 +133,6 @@ struct AverageCommand {
     if (scale) {
       if (!needs_base_model(options.method))
         throw UsageError("--scale belongs to methods with a base model, found --method " + method);
-      if (!std::isfinite(*scale)) throw UsageError("flag --scale: expected a finite number");
       options.scale = *scale;
     }
   }

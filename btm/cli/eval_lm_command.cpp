@@ -4,7 +4,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/model/tensor_memory.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
 

@@ -25,6 +25,7 @@
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 
 namespace btm {

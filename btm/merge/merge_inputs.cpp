@@ -40,21 +40,14 @@ class Differences {
   std::size_t count_ = 0;
 };
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t size : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
   for (const auto& [name, view] : first.model()) {
     const compat::TensorView* const found = find_tensor(other, name);
     if (found == nullptr)
       differences.add("has no " + printable(name));
     else if (found->shape != view.shape)
-      differences.add(printable(name) + " is " + shape_text(found->shape) + ", expected " +
-                      shape_text(view.shape));
+      differences.add(printable(name) + " is " + compat::shape_text(found->shape) + ", expected " +
+                      compat::shape_text(view.shape));
     else if (is_floating(found->dtype()) != is_floating(view.dtype()))
       differences.add(printable(name) + " is " + std::string(dtype_name(found->dtype())) +
                       ", expected " + std::string(dtype_name(view.dtype())));

@@ -102,13 +102,6 @@ void upgrade(StateDict& state, TransformerLM& model) {
       state.insert_or_assign(std::string(kEmbedTokens), std::move(node.mapped()));
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t size : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 /// Collects names and prints only the first few.
 class NameList {
  public:
@@ -136,8 +129,8 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state,
     if (found == state.end())
       missing.add(parameter.name);
     else if (found->second.shape != parameter.shape)
-      misshapen.add(parameter.name + " " + shape_text(found->second.shape) + " for " +
-                    shape_text(parameter.shape));
+      misshapen.add(parameter.name + " " + compat::shape_text(found->second.shape) + " for " +
+                    compat::shape_text(parameter.shape));
   }
   for (const auto& [name, view] : state)
     if (!expected.contains(name)) unexpected.add(compat::printable(name));
@@ -192,11 +185,10 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
     const bool round = precision.rounding != precision.compute && stored != precision.rounding;
     const bool keep = precision.as_stored && precision.device.is_cpu() && !round &&
                       view.shape.size() == 2 && (stored == at::kHalf || stored == at::kBFloat16);
-    at::Tensor tensor = to_tensor(view,
-                                  keep    ? stored
-                                  : round ? precision.rounding
-                                          : precision.compute,
-                                  precision.device);
+    at::ScalarType read_as = precision.compute;
+    if (keep) read_as = stored;
+    if (round) read_as = precision.rounding;
+    const at::Tensor tensor = to_tensor(view, read_as, precision.device);
     *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
   }
 }

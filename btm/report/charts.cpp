@@ -7,7 +7,7 @@
 
 #include "btm/report/axis.h"
 #include "btm/report/table.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {

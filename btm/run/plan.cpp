@@ -1,7 +1,6 @@
 #include "btm/run/plan.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -9,6 +8,7 @@
 
 #include "btm/run/plan_file.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/program/command_line.h"
@@ -26,20 +26,16 @@ struct BadValue {
 };
 
 std::int64_t integer(const std::string& value, std::int64_t lowest) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc{} || end != value.data() + value.size() || number < lowest)
+  const auto number = compat::number_of<std::int64_t>(value);
+  if (!number || *number < lowest)
     throw BadValue{"an integer of at least " + std::to_string(lowest)};
-  return number;
+  return *number;
 }
 
 double real(const std::string& value, double lowest, double highest, const std::string& expected) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc{} || end != value.data() + value.size() || !(number >= lowest) ||
-      !(number <= highest))
-    throw BadValue{expected};
-  return number;
+  const auto number = compat::number_of<double>(value);
+  if (!number || !(*number >= lowest && *number <= highest)) throw BadValue{expected};
+  return *number;
 }
 
 bool boolean(const std::string& value) {

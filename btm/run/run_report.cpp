@@ -9,6 +9,7 @@
 #include "btm/run/train_history.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
@@ -109,9 +110,9 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
     table.rows.push_back(
         {training.name,
          std::to_string(training.first_update) + "–" + std::to_string(training.last_update),
-         grouped_digits(training.tokens()), seconds ? duration_text(*seconds) : "–",
+         compat::grouped(training.tokens()), seconds ? duration_text(*seconds) : "–",
          seconds && *seconds > 0
-             ? grouped_digits(std::llround(static_cast<double>(training.tokens()) / *seconds))
+             ? compat::grouped(std::llround(static_cast<double>(training.tokens()) / *seconds))
              : "–"});
   }
   page.add_heading("Cost of training");
@@ -131,8 +132,8 @@ void add_plan(HtmlPage& page, const Plan& plan) {
       {"updates (seed phase)",
        std::to_string(plan.updates) + " (" + std::to_string(plan.seed_updates()) + ")"},
       {"tokens per sample", std::to_string(plan.tokens_per_sample)},
-      {"tokens per update", grouped_digits(tokens_of_expert_update(plan)) + " an expert, " +
-                                grouped_digits(tokens_of_seed_update(plan)) + " seed and dense"},
+      {"tokens per update", compat::grouped(tokens_of_expert_update(plan)) + " an expert, " +
+                                compat::grouped(tokens_of_seed_update(plan)) + " seed and dense"},
       {"learning rate", short_number(plan.lr)},
       {"seed of random numbers", std::to_string(plan.seed)}};
   page.add_heading("Plan");

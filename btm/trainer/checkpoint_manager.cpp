@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "compat/base/error.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/temporaries.h"

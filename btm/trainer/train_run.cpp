@@ -20,6 +20,7 @@
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/fairseq/dictionary_digest.h"
 #include "compat/fairseq/network_settings.h"
 #include "compat/io/crc32.h"
@@ -30,13 +31,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kName = "btm train";
-
-std::string grouped(std::int64_t number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
-    text.insert(static_cast<std::size_t>(at), ",");
-  return text;
-}
 
 template <class T>
 T nth_or_last(const std::vector<T>& values, std::int64_t n) {
@@ -236,7 +230,7 @@ void TrainRun::log_model(const TransformerConfig& config) {
   log_.info(
       kName,
       "architecture " + config.arch +
-          ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
+          ", num. model params: " + compat::grouped(trainer_->model().num_parameters()) + ", " +
           std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
           (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
 }
@@ -295,7 +289,7 @@ int TrainRun::run() {
     // fairseq makes one more update each time. Here the same command twice gives the same model, so
     // that a run killed after its last checkpoint can be started again.
     log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) +
-                         " updates, " + general_format(trainer_->agreed_seconds() / 3600) +
+                         " updates, " + compat::general(trainer_->agreed_seconds() / 3600) +
                          " hours");
     if (start_ != last_checkpoint(options_.checkpoint))
       save({state_.iterator.epoch, false, state_.iterator}, std::nullopt);
@@ -307,7 +301,7 @@ int TrainRun::run() {
   while (!stop && (max_epoch <= 0 || state_.iterator.epoch <= max_epoch)) {
     if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
       log_.info(kName, "stopping training because current learning rate (" +
-                           general_format(trainer_->lr()) +
+                           compat::general(trainer_->lr()) +
                            ") is smaller than or equal to --stop-min-lr");
       break;
     }
@@ -323,7 +317,7 @@ int TrainRun::run() {
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log_.info(kName, "done training in " + general_format(python_round(seconds, 1)) + " seconds");
+  log_.info(kName, "done training in " + compat::general(python_round(seconds, 1)) + " seconds");
   return 0;
 }
 
@@ -375,7 +369,7 @@ bool TrainRun::train_epoch() {
     } else {
       log_.info(kName,
                 "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
-                    general_format(trainer_->optimizer().loss_scale()));
+                    compat::general(trainer_->optimizer().loss_scale()));
     }
     log_saved();
     stop = after_update({epoch, batches.end_of_epoch(), batches.state()});
@@ -429,7 +423,7 @@ bool TrainRun::after_update(const Moment& moment) {
   }
   if (stop)
     log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
-                         general_format(trainer_->agreed_seconds() / 3600) + " hours");
+                         compat::general(trainer_->agreed_seconds() / 3600) + " hours");
   val_loss_ = do_validate ? validate(epoch) : std::nullopt;
   if (trainer_->agreed_signal() !=
       0) {  // it came during the validation, whose result is then incomplete
@@ -529,7 +523,7 @@ std::optional<double> TrainRun::validate(std::int64_t epoch) {
                                  "' is not among the validation's numbers");
       if (!std::isfinite(*first))
         log_.warn(kName, "the " + compat::printable(metric) + " of \"" +
-                             compat::printable(data.subset) + "\" is " + general_format(*first) +
+                             compat::printable(data.subset) + "\" is " + compat::general(*first) +
                              ", which cannot be the best: the model has diverged");
       if (const auto best = checkpoints_.best(); best && std::isfinite(*first))
         row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric

@@ -73,7 +73,4 @@ void for_each_line(std::string_view text, const std::function<void(std::string_v
 /// The parts of `text` between separators, empty ones left out.
 std::vector<std::string> split_at(std::string_view text, char separator);
 
-/// `value` with `digits` after the point; "inf" and "nan" for what has none.
-std::string decimal(double value, int digits);
-
 }  // namespace compat

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
@@ -249,11 +250,8 @@ const ConfigValue* Resolver::target(std::string_view expression,
   const ConfigValue* at = &root_;
   for (const std::string& part : target_place) {
     if (const auto* list = std::get_if<ConfigValue::List>(&at->value)) {
-      std::size_t index = 0;
-      const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-      at = error == std::errc{} && end == part.data() + part.size() && index < list->size()
-               ? &(*list)[index]
-               : nullptr;
+      const auto index = number_of<std::size_t>(part);
+      at = index && *index < list->size() ? &(*list)[*index] : nullptr;
     } else {
       at = at->find(part);
     }

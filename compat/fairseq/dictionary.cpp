@@ -1,13 +1,12 @@
 #include "compat/fairseq/dictionary.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstdio>
+#include <optional>
 #include <set>
 
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/mapped_file.h"
@@ -28,10 +27,9 @@ bool split_last(std::string_view text, std::string_view& front, std::string_view
   return true;
 }
 
-bool parse_count(std::string_view text, std::int64_t& count) {
+std::optional<std::int64_t> parse_count(std::string_view text) {
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  return error == std::errc{} && end == text.data() + text.size();
+  return number_of<std::int64_t>(text);
 }
 
 /// Names of dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing
@@ -86,16 +84,15 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
       const std::string_view rest = word;
       split = split_last(rest, word, field);
     }
-    std::int64_t count = 0;
-    if (!split || !parse_count(field, count))
-      refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
+    const std::optional<std::int64_t> count = split ? parse_count(field) : std::nullopt;
+    if (!count) refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
     if (word.size() > kLongestWord)
       refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " +
              std::to_string(kLongestWord));
     if (!overwrite && dictionary.contains(word))
       refuse("the word '" + printable(word) + "' was there before (allowed with the flag " +
              std::string(kOverwriteFlag) + ")");
-    dictionary.add_symbol(word, count, overwrite);
+    dictionary.add_symbol(word, *count, overwrite);
   });
   return dictionary;
 }
@@ -158,9 +155,7 @@ void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords,
 
 void Dictionary::pad_to_multiple(std::int64_t padding_factor) {
   for (int i = 0; padding_factor > 1 && size() % padding_factor != 0; ++i) {
-    std::array<char, 32> name{};
-    std::snprintf(name.data(), name.size(), "madeupword%04d", i);
-    add_symbol(name.data(), 0);
+    add_symbol("madeupword" + zero_filled(i, 4), 0);
   }
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -12,7 +12,9 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/version.h"
 #include "compat/io/lost_files.h"
 #include "compat/program/console.h"
@@ -190,24 +192,17 @@ void apply_flag(const std::string& name, const Known& target, const std::string&
 
 }  // namespace
 
-namespace {
-
-template <class T>
-T parse_number(std::string_view text, std::string_view expected) {
-  T number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError("'" + printable(text) + "', expected " + std::string(expected));
-  return number;
-}
-
-}  // namespace
-
 std::int64_t parse_integer(std::string_view text) {
-  return parse_number<std::int64_t>(text, "an integer");
+  if (const auto number = number_of<std::int64_t>(text)) return *number;
+  throw UsageError(concat("'", printable(text), "', expected an integer"));
 }
 
-double parse_real(std::string_view text) { return parse_number<double>(text, "a number"); }
+double parse_real(std::string_view text) {
+  const auto number = number_of<double>(text);
+  if (!number || !std::isfinite(*number))
+    throw UsageError(concat("'", printable(text), "', expected a number"));
+  return *number;
+}
 
 Flag flag_text(std::string names, std::string value_name, std::string& field, std::string help) {
   return {std::move(names), std::move(value_name), std::move(help), field,
@@ -228,22 +223,14 @@ Flag flag_integer(std::string names, std::string value_name, std::int64_t& field
 
 Flag flag_real(std::string names, std::string value_name, double& field, std::string help,
                double lowest, double highest, std::string default_text) {
-  const auto shown = [](double value) {
-    std::ostringstream text;
-    text << value;
-    return text.str();
-  };
-  if (default_text.empty()) default_text = shown(field);
+  if (default_text.empty()) default_text = general(field);
   return {std::move(names), std::move(value_name), std::move(help), std::move(default_text),
-          [&field, expected = shown(lowest) + " to " + shown(highest), lowest,
-           highest](const std::string& value) {
-            double number = 0;
-            const auto [end, error] =
-                std::from_chars(value.data(), value.data() + value.size(), number);
-            if (error != std::errc{} || end != value.data() + value.size() ||
-                !(number >= lowest && number <= highest))
-              throw UsageError("'" + printable(value) + "', expected a number from " + expected);
-            field = number;
+          [&field, lowest, highest](const std::string& value) {
+            const auto number = number_of<double>(value);
+            if (!number || !(*number >= lowest && *number <= highest))
+              throw UsageError(concat("'", printable(value), "', expected a number from ",
+                                      general(lowest), " to ", general(highest)));
+            field = *number;
           }};
 }
 
@@ -254,16 +241,11 @@ Flag flag_switch(std::string names, bool& field, std::string help) {
 
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices,
                  std::string help) {
-  std::string list;
-  for (const std::string& choice : choices) list += (list.empty() ? "" : ",") + choice;
-  return {std::move(names), "{" + list + "}", std::move(help), field,
+  return {std::move(names), concat('{', join(choices, ","), '}'), std::move(help), field,
           [&field, choices = std::move(choices)](const std::string& value) {
-            if (std::ranges::find(choices, value) == choices.end()) {
-              std::string expected;
-              for (const std::string& choice : choices)
-                expected += (expected.empty() ? "" : ", ") + choice;
-              throw UsageError("'" + printable(value) + "', expected one of " + expected);
-            }
+            if (std::ranges::find(choices, value) == choices.end())
+              throw UsageError(
+                  concat("'", printable(value), "', expected one of ", join(choices, ", ")));
             field = value;
           }};
 }

@@ -2,7 +2,6 @@
 // its order.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <queue>
@@ -10,6 +9,7 @@
 
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/tokenizer/gpt2_words.h"
@@ -298,10 +298,9 @@ std::string with_replacements(std::string_view bytes) {
 std::string Gpt2Bpe::decode(std::span<const std::string_view> symbols) const {
   std::string bytes;
   for (const std::string_view symbol : symbols) {
-    std::int32_t id = -1;
-    const auto [end, error] = std::from_chars(symbol.data(), symbol.data() + symbol.size(), id);
-    const bool known = error == std::errc{} && end == symbol.data() + symbol.size() && id >= 0 &&
-                       id < size() && !tables_->bytes[static_cast<std::size_t>(id)].empty();
+    const std::int32_t id = number_of<std::int32_t>(symbol).value_or(-1);
+    const bool known =
+        id >= 0 && id < size() && !tables_->bytes[static_cast<std::size_t>(id)].empty();
     bytes += known ? tables_->bytes[static_cast<std::size_t>(id)] : symbol;
   }
   return with_replacements(bytes);

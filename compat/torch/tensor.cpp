@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/io/crc32.h"
 #include "compat/io/mapped_file.h"
 
@@ -104,11 +106,14 @@ bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept {
   return true;
 }
 
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return concat('[', join(shape, ", "), ']');
+}
+
 void Checksum::compare(std::uint32_t found) const {
   if (found == crc) return;
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "damaged: CRC-32 %08x, expected %08x", found, crc);
-  throw FormatError(where, text.data());
+  throw FormatError(
+      where, concat("damaged: CRC-32 ", hexadecimal(found, 8), ", expected ", hexadecimal(crc, 8)));
 }
 
 Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner,

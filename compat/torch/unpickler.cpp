@@ -1,8 +1,9 @@
 #include "compat/torch/unpickler.h"
 
-#include <charconv>
 #include <unordered_set>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/torch/unpickler_machine.h"
 
 namespace compat {
@@ -75,11 +76,9 @@ void UnpickleMachine::op_pop() {
 
 std::uint64_t UnpickleMachine::line_index() {
   const std::string_view line = in_.take_line("a memo index");
-  std::uint64_t index = 0;
-  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), index);
-  if (error != std::errc{} || end != line.data() + line.size())
-    fail("'" + printable(line, 40) + "' is not a memo index");
-  return index;
+  const auto index = number_of<std::uint64_t>(line);
+  if (!index) fail(concat("'", printable(line, 40), "' is not a memo index"));
+  return *index;
 }
 
 void UnpickleMachine::recall(std::uint64_t index) {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/torch/unpickler_machine.h"
 
@@ -15,14 +16,12 @@ constexpr int kHighestProtocol = 5;
 /// used, or 0.
 std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::string& out) {
   if (text.size() < 1 + digits) return 0;
-  std::uint32_t code = 0;
-  const char* const first = text.data() + 1;
-  const auto [end, error] = std::from_chars(first, first + digits, code, 16);
-  if (error != std::errc{} || end != first + digits || code > 0x10FFFF) return 0;
+  const auto code = number_of<std::uint32_t>(text.substr(1, digits), 16);
+  if (!code || *code > 0x10FFFF) return 0;
   if (text[0] == 'x')
-    out += static_cast<char>(code);
+    out += static_cast<char>(*code);
   else
-    append_utf8(code, out);
+    append_utf8(*code, out);
   return 1 + digits;
 }
 

@@ -184,7 +184,7 @@ CASES = [
         "average of NaN",
         AVERAGE + ["--weights", "nan,1"],
         2,
-        stderr=["a weight is not a finite number"],
+        stderr=["flag --weights: 'nan', expected a number"],
         check=no_output,
     ),
     Case(
