@@ -9,6 +9,7 @@
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/optimizer_state.h"
 #include "compat/base/error.h"
+#include "compat/fairseq/config_json.h"
 
 namespace btm {
 namespace {
@@ -173,9 +174,10 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
   if (state.history_arena) arena.keep(state.history_arena);
   PickleDict root;
   arena.put(root, "args", arena.none());
-  arena.put(root, "cfg",
-            pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(),
-                                            trainer.world().size())));
+  arena.put(
+      root, "cfg",
+      compat::config_to_pickle(arena, fairseq_config(trainer.options(), trainer.model().config(),
+                                                     trainer.world().size())));
   arena.put(root, "model", arena.none());  // reserves its place; filled below
   arena.put(root, "criterion", arena.none());
   arena.put(root, "optimizer_history", history_node(arena, trainer, state));
