@@ -44,9 +44,6 @@ class MappedFile {
   std::shared_ptr<const void> owner_;
 };
 
-/// Tells the kernel that mapped `bytes` will be read soon, front to back (read-ahead).
-void will_read(std::span<const std::byte> bytes) noexcept;
-
 /// Drops the resident pages that lie wholly inside `bytes`, which must be mapped from a file (of
 /// other memory the content would be lost). They come back from the file when touched again.
 void drop_pages(std::span<const std::byte> bytes) noexcept;
