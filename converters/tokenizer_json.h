@@ -13,6 +13,9 @@ namespace converters {
 /// A regular expression for characters that are none of `known`: "[^\x{61}-\x{7a}]".
 std::string other_characters(const std::set<std::uint32_t>& known);
 
+/// Spaces at both ends of a text. (The library's Strip takes other white space off as well.)
+inline constexpr const char* kOuterSpaces = "\\A +| +\\z";
+
 /// Encodes as the library tokenizers does with a tokenizer.json of GPT-2's byte-level BPE, or of a
 /// BPE or unigram model behind Metaspace. Texts must be in normal form: a Precompiled normalizer is
 /// taken to leave them as they are. Written for proofs, not for speed.
