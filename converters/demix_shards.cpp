@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <regex>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/shard_name.h"
 #include "compat/fairseq/network_settings.h"
 
 namespace converters {
@@ -40,8 +41,8 @@ void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_re
     throw compat::FormatError({expert.path(), "cfg.model", {}},
                               other + " as in " + compat::printable(base.path(), 4096));
   if (expert.model().size() != base.model().size())
-    fail("has " + std::to_string(expert.model().size()) + " tensors, not the " +
-         std::to_string(base.model().size()) + " of");
+    fail(compat::concat("has ", expert.model().size(), " tensors, not the ", base.model().size(),
+                        " of"));
   for (const auto& [name, view] : expert.model()) {
     const compat::TensorView* const other = base.find(name);
     if (other == nullptr || other->shape != view.shape)
@@ -68,26 +69,25 @@ void write_half(const Checkpoint& from, bool expert_part, const fs::path& path) 
 }  // namespace
 
 std::vector<fs::path> demix_shards_in(const fs::path& folder) {
-  static const std::regex kRank("^(.*)-rank-([0-9]{1,6})\\.pt$");
-  std::map<int, fs::path> shards;
+  std::map<std::size_t, fs::path> shards;
   std::string stem;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    std::smatch match;
-    if (!std::regex_match(name, match, kRank)) continue;
-    if (!shards.empty() && match[1].str() != stem)
-      throw compat::FormatError({folder.string(), {}, {}},
-                                "holds shards of two models: " + compat::printable(stem) + " and " +
-                                    compat::printable(match[1].str()));
-    stem = match[1].str();
-    shards[std::stoi(match[2].str())] = entry.path();
+    const auto name = compat::shard_name(entry.path());
+    if (!name) continue;
+    if (!shards.empty() && name->stem != stem)
+      throw compat::FormatError(
+          {folder.string(), {}, {}},
+          compat::concat("holds shards of two models: ", compat::printable(stem), " and ",
+                         compat::printable(name->stem)));
+    stem = name->stem;
+    shards[name->rank] = entry.path();
   }
   std::vector<fs::path> paths;
   for (const auto& [number, path] : shards) {
-    if (number != static_cast<int>(paths.size()))
+    if (number != paths.size())
       throw compat::FormatError(
           {folder.string(), {}, {}},
-          "has no shard " + stem + "-rank-" + std::to_string(paths.size()) + ".pt");
+          compat::concat("has no shard ", compat::printable(stem), "-rank-", paths.size(), ".pt"));
     paths.push_back(path);
   }
   return paths;
@@ -96,7 +96,7 @@ std::vector<fs::path> demix_shards_in(const fs::path& folder) {
 void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& shared,
                         const fs::path& prefix) {
   const auto shard_path = [&](std::size_t i) {
-    return prefix.string() + "-rank-" + std::to_string(i) + ".pt";
+    return compat::concat(prefix.string(), "-rank-", i, ".pt");
   };
   for (std::size_t i = 0; i <= experts.size(); ++i)
     if (const fs::path path = i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt";

@@ -13,6 +13,7 @@
 #include "compat/base/parallel.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
+#include "compat/torch/finite.h"
 
 namespace btm {
 namespace {
@@ -162,25 +163,23 @@ float overflow_of(compat::DType dtype) noexcept {
                                              : INFINITY;
 }
 
-bool all_below(std::span<const float> values, float limit) noexcept {
-  return std::ranges::all_of(
-      values, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
-}
-
 void Merge::refuse_diverged(const std::string& tensor,
                             std::span<const std::span<const float>> inputs,
                             std::span<const float> out, compat::DType dtype) const {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const bool counts =
         i >= models() || options_.method != MergeMethod::kLinear || weights_[i] != 0;
-    if (counts && !all_below(inputs[i], INFINITY))
+    if (counts && compat::first_not_finite(std::as_bytes(inputs[i]), compat::DType::kFloat32))
       throw compat::FormatError(
           {(i < models() ? options_.model_files[i] : options_.base_model).string(), {}, {}},
           "'" + compat::printable(tensor) +
               "' holds infinity or NaN: its training diverged, or its weights are damaged; leave "
               "it out");
   }
-  if (!all_below(out, overflow_of(dtype)))
+  const float limit = overflow_of(dtype);
+  const bool fits = std::ranges::all_of(
+      out, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
+  if (!fits)
     throw compat::FormatError({options_.output.string(), {}, {}},
                               "'" + compat::printable(tensor) +
                                   "' of the merged model is beyond what " +

@@ -5,6 +5,7 @@
 
 #include "compat/base/error.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
+#include "compat/checkpoint/shard_name.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
 
@@ -161,14 +162,8 @@ bool Checkpoint::is_shared_half(const std::filesystem::path& path) {
 }
 
 std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& path) {
-  constexpr std::string_view kRank = "-rank-", kEnd = ".pt";
-  const std::string name = path.filename().string();
-  const std::size_t rank = name.rfind(kRank);
-  if (rank == std::string::npos || !name.ends_with(kEnd)) return {};
-  const std::string_view digits = std::string_view(name).substr(
-      rank + kRank.size(), name.size() - rank - kRank.size() - kEnd.size());
-  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos) return {};
-  return path.parent_path() / (name.substr(0, rank) + "-shared.pt");
+  const std::optional<ShardName> name = shard_name(path);
+  return name ? path.parent_path() / (name->stem + "-shared.pt") : std::filesystem::path();
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& path) {
