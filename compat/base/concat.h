@@ -19,9 +19,9 @@ class TextPiece {
   TextPiece(char character) : digits_{character}, text_(digits_, 1) {}
   template <std::integral T>
   TextPiece(T number)
-      : text_(digits_, static_cast<std::size_t>(
-                           std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_)) {
-  }
+      : text_(digits_,
+              static_cast<std::size_t>(
+                  std::to_chars(digits_, digits_ + sizeof digits_, number).ptr - digits_)) {}
   TextPiece(bool) = delete;  // True, true and 1 are all in use here
   TextPiece(const TextPiece&) = delete;
   TextPiece& operator=(const TextPiece&) = delete;
@@ -74,7 +74,8 @@ std::string join(const Items& items, std::string_view separator, AsPiece&& as_pi
 /// Texts or integers with the separator between them.
 template <class Items>
 std::string join(const Items& items, std::string_view separator) {
-  return join(items, separator, [](const auto& item) -> const auto& { return item; });
+  return join(
+      items, separator, [](const auto& item) -> const auto& { return item; });
 }
 
 }  // namespace compat

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
 #include "compat/checkpoint/shard_name.h"
@@ -99,7 +100,7 @@ PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const
   if (twice != state.items.end())
     throw FormatError(
         {file, "last_optimizer_state", {}},
-        "parameter " + std::to_string(key_of(*twice)) + " has state in both halves, expected one");
+        concat("parameter ", key_of(*twice), " has state in both halves, expected one"));
   PickleDict merged;
   merged.items.emplace_back(arena.string("state"), arena.make(std::move(state)));
   if (const PickleNode* groups = expert->find("param_groups"))
@@ -147,8 +148,7 @@ NamedTensors model_tensors(const PickleNode& root, const std::string& file) {
     for (const auto& [key, value] : dict.items) {
       if (keys.size() > 200) break;
       const auto* text = key->get_if<std::string>();
-      keys +=
-          (keys.empty() ? "" : ", ") + (text != nullptr ? printable(*text, 40) : key->describe());
+      append_item(keys, text != nullptr ? printable(*text, 40) : key->describe());
     }
     throw FormatError({file, {}, {}},
                       "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) +

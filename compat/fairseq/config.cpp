@@ -4,8 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 
@@ -70,10 +70,9 @@ std::string joined(const std::string& key, std::string_view part) {
 
 ConfigValue Converter::convert(const PickleNode& node, const std::string& key, int depth) {
   if (depth > kMaxConfigDepth)
-    fail(key,
-         "nests deeper than " + std::to_string(kMaxConfigDepth) + ", expected a configuration");
+    fail(key, concat("nests deeper than ", kMaxConfigDepth, ", expected a configuration"));
   if (++values_ > kMaxValues)
-    fail(key, "more than " + std::to_string(kMaxValues) + " values, expected a configuration");
+    fail(key, concat("more than ", kMaxValues, " values, expected a configuration"));
   if (node.is_none()) return {};
   if (const auto* value = node.get_if<bool>()) return {*value};
   if (const auto* value = node.get_if<std::int64_t>()) return {*value};
@@ -174,7 +173,7 @@ ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>
     throw FormatError({file_, dotted(place), {}}, "interpolations that lead back to themselves");
   if (++values_ > kMaxValues)
     throw FormatError({file_, dotted(place), {}},
-                      "interpolations make more than " + std::to_string(kMaxValues) + " values");
+                      concat("interpolations make more than ", kMaxValues, " values"));
   if (const auto* text = std::get_if<std::string>(&value.value)) {
     text_bytes_ += text->size();
     if (text_bytes_ > kMaxTextBytes)
@@ -266,11 +265,7 @@ std::string python_string(std::string_view text) {
       text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"'
                                                                                             : '\'';
   std::string out(1, quote);
-  const auto escape = [&](unsigned char code) {
-    std::array<char, 8> hex{};
-    std::snprintf(hex.data(), hex.size(), "\\x%02x", static_cast<unsigned>(code));
-    out += hex.data();
-  };
+  const auto escape = [&](unsigned char code) { append(out, "\\x", hexadecimal(code, 2)); };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
@@ -308,15 +303,13 @@ struct ToText {
   }
   std::string operator()(const std::string& value) const { return value; }
   std::string operator()(const ConfigValue::List& list) const {
-    std::string out = "[";
-    for (const auto& item : list) out += (out.size() > 1 ? ", " : "") + quoted(item);
-    return out + "]";
+    return concat('[', join(list, ", ", quoted), ']');
   }
   std::string operator()(const ConfigValue::Dict& dict) const {
-    std::string out = "{";
-    for (const auto& [key, item] : dict)
-      out += (out.size() > 1 ? ", " : "") + python_string(key) + ": " + quoted(item);
-    return out + "}";
+    const auto text_of = [](const auto& item) {
+      return concat(python_string(item.first), ": ", quoted(item.second));
+    };
+    return concat('{', join(dict, ", ", text_of), '}');
   }
   static std::string quoted(const ConfigValue& value) {
     const auto* text = std::get_if<std::string>(&value.value);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
@@ -74,7 +75,7 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
   for_each_line(text, [&](std::string_view line) {
     ++number;
     const auto refuse = [&](const std::string& problem) {
-      throw FormatError({file, "line " + std::to_string(number), {}}, problem);
+      throw FormatError({file, concat("line ", number), {}}, problem);
     };
     std::string_view word, field;
     bool overwrite = false;
@@ -87,8 +88,7 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
     const std::optional<std::int64_t> count = split ? parse_count(field) : std::nullopt;
     if (!count) refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
     if (word.size() > kLongestWord)
-      refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " +
-             std::to_string(kLongestWord));
+      refuse(concat("a word of ", word.size(), " bytes, expected at most ", kLongestWord));
     if (!overwrite && dictionary.contains(word))
       refuse("the word '" + printable(word) + "' was there before (allowed with the flag " +
              std::string(kOverwriteFlag) + ")");
@@ -162,7 +162,7 @@ void Dictionary::pad_to_multiple(std::int64_t padding_factor) {
 void Dictionary::save(const std::filesystem::path& path) const {
   AtomicFile file(path);
   for (auto i = static_cast<std::size_t>(kSpecialSymbols); i < symbols_.size(); ++i)
-    file.write(symbols_[i] + " " + std::to_string(counts_[i]) + "\n");
+    file.write(concat(symbols_[i], ' ', counts_[i], '\n'));
   file.commit();
 }
 

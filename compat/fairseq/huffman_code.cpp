@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
@@ -28,7 +29,7 @@ HuffmanCode HuffmanCode::load(const MappedFile& file) {
     const auto words = split_whitespace(line);
     const auto count = number_of<std::int64_t>(words.size() >= 2 ? words[1] : std::string_view());
     const auto refuse = [&] {
-      throw FormatError({file.path(), "line " + std::to_string(number), {}},
+      throw FormatError({file.path(), concat("line ", number), {}},
                         "'" + printable(line) + "', expected '<token> <count>'");
     };
     if (!count || *count < 0 || *count > kMaxCount) refuse();
@@ -141,8 +142,7 @@ std::string HuffmanCode::encode(std::span<const std::int64_t> ids) const {
 
 std::string HuffmanCode::vocabulary_text() const {
   std::string text;
-  for (const HuffmanSymbol& symbol : symbols_)
-    text += symbol.text + "\t" + std::to_string(symbol.count) + "\n";
+  for (const HuffmanSymbol& symbol : symbols_) append(text, symbol.text, '\t', symbol.count, '\n');
   return text;
 }
 

@@ -7,6 +7,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
@@ -59,7 +60,7 @@ double layer_norm_epsilon(const Config& config) {
   const double value = config.get_float("model", kLayerNormEpsilonKey, kLayerNormEpsilon);
   if (!(value >= 0 && value <= 1))
     throw FormatError({config.file(), std::string("cfg.model.") + kLayerNormEpsilonKey, {}},
-                      "is " + std::to_string(value) + ", expected 0 to 1");
+                      concat("is ", general(value), ", expected 0 to 1"));
   return value;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/config.h"
 #include "compat/fairseq/config_json.h"
@@ -161,7 +162,7 @@ class Reader {
           key.use);
     }
   }
-  void refuse(const std::string& reason) { reasons_ += (reasons_.empty() ? "" : ", ") + reason; }
+  void refuse(const std::string& reason) { append_item(reasons_, reason); }
   void refuse_collected() const {
     if (!reasons_.empty())
       throw UnsupportedError(printable(file_, 4096) + ": not supported: " + reasons_);
@@ -245,14 +246,14 @@ HuggingFaceConfig parse_hugging_face_config(std::string_view text, const std::st
     settings.learned_positions = false;
     // The sinusoid of that row is zero. fairseq's is row 1; tokens have rows from 2 on.
     if (settings.pad > 1)
-      reader.refuse("pad_token_id " + std::to_string(settings.pad) +
-                    " (the sinusoid of its number is zero, fairseq's of 1)");
+      reader.refuse(concat("pad_token_id ", settings.pad,
+                           " (the sinusoid of its number is zero, fairseq's of 1)"));
   }
   reader.refuse_collected();
   if (settings.width % settings.heads != 0)
     throw FormatError({file, {}, {}},
-                      "has " + std::to_string(settings.heads) + " attention heads for a width of " +
-                          std::to_string(settings.width) + ", expected a number that divides it");
+                      concat("has ", settings.heads, " attention heads for a width of ",
+                             settings.width, ", expected a number that divides it"));
   return settings;
 }
 

@@ -97,8 +97,7 @@ void print_help(const CommandSpec& spec, std::ostream& out) {
   if (spec.foreign.empty()) return;
   std::string names;
   for (const ForeignFlag& flag : spec.foreign)
-    if (!flag.refused)
-      names += (names.empty() ? "" : ", ") + dashed(split_names(flag.names).front());
+    if (!flag.refused) append_item(names, dashed(split_names(flag.names).front()));
   if (!names.empty()) out << "\nAccepted without effect:\n  " << wrapped(names, 2, 2) << "\n";
 }
 
@@ -215,8 +214,7 @@ Flag flag_integer(std::string names, std::string value_name, std::int64_t& field
   return {std::move(names), std::move(value_name), std::move(help), std::move(default_text),
           [&field, lowest](const std::string& value) {
             const std::int64_t number = parse_integer(value);
-            if (number < lowest)
-              throw UsageError(value + ", expected at least " + std::to_string(lowest));
+            if (number < lowest) throw UsageError(concat(value, ", expected at least ", lowest));
             field = number;
           }};
 }
@@ -377,10 +375,8 @@ void print_commands(std::string_view program, std::string_view summary,
 
 void print_sister(const SisterProgram& sister) {
   if (sister.commands.empty()) return;
-  std::string names;
-  for (const std::string_view command : sister.commands)
-    names += (names.empty() ? "" : ", ") + std::string(command);
-  std::cout << "Its sister " << sister.name << " has: " << names << "." << std::endl;
+  std::cout << "Its sister " << sister.name << " has: " << join(sister.commands, ", ") << "."
+            << std::endl;
 }
 
 /// What an unknown command may have been meant to be, to stand behind it.

@@ -241,16 +241,14 @@ TensorView with_signs_changed(const TensorView& view, bool negative, bool conjug
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
                          std::span<const std::int64_t> stride, std::uint64_t storage_numel) {
   if (shape.size() != stride.size())
-    return std::to_string(shape.size()) + " dimensions but " + std::to_string(stride.size()) +
-           " strides";
-  if (shape.size() > kMaxRank)
-    return std::to_string(shape.size()) + " dimensions, at most 64 expected";
-  if (offset < 0) return "negative storage offset " + std::to_string(offset);
+    return concat(shape.size(), " dimensions but ", stride.size(), " strides");
+  if (shape.size() > kMaxRank) return concat(shape.size(), " dimensions, at most 64 expected");
+  if (offset < 0) return concat("negative storage offset ", offset);
   bool empty = false;
   std::int64_t numel = 1, last = offset;  // numel: with empty dimensions counted as one
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] < 0) return "negative size " + std::to_string(shape[i]);
-    if (stride[i] < 0) return "negative stride " + std::to_string(stride[i]);
+    if (shape[i] < 0) return concat("negative size ", shape[i]);
+    if (stride[i] < 0) return concat("negative stride ", stride[i]);
     empty = empty || shape[i] == 0;
     if (__builtin_mul_overflow(numel, std::max<std::int64_t>(shape[i], 1), &numel) ||
         numel > kMaxElements)
@@ -264,16 +262,13 @@ std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shap
         return "the strides overflow";
     }
     if (static_cast<std::uint64_t>(last) >= storage_numel)
-      return "element " + std::to_string(last) + " lies beyond its storage of " +
-             std::to_string(storage_numel) + " elements";
+      return concat("element ", last, " lies beyond its storage of ", storage_numel, " elements");
     // Overlapping views (stride 0, expand) can claim far more elements than the file holds: a bomb
     // when copied.
     if (static_cast<std::uint64_t>(numel) > storage_numel && numel > (std::int64_t{1} << 20))
-      return std::to_string(numel) + " elements are claimed of a storage of " +
-             std::to_string(storage_numel);
+      return concat(numel, " elements are claimed of a storage of ", storage_numel);
   } else if (static_cast<std::uint64_t>(offset) > storage_numel) {
-    return "offset " + std::to_string(offset) + " lies beyond its storage of " +
-           std::to_string(storage_numel) + " elements";
+    return concat("offset ", offset, " lies beyond its storage of ", storage_numel, " elements");
   }
   return {};
 }

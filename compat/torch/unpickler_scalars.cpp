@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "compat/base/concat.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/torch/unpickler_machine.h"
@@ -51,8 +52,7 @@ std::size_t append_escape(std::string_view text, std::string& out) {
 void UnpickleMachine::op_proto() {
   const auto version = in_.read<std::uint8_t>("the protocol number");
   if (version > kHighestProtocol)
-    fail("pickle protocol " + std::to_string(version) + ", expected at most " +
-         std::to_string(kHighestProtocol));
+    fail(concat("pickle protocol ", version, ", expected at most ", kHighestProtocol));
 }
 
 void UnpickleMachine::op_int() {
@@ -89,7 +89,7 @@ void UnpickleMachine::op_float() {
 
 void UnpickleMachine::op_long4() {
   const auto size = in_.read<std::int32_t>("an int's size");
-  if (size < 0) fail("negative size " + std::to_string(size) + " of an int");
+  if (size < 0) fail(concat("negative size ", size, " of an int"));
   push_long(static_cast<std::uint64_t>(size));
 }
 
@@ -113,7 +113,7 @@ void UnpickleMachine::op_binfloat() {
 
 void UnpickleMachine::op_binstring() {
   const auto size = in_.read<std::int32_t>("a string's size");
-  if (size < 0) fail("negative size " + std::to_string(size) + " of a string");
+  if (size < 0) fail(concat("negative size ", size, " of a string"));
   push_new(std::string(take_text(static_cast<std::uint64_t>(size), "a string")));
 }
 
