@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
@@ -148,9 +149,9 @@ const compat::PickleNode& with_given_dictionary(compat::PickleArena& arena,
   const auto dictionary = compat::Dictionary::load(options.dict);
   const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
   if (embedding != nullptr && !embedding->shape.empty() && dictionary.size() != embedding->shape[0])
-    throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) +
-                                                          " symbols, the model has " +
-                                                          std::to_string(embedding->shape[0]));
+    throw compat::FormatError(
+        {options.dict, {}, {}},
+        compat::concat("has ", dictionary.size(), " symbols, the model has ", embedding->shape[0]));
   const compat::KnownDictionary given = compat::known_dictionary(dictionary, options.dict);
   compat::check_same_dictionary(given, checkpoint.dictionary());
   return *compat::with_dictionary(arena, checkpoint.root(), given.sha256);
@@ -260,8 +261,9 @@ void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionar
   std::cout << "same ids: " << written.proven_texts << " texts, " << written.proven_tokens
             << " tokens"
             << (written.ties > 0
-                    ? " (" + std::to_string(written.ties) +
-                          " texts have two best segmentations, of which either may come)"
+                    ? compat::concat(
+                          " (", written.ties,
+                          " texts have two best segmentations, of which either may come)")
                     : "")
             << "\n";
   if (written.strays > 0)
@@ -307,11 +309,10 @@ void convert_one(const fs::path& in, const fs::path& out, const CheckpointOption
 void convert_shards(const std::vector<fs::path>& shards, const CheckpointOptions& options) {
   std::vector<std::string> names = compat::split_at(options.domains, ',');
   if (names.empty())
-    for (std::size_t i = 0; i < shards.size(); ++i) names.push_back("rank-" + std::to_string(i));
+    for (std::size_t i = 0; i < shards.size(); ++i) names.push_back(compat::concat("rank-", i));
   if (names.size() != shards.size())
-    throw compat::UsageError("--domains names " + std::to_string(names.size()) +
-                             " domains, the folder holds " + std::to_string(shards.size()) +
-                             " shards");
+    throw compat::UsageError(compat::concat(
+        "--domains names ", names.size(), " domains, the folder holds ", shards.size(), " shards"));
   StagedFolder staged(options.out);
   for (std::size_t i = 0; i < shards.size(); ++i) {
     fs::create_directories(staged.path() / names[i]);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 
@@ -48,14 +49,14 @@ void DatasetView::translate(const DatasetPart& part, std::int64_t sequence,
   const std::int64_t size = part.dictionary->size();
   for (std::int64_t& id : ids) {
     if (id < 0 || id >= size)
-      throw compat::FormatError({part.dataset->path(), "sequence " + std::to_string(sequence), {}},
-                                "holds the token id " + std::to_string(id) +
-                                    ", the dictionary has " + std::to_string(size) + " symbols");
+      throw compat::FormatError(
+          {part.dataset->path(), compat::concat("sequence ", sequence), {}},
+          compat::concat("holds the token id ", id, ", the dictionary has ", size, " symbols"));
     if (part.new_ids.empty()) continue;
     const std::int64_t new_id = part.new_ids[static_cast<std::size_t>(id)];
     if (new_id < 0)
       throw compat::FormatError(
-          {part.dataset->path(), "sequence " + std::to_string(sequence), {}},
+          {part.dataset->path(), compat::concat("sequence ", sequence), {}},
           "the symbol '" + compat::printable(part.dictionary->symbol(id)) +
               "' is not in the new dictionary (--allow-unknown makes it <unk>)");
     id = new_id;

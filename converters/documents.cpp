@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
@@ -76,9 +77,9 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
 [[noreturn]] void refuse_length(const std::filesystem::path& file, std::uint64_t offset,
                                 const DocumentFormat& format) {
   throw compat::FormatError({file.string(), {}, offset},
-                            "a document of more than " + std::to_string(format.max_document_mib) +
-                                " MiB (a line without an end, another kind of file?); "
-                                "--max-document-mib allows longer ones");
+                            compat::concat("a document of more than ", format.max_document_mib,
+                                           " MiB (a line without an end, another kind of file?); "
+                                           "--max-document-mib allows longer ones"));
 }
 
 std::size_t longest_document(const DocumentFormat& format) {
@@ -141,7 +142,7 @@ compat::Flag padding_factor_flag(std::int64_t& field) {
   flag.apply = [&field](const std::string& value) {
     const std::int64_t number = compat::parse_integer(value);
     if (number > kLargest)
-      throw compat::UsageError(value + ", expected at most " + std::to_string(kLargest));
+      throw compat::UsageError(compat::concat(value, ", expected at most ", kLargest));
     field = number;
   };
   return flag;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "converters/text_file.h"
@@ -39,10 +40,11 @@ TextInputs in_folder(const fs::path& folder) {
   }
   if (error) throw compat::IoError(folder.string(), "cannot read", error.value());
   if (found.files.empty())
-    throw compat::IoError(folder.string(),
-                          "no text in this folder, expected files named .txt or .jsonl (or "
-                          ".ndjson, .json; .gz, .zst), found " +
-                              std::to_string(found.passed_over) + " others");
+    throw compat::IoError(
+        folder.string(),
+        compat::concat("no text in this folder, expected files named .txt or .jsonl (or "
+                       ".ndjson, .json; .gz, .zst), found ",
+                       found.passed_over, " others"));
   std::ranges::sort(found.files);
   found.of_folders.insert(found.files.begin(), found.files.end());
   return found;

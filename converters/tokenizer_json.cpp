@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <utility>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
 #include "compat/tokenizer/gpt2_words.h"
@@ -22,9 +23,7 @@ using nlohmann::json;
 using Ids = std::vector<std::int64_t>;
 
 std::string hex_code(std::uint32_t code) {
-  char text[16];
-  std::snprintf(text, sizeof text, "\\x{%x}", code);
-  return text;
+  return compat::concat("\\x{", compat::hexadecimal(code), '}');
 }
 
 /// The ranges of other_characters().
@@ -65,9 +64,9 @@ void for_each_step(const json& value, const char* list, Visit&& visit) {
 }
 
 std::string byte_token(char byte) {
-  char text[8];
-  std::snprintf(text, sizeof text, "<0x%02X>", static_cast<unsigned char>(byte));
-  return text;
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  const auto value = static_cast<unsigned char>(byte);
+  return compat::concat("<0x", kDigits[value >> 4], kDigits[value & 15], '>');
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ bool is_normal(compat::DocumentEncoder& encoder, std::string text, bool sentence
 std::string list_of(const std::vector<std::int64_t>& ids) {
   std::string text;
   for (std::size_t i = 0; i < ids.size() && i < 8; ++i)
-    text += (i > 0 ? " " : "") + std::to_string(ids[i]);
+    compat::append(text, i > 0 ? " " : "", ids[i]);
   return ids.size() > 8 ? text + " ..." : text;
 }
 
