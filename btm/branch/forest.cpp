@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
 #include "compat/checkpoint/checkpoint.h"
@@ -65,7 +66,7 @@ class Fields {
     if (value == nullptr || value->is_null()) return std::nullopt;
     const double found = value->is_number() ? value->get<double>() : std::nan("");
     if (!std::isfinite(found) || found < lowest)
-      fail(key, "expected a number of at least " + std::to_string(lowest));
+      fail(key, compat::concat("expected a number of at least ", lowest));
     return found;
   }
 
@@ -134,7 +135,7 @@ ForestExpert read_expert(const Fields& fields) {
   const json& parents = fields.list("parents");
   for (std::size_t i = 0; i < parents.size(); ++i) {
     const Fields parent(parents[i], fields.file(),
-                        fields.place() + ".parents[" + std::to_string(i) + "]");
+                        compat::concat(fields.place(), ".parents[", i, ']'));
     expert.parents.push_back({parent.text("model"), parent.number("weight", 0).value_or(1)});
   }
   return expert;
@@ -146,12 +147,12 @@ std::vector<ForestExpert> read_manifest(const fs::path& path) {
       compat::as_chars(file->bytes()), {path.string(), {}, {}}, "the manifest of a forest");
   const Fields fields(manifest, path.string(), "");
   if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
-    fields.fail("btm_forest", "expected version " + std::to_string(kVersion) + " of the manifest");
+    fields.fail("btm_forest", compat::concat("expected version ", kVersion, " of the manifest"));
   std::vector<ForestExpert> experts;
   std::set<std::string> names;
   const json& list = fields.list("experts");
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const Fields entry(list[i], path.string(), "experts[" + std::to_string(i) + "]");
+    const Fields entry(list[i], path.string(), compat::concat("experts[", i, ']'));
     ForestExpert expert = read_expert(entry);
     if (!names.insert(expert.name).second)
       entry.fail("name", "'" + expert.name + "' was given before");
@@ -273,7 +274,7 @@ std::string taken_as_experts(const Forest& forest) {
     names += (i > 0 ? ", " : "") + forest.experts[i].name;
   const std::size_t count = forest.experts.size();
   return compat::printable(forest.folder.string(), 4096) + " has no forest.json: " +
-         (count == 1 ? "its subfolder" : "all its " + std::to_string(count) + " subfolders") +
+         (count == 1 ? "its subfolder" : compat::concat("all its ", count, " subfolders")) +
          " with a checkpoint_last.pt " +
          (count == 1 ? "is taken as an expert: " : "are taken as experts: ") + names +
          (count > kNamed ? ", ..." : "");

@@ -9,7 +9,9 @@
 #include "btm/merge/merge_methods.h"
 #include "btm/merge/merge_options.h"
 #include "btm/merge/tensor_stack.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/parallel.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
@@ -237,33 +239,33 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
       options.method == MergeMethod::kLinear || options.method == MergeMethod::kSlerp;
   if (models == 0) throw UsageError("no models to merge");
   if (options.method == MergeMethod::kSlerp && models != 2)
-    throw UsageError("slerp merges two models, found " + std::to_string(models));
+    throw UsageError(compat::concat("slerp merges two models, found ", models));
   std::vector<double> weights = options.weights;
   if (weights.empty()) weights.assign(models, convex ? 1.0 / static_cast<double>(models) : 1.0);
   if (weights.size() != models)
-    throw UsageError(std::to_string(weights.size()) + " weights for " + std::to_string(models) +
-                     " models, expected one each");
+    throw UsageError(
+        compat::concat(weights.size(), " weights for ", models, " models, expected one each"));
   for (const double weight : weights) {
     if (!std::isfinite(weight)) throw UsageError("a weight is not a finite number");
     const bool may_be_negative =
         options.method == MergeMethod::kTaskArithmetic || options.method == MergeMethod::kDare ||
         (options.method == MergeMethod::kLinear && options.allow_unnormalized);
     if (weight < 0 && !may_be_negative)
-      throw UsageError("weight " + std::to_string(weight) + " is negative");
+      throw UsageError(compat::concat("weight ", compat::general(weight), " is negative"));
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   const bool sums_to_one = std::abs(sum - 1) <= 1e-4;
   if (options.normalize || (options.method == MergeMethod::kSlerp && sums_to_one)) {
     if (!(sum > 0))
-      throw UsageError("the weights sum to " + std::to_string(sum) +
-                       ", which cannot be normalized");
+      throw UsageError(compat::concat("the weights sum to ", compat::general(sum),
+                                      ", which cannot be normalized"));
     for (double& weight : weights) weight /= sum;
   } else if (convex && !sums_to_one &&
              !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
-    throw UsageError(
-        "the weights sum to " + std::to_string(sum) +
-        ", expected 1 (--normalize divides by the sum" +
-        (options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)" : ")"));
+    throw UsageError(compat::concat(
+        "the weights sum to ", compat::general(sum), ", expected 1 (--normalize divides by the sum",
+        options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)"
+                                               : ")"));
   }
   return weights;
 }

@@ -7,6 +7,7 @@
 
 #include "btm/merge/tensor_stack.h"
 #include "btm/model/config.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/network_settings.h"
 #include "compat/torch/finite.h"
@@ -23,13 +24,13 @@ constexpr std::string_view kEmbedding = "decoder.embed_tokens.weight",
 /// Differences between two models. The message lists the first few.
 class Differences {
  public:
-  void add(std::string text) {
+  void add(const std::string& text) {
     constexpr std::size_t kShown = 12;
-    if (++count_ <= kShown) text_ += (text_.empty() ? "" : "; ") + std::move(text);
+    if (++count_ <= kShown) compat::append_item(text_, text, "; ");
   }
   void throw_if_any(const Checkpoint& first, const Checkpoint& other) const {
     if (count_ == 0) return;
-    const std::string more = count_ > 12 ? "; and " + std::to_string(count_ - 12) + " more" : "";
+    const std::string more = count_ > 12 ? compat::concat("; and ", count_ - 12, " more") : "";
     throw compat::FormatError(
         {other.path(), {}, {}},
         "does not fit " + printable(first.path(), 4096) + ": " + text_ + more);

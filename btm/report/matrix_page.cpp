@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -55,9 +56,9 @@ void add_perplexities(HtmlPage& page, const json& matrix, const std::vector<std:
     for (const json* cell : cells_of(row, domains)) {
       map.values.back().push_back(number(*cell, "ppl"));
       map.details.back().push_back(
-          "95% interval " + interval_text(*cell, "ppl_low", "ppl_high", 2) + ", " +
-          fixed(number(*cell, "loss_base2"), 4) + " bits per token, " +
-          std::to_string(cell->at("tokens").get<std::int64_t>()) + " tokens");
+          compat::concat("95% interval ", interval_text(*cell, "ppl_low", "ppl_high", 2), ", ",
+                         fixed(number(*cell, "loss_base2"), 4), " bits per token, ",
+                         cell->at("tokens").get<std::int64_t>(), " tokens"));
     }
   }
   page.add_heading("Perplexity");
@@ -161,13 +162,13 @@ std::string interval_note(const json& matrix) {
   if (rows.empty() || !matrix.contains("fewest_blocks")) return {};
   for (const auto& [domain, cell] : rows.front().at("cells").items())
     if (cell.at("blocks") < matrix.at("fewest_blocks"))
-      domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" +
-                 std::to_string(cell.at("blocks").get<std::int64_t>()) + ")";
+      compat::append(domains, domains.empty() ? "" : ", ", compat::without_controls(domain), " (",
+                     cell.at("blocks").get<std::int64_t>(), ')');
   if (domains.empty()) return {};
-  return "No interval where a domain has fewer than " +
-         std::to_string(matrix.at("fewest_blocks").get<std::int64_t>()) + " blocks of " +
-         std::to_string(matrix.at("block_tokens").get<std::int64_t>()) +
-         " or more tokens to draw from: " + domains + ". ";
+  return compat::concat("No interval where a domain has fewer than ",
+                        matrix.at("fewest_blocks").get<std::int64_t>(), " blocks of ",
+                        matrix.at("block_tokens").get<std::int64_t>(),
+                        " or more tokens to draw from: ", domains, ". ");
 }
 
 Table perplexity_table(const json& matrix) {

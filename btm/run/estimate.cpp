@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "compat/base/concat.h"
 #include "compat/base/numbers.h"
 
 namespace btm {
@@ -118,13 +119,11 @@ Table assumption_table(const EstimateOptions& o) {
   Table table{{{"assumption"}, {"value", true}}, {}};
   table.rows = {
       {"parameters", compat::grouped(num_parameters(o))},
-      {"layers, width, vocabulary",
-       std::to_string(o.layers) + ", " + std::to_string(o.width) + ", " + std::to_string(o.vocab)},
+      {"layers, width, vocabulary", compat::concat(o.layers, ", ", o.width, ", ", o.vocab)},
       {"operations of a training step by token", short_number(flops_per_token(o) / 1e9) + " GFLOP"},
       {"GPUs of an expert; of the seed phase",
-       std::to_string(o.gpus) + "; " + std::to_string(o.gpus * o.seed_experts)},
-      {"updates; of these in the seed phase",
-       std::to_string(o.updates) + "; " + std::to_string(o.seed_updates)},
+       compat::concat(o.gpus, "; ", o.gpus * o.seed_experts)},
+      {"updates; of these in the seed phase", compat::concat(o.updates, "; ", o.seed_updates)},
       {"tokens of an expert's update", compat::grouped(tokens_per_update(o))},
       {"a GPU in training",
        short_number(training_flops(o) / 1e12) + " TFLOP/s" +

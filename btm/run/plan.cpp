@@ -8,6 +8,7 @@
 
 #include "btm/run/plan_file.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/mapped_file.h"
@@ -28,7 +29,7 @@ struct BadValue {
 std::int64_t integer(const std::string& value, std::int64_t lowest) {
   const auto number = compat::number_of<std::int64_t>(value);
   if (!number || *number < lowest)
-    throw BadValue{"an integer of at least " + std::to_string(lowest)};
+    throw BadValue{compat::concat("an integer of at least ", lowest)};
   return *number;
 }
 
@@ -202,15 +203,14 @@ void PlanReader::finish() {
   check_experts();
   if (plan_.updates == 0) fail("[train] has no key updates");
   if (plan_.seed_updates() < 1 || plan_.seed_updates() >= plan_.updates)
-    fail("seed_share of " + std::to_string(plan_.updates) + " updates is " +
-         std::to_string(plan_.seed_updates()) +
-         ", expected at least 1 update before and after the branch");
+    fail(compat::concat("seed_share of ", plan_.updates, " updates is ", plan_.seed_updates(),
+                        ", expected at least 1 update before and after the branch"));
 }
 
 void PlanReader::check_domains() {
   if (plan_.domains.size() < 2)
-    fail("has " + std::to_string(plan_.domains.size()) +
-         " domains, expected two or more (domains = A, B, ... in [data])");
+    fail(compat::concat("has ", plan_.domains.size(),
+                        " domains, expected two or more (domains = A, B, ... in [data])"));
   for (const std::string& domain : plan_.domains) {
     if (std::ranges::count(plan_.domains, domain) > 1)
       fail("domain " + compat::printable(domain) + " is repeated");

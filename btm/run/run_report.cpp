@@ -8,6 +8,7 @@
 #include "btm/run/build_steps.h"
 #include "btm/run/train_history.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
@@ -108,8 +109,7 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
   for (const Training& training : all) {
     const auto seconds = state.seconds_of(training.step);
     table.rows.push_back(
-        {training.name,
-         std::to_string(training.first_update) + "–" + std::to_string(training.last_update),
+        {training.name, compat::concat(training.first_update, "–", training.last_update),
          compat::grouped(training.tokens()), seconds ? duration_text(*seconds) : "–",
          seconds && *seconds > 0
              ? compat::grouped(std::llround(static_cast<double>(training.tokens()) / *seconds))
@@ -123,14 +123,11 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
 }
 
 void add_plan(HtmlPage& page, const Plan& plan) {
-  std::string domains;
-  for (const std::string& domain : plan.domains) domains += (domains.empty() ? "" : ", ") + domain;
   Table table{{{"plan"}, {""}}, {}};
   table.rows = {
-      {"domains", domains},
+      {"domains", compat::join(plan.domains, ", ")},
       {"architecture", plan.arch},
-      {"updates (seed phase)",
-       std::to_string(plan.updates) + " (" + std::to_string(plan.seed_updates()) + ")"},
+      {"updates (seed phase)", compat::concat(plan.updates, " (", plan.seed_updates(), ')')},
       {"tokens per sample", std::to_string(plan.tokens_per_sample)},
       {"tokens per update", compat::grouped(tokens_of_expert_update(plan)) + " an expert, " +
                                 compat::grouped(tokens_of_seed_update(plan)) + " seed and dense"},
@@ -145,7 +142,7 @@ void add_plan(HtmlPage& page, const Plan& plan) {
 void write_run_report(const Plan& plan, const RunState& state) {
   with_matrix(state, [&](const json& matrix) {
     const std::vector<Training> all = trainings(plan);
-    HtmlPage page("Branch-Train-Merge: " + std::to_string(plan.experts.size()) + " experts");
+    HtmlPage page(compat::concat("Branch-Train-Merge: ", plan.experts.size(), " experts"));
     if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
     add_matrix(page, matrix);
     add_loss_curves(page, all, state);
