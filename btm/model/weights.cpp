@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "btm/model/tensor_bridge.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/foreign_model.h"
 
@@ -107,11 +108,11 @@ class NameList {
  public:
   void add(const std::string& name) {
     ++count_;
-    if (count_ <= 5) text_ += (text_.empty() ? "" : ", ") + name;
+    if (count_ <= 5) compat::append_item(text_, name);
   }
   bool empty() const { return count_ == 0; }
   std::string text() const {
-    return text_ + (count_ > 5 ? " and " + std::to_string(count_ - 5) + " more" : "");
+    return count_ > 5 ? compat::concat(text_, " and ", count_ - 5, " more") : text_;
   }
 
  private:
@@ -129,15 +130,14 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state,
     if (found == state.end())
       missing.add(parameter.name);
     else if (found->second.shape != parameter.shape)
-      misshapen.add(parameter.name + " " + compat::shape_text(found->second.shape) + " for " +
-                    compat::shape_text(parameter.shape));
+      misshapen.add(compat::concat(parameter.name, ' ', compat::shape_text(found->second.shape),
+                                   " for ", compat::shape_text(parameter.shape)));
   }
   for (const auto& [name, view] : state)
     if (!expected.contains(name)) unexpected.add(compat::printable(name));
   std::string problem;
   const auto report = [&](const char* what, const NameList& names) {
-    if (!names.empty())
-      problem += (problem.empty() ? "" : "; ") + std::string(what) + " " + names.text();
+    if (!names.empty()) compat::append_item(problem, compat::concat(what, ' ', names.text()), "; ");
   };
   const std::string form =
       missing.empty() ? "" : compat::foreign_form({state.begin(), state.end()});
@@ -157,9 +157,9 @@ void check_dictionary(const StateDict& state, const compat::Dictionary& dictiona
       embedding->second.shape[0] != dictionary.size())
     throw compat::FormatError(
         {dictionary_file, {}, {}},
-        "a dictionary of " + std::to_string(dictionary.size()) +
-            " symbols does not fit the model " + compat::printable(checkpoint.path(), 4096) +
-            ", which has embeddings of " + std::to_string(embedding->second.shape[0]));
+        compat::concat("a dictionary of ", dictionary.size(), " symbols does not fit the model ",
+                       compat::printable(checkpoint.path(), 4096), ", which has embeddings of ",
+                       embedding->second.shape[0]));
   compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file),
                                 checkpoint.dictionary());
 }

@@ -8,6 +8,7 @@
 #include "btm/model/tensor_bridge.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/optimizer_state.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/config_json.h"
 
@@ -116,8 +117,8 @@ class ExtraState {
       if (value == nullptr || *value < lowest)
         throw compat::FormatError(
             {file_, std::string("extra_state.train_iterator.") + key, {}},
-            "is " + (value != nullptr ? std::to_string(*value) : node->describe()) +
-                ", expected an int of at least " + std::to_string(lowest));
+            compat::concat("is ", value != nullptr ? std::to_string(*value) : node->describe(),
+                           ", expected an int of at least ", lowest));
       return *value;
     };
     IteratorState iterator{integer("epoch", 1, 1), integer("iterations_in_epoch", 0, 0), true};

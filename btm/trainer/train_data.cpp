@@ -59,9 +59,8 @@ BatchList train_batches(const TrainOptions& options, const LmDataset& dataset,
                         const DataPlace& place, const Warn& warn) {
   const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens);
   if (const std::int64_t dropped = drop_longer_than(dataset, longest, order); dropped > 0)
-    warn(std::to_string(dropped) +
-         " samples have invalid sizes and will be skipped, max_positions=" +
-         std::to_string(longest));
+    warn(compat::concat(
+        dropped, " samples have invalid sizes and will be skipped, max_positions=", longest));
   BatchList batches =
       batch_by_size(order, dataset, options.dataset.max_tokens, options.dataset.batch_size,
                     options.dataset.required_batch_size_multiple);
@@ -148,9 +147,8 @@ std::int64_t virtual_world_size(const TrainOptions& options, std::int64_t world_
   const std::int64_t large = std::max(world_size, num_domains),
                      small = std::min(world_size, num_domains);
   if (small < 1 || large % small != 0)
-    throw UsageError(std::to_string(num_domains) + " training domains on " +
-                     std::to_string(world_size) +
-                     " processes: one must be a multiple of the other");
+    throw UsageError(compat::concat(num_domains, " training domains on ", world_size,
+                                    " processes: one must be a multiple of the other"));
   return large;
 }
 
@@ -208,8 +206,8 @@ Share valid_share(const TrainOptions& options, const DataPlace& place, const Dom
     throw UsageError("--valid-subset: no rank has an expert of the domain '" +
                      compat::printable(name) + "' to validate");
   if (experts > place.world_size)
-    throw UsageError("--desynchronize trains one expert per rank: " + std::to_string(experts) +
-                     " domains need as many ranks, found " + std::to_string(place.world_size));
+    throw UsageError(compat::concat("--desynchronize trains one expert per rank: ", experts,
+                                    " domains need as many ranks, found ", place.world_size));
   const std::int64_t count = place.world_size / experts, index = place.rank - expert * count;
   return {index >= 0 && index < count ? index : -1, count};
 }
@@ -243,12 +241,12 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options,
     const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens_valid);
     if (const std::int64_t dropped = drop_longer_than(*data.dataset, longest, order); dropped > 0) {
       if (!options.dataset.skip_invalid_size_inputs_valid_test)
-        throw UsageError(std::to_string(dropped) + " samples of '" + compat::printable(subset) +
-                         "' are longer than the " + std::to_string(longest) +
-                         " tokens a batch or the model takes; "
-                         "--skip-invalid-size-inputs-valid-test leaves them out");
-      warn(std::to_string(dropped) + " samples of " + compat::printable(subset) +
-           " have invalid sizes and will be skipped, max_positions=" + std::to_string(longest));
+        throw UsageError(compat::concat(dropped, " samples of '", compat::printable(subset),
+                                        "' are longer than the ", longest,
+                                        " tokens a batch or the model takes; "
+                                        "--skip-invalid-size-inputs-valid-test leaves them out"));
+      warn(compat::concat(dropped, " samples of ", compat::printable(subset),
+                          " have invalid sizes and will be skipped, max_positions=", longest));
     }
     const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid,
                                             options.dataset.batch_size_valid,

@@ -27,10 +27,10 @@ std::string text_of(const Json& json) {
 
 /// Spaced as by Python's json.dumps, because log readers compare the text.
 std::string python_json(const std::vector<std::pair<std::string, Json>>& items) {
-  std::string text = "{";
-  for (const auto& [key, value] : items)
-    text += (text.size() > 1 ? ", " : "") + text_of(Json(key)) + ": " + text_of(value);
-  return text + "}";
+  const auto member = [](const auto& item) {
+    return compat::concat(text_of(Json(item.first)), ": ", text_of(item.second));
+  };
+  return compat::concat('{', compat::join(items, ", ", member), '}');
 }
 
 std::string value_text(const std::optional<double>& value) {
@@ -40,10 +40,9 @@ std::string value_text(const std::optional<double>& value) {
 std::string epoch_prefix(std::int64_t epoch) { return "epoch " + compat::zero_filled(epoch, 3); }
 
 std::string joined(const LogRow& row, const char* equals, const char* between) {
-  std::string text;
-  for (const auto& [key, value] : row)
-    text += (text.empty() ? "" : between) + key + equals + value_text(value);
-  return text;
+  return compat::join(row, between, [&](const auto& item) {
+    return compat::concat(item.first, equals, value_text(item.second));
+  });
 }
 
 std::string now_text() {
