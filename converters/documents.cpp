@@ -136,7 +136,7 @@ std::string_view document_break(const DocumentFormat& format, const std::filesys
 }
 
 compat::Flag padding_factor_flag(std::int64_t& field) {
-  constexpr std::int64_t kLargest = 65536;
+  static constexpr std::int64_t kLargest = 65536;
   compat::Flag flag =
       compat::flag_integer("padding-factor", "N", field, "pad the dictionary to a multiple of N");
   flag.apply = [&field](const std::string& value) {

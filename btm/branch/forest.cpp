@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/file_lock.h"
@@ -66,7 +67,7 @@ class Fields {
     if (value == nullptr || value->is_null()) return std::nullopt;
     const double found = value->is_number() ? value->get<double>() : std::nan("");
     if (!std::isfinite(found) || found < lowest)
-      fail(key, compat::concat("expected a number of at least ", lowest));
+      fail(key, "expected a number of at least " + compat::general(lowest));
     return found;
   }
 
