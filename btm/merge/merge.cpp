@@ -264,8 +264,7 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
              !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
     throw UsageError(compat::concat(
         "the weights sum to ", compat::general(sum), ", expected 1 (--normalize divides by the sum",
-        options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)"
-                                               : ")"));
+        options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)" : ")"));
   }
   return weights;
 }

@@ -222,13 +222,18 @@ void TrainRun::restore(const compat::Checkpoint& checkpoint) {
   state_ = restore_training_state(*trainer_, checkpoint);
   if (const std::string changed = changed_precision(*trainer_, checkpoint); !changed.empty())
     log_.warn(kName, changed);
-  log_.info(kName, compat::concat("Loaded checkpoint ", start_.string(), " (epoch ", state_.iterator.epoch, " @ ", trainer_->num_updates(), " updates)"));
+  log_.info(kName,
+            compat::concat("Loaded checkpoint ", start_.string(), " (epoch ", state_.iterator.epoch,
+                           " @ ", trainer_->num_updates(), " updates)"));
 }
 
 void TrainRun::log_model(const TransformerConfig& config) {
-  log_.info(
-      kName,
-      compat::concat("architecture ", config.arch, ", num. model params: ", compat::grouped(trainer_->model().num_parameters()), ", ", world_.size(), " process", world_.size() == 1 ? "" : "es", ", ", collate_.device.is_cpu() ? compat::concat(at::get_num_threads(), " threads") : "GPU"));
+  log_.info(kName, compat::concat(
+                       "architecture ", config.arch,
+                       ", num. model params: ", compat::grouped(trainer_->model().num_parameters()),
+                       ", ", world_.size(), " process", world_.size() == 1 ? "" : "es", ", ",
+                       collate_.device.is_cpu() ? compat::concat(at::get_num_threads(), " threads")
+                                                : "GPU"));
 }
 
 void TrainRun::open_data(std::int64_t epoch) {
@@ -238,14 +243,18 @@ void TrainRun::open_data(std::int64_t epoch) {
 
 /// What this rank has read. It must be the same on all ranks, whatever the paths are.
 RankFacts TrainRun::start_facts() const {
-  RankFacts facts{{"dict.txt", compat::concat(dictionary_.size(), " types of digest ", compat::dictionary_sha256(dictionary_).substr(0, 16))},
-                  {"the data of --train-subset", size_text(train_data_.size)}};
+  RankFacts facts{
+      {"dict.txt", compat::concat(dictionary_.size(), " types of digest ",
+                                  compat::dictionary_sha256(dictionary_).substr(0, 16))},
+      {"the data of --train-subset", size_text(train_data_.size)}};
   for (const ValidData& data : valid_data_)
     facts.emplace_back("the data of --valid-subset " + data.subset,
                        size_text(size_of(*data.dataset)));
   facts.emplace_back("the checkpoint to start from",
                      start_.empty() ? "none"
-                                    : compat::concat(trainer_->num_updates(), " updates, epoch ", state_.iterator.epoch, ", batch ", state_.iterator.iterations_in_epoch));
+                                    : compat::concat(trainer_->num_updates(), " updates, epoch ",
+                                                     state_.iterator.epoch, ", batch ",
+                                                     state_.iterator.iterations_in_epoch));
   std::uint32_t crc = 0;
   const FlatParameters& flat = trainer_->flat();
   for (std::size_t i = 0; i < flat.slots().size(); ++i) {
@@ -281,7 +290,9 @@ int TrainRun::run() {
   if (!stop && limit_reached()) {
     // fairseq makes one more update each time. Here the same command twice gives the same model, so
     // that a run killed after its last checkpoint can be started again.
-    log_.info(kName, compat::concat("nothing left to train: ", trainer_->num_updates(), " updates, ", compat::general(trainer_->agreed_seconds() / 3600), " hours"));
+    log_.info(kName,
+              compat::concat("nothing left to train: ", trainer_->num_updates(), " updates, ",
+                             compat::general(trainer_->agreed_seconds() / 3600), " hours"));
     if (start_ != last_checkpoint(options_.checkpoint))
       save({state_.iterator.epoch, false, state_.iterator}, std::nullopt);
     finish_saving();
@@ -301,7 +312,9 @@ int TrainRun::run() {
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
-    log_.info(kName, compat::concat("ended by ", compat::signal_name(signal), " after ", trainer_->num_updates(), " updates", options_.checkpoint.no_save ? "" : ", everything is saved"));
+    log_.info(kName, compat::concat("ended by ", compat::signal_name(signal), " after ",
+                                    trainer_->num_updates(), " updates",
+                                    options_.checkpoint.no_save ? "" : ", everything is saved"));
     return 128 + signal;
   }
   const double seconds =
@@ -382,7 +395,8 @@ void TrainRun::end_epoch(std::int64_t epoch) {
 bool TrainRun::make_up_for_interruption() {
   const std::optional<std::int64_t> epoch = std::exchange(state_.due_epoch, std::nullopt);
   if (!epoch || start_ != last_checkpoint(options_.checkpoint)) return false;
-  log_.info(kName, compat::concat("validating and saving as was due after ", trainer_->num_updates(), " updates, when a signal came"));
+  log_.info(kName, compat::concat("validating and saving as was due after ",
+                                  trainer_->num_updates(), " updates, when a signal came"));
   const Moment moment{*epoch, state_.iterator.epoch != *epoch, state_.iterator};
   const bool stop = after_update(moment);
   if (moment.end_of_epoch) end_epoch(*epoch);
@@ -410,7 +424,8 @@ bool TrainRun::after_update(const Moment& moment) {
     return true;
   }
   if (stop)
-    log_.info(kName, compat::concat("Stopping training: ", updates, " updates, ", compat::general(trainer_->agreed_seconds() / 3600), " hours"));
+    log_.info(kName, compat::concat("Stopping training: ", updates, " updates, ",
+                                    compat::general(trainer_->agreed_seconds() / 3600), " hours"));
   val_loss_ = do_validate ? validate(epoch) : std::nullopt;
   if (trainer_->agreed_signal() !=
       0) {  // it came during the validation, whose result is then incomplete
@@ -435,7 +450,8 @@ bool TrainRun::stops_early(std::optional<double> val_loss) {
     return false;
   }
   if (++patience_runs_ < o.patience) return false;
-  log_.info(kName, compat::concat("early stop since valid performance hasn't improved for last ", o.patience, " runs"));
+  log_.info(kName, compat::concat("early stop since valid performance hasn't improved for last ",
+                                  o.patience, " runs"));
   return true;
 }
 

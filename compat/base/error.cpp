@@ -96,7 +96,8 @@ std::string to_string(const Location& where) {
 }
 
 FormatError::FormatError(Location where, std::string_view problem)
-    : std::runtime_error(concat(to_string(where), ": ", without_controls(problem))), where_(std::move(where)) {}
+    : std::runtime_error(concat(to_string(where), ": ", without_controls(problem))),
+      where_(std::move(where)) {}
 
 IoError::IoError(std::string_view path, std::string_view action, int error_number)
     : std::runtime_error(
