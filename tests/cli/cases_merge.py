@@ -191,7 +191,7 @@ CASES = [
         "average of weights beyond 1",
         AVERAGE + ["--weights", "1,1"],
         2,
-        stderr=["sum to 2.000000, expected 1", "--normalize"],
+        stderr=["sum to 2, expected 1", "--normalize"],
         check=no_output,
     ),
     Case(
