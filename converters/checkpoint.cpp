@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
@@ -122,9 +123,9 @@ const compat::PickleNode& with_given_dictionary(compat::PickleArena& arena,
   const auto dictionary = compat::Dictionary::load(options.dict);
   const compat::TensorView* const embedding = checkpoint.find("decoder.embed_tokens.weight");
   if (embedding != nullptr && !embedding->shape.empty() && dictionary.size() != embedding->shape[0])
-    throw compat::FormatError({options.dict, {}, {}}, "has " + std::to_string(dictionary.size()) +
-                                                          " symbols, the model has " +
-                                                          std::to_string(embedding->shape[0]));
+    throw compat::FormatError(
+        {options.dict, {}, {}},
+        compat::concat("has ", dictionary.size(), " symbols, the model has ", embedding->shape[0]));
   const compat::KnownDictionary given = compat::known_dictionary(dictionary, options.dict);
   compat::check_same_dictionary(given, checkpoint.dictionary());
   return *compat::with_dictionary(arena, checkpoint.root(), given.sha256);

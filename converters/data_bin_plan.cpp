@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "converters/data_sets.h"
 
@@ -101,8 +102,8 @@ class Planner {
 /// The target of shard `k`. In a folder it is SHARD/PATH. For a single data set it is NAME, NAME1,
 /// NAME2, ..., which fairseq reads as one.
 fs::path shard_target(const fs::path& target, bool is_folder, std::int64_t k) {
-  if (is_folder) return fs::path("shard" + std::to_string(k)) / target;
-  return k == 0 ? target : fs::path(target.string() + std::to_string(k));
+  if (is_folder) return fs::path(compat::concat("shard", k)) / target;
+  return k == 0 ? target : fs::path(compat::concat(target.string(), k));
 }
 
 DataBinPlan Planner::plan(bool is_folder, const DataBinSelection& selection) const {

@@ -1,10 +1,11 @@
 #include "converters/dataset_view.h"
 
 #include <algorithm>
-#include <charconv>
 #include <random>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace converters {
 
@@ -48,14 +49,14 @@ void DatasetView::translate(const DatasetPart& part, std::int64_t sequence,
   const std::int64_t size = part.dictionary->size();
   for (std::int64_t& id : ids) {
     if (id < 0 || id >= size)
-      throw compat::FormatError({part.dataset->path(), "sequence " + std::to_string(sequence), {}},
-                                "holds the token id " + std::to_string(id) +
-                                    ", the dictionary has " + std::to_string(size) + " symbols");
+      throw compat::FormatError(
+          {part.dataset->path(), compat::concat("sequence ", sequence), {}},
+          compat::concat("holds the token id ", id, ", the dictionary has ", size, " symbols"));
     if (part.new_ids.empty()) continue;
     const std::int64_t new_id = part.new_ids[static_cast<std::size_t>(id)];
     if (new_id < 0)
       throw compat::FormatError(
-          {part.dataset->path(), "sequence " + std::to_string(sequence), {}},
+          {part.dataset->path(), compat::concat("sequence ", sequence), {}},
           "the symbol '" + compat::printable(part.dictionary->symbol(id)) +
               "' is not in the new dictionary (--allow-unknown makes it <unk>)");
     id = new_id;
@@ -64,14 +65,12 @@ void DatasetView::translate(const DatasetPart& part, std::int64_t sequence,
 
 std::vector<std::int64_t> parse_ranges(std::string_view text, std::int64_t count) {
   std::vector<std::int64_t> order;
-  const auto number = [&](std::string_view digits, std::int64_t fallback) {
-    std::int64_t value = fallback;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (!digits.empty() &&
-        (error != std::errc{} || end != digits.data() + digits.size() || value < 0))
+  const auto number = [&](std::string_view digits, std::optional<std::int64_t> fallback) {
+    const auto value = digits.empty() ? fallback : compat::number_of<std::int64_t>(digits);
+    if (!value || *value < 0)
       throw compat::UsageError("'" + compat::printable(text) +
                                "', expected ranges such as 0:100,500:");
-    return std::min(value, count);
+    return std::min(*value, count);
   };
   for (std::size_t at = 0; at <= text.size();) {
     const std::string_view range = text.substr(at, std::min(text.find(',', at), text.size()) - at);

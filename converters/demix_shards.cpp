@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/shard_name.h"
 #include "compat/fairseq/network_settings.h"
 
 namespace converters {
@@ -68,7 +70,7 @@ void write_half(const Checkpoint& from, bool expert_part, const fs::path& path) 
 void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& shared,
                         const fs::path& prefix) {
   const auto shard_path = [&](std::size_t i) {
-    return prefix.string() + "-rank-" + std::to_string(i) + ".pt";
+    return compat::concat(prefix.string(), "-rank-", i, ".pt");
   };
   for (std::size_t i = 0; i <= experts.size(); ++i)
     if (const fs::path path = i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt";

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/network_settings.h"
 #include "converters/tensor_ops.h"
@@ -51,14 +52,14 @@ class Model {
     if (embedding.shape.size() != 2) fail("'decoder.embed_tokens.weight' is no matrix");
     vocab = embedding.shape[0];
     width = embedding.shape[1];
-    while (checkpoint.find("decoder.layers." + std::to_string(layers) + ".fc1.weight") != nullptr)
+    while (checkpoint.find(compat::concat("decoder.layers.", layers, ".fc1.weight")) != nullptr)
       ++layers;
     if (layers == 0) fail("has no tensor 'decoder.layers.0.fc1.weight'");
     ffn = checkpoint.find("decoder.layers.0.fc1.weight")->shape.at(0);
     if (settings.heads < 1) fail("cfg.model.decoder_attention_heads is missing");
     if (width % settings.heads != 0)
-      fail("has " + std::to_string(settings.heads) + " attention heads for a width of " +
-           std::to_string(width) + ", expected a number that divides it");
+      fail(compat::concat("has ", settings.heads, " attention heads for a width of ", width,
+                          ", expected a number that divides it"));
     final_norm = checkpoint.find("decoder.layer_norm.weight") != nullptr;
     if (final_norm && !version_keeps_norm()) {
       drops_norm = true;
@@ -111,7 +112,7 @@ class Model {
     std::string names;
     for (const auto& [name, view] : checkpoint_.model())
       if (!taken_.contains(name) && names.size() < 300)
-        names += (names.empty() ? "" : ", ") + compat::printable(name);
+        compat::append_item(names, compat::printable(name));
     if (!names.empty()) refuse("the tensors " + names);
   }
   [[noreturn]] void refuse(const std::string& what) const {
@@ -178,7 +179,7 @@ void add_same_layers(Model& model, compat::NamedTensors& out, const std::string&
          {"self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj",
           "self_attn_layer_norm", "fc1", "fc2", "final_layer_norm"})
       for (const char* const end : {".weight", ".bias"}) {
-        const std::string name = "layers." + std::to_string(i) + "." + part + end;
+        const std::string name = compat::concat("layers.", i, '.', part, end);
         out.emplace_back(prefix + name, model.take("decoder." + name));
       }
 }
@@ -244,8 +245,8 @@ Json export_xglm(Model& model, compat::NamedTensors& out) {
 }
 
 void add_gpt2_layer(Model& model, compat::NamedTensors& out, std::int64_t i) {
-  const std::string from = "decoder.layers." + std::to_string(i) + ".",
-                    to = "transformer.h." + std::to_string(i) + ".";
+  const std::string from = compat::concat("decoder.layers.", i, '.'),
+                    to = compat::concat("transformer.h.", i, '.');
   const auto all = [&](const char* end) {
     std::vector<TensorView> parts;
     for (const char* const part : {"q", "k", "v"})

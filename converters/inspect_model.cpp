@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <sstream>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/foreign_model.h"
 #include "compat/fairseq/config_json.h"
 #include "compat/io/sha256.h"
@@ -30,16 +30,7 @@ std::string human_bytes(std::uint64_t bytes) {
   double value = static_cast<double>(bytes);
   std::size_t unit = 0;
   while (value >= 1024 && unit + 1 < kUnits.size()) value /= 1024, ++unit;
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(unit == 0 ? 0 : 1) << value << " " << kUnits[unit];
-  return text.str();
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t size : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
+  return compat::concat(compat::decimal(value, unit == 0 ? 0 : 1), ' ', kUnits[unit]);
 }
 
 /// The value of a pickle node when it is short, else "a dict of 3" or the like.
@@ -60,7 +51,7 @@ class TensorTable {
   void add(const std::string& name, const compat::TensorView& view) {
     if (rows_.size() >= kMostTensors)
       throw compat::FormatError({file_, {}, {}},
-                                "holds more than " + std::to_string(kMostTensors) + " tensors");
+                                compat::concat("holds more than ", kMostTensors, " tensors"));
     Json row{{"name", name},
              {"dtype", compat::dtype_name(view.dtype())},
              {"shape", view.shape},
@@ -81,7 +72,7 @@ class TensorTable {
     std::vector<std::pair<std::string, std::int64_t>> types(by_type_.begin(), by_type_.end());
     std::ranges::stable_sort(types, std::greater(), &std::pair<std::string, std::int64_t>::second);
     std::string text;
-    for (const auto& [type, elements] : types) text += (text.empty() ? "" : ", ") + type;
+    for (const auto& [type, elements] : types) compat::append_item(text, type);
     return text;
   }
   std::int64_t elements() const noexcept { return elements_; }
@@ -207,7 +198,7 @@ void add_checkpoint(const compat::Checkpoint& checkpoint, bool hash, Json& json)
 std::string content_text(const compat::PickleNode& root) {
   const auto* dict = root.get_if<compat::PickleDict>();
   std::string text =
-      dict == nullptr ? root.describe() : "a dict of " + std::to_string(dict->items.size());
+      dict == nullptr ? root.describe() : compat::concat("a dict of ", dict->items.size());
   for (std::size_t i = 0; dict != nullptr && i < dict->items.size(); ++i) {
     if (i == kMostKeys) return text + ", ...";
     const auto* key = dict->items[i].first->get_if<std::string>();
@@ -261,7 +252,7 @@ void print_rows(const Json& rows, std::size_t count, const std::string& indent, 
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = text_of(rows[i]["name"]);
     out << indent << name << std::string(width - name.size() + 2, ' ') << text_of(rows[i]["dtype"])
-        << " " << shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
+        << " " << compat::shape_text(rows[i]["shape"].get<std::vector<std::int64_t>>());
     if (rows[i].contains("sha256")) out << "  " << text_of(rows[i]["sha256"]);
     out << "\n";
   }

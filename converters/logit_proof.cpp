@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/dictionary.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
@@ -109,17 +111,17 @@ LogitProof prove_same_logits(const fs::path& btm, const fs::path& original, cons
   };
   const std::vector<double> expected = scores_of(original), found = scores_of(copy);
   if (expected.empty() || expected.size() != found.size())
-    throw std::runtime_error("the logits could not be compared: btm scored " +
-                             std::to_string(expected.size()) + " and " +
-                             std::to_string(found.size()) + " tokens");
+    throw std::runtime_error(compat::concat("the logits could not be compared: btm scored ",
+                                            expected.size(), " and ", found.size(), " tokens"));
   LogitProof proof{static_cast<std::int64_t>(found.size()), 0};
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double difference = std::abs(found[i] - expected[i]);
     proof.largest_difference = std::max(proof.largest_difference, difference);
     if (!(difference <= tolerance + 1e-6 * std::abs(expected[i])))
-      throw compat::FormatError({copy.string(), {}, {}},
-                                "a token's log-probability is " + std::to_string(found[i]) +
-                                    ", that of the original is " + std::to_string(expected[i]));
+      throw compat::FormatError(
+          {copy.string(), {}, {}},
+          compat::concat("a token's log-probability is ", compat::decimal(found[i], 6),
+                         ", that of the original is ", compat::decimal(expected[i], 6)));
   }
   return proof;
 }

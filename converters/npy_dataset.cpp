@@ -4,6 +4,7 @@
 #include <array>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/config.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
@@ -59,11 +60,11 @@ Array open_array(const fs::path& path) {
     in.fail("does not start with \\x93NUMPY, expected a .npy file");
   const auto major = in.read<std::uint8_t>("the version");
   in.read<std::uint8_t>("the version");
-  if (major < 1 || major > 3) in.fail("version " + std::to_string(major) + ", expected 1 to 3");
+  if (major < 1 || major > 3) in.fail(compat::concat("version ", major, ", expected 1 to 3"));
   const std::uint64_t length = major == 1 ? in.read<std::uint16_t>("the header's length")
                                           : in.read<std::uint32_t>("the header's length");
   if (length > 65536)
-    in.fail("a header of " + std::to_string(length) + " bytes, expected at most 65536");
+    in.fail(compat::concat("a header of ", length, " bytes, expected at most 65536"));
   const std::string_view header = compat::as_chars(in.take(length, "the header"));
   compat::ConfigValue fields;
   try {
@@ -97,7 +98,7 @@ std::vector<std::int32_t> sizes_for(const Array& array, const fs::path& sizes_pa
     if (array.shape[1] > INT32_MAX || array.shape[0] > array.data.size())
       throw compat::FormatError(
           {array.file->path(), {}, {}},
-          "has rows of " + std::to_string(array.shape[1]) + " ids, expected 1 to 2147483647");
+          compat::concat("has rows of ", array.shape[1], " ids, expected 1 to 2147483647"));
     return std::vector<std::int32_t>(array.shape[0], static_cast<std::int32_t>(array.shape[1]));
   }
   if (!fs::exists(sizes_path)) {
@@ -118,22 +119,22 @@ std::vector<std::int32_t> sizes_for(const Array& array, const fs::path& sizes_pa
   for (const std::int32_t value : values) {
     if (value < 0)
       throw compat::FormatError({sizes.file->path(), {}, {}},
-                                "holds the size " + std::to_string(value));
+                                compat::concat("holds the size ", value));
     total += static_cast<std::uint64_t>(value);
   }
   if (total != array.shape[0])
-    throw compat::FormatError({sizes.file->path(), {}, {}},
-                              "sums up to " + std::to_string(total) + " ids, " +
-                                  compat::printable(array.file->path(), 4096) + " holds " +
-                                  std::to_string(array.shape[0]));
+    throw compat::FormatError(
+        {sizes.file->path(), {}, {}},
+        compat::concat("sums up to ", total, " ids, ", compat::printable(array.file->path(), 4096),
+                       " holds ", array.shape[0]));
   return values;
 }
 
 void write_header(compat::AtomicFile& file, std::string_view dtype, std::uint64_t count) {
   const auto type =
       std::ranges::find(kTypes, dtype, &std::pair<std::string_view, std::string_view>::second);
-  std::string header = "{'descr': '" + std::string(type->first) +
-                       "', 'fortran_order': False, 'shape': (" + std::to_string(count) + ",), }";
+  std::string header = compat::concat("{'descr': '", type->first,
+                                      "', 'fortran_order': False, 'shape': (", count, ",), }");
   // numpy aligns the data to 64 bytes; the header ends with a newline.
   header.append(63 - (kMagic.size() + 4 + header.size()) % 64, ' ');
   header += '\n';

@@ -6,6 +6,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "compat/base/concat.h"
+
 namespace converters {
 namespace {
 
@@ -47,7 +49,7 @@ class Walk {
          at = places_[at].parent) {
       const Place& place = places_[at];
       if (place.key == nullptr)
-        name.insert(0, "[" + std::to_string(place.index) + "]");
+        name.insert(0, compat::concat('[', place.index, ']'));
       else
         name.insert(0, "." + place.key->substr(0, kLongestName));
     }

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <iomanip>
 #include <map>
 #include <ostream>
 #include <set>
-#include <sstream>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/parallel.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
@@ -440,19 +440,21 @@ void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& 
   std::uint64_t tokens = 0;
   for (const compat::DocumentEncoder& each : encoders) replaced += each.replaced();
   for (const auto& output : outputs) tokens += output ? output->tokens : 0;
-  std::ostringstream line;
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i])
-      line << task.outputs[i] << ": " << outputs[i]->sequences << " sequences, "
-           << (raw ? "" : std::to_string(outputs[i]->tokens) + " tokens") << "; ";
+  std::string line;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i]) continue;
+    compat::append(line, task.outputs[i], ": ", outputs[i]->sequences, " sequences, ");
+    if (!raw) compat::append(line, outputs[i]->tokens, " tokens");
+    line += "; ";
+  }
+  if (!raw && tokens > 0) {
+    const double share = 100.0 * static_cast<double>(replaced) / static_cast<double>(tokens);
+    compat::append(line, compat::general(share, 3), "% replaced by <unk>; ");
+  }
   const double seconds = std::max(progress.seconds(), 1e-3);
-  if (!raw && tokens > 0)
-    line << std::setprecision(3)
-         << 100.0 * static_cast<double>(replaced) / static_cast<double>(tokens)
-         << "% replaced by <unk>; ";
-  line << std::fixed << std::setprecision(1)
-       << static_cast<double>(total_size(task.inputs.files)) / 1e6 / seconds << " MB/s";
-  log_ << line.str() << std::endl;
+  const double megabytes = static_cast<double>(total_size(task.inputs.files)) / 1e6;
+  compat::append(line, compat::decimal(megabytes / seconds, 1), " MB/s");
+  log_ << line << std::endl;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/named_models.h"
@@ -85,11 +86,11 @@ void rebuild_index(const RepairOptions& options) {
     for (const std::int64_t stored : pieces->sequence(i)) {
       const std::int64_t id = stored - shift;
       if (id < 0 || (dictionary && id >= dictionary->size()))
-        throw compat::FormatError({bin->path(), {}, {}},
-                                  "holds the token id " + std::to_string(id) +
-                                      ", the dictionary has " +
-                                      std::to_string(dictionary ? dictionary->size() : 0) +
-                                      " symbols (is it stored in another --dtype, or --legacy?)");
+        throw compat::FormatError(
+            {bin->path(), {}, {}},
+            compat::concat("holds the token id ", id, ", the dictionary has ",
+                           dictionary ? dictionary->size() : 0,
+                           " symbols (is it stored in another --dtype, or --legacy?)"));
       sequence.push_back(id);
       if (id != eos) continue;
       builder->add(sequence);

@@ -4,6 +4,7 @@
 
 #include <system_error>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace converters {
@@ -17,7 +18,7 @@ fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : pat
 }  // namespace
 
 StagedFolder::StagedFolder(fs::path target)
-    : target_(trimmed(target)), staged_(target_.string() + ".tmp." + std::to_string(::getpid())) {
+    : target_(trimmed(target)), staged_(compat::concat(target_.string(), ".tmp.", ::getpid())) {
   if (fs::exists(target_) && !(fs::is_directory(target_) && fs::is_empty(target_)))
     throw compat::IoError(target_.string(), "already exists, expected a new folder");
   note_.emplace(staged_);

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
@@ -56,7 +57,7 @@ void write_raw_dataset(const fs::path& prefix, const compat::IndexedDataset& dat
     std::string line;
     for (const std::int64_t id : std::span(ids).first(ids.size() - 1)) {
       if (id < 0 || id >= dictionary.size())
-        refuse("has the id " + std::to_string(id) + ", which is not in the dictionary");
+        refuse(compat::concat("has the id ", id, ", which is not in the dictionary"));
       if (!readable[static_cast<std::size_t>(id)])
         refuse("has the symbol '" + compat::printable(dictionary.symbol(id)) + "'");
       line += (line.empty() ? "" : " ") + dictionary.symbol(id);
@@ -99,7 +100,7 @@ void write_jsonl_dataset(const fs::path& prefix, const compat::IndexedDataset& d
                   .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
               ", ";
     line += "\"ids\": [";
-    for (const std::int64_t id : ids) line += (line.back() == '[' ? "" : ", ") + std::to_string(id);
+    for (const std::int64_t id : ids) line += compat::concat(line.back() == '[' ? "" : ", ", id);
     file.write(line + "]}\n");
   }
   file.commit();
@@ -113,7 +114,7 @@ std::unique_ptr<compat::IndexedDataset> open_jsonl_dataset(const fs::path& prefi
     const std::size_t start = ids->size();
     if (!append_ids(line, *ids) || ids->size() - start > INT32_MAX)
       throw compat::FormatError(
-          {file->path(), "line " + std::to_string(sizes.size() + 1), {}},
+          {file->path(), compat::concat("line ", sizes.size() + 1), {}},
           "'" + compat::printable(line, 40) + "', expected {\"ids\": [...]} with integers");
     sizes.push_back(static_cast<std::int32_t>(ids->size() - start));
   });

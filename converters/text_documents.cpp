@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
@@ -137,13 +138,13 @@ std::string_view document_break(const DocumentFormat& format, const std::filesys
 }
 
 compat::Flag padding_factor_flag(std::int64_t& field) {
-  constexpr std::int64_t kLargest = 65536;
+  static constexpr std::int64_t kLargest = 65536;
   compat::Flag flag =
       compat::flag_integer("padding-factor", "N", field, "pad the dictionary to a multiple of N");
   flag.apply = [&field](const std::string& value) {
     const std::int64_t number = compat::parse_integer(value);
     if (number > kLargest)
-      throw compat::UsageError(value + ", expected at most " + std::to_string(kLargest));
+      throw compat::UsageError(compat::concat(value, ", expected at most ", kLargest));
     field = number;
   };
   return flag;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "converters/text_file.h"

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <utility>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
 #include "compat/tokenizer/gpt2_words.h"
@@ -22,9 +23,7 @@ using nlohmann::json;
 using Ids = std::vector<std::int64_t>;
 
 std::string hex_code(std::uint32_t code) {
-  char text[16];
-  std::snprintf(text, sizeof text, "\\x{%x}", code);
-  return text;
+  return compat::concat("\\x{", compat::hexadecimal(code), '}');
 }
 
 /// The inverse of characters_except(): the ranges of code points in the expression.
@@ -65,9 +64,9 @@ void for_each_step(const json& value, const char* list, Visit&& visit) {
 }
 
 std::string byte_token(char byte) {
-  char text[8];
-  std::snprintf(text, sizeof text, "<0x%02X>", static_cast<unsigned char>(byte));
-  return text;
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  const auto value = static_cast<unsigned char>(byte);
+  return compat::concat("<0x", kDigits[value >> 4], kDigits[value & 15], '>');
 }
 
 }  // namespace
@@ -111,7 +110,7 @@ struct TokenizerJson::Parts {
        ignore_merges = false;
   bool strips = false, prepends = false, splits = false;
   std::string replacement_of_runs;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> known;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> known, removed;
   bool isolates = false;
   std::set<std::string> merged_words;
   std::unordered_map<std::string, std::int64_t> ids;
@@ -125,11 +124,13 @@ struct TokenizerJson::Parts {
   static std::uint64_t pair_of(std::int64_t left, std::int64_t right) noexcept {
     return static_cast<std::uint64_t>(left) << 32 | static_cast<std::uint64_t>(right);
   }
-  bool is_known(std::uint32_t code) const noexcept {
+  static bool is_among(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges,
+                       std::uint32_t code) noexcept {
     const auto range =
-        std::ranges::upper_bound(known, code, {}, [](const auto& one) { return one.first; });
-    return range != known.begin() && code <= std::prev(range)->second;
+        std::ranges::upper_bound(ranges, code, {}, [](const auto& one) { return one.first; });
+    return range != ranges.begin() && code <= std::prev(range)->second;
   }
+  bool is_known(std::uint32_t code) const noexcept { return is_among(known, code); }
   const std::int64_t* find(const std::string& token) const {
     const auto found = ids.find(token);
     return found == ids.end() ? nullptr : &found->second;
@@ -151,6 +152,7 @@ struct TokenizerJson::Parts {
   void read_normalizer_step(const json& step);
   void read_pre_tokenizer_step(const json& step);
   std::vector<std::string> words(std::string_view text) const;
+  void append_kept(std::string_view word, std::vector<std::string>& words) const;
   std::vector<std::string> parts_of(const std::string& word) const;
   Ids merged(std::string_view word) const;
   Ids best_path(const std::string& word) const;
@@ -196,10 +198,10 @@ void TokenizerJson::Parts::read_unigram(const json& model) {
 }
 
 void TokenizerJson::Parts::read_normalizer_step(const json& step) {
-  if (part(step, "type") == "Strip") strips = true;
+  if (part(step, "type") != "Replace") return;
   const std::string pattern = text_of(part(part(step, "pattern"), "Regex"));
-  if (part(step, "type") == "Replace" && pattern.starts_with("(?<!"))
-    replacement_of_runs = text_of(part(step, "content"));
+  if (pattern == kOuterSpaces) strips = true;
+  if (pattern.starts_with("(?<!")) replacement_of_runs = text_of(part(step, "content"));
 }
 
 void TokenizerJson::Parts::read_pre_tokenizer_step(const json& step) {
@@ -211,6 +213,10 @@ void TokenizerJson::Parts::read_pre_tokenizer_step(const json& step) {
   if (part(step, "type") != "Split") return;
   const std::string expression = text_of(part(part(step, "pattern"), "Regex"));
   if (expression.starts_with("\\A")) return read_merged_words(expression);
+  if (part(step, "behavior") == "Removed") {
+    removed = ranges_of(expression);
+    return;
+  }
   isolates = true;
   known = ranges_of(expression);
 }
@@ -253,10 +259,25 @@ std::vector<std::string> TokenizerJson::Parts::words(std::string_view text) cons
   for (std::size_t at = 0; at < marked.size();) {
     const std::size_t end =
         splits ? std::min(marked.find(compat::kSpacePiece, at + 1), marked.size()) : marked.size();
-    words.push_back(marked.substr(at, end - at));
+    append_kept(std::string_view(marked).substr(at, end - at), words);
     at = end;
   }
   return words;
+}
+
+/// The parts of a word between characters that a pre-tokenizer removes.
+void TokenizerJson::Parts::append_kept(std::string_view word,
+                                       std::vector<std::string>& words) const {
+  std::string kept;
+  for (const auto& [code, bytes] : characters_of(word)) {
+    if (!is_among(removed, code)) {
+      kept += bytes;
+    } else if (!kept.empty()) {
+      words.push_back(std::move(kept));
+      kept.clear();
+    }
+  }
+  if (!kept.empty()) words.push_back(std::move(kept));
 }
 
 /// A word, divided at its runs of unknown characters.

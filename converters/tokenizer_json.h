@@ -13,6 +13,9 @@ namespace converters {
 /// A regular expression for all characters but those in `known`: "[^\x{61}-\x{7a}]".
 std::string characters_except(const std::set<std::uint32_t>& known);
 
+/// Spaces at both ends of a text. (The library's Strip removes other white space as well.)
+inline constexpr const char* kOuterSpaces = "\\A +| +\\z";
+
 /// Encodes like the library tokenizers with a tokenizer.json of GPT-2's byte-level BPE, or of a BPE
 /// or unigram model after Metaspace. Texts must be in normal form: a Precompiled normalizer is not
 /// applied. Meant for proofs, not for speed.

@@ -7,8 +7,10 @@
 #include <set>
 #include <unordered_set>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/named_models.h"
+#include "compat/fairseq/indexed_dataset_layout.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/program/command_line.h"
 #include "compat/torch/finite.h"
@@ -51,39 +53,43 @@ class Findings {
   std::size_t problems_ = 0;
 };
 
+/// The highest token id of a data set without a dictionary, -1 where there is none. FormatError
+/// for a negative one.
+std::int64_t highest_id(const compat::IndexedDataset& dataset) {
+  std::int64_t highest = -1;
+  for (std::int64_t i = 0; i < dataset.size(); ++i)
+    for (const std::int64_t id : dataset.sequence(i)) {
+      if (id < 0)
+        throw compat::FormatError({dataset.path(), {}, {}},
+                                  compat::concat("sequence ", i, " holds the token id ", id));
+      highest = std::max(highest, id);
+    }
+  return highest;
+}
+
+/// FormatError where the .bin file is longer or shorter than the index says.
+void check_size_of_bin(const compat::IndexedDataset& dataset, const fs::path& prefix) {
+  const fs::path bin = prefix.string() + ".bin";
+  if (dataset.impl() != compat::DatasetImpl::kMmap || !fs::exists(bin)) return;
+  const std::uint64_t token_size = compat::token_type_for(dataset.impl(), 0, dataset.dtype()).size;
+  const std::uint64_t needed = static_cast<std::uint64_t>(dataset.total_tokens()) * token_size;
+  const std::uint64_t there = fs::file_size(bin);
+  if (there != needed)
+    throw compat::FormatError(
+        {bin.string(), {}, {}},
+        compat::concat("has ", there, " bytes, its index accounts for ", needed));
+}
+
 std::string check_data_set(const fs::path& prefix, const compat::Dictionary* dictionary) {
   const auto dataset = open_data_set(prefix, dictionary);
-  std::int64_t highest = -1;
-  if (dictionary != nullptr) {
+  std::string ids = "all in the dictionary";
+  if (dictionary != nullptr)
     compat::check_token_ids(*dataset, *dictionary);
-  } else {
-    for (std::int64_t i = 0; i < dataset->size(); ++i)
-      for (const std::int64_t id : dataset->sequence(i)) {
-        if (id < 0)
-          throw compat::FormatError(
-              {dataset->path(), {}, {}},
-              "sequence " + std::to_string(i) + " holds the token id " + std::to_string(id));
-        highest = std::max(highest, id);
-      }
-  }
-  const fs::path bin = prefix.string() + ".bin";
-  if (dataset->impl() == compat::DatasetImpl::kMmap && fs::exists(bin)) {
-    const std::uint64_t needed = static_cast<std::uint64_t>(dataset->total_tokens()) *
-                                 (dataset->dtype().ends_with("64")   ? 8
-                                  : dataset->dtype().ends_with("32") ? 4
-                                  : dataset->dtype().ends_with("16") ? 2
-                                                                     : 1);
-    if (const std::uint64_t there = fs::file_size(bin); there != needed)
-      throw compat::FormatError(
-          {bin.string(), {}, {}},
-          "has " + std::to_string(there) + " bytes, its index describes " + std::to_string(needed));
-  }
-  std::string text = std::string(compat::impl_name(dataset->impl())) + ", " +
-                     std::to_string(dataset->size()) + " sequences, " +
-                     std::to_string(dataset->total_tokens()) + " tokens";
-  return dictionary != nullptr
-             ? text + ", all in the dictionary"
-             : text + ", highest id " + std::to_string(highest) + " (no dictionary)";
+  else
+    ids = compat::concat("highest id ", highest_id(*dataset), " (no dictionary)");
+  check_size_of_bin(*dataset, prefix);
+  return compat::concat(compat::impl_name(dataset->impl()), ", ", dataset->size(), " sequences, ",
+                        dataset->total_tokens(), " tokens, ", ids);
 }
 
 void check_tensor(const std::string& name, const compat::TensorView& view,
@@ -120,7 +126,7 @@ std::string check_model(const fs::path& path) {
 }
 
 std::string check_dictionary(const fs::path& path) {
-  return std::to_string(compat::Dictionary::load(path).size()) + " symbols";
+  return compat::concat(compat::Dictionary::load(path).size(), " symbols");
 }
 
 void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictionary> dictionary,

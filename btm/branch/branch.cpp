@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "btm/branch/expert_cluster.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
@@ -88,8 +90,7 @@ std::string rank_of(const std::string& domain_id, const fs::path& folder, const 
   const std::vector<std::string> domains = trained_domains(shard.config());
   if (const auto found = std::ranges::find(domains, domain_id); found != domains.end())
     return std::to_string(found - domains.begin());
-  std::string names;
-  for (const std::string& domain : domains) names += (names.empty() ? "" : ",") + domain;
+  const std::string names = compat::join(domains, ",");
   throw UsageError("flag --domain-id: '" + compat::printable(domain_id) +
                    "', expected a rank or one of the domains that " +
                    shown(folder / (stem + "-rank-0.pt")) + " was trained on (" +
@@ -100,11 +101,11 @@ void check_options(const BranchOptions& options) {
   if (options.share.has_value() == options.update.has_value())
     throw UsageError("exactly one of --phase-one-ratio and --phase-one-update-num is needed");
   if (options.share && !(*options.share >= 0 && *options.share <= 1))
-    throw UsageError("flag --phase-one-ratio: " + std::to_string(*options.share) +
-                     ", expected 0 to 1");
+    throw UsageError(compat::concat("flag --phase-one-ratio: ", compat::general(*options.share),
+                                    ", expected 0 to 1"));
   if (options.update && *options.update < -1)
-    throw UsageError("flag --phase-one-update-num: " + std::to_string(*options.update) +
-                     ", expected -1 or an update");
+    throw UsageError(compat::concat("flag --phase-one-update-num: ", *options.update,
+                                    ", expected -1 or an update"));
 }
 
 /// A run that starts from NaN cannot train. Reads every byte of the weights.

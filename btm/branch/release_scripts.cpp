@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -33,7 +34,7 @@ fs::path release_scripts_of(const fs::path& program) {
     if (std::ranges::all_of(kFolders,
                             [&](const char* name) { return fs::is_directory(plain / name); }))
       return plain;
-    looked += (looked.empty() ? "" : ", ") + plain.string();
+    compat::append_item(looked, plain.string());
   }
   throw compat::IoError(program.string(),
                         "the release's scripts are not beside this program, looked in " + looked);
@@ -46,7 +47,7 @@ void copy_release_scripts(const fs::path& source, const fs::path& program, const
       throw compat::IoError((target / name).string(), "exists, expected a folder without it");
   const bool made = fs::create_directories(target, error);
   if (error) throw compat::IoError(target.string(), "cannot create", error.value());
-  const fs::path staged = target / (".btm-scripts.tmp." + std::to_string(::getpid()));
+  const fs::path staged = target / compat::concat(".btm-scripts.tmp.", ::getpid());
   try {
     for (const char* name : kFolders) copy_scripts(source / name, staged / name);
     fs::create_symlink(program, staged / "btm");

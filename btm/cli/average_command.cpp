@@ -1,6 +1,5 @@
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -8,7 +7,9 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
@@ -133,20 +134,13 @@ struct AverageCommand {
     if (scale) {
       if (!needs_base_model(options.method))
         throw UsageError("--scale belongs to methods with a base model, found --method " + method);
-      if (!std::isfinite(*scale)) throw UsageError("flag --scale: expected a finite number");
       options.scale = *scale;
     }
   }
 };
 
 std::string weights_text(const std::vector<double>& weights) {
-  std::string text;
-  for (const double weight : weights) {
-    std::array<char, 32> number{};
-    std::snprintf(number.data(), number.size(), "%.6g", weight);
-    text += (text.empty() ? "" : ",") + std::string(number.data());
-  }
-  return text;
+  return compat::join(weights, ",", [](double weight) { return compat::general(weight); });
 }
 
 }  // namespace
@@ -178,13 +172,14 @@ int run_average(std::span<const std::string> args) {
   }();
   reporter.end_progress();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  std::array<char, 160> line{};
-  std::snprintf(line.data(), line.size(),
-                "%zu models, %zu tensors, %.1f MB read, %.1f MB written, %.2f s", report.models,
-                report.tensors, static_cast<double>(report.bytes_read) / 1e6,
-                static_cast<double>(report.bytes_written) / 1e6, seconds.count());
+  const auto megabytes = [](std::uint64_t bytes) {
+    return compat::decimal(static_cast<double>(bytes) / 1e6, 1);
+  };
   std::cout << command.options.output.string() << ": " << command.method << ", weights "
-            << weights_text(report.weights) << "; " << line.data() << std::endl;
+            << weights_text(report.weights) << "; " << report.models << " models, "
+            << report.tensors << " tensors, " << megabytes(report.bytes_read) << " MB read, "
+            << megabytes(report.bytes_written) << " MB written, "
+            << compat::decimal(seconds.count(), 2) << " s" << std::endl;
   return 0;
 }
 

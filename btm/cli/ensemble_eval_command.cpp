@@ -12,6 +12,7 @@
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/score_cache.h"
 #include "btm/model/tensor_memory.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"

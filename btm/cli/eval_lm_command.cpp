@@ -5,6 +5,7 @@
 #include "btm/cli/eval_flags.h"
 #include "btm/evaluator/eval_lm.h"
 #include "btm/model/tensor_memory.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"

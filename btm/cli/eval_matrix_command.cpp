@@ -1,3 +1,4 @@
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "btm/report/matrix_page.h"
 #include "btm/report/table.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
@@ -144,12 +146,11 @@ struct EvalMatrixCommand {
     options.posterior = posterior_rule_of(posterior).value();
     for (const std::string& entry : compat::split_at(bytes, ',')) {
       const auto [domain, count] = split_pair(entry, "--bytes DOMAIN=N,...");
-      std::int64_t number = 0;
-      const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), number);
-      if (error != std::errc{} || end != count.data() + count.size() || number < 1)
+      const auto number = compat::number_of<std::int64_t>(count);
+      if (!number || *number < 1)
         throw compat::UsageError("flag --bytes: '" + compat::printable(entry) +
                                  "', expected DOMAIN=N");
-      options.bytes[domain] = number;
+      options.bytes[domain] = *number;
     }
     options.cache = (std::filesystem::path(out) / "scores").string();
   }

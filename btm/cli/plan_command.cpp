@@ -1,4 +1,3 @@
-#include <cmath>
 #include <iostream>
 
 #include "btm/branch/release_table.h"
@@ -20,7 +19,7 @@ compat::Flag flag_positive(std::string name, std::string unit, double& field, do
       std::move(name), std::move(unit), std::move(help),
       field > 0 ? short_number(field / scale) : "", [&field, scale](const std::string& value) {
         const double number = compat::parse_real(value);
-        if (!(number > 0) || !std::isfinite(number))
+        if (number <= 0)
           throw compat::UsageError("'" + compat::printable(value) + "', expected a number above 0");
         field = number * scale;
       }};

@@ -1,12 +1,11 @@
 #include "btm/cli/train_flags.h"
 
 #include <array>
-#include <charconv>
-#include <cmath>
-#include <cstdio>
 
 #include "btm/cli/distributed_flags.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/config.h"
 
@@ -20,37 +19,17 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::FlagGroup;
 using compat::ForeignFlag;
+using compat::parse_integer;
+using compat::parse_real;
 using compat::UsageError;
 
-double parse_real(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
-    throw UsageError("'" + compat::printable(text) + "', expected a number");
-  return value;
-}
-
-std::int64_t parse_integer(const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError("'" + compat::printable(text) + "', expected an integer");
-  return value;
-}
-
-std::string real_text(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%g", value);
-  return text.data();
-}
-
 Flag flag_real(std::string names, std::string value_name, double& field, std::string help) {
-  return {std::move(names), std::move(value_name), std::move(help), real_text(field),
+  return {std::move(names), std::move(value_name), std::move(help), compat::general(field),
           [&field](const std::string& value) { field = parse_real(value); }};
 }
 
 Flag flag_probability(std::string names, double& field, std::string help) {
-  return {std::move(names), "P", std::move(help), real_text(field),
+  return {std::move(names), "P", std::move(help), compat::general(field),
           [&field](const std::string& value) {
             field = parse_real(value);
             if (field < 0 || field > 1) throw UsageError(value + ", expected a probability");
@@ -72,10 +51,9 @@ Flag flag_integer(std::string names, std::optional<std::int64_t>& field, std::st
 /// "0.1,0.2", "[0.1, 0.2]" or "0.1", as fairseq's eval_str_list reads them.
 template <class T>
 Flag flag_list(std::string names, std::string value_name, std::vector<T>& field, std::string help) {
-  std::string shown;
-  for (const T value : field)
-    shown += (shown.empty() ? "" : ",") + real_text(static_cast<double>(value));
-  return {std::move(names), std::move(value_name), std::move(help), shown,
+  std::string shown =
+      compat::join(field, ",", [](T value) { return compat::general(static_cast<double>(value)); });
+  return {std::move(names), std::move(value_name), std::move(help), std::move(shown),
           [&field](const std::string& text) {
             const bool bracketed = !text.empty() && (text.front() == '[' || text.front() == '(');
             const compat::ConfigValue value =

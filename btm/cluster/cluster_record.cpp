@@ -1,10 +1,10 @@
 #include "btm/cluster/cluster_record.h"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
@@ -62,10 +62,8 @@ std::optional<ClusterOrigin> cluster_of_name(std::string_view name) {
   if (!name.starts_with('c') || name.size() < 2 || name.size() > 1 + kMostDigits ||
       (name[1] == '0' && name.size() > 2))
     return std::nullopt;
-  std::size_t cluster = 0;
-  const auto [end, error] = std::from_chars(name.data() + 1, name.data() + name.size(), cluster);
-  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
-  return ClusterOrigin{cluster, {}};
+  const auto cluster = compat::number_of<std::size_t>(name.substr(1));
+  return cluster ? std::optional(ClusterOrigin{*cluster, {}}) : std::nullopt;
 }
 
 std::optional<ClusterOrigin> cluster_of_data(const fs::path& folder) {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "compat/base/error.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 

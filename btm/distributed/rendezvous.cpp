@@ -1,10 +1,10 @@
 #include "btm/distributed/rendezvous.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
@@ -14,19 +14,12 @@ constexpr std::int64_t kMostRanks = 1 << 20;
 
 std::string in_quotes(std::string_view text) { return "'" + compat::printable(text) + "'"; }
 
-std::optional<std::int64_t> parse_number(std::string_view text) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
 /// The variable's number, which must be there.
 int number_of(const Environment& environment, const char* name, std::int64_t lowest,
               std::int64_t highest) {
   const std::optional<std::string> text = environment(name);
   if (!text) throw compat::UsageError(std::string(name) + " is not in the environment");
-  const std::optional<std::int64_t> number = parse_number(*text);
+  const std::optional<std::int64_t> number = compat::number_of<std::int64_t>(*text);
   if (!number || *number < lowest || *number > highest)
     throw compat::UsageError(std::string(name) + "=" + in_quotes(*text) +
                              " in the environment, expected " + std::to_string(lowest) + " to " +
@@ -64,8 +57,8 @@ Rendezvous from_address(const DistributedOptions& options, const Environment& en
   std::string_view address = options.init_method;
   address.remove_prefix(std::string_view("tcp://").size());
   const std::size_t colon = address.rfind(':');
-  const std::optional<std::int64_t> port =
-      parse_number(colon == std::string_view::npos ? "" : address.substr(colon + 1));
+  const std::optional<std::int64_t> port = compat::number_of<std::int64_t>(
+      colon == std::string_view::npos ? "" : address.substr(colon + 1));
   if (colon == 0 || !port || *port < 1 || *port > 65535)
     throw compat::UsageError("--distributed-init-method " + in_quotes(options.init_method) +
                              ", expected tcp://HOST:PORT");
@@ -129,7 +122,7 @@ std::optional<Rendezvous> from_slurm(const DistributedOptions& options,
   if (options.port <=
       0) {  // all tasks must choose the same one, and two steps of a node different ones
     const auto id = [&](const char* name) {
-      return parse_number(environment(name).value_or("0")).value_or(0);
+      return compat::number_of<std::int64_t>(environment(name).value_or("0")).value_or(0);
     };
     place.port = static_cast<int>(20000 + (id("SLURM_JOB_ID") * 7 + id("SLURM_STEP_ID")) % 12000);
   }

@@ -20,6 +20,7 @@
 #include "btm/evaluator/score_accumulator.h"
 #include "btm/mixing/posterior.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 

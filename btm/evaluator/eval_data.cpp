@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "btm/data/multidomain.h"
-#include "btm/data/numpy_sort.h"
-#include "btm/data/token_blocks.h"
+#include "btm/data/task_data.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 
@@ -39,16 +39,6 @@ void check_options(const EvalDataOptions& options) {
 
 }  // namespace
 
-std::string grouped(std::int64_t number) {
-  const std::string digits = std::to_string(number);
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
 EvalData::EvalData(const EvalDataOptions& options) : options_(options) {
   check_options(options);
   const std::vector<std::string> folders = compat::split_at(options.folder, ':');
@@ -61,43 +51,31 @@ EvalData::EvalData(const EvalDataOptions& options) : options_(options) {
   open(folder);
 }
 
-std::unique_ptr<LmDataset> EvalData::open_blocks(const std::filesystem::path& folder) const {
-  check_domain_dictionary(folder, dictionary_, dictionary_file_);
-  return std::make_unique<TokenBlockDataset>(
-      open_split(folder, options_.gen_subset, dictionary_, options_.dataset_impl),
-      parse_sample_break_mode(options_.batching.sample_break_mode),
-      options_.batching.tokens_per_sample - options_.batching.context_window, dictionary_.bos(),
-      dictionary_.eos(), options_.batching.add_bos_token);
-}
-
 void EvalData::open(const std::filesystem::path& folder) {
+  const std::string& split = options_.gen_subset;
+  const TaskData opener(dictionary_, dictionary_file_,
+                        {options_.dataset_impl, options_.batching.sample_break_mode,
+                         options_.batching.tokens_per_sample - options_.batching.context_window,
+                         options_.batching.add_bos_token,
+                         options_.resample_eval ? std::optional(options_.seed) : std::nullopt});
+  OrderedData opened;
   if (options_.task != kMultidomain) {
-    dataset_ = open_blocks(folder);
-    order_ = ordered_by_size(*dataset_, options_.seed);
+    opened = opener.one_set(folder, split, options_.seed);
   } else {
-    std::vector<std::unique_ptr<LmDataset>> parts;
-    for (const std::string& domain : eval_domains(folder, options_.eval_domains)) {
-      // Without --eval-domains every folder is tried, and those without the split are passed over,
-      // as the release does.
-      if (options_.eval_domains.empty() &&
-          !compat::IndexedDataset::exists(folder / domain / options_.gen_subset)) {
-        if (!splits_text(folder / domain).empty())
-          passed_over_ += (passed_over_.empty() ? "" : ", ") + compat::printable(domain);
-        continue;
-      }
-      auto part = open_blocks(folder / domain);
-      if (options_.resample_eval)
-        part = std::make_unique<ResamplingDataset>(std::move(part), options_.seed, /*epoch=*/1);
-      parts.push_back(std::move(part));
+    std::vector<std::string> domains = eval_domains(folder, options_.eval_domains);
+    if (options_.eval_domains.empty()) {  // every folder is tried
+      std::vector<std::string> passed_over;
+      std::vector<std::string> with_split =
+          domains_with_split(folder, domains, split, &passed_over);
+      if (with_split.empty()) refuse_split(folder, domains, split, "--gen-subset");
+      domains = std::move(with_split);
+      passed_over_ = compat::join(passed_over, ", ",
+                                  [](const std::string& name) { return compat::printable(name); });
     }
-    if (parts.empty())
-      refuse_split(folder, eval_domains(folder, options_.eval_domains), options_.gen_subset,
-                   "--gen-subset");
-    dataset_ = std::make_unique<ConcatDataset>(std::move(parts));
-    std::vector<std::int64_t> sizes;
-    for (std::int64_t i = 0; i < dataset_->size(); ++i) sizes.push_back(dataset_->num_tokens(i));
-    order_ = numpy_argsort(sizes);
+    opened = opener.joined_sets(folder, domains, split);
   }
+  dataset_ = std::move(opened.dataset);
+  order_ = std::move(opened.order);
   if (options_.batching.context_window > 0) {  // each sample needs the one before it
     order_.resize(static_cast<std::size_t>(dataset_->size()));
     std::iota(order_.begin(), order_.end(), 0);

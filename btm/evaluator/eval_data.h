@@ -11,12 +11,12 @@
 #include "btm/data/batches.h"
 #include "btm/data/context_window.h"
 #include "btm/evaluator/eval_options.h"
+#include "compat/base/numbers.h"
 #include "compat/fairseq/dictionary.h"
 
 namespace btm {
 
-/// "1,234,567".
-std::string grouped(std::int64_t number);
+using compat::grouped;
 
 /// What is not evaluated because it is longer than the models' positions.
 struct LeftOut {
@@ -46,7 +46,6 @@ class EvalData {
   friend class BatchReader;
   [[noreturn]] void refuse_nothing(const LeftOut& left_out, std::int64_t max_positions) const;
   void open(const std::filesystem::path& folder);
-  std::unique_ptr<LmDataset> open_blocks(const std::filesystem::path& folder) const;
 
   EvalDataOptions options_;
   compat::Dictionary dictionary_;

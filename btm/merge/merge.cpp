@@ -9,10 +9,13 @@
 #include "btm/merge/merge_methods.h"
 #include "btm/merge/merge_options.h"
 #include "btm/merge/tensor_stack.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/parallel.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
+#include "compat/torch/finite.h"
 
 namespace btm {
 namespace {
@@ -162,25 +165,23 @@ float overflow_of(compat::DType dtype) noexcept {
                                              : INFINITY;
 }
 
-bool all_below(std::span<const float> values, float limit) noexcept {
-  return std::ranges::all_of(
-      values, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
-}
-
 void Merge::refuse_diverged(const std::string& tensor,
                             std::span<const std::span<const float>> inputs,
                             std::span<const float> out, compat::DType dtype) const {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const bool counts =
         i >= models() || options_.method != MergeMethod::kLinear || weights_[i] != 0;
-    if (counts && !all_below(inputs[i], INFINITY))
+    if (counts && compat::first_not_finite(std::as_bytes(inputs[i]), compat::DType::kFloat32))
       throw compat::FormatError(
           {(i < models() ? options_.model_files[i] : options_.base_model).string(), {}, {}},
           "'" + compat::printable(tensor) +
               "' holds infinity or NaN: its training diverged, or its weights are damaged; leave "
               "it out");
   }
-  if (!all_below(out, overflow_of(dtype)))
+  const float limit = overflow_of(dtype);
+  const bool fits = std::ranges::all_of(
+      out, [limit](float value) { return std::abs(value) < limit; });  // false for NaN
+  if (!fits)
     throw compat::FormatError({options_.output.string(), {}, {}},
                               "'" + compat::printable(tensor) +
                                   "' of the merged model is beyond what " +
@@ -238,33 +239,32 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
       options.method == MergeMethod::kLinear || options.method == MergeMethod::kSlerp;
   if (models == 0) throw UsageError("no models to merge");
   if (options.method == MergeMethod::kSlerp && models != 2)
-    throw UsageError("slerp merges two models, found " + std::to_string(models));
+    throw UsageError(compat::concat("slerp merges two models, found ", models));
   std::vector<double> weights = options.weights;
   if (weights.empty()) weights.assign(models, convex ? 1.0 / static_cast<double>(models) : 1.0);
   if (weights.size() != models)
-    throw UsageError(std::to_string(weights.size()) + " weights for " + std::to_string(models) +
-                     " models, expected one each");
+    throw UsageError(
+        compat::concat(weights.size(), " weights for ", models, " models, expected one each"));
   for (const double weight : weights) {
     if (!std::isfinite(weight)) throw UsageError("a weight is not a finite number");
     const bool may_be_negative =
         options.method == MergeMethod::kTaskArithmetic || options.method == MergeMethod::kDare ||
         (options.method == MergeMethod::kLinear && options.allow_unnormalized);
     if (weight < 0 && !may_be_negative)
-      throw UsageError("weight " + std::to_string(weight) + " is negative");
+      throw UsageError(compat::concat("weight ", compat::general(weight), " is negative"));
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   const bool sums_to_one = std::abs(sum - 1) <= 1e-4;
   if (options.normalize || (options.method == MergeMethod::kSlerp && sums_to_one)) {
     if (!(sum > 0))
-      throw UsageError("the weights sum to " + std::to_string(sum) +
-                       ", which cannot be normalized");
+      throw UsageError(compat::concat("the weights sum to ", compat::general(sum),
+                                      ", which cannot be normalized"));
     for (double& weight : weights) weight /= sum;
   } else if (convex && !sums_to_one &&
              !(options.allow_unnormalized && options.method == MergeMethod::kLinear)) {
-    throw UsageError(
-        "the weights sum to " + std::to_string(sum) +
-        ", expected 1 (--normalize divides by the sum" +
-        (options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)" : ")"));
+    throw UsageError(compat::concat(
+        "the weights sum to ", compat::general(sum), ", expected 1 (--normalize divides by the sum",
+        options.method == MergeMethod::kLinear ? ", --allow-unnormalized accepts them)" : ")"));
   }
   return weights;
 }

@@ -7,6 +7,7 @@
 
 #include "btm/merge/tensor_stack.h"
 #include "btm/model/config.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/network_settings.h"
@@ -24,13 +25,13 @@ constexpr std::string_view kEmbedding = "decoder.embed_tokens.weight",
 /// Differences between two models. The message lists the first few.
 class Differences {
  public:
-  void add(std::string text) {
+  void add(const std::string& text) {
     constexpr std::size_t kShown = 12;
-    if (++count_ <= kShown) text_ += (text_.empty() ? "" : "; ") + std::move(text);
+    if (++count_ <= kShown) compat::append_item(text_, text, "; ");
   }
   void throw_if_any(const Checkpoint& first, const Checkpoint& other) const {
     if (count_ == 0) return;
-    const std::string more = count_ > 12 ? "; and " + std::to_string(count_ - 12) + " more" : "";
+    const std::string more = count_ > 12 ? compat::concat("; and ", count_ - 12, " more") : "";
     throw compat::FormatError(
         {other.path(), {}, {}},
         "does not fit " + printable(first.path(), 4096) + ": " + text_ + more);
@@ -41,21 +42,14 @@ class Differences {
   std::size_t count_ = 0;
 };
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t size : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 void compare_tensors(const Checkpoint& first, const Checkpoint& other, Differences& differences) {
   for (const auto& [name, view] : first.model()) {
     const compat::TensorView* const found = find_tensor(other, name);
     if (found == nullptr)
       differences.add("has no " + printable(name));
     else if (found->shape != view.shape)
-      differences.add(printable(name) + " is " + shape_text(found->shape) + ", expected " +
-                      shape_text(view.shape));
+      differences.add(printable(name) + " is " + compat::shape_text(found->shape) + ", expected " +
+                      compat::shape_text(view.shape));
     else if (is_floating(found->dtype()) != is_floating(view.dtype()))
       differences.add(printable(name) + " is " + std::string(dtype_name(found->dtype())) +
                       ", expected " + std::string(dtype_name(view.dtype())));

@@ -176,16 +176,22 @@ TransformerConfig TransformerConfig::from(const Config& config) {
 std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(
     const TransformerConfig& model) {
   const auto text = [](bool value) { return std::string(value ? "True" : "False"); };
-  return {
-      {"activation_fn", model.activation_fn == "gelu_fast" ? "gelu_accurate" : model.activation_fn},
-      {"decoder_attention_heads", std::to_string(model.decoder_attention_heads)},
-      {"decoder_normalize_before", text(model.decoder_normalize_before)},
-      {"no_decoder_final_norm", text(model.no_decoder_final_norm)},
-      {"decoder_learned_pos", text(model.decoder_learned_pos)},
-      {"no_scale_embedding", text(model.no_scale_embedding)},
-      {"layernorm_embedding", text(model.layernorm_embedding)},
-      {"no_token_positional_embeddings", text(model.no_token_positional_embeddings)},
-      {compat::kLayerNormEpsilonKey, compat::ConfigValue{model.layer_norm_epsilon}.to_text()}};
+  const std::array values{
+      // in the order of the keys
+      model.activation_fn == "gelu_fast" ? std::string("gelu_accurate") : model.activation_fn,
+      std::to_string(model.decoder_attention_heads),
+      text(model.decoder_normalize_before),
+      text(model.no_decoder_final_norm),
+      text(model.decoder_learned_pos),
+      text(model.no_scale_embedding),
+      text(model.layernorm_embedding),
+      text(model.no_token_positional_embeddings),
+      compat::ConfigValue{model.layer_norm_epsilon}.to_text()};
+  static_assert(values.size() == compat::kSettingsOutsideWeights.size());
+  std::vector<std::pair<std::string_view, std::string>> settings;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    settings.emplace_back(compat::kSettingsOutsideWeights[i], values[i]);
+  return settings;
 }
 
 std::string differing_setting(const TransformerConfig& found, const TransformerConfig& expected) {

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "btm/model/tensor_bridge.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/foreign_model.h"
 
@@ -102,23 +103,16 @@ void upgrade(StateDict& state, TransformerLM& model) {
       state.insert_or_assign(std::string(kEmbedTokens), std::move(node.mapped()));
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t size : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 /// Collects names and prints only the first few.
 class NameList {
  public:
   void add(const std::string& name) {
     ++count_;
-    if (count_ <= 5) text_ += (text_.empty() ? "" : ", ") + name;
+    if (count_ <= 5) compat::append_item(text_, name);
   }
   bool empty() const { return count_ == 0; }
   std::string text() const {
-    return text_ + (count_ > 5 ? " and " + std::to_string(count_ - 5) + " more" : "");
+    return count_ > 5 ? compat::concat(text_, " and ", count_ - 5, " more") : text_;
   }
 
  private:
@@ -136,15 +130,14 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state,
     if (found == state.end())
       missing.add(parameter.name);
     else if (found->second.shape != parameter.shape)
-      misshapen.add(parameter.name + " " + shape_text(found->second.shape) + " for " +
-                    shape_text(parameter.shape));
+      misshapen.add(compat::concat(parameter.name, ' ', compat::shape_text(found->second.shape),
+                                   " for ", compat::shape_text(parameter.shape)));
   }
   for (const auto& [name, view] : state)
     if (!expected.contains(name)) unexpected.add(compat::printable(name));
   std::string problem;
   const auto report = [&](const char* what, const NameList& names) {
-    if (!names.empty())
-      problem += (problem.empty() ? "" : "; ") + std::string(what) + " " + names.text();
+    if (!names.empty()) compat::append_item(problem, compat::concat(what, ' ', names.text()), "; ");
   };
   const std::string form =
       missing.empty() ? "" : compat::foreign_form({state.begin(), state.end()});
@@ -164,9 +157,9 @@ void check_dictionary(const StateDict& state, const compat::Dictionary& dictiona
       embedding->second.shape[0] != dictionary.size())
     throw compat::FormatError(
         {dictionary_file, {}, {}},
-        "a dictionary of " + std::to_string(dictionary.size()) +
-            " symbols does not fit the model " + compat::printable(checkpoint.path(), 4096) +
-            ", which has embeddings of " + std::to_string(embedding->second.shape[0]));
+        compat::concat("a dictionary of ", dictionary.size(), " symbols does not fit the model ",
+                       compat::printable(checkpoint.path(), 4096), ", which has embeddings of ",
+                       embedding->second.shape[0]));
   compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file),
                                 checkpoint.dictionary());
 }
@@ -192,11 +185,10 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
     const bool round = precision.rounding != precision.compute && stored != precision.rounding;
     const bool keep = precision.as_stored && precision.device.is_cpu() && !round &&
                       view.shape.size() == 2 && (stored == at::kHalf || stored == at::kBFloat16);
-    at::Tensor tensor = to_tensor(view,
-                                  keep    ? stored
-                                  : round ? precision.rounding
-                                          : precision.compute,
-                                  precision.device);
+    at::ScalarType read_as = precision.compute;
+    if (keep) read_as = stored;
+    if (round) read_as = precision.rounding;
+    const at::Tensor tensor = to_tensor(view, read_as, precision.device);
     *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
   }
 }

@@ -15,7 +15,6 @@ class Axis {
   double pixel(double value) const;
   double low() const noexcept { return low_; }
   double high() const noexcept { return high_; }
-  bool is_log() const noexcept { return log_; }
 
   /// At most about `count` round values (1, 2 or 5 times a power of ten) inside the range,
   /// ascending.

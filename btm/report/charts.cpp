@@ -7,7 +7,8 @@
 
 #include "btm/report/axis.h"
 #include "btm/report/table.h"
-#include "compat/base/text.h"
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
@@ -19,7 +20,7 @@ std::string pixels(double value) { return compat::decimal(value, 1); }
 
 /// Colours repeat after eight; the class `again` marks the second round (dashes).
 std::string series_class(std::size_t i) {
-  return "s" + std::to_string(i % 8) + (i >= 8 ? " again" : "");
+  return compat::concat('s', i % 8, i >= 8 ? " again" : "");
 }
 
 struct Range {
@@ -44,9 +45,9 @@ class Frame {
   double bottom() const { return height_ - kBottom; }
 
   std::string open(const std::string& label) const {
-    return "<svg viewBox=\"0 0 " + std::to_string(width_) + " " + std::to_string(height_) +
-           "\" width=\"" + std::to_string(width_) + "\" height=\"" + std::to_string(height_) +
-           "\" role=\"img\" aria-label=\"" + html_escaped(label) + "\">\n";
+    return compat::concat("<svg viewBox=\"0 0 ", width_, ' ', height_, "\" width=\"", width_,
+                          "\" height=\"", height_, "\" role=\"img\" aria-label=\"",
+                          html_escaped(label), "\">\n");
   }
 
   std::string text(double x, double y, const char* anchor, const std::string& content,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compat/base/concat.h"
 #include "compat/io/atomic_file.h"
 
 namespace btm {
@@ -112,8 +113,8 @@ void HtmlPage::add_figure(const std::string& wide, const std::string& narrow,
                           const std::vector<std::string>& legend, const std::string& caption) {
   std::string keys;
   for (std::size_t i = 0; i < legend.size() && legend.size() > 1; ++i)
-    keys += "<li class=\"s" + std::to_string(i % 8) + (i >= 8 ? " again" : "") + "\">" +
-            html_escaped(legend[i]) + "</li>";
+    compat::append(keys, "<li class=\"s", i % 8, i >= 8 ? " again" : "", "\">",
+                   html_escaped(legend[i]), "</li>");
   if (!keys.empty()) keys = "<ul class=\"legend\">" + keys + "</ul>\n";
   body_ += captioned(
       keys + "<div class=\"wide\">" + wide + "</div><div class=\"narrow\">" + narrow + "</div>",

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {

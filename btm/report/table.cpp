@@ -1,22 +1,15 @@
 #include "btm/report/table.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
+#include <cstdint>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
-
-template <class... Args>
-std::string formatted(const char* format, Args... args) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), format, args...);
-  return text.data();
-}
 
 /// Columns of a terminal, one per character.
 std::size_t width_of(std::string_view text) {
@@ -130,25 +123,19 @@ std::string fixed(double value, int digits) {
 
 std::string short_number(double value) {
   const double size = std::abs(value);
-  if (size >= 1e6) return formatted("%.4gM", value / 1e6);
-  if (size >= 1e4) return formatted("%.4gk", value / 1e3);
-  return formatted("%.4g", value);
-}
-
-std::string grouped_digits(long long value) {
-  std::string digits = std::to_string(value);
-  const std::size_t sign = value < 0 ? 1 : 0;
-  for (std::size_t at = digits.size(); at > sign + 3;) digits.insert(at -= 3, ",");
-  return digits;
+  if (size >= 1e6) return compat::general(value / 1e6, 4) + "M";
+  if (size >= 1e4) return compat::general(value / 1e3, 4) + "k";
+  return compat::general(value, 4);
 }
 
 std::string duration_text(double seconds) {
   if (!std::isfinite(seconds)) return "–";
-  if (seconds < 1) return formatted("%.0f ms", seconds * 1000);
-  if (seconds < 100) return formatted("%.1f s", seconds);
-  const auto whole = std::llround(seconds);
-  if (whole < 3600) return formatted("%lld min %02lld s", whole / 60, whole % 60);
-  return formatted("%lld h %02lld min", whole / 3600, whole / 60 % 60);
+  if (seconds < 1) return compat::decimal(seconds * 1000, 0) + " ms";
+  if (seconds < 100) return compat::decimal(seconds, 1) + " s";
+  const std::int64_t whole = std::llround(seconds);
+  const std::string rest = compat::zero_filled(whole < 3600 ? whole % 60 : whole / 60 % 60, 2);
+  if (whole < 3600) return compat::concat(whole / 60, " min ", rest, " s");
+  return compat::concat(whole / 3600, " h ", rest, " min");
 }
 
 }  // namespace btm

@@ -36,9 +36,6 @@ std::string fixed(double value, int digits);
 /// `value` as an axis shows it: four significant digits, thousands as "12k", millions as "3M".
 std::string short_number(double value);
 
-/// "1,234,567".
-std::string grouped_digits(long long value);
-
 /// "850 ms", "12.3 s", "4 min 05 s", "2 h 10 min".
 std::string duration_text(double seconds);
 

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "compat/base/concat.h"
+
 namespace btm {
 namespace {
 
@@ -54,9 +56,8 @@ class Builder {
 
   void add_preprocessing() {
     const bool trains_tokenizer = plan_.tokenizer_model.empty();
-    std::string train_files;
-    for (const fs::path& file : texts(plan_.train))
-      train_files += (train_files.empty() ? "" : ",") + file.string();
+    const std::string train_files =
+        compat::join(texts(plan_.train), ",", [](const fs::path& file) { return file.string(); });
     CommandLine preprocess{
         "btm-convert",
         "preprocess",

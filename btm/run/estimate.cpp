@@ -4,6 +4,9 @@
 #include <array>
 #include <cmath>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
+
 namespace btm {
 namespace {
 
@@ -82,7 +85,7 @@ Estimate estimate(const EstimateOptions& o, std::int64_t experts) {
 
 Table estimate_table(const std::vector<Estimate>& estimates) {
   Table table{{{"experts"}}, {}};
-  for (const Estimate& e : estimates) table.columns.push_back({grouped_digits(e.experts), true});
+  for (const Estimate& e : estimates) table.columns.push_back({compat::grouped(e.experts), true});
   const auto add = [&](const std::string& name, auto&& text) {
     std::vector<std::string> row{name};
     for (const Estimate& e : estimates) row.push_back(text(e));
@@ -96,7 +99,7 @@ Table estimate_table(const std::vector<Estimate>& estimates) {
   add("time of the seed phase", [](const Estimate& e) { return duration_text(e.seed_seconds); });
   add("time of an expert", [](const Estimate& e) { return duration_text(e.expert_seconds); });
   add("time, all", [](const Estimate& e) { return duration_text(e.seconds); });
-  add("GPU hours", [](const Estimate& e) { return grouped_digits(std::llround(e.gpu_hours)); });
+  add("GPU hours", [](const Estimate& e) { return compat::grouped(std::llround(e.gpu_hours)); });
   add("memory of a GPU, without activations",
       [](const Estimate& e) { return bytes_text(e.gpu_bytes); });
   add("checkpoint to resume from, per expert",
@@ -115,15 +118,13 @@ Table estimate_table(const std::vector<Estimate>& estimates) {
 Table assumption_table(const EstimateOptions& o) {
   Table table{{{"assumption"}, {"value", true}}, {}};
   table.rows = {
-      {"parameters", grouped_digits(num_parameters(o))},
-      {"layers, width, vocabulary",
-       std::to_string(o.layers) + ", " + std::to_string(o.width) + ", " + std::to_string(o.vocab)},
+      {"parameters", compat::grouped(num_parameters(o))},
+      {"layers, width, vocabulary", compat::concat(o.layers, ", ", o.width, ", ", o.vocab)},
       {"operations of a training step by token", short_number(flops_per_token(o) / 1e9) + " GFLOP"},
       {"GPUs of an expert; of the seed phase",
-       std::to_string(o.gpus) + "; " + std::to_string(o.gpus * o.seed_experts)},
-      {"updates; of these in the seed phase",
-       std::to_string(o.updates) + "; " + std::to_string(o.seed_updates)},
-      {"tokens of an expert's update", grouped_digits(tokens_per_update(o))},
+       compat::concat(o.gpus, "; ", o.gpus * o.seed_experts)},
+      {"updates; of these in the seed phase", compat::concat(o.updates, "; ", o.seed_updates)},
+      {"tokens of an expert's update", compat::grouped(tokens_per_update(o))},
       {"a GPU in training",
        short_number(training_flops(o) / 1e12) + " TFLOP/s" +
            (o.flops > 0 ? " (given)"

@@ -1,7 +1,6 @@
 #include "btm/run/plan.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -9,6 +8,8 @@
 
 #include "btm/run/plan_file.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/program/command_line.h"
@@ -26,20 +27,16 @@ struct BadValue {
 };
 
 std::int64_t integer(const std::string& value, std::int64_t lowest) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc{} || end != value.data() + value.size() || number < lowest)
-    throw BadValue{"an integer of at least " + std::to_string(lowest)};
-  return number;
+  const auto number = compat::number_of<std::int64_t>(value);
+  if (!number || *number < lowest)
+    throw BadValue{compat::concat("an integer of at least ", lowest)};
+  return *number;
 }
 
 double real(const std::string& value, double lowest, double highest, const std::string& expected) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc{} || end != value.data() + value.size() || !(number >= lowest) ||
-      !(number <= highest))
-    throw BadValue{expected};
-  return number;
+  const auto number = compat::number_of<double>(value);
+  if (!number || !(*number >= lowest && *number <= highest)) throw BadValue{expected};
+  return *number;
 }
 
 bool boolean(const std::string& value) {
@@ -207,15 +204,14 @@ void PlanReader::finish() {
   check_experts();
   if (plan_.updates == 0) fail("[train] has no key updates");
   if (plan_.seed_updates() < 1 || plan_.seed_updates() >= plan_.updates)
-    fail("seed_share of " + std::to_string(plan_.updates) + " updates is " +
-         std::to_string(plan_.seed_updates()) +
-         ", expected at least 1 update before and after the branch");
+    fail(compat::concat("seed_share of ", plan_.updates, " updates is ", plan_.seed_updates(),
+                        ", expected at least 1 update before and after the branch"));
 }
 
 void PlanReader::check_domains() {
   if (plan_.domains.size() < 2)
-    fail("has " + std::to_string(plan_.domains.size()) +
-         " domains, expected two or more (domains = A, B, ... in [data])");
+    fail(compat::concat("has ", plan_.domains.size(),
+                        " domains, expected two or more (domains = A, B, ... in [data])"));
   for (const std::string& domain : plan_.domains) {
     if (std::ranges::count(plan_.domains, domain) > 1)
       fail("domain " + compat::printable(domain) + " is repeated");

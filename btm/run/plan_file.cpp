@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compat/base/concat.h"
+
 namespace btm {
 namespace {
 
@@ -33,7 +35,7 @@ class Parser {
   void add(std::string_view line) {
     ++number_;
     const std::size_t bad = compat::first_invalid_utf8(line);
-    if (bad != std::string_view::npos) fail("byte " + std::to_string(bad + 1) + " is not UTF-8");
+    if (bad != std::string_view::npos) fail(compat::concat("byte ", bad + 1, " is not UTF-8"));
     line = trimmed(without_comment(line));
     if (line.empty()) return;
     if (line.front() == '[')
@@ -58,8 +60,7 @@ class Parser {
            "', expected [section], of letters, digits, '_', '-' and '.'");
     for (const PlanSection& other : sections_)
       if (other.kind == section.kind)
-        fail("section [" + section.kind + "] was given before, on line " +
-             std::to_string(other.line));
+        fail(compat::concat("section [", section.kind, "] was given before, on line ", other.line));
     sections_.push_back(std::move(section));
   }
 
@@ -71,7 +72,7 @@ class Parser {
     if (sections_.empty()) fail("'" + compat::printable(key) + "' comes before the first section");
     for (const PlanEntry& other : sections_.back().entries)
       if (other.key == key)
-        fail("'" + std::string(key) + "' was given before, on line " + std::to_string(other.line));
+        fail(compat::concat("'", key, "' was given before, on line ", other.line));
     sections_.back().entries.push_back(
         {std::string(key), std::string(trimmed(line.substr(equals + 1))), number_});
   }
@@ -85,7 +86,7 @@ class Parser {
 
 compat::FormatError plan_error(const std::string& file, std::int64_t line,
                                const std::string& problem) {
-  return compat::FormatError({file, "line " + std::to_string(line), {}}, problem);
+  return compat::FormatError({file, compat::concat("line ", line), {}}, problem);
 }
 
 std::vector<PlanSection> parse_plan_file(std::string_view text, const std::string& file) {

@@ -9,6 +9,10 @@
 #include "btm/report/matrix_page.h"
 #include "btm/run/build_steps.h"
 #include "btm/run/train_history.h"
+#include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
+#include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
 
 namespace btm {
@@ -87,11 +91,10 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
   for (const Training& training : all) {
     const auto seconds = state.seconds_of(training.step);
     table.rows.push_back(
-        {training.name,
-         std::to_string(training.first_update) + "–" + std::to_string(training.last_update),
-         grouped_digits(training.tokens()), seconds ? duration_text(*seconds) : "–",
+        {training.name, compat::concat(training.first_update, "–", training.last_update),
+         compat::grouped(training.tokens()), seconds ? duration_text(*seconds) : "–",
          seconds && *seconds > 0
-             ? grouped_digits(std::llround(static_cast<double>(training.tokens()) / *seconds))
+             ? compat::grouped(std::llround(static_cast<double>(training.tokens()) / *seconds))
              : "–"});
   }
   page.add_heading("Cost of training");
@@ -102,17 +105,14 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
 }
 
 void add_plan(HtmlPage& page, const Plan& plan) {
-  std::string domains;
-  for (const std::string& domain : plan.domains) domains += (domains.empty() ? "" : ", ") + domain;
   Table table{{{"plan"}, {""}}, {}};
   table.rows = {
-      {"domains", domains},
+      {"domains", compat::join(plan.domains, ", ")},
       {"architecture", plan.arch},
-      {"updates (seed phase)",
-       std::to_string(plan.updates) + " (" + std::to_string(plan.seed_updates()) + ")"},
+      {"updates (seed phase)", compat::concat(plan.updates, " (", plan.seed_updates(), ')')},
       {"tokens per sample", std::to_string(plan.tokens_per_sample)},
-      {"tokens per update", grouped_digits(tokens_of_expert_update(plan)) + " an expert, " +
-                                grouped_digits(tokens_of_seed_update(plan)) + " seed and dense"},
+      {"tokens per update", compat::grouped(tokens_of_expert_update(plan)) + " an expert, " +
+                                compat::grouped(tokens_of_seed_update(plan)) + " seed and dense"},
       {"learning rate", short_number(plan.lr)},
       {"seed of random numbers", std::to_string(plan.seed)}};
   page.add_heading("Plan");

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <optional>
 
+#include "btm/run/process.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/program/process.h"
@@ -88,8 +90,8 @@ std::string reason_of(const Step& step, int status, bool went_on,
   std::string reason = reason_in(log);
   constexpr int kSignals = 64;
   if (status > 128 && status <= 128 + kSignals) {
-    const std::string killed = std::string("killed by signal ") + std::to_string(status - 128) +
-                               (status == 128 + SIGKILL ? " (out of memory?)" : "");
+    const std::string killed = compat::concat("killed by signal ", status - 128,
+                                              status == 128 + SIGKILL ? " (out of memory?)" : "");
     reason = killed + (reason.empty() ? "" : "; its last line: " + reason);
   }
   if (reason.empty()) reason = "it printed no message";

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
@@ -24,8 +25,8 @@ constexpr std::chrono::milliseconds kPoll{2000};
 std::string output_of(const CommandLine& command, const std::string& action) {
   const compat::Captured captured = compat::capture({.argv = command});
   if (captured.status != 0)
-    throw compat::IoError(command.front(), action + ": status " + std::to_string(captured.status) +
-                                               " (its message is above)");
+    throw compat::IoError(command.front(), compat::concat(action, ": status ", captured.status,
+                                                          " (its message is above)"));
   return captured.output;
 }
 
@@ -153,7 +154,7 @@ void SlurmRun::submit_batch(const SlurmBatch& batch) {
   id = id.substr(0, id.find_first_of(";\n"));  // "JOB" or "JOB;CLUSTER"
   for (std::size_t i = 0; i < batch.steps.size(); ++i) {
     const std::string& name = batch.steps[i]->name;
-    jobs_[name] = {batch.steps.size() > 1 ? id + "_" + std::to_string(i) : id, key_of(name)};
+    jobs_[name] = {batch.steps.size() > 1 ? compat::concat(id, '_', i) : id, key_of(name)};
     observer_.line("job " + jobs_[name].id + ": " + name);
   }
 }
@@ -234,8 +235,8 @@ CommandLine sbatch_command(const SlurmBatch& batch, const std::map<std::string, 
                       "--job-name=btm-" + batch.name,
                       "--output=" + log};
   if (batch.steps.size() > 1)
-    command.push_back("--array=0-" + std::to_string(batch.steps.size() - 1));
-  if (batch.gpus > 0) command.push_back("--gres=gpu:" + std::to_string(batch.gpus));
+    command.push_back(compat::concat("--array=0-", batch.steps.size() - 1));
+  if (batch.gpus > 0) command.push_back(compat::concat("--gres=gpu:", batch.gpus));
   std::string dependency;
   for (const std::string& name : batch.steps.front()->after)
     if (const auto job = jobs.find(name); job != jobs.end()) dependency += ":" + job->second;
@@ -248,8 +249,7 @@ CommandLine sbatch_command(const SlurmBatch& batch, const std::map<std::string, 
 std::string sbatch_script(const SlurmBatch& batch, const StepCommand& step_command) {
   std::string script = "#!/bin/sh\n# Written by btm run.\ncase ${SLURM_ARRAY_TASK_ID:-0} in\n";
   for (std::size_t i = 0; i < batch.steps.size(); ++i)
-    script +=
-        std::to_string(i) + ") exec " + shell_text(step_command(batch.steps[i]->name)) + " ;;\n";
+    script += compat::concat(i, ") exec ", shell_text(step_command(batch.steps[i]->name)), " ;;\n");
   return script + "esac\n";
 }
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/sha256.h"
 #include "compat/program/command_line.h"
@@ -14,7 +15,7 @@ namespace {
 
 /// Each field has its length before it, so that different fields never give the same text.
 void add_field(std::string& text, const std::string& field) {
-  text += std::to_string(field.size()) + ":" + field + ";";
+  compat::append(text, field.size(), ':', field, ';');
 }
 
 }  // namespace

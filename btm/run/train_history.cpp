@@ -1,12 +1,12 @@
 #include "btm/run/train_history.h"
 
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
@@ -20,12 +20,8 @@ std::optional<double> number(const nlohmann::json& row, const char* key) {
   if (found == row.end()) return std::nullopt;
   if (found->is_number()) return found->get<double>();
   if (!found->is_string()) return std::nullopt;
-  const auto& text = found->get_ref<const std::string&>();
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size() && std::isfinite(value)
-             ? std::optional(value)
-             : std::nullopt;
+  const auto value = compat::number_of<double>(found->get_ref<const std::string&>());
+  return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
 }  // namespace

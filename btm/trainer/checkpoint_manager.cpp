@@ -12,8 +12,9 @@
 #include <thread>
 #include <utility>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
@@ -137,11 +138,10 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
   };
   std::vector<std::string> names;
   if (point.end_of_epoch && !o.no_epoch_checkpoints && point.epoch % o.save_interval == 0)
-    names.push_back("checkpoint" + std::to_string(point.epoch) + end);
+    names.push_back(compat::concat("checkpoint", point.epoch, end));
   if (!point.end_of_epoch && o.save_interval_updates > 0 &&
       point.updates % o.save_interval_updates == 0)
-    names.push_back("checkpoint_" + std::to_string(point.epoch) + "_" +
-                    std::to_string(point.updates) + end);
+    names.push_back(compat::concat("checkpoint_", point.epoch, '_', point.updates, end));
   if (judged && (!best_ || better(*point.val_loss, *best_)))
     names.push_back("checkpoint_best" + end);
   if (judged && o.keep_best_checkpoints > 0) {
@@ -154,8 +154,8 @@ std::vector<std::string> CheckpointManager::file_names(const SavePoint& point) c
                         std::regex(pattern));
     // One more digit keeps equal values apart.
     if (!worst || better(*point.val_loss, *worst))
-      names.push_back(prefix + compat::decimal(*point.val_loss, 3) +
-                      std::to_string(point.updates % o.keep_best_checkpoints) + end);
+      names.push_back(compat::concat(prefix, compat::decimal(*point.val_loss, 3),
+                                     point.updates % o.keep_best_checkpoints, end));
   }
   if (!o.no_last_checkpoints || point.interrupted) names.push_back(last);
   return names;
@@ -205,10 +205,11 @@ void CheckpointManager::write(const std::vector<Part>& parts, const std::vector<
   commit(set);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  message_ = "Saved checkpoint " + (folder / names.front()).string() + " (epoch " +
-             std::to_string(point.epoch) + " @ " + std::to_string(point.updates) +
-             " updates, score " + (point.val_loss ? compat::decimal(*point.val_loss, 3) : "None") +
-             ") (writing took " + compat::decimal(seconds, 3) + " seconds in the background)";
+  message_ = compat::concat("Saved checkpoint ", (folder / names.front()).string(), " (epoch ",
+                            point.epoch, " @ ", point.updates, " updates, score ",
+                            point.val_loss ? compat::decimal(*point.val_loss, 3) : "None",
+                            ") (writing took ", compat::decimal(seconds, 3),
+                            " seconds in the background)");
 }
 
 /// Commits the sets of all ranks as one.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/torch/torch_file.h"
 
@@ -131,7 +132,7 @@ void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world
                       first = all[0].substr(0, all[0].find('\n'));
     problem = all[rank].substr(state.size() + 1);
     if (problem.empty() && state != first)
-      problem = "rank 0 starts from " + first + ", rank " + std::to_string(rank) + " from " + state;
+      problem = compat::concat("rank 0 starts from ", first, ", rank ", rank, " from ", state);
     if (!problem.empty())
       throw compat::UnsupportedError(problem + ": files of two moments; " + remedy +
                                      "give --restore-file an older checkpoint");

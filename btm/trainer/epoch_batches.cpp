@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "btm/data/numpy_random.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -71,10 +72,9 @@ EpochBatches::EpochBatches(const TrainData& data, const CollateOptions& collate,
     length_ = std::max(length_, static_cast<std::int64_t>(shards_.back().size()));
   }
   if (start.iterations_in_epoch > 0 && start.iterations_in_epoch >= length_)
-    throw compat::UsageError(
-        "the checkpoint is at batch " + std::to_string(start.iterations_in_epoch) +
-        " of an epoch that has " + std::to_string(length_) +
-        ": the data or the batch size changed (--reset-dataloader starts the data anew)");
+    throw compat::UsageError(compat::concat(
+        "the checkpoint is at batch ", start.iterations_in_epoch, " of an epoch that has ", length_,
+        ": the data or the batch size changed (--reset-dataloader starts the data anew)"));
   if (skip_remainder_batch) length_ -= 1;
   const std::int64_t left = length_ - start.iterations_in_epoch;
   const std::int64_t left_updates =

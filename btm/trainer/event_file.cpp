@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -80,9 +81,9 @@ EventFile::EventFile(const fs::path& folder) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(
                            std::chrono::system_clock::now().time_since_epoch())
                            .count();
-  path_ = (folder / ("events.out.tfevents." + std::to_string(seconds) + "." + host.data() + "." +
-                     std::to_string(::getpid())))
-              .string();
+  path_ =
+      (folder / compat::concat("events.out.tfevents.", seconds, '.', host.data(), '.', ::getpid()))
+          .string();
   file_.reset(std::fopen(path_.c_str(), "abe"));
   if (!file_) throw compat::IoError(path_, "cannot create", errno);
   std::string event = event_now();

@@ -11,8 +11,6 @@ namespace btm {
 namespace {
 
 using compat::ConfigValue;
-using compat::PickleArena;
-using compat::PickleNode;
 
 /// The defaults of fairseq 0.12.2's cfg, for all keys that btm's flags do not set.
 constexpr std::string_view kDefaults = R"({
@@ -380,29 +378,6 @@ ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig&
   set_task(root, options);
   set_lr_scheduler(root, options.lr);
   return root;
-}
-
-PickleNode* pickle_of(PickleArena& arena, const ConfigValue& value) {
-  struct Visitor {
-    PickleArena& arena;
-    PickleNode* operator()(std::monostate) const { return arena.none(); }
-    PickleNode* operator()(bool flag) const { return arena.boolean(flag); }
-    PickleNode* operator()(std::int64_t number) const { return arena.integer(number); }
-    PickleNode* operator()(double number) const { return arena.real(number); }
-    PickleNode* operator()(const std::string& text) const { return arena.string(text); }
-    PickleNode* operator()(const ConfigValue::List& list) const {
-      compat::PickleList out;
-      for (const ConfigValue& item : list) out.items.push_back(pickle_of(arena, item));
-      return arena.make(std::move(out));
-    }
-    PickleNode* operator()(const ConfigValue::Dict& dict) const {
-      compat::PickleDict out;
-      for (const auto& [key, item] : dict)
-        out.items.emplace_back(arena.string(key), pickle_of(arena, item));
-      return arena.make(std::move(out));
-    }
-  };
-  return std::visit(Visitor{arena}, value.value);
 }
 
 }  // namespace btm

@@ -6,7 +6,6 @@
 #include "btm/model/config.h"
 #include "btm/trainer/options.h"
 #include "compat/fairseq/config.h"
-#include "compat/torch/pickle_value.h"
 
 namespace btm {
 
@@ -17,8 +16,5 @@ compat::Config model_config(const TrainOptions& options);
 /// The cfg of a run: fairseq's defaults and the run's values.
 compat::ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model,
                                    std::int64_t world_size);
-
-/// `value` as a pickle of plain Python objects.
-compat::PickleNode* pickle_of(compat::PickleArena& arena, const compat::ConfigValue& value);
 
 }  // namespace btm

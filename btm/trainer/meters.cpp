@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "compat/base/error.h"
-#include "compat/base/text.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {

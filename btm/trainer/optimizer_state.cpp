@@ -8,6 +8,7 @@
 #include <array>
 
 #include "btm/model/tensor_bridge.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -52,8 +53,8 @@ class Reader {
     if (dict->items.empty()) return;  // saved before the first update
     const std::size_t slots = optimizer_.flat().slots().size();
     if (order.size() != 1 && order.size() != slots)
-      fail("param_groups", "names " + std::to_string(order.size()) + " parameters, the model has " +
-                               std::to_string(slots));
+      fail("param_groups",
+           compat::concat("names ", order.size(), " parameters, the model has ", slots));
     for (std::size_t i = 0; i < order.size(); ++i)
       read_entry(*dict, order[i], i, order.size() == 1 && slots != 1, *groups->items.front());
   }
@@ -113,8 +114,8 @@ class Reader {
       fail(where + "." + key,
            found == nullptr ? "is missing" : "is " + found->describe() + ", expected a tensor");
     if (tensor->view.numel() != numel)
-      fail(where + "." + key, "has " + std::to_string(tensor->view.numel()) +
-                                  " elements, the model has " + std::to_string(numel));
+      fail(where + "." + key,
+           compat::concat("has ", tensor->view.numel(), " elements, the model has ", numel));
     if (!at::isFloatingType(scalar_type(tensor->view.dtype())))
       fail(where + "." + key, "holds " + std::string(compat::dtype_name(tensor->view.dtype())) +
                                   ", expected floating point");
@@ -123,7 +124,7 @@ class Reader {
 
   void read_entry(const PickleDict& entries, std::int64_t index, std::size_t slot, bool whole,
                   const PickleNode& group) {
-    const std::string where = "state[" + std::to_string(index) + "]";
+    const std::string where = compat::concat("state[", index, ']');
     const auto found = std::ranges::find_if(entries.items, [&](const auto& item) {
       const auto* key = item.first->template get_if<std::int64_t>();
       return key != nullptr && *key == index;

@@ -1,6 +1,7 @@
 #include "btm/trainer/options.h"
 
 #include "btm/trainer/adam_betas.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -17,7 +18,7 @@ void one_of(const std::string& flag, const std::string& value,
   std::string list;
   for (const std::string& choice : choices) {
     if (choice == value) return;
-    list += (list.empty() ? "" : ", ") + choice;
+    compat::append_item(list, choice);
   }
   throw UsageError(flag + " '" + compat::printable(value) +
                    "' is not supported (supported: " + list + ")");
@@ -62,7 +63,7 @@ void complete(TrainOptions& options) {
   parse_adam_betas(optimization.adam_betas);
   require(!optimization.update_freq.empty(), "--update-freq is an empty list");
   for (const std::int64_t value : optimization.update_freq)
-    require(value >= 1, "--update-freq " + std::to_string(value) + ", expected at least 1");
+    require(value >= 1, compat::concat("--update-freq ", value, ", expected at least 1"));
   require(!options.common.fp16 || options.common.fp16_scale_window ||
               optimization.update_freq.size() == 1,
           "--fp16-scale-window must be given with an --update-freq that changes by epoch");

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "btm/trainer/fairseq_config.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/version.h"
 
@@ -70,7 +71,7 @@ RankFacts option_facts(const TrainOptions& options, const TransformerConfig& mod
 }
 
 std::string size_text(const DataSize& size) {
-  return std::to_string(size.samples) + " samples, " + std::to_string(size.tokens) + " tokens";
+  return compat::concat(size.samples, " samples, ", size.tokens, " tokens");
 }
 
 void check_ranks_agree(const RankFacts& own, Communicator& world) {
@@ -84,10 +85,10 @@ void check_ranks_agree(const RankFacts& own, Communicator& world) {
     return found == facts.end() ? std::nullopt : std::optional(found->second);
   };
   const auto shown = [](const std::optional<std::string>& value, std::size_t rank) {
-    return (!value           ? "not given"
-            : value->empty() ? "empty"
-                             : compat::printable(*value, 400)) +
-           " on rank " + std::to_string(rank);
+    return compat::concat(!value           ? "not given"
+                          : value->empty() ? "empty"
+                                           : compat::printable(*value, 400),
+                          " on rank ", rank);
   };
   for (std::size_t at = 0; at < all.front().size(); ++at)
     for (std::size_t rank = 1; rank < all.size(); ++rank) {

@@ -8,7 +8,9 @@
 #include "btm/model/tensor_bridge.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/optimizer_state.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/fairseq/config_json.h"
 
 namespace btm {
 namespace {
@@ -115,8 +117,8 @@ class ExtraState {
       if (value == nullptr || *value < lowest)
         throw compat::FormatError(
             {file_, std::string("extra_state.train_iterator.") + key, {}},
-            "is " + (value != nullptr ? std::to_string(*value) : node->describe()) +
-                ", expected an int of at least " + std::to_string(lowest));
+            compat::concat("is ", value != nullptr ? std::to_string(*value) : node->describe(),
+                           ", expected an int of at least ", lowest));
       return *value;
     };
     IteratorState iterator{integer("epoch", 1, 1), integer("iterations_in_epoch", 0, 0), true};
@@ -173,9 +175,10 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
   if (state.history_arena) arena.keep(state.history_arena);
   PickleDict root;
   arena.put(root, "args", arena.none());
-  arena.put(root, "cfg",
-            pickle_of(arena, fairseq_config(trainer.options(), trainer.model().config(),
-                                            trainer.world().size())));
+  arena.put(
+      root, "cfg",
+      compat::config_to_pickle(arena, fairseq_config(trainer.options(), trainer.model().config(),
+                                                     trainer.world().size())));
   arena.put(root, "model", arena.none());  // reserves its place; filled below
   arena.put(root, "criterion", arena.none());
   arena.put(root, "optimizer_history", history_node(arena, trainer, state));

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <numeric>
+#include <optional>
 #include <span>
 
 #include "btm/data/multidomain.h"
-#include "btm/data/numpy_sort.h"
-#include "btm/data/token_blocks.h"
+#include "btm/data/task_data.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 
@@ -18,28 +18,20 @@ namespace fs = std::filesystem;
 using compat::UsageError;
 using Warn = std::function<void(const std::string&)>;
 
-std::unique_ptr<LmDataset> open_blocks(const TrainOptions& options, const fs::path& folder,
-                                       const std::string& split,
-                                       const compat::Dictionary& dictionary) {
-  // fairseq would append train1, train2, ...
-  if (compat::IndexedDataset::exists(folder / (split + "1")) &&
-      split == options.dataset.train_subset)
-    throw compat::UnsupportedError(folder.string() + ": a training set in several parts (" +
-                                   compat::printable(split) + "1) is not supported");
-  check_domain_dictionary(folder, dictionary,
-                          fs::path(data_folders(options.task.data).front()) / "dict.txt");
-  return std::make_unique<TokenBlockDataset>(
-      open_split(folder, split, dictionary, options.task.dataset_impl),
-      parse_sample_break_mode(options.task.sample_break_mode), options.task.tokens_per_sample,
-      dictionary.bos(), dictionary.eos(), options.task.add_bos_token);
+TaskData task_data(const TrainOptions& options, const compat::Dictionary& dictionary,
+                   std::optional<std::int64_t> resample_seed = {}) {
+  const TaskOptions& task = options.task;
+  return {dictionary, fs::path(data_folders(task.data).front()) / "dict.txt",
+          SampleForm{task.dataset_impl, task.sample_break_mode, task.tokens_per_sample,
+                     task.add_bos_token, resample_seed}};
 }
 
-/// The order of concatenated sets. fairseq's ConcatDataset sorts by size alone, and not stably.
-std::vector<std::int64_t> order_by_numpy_sort(const LmDataset& dataset) {
-  std::vector<std::int64_t> sizes(static_cast<std::size_t>(dataset.size()));
-  for (std::size_t i = 0; i < sizes.size(); ++i)
-    sizes[i] = dataset.num_tokens(static_cast<std::int64_t>(i));
-  return numpy_argsort(sizes);
+/// fairseq would append train1, train2, ...
+void refuse_several_parts(const fs::path& folder, const std::string& split) {
+  if (compat::IndexedDataset::exists(folder / (split + "1")))
+    throw compat::UnsupportedError(compat::concat(folder.string(),
+                                                  ": a training set in several parts (",
+                                                  compat::printable(split), "1) is not supported"));
 }
 
 std::int64_t longest_allowed(const DataPlace& place, std::int64_t max_tokens) {
@@ -67,9 +59,8 @@ BatchList train_batches(const TrainOptions& options, const LmDataset& dataset,
                         const DataPlace& place, const Warn& warn) {
   const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens);
   if (const std::int64_t dropped = drop_longer_than(dataset, longest, order); dropped > 0)
-    warn(std::to_string(dropped) +
-         " samples have invalid sizes and will be skipped, max_positions=" +
-         std::to_string(longest));
+    warn(compat::concat(
+        dropped, " samples have invalid sizes and will be skipped, max_positions=", longest));
   BatchList batches =
       batch_by_size(order, dataset, options.dataset.max_tokens, options.dataset.batch_size,
                     options.dataset.required_batch_size_multiple);
@@ -104,10 +95,12 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder,
   TrainData data;
   const auto num_domains = static_cast<std::int64_t>(domains.size());
   data.num_shards = virtual_world_size(options, place.world_size, num_domains);
+  const TaskData opener = task_data(options, dictionary);
   std::vector<std::shared_ptr<const LmDataset>> sets;
   std::int64_t longest = 0;
   for (const std::string& domain : domains) {
-    sets.push_back(open_blocks(options, folder / domain, options.dataset.train_subset, dictionary));
+    refuse_several_parts(folder / domain, options.dataset.train_subset);
+    sets.push_back(opener.open(folder / domain, options.dataset.train_subset));
     longest = std::max(longest, sets.back()->size());
     const DataSize size = size_of(*sets.back());
     data.size = {data.size.samples + size.samples, data.size.tokens + size.tokens};
@@ -154,9 +147,8 @@ std::int64_t virtual_world_size(const TrainOptions& options, std::int64_t world_
   const std::int64_t large = std::max(world_size, num_domains),
                      small = std::min(world_size, num_domains);
   if (small < 1 || large % small != 0)
-    throw UsageError(std::to_string(num_domains) + " training domains on " +
-                     std::to_string(world_size) +
-                     " processes: one must be a multiple of the other");
+    throw UsageError(compat::concat(num_domains, " training domains on ", world_size,
+                                    " processes: one must be a multiple of the other"));
   return large;
 }
 
@@ -175,21 +167,21 @@ TrainData open_train_data(const TrainOptions& options, const compat::Dictionary&
   data.num_shards = place.world_size;
   RankData mine;
   mine.shard = place.rank;
-  std::vector<std::int64_t> order;
+  const TaskData opener = task_data(options, dictionary);
+  OrderedData opened;
   if (options.multidomain()) {
-    std::vector<std::unique_ptr<LmDataset>> parts;
-    for (const std::string& domain : domains_of(options, folder).train)
-      parts.push_back(open_blocks(options, folder / domain, split, dictionary));
-    mine.dataset = std::make_shared<ConcatDataset>(std::move(parts));
-    order = order_by_numpy_sort(*mine.dataset);
+    const std::vector<std::string> domains = domains_of(options, folder).train;
+    for (const std::string& domain : domains) refuse_several_parts(folder / domain, split);
+    opened = opener.joined_sets(folder, domains, split);
   } else {
-    mine.dataset = open_blocks(options, folder, split, dictionary);
-    order = ordered_by_size(*mine.dataset, options.common.seed);
+    refuse_several_parts(folder, split);
+    opened = opener.one_set(folder, split, options.common.seed);
   }
+  mine.dataset = std::move(opened.dataset);
   data.blocks = mine.dataset->size();
   data.size = size_of(*mine.dataset);
-  mine.batches = train_batches(options, *mine.dataset, std::move(order), folder, dictionary.pad(),
-                               place, warn);
+  mine.batches = train_batches(options, *mine.dataset, std::move(opened.order), folder,
+                               dictionary.pad(), place, warn);
   data.ranks.push_back(std::move(mine));
   return data;
 }
@@ -214,8 +206,8 @@ Share valid_share(const TrainOptions& options, const DataPlace& place, const Dom
     throw UsageError("--valid-subset: no rank has an expert of the domain '" +
                      compat::printable(name) + "' to validate");
   if (experts > place.world_size)
-    throw UsageError("--desynchronize trains one expert per rank: " + std::to_string(experts) +
-                     " domains need as many ranks, found " + std::to_string(place.world_size));
+    throw UsageError(compat::concat("--desynchronize trains one expert per rank: ", experts,
+                                    " domains need as many ranks, found ", place.world_size));
   const std::int64_t count = place.world_size / experts, index = place.rank - expert * count;
   return {index >= 0 && index < count ? index : -1, count};
 }
@@ -228,40 +220,33 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options,
   const fs::path folder = data_folders(options.task.data).front();
   std::vector<ValidData> all;
   const Domains names = options.multidomain() ? domains_of(options, folder) : Domains{};
-  const std::vector<std::string>& domains = names.eval;
+  const bool resample = options.multidomain() && options.task.resample_eval;
+  const TaskData opener =
+      task_data(options, dictionary, resample ? std::optional(options.common.seed) : std::nullopt);
   for (const std::string& subset : compat::split_at(options.dataset.valid_subset, ',')) {
     ValidData data;
     data.subset = subset;
-    std::vector<std::int64_t> order;
     std::vector<std::string> of;  // the domains that have the subset
+    OrderedData opened;
     if (options.multidomain()) {
-      std::vector<std::unique_ptr<LmDataset>> parts;
-      for (std::size_t i = 0; i < domains.size(); ++i) {
-        if (!compat::IndexedDataset::exists(folder / domains[i] / subset)) continue;
-        of.push_back(domains[i]);
-        auto part = open_blocks(options, folder / domains[i], subset, dictionary);
-        if (options.task.resample_eval)
-          part = std::make_unique<ResamplingDataset>(std::move(part), options.common.seed,
-                                                     /*epoch=*/1);
-        parts.push_back(std::move(part));
-      }
-      if (parts.empty()) refuse_split(folder, domains, subset, "--valid-subset");
+      of = domains_with_split(folder, names.eval, subset);
+      if (of.empty()) refuse_split(folder, names.eval, subset, "--valid-subset");
       if (of.size() == 1) data.domain = of.front();
-      data.dataset = std::make_shared<ConcatDataset>(std::move(parts));
-      order = order_by_numpy_sort(*data.dataset);
+      opened = opener.joined_sets(folder, of, subset);
     } else {
-      data.dataset = open_blocks(options, folder, subset, dictionary);
-      order = ordered_by_size(*data.dataset, options.common.seed);
+      opened = opener.one_set(folder, subset, options.common.seed);
     }
+    data.dataset = std::move(opened.dataset);
+    std::vector<std::int64_t>& order = opened.order;
     const std::int64_t longest = longest_allowed(place, options.dataset.max_tokens_valid);
     if (const std::int64_t dropped = drop_longer_than(*data.dataset, longest, order); dropped > 0) {
       if (!options.dataset.skip_invalid_size_inputs_valid_test)
-        throw UsageError(std::to_string(dropped) + " samples of '" + compat::printable(subset) +
-                         "' are longer than the " + std::to_string(longest) +
-                         " tokens a batch or the model takes; "
-                         "--skip-invalid-size-inputs-valid-test leaves them out");
-      warn(std::to_string(dropped) + " samples of " + compat::printable(subset) +
-           " have invalid sizes and will be skipped, max_positions=" + std::to_string(longest));
+        throw UsageError(compat::concat(dropped, " samples of '", compat::printable(subset),
+                                        "' are longer than the ", longest,
+                                        " tokens a batch or the model takes; "
+                                        "--skip-invalid-size-inputs-valid-test leaves them out"));
+      warn(compat::concat(dropped, " samples of ", compat::printable(subset),
+                          " have invalid sizes and will be skipped, max_positions=", longest));
     }
     const BatchList batches = batch_by_size(order, *data.dataset, options.dataset.max_tokens_valid,
                                             options.dataset.batch_size_valid,

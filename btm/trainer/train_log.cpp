@@ -4,13 +4,14 @@
 
 #include <array>
 #include <cerrno>
-#include <cmath>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
@@ -26,27 +27,22 @@ std::string text_of(const Json& json) {
 
 /// Spaced as by Python's json.dumps, because log readers compare the text.
 std::string python_json(const std::vector<std::pair<std::string, Json>>& items) {
-  std::string text = "{";
-  for (const auto& [key, value] : items)
-    text += (text.size() > 1 ? ", " : "") + text_of(Json(key)) + ": " + text_of(value);
-  return text + "}";
+  const auto member = [](const auto& item) {
+    return compat::concat(text_of(Json(item.first)), ": ", text_of(item.second));
+  };
+  return compat::concat('{', compat::join(items, ", ", member), '}');
 }
 
 std::string value_text(const std::optional<double>& value) {
-  return value ? general_format(*value) : "None";
+  return value ? compat::general(*value) : "None";
 }
 
-std::string epoch_prefix(std::int64_t epoch) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "epoch %03lld", static_cast<long long>(epoch));
-  return text.data();
-}
+std::string epoch_prefix(std::int64_t epoch) { return "epoch " + compat::zero_filled(epoch, 3); }
 
 std::string joined(const LogRow& row, const char* equals, const char* between) {
-  std::string text;
-  for (const auto& [key, value] : row)
-    text += (text.empty() ? "" : between) + key + equals + value_text(value);
-  return text;
+  return compat::join(row, between, [&](const auto& item) {
+    return compat::concat(item.first, equals, value_text(item.second));
+  });
 }
 
 std::string now_text() {
@@ -72,14 +68,6 @@ void write_line(std::FILE* file, const std::string& line, const char* name) {
 }
 
 }  // namespace
-
-std::string general_format(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%g", value);
-  return text.data();
-}
 
 TrainLog::TrainLog(const CommonOptions& common, std::string save_dir, bool quiet)
     : quiet_(quiet),
@@ -151,13 +139,12 @@ void TrainLog::row(const std::string& tag, std::int64_t epoch, std::int64_t done
     std::vector<std::pair<std::string, Json>> items{{"epoch", epoch},
                                                     {"update", python_round(update, 3)}};
     for (const auto& [key, value] : row)
-      items.emplace_back(key, value ? Json(general_format(*value)) : Json());
+      items.emplace_back(key, value ? Json(compat::general(*value)) : Json());
     line("INFO", tag, python_json(items));
   } else if (format_ == Format::kSimple) {
-    std::array<char, 64> place{};
-    std::snprintf(place.data(), place.size(), ":  %5lld / %lld ", static_cast<long long>(done),
-                  static_cast<long long>(total));
-    line("INFO", tag, epoch_prefix(epoch) + place.data() + joined(row, "=", ", "));
+    line("INFO", tag,
+         compat::concat(epoch_prefix(epoch), ":  ", compat::right_aligned(std::to_string(done), 5),
+                        " / ", total, ' ', joined(row, "=", ", ")));
   } else if (format_ == Format::kBar) {
     bar_stats_.clear();
     for (const auto& [key, value] : row) bar_stats_.emplace_back(key, value_text(value));
@@ -187,7 +174,7 @@ void TrainLog::summary(const std::string& tag, std::int64_t epoch, const LogRow&
   if (format_ == Format::kJson) {
     std::vector<std::pair<std::string, Json>> items{{"epoch", epoch}};
     for (const auto& [key, value] : row)
-      items.emplace_back(tag + "_" + key, value ? Json(general_format(*value)) : Json());
+      items.emplace_back(tag + "_" + key, value ? Json(compat::general(*value)) : Json());
     return line("INFO", tag, python_json(items));
   }
   const std::string subset = tag == "train" ? "" : " | valid on '" + tag + "' subset";

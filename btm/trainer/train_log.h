@@ -59,7 +59,4 @@ class TrainLog {
   compat::ProgressBar::Stats bar_stats_;
 };
 
-/// Python's "{:g}".
-std::string general_format(double value);
-
 }  // namespace btm

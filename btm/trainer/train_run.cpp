@@ -19,7 +19,9 @@
 #include "btm/trainer/train_checkpoint.h"
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/dictionary_digest.h"
 #include "compat/fairseq/network_settings.h"
@@ -31,13 +33,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kName = "btm train";
-
-std::string grouped(std::int64_t number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
-    text.insert(static_cast<std::size_t>(at), ",");
-  return text;
-}
 
 template <class T>
 T nth_or_last(const std::vector<T>& values, std::int64_t n) {
@@ -145,7 +140,7 @@ class TrainRun {
 /// DeMIX: every rank has files of its own.
 TrainOptions with_rank_suffix(TrainOptions options, int rank) {
   if (options.demix.desynchronize)
-    options.checkpoint.checkpoint_suffix = "-rank-" + std::to_string(rank);
+    options.checkpoint.checkpoint_suffix = compat::concat("-rank-", rank);
   return options;
 }
 
@@ -185,7 +180,7 @@ void TrainRun::load() {
   dictionary_ = load_dictionary(folder);
   const compat::KnownDictionary known =
       compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
-  log_.info(kName, "dictionary: " + std::to_string(dictionary_.size()) + " types");
+  log_.info(kName, compat::concat("dictionary: ", dictionary_.size(), " types"));
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
   RankFacts facts = option_facts(options_, config);
@@ -234,18 +229,18 @@ void TrainRun::restore(const compat::Checkpoint& checkpoint) {
   state_ = restore_training_state(*trainer_, checkpoint);
   if (const std::string changed = changed_precision(*trainer_, checkpoint); !changed.empty())
     log_.warn(kName, changed);
-  log_.info(kName, "Loaded checkpoint " + start_.string() + " (epoch " +
-                       std::to_string(state_.iterator.epoch) + " @ " +
-                       std::to_string(trainer_->num_updates()) + " updates)");
+  log_.info(kName,
+            compat::concat("Loaded checkpoint ", start_.string(), " (epoch ", state_.iterator.epoch,
+                           " @ ", trainer_->num_updates(), " updates)"));
 }
 
 void TrainRun::log_model(const TransformerConfig& config) {
-  log_.info(
-      kName,
-      "architecture " + config.arch +
-          ", num. model params: " + grouped(trainer_->model().num_parameters()) + ", " +
-          std::to_string(world_.size()) + " process" + (world_.size() == 1 ? "" : "es") + ", " +
-          (collate_.device.is_cpu() ? std::to_string(at::get_num_threads()) + " threads" : "GPU"));
+  log_.info(kName, compat::concat(
+                       "architecture ", config.arch,
+                       ", num. model params: ", compat::grouped(trainer_->model().num_parameters()),
+                       ", ", world_.size(), " process", world_.size() == 1 ? "" : "es", ", ",
+                       collate_.device.is_cpu() ? compat::concat(at::get_num_threads(), " threads")
+                                                : "GPU"));
 }
 
 void TrainRun::open_data(std::int64_t epoch) {
@@ -255,17 +250,18 @@ void TrainRun::open_data(std::int64_t epoch) {
 
 /// What this rank has read. It must be the same on all ranks, whatever the paths are.
 RankFacts TrainRun::start_facts() const {
-  RankFacts facts{{"dict.txt", std::to_string(dictionary_.size()) + " types of digest " +
-                                   compat::dictionary_sha256(dictionary_).substr(0, 16)},
-                  {"the data of --train-subset", size_text(train_data_.size)}};
+  RankFacts facts{
+      {"dict.txt", compat::concat(dictionary_.size(), " types of digest ",
+                                  compat::dictionary_sha256(dictionary_).substr(0, 16))},
+      {"the data of --train-subset", size_text(train_data_.size)}};
   for (const ValidData& data : valid_data_)
     facts.emplace_back("the data of --valid-subset " + data.subset,
                        size_text(size_of(*data.dataset)));
   facts.emplace_back("the checkpoint to start from",
                      start_.empty() ? "none"
-                                    : std::to_string(trainer_->num_updates()) + " updates, epoch " +
-                                          std::to_string(state_.iterator.epoch) + ", batch " +
-                                          std::to_string(state_.iterator.iterations_in_epoch));
+                                    : compat::concat(trainer_->num_updates(), " updates, epoch ",
+                                                     state_.iterator.epoch, ", batch ",
+                                                     state_.iterator.iterations_in_epoch));
   std::uint32_t crc = 0;
   const FlatParameters& flat = trainer_->flat();
   for (std::size_t i = 0; i < flat.slots().size(); ++i) {
@@ -301,9 +297,9 @@ int TrainRun::run() {
   if (!stop && limit_reached()) {
     // fairseq makes one more update each time. Here the same command twice gives the same model, so
     // that a run killed after its last checkpoint can be started again.
-    log_.info(kName, "nothing left to train: " + std::to_string(trainer_->num_updates()) +
-                         " updates, " + general_format(trainer_->agreed_seconds() / 3600) +
-                         " hours");
+    log_.info(kName,
+              compat::concat("nothing left to train: ", trainer_->num_updates(), " updates, ",
+                             compat::general(trainer_->agreed_seconds() / 3600), " hours"));
     if (start_ != last_checkpoint(options_.checkpoint))
       save({state_.iterator.epoch, false, state_.iterator}, std::nullopt);
     finish_saving();
@@ -314,7 +310,7 @@ int TrainRun::run() {
   while (!stop && (max_epoch <= 0 || state_.iterator.epoch <= max_epoch)) {
     if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
       log_.info(kName, "stopping training because current learning rate (" +
-                           general_format(trainer_->lr()) +
+                           compat::general(trainer_->lr()) +
                            ") is smaller than or equal to --stop-min-lr");
       break;
     }
@@ -323,14 +319,14 @@ int TrainRun::run() {
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
-    log_.info(kName, "ended by " + compat::signal_name(signal) + " after " +
-                         std::to_string(trainer_->num_updates()) + " updates" +
-                         (options_.checkpoint.no_save ? "" : ", everything is saved"));
+    log_.info(kName, compat::concat("ended by ", compat::signal_name(signal), " after ",
+                                    trainer_->num_updates(), " updates",
+                                    options_.checkpoint.no_save ? "" : ", everything is saved"));
     return 128 + signal;
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log_.info(kName, "done training in " + general_format(python_round(seconds, 1)) + " seconds");
+  log_.info(kName, "done training in " + compat::general(python_round(seconds, 1)) + " seconds");
   return 0;
 }
 
@@ -363,7 +359,7 @@ bool TrainRun::train_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
   EpochBatches batches = open_epoch();
   trainer_->begin_epoch(epoch);
-  log_.info(kName, "begin training epoch " + std::to_string(epoch));
+  log_.info(kName, compat::concat("begin training epoch ", epoch));
   bool stop = false;
   while (!stop && batches.has_next()) {
     const UpdateBatches update = batches.next();
@@ -382,7 +378,7 @@ bool TrainRun::train_epoch() {
     } else {
       log_.info(kName,
                 "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
-                    general_format(trainer_->optimizer().loss_scale()));
+                    compat::general(trainer_->optimizer().loss_scale()));
     }
     log_saved();
     stop = after_update({epoch, batches.end_of_epoch(), batches.state()});
@@ -406,8 +402,8 @@ void TrainRun::end_epoch(std::int64_t epoch) {
 bool TrainRun::make_up_for_interruption() {
   const std::optional<std::int64_t> epoch = std::exchange(state_.due_epoch, std::nullopt);
   if (!epoch || start_ != last_checkpoint(options_.checkpoint)) return false;
-  log_.info(kName, "validating and saving as was due after " +
-                       std::to_string(trainer_->num_updates()) + " updates, when a signal came");
+  log_.info(kName, compat::concat("validating and saving as was due after ",
+                                  trainer_->num_updates(), " updates, when a signal came"));
   const Moment moment{*epoch, state_.iterator.epoch != *epoch, state_.iterator};
   const bool stop = after_update(moment);
   if (moment.end_of_epoch) end_epoch(*epoch);
@@ -435,8 +431,8 @@ bool TrainRun::after_update(const Moment& moment) {
     return true;
   }
   if (stop)
-    log_.info(kName, "Stopping training: " + std::to_string(updates) + " updates, " +
-                         general_format(trainer_->agreed_seconds() / 3600) + " hours");
+    log_.info(kName, compat::concat("Stopping training: ", updates, " updates, ",
+                                    compat::general(trainer_->agreed_seconds() / 3600), " hours"));
   val_loss_ = do_validate ? validate(epoch) : std::nullopt;
   if (trainer_->agreed_signal() !=
       0) {  // it came during the validation, whose result is then incomplete
@@ -461,8 +457,8 @@ bool TrainRun::stops_early(std::optional<double> val_loss) {
     return false;
   }
   if (++patience_runs_ < o.patience) return false;
-  log_.info(kName, "early stop since valid performance hasn't improved for last " +
-                       std::to_string(o.patience) + " runs");
+  log_.info(kName, compat::concat("early stop since valid performance hasn't improved for last ",
+                                  o.patience, " runs"));
   return true;
 }
 
@@ -536,7 +532,7 @@ std::optional<double> TrainRun::validate(std::int64_t epoch) {
                                  "' is not among the validation's numbers");
       if (!std::isfinite(*first))
         log_.warn(kName, "the " + compat::printable(metric) + " of \"" +
-                             compat::printable(data.subset) + "\" is " + general_format(*first) +
+                             compat::printable(data.subset) + "\" is " + compat::general(*first) +
                              ", which cannot be the best: the model has diverged");
       if (const auto best = checkpoints_.best(); best && std::isfinite(*first))
         row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric

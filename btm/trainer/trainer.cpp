@@ -10,7 +10,9 @@
 
 #include "btm/model/tensor_memory.h"
 #include "btm/trainer/adam_betas.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/program/signals.h"
 
 namespace btm {
@@ -60,9 +62,7 @@ TrainingSwitches switches_of(const TransformerConfig& config) {
 }  // namespace
 
 std::string ids_text(const std::vector<std::int64_t>& ids) {
-  std::string text = "[";
-  for (const std::int64_t id : ids) text += (text.size() > 1 ? ", " : "") + std::to_string(id);
-  return text + "]";
+  return compat::concat('[', compat::join(ids, ", "), ']');
 }
 
 Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> model,
@@ -111,7 +111,7 @@ void Trainer::name_domains(std::vector<std::string> names) {
   domains_ = std::move(names);
   for (const char* const aggregator : {"default", "train", "train_inner"})
     for (std::size_t i = 0; i < domains_.size(); ++i)
-      metrics_[aggregator].rename("ppl_" + std::to_string(i), perplexity_key(domains_[i]));
+      metrics_[aggregator].rename(compat::concat("ppl_", i), perplexity_key(domains_[i]));
 }
 
 void Trainer::set_num_updates(std::int64_t updates) {
@@ -140,10 +140,10 @@ void Trainer::diverged(const std::string& what, const UpdateBatches& batches) co
       names += ", ...";
       break;
     }
-    names += (names.empty() ? "" : ", ") + ids_text(batch.ids);
+    compat::append_item(names, ids_text(batch.ids));
   }
-  throw DivergenceError("update " + std::to_string(num_updates_ + 1) + ": " + what + " (samples " +
-                        names + "); try a lower --lr, --clip-norm or a longer warm-up");
+  throw DivergenceError(compat::concat("update ", num_updates_ + 1, ": ", what, " (samples ", names,
+                                       "); try a lower --lr, --clip-norm or a longer warm-up"));
 }
 
 std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) {
@@ -153,7 +153,7 @@ std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) 
     const double loss =
         passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
     if (!std::isfinite(loss) && optimizer_->scaler() == nullptr)
-      diverged("the loss of a batch is " + std::to_string(loss), {batch});
+      diverged("the loss of a batch is " + compat::general(loss), {batch});
     stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss});
   }
   return stats;
@@ -221,11 +221,11 @@ bool Trainer::train_step(const UpdateBatches& batches) {
   const ParameterOptimizer::Step step =
       optimizer_->step(lr_, factor, options_.optimization.clip_norm);
   if (step.hopeless)
-    diverged("gradients overflow at the minimum loss scale " +
-                 std::to_string(options_.common.min_loss_scale) + " (--min-loss-scale)",
+    diverged(compat::concat("gradients overflow at the minimum loss scale ",
+                            compat::general(options_.common.min_loss_scale), " (--min-loss-scale)"),
              batches);
   if (!step.updated && optimizer_->scaler() == nullptr)
-    diverged("the gradient norm is " + std::to_string(step.gradient_norm), batches);
+    diverged("the gradient norm is " + compat::general(step.gradient_norm), batches);
   if (!step.updated) {
     finish();
     return false;

@@ -70,8 +70,6 @@ class Trainer {
   at::Device device() const noexcept { return flat_->values().device(); }
   /// The loss of the last update over all ranks, in bits per token.
   double last_loss_base2() const noexcept { return last_loss_; }
-  /// The gradient norm of the last update, before clipping.
-  double last_gradient_norm() const noexcept { return gradient_norm_; }
 
  private:
   void connect_ranks();

@@ -2,12 +2,13 @@
 
 #include <string>
 
+#include "compat/base/concat.h"
+
 namespace compat {
 
 std::span<const std::byte> ByteReader::take(std::uint64_t count, std::string_view what) {
   if (count > remaining())
-    fail("needs " + std::to_string(count) + " bytes for " + std::string(what) + ", " +
-         std::to_string(remaining()) + " left");
+    fail(concat("needs ", count, " bytes for ", what, ", ", remaining(), " left"));
   const auto taken = bytes_.subspan(position_, count);
   position_ += count;
   return taken;
@@ -23,8 +24,7 @@ std::string_view ByteReader::take_line(std::string_view what) {
 
 void ByteReader::seek(std::uint64_t position, std::string_view what) {
   if (position > bytes_.size())
-    fail(std::string(what) + " at " + std::to_string(position) + " lies beyond the end (" +
-         std::to_string(bytes_.size()) + " bytes)");
+    fail(concat(what, " at ", position, " lies beyond the end (", bytes_.size(), " bytes)"));
   position_ = position;
 }
 

@@ -1,18 +1,14 @@
 #include "compat/base/error.h"
 
-#include <array>
-#include <cstdio>
 #include <cstring>
+
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
 
-std::string escaped_byte(char c) {
-  std::array<char, 8> text{};
-  std::snprintf(text.data(), text.size(), "\\x%02x",
-                static_cast<unsigned>(static_cast<unsigned char>(c)));
-  return text.data();
-}
+std::string escaped_byte(char c) { return "\\x" + hexadecimal(static_cast<unsigned char>(c), 2); }
 
 }  // namespace
 
@@ -95,24 +91,19 @@ std::string without_controls(std::string_view text) {
 std::string to_string(const Location& where) {
   std::string text = printable(where.file, 4096);
   if (!where.entry.empty()) text += "[" + printable(where.entry) + "]";
-  if (where.offset) {
-    std::array<char, 32> offset{};
-    std::snprintf(offset.data(), offset.size(), "+0x%llx",
-                  static_cast<unsigned long long>(*where.offset));
-    text += offset.data();
-  }
+  if (where.offset) text += "+0x" + hexadecimal(*where.offset);
   return text;
 }
 
 FormatError::FormatError(Location where, std::string_view problem)
-    : std::runtime_error(to_string(where) + ": " + without_controls(problem)),
+    : std::runtime_error(concat(to_string(where), ": ", without_controls(problem))),
       where_(std::move(where)) {}
 
 IoError::IoError(std::string_view path, std::string_view action, int error_number)
-    : std::runtime_error(printable(path, 4096) + ": " + std::string(action) + ": " +
-                         std::strerror(error_number)) {}
+    : std::runtime_error(
+          concat(printable(path, 4096), ": ", action, ": ", std::strerror(error_number))) {}
 
 IoError::IoError(std::string_view path, std::string_view problem)
-    : std::runtime_error(printable(path, 4096) + ": " + without_controls(problem)) {}
+    : std::runtime_error(concat(printable(path, 4096), ": ", without_controls(problem))) {}
 
 }  // namespace compat

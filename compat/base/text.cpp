@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstdio>
 
 namespace compat {
 namespace {
@@ -114,14 +112,6 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
     from = end + 1;
   }
   return parts;
-}
-
-std::string decimal(double value, int digits) {
-  if (std::isnan(value)) return "nan";  // C prints the sign of some
-  std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, "%.*f", digits, value)),
-                   '\0');
-  std::snprintf(text.data(), text.size() + 1, "%.*f", digits, value);
-  return text;
 }
 
 }  // namespace compat

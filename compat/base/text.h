@@ -74,8 +74,4 @@ void for_each_line(std::string_view text, const std::function<void(std::string_v
 /// The parts of `text` between separators. Empty parts are left out.
 std::vector<std::string> split_at(std::string_view text, char separator);
 
-/// `value` with `digits` digits after the decimal point. "inf" and "nan" for values that are not
-/// finite.
-std::string decimal(double value, int digits);
-
 }  // namespace compat

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
+#include "compat/checkpoint/shard_name.h"
 #include "compat/fairseq/config_json.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
@@ -100,7 +102,7 @@ PickleNode* merged_optimizer(PickleArena& arena, const PickleNode* expert, const
   if (twice != state.items.end())
     throw FormatError(
         {file, "last_optimizer_state", {}},
-        "parameter " + std::to_string(key_of(*twice)) + " has state in both halves, expected one");
+        concat("parameter ", key_of(*twice), " has state in both halves, expected one"));
   PickleDict merged;
   merged.items.emplace_back(arena.string("state"), arena.make(std::move(state)));
   if (const PickleNode* groups = expert->find("param_groups"))
@@ -148,8 +150,7 @@ NamedTensors model_tensors(const PickleNode& root, const std::string& file) {
     for (const auto& [key, value] : dict.items) {
       if (keys.size() > 200) break;
       const auto* text = key->get_if<std::string>();
-      keys +=
-          (keys.empty() ? "" : ", ") + (text != nullptr ? printable(*text, 40) : key->describe());
+      append_item(keys, text != nullptr ? printable(*text, 40) : key->describe());
     }
     throw FormatError({file, {}, {}},
                       "a dict without 'model' (its keys: " + (keys.empty() ? "none" : keys) +
@@ -163,14 +164,8 @@ bool Checkpoint::is_shared_half(const std::filesystem::path& path) {
 }
 
 std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& path) {
-  constexpr std::string_view kRank = "-rank-", kEnd = ".pt";
-  const std::string name = path.filename().string();
-  const std::size_t rank = name.rfind(kRank);
-  if (rank == std::string::npos || !name.ends_with(kEnd)) return {};
-  const std::string_view digits = std::string_view(name).substr(
-      rank + kRank.size(), name.size() - rank - kRank.size() - kEnd.size());
-  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos) return {};
-  return path.parent_path() / (name.substr(0, rank) + "-shared.pt");
+  const std::optional<ShardName> name = shard_name(path);
+  return name ? path.parent_path() / (name->stem + "-shared.pt") : std::filesystem::path();
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& path) {

@@ -7,8 +7,10 @@
 #include <set>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/file_lock.h"
@@ -65,7 +67,7 @@ class Fields {
     if (value == nullptr || value->is_null()) return std::nullopt;
     const double found = value->is_number() ? value->get<double>() : std::nan("");
     if (!std::isfinite(found) || found < lowest)
-      fail(key, "expected a number of at least " + std::to_string(lowest));
+      fail(key, "expected a number of at least " + compat::general(lowest));
     return found;
   }
 
@@ -134,7 +136,7 @@ ForestExpert read_expert(const Fields& fields) {
   const json& parents = fields.list("parents");
   for (std::size_t i = 0; i < parents.size(); ++i) {
     const Fields parent(parents[i], fields.file(),
-                        fields.place() + ".parents[" + std::to_string(i) + "]");
+                        compat::concat(fields.place(), ".parents[", i, ']'));
     expert.parents.push_back({parent.text("model"), parent.number("weight", 0).value_or(1)});
   }
   return expert;
@@ -146,12 +148,12 @@ std::vector<ForestExpert> read_manifest(const fs::path& path) {
                                           "the manifest of a forest");
   const Fields fields(manifest, path.string(), "");
   if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
-    fields.fail("btm_forest", "expected version " + std::to_string(kVersion) + " of the manifest");
+    fields.fail("btm_forest", compat::concat("expected version ", kVersion, " of the manifest"));
   std::vector<ForestExpert> experts;
   std::set<std::string> names;
   const json& list = fields.list("experts");
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const Fields entry(list[i], path.string(), "experts[" + std::to_string(i) + "]");
+    const Fields entry(list[i], path.string(), compat::concat("experts[", i, ']'));
     ForestExpert expert = read_expert(entry);
     if (!names.insert(expert.name).second)
       entry.fail("name", "'" + expert.name + "' was given before");

@@ -4,9 +4,10 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
@@ -69,10 +70,9 @@ std::string joined(const std::string& key, std::string_view part) {
 
 ConfigValue Converter::convert(const PickleNode& node, const std::string& key, int depth) {
   if (depth > kMaxConfigDepth)
-    fail(key,
-         "nests deeper than " + std::to_string(kMaxConfigDepth) + ", expected a configuration");
+    fail(key, concat("nests deeper than ", kMaxConfigDepth, ", expected a configuration"));
   if (++values_ > kMaxValues)
-    fail(key, "more than " + std::to_string(kMaxValues) + " values, expected a configuration");
+    fail(key, concat("more than ", kMaxValues, " values, expected a configuration"));
   if (node.is_none()) return {};
   if (const auto* value = node.get_if<bool>()) return {*value};
   if (const auto* value = node.get_if<std::int64_t>()) return {*value};
@@ -173,7 +173,7 @@ ConfigValue Resolver::resolve(const ConfigValue& value, std::vector<std::string>
     throw FormatError({file_, dotted(place), {}}, "an interpolation refers to itself");
   if (++values_ > kMaxValues)
     throw FormatError({file_, dotted(place), {}},
-                      "interpolations make more than " + std::to_string(kMaxValues) + " values");
+                      concat("interpolations make more than ", kMaxValues, " values"));
   if (const auto* text = std::get_if<std::string>(&value.value)) {
     text_bytes_ += text->size();
     if (text_bytes_ > kMaxTextBytes)
@@ -249,11 +249,8 @@ const ConfigValue* Resolver::target(std::string_view expression,
   const ConfigValue* at = &root_;
   for (const std::string& part : target_place) {
     if (const auto* list = std::get_if<ConfigValue::List>(&at->value)) {
-      std::size_t index = 0;
-      const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-      at = error == std::errc{} && end == part.data() + part.size() && index < list->size()
-               ? &(*list)[index]
-               : nullptr;
+      const auto index = number_of<std::size_t>(part);
+      at = index && *index < list->size() ? &(*list)[*index] : nullptr;
     } else {
       at = at->find(part);
     }
@@ -268,11 +265,7 @@ std::string python_string(std::string_view text) {
       text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"'
                                                                                             : '\'';
   std::string out(1, quote);
-  const auto escape = [&](unsigned char code) {
-    std::array<char, 8> hex{};
-    std::snprintf(hex.data(), hex.size(), "\\x%02x", static_cast<unsigned>(code));
-    out += hex.data();
-  };
+  const auto escape = [&](unsigned char code) { append(out, "\\x", hexadecimal(code, 2)); };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
@@ -310,15 +303,13 @@ struct ToText {
   }
   std::string operator()(const std::string& value) const { return value; }
   std::string operator()(const ConfigValue::List& list) const {
-    std::string out = "[";
-    for (const auto& item : list) out += (out.size() > 1 ? ", " : "") + quoted(item);
-    return out + "]";
+    return concat('[', join(list, ", ", quoted), ']');
   }
   std::string operator()(const ConfigValue::Dict& dict) const {
-    std::string out = "{";
-    for (const auto& [key, item] : dict)
-      out += (out.size() > 1 ? ", " : "") + python_string(key) + ": " + quoted(item);
-    return out + "}";
+    const auto text_of = [](const auto& item) {
+      return concat(python_string(item.first), ": ", quoted(item.second));
+    };
+    return concat('{', join(dict, ", ", text_of), '}');
   }
   static std::string quoted(const ConfigValue& value) {
     const auto* text = std::get_if<std::string>(&value.value);

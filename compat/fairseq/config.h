@@ -19,7 +19,8 @@ namespace compat {
 struct ConfigValue {
   using List = std::vector<ConfigValue>;
   using Dict = std::vector<std::pair<std::string, ConfigValue>>;
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> value;
+  /// (Without an initializer clang 14 looks into the alternatives before this class is complete.)
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> value{};
 
   bool is_none() const noexcept { return std::holds_alternative<std::monostate>(value); }
   const ConfigValue* find(

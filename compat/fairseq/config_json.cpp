@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/json_text.h"
 
@@ -57,8 +58,8 @@ class ConfigBuilder final : public nlohmann::json_sax<Json> {
  private:
   bool put(ConfigValue value) {
     if (++values_ > kMostConfigValues)
-      throw FormatError({file_, {}, {}}, "holds more than " + std::to_string(kMostConfigValues) +
-                                             " values, expected a configuration");
+      throw FormatError({file_, {}, {}}, concat("holds more than ", kMostConfigValues,
+                                                " values, expected a configuration"));
     if (open_.empty()) {
       root_ = std::move(value);
     } else if (auto* const list = std::get_if<ConfigValue::List>(&open_.back().value)) {

@@ -1,13 +1,13 @@
 #include "compat/fairseq/dictionary.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstdio>
+#include <optional>
 #include <set>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/mapped_file.h"
@@ -28,10 +28,9 @@ bool split_last(std::string_view text, std::string_view& front, std::string_view
   return true;
 }
 
-bool parse_count(std::string_view text, std::int64_t& count) {
+std::optional<std::int64_t> parse_count(std::string_view text) {
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  return error == std::errc{} && end == text.data() + text.size();
+  return number_of<std::int64_t>(text);
 }
 
 /// The dictionaries of a side or language (dict.en.txt, dict.prompt.txt) beside a missing dict.txt.
@@ -76,7 +75,7 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
   for_each_line(text, [&](std::string_view line) {
     ++number;
     const auto refuse = [&](const std::string& problem) {
-      throw FormatError({file, "line " + std::to_string(number), {}}, problem);
+      throw FormatError({file, concat("line ", number), {}}, problem);
     };
     std::string_view word, field;
     bool overwrite = false;
@@ -86,16 +85,14 @@ Dictionary Dictionary::parse(std::string_view text, const std::string& file) {
       const std::string_view rest = word;
       split = split_last(rest, word, field);
     }
-    std::int64_t count = 0;
-    if (!split || !parse_count(field, count))
-      refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
+    const std::optional<std::int64_t> count = split ? parse_count(field) : std::nullopt;
+    if (!count) refuse("'" + printable(line) + "', expected '<token> <count> [flags]'");
     if (word.size() > kLongestWord)
-      refuse("a word of " + std::to_string(word.size()) + " bytes, expected at most " +
-             std::to_string(kLongestWord));
+      refuse(concat("a word of ", word.size(), " bytes, expected at most ", kLongestWord));
     if (!overwrite && dictionary.contains(word))
       refuse("the word '" + printable(word) + "' exists already (allowed with the flag " +
              std::string(kOverwriteFlag) + ")");
-    dictionary.add_symbol(word, count, overwrite);
+    dictionary.add_symbol(word, *count, overwrite);
   });
   return dictionary;
 }
@@ -158,16 +155,14 @@ void Dictionary::finalize(std::int64_t threshold, std::int64_t nwords,
 
 void Dictionary::pad_to_multiple(std::int64_t padding_factor) {
   for (int i = 0; padding_factor > 1 && size() % padding_factor != 0; ++i) {
-    std::array<char, 32> name{};
-    std::snprintf(name.data(), name.size(), "madeupword%04d", i);
-    add_symbol(name.data(), 0);
+    add_symbol("madeupword" + zero_filled(i, 4), 0);
   }
 }
 
 void Dictionary::save(const std::filesystem::path& path) const {
   AtomicFile file(path);
   for (auto i = static_cast<std::size_t>(kSpecialSymbols); i < symbols_.size(); ++i)
-    file.write(symbols_[i] + " " + std::to_string(counts_[i]) + "\n");
+    file.write(concat(symbols_[i], ' ', counts_[i], '\n'));
   file.commit();
 }
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/sha256.h"
 
@@ -55,9 +56,9 @@ std::optional<Dictionary> words_at_hand(const KnownDictionary& known) {
     return id < size ? "'" + printable(words.symbol(id)) + "'" : "the end";
   };
   throw FormatError({found.file, {}, {}},
-                    "has another dictionary than " + shown(expected.file) + ": line " +
-                        std::to_string(id - kWordsBeforeFirstLine + 1) + " is " +
-                        word(found_words, ours) + ", expected " + word(expected_words, theirs));
+                    concat("has another dictionary than ", shown(expected.file), ": line ",
+                           id - kWordsBeforeFirstLine + 1, " is ", word(found_words, ours),
+                           ", expected ", word(expected_words, theirs)));
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
 #include "compat/fairseq/huffman_code.h"
 
 #include <algorithm>
-#include <charconv>
 #include <unordered_map>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 
 namespace compat {
@@ -26,18 +27,15 @@ HuffmanCode HuffmanCode::load(const MappedFile& file) {
   for_each_line(text, [&](std::string_view line) {
     ++number;
     const auto words = split_whitespace(line);
-    std::int64_t count = 0;
-    const std::string_view digits = words.size() >= 2 ? words[1] : std::string_view();
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
-    const bool numeric = error == std::errc{} && end == digits.data() + digits.size();
+    const auto count = number_of<std::int64_t>(words.size() >= 2 ? words[1] : std::string_view());
     const auto refuse = [&] {
-      throw FormatError({file.path(), "line " + std::to_string(number), {}},
+      throw FormatError({file.path(), concat("line ", number), {}},
                         "'" + printable(line) + "', expected '<token> <count>'");
     };
-    if (!numeric || count < 0 || count > kMaxCount) refuse();
+    if (!count || *count < 0 || *count > kMaxCount) refuse();
     const auto [place, is_new] = places.emplace(words[0], symbols.size());
     if (is_new) symbols.push_back({std::string(words[0]), 0});
-    if ((symbols[place->second].count += count) > kMaxCount) refuse();
+    if ((symbols[place->second].count += *count) > kMaxCount) refuse();
   });
   if (symbols.empty())
     throw FormatError({file.path(), {}, {}}, "is empty, expected a huffman vocabulary");
@@ -144,8 +142,7 @@ std::string HuffmanCode::encode(std::span<const std::int64_t> ids) const {
 
 std::string HuffmanCode::vocabulary_text() const {
   std::string text;
-  for (const HuffmanSymbol& symbol : symbols_)
-    text += symbol.text + "\t" + std::to_string(symbol.count) + "\n";
+  for (const HuffmanSymbol& symbol : symbols_) append(text, symbol.text, '\t', symbol.count, '\n');
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/huffman_code.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
@@ -20,31 +21,28 @@ class HuffmanDataset final : public IndexedDataset {
     ByteReader in(index_->bytes(), {index_->path(), {}, 0});
     in.take(kHuffmanMagic.size(), "the magic");
     if (const auto version = in.read<std::uint64_t>("the version"); version != 1)
-      in.fail("version " + std::to_string(version) + ", expected 1");
+      in.fail(concat("version ", version, ", expected 1"));
     const auto data_size = in.read<std::uint64_t>("the data's size");
     if (data_size > tokens_->bytes().size())
-      in.fail("data of " + std::to_string(data_size) + " bytes, but " +
-              printable(tokens_->path(), 4096) + " has " + std::to_string(tokens_->bytes().size()));
+      in.fail(concat("data of ", data_size, " bytes, but ", printable(tokens_->path(), 4096),
+                     " has ", tokens_->bytes().size()));
     const auto count = in.read<std::uint64_t>("the number of sequences");
-    if (count > in.remaining() / 12)
-      in.fail(std::to_string(count) + " sequences do not fit the file");
+    if (count > in.remaining() / 12) in.fail(concat(count, " sequences do not fit the file"));
     for (std::uint64_t i = 0; i < count; ++i) sizes_.push_back(in.read<std::int32_t>("a size"));
     std::uint64_t start = 0;
     for (std::uint64_t i = 0; i < count; ++i) {
       const auto end = in.read<std::uint64_t>("a pointer");
-      const std::string name = "sequence " + std::to_string(i) + ": ";
+      const std::string name = concat("sequence ", i, ": ");
       if (end < start || end > data_size)
-        in.fail(name + "ends at byte " + std::to_string(end) + ", expected " +
-                std::to_string(start) + " to " + std::to_string(data_size));
+        in.fail(concat(name, "ends at byte ", end, ", expected ", start, " to ", data_size));
       // A code has at least one bit.
       if (sizes_[i] < 0 || static_cast<std::uint64_t>(sizes_[i]) > (end - start) * 8)
-        in.fail(name + std::to_string(sizes_[i]) + " tokens do not fit its " +
-                std::to_string(end - start) + " bytes");
+        in.fail(concat(name, sizes_[i], " tokens do not fit its ", end - start, " bytes"));
       ends_.push_back(end);
       start = end;
       total_tokens_ += sizes_[i];
     }
-    if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the pointers");
+    if (!in.at_end()) in.fail(concat(in.remaining(), " bytes follow the pointers"));
   }
 
   DatasetImpl impl() const noexcept override { return DatasetImpl::kHuffman; }
@@ -56,9 +54,9 @@ class HuffmanDataset final : public IndexedDataset {
     const std::uint64_t start = place == 0 ? 0 : ends_[place - 1];
     std::vector<std::int64_t> ids;
     if (!code_.decode(tokens_->bytes().subspan(start, ends_[place] - start), sizes_[place], ids))
-      throw FormatError({tokens_->path(), {}, start},
-                        "the bits of sequence " + std::to_string(i) + " do not decode to its " +
-                            std::to_string(sizes_[place]) + " tokens");
+      throw FormatError(
+          {tokens_->path(), {}, start},
+          concat("the bits of sequence ", i, " do not decode to its ", sizes_[place], " tokens"));
     std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(from), out.size(), out.begin());
     if (!ids_.empty())
       for (std::int64_t& id : out) id = ids_[static_cast<std::size_t>(id)];

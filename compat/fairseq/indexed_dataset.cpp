@@ -4,6 +4,7 @@
 #include <array>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/huffman_dataset.h"
@@ -35,8 +36,8 @@ class Table {
 template <class T>
 Table<T> take_table(ByteReader& in, std::uint64_t count, std::string_view what) {
   if (count > in.remaining() / sizeof(T))
-    in.fail(std::to_string(count) + " entries of " + std::string(what) +
-            " need more bytes than the " + std::to_string(in.remaining()) + " left");
+    in.fail(
+        concat(count, " entries of ", what, " need more bytes than the ", in.remaining(), " left"));
   return Table<T>(in.take(count * sizeof(T), what));
 }
 
@@ -78,19 +79,19 @@ void read_tokens(const TokenType& type, const std::byte* source, std::int64_t sh
 
 const TokenType& read_type(ByteReader& in, std::uint64_t code) {
   const TokenType* const type = token_type_of_code(code);
-  if (type == nullptr) in.fail("unknown dtype code " + std::to_string(code) + ", expected 1 to 10");
+  if (type == nullptr) in.fail(concat("unknown dtype code ", code, ", expected 1 to 10"));
   if (type->kind == TokenKind::kFloat)
-    in.fail("dtype code " + std::to_string(code) + " is floating point, expected token ids");
+    in.fail(concat("dtype code ", code, " is floating point, expected token ids"));
   return *type;
 }
 
 void check_version(ByteReader& in) {
   const auto version = in.read<std::uint64_t>("the version");
-  if (version != 1) in.fail("version " + std::to_string(version) + ", expected 1");
+  if (version != 1) in.fail(concat("version ", version, ", expected 1"));
 }
 
 [[noreturn]] void fail_sequence(const ByteReader& in, std::uint64_t i, const std::string& problem) {
-  in.fail("sequence " + std::to_string(i) + ": " + problem);
+  in.fail(concat("sequence ", i, ": ", problem));
 }
 
 /// The index of Megatron-LM and GPT-NeoX has the same magic, but a count of documents before the
@@ -122,33 +123,30 @@ class MmapDataset final : public IndexedDataset {
     refuse_megatron(in, count);
     const auto sizes = take_table<std::int32_t>(in, count, "sizes");
     pointers_ = take_table<std::int64_t>(in, count, "pointers");
-    if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the pointers");
+    if (!in.at_end()) in.fail(concat(in.remaining(), " bytes follow the pointers"));
     const std::uint64_t available = tokens_->bytes().size();
     sizes_.reserve(count);
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::int32_t size = sizes[i];
       const std::int64_t pointer = pointers_[i];
-      if (size < 0) fail_sequence(in, i, "negative size " + std::to_string(size));
+      if (size < 0) fail_sequence(in, i, concat("negative size ", size));
       const std::uint64_t bytes = static_cast<std::uint64_t>(size) * type_->size;
       if (pointer < 0 || static_cast<std::uint64_t>(pointer) > available ||
           bytes > available - static_cast<std::uint64_t>(pointer))
         fail_sequence(in, i,
-                      std::to_string(bytes) + " bytes at " + std::to_string(pointer) +
-                          " lie beyond the " + std::to_string(available) + " bytes of " +
-                          printable(tokens_->path(), 4096));
+                      concat(bytes, " bytes at ", pointer, " lie beyond the ", available,
+                             " bytes of ", printable(tokens_->path(), 4096)));
       if (static_cast<std::uint64_t>(pointer) % type_->size != 0)
-        fail_sequence(in, i,
-                      "pointer " + std::to_string(pointer) + " is not a multiple of " +
-                          std::to_string(type_->size));
+        fail_sequence(in, i, concat("pointer ", pointer, " is not a multiple of ", type_->size));
       sizes_.push_back(size);
       total_tokens_ += size;
       // fairseq's sequences follow each other. If many could share the same bytes, a small file
       // could claim endless tokens.
       if (static_cast<std::uint64_t>(total_tokens_) > available / type_->size)
-        fail_sequence(in, i,
-                      "the sizes up to here add up to " + std::to_string(total_tokens_) +
-                          " tokens, more than the " + std::to_string(available / type_->size) +
-                          " of " + printable(tokens_->path(), 4096));
+        fail_sequence(
+            in, i,
+            concat("the sizes up to here add up to ", total_tokens_, " tokens, more than the ",
+                   available / type_->size, " of ", printable(tokens_->path(), 4096)));
     }
   }
 
@@ -180,19 +178,16 @@ class LegacyDataset final : public IndexedDataset {
     type_ = &read_type(in, in.read<std::uint64_t>("the dtype code"));
     const auto element = in.read<std::uint64_t>("the element size");
     if (element != type_->size)
-      in.fail("element size " + std::to_string(element) + ", expected " +
-              std::to_string(type_->size) + " for " + std::string(type_->name));
+      in.fail(concat("element size ", element, ", expected ", type_->size, " for ", type_->name));
     const auto count = in.read<std::uint64_t>("the number of sequences");
     const auto dimensions = in.read<std::uint64_t>("the number of sizes");
     if (count != dimensions)
-      in.fail(std::to_string(count) + " sequences with " + std::to_string(dimensions) +
-              " sizes, expected one each");
-    if (count > in.remaining() / 8)
-      in.fail(std::to_string(count) + " sequences do not fit the file");
+      in.fail(concat(count, " sequences with ", dimensions, " sizes, expected one each"));
+    if (count > in.remaining() / 8) in.fail(concat(count, " sequences do not fit the file"));
     const auto dim_offsets = take_table<std::int64_t>(in, count + 1, "dimension offsets");
     offsets_ = take_table<std::int64_t>(in, count + 1, "data offsets");
     const auto sizes = take_table<std::int64_t>(in, count, "sizes");
-    if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the sizes");
+    if (!in.at_end()) in.fail(concat(in.remaining(), " bytes follow the sizes"));
     check_tables(in, count, dim_offsets, sizes);
   }
 
@@ -217,16 +212,14 @@ class LegacyDataset final : public IndexedDataset {
       if (dim_offsets[i + 1] != static_cast<std::int64_t>(i) + 1)
         fail_sequence(in, i, "is not one-dimensional");
       if (size < 0 || size > INT32_MAX)
-        fail_sequence(in, i, "size " + std::to_string(size) + ", expected 0 to 2147483647");
+        fail_sequence(in, i, concat("size ", size, ", expected 0 to 2147483647"));
       if (end < start || end - start != size)
         fail_sequence(in, i,
-                      "size " + std::to_string(size) + ", but its data reaches from " +
-                          std::to_string(start) + " to " + std::to_string(end));
+                      concat("size ", size, ", but its data reaches from ", start, " to ", end));
       if (end > available)
         fail_sequence(in, i,
-                      "ends at token " + std::to_string(end) + ", beyond the " +
-                          std::to_string(available) + " tokens of " +
-                          printable(tokens_->path(), 4096));
+                      concat("ends at token ", end, ", beyond the ", available, " tokens of ",
+                             printable(tokens_->path(), 4096)));
       sizes_.push_back(static_cast<std::int32_t>(size));
       total_tokens_ += size;
     }
@@ -353,11 +346,10 @@ void check_token_ids(const IndexedDataset& dataset, const Dictionary& dictionary
       const auto bad = std::ranges::find_if(
           block, [&](std::int64_t id) { return id < 0 || id >= dictionary.size(); });
       if (bad != block.end())
-        throw FormatError(
-            {dataset.path(), {}, {}},
-            "sequence " + std::to_string(i) + " holds the token id " + std::to_string(*bad) +
-                " at " + std::to_string(from + (bad - block.begin())) + ", the dictionary has " +
-                std::to_string(dictionary.size()) + " symbols");
+        throw FormatError({dataset.path(), {}, {}},
+                          concat("sequence ", i, " holds the token id ", *bad, " at ",
+                                 from + (bad - block.begin()), ", the dictionary has ",
+                                 dictionary.size(), " symbols"));
     }
   }
 }

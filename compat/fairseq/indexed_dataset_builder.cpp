@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
 #include "compat/fairseq/zst_dataset.h"
@@ -107,9 +108,8 @@ void check_ids_fit(const TokenType& type, std::int64_t shift, std::span<const st
     const bool fits = !__builtin_add_overflow(id, shift, &stored) && stored >= type.lowest &&
                       (stored < 0 || static_cast<std::uint64_t>(stored) <= type.highest);
     if (!fits)
-      throw FormatError({file, {}, {}}, "token id " + std::to_string(id) + " of sequence " +
-                                            std::to_string(sequence) + " does not fit " +
-                                            std::string(type.name));
+      throw FormatError({file, {}, {}}, concat("token id ", id, " of sequence ", sequence,
+                                               " does not fit ", type.name));
   }
 }
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
@@ -36,15 +39,19 @@ constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptiv
                                             {"add_adapters", "adapters"},
                                             {"cross_self_attention", "cross attention"}}};
 
-bool is_set(const ConfigValue* value) {
-  const ConfigValue found =
-      value == nullptr ? ConfigValue{} : *value;  // a copy: clang 14 needs the complete type here
-  if (found.is_none()) return false;
+bool is_set(const ConfigValue& found) {
   if (const auto* flag = std::get_if<bool>(&found.value)) return *flag;
   if (const auto* number = std::get_if<std::int64_t>(&found.value)) return *number != 0;
   if (const auto* number = std::get_if<double>(&found.value)) return *number != 0;
   if (const auto* text = std::get_if<std::string>(&found.value)) return !text->empty();
-  return true;
+  return !found.is_none();
+}
+
+/// The value of `key` as text. The epsilon is fairseq's where it is not written.
+std::optional<std::string> written_value(const Config& config, std::string_view key) {
+  if (key == kLayerNormEpsilonKey) return ConfigValue{layer_norm_epsilon(config)}.to_text();
+  const ConfigValue* const value = config.find("model", key);
+  return value == nullptr ? std::nullopt : std::optional(value->to_text());
 }
 
 }  // namespace
@@ -53,38 +60,29 @@ double layer_norm_epsilon(const Config& config) {
   const double value = config.get_float("model", kLayerNormEpsilonKey, kLayerNormEpsilon);
   if (!(value >= 0 && value <= 1))
     throw FormatError({config.file(), std::string("cfg.model.") + kLayerNormEpsilonKey, {}},
-                      "is " + std::to_string(value) + ", expected 0 to 1");
+                      concat("is ", general(value), ", expected 0 to 1"));
   return value;
 }
 
 std::string written_difference(const Config& found, const Config& expected) {
   for (const std::string_view key : kSettingsOutsideWeights) {
-    const ConfigValue *const value = found.find("model", key), *const other =
-                                                                   expected.find("model", key);
-    if (value == nullptr || other == nullptr || value->to_text() == other->to_text()) continue;
-    return std::string(key) + " is " + printable(value->to_text(), 40) + ", expected " +
-           printable(other->to_text(), 40);
+    const auto value = written_value(found, key), other = written_value(expected, key);
+    if (value && other && *value != *other)
+      return concat(key, " is ", printable(*value, 40), ", expected ", printable(*other, 40));
   }
-  if (const double epsilon = layer_norm_epsilon(found), other = layer_norm_epsilon(expected);
-      epsilon != other)
-    return std::string(kLayerNormEpsilonKey) + " is " + ConfigValue{epsilon}.to_text() +
-           ", expected " + ConfigValue{other}.to_text();
   return {};
 }
 
 std::string unsupported_settings(const Config& config, const std::string& activation) {
   std::string reasons;
-  const auto add = [&](const std::string& reason) {
-    reasons += (reasons.empty() ? "" : ", ") + reason;
-  };
   for (const Refusal& row : kRefused) {
     const ConfigValue* const value = config.find("model", row.key);
-    if (is_set(value))
-      add(std::string(row.meaning) + " (" + std::string(row.key) + "=" +
-          printable(value->to_text(), 40) + ")");
+    if (value != nullptr && is_set(*value))
+      append_item(reasons,
+                  concat(row.meaning, " (", row.key, '=', printable(value->to_text(), 40), ')'));
   }
   if (std::ranges::find(kFairseqActivations, activation) == kFairseqActivations.end())
-    add("activation " + printable(activation));
+    append_item(reasons, "activation " + printable(activation));
   return reasons;
 }
 

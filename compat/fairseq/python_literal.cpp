@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/fairseq/config.h"
@@ -28,8 +29,8 @@ class Parser {
   [[noreturn]] void fail(std::string_view expected) const {
     const std::string found =
         at_ < text_.size() ? "'" + printable(text_.substr(at_, 1)) + "'" : "the end";
-    throw UsageError("'" + printable(text_, 200) + "', column " + std::to_string(at_ + 1) +
-                     ": found " + found + ", expected " + std::string(expected));
+    throw UsageError(concat("'", printable(text_, 200), "', column ", at_ + 1, ": found ", found,
+                            ", expected ", expected));
   }
   void skip_space() {
     while (at_ < text_.size() &&
@@ -176,7 +177,7 @@ void Parser::parse_escape(std::string& out) {
     const char* const last = text_.data() + std::min(text_.size(), at_ + digits);
     const auto [end, error] = std::from_chars(first, last, code, 16);
     if (error != std::errc{} || end != first + digits || code > 0x10FFFF)
-      fail(std::to_string(digits) + " hexadecimal digits of a character");
+      fail(concat(digits, " hexadecimal digits of a character"));
     at_ += digits;
     append_utf8(code, out);
   } else if (c >= '0' && c <= '7') {

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
 #include "compat/fairseq/zst_dataset_layout.h"
@@ -29,19 +30,18 @@ void decompress(std::span<const std::byte> frame, std::uint64_t limit,
   const unsigned long long promised = ZSTD_getFrameContentSize(frame.data(), frame.size());
   if (promised == ZSTD_CONTENTSIZE_ERROR) throw FormatError(where, "is no zstd frame");
   if (promised == ZSTD_CONTENTSIZE_UNKNOWN || promised > limit)
-    throw FormatError(
-        where, "a zstd frame of " +
-                   (promised == ZSTD_CONTENTSIZE_UNKNOWN ? std::string("unknown size")
-                                                         : std::to_string(promised) + " bytes") +
-                   ", expected at most " + std::to_string(limit));
+    throw FormatError(where,
+                      concat("a zstd frame of ",
+                             promised == ZSTD_CONTENTSIZE_UNKNOWN ? std::string("unknown size")
+                                                                  : concat(promised, " bytes"),
+                             ", expected at most ", limit));
   out.resize(promised);
   const std::size_t size =
       ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
   if (ZSTD_isError(size) != 0)
     throw FormatError(where, std::string("damaged zstd frame: ") + ZSTD_getErrorName(size));
   if (size != promised)
-    throw FormatError(where, "holds " + std::to_string(size) + " bytes, its header promises " +
-                                 std::to_string(promised));
+    throw FormatError(where, concat("holds ", size, " bytes, its header promises ", promised));
 }
 
 /// Decodes the ids of a frame. False unless there are exactly `out.size()`.
@@ -92,26 +92,23 @@ class ZstDataset final : public IndexedDataset {
     ByteReader in(index_->bytes(), {index_->path(), {}, 0});
     in.take(kZstMagic.size(), "the magic");
     if (const auto version = in.read<std::uint64_t>("the version"); version != kZstVersion)
-      in.fail("version " + std::to_string(version) + ", expected " + std::to_string(kZstVersion));
+      in.fail(concat("version ", version, ", expected ", kZstVersion));
     check_crc(in);
     const auto code = in.read<std::uint8_t>("the dtype code");
     type_ = token_type_of_code(code);
     if (type_ == nullptr || type_->kind == TokenKind::kFloat)
-      in.fail("dtype code " + std::to_string(code) +
-              ", expected one of token ids (1 to 5, 8 to 10)");
+      in.fail(concat("dtype code ", code, ", expected one of token ids (1 to 5, 8 to 10)"));
     short_ids_ = in.read<std::uint8_t>("the number of short ids");
-    if (short_ids_ >= kEscape)
-      in.fail(std::to_string(short_ids_) + " short ids, expected at most 254");
+    if (short_ids_ >= kEscape) in.fail(concat(short_ids_, " short ids, expected at most 254"));
     frame_tokens_ = in.read<std::uint32_t>("the tokens of a frame");
     if (frame_tokens_ < 1 || frame_tokens_ > kMaxFrameTokens)
-      in.fail("frames of " + std::to_string(frame_tokens_) + " tokens, expected 1 to " +
-              std::to_string(kMaxFrameTokens));
+      in.fail(concat("frames of ", frame_tokens_, " tokens, expected 1 to ", kMaxFrameTokens));
     const auto count = in.read<std::uint64_t>("the number of sequences");
     const auto total = in.read<std::uint64_t>("the number of tokens");
     read_sizes(in, count, total);
     read_frame_ends(in);
     in.take(sizeof(std::uint32_t), "the CRC");
-    if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the CRC");
+    if (!in.at_end()) in.fail(concat(in.remaining(), " bytes follow the CRC"));
   }
 
   DatasetImpl impl() const noexcept override { return DatasetImpl::kZst; }
@@ -140,8 +137,8 @@ class ZstDataset final : public IndexedDataset {
     std::memcpy(&stored, bytes.data() + bytes.size() - sizeof stored, sizeof stored);
     const std::uint32_t found = libdeflate_crc32(0, bytes.data(), bytes.size() - sizeof stored);
     if (found != stored)
-      throw FormatError({index_->path(), {}, {}}, "its CRC-32 is " + std::to_string(found) +
-                                                      ", stored is " + std::to_string(stored));
+      throw FormatError({index_->path(), {}, {}},
+                        concat("its CRC-32 is ", found, ", stored is ", stored));
   }
 
   void read_sizes(ByteReader& in, std::uint64_t count, std::uint64_t total) {
@@ -149,7 +146,7 @@ class ZstDataset final : public IndexedDataset {
     const auto stored = in.read<std::uint64_t>("the stored bytes of the sizes");
     const auto bytes = in.take(stored, "the sizes");
     if (stored > plain || plain / kMaxSizesRatio > stored)
-      in.fail("sizes of " + std::to_string(plain) + " bytes stored in " + std::to_string(stored));
+      in.fail(concat("sizes of ", plain, " bytes stored in ", stored));
     std::vector<std::uint8_t> inflated;
     const auto* at = reinterpret_cast<const std::uint8_t*>(bytes.data());
     std::uint64_t size = plain;
@@ -159,55 +156,52 @@ class ZstDataset final : public IndexedDataset {
       size = inflated.size();
     }
     if (size != plain || count > plain)
-      in.fail(std::to_string(count) + " sequences, but sizes of " + std::to_string(size) +
-              " bytes");
+      in.fail(concat(count, " sequences, but sizes of ", size, " bytes"));
     const std::uint8_t* const end = at + size;
     sizes_.reserve(count);
     starts_.reserve(count);
     for (std::uint64_t i = 0, value = 0; i < count; ++i) {
       if (!take_leb128(at, end, value) || value > INT32_MAX)
-        in.fail("sequence " + std::to_string(i) + " has no size of 0 to 2147483647");
+        in.fail(concat("sequence ", i, " has no size of 0 to 2147483647"));
       starts_.push_back(static_cast<std::uint64_t>(total_tokens_));
       sizes_.push_back(static_cast<std::int32_t>(value));
       total_tokens_ += static_cast<std::int64_t>(value);
     }
-    if (at != end) in.fail(std::to_string(end - at) + " bytes follow the last size");
+    if (at != end) in.fail(concat(end - at, " bytes follow the last size"));
     if (static_cast<std::uint64_t>(total_tokens_) != total)
-      in.fail("the sizes sum up to " + std::to_string(total_tokens_) + " tokens, expected " +
-              std::to_string(total));
+      in.fail(concat("the sizes sum up to ", total_tokens_, " tokens, expected ", total));
   }
 
   void read_frame_ends(ByteReader& in) {
     const std::uint64_t frames =
         (static_cast<std::uint64_t>(total_tokens_) + frame_tokens_ - 1) / frame_tokens_;
     if (frames > in.remaining() / sizeof(std::uint64_t))
-      in.fail(std::to_string(frames) + " frames do not fit the file");
+      in.fail(concat(frames, " frames do not fit the file"));
     const std::uint64_t available = tokens_->bytes().size();
     std::uint64_t start = 0;
     for (std::uint64_t i = 0; i < frames; ++i) {
       const auto end = in.read<std::uint64_t>("the end of a frame");
       if (end <= start || end > available)
-        in.fail("frame " + std::to_string(i) + " ends at byte " + std::to_string(end) +
-                ", expected " + std::to_string(start + 1) + " to " + std::to_string(available) +
-                ", the size of " + printable(tokens_->path(), 4096));
+        in.fail(concat("frame ", i, " ends at byte ", end, ", expected ", start + 1, " to ",
+                       available, ", the size of ", printable(tokens_->path(), 4096)));
       ends_.push_back(start = end);
     }
     if (start != available)
-      in.fail("the frames end at byte " + std::to_string(start) + ", but " +
-              printable(tokens_->path(), 4096) + " has " + std::to_string(available));
+      in.fail(concat("the frames end at byte ", start, ", but ", printable(tokens_->path(), 4096),
+                     " has ", available));
   }
 
   /// Decodes a frame into `ids` and reuses its memory.
   void decode(std::uint64_t number, Ids& ids) const {
     thread_local std::vector<std::uint8_t> bytes;
     const std::uint64_t start = number == 0 ? 0 : ends_[number - 1];
-    const Location where{tokens_->path(), "frame " + std::to_string(number), {}};
+    const Location where{tokens_->path(), concat("frame ", number), {}};
     decompress(tokens_->bytes().subspan(start, ends_[number] - start),
                frame_tokens_ * kMaxCodeBytes, bytes, where);
     ids.resize(std::min<std::uint64_t>(
         frame_tokens_, static_cast<std::uint64_t>(total_tokens_) - number * frame_tokens_));
     if (!decode_ids(bytes.data(), bytes.data() + bytes.size(), short_ids_, ids))
-      throw FormatError(where, "does not hold exactly " + std::to_string(ids.size()) + " ids");
+      throw FormatError(where, concat("does not hold exactly ", ids.size(), " ids"));
   }
 
   std::shared_ptr<const Ids> frame(std::uint64_t number) const {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
 #include "compat/fairseq/zst_dataset.h"
@@ -140,10 +141,9 @@ std::unique_ptr<IndexedDatasetBuilder> create_zst_builder(const std::filesystem:
                                                           const ZstOptions& options) {
   if (options.level < 1 || options.level > 19 || options.frame_tokens < 1 ||
       options.frame_tokens > kMaxFrameTokens)
-    throw UnsupportedError("a zst data-bin of level " + std::to_string(options.level) + " and " +
-                           std::to_string(options.frame_tokens) +
-                           " tokens a frame (supported: 1 to 19, 1 to " +
-                           std::to_string(kMaxFrameTokens) + ")");
+    throw UnsupportedError(
+        concat("a zst data-bin of level ", options.level, " and ", options.frame_tokens,
+               " tokens a frame (supported: 1 to 19, 1 to ", kMaxFrameTokens, ')'));
   return std::make_unique<ZstBuilder>(prefix, token_type_for(DatasetImpl::kZst, vocab_size, dtype),
                                       options);
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/network_settings.h"
 
@@ -203,8 +204,8 @@ void map_opt(const Settings& settings, Source& source, NamedTensors& out) {
       "decoder.embed_positions.weight",
       source.take(prefix + "embed_positions.weight", {settings.positions + kPositionOffset, d}));
   for (std::int64_t i = 0; i < settings.layers; ++i)
-    add_layer(out, source, settings, prefix + "layers." + std::to_string(i) + ".",
-              "decoder.layers." + std::to_string(i) + ".");
+    add_layer(out, source, settings, concat(prefix, "layers.", i, '.'),
+              concat("decoder.layers.", i, '.'));
   if (settings.pre_norm && !settings.remove_final_norm)
     add_norm(out, source, settings, prefix + "final_layer_norm", "decoder.layer_norm");
 }
@@ -214,8 +215,8 @@ void map_xglm(const Settings& settings, Source& source, NamedTensors& out) {
   out.emplace_back("decoder.embed_tokens.weight",
                    source.take(prefix + "embed_tokens.weight", {settings.vocab, settings.width}));
   for (std::int64_t i = 0; i < settings.layers; ++i)
-    add_layer(out, source, settings, prefix + "layers." + std::to_string(i) + ".",
-              "decoder.layers." + std::to_string(i) + ".");
+    add_layer(out, source, settings, concat(prefix, "layers.", i, '.'),
+              concat("decoder.layers.", i, '.'));
   add_norm(out, source, settings, prefix + "layer_norm", "decoder.layer_norm");
 }
 
@@ -254,8 +255,8 @@ void map_gpt2(const Settings& settings, Source& source, NamedTensors& out) {
       "decoder.embed_positions.weight",
       with_unused_rows(source.take(prefix + "wpe.weight", {settings.positions, settings.width})));
   for (std::int64_t i = 0; i < settings.layers; ++i)
-    add_gpt2_layer(out, source, settings, prefix + "h." + std::to_string(i) + ".",
-                   "decoder.layers." + std::to_string(i) + ".");
+    add_gpt2_layer(out, source, settings, concat(prefix, "h.", i, '.'),
+                   concat("decoder.layers.", i, '.'));
   add_norm(out, source, settings, prefix + "ln_f", "decoder.layer_norm");
 }
 

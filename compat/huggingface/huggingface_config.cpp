@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/config.h"
 #include "compat/fairseq/config_json.h"
@@ -162,7 +163,7 @@ class Reader {
           key.use);
     }
   }
-  void refuse(const std::string& reason) { reasons_ += (reasons_.empty() ? "" : ", ") + reason; }
+  void refuse(const std::string& reason) { append_item(reasons_, reason); }
   void refuse_collected() const {
     if (!reasons_.empty())
       throw UnsupportedError(printable(file_, 4096) + ": not supported: " + reasons_);
@@ -253,8 +254,8 @@ HuggingFaceConfig parse_hugging_face_config(std::string_view text, const std::st
   reader.refuse_collected();
   if (settings.width % settings.heads != 0)
     throw FormatError({file, {}, {}},
-                      "has " + std::to_string(settings.heads) + " attention heads for a width of " +
-                          std::to_string(settings.width) + ", expected a number that divides it");
+                      concat("has ", settings.heads, " attention heads for a width of ",
+                             settings.width, ", expected a number that divides it"));
   return settings;
 }
 

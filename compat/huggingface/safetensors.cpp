@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/json_text.h"
@@ -78,7 +79,7 @@ Entry entry_of(const std::string& name, const Json& json, const ByteReader& in) 
   entry.begin = (*offsets)[0].get<std::uint64_t>();
   entry.end = (*offsets)[1].get<std::uint64_t>();
   if (entry.end < entry.begin || entry.end - entry.begin != bytes)
-    fail("data_offsets " + printable(offsets->dump()) + " for " + std::to_string(bytes) + " bytes");
+    fail(concat("data_offsets ", printable(offsets->dump()), " for ", bytes, " bytes"));
   return entry;
 }
 
@@ -111,8 +112,8 @@ std::vector<Entry> read_header(std::string_view text, const ByteReader& in,
         in.fail("'" + printable(value.get<std::string>()) + "' comes twice");
       const std::size_t most = depth == 1 ? kMostTensors : kMostFields;
       if (keys.back().size() > most)
-        in.fail("the header holds more than " + std::to_string(most) +
-                (depth == 1 ? " tensors" : " entries in one object"));
+        in.fail(concat("the header holds more than ", most,
+                       depth == 1 ? " tensors" : " entries in one object"));
     }
     const bool ends =
         event == Event::value || event == Event::object_end || event == Event::array_end;
@@ -176,7 +177,7 @@ SafetensorsFile load_safetensors(std::shared_ptr<const MappedFile> file) {
   ByteReader in(file->bytes(), {file->path(), {}, 0});
   const auto length = in.read<std::uint64_t>("the header's length");
   if (length > kMaxHeader)
-    in.fail("a header of " + std::to_string(length) + " bytes, expected at most 100000000");
+    in.fail(concat("a header of ", length, " bytes, expected at most 100000000"));
   const std::string_view text = as_chars(in.take(length, "the header"));
   SafetensorsFile result;
   result.path = file->path();
@@ -187,18 +188,17 @@ SafetensorsFile load_safetensors(std::shared_ptr<const MappedFile> file) {
   std::uint64_t at = 0;
   for (const Entry& entry : entries) {
     if (entry.begin != at)
-      in.fail("tensor '" + printable(entry.name) + "' starts at " + std::to_string(entry.begin) +
-              ", expected " + std::to_string(at) + " (no holes, no overlaps)");
+      in.fail(concat("tensor '", printable(entry.name), "' starts at ", entry.begin, ", expected ",
+                     at, " (no holes, no overlaps)"));
     at = entry.end;
     if (at > data.size())
-      in.fail("tensor '" + printable(entry.name) + "' ends at " + std::to_string(at) +
-              ", beyond the " + std::to_string(data.size()) + " bytes there are");
+      in.fail(concat("tensor '", printable(entry.name), "' ends at ", at, ", beyond the ",
+                     data.size(), " bytes there are"));
     const auto storage = std::make_shared<const Storage>(
         entry.dtype, data.subspan(entry.begin, entry.end - entry.begin), file);
     result.tensors.emplace_back(entry.name, TensorView::contiguous(storage, entry.shape));
   }
-  if (at != data.size())
-    in.fail(std::to_string(data.size() - at) + " bytes follow the last tensor");
+  if (at != data.size()) in.fail(concat(data.size() - at, " bytes follow the last tensor"));
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/mapped_file.h"
 
@@ -19,7 +20,7 @@ constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
   static std::atomic<unsigned> serial{0};
-  return path.string() + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(serial++);
+  return concat(path.string(), ".tmp.", ::getpid(), '.', serial++);
 }
 
 void sync_folder(const std::filesystem::path& folder) {

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/mapped_file.h"
@@ -55,7 +56,7 @@ FileSet file_set_of(std::string_view text, const fs::path& marker) {
                                         : (line.starts_with('+') || line.starts_with('-')) &&
                                               is_name(line.substr(1));
     if (!whole || !known)
-      throw FormatError({marker.string(), "line " + std::to_string(line_number), {}},
+      throw FormatError({marker.string(), concat("line ", line_number), {}},
                         "is '" + printable(line) +
                             "', expected the list of an interrupted save (without the file the "
                             "older checkpoints count)");

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "compat/base/concat.h"
+
 namespace compat {
 namespace {
 
@@ -49,8 +51,8 @@ bool FileState::is_settled() const noexcept {
 
 std::string FileState::to_text() const {
   std::string text;
-  for (const std::uint64_t number : {device, inode, size}) text += std::to_string(number) + " ";
-  return text + std::to_string(modified_ns) + " " + std::to_string(changed_ns);
+  for (const std::uint64_t number : {device, inode, size}) text += concat(number, ' ');
+  return concat(text, modified_ns, ' ', changed_ns);
 }
 
 }  // namespace compat

@@ -2,10 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "compat/base/concat.h"
+
 namespace compat {
 
 std::string json_limit_passed(std::string_view text, const JsonLimits& limits) {
-  const auto bytes = [](std::size_t count) { return std::to_string(count) + " bytes"; };
+  const auto bytes = [](std::size_t count) { return concat(count, " bytes"); };
   if (text.size() > limits.bytes)
     return "is JSON of " + bytes(text.size()) + ", more than " + bytes(limits.bytes);
   std::size_t depth = 0;
@@ -17,8 +19,7 @@ std::string json_limit_passed(std::string_view text, const JsonLimits& limits) {
       if (i - start > limits.string_bytes)
         return "holds a string of more than " + bytes(limits.string_bytes);
     } else if (c == '[' || c == '{') {
-      if (++depth > limits.depth)
-        return "nests deeper than " + std::to_string(limits.depth) + " levels";
+      if (++depth > limits.depth) return concat("nests deeper than ", limits.depth, " levels");
     } else if ((c == ']' || c == '}') && depth > 0) {
       --depth;
     }

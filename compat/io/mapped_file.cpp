@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
+#include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/io/lost_files.h"
 
@@ -30,12 +30,13 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-/// The three short lines that git checks out in place of a large file that it has not fetched.
+/// The three short lines that git checks out in place of a large file that it has not fetched. The
+/// second line names the digest.
 bool is_lfs_pointer(std::span<const std::byte> bytes) {
-  constexpr std::string_view kVersion = "version https://git-lfs.github.com/spec/";
   constexpr std::size_t kLargest = 1024;
-  return bytes.size() <= kLargest && bytes.size() > kVersion.size() &&
-         std::memcmp(bytes.data(), kVersion.data(), kVersion.size()) == 0;
+  const std::string_view text = as_chars(bytes);
+  return text.size() <= kLargest && text.starts_with("version https://git-lfs.github.com/spec/") &&
+         text.find("\noid sha256:") != std::string_view::npos;
 }
 
 }  // namespace
@@ -84,22 +85,12 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-namespace {
-
-/// Calls madvise on the pages that `bytes` touches, or only on those that lie wholly inside.
-void advise(std::span<const std::byte> bytes, int advice, bool only_whole_pages) noexcept {
+void drop_pages(std::span<const std::byte> bytes) noexcept {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
-  auto end = begin + bytes.size();
-  begin = only_whole_pages ? (begin + page - 1) / page * page : begin / page * page;
-  if (only_whole_pages) end = end / page * page;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+  const auto first = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t begin = (first + page - 1) / page * page,
+                       end = (first + bytes.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
-
-}  // namespace
-
-void will_read(std::span<const std::byte> bytes) noexcept { advise(bytes, MADV_WILLNEED, false); }
-
-void drop_pages(std::span<const std::byte> bytes) noexcept { advise(bytes, MADV_DONTNEED, true); }
 
 }  // namespace compat

@@ -44,9 +44,6 @@ class MappedFile {
   std::shared_ptr<const void> owner_;
 };
 
-/// Tells the kernel that the mapped `bytes` are read soon, from front to back (read-ahead).
-void will_read(std::span<const std::byte> bytes) noexcept;
-
 /// Drops the resident pages that lie wholly inside `bytes`. The kernel reads them from the file
 /// again at the next access. `bytes` must be mapped from a file: other memory would lose its
 /// content.

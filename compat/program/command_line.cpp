@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -12,7 +12,9 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/version.h"
 #include "compat/io/lost_files.h"
 #include "compat/program/console.h"
@@ -95,8 +97,7 @@ void print_help(const CommandSpec& spec, std::ostream& out) {
   if (spec.foreign.empty()) return;
   std::string names;
   for (const ForeignFlag& flag : spec.foreign)
-    if (!flag.refused)
-      names += (names.empty() ? "" : ", ") + dashed(split_names(flag.names).front());
+    if (!flag.refused) append_item(names, dashed(split_names(flag.names).front()));
   if (!names.empty()) out << "\nAccepted without effect:\n  " << wrapped(names, 2, 2) << "\n";
 }
 
@@ -190,24 +191,17 @@ void apply_flag(const std::string& name, const FlagTarget& target, const std::st
 
 }  // namespace
 
-namespace {
-
-template <class T>
-T parse_number(std::string_view text, std::string_view expected) {
-  T number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError("'" + printable(text) + "', expected " + std::string(expected));
-  return number;
-}
-
-}  // namespace
-
 std::int64_t parse_integer(std::string_view text) {
-  return parse_number<std::int64_t>(text, "an integer");
+  if (const auto number = number_of<std::int64_t>(text)) return *number;
+  throw UsageError(concat("'", printable(text), "', expected an integer"));
 }
 
-double parse_real(std::string_view text) { return parse_number<double>(text, "a number"); }
+double parse_real(std::string_view text) {
+  const auto number = number_of<double>(text);
+  if (!number || !std::isfinite(*number))
+    throw UsageError(concat("'", printable(text), "', expected a number"));
+  return *number;
+}
 
 Flag flag_text(std::string names, std::string value_name, std::string& field, std::string help) {
   return {std::move(names), std::move(value_name), std::move(help), field,
@@ -220,30 +214,21 @@ Flag flag_integer(std::string names, std::string value_name, std::int64_t& field
   return {std::move(names), std::move(value_name), std::move(help), std::move(default_text),
           [&field, lowest](const std::string& value) {
             const std::int64_t number = parse_integer(value);
-            if (number < lowest)
-              throw UsageError(value + ", expected at least " + std::to_string(lowest));
+            if (number < lowest) throw UsageError(concat(value, ", expected at least ", lowest));
             field = number;
           }};
 }
 
 Flag flag_real(std::string names, std::string value_name, double& field, std::string help,
                double lowest, double highest, std::string default_text) {
-  const auto shown = [](double value) {
-    std::ostringstream text;
-    text << value;
-    return text.str();
-  };
-  if (default_text.empty()) default_text = shown(field);
+  if (default_text.empty()) default_text = general(field);
   return {std::move(names), std::move(value_name), std::move(help), std::move(default_text),
-          [&field, expected = shown(lowest) + " to " + shown(highest), lowest,
-           highest](const std::string& value) {
-            double number = 0;
-            const auto [end, error] =
-                std::from_chars(value.data(), value.data() + value.size(), number);
-            if (error != std::errc{} || end != value.data() + value.size() ||
-                !(number >= lowest && number <= highest))
-              throw UsageError("'" + printable(value) + "', expected a number from " + expected);
-            field = number;
+          [&field, lowest, highest](const std::string& value) {
+            const auto number = number_of<double>(value);
+            if (!number || !(*number >= lowest && *number <= highest))
+              throw UsageError(concat("'", printable(value), "', expected a number from ",
+                                      general(lowest), " to ", general(highest)));
+            field = *number;
           }};
 }
 
@@ -254,16 +239,11 @@ Flag flag_switch(std::string names, bool& field, std::string help) {
 
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices,
                  std::string help) {
-  std::string list;
-  for (const std::string& choice : choices) list += (list.empty() ? "" : ",") + choice;
-  return {std::move(names), "{" + list + "}", std::move(help), field,
+  return {std::move(names), concat('{', join(choices, ","), '}'), std::move(help), field,
           [&field, choices = std::move(choices)](const std::string& value) {
-            if (std::ranges::find(choices, value) == choices.end()) {
-              std::string expected;
-              for (const std::string& choice : choices)
-                expected += (expected.empty() ? "" : ", ") + choice;
-              throw UsageError("'" + printable(value) + "', expected one of " + expected);
-            }
+            if (std::ranges::find(choices, value) == choices.end())
+              throw UsageError(
+                  concat("'", printable(value), "', expected one of ", join(choices, ", ")));
             field = value;
           }};
 }
@@ -395,11 +375,8 @@ void print_commands(std::string_view program, std::string_view summary,
 
 void print_other_program(const OtherProgram& other_program) {
   if (other_program.commands.empty()) return;
-  std::string names;
-  for (const std::string_view command : other_program.commands)
-    names += (names.empty() ? "" : ", ") + std::string(command);
-  std::cout << "The program " << other_program.name << " has these commands: " << names << "."
-            << std::endl;
+  std::cout << "The program " << other_program.name
+            << " has these commands: " << join(other_program.commands, ", ") << "." << std::endl;
 }
 
 /// The end of the message for an unknown command: the command that was perhaps meant.

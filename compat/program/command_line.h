@@ -37,7 +37,7 @@ Flag flag_switch(std::string names, bool& field, std::string help);
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices,
                  std::string help);
 
-/// The value of a flag as a number. UsageError "'x', expected an integer" (or "a number").
+/// The value of a flag as a finite number. UsageError "'x', expected an integer" (or "a number").
 std::int64_t parse_integer(std::string_view text);
 double parse_real(std::string_view text);
 

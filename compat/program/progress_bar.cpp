@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/program/console.h"
 
 namespace compat {
@@ -15,14 +16,9 @@ namespace {
 constexpr std::chrono::milliseconds kRedraw{100};
 
 std::string clock_text(double seconds) {
-  const auto whole = static_cast<long long>(seconds);
-  std::array<char, 48> text{};
-  if (whole >= 3600)
-    std::snprintf(text.data(), text.size(), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60,
-                  whole % 60);
-  else
-    std::snprintf(text.data(), text.size(), "%02lld:%02lld", whole / 60, whole % 60);
-  return text.data();
+  const auto whole = static_cast<std::int64_t>(seconds);
+  const std::string end = concat(zero_filled(whole / 60 % 60, 2), ':', zero_filled(whole % 60, 2));
+  return whole >= 3600 ? concat(whole / 3600, ':', end) : end;
 }
 
 }  // namespace
@@ -62,9 +58,9 @@ void ProgressBar::update(std::int64_t done, std::int64_t total,
   if (done % log_interval_ != 0) return;
   std::string text;
   if (mode_ == Mode::kSimple) {
-    text = prefix_ + ": " + std::to_string(done) + " / " + std::to_string(total);
+    text = concat(prefix_, ": ", done, " / ", total);
     for (const auto& [name, value] : stats())
-      text += (text.ends_with("/ " + std::to_string(total)) ? " " : ", ") + name + "=" + value;
+      text += (text.ends_with(concat("/ ", total)) ? " " : ", ") + name + "=" + value;
   } else {
     nlohmann::ordered_json row{{"done", done}, {"total", total}};
     for (const auto& [name, value] : stats()) row[name] = value;
@@ -77,12 +73,10 @@ void ProgressBar::draw(std::int64_t done, std::int64_t total, const Stats& stats
   const double elapsed =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
-  std::array<char, 96> head{};
-  std::snprintf(head.data(), head.size(), " %3.0f%% %lld/%lld", share * 100,
-                static_cast<long long>(done), static_cast<long long>(total));
-  std::string tail = head.data() + (" [" + clock_text(elapsed)) + "<" +
-                     clock_text(share > 0 ? elapsed / share - elapsed : 0) + "]";
-  for (const auto& [name, value] : stats) tail += " " + name + "=" + value;
+  const double left = share > 0 ? elapsed / share - elapsed : 0;
+  std::string tail = concat(' ', right_aligned(decimal(share * 100, 0), 3), "% ", done, '/', total,
+                            " [", clock_text(elapsed), '<', clock_text(left), ']');
+  for (const auto& [name, value] : stats) append(tail, ' ', name, '=', value);
   const std::size_t width = terminal_width();
   const std::size_t room = prefix_.size() + tail.size() + 8 < width
                                ? std::min<std::size_t>(30, width - prefix_.size() - tail.size() - 4)

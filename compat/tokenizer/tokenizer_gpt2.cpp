@@ -2,14 +2,15 @@
 // in the order of vocab.bpe.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <queue>
 #include <unordered_map>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/tokenizer/gpt2_words.h"
@@ -110,14 +111,14 @@ void read_encoder(const std::filesystem::path& path, Gpt2Tables& tables) {
     if (tables.bytes.size() <= static_cast<std::size_t>(id))
       tables.bytes.resize(static_cast<std::size_t>(id) + 1);
     std::string& bytes = tables.bytes[static_cast<std::size_t>(id)];
-    if (!bytes.empty()) refuse("two tokens have the id " + std::to_string(id));
+    if (!bytes.empty()) refuse(concat("two tokens have the id ", id));
     bytes = bytes_of(token, byte_of);
     tables.ids.emplace(token, id);
   }
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const auto found = tables.ids.find(characters[byte]);
     if (found == tables.ids.end())
-      refuse("no token for the byte " + std::to_string(byte) + " ('" + characters[byte] + "')");
+      refuse(concat("no token for the byte ", byte, " ('", characters[byte], "')"));
     tables.byte_ids[byte] = found->second;
   }
 }
@@ -129,7 +130,7 @@ void read_merges(const std::filesystem::path& path, Gpt2Tables& tables) {
     const auto id_of = [&](const std::string& token) {
       const auto found = tables.ids.find(token);
       if (found == tables.ids.end())
-        throw FormatError({path.string(), "line " + std::to_string(merge.line), {}},
+        throw FormatError({path.string(), concat("line ", merge.line), {}},
                           "the token '" + printable(token) + "' is not in encoder.json");
       return found->second;
     };
@@ -174,8 +175,8 @@ class Gpt2Bpe final : public Tokenizer {
   void append_merged(std::string_view word, std::vector<std::int32_t>& out) const {
     if (word.size() > kLongestWord)
       throw UnsupportedError(
-          "a word of " + std::to_string(word.size()) +
-          " bytes (the longest that GPT-2's BPE takes here: " + std::to_string(kLongestWord) + ")");
+          concat("a word of ", word.size(),
+                 " bytes (the longest that GPT-2's BPE takes here: ", kLongestWord, ')'));
     if (word.size() <= kShortWord)
       merge_short(word, out);
     else
@@ -300,10 +301,9 @@ std::string with_replacements(std::string_view bytes) {
 std::string Gpt2Bpe::decode(std::span<const std::string_view> symbols) const {
   std::string bytes;
   for (const std::string_view symbol : symbols) {
-    std::int32_t id = -1;
-    const auto [end, error] = std::from_chars(symbol.data(), symbol.data() + symbol.size(), id);
-    const bool known = error == std::errc{} && end == symbol.data() + symbol.size() && id >= 0 &&
-                       id < size() && !tables_->bytes[static_cast<std::size_t>(id)].empty();
+    const std::int32_t id = number_of<std::int32_t>(symbol).value_or(-1);
+    const bool known =
+        id >= 0 && id < size() && !tables_->bytes[static_cast<std::size_t>(id)].empty();
     bytes += known ? tables_->bytes[static_cast<std::size_t>(id)] : symbol;
   }
   return with_replacements(bytes);
@@ -323,7 +323,7 @@ std::vector<Gpt2Merge> read_gpt2_merges(const std::filesystem::path& path) {
     if (++number == 1 || line.empty()) continue;
     const std::size_t space = line.find(' ');
     if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
-      throw FormatError({file->path(), "line " + std::to_string(number), {}},
+      throw FormatError({file->path(), concat("line ", number), {}},
                         "'" + printable(line) + "', expected two tokens as in GPT-2's vocab.bpe");
     merges.push_back(
         {std::string(line.substr(0, space)), std::string(line.substr(space + 1)), number});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace compat {
@@ -65,9 +66,9 @@ void check_finite(std::span<const std::byte> bytes, DType dtype, std::string_vie
   const std::size_t size = element_size(dtype);
   const bool infinite =
       is_infinite(bytes.subspan(static_cast<std::size_t>(*found) * size, size), dtype);
-  throw FormatError({std::string(file), {}, {}}, "'" + printable(name) + "' holds " +
-                                                     (infinite ? "inf" : "nan") + " at element " +
-                                                     std::to_string(first + *found));
+  throw FormatError({std::string(file), {}, {}},
+                    concat("'", printable(name), "' holds ", infinite ? "inf" : "nan",
+                           " at element ", first + *found));
 }
 
 bool is_unset_buffer(std::string_view name) noexcept {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
@@ -62,9 +64,9 @@ std::string tensor_kind(const PickleObject& object) {
 struct Describe {
   std::string operator()(const PickleNone&) const { return "None"; }
   std::string operator()(bool value) const { return value ? "True" : "False"; }
-  std::string operator()(std::int64_t value) const { return "the int " + std::to_string(value); }
+  std::string operator()(std::int64_t value) const { return concat("the int ", value); }
   std::string operator()(const PickleBigInt&) const { return "an int beyond 64 bits"; }
-  std::string operator()(double value) const { return "the float " + std::to_string(value); }
+  std::string operator()(double value) const { return "the float " + general(value); }
   std::string operator()(const std::string& value) const {
     return "the string '" + printable(value, 40) + "'";
   }
@@ -72,10 +74,10 @@ struct Describe {
     return value.is_bytearray ? "a bytearray" : "bytes";
   }
   std::string operator()(const PickleTuple& value) const {
-    return "a tuple of " + std::to_string(value.items.size());
+    return concat("a tuple of ", value.items.size());
   }
   std::string operator()(const PickleList& value) const {
-    return "a list of " + std::to_string(value.items.size());
+    return concat("a list of ", value.items.size());
   }
   std::string operator()(const PickleSet&) const { return "a set"; }
   std::string operator()(const PickleDict& value) const {

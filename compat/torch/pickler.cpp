@@ -5,6 +5,7 @@
 #include <span>
 #include <unordered_map>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace compat {
@@ -138,8 +139,8 @@ bool Writer::recall(const void* object) {
 void Writer::save(const PickleNode* node) {
   if (recall(node)) return;
   if (++depth_ > kMaxPickleDepth)
-    throw UnsupportedError("values nest deeper than " + std::to_string(kMaxPickleDepth) +
-                           ", which Python could not read back");
+    throw UnsupportedError(
+        concat("values nest deeper than ", kMaxPickleDepth, ", which Python could not read back"));
   std::visit([&](const auto& value) { put(node, value); }, node->value);
   --depth_;
 }

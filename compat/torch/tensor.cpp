@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/io/crc32.h"
 #include "compat/io/mapped_file.h"
 
@@ -104,11 +106,14 @@ bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept {
   return true;
 }
 
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return concat('[', join(shape, ", "), ']');
+}
+
 void Checksum::compare(std::uint32_t found) const {
   if (found == crc) return;
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "damaged: CRC-32 %08x, expected %08x", found, crc);
-  throw FormatError(where, text.data());
+  throw FormatError(
+      where, concat("damaged: CRC-32 ", hexadecimal(found, 8), ", expected ", hexadecimal(crc, 8)));
 }
 
 Storage::Storage(DType dtype, std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
@@ -236,16 +241,14 @@ TensorView with_signs_changed(const TensorView& view, bool negative, bool conjug
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
                          std::span<const std::int64_t> stride, std::uint64_t storage_numel) {
   if (shape.size() != stride.size())
-    return std::to_string(shape.size()) + " dimensions but " + std::to_string(stride.size()) +
-           " strides";
-  if (shape.size() > kMaxRank)
-    return std::to_string(shape.size()) + " dimensions, at most 64 expected";
-  if (offset < 0) return "negative storage offset " + std::to_string(offset);
+    return concat(shape.size(), " dimensions but ", stride.size(), " strides");
+  if (shape.size() > kMaxRank) return concat(shape.size(), " dimensions, at most 64 expected");
+  if (offset < 0) return concat("negative storage offset ", offset);
   bool empty = false;
   std::int64_t numel = 1, last = offset;  // numel: with empty dimensions counted as one
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] < 0) return "negative size " + std::to_string(shape[i]);
-    if (stride[i] < 0) return "negative stride " + std::to_string(stride[i]);
+    if (shape[i] < 0) return concat("negative size ", shape[i]);
+    if (stride[i] < 0) return concat("negative stride ", stride[i]);
     empty = empty || shape[i] == 0;
     if (__builtin_mul_overflow(numel, std::max<std::int64_t>(shape[i], 1), &numel) ||
         numel > kMaxElements)
@@ -264,11 +267,9 @@ std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shap
     // Overlapping views (stride 0, expand) can claim far more elements than the file holds. A copy
     // would fill the memory.
     if (static_cast<std::uint64_t>(numel) > storage_numel && numel > (std::int64_t{1} << 20))
-      return std::to_string(numel) + " elements are claimed of a storage of " +
-             std::to_string(storage_numel);
+      return concat(numel, " elements are claimed of a storage of ", storage_numel);
   } else if (static_cast<std::uint64_t>(offset) > storage_numel) {
-    return "offset " + std::to_string(offset) + " lies beyond its storage of " +
-           std::to_string(storage_numel) + " elements";
+    return concat("offset ", offset, " lies beyond its storage of ", storage_numel, " elements");
   }
   return {};
 }

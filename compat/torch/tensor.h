@@ -40,6 +40,9 @@ std::string_view dtype_name(DType dtype) noexcept;
 std::string_view storage_class(DType dtype) noexcept;
 bool storage_dtype(std::string_view storage_class, DType& dtype) noexcept;
 
+/// "[2, 512]".
+std::string shape_text(const std::vector<std::int64_t>& shape);
+
 class MappedFile;
 
 /// The CRC-32 that a file states for some of its bytes.

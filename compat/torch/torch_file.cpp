@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/torch/pickler.h"
@@ -66,8 +67,8 @@ void read_storage_class(const PickleNode& type, const Location& where, StorageId
 
 StorageId parse_storage_id(const PickleTuple& id, const Location& where) {
   if (id.items.size() != 5 && id.items.size() != 6)
-    throw FormatError(where, "a storage's persistent id has " + std::to_string(id.items.size()) +
-                                 " parts, expected 5");
+    throw FormatError(
+        where, concat("a storage's persistent id has ", id.items.size(), " parts, expected 5"));
   StorageId storage;
   read_storage_class(*id.items[1], where, storage);
   const auto* key = id.items[2]->get_if<std::string>();
@@ -117,11 +118,10 @@ class StorageTable {
     auto& storage = storages_[storage_id.key];
     if (storage == nullptr) storage = open_(storage_id, where);
     if (storage->dtype() != storage_id.dtype || storage->numel() != storage_id.numel)
-      throw FormatError(where, "storage '" + printable(storage_id.key) + "' is named with " +
-                                   std::to_string(storage_id.numel) + " elements of " +
-                                   std::string(dtype_name(storage_id.dtype)) + ", elsewhere with " +
-                                   std::to_string(storage->numel()) + " of " +
-                                   std::string(dtype_name(storage->dtype())));
+      throw FormatError(where, concat("storage '", printable(storage_id.key), "' is named with ",
+                                      storage_id.numel, " elements of ",
+                                      dtype_name(storage_id.dtype), ", elsewhere with ",
+                                      storage->numel(), " of ", dtype_name(storage->dtype())));
     if (storage_id.view_key.empty())
       return arena.make(PickleStorage{storage, storage_id.class_name});
     return arena.make(PickleStorage{view_of(*storage, storage_id, where), storage_id.class_name});
@@ -133,10 +133,9 @@ class StorageTable {
     auto& view = storages_["view\n" + id.view_key];
     if (view != nullptr) return view;
     if (id.view_offset > root.numel() || id.view_numel > root.numel() - id.view_offset)
-      throw FormatError(where, "a storage's view (" + std::to_string(id.view_numel) +
-                                   " elements at " + std::to_string(id.view_offset) +
-                                   ") lies beyond its " + std::to_string(root.numel()) +
-                                   " elements");
+      throw FormatError(where,
+                        concat("a storage's view (", id.view_numel, " elements at ", id.view_offset,
+                               ") lies beyond its ", root.numel(), " elements"));
     const std::size_t element = element_size(root.dtype());
     view = std::make_shared<const Storage>(
         root.dtype(),
@@ -183,10 +182,9 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
       throw FormatError(where, "storage '" + printable(id.key) + "' is not in the archive");
     const std::size_t element = element_size(id.dtype);
     if (entry->size % element != 0 || entry->size / element != id.numel)
-      throw FormatError(where, "storage '" + printable(id.key) + "' should hold " +
-                                   std::to_string(id.numel) + " elements of " +
-                                   std::string(dtype_name(id.dtype)) + ", its entry has " +
-                                   std::to_string(entry->size) + " bytes");
+      throw FormatError(
+          where, concat("storage '", printable(id.key), "' should hold ", id.numel, " elements of ",
+                        dtype_name(id.dtype), ", its entry has ", entry->size, " bytes"));
     return std::make_shared<const Storage>(id.dtype, zip.raw_bytes(*entry), file,
                                            zip.checksum(*entry));
   });
@@ -197,7 +195,7 @@ TorchFile load_zip(const std::shared_ptr<const MappedFile>& file) {
       unpickle(in, [&](PickleArena& arena, const PickleNode& id, const Location& where) {
         return table.load(arena, id, where);
       });
-  if (!in.at_end()) in.fail(std::to_string(in.remaining()) + " bytes follow the pickle");
+  if (!in.at_end()) in.fail(concat(in.remaining(), " bytes follow the pickle"));
   torch_file.path = file->path();
   torch_file.has_checksums = zip.has_checksums();
   return torch_file;
@@ -254,12 +252,12 @@ std::unordered_map<std::string, std::span<const std::byte>> read_storage_table(
     const StorageId& id = found->second;
     const auto numel = in.read<std::uint64_t>("the size of storage '" + printable(*key) + "'");
     if (numel != id.numel)
-      in.fail("storage '" + printable(*key) + "' has " + std::to_string(numel) +
-              " elements, the pickle says " + std::to_string(id.numel));
+      in.fail(concat("storage '", printable(*key), "' has ", numel, " elements, the pickle says ",
+                     id.numel));
     const std::size_t element = element_size(id.dtype);
     if (numel > in.remaining() / element)
-      in.fail("storage '" + printable(*key) + "' of " + std::to_string(numel) +
-              " elements needs more bytes than the " + std::to_string(in.remaining()) + " left");
+      in.fail(concat("storage '", printable(*key), "' of ", numel,
+                     " elements needs more bytes than the ", in.remaining(), " left"));
     if (!table.emplace(*key, in.take(numel * element, "a storage")).second)
       in.fail("storage '" + printable(*key) + "' comes twice");
   }
@@ -365,8 +363,7 @@ void save_zip(AtomicFile& file, const std::string& pickle,
   ZipWriter zip(file, folder);
   zip.add("data.pkl", as_byte_span(pickle));
   zip.add("byteorder", as_byte_span("little"));
-  for (std::size_t i = 0; i < storages.size(); ++i)
-    zip.add("data/" + std::to_string(i), *storages[i]);
+  for (std::size_t i = 0; i < storages.size(); ++i) zip.add(concat("data/", i), *storages[i]);
   zip.add("version", as_byte_span("3\n"));
   zip.finish();
 }

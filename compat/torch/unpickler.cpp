@@ -1,8 +1,9 @@
 #include "compat/torch/unpickler.h"
 
-#include <charconv>
 #include <unordered_set>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/torch/unpickler_machine.h"
 
 namespace compat {
@@ -12,19 +13,18 @@ PickleTree UnpickleMachine::run() {
     opcode_place_ = in_.where();
     const auto opcode = in_.read<std::uint8_t>("a pickle opcode");
     const Handler handler = handlers()[opcode];
-    if (handler == nullptr) fail("unknown pickle opcode " + std::to_string(opcode));
+    if (handler == nullptr) fail(concat("unknown pickle opcode ", opcode));
     (this->*handler)();
   }
   if (!marks_.empty()) fail("STOP before an open MARK was closed");
   if (stack_.size() != 1)
-    fail("STOP with " + std::to_string(stack_.size()) + " values on the stack, expected 1");
+    fail(concat("STOP with ", stack_.size(), " values on the stack, expected 1"));
   check_duplicates();
   return {arena_, stack_.back()};
 }
 
 PickleNode* UnpickleMachine::make(PickleNode::Variant value) {
-  if (arena_->size() >= kMaxNodes)
-    fail("more than " + std::to_string(kMaxNodes) + " values in one pickle");
+  if (arena_->size() >= kMaxNodes) fail(concat("more than ", kMaxNodes, " values in one pickle"));
   PickleNode* const node = arena_->make(std::move(value));
   if (node->get_if<PickleDict>() != nullptr) dicts_.push_back(node);
   return node;
@@ -75,16 +75,14 @@ void UnpickleMachine::op_pop() {
 
 std::uint64_t UnpickleMachine::line_index() {
   const std::string_view line = in_.take_line("a memo index");
-  std::uint64_t index = 0;
-  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), index);
-  if (error != std::errc{} || end != line.data() + line.size())
-    fail("'" + printable(line, 40) + "' is not a memo index");
-  return index;
+  const auto index = number_of<std::uint64_t>(line);
+  if (!index) fail(concat("'", printable(line, 40), "' is not a memo index"));
+  return *index;
 }
 
 void UnpickleMachine::recall(std::uint64_t index) {
   const auto found = memo_.find(index);
-  if (found == memo_.end()) fail("memo " + std::to_string(index) + " is read before it is written");
+  if (found == memo_.end()) fail(concat("memo ", index, " is read before it is written"));
   push(found->second);
 }
 

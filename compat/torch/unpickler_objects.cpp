@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "compat/base/concat.h"
 #include "compat/torch/unpickler_machine.h"
 
 namespace compat {
@@ -17,8 +18,8 @@ void UnpickleMachine::op_global() {
 
 void UnpickleMachine::push_global(std::string_view module, std::string_view name) {
   if (module.size() > kMaxNameSize || name.size() > kMaxNameSize)
-    fail("a module's or class's name of " + std::to_string(std::max(module.size(), name.size())) +
-         " bytes, expected at most " + std::to_string(kMaxNameSize));
+    fail(concat("a module's or class's name of ", std::max(module.size(), name.size()),
+                " bytes, expected at most ", kMaxNameSize));
   push_new(PickleGlobal{std::string(module), std::string(name)});
 }
 
@@ -170,7 +171,7 @@ void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& vie
 /// quantized elements.
 PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
   if (args.items.size() != 4)
-    fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 4");
+    fail(concat("a tensor with ", args.items.size(), " arguments, expected 4"));
   const auto* storage = args.items[0]->get_if<PickleStorage>();
   if (storage == nullptr) {
     if (args.items[0]->get_if<PicklePersistentId>() != nullptr) return nullptr;
@@ -193,7 +194,7 @@ PickleNode* UnpickleMachine::plain_tensor(const PickleTuple& args) {
 /// are left out: they are calls to make when gradients come.
 PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
   if (args.items.size() != 6 && args.items.size() != 7)
-    fail("a tensor with " + std::to_string(args.items.size()) + " arguments, expected 6 or 7");
+    fail(concat("a tensor with ", args.items.size(), " arguments, expected 6 or 7"));
   PickleNode* const node = plain_tensor(PickleTuple{{args.items.begin(), args.items.begin() + 4}});
   if (node == nullptr) return nullptr;
   TensorView& view = node->get_if<PickleTensor>()->view;
@@ -210,8 +211,7 @@ PickleNode* UnpickleMachine::rebuilt_tensor(const PickleTuple& args) {
 PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args, bool has_state) {
   const std::size_t expected = has_state ? 4 : 3;
   if (args.items.size() != expected)
-    fail("a parameter with " + std::to_string(args.items.size()) + " arguments, expected " +
-         std::to_string(expected));
+    fail(concat("a parameter with ", args.items.size(), " arguments, expected ", expected));
   const auto* data = args.items[0]->get_if<PickleTensor>();
   if (data == nullptr) {
     if (args.items[0]->get_if<PickleObject>() != nullptr) return nullptr;
@@ -229,8 +229,7 @@ PickleNode* UnpickleMachine::rebuilt_parameter(const PickleTuple& args, bool has
 /// nn.Buffer writes. Null for other classes, whose elements may have another meaning.
 PickleNode* UnpickleMachine::rebuilt_from_type(const PickleTuple& args) {
   if (args.items.size() != 4)
-    fail("a tensor with attributes of " + std::to_string(args.items.size()) +
-         " arguments, expected 4");
+    fail(concat("a tensor with attributes of ", args.items.size(), " arguments, expected 4"));
   const auto* function = args.items[0]->get_if<PickleGlobal>();
   const auto* type = args.items[1]->get_if<PickleGlobal>();
   const auto* inner = args.items[2]->get_if<PickleTuple>();
@@ -252,7 +251,7 @@ PickleNode* UnpickleMachine::ordered_dict(const PickleTuple& args) {
   if (pairs == nullptr) return nullptr;
   copied_items_ += pairs->items.size();  // the memo can name one list many times
   if (copied_items_ > kMaxNodes)
-    fail("more than " + std::to_string(kMaxNodes) + " items of OrderedDicts made from lists");
+    fail(concat("more than ", kMaxNodes, " items of OrderedDicts made from lists"));
   for (const PickleNode* pair : pairs->items) {  // Python 2 wrote OrderedDict([[key, value], ...])
     const auto* list = pair->get_if<PickleList>();
     const auto* tuple = pair->get_if<PickleTuple>();

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/torch/unpickler_machine.h"
 
@@ -15,14 +17,12 @@ constexpr int kHighestProtocol = 5;
 /// Returns the number of characters used, or 0.
 std::size_t append_hex_escape(std::string_view text, std::size_t digits, std::string& out) {
   if (text.size() < 1 + digits) return 0;
-  std::uint32_t code = 0;
-  const char* const first = text.data() + 1;
-  const auto [end, error] = std::from_chars(first, first + digits, code, 16);
-  if (error != std::errc{} || end != first + digits || code > 0x10FFFF) return 0;
+  const auto code = number_of<std::uint32_t>(text.substr(1, digits), 16);
+  if (!code || *code > 0x10FFFF) return 0;
   if (text[0] == 'x')
-    out += static_cast<char>(code);
+    out += static_cast<char>(*code);
   else
-    append_utf8(code, out);
+    append_utf8(*code, out);
   return 1 + digits;
 }
 
@@ -53,8 +53,7 @@ std::size_t append_escape(std::string_view text, std::string& out) {
 void UnpickleMachine::op_proto() {
   const auto version = in_.read<std::uint8_t>("the protocol number");
   if (version > kHighestProtocol)
-    fail("pickle protocol " + std::to_string(version) + ", expected at most " +
-         std::to_string(kHighestProtocol));
+    fail(concat("pickle protocol ", version, ", expected at most ", kHighestProtocol));
 }
 
 void UnpickleMachine::op_int() {
@@ -91,7 +90,7 @@ void UnpickleMachine::op_float() {
 
 void UnpickleMachine::op_long4() {
   const auto size = in_.read<std::int32_t>("an int's size");
-  if (size < 0) fail("negative size " + std::to_string(size) + " of an int");
+  if (size < 0) fail(concat("negative size ", size, " of an int"));
   push_long(static_cast<std::uint64_t>(size));
 }
 
@@ -115,7 +114,7 @@ void UnpickleMachine::op_binfloat() {
 
 void UnpickleMachine::op_binstring() {
   const auto size = in_.read<std::int32_t>("a string's size");
-  if (size < 0) fail("negative size " + std::to_string(size) + " of a string");
+  if (size < 0) fail(concat("negative size ", size, " of a string"));
   push_new(std::string(take_text(static_cast<std::uint64_t>(size), "a string")));
 }
 

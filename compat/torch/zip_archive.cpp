@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/io/crc32.h"
 
 namespace compat {
@@ -87,15 +88,13 @@ Directory read_end(const MappedFile& file) {
   if (count == 0xFFFF || size == kIn64 || offset == kIn64)
     directory = read_end64(file, at);
   else if (here != count)
-    in.fail("an archive over several disks (" + std::to_string(here) + " of " +
-            std::to_string(count) + " entries here)");
+    in.fail(concat("an archive over several disks (", here, " of ", count, " entries here)"));
   if (directory.offset > at || directory.size > at - directory.offset)
-    in.fail("the directory (" + std::to_string(directory.size) + " bytes at " +
-            std::to_string(directory.offset) + ") reaches beyond the end record at " +
-            std::to_string(at));
+    in.fail(concat("the directory (", directory.size, " bytes at ", directory.offset,
+                   ") reaches beyond the end record at ", at));
   if (directory.count > directory.size / kDirectoryEntrySize)
-    in.fail(std::to_string(directory.count) + " entries do not fit a directory of " +
-            std::to_string(directory.size) + " bytes");
+    in.fail(
+        concat(directory.count, " entries do not fit a directory of ", directory.size, " bytes"));
   return directory;
 }
 
@@ -203,18 +202,16 @@ ZipArchive::ZipArchive(std::shared_ptr<const MappedFile> file) : file_(std::move
     };
     if ((header.flags & kEncrypted) != 0) refuse("is encrypted, which torch.save never does");
     if (header.method != 0)
-      refuse("is compressed (method " + std::to_string(header.method) +
-             "), expected stored data as torch.save writes");
+      refuse(concat("is compressed (method ", header.method,
+                    "), expected stored data as torch.save writes"));
     if (header.packed != header.size)
-      refuse("has two sizes, " + std::to_string(header.packed) + " and " +
-             std::to_string(header.size));
+      refuse(concat("has two sizes, ", header.packed, " and ", header.size));
     const std::uint64_t offset = data_offset(*file_, header);
     extents.emplace_back(header.local_offset, offset + header.size);
     has_checksums_ = has_checksums_ || header.crc != 0;
     entries_.push_back({std::move(header.name), header.crc, header.size, offset});
   }
-  if (!in.at_end())
-    in.fail(std::to_string(in.remaining()) + " bytes follow the last directory entry");
+  if (!in.at_end()) in.fail(concat(in.remaining(), " bytes follow the last directory entry"));
   extents.emplace_back(directory.offset, directory.offset + directory.size);
   std::ranges::sort(extents);
   for (std::size_t i = 1; i < extents.size(); ++i)

@@ -80,6 +80,21 @@ TEST(HuggingFaceTokenizer, GivesTheDataBinsIdsWithADictionaryMadeFromTheData) {
   EXPECT_EQ(written.encode("```"), (std::vector{dictionary.index("\u2581"), dictionary.unk()}));
   EXPECT_EQ(written.encode("``ing").back(), dictionary.index("ing"));
   EXPECT_EQ(written.encode("`</s>").size(), 1 + written.encode("`").size() + 2);
+  // fairseq splits pieces at a next line, which sentencepiece takes for an unknown character.
+  const std::int64_t space = dictionary.index("\u2581"), mark = dictionary.index("`");
+  EXPECT_EQ(written.encode("`\u0085`"), (std::vector{space, mark, mark}));
+  EXPECT_EQ(written.encode("ing\u0085ing").back(), dictionary.index("ing"));
+  for (const std::string text : {"`\u0085`", "a\u0085", "\u0085a", "\u0085 a", "\u0085",
+                                 "a \u0085 b", "ing\u0085\u0085ing", "``\u0085ing",
+
+                                 "a\u0085ing `\u0085`"}) {
+    const auto tokenizer = compat::load_tokenizer(sentencepiece());
+    compat::DocumentEncoder encoder(dictionary, tokenizer.get(), "");
+    std::vector<std::int64_t> expected;
+    encoder.encode(text, expected);
+    expected.pop_back();
+    EXPECT_EQ(written.encode(text), expected) << compat::printable(text);
+  }
 }
 
 TEST(HuggingFaceTokenizer, MapsGpt2sTokensToTheDictionarysIds) {

@@ -242,8 +242,8 @@ TEST_F(Merge, RefusesWeightsThatDoNotFit) {
   for (const Row& row :
        {Row{{1.0}, "1 weights for 2 models, expected one each"},
         Row{{0.5, NAN}, "not a finite number"}, Row{{INFINITY, 0}, "not a finite number"},
-        Row{{1.5, -0.5}, "weight -0.500000 is negative"},
-        Row{{0.5, 0.6}, "the weights sum to 1.100000, expected 1"}}) {
+        Row{{1.5, -0.5}, "weight -0.5 is negative"},
+        Row{{0.5, 0.6}, "the weights sum to 1.1, expected 1"}}) {
     auto request = options({a, b});
     request.weights = row.weights;
     btm_test::expect_error<compat::UsageError>([&] { btm::merge_checkpoints(request); },

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "compat/base/numbers.h"
+
 namespace btm {
 namespace {
 
@@ -79,7 +81,7 @@ TEST(EstimateTable, HasAColumnForEachNumberOfExperts) {
   const Table table = estimate_table({estimate({}, 64), estimate({}, 1024)});
   EXPECT_EQ(table.columns[2].name, "1,024");
   for (const auto& row : table.rows) EXPECT_EQ(row.size(), 3u);
-  EXPECT_EQ(assumption_table({}).rows[0][1], grouped_digits(num_parameters({})));
+  EXPECT_EQ(assumption_table({}).rows[0][1], compat::grouped(num_parameters({})));
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "btm/trainer/train_log.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "tests/support/expect_error.h"
@@ -23,13 +22,6 @@ TEST(PythonRound, RoundsTheBinaryValueHalfToEven) {
   EXPECT_EQ(python_round(0.5, 0), 0);
   EXPECT_EQ(python_round(1.5, 0), 2);
   EXPECT_EQ(python_round(12.26649, 3), 12.266);
-}
-
-TEST(GeneralFormat, IsPythons) {
-  EXPECT_EQ(general_format(4924.69), "4924.69");
-  EXPECT_EQ(general_format(0.00196363636), "0.00196364");
-  EXPECT_EQ(general_format(1e-7), "1e-07");
-  EXPECT_EQ(general_format(512), "512");
 }
 
 TEST(MetersDict, AveragesByWeightAndKeepsTheOrderOfPriority) {

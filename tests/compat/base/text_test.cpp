@@ -43,14 +43,5 @@ TEST(AppendUtf8, EncodesEveryLength) {
   EXPECT_EQ(out, "Aé€\U0001f600");
 }
 
-TEST(Decimal, RoundsAsPrintf) {
-  EXPECT_EQ(decimal(0.125, 2), "0.12");
-  EXPECT_EQ(decimal(-2.5, 0), "-2");
-  EXPECT_EQ(decimal(1e300, 1).size(), 303U);
-  EXPECT_EQ(decimal(std::numeric_limits<double>::infinity(), 4), "inf");
-  EXPECT_EQ(decimal(std::numeric_limits<double>::quiet_NaN(), 4), "nan");
-  EXPECT_EQ(decimal(-std::numeric_limits<double>::quiet_NaN(), 4), "nan");
-}
-
 }  // namespace
 }  // namespace compat
