@@ -300,19 +300,25 @@ void Matrix::score_all() {
   const bool needs_average = options_.average && needs_any(models_.back());
   const double weight = 1.0 / static_cast<double>(options_.experts.size());
   ParameterSum sum;
+  Precision unpacked = precision_;  // packed weights cannot be summed
+  unpacked.products = Products::kFp32;
+  const auto score = [&](ScoredModel& model, std::unique_ptr<TransformerLM> loaded) {
+    if (precision_.products != Products::kFp32) loaded->pack(precision_.products);
+    score_model(model, std::move(loaded));
+  };
   for (ScoredModel& model : models_) {
     if (!model.checkpoint) continue;
     const bool adds = needs_average && model.is_expert;
     if (!adds && !needs_any(model)) continue;
-    auto loaded = load_model(*model.checkpoint, dictionary, dictionary_file, precision_);
+    auto loaded = load_model(*model.checkpoint, dictionary, dictionary_file, unpacked);
     if (adds) sum.add(*loaded, weight);
-    if (needs_any(model)) score_model(model, std::move(loaded));
+    if (needs_any(model)) score(model, std::move(loaded));
   }
   if (!needs_average) return;
   const auto first = std::ranges::find_if(models_, &ScoredModel::is_expert);
   auto average = outline_model(*first->checkpoint, dictionary, dictionary_file);
-  sum.assign_to(*average, precision_);
-  score_model(models_.back(), std::move(average));
+  sum.assign_to(*average, unpacked);
+  score(models_.back(), std::move(average));
 }
 
 std::span<const float> Matrix::scores(const ScoredModel& model, const ScoredSet& set) const {

@@ -94,7 +94,10 @@ ScoreStore store_for(const EvalData& data, ScoreCache* cache) {
 std::string precision_text(const MachineOptions& machine) {
   const Precision precision = precision_for(machine);
   return std::string(c10::toString(precision.compute)) + " " + c10::toString(precision.rounding) +
-         " " + c10::DeviceTypeName(precision.device.type());
+         " " + c10::DeviceTypeName(precision.device.type()) +
+         (precision.products == Products::kFp32     ? ""
+          : precision.products == Products::kBf16x3 ? " bf16x3"
+                                                    : " bf16 products");
 }
 
 ExpertScores::ExpertScores(std::string path, const ScoringSetup& setup, RowSelection selection)

@@ -36,8 +36,9 @@ struct EvalDataOptions {
 /// With what it is scored.
 struct MachineOptions {
   bool fp16 = false, bf16 = false, cpu = false;
-  std::int64_t device_id = 0;    ///< which GPU
-  std::int64_t num_threads = 0;  ///< 0: all cores this process may use
+  std::string fp32_matmul = "fp32";  ///< or bf16x3: Products::kBf16x3, on a CPU
+  std::int64_t device_id = 0;        ///< which GPU
+  std::int64_t num_threads = 0;      ///< 0: all cores this process may use
   std::int64_t softmax_batch = std::numeric_limits<std::int64_t>::max();
 };
 

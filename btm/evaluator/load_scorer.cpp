@@ -13,6 +13,9 @@ namespace btm {
 Precision precision_for(const MachineOptions& machine) {
   if (machine.fp16 && machine.bf16)
     throw compat::UsageError("--fp16 and --bf16 exclude each other");
+  const bool split = machine.fp32_matmul == "bf16x3";
+  if (split && (machine.fp16 || machine.bf16))
+    throw compat::UsageError("--fp32-matmul bf16x3 is for fp32, it excludes --fp16 and --bf16");
   const at::ScalarType half = machine.fp16 ? at::kHalf : machine.bf16 ? at::kBFloat16 : at::kFloat;
   Precision precision;
   precision.rounding = half;
@@ -20,6 +23,10 @@ Precision precision_for(const MachineOptions& machine) {
   if (!machine.cpu && at::hasCUDA()) {
     precision.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(machine.device_id));
     precision.compute = half;
+    if (split) throw compat::UsageError("--fp32-matmul bf16x3 needs --cpu where there is a GPU");
+  } else if (machine.bf16 || split) {
+    precision.rounding = at::kFloat;  // packing rounds
+    precision.products = split ? Products::kBf16x3 : Products::kBf16;
   }
   return precision;
 }

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "btm/model/target_log_probs.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -77,9 +76,8 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   at::Tensor rows = features.reshape({-1, features.size(-1)});
   if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
   const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);
-  scores.view(-1).index_copy_(
-      0, where,
-      target_log_probs(rows, model_->output_weight(), targets, softmax_batch_).to(at::kCPU));
+  scores.view(-1).index_copy_(0, where,
+                              model_->target_log_probs(rows, targets, softmax_batch_).to(at::kCPU));
   check_scores(name_, batch, places, scores.const_data_ptr<float>());
   return scores;
 }

@@ -78,6 +78,11 @@ at::Tensor cast_linear(const at::Tensor& x, const at::Tensor& weight, const at::
                     bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
+at::Tensor product(const at::Tensor& x, const Linear& linear) {
+  return linear.packed != nullptr ? linear.packed->apply(x, linear.bias)
+                                  : cast_linear(x, linear.weight, linear.bias);
+}
+
 std::vector<at::Tensor> recomputed_linears(const at::Tensor& x,
                                            std::function<at::Tensor(const at::Tensor&)> f,
                                            const std::vector<const Linear*>& linears) {
@@ -86,8 +91,7 @@ std::vector<at::Tensor> recomputed_linears(const at::Tensor& x,
   {
     const at::NoGradGuard no_grad;
     const at::Tensor input = f(x);
-    for (const Linear* const linear : linears)
-      outputs.push_back(cast_linear(input, linear->weight, linear->bias));
+    for (const Linear* const linear : linears) outputs.push_back(product(input, *linear));
   }
   if (!differentiable) return outputs;
   const auto node = std::make_shared<RecomputedLinears>();

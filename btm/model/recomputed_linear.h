@@ -8,14 +8,21 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
+
+#include "btm/model/packed_matrix.h"
 
 namespace btm {
 
 /// weight [out, in], bias [out].
 struct Linear {
   at::Tensor weight, bias;
+  std::shared_ptr<const PackedMatrix> packed = {};  ///< Instead of weight, which is undefined then.
 };
+
+/// x weight^T + bias: x [..., in] -> [..., out].
+at::Tensor product(const at::Tensor& x, const Linear& linear);
 
 /// at::linear. A weight of another dtype than x, such as a checkpoint's, is converted for this
 /// product only.

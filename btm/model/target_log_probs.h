@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "btm/model/packed_matrix.h"
+
 namespace btm {
 
 /// Natural log softmax(features weight^T)[target]. features [N, C] and weight [V, C] of one dtype
@@ -13,6 +15,10 @@ namespace btm {
 /// [N] fp32 there. Logits of at most `rows_at_once` tokens and at most tokens_of_logits() are in
 /// memory at once.
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight,
+                            const at::Tensor& targets, std::int64_t rows_at_once);
+
+/// The same where the matrix is packed: features [N, C] fp32 on the CPU.
+at::Tensor target_log_probs(const at::Tensor& features, const PackedMatrix& weight,
                             const at::Tensor& targets, std::int64_t rows_at_once);
 
 /// The number of tokens whose fp32 logits are made at once, at least one: at most 64 MiB of logits

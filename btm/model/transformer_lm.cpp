@@ -1,13 +1,16 @@
 #include "btm/model/transformer_lm.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/exp.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/ones.h>
@@ -19,7 +22,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
+#include "btm/model/cached_attention.h"
+#include "btm/model/target_log_probs.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -46,6 +52,25 @@ at::Tensor dropped(const at::Tensor& x, double probability) {
   return probability > 0 ? at::dropout(x, probability, /*train=*/true) : x;
 }
 
+/// The new tokens of a step with their places. std::invalid_argument for a step that does not add
+/// up, or holds padding.
+std::vector<CachedToken> cached_tokens(const Step& step, const KeyValuePool& pool) {
+  if (step.rows.size() != step.counts.size())
+    throw std::invalid_argument("a step has another number of counts than of rows");
+  std::vector<CachedToken> tokens;
+  for (std::size_t i = 0; i < step.rows.size(); ++i) {
+    const std::int64_t length = pool.length(step.rows[i]), first = length - step.counts[i];
+    if (first < 0 || step.counts[i] < 0)
+      throw std::invalid_argument("a row of the pool is shorter than the step's new tokens");
+    for (std::int64_t place = first; place < length; ++place)
+      tokens.push_back({step.rows[i], place});
+  }
+  if (tokens.size() != step.tokens.size() ||
+      std::ranges::find(step.tokens, TransformerLM::kPaddingIdx) != step.tokens.end())
+    throw std::invalid_argument("a step holds padding, or another number of tokens than counted");
+  return tokens;
+}
+
 }  // namespace
 
 TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab_size)
@@ -53,9 +78,9 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
       vocab_size_(vocab_size),
       layers_(static_cast<std::size_t>(config.decoder_layers)) {
   const std::int64_t width = config.decoder_embed_dim, ffn = config.decoder_ffn_embed_dim;
-  add("decoder.embed_tokens.weight", {vocab_size, config.decoder_input_dim}, embed_tokens_);
+  add("decoder.embed_tokens.weight", {vocab_size, config.decoder_input_dim}, embed_tokens_.weight);
   if (config.decoder_input_dim != width)
-    add("decoder.project_in_dim.weight", {width, config.decoder_input_dim}, project_in_dim_);
+    add("decoder.project_in_dim.weight", {width, config.decoder_input_dim}, project_in_dim_.weight);
   if (config.decoder_learned_pos && !config.no_token_positional_embeddings)
     add("decoder.embed_positions.weight", {config.max_target_positions + kPaddingIdx + 1, width},
         embed_positions_);
@@ -75,10 +100,11 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
   if (config.decoder_normalize_before && !config.no_decoder_final_norm)
     add_norm("decoder.layer_norm", layer_norm_);
   if (config.decoder_output_dim != width)
-    add("decoder.project_out_dim.weight", {config.decoder_output_dim, width}, project_out_dim_);
+    add("decoder.project_out_dim.weight", {config.decoder_output_dim, width},
+        project_out_dim_.weight);
   if (!config.share_decoder_input_output_embed)
     add("decoder.output_projection.weight", {vocab_size, config.decoder_output_dim},
-        output_projection_);
+        output_projection_.weight);
 }
 
 void TransformerLM::add(const std::string& name, std::vector<std::int64_t> shape,
@@ -109,7 +135,23 @@ std::int64_t TransformerLM::num_parameters() const {
 
 void TransformerLM::convert_to_fp32() {
   for (const NamedParameter& parameter : parameters_)
-    if (parameter.tensor->is_cpu()) *parameter.tensor = parameter.tensor->to(at::kFloat);
+    if (parameter.tensor->defined() && parameter.tensor->is_cpu())
+      *parameter.tensor = parameter.tensor->to(at::kFloat);
+}
+
+void TransformerLM::pack(Products products) {
+  const auto pack = [&](Linear& linear) {
+    if (!linear.weight.defined()) return;
+    linear.packed = std::make_shared<const PackedMatrix>(linear.weight, products);
+    linear.weight.reset();
+  };
+  for (Layer& layer : layers_)
+    for (Linear* const linear :
+         {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj, &layer.fc1, &layer.fc2})
+      pack(*linear);
+  pack(project_in_dim_);
+  pack(project_out_dim_);
+  pack(output());
 }
 
 void TransformerLM::drop_final_norm() {
@@ -118,8 +160,20 @@ void TransformerLM::drop_final_norm() {
   config_.no_decoder_final_norm = true;
 }
 
-const at::Tensor& TransformerLM::output_weight() const noexcept {
+Linear& TransformerLM::output() noexcept {
   return config_.share_decoder_input_output_embed ? embed_tokens_ : output_projection_;
+}
+
+const at::Tensor& TransformerLM::output_weight() const noexcept {
+  return const_cast<TransformerLM*>(this)->output().weight;
+}
+
+at::Tensor TransformerLM::target_log_probs(const at::Tensor& features, const at::Tensor& targets,
+                                           std::int64_t rows_at_once) const {
+  const Linear& output = const_cast<TransformerLM*>(this)->output();
+  return output.packed != nullptr
+             ? btm::target_log_probs(features, *output.packed, targets, rows_at_once)
+             : btm::target_log_probs(features, output.weight, targets, rows_at_once);
 }
 
 at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {
@@ -127,32 +181,44 @@ at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) cons
                         config_.layer_norm_epsilon);
 }
 
+at::Tensor TransformerLM::position_vectors(const at::Tensor& places) const {
+  const at::Tensor numbers = places + (kPaddingIdx + 1);
+  return config_.decoder_learned_pos ? embedding_rows(embed_positions_, numbers)
+                                     : sinusoids(numbers, config_.decoder_embed_dim);
+}
+
 at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padding) const {
   const std::int64_t length = tokens.size(1);
   // Positions count from padding_idx + 1 and skip padding (make_positions). Padding at the end of a
   // row does not influence other tokens, so its position does not matter.
-  if (!interior_padding) {
-    if (config_.decoder_learned_pos) return embed_positions_.narrow(0, kPaddingIdx + 1, length);
-    return sinusoids(at::arange(kPaddingIdx + 1, kPaddingIdx + 1 + length, tokens.options()),
-                     config_.decoder_embed_dim);
-  }
+  if (!interior_padding)
+    return config_.decoder_learned_pos ? embed_positions_.narrow(0, kPaddingIdx + 1, length)
+                                       : position_vectors(at::arange(length, tokens.options()));
   const at::Tensor kept = tokens.ne(kPaddingIdx).to(at::kLong);
   const at::Tensor numbers = at::cumsum(kept, 1) * kept + kPaddingIdx;
   return config_.decoder_learned_pos ? embedding_rows(embed_positions_, numbers, kPaddingIdx)
                                      : sinusoids(numbers, config_.decoder_embed_dim);
 }
 
-at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
-  at::Tensor x = embedding_rows(embed_tokens_, tokens,
-                                interior_padding ? kPaddingIdx : -1);  // [B, T, decoder_input_dim]
-  if (x.is_cpu()) x = x.to(at::kFloat);
+at::Tensor TransformerLM::embedded_at(const at::Tensor& tokens, const at::Tensor& positions,
+                                      std::int64_t padding_idx) const {
+  at::Tensor x = embed_tokens_.packed != nullptr
+                     ? embed_tokens_.packed->rows(tokens)
+                     : embedding_rows(embed_tokens_.weight, tokens, padding_idx);
+  if (x.is_cpu()) x = x.to(at::kFloat);  // [..., decoder_input_dim]
   if (!config_.no_scale_embedding)
     x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
-  if (project_in_dim_.defined()) x = cast_linear(x, project_in_dim_);
-  if (!config_.no_token_positional_embeddings)
-    x = x + positions(tokens, interior_padding).to(x.scalar_type());
+  if (config_.decoder_input_dim != config_.decoder_embed_dim) x = product(x, project_in_dim_);
+  if (positions.defined()) x = x + positions.to(x.scalar_type());
   if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
   return x;
+}
+
+at::Tensor TransformerLM::embedded_tokens(const at::Tensor& tokens, bool interior_padding) const {
+  return embedded_at(
+      tokens,
+      config_.no_token_positional_embeddings ? at::Tensor() : positions(tokens, interior_padding),
+      interior_padding ? kPaddingIdx : -1);
 }
 
 at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& dropout,
@@ -171,23 +237,32 @@ at::Tensor TransformerLM::activated(const at::Tensor& x) const {
   return name == "relu_squared" ? positive * positive : positive;
 }
 
+TransformerLM::Attention TransformerLM::causal_attention(const at::Tensor& mask,
+                                                         double dropout) const {
+  return [&mask, dropout, heads = config_.decoder_attention_heads](
+             const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    const std::int64_t batch = q.size(0), length = q.size(1);
+    const auto by_head = [&](const at::Tensor& part) {  // [B, heads, T, C / heads]
+      return part.view({batch, length, heads, -1}).transpose(1, 2);
+    };
+    const std::optional<at::Tensor> bias =
+        mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+    return at::scaled_dot_product_attention(by_head(q), by_head(k), by_head(v), bias, dropout,
+                                            /*is_causal=*/!mask.defined())
+        .transpose(1, 2)
+        .reshape({batch, length, -1});
+  };
+}
+
 at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool normed,
-                                   const at::Tensor& mask, double dropout) const {
-  const std::int64_t batch = x.size(0), length = x.size(1), heads = config_.decoder_attention_heads;
-  std::vector<at::Tensor> parts =
+                                   const Attention& attention) const {
+  const std::vector<at::Tensor> parts =
       recomputed_linears(x,
                          [this, &layer, normed](const at::Tensor& in) {
                            return normed ? normalized(layer.self_attn_layer_norm, in) : in;
                          },
                          {&layer.q_proj, &layer.k_proj, &layer.v_proj});
-  for (at::Tensor& part : parts)
-    part = part.view({batch, length, heads, -1}).transpose(1, 2);  // [B, heads, T, C / heads]
-  const std::optional<at::Tensor> bias =
-      mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
-  const at::Tensor out = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias,
-                                                          dropout, /*is_causal=*/!mask.defined());
-  return cast_linear(out.transpose(1, 2).reshape({batch, length, config_.decoder_embed_dim}),
-                     layer.out_proj.weight, layer.out_proj.bias);
+  return product(attention(parts[0], parts[1], parts[2]), layer.out_proj);
 }
 
 at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed,
@@ -200,17 +275,21 @@ at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, 
                          {&layer.fc1})
           .front();
   if (activation_dropout > 0)
-    return cast_linear(dropped(activated(hidden), activation_dropout), layer.fc2.weight,
-                       layer.fc2.bias);
+    return product(dropped(activated(hidden), activation_dropout), layer.fc2);
   return recomputed_linears(hidden, [this](const at::Tensor& in) { return activated(in); },
                             {&layer.fc2})
       .front();
 }
 
-at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask,
-                                        const Dropout& dropout) const {
+at::Tensor TransformerLM::layer(std::size_t i, const at::Tensor& x, const at::Tensor& mask,
+                                const Dropout& dropout) const {
+  return layer_forward(layers_[i], x, causal_attention(mask, dropout.attention), dropout);
+}
+
+at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x,
+                                        const Attention& attention, const Dropout& dropout) const {
   const bool before = config_.decoder_normalize_before;
-  x = x + dropped(attended(layer, x, before, mask, dropout.attention), dropout.residual);
+  x = x + dropped(attended(layer, x, before, attention), dropout.residual);
   if (!before) x = normalized(layer.self_attn_layer_norm, x);
   x = x + dropped(feed_forward(layer, x, before, dropout.activation), dropout.residual);
   return before ? x : normalized(layer.final_layer_norm, x);
@@ -218,7 +297,7 @@ at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x, const 
 
 at::Tensor TransformerLM::finished(at::Tensor x) const {
   if (layer_norm_.weight.defined()) x = normalized(layer_norm_, x);
-  if (project_out_dim_.defined()) x = cast_linear(x, project_out_dim_);
+  if (config_.decoder_output_dim != config_.decoder_embed_dim) x = product(x, project_out_dim_);
   return x;
 }
 
@@ -240,8 +319,43 @@ at::Tensor TransformerLM::features(const at::Tensor& tokens, bool interior_paddi
   check_length(tokens.size(1));
   const at::Tensor mask = attention_mask(tokens, interior_padding);
   at::Tensor x = embedded_tokens(tokens, interior_padding);
-  for (const Layer& layer : layers_) x = layer_forward(layer, std::move(x), mask, {});
+  for (std::size_t i = 0; i < layers_.size(); ++i) x = layer(i, x, mask, {});
   return finished(std::move(x));
+}
+
+at::Tensor TransformerLM::advance(const Step& step, KeyValuePool& pool) const {
+  const at::NoGradGuard no_grad;
+  const std::vector<CachedToken> tokens = cached_tokens(step, pool);
+  std::vector<std::int64_t> places;
+  for (const CachedToken& token : tokens) {
+    check_length(token.place + 1);
+    places.push_back(token.place);
+  }
+  const auto count = static_cast<std::int64_t>(tokens.size());
+  const auto as_tensor = [&](const std::vector<std::int64_t>& values) {
+    return at::from_blob(const_cast<std::int64_t*>(values.data()), {count}, at::kLong);
+  };
+  at::Tensor x = embedded_at(
+      as_tensor(step.tokens),
+      config_.no_token_positional_embeddings ? at::Tensor() : position_vectors(as_tensor(places)),
+      -1);  // [N, C]
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const auto attention = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+      const auto layer = static_cast<std::int64_t>(i);
+      store_keys_and_values(pool, layer, tokens, k.const_data_ptr<float>(),
+                            v.const_data_ptr<float>());
+      at::Tensor out = at::empty_like(q);
+      attend(pool, layer, tokens, q.const_data_ptr<float>(), out.mutable_data_ptr<float>());
+      return out;
+    };
+    x = layer_forward(layers_[i], std::move(x), attention, {});
+  }
+  return finished(std::move(x));
+}
+
+KeyValuePool::Shape TransformerLM::pool_shape(std::int64_t tokens) const {
+  return {config_.decoder_layers, config_.decoder_attention_heads,
+          config_.decoder_embed_dim / config_.decoder_attention_heads, tokens};
 }
 
 }  // namespace btm

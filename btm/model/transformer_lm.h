@@ -5,10 +5,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "btm/model/config.h"
+#include "btm/model/key_value_pool.h"
 #include "btm/model/recomputed_linear.h"
 
 namespace btm {
@@ -25,6 +27,13 @@ struct Dropout {
   double residual = 0;    ///< --dropout: on embeddings and on what each sub-layer adds
   double attention = 0;   ///< --attention-dropout: on attention weights
   double activation = 0;  ///< --activation-dropout: after the activation function
+};
+
+/// New tokens of some rows of a pool, which have been extended by as many.
+struct Step {
+  std::vector<KeyValuePool::Row> rows;  ///< Each once.
+  std::vector<std::int64_t> counts;     ///< New tokens of each row.
+  std::vector<std::int64_t> tokens;     ///< All of them, row after row; none is padding.
 };
 
 class TransformerLM {
@@ -44,6 +53,9 @@ class TransformerLM {
   /// Converts matrices that Precision::as_stored left in half precision to fp32, in which a CPU
   /// computes. This costs as much as using them once.
   void convert_to_fp32();
+  /// For evaluation on a CPU: packs every matrix of a product and frees its parameter, which is
+  /// undefined afterwards. `products` is not kFp32.
+  void pack(Products products);
   /// fairseq drops the norm after the last layer for checkpoints of `version` 2 and below.
   void drop_final_norm();
   /// Of every layer norm; fairseq has no flag for it.
@@ -59,14 +71,23 @@ class TransformerLM {
   /// [B, 1, T, T] bool: the keys that a query attends to. Undefined without `interior_padding`:
   /// attention is then plainly causal. As in fairseq, a query without keys gets zero.
   static at::Tensor attention_mask(const at::Tensor& tokens, bool interior_padding);
+  /// [B, T, C] -> [B, T, C]
   at::Tensor layer(std::size_t i, const at::Tensor& x, const at::Tensor& mask,
-                   const Dropout& dropout) const {  ///< [B, T, C] -> [B, T, C]
-    return layer_forward(layers_[i], x, mask, dropout);
-  }
+                   const Dropout& dropout) const;
   std::size_t num_layers() const noexcept { return layers_.size(); }
   at::Tensor finished(at::Tensor x) const;  ///< [B, T, C] -> [B, T, decoder_output_dim]
   /// [V, decoder_output_dim]: logits are features times its transpose.
   const at::Tensor& output_weight() const noexcept;
+
+  /// On a CPU: features of new tokens alone, [N, decoder_output_dim] in the step's order. Keys and
+  /// values of earlier ones are in `pool`, which gets those of the new ones; it is of pool_shape().
+  /// UnsupportedError as features(); std::invalid_argument for a step that does not fit the pool.
+  at::Tensor advance(const Step& step, KeyValuePool& pool) const;
+  KeyValuePool::Shape pool_shape(std::int64_t tokens) const;
+  /// As btm::target_log_probs() with the output projection: features [N, decoder_output_dim],
+  /// targets [N] int64 -> [N] fp32.
+  at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets,
+                              std::int64_t rows_at_once) const;
 
  private:
   struct Norm {
@@ -83,20 +104,32 @@ class TransformerLM {
   at::Tensor normalized(const Norm& norm, const at::Tensor& x) const;
   void check_length(std::int64_t length) const;
   at::Tensor embedded_tokens(const at::Tensor& tokens, bool interior_padding) const;
+  /// Embeddings of the places 0, 1, ... [...] int64 of a row without padding -> [..., C].
+  at::Tensor position_vectors(const at::Tensor& places) const;
   at::Tensor positions(const at::Tensor& tokens, bool interior_padding) const;
+  /// tokens [...] and what is added for their positions (or undefined) -> [..., C].
+  at::Tensor embedded_at(const at::Tensor& tokens, const at::Tensor& positions,
+                         std::int64_t padding_idx) const;
   at::Tensor activated(const at::Tensor& x) const;
+  /// Queries, keys and values [..., C] of a layer -> what its heads make of them, [..., C].
+  using Attention =
+      std::function<at::Tensor(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)>;
+  Attention causal_attention(const at::Tensor& mask, double dropout) const;
   /// Self-attention over x, after its layer norm if `normed`.
-  at::Tensor attended(const Layer& layer, const at::Tensor& x, bool normed, const at::Tensor& mask,
-                      double dropout) const;
+  at::Tensor attended(const Layer& layer, const at::Tensor& x, bool normed,
+                      const Attention& attention) const;
   at::Tensor feed_forward(const Layer& layer, const at::Tensor& x, bool normed,
                           double activation_dropout) const;
-  at::Tensor layer_forward(const Layer& layer, at::Tensor x, const at::Tensor& mask,
+  at::Tensor layer_forward(const Layer& layer, at::Tensor x, const Attention& attention,
                            const Dropout& dropout) const;
 
   TransformerConfig config_;
   std::int64_t vocab_size_;
   std::vector<NamedParameter> parameters_;
-  at::Tensor embed_tokens_, embed_positions_, project_in_dim_, project_out_dim_, output_projection_;
+  Linear& output() noexcept;
+
+  at::Tensor embed_positions_;
+  Linear embed_tokens_, project_in_dim_, project_out_dim_, output_projection_;  ///< no biases
   Norm layernorm_embedding_, layer_norm_;
   std::vector<Layer> layers_;
 };

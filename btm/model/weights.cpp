@@ -222,6 +222,7 @@ std::unique_ptr<TransformerLM> load_model(const compat::Checkpoint& checkpoint,
   StateDict state;
   auto model = outline(checkpoint, dictionary, dictionary_file, state);
   assign(*model, state, checkpoint.path(), precision);
+  if (precision.products != Products::kFp32) model->pack(precision.products);
   return model;
 }
 

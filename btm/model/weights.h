@@ -14,6 +14,8 @@ struct Precision {
   /// Weights are first rounded to this dtype: --fp16 and --bf16 on a CPU, which computes in fp32.
   at::ScalarType rounding = at::kFloat;
   at::Device device = at::kCPU;
+  /// How a CPU multiplies: --bf16 and --fp32-matmul. Anything but kFp32 packs the model.
+  Products products = Products::kFp32;
   bool as_stored = false;  ///< On a CPU, keep matrices mapped in the file's half precision until
                            ///< TransformerLM::convert_to_fp32().
 };

@@ -275,6 +275,7 @@ TEST(EvalMatrix, ScoresAgainWhatOptionsChange) {
   EXPECT_EQ(computed([](auto& o) { o.batching.tokens_per_sample = 64; }), 1);
   EXPECT_EQ(computed([](auto& o) { o.batching.batch_size = 1; }), 1);
   EXPECT_EQ(computed([](auto& o) { o.machine.bf16 = true; }), 1);
+  EXPECT_EQ(computed([](auto& o) { o.machine.fp32_matmul = "bf16x3"; }), 1);
   EXPECT_EQ(computed([](auto& o) { o.models = {{"other", checkpoint("elm_perl")}}; }), 1);
 }
 

@@ -198,15 +198,25 @@ TEST(EvalLm, StopsAfterMaxSamplesBatches) {
             4);  // fairseq's loop ends after the batch of that number, counted from 0
 }
 
+TEST(EvalLm, MultipliesInBf16OnACpu) {
+  EvalLmOptions options = perl_options();
+  options.machine.cpu = true;
+  const double full = eval_lm(options).loss_base2;
+  options.machine.bf16 = true;
+  // factors of 8 bits: 0.01 of a loss in base 2; two of them together have 16
+  EXPECT_NEAR(eval_lm(options).loss_base2, full, 0.01);
+  EXPECT_NE(eval_lm(options).loss_base2, full);
+  options.machine.bf16 = false;
+  options.machine.fp32_matmul = "bf16x3";
+  EXPECT_NEAR(eval_lm(options).loss_base2, full, 2e-4);
+}
+
 TEST(EvalLm, RoundsWeightsToHalfPrecisionOnACpu) {
   EvalLmOptions options = perl_options();
   const double full = eval_lm(options).loss_base2;
   options.machine.fp16 = true;
   EXPECT_NEAR(eval_lm(options).loss_base2, full, 5e-3);
   EXPECT_NE(eval_lm(options).loss_base2, full);
-  options.machine.fp16 = false;
-  options.machine.bf16 = true;
-  EXPECT_NEAR(eval_lm(options).loss_base2, full, 3e-2);
 }
 
 TEST(EvalLm, OverridesTheModelsConfiguration) {
@@ -256,6 +266,11 @@ TEST(EvalLm, RefusesWhatDoesNotFit) {
        [](EvalLmOptions& o) { o.data.num_shards = 2, o.data.shard_id = 2; }},
       {"--context-window 128", [](EvalLmOptions& o) { o.data.batching.context_window = 128; }},
       {"exclude each other", [](EvalLmOptions& o) { o.machine.fp16 = o.machine.bf16 = true; }},
+      {"it excludes --fp16 and --bf16",
+       [](EvalLmOptions& o) {
+         o.machine.bf16 = true;
+         o.machine.fp32_matmul = "bf16x3";
+       }},
       {"expected none, eos", [](EvalLmOptions& o) { o.data.batching.sample_break_mode = "all"; }},
       {"", [](EvalLmOptions& o) { o.model_overrides = "__import__('os').system('id')"; }},
   };

@@ -48,6 +48,20 @@ TEST(TargetLogProbs, TakesHalfPrecision) {
   EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 0.13);
 }
 
+TEST(TargetLogProbs, TakesAPackedMatrix) {
+  at::manual_seed(5);
+  const at::Tensor features = at::randn({1030, 24}), weight = at::randn({4100, 24});
+  const at::Tensor targets = at::randint(4100, {1030}, at::kLong);
+  const at::Tensor expected = all_at_once(features, weight, targets);
+  // logits of about 5 with factors rounded to 2^-9, and to 2^-17
+  for (const auto& [products, tolerance] :
+       {std::pair{Products::kBf16, 0.15}, std::pair{Products::kBf16x3, 1e-3}}) {
+    const at::Tensor scores =
+        target_log_probs(features, PackedMatrix(weight, products), targets, 4096);
+    EXPECT_LT((scores - expected).abs().max().item<double>(), tolerance);
+  }
+}
+
 TEST(TargetLogProbs, TakesAWeightAsItIsStored) {
   at::manual_seed(5);
   const at::Tensor features = at::randn({20, 24}), targets = at::randint(3000, {20}, at::kLong);

@@ -76,6 +76,22 @@ TEST_F(LoadModelTest, ComputesTheSameWithMatricesAsStoredAndSettled) {
   }
 }
 
+TEST_F(LoadModelTest, PacksItsMatrices) {
+  const at::Tensor expected = features_of(*load(perl()));
+  // relative to the largest feature: bf16 has 8 bits, a sum of two 16
+  for (const auto& [products, tolerance] :
+       {std::pair{Products::kBf16, 3e-2}, std::pair{Products::kBf16x3, 3e-4}}) {
+    Precision precision;
+    precision.products = products;
+    const auto model = load(perl(), precision);
+    EXPECT_FALSE(model->output_weight().defined());
+    const at::Tensor difference = features_of(*model) - expected;
+    EXPECT_LT(difference.abs().max().item<double>() / expected.abs().max().item<double>(),
+              tolerance);
+    EXPECT_GT(difference.abs().max().item<double>(), 0);
+  }
+}
+
 TEST_F(LoadModelTest, CountsATiedProjectionOnce) {
   const auto model = load(perl());
   std::int64_t count = 0;

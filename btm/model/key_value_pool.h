@@ -1,0 +1,82 @@
+// Keys and values of attention for many rows of text at once, in blocks of a fixed number of tokens
+// that rows with a common beginning share.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace btm {
+
+class KeyValuePool {
+ public:
+  /// What a pool holds: of a model's sizes, and for how many tokens.
+  struct Shape {
+    std::int64_t layers = 0, heads = 0, head_size = 0;
+    std::int64_t tokens = 0;  ///< in all rows together; rounded up to whole blocks
+  };
+  /// Tokens of a block. A row takes whole blocks.
+  static constexpr std::int64_t kBlock = 16;
+
+  /// A row of text. Never used twice.
+  using Row = std::int64_t;
+
+  /// No memory is allocated before it is used. std::invalid_argument for a size below 1.
+  explicit KeyValuePool(const Shape& shape);
+
+  const Shape& shape() const noexcept { return shape_; }
+  /// Tokens that new blocks can still take.
+  std::int64_t free_tokens() const noexcept { return free_ * kBlock; }
+
+  /// A new row with room for `tokens`; nothing, and nothing changes, where the pool is too full.
+  std::optional<Row> open(std::int64_t tokens);
+  /// A new row with the tokens of `row`, whose blocks the two share until one of them writes.
+  Row fork(Row row);
+  /// Makes the row `count` tokens longer: their keys and values are written next. False, and
+  /// nothing changes, where the pool is too full.
+  bool extend(Row row, std::int64_t count);
+  /// Leaves the row its first `length` tokens. std::invalid_argument for more than it has.
+  void truncate(Row row, std::int64_t length);
+  void close(Row row);
+
+  std::int64_t length(Row row) const { return at(row).length; }
+  std::size_t rows() const noexcept { return rows_.size(); }
+
+  /// Where the key of a token lies, [head_size] floats a head, the next head's `head_stride()`
+  /// further. Only tokens that extend() has added since a fork may be written.
+  float* key(Row row, std::int64_t layer, std::int64_t token);
+  float* value(Row row, std::int64_t layer, std::int64_t token);
+  /// [kBlock][head_size] floats of a head: keys (values) of the row's block `index`.
+  const float* keys(Row row, std::int64_t layer, std::int64_t head, std::int64_t index) const;
+  const float* values(Row row, std::int64_t layer, std::int64_t head, std::int64_t index) const;
+  std::int64_t head_stride() const noexcept { return kBlock * shape_.head_size; }
+
+ private:
+  using Block = std::int32_t;
+  struct Text {
+    std::int64_t length = 0;
+    std::vector<Block> blocks;  ///< As many as `length` needs, or more after open().
+  };
+
+  const Text& at(Row row) const;
+  Text& at(Row row) { return const_cast<Text&>(std::as_const(*this).at(row)); }
+  Block take();
+  void give(Block block);
+  /// The block in the row's own possession: a copy of it where others have it too.
+  void own(Text& text, std::size_t index);
+  float* place(Block block, std::int64_t layer, std::int64_t half) const;
+  std::int64_t block_floats() const;
+
+  Shape shape_;
+  std::int64_t free_ = 0;                         ///< blocks
+  std::vector<std::unique_ptr<float[]>> memory_;  ///< [layers][keys, values][heads][kBlock][size]
+  std::vector<std::int32_t> owners_;              ///< rows that have a block
+  std::vector<Block> unused_;
+  std::unordered_map<Row, Text> rows_;
+  Row next_ = 0;
+};
+
+}  // namespace btm

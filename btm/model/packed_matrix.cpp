@@ -1,0 +1,174 @@
+#include "btm/model/packed_matrix.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/native/CPUBlas.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+
+namespace btm {
+namespace {
+
+using c10::BFloat16;
+
+constexpr std::int64_t kWidth = PackedMatrix::kWidth;
+/// Rows of a factor that one kernel takes. Every number of rows has a kernel of its own, which is
+/// compiled when it is first used, so others are made up of powers of two.
+constexpr std::int64_t kRows = 128, kGroup = 512;
+
+float high_part(float value) { return static_cast<float>(static_cast<BFloat16>(value)); }
+
+/// A product of 1 x 2 by 2 x 64 through LibTorch's kernel, which throws where it has none.
+bool kernel_works() {
+  const std::array<BFloat16, 2> x{BFloat16(2), BFloat16(3)};
+  std::array<BFloat16, 2 * kWidth> w;
+  for (std::size_t i = 0; i < w.size(); ++i) w[i] = BFloat16(i % 2 == 0 ? 1.0F : 10.0F);
+  std::array<float, kWidth> out{};
+  try {
+    at::native::cpublas::brgemm(1, kWidth, 2, 2, kWidth, kWidth, false, x.data(), w.data(),
+                                out.data());
+    at::native::cpublas::brgemm_release();
+  } catch (const std::exception&) {
+    return false;
+  }
+  return std::ranges::all_of(out, [](float value) { return value == 32; });
+}
+
+}  // namespace
+
+bool has_fast_bf16() {
+#if defined(__x86_64__)
+  static const bool fast = __builtin_cpu_supports("avx512bf16") != 0 && kernel_works();
+  return fast;
+#else
+  return false;
+#endif
+}
+
+PackedMatrix::PackedMatrix(const at::Tensor& weight, Products products, bool fast)
+    : out_(weight.size(0)),
+      in_(weight.size(1)),
+      pairs_((weight.size(1) + 1) / 2),
+      products_(products) {
+  if (!fast) {
+    plain_ = (products == Products::kBf16 ? weight.to(at::kBFloat16) : weight).to(at::kFloat);
+    plain_ = plain_.contiguous();
+    return;
+  }
+  const std::int64_t blocks = (out_ + kWidth - 1) / kWidth, size = pairs_ * kWidth * 2;
+  hi_.resize(static_cast<std::size_t>(blocks * size));
+  if (products == Products::kBf16x3) lo_.resize(hi_.size());
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t block = begin; block < end; ++block) {
+      const std::int64_t from = block * kWidth, count = std::min(kWidth, out_ - from);
+      const at::Tensor part = weight.narrow(0, from, count).to(at::kFloat).contiguous();
+      const float* const source = part.const_data_ptr<float>();
+      BFloat16* const hi = hi_.data() + block * size;
+      for (std::int64_t column = 0; column < count; ++column)
+        for (std::int64_t i = 0; i < in_; ++i) {
+          const float value = source[column * in_ + i];
+          const std::int64_t at = ((i / 2) * kWidth + column) * 2 + i % 2;
+          hi[at] = static_cast<BFloat16>(value);
+          if (!lo_.empty())
+            lo_[static_cast<std::size_t>(block * size + at)] =
+                static_cast<BFloat16>(value - high_part(value));
+        }
+    }
+  });
+}
+
+PackedMatrix::Factor PackedMatrix::factor(const at::Tensor& x) const {
+  if (plain_.defined())
+    return {products_ == Products::kBf16 ? x.to(at::kBFloat16).to(at::kFloat) : x, {}};
+  const at::Tensor even = in_ % 2 == 0 ? x.contiguous() : at::constant_pad_nd(x, {0, 1});
+  Factor factor{even.to(at::kBFloat16), {}};
+  if (products_ == Products::kBf16x3)
+    factor.lo = (even - factor.hi.to(at::kFloat)).to(at::kBFloat16);
+  return factor;
+}
+
+void PackedMatrix::block(const Factor& x, std::int64_t row, std::int64_t rows, std::int64_t column,
+                         std::int64_t columns, const float* bias, float* out,
+                         std::int64_t stride) const {
+  const std::int64_t size = pairs_ * kWidth * 2, width = pairs_ * 2;
+  const auto packed = [&](const Packed& part) { return part.data() + column / kWidth * size; };
+  const auto add = [&](const at::Tensor& factor, const Packed& part, bool accumulate) {
+    at::native::cpublas::brgemm(rows, columns, width, width, kWidth, stride, accumulate,
+                                factor.const_data_ptr<BFloat16>() + row * width, packed(part), out);
+  };
+  if (bias != nullptr)
+    for (std::int64_t i = 0; i < rows; ++i) std::copy_n(bias + column, columns, out + i * stride);
+  add(x.hi, hi_, bias != nullptr);
+  if (products_ != Products::kBf16x3) return;
+  add(x.hi, lo_, true);
+  add(x.lo, hi_, true);
+}
+
+void PackedMatrix::multiply(const Factor& x, std::int64_t first, std::int64_t columns,
+                            const float* bias, float* out, std::int64_t stride) const {
+  const std::int64_t count = x.hi.size(0);
+  if (plain_.defined()) {
+    at::Tensor product = at::mm(x.hi, plain_.narrow(0, first, columns).t());
+    const float* const source = product.const_data_ptr<float>();
+    for (std::int64_t row = 0; row < count; ++row)
+      for (std::int64_t i = 0; i < columns; ++i)
+        out[row * stride + i] =
+            source[row * columns + i] + (bias != nullptr ? bias[first + i] : 0.0F);
+    return;
+  }
+  // A task is a block of W and as many rows as stay in the second-level cache beside it.
+  const std::int64_t blocks = (columns + kWidth - 1) / kWidth;
+  const std::int64_t groups = (count + kGroup - 1) / kGroup;
+  at::parallel_for(0, blocks * groups, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t column = task % blocks * kWidth, from = task / blocks * kGroup;
+      const std::int64_t to = std::min(count, from + kGroup);
+      for (std::int64_t row = from, rows = kRows; row < to; row += rows) {
+        while (rows > to - row) rows /= 2;
+        block(x, row, rows, first + column, std::min(kWidth, columns - column), bias,
+              out + row * stride + column, stride);
+      }
+    }
+    at::native::cpublas::brgemm_release();
+  });
+}
+
+at::Tensor PackedMatrix::apply(const at::Tensor& x, const at::Tensor& bias) const {
+  std::vector<std::int64_t> shape = x.sizes().vec();
+  shape.back() = out_;
+  at::Tensor out = at::empty(shape, x.options());
+  multiply(factor(x.reshape({-1, in_})), 0, out_,
+           bias.defined() ? bias.const_data_ptr<float>() : nullptr, out.mutable_data_ptr<float>(),
+           out_);
+  return out;
+}
+
+at::Tensor PackedMatrix::rows(const at::Tensor& ids) const {
+  if (plain_.defined()) return at::embedding(plain_, ids);
+  const at::Tensor places = ids.contiguous();
+  std::vector<std::int64_t> shape = ids.sizes().vec();
+  shape.push_back(in_);
+  at::Tensor out = at::empty(shape, ids.options().dtype(at::kFloat));
+  float* const target = out.mutable_data_ptr<float>();
+  const std::int64_t* const from = places.const_data_ptr<std::int64_t>();
+  at::parallel_for(0, places.numel(), 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t block = from[n] / kWidth, column = from[n] % kWidth;
+      for (std::int64_t i = 0; i < in_; ++i) {
+        const auto at =
+            static_cast<std::size_t>(((block * pairs_ + i / 2) * kWidth + column) * 2 + i % 2);
+        target[n * in_ + i] =
+            static_cast<float>(hi_[at]) + (lo_.empty() ? 0.0F : static_cast<float>(lo_[at]));
+      }
+    }
+  });
+  return out;
+}
+
+}  // namespace btm
