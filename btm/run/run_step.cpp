@@ -7,7 +7,6 @@
 #include <chrono>
 #include <optional>
 
-#include "btm/run/process.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
