@@ -74,7 +74,7 @@ void refuse_unsupported(const SpmModel& model, const std::string& file) {
 std::string literal(std::string_view text) {
   std::string expression;
   for (const auto& [code, bytes] : characters_of(text)) {
-    const std::string set = other_characters({code});  // "[^\x{e9}]"
+    const std::string set = characters_except({code});  // "[^\x{e9}]"
     expression += set.substr(2, set.size() - 3);
   }
   return expression;
@@ -232,7 +232,7 @@ Json normalizer_of(const SpmModel& model, const UnknownRuns& runs) {
       text = {static_cast<char>(0xE0 | unused >> 12), static_cast<char>(0x80 | (unused >> 6 & 63)),
               static_cast<char>(0x80 | (unused & 63))};
     }
-    const std::string other = other_characters(runs.known);
+    const std::string other = characters_except(runs.known);
     const std::string but_symbols =
         runs.long_ones.empty() ? "" : "(?!(?:" + runs.long_ones + ")(?!" + other + "))";
     steps.push_back(replace("(?<!" + other + ")" + but_symbols + other + "{2,}", text));
@@ -263,8 +263,8 @@ Json sentencepiece_json(Symbols& symbols, const compat::TokenizerOptions& option
   };
   Json words = Json::array({space});
   if (!runs.separators.empty())
-    words.push_back(split("[" + other_characters(runs.separators).substr(2), "Removed"));
-  words.push_back(split(other_characters(runs.known), "Isolated"));
+    words.push_back(split("[" + characters_except(runs.separators).substr(2), "Removed"));
+  words.push_back(split(characters_except(runs.known), "Isolated"));
   Json json = model->algorithm == SpmModel::kBpe ? sentencepiece_bpe(symbols, *model, runs)
                                                  : sentencepiece_unigram(symbols, *model, runs);
   if (json.value("ignore_merges", false)) words.push_back(split_of_merged_words(json, runs));

@@ -11,9 +11,9 @@ using Json = nlohmann::ordered_json;
 
 std::int64_t Symbols::id_of(const std::string& symbol, bool is_part) {
   if (dictionary_.contains(symbol)) return dictionary_.index(symbol);
-  ++result.strays;
+  ++result.missing_tokens;
   if (!is_part) return dictionary_.unk();
-  ++result.beyond;
+  ++result.extra_ids;
   return next_++;
 }
 

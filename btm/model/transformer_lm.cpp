@@ -54,7 +54,7 @@ at::Tensor dropped(const at::Tensor& x, double probability) {
 
 /// The new tokens of a step with their places. std::invalid_argument for a step that does not add
 /// up, or holds padding.
-std::vector<CachedToken> cached_tokens(const Step& step, const KeyValuePool& pool) {
+std::vector<CachedToken> cached_tokens(const NewTokens& step, const KeyValuePool& pool) {
   if (step.rows.size() != step.counts.size())
     throw std::invalid_argument("a step has another number of counts than of rows");
   std::vector<CachedToken> tokens;
@@ -323,7 +323,7 @@ at::Tensor TransformerLM::features(const at::Tensor& tokens, bool interior_paddi
   return finished(std::move(x));
 }
 
-at::Tensor TransformerLM::advance(const Step& step, KeyValuePool& pool) const {
+at::Tensor TransformerLM::advance(const NewTokens& step, KeyValuePool& pool) const {
   const at::NoGradGuard no_grad;
   const std::vector<CachedToken> tokens = cached_tokens(step, pool);
   std::vector<std::int64_t> places;

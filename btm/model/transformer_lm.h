@@ -30,7 +30,7 @@ struct Dropout {
 };
 
 /// New tokens of some rows of a pool, which have been extended by as many.
-struct Step {
+struct NewTokens {
   std::vector<KeyValuePool::Row> rows;  ///< Each once.
   std::vector<std::int64_t> counts;     ///< New tokens of each row.
   std::vector<std::int64_t> tokens;     ///< All of them, row after row; none is padding.
@@ -82,7 +82,7 @@ class TransformerLM {
   /// On a CPU: features of new tokens alone, [N, decoder_output_dim] in the step's order. Keys and
   /// values of earlier ones are in `pool`, which gets those of the new ones; it is of pool_shape().
   /// UnsupportedError as features(); std::invalid_argument for a step that does not fit the pool.
-  at::Tensor advance(const Step& step, KeyValuePool& pool) const;
+  at::Tensor advance(const NewTokens& step, KeyValuePool& pool) const;
   KeyValuePool::Shape pool_shape(std::int64_t tokens) const;
   /// As btm::target_log_probs() with the output projection: features [N, decoder_output_dim],
   /// targets [N] int64 -> [N] fp32.

@@ -65,8 +65,8 @@ class EvalMatrixOfGoldenModels : public testing::Test {
     delete first_;
     delete second_;
   }
-  static inline EvalMatrix* first_ = nullptr;
-  static inline EvalMatrix* second_ = nullptr;
+  static inline ScoredMatrix* first_ = nullptr;
+  static inline ScoredMatrix* second_ = nullptr;
 };
 
 TEST_F(EvalMatrixOfGoldenModels, GivesFairseqsPerplexities) {

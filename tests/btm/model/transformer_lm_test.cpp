@@ -57,7 +57,7 @@ class Texts {
   /// One step with every row that chance picks.
   void advance(bool same_bits) {
     change();
-    Step step;
+    NewTokens step;
     for (auto& [row, tokens] : texts_) {
       const int count = std::min(pick(8), 80 - static_cast<int>(tokens.size()));
       if (count == 0 || !pool_.extend(row, count)) continue;
@@ -93,7 +93,7 @@ class Texts {
     }
   }
 
-  void check(const Step& step, const at::Tensor& features, bool same_bits) {
+  void check(const NewTokens& step, const at::Tensor& features, bool same_bits) {
     std::int64_t from = 0;
     for (std::size_t i = 0; i < step.rows.size(); ++i) {
       const std::vector<std::int64_t>& tokens = texts_.at(step.rows[i]);
