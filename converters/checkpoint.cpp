@@ -7,10 +7,12 @@
 #include <iostream>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
 #include "compat/fairseq/config_json.h"
@@ -267,15 +269,26 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
             << model.tensors.size() << " tensors)\n";
 }
 
-void convert_one(const fs::path& in, const fs::path& out, const CheckpointOptions& options) {
+/// Calls the output `name` in what it prints.
+void convert_one(const fs::path& in, const fs::path& out, const fs::path& name,
+                 const CheckpointOptions& options) {
   if (fs::exists(out)) throw compat::IoError(out.string(), "already exists, expected a new path");
   const Checkpoint checkpoint = Checkpoint::open(in);
   if (options.to == "safetensors")
     write_safetensors(checkpoint, out, options);
   else
     write_torch(checkpoint, out, options);
-  std::cout << "wrote " << compat::printable(out.filename().string(), 4096) << " ("
-            << fs::file_size(out) << " bytes)\n";
+  std::cout << "wrote " << compat::printable(name.string(), 4096) << " (" << fs::file_size(out)
+            << " bytes)\n";
+}
+
+/// UsageError unless they can name folders in OUT, each another one.
+void check_domains(const std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    compat::check_expert_name(name);
+    if (!seen.insert(name).second) throw compat::UsageError("--domains names '" + name + "' twice");
+  }
 }
 
 /// Every model of a folder as one of its own: OUT/NAME/checkpoint_last.pt.
@@ -287,16 +300,17 @@ void convert_several(const std::vector<compat::NamedModel>& models,
     throw compat::UsageError("--domains names " + std::to_string(names.size()) +
                              " domains, the folder holds " + std::to_string(models.size()) +
                              " models");
+  check_domains(names);
   StagedFolder staged(options.out);
   for (std::size_t i = 0; i < models.size(); ++i) {
     const bool is_rank = models[i].kind == compat::ModelKind::kDemixRank;
-    const fs::path folder = staged.path() / (named     ? names[i]
-                                             : is_rank ? "rank-" + std::to_string(i)
-                                                       : models[i].name);
-    fs::create_directories(folder);
-    convert_one(models[i].path,
-                folder / (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt"),
-                options);
+    const fs::path folder = named     ? names[i]
+                            : is_rank ? "rank-" + std::to_string(i)
+                                      : models[i].name;
+    const fs::path out =
+        folder / (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt");
+    fs::create_directories(staged.path() / folder);
+    convert_one(models[i].path, staged.path() / out, out, options);
   }
   staged.commit();
 }
@@ -307,7 +321,6 @@ bool holds_ranks(const fs::path& in, const std::vector<compat::NamedModel>& mode
 }
 
 void write_demix(const std::vector<compat::NamedModel>& models, const CheckpointOptions& options) {
-  if (models.empty()) throw compat::UsageError("IN names no model");
   std::vector<fs::path> experts;
   for (const compat::NamedModel& model : models) experts.push_back(model.path);
   write_demix_shards(experts,
@@ -396,14 +409,21 @@ int run_checkpoint(std::span<const std::string> args) {
   };
   const bool to_demix = options.to == "demix";
   const auto models = compat::resolve_models(options.in, warn, to_demix ? ":" : "");
+  if (models.empty()) throw compat::UsageError("IN names no model");
+  const bool several = models.size() > 1 || holds_ranks(options.in, models);
+  if (!options.domains.empty() && (to_demix || options.to == "hf" || !several))
+    throw compat::UsageError("--domains names the models of a folder, each of which becomes one");
   if (to_demix) {
     write_demix(models, options);
   } else if (options.to == "hf") {
-    write_hugging_face(Checkpoint::open(compat::resolve_model(options.in).path), options);
-  } else if (models.size() > 1 || holds_ranks(options.in, models)) {
+    const fs::path in =
+        models.size() == 1 ? models.front().path : compat::resolve_model(options.in).path;
+    write_hugging_face(Checkpoint::open(in), options);
+  } else if (several) {
     convert_several(models, options);
   } else {
-    convert_one(models.front().path, options.out, options);
+    const fs::path out = options.out;
+    convert_one(models.front().path, out, out.filename(), options);
   }
   return 0;
 }

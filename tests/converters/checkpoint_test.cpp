@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <map>
 
 #include "compat/base/error.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
@@ -420,6 +421,29 @@ TEST(ConvertCheckpoint, RefusesBadInput) {
         convert({golden("checkpoints/demix"), folder / "x", "--domains", "a"});
       },
       "the folder holds 4 models");
+  const std::string wanted = "cannot name an expert, expected letters";
+  for (const auto& [names, phrase] :
+       std::map<std::string, std::string>{{"a,b,c,../d", wanted},
+                                          {"a,b,c," + (folder / "outside").string(), wanted},
+                                          {"a,b,c,a", "--domains names 'a' twice"}})
+    expect_error<compat::UsageError>(
+        [&] {
+          convert({golden("checkpoints/demix"), folder / "x", "--domains", names});
+        },
+        phrase);
+  EXPECT_FALSE(fs::exists(folder / "d"));
+  EXPECT_FALSE(fs::exists(folder / "outside"));
+  expect_error<compat::UsageError>(
+      [&] {
+        convert({elm(), folder / "x", "--domains", "a"});
+      },
+      "--domains names the models of a folder");
+  for (const std::string to : {"zip", "hf", "demix"})
+    expect_error<compat::UsageError>(
+        [&] {
+          convert({"", folder / "x", "--to", to});
+        },
+        "IN names no model");
   btm_test::write_file(folder / "dict.txt", "a 1\n");
   expect_error<compat::FormatError>(
       [&] {
