@@ -23,6 +23,8 @@ constexpr auto kTimeout =
 
 /// Waits for `work`; RankLost when it fails, or when the watch says so.
 void wait_for(c10d::Work& work, RankWatch& watch) {
+  // The run can be over while all collectives still succeed: a rank has come that is one too many.
+  if (const std::string lost = watch.known_lost(); !lost.empty()) throw RankLost(lost);
   for (;;) {
     std::string problem;
     try {

@@ -43,6 +43,11 @@ std::string RankWatch::lost() const {
   return lost_;
 }
 
+std::string RankWatch::known_lost() const {
+  const std::lock_guard lock(mutex_);
+  return lost_;
+}
+
 void RankWatch::set_lost(const std::string& text) {
   const std::lock_guard lock(mutex_);
   if (lost_.empty()) lost_ = text;

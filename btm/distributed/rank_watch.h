@@ -37,6 +37,8 @@ class RankWatch {
 
   /// The lost rank ("rank 2 of 4 is gone"); empty while all live.
   std::string lost() const;
+  /// The same, but an unanswering rank 0 is not yet lost.
+  std::string known_lost() const;
   /// After a collective failed with `problem`: waits, at most a few seconds, until it is known
   /// which rank is gone, and names it. Returns `problem` when all ranks live.
   std::string find_lost(const std::string& problem);

@@ -184,13 +184,15 @@ TEST(RunRanks, RefusesAnotherNumberOfRanks) {
   expect_end_of_all(ranks, 2, "RANK='2' in the environment, expected 0 to 1 (WORLD_SIZE is 2)");
 }
 
-/// A rank that was told of fewer ranks has begun when those come that it does not expect.
+/// Ranks that were told of fewer ranks have begun when one comes that they do not expect.
 TEST(RunRanks, EndsWhereARankExpectsFewerRanks) {
-  for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 2}}) {
+  for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 2}, {2, 2, 3}}) {
     const std::string fewer = std::to_string(sizes.front()), more = std::to_string(sizes.back());
     Processes ranks;
-    for (std::size_t rank = 0; rank < sizes.size(); ++rank)
+    for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
+      if (rank == 2) std::this_thread::sleep_for(std::chrono::seconds(4));
       ranks.push_back(rank_like("killed", static_cast<int>(rank), sizes[rank], 8));
+    }
     const auto start = std::chrono::steady_clock::now();
     for (const auto& rank : ranks) {
       const int status = rank->wait();  // 1 where the rank has begun already
