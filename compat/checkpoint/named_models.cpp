@@ -139,6 +139,9 @@ std::vector<NamedModel> experts_of(const fs::path& folder, const WarnOfModels& w
   std::vector<NamedModel> models;
   for (const ForestExpert& expert : complete_experts(forest)) {
     const fs::path path = forest.checkpoint_of(expert);
+    if (!is_there(path))
+      throw IoError(path.string(), "does not exist, and the manifest of the forest names it as " +
+                                       expert.name + " (btm expert remove takes it out)");
     models.push_back(only_one(models_in(path), path));
     models.back().name = expert.name;
   }
@@ -155,8 +158,9 @@ std::vector<NamedModel> models_at(const fs::path& path, const WarnOfModels& warn
 /// A word of the command line: NAME=MODEL or MODEL.
 std::pair<std::string, std::string> name_and_path(const std::string& word) {
   const std::size_t equals = word.find('=');
-  if (equals == std::string::npos || word.find('/') < equals || is_there(word)) return {{}, word};
-  if (equals == 0 || equals + 1 == word.size())
+  if ((!word.empty() && equals == std::string::npos) || word.find('/') < equals || is_there(word))
+    return {{}, word};
+  if (word.empty() || equals == 0 || equals + 1 == word.size())
     throw UsageError("'" + printable(word) + "', expected MODEL or NAME=MODEL");
   return {word.substr(0, equals), word.substr(equals + 1)};
 }

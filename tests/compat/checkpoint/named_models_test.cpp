@@ -122,6 +122,17 @@ TEST(NamedModels, OfAForestAreNoForests) {
   expect_error<compat::IoError>([&] { of_list(dir.path().string()); }, "holds no model");
 }
 
+TEST(NamedModels, OfAForestAreAllThere) {
+  const btm_test::TempDir dir;
+  make_file(dir / "a/checkpoint_last.pt");
+  write_file(dir / "forest.json", R"({"btm_forest": 1, "experts": [
+      {"name": "a", "path": "a/checkpoint_last.pt", "parents": []},
+      {"name": "gone", "path": "b/checkpoint_last.pt", "parents": []}]})");
+  expect_error<compat::IoError>([&] { of_list(dir.path().string()); },
+                                "b/checkpoint_last.pt: does not exist, and the manifest of the "
+                                "forest names it as gone (btm expert remove takes it out)");
+}
+
 TEST(NamedModels, OfADemixFolderAreItsRanks) {
   const btm_test::TempDir dir;
   for (int rank = 0; rank < 11; ++rank)
@@ -168,6 +179,7 @@ TEST(NamedModels, HaveTheNamesThatAreGiven) {
       "two models are named 'b', expected a name for each");
   expect_error<compat::UsageError>([&] { of_words({"=" + a}); }, "expected MODEL or NAME=MODEL");
   expect_error<compat::UsageError>([&] { of_words({"a="}); }, "'a=', expected MODEL or NAME=MODEL");
+  expect_error<compat::UsageError>([&] { of_words({a, ""}); }, "'', expected MODEL or NAME=MODEL");
   fs::remove_all(dir / "lr=0.1");
   expect_error<compat::UsageError>(
       [&] { of_words({"x=" + dir.path().string()}); },
