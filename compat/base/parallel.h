@@ -8,8 +8,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "compat/base/error.h"
 
 namespace compat {
 
@@ -19,19 +23,20 @@ template <class Job>
 class JobThreads {
  public:
   /// `work(worker, job)` runs on `workers` threads at once, `worker` being its thread's number.
+  /// IoError when the system does not start so many.
   JobThreads(std::size_t workers, std::function<void(std::size_t worker, Job& job)> work)
       : work_(std::move(work)) {
-    for (std::size_t worker = 0; worker < workers; ++worker)
-      threads_.emplace_back([this, worker] { serve(worker); });
-  }
-  ~JobThreads() {
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = true;
-      queue_.clear();
+    try {
+      for (std::size_t worker = 0; worker < workers; ++worker)
+        threads_.emplace_back([this, worker] { serve(worker); });
+    } catch (const std::system_error& error) {
+      close();  // those that were started would be waited for in vain
+      throw IoError(
+          "thread " + std::to_string(threads_.size() + 1) + " of " + std::to_string(workers),
+          "start", error.code().value());
     }
-    queued_.notify_all();
   }
+  ~JobThreads() { close(); }
   JobThreads(const JobThreads&) = delete;
   JobThreads& operator=(const JobThreads&) = delete;
 
@@ -51,6 +56,14 @@ class JobThreads {
   }
 
  private:
+  void close() {
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+      queue_.clear();
+    }
+    queued_.notify_all();
+  }
   void serve(std::size_t worker) {
     std::unique_lock lock(mutex_);
     for (;;) {

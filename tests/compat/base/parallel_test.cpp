@@ -1,8 +1,11 @@
 #include "compat/base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <iostream>
 #include <stdexcept>
 #include <string>
 
@@ -83,6 +86,29 @@ TEST(OrderedMap, EndsWhereAResultCannotBeTaken) {
                  std::runtime_error);
     EXPECT_EQ(taken, 20);
   }
+}
+
+/// In a process of its own, whose memory has no room for so many stacks.
+[[noreturn]] void start_more_threads_than_fit() {
+  ::alarm(20);
+  const rlimit limit{1UL << 30, 1UL << 30};
+  ::setrlimit(RLIMIT_AS, &limit);
+  try {
+    ordered_map<int, int>(
+        4000, [](int&) { return false; }, [](std::size_t, const int&, int&) {}, [](const int&) {});
+  } catch (const IoError& error) {
+    std::cerr << error.what();
+    ::_exit(7);
+  }
+  ::_exit(0);
+}
+
+TEST(OrderedMap, EndsWhereTheThreadsCannotBeStarted) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer's own memory is beyond the limit";
+#endif
+  EXPECT_EXIT(start_more_threads_than_fit(), testing::ExitedWithCode(7),
+              "^thread [0-9]+ of 4000: start: Resource temporarily unavailable$");
 }
 
 TEST(ForEachPiece, DoesEachOnceAndThrowsWhatOneThrows) {
