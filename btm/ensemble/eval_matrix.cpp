@@ -73,6 +73,8 @@ class ParameterSum {
   std::vector<at::Tensor> sums_;
 };
 
+std::string row_name(EnsembleType type) { return "ensemble " + std::string(name_of(type)); }
+
 std::string split_of(const fs::path& folder, const std::string& split, const std::string& domain) {
   const std::string named = split + "_" + domain;
   return compat::IndexedDataset::exists(folder / domain / named) ? named : split;
@@ -405,8 +407,7 @@ ScoredMatrix Matrix::run() {
   matrix_.block_tokens = options_.block_tokens;
   matrix_.fewest_blocks = kFewestBlocks;
   for (const EnsembleType type : options_.ensembles)
-    matrix_.rows.push_back(
-        {"ensemble " + std::string(name_of(type)), MatrixRow::Kind::kEnsemble, {}, {}, {}});
+    matrix_.rows.push_back({row_name(type), MatrixRow::Kind::kEnsemble, {}, {}, {}});
   if (!options_.baseline.empty())
     matrix_.baseline = static_cast<std::size_t>(
         std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) -
@@ -446,6 +447,13 @@ void check_options(const EvalMatrixOptions& options) {
           "ensembles and the average need --experts");
   require(!options.average || !names.contains("average"),
           "a model is named 'average', which is the name of the experts' average");
+  for (const EnsembleType type : options.ensembles)
+    require(!names.contains(row_name(type)),
+            "a model is named '" + row_name(type) + "', which is the name of an ensemble's row");
+  std::set<std::string> domains;
+  for (const std::string& domain : options.domains)
+    require(domains.insert(domain).second,
+            "--domains names '" + compat::printable(domain) + "' twice");
   require(options.resamples >= 1 && options.block_tokens >= 1,
           "--resamples and --block-tokens are at least 1");
 }

@@ -159,6 +159,13 @@ TEST(EvalMatrix, RefusesRowsThatCannotBe) {
   expect_refusal(
       [](auto& o) { o.experts = {"a"}, o.average = true, o.models[1].first = "average"; },
       "a model is named 'average'");
+  expect_refusal(
+      [](auto& o) {
+        o.experts = {"a"}, o.ensembles = {EnsembleType::kUniformPrior};
+        o.models[1].first = "ensemble uniform_prior";
+      },
+      "a model is named 'ensemble uniform_prior'");
+  expect_refusal([](auto& o) { o.domains = {"perl", "perl"}; }, "--domains names 'perl' twice");
 }
 
 TEST(EvalMatrix, RefusesOrLeavesOutAModelThatDiverged) {
