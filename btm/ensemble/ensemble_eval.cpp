@@ -19,6 +19,7 @@
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
 #include "btm/mixing/posterior.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
@@ -385,7 +386,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
     observer.eval.warn(
         "no expert tells which cluster it was trained for: they are taken to be in the order of "
         "clusters");
-  observer.eval.log("loading model(s) from " + options.path);
+  observer.eval.log("loading model(s) from " + compat::join(paths, ":"));
   const CheckedExperts checked = check_experts(paths, ensemble.posterior().prior().active(),
                                                options.model_overrides, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));

@@ -562,6 +562,8 @@ CASES = [
             "{golden}/data-bin/perl",
             "--path",
             FOREST,
+            "--ensemble-type",
+            "uniform_prior",
             "--target-eval",
             "valid_perl",
         ],
