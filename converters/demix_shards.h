@@ -1,4 +1,4 @@
-// Converts dense expert language models to DeMIX shards and finds such shards.
+// Converts dense expert language models to DeMIX shards.
 #pragma once
 
 #include <filesystem>

@@ -4,7 +4,6 @@
 #include <set>
 
 #include "compat/base/byte_reader.h"
-#include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"

@@ -1,7 +1,6 @@
 #include "converters/model_file.h"
 
 #include <fstream>
-#include <stdexcept>
 
 #include "compat/base/error.h"
 #include "compat/huggingface/huggingface_folder.h"

@@ -1,6 +1,5 @@
 // Finds the files that fairseq-preprocess's prefixes and --domains name.
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include "compat/base/error.h"

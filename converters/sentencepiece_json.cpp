@@ -152,10 +152,10 @@ Json sentencepiece_bpe(Symbols& symbols, const SpmModel& model, const UnknownRun
   for (const std::string& run : runs.of_dictionary)
     vocabulary.emplace(run, symbols.id_of(run, false));
   add_special(symbols, vocabulary);
-  Json json = bpe_model(symbols, vocabulary, merges);
-  json["byte_fallback"] = model.byte_fallback;
-  json["ignore_merges"] = !runs.long_ones.empty();
-  return json;
+  Json bpe = bpe_model(symbols, vocabulary, merges);
+  bpe["byte_fallback"] = model.byte_fallback;
+  bpe["ignore_merges"] = !runs.long_ones.empty();
+  return bpe;
 }
 
 Json sentencepiece_unigram(Symbols& symbols, const SpmModel& model, const UnknownRuns& runs) {

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "compat/base/error.h"
 #include "compat/torch/half_float.h"
 
 namespace converters {

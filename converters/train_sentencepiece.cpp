@@ -13,7 +13,6 @@
 #include <system_error>
 #include <unordered_map>
 
-#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"

@@ -1,6 +1,5 @@
 // btm-convert verify: reads every byte of data-bins and checkpoints and reports problems.
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>

@@ -3,7 +3,6 @@
 #include <array>
 #include <optional>
 
-#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "converters/tensor_ops.h"
 

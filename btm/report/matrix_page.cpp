@@ -5,7 +5,6 @@
 #include <limits>
 #include <map>
 
-#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
