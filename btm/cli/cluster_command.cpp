@@ -98,7 +98,7 @@ int run_train(std::span<const std::string> args) {
         {flag_text("output,o", "FILE", output, "file for the model (required)"),
          flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
          flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
-         flag_switch("pieces", pieces, "the text is tokenised: white space separates its terms"),
+         flag_switch("pieces", pieces, "the text is tokenized: white space separates its terms"),
          post_process_flag(post_process),
          flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
          flag_integer("max-terms", "N", options.max_terms,

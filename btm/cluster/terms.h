@@ -8,11 +8,11 @@
 namespace btm {
 
 enum class TermRule : std::uint32_t {
-  /// c-BTM's (scikit-learn's TfidfVectorizer without numbers): runs of two and more letters, digits
-  /// and underscores in lower
-  /// case that do not begin with a digit. Bytes beyond ASCII are letters and keep their case.
+  /// c-BTM's terms (scikit-learn's TfidfVectorizer without numbers), in lower case: runs of two and
+  /// more letters, digits and underscores that do not begin with a digit. Bytes beyond ASCII are
+  /// letters and keep their case.
   kWords = 0,
-  /// The tokens of tokenised text, separated by white space.
+  /// The tokens of tokenized text, separated by white space.
   kPieces = 1,
 };
 
