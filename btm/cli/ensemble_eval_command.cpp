@@ -12,8 +12,9 @@
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/score_cache.h"
 #include "btm/model/tensor_memory.h"
+#include "compat/base/concat.h"
+#include "compat/base/error.h"
 #include "compat/base/numbers.h"
-#include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
@@ -27,8 +28,7 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::ForeignFlag;
 
-/// Beside those of eval-lm: what the release's scripts and parser know, of training and of its
-/// data.
+/// The flags of eval-lm, and those for training and its data that the release's scripts give.
 std::vector<ForeignFlag> foreign_ensemble_flags() {
   static constexpr std::array kMore{
       ForeignFlag{"adam-betas", true},
@@ -91,9 +91,9 @@ struct EnsembleEvalCommand {
                    "cached_prior's probabilities, one for each expert"),
          flag_integer("eval-topk", "K", options.eval_topk,
                       "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
-         flag_switch("sparse", options.sparse,
-                     "leave experts of prior 0 out: they are not run, nor do they count at a "
-                     "block's start"),
+         flag_switch(
+             "sparse", options.sparse,
+             "leave out experts of prior 0: they do not run and do not count at a block's start"),
          skip_diverged_flag(options.skip_diverged),
          flag_choice("posterior", posterior, posterior_rule_names(),
                      "what moves the weights: the previous token alone, all of the block so far, "
@@ -102,10 +102,10 @@ struct EnsembleEvalCommand {
                    "a Python dict of cfg values to replace")}};
     compat::FlagGroup clusters{
         "Cluster priors (c-BTM)",
-        {flag_text(
-             "cluster-model", "FILE", options.cluster.model,
-             "of btm cluster train; an expert's cluster is that of forest.json, its training data, "
-             "or its name (c0, c1, ...); else the experts are in the order of clusters"),
+        {flag_text("cluster-model", "FILE", options.cluster.model,
+                   "a model of btm cluster train; forest.json, an expert's training data or its "
+                   "name (c0, "
+                   "c1, ...) tell its cluster; otherwise the experts are in the order of clusters"),
          temperature_flag(options.cluster.temperature),
          flag_text("cluster-post-process", "HOW", options.cluster.post_process,
                    "for a model of words: sentencepiece or subword_nmt joins the data's pieces")}};
@@ -115,7 +115,8 @@ struct EnsembleEvalCommand {
                    "keep each expert's scores there: another prior, k or type runs no model"),
          flag_switch("no-score-cache", no_score_cache, "keep none"),
          flag_integer("score-cache-mib", "N", options.score_cache_mib,
-                      "remove what was not used for longest beyond this", 0)}};
+                      "size of the cache; beyond it the least recently used scores are removed",
+                      0)}};
     compat::FlagGroup data = data_flags(options.data);
     data.flags.insert(data.flags.begin(),
                       flag_text("target-eval", "SPLIT", target_eval,
@@ -135,7 +136,7 @@ struct EnsembleEvalCommand {
   }
 };
 
-/// The release's keys, and behind them whose the posteriors are. An infinite perplexity is null.
+/// The release's keys, then the names of the experts. An infinite perplexity is null.
 void write_lines(const std::string& path, const EnsembleReport& report) {
   std::string text;
   for (const EnsembleLine& line : report.lines) {
@@ -149,7 +150,7 @@ void write_lines(const std::string& path, const EnsembleReport& report) {
   compat::write_file_atomically(path, text);
 }
 
-/// The kinds that the flags name; flag_choice has checked the names.
+/// Sets the types that the flags name. flag_choice has checked the names.
 void set_types(EnsembleEvalCommand& command) {
   const auto type = ensemble_type_of(command.ensemble_type);
   if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
@@ -171,7 +172,7 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   observer.progress = [&](const EnsembleProgress& progress) {
     reporter.progress(progress.done, progress.of, [&] {
       return compat::ProgressBar::Stats{
-          {"expert", std::to_string(progress.expert) + "/" + std::to_string(progress.experts)},
+          {"expert", compat::concat(progress.expert, '/', progress.experts)},
           {"ppl", compat::decimal(progress.perplexity, 2)}};
     });
   };
@@ -201,9 +202,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   command.distributed.cpu = command.options.machine.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval",
                    [&](Communicator& ranks, const RankPlace& place) {
-                     if (ranks.rank() == 0) {
-                       warn_ignored("btm ensemble-eval", ignored);
-                     }
+                     if (ranks.rank() == 0) warn_ignored("btm ensemble-eval", ignored);
                      return evaluate(command, ranks, place);
                    });
 }

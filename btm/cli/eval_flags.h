@@ -14,10 +14,10 @@ namespace btm {
 
 using compat::LogOptions;
 
-/// What cuts the data: the same words in every command that evaluates. The defaults are
-/// fairseq-eval-lm's: --num-shards counts batches, so that another default would score other
-/// samples. Commands with ensembles, whose posteriors are means over a batch, have the release's
-/// kEnsembleBatchSize instead.
+/// The flags for samples and batches, with the same words in every command that evaluates. The
+/// defaults are fairseq-eval-lm's: --num-shards counts batches, so another default would score
+/// other samples. In commands with ensembles a posterior is the mean over a batch. Their default is
+/// the release's kEnsembleBatchSize.
 compat::Flag tokens_per_sample_flag(BatchingOptions& options);
 compat::Flag batch_size_flag(BatchingOptions& options);
 compat::Flag max_tokens_flag(BatchingOptions& options);
@@ -26,10 +26,11 @@ compat::FlagGroup machine_flags(MachineOptions& options);
 compat::FlagGroup log_flags(LogOptions& options);
 
 compat::Flag skip_diverged_flag(bool& field);
-/// Runs `evaluate`; a DivergedModel that it throws names that flag, too.
+/// Runs `evaluate`. Adds that flag to the message of a DivergedModel.
 void or_hint_at_skipping(const std::function<void()>& evaluate);
 
-/// fairseq's flags that change nothing in an evaluation here, and those that would and are refused.
+/// fairseq's flags that have no effect here, and those that are refused because they would have
+/// one.
 std::span<const compat::ForeignFlag> foreign_eval_flags();
 
 /// One line on stderr naming the flags that had no effect.

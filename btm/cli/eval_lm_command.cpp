@@ -6,7 +6,6 @@
 #include "btm/evaluator/eval_lm.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/numbers.h"
-#include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
@@ -32,9 +31,8 @@ struct EvalLmCommand {
                    "a Python dict of cfg values to replace")}};
     compat::Flag post_process =
         flag_text("post-process,remove-bpe", "SYMBOL", options.words.post_process,
-                  "join pieces to words before counting: '@@ ' joins those "
-                  "that end in @@; without a value it is "
-                  "subword_nmt, which joins nothing, as in fairseq");
+                  "join pieces to words before counting: '@@ ' joins those that end in @@; without "
+                  "a value it is subword_nmt, which joins nothing, as in fairseq");
     post_process.optional_value = true;
     post_process.implicit_value = "subword_nmt";
     compat::FlagGroup words{"Words",

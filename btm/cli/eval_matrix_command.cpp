@@ -1,5 +1,3 @@
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
@@ -12,6 +10,7 @@
 #include "btm/report/html_page.h"
 #include "btm/report/matrix_page.h"
 #include "btm/report/table.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
@@ -27,21 +26,21 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
-constexpr std::string_view kSeed =
-    "seed";  ///< The name of the model that experts were branched from.
+/// The name of the model from which the experts were branched.
+constexpr std::string_view kSeed = "seed";
 
 std::string joined_names(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ",") + compat::printable(name);
-  return text;
+  return compat::join(names, ",", [](const std::string& name) { return compat::printable(name); });
 }
 
-std::pair<std::string, std::string> split_pair(const std::string& text,
-                                               const std::string& expected) {
-  const std::size_t equals = text.find('=');
-  if (equals == 0 || equals == std::string::npos || equals + 1 == text.size())
-    throw compat::UsageError("'" + compat::printable(text) + "', expected " + expected);
-  return {text.substr(0, equals), text.substr(equals + 1)};
+/// The domain and its bytes in an entry of --bytes.
+std::pair<std::string, std::int64_t> domain_bytes(const std::string& entry) {
+  const std::size_t equals = std::min(entry.find('='), entry.size());
+  const auto bytes = compat::number_of<std::int64_t>(
+      std::string_view(entry).substr(std::min(equals + 1, entry.size())));
+  if (equals == 0 || !bytes || *bytes < 1)
+    throw compat::UsageError("flag --bytes: '" + compat::printable(entry) + "', expected DOMAIN=N");
+  return {entry.substr(0, equals), *bytes};
 }
 
 struct EvalMatrixCommand {
@@ -62,9 +61,9 @@ struct EvalMatrixCommand {
                    "comma-separated folders of DATA (default: all that have the split)"),
          flag_text("split,gen-subset", "SPLIT", options.split,
                    "a domain's set is SPLIT_DOMAIN, or SPLIT"),
-         flag_text("experts", "LIST", experts,
-                   "models that are mixed to ensembles, comma separated, or 'all': all but one "
-                   "named seed"),
+         flag_text(
+             "experts", "LIST", experts,
+             "models to mix to ensembles, comma separated, or 'all': all but the one named seed"),
          flag_text("ensembles", "LIST", ensembles,
                    "a row for each: cached_prior, updating_prior, uniform_prior, simple_average; "
                    "'' for none"),
@@ -86,8 +85,9 @@ struct EvalMatrixCommand {
          flag_integer("seed", "N", options.seed, "of the bootstrap")}};
     compat::FlagGroup mixture{
         "Ensemble",
-        {flag_choice("posterior", posterior, {"last", "full"},
-                     "weights from the last token (the release) or from all of the sample (Bayes)"),
+        {flag_choice(
+             "posterior", posterior, {"last", "full"},
+             "weights from the last token (the release) or from the whole sample so far (Bayes)"),
          flag_text("prior-split", "SPLIT", options.prior_split,
                    "where cached_prior's prior comes from"),
          flag_integer("prior-batches", "N", options.prior_batches,
@@ -145,12 +145,8 @@ struct EvalMatrixCommand {
       }
     options.posterior = posterior_rule_of(posterior).value();
     for (const std::string& entry : compat::split_at(bytes, ',')) {
-      const auto [domain, count] = split_pair(entry, "--bytes DOMAIN=N,...");
-      const auto number = compat::number_of<std::int64_t>(count);
-      if (!number || *number < 1)
-        throw compat::UsageError("flag --bytes: '" + compat::printable(entry) +
-                                 "', expected DOMAIN=N");
-      options.bytes[domain] = *number;
+      const auto [domain, count] = domain_bytes(entry);
+      options.bytes[domain] = count;
     }
     options.cache = (std::filesystem::path(out) / "scores").string();
   }
@@ -193,10 +189,10 @@ Table cell_table(const EvalMatrix& matrix) {
 void write_results(const std::filesystem::path& out, const EvalMatrix& matrix) {
   write_matrix(out / "matrix.json", matrix);
   compat::write_file_atomically(out / "matrix.csv", to_csv(cell_table(matrix)));
-  HtmlPage page("Evaluation of " + std::to_string(matrix.rows.size()) + " models on " +
-                std::to_string(matrix.domains.size()) + " domains");
-  page.add_paragraph("Split " + matrix.split + " of each domain, " +
-                     std::to_string(matrix.tokens_per_sample) + " tokens per sample.");
+  HtmlPage page(compat::concat("Evaluation of ", matrix.rows.size(), " models on ",
+                               matrix.domains.size(), " domains"));
+  page.add_paragraph(compat::concat("Split ", matrix.split, " of each domain, ",
+                                    matrix.tokens_per_sample, " tokens per sample."));
   add_matrix(page, matrix);
   page.write(out / "report.html");
 }
@@ -223,7 +219,7 @@ int run_eval_matrix(std::span<const std::string> args) {
   ScoredMatrix matrix;
   or_hint_at_skipping([&] { matrix = eval_matrix(command.options, observer); });
   reporter.end_progress();
-  // First, and at once: a full disk does not take them away.
+  // The results are printed before files are written, so that a full disk does not lose them.
   for (const std::string& name : matrix.left_out)
     std::cout << "left out, diverged: " << compat::printable(name) << "\n";
   std::cout << to_text(perplexity_table(matrix)) << "\n* best of its column. "

@@ -1,5 +1,6 @@
 #include "btm/ensemble/cluster_prior.h"
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -13,11 +14,11 @@ std::vector<std::size_t> experts_of_clusters(std::span<const std::optional<Clust
   for (std::size_t e = 0; e < origins.size(); ++e) {
     if (!origins[e]) continue;
     const auto& [cluster, model] = *origins[e];
-    const std::string trained = shown(e) + " was trained for cluster " + std::to_string(cluster);
+    const std::string trained = compat::concat(shown(e), " was trained for cluster ", cluster);
     if (!model.empty() && model != model_sha256)
       throw compat::UsageError(trained + " of another cluster model than --cluster-model");
     if (cluster >= count)
-      throw compat::UsageError(trained + ", but --cluster-model has " + std::to_string(count));
+      throw compat::UsageError(compat::concat(trained, ", but --cluster-model has ", count));
     if (expert_of[cluster] != count)
       throw compat::UsageError(trained + ", as " + shown(expert_of[cluster]) + " was");
     expert_of[cluster] = e;
@@ -42,8 +43,8 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
       tokens_(dictionary, options.post_process) {
   const std::string name = compat::printable(options.model, 4096);
   if (model_.clusters() != experts.size())
-    throw compat::UsageError(name + " has " + std::to_string(model_.clusters()) + " clusters for " +
-                             std::to_string(experts.size()) + " experts");
+    throw compat::UsageError(compat::concat(name, " has ", model_.clusters(), " clusters for ",
+                                            experts.size(), " experts"));
   expert_of_ = experts_of_clusters(options.origins, experts, model_.sha256());
   const bool words = model_.rule() == TermRule::kWords;
   if (words == options.post_process.empty())
@@ -53,7 +54,7 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
                     : " was made of pieces, without --cluster-post-process"));
 }
 
-/// The terms of a text, as far as its words are complete.
+/// Counts the terms in the complete words of a text.
 class ClusterPrior::TermReader final : public TextPrior::Reader {
  public:
   explicit TermReader(const ClusterPrior& prior) : prior_(prior), context_(prior.model_) {}
@@ -80,7 +81,7 @@ class ClusterPrior::TermReader final : public TextPrior::Reader {
  private:
   const ClusterPrior& prior_;
   ClusterModel::Context context_;
-  std::string pending_;  ///< What may be part of a word that goes on.
+  std::string pending_;  ///< The end of the text, whose last word may go on.
 };
 
 std::unique_ptr<TextPrior::Reader> ClusterPrior::open() const {

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <list>
 #include <memory>
 #include <numbers>
 #include <optional>
-#include <stdexcept>
 
 #include "btm/data/dictionary_doubts.h"
 #include "btm/distributed/communicator.h"
@@ -26,9 +23,13 @@
 #include "compat/checkpoint/named_models.h"
 
 namespace btm {
+
+using compat::concat;
+using compat::grouped;
+
 namespace {
 
-/// The mixture, and what a run reports of its prior. N experts.
+/// The mixture of a run, and the prior that the run reports. N experts.
 class Ensemble {
  public:
   Ensemble(const EnsembleEvalOptions& options, std::span<const std::string> paths,
@@ -37,21 +38,23 @@ class Ensemble {
   const Posterior& posterior() const noexcept { return posterior_; }
   /// Whether experts of prior 0 are not run.
   bool sparse() const noexcept { return sparse_; }
-  /// Gives `experts` no part from now on.
+  /// Takes `experts` out of the mixture.
   void leave_out(const std::vector<std::size_t>& experts);
-  /// [N] the rows in which each expert has a weight.
+  /// [N] the rows in which each expert has a weight. Nothing where it scores all rows.
   std::vector<RowSelection> select_rows(const EvalData& data) const;
-  /// Takes in the posterior [N] of a batch. Returns the release's exp_avg_posterior [N].
+  /// Updates the prior with the posterior [N] of a batch. Returns the release's exp_avg_posterior
+  /// [N].
   const std::vector<double>& update(const std::vector<double>& posterior);
 
  private:
-  /// [N] the prior that the flags give; empty: none.
+  /// [N] the prior that the flags give. Empty when they give none.
   static std::vector<double> given_prior(const EnsembleEvalOptions& options, std::size_t experts);
   static Prior make_prior(const EnsembleEvalOptions& options, const std::vector<double>& given,
                           std::span<const std::string> paths, const compat::Dictionary& dictionary);
 
   bool sparse_;
-  /// [N] the release reports a given prior as it is; empty: the mean of the posteriors is reported.
+  /// [N] a given prior, which the release reports unchanged. When it is empty, the mean of the
+  /// posteriors is reported.
   std::vector<double> reported_;
   Posterior posterior_;
 };
@@ -143,8 +146,8 @@ const std::vector<double>& Ensemble::update(const std::vector<double>& posterior
 }
 
 struct CheckedExperts {
-  std::int64_t positions = 0;            ///< That all of them have.
-  std::vector<std::size_t> unsure = {};  ///< Those that keep no digest of their dictionary.
+  std::int64_t positions = 0;            ///< The smallest number of all experts.
+  std::vector<std::size_t> unsure = {};  ///< Experts without a digest of their dictionary.
 };
 
 /// Checks every expert before the first one runs.
@@ -184,15 +187,15 @@ class ExpertGroup {
     ExpertScores scores;
     std::string problem = {};  ///< Why it diverged.
   };
-  std::list<Member>& mine() noexcept { return mine_; }  ///< They do not move.
-  /// Adds up over all ranks what their experts did. Collective.
+  std::list<Member>& mine() noexcept { return mine_; }  ///< Their addresses do not change.
+  /// Adds up the counts of all ranks in `report`. Collective.
   void count_work(EnsembleReport& report);
-  /// Takes out the experts that have a problem, of all ranks, and returns their numbers, ascending.
+  /// Takes the experts with a problem out, on all ranks. Returns their numbers, ascending.
   /// Collective.
   std::vector<std::size_t> take_out_diverged();
 
-  /// [N][B * T] of a batch that all experts of this rank have scored; nothing of experts without a
-  /// part. Collective. Valid until the next call.
+  /// [N][B * T] the scores of a batch, empty for experts that do not take part. All experts of this
+  /// rank have scored it. Collective. Valid until the next call.
   std::vector<std::span<const float>> gather(const Batch& batch, std::size_t offset);
 
  private:
@@ -203,7 +206,7 @@ class ExpertGroup {
 
   Communicator& ranks_;
   std::size_t experts_;              ///< N
-  std::vector<std::size_t> active_;  ///< As they were dealt to the ranks.
+  std::vector<std::size_t> active_;  ///< In the order in which the ranks share them.
   std::vector<std::size_t> diverged_;
   std::list<Member> mine_;
   std::vector<std::vector<float>> received_;
@@ -212,7 +215,7 @@ class ExpertGroup {
 std::vector<std::size_t> ExpertGroup::take_out_diverged() {
   std::string found;
   for (const Member& member : mine_)
-    if (!member.problem.empty()) found += std::to_string(member.number) + " ";
+    if (!member.problem.empty()) compat::append(found, member.number, ' ');
   for (const std::string& part : ranks_.all_gather(found))
     for (const std::string& number : compat::split_at(part, ' '))
       diverged_.push_back(std::stoull(number));
@@ -248,14 +251,13 @@ void ExpertGroup::count_work(EnsembleReport& report) {
     stored += member.scores.stored() ? 1 : 0;
     blocks += member.scores.rows_run();
   }
-  for (const std::string& part :
-       ranks_.all_gather(std::to_string(stored) + " " + std::to_string(blocks))) {
+  for (const std::string& part : ranks_.all_gather(concat(stored, ' ', blocks))) {
     report.experts_stored += std::stoll(part);
     report.blocks_run += std::stoll(part.substr(part.find(' ')));
   }
 }
 
-/// Adds up what the ensemble, and each of its experts, gives batch after batch.
+/// Adds up the losses of the ensemble and of each expert, batch after batch.
 class EnsembleLosses {
  public:
   EnsembleLosses(Ensemble& ensemble, const EvalData& data, const EnsembleObserver& observer)
@@ -264,7 +266,7 @@ class EnsembleLosses {
         observer_(observer),
         accumulator_(words_, data.dictionary(), observer.eval) {}
 
-  /// `scores` [N][B * T], nothing of experts without a part.
+  /// `scores` [N][B * T], empty for experts that do not take part.
   void add(const Batch& batch, const std::vector<std::span<const float>>& scores,
            EnsembleReport& report);
   std::vector<WordStat> word_stats() const { return accumulator_.word_stats(); }
@@ -297,8 +299,8 @@ void EnsembleLosses::add(const Batch& batch, const std::vector<std::span<const f
   report.lines.push_back(std::move(line));
 }
 
-/// Calls `visit(batch, offset)` for every batch, which score_padding_before_last() has marked;
-/// `offset` are the columns before it.
+/// Calls `visit(batch, offset)` for every batch, after score_padding_before_last(). `offset` is the
+/// number of columns in the batches before it.
 template <class Visit>
 void for_each_batch(const EvalData& data, Visit&& visit) {
   std::size_t offset = 0;
@@ -309,8 +311,8 @@ void for_each_batch(const EvalData& data, Visit&& visit) {
   }
 }
 
-/// Runs this rank's experts one after another. With `skip_diverged` those that diverged get a
-/// problem.
+/// Runs this rank's experts one after another. With `skip_diverged` a diverged expert is no error:
+/// its `problem` is set.
 void run_experts(ExpertGroup& group, const EvalData& data, bool skip_diverged,
                  const EnsembleObserver& observer) {
   EnsembleProgress progress;
@@ -344,8 +346,9 @@ std::vector<std::string> names_of(const std::vector<compat::NamedModel>& models)
 void log_posterior(const EnsembleReport& report, const EvalLmObserver& observer) {
   std::string posterior;
   for (std::size_t e = 0; e < report.experts.size(); ++e)
-    posterior += (e > 0 ? ", " : "") + compat::printable(report.experts[e]) + " " +
-                 compat::decimal(report.lines.back().exp_avg_posterior[e], 4);
+    compat::append_item(posterior,
+                        concat(compat::printable(report.experts[e]), ' ',
+                               compat::decimal(report.lines.back().exp_avg_posterior[e], 4)));
   observer.log("posterior: " + posterior);
   for (const std::string& name : report.left_out)
     observer.log("left out, diverged: " + compat::printable(name));
@@ -390,8 +393,8 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
   const CheckedExperts checked = check_experts(paths, ensemble.posterior().prior().active(),
                                                options.model_overrides, data, report.eval);
   observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
-  observer.eval.log(options.data.folder + " " + options.data.gen_subset + " " +
-                    grouped(data.dataset().size()) + " examples");
+  observer.eval.log(concat(options.data.folder, ' ', options.data.gen_subset, ' ',
+                           grouped(data.dataset().size()), " examples"));
   const LeftOut left_out = data.make_batches(checked.positions, observer.eval.warn);
   report.eval.skipped_samples = left_out.samples;
   report.eval.skipped_tokens = left_out.tokens;
@@ -424,9 +427,9 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   group.count_work(report);
   if (report.experts_stored > 0)
-    observer.eval.log("scores of " + std::to_string(report.experts_stored) + " of " +
-                      std::to_string(ensemble.posterior().prior().active().size()) +
-                      " experts come from " + options.score_cache);
+    observer.eval.log(concat("scores of ", report.experts_stored, " of ",
+                             ensemble.posterior().prior().active().size(), " experts come from ",
+                             options.score_cache));
   log_results(report.eval, options.data, observer.eval);
   log_posterior(report, observer.eval);
   warn_of_doubts(paths, checked, ensemble, losses, data, observer.eval);

@@ -39,10 +39,10 @@ struct ScoredSet {
   std::string split;
   std::unique_ptr<EvalData> data;
   ScoreStore store;
-  bool for_experts_only = false;  ///< The split that a prior comes from.
+  bool for_experts_only = false;  ///< It gives a prior.
 };
 
-/// A row that a model gives: a checkpoint, or the experts' average.
+/// The model of a row: a checkpoint, or the experts' average.
 struct ScoredModel {
   std::string name, path, hash;
   bool is_expert = false;
@@ -114,11 +114,12 @@ class Matrix {
   const EvalMatrixObserver& observer_;
   fs::path folder_;
   Precision precision_;
-  ScoreCache cache_;  ///< Without limit: a run needs all that it computes.
+  ScoreCache cache_;  ///< Without limit: a run needs all its scores.
   std::vector<ScoredModel> models_;
   std::vector<ScoredSet> sets_;
-  bool keeps_ = true;  ///< Until the cache could not keep scores: this is said once, and the run
-                       ///< goes on without it.
+  /// False after the cache could not keep scores. There is one warning, and the run goes on without
+  /// the cache.
+  bool keeps_ = true;
   std::map<std::pair<std::string, std::string>, Scores> scores_;  ///< By data and model.
   std::int64_t positions_ = 0, batches_done_ = 0, batches_ = 0;
   ScoredMatrix matrix_;
@@ -256,7 +257,7 @@ void Matrix::score_model(ScoredModel& model, std::unique_ptr<TransformerLM> load
   }
 }
 
-/// In the cache, if it can keep them: then they need no memory.
+/// Keeps scores in the cache if possible, where they need no memory.
 void Matrix::keep_scores(const ScoredModel& model, const ScoredSet& set,
                          std::vector<float> values) {
   std::optional<Scores> kept;
@@ -269,7 +270,7 @@ void Matrix::keep_scores(const ScoredModel& model, const ScoredSet& set,
                            kept ? *std::move(kept) : Scores(std::move(values)));
 }
 
-/// Whether the files that a model comes from are those that were hashed.
+/// Whether the files of a model are still those that were hashed.
 bool Matrix::is_still(const ScoredModel& model) const {
   const auto still = [&](const ScoredModel& from) {
     return cache_.is_still(*from.checkpoint, precision_text(options_.machine), from.hash);
@@ -458,7 +459,7 @@ void check_options(const EvalMatrixOptions& options) {
           "--resamples and --block-tokens are at least 1");
 }
 
-/// Takes a row out that a model gives, and all that rests on it.
+/// Takes out the row of a model, and everything that depends on it.
 void leave_out(const std::string& model, EvalMatrixOptions& options) {
   if (options.average &&
       std::ranges::find(options.models, model, &std::pair<std::string, std::string>::first) ==
@@ -489,7 +490,7 @@ ScoredMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserve
       ScoredMatrix matrix = Matrix(options, observer).run();
       matrix.left_out = left_out;
       return matrix;
-    } catch (const DivergedModel& error) {  // what was scored is kept: beginning again costs little
+    } catch (const DivergedModel& error) {  // a new start is cheap: the scores so far are kept
       if (!options.skip_diverged) throw;
       observer.warn(std::string(error.what()) + "; it is left out");
       left_out.push_back(error.model());

@@ -1,6 +1,6 @@
-// Many models on many domains in one run: perplexities, bits per byte, ensembles of the models and
-// their parameters' average, with intervals of confidence. Every model is loaded once; its scores
-// are kept, so that what is there is not computed again.
+// Evaluates many models on many domains in one run: perplexities, bits per byte, ensembles and the
+// average of the models, with confidence intervals. Every model is loaded once. Its scores are
+// kept, so that a later run does not compute them again.
 #pragma once
 
 #include <cstdint>
@@ -22,41 +22,41 @@ struct EvalMatrixOptions {
   std::string model_overrides = "{}";  ///< Python literal
   MachineOptions machine;
   std::vector<std::string> domains;  ///< Empty: all that have the split.
-  std::vector<std::pair<std::string, std::string>>
-      models;  ///< Name and checkpoint, in the order of the rows.
-  std::vector<std::string>
-      experts;  ///< Of the models, those that are mixed and averaged; empty: none.
+  /// Name and path of each model, in the order of the rows.
+  std::vector<std::pair<std::string, std::string>> models;
+  /// The names of the models that are mixed and averaged. Empty for none.
+  std::vector<std::string> experts;
   std::vector<EnsembleType> ensembles;  ///< A row each; not kClusterPrior.
   bool average = false;  ///< A row for the uniform average of the experts' parameters.
   PosteriorRule posterior = PosteriorRule::kLast;  ///< kLast or kFull.
-  std::string prior_split = "valid";  ///< cached_prior's prior is the updating one after
-                                      ///< `prior_batches` batches of it ...
-  std::int64_t prior_batches =
-      100;  ///< ... as the release's ensemble_eval.sh has it (its first batch is number 0).
+  /// cached_prior's prior is the updating prior after batch `prior_batches` of this split, as in
+  /// the release's ensemble_eval.sh. The first batch is number 0.
+  std::string prior_split = "valid";
+  std::int64_t prior_batches = 100;
   std::string baseline;  ///< The row that the others are compared with; empty: the first.
-  std::map<std::string, std::int64_t>
-      bytes;                      ///< Of a domain's text; others are counted from the dictionary.
+  /// The bytes of a domain's text. Those of other domains are counted with the dictionary.
+  std::map<std::string, std::int64_t> bytes;
   std::string gpt2_encoder_json;  ///< Counts the bytes of a dictionary of GPT-2's ids.
   std::int64_t resamples = 1000, block_tokens = 512, seed = 1;  ///< Of the block bootstrap.
-  bool skip_diverged =
-      false;          ///< Leave out models whose scores are NaN or infinite, in place of an error.
+  /// Models whose scores are NaN or infinite are left out. Otherwise they are an error.
+  bool skip_diverged = false;
   std::string cache;  ///< Folder of the scores.
 };
 
 struct ScoredMatrix : EvalMatrix {
-  /// Models on data sets that were scored, and that were there.
+  /// Pairs of model and data set: those that were scored, and those whose scores existed already.
   std::int64_t computed = 0, reused = 0;
 };
 
 struct EvalMatrixObserver {
   std::function<void(const std::string& line)> warn = [](const std::string&) {};
-  /// Batches scored, of how many that are to be.
+  /// Called with the number of scored batches and of all batches to score.
   std::function<void(std::int64_t done, std::int64_t of, const std::string& model,
                      const std::string& domain)>
       progress = [](std::int64_t, std::int64_t, const std::string&, const std::string&) {};
 };
 
-/// Errors as eval_lm's; every model and data set is opened and checked before the first is scored.
+/// Opens and checks every model and data set before it scores the first. Errors of eval_lm().
 ScoredMatrix eval_matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer = {});
 
 }  // namespace btm

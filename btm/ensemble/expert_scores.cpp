@@ -122,7 +122,7 @@ void ExpertScores::start() {
     return setup_.store.cache->model_digest(*checkpoint_, precision_text(setup_.machine));
   };
   const std::string key = data_key();
-  if (!setup_.store.cache->knows(key)) {  // nothing to find: the hash is only wanted at the end
+  if (!setup_.store.cache->knows(key)) {  // nothing to find: only finish() needs the hash
     digest_ = std::async(std::launch::async, digest);
     return;
   }

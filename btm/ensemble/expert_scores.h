@@ -19,11 +19,11 @@
 
 namespace btm {
 
-/// Asks for the log-probability of padding in the last column but one of every row that has ended
-/// before it: the release's posterior rests on it.
+/// Marks the padding in the last column but one of every row for scoring. The release's posterior
+/// depends on its log-probability.
 void score_padding_before_last(Batch& batch);
 
-/// Fills `place` [B * T] with the scores of a batch of which a scorer was given `rows`. Places that
+/// Fills `place` [B * T] with the scores of a batch. The scorer was given only `rows`. Places that
 /// were not scored become NaN.
 void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
                  std::span<const float> scores, std::span<float> place);
@@ -31,7 +31,7 @@ void take_scores(const Batch& batch, std::span<const std::int64_t> rows,
 /// [B] every row of a batch.
 std::vector<std::int64_t> all_rows(const Batch& batch);
 
-/// A hash of all that the scores of a model rest on besides the model, batch after batch.
+/// A hash of everything but the model on which its scores depend, batch after batch.
 class BatchDigest {
  public:
   explicit BatchDigest(const compat::Dictionary& dictionary);
@@ -45,20 +45,20 @@ class BatchDigest {
 /// Where scores are kept between runs, if anywhere.
 struct ScoreStore {
   ScoreCache* cache = nullptr;  ///< null: nowhere
-  std::string data;             ///< BatchDigest of what is to be scored
+  std::string data;             ///< BatchDigest of the batches to score
   std::size_t columns = 0;      ///< of all batches
 };
 
 /// The store for the batches of `data`.
 ScoreStore store_for(const EvalData& data, ScoreCache* cache);
 
-/// What the cache's name for a model depends on besides the model.
+/// The part of the cache's name for a model that does not come from the model.
 std::string precision_text(const MachineOptions& machine);
 
 /// The rows that an expert scores, batch after batch; nothing: all of them.
 using RowSelection = std::optional<std::vector<std::vector<std::int64_t>>>;
 
-/// What all experts of a run have in common.
+/// The common settings of all experts of a run.
 struct ScoringSetup {
   const std::string& model_overrides;
   const MachineOptions& machine;
@@ -76,20 +76,19 @@ class ExpertScores {
   /// Scores the expert's rows of the next batch; batches come in the order of BatchReader. Between
   /// start() and finish().
   void score(const Batch& batch);
-  /// Frees the model, keeps the scores, and stores them: only when the checkpoint and the data were
-  /// the same throughout.
+  /// Frees the model and keeps the scores. Stores them in the cache if neither the checkpoint nor
+  /// the data have changed.
   void finish();
 
-  /// [B * T] log-probabilities of a batch that has been scored, whose columns come `offset` columns
-  /// after those of the first batch: NaN where nothing was scored.
+  /// [B * T] the log-probabilities of a scored batch, NaN where nothing was scored. `offset` is the
+  /// number of columns in the batches before it.
   std::span<const float> of(const Batch& batch, std::size_t offset) const {
     return all().subspan(offset, batch.size());
   }
 
   double perplexity() const;  ///< Of the targets scored so far.
-  std::int64_t rows_run() const noexcept {
-    return rows_run_;
-  }  ///< Through the model: none where the store had the scores.
+  /// The rows that the model has scored: none where the store had the scores.
+  std::int64_t rows_run() const noexcept { return rows_run_; }
   bool stored() const noexcept { return stored_.has_value(); }
 
  private:
@@ -100,12 +99,13 @@ class ExpertScores {
   std::string path_;
   ScoringSetup setup_;
   RowSelection selection_;
-  std::optional<Scores> stored_;                  ///< What was found in the store.
-  std::optional<compat::Checkpoint> checkpoint_;  ///< What is hashed is what is run: opened once.
+  std::optional<Scores> stored_;  ///< The scores from the store.
+  std::optional<compat::Checkpoint>
+      checkpoint_;  ///< Opened once, so that the hash is that of the model that runs.
   std::future<std::string> digest_;
   std::optional<BatchDigest> scored_data_;  ///< Of the batches so far, where they are stored.
   std::unique_ptr<ModelScorer> scorer_;     ///< Loaded when the first row is wanted.
-  std::vector<float> values_;               ///< What was computed.
+  std::vector<float> values_;               ///< The computed scores.
   std::size_t batches_ = 0, scored_ = 0;    ///< Batches and their columns so far.
   double log_prob_ = 0;
   std::int64_t targets_ = 0, rows_run_ = 0;

@@ -22,8 +22,7 @@ void add_batch(const Batch& batch, std::span<const float> scores, SampleSums& su
   });
 }
 
-/// A domain's columns over its blocks and over the draws: losses of all rows, then their tokens,
-/// then bytes if known.
+/// Sums of a domain over its blocks and over the draws: the losses of all rows, then their tokens.
 class DomainDraws {
  public:
   DomainDraws(const DomainSums& sums, const EvalMatrixOptions& options, std::int64_t seed)
@@ -45,7 +44,7 @@ class DomainDraws {
   double loss(std::size_t row) const { return totals_[row]; }
   double tokens(std::size_t row) const { return totals_[rows_ + row]; }
   double perplexity(std::size_t row) const { return std::exp(loss(row) / tokens(row)); }
-  /// Of each draw; none where there are too few blocks.
+  /// One for each draw. Empty when there are too few blocks.
   std::vector<double> perplexities(std::size_t row) const {
     std::vector<double> values;
     if (draws_.empty()) return values;
@@ -67,7 +66,7 @@ std::vector<double> ratios(const std::vector<double>& values, const std::vector<
   return result;
 }
 
-/// Adds a domain's draws. One without draws leaves the mean without an interval.
+/// Adds a domain's draws. A domain without draws leaves the mean without an interval.
 void add_to(std::vector<double>& sum, const std::vector<double>& values) {
   if (values.empty()) std::ranges::fill(sum, std::nan(""));
   for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];

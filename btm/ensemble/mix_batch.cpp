@@ -6,7 +6,7 @@
 namespace btm {
 namespace {
 
-/// Reads along a row: `visit(place)` at every target, the text up to it having been read.
+/// Calls `visit(place)` at every target of a row, after `state` has read the text before it.
 template <class Visit>
 void read_row(const Posterior& posterior, const Batch& batch, std::int64_t row,
               Posterior::State& state, Visit&& visit) {
@@ -30,9 +30,9 @@ void add_mean(std::span<const double> logs, double count, std::vector<double>& m
   for (std::size_t e = 0; e < mean.size(); ++e) mean[e] += std::exp(logs[e]) / count;
 }
 
-/// Mixes a row into `log_probs` [B * T] and returns the posterior [N] that the release reports of
-/// it: with kLast the weights of the batch's last column, with kFull those after the last target,
-/// with kNone their mean over the targets.
+/// Mixes a row into `log_probs` [B * T]. Returns the posterior [N] that the release reports: with
+/// kLast the weights of the batch's last column, with kFull those after the last target, with kNone
+/// their mean over the targets.
 std::vector<double> mix_row(const Batch& batch, std::int64_t row,
                             std::span<const std::span<const float>> scores,
                             const Posterior& posterior, bool sparse, std::span<float> log_probs) {

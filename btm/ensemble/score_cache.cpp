@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/file_state.h"
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 using compat::as_byte_span;
 
 constexpr std::string_view kMagic = "BTMSCOR2";
-/// Part of every model's hash: goes up when this program computes other numbers from the same
+/// Part of every model's hash. It changes when this program computes other numbers from the same
 /// files.
 constexpr std::string_view kNumerics = "btm scores 2";
 constexpr auto kStaleTemporary = std::chrono::hours(24);
@@ -53,8 +54,8 @@ std::string hash_model(const compat::Checkpoint& checkpoint) {
   return hash.hex();
 }
 
-/// The files that the model's bytes are mapped from, each once. Null among them stands for bytes
-/// that come from elsewhere.
+/// The files from which the model's bytes are mapped, each once. Null stands for bytes that come
+/// from elsewhere.
 std::set<std::shared_ptr<const compat::MappedFile>> files_of(const compat::Checkpoint& checkpoint) {
   std::set<std::shared_ptr<const compat::MappedFile>> files;
   for (const auto& [name, view] : checkpoint.model()) files.insert(view.storage->mapped_file());
@@ -79,7 +80,7 @@ Change change_of(const compat::Checkpoint& checkpoint) {
   return worst;
 }
 
-/// What a hash is remembered under: where the tensors come from, and all else that is hashed.
+/// The key of a remembered hash: the files of the tensors, and everything else that is hashed.
 std::string state_of(const compat::Checkpoint& checkpoint) {
   std::set<std::string> files;  // in an order that is the same in every run
   for (const auto& file : files_of(checkpoint))
@@ -132,8 +133,7 @@ std::optional<Scores> ScoreCache::load(const std::string& data, const std::strin
     if (compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic)
       in.fail("are no scores of btm");
     const auto stored = in.read<std::uint64_t>("the number of scores");
-    if (stored != count)
-      in.fail(std::to_string(stored) + " scores, expected " + std::to_string(count));
+    if (stored != count) in.fail(compat::concat(stored, " scores, expected ", count));
     const std::span<const std::byte> values = in.take(count * sizeof(float), "the scores");
     const std::string_view checksum =
         compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
@@ -152,8 +152,8 @@ std::optional<Scores> ScoreCache::load(const std::string& data, const std::strin
 bool ScoreCache::store(const std::string& data, const std::string& model,
                        std::span<const float> scores) {
   if (scores.size_bytes() > limit_) {
-    warn_("scores of " + std::to_string(scores.size_bytes() >> 20) +
-          " MiB are not kept, the limit is " + std::to_string(limit_ >> 20) + " MiB");
+    warn_(compat::concat("scores of ", scores.size_bytes() >> 20,
+                         " MiB are not kept, the limit is ", limit_ >> 20, " MiB"));
     return false;
   }
   try {

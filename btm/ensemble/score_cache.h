@@ -1,10 +1,10 @@
-// Scores of experts, kept on disk between runs: another prior, k or type then costs no forward
-// pass, and a further expert costs one. No torch here.
+// Keeps the scores of experts on disk between runs. Another prior, k or type then costs no forward
+// pass, and a further expert costs one. This file needs no LibTorch.
 //
-// A folder for each sequence of batches, named by a SHA-256 of the dictionary, of all tokens,
-// targets and scored columns in it and, where an expert scores some rows only, of which; in it a
-// file MODEL.scores for each expert, MODEL being a SHA-256 of the checkpoint's tensors and
-// configuration and of the precision:
+// There is a folder for each sequence of batches. Its name is a SHA-256 of the dictionary and of
+// all tokens, targets and scored columns. Where an expert scores only some rows, it covers their
+// numbers, too. A file MODEL.scores in it belongs to an expert. MODEL is a SHA-256 of the
+// checkpoint's tensors and configuration and of the precision:
 //   "BTMSCOR2", u64 N, N float32 log-probabilities (NaN where none was computed), SHA-256 of all
 //   before (64 hexadecimal digits).
 // *.digest files remember a checkpoint's hash under the paths and states (compat::FileState) of the
@@ -46,25 +46,25 @@ class ScoreCache {
  public:
   using Warn = std::function<void(const std::string& line)>;
 
-  /// `folder` need not exist. Trouble with it is never an error: `warn` is told, and what is
-  /// missing is computed.
+  /// `folder` need not exist. Trouble with it is never an error: `warn` gets a line, and missing
+  /// scores are computed.
   ScoreCache(std::filesystem::path folder, std::uint64_t limit_bytes, Warn warn);
 
-  /// Whether there is anything for these batches, so that hashing a model may pay before it is run.
+  /// Whether there are any scores for these batches. Only then hashing a model before it runs pays.
   bool knows(const std::string& data) const;
-  /// The scores of `model` for `data`; nothing when there are none, not `count` of them, or the
-  /// file is damaged. They are read and hashed here, once: they stay what they are when another
-  /// process removes or replaces the file.
+  /// The scores of `model` for `data`. Nothing when there are none, not `count` of them, or the
+  /// file is damaged. The file is read and hashed once, here. Another process that removes or
+  /// replaces it later does not change the scores.
   std::optional<Scores> load(const std::string& data, const std::string& model, std::size_t count);
-  /// Keeps scores, then removes what was not used for longest until the folder is within its limit.
-  /// Whether they were kept.
+  /// Keeps scores. Then removes the least recently used files until the folder is within its limit.
+  /// Returns whether the scores were kept.
   bool store(const std::string& data, const std::string& model, std::span<const float> scores);
 
-  /// A hash of everything in `checkpoint`, as it is open, that its scores depend on. From memory
-  /// where its files have not changed since.
+  /// A hash of everything in the open `checkpoint` on which its scores depend. It is read from a
+  /// .digest file when the checkpoint's files have not changed since.
   std::string model_digest(const compat::Checkpoint& checkpoint, std::string_view precision);
-  /// Whether what was read through `checkpoint` until now is what gave `digest`, and its files
-  /// still have their names; else `warn` is told. To be asked before scores are stored.
+  /// Whether the open `checkpoint` still has the content that gave `digest`, and its files still
+  /// have their names. Otherwise `warn` gets a line. To be called before scores are stored.
   bool is_still(const compat::Checkpoint& checkpoint, std::string_view precision,
                 const std::string& digest) const;
   void warn(const std::string& line) const { warn_(line); }

@@ -1,7 +1,6 @@
 #include "btm/evaluator/byte_counts.h"
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -9,6 +8,7 @@
 
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 
@@ -16,7 +16,7 @@ namespace btm {
 namespace {
 
 constexpr std::string_view kSpace = "\u2581", kContinues = "@@", kPadding = "madeupword";
-constexpr std::int64_t kFirstWord = 4;  ///< Behind <s> <pad> </s> <unk>.
+constexpr std::int64_t kFirstWord = 4;  ///< After <s> <pad> </s> <unk>.
 
 bool is_number(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
@@ -80,11 +80,8 @@ ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary,
   counts[static_cast<std::size_t>(dictionary.unk())] = 1;
   for (std::int64_t id = kFirstWord; id < dictionary.size(); ++id) {
     const std::string& symbol = dictionary.symbol(id);
-    std::int64_t gpt2_id = 0;
-    if (std::from_chars(symbol.data(), symbol.data() + symbol.size(), gpt2_id).ptr !=
-        symbol.data() + symbol.size())
-      continue;
-    const auto found = bytes_of.find(gpt2_id);
+    if (!is_number(symbol)) continue;
+    const auto found = bytes_of.find(compat::number_of<std::int64_t>(symbol).value_or(-1));
     if (found == bytes_of.end()) refuse("has no token of id " + symbol + ", which dict.txt holds");
     counts[static_cast<std::size_t>(id)] = found->second;
   }

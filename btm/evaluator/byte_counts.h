@@ -1,5 +1,5 @@
-// Bytes of text behind each token, so that losses of different vocabularies can be compared (bits
-// per byte).
+// The bytes of text that each token stands for. With them, losses of different vocabularies can be
+// compared (bits per byte).
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,21 @@
 
 namespace btm {
 
-/// By token id. The end of a sentence is its newline.
+/// By token id. </s> stands for the newline of its sentence.
 using ByteCounts = std::vector<std::int64_t>;
 
-/// What the symbols of dict.txt tell:
-/// * sentencepiece (some symbol begins with U+2581): a piece has its bytes, U+2581 one (a space)
-/// and <0xNN> one. The space
-///   that sentencepiece puts before a line stands for the line's newline, so eos has none.
-/// * words (anything else; a trailing "@@" continues a word): a word has its bytes and one of the
-/// space or newline after it. Nothing for a dictionary of numbers (GPT-2's ids, as the released
-/// models have): see gpt2_byte_counts. <unk> counts as one character of its kind, as its text is
-/// lost.
+/// The bytes as the symbols of dict.txt tell them. There are three kinds of dictionaries:
+///   sentencepiece, when some symbol begins with U+2581. A piece counts its bytes; U+2581 (a space)
+///     and <0xNN> count one. sentencepiece puts a space before each line. That space stands for the
+///     line's newline, so </s> counts none.
+///   numbers, GPT-2's ids, as the released models have. Returns nothing: see gpt2_byte_counts.
+///   words, otherwise. A word counts its bytes, and one for the space or newline after it. "@@" at
+///     its end counts none, for the word goes on.
+/// The text of <unk> is lost, so it counts as one character of its kind.
 std::optional<ByteCounts> byte_counts(const compat::Dictionary& dictionary);
 
-/// For a dictionary whose symbols are ids of GPT-2's byte-level BPE: each character of an id's key
-/// in `encoder_json` is a byte. FormatError when the file is not such a map, or lacks an id.
+/// For a dictionary of ids of GPT-2's byte-level BPE. Each character of an id's key in
+/// `encoder_json` is a byte. FormatError when the file is not such a map, or lacks an id.
 ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary,
                             const std::filesystem::path& encoder_json);
 

@@ -1,4 +1,4 @@
-// What evaluation throws when a model gives no numbers.
+// The error for a model that gives no probability.
 #pragma once
 
 #include <stdexcept>
@@ -6,8 +6,7 @@
 
 namespace btm {
 
-/// A model gave a target no probability: NaN or more than 1. what() names the model and the first
-/// such target.
+/// The score of a target is NaN or +inf. what() names the model and the first such target.
 class DivergedModel : public std::runtime_error {
  public:
   DivergedModel(std::string model, const std::string& target);

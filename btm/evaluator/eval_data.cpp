@@ -7,9 +7,14 @@
 #include "btm/data/task_data.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 
 namespace btm {
+
+using compat::concat;
+using compat::grouped;
+
 namespace {
 
 constexpr std::string_view kMultidomain = "multidomain_language_modeling";
@@ -24,17 +29,14 @@ void check_options(const EvalDataOptions& options) {
   require(options.task == kMultidomain || (options.eval_domains.empty() && !options.resample_eval),
           "--eval-domains and --resample-eval need --task multidomain_language_modeling");
   require(options.num_shards >= 1,
-          "--num-shards " + std::to_string(options.num_shards) + ", expected at least 1");
+          concat("--num-shards ", options.num_shards, ", expected at least 1"));
   require(options.shard_id >= 0 && options.shard_id < options.num_shards,
-          "--shard-id " + std::to_string(options.shard_id) + ", expected 0 to " +
-              std::to_string(options.num_shards - 1));
+          concat("--shard-id ", options.shard_id, ", expected 0 to ", options.num_shards - 1));
   require(options.batching.context_window >= 0,
-          "--context-window " + std::to_string(options.batching.context_window) +
-              ", expected 0 or more");
+          concat("--context-window ", options.batching.context_window, ", expected 0 or more"));
   require(options.batching.tokens_per_sample > options.batching.context_window,
-          "--tokens-per-sample " + std::to_string(options.batching.tokens_per_sample) +
-              " leaves nothing beside --context-window " +
-              std::to_string(options.batching.context_window));
+          concat("--tokens-per-sample ", options.batching.tokens_per_sample,
+                 " leaves nothing beside --context-window ", options.batching.context_window));
 }
 
 }  // namespace
@@ -85,13 +87,14 @@ void EvalData::open(const std::filesystem::path& folder) {
 void EvalData::refuse_nothing(const LeftOut& left_out, std::int64_t max_positions) const {
   std::string reason = "it is empty";
   if (left_out.of_samples > left_out.samples)
-    reason = "--shard-id " + std::to_string(options_.shard_id) + " of --num-shards " +
-             std::to_string(options_.num_shards) + " has no batch";
+    reason = concat("--shard-id ", options_.shard_id, " of --num-shards ", options_.num_shards,
+                    " has no batch");
   else if (left_out.samples > 0)
-    reason = "all of its " + grouped(left_out.samples) + " samples (" + grouped(left_out.tokens) +
-             " tokens) are longer than the " + std::to_string(max_positions) +
-             " positions of the model; give --tokens-per-sample " + std::to_string(max_positions) +
-             (options_.batching.sample_break_mode == "none" ? "" : " --sample-break-mode none");
+    reason =
+        concat("all of its ", grouped(left_out.samples), " samples (", grouped(left_out.tokens),
+               " tokens) are longer than the ", max_positions,
+               " positions of the model; give --tokens-per-sample ", max_positions,
+               options_.batching.sample_break_mode == "none" ? "" : " --sample-break-mode none");
   throw compat::IoError(
       options_.folder,
       "nothing to evaluate in split '" + compat::printable(options_.gen_subset) + "': " + reason);
@@ -120,10 +123,10 @@ LeftOut EvalData::make_batches(std::int64_t max_positions,
         std::min(batches_.size(), static_cast<std::size_t>(options_.batching.max_samples) + 1));
   if (batches_.empty()) refuse_nothing(left_out, max_positions);
   if (left_out.samples > 0)
-    warn(compat::printable(options_.gen_subset) + ": " + grouped(left_out.samples) + " of " +
-         grouped(left_out.of_samples) + " samples (" + grouped(left_out.tokens) + " of " +
-         grouped(left_out.of_tokens) + " tokens) are left out, longer than the " +
-         std::to_string(max_positions) + " positions of the model");
+    warn(concat(compat::printable(options_.gen_subset), ": ", grouped(left_out.samples), " of ",
+                grouped(left_out.of_samples), " samples (", grouped(left_out.tokens), " of ",
+                grouped(left_out.of_tokens), " tokens) are left out, longer than the ",
+                max_positions, " positions of the model"));
   return left_out;
 }
 

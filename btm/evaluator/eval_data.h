@@ -1,4 +1,4 @@
-// What an evaluation scores: the samples of a task in fairseq's order, cut in batches.
+// The data of an evaluation: the samples of a task in fairseq's order, grouped into batches.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,11 @@
 #include "btm/data/batches.h"
 #include "btm/data/context_window.h"
 #include "btm/evaluator/eval_options.h"
-#include "compat/base/numbers.h"
 #include "compat/fairseq/dictionary.h"
 
 namespace btm {
 
-using compat::grouped;
-
-/// What is not evaluated because it is longer than the models' positions.
+/// The samples that are left out because they are longer than the models' positions.
 struct LeftOut {
   std::int64_t samples = 0, of_samples = 0, tokens = 0, of_tokens = 0;
 };
@@ -26,8 +23,8 @@ struct LeftOut {
 class EvalData {
  public:
   /// Opens the dictionary and gen_subset of options.folder (the first of several shards, as
-  /// fairseq), with samples of tokens_per_sample, which is not 0 (see with_sample_length).
-  /// UsageError for options that contradict each other; errors as compat's.
+  /// fairseq does). tokens_per_sample is not 0 (see with_sample_length). UsageError for options
+  /// that contradict each other, and the errors of compat's readers.
   explicit EvalData(const EvalDataOptions& options);
 
   const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
@@ -35,8 +32,8 @@ class EvalData {
   const LmDataset& dataset() const noexcept { return *dataset_; }
 
   /// Leaves out samples longer than `max_positions`, groups the rest and keeps the batches that
-  /// num_shards, shard_id and max_samples ask for. `warn` is told what was left out. IoError when
-  /// nothing is left.
+  /// num_shards, shard_id and max_samples select. `warn` gets a line about what was left out.
+  /// IoError when nothing is left.
   LeftOut make_batches(std::int64_t max_positions,
                        const std::function<void(const std::string& line)>& warn);
 
@@ -51,7 +48,7 @@ class EvalData {
   compat::Dictionary dictionary_;
   std::string dictionary_file_;
   std::unique_ptr<LmDataset> dataset_;
-  std::string passed_over_;  ///< Domains that have other splits only.
+  std::string passed_over_;  ///< Domains that have only other splits.
   std::vector<std::int64_t> order_;
   std::vector<std::vector<std::int64_t>> batches_;
 };

@@ -7,7 +7,9 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/checkpoint/named_models.h"
 
 namespace btm {
@@ -16,7 +18,7 @@ namespace {
 struct Ensemble {
   std::unique_ptr<Scorer> scorer;
   std::int64_t max_positions = 0, num_parameters = 0;
-  bool keeps_digests = true;  ///< of the dictionary, all models
+  bool keeps_digests = true;  ///< whether every model keeps a digest of its dictionary
 };
 
 Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOptions& options,
@@ -52,17 +54,16 @@ void run_batches(const WordOptions& words, const EvalLmObserver& observer, const
   }
   report.word_stats = accumulator.word_stats();
   if (const std::int64_t padding = accumulator.padding_amid_rows(); padding > 0)
-    observer.warn(
-        grouped(padding) +
-        " targets are padding (<pad>) amid their rows and are not scored; fairseq-eval-lm scores "
-        "as many " +
-        "columns from the start of such rows, padding among them, and prints another loss");
+    observer.warn(compat::grouped(padding) +
+                  " targets are padding (<pad>) amid their rows and are not scored; "
+                  "fairseq-eval-lm scores as many columns from the start of such rows, padding "
+                  "among them, and prints another loss");
 }
 
 /// Warnings about models that keep no digest of their dictionary.
 void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, const EvalData& data,
                     const EvalLmObserver& observer) {
-  const bool counts_words = !options.words.post_process.empty();  // whose loss has no such bound
+  const bool counts_words = !options.words.post_process.empty();  // the loss of a word has no bound
   for (const std::string& doubt :
        {doubt_by_special_symbols(data.dictionary(), data.dictionary_file()),
         counts_words ? ""
@@ -84,9 +85,9 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
   EvalData data(options.data);
   observer.log("loading model(s) from " + options.path);
   const Ensemble ensemble = load_ensemble(paths, options, data);
-  observer.log("num. model params: " + grouped(ensemble.num_parameters));
-  observer.log(options.data.folder + " " + options.data.gen_subset + " " +
-               grouped(data.dataset().size()) + " examples");
+  observer.log("num. model params: " + compat::grouped(ensemble.num_parameters));
+  observer.log(compat::concat(options.data.folder, ' ', options.data.gen_subset, ' ',
+                              compat::grouped(data.dataset().size()), " examples"));
 
   EvalLmReport report;
   report.num_parameters = ensemble.num_parameters;

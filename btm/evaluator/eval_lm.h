@@ -19,7 +19,7 @@ struct EvalLmOptions {
   WordOptions words;
 };
 
-/// What --output-word-stats gathers per word.
+/// The statistics of a word, for --output-word-stats.
 struct WordStat {
   std::string word;
   bool is_bpe = false;  ///< joined from pieces
@@ -52,8 +52,8 @@ struct EvalLmObserver {
       [](std::int64_t, std::int64_t, const EvalLmReport&) {};
 };
 
-/// Opens, checks, evaluates. FormatError, UnsupportedError, IoError, UsageError as compat's;
-/// IoError where there is no token to evaluate; DivergedModel for scores that are NaN or infinite.
+/// Opens and checks the data and the models, then evaluates. Errors of compat's readers. IoError
+/// where there is no token to evaluate, DivergedModel for scores that are NaN or infinite.
 EvalLmReport eval_lm(const EvalLmOptions& options, const EvalLmObserver& observer = {});
 
 }  // namespace btm

@@ -1,4 +1,4 @@
-// What an evaluation is asked to do, in the parts that its callers need. Names and defaults are
+// The options of an evaluation, in the parts that its callers need. Names and defaults are those of
 // fairseq-eval-lm's flags.
 #pragma once
 
@@ -20,7 +20,7 @@ struct BatchingOptions {
   std::int64_t max_samples = 0;     ///< N > 0: stop after batch N, counted from 0; 0: all
 };
 
-/// What is scored.
+/// The data to score.
 struct EvalDataOptions {
   std::string folder;  ///< data-bin
   std::string gen_subset = "test";
@@ -33,7 +33,7 @@ struct EvalDataOptions {
   BatchingOptions batching;
 };
 
-/// With what it is scored.
+/// The device and the precision.
 struct MachineOptions {
   bool fp16 = false, bf16 = false, cpu = false;
   std::string fp32_matmul = "fp32";  ///< or bf16x3: Products::kBf16x3, on a CPU
@@ -42,7 +42,7 @@ struct MachineOptions {
   std::int64_t softmax_batch = std::numeric_limits<std::int64_t>::max();
 };
 
-/// Which words are counted and printed.
+/// The words to count and print.
 struct WordOptions {
   std::string post_process;  ///< "@@ " or subword_nmt: pieces are joined to words; empty: not
   bool output_word_probs = false, output_word_stats = false;

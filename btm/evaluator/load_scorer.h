@@ -1,4 +1,4 @@
-// From a path of --path to something that scores batches.
+// Loads a model of --path as a scorer of batches.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace btm {
 
-/// What --fp16, --bf16 and --cpu ask for on this machine. UsageError for both precisions at once.
+/// The precision that --fp16, --bf16, --fp32-matmul and --cpu give on this machine. UsageError for
+/// flags that contradict each other.
 Precision precision_for(const MachineOptions& machine);
 
 /// Sets the number of LibTorch's threads that --num-threads asks for.
@@ -24,10 +25,10 @@ void use_threads(const MachineOptions& machine);
 /// read.
 compat::Checkpoint open_model(const std::string& path, const std::string& overrides);
 
-/// The positions that all of `paths` have. Errors as open_model's.
+/// The smallest number of positions of the models `paths`. Errors of open_model().
 std::int64_t positions_of(std::span<const std::string> paths, const std::string& overrides);
 
-/// `batching` with the length of a sample that tokens_per_sample 0 stands for.
+/// `batching`, where a tokens_per_sample of 0 is replaced by the length that it stands for.
 BatchingOptions with_sample_length(BatchingOptions batching, std::span<const std::string> paths,
                                    const std::string& overrides);
 

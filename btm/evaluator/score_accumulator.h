@@ -21,7 +21,8 @@ class ScoreAccumulator {
   /// Adds `scores` [B * T] (natural logs) of the batch's scored columns to the counts and the loss
   /// of `report`. A target of probability 0 makes the loss infinite; fairseq leaves it out.
   void add(const Batch& batch, std::span<const float> scores, EvalLmReport& report);
-  /// Targets so far that are padding before another target of their row: they are not scored.
+  /// Number of targets so far that are padding before another target of their row. They are not
+  /// scored.
   std::int64_t padding_amid_rows() const noexcept { return padding_amid_rows_; }
   std::vector<WordStat> word_stats() const { return words_.sorted_stats(); }
 

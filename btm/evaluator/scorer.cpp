@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -37,9 +38,9 @@ void check_scores(const std::string& model, const Batch& batch,
   if (broken == places.end()) return;
   const std::int64_t row = *broken / batch.columns;
   throw DivergedModel(
-      model, "target " + std::to_string(*broken % batch.columns - batch.first_scored_of(row) + 1) +
-                 " of sample " + std::to_string(batch.id_of(row)) + " (id " +
-                 std::to_string(batch.targets[static_cast<std::size_t>(*broken)]) + ")");
+      model, compat::concat("target ", *broken % batch.columns - batch.first_scored_of(row) + 1,
+                            " of sample ", batch.id_of(row), " (id ",
+                            batch.targets[static_cast<std::size_t>(*broken)], ')'));
 }
 
 }  // namespace
@@ -63,11 +64,11 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   at::Tensor scores = at::zeros({batch.rows, batch.columns}, at::kFloat);
   const std::vector<std::int64_t> places = scored_places(batch);
   if (places.empty()) return scores;
-  // Weights that are used once are not worth memory of their own.
+  // A model that scores a single batch needs no fp32 copy of its weights.
   if (++scored_ == 2) model_->convert_to_fp32();
   const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
-  // A column of padding depends on what it sees, so it has to be kept from seeing padding as
-  // fairseq does.
+  // The score of a padding column depends on the columns it attends to. Padding is masked as in
+  // fairseq.
   const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);
   const at::Tensor features = model_->features(tokens, masks_padding);
   const at::Tensor where = as_tensor(places);  // [N] of B * T

@@ -22,11 +22,11 @@ class Scorer {
 
 class ModelScorer final : public Scorer {
  public:
-  /// `name`: the checkpoint, for errors. At most `softmax_batch` columns have their logits in
-  /// memory at once (see target_log_probs: often fewer).
+  /// `name` is the checkpoint, for errors. The logits of at most `softmax_batch` columns are in
+  /// memory at once, often fewer (see target_log_probs).
   ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device,
               std::int64_t softmax_batch);
-  /// DivergedModel for a score that is no log-probability. That of probability 0 (-inf) is one.
+  /// DivergedModel for a score that is NaN or +inf. -inf, for probability 0, is a score.
   at::Tensor score(const Batch& batch) override;
 
  private:

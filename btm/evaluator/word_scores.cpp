@@ -12,8 +12,7 @@ WordScores::WordScores(const compat::Dictionary& dictionary, const std::string& 
   if (post_process == "@@ ")
     continuation_ = "@@";
   else if (post_process == "subword_nmt")
-    continuation_ =
-        "subword_nmt";  // as fairseq: it looks for symbols that end in the flag's own text
+    continuation_ = "subword_nmt";  // fairseq looks for symbols that end in the flag's value
   else
     throw compat::UsageError("--post-process '" + compat::printable(post_process) +
                              "' is not supported (supported: '@@ ', subword_nmt)");
@@ -61,7 +60,7 @@ std::vector<std::pair<std::string, double>> WordScores::words(
 }
 
 void WordScores::gather(std::span<const std::int64_t> tokens, std::span<const double> scores) {
-  // From the end: the next score that is not zero (the pieces of a word but its last have none).
+  // next[i] is the first score after i that is not zero. Only a word's last piece has a score.
   std::vector<double> next(scores.size(), 0);
   for (std::size_t i = scores.size(); i-- > 1;) next[i - 1] = scores[i] != 0 ? scores[i] : next[i];
   for_each_word(tokens, [&](const std::string& word, std::size_t i, bool is_bpe) {

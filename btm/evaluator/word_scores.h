@@ -15,12 +15,12 @@ namespace btm {
 
 class WordScores {
  public:
-  /// `post_process`: "" leaves pieces as they are; "@@ " or subword_nmt joins pieces that end in
-  /// "@@". UsageError else.
+  /// `post_process` is "" to leave pieces as they are, "@@ " to join pieces that end in "@@", or
+  /// subword_nmt, which joins nothing in practice, as in fairseq. UsageError for other text.
   WordScores(const compat::Dictionary& dictionary, const std::string& post_process);
 
-  /// Moves the score of every piece that continues onto the next one. Returns how many pieces are
-  /// no longer counted.
+  /// Adds the score of every piece that continues to the next piece. Returns the number of pieces
+  /// that are no longer counted.
   std::int64_t join_pieces(std::span<const std::int64_t> tokens, std::vector<double>& scores) const;
 
   /// The words of a sample with their scores (after join_pieces).
@@ -29,7 +29,7 @@ class WordScores {
 
   /// Adds a sample (after join_pieces) to the statistics.
   void gather(std::span<const std::int64_t> tokens, std::span<const double> scores);
-  /// By falling count, equal counts in the order the words came.
+  /// In the order of falling counts. Words of equal count keep the order in which they came.
   std::vector<WordStat> sorted_stats() const;
 
  private:

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 
+#include "compat/base/concat.h"
+
 namespace btm {
 namespace {
 
@@ -63,9 +65,7 @@ std::optional<EnsembleType> model_ensemble_type_of(std::string_view name) {
 }
 
 std::string joined_names(std::span<const EnsembleType> types) {
-  std::string text;
-  for (const EnsembleType type : types) text.append(text.empty() ? "" : ",").append(name_of(type));
-  return text;
+  return compat::join(types, ",", [](EnsembleType type) { return name_of(type); });
 }
 
 PosteriorRule default_rule(EnsembleType type) {

@@ -12,7 +12,7 @@
 
 namespace btm {
 
-/// Where the prior of a text comes from: --ensemble-type.
+/// --ensemble-type: where the prior of a text comes from.
 enum class EnsembleType : std::uint8_t {
   kCachedPrior,    ///< Given: --precomputed-prior.
   kUpdatingPrior,  ///< The mean of the posteriors so far, uniform at first.
@@ -21,7 +21,7 @@ enum class EnsembleType : std::uint8_t {
   kClusterPrior,   ///< The text before each token, by a cluster model (c-BTM).
 };
 
-/// What changes the experts' weights within a text: --posterior. The formulas: posterior.h.
+/// --posterior: what changes the experts' weights within a text. The formulas: posterior.h.
 enum class PosteriorRule : std::uint8_t {
   kLast,  ///< The previous token alone, as the release has it.
   kFull,  ///< All tokens so far: Bayes' rule.
@@ -31,14 +31,14 @@ enum class PosteriorRule : std::uint8_t {
 std::string_view name_of(EnsembleType type);
 std::string_view name_of(PosteriorRule rule);
 
-/// The type of a name; nothing for another text.
+/// The type or rule with this name. Nothing for other text.
 std::optional<EnsembleType> ensemble_type_of(std::string_view name);
 std::optional<PosteriorRule> posterior_rule_of(std::string_view name);
 
 std::vector<std::string> ensemble_type_names();
 std::vector<std::string> posterior_rule_names();
 
-/// The same but for cluster_prior, which needs a cluster model beside the experts.
+/// The same without cluster_prior, which needs a cluster model besides the experts.
 std::optional<EnsembleType> model_ensemble_type_of(std::string_view name);
 
 /// "cached_prior, updating_prior, uniform_prior or simple_average", for messages.
@@ -47,11 +47,11 @@ std::string ensemble_types();  ///< With cluster_prior.
 
 std::string joined_names(std::span<const EnsembleType> types);  ///< "updating_prior,uniform_prior"
 
-/// What is evaluated where nothing else is asked for.
+/// The types that are evaluated by default.
 inline constexpr std::array kUsualEnsembles{
     EnsembleType::kCachedPrior, EnsembleType::kUpdatingPrior, EnsembleType::kSimpleAverage};
 
-/// The rule of a mixture for which none is asked for.
+/// The rule of a mixture when --posterior does not give one.
 PosteriorRule default_rule(EnsembleType type);
 
 }  // namespace btm

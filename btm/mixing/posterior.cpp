@@ -6,22 +6,24 @@
 #include <stdexcept>
 #include <string>
 
+#include "compat/base/concat.h"
+
 namespace btm {
 namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
-/// A score that was asked for.
+/// A score that is read. std::runtime_error for NaN and +inf.
 double checked_score(float log_p, std::size_t expert, std::int64_t token) {
   if (log_p < std::numeric_limits<float>::infinity()) return log_p;  // not NaN either
-  throw std::runtime_error("expert " + std::to_string(expert + 1) +
-                           " of the ensemble: no score was computed for token " +
-                           std::to_string(token + 1) + " of a text");
+  throw std::runtime_error(compat::concat("expert ", expert + 1,
+                                          " of the ensemble: no score was computed for token ",
+                                          token + 1, " of a text"));
 }
 
 [[noreturn]] void refuse_no_weight(std::int64_t token) {
-  throw std::runtime_error("no expert of the ensemble has a weight at token " +
-                           std::to_string(token + 1) + " of a text");
+  throw std::runtime_error(
+      compat::concat("no expert of the ensemble has a weight at token ", token + 1, " of a text"));
 }
 
 }  // namespace
@@ -66,7 +68,7 @@ std::vector<double> Posterior::log_prior(const State& state) const {
   return logs;
 }
 
-/// 1/E for all experts that have a part in the text.
+/// Equal weights for all experts that run on the text.
 std::vector<double> Posterior::log_start(const State& state) const {
   const std::ptrdiff_t count = std::ranges::count(state.runs_, true);
   if (count == 0) refuse_no_weight(state.observed_);

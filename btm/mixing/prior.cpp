@@ -1,19 +1,20 @@
 #include "btm/mixing/prior.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
 
-constexpr double kSumTolerance = 1e-3;  ///< Priors are printed with a few digits.
+constexpr double kSumTolerance = 1e-3;  ///< Priors are copied from reports, with few digits.
 
 std::vector<double> uniform_weights(std::size_t experts) {
   return std::vector<double>(experts, 1.0 / static_cast<double>(experts));
@@ -47,20 +48,18 @@ std::vector<double> parse_prior(std::string_view text, std::size_t experts) {
   for (std::size_t from = 0; from <= text.size();) {
     const std::size_t comma = std::min(text.find(',', from), text.size());
     const std::string_view part = text.substr(from, comma - from);
-    double value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc{} || end != part.data() + part.size() || !std::isfinite(value) ||
-        value < 0)
+    const auto value = compat::number_of<double>(part);
+    if (!value || !std::isfinite(*value) || *value < 0)
       refuse("'" + compat::printable(part) + "', expected a probability");
-    prior.push_back(value);
+    else
+      prior.push_back(*value);
     from = comma + 1;
   }
   if (prior.size() != experts)
-    refuse(std::to_string(prior.size()) + " probabilities for " + std::to_string(experts) +
-           " experts");
+    refuse(compat::concat(prior.size(), " probabilities for ", experts, " experts"));
   const double sum = std::accumulate(prior.begin(), prior.end(), 0.0);
   if (std::abs(sum - 1) > kSumTolerance)
-    refuse("the sum is " + std::to_string(sum) + ", expected 1");
+    refuse(compat::concat("the sum is ", compat::general(sum), ", expected 1"));
   return prior;
 }
 

@@ -1,4 +1,4 @@
-// What a mixture believes of its experts before they have scored a text. E experts.
+// The weights of a mixture's experts before they have scored a text. E experts.
 #pragma once
 
 #include <cstddef>
@@ -15,17 +15,18 @@ namespace btm {
 /// Logs of weights. log(0) = -inf leaves an expert out.
 std::vector<double> log_of(std::span<const double> weights);
 
-/// Keeps the `k` largest of `weights` (among equal ones the later, as the release's sort has it),
-/// sets the others to 0 and scales to a sum of 1. Returns them unchanged when k is 0 or there are
-/// no more than k.
+/// Keeps the `k` largest of `weights`, sets the others to 0 and scales to a sum of 1. Among equal
+/// weights it keeps the later ones, as the release's sort does. Returns `weights` unchanged when k
+/// is 0 or not less than their number.
 std::vector<double> top_k_prior(std::vector<double> weights, std::int64_t k);
 
-/// Reads --precomputed-prior, `experts` numbers joined by commas. UsageError for another count, a
-/// number that is none, negative or infinite, and a sum that is not 1 (to 0.001).
+/// Reads --precomputed-prior: `experts` numbers, separated by commas. UsageError for another count,
+/// for text that is no number, for a negative or infinite number, and for a sum that differs from 1
+/// by more than 0.001.
 std::vector<double> parse_prior(std::string_view text, std::size_t experts);
 
-/// The exponentially weighted mean of all vectors added so far (pandas' ewm with adjust=False): m =
-/// a x + (1 - a) m, and the first x as start.
+/// The exponentially weighted mean of all vectors added so far, as pandas' ewm with adjust=False:
+/// m = a x + (1 - a) m. The first x is the first m.
 class ExponentialMean {
  public:
   explicit ExponentialMean(double alpha = 0.3) : alpha_(alpha) {}
@@ -37,7 +38,7 @@ class ExponentialMean {
   std::vector<double> mean_;
 };
 
-/// A prior that the text itself gives, before each of its tokens: c-BTM's, for example.
+/// A prior that depends on the text before each token, such as c-BTM's.
 class TextPrior {
  public:
   /// A text that grows token by token.
@@ -46,7 +47,7 @@ class TextPrior {
     virtual ~Reader() = default;
     virtual std::unique_ptr<Reader> clone() const = 0;
     virtual void read(std::int64_t token) = 0;
-    /// [E] logs of the weights for the token that comes next.
+    /// [E] the logs of the weights for the next token.
     virtual std::vector<double> log_prior() const = 0;
   };
 
@@ -56,37 +57,38 @@ class TextPrior {
   virtual std::unique_ptr<Reader> open() const = 0;
 };
 
-/// The prior of every text: given, learnt from the texts before it, or by the text itself.
+/// The prior of every text: given, the mean posterior of the texts before it, or a TextPrior.
 class Prior {
  public:
   /// `weights` [E] for every text. They need not sum to 1.
   static Prior given(std::vector<double> weights);
   static Prior uniform(std::size_t experts);
-  /// The mean of all that update() was told, uniform before that.
+  /// The mean of all posteriors given to update(), uniform before the first.
   static Prior updating(std::size_t experts);
   static Prior of_text(std::shared_ptr<const TextPrior> text);
-  /// That of a type for which the experts suffice; `weights` [E] are read for cached_prior alone.
+  /// The prior of a type other than cluster_prior. `weights` [E] are read only for cached_prior.
   static Prior of_type(EnsembleType type, std::size_t experts, std::vector<double> weights);
 
   std::size_t experts() const noexcept { return weights_.size(); }
-  /// [E] as they are now. Uniform, and without a meaning, where the text gives the prior.
+  /// [E] the current weights. Uniform, and without a meaning, with a TextPrior.
   const std::vector<double>& weights() const noexcept { return weights_; }
-  /// Null unless the text gives the prior.
+  /// Null for a prior that does not depend on the text.
   const TextPrior* text() const noexcept { return text_.get(); }
 
-  /// Ends a batch of texts, `posterior` [E] being the mean of theirs.
+  /// Ends a batch of texts. `posterior` [E] is the mean of their posteriors.
   void update(std::span<const double> posterior);
-  /// [E] the exponentially weighted mean of all that update() was told; empty before the first.
+  /// [E] the exponentially weighted mean of all posteriors given to update(). Empty before the
+  /// first.
   const std::vector<double>& mean_posterior() const noexcept { return mean_.value(); }
 
-  /// Experts that take part: all of them at first. One that does not has no weight in any text, and
-  /// no score of it is read.
+  /// Whether an expert takes part. At first all do. An expert that does not has no weight in any
+  /// text, and its scores are not read.
   bool takes_part(std::size_t expert) const { return takes_part_.at(expert); }
-  std::vector<std::size_t> active() const;  ///< Those that take part, ascending.
-  /// Takes an expert out that the prior gives no weight.
+  std::vector<std::size_t> active() const;  ///< The experts that take part, ascending.
+  /// Takes out an expert whose weight in the prior is 0.
   void exclude(std::size_t expert) { takes_part_.at(expert) = false; }
-  /// Takes experts out, and gives the others their weight in proportion. std::runtime_error when
-  /// no weight is left.
+  /// Takes out experts, and scales the weights of the others to a sum of 1. std::runtime_error when
+  /// that sum is 0.
   void leave_out(std::span<const std::size_t> experts);
 
  private:

@@ -104,7 +104,7 @@ TEST(ParsePrior, RefusesWhatIsNoDistribution) {
       {"inf,0", "'inf', expected a probability"},
       {"1", "1 probabilities for 2 experts"},
       {"0.5,0.25,0.25", "3 probabilities for 2 experts"},
-      {"0.5,0.1", "the sum is 0.600000, expected 1"},
+      {"0.5,0.1", "the sum is 0.6, expected 1"},
   };
   for (const auto& [text, problem] : bad)
     expect_error<compat::UsageError>([&text = text] { parse_prior(text, 2); }, problem);
