@@ -37,7 +37,6 @@ TEST_F(CacheTest, GivesBackWhatItKeeps) {
 }
 
 TEST_F(CacheTest, ScoresOutliveTheirFile) {
-  const std::vector<float> scores{-1, -2.5F, 0};
   ASSERT_TRUE(cache.store(data, model, scores));
   const Scores loaded = cache.load(data, model, 3).value();
   ASSERT_TRUE(cache.store(data, model, std::vector<float>{-7, -8, -9}));
