@@ -5,6 +5,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/shard_name.h"
+#include "compat/fairseq/network_settings.h"
 
 namespace converters {
 namespace {

@@ -310,8 +310,10 @@ TEST(EnsembleEval, LeavesExpertsOfPriorZeroOutWhenSparse) {
   options.precomputed_prior = "0,0.3,0.6,0.1";
   options.eval_topk = 2;
   options.sparse = true;
-  options.path = "/nowhere/a.pt:" + checkpoints_of({"jargon", "perl"}) +
-                 ":/nowhere/d.pt";  // these files are not opened
+  const btm_test::TempDir dir;  // its files are no models: they are not loaded
+  for (const char* name : {"a.pt", "d.pt"}) btm_test::write_file(dir / name, "no model");
+  options.path = (dir / "a.pt").string() + ":" + checkpoints_of({"jargon", "perl"}) + ":" +
+                 (dir / "d.pt").string();
   const EnsembleReport sparse = run(options);
   EXPECT_EQ(sparse.blocks_run, 2 * sparse.eval.samples);
   EnsembleEvalOptions pair = short_options({"jargon", "perl"});

@@ -52,12 +52,20 @@ TEST(EvaluationMatrix, IsReadAsItWasWritten) {
   const btm_test::TempDir dir;
   const EvalMatrix written = golden_matrix();
   write_matrix(dir / "matrix.json", written);
-  const EvalMatrix read = read_matrix(dir / "matrix.json");
+  EvalMatrix read = read_matrix(dir / "matrix.json");
+  const auto take_rounded_loss = [](MatrixCell& cell, const MatrixCell& exact) {
+    EXPECT_NEAR(cell.loss_sum, exact.loss_sum, 1e-9);  // the file has the loss of a token
+    cell.loss_sum = exact.loss_sum;
+  };
+  for (std::size_t r = 0; r < written.rows.size(); ++r) {
+    take_rounded_loss(read.rows[r].mean, written.rows[r].mean);
+    for (std::size_t d = 0; d < written.domains.size(); ++d)
+      take_rounded_loss(read.rows[r].cells[d], written.rows[r].cells[d]);
+  }
   EXPECT_EQ(matrix_to_text(read), matrix_to_text(written));
   EXPECT_EQ(read.domains, written.domains);
   EXPECT_EQ(read.rows[2].kind, MatrixRow::Kind::kEnsemble);
   EXPECT_EQ(read.baseline, 1U);
-  EXPECT_NEAR(read.rows[0].cells[1].loss_sum, written.rows[0].cells[1].loss_sum, 1e-9);
   EXPECT_EQ(read.posteriors[0].batches, written.posteriors[0].batches);
   EXPECT_EQ(read.posteriors[0].cached_prior, written.posteriors[0].cached_prior);
 }
