@@ -76,7 +76,7 @@ void check_size_of_bin(const compat::IndexedDataset& dataset, const fs::path& pr
   if (there != needed)
     throw compat::FormatError(
         {bin.string(), {}, {}},
-        compat::concat("has ", there, " bytes, its index accounts for ", needed));
+        compat::concat("has ", there, " bytes, its index describes ", needed));
 }
 
 std::string check_data_set(const fs::path& prefix, const compat::Dictionary* dictionary) {

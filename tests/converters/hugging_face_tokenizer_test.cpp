@@ -145,13 +145,14 @@ TEST(TokenizerJson, RefusesOtherFiles) {
   };
   for (const Row& row :
        {Row{"[", "is not JSON, expected a tokenizer.json"},
-        Row{"{}", "is no tokenizer.json of BPE"},
-        Row{R"({"model":{"type":"BPE","vocab":{"a":"b"}}})", "is no tokenizer.json of BPE"},
+        Row{"{}", "is not a tokenizer.json of BPE"},
+        Row{R"({"model":{"type":"BPE","vocab":{"a":"b"}}})", "is not a tokenizer.json of BPE"},
         Row{R"({"model":{"type":"BPE","vocab":{"a":1},"merges":["a b"]}})",
             "out of vocabulary: a b"},
         Row{R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["a",0],["a",1]]}})",
             "a token comes twice"},
-        Row{R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["a"]]}})", "is no tokenizer.json"}})
+        Row{R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["a"]]}})",
+            "is not a tokenizer.json"}})
     expect_error<compat::FormatError>([&] { TokenizerJson(row.text, "tokenizer.json"); },
                                       row.phrase);
 }

@@ -102,7 +102,8 @@ class Texts {
       const at::Tensor ours = features.narrow(0, from, count);
       from += count;
       const at::Tensor expected = whole(model_, tokens).narrow(0, first, count);
-      ASSERT_LT((ours - expected).abs().max().item<double>(), 1e-5);
+      // fp32 sums in another order; on the packed path they may also be rounded to other bf16
+      ASSERT_LT((ours - expected).abs().max().item<double>(), same_bits ? 1e-4 : 1e-5);
       if (!same_bits) continue;
       // alone, in one step from nothing
       const Row alone = pool_.open(0).value();
