@@ -139,7 +139,7 @@ FlagGroup machine_flags(MachineOptions& o) {
                           "bfloat16 (on a CPU: factors of products rounded to it, sums in fp32)"),
               flag_choice("fp32-matmul", o.fp32_matmul, {"fp32", "bf16x3"},
                           "products in fp32 on a CPU: as such, or of factors split into two bf16, "
-                          "which is less exact, and faster where the processor has avx512_bf16"),
+                          "which pays where bf16 is more than three times as fast"),
               flag_switch("cpu", o.cpu, "do not use a GPU"),
               flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
               flag_integer("softmax-batch", "N", o.softmax_batch,
