@@ -131,7 +131,7 @@ CASES = [
         "a prior of another sum",
         EVAL + ["--precomputed-prior", "0.5,0.1"],
         2,
-        stderr=["the sum is 0.600000, expected 1"],
+        stderr=["the sum is 0.6, expected 1"],
     ),
     Case(
         "cluster_prior without clusters",

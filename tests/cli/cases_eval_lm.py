@@ -287,12 +287,12 @@ CASES = [
         "nothing.pt: cannot open: No such file or directory",
     ),
     error_after_loading(
-        "a folder for a model", EVAL + ["--path", DATA], "is a directory, expected a regular file"
+        "a folder for a model", EVAL + ["--path", DATA], "is a data-bin (it holds dict.txt"
     ),
     error_after_loading(
         "a dictionary for a model",
         EVAL + ["--path", DATA + "/dict.txt"],
-        "expected a file of torch.save",
+        "is a dictionary, expected a checkpoint",
     ),
     error_after_loading(
         "an index for a model",

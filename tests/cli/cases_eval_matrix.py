@@ -170,17 +170,17 @@ CASES = [
     Case(
         "missing checkpoint", ["btm", "eval-matrix", DATA, "a={tmp}/none.pt"], 1, stderr=["none.pt"]
     ),
-    # The output is checked before the models are opened.
+    # The output is checked before anything is computed.
     Case(
         "a file for the output folder",
-        ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "file"],
+        ["btm", "eval-matrix", DATA, SEED, "--out", "file"],
         1,
         setup=a_file,
         stderr=["file: is not a folder"],
     ),
     Case(
         "an output folder that cannot be made",
-        ["btm", "eval-matrix", DATA, "a={tmp}/none.pt", "--out", "read-only/out"],
+        ["btm", "eval-matrix", DATA, SEED, "--out", "read-only/out"],
         1,
         setup=read_only,
         unprivileged=True,

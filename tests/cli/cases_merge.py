@@ -250,7 +250,7 @@ CASES = [
     ),
     Case(
         "average into a file",
-        ["btm", "average", "--output-dir", "results.jsonl/out", "--model-files", "nothing.pt"],
+        ["btm", "average", "--output-dir", "results.jsonl/out", "--model-files", TWO],
         1,
         setup=results(""),
         stderr=["results.jsonl: is not a folder"],
