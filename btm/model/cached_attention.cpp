@@ -52,14 +52,20 @@ void add_block(const float* weights, const float* values, std::int64_t count, st
   }
 }
 
-/// One head of one token. `scores` has room for its row.
+/// What a thread uses again for every head and token.
+struct Scratch {
+  std::vector<float> query, scores;
+};
+
+/// One head of one token.
 void attend_head(const KeyValuePool& pool, std::int64_t layer, std::int64_t head,
-                 const CachedToken& token, const float* query, std::vector<float>& scores,
-                 float* out) {
+                 const CachedToken& token, const float* query, Scratch& scratch, float* out) {
   const std::int64_t size = pool.shape().head_size, length = token.place + 1;
+  auto& [scaled, scores] = scratch;
   scores.resize(static_cast<std::size_t>(length));
-  std::vector<float> scaled(query, query + size);
-  for (float& value : scaled) value /= std::sqrt(static_cast<float>(size));
+  scaled.assign(query, query + size);
+  const float divisor = std::sqrt(static_cast<float>(size));
+  for (float& value : scaled) value /= divisor;
   for (std::int64_t from = 0; from < length; from += kBlock)
     score_block(scaled.data(), pool.keys(token.row, layer, head, from / kBlock),
                 std::min(kBlock, length - from), size, scores.data() + from);
@@ -95,10 +101,10 @@ void attend(const KeyValuePool& pool, std::int64_t layer, std::span<const Cached
   const std::int64_t count = static_cast<std::int64_t>(tokens.size());
   // Neighbours in this order read the same head of the same row.
   at::parallel_for(0, heads * count, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scores;
+    Scratch scratch;
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t head = task / count, n = task % count, at = (n * heads + head) * size;
-      attend_head(pool, layer, head, tokens[static_cast<std::size_t>(n)], queries + at, scores,
+      attend_head(pool, layer, head, tokens[static_cast<std::size_t>(n)], queries + at, scratch,
                   out + at);
     }
   });
