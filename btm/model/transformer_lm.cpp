@@ -151,7 +151,7 @@ void TransformerLM::pack(Products products) {
       pack(*linear);
   pack(project_in_dim_);
   pack(project_out_dim_);
-  pack(output());
+  pack(config_.share_decoder_input_output_embed ? embed_tokens_ : output_projection_);
 }
 
 void TransformerLM::drop_final_norm() {
@@ -160,20 +160,17 @@ void TransformerLM::drop_final_norm() {
   config_.no_decoder_final_norm = true;
 }
 
-Linear& TransformerLM::output() noexcept {
+const Linear& TransformerLM::output() const noexcept {
   return config_.share_decoder_input_output_embed ? embed_tokens_ : output_projection_;
 }
 
-const at::Tensor& TransformerLM::output_weight() const noexcept {
-  return const_cast<TransformerLM*>(this)->output().weight;
-}
+const at::Tensor& TransformerLM::output_weight() const noexcept { return output().weight; }
 
 at::Tensor TransformerLM::target_log_probs(const at::Tensor& features, const at::Tensor& targets,
                                            std::int64_t rows_at_once) const {
-  const Linear& output = const_cast<TransformerLM*>(this)->output();
-  return output.packed != nullptr
-             ? btm::target_log_probs(features, *output.packed, targets, rows_at_once)
-             : btm::target_log_probs(features, output.weight, targets, rows_at_once);
+  return output().packed != nullptr
+             ? btm::target_log_probs(features, *output().packed, targets, rows_at_once)
+             : btm::target_log_probs(features, output().weight, targets, rows_at_once);
 }
 
 at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {

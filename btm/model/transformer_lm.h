@@ -126,7 +126,7 @@ class TransformerLM {
   TransformerConfig config_;
   std::int64_t vocab_size_;
   std::vector<NamedParameter> parameters_;
-  Linear& output() noexcept;
+  const Linear& output() const noexcept;
 
   at::Tensor embed_positions_;
   Linear embed_tokens_, project_in_dim_, project_out_dim_, output_projection_;  ///< no biases
