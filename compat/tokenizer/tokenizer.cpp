@@ -5,10 +5,15 @@
 namespace compat {
 
 FlagGroup tokenizer_flags(TokenizerOptions& options) {
+  std::vector<std::string> kinds{"none", "gpt2", "sentencepiece"};
+  std::string help = "none: the text is words or pieces between white space";
+  if (options.bpe == kFoundTokenizer) {
+    kinds.insert(kinds.begin(), kFoundTokenizer);
+    help += "; auto: as the files say, else what fits beside the dictionary or the model";
+  }
   return {"Tokenizer",
           {
-              flag_choice("bpe", options.bpe, {"none", "gpt2", "sentencepiece"},
-                          "none: the text is words or pieces between white space"),
+              flag_choice("bpe", options.bpe, kinds, help),
               flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
                         "GPT-2's encoder.json (dict.txt then holds its ids as symbols)"),
               flag_text("gpt2-vocab-bpe", "FILE", options.gpt2_vocab_bpe, "GPT-2's vocab.bpe"),

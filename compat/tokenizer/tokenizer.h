@@ -71,14 +71,17 @@ std::vector<Gpt2Merge> read_gpt2_merges(const std::filesystem::path& vocab_bpe);
 /// A tokenizer from a sentencepiece model of any type. FormatError when the file is no such model.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& model);
 
+/// The --bpe of find_tokenizer.h.
+inline constexpr const char* kFoundTokenizer = "auto";
+
 /// The options of a command line that choose a tokenizer.
 struct TokenizerOptions {
-  std::string bpe = "none";  ///< none, gpt2 or sentencepiece
+  std::string bpe = "none";  ///< none, gpt2 or sentencepiece; or kFoundTokenizer
   std::string gpt2_encoder_json = {}, gpt2_vocab_bpe = {}, sentencepiece_model = {};
 };
 
 /// The flags --bpe, --gpt2-encoder-json, --gpt2-vocab-bpe and --sentencepiece-model, named as in
-/// fairseq.
+/// fairseq. --bpe auto is offered where it is the default.
 FlagGroup tokenizer_flags(TokenizerOptions& options);
 
 /// The tokenizer, or null for --bpe none. UsageError when the files that --bpe needs are not named.

@@ -1,0 +1,149 @@
+#include "compat/tokenizer/find_tokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "compat/base/error.h"
+#include "compat/base/natural_order.h"
+#include "compat/base/numbers.h"
+#include "compat/tokenizer/sentencepiece_model.h"
+#include "compat/tokenizer/text_codec.h"
+
+namespace compat {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostListed = 10'000;  // files of a folder
+constexpr std::uintmax_t kLargestModel = std::uintmax_t{256} << 20;
+
+bool is_file(const fs::path& path) {
+  std::error_code unknown;
+  return fs::is_regular_file(path, unknown);
+}
+
+/// The files *.model of a folder, sorted.
+std::vector<fs::path> sentencepiece_files(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::size_t listed = 0;
+  for (fs::directory_iterator entry(folder, error), end;
+       !error && entry != end && listed < kMostListed; entry.increment(error), ++listed)
+    if (entry->path().extension() == ".model" && is_file(entry->path()))
+      names.push_back(entry->path().filename().string());
+  std::ranges::sort(names, natural_less);
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(folder / name);
+  return files;
+}
+
+/// The tokenizers of a folder that suit `kind`.
+std::vector<TokenizerOptions> tokenizers_in(const fs::path& folder, SymbolKind kind) {
+  std::vector<TokenizerOptions> found;
+  if (kind == SymbolKind::kPieces) {
+    for (const fs::path& file : sentencepiece_files(folder))
+      found.push_back({"sentencepiece", {}, {}, file.string()});
+  } else {
+    static constexpr std::array<std::pair<const char*, const char*>, 2> kNames{
+        std::pair{"encoder.json", "vocab.bpe"}, std::pair{"vocab.json", "merges.txt"}};
+    for (const auto& [encoder, merges] : kNames)
+      if (is_file(folder / encoder) && is_file(folder / merges))
+        found.push_back({"gpt2", (folder / encoder).string(), (folder / merges).string(), {}});
+  }
+  return found;
+}
+
+const std::string& file_of(const TokenizerOptions& options) {
+  return options.bpe == "gpt2" ? options.gpt2_encoder_json : options.sentencepiece_model;
+}
+
+/// The tokenizer, or null for a file that is none: other programs write *.model as well.
+std::unique_ptr<Tokenizer> load_candidate(const TokenizerOptions& options) {
+  std::error_code unknown;
+  if (options.bpe == "sentencepiece" &&
+      fs::file_size(options.sentencepiece_model, unknown) > kLargestModel)
+    return nullptr;
+  try {
+    return load_tokenizer(options);
+  } catch (const FormatError&) {
+    return nullptr;
+  }
+}
+
+/// `options` with the --bpe that its files imply.
+TokenizerOptions with_kind(TokenizerOptions options) {
+  if (options.bpe != kFoundTokenizer) return options;
+  const bool gpt2 = !options.gpt2_encoder_json.empty() || !options.gpt2_vocab_bpe.empty();
+  const bool pieces = !options.sentencepiece_model.empty();
+  if (gpt2 && pieces)
+    throw UsageError(
+        "--sentencepiece-model and --gpt2-encoder-json exclude each other (--bpe chooses one)");
+  if (gpt2 || pieces) options.bpe = gpt2 ? "gpt2" : "sentencepiece";
+  return options;
+}
+
+bool names_files(const TokenizerOptions& options) {
+  return options.bpe == "gpt2"
+             ? !options.gpt2_encoder_json.empty() || !options.gpt2_vocab_bpe.empty()
+             : options.bpe == "sentencepiece" && !options.sentencepiece_model.empty();
+}
+
+[[noreturn]] void refuse_none(SymbolKind kind, const std::string& dictionary_file) {
+  const bool pieces = kind == SymbolKind::kPieces;
+  throw UsageError(printable(dictionary_file, 4096) + " holds " +
+                   (pieces ? "pieces of a sentencepiece model" : "ids of GPT-2's BPE") +
+                   ", and there is none beside it or the model: expected " +
+                   (pieces ? "--sentencepiece-model" : "--gpt2-encoder-json and --gpt2-vocab-bpe") +
+                   " (--bpe none for text that is split already)");
+}
+
+}  // namespace
+
+SymbolKind symbol_kind(const Dictionary& dictionary) {
+  std::int64_t symbols = 0, pieces = 0, numbers = 0;
+  for (std::int64_t id = dictionary.unk() + 1; id < dictionary.size(); ++id) {
+    const std::string& symbol = dictionary.symbol(id);
+    if (symbol.starts_with("madeupword")) continue;
+    ++symbols;
+    pieces += symbol.starts_with(kSpacePiece) ? 1 : 0;
+    numbers += number_of<std::uint32_t>(symbol) ? 1 : 0;
+  }
+  if (pieces * 100 > symbols || dictionary.contains(kSpacePiece)) return SymbolKind::kPieces;
+  return symbols > 0 && numbers * 100 >= symbols * 95 ? SymbolKind::kGpt2Ids : SymbolKind::kWords;
+}
+
+FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary& dictionary,
+                              const std::string& dictionary_file,
+                              std::span<const fs::path> folders) {
+  const TokenizerOptions named = with_kind(options);
+  if (names_files(named)) return {load_tokenizer(named), file_of(named)};
+  const SymbolKind kind = named.bpe == "gpt2"            ? SymbolKind::kGpt2Ids
+                          : named.bpe == "sentencepiece" ? SymbolKind::kPieces
+                          : named.bpe == "none"          ? SymbolKind::kWords
+                                                         : symbol_kind(dictionary);
+  if (kind == SymbolKind::kWords) return {};
+  FoundTokenizer unfit;
+  for (const fs::path& folder : folders) {
+    FoundTokenizer found;
+    for (const TokenizerOptions& candidate : tokenizers_in(folder, kind)) {
+      auto tokenizer = load_candidate(candidate);
+      if (!tokenizer) continue;
+      if (tokenizer_fit(dictionary, *tokenizer).foreign_share > kMostForeign) {
+        unfit = {std::move(tokenizer), file_of(candidate)};
+        continue;
+      }
+      if (found.tokenizer)
+        throw UsageError(printable(found.file, 4096) + " and " +
+                         printable(file_of(candidate), 4096) +
+                         " both fit the dictionary: name one of them (--sentencepiece-model)");
+      found = {std::move(tokenizer), file_of(candidate)};
+    }
+    if (found.tokenizer) return found;
+  }
+  if (unfit.tokenizer) return unfit;
+  refuse_none(kind, dictionary_file);
+}
+
+}  // namespace compat
