@@ -37,17 +37,19 @@ ALLOWED = {
     "btm/ensemble": COMPAT
     | EVALUATOR
     | {"btm/cluster", "btm/distributed", "btm/mixing", "btm/report"},
+    "btm/generate": COMPAT | {"btm/mixing"},
     "btm/branch": COMPAT | {"btm/cluster"},
     "btm/merge": COMPAT | {"btm/model"},
     "btm/report": COMPAT | {"btm/evaluator"},
     "btm/run": COMPAT | {"btm/mixing", "btm/report"},
     "btm/cli": COMPAT
     | EVALUATOR
-    | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/merge", "btm/mixing"}
-    | {"btm/report", "btm/run", "btm/trainer"},
+    | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/generate", "btm/merge"}
+    | {"btm/mixing", "btm/report", "btm/run", "btm/trainer"},
     "btm": COMPAT | {"btm/cli"},
 }
 NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/mixing", "btm/cluster", "btm/cli"}
+NO_LIBTORCH |= {"btm/generate"}
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 
 

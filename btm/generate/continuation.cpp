@@ -1,0 +1,244 @@
+#include "btm/generate/continuation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+namespace btm {
+namespace {
+
+/// Tokens of a prompt that are read at once. Others wait for as long; and each distribution over
+/// the dictionary takes memory.
+constexpr std::size_t kBlock = 512, kBlockOfDistributions = 16;
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+std::vector<std::int64_t> cut(std::vector<std::int64_t> prompt, std::int64_t longest) {
+  if (static_cast<std::int64_t>(prompt.size()) > longest)
+    prompt.resize(static_cast<std::size_t>(longest));
+  return prompt;
+}
+
+double normalised(double total, std::size_t tokens, const GenerateOptions& options) {
+  if (options.unnormalized || tokens == 0) return total;
+  return total / std::pow(static_cast<double>(tokens), options.lenpen);
+}
+
+}  // namespace
+
+Continuation::Continuation(Predictor& predictor, const Symbols& symbols,
+                           std::vector<std::int64_t> prompt, const GenerateOptions& options,
+                           OnToken on_token)
+    : predictor_(predictor),
+      symbols_(symbols),
+      options_(options),
+      on_token_(std::move(on_token)),
+      longest_(max_length(options, static_cast<std::int64_t>(prompt.size()))),
+      rules_(options, symbols, predictor.vocab_size(), longest_) {
+  check_options(options_);
+  if (options_.min_len > longest_)
+    throw std::invalid_argument("--min-len is above --max-len-a * tokens + --max-len-b");
+  // A larger beam would need tokens that are never selected.
+  options_.beam = std::min(options_.beam, std::max<std::int64_t>(predictor.vocab_size() - 1, 1));
+  if (options_.sampling) options_.beam = options.beam;
+  prompt_ = cut(std::move(prompt), longest_);
+  to_read_ = prompt_;
+  to_read_.insert(to_read_.begin(), symbols_.eos);
+  std::ranges::reverse(to_read_);
+  if (!options_.sampling) return;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(options_.beam); ++i)
+    random_.emplace_back(options_.sampling->seed, prompt_, i);
+}
+
+Continuation::~Continuation() {
+  if (opened_ && !to_read_.empty()) predictor_.close(first_row_);
+  for (const Growing& text : growing_) predictor_.close(text.row);
+}
+
+std::int64_t Continuation::row_tokens() const {
+  return std::min(longest_ + 1, predictor_.max_positions());
+}
+
+std::int64_t Continuation::fork_tokens() const { return (options_.beam - 1) * row_tokens(); }
+
+bool Continuation::open() {
+  const std::optional<Predictor::Row> row = predictor_.open(row_tokens());
+  if (!row) return false;
+  first_row_ = *row;
+  opened_ = true;
+  if (to_read_.size() == 1) begin_growing();
+  return true;
+}
+
+/// All of the prompt is read but for the last token, which each hypothesis reads by itself.
+void Continuation::begin_growing() {
+  const std::int64_t last = to_read_.front();
+  to_read_.clear();
+  const std::int64_t texts = options_.sampling ? options_.beam : 1;
+  for (std::int64_t i = 0; i < texts; ++i) {
+    Growing text;
+    text.text = read_;
+    text.text.sample = static_cast<std::size_t>(i);
+    text.total = read_total_;
+    text.row = i == 0 ? first_row_ : predictor_.fork(first_row_);
+    text.unread = last;
+    growing_.push_back(std::move(text));
+  }
+}
+
+std::size_t Continuation::ask(Predictor::Step& step) {
+  const auto add = [&](std::int64_t token, Want want) {
+    step.tokens.push_back(token);
+    step.wants.push_back(want);
+  };
+  if (!to_read_.empty()) {
+    const std::size_t block = options_.temperature == 1 ? kBlock : kBlockOfDistributions;
+    const std::size_t asked = std::min(to_read_.size() - 1, block);
+    step.rows.push_back(first_row_);
+    step.counts.push_back(static_cast<std::int64_t>(asked));
+    for (std::size_t i = 0; i < asked; ++i) {
+      const std::size_t place = to_read_.size() - 1 - i;
+      add(to_read_[place], one_expert() ? Want{} : rules_.prompt(to_read_[place - 1]));
+    }
+    return asked;
+  }
+  for (Growing& text : growing_) {
+    Want want = rules_.next(text.text.tokens, 2 * options_.beam);
+    if (one_expert()) {
+      const std::size_t expert =
+          draw_index(predictor_.posterior(text.row), random_.at(text.text.sample));
+      want.expert = expert;
+      text.text.experts.push_back(expert);
+    }
+    step.rows.push_back(text.row);
+    step.counts.push_back(1);
+    add(text.unread, want);
+  }
+  return growing_.size();
+}
+
+void Continuation::answer(std::span<Readout> readouts) {
+  if (!to_read_.empty()) return read_prompt(readouts);
+  std::vector<Growing> next;
+  if (options_.sampling)
+    sample(readouts, next);
+  else
+    choose(readouts, next);
+  give_rows(next);
+}
+
+void Continuation::read_prompt(std::span<Readout> readouts) {
+  for (Readout& readout : readouts) {
+    to_read_.pop_back();
+    const std::int64_t token = to_read_.back();
+    const double score = one_expert() ? kUnknown : rules_.prompt_score(readout, token);
+    read_.tokens.push_back(token);
+    read_.positional_scores.push_back(score);
+    if (!one_expert()) read_total_ += score;
+    if (predictor_.experts() > 1) read_.posterior.push_back(std::move(readout.weights));
+  }
+  if (to_read_.size() == 1) begin_growing();
+}
+
+Continuation::Growing Continuation::extended(const Growing& parent, const TopToken& token,
+                                             const Readout& readout) {
+  ++new_tokens_;
+  Growing text = parent;
+  text.text.tokens.push_back(token.token);
+  text.text.positional_scores.push_back(token.log_prob);
+  if (predictor_.experts() > 1) text.text.posterior.push_back(readout.weights);
+  text.total += token.log_prob;
+  text.unread = token.token;
+  return text;
+}
+
+/// Whether the text goes on behind its last token. Shows that token.
+bool Continuation::passes_on(const Growing& text) {
+  if (!streams() || !on_token_) return true;
+  return on_token_({text.text.sample, text.text.tokens.back(), text.text.positional_scores.back()});
+}
+
+void Continuation::finish(Growing text) {
+  const std::size_t scored =
+      text.text.tokens.size() - (one_expert() ? prompt_.size() : std::size_t{0});
+  text.text.score = normalised(text.total, scored, options_);
+  finished_.push_back(std::move(text.text));
+}
+
+void Continuation::sample(std::span<Readout> readouts, std::vector<Growing>& next) {
+  for (std::size_t i = 0; i < growing_.size(); ++i) {
+    Growing& text = growing_[i];
+    rules_.apply(readouts[i], text.text.tokens);
+    const TopToken token =
+        draw_token(readouts[i], *options_.sampling, random_.at(text.text.sample));
+    if (token.token < 0) continue;
+    Growing longer = extended(text, token, readouts[i]);
+    const bool ends = token.token == symbols_.eos;
+    longer.text.stopped = !passes_on(longer) && !ends;
+    if (ends || longer.text.stopped)
+      finish(std::move(longer));
+    else
+      next.push_back(std::move(longer));
+  }
+}
+
+/// The 2 * beam best continuations of all hypotheses, the best first.
+std::vector<Continuation::Candidate> Continuation::search(std::span<Readout> readouts) {
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < growing_.size(); ++i) {
+    rules_.apply(readouts[i], growing_[i].text.tokens);
+    for (const TopToken& token : best_tokens(readouts[i], 2 * options_.beam))
+      candidates.push_back({i, token, growing_[i].total + token.log_prob});
+  }
+  std::ranges::stable_sort(candidates, std::ranges::greater{}, &Candidate::total);
+  candidates.resize(std::min(candidates.size(), static_cast<std::size_t>(2 * options_.beam)));
+  return candidates;
+}
+
+/// fairseq's step: an end-of-sentence symbol ends a hypothesis where it is among the `beam` best
+/// candidates; the best candidates without one go on, `beam` of them. The search ends with `beam`
+/// ended hypotheses, whatever others could still become.
+void Continuation::choose(std::span<Readout> readouts, std::vector<Growing>& next) {
+  const std::vector<Candidate> candidates = search(readouts);
+  const auto beam = static_cast<std::size_t>(options_.beam);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Candidate& best = candidates[i];
+    const bool ends = best.token.token == symbols_.eos;
+    if (ends && (i >= beam || finished_.size() == beam)) continue;
+    if (!ends && next.size() == beam) continue;
+    Growing text = extended(growing_[best.parent], best.token, readouts[best.parent]);
+    if (!ends) {
+      next.push_back(std::move(text));
+      continue;
+    }
+    passes_on(text);
+    finish(std::move(text));
+  }
+  if (finished_.size() == beam) next.clear();
+  if (beam > 1) return;
+  for (Growing& text : next) {
+    text.text.stopped = !passes_on(text);
+    if (text.text.stopped) finish(text);
+  }
+  std::erase_if(next, [](const Growing& text) { return text.text.stopped; });
+}
+
+/// The first text that follows a row takes it; others get a copy. Rows without a text are closed.
+void Continuation::give_rows(std::vector<Growing>& next) {
+  std::set<Predictor::Row> taken;
+  for (Growing& text : next)
+    if (!taken.insert(text.row).second) text.row = predictor_.fork(text.row);
+  for (const Growing& text : growing_)
+    if (!taken.contains(text.row)) predictor_.close(text.row);
+  growing_ = std::move(next);
+}
+
+std::vector<Hypothesis> Continuation::take_hypotheses() {
+  std::ranges::stable_sort(finished_, std::ranges::greater{}, &Hypothesis::score);
+  return std::exchange(finished_, {});
+}
+
+}  // namespace btm

@@ -1,0 +1,115 @@
+// One prompt and what follows it: beam search as fairseq's SequenceGenerator computes it, or
+// samples. It says what a Predictor is to do next, and takes the answers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "btm/generate/generate_options.h"
+#include "btm/generate/sampling.h"
+#include "btm/generate/token_rules.h"
+#include "btm/mixing/predictor.h"
+
+namespace btm {
+
+/// A token that follows a prompt, as it comes.
+struct NewToken {
+  std::size_t sample = 0;  ///< The hypothesis: its number among the samples.
+  std::int64_t token = 0;
+  double log_prob = 0;
+};
+
+/// Called for each new token, the end-of-sentence symbol included, where hypotheses do not compete:
+/// with sampling or a beam of 1. False ends the hypothesis behind this token.
+using OnToken = std::function<bool(const NewToken& token)>;
+
+struct Hypothesis {
+  std::vector<std::int64_t> tokens;       ///< The prompt's, too; with the end-of-sentence symbol
+                                          ///< unless `stopped`.
+  std::vector<double> positional_scores;  ///< Natural logs; NaN where an expert that was not drawn
+                                          ///< would have had to read (one expert per token).
+  /// Their sum, normalised as the options say. With one expert per token, of the new tokens alone.
+  double score = 0;
+  /// For each token the experts' weights [E] when it came. Empty for one expert.
+  std::vector<std::vector<double>> posterior;
+  /// For each new token the expert that it was drawn from. Empty without one expert per token.
+  std::vector<std::size_t> experts;
+  std::size_t sample = 0;  ///< As in NewToken.
+  bool stopped = false;    ///< By OnToken.
+};
+
+class Continuation {
+ public:
+  /// `prompt` has no end-of-sentence symbols and is cut behind max_length(). std::invalid_argument
+  /// as check_options(), and for a min_len that is longer than the longest text.
+  Continuation(Predictor& predictor, const Symbols& symbols, std::vector<std::int64_t> prompt,
+               const GenerateOptions& options, OnToken on_token = {});
+  ~Continuation();
+  Continuation(const Continuation&) = delete;
+  Continuation& operator=(const Continuation&) = delete;
+
+  /// The tokens that its first row, and its other rows together, may have at once.
+  std::int64_t row_tokens() const;
+  std::int64_t fork_tokens() const;
+  /// Takes the first row. False where the predictor has no room for it.
+  bool open();
+  bool done() const noexcept { return opened_ && to_read_.empty() && growing_.empty(); }
+
+  /// Adds what to compute next. Returns the number of its tokens.
+  std::size_t ask(Predictor::Step& step);
+  /// The readouts of these tokens.
+  void answer(std::span<Readout> readouts);
+
+  /// The best first. At most `beam`, and none where no token could follow.
+  std::vector<Hypothesis> take_hypotheses();
+  std::int64_t new_tokens() const noexcept { return new_tokens_; }
+
+ private:
+  struct Growing {
+    Hypothesis text;
+    double total = 0;  ///< log-probability
+    Predictor::Row row = 0;
+    std::int64_t unread = 0;  ///< The last token, which no model has read yet.
+  };
+  struct Candidate {
+    std::size_t parent = 0;
+    TopToken token;
+    double total = 0;
+  };
+
+  bool one_expert() const { return options_.sampling && options_.sampling->one_expert_per_token; }
+  bool streams() const { return options_.sampling || options_.beam == 1; }
+  void begin_growing();
+  void read_prompt(std::span<Readout> readouts);
+  std::vector<Candidate> search(std::span<Readout> readouts);
+  void sample(std::span<Readout> readouts, std::vector<Growing>& next);
+  void choose(std::span<Readout> readouts, std::vector<Growing>& next);
+  Growing extended(const Growing& parent, const TopToken& token, const Readout& readout);
+  bool passes_on(const Growing& text);
+  void finish(Growing text);
+  void give_rows(std::vector<Growing>& next);
+
+  Predictor& predictor_;
+  Symbols symbols_;
+  GenerateOptions options_;
+  OnToken on_token_;
+  std::vector<std::int64_t> prompt_;
+  std::int64_t longest_ = 0;
+  TokenRules rules_;
+  bool opened_ = false;
+  Predictor::Row first_row_ = 0;
+  std::vector<std::int64_t> to_read_;  ///< Of the end-of-sentence symbol and the prompt, but for
+                                       ///< the last token; reversed.
+  Hypothesis read_;                    ///< The prompt so far.
+  double read_total_ = 0;
+  std::vector<Growing> growing_;
+  std::vector<RandomStream> random_;  ///< For each sample.
+  std::vector<Hypothesis> finished_;
+  std::int64_t new_tokens_ = 0;
+};
+
+}  // namespace btm

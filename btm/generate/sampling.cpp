@@ -1,0 +1,95 @@
+#include "btm/generate/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "btm/generate/token_rules.h"
+
+namespace btm {
+namespace {
+
+TopToken draw_from(std::span<const TopToken> tokens, RandomStream& random) {
+  std::vector<double> weights;
+  double sum = 0;
+  for (const TopToken& token : tokens)
+    sum += weights.emplace_back(std::exp(static_cast<double>(token.log_prob)));
+  if (!(sum > 0)) return {-1, 0};
+  return tokens[draw_index(weights, random)];
+}
+
+/// The most probable tokens until their probabilities sum to `share`, the token that passes it
+/// included.
+std::vector<TopToken> most_probable(const Readout& readout, double share) {
+  const auto less = [](const TopToken& a, const TopToken& b) {
+    return a.log_prob < b.log_prob || (a.log_prob == b.log_prob && a.token > b.token);
+  };
+  std::vector<TopToken> heap;
+  for (std::size_t i = 0; i < readout.distribution.size(); ++i)
+    if (std::isfinite(readout.distribution[i]))
+      heap.push_back({static_cast<std::int64_t>(i), readout.distribution[i]});
+  std::ranges::make_heap(heap, less);
+  std::vector<TopToken> chosen;
+  for (double sum = 0; !heap.empty() && (chosen.empty() || sum < share);) {
+    std::ranges::pop_heap(heap, less);
+    chosen.push_back(heap.back());
+    heap.pop_back();
+    sum += std::exp(static_cast<double>(chosen.back().log_prob));
+  }
+  return chosen;
+}
+
+}  // namespace
+
+RandomStream::RandomStream(std::uint64_t seed, std::span<const std::int64_t> prompt,
+                           std::size_t sample) {
+  std::vector<std::uint32_t> numbers;
+  const auto add = [&](std::uint64_t value) {
+    numbers.push_back(static_cast<std::uint32_t>(value));
+    numbers.push_back(static_cast<std::uint32_t>(value >> 32));
+  };
+  add(seed);
+  add(sample);
+  for (const std::int64_t token : prompt) add(static_cast<std::uint64_t>(token));
+  std::seed_seq sequence(numbers.begin(), numbers.end());
+  engine_.seed(sequence);
+}
+
+double RandomStream::number() { return static_cast<double>(engine_() >> 11) * 0x1p-53; }
+
+std::size_t draw_index(std::span<const double> weights, RandomStream& random) {
+  double sum = 0;
+  for (const double weight : weights) sum += weight;
+  if (!(sum > 0) || !std::isfinite(sum))
+    throw std::invalid_argument("weights to draw from: expected a positive, finite sum");
+  double left = random.number() * sum;
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!(weights[i] > 0)) continue;
+    last = i;
+    if (left < weights[i]) return i;
+    left -= weights[i];
+  }
+  return last;  // rounding has passed the sum
+}
+
+TopToken draw_token(const Readout& readout, const SamplingOptions& options, RandomStream& random) {
+  if (readout.distribution.empty()) {  // the best, or a token that is forced
+    const auto size =
+        options.topk > 0 ? static_cast<std::size_t>(options.topk) : readout.top.size();
+    return draw_from(std::span(readout.top).first(std::min(size, readout.top.size())), random);
+  }
+  if (options.topp > 0) return draw_from(most_probable(readout, options.topp), random);
+  if (options.topk > 0) return draw_from(best_tokens(readout, options.topk), random);
+  std::vector<double> weights;
+  weights.reserve(readout.distribution.size());
+  double sum = 0;
+  for (const float log_prob : readout.distribution)
+    sum += weights.emplace_back(std::exp(static_cast<double>(log_prob)));
+  if (!(sum > 0)) return {-1, 0};
+  const std::size_t token = draw_index(weights, random);
+  return {static_cast<std::int64_t>(token), readout.distribution[token]};
+}
+
+}  // namespace btm

@@ -1,0 +1,135 @@
+#include "btm/generate/token_rules.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace btm {
+namespace {
+
+constexpr float kImpossible = -std::numeric_limits<float>::infinity();
+
+bool better(const TopToken& a, const TopToken& b) {
+  return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.token < b.token);
+}
+
+/// Tokens that would end a sequence of `size` tokens which `text` has already. Tokens before the
+/// text are not part of it.
+void add_repeating(std::span<const std::int64_t> text, std::int64_t size,
+                   std::vector<std::int64_t>& tokens) {
+  const auto before = static_cast<std::size_t>(size - 1);
+  if (size <= 0 || text.size() <= before) return;
+  const auto last = text.last(before);
+  for (std::size_t i = 0; i + before < text.size(); ++i)
+    if (std::ranges::equal(text.subspan(i, before), last)) tokens.push_back(text[i + before]);
+}
+
+}  // namespace
+
+TokenRules::TokenRules(const GenerateOptions& options, const Symbols& symbols,
+                       std::int64_t vocab_size, std::int64_t longest)
+    : options_(options), symbols_(symbols), vocab_size_(vocab_size), longest_(longest) {
+  // An end-of-sentence symbol that one expert may not draw would change the distribution.
+  if (options_.sampling && options_.sampling->one_expert_per_token) options_.min_len = 0;
+}
+
+bool TokenRules::is_full(std::span<const std::int64_t> text) const {
+  return static_cast<std::int64_t>(text.size()) >= longest_;
+}
+
+std::vector<std::int64_t> TokenRules::forbidden(std::span<const std::int64_t> text) const {
+  std::vector<std::int64_t> tokens{symbols_.pad};
+  if (static_cast<std::int64_t>(text.size()) < options_.min_len) tokens.push_back(symbols_.eos);
+  add_repeating(text, options_.block_ngrams, tokens);
+  std::ranges::sort(tokens);
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
+Want TokenRules::next(std::span<const std::int64_t> text, std::int64_t count) const {
+  Want want;
+  want.temperature = options_.temperature;
+  const bool all =
+      options_.sampling && (options_.sampling->topk <= 0 || options_.sampling->topp > 0);
+  if (is_full(text)) {
+    if (options_.temperature == 1)
+      want.target = symbols_.eos;
+    else
+      want.distribution = true;
+    return want;
+  }
+  // Forbidden tokens may be among the best. A penalty moves the unknown symbol down past others; a
+  // bonus moves it up from wherever it is.
+  const std::int64_t top = (options_.sampling && !all ? options_.sampling->topk : count) +
+                           static_cast<std::int64_t>(forbidden(text).size()) + 1;
+  if (all || options_.unkpen < 0 || top >= vocab_size_)
+    want.distribution = true;
+  else
+    want.top = top;
+  return want;
+}
+
+Want TokenRules::prompt(std::int64_t token) const {
+  Want want;
+  want.temperature = options_.temperature;
+  if (options_.temperature == 1)
+    want.target = token;
+  else
+    want.distribution = true;  // scores of targets are those of temperature 1
+  return want;
+}
+
+double TokenRules::prompt_score(const Readout& readout, std::int64_t token) const {
+  const double log_prob = readout.distribution.empty()
+                              ? readout.log_prob
+                              : readout.distribution.at(static_cast<std::size_t>(token));
+  return token == symbols_.unk ? log_prob - options_.unkpen : log_prob;
+}
+
+void TokenRules::apply(Readout& readout, std::span<const std::int64_t> text) const {
+  if (is_full(text)) {
+    const double log_prob = readout.distribution.empty()
+                                ? readout.log_prob
+                                : readout.distribution.at(static_cast<std::size_t>(symbols_.eos));
+    readout.top = {{symbols_.eos, static_cast<float>(log_prob)}};
+    readout.distribution.clear();
+    return;
+  }
+  const std::vector<std::int64_t> out = forbidden(text);
+  const auto penalty = static_cast<float>(options_.unkpen);
+  if (!readout.distribution.empty()) {
+    for (const std::int64_t token : out)
+      readout.distribution.at(static_cast<std::size_t>(token)) = kImpossible;
+    readout.distribution.at(static_cast<std::size_t>(symbols_.unk)) -= penalty;
+    return;
+  }
+  std::erase_if(readout.top, [&](const TopToken& top) {
+    return std::ranges::binary_search(out, top.token) || top.log_prob == kImpossible;
+  });
+  for (TopToken& top : readout.top)
+    if (top.token == symbols_.unk) top.log_prob -= penalty;
+  if (penalty != 0) std::ranges::sort(readout.top, better);
+}
+
+std::vector<TopToken> best_tokens(const Readout& readout, std::int64_t count) {
+  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
+  if (readout.distribution.empty())
+    return {readout.top.begin(),
+            readout.top.begin() + static_cast<std::ptrdiff_t>(std::min(size, readout.top.size()))};
+  std::vector<TopToken> best;  // a heap, the worst in front
+  for (std::size_t i = 0; i < readout.distribution.size(); ++i) {
+    const TopToken token{static_cast<std::int64_t>(i), readout.distribution[i]};
+    if (token.log_prob == kImpossible || size == 0) continue;
+    if (best.size() == size) {
+      if (!better(token, best.front())) continue;
+      std::ranges::pop_heap(best, better);
+      best.pop_back();
+    }
+    best.push_back(token);
+    std::ranges::push_heap(best, better);
+  }
+  std::ranges::sort_heap(best, better);
+  return best;
+}
+
+}  // namespace btm
