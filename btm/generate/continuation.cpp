@@ -69,14 +69,17 @@ bool Continuation::open() {
   if (!row) return false;
   first_row_ = *row;
   opened_ = true;
-  if (to_read_.size() == 1) begin_growing();
+  if (one_expert())
+    skip_prompt();
+  else if (to_read_.size() == 1)
+    begin_growing();
   return true;
 }
 
 /// All of the prompt is read but for the last token, which each hypothesis reads by itself.
 void Continuation::begin_growing() {
-  const std::int64_t last = to_read_.front();
-  to_read_.clear();
+  std::vector<std::int64_t> unread = std::exchange(to_read_, {});
+  std::ranges::reverse(unread);
   const std::int64_t texts = options_.sampling ? options_.beam : 1;
   for (std::int64_t i = 0; i < texts; ++i) {
     Growing text;
@@ -84,16 +87,22 @@ void Continuation::begin_growing() {
     text.text.sample = static_cast<std::size_t>(i);
     text.total = read_total_;
     text.row = i == 0 ? first_row_ : predictor_.fork(first_row_);
-    text.unread = last;
+    text.unread = unread;
     growing_.push_back(std::move(text));
   }
 }
 
+/// Nothing of the prompt is read before an expert is drawn, which then reads it.
+void Continuation::skip_prompt() {
+  weights_ = predictor_.posterior(first_row_);
+  read_.tokens = prompt_;
+  read_.positional_scores.assign(prompt_.size(), kUnknown);
+  if (predictor_.experts() > 1) read_.posterior.assign(prompt_.size(), weights_);
+  begin_growing();
+}
+
 std::size_t Continuation::ask(Predictor::Step& step) {
-  const auto add = [&](std::int64_t token, Want want) {
-    step.tokens.push_back(token);
-    step.wants.push_back(want);
-  };
+  const std::size_t before = step.tokens.size();
   if (!to_read_.empty()) {
     const std::size_t block = options_.temperature == 1 ? kBlock : kBlockOfDistributions;
     const std::size_t asked = std::min(to_read_.size() - 1, block);
@@ -101,32 +110,39 @@ std::size_t Continuation::ask(Predictor::Step& step) {
     step.counts.push_back(static_cast<std::int64_t>(asked));
     for (std::size_t i = 0; i < asked; ++i) {
       const std::size_t place = to_read_.size() - 1 - i;
-      add(to_read_[place], one_expert() ? Want{} : rules_.prompt(to_read_[place - 1]));
+      step.tokens.push_back(to_read_[place]);
+      step.wants.push_back(rules_.prompt(to_read_[place - 1]));
     }
-    return asked;
   }
   for (Growing& text : growing_) {
     Want want = rules_.next(text.text.tokens, 2 * options_.beam);
     if (one_expert()) {
-      const std::size_t expert =
-          draw_index(predictor_.posterior(text.row), random_.at(text.text.sample));
-      want.expert = expert;
-      text.text.experts.push_back(expert);
+      want.expert = draw_index(weights_, random_.at(text.text.sample));
+      text.text.experts.push_back(*want.expert);
     }
     step.rows.push_back(text.row);
-    step.counts.push_back(1);
-    add(text.unread, want);
+    step.counts.push_back(static_cast<std::int64_t>(text.unread.size()));
+    step.tokens.insert(step.tokens.end(), text.unread.begin(), text.unread.end());
+    step.wants.resize(step.tokens.size() - 1);
+    step.wants.push_back(want);
   }
-  return growing_.size();
+  return step.tokens.size() - before;
 }
 
 void Continuation::answer(std::span<Readout> readouts) {
   if (!to_read_.empty()) return read_prompt(readouts);
+  std::vector<Readout> last;  // of each text
+  std::size_t fed = 0;
+  for (const Growing& text : growing_) {
+    fed += text.unread.size();
+    last.push_back(std::move(readouts[fed - 1]));
+    if (one_expert()) last.back().weights = weights_;
+  }
   std::vector<Growing> next;
   if (options_.sampling)
-    sample(readouts, next);
+    sample(last, next);
   else
-    choose(readouts, next);
+    choose(last, next);
   give_rows(next);
 }
 
@@ -134,10 +150,10 @@ void Continuation::read_prompt(std::span<Readout> readouts) {
   for (Readout& readout : readouts) {
     to_read_.pop_back();
     const std::int64_t token = to_read_.back();
-    const double score = one_expert() ? kUnknown : rules_.prompt_score(readout, token);
+    const double score = rules_.prompt_score(readout, token);
     read_.tokens.push_back(token);
     read_.positional_scores.push_back(score);
-    if (!one_expert()) read_total_ += score;
+    read_total_ += score;
     if (predictor_.experts() > 1) read_.posterior.push_back(std::move(readout.weights));
   }
   if (to_read_.size() == 1) begin_growing();
@@ -151,7 +167,7 @@ Continuation::Growing Continuation::extended(const Growing& parent, const TopTok
   text.text.positional_scores.push_back(token.log_prob);
   if (predictor_.experts() > 1) text.text.posterior.push_back(readout.weights);
   text.total += token.log_prob;
-  text.unread = token.token;
+  text.unread = {token.token};
   return text;
 }
 

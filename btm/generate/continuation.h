@@ -73,7 +73,8 @@ class Continuation {
     Hypothesis text;
     double total = 0;  ///< log-probability
     Predictor::Row row = 0;
-    std::int64_t unread = 0;  ///< The last token, which no model has read yet.
+    std::vector<std::int64_t> unread;  ///< What was not fed yet: the last token; at the beginning
+                                       ///< more with one expert per token.
   };
   struct Candidate {
     std::size_t parent = 0;
@@ -84,6 +85,7 @@ class Continuation {
   bool one_expert() const { return options_.sampling && options_.sampling->one_expert_per_token; }
   bool streams() const { return options_.sampling || options_.beam == 1; }
   void begin_growing();
+  void skip_prompt();
   void read_prompt(std::span<Readout> readouts);
   std::vector<Candidate> search(std::span<Readout> readouts);
   void sample(std::span<Readout> readouts, std::vector<Growing>& next);
@@ -108,6 +110,7 @@ class Continuation {
   double read_total_ = 0;
   std::vector<Growing> growing_;
   std::vector<RandomStream> random_;  ///< For each sample.
+  std::vector<double> weights_;       ///< [E] with one expert per token.
   std::vector<Hypothesis> finished_;
   std::int64_t new_tokens_ = 0;
 };

@@ -14,10 +14,11 @@ Generator::Generator(Predictor& predictor, const Symbols& symbols, std::int64_t 
 std::size_t Generator::submit(std::vector<std::int64_t> prompt, const GenerateOptions& options,
                               OnToken on_token) {
   for (const std::int64_t token : prompt)
-    if (token < 0 || token >= predictor_.vocab_size() || token == symbols_.eos)
+    if (token < 0 || token >= predictor_.vocab_size() || token == symbols_.eos ||
+        token == symbols_.pad)
       throw std::invalid_argument("prompt: token " + std::to_string(token) + ", expected 0 to " +
                                   std::to_string(predictor_.vocab_size() - 1) +
-                                  " without the end-of-sentence symbol");
+                                  " without padding and end of sentence");
   Item item{submitted_, options.beam,
             std::make_unique<Continuation>(predictor_, symbols_, std::move(prompt), options,
                                            std::move(on_token))};

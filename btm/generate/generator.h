@@ -34,8 +34,8 @@ class Generator {
   /// At most `batch` hypotheses grow at once, or those of one prompt.
   Generator(Predictor& predictor, const Symbols& symbols, std::int64_t batch);
 
-  /// Queues a prompt, given without end-of-sentence symbols. Its tokens, numbers of 0 to the
-  /// vocabulary's size, and options are checked: std::invalid_argument.
+  /// Queues a prompt. std::invalid_argument for tokens that are padding, end of sentence or outside
+  /// the dictionary, and for options as Continuation has it.
   std::size_t submit(std::vector<std::int64_t> prompt, const GenerateOptions& options,
                      OnToken on_token = {});
   /// Advances all prompts that have joined. Returns those that ended. What a model throws ends all.

@@ -206,7 +206,7 @@ TEST(Generator, SaysWhereNoTokenMayFollow) {
 TEST(Generator, RefusesTokensAndOptions) {
   FakePredictor model(7, tricky);
   Generator generator(model, {}, 8);
-  for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{7}, kEos})
+  for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{1}, std::int64_t{7}, kEos})
     expect_error<std::invalid_argument>([&] { generator.submit({token}, options(1)); }, "0 to 6");
   GenerateOptions bad = options(0);
   expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "--beam");
