@@ -399,6 +399,8 @@ void check_options(const CheckpointOptions& options) {
 
 }  // namespace
 
+compat::CommandSpec checkpoint_spec() { return compat::spec_owning<CheckpointOptions>(spec_of); }
+
 int run_checkpoint(std::span<const std::string> args) {
   CheckpointOptions options;
   std::vector<std::string> ignored;

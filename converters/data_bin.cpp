@@ -220,6 +220,8 @@ void check_options(const DataBinOptions& options) {
 
 }  // namespace
 
+compat::CommandSpec data_bin_spec() { return compat::spec_owning<DataBinOptions>(spec_of); }
+
 int run_data_bin(std::span<const std::string> args) {
   DataBinOptions options;
   std::vector<std::string> ignored;

@@ -184,31 +184,40 @@ void print(const Json& json, const std::string& indent, ShownTensors tensors, st
   }
 }
 
-}  // namespace
-
-int run_inspect(std::span<const std::string> args) {
+struct InspectCommand {
   std::string path;
   bool json = false, hash = false, tensors = false;
-  const compat::CommandSpec spec{
-      "btm-convert inspect",
-      std::string("Shows what is in a model or any other file of torch.save, a data-bin (a folder, "
-                  "or a split's prefix), a dict.txt, or all of these in a folder. ") +
-          compat::kWhatAModelIs,
-      {{"PATH", "file, folder, or prefix of a data set", &path}},
-      {{"Output",
-        {compat::flag_switch("tensors", tensors, "list every tensor"),
-         compat::flag_switch("json", json, "print JSON, with the configuration and all tensors"),
-         compat::flag_switch("hash", hash,
-                             "add the SHA-256 of every tensor and of the ids of a data set")}}},
-      {}};
-  std::vector<std::string> ignored;
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  const Json result = inspect(path, hash);
-  if (json)
-    std::cout << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-  else
-    print(result, "", tensors || hash ? ShownTensors::kAll : ShownTensors::kSome, std::cout);
-  return 0;
-}
+
+  compat::CommandSpec spec() {
+    return {
+        "btm-convert inspect",
+        std::string(
+            "Shows what is in a model or any other file of torch.save, a data-bin (a folder, "
+            "or a split's prefix), a dict.txt, or all of these in a folder. ") +
+            compat::kWhatAModelIs,
+        {{"PATH", "file, folder, or prefix of a data set", &path}},
+        {{"Output",
+          {compat::flag_switch("tensors", tensors, "list every tensor"),
+           compat::flag_switch("json", json, "print JSON, with the configuration and all tensors"),
+           compat::flag_switch("hash", hash,
+                               "add the SHA-256 of every tensor and of the ids of a data set")}}},
+        {}};
+  }
+
+  int run() {
+    const Json result = inspect(path, hash);
+    if (json)
+      std::cout << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    else
+      print(result, "", tensors || hash ? ShownTensors::kAll : ShownTensors::kSome, std::cout);
+    return 0;
+  }
+};
+
+}  // namespace
+
+compat::CommandSpec inspect_spec() { return compat::spec_owning<InspectCommand>(); }
+
+int run_inspect(std::span<const std::string> args) { return compat::run_as<InspectCommand>(args); }
 
 }  // namespace converters

@@ -132,20 +132,26 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
           kForeign};
 }
 
-}  // namespace
-
-int run_preprocess(std::span<const std::string> args) {
+struct PreprocessCommand {
   PreprocessOptions options;
   bool only_source = true;
+  compat::CommandSpec spec() { return spec_of(options, only_source); }
+};
+
+}  // namespace
+
+compat::CommandSpec preprocess_spec() { return compat::spec_owning<PreprocessCommand>(); }
+
+int run_preprocess(std::span<const std::string> args) {
+  PreprocessCommand command;
   std::vector<std::string> ignored;
-  if (!compat::parse_command_line(spec_of(options, only_source), args, std::cout, ignored))
-    return 0;
+  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   if (!ignored.empty()) {
     std::cerr << "btm-convert preprocess: warning: flags without effect here:";
     for (const std::string& flag : ignored) std::cerr << " " << flag;
     std::cerr << std::endl;
   }
-  preprocess(options, std::cout);
+  preprocess(command.options, std::cout);
   return 0;
 }
 

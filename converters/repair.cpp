@@ -139,6 +139,8 @@ compat::CommandSpec spec_of(RepairOptions& options) {
 
 }  // namespace
 
+compat::CommandSpec repair_spec() { return compat::spec_owning<RepairOptions>(spec_of); }
+
 int run_repair(std::span<const std::string> args) {
   RepairOptions options;
   std::vector<std::string> ignored;

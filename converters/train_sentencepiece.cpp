@@ -245,6 +245,10 @@ void save_addresses() {
 
 }  // namespace
 
+compat::CommandSpec train_sentencepiece_spec() {
+  return compat::spec_owning<TrainOptions>(spec_of);
+}
+
 int run_train_sentencepiece(std::span<const std::string> args) {
   TrainOptions options;
   std::vector<std::string> ignored;

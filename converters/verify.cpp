@@ -181,43 +181,51 @@ void check_path(const fs::path& path, Findings& findings) {
   }
 }
 
-}  // namespace
-
-int run_verify(std::span<const std::string> args) {
+struct VerifyCommand {
   std::string path;
   bool json = false;
-  const compat::CommandSpec spec{
-      "btm-convert verify",
-      std::string(
-          "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, "
-          "pointers, checksums, token ids within the dictionary, finite weights. Status 1 when "
-          "something is wrong. ") +
-          compat::kWhatAModelIs,
-      {{"PATH", "file, folder, or prefix of a data set", &path}},
-      {{"Output", {compat::flag_switch("json", json, "print JSON")}}},
-      {}};
-  std::vector<std::string> ignored;
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  Findings findings;
-  check_path(path, findings);
-  if (findings.entries().empty())
-    throw compat::IoError(path, "contains nothing that can be verified");
-  if (json) {
-    const Json result{{"ok", findings.problems() == 0},
-                      {"problems", findings.problems()},
-                      {"checked", findings.entries()}};
-    std::cout << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-  } else {
-    for (const Json& entry : findings.entries()) {
-      const bool ok = entry["ok"];
-      std::cout << (ok ? "ok   " : "BAD  ")
-                << compat::printable(entry["path"].get<std::string>(), 4096) << ": "
-                << (ok ? entry["found"] : entry["problem"]).get<std::string>() << "\n";
-    }
-    std::cout << findings.entries().size() << " checked, " << findings.problems()
-              << " with problems\n";
+
+  compat::CommandSpec spec() {
+    return {
+        "btm-convert verify",
+        std::string(
+            "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, "
+            "pointers, checksums, token ids within the dictionary, finite weights. Status 1 when "
+            "something is wrong. ") +
+            compat::kWhatAModelIs,
+        {{"PATH", "file, folder, or prefix of a data set", &path}},
+        {{"Output", {compat::flag_switch("json", json, "print JSON")}}},
+        {}};
   }
-  return findings.problems() == 0 ? 0 : 1;
-}
+
+  int run() {
+    Findings findings;
+    check_path(path, findings);
+    if (findings.entries().empty())
+      throw compat::IoError(path, "contains nothing that can be verified");
+    if (json) {
+      const Json result{{"ok", findings.problems() == 0},
+                        {"problems", findings.problems()},
+                        {"checked", findings.entries()}};
+      std::cout << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    } else {
+      for (const Json& entry : findings.entries()) {
+        const bool ok = entry["ok"];
+        std::cout << (ok ? "ok   " : "BAD  ")
+                  << compat::printable(entry["path"].get<std::string>(), 4096) << ": "
+                  << (ok ? entry["found"] : entry["problem"]).get<std::string>() << "\n";
+      }
+      std::cout << findings.entries().size() << " checked, " << findings.problems()
+                << " with problems\n";
+    }
+    return findings.problems() == 0 ? 0 : 1;
+  }
+};
+
+}  // namespace
+
+compat::CommandSpec verify_spec() { return compat::spec_owning<VerifyCommand>(); }
+
+int run_verify(std::span<const std::string> args) { return compat::run_as<VerifyCommand>(args); }
 
 }  // namespace converters

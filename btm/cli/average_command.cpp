@@ -145,6 +145,8 @@ std::string weights_text(const std::vector<double>& weights) {
 
 }  // namespace
 
+compat::CommandSpec average_spec() { return compat::spec_owning<AverageCommand>(); }
+
 int run_average(std::span<const std::string> args) {
   AverageCommand command;
   std::vector<std::string> ignored;

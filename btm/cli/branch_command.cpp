@@ -60,6 +60,8 @@ struct BranchCommand {
 
 }  // namespace
 
+compat::CommandSpec branch_spec() { return compat::spec_owning<BranchCommand>(); }
+
 int run_branch(std::span<const std::string> args) {
   BranchCommand command;
   std::vector<std::string> ignored;

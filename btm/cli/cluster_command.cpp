@@ -84,44 +84,48 @@ void print_clusters(const ClusterModel& model) {
   }
 }
 
-int run_train(std::span<const std::string> args) {
+struct ClusterTrain {
   ClusterTrainingOptions options;
   std::string path, output, post_process;
   bool unbalanced = false, pieces = false, quiet = false;
   std::int64_t seed = 1, max_documents = 50000;
-  std::vector<std::string> ignored;
-  const compat::CommandSpec spec{
-      "btm cluster train",
-      "Trains a cluster model: tf-idf, truncated SVD, balanced k-means, as c-BTM.",
-      {input(path)},
-      {{"Model",
-        {flag_text("output,o", "FILE", output, "file for the model (required)"),
-         flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
-         flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
-         flag_switch("pieces", pieces, "the text is tokenized: white space separates its terms"),
-         post_process_flag(post_process),
-         flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
-         flag_integer("max-terms", "N", options.max_terms,
-                      "number of terms to keep: those in most documents", 1),
-         flag_integer("max-documents", "N", max_documents,
-                      "train on a uniform sample of N documents", 1),
-         flag_integer("seed", "N", seed, "seed of the sample, the SVD and the first centres"),
-         flag_switch("quiet", quiet, "print only the clusters")}}},
-      {}};
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
-  compat::check_can_write(output);
-  const Corpus documents(path, post_process);
-  options.rule = pieces ? TermRule::kPieces : documents.rule();
-  options.balanced = !unbalanced;
-  options.seed = static_cast<std::uint64_t>(seed);
-  if (!quiet) options.log = [](const std::string& line) { std::cerr << line << std::endl; };
-  const ClusterModel model =
-      ClusterModel::train(sample(documents, max_documents, options.seed), options);
-  model.save(output);
-  print_clusters(model);
-  return 0;
-}
+
+  compat::CommandSpec spec() {
+    return {
+        "btm cluster train",
+        "Trains a cluster model: tf-idf, truncated SVD, balanced k-means, as c-BTM.",
+        {input(path)},
+        {{"Model",
+          {flag_text("output,o", "FILE", output, "file for the model (required)"),
+           flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
+           flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
+           flag_switch("pieces", pieces, "the text is tokenized: white space separates its terms"),
+           post_process_flag(post_process),
+           flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
+           flag_integer("max-terms", "N", options.max_terms,
+                        "number of terms to keep: those in most documents", 1),
+           flag_integer("max-documents", "N", max_documents,
+                        "train on a uniform sample of N documents", 1),
+           flag_integer("seed", "N", seed, "seed of the sample, the SVD and the first centres"),
+           flag_switch("quiet", quiet, "print only the clusters")}}},
+        {}};
+  }
+
+  int run() {
+    if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
+    compat::check_can_write(output);
+    const Corpus documents(path, post_process);
+    options.rule = pieces ? TermRule::kPieces : documents.rule();
+    options.balanced = !unbalanced;
+    options.seed = static_cast<std::uint64_t>(seed);
+    if (!quiet) options.log = [](const std::string& line) { std::cerr << line << std::endl; };
+    const ClusterModel model =
+        ClusterModel::train(sample(documents, max_documents, options.seed), options);
+    model.save(output);
+    print_clusters(model);
+    return 0;
+  }
+};
 
 /// MODEL, INPUT and what else the commands that apply a model share.
 struct Application {
@@ -161,121 +165,132 @@ class Placement {
   std::int64_t unplaced_ = 0;
 };
 
-int run_assign(std::span<const std::string> args) {
+struct ClusterAssign {
   Application app;
   std::string output_dir;
   bool balanced = false;
-  std::vector<std::string> ignored;
-  const compat::CommandSpec spec{
-      "btm cluster assign",
-      "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", \"cluster\"}, "
-      "or splits the corpus.",
-      app.positionals(),
-      {{"Output",
-        {flag_text("output-dir", "DIR", output_dir,
+
+  compat::CommandSpec spec() {
+    return {"btm cluster assign",
+            "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", "
+            "\"cluster\"}, "
+            "or splits the corpus.",
+            app.positionals(),
+            {{"Output",
+              {flag_text(
+                   "output-dir", "DIR", output_dir,
                    "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a "
                    "data-bin. Removes what another model's split left there"),
-         flag_switch("balanced", balanced, "clusters of equal size, as in training"),
-         post_process_flag(app.post_process)}}},
-      {}};
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  if (!output_dir.empty()) compat::check_can_write_in(output_dir);
-  const ClusterModel model = ClusterModel::load(app.model_path);
-  const Corpus documents(app.input_path, app.post_process);
-  check_rule(model, documents, app.model_path);
-  std::vector<float> distances;
-  Placement placement(model);
-  for_each_document(documents, "assign", [&](std::int64_t, const std::string& text) {
-    const std::vector<double> here = placement.distances(text);
-    distances.insert(distances.end(), here.begin(), here.end());
-  });
-  placement.check(app.input_path, documents.size());
-  const auto count = static_cast<std::size_t>(documents.size());
-  const std::vector<std::uint32_t> clusters =
-      balanced ? balanced_assignment(distances, count, model.clusters())
-               : nearest_assignment(distances, count, model.clusters());
-  if (!output_dir.empty()) {
-    const std::vector<std::uint64_t> counts = split_corpus(
-        documents, app.input_path, clusters, model.clusters(), model.sha256(), output_dir);
-    for (std::size_t j = 0; j < counts.size(); ++j)
-      std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
+               flag_switch("balanced", balanced, "clusters of equal size, as in training"),
+               post_process_flag(app.post_process)}}},
+            {}};
+  }
+
+  int run() {
+    if (!output_dir.empty()) compat::check_can_write_in(output_dir);
+    const ClusterModel model = ClusterModel::load(app.model_path);
+    const Corpus documents(app.input_path, app.post_process);
+    check_rule(model, documents, app.model_path);
+    std::vector<float> distances;
+    Placement placement(model);
+    for_each_document(documents, "assign", [&](std::int64_t, const std::string& text) {
+      const std::vector<double> here = placement.distances(text);
+      distances.insert(distances.end(), here.begin(), here.end());
+    });
+    placement.check(app.input_path, documents.size());
+    const auto count = static_cast<std::size_t>(documents.size());
+    const std::vector<std::uint32_t> clusters =
+        balanced ? balanced_assignment(distances, count, model.clusters())
+                 : nearest_assignment(distances, count, model.clusters());
+    if (!output_dir.empty()) {
+      const std::vector<std::uint64_t> counts = split_corpus(
+          documents, app.input_path, clusters, model.clusters(), model.sha256(), output_dir);
+      for (std::size_t j = 0; j < counts.size(); ++j)
+        std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
+      return 0;
+    }
+    for (std::size_t i = 0; i < clusters.size(); ++i)
+      std::cout << nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)},
+                                          {"cluster", clusters[i]}}
+                       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                << "\n";
     return 0;
   }
-  for (std::size_t i = 0; i < clusters.size(); ++i)
-    std::cout << nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)},
-                                        {"cluster", clusters[i]}}
-                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-              << "\n";
-  return 0;
-}
+};
 
-int run_prior(std::span<const std::string> args) {
+struct ClusterPrior {
   Application app;
   double temperature = 0.1;
   std::int64_t top_k = 0;
   std::string output;
-  std::vector<std::string> ignored;
-  const compat::CommandSpec spec{
-      "btm cluster prior",
-      "Computes the weights that documents give the experts of the clusters. Prints their mean, "
-      "for ensemble-eval --precomputed-prior.",
-      app.positionals(),
-      {{"Weights",
-        {temperature_flag(temperature),
-         flag_integer("topk", "K", top_k, "keep the K largest weights of each document; 0: all", 0),
-         flag_text("output,o", "FILE", output, "write one line of JSON per document: id, prior"),
-         post_process_flag(app.post_process)}}},
-      {}};
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  if (!output.empty()) compat::check_can_write(output);
-  const ClusterModel model = ClusterModel::load(app.model_path);
-  const Corpus documents(app.input_path, app.post_process);
-  check_rule(model, documents, app.model_path);
-  std::vector<double> mean(model.clusters(), 0.0);
-  std::string lines;
-  Placement placement(model);
-  for_each_document(documents, "prior", [&](std::int64_t i, const std::string& text) {
-    const std::vector<double> weights =
-        cluster_weights(placement.distances(text), temperature, top_k);
-    for (std::size_t j = 0; j < mean.size(); ++j)
-      mean[j] += weights[j] / static_cast<double>(documents.size());
-    if (!output.empty())
-      lines += nlohmann::ordered_json{{"id", i}, {"prior", weights}}.dump() + "\n";
-  });
-  placement.check(app.input_path, documents.size());
-  if (!output.empty()) compat::write_file_atomically(output, lines);
-  for (std::size_t j = 0; j < mean.size(); ++j)
-    std::cout << (j > 0 ? "," : "") << nlohmann::json(mean[j]).dump();
-  std::cout << std::endl;
-  return 0;
-}
 
-int run_show(std::span<const std::string> args) {
+  compat::CommandSpec spec() {
+    return {
+        "btm cluster prior",
+        "Computes the weights that documents give the experts of the clusters. Prints their mean, "
+        "for ensemble-eval --precomputed-prior.",
+        app.positionals(),
+        {{"Weights",
+          {temperature_flag(temperature),
+           flag_integer("topk", "K", top_k, "keep the K largest weights of each document; 0: all",
+                        0),
+           flag_text("output,o", "FILE", output, "write one line of JSON per document: id, prior"),
+           post_process_flag(app.post_process)}}},
+        {}};
+  }
+
+  int run() {
+    if (!output.empty()) compat::check_can_write(output);
+    const ClusterModel model = ClusterModel::load(app.model_path);
+    const Corpus documents(app.input_path, app.post_process);
+    check_rule(model, documents, app.model_path);
+    std::vector<double> mean(model.clusters(), 0.0);
+    std::string lines;
+    Placement placement(model);
+    for_each_document(documents, "prior", [&](std::int64_t i, const std::string& text) {
+      const std::vector<double> weights =
+          cluster_weights(placement.distances(text), temperature, top_k);
+      for (std::size_t j = 0; j < mean.size(); ++j)
+        mean[j] += weights[j] / static_cast<double>(documents.size());
+      if (!output.empty())
+        lines += nlohmann::ordered_json{{"id", i}, {"prior", weights}}.dump() + "\n";
+    });
+    placement.check(app.input_path, documents.size());
+    if (!output.empty()) compat::write_file_atomically(output, lines);
+    for (std::size_t j = 0; j < mean.size(); ++j)
+      std::cout << (j > 0 ? "," : "") << nlohmann::json(mean[j]).dump();
+    std::cout << std::endl;
+    return 0;
+  }
+};
+
+struct ClusterShow {
   std::string path;
-  std::vector<std::string> ignored;
-  const compat::CommandSpec spec{"btm cluster show",
-                                 "Prints each cluster's size and its terms of largest weight.",
-                                 {{"MODEL", "of btm cluster train", &path}},
-                                 {},
-                                 {}};
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  print_clusters(ClusterModel::load(path));
-  return 0;
-}
+
+  compat::CommandSpec spec() {
+    return {"btm cluster show",
+            "Prints each cluster's size and its terms of largest weight.",
+            {{"MODEL", "of btm cluster train", &path}},
+            {},
+            {}};
+  }
+
+  int run() {
+    print_clusters(ClusterModel::load(path));
+    return 0;
+  }
+};
 
 constexpr std::array kClusterCommands{
-    compat::Command{"train", "make a cluster model of a corpus", run_train},
-    compat::Command{"assign", "put documents into clusters, or split a corpus", run_assign},
-    compat::Command{"prior", "weights that documents give the experts of the clusters", run_prior},
-    compat::Command{"show", "print the clusters of a model", run_show},
+    compat::command_of<ClusterTrain>("train", "make a cluster model of a corpus"),
+    compat::command_of<ClusterAssign>("assign", "put documents into clusters, or split a corpus"),
+    compat::command_of<ClusterPrior>("prior",
+                                     "weights that documents give the experts of the clusters"),
+    compat::command_of<ClusterShow>("show", "print the clusters of a model"),
 };
 
 }  // namespace
 
-int run_cluster(std::span<const std::string> args) {
-  return compat::run_subcommand(
-      "btm cluster", "Clusters of documents as in c-BTM, for corpora without domain labels.",
-      kClusterCommands, args);
-}
+std::span<const compat::Command> cluster_commands() { return kClusterCommands; }
 
 }  // namespace btm

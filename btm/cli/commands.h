@@ -1,23 +1,40 @@
-// The commands of btm. Each takes the arguments after its name and returns the exit status; errors
-// are thrown.
+// The commands of btm. run_NAME takes the arguments after the name and returns the exit status;
+// errors are thrown. NAME_spec yields the flag tables. NAME_commands yields a group's table.
 #pragma once
 
 #include <span>
 #include <string>
 
+#include "compat/program/program.h"
+
 namespace btm {
+
+/// The table of btm.
+std::span<const compat::Command> commands();
 
 int run_average(std::span<const std::string> args);
 int run_branch(std::span<const std::string> args);
 int run_eval_lm(std::span<const std::string> args);
 int run_release(std::span<const std::string> args);
 int run_train(std::span<const std::string> args);
-int run_cluster(std::span<const std::string> args);
 int run_ensemble_eval(std::span<const std::string> args);
 int run_eval_matrix(std::span<const std::string> args);
-int run_expert(std::span<const std::string> args);
 int run_forest(std::span<const std::string> args);
 int run_plan(std::span<const std::string> args);
 int run_run(std::span<const std::string> args);
+
+compat::CommandSpec average_spec();
+compat::CommandSpec branch_spec();
+compat::CommandSpec eval_lm_spec();
+compat::CommandSpec release_spec();
+compat::CommandSpec train_spec();
+compat::CommandSpec ensemble_eval_spec();
+compat::CommandSpec eval_matrix_spec();
+compat::CommandSpec forest_spec();
+compat::CommandSpec plan_spec();
+compat::CommandSpec run_spec();
+
+std::span<const compat::Command> cluster_commands();
+std::span<const compat::Command> expert_commands();
 
 }  // namespace btm

@@ -187,6 +187,8 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
 
 }  // namespace
 
+compat::CommandSpec ensemble_eval_spec() { return compat::spec_owning<EnsembleEvalCommand>(); }
+
 int run_ensemble_eval(std::span<const std::string> args) {
   EnsembleEvalCommand command;
   std::vector<std::string> ignored;

@@ -77,6 +77,8 @@ void write_results(const std::string& path, const EvalLmOptions& options,
 
 }  // namespace
 
+compat::CommandSpec eval_lm_spec() { return compat::spec_owning<EvalLmCommand>(); }
+
 int run_eval_lm(std::span<const std::string> args) {
   EvalLmCommand command;
   std::vector<std::string> ignored;

@@ -200,6 +200,8 @@ void write_results(const std::filesystem::path& out, const EvalMatrix& matrix) {
 
 }  // namespace
 
+compat::CommandSpec eval_matrix_spec() { return compat::spec_owning<EvalMatrixCommand>(); }
+
 int run_eval_matrix(std::span<const std::string> args) {
   EvalMatrixCommand command;
   std::vector<std::string> ignored;

@@ -92,6 +92,8 @@ struct PlanCommand {
 
 }  // namespace
 
+compat::CommandSpec plan_spec() { return compat::spec_owning<PlanCommand>(); }
+
 int run_plan(std::span<const std::string> args) {
   PlanCommand command;
   std::vector<std::string> ignored;

@@ -80,47 +80,56 @@ void print_value(const std::string& scale_name, const std::string& key) {
   std::cout << (found->is_string() ? found->get<std::string>() : found->dump()) << "\n";
 }
 
-}  // namespace
-
-int run_release(std::span<const std::string> args) {
+struct ReleaseCommand {
   bool as_json = false;
   std::string scale, value, scripts;
-  const compat::CommandSpec spec{
-      "btm release",
-      "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the "
-      "names of its domains. With --scripts writes scripts with the release's names instead.",
-      {},
-      {{"Output",
-        {compat::flag_switch("json", as_json, "as JSON"),
-         compat::flag_text(
-             "value", "KEY", value,
-             "print only this list of domains or, with --scale, this column of its row"),
-         compat::flag_text("scale", "NAME", scale,
-                           "125M, 350M, 750M, 1.3B, or the name of an architecture"),
-         compat::flag_text("scripts", "DIR", scripts,
-                           "write DIR/btm_shell_scripts and DIR/btm_utils, which find this program "
-                           "through the link DIR/btm; DIR is BTM_CODE_PATH")}}},
-      {}};
-  std::vector<std::string> ignored;
-  if (!compat::parse_command_line(spec, args, std::cout, ignored)) return 0;
-  if (!scripts.empty()) {
-    const std::filesystem::path program = compat::own_program();
-    copy_release_scripts(release_scripts_of(program), program, scripts);
-    const std::string place = std::filesystem::absolute(scripts).lexically_normal().string();
-    std::cout << "cd " << shell_text({place})
-              << "; export BTM_CODE_PATH=$PWD   # then: bash btm_shell_scripts/btm_train.sh ..."
-              << std::endl;
-  } else if (!value.empty()) {
-    print_value(scale, value);
-  } else if (as_json) {
-    Json json{{"scales", Json::array()}};
-    for (const ReleaseScale& row : release_scales()) json["scales"].push_back(scale_json(row));
-    for (const DomainList& list : domain_lists()) json[std::string(list.name)] = list.domains;
-    std::cout << json.dump(2) << "\n";
-  } else {
-    print_tables();
+
+  compat::CommandSpec spec() {
+    return {
+        "btm release",
+        "Prints the settings of BTM's release: GPUs, updates, learning rate of each scale, and the "
+        "names of its domains. With --scripts writes scripts with the release's names instead.",
+        {},
+        {{"Output",
+          {compat::flag_switch("json", as_json, "as JSON"),
+           compat::flag_text(
+               "value", "KEY", value,
+               "print only this list of domains or, with --scale, this column of its row"),
+           compat::flag_text("scale", "NAME", scale,
+                             "125M, 350M, 750M, 1.3B, or the name of an architecture"),
+           compat::flag_text(
+               "scripts", "DIR", scripts,
+               "write DIR/btm_shell_scripts and DIR/btm_utils, which find this program "
+               "through the link DIR/btm; DIR is BTM_CODE_PATH")}}},
+        {}};
   }
-  return 0;
-}
+
+  int run() {
+    if (!scripts.empty()) {
+      const std::filesystem::path program = compat::own_program();
+      copy_release_scripts(release_scripts_of(program), program, scripts);
+      const std::string place = std::filesystem::absolute(scripts).lexically_normal().string();
+      std::cout << "cd " << shell_text({place})
+                << "; export BTM_CODE_PATH=$PWD   # then: bash btm_shell_scripts/btm_train.sh ..."
+                << std::endl;
+    } else if (!value.empty()) {
+      print_value(scale, value);
+    } else if (as_json) {
+      Json json{{"scales", Json::array()}};
+      for (const ReleaseScale& row : release_scales()) json["scales"].push_back(scale_json(row));
+      for (const DomainList& list : domain_lists()) json[std::string(list.name)] = list.domains;
+      std::cout << json.dump(2) << "\n";
+    } else {
+      print_tables();
+    }
+    return 0;
+  }
+};
+
+}  // namespace
+
+compat::CommandSpec release_spec() { return compat::spec_owning<ReleaseCommand>(); }
+
+int run_release(std::span<const std::string> args) { return compat::run_as<ReleaseCommand>(args); }
 
 }  // namespace btm

@@ -220,6 +220,8 @@ int Run::report_failures(const RunResult& result) const {
 
 }  // namespace
 
+compat::CommandSpec run_spec() { return compat::spec_owning<RunCommand>(); }
+
 int run_run(std::span<const std::string> args) {
   RunCommand command;
   std::vector<std::string> ignored;

@@ -277,13 +277,14 @@ CASES = [
         stdout=["usage: btm expert add FOREST DOMAIN", "--from START"],
     ),
     Case("expert help", ["btm", "expert", "--help"], stdout=["add", "remove", "list"]),
+    Case("no command", ["btm", "expert"], stdout=["usage: btm expert COMMAND", "  add "]),
     Case(
-        "no command",
-        ["btm", "expert"],
+        "unknown command",
+        ["btm", "expert", "ad"],
         2,
-        stderr=["a command is missing, expected add, remove or list"],
+        stderr=["btm expert: error: unknown command 'ad', did you mean add?"],
     ),
-    Case("unknown command", ["btm", "expert", "ad"], 2, stderr=["no command 'ad'"]),
+    Case("help of add", ["btm", "help", "expert", "add"], stdout=["[flags] [-- FLAGS]"]),
     Case(
         "add without data",
         ["btm", "expert", "add", FOREST, "perl"],

@@ -14,6 +14,7 @@
 #include "btm/cli/distributed_flags.h"
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/run_ranks.h"
+#include "compat/program/program.h"
 
 namespace {
 
@@ -210,6 +211,6 @@ int main(int argc, char** argv) {
       compat::Command{"failing", "a rank fails", failing},
       compat::Command{"rude", "a rank ends with a library's words", rude},
       compat::Command{"waiting", "waits for a signal", waiting}};
-  return compat::run_program("ranks", "Ranks for the tests of btm/distributed.", kCommands, argc,
+  return compat::run_program({"ranks", "Ranks for the tests of btm/distributed.", kCommands}, argc,
                              argv);
 }

@@ -103,28 +103,18 @@ TEST(ParseCommandLine, RefusesWithWhatWasExpected) {
   }
 }
 
-int run_first(std::span<const std::string> args) { return 10 + static_cast<int>(args.size()); }
-int run_other(std::span<const std::string>) { return 20; }
-
-TEST(RunSubcommand, RunsTheOneThatIsNamedFirst) {
-  static constexpr std::array kCommands{Command{"first", "does one thing", run_first},
-                                        Command{"other", "another", run_other},
-                                        Command{"third", "", run_other}};
-  const auto run = [](std::vector<std::string> args) {
-    return run_subcommand("p sub", "Does things.", kCommands, args);
-  };
-  EXPECT_EQ(run({"first", "other", "--help"}), 12);
-  EXPECT_EQ(run({"other"}), 20);
-  btm_test::expect_error<UsageError>([&] { run({}); },
-                                     "a command is missing, expected first, other or third");
-  btm_test::expect_error<UsageError>([&] { run({"fir\x1b"}); },
-                                     "no command 'fir\\x1b', expected first, other or third");
-  testing::internal::CaptureStdout();
-  EXPECT_EQ(run({"--help"}), 0);
-  EXPECT_EQ(testing::internal::GetCapturedStdout(),
-            "usage: p sub COMMAND ...\n\nDoes things.\n\n  first         does one thing\n  other   "
-            "      another\n  third         \n\n"
-            "'p sub COMMAND --help' lists the flags of a command.\n");
+TEST(ParseCommandLine, PassesOnWhatFollowsTwoDashes) {
+  std::string data;
+  std::vector<std::string> rest, ignored;
+  std::ostringstream out;
+  const CommandSpec spec{"p", "Does.", {{"DATA", "the data", &data}},    {},
+                         {},  {},      {"FLAGS", "of q", nullptr, &rest}};
+  EXPECT_TRUE(
+      parse_command_line(spec, std::vector<std::string>{"d", "--", "--x", "-y"}, out, ignored));
+  EXPECT_EQ(data, "d");
+  EXPECT_EQ(rest, (std::vector<std::string>{"--x", "-y"}));
+  EXPECT_FALSE(parse_command_line(spec, std::vector<std::string>{"-h"}, out, ignored));
+  EXPECT_NE(out.str().find("usage: p DATA [flags] [-- FLAGS]\n"), std::string::npos);
 }
 
 TEST(NearestName, FindsOnlyWhatIsNear) {

@@ -1,0 +1,47 @@
+#include "btm/cli/commands.h"
+
+#include <array>
+
+namespace btm {
+
+std::span<const compat::Command> commands() {
+  static const std::array kCommands{
+      compat::Command{
+          "average",
+          "merge the parameters of models (average.py; also slerp, task arithmetic, TIES, DARE)",
+          run_average, average_spec},
+      compat::Command{
+          "branch",
+          "make a checkpoint of one run the start of another (branching_checkpoint_utils.py)",
+          run_branch, branch_spec},
+      compat::Command{"eval-lm", "evaluate a model on a data set (fairseq-eval-lm)", run_eval_lm,
+                      eval_lm_spec},
+      compat::Command{"release", "list the scales and domains of BTM's release", run_release,
+                      release_spec},
+      compat::Command{"train", "train a language model (fairseq-train)", run_train, train_spec},
+      compat::Command{
+          .name = "cluster",
+          .summary = "cluster documents of a corpus without domain labels (c-BTM)",
+          .subcommands = cluster_commands(),
+          .about = "Clusters of documents as in c-BTM, for corpora without domain labels."},
+      compat::Command{"ensemble-eval", "evaluate a mixture of experts (BTM's ensemble_eval_lm.py)",
+                      run_ensemble_eval, ensemble_eval_spec},
+      compat::Command{"eval-matrix",
+                      "compare models, ensembles and averages on all domains: table, JSON, report",
+                      run_eval_matrix, eval_matrix_spec},
+      compat::Command{
+          .name = "expert",
+          .summary = "add experts to a forest, remove and list them",
+          .subcommands = expert_commands(),
+          .about = "Adds experts to a forest, removes and lists them. Trains nothing else again."},
+      compat::Command{"forest", "show the experts of a folder", run_forest, forest_spec},
+      compat::Command{"plan", "estimate what many experts cost", run_plan, plan_spec},
+      compat::Command{
+          "run",
+          "run a whole plan: preprocess, seed, branch, experts, baseline, evaluation, report",
+          run_run, run_spec},
+  };
+  return kCommands;
+}
+
+}  // namespace btm
