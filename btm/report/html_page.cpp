@@ -48,9 +48,16 @@ font-size:.9rem}
 .legend li::before{content:"";display:inline-block;width:.8em;height:.8em;margin-right:.4em;
 border-radius:2px;background:var(--c)}
 .legend .again::before{opacity:.55}
+.parts{white-space:pre-wrap}.parts span{border-bottom:3px solid var(--c)}
+.parts .again{border-bottom-style:dotted}
 @media(max-width:600px){.wide svg{display:none}.narrow svg{display:block}}
 @media print{:root{--paper:#fff;--ink:#000}}
 )css";
+
+/// The class of a colour, as in charts.cpp: after eight they come again.
+std::string colour_class(std::size_t number) {
+  return "s" + std::to_string(number % 8) + (number >= 8 ? " again" : "");
+}
 
 std::string captioned(const std::string& content, const std::string& caption) {
   return "<figure>" + content +
@@ -75,6 +82,14 @@ void HtmlPage::add_subheading(const std::string& text) {
 
 void HtmlPage::add_paragraph(const std::string& text) {
   body_ += "<p>" + html_escaped(text) + "</p>\n";
+}
+
+void HtmlPage::add_text(const std::vector<TextPart>& parts) {
+  body_ += "<p class=\"parts\">";
+  for (const TextPart& part : parts)
+    compat::append(body_, "<span class=\"", colour_class(part.colour), "\" title=\"",
+                   html_escaped(part.detail), "\">", html_escaped(part.text), "</span>");
+  body_ += "</p>\n";
 }
 
 void HtmlPage::add_table(const Table& table, const std::string& caption) {
@@ -113,8 +128,7 @@ void HtmlPage::add_figure(const std::string& wide, const std::string& narrow,
                           const std::vector<std::string>& legend, const std::string& caption) {
   std::string keys;
   for (std::size_t i = 0; i < legend.size() && legend.size() > 1; ++i)
-    compat::append(keys, "<li class=\"s", i % 8, i >= 8 ? " again" : "", "\">",
-                   html_escaped(legend[i]), "</li>");
+    compat::append(keys, "<li class=\"", colour_class(i), "\">", html_escaped(legend[i]), "</li>");
   if (!keys.empty()) keys = "<ul class=\"legend\">" + keys + "</ul>\n";
   body_ += captioned(
       keys + "<div class=\"wide\">" + wide + "</div><div class=\"narrow\">" + narrow + "</div>",

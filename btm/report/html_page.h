@@ -22,6 +22,13 @@ struct HeatMap {
   int digits = 2;
 };
 
+/// A part of a text, underlined in the colour of a chart's series or layer.
+struct TextPart {
+  std::string text;
+  std::size_t colour = 0;  ///< Its number among the series.
+  std::string detail;      ///< Shown when pointed at.
+};
+
 class HtmlPage {
  public:
   explicit HtmlPage(std::string title) : title_(std::move(title)) {}
@@ -30,6 +37,8 @@ class HtmlPage {
   void add_heading(const std::string& text);
   void add_subheading(const std::string& text);
   void add_paragraph(const std::string& text);
+  /// A text in parts; line ends and spaces stay.
+  void add_text(const std::vector<TextPart>& parts);
   void add_table(const Table& table, const std::string& caption = {});
   void add_heat_map(const HeatMap& map, const std::string& caption = {});
   template <class Chart>

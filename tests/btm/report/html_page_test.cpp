@@ -34,6 +34,15 @@ TEST(HtmlPage, DrawsEveryChartForWideAndNarrowWindows) {
       << "a legend of one colour says nothing";
 }
 
+TEST(HtmlPage, ColoursPartsOfATextAsCharts) {
+  HtmlPage page("t");
+  page.add_text({{"A <b>", 1, "law 90%"}, {" word", 9, {}}});
+  const std::string html = page.html();
+  EXPECT_NE(html.find("<span class=\"s1\" title=\"law 90%\">A &lt;b&gt;</span>"),
+            std::string::npos);
+  EXPECT_NE(html.find("<span class=\"s1 again\" title=\"\"> word</span>"), std::string::npos);
+}
+
 TEST(HeatMap, ShadesEachColumnFromItsBestToItsWorst) {
   HtmlPage page("t");
   page.add_heat_map(HeatMap{"model",
