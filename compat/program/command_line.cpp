@@ -117,7 +117,7 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
   const auto known = known_flags(spec);
   const po::parsed_options parsed = parse(known, args);
   std::vector<std::string> positionals;
-  std::map<std::string, std::string> last;  // by flag: the last use counts
+  std::map<std::string, std::vector<std::string>> values;  // by flag: those that count
   std::vector<std::string> order;
   for (const auto& option : parsed.options) {
     if (option.position_key >= 0) {
@@ -133,11 +133,14 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
     // Aliases share a flag, so the last use of any of them counts.
     const FlagTarget& target = known.at(name);
     const std::string key = target.flag != nullptr ? split_names(target.flag->names).front() : name;
-    if (!last.contains(key)) order.push_back(key);
-    last[key] = option.value.empty() ? (target.flag != nullptr ? target.flag->implicit_value : "")
-                                     : option.value.back();
+    if (!values.contains(key)) order.push_back(key);
+    if (target.flag == nullptr || !target.flag->repeated) values[key].clear();
+    values[key].push_back(option.value.empty()
+                              ? (target.flag != nullptr ? target.flag->implicit_value : "")
+                              : option.value.back());
   }
   for (std::size_t i = 0; i < spec.positionals.size(); ++i) {
+    if (i >= positionals.size() && spec.positionals[i].optional) break;
     if (i >= positionals.size())
       throw UsageError("missing " + spec.positionals[i].name + " (usage: " + spec.program + " " +
                        spec.positionals[i].name + " ...; see --help)");
@@ -152,7 +155,8 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
   if (positionals.size() > spec.positionals.size())
     throw UsageError("unexpected argument '" + printable(positionals[spec.positionals.size()]) +
                      "'");
-  for (const std::string& name : order) apply_flag(name, known.at(name), last[name], ignored);
+  for (const std::string& name : order)
+    for (const std::string& value : values[name]) apply_flag(name, known.at(name), value, ignored);
   return true;
 }
 

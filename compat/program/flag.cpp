@@ -62,6 +62,14 @@ Flag flag_real(std::string names, std::string value_name, double& field, std::st
           }};
 }
 
+Flag flag_texts(std::string names, std::string value_name, std::vector<std::string>& field,
+                std::string help) {
+  Flag flag{std::move(names), std::move(value_name), std::move(help), "",
+            [&field](const std::string& value) { field.push_back(value); }};
+  flag.repeated = true;
+  return flag;
+}
+
 Flag flag_switch(std::string names, bool& field, std::string help) {
   return {
       std::move(names), {}, std::move(help), {}, [&field](const std::string&) { field = true; }};

@@ -21,6 +21,7 @@ struct Flag {
   std::string implicit_value =
       {};  ///< The value when none follows (argparse's nargs='?'). Only with optional_value.
   bool optional_value = false;
+  bool repeated = false;  ///< Every use is applied, in order, not the last one alone.
 };
 
 // Flags that set a field. The help shows the field's value at the call as the default.
@@ -30,6 +31,9 @@ Flag flag_integer(std::string names, std::string value_name, std::int64_t& field
 /// A number from `lowest` to `highest`, both inclusive.
 Flag flag_real(std::string names, std::string value_name, double& field, std::string help,
                double lowest, double highest, std::string default_text = {});
+/// Every use adds a text.
+Flag flag_texts(std::string names, std::string value_name, std::vector<std::string>& field,
+                std::string help);
 Flag flag_switch(std::string names, bool& field, std::string help);
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices,
                  std::string help);

@@ -56,7 +56,8 @@ void print_flag(const Flag& flag, std::ostream& out) {
 void print_help(const CommandSpec& spec, std::ostream& out) {
   out << "usage: " << spec.program;
   for (const Positional& positional : spec.positionals)
-    out << " " << positional.name << (positional.rest != nullptr ? "..." : "");
+    out << (positional.optional ? " [" : " ") << positional.name
+        << (positional.rest != nullptr ? "..." : "") << (positional.optional ? "]" : "");
   out << " [flags]";
   if (spec.after_dashes.rest != nullptr) out << " [-- " << spec.after_dashes.name << "]";
   out << "\n\n" << wrapped(spec.summary, 0, 0) << "\n";

@@ -117,6 +117,27 @@ TEST(ParseCommandLine, PassesOnWhatFollowsTwoDashes) {
   EXPECT_NE(out.str().find("usage: p DATA [flags] [-- FLAGS]\n"), std::string::npos);
 }
 
+TEST(CommandLine, TakesOptionalArgumentsAndRepeatedFlags) {
+  std::string model;
+  std::vector<std::string> texts, stops, ignored;
+  const CommandSpec spec{"btm q",
+                         "Q.",
+                         {{"MODEL", "m", &model}, {"TEXT", "t", nullptr, &texts, true}},
+                         {{"Flags", {flag_texts("stop", "TEXT", stops, "ends a text")}}},
+                         {}};
+  std::ostringstream out;
+  const std::vector<std::string> none{"a"};
+  ASSERT_TRUE(parse_command_line(spec, none, out, ignored));
+  EXPECT_TRUE(texts.empty());
+  const std::vector<std::string> all{"--stop", "x", "a", "-", "two words", "--stop=y"};
+  ASSERT_TRUE(parse_command_line(spec, all, out, ignored));
+  EXPECT_EQ(texts, (std::vector<std::string>{"-", "two words"}));
+  EXPECT_EQ(stops, (std::vector<std::string>{"x", "y"}));
+  const std::vector<std::string> help{"--help"};
+  EXPECT_FALSE(parse_command_line(spec, help, out, ignored));
+  EXPECT_NE(out.str().find("usage: btm q MODEL [TEXT...] [flags]"), std::string::npos) << out.str();
+}
+
 TEST(NearestName, FindsOnlyWhatIsNear) {
   const std::vector<std::string> names{"train", "eval-lm", "inspect"};
   EXPECT_EQ(nearest_name("trian", names), "train");
