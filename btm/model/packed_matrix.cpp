@@ -2,54 +2,22 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/native/CPUBlas.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
-#include <array>
-#include <exception>
 
 namespace btm {
 namespace {
 
 using c10::BFloat16;
 
-constexpr std::int64_t kWidth = PackedMatrix::kWidth;
-/// Rows of a factor that one kernel takes. Every number of rows has a kernel of its own, which is
-/// compiled when it is first used, so others are made up of powers of two.
-constexpr std::int64_t kRows = 128, kGroup = 512;
-
-float high_part(float value) { return static_cast<float>(static_cast<BFloat16>(value)); }
-
-/// A product of 1 x 2 by 2 x 64 through LibTorch's kernel, which throws where it has none.
-bool kernel_works() {
-  const std::array<BFloat16, 2> x{BFloat16(2), BFloat16(3)};
-  std::array<BFloat16, 2 * kWidth> w;
-  for (std::size_t i = 0; i < w.size(); ++i) w[i] = BFloat16(i % 2 == 0 ? 1.0F : 10.0F);
-  std::array<float, kWidth> out{};
-  try {
-    at::native::cpublas::brgemm(1, kWidth, 2, 2, kWidth, kWidth, false, x.data(), w.data(),
-                                out.data());
-    at::native::cpublas::brgemm_release();
-  } catch (const std::exception&) {
-    return false;
-  }
-  return std::ranges::all_of(out, [](float value) { return value == 32; });
-}
+/// Rows of a factor that stay in the second-level cache beside a block of W.
+constexpr std::int64_t kGroup = 512;
 
 }  // namespace
-
-bool has_fast_bf16() {
-#if defined(__x86_64__)
-  static const bool fast = __builtin_cpu_supports("avx512bf16") != 0 && kernel_works();
-  return fast;
-#else
-  return false;
-#endif
-}
 
 PackedMatrix::PackedMatrix(const at::Tensor& weight, Products products, bool fast)
     : out_(weight.size(0)),
@@ -68,17 +36,8 @@ PackedMatrix::PackedMatrix(const at::Tensor& weight, Products products, bool fas
     for (std::int64_t block = begin; block < end; ++block) {
       const std::int64_t from = block * kWidth, count = std::min(kWidth, out_ - from);
       const at::Tensor part = weight.narrow(0, from, count).to(at::kFloat).contiguous();
-      const float* const source = part.const_data_ptr<float>();
-      BFloat16* const hi = hi_.data() + block * size;
-      for (std::int64_t column = 0; column < count; ++column)
-        for (std::int64_t i = 0; i < in_; ++i) {
-          const float value = source[column * in_ + i];
-          const std::int64_t at = ((i / 2) * kWidth + column) * 2 + i % 2;
-          hi[at] = static_cast<BFloat16>(value);
-          if (!lo_.empty())
-            lo_[static_cast<std::size_t>(block * size + at)] =
-                static_cast<BFloat16>(value - high_part(value));
-        }
+      pack_pairs({part.const_data_ptr<float>(), 1, in_}, in_, count, pairs_,
+                 hi_.data() + block * size, lo_.empty() ? nullptr : lo_.data() + block * size);
     }
   });
 }
@@ -99,8 +58,8 @@ void PackedMatrix::block(const Factor& x, std::int64_t row, std::int64_t rows, s
   const std::int64_t size = pairs_ * kWidth * 2, width = pairs_ * 2;
   const auto packed = [&](const Packed& part) { return part.data() + column / kWidth * size; };
   const auto add = [&](const at::Tensor& factor, const Packed& part, bool accumulate) {
-    at::native::cpublas::brgemm(rows, columns, width, width, kWidth, stride, accumulate,
-                                factor.const_data_ptr<BFloat16>() + row * width, packed(part), out);
+    multiply_pairs(factor.const_data_ptr<BFloat16>() + row * width, width, rows, packed(part),
+                   pairs_, columns, accumulate, out, stride);
   };
   if (bias != nullptr)
     for (std::int64_t i = 0; i < rows; ++i) std::copy_n(bias + column, columns, out + i * stride);
@@ -129,13 +88,10 @@ void PackedMatrix::multiply(const Factor& x, std::int64_t first, std::int64_t co
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t column = task % blocks * kWidth, from = task / blocks * kGroup;
       const std::int64_t to = std::min(count, from + kGroup);
-      for (std::int64_t row = from, rows = kRows; row < to; row += rows) {
-        while (rows > to - row) rows /= 2;
-        block(x, row, rows, first + column, std::min(kWidth, columns - column), bias,
-              out + row * stride + column, stride);
-      }
+      block(x, from, to - from, first + column, std::min(kWidth, columns - column), bias,
+            out + from * stride + column, stride);
     }
-    at::native::cpublas::brgemm_release();
+    release_kernels();
   });
 }
 

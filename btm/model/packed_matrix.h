@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "btm/model/bf16_pairs.h"
+
 namespace btm {
 
 /// How a CPU multiplies matrices. Sums are fp32 in all of them.
@@ -17,16 +19,13 @@ enum class Products : std::uint8_t {
   kBf16x3,  ///< Factors as sums of two bf16, hi + lo: hi hi + hi lo + lo hi.
 };
 
-/// Whether this processor multiplies bf16 faster than fp32 (avx512_bf16, or AMX) and LibTorch
-/// offers the product. Elsewhere a PackedMatrix computes the same sums in fp32.
-bool has_fast_bf16();
-
 /// W [out, in] of x W^T, packed once. A row of a product does not depend on the other rows: it has
-/// the same bits whatever they are and however many.
+/// the same bits whatever they are and however many. Without has_fast_bf16() the same sums are
+/// computed in fp32.
 class PackedMatrix {
  public:
   /// Columns of a product (rows of W) that lie together: the kernel's width.
-  static constexpr std::int64_t kWidth = 64;
+  static constexpr std::int64_t kWidth = kPairsWidth;
 
   /// `weight` [out, in], of any floating-point dtype, on the CPU; not kept. `products` is not
   /// kFp32. `fast`: use the processor's bf16 (a test may say no).

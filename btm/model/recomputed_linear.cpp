@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/embedding_dense_backward.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
@@ -12,6 +13,8 @@
 #include <optional>
 #include <utility>
 
+#include "btm/model/bf16_product.h"
+
 namespace btm {
 namespace {
 
@@ -20,6 +23,38 @@ at::Tensor as_rows(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 at::Tensor gradient_of(const at::Tensor& parameter) {
   if (!parameter.grad().defined()) parameter.mutable_grad() = at::zeros_like(parameter);
   return parameter.grad();
+}
+
+bool in_bf16(const Linear& linear) { return linear.products == Products::kBf16; }
+
+/// The forward product with rounded factors: x [..., in] -> [..., out].
+at::Tensor bf16_linear(const at::Tensor& x, const Linear& linear) {
+  std::vector<std::int64_t> shape = x.sizes().vec();
+  shape.back() = linear.weight.size(0);
+  at::Tensor out = at::empty(shape, x.options());
+  multiply_bf16(bf16_rows(as_rows(x)), linear.weight.t(), linear.bias, as_rows(out));
+  return out;
+}
+
+/// Adds the products of the backward pass: `output` [N, out], the gradient of x weight^T + bias,
+/// gives those of x [N, in] and of the weight. `gradient`, that of x, may be undefined before.
+void add_gradients(const Linear& linear, const at::Tensor& x, const at::Tensor& output,
+                   at::Tensor& gradient) {
+  const bool wanted = linear.weight.requires_grad();
+  if (!in_bf16(linear)) {
+    gradient =
+        gradient.defined() ? gradient.addmm_(output, linear.weight) : at::mm(output, linear.weight);
+    if (wanted) gradient_of(linear.weight).addmm_(output.t(), x);
+    return;
+  }
+  const at::Tensor factor = bf16_rows(output);
+  if (gradient.defined()) {
+    add_multiply_bf16(factor, linear.weight, gradient);
+  } else {
+    gradient = at::empty(x.sizes(), x.options());
+    multiply_bf16(factor, linear.weight, {}, gradient);
+  }
+  if (wanted) add_multiply_bf16(bf16_transposed(output), x, gradient_of(linear.weight));
 }
 
 struct RecomputedLinears final : torch::autograd::Node {
@@ -39,9 +74,7 @@ struct RecomputedLinears final : torch::autograd::Node {
         if (!gradients[i].defined()) continue;
         const at::Tensor output = as_rows(gradients[i]);
         const Linear& linear = *linears[i];
-        gradient = gradient.defined() ? gradient.addmm_(output, linear.weight)
-                                      : at::mm(output, linear.weight);
-        if (linear.weight.requires_grad()) gradient_of(linear.weight).addmm_(output.t(), rows);
+        add_gradients(linear, rows, output, gradient);
         if (linear.bias.requires_grad()) gradient_of(linear.bias).add_(output.sum(0));
       }
     }
@@ -79,8 +112,10 @@ at::Tensor cast_linear(const at::Tensor& x, const at::Tensor& weight, const at::
 }
 
 at::Tensor product(const at::Tensor& x, const Linear& linear) {
-  return linear.packed != nullptr ? linear.packed->apply(x, linear.bias)
-                                  : cast_linear(x, linear.weight, linear.bias);
+  if (linear.packed != nullptr) return linear.packed->apply(x, linear.bias);
+  if (!in_bf16(linear)) return cast_linear(x, linear.weight, linear.bias);
+  if (!at::GradMode::is_enabled()) return bf16_linear(x, linear);
+  return recomputed_linears(x, [](const at::Tensor& in) { return in; }, {&linear}).front();
 }
 
 std::vector<at::Tensor> recomputed_linears(const at::Tensor& x,

@@ -19,9 +19,13 @@ namespace btm {
 struct Linear {
   at::Tensor weight, bias;
   std::shared_ptr<const PackedMatrix> packed = {};  ///< Instead of weight, which is undefined then.
+  /// With a weight in fp32 on a CPU that has_fast_bf16(): kBf16 rounds the factors of all products,
+  /// in the backward pass, too. Sums, outputs and gradients are fp32.
+  Products products = Products::kFp32;
 };
 
-/// x weight^T + bias: x [..., in] -> [..., out].
+/// x weight^T + bias: x [..., in] -> [..., out]. With Linear::products kBf16 the layer must outlive
+/// the graph, and its parameters get their gradients as those of recomputed_linears().
 at::Tensor product(const at::Tensor& x, const Linear& linear);
 
 /// at::linear. A weight of another dtype than x, such as a checkpoint's, is converted for this

@@ -12,6 +12,7 @@
 #include <functional>
 #include <vector>
 
+#include "btm/model/bf16_product.h"
 #include "btm/model/row_softmax.h"
 
 namespace btm {
@@ -102,16 +103,28 @@ at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight
   return out;
 }
 
-at::Tensor target_log_probs(const at::Tensor& features, const PackedMatrix& weight,
+at::Tensor target_log_probs(const at::Tensor& features, const Linear& output,
                             const at::Tensor& targets, std::int64_t rows_at_once) {
   const at::NoGradGuard no_grad;
+  if (output.packed != nullptr) {
+    const auto fill_of = [&](const at::Tensor& rows) -> FillTile {
+      return [&matrix = *output.packed, factor = output.packed->factor(rows)](
+                 std::int64_t first, std::int64_t count, float* tile) {
+        matrix.multiply(factor, first, count, nullptr, tile, count);
+      };
+    };
+    return all_by_tiles(features, output.packed->out_features(), fill_of, targets, rows_at_once);
+  }
+  if (output.products != Products::kBf16)
+    return target_log_probs(features, output.weight, targets, rows_at_once);
   const auto fill_of = [&](const at::Tensor& rows) -> FillTile {
-    return [&weight, factor = weight.factor(rows)](std::int64_t first, std::int64_t count,
-                                                   float* tile) {
-      weight.multiply(factor, first, count, nullptr, tile, count);
+    return [&weight = output.weight, factor = bf16_rows(rows)](std::int64_t first,
+                                                               std::int64_t count, float* tile) {
+      multiply_bf16(factor, weight.narrow(0, first, count).t(), {},
+                    at::from_blob(tile, {factor.size(0), count}, weight.options()));
     };
   };
-  return all_by_tiles(features, weight.out_features(), fill_of, targets, rows_at_once);
+  return all_by_tiles(features, output.weight.size(0), fill_of, targets, rows_at_once);
 }
 
 }  // namespace btm

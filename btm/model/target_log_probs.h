@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "btm/model/packed_matrix.h"
+#include "btm/model/recomputed_linear.h"
 
 namespace btm {
 
@@ -17,8 +17,9 @@ namespace btm {
 at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& weight,
                             const at::Tensor& targets, std::int64_t rows_at_once);
 
-/// The same where the matrix is packed: features [N, C] fp32 on the CPU.
-at::Tensor target_log_probs(const at::Tensor& features, const PackedMatrix& weight,
+/// The same with the weight of a layer without bias, multiplied as the layer says. Where that is
+/// not fp32, features [N, C] are fp32 on the CPU.
+at::Tensor target_log_probs(const at::Tensor& features, const Linear& output,
                             const at::Tensor& targets, std::int64_t rows_at_once);
 
 /// The number of tokens whose fp32 logits are made at once, at least one: at most 64 MiB of logits

@@ -139,19 +139,27 @@ void TransformerLM::convert_to_fp32() {
       *parameter.tensor = parameter.tensor->to(at::kFloat);
 }
 
-void TransformerLM::pack(Products products) {
-  const auto pack = [&](Linear& linear) {
-    if (!linear.weight.defined()) return;
-    linear.packed = std::make_shared<const PackedMatrix>(linear.weight, products);
-    linear.weight.reset();
-  };
+std::vector<Linear*> TransformerLM::linears() {
+  std::vector<Linear*> all;
   for (Layer& layer : layers_)
-    for (Linear* const linear :
-         {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj, &layer.fc1, &layer.fc2})
-      pack(*linear);
-  pack(project_in_dim_);
-  pack(project_out_dim_);
-  pack(config_.share_decoder_input_output_embed ? embed_tokens_ : output_projection_);
+    all.insert(all.end(), {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj, &layer.fc1,
+                           &layer.fc2});
+  all.insert(all.end(),
+             {&project_in_dim_, &project_out_dim_,
+              config_.share_decoder_input_output_embed ? &embed_tokens_ : &output_projection_});
+  std::erase_if(all, [](const Linear* linear) { return !linear->weight.defined(); });
+  return all;
+}
+
+void TransformerLM::pack(Products products) {
+  for (Linear* const linear : linears()) {
+    linear->packed = std::make_shared<const PackedMatrix>(linear->weight, products);
+    linear->weight.reset();
+  }
+}
+
+void TransformerLM::set_products(Products products) {
+  for (Linear* const linear : linears()) linear->products = products;
 }
 
 void TransformerLM::drop_final_norm() {
@@ -168,9 +176,7 @@ const at::Tensor& TransformerLM::output_weight() const noexcept { return output(
 
 at::Tensor TransformerLM::target_log_probs(const at::Tensor& features, const at::Tensor& targets,
                                            std::int64_t rows_at_once) const {
-  return output().packed != nullptr
-             ? btm::target_log_probs(features, *output().packed, targets, rows_at_once)
-             : btm::target_log_probs(features, output().weight, targets, rows_at_once);
+  return btm::target_log_probs(features, output(), targets, rows_at_once);
 }
 
 at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {

@@ -56,6 +56,9 @@ class TransformerLM {
   /// For evaluation on a CPU: packs every matrix of a product and frees its parameter, which is
   /// undefined afterwards. `products` is not kFp32.
   void pack(Products products);
+  /// For training on a CPU that has_fast_bf16(): how all matrices multiply from now on (see
+  /// Linear::products), that of the output projection included.
+  void set_products(Products products);
   /// fairseq drops the norm after the last layer for checkpoints of `version` 2 and below.
   void drop_final_norm();
   /// Of every layer norm; fairseq has no flag for it.
@@ -76,7 +79,8 @@ class TransformerLM {
                    const Dropout& dropout) const;
   std::size_t num_layers() const noexcept { return layers_.size(); }
   at::Tensor finished(at::Tensor x) const;  ///< [B, T, C] -> [B, T, decoder_output_dim]
-  /// [V, decoder_output_dim]: logits are features times its transpose.
+  /// weight [V, decoder_output_dim]: logits are features times its transpose. No bias.
+  const Linear& output() const noexcept;
   const at::Tensor& output_weight() const noexcept;
 
   /// On a CPU: features of new tokens alone, [N, decoder_output_dim] in the step's order. Keys and
@@ -123,11 +127,12 @@ class TransformerLM {
   at::Tensor layer_forward(const Layer& layer, at::Tensor x, const Attention& attention,
                            const Dropout& dropout) const;
 
+  /// Every matrix that multiplies.
+  std::vector<Linear*> linears();
+
   TransformerConfig config_;
   std::int64_t vocab_size_;
   std::vector<NamedParameter> parameters_;
-  const Linear& output() const noexcept;
-
   at::Tensor embed_positions_;
   Linear embed_tokens_, project_in_dim_, project_out_dim_, output_projection_;  ///< no biases
   Norm layernorm_embedding_, layer_norm_;

@@ -17,6 +17,7 @@
 #include <limits>
 #include <vector>
 
+#include "btm/model/bf16_product.h"
 #include "btm/model/row_softmax.h"
 #include "btm/model/target_log_probs.h"
 
@@ -59,20 +60,54 @@ at::Tensor to_gradient_anywhere(at::Tensor& logits, const at::Tensor& targets, d
   return -chosen.sum(at::kDouble);
 }
 
+/// Words whose gradients are rounded to bf16 and multiplied at once: they stay in the cache.
+constexpr std::int64_t kWords = 4096;
+
+/// The products of one slice of n tokens.
+struct Slice {
+  const Linear& output;
+  at::Tensor features;         ///< [n, C]
+  at::Tensor gradient;         ///< [n, C]: that of the features, to be written
+  at::Tensor weight_gradient;  ///< [V, C]: to be added to
+
+  bool in_bf16() const { return output.products == Products::kBf16; }
+  void write_logits(at::Tensor& logits) const {
+    if (in_bf16())
+      multiply_bf16(bf16_rows(features), output.weight.t(), {}, logits);
+    else
+      at::mm_out(logits, features, output.weight.t());
+  }
+  /// `logits` [n, V] holds the gradient of the logits.
+  void write_gradients(const at::Tensor& logits) {
+    if (!in_bf16()) {
+      at::mm_out(gradient, logits, output.weight);
+      weight_gradient.addmm_(logits.t(), features);
+      return;
+    }
+    const std::int64_t vocabulary = logits.size(1);
+    gradient.zero_();
+    for (std::int64_t first = 0; first < vocabulary; first += kWords) {
+      const std::int64_t count = std::min(kWords, vocabulary - first);
+      const at::Tensor words = logits.narrow(1, first, count);
+      add_multiply_bf16(bf16_rows(words), output.weight.narrow(0, first, count), gradient);
+      add_multiply_bf16(bf16_transposed(words), features, weight_gradient.narrow(0, first, count));
+    }
+  }
+};
+
 }  // namespace
 
-double cross_entropy(const at::Tensor& features, const at::Tensor& weight,
-                     const at::Tensor& targets) {
+double cross_entropy(const at::Tensor& features, const Linear& output, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
   constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
-  return -target_log_probs(features, weight, targets, kAll).sum(at::kDouble).item<double>();
+  return -target_log_probs(features, output, targets, kAll).sum(at::kDouble).item<double>();
 }
 
-CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at::Tensor& weight,
+CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const Linear& output,
                                             const at::Tensor& targets, double scale,
                                             const at::Tensor& weight_gradient) {
   const at::NoGradGuard no_grad;
-  const std::int64_t count = features.size(0), vocabulary = weight.size(0);
+  const std::int64_t count = features.size(0), vocabulary = output.weight.size(0);
   const std::int64_t slice = tokens_of_logits(vocabulary, features.device());
   const bool on_cpu = features.is_cpu() && features.scalar_type() == at::kFloat;
   const at::Tensor ids = targets.contiguous();
@@ -83,19 +118,19 @@ CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const at
   if (on_cpu) buffer = at::empty({std::min(slice, count), vocabulary}, features.options());
   for (std::int64_t from = 0; from < count; from += slice) {
     const std::int64_t rows = std::min(slice, count - from);
-    const at::Tensor input = features.narrow(0, from, rows), target = ids.narrow(0, from, rows);
+    Slice part{output, features.narrow(0, from, rows), result.features.narrow(0, from, rows),
+               weight_gradient};
+    const at::Tensor target = ids.narrow(0, from, rows);
     at::Tensor logits;
     if (on_cpu) {
       logits = buffer.narrow(0, 0, rows);
-      at::mm_out(logits, input, weight.t());
+      part.write_logits(logits);
       result.loss += to_gradient(logits, target, scale);
     } else {
-      logits = at::linear(input, weight);
+      logits = at::linear(part.features, output.weight);
       result.loss += to_gradient_anywhere(logits, target, scale);
     }
-    at::Tensor out = result.features.narrow(0, from, rows);
-    at::mm_out(out, logits, weight);
-    weight_gradient.addmm_(logits.t(), input);
+    part.write_gradients(logits);
   }
   return result;
 }

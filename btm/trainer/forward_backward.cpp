@@ -83,7 +83,7 @@ CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batc
                                                          double loss_scale) const {
   const at::Tensor rows = scored_rows(batch, features);
   CrossEntropyGradient loss =
-      cross_entropy_backward(rows, model_.output_weight(), batch.targets, loss_scale,
+      cross_entropy_backward(rows, model_.output(), batch.targets, loss_scale,
                              flat_.view(flat_.gradients(), output_slot_));
   if (batch.places.defined()) {
     const at::Tensor all = at::zeros_like(features).view({-1, features.size(-1)});
@@ -151,8 +151,7 @@ double ForwardBackward::evaluate(const DeviceBatch& batch) const {
   const at::Tensor mask = TransformerLM::attention_mask(batch.tokens, batch.interior_padding);
   at::Tensor x = model_.embedded(batch.tokens, {}, batch.interior_padding);
   for (std::size_t i = 0; i < model_.num_layers(); ++i) x = model_.layer(i, x, mask, {});
-  return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output_weight(),
-                       batch.targets);
+  return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output(), batch.targets);
 }
 
 }  // namespace btm

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace btm {
@@ -28,21 +29,28 @@ ParameterOptimizer::ParameterOptimizer(FlatParameters& flat, const TrainingPreci
   weights_replaced(/*keep_masters=*/false);
 }
 
-void ParameterOptimizer::round(const at::Tensor& values) const {
-  if (precision_.is_half() && values.scalar_type() == at::kFloat)
-    values.copy_(values.to(precision_.half));
+void ParameterOptimizer::round(const at::Tensor& from, const at::Tensor& to) const {
+  if (!precision_.is_half()) return;
+  if (to.scalar_type() != at::kFloat) {
+    if (!to.is_same(from)) to.copy_(from);
+    return;
+  }
+  // A piece at a time, so that the rounded numbers take little memory and stay in the cache.
+  constexpr std::int64_t kPiece = 1 << 20;
+  for (std::int64_t first = 0; first < from.numel(); first += kPiece) {
+    const std::int64_t count = std::min(kPiece, from.numel() - first);
+    to.narrow(0, first, count).copy_(from.narrow(0, first, count).to(precision_.half));
+  }
 }
 
 void ParameterOptimizer::publish() {
-  if (!precision_.is_half()) return;
-  if (masters_.defined()) flat_.values().copy_(masters_);
-  round(flat_.values());
+  round(masters_.defined() ? masters_ : flat_.values(), flat_.values());
 }
 
 void ParameterOptimizer::weights_replaced(bool keep_masters) {
   const at::NoGradGuard no_grad;
   if (keep_masters) return publish();
-  round(flat_.values());
+  round(flat_.values(), flat_.values());
   if (precision_.is_half() && !precision_.memory_efficient)
     masters_ = flat_.values().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
 }
@@ -50,7 +58,7 @@ void ParameterOptimizer::weights_replaced(bool keep_masters) {
 ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, double clip_norm) {
   const at::NoGradGuard no_grad;
   const at::Tensor& gradients = flat_.gradients();
-  round(gradients);
+  round(gradients, gradients);
   Step step;
   double scale = factor / loss_scale();
   step.gradient_norm = norm_(gradients) * scale;
@@ -67,7 +75,7 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
   if (precision_.is_half() &&
       precision_.memory_efficient) {  // fairseq scales the half-precision gradients themselves
     gradients.mul_(scale);
-    round(gradients);
+    round(gradients, gradients);
     scale = 1;
   }
   const bool native = flat_.values().scalar_type() != at::kFloat;

@@ -71,7 +71,8 @@ class ParameterOptimizer {
   void weights_replaced(bool keep_masters);
 
  private:
-  void round(const at::Tensor& values) const;
+  /// `from`, rounded to the run's half precision if it has one, to `to`; they may be the same.
+  void round(const at::Tensor& from, const at::Tensor& to) const;
   void publish();
 
   FlatParameters& flat_;

@@ -235,12 +235,14 @@ void TrainRun::restore(const compat::Checkpoint& checkpoint) {
 }
 
 void TrainRun::log_model(const TransformerConfig& config) {
-  log_.info(kName, compat::concat(
-                       "architecture ", config.arch,
-                       ", num. model params: ", compat::grouped(trainer_->model().num_parameters()),
-                       ", ", world_.size(), " process", world_.size() == 1 ? "" : "es", ", ",
-                       collate_.device.is_cpu() ? compat::concat(at::get_num_threads(), " threads")
-                                                : "GPU"));
+  log_.info(
+      kName,
+      compat::concat(
+          "architecture ", config.arch,
+          ", num. model params: ", compat::grouped(trainer_->model().num_parameters()), ", ",
+          world_.size(), " process", world_.size() == 1 ? "" : "es", ", ",
+          collate_.device.is_cpu() ? compat::concat(at::get_num_threads(), " threads") : "GPU",
+          trainer_->model().output().products == Products::kBf16 ? ", products in bf16" : ""));
 }
 
 void TrainRun::open_data(std::int64_t epoch) {

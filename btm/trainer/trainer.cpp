@@ -73,6 +73,8 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
       schedule_(LrSchedule::make(options.lr)) {
   const TrainingPrecision precision = TrainingPrecision::of(options);
   flat_ = std::make_unique<FlatParameters>(*model_, precision.compute_dtype(device), device);
+  if (precision.half == at::kBFloat16 && device.is_cpu() && has_fast_bf16())
+    model_->set_products(Products::kBf16);
   optimizer_ = std::make_unique<ParameterOptimizer>(
       *flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
   passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));

@@ -6,6 +6,7 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -41,6 +42,48 @@ TEST(RecomputedLinear, HasTheGradientsOfAutograd) {
       EXPECT_TRUE(parameters[i].grad().allclose(expected[i] * pass, 1e-5, 1e-5))
           << "parameter " << i << ", pass " << pass;
   }
+}
+
+at::Tensor rounded(const at::Tensor& x) { return x.to(at::kBFloat16).to(at::kFloat); }
+
+double error_of(const at::Tensor& mine, const at::Tensor& expected) {
+  return ((mine - expected).norm() / expected.norm()).item<double>();
+}
+
+/// Against fp32 products of rounded factors. Sums of about 100 products in another order.
+TEST(RecomputedLinear, HasTheGradientsOfRoundedFactorsInBf16) {
+  if (!has_fast_bf16()) GTEST_SKIP() << "this processor has no products in bf16";
+  at::manual_seed(12);
+  const at::Tensor x = leaf({3, 30, 70});
+  const Linear first{leaf({130, 70}), leaf({130}), {}, Products::kBf16},
+      second{leaf({65, 70}), leaf({65}), {}, Products::kBf16};
+  const at::Tensor towards = at::randn({3, 30, 130}), also = at::randn({3, 30, 65});
+  const at::Tensor input = rounded(at::gelu(x).view({90, 70}).detach()),
+                   of_first = rounded(towards.view({90, 130})),
+                   of_second = rounded(also.view({90, 65}));
+  const at::Tensor of_input =
+      at::mm(of_first, rounded(first.weight)) + at::mm(of_second, rounded(second.weight));
+  const auto f = [](const at::Tensor& in) { return at::gelu(in); };
+  f(x).backward(of_input.detach().view(x.sizes()));
+  const at::Tensor of_x = x.grad().clone();
+  x.mutable_grad().reset();
+  for (int pass = 1; pass <= 2; ++pass) {
+    const std::vector<at::Tensor> outputs = recomputed_linears(x, f, {&first, &second});
+    EXPECT_LT(error_of(outputs[0].detach().view({90, 130}),
+                       at::linear(input, rounded(first.weight), first.bias).detach()),
+              1e-6);
+    ((outputs[0] * towards).sum() + (outputs[1] * also).sum()).backward();
+    EXPECT_LT(error_of(x.grad(), of_x * pass), 1e-6);
+    EXPECT_LT(error_of(first.weight.grad(), at::mm(of_first.t(), input) * pass), 1e-6);
+    EXPECT_LT(error_of(second.weight.grad(), at::mm(of_second.t(), input) * pass), 1e-6);
+    EXPECT_LT(error_of(first.bias.grad(), towards.view({90, 130}).sum(0) * pass), 1e-6);
+  }
+  // product() of one layer alone has the same gradient
+  const at::Tensor alone = leaf({90, 70});
+  first.weight.mutable_grad().reset();
+  (product(alone, first) * towards.view({90, 130})).sum().backward();
+  EXPECT_LT(error_of(alone.grad(), at::mm(of_first, rounded(first.weight)).detach()), 1e-6);
+  EXPECT_LT(error_of(first.weight.grad(), at::mm(of_first.t(), rounded(alone.detach()))), 1e-6);
 }
 
 TEST(RecomputedLinear, AddsTheGradientOfAnEmbeddingToItsRows) {

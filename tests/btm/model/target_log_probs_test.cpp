@@ -56,10 +56,21 @@ TEST(TargetLogProbs, TakesAPackedMatrix) {
   // logits of about 5 with factors rounded to 2^-9, and to 2^-17
   for (const auto& [products, tolerance] :
        {std::pair{Products::kBf16, 0.15}, std::pair{Products::kBf16x3, 1e-3}}) {
-    const at::Tensor scores =
-        target_log_probs(features, PackedMatrix(weight, products), targets, 4096);
+    const Linear packed{{}, {}, std::make_shared<const PackedMatrix>(weight, products)};
+    const at::Tensor scores = target_log_probs(features, packed, targets, 4096);
     EXPECT_LT((scores - expected).abs().max().item<double>(), tolerance);
   }
+}
+
+TEST(TargetLogProbs, MultipliesAWeightInBf16AsThePackedOne) {
+  if (!has_fast_bf16()) GTEST_SKIP() << "this processor multiplies in fp32";
+  at::manual_seed(6);
+  const at::Tensor features = at::randn({1030, 25}), weight = at::randn({4100, 25});
+  const at::Tensor targets = at::randint(4100, {1030}, at::kLong);
+  const Linear packed{{}, {}, std::make_shared<const PackedMatrix>(weight, Products::kBf16)};
+  const Linear unpacked{weight, {}, {}, Products::kBf16};
+  EXPECT_TRUE(target_log_probs(features, unpacked, targets, 4096)
+                  .equal(target_log_probs(features, packed, targets, 4096)));
 }
 
 TEST(TargetLogProbs, TakesAWeightAsItIsStored) {

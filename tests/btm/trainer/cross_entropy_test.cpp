@@ -2,7 +2,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros_like.h>
@@ -32,11 +36,12 @@ struct Reference {
 TEST(CrossEntropy, EqualsAutogradInSlices) {
   // 17 M logits: more than fit one slice of 64 MiB.
   const Reference reference(340, 50'000);
-  EXPECT_NEAR(cross_entropy(reference.features, reference.weight, reference.targets),
+  EXPECT_NEAR(cross_entropy(reference.features, {reference.weight, {}}, reference.targets),
               reference.loss, 1e-6 * reference.loss);
   at::Tensor weight_gradient = at::zeros_like(reference.weight).detach();
-  const auto result = cross_entropy_backward(reference.features.detach(), reference.weight.detach(),
-                                             reference.targets, 1, weight_gradient);
+  const auto result =
+      cross_entropy_backward(reference.features.detach(), {reference.weight.detach(), {}},
+                             reference.targets, 1, weight_gradient);
   EXPECT_NEAR(result.loss.item<double>(), reference.loss, 1e-6 * reference.loss);
   // fp32 sums of 50,000 terms in another order
   EXPECT_LT((result.features - reference.features.grad()).abs().max().item<double>(), 1e-5);
@@ -52,12 +57,12 @@ TEST(CrossEntropy, EqualsAutogradOnAGpuInAnyPrecision) {
        {std::pair{at::kFloat, 1e-5}, {at::kHalf, 2e-3}, {at::kBFloat16, 2e-2}}) {
     const at::Tensor features = reference.features.detach().to(dtype),
                      weight = reference.weight.detach().to(dtype);
-    EXPECT_NEAR(cross_entropy(features, weight, reference.targets), reference.loss,
+    EXPECT_NEAR(cross_entropy(features, {weight, {}}, reference.targets), reference.loss,
                 tolerance * reference.loss)
         << dtype;
     at::Tensor weight_gradient = at::zeros_like(weight);
     const auto result =
-        cross_entropy_backward(features, weight, reference.targets, 1, weight_gradient);
+        cross_entropy_backward(features, {weight, {}}, reference.targets, 1, weight_gradient);
     EXPECT_NEAR(result.loss.item<double>(), reference.loss, tolerance * reference.loss) << dtype;
     const auto relative_error = [](const at::Tensor& mine, const at::Tensor& theirs) {
       return ((mine.to(at::kFloat) - theirs).norm() / theirs.norm()).item<double>();
@@ -67,14 +72,41 @@ TEST(CrossEntropy, EqualsAutogradOnAGpuInAnyPrecision) {
   }
 }
 
+/// Three slices of tokens; neither they nor the words fill blocks. Against fp32 products of rounded
+/// factors, the gradient of the logits among them.
+TEST(CrossEntropy, RoundsTheFactorsOfItsProductsInBf16) {
+  if (!has_fast_bf16()) GTEST_SKIP() << "this processor has no products in bf16";
+  const Reference reference(701, 50'001);
+  const auto rounded = [](const at::Tensor& x) { return x.to(at::kBFloat16).to(at::kFloat); };
+  const at::Tensor features = rounded(reference.features.detach()),
+                   weight = rounded(reference.weight.detach());
+  const at::Tensor scores = at::log_softmax(at::linear(features, weight), -1),
+                   target = reference.targets.unsqueeze(1);
+  const double loss = -scores.gather(1, target).sum(at::kDouble).item<double>();
+  at::Tensor of_logits = scores.exp() * 2;
+  of_logits.scatter_add_(1, target, at::full({701, 1}, -2.0F));
+  const Linear output{reference.weight.detach(), {}, {}, Products::kBf16};
+  EXPECT_NEAR(cross_entropy(reference.features, output, reference.targets), loss, 1e-6 * loss);
+  at::Tensor weight_gradient = at::ones_like(reference.weight).detach();
+  const auto result = cross_entropy_backward(reference.features.detach(), output, reference.targets,
+                                             2, weight_gradient);
+  EXPECT_NEAR(result.loss.item<double>(), loss, 1e-6 * loss);
+  // A gradient of the logits that lies between two bf16 may be rounded to either: 2^-9 of the few.
+  const auto error = [](const at::Tensor& mine, const at::Tensor& expected) {
+    return ((mine - expected).norm() / expected.norm()).item<double>();
+  };
+  EXPECT_LT(error(result.features, at::mm(rounded(of_logits), weight)), 2e-5);
+  EXPECT_LT(error(weight_gradient - 1, at::mm(rounded(of_logits).t(), features)), 2e-5);
+}
+
 TEST(CrossEntropy, ScalesGradientsNotTheLossAndAddsUp) {
   const Reference reference(40, 60);
   at::Tensor once = at::zeros_like(reference.weight).detach(),
              scaled = at::zeros_like(reference.weight).detach();
   const at::Tensor features = reference.features.detach(), weight = reference.weight.detach();
-  const auto plain = cross_entropy_backward(features, weight, reference.targets, 1, once);
-  cross_entropy_backward(features, weight, reference.targets, 4, scaled);
-  const auto result = cross_entropy_backward(features, weight, reference.targets, 4, scaled);
+  const auto plain = cross_entropy_backward(features, {weight, {}}, reference.targets, 1, once);
+  cross_entropy_backward(features, {weight, {}}, reference.targets, 4, scaled);
+  const auto result = cross_entropy_backward(features, {weight, {}}, reference.targets, 4, scaled);
   EXPECT_TRUE(result.loss.equal(plain.loss));
   EXPECT_TRUE(result.features.allclose(plain.features * 4, 1e-6, 1e-7));
   EXPECT_TRUE(scaled.allclose(once * 8, 1e-5, 1e-6));
