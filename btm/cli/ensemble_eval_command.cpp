@@ -2,11 +2,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "btm/branch/expert_cluster.h"
-#include "btm/cli/cluster_flags.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/distributed_flags.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/cli/mixture_flags.h"
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/run_ranks.h"
 #include "btm/ensemble/ensemble_eval.h"
@@ -22,7 +21,6 @@
 namespace btm {
 namespace {
 
-using compat::flag_choice;
 using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
@@ -75,40 +73,18 @@ struct EnsembleEvalCommand {
   }();
   DistributedOptions distributed;
   LogOptions log;
-  std::string ensemble_type, posterior, target_eval, results_path;
+  MixtureNames names;
+  std::string target_eval, results_path;
   bool no_score_cache = false;
   std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
 
   compat::CommandSpec spec() {
-    compat::FlagGroup ensemble{
-        "Ensemble",
-        {flag_text("path", "MODEL:MODEL...", options.path, "the experts"),
-         flag_choice(
-             "ensemble-type", ensemble_type, ensemble_type_names(),
-             "the prior of each block: given; the mean of the posteriors so far; 1/N; 1/N at every "
-             "token; by the text before a token"),
-         flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
-                   "cached_prior's probabilities, one for each expert"),
-         flag_integer("eval-topk", "K", options.eval_topk,
-                      "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
-         flag_switch(
-             "sparse", options.sparse,
-             "leave out experts of prior 0: they do not run and do not count at a block's start"),
-         skip_diverged_flag(options.skip_diverged),
-         flag_choice("posterior", posterior, posterior_rule_names(),
-                     "what moves the weights: the previous token alone, all of the block so far, "
-                     "nothing (default: last; none for cluster_prior)"),
-         flag_text("model-overrides", "DICT", options.model_overrides,
-                   "a Python dict of cfg values to replace")}};
-    compat::FlagGroup clusters{
-        "Cluster priors (c-BTM)",
-        {flag_text("cluster-model", "FILE", options.cluster.model,
-                   "a model of btm cluster train; forest.json, an expert's training data or its "
-                   "name (c0, "
-                   "c1, ...) tell its cluster; otherwise the experts are in the order of clusters"),
-         temperature_flag(options.cluster.temperature),
-         flag_text("cluster-post-process", "HOW", options.cluster.post_process,
-                   "for a model of words: sentencepiece or subword_nmt joins the data's pieces")}};
+    compat::FlagGroup ensemble = mixture_flags(options, names);
+    ensemble.flags.insert(ensemble.flags.begin(),
+                          flag_text("path", "MODEL:MODEL...", options.path, "the experts"));
+    ensemble.flags.push_back(skip_diverged_flag(options.skip_diverged));
+    ensemble.flags.push_back(flag_text("model-overrides", "DICT", options.model_overrides,
+                                       "a Python dict of cfg values to replace"));
     compat::FlagGroup cache{
         "Score cache",
         {flag_text("score-cache", "DIR", options.score_cache,
@@ -130,8 +106,8 @@ struct EnsembleEvalCommand {
                         "ensemble_eval_lm.py. ") +
                 compat::kWhatAModelIs,
             {{"DATA", "data-bin folder (with dict.txt)", &options.data.folder}},
-            {ensemble, clusters, data, cache, machine_flags(options.machine),
-             distributed_flags(distributed), results},
+            {ensemble, cluster_prior_flags(options.cluster), data, cache,
+             machine_flags(options.machine), distributed_flags(distributed), results},
             foreign};
   }
 };
@@ -148,14 +124,6 @@ void write_lines(const std::string& path, const EnsembleReport& report) {
     text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
   compat::write_file_atomically(path, text);
-}
-
-/// Sets the types that the flags name. flag_choice has checked the names.
-void set_types(EnsembleEvalCommand& command) {
-  const auto type = ensemble_type_of(command.ensemble_type);
-  if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
-  command.options.ensemble_type = *type;
-  command.options.posterior = posterior_rule_of(command.posterior);
 }
 
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
@@ -194,12 +162,11 @@ int run_ensemble_eval(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   use_page_arena(MemoryUse::kEvaluation);
-  set_types(command);
+  set_mixture(command.options, command.names);
   if (command.no_score_cache) command.options.score_cache.clear();
   if (command.options.ensemble_type == EnsembleType::kClusterPrior)
-    for (const compat::NamedModel& expert :
-         compat::resolve_models(command.options.path, [](const std::string&) {}))
-      command.options.cluster.origins.push_back(cluster_of_expert(expert.path));
+    set_cluster_origins(command.options,
+                        compat::resolve_models(command.options.path, [](const std::string&) {}));
   if (!command.target_eval.empty()) command.options.data.gen_subset = command.target_eval;
   command.distributed.cpu = command.options.machine.cpu;
   return run_ranks(command.distributed, "btm ensemble-eval",

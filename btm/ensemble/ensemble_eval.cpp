@@ -32,7 +32,7 @@ namespace {
 /// The mixture of a run, and the prior that the run reports. N experts.
 class Ensemble {
  public:
-  Ensemble(const EnsembleEvalOptions& options, std::span<const std::string> paths,
+  Ensemble(const EnsembleEvalOptions& options, std::span<const compat::NamedModel> experts,
            const compat::Dictionary& dictionary);
 
   const Posterior& posterior() const noexcept { return posterior_; }
@@ -47,11 +47,6 @@ class Ensemble {
   const std::vector<double>& update(const std::vector<double>& posterior);
 
  private:
-  /// [N] the prior that the flags give. Empty when they give none.
-  static std::vector<double> given_prior(const EnsembleEvalOptions& options, std::size_t experts);
-  static Prior make_prior(const EnsembleEvalOptions& options, const std::vector<double>& given,
-                          std::span<const std::string> paths, const compat::Dictionary& dictionary);
-
   bool sparse_;
   /// [N] a given prior, which the release reports unchanged. When it is empty, the mean of the
   /// posteriors is reported.
@@ -59,64 +54,17 @@ class Ensemble {
   Posterior posterior_;
 };
 
-PosteriorRule rule_of(const EnsembleEvalOptions& options) {
-  const PosteriorRule rule = default_rule(options.ensemble_type);
-  if (options.ensemble_type == EnsembleType::kSimpleAverage) return rule;
-  return options.posterior.value_or(rule);
-}
-
-void check_cluster_prior(const EnsembleEvalOptions& options) {
-  if (options.cluster.model.empty())
-    throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
-  if (options.skip_diverged)
+void check_skipping(const EnsembleEvalOptions& options) {
+  if (options.ensemble_type == EnsembleType::kClusterPrior && options.skip_diverged)
     throw compat::UsageError(
         "--skip-diverged does not go with cluster_prior, whose experts are its clusters");
-  if (options.sparse && options.eval_topk == 0)
-    throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
 }
 
-std::vector<double> Ensemble::given_prior(const EnsembleEvalOptions& options, std::size_t experts) {
-  switch (options.ensemble_type) {
-    case EnsembleType::kUniformPrior:
-      return Prior::uniform(experts).weights();
-    case EnsembleType::kCachedPrior:
-      if (options.precomputed_prior.empty())
-        throw compat::UsageError("--ensemble-type cached_prior needs --precomputed-prior");
-      [[fallthrough]];
-    case EnsembleType::kSimpleAverage:
-      if (options.precomputed_prior.empty()) return {};
-      return top_k_prior(parse_prior(options.precomputed_prior, experts), options.eval_topk);
-    case EnsembleType::kUpdatingPrior:
-    case EnsembleType::kClusterPrior:
-      break;
-  }
-  return {};
-}
-
-Prior Ensemble::make_prior(const EnsembleEvalOptions& options, const std::vector<double>& given,
-                           std::span<const std::string> paths,
-                           const compat::Dictionary& dictionary) {
-  if (options.ensemble_type == EnsembleType::kClusterPrior) {
-    check_cluster_prior(options);
-    return Prior::of_text(
-        std::make_shared<ClusterPrior>(options.cluster, options.eval_topk, dictionary, paths));
-  }
-  Prior prior = Prior::of_type(options.ensemble_type, paths.size(), given);
-  if (!options.sparse) return prior;
-  if (given.empty())
-    throw compat::UsageError(
-        "--sparse needs a prior that is known before the experts run: --precomputed-prior with "
-        "cached_prior");
-  for (std::size_t e = 0; e < given.size(); ++e)
-    if (!(given[e] > 0)) prior.exclude(e);
-  return prior;
-}
-
-Ensemble::Ensemble(const EnsembleEvalOptions& options, std::span<const std::string> paths,
+Ensemble::Ensemble(const EnsembleEvalOptions& options, std::span<const compat::NamedModel> experts,
                    const compat::Dictionary& dictionary)
     : sparse_(options.sparse),
-      reported_(given_prior(options, paths.size())),
-      posterior_(make_prior(options, reported_, paths, dictionary), rule_of(options)) {}
+      reported_(given_prior(options, experts)),
+      posterior_(make_posterior(options, experts, dictionary)) {}
 
 std::vector<RowSelection> Ensemble::select_rows(const EvalData& data) const {
   std::vector<RowSelection> selections(posterior_.experts());
@@ -383,7 +331,8 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
 
   EnsembleReport report;
   EvalData data(options.data);
-  Ensemble ensemble(options, paths, data.dictionary());
+  check_skipping(options);
+  Ensemble ensemble(options, models, data.dictionary());
   if (options.ensemble_type == EnsembleType::kClusterPrior &&
       std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
     observer.eval.warn(

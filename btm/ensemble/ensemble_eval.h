@@ -10,27 +10,18 @@
 #include <vector>
 
 #include "btm/data/batches.h"
-#include "btm/ensemble/cluster_prior.h"
+#include "btm/ensemble/mixture.h"
 #include "btm/evaluator/eval_lm.h"
-#include "btm/mixing/ensemble_type.h"
 
 namespace btm {
 
 class Communicator;
 
-struct EnsembleEvalOptions {
+struct EnsembleEvalOptions : MixtureOptions {
   std::string path;                    ///< The experts, joined by ':'.
   std::string model_overrides = "{}";  ///< Python literal
   EvalDataOptions data;                ///< `gen_subset`: --target-eval
   MachineOptions machine;
-  EnsembleType ensemble_type = EnsembleType::kUniformPrior;
-  std::string precomputed_prior;           ///< N numbers joined by commas
-  std::int64_t eval_topk = 0;              ///< Keeps the largest of the prior; 0: all
-  std::optional<PosteriorRule> posterior;  ///< Nothing: default_rule().
-  /// Experts of prior 0 are not part of the ensemble and do not run. In the release they run, and
-  /// count at a block's start.
-  bool sparse = false;
-  ClusterPriorOptions cluster;
   /// Experts whose scores are NaN or infinite are left out. Otherwise they are an error.
   bool skip_diverged = false;
   std::string score_cache;  ///< A folder where scores are kept between runs; "": none

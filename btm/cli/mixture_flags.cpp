@@ -1,0 +1,61 @@
+#include "btm/cli/mixture_flags.h"
+
+#include "btm/branch/expert_cluster.h"
+#include "btm/cli/cluster_flags.h"
+#include "compat/base/error.h"
+
+namespace btm {
+
+using compat::flag_choice;
+using compat::flag_integer;
+using compat::flag_switch;
+using compat::flag_text;
+
+compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names) {
+  return {
+      "Ensemble",
+      {flag_choice(
+           "ensemble-type", names.ensemble_type, ensemble_type_names(),
+           "the prior of each text: given; the mean of the posteriors so far; 1/N; 1/N at every "
+           "token; by the text before a token"),
+       flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
+                 "cached_prior's probabilities, one for each expert; or the JSON of btm weigh"),
+       flag_integer("eval-topk", "K", options.eval_topk,
+                    "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
+       flag_switch("sparse", options.sparse,
+                   "leave out experts of prior 0: they do not run and do not count at a text's "
+                   "start"),
+       flag_choice("posterior", names.posterior, posterior_rule_names(),
+                   "what moves the weights: the previous token alone, all of the text so far, "
+                   "nothing (default: last; none for cluster_prior)")}};
+}
+
+compat::FlagGroup cluster_prior_flags(ClusterPriorOptions& options,
+                                      const std::string& temperature) {
+  compat::Flag heat = temperature_flag(options.temperature);
+  heat.names = temperature;
+  return {"Cluster priors (c-BTM)",
+          {flag_text("cluster-model", "FILE", options.model,
+                     "a model of btm cluster train; forest.json, an expert's training data or its "
+                     "name (c0, c1, ...) tell its cluster; otherwise the experts are in the order "
+                     "of clusters"),
+           heat,
+           flag_text("cluster-post-process", "HOW", options.post_process,
+                     "for a model of words: sentencepiece or subword_nmt joins the data's "
+                     "pieces")}};
+}
+
+void set_mixture(MixtureOptions& options, const MixtureNames& names,
+                 std::optional<EnsembleType> usual) {
+  const auto type = names.ensemble_type.empty() ? usual : ensemble_type_of(names.ensemble_type);
+  if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
+  options.ensemble_type = *type;
+  options.posterior = posterior_rule_of(names.posterior);
+}
+
+void set_cluster_origins(MixtureOptions& options, std::span<const compat::NamedModel> experts) {
+  for (const compat::NamedModel& expert : experts)
+    options.cluster.origins.push_back(cluster_of_expert(expert.path));
+}
+
+}  // namespace btm
