@@ -30,7 +30,7 @@ ALLOWED = {
     "btm/data": COMPAT,
     "btm/mixing": COMPAT,
     "btm/model": COMPAT,
-    "btm/evaluator": COMPAT | MODEL_AND_DATA,
+    "btm/evaluator": COMPAT | MODEL_AND_DATA | {"btm/mixing"},
     "btm/distributed": COMPAT,
     "btm/trainer": COMPAT | EVALUATOR | {"btm/distributed"},
     "btm/cluster": COMPAT,

@@ -7,7 +7,7 @@
 
 #include "btm/ensemble/mixture.h"
 #include "compat/checkpoint/named_models.h"
-#include "compat/program/command_line.h"
+#include "compat/program/flag.h"
 
 namespace btm {
 
