@@ -28,7 +28,7 @@ ALLOWED = {
     "compat/tokenizer": FAIRSEQ | PROGRAM,
     "converters": COMPAT,
     "btm/data": COMPAT,
-    "btm/mixing": COMPAT,
+    "btm/mixing": COMPAT | {"btm/model"},
     "btm/model": COMPAT,
     "btm/evaluator": COMPAT | MODEL_AND_DATA | {"btm/mixing"},
     "btm/distributed": COMPAT,
@@ -48,7 +48,7 @@ ALLOWED = {
     | {"btm/mixing", "btm/report", "btm/run", "btm/trainer"},
     "btm": COMPAT | {"btm/cli"},
 }
-NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/mixing", "btm/cluster", "btm/cli"}
+NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/cluster", "btm/cli"}
 NO_LIBTORCH |= {"btm/generate"}
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 

@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "btm/model/ids_tensor.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 
@@ -23,11 +23,6 @@ std::vector<std::int64_t> scored_places(const Batch& batch) {
       [&](std::int64_t, std::size_t at) { places.push_back(static_cast<std::int64_t>(at)); });
   places.insert(places.end(), batch.scored_padding.begin(), batch.scored_padding.end());
   return places;
-}
-
-at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
-  return at::from_blob(const_cast<std::int64_t*>(values.data()),
-                       {static_cast<std::int64_t>(values.size())}, at::kLong);
 }
 
 /// Throws DivergedModel for the first of `places` whose score is no log-probability.
@@ -66,19 +61,19 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   if (places.empty()) return scores;
   // A model that scores a single batch needs no fp32 copy of its weights.
   if (++scored_ == 2) model_->convert_to_fp32();
-  const at::Tensor tokens = as_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
+  const at::Tensor tokens = ids_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
   // The score of a padding column depends on the columns it attends to. Padding is masked as in
   // fairseq.
   const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);
   const at::Tensor features = model_->features(tokens, masks_padding);
-  const at::Tensor where = as_tensor(places);  // [N] of B * T
+  const at::Tensor where = ids_tensor(places);  // [N] of B * T
   const bool all = batch.scored_padding.empty() &&
                    static_cast<std::int64_t>(places.size()) == batch.rows * batch.columns;
   at::Tensor rows = features.reshape({-1, features.size(-1)});
   if (!all) rows = rows.index_select(0, where.to(device_));  // [N, decoder_output_dim]
-  const at::Tensor targets = as_tensor(batch.targets).index_select(0, where).to(device_);
-  scores.view(-1).index_copy_(0, where,
-                              model_->target_log_probs(rows, targets, softmax_batch_).to(at::kCPU));
+  const at::Tensor targets = ids_tensor(batch.targets).index_select(0, where).to(device_);
+  scores.view(-1).index_copy_(
+      0, where, model_->head().target_log_probs(rows, targets, softmax_batch_).to(at::kCPU));
   check_scores(name_, batch, places, scores.const_data_ptr<float>());
   return scores;
 }

@@ -23,7 +23,7 @@ class Scorer {
 class ModelScorer final : public Scorer {
  public:
   /// `name` is the checkpoint, for errors. The logits of at most `softmax_batch` columns are in
-  /// memory at once, often fewer (see target_log_probs).
+  /// memory at once, often fewer (see Head::target_log_probs).
   ModelScorer(std::string name, std::unique_ptr<TransformerLM> model, at::Device device,
               std::int64_t softmax_batch);
   /// DivergedModel for a score that is NaN or +inf. -inf, for probability 0, is a score.

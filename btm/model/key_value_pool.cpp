@@ -81,20 +81,26 @@ KeyValuePool::Row KeyValuePool::fork(Row row) {
   return next_++;
 }
 
-bool KeyValuePool::extend(Row row, std::int64_t count) {
-  if (count < 0) throw std::invalid_argument("KeyValuePool: extended by less than nothing");
+bool KeyValuePool::reserve(Row row, std::int64_t length) {
   Text& text = at(row);
   const auto have = static_cast<std::int64_t>(text.blocks.size());
-  const std::int64_t missing = std::max<std::int64_t>(0, blocks_for(text.length + count) - have);
+  const std::int64_t missing = std::max<std::int64_t>(0, blocks_for(length) - have);
   // Blocks that come to be written: the last one, if it is full in part, and what open() reserved.
   const auto first = static_cast<std::size_t>(text.length / kBlock);
   const auto shared = [&](std::size_t index) {
     return owners_[static_cast<std::size_t>(text.blocks[index])] > 1;
   };
-  const bool copies = count > 0 && first < text.blocks.size() && shared(first);
+  const bool copies = length > text.length && first < text.blocks.size() && shared(first);
   if (missing + (copies ? 1 : 0) > free_) return false;
   if (copies) own(text, first);
   for (std::int64_t i = 0; i < missing; ++i) text.blocks.push_back(take());
+  return true;
+}
+
+bool KeyValuePool::extend(Row row, std::int64_t count) {
+  if (count < 0) throw std::invalid_argument("KeyValuePool: extended by less than nothing");
+  Text& text = at(row);
+  if (!reserve(row, text.length + count)) return false;
   text.length += count;
   return true;
 }

@@ -35,6 +35,9 @@ class KeyValuePool {
   std::optional<Row> open(std::int64_t tokens);
   /// A new row with the tokens of `row`, whose blocks the two share until one of them writes.
   Row fork(Row row);
+  /// Makes sure that the row can grow to `length` tokens: extend() succeeds until then unless the
+  /// row is forked. False, and nothing changes, where the pool is too full.
+  bool reserve(Row row, std::int64_t length);
   /// Makes the row `count` tokens longer: their keys and values are written next. False, and
   /// nothing changes, where the pool is too full.
   bool extend(Row row, std::int64_t count);

@@ -10,7 +10,6 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/ones.h>
@@ -25,7 +24,7 @@
 #include <stdexcept>
 
 #include "btm/model/cached_attention.h"
-#include "btm/model/target_log_probs.h"
+#include "btm/model/ids_tensor.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -173,11 +172,6 @@ const Linear& TransformerLM::output() const noexcept {
 }
 
 const at::Tensor& TransformerLM::output_weight() const noexcept { return output().weight; }
-
-at::Tensor TransformerLM::target_log_probs(const at::Tensor& features, const at::Tensor& targets,
-                                           std::int64_t rows_at_once) const {
-  return btm::target_log_probs(features, output(), targets, rows_at_once);
-}
 
 at::Tensor TransformerLM::normalized(const Norm& norm, const at::Tensor& x) const {
   return at::layer_norm(x, {config_.decoder_embed_dim}, norm.weight, norm.bias,
@@ -334,13 +328,9 @@ at::Tensor TransformerLM::advance(const NewTokens& step, KeyValuePool& pool) con
     check_length(token.place + 1);
     places.push_back(token.place);
   }
-  const auto count = static_cast<std::int64_t>(tokens.size());
-  const auto as_tensor = [&](const std::vector<std::int64_t>& values) {
-    return at::from_blob(const_cast<std::int64_t*>(values.data()), {count}, at::kLong);
-  };
   at::Tensor x = embedded_at(
-      as_tensor(step.tokens),
-      config_.no_token_positional_embeddings ? at::Tensor() : position_vectors(as_tensor(places)),
+      ids_tensor(step.tokens),
+      config_.no_token_positional_embeddings ? at::Tensor() : position_vectors(ids_tensor(places)),
       -1);  // [N, C]
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const auto attention = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {

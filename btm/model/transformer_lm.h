@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "btm/model/config.h"
+#include "btm/model/head.h"
 #include "btm/model/key_value_pool.h"
 #include "btm/model/recomputed_linear.h"
 
@@ -88,10 +89,8 @@ class TransformerLM {
   /// UnsupportedError as features(); std::invalid_argument for a step that does not fit the pool.
   at::Tensor advance(const NewTokens& step, KeyValuePool& pool) const;
   KeyValuePool::Shape pool_shape(std::int64_t tokens) const;
-  /// As btm::target_log_probs() with the output projection: features [N, decoder_output_dim],
-  /// targets [N] int64 -> [N] fp32.
-  at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets,
-                              std::int64_t rows_at_once) const;
+  /// The output projection, to which features [N, decoder_output_dim] go.
+  Head head() const { return Head(output()); }
 
  private:
   struct Norm {

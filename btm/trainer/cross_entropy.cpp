@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "btm/model/bf16_product.h"
+#include "btm/model/head.h"
 #include "btm/model/row_softmax.h"
-#include "btm/model/target_log_probs.h"
 
 namespace btm {
 namespace {
@@ -100,7 +100,7 @@ struct Slice {
 double cross_entropy(const at::Tensor& features, const Linear& output, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
   constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
-  return -target_log_probs(features, output, targets, kAll).sum(at::kDouble).item<double>();
+  return -Head(output).target_log_probs(features, targets, kAll).sum(at::kDouble).item<double>();
 }
 
 CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const Linear& output,

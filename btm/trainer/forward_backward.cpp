@@ -3,18 +3,18 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <optional>
 
+#include "btm/model/ids_tensor.h"
+
 namespace btm {
 namespace {
 
 at::Tensor copy_to(const std::vector<std::int64_t>& values, at::Device device) {
-  const at::Tensor view = at::from_blob(const_cast<std::int64_t*>(values.data()),
-                                        {static_cast<std::int64_t>(values.size())}, at::kLong);
+  const at::Tensor view = ids_tensor(values);
   return device.is_cpu() ? view.clone() : view.to(device);
 }
 

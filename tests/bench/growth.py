@@ -10,7 +10,7 @@ from laws import Fitted, Law, Term
 from measure import in_turns, summary
 
 MIB = 1 << 20
-TILE_ROWS, TILE_COLUMNS = 1024, 2048  # of logits: btm/model/target_log_probs.cpp
+TILE_ROWS, TILE_COLUMNS = 1024, 2048  # of logits: btm/model/head.cpp
 LAYERS, WIDTH, VOCABULARY = 6, 512, 16384  # of the experts and of the trained model
 PARAMETERS = (
     VOCABULARY * WIDTH + (1024 + 2) * WIDTH + LAYERS * (12 * WIDTH * WIDTH + 13 * WIDTH) + 2 * WIDTH

@@ -2,50 +2,34 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
 #include <map>
 #include <random>
 
+#include "btm/model/ids_tensor.h"
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/random_model.h"
 
 namespace btm {
 namespace {
 
+using btm_test::random_model;
+using btm_test::small_config;
 using Row = KeyValuePool::Row;
 constexpr std::int64_t kVocabulary = 90;
 
 TransformerConfig config_of(bool learned, bool before) {
-  TransformerConfig config;
-  config.decoder_layers = 2;
-  config.decoder_embed_dim = config.decoder_input_dim = config.decoder_output_dim = 24;
-  config.decoder_ffn_embed_dim = 40;
-  config.decoder_attention_heads = 3;
-  config.max_target_positions = 80;
+  TransformerConfig config = small_config();
   config.decoder_learned_pos = learned;
   config.decoder_normalize_before = before;
-  config.share_decoder_input_output_embed = true;
   return config;
-}
-
-std::unique_ptr<TransformerLM> random_model(const TransformerConfig& config) {
-  at::manual_seed(7);
-  auto model = std::make_unique<TransformerLM>(config, kVocabulary);
-  for (const NamedParameter& parameter : model->parameters())
-    *parameter.tensor = parameter.name.ends_with("norm.weight") ? at::ones(parameter.shape)
-                                                                : at::randn(parameter.shape) * 0.2;
-  return model;
 }
 
 at::Tensor whole(const TransformerLM& model, const std::vector<std::int64_t>& tokens) {
   const at::NoGradGuard no_grad;
-  const at::Tensor row = at::from_blob(const_cast<std::int64_t*>(tokens.data()),
-                                       {1, static_cast<std::int64_t>(tokens.size())}, at::kLong);
-  return model.features(row).squeeze(0);
+  return model.features(ids_tensor(tokens).unsqueeze(0)).squeeze(0);
 }
 
 /// Texts that grow, fork, lose their ends and leave, each beside its own pass over the whole.

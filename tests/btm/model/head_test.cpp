@@ -1,4 +1,4 @@
-#include "btm/model/target_log_probs.h"
+#include "btm/model/head.h"
 
 #include <ATen/Context.h>
 #include <ATen/ops/linear.h>
@@ -18,7 +18,12 @@ at::Tensor all_at_once(const at::Tensor& features, const at::Tensor& weight,
       .squeeze(1);
 }
 
-TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
+at::Tensor scores_of(const at::Tensor& features, const at::Tensor& weight,
+                     const at::Tensor& targets, std::int64_t rows_at_once) {
+  return Head({weight, {}}).target_log_probs(features, targets, rows_at_once);
+}
+
+TEST(Head, EqualsAllLogitsAtOnce) {
   struct Case {
     std::int64_t tokens, vocabulary, rows_at_once;
   };
@@ -28,7 +33,7 @@ TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
     at::manual_seed(5);
     const at::Tensor features = at::randn({tokens, 24}), weight = at::randn({vocabulary, 24});
     const at::Tensor targets = at::randint(vocabulary, {tokens}, at::kLong);
-    const at::Tensor scores = target_log_probs(features, weight, targets, rows);
+    const at::Tensor scores = scores_of(features, weight, targets, rows);
     ASSERT_EQ(scores.sizes(), targets.sizes());
     // The fp32 products and sums have another order.
     EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 2e-5)
@@ -36,19 +41,19 @@ TEST(TargetLogProbs, EqualsAllLogitsAtOnce) {
   }
 }
 
-TEST(TargetLogProbs, TakesHalfPrecision) {
+TEST(Head, TakesHalfPrecision) {
   at::manual_seed(5);
   const at::Tensor features = at::randn({20, 24}).to(at::kBFloat16),
                    weight = at::randn({300, 24}).to(at::kBFloat16);
   const at::Tensor targets = at::randint(300, {20}, at::kLong);
-  const at::Tensor scores = target_log_probs(features, weight, targets, 6);
+  const at::Tensor scores = scores_of(features, weight, targets, 6);
   EXPECT_EQ(scores.scalar_type(), at::kFloat);
   // In bfloat16, logits near 10 are multiples of 1/16, and the products of slices can round
   // differently.
   EXPECT_LT((scores - all_at_once(features, weight, targets)).abs().max().item<double>(), 0.13);
 }
 
-TEST(TargetLogProbs, TakesAPackedMatrix) {
+TEST(Head, TakesAPackedMatrix) {
   at::manual_seed(5);
   const at::Tensor features = at::randn({1030, 24}), weight = at::randn({4100, 24});
   const at::Tensor targets = at::randint(4100, {1030}, at::kLong);
@@ -56,38 +61,38 @@ TEST(TargetLogProbs, TakesAPackedMatrix) {
   // logits of about 5 with factors rounded to 2^-9, and to 2^-17
   for (const auto& [products, tolerance] :
        {std::pair{Products::kBf16, 0.15}, std::pair{Products::kBf16x3, 1e-3}}) {
-    const Linear packed{{}, {}, std::make_shared<const PackedMatrix>(weight, products)};
-    const at::Tensor scores = target_log_probs(features, packed, targets, 4096);
+    const Head head({{}, {}, std::make_shared<const PackedMatrix>(weight, products)});
+    const at::Tensor scores = head.target_log_probs(features, targets, 4096);
     EXPECT_LT((scores - expected).abs().max().item<double>(), tolerance);
   }
 }
 
-TEST(TargetLogProbs, MultipliesAWeightInBf16AsThePackedOne) {
+TEST(Head, MultipliesAWeightInBf16AsThePackedOne) {
   if (!has_fast_bf16()) GTEST_SKIP() << "this processor multiplies in fp32";
   at::manual_seed(6);
   const at::Tensor features = at::randn({1030, 25}), weight = at::randn({4100, 25});
   const at::Tensor targets = at::randint(4100, {1030}, at::kLong);
   const Linear packed{{}, {}, std::make_shared<const PackedMatrix>(weight, Products::kBf16)};
   const Linear unpacked{weight, {}, {}, Products::kBf16};
-  EXPECT_TRUE(target_log_probs(features, unpacked, targets, 4096)
-                  .equal(target_log_probs(features, packed, targets, 4096)));
+  EXPECT_TRUE(Head(unpacked)
+                  .target_log_probs(features, targets, 4096)
+                  .equal(Head(packed).target_log_probs(features, targets, 4096)));
 }
 
-TEST(TargetLogProbs, TakesAWeightAsItIsStored) {
+TEST(Head, TakesAWeightAsItIsStored) {
   at::manual_seed(5);
   const at::Tensor features = at::randn({20, 24}), targets = at::randint(3000, {20}, at::kLong);
   for (const at::ScalarType stored : {at::kHalf, at::kBFloat16}) {
     const at::Tensor weight = at::randn({3000, 24}).to(stored);
-    EXPECT_TRUE(target_log_probs(features, weight, targets, 6)
-                    .equal(target_log_probs(features, weight.to(at::kFloat), targets, 6)))
+    EXPECT_TRUE(scores_of(features, weight, targets, 6)
+                    .equal(scores_of(features, weight.to(at::kFloat), targets, 6)))
         << stored;
   }
 }
 
-TEST(TargetLogProbs, OfNoTokensIsEmpty) {
+TEST(Head, OfNoTokensIsEmpty) {
   const at::Tensor none = at::randn({0, 24});
-  EXPECT_EQ(
-      target_log_probs(none, at::randn({30, 24}), at::randint(30, {0}, at::kLong), 10).numel(), 0);
+  EXPECT_EQ(scores_of(none, at::randn({30, 24}), at::randint(30, {0}, at::kLong), 10).numel(), 0);
 }
 
 }  // namespace

@@ -1,0 +1,53 @@
+#include "btm/mixing/mixed_logits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace btm {
+namespace {
+
+bool is_better(const TopToken& a, const TopToken& b) {
+  return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.token < b.token);
+}
+
+}  // namespace
+
+void mix_logits(std::span<const WeightedLogits> experts, std::span<float> out) {
+  constexpr double kNothing = -std::numeric_limits<double>::infinity();
+  for (std::size_t v = 0; v < out.size(); ++v) {
+    double highest = kNothing;
+    for (const WeightedLogits& expert : experts)
+      highest = std::max(highest, expert.logits[v] + expert.shift);
+    if (experts.size() == 1 || highest == kNothing) {
+      out[v] = static_cast<float>(highest);
+      continue;
+    }
+    double sum = 0;
+    for (const WeightedLogits& expert : experts)
+      sum += std::exp(expert.logits[v] + expert.shift - highest);
+    out[v] = static_cast<float>(highest + std::log(sum));
+  }
+}
+
+std::vector<TopToken> top_tokens(std::span<const float> log_probs, std::int64_t count) {
+  std::vector<TopToken> best;  // a heap whose front is the worst
+  const auto wanted = std::min(static_cast<std::size_t>(count), log_probs.size());
+  if (wanted == 0) return best;
+  for (std::size_t v = 0; v < log_probs.size(); ++v) {
+    const TopToken token{static_cast<std::int64_t>(v), log_probs[v]};
+    if (best.size() < wanted) {
+      best.push_back(token);
+      std::ranges::push_heap(best, is_better);
+    } else if (token.log_prob > best.front().log_prob) {  // of equals, the earlier one stays
+      std::ranges::pop_heap(best, is_better);
+      best.back() = token;
+      std::ranges::push_heap(best, is_better);
+    }
+  }
+  std::ranges::sort_heap(best, is_better);
+  return best;
+}
+
+}  // namespace btm

@@ -1,0 +1,490 @@
+#include "btm/mixing/model_predictor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "btm/mixing/expert_lane.h"
+#include "btm/mixing/mixed_logits.h"
+#include "compat/base/concat.h"
+
+namespace btm {
+namespace {
+
+constexpr float kNotRun = std::numeric_limits<float>::quiet_NaN();
+
+/// Memory for logits of the experts at once. One place is computed whatever it needs.
+constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
+
+std::vector<double> exponentials(std::vector<double> logs) {
+  for (double& value : logs) value = std::exp(value);
+  return logs;
+}
+
+/// A row: its text, and how far the posterior and each expert have come in it.
+struct TextRow {
+  std::vector<std::int64_t> text;
+  Posterior::State state;
+  std::int64_t taken = 0;  ///< Tokens of the text that `state` has read (and observed).
+  /// [E] scores of the tokens from `scored_from` on: evidence that `state` has not observed yet.
+  std::vector<std::vector<float>> evidence;
+  std::int64_t scored_from = 1;
+  std::vector<ExpertLane::Row> experts;
+  std::optional<std::vector<double>> log_weights;  ///< Of `state`, once they are known.
+
+  std::int64_t length() const { return static_cast<std::int64_t>(text.size()); }
+  /// Tokens with a known score, counted from the text's beginning.
+  std::int64_t scored(std::size_t expert) const {
+    return scored_from + static_cast<std::int64_t>(evidence[expert].size());
+  }
+};
+
+/// A row in a step. Its places from `first` on are new.
+struct Work {
+  TextRow* row = nullptr;
+  std::int64_t first = 0;
+  const Want* wants = nullptr;   ///< Of each new place.
+  Readout* readouts = nullptr;   ///< Of each new place.
+  std::int64_t mixed_up_to = 0;  ///< The last place whose weights are needed, or -1.
+  std::vector<std::vector<std::size_t>> experts;  ///< Of each new place: who runs there, ascending.
+
+  std::int64_t places() const { return row->length() - first; }
+};
+
+class ModelPredictor final : public Predictor {
+ public:
+  ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior, std::int64_t capacity);
+
+  std::size_t experts() const override { return lanes_.size(); }
+  std::int64_t vocab_size() const override { return lanes_.front().model().vocab_size(); }
+  std::int64_t max_positions() const override { return window_; }
+  std::int64_t free_tokens() const override;
+  std::optional<Row> open(std::int64_t tokens) override;
+  std::vector<Readout> advance(const Step& step) override;
+  Row fork(Row row) override;
+  void close(Row row) override;
+  std::vector<double> posterior(Row row) override;
+
+ private:
+  using Need = ExpertLane::Need;
+  /// The needs of one expert, and the work and place that each belongs to.
+  struct Needs {
+    std::vector<Need> needs;
+    std::vector<std::pair<std::size_t, std::int64_t>> of;
+  };
+
+  bool single() const { return lanes_.size() == 1; }
+  bool has_evidence() const { return !single() && posterior_.rule() != PosteriorRule::kNone; }
+  TextRow& at(Row row);
+  void check(const Step& step);
+  void check(const Want& want) const;
+  std::vector<Work> append(const Step& step, std::vector<Readout>& readouts);
+  void choose_experts(Work& work) const;
+  Needs needs_of(std::size_t expert, std::vector<Work>& works) const;
+  void run(std::vector<Work>& works);
+  void take(std::size_t expert, Work& work, const Need& need) const;
+  /// The places of all works in order, as many at once as kLogitBytes allows.
+  void read_out(std::vector<Work>& works, std::vector<Needs>& needs);
+  struct Chunk;
+  void read_out(std::vector<Work>& works, Chunk& chunk);
+  void read_out(Work& work, std::int64_t place, std::span<const ExpertLane::Logits> logits);
+  void read_out_target(Work& work, std::int64_t place, Readout& readout);
+  std::vector<double> weights_after(Work& work, std::int64_t place, const Readout& readout);
+  void progress(TextRow& row, std::int64_t place) const;
+  void forget_evidence(TextRow& row) const;
+  std::vector<double> log_weights(TextRow& row) const;
+
+  Posterior posterior_;
+  std::vector<ExpertLane> lanes_;
+  std::int64_t window_ = 0;
+  std::unordered_map<Row, TextRow> rows_;
+  Row next_ = 0;
+};
+
+ModelPredictor::ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior,
+                               std::int64_t capacity)
+    : posterior_(std::move(posterior)) {
+  if (experts.empty() || experts.size() != posterior_.experts())
+    throw std::invalid_argument("a predictor has as many experts as its posterior, at least one");
+  window_ = std::numeric_limits<std::int64_t>::max();
+  lanes_.reserve(experts.size());
+  for (NamedExpert& expert : experts) {
+    if (expert.model->vocab_size() != experts.front().model->vocab_size())
+      throw std::invalid_argument("experts of a predictor have different dictionaries");
+    window_ = std::min(window_, expert.model->config().max_target_positions);
+    lanes_.emplace_back(std::move(expert.name), expert.model, capacity);
+  }
+  for (ExpertLane& lane : lanes_) lane.set_window(window_);
+}
+
+std::int64_t ModelPredictor::free_tokens() const {
+  std::int64_t tokens = std::numeric_limits<std::int64_t>::max();
+  for (const ExpertLane& lane : lanes_) tokens = std::min(tokens, lane.free_tokens());
+  return tokens;
+}
+
+TextRow& ModelPredictor::at(Row row) {
+  const auto found = rows_.find(row);
+  if (found == rows_.end()) throw std::invalid_argument("a predictor has no such row");
+  return found->second;
+}
+
+std::optional<Predictor::Row> ModelPredictor::open(std::int64_t tokens) {
+  TextRow row{
+      .text = {}, .state = posterior_.start(), .evidence = {}, .experts = {}, .log_weights = {}};
+  row.evidence.resize(lanes_.size());
+  for (ExpertLane& lane : lanes_) {
+    const std::optional<ExpertLane::Row> opened = lane.open(tokens);
+    if (!opened) {
+      for (std::size_t e = 0; e < row.experts.size(); ++e) lanes_[e].close(row.experts[e]);
+      return std::nullopt;
+    }
+    row.experts.push_back(*opened);
+  }
+  rows_.emplace(next_, std::move(row));
+  return next_++;
+}
+
+Predictor::Row ModelPredictor::fork(Row row) {
+  TextRow copy = at(row);
+  for (std::size_t e = 0; e < lanes_.size(); ++e) copy.experts[e] = lanes_[e].fork(copy.experts[e]);
+  rows_.emplace(next_, std::move(copy));
+  return next_++;
+}
+
+void ModelPredictor::close(Row row) {
+  const TextRow& closed = at(row);
+  for (std::size_t e = 0; e < lanes_.size(); ++e) lanes_[e].close(closed.experts[e]);
+  rows_.erase(row);
+}
+
+void ModelPredictor::check(const Want& want) const {
+  const auto known = [&](std::int64_t token) { return token >= 0 && token < vocab_size(); };
+  if (want.target && !known(*want.target))
+    throw std::invalid_argument(
+        compat::concat("a target, ", *want.target, ", is outside the dictionary"));
+  if (want.top < 0) throw std::invalid_argument("less than no tokens are wanted");
+  if (!(want.temperature > 0) || !std::isfinite(want.temperature))
+    throw std::invalid_argument("a temperature that is not above 0");
+  if (want.expert && *want.expert >= experts())
+    throw std::invalid_argument("an expert is wanted that there is not");
+}
+
+void ModelPredictor::check(const Step& step) {
+  std::unordered_set<Row> seen;
+  std::int64_t total = 0;
+  if (step.rows.size() != step.counts.size())
+    throw std::invalid_argument("a step has another number of counts than of rows");
+  for (std::size_t i = 0; i < step.rows.size(); ++i) {
+    at(step.rows[i]);
+    if (!seen.insert(step.rows[i]).second || step.counts[i] < 1)
+      throw std::invalid_argument("a step has a row twice, or without a new token");
+    total += step.counts[i];
+  }
+  if (total != static_cast<std::int64_t>(step.tokens.size()) ||
+      step.wants.size() != step.tokens.size())
+    throw std::invalid_argument("a step has another number of tokens, or of wants, than counted");
+  for (const std::int64_t token : step.tokens)
+    if (token < 0 || token >= vocab_size() || token == TransformerLM::kPaddingIdx)
+      throw std::invalid_argument(
+          compat::concat("a token, ", token, ", is outside the dictionary, or padding"));
+  for (const Want& want : step.wants) check(want);
+}
+
+/// Adds the new tokens to their rows, once there is room for all of them.
+std::vector<Work> ModelPredictor::append(const Step& step, std::vector<Readout>& readouts) {
+  for (std::size_t i = 0; i < step.rows.size(); ++i) {
+    TextRow& row = at(step.rows[i]);
+    for (std::size_t e = 0; e < lanes_.size(); ++e)
+      if (!lanes_[e].reserve(row.experts[e], row.length() + step.counts[i]))
+        throw std::runtime_error(
+            compat::concat("there is no room for ", step.counts[i], " more tokens of a text"));
+  }
+  std::vector<Work> works;
+  auto from = step.tokens.begin();
+  for (std::size_t i = 0; i < step.rows.size(); ++i) {
+    Work work;
+    work.row = &at(step.rows[i]);
+    work.first = work.row->length();
+    work.wants = step.wants.data() + (from - step.tokens.begin());
+    work.readouts = readouts.data() + (from - step.tokens.begin());
+    work.row->text.insert(work.row->text.end(), from, from + step.counts[i]);
+    from += step.counts[i];
+    work.mixed_up_to = -1;
+    for (std::int64_t n = 0; n < step.counts[i]; ++n)
+      if (!work.wants[n].expert) work.mixed_up_to = work.first + n;
+    works.push_back(std::move(work));
+  }
+  return works;
+}
+
+/// Who runs at each new place. Where nothing is wanted but at the last place, nobody needs to.
+void ModelPredictor::choose_experts(Work& work) const {
+  const TextRow& row = *work.row;
+  const bool by_place = posterior_.rule() == PosteriorRule::kNone && posterior_.prior().text();
+  const std::vector<std::size_t> all = single()   ? std::vector<std::size_t>{0}
+                                       : by_place ? std::vector<std::size_t>{}
+                                                  : posterior_.wanted(row.state);
+  std::optional<Posterior::State> state;
+  if (by_place && !single()) state = row.state;
+  std::int64_t read = row.taken;
+  for (std::int64_t place = work.first; place < row.length(); ++place) {
+    const Want& want = work.wants[place - work.first];
+    std::vector<std::size_t>& chosen = work.experts.emplace_back();
+    if (want.nothing() && place + 1 < row.length()) continue;
+    if (want.expert) {
+      chosen = {*want.expert};
+    } else if (!state) {
+      chosen = all;
+    } else {
+      for (; read <= place; ++read)
+        posterior_.read(*state, row.text[static_cast<std::size_t>(read)]);
+      chosen = posterior_.wanted(*state);
+    }
+  }
+}
+
+/// The places at which an expert is needed: for what is wanted there, and for the score of the
+/// token after it, which is evidence.
+ModelPredictor::Needs ModelPredictor::needs_of(std::size_t expert, std::vector<Work>& works) const {
+  Needs needs;
+  for (std::size_t w = 0; w < works.size(); ++w) {
+    Work& work = works[w];
+    TextRow& row = *work.row;
+    const bool observed =
+        has_evidence() && work.mixed_up_to >= 0 && posterior_.prior().takes_part(expert);
+    const std::int64_t scored = observed ? row.scored(expert) : row.length();
+    for (std::int64_t place = std::min(scored - 1, work.first); place < row.length(); ++place) {
+      Need need{
+          .row = &row.experts[expert], .text = &row.text, .place = place, .next = {}, .target = {}};
+      if (observed && place + 1 >= scored && place < work.mixed_up_to)
+        need.next = row.text[static_cast<std::size_t>(place) + 1];
+      bool wanted = false;
+      if (place >= work.first) {
+        const auto n = static_cast<std::size_t>(place - work.first);
+        wanted = std::ranges::find(work.experts[n], expert) != work.experts[n].end();
+        if (wanted) {
+          need.target = work.wants[n].target;
+          need.logits = work.wants[n].top > 0 || work.wants[n].distribution;
+        }
+      }
+      if (!wanted && !need.next) continue;
+      needs.needs.push_back(need);
+      needs.of.emplace_back(w, place);
+    }
+  }
+  return needs;
+}
+
+/// Keeps what a need has found: evidence, and the expert's score of the target.
+void ModelPredictor::take(std::size_t expert, Work& work, const Need& need) const {
+  TextRow& row = *work.row;
+  if (need.next) {
+    std::vector<float>& evidence = row.evidence[expert];
+    const auto index = static_cast<std::size_t>(need.place + 1 - row.scored_from);
+    if (evidence.size() <= index) evidence.resize(index + 1, kNotRun);
+    evidence[index] = need.next_score;
+  }
+  if (!need.target) return;
+  std::vector<float>& scores = work.readouts[need.place - work.first].expert_log_probs;
+  scores.resize(experts(), kNotRun);
+  scores[expert] = need.target_score;
+}
+
+/// Lets the posterior take the text up to a place.
+void ModelPredictor::progress(TextRow& row, std::int64_t place) const {
+  if (single()) return;
+  std::vector<float> scores(experts(), kNotRun);
+  for (; row.taken <= place; ++row.taken) {
+    row.log_weights.reset();
+    if (row.taken > 0) {
+      const auto index = static_cast<std::size_t>(row.taken - row.scored_from);
+      for (std::size_t e = 0; e < scores.size(); ++e)
+        scores[e] = index < row.evidence[e].size() ? row.evidence[e][index] : kNotRun;
+      posterior_.observe(row.state, scores);
+    }
+    posterior_.read(row.state, row.text[static_cast<std::size_t>(row.taken)]);
+  }
+}
+
+/// Drops the evidence that the posterior has observed.
+void ModelPredictor::forget_evidence(TextRow& row) const {
+  const std::int64_t observed = std::max<std::int64_t>(row.taken, 1) - row.scored_from;
+  for (std::vector<float>& evidence : row.evidence)
+    evidence.erase(evidence.begin(),
+                   evidence.begin() + std::min<std::ptrdiff_t>(observed, std::ssize(evidence)));
+  row.scored_from += observed;
+}
+
+std::vector<double> ModelPredictor::log_weights(TextRow& row) const {
+  if (single()) return {0.0};
+  if (!row.log_weights) row.log_weights = posterior_.log_weights(row.state);
+  return *row.log_weights;
+}
+
+void ModelPredictor::run(std::vector<Work>& works) {
+  std::vector<Needs> needs;
+  for (Work& work : works) choose_experts(work);
+  for (std::size_t e = 0; e < lanes_.size(); ++e) {
+    Needs& found = needs.emplace_back(needs_of(e, works));
+    if (found.needs.empty()) continue;
+    lanes_[e].run(found.needs);
+    for (std::size_t i = 0; i < found.needs.size(); ++i)
+      if (!found.needs[i].logits) take(e, works[found.of[i].first], found.needs[i]);
+  }
+  read_out(works, needs);
+  for (ExpertLane& lane : lanes_) lane.release();
+  for (Work& work : works) {
+    progress(*work.row, work.mixed_up_to);
+    forget_evidence(*work.row);
+  }
+}
+
+/// Places that are read out together, and the needs of all logits there.
+struct ModelPredictor::Chunk {
+  std::vector<std::pair<std::size_t, std::int64_t>> places;  ///< Works, and places of their texts.
+  std::vector<std::vector<Need*>> needs;                     ///< [E]
+  std::vector<std::vector<double>> temperatures;             ///< [E]
+  std::int64_t logits = 0;                                   ///< Needs in all.
+
+  explicit Chunk(std::size_t experts) : needs(experts), temperatures(experts) {}
+};
+
+void ModelPredictor::read_out(std::vector<Work>& works, std::vector<Needs>& needs) {
+  const std::int64_t most = std::max<std::int64_t>(
+      1, kLogitBytes / (static_cast<std::int64_t>(sizeof(float)) * vocab_size()));
+  std::vector<std::size_t> next(lanes_.size(), 0);
+  Chunk chunk(lanes_.size());
+  for (std::size_t w = 0; w < works.size(); ++w)
+    for (std::size_t n = 0; n < works[w].experts.size(); ++n) {
+      const Want& want = works[w].wants[n];
+      if (want.nothing()) continue;
+      const bool all = want.top > 0 || want.distribution;
+      if (all && chunk.logits + std::ssize(works[w].experts[n]) > most) {
+        read_out(works, chunk);
+        chunk = Chunk(lanes_.size());
+      }
+      chunk.places.emplace_back(w, works[w].first + static_cast<std::int64_t>(n));
+      if (!all) continue;
+      for (const std::size_t e : works[w].experts[n]) {
+        while (!needs[e].needs[next[e]].logits) ++next[e];
+        chunk.needs[e].push_back(&needs[e].needs[next[e]++]);
+        chunk.temperatures[e].push_back(want.temperature);
+        ++chunk.logits;
+      }
+    }
+  read_out(works, chunk);
+}
+
+void ModelPredictor::read_out(std::vector<Work>& works, Chunk& chunk) {
+  std::vector<std::vector<ExpertLane::Logits>> found(lanes_.size());
+  std::vector<ExpertLane::LogitRows> memory;
+  for (std::size_t e = 0; e < lanes_.size(); ++e)
+    if (!chunk.needs[e].empty())
+      memory.push_back(lanes_[e].logits(chunk.needs[e], chunk.temperatures[e], found[e]));
+  std::vector<std::size_t> next(lanes_.size(), 0);
+  const auto visit = [&](auto&& at_place) {
+    std::ranges::fill(next, 0);
+    for (const auto& [w, place] : chunk.places) at_place(works[w], place);
+  };
+  const auto has_logits = [](const Work& work, std::int64_t place) {
+    const Want& want = work.wants[place - work.first];
+    return want.top > 0 || want.distribution;
+  };
+  visit([&](Work& work, std::int64_t place) {
+    if (!has_logits(work, place)) return;
+    for (const std::size_t e : work.experts[static_cast<std::size_t>(place - work.first)])
+      take(e, work, *chunk.needs[e][next[e]++]);
+  });
+  visit([&](Work& work, std::int64_t place) {
+    std::vector<ExpertLane::Logits> logits;
+    if (has_logits(work, place))
+      for (const std::size_t e : work.experts[static_cast<std::size_t>(place - work.first)])
+        logits.push_back(found[e][next[e]++]);
+    read_out(work, place, logits);
+  });
+}
+
+/// `logits` of the experts that run at the place, or none.
+void ModelPredictor::read_out(Work& work, std::int64_t place,
+                              std::span<const ExpertLane::Logits> logits) {
+  const auto n = static_cast<std::size_t>(place - work.first);
+  const Want& want = work.wants[n];
+  Readout& readout = work.readouts[n];
+  std::vector<double> logs(experts(), -std::numeric_limits<double>::infinity());
+  if (want.expert) {
+    logs[*want.expert] = 0;
+  } else {
+    progress(*work.row, place);
+    logs = log_weights(*work.row);
+  }
+  readout.weights = exponentials(logs);
+  if (!logits.empty()) {
+    std::vector<WeightedLogits> weighted;
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      if (const double log_weight = logs[work.experts[n][i]]; std::isfinite(log_weight))
+        weighted.push_back({logits[i].values, log_weight - logits[i].log_sum});
+    std::vector<float> mixed(static_cast<std::size_t>(vocab_size()));
+    mix_logits(weighted, mixed);
+    readout.top = top_tokens(mixed, want.top);
+    if (want.distribution) readout.distribution = std::move(mixed);
+  }
+  if (want.target) read_out_target(work, place, readout);
+}
+
+void ModelPredictor::read_out_target(Work& work, std::int64_t place, Readout& readout) {
+  const Want& want = work.wants[place - work.first];
+  if (want.expert || single()) {
+    readout.log_prob = readout.expert_log_probs[want.expert.value_or(0)];
+    readout.weights_after = readout.weights;
+    return;
+  }
+  TextRow& row = *work.row;
+  readout.log_prob = posterior_.log_prob(row.state, log_weights(row), readout.expert_log_probs);
+  readout.weights_after = weights_after(work, place, readout);
+}
+
+std::vector<double> ModelPredictor::weights_after(Work& work, std::int64_t place,
+                                                  const Readout& readout) {
+  TextRow& row = *work.row;
+  const std::int64_t target = *work.wants[place - work.first].target;
+  if (place < work.mixed_up_to && row.text[static_cast<std::size_t>(place) + 1] == target) {
+    progress(row, place + 1);  // which the next place would do
+    return exponentials(log_weights(row));
+  }
+  Posterior::State state = row.state;
+  posterior_.observe(state, readout.expert_log_probs);
+  posterior_.read(state, target);
+  return exponentials(posterior_.log_weights(state));
+}
+
+std::vector<Readout> ModelPredictor::advance(const Step& step) {
+  check(step);
+  std::vector<Readout> readouts(step.tokens.size());
+  std::vector<Work> works = append(step, readouts);
+  run(works);
+  return readouts;
+}
+
+std::vector<double> ModelPredictor::posterior(Row row) {
+  TextRow& text = at(row);
+  std::vector<Work> works(1);
+  works[0].row = &text;
+  works[0].first = text.length();
+  works[0].mixed_up_to = text.length() - 1;
+  run(works);
+  return exponentials(log_weights(text));
+}
+
+}  // namespace
+
+std::unique_ptr<Predictor> make_predictor(std::vector<NamedExpert> experts, Posterior posterior,
+                                          std::int64_t capacity) {
+  return std::make_unique<ModelPredictor>(std::move(experts), std::move(posterior), capacity);
+}
+
+}  // namespace btm

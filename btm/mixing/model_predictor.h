@@ -1,0 +1,43 @@
+// The predictor of LibTorch models on the CPU.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "btm/mixing/posterior.h"
+#include "btm/mixing/predictor.h"
+
+namespace btm {
+
+class TransformerLM;
+
+/// An expert of a mixture. Its matrices are packed or in fp32: a model that was loaded with
+/// Precision::as_stored is slow here.
+struct NamedExpert {
+  std::string name;  ///< For messages.
+  std::shared_ptr<const TransformerLM> model;
+};
+
+/// Predicts with `experts`, mixed by `posterior`, which has as many. One expert alone costs nothing
+/// more than its model, and the posterior is not asked. `capacity`: the tokens of all rows together
+/// whose keys and values are kept (for each expert).
+///
+/// A place of a text is computed from a window of it. With P positions the window is the first P
+/// tokens, then the tokens from P - P/2 on, and so on by P - P/2: a text that was fed at once and
+/// one that grew token by token give the same. P is the smallest number of the models.
+///
+/// An expert that nothing asks for at a row is not run. It catches up when it is asked for: with
+/// the rules kLast and kFull by the row's next readout of the mixture, because the earlier tokens
+/// are evidence for it; with kNone where it has a weight again.
+///
+/// Padding is a token like any other in a readout: its probability is what the model gives. It
+/// cannot be fed (std::invalid_argument). After an exception in advance() its rows can only be
+/// closed, but for std::invalid_argument and for a lack of room, which change nothing.
+///
+/// std::invalid_argument for experts with different dictionaries or on a GPU, and for no expert.
+std::unique_ptr<Predictor> make_predictor(std::vector<NamedExpert> experts, Posterior posterior,
+                                          std::int64_t capacity);
+
+}  // namespace btm

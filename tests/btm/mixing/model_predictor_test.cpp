@@ -1,0 +1,285 @@
+#include "btm/mixing/model_predictor.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <random>
+#include <stdexcept>
+
+#include "btm/model/ids_tensor.h"
+#include "btm/model/transformer_lm.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/random_model.h"
+
+namespace btm {
+namespace {
+
+using btm_test::expect_error;
+using Row = Predictor::Row;
+using Text = std::vector<std::int64_t>;
+using Models = std::vector<std::shared_ptr<const TransformerLM>>;
+
+constexpr std::int64_t kVocabulary = 90, kPositions = 24;
+constexpr double kTolerance = 2e-5;  // sums of fp32 logits of about 5 in another order
+constexpr std::array kRules{PosteriorRule::kLast, PosteriorRule::kFull, PosteriorRule::kNone};
+
+Models random_models(std::size_t count, Products products = Products::kFp32) {
+  Models models;
+  for (std::size_t e = 0; e < count; ++e) {
+    auto model = btm_test::random_model(btm_test::small_config(kPositions), 20 + e, kVocabulary);
+    if (products != Products::kFp32) model->pack(products);
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+std::unique_ptr<Predictor> predictor_of(const Models& models, Posterior posterior,
+                                        std::int64_t capacity = 4000) {
+  std::vector<NamedExpert> experts;
+  for (std::size_t e = 0; e < models.size(); ++e)
+    experts.push_back({"expert-" + std::to_string(e), models[e]});
+  return make_predictor(std::move(experts), std::move(posterior), capacity);
+}
+
+/// A prior that depends on the text: only the expert that the last token picks takes part.
+class LastTokenPrior final : public TextPrior {
+ public:
+  explicit LastTokenPrior(std::size_t experts) : experts_(experts) {}
+  std::size_t experts() const override { return experts_; }
+  std::unique_ptr<Reader> open() const override { return std::make_unique<OfText>(experts_); }
+
+ private:
+  class OfText final : public Reader {
+   public:
+    explicit OfText(std::size_t experts) : experts_(experts) {}
+    std::unique_ptr<Reader> clone() const override { return std::make_unique<OfText>(*this); }
+    void read(std::int64_t token) override { last_ = token; }
+    std::vector<double> log_prior() const override {
+      std::vector<double> weights(experts_, 0.0);
+      weights[static_cast<std::size_t>(last_) % experts_] = 1;
+      return log_of(weights);
+    }
+
+   private:
+    std::size_t experts_;
+    std::int64_t last_ = 0;
+  };
+  std::size_t experts_;
+};
+
+/// The logits [V] for the token after text[place], computed over its window alone. Cached.
+const at::Tensor& logits_at(const Models::value_type& model, const Text& text, std::int64_t place) {
+  static std::map<std::pair<Models::value_type, Text>, at::Tensor> cache;
+  Text before(text.begin(), text.begin() + place + 1);
+  const auto [found, added] = cache.try_emplace({model, before});
+  if (!added) return found->second;
+  const at::NoGradGuard no_grad;
+  std::int64_t start = 0;
+  while (place - start >= kPositions) start += kPositions - kPositions / 2;
+  const Text window(before.begin() + start, before.end());
+  const at::Tensor features =
+      model->features(ids_tensor(window).unsqueeze(0)).select(1, place - start);
+  return found->second = model->head().logits(features).squeeze(0);
+}
+
+std::vector<float> distribution_of(const Models::value_type& model, const Text& text,
+                                   std::int64_t place, double temperature = 1) {
+  const at::Tensor logs =
+      at::log_softmax(logits_at(model, text, place) / temperature, -1, at::kFloat);
+  const float* const from = logs.const_data_ptr<float>();
+  return {from, from + logs.numel()};
+}
+
+/// What the mixture says about the token after text[place], from nothing.
+class Reference {
+ public:
+  Reference(const Models& models, const Posterior& posterior, const Text& text, std::int64_t place)
+      : models_(models),
+        text_(text),
+        place_(place),
+        state_(posterior.start()),
+        posterior_(posterior) {
+    for (std::int64_t i = 0; i <= place; ++i) {
+      if (i > 0) posterior.observe(state_, scores_at(i - 1, token(i)));
+      posterior.read(state_, token(i));
+    }
+    for (const double value : posterior.log_weights(state_)) weights.push_back(std::exp(value));
+  }
+
+  double log_prob(std::int64_t target) {
+    return posterior_.log_prob(state_, scores_at(place_, target));
+  }
+
+  /// With `weights` at a temperature.
+  std::vector<double> distribution(double temperature) {
+    std::vector<double> sum(kVocabulary, 0.0);
+    for (std::size_t e = 0; e < models_.size(); ++e) {
+      const std::vector<float> logs = distribution_of(models_[e], text_, place_, temperature);
+      for (std::size_t v = 0; v < sum.size(); ++v) sum[v] += weights[e] * std::exp(logs[v]);
+    }
+    for (double& value : sum) value = std::log(value);
+    return sum;
+  }
+
+  std::vector<double> weights;
+
+ private:
+  std::int64_t token(std::int64_t i) const { return text_[static_cast<std::size_t>(i)]; }
+  std::vector<float> scores_at(std::int64_t place, std::int64_t target) const {
+    std::vector<float> scores;
+    for (const auto& model : models_)
+      scores.push_back(distribution_of(model, text_, place)[static_cast<std::size_t>(target)]);
+    return scores;
+  }
+
+  const Models& models_;
+  const Text& text_;
+  std::int64_t place_;
+  Posterior::State state_;
+  const Posterior& posterior_;
+};
+
+void expect_near(const std::vector<double>& found, const std::vector<double>& expected,
+                 double tolerance) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], expected[i], tolerance) << i;
+}
+
+/// Compares a readout with the reference.
+void check(const Readout& readout, const Want& want, const Models& models,
+           const Posterior& posterior, const Text& text, std::int64_t place) {
+  if (want.nothing()) return;
+  std::vector<double> expected, weights(models.size(), 0.0);
+  double log_prob = 0;
+  if (want.expert) {
+    const auto logs = distribution_of(models[*want.expert], text, place, want.temperature);
+    expected.assign(logs.begin(), logs.end());
+    weights[*want.expert] = 1;
+    if (want.target)
+      log_prob = distribution_of(models[*want.expert], text,
+                                 place)[static_cast<std::size_t>(*want.target)];
+  } else {
+    Reference reference(models, posterior, text, place);
+    weights = reference.weights;
+    expected = reference.distribution(want.temperature);
+    if (want.target) log_prob = reference.log_prob(*want.target);
+  }
+  expect_near(readout.weights, weights, kTolerance);
+  if (want.target) {
+    ASSERT_NEAR(readout.log_prob, log_prob, kTolerance);
+  }
+  ASSERT_EQ(std::ssize(readout.top), std::min(want.top, kVocabulary));
+  for (std::size_t i = 0; i < readout.top.size(); ++i) {
+    const TopToken& token = readout.top[i];
+    ASSERT_NEAR(token.log_prob, expected[static_cast<std::size_t>(token.token)], kTolerance);
+    if (i == 0) continue;
+    const TopToken& before = readout.top[i - 1];
+    ASSERT_TRUE(before.log_prob > token.log_prob ||
+                (before.log_prob == token.log_prob && before.token < token.token));
+  }
+  if (want.distribution)
+    expect_near({readout.distribution.begin(), readout.distribution.end()}, expected, kTolerance);
+}
+
+/// Texts that grow by chance, join, fork and leave, each compared with the reference.
+class Texts {
+ public:
+  Texts(const Models& models, const Posterior& posterior, unsigned seed)
+      : models_(models),
+        posterior_(posterior),
+        predictor_(predictor_of(models, posterior)),
+        random_(seed) {}
+
+  void step() {
+    change();
+    Predictor::Step step;
+    std::vector<std::int64_t> firsts;
+    for (auto& [row, text] : texts_) {
+      const int count = pick(7);
+      if (count == 0) continue;
+      step.rows.push_back(row);
+      step.counts.push_back(count);
+      firsts.push_back(std::ssize(text));
+      for (int i = 0; i < count; ++i) {
+        text.push_back(text.empty() ? 2 : 4 + pick(kVocabulary - 4));
+        step.tokens.push_back(text.back());
+      }
+      for (int i = 0; i < count; ++i)
+        step.wants.push_back(some_want(
+            i + 1 < count ? text[text.size() - static_cast<std::size_t>(count - i - 1)] : 5));
+    }
+    const std::vector<Readout> readouts = predictor_->advance(step);
+    ASSERT_EQ(readouts.size(), step.tokens.size());
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < step.rows.size(); ++i)
+      for (std::int64_t n = 0; n < step.counts[i]; ++n, ++at)
+        ASSERT_NO_FATAL_FAILURE(check(readouts[at], step.wants[at], models_, posterior_,
+                                      texts_.at(step.rows[i]), firsts[i] + n));
+  }
+
+ private:
+  int pick(std::int64_t count) {
+    return std::uniform_int_distribution(0, static_cast<int>(count) - 1)(random_);
+  }
+
+  Want some_want(std::int64_t next) {
+    Want want;
+    if (pick(3) == 0) want.target = pick(2) == 0 ? next : pick(kVocabulary);
+    if (pick(6) == 0) want.top = pick(5);
+    if (pick(8) == 0) want.distribution = true;
+    if (pick(3) == 0) want.temperature = 0.7;
+    if (pick(4) == 0) want.expert = static_cast<std::size_t>(pick(std::ssize(models_)));
+    return want;
+  }
+
+  void change() {
+    while (texts_.size() < 3) open();
+    if (texts_.size() < 8 && pick(3) == 0) open();
+    const auto chosen = std::next(texts_.begin(), pick(std::ssize(texts_)));
+    const int kind = pick(6);
+    if (kind == 0 || kind == 1) {
+      const Text text = chosen->second;
+      texts_.emplace(predictor_->fork(chosen->first), text);
+    } else if (kind == 2) {
+      predictor_->close(chosen->first);
+      texts_.erase(chosen);
+    } else if (kind == 3 && !chosen->second.empty()) {
+      Reference reference(models_, posterior_, chosen->second, std::ssize(chosen->second) - 1);
+      expect_near(predictor_->posterior(chosen->first), reference.weights, kTolerance);
+    }
+  }
+
+  void open() { texts_.emplace(predictor_->open(pick(30)).value(), Text()); }
+
+  const Models& models_;
+  const Posterior& posterior_;
+  std::unique_ptr<Predictor> predictor_;
+  std::mt19937 random_;
+  std::map<Row, Text> texts_;
+};
+
+TEST(ModelPredictor, ReadsOutTheMixtureHoweverTextsAreCut) {
+  for (const std::size_t experts : {1U, 3U}) {
+    const Models models = random_models(experts);
+    for (const PosteriorRule rule : kRules) {
+      std::vector<double> weights{0.5, 0.3, 0.2};
+      weights.resize(experts);
+      const Posterior posterior(Prior::given(weights), rule);
+      Texts texts(models, posterior, 31);
+      for (int i = 0; i < 20; ++i) {
+        texts.step();
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace btm
