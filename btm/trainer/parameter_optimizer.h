@@ -26,8 +26,9 @@ struct TrainingPrecision {
   bool is_half() const noexcept { return half != at::kFloat; }
   /// The name of fairseq's class, which a checkpoint's optimizer state must match.
   std::string optimizer_name() const;
-  /// The dtype that the model computes in. Always fp32 on a CPU, which is far faster there; weights
-  /// and gradients then hold values that are rounded to half precision.
+  /// The dtype of weights, activations and gradients. Always fp32 on a CPU, whose kernels for half
+  /// precision are slow; weights and gradients then hold values that are rounded to it. Products
+  /// may still round their factors (see TransformerLM::set_products).
   at::ScalarType compute_dtype(at::Device device) const {
     return device.is_cpu() ? at::kFloat : half;
   }

@@ -20,6 +20,11 @@ ARCHITECTURES = {  # layers, width: as in make_model.py
 }
 
 
+# Flags of eval-lm, what tokens/s should be of the reference's in fp32, and by how much the loss
+# (base 2) may differ from it.
+PRECISIONS = {("--bf16",): (2.9, 0.01), ("--fp32-matmul", "bf16x3"): (1.5, 2e-4)}
+
+
 @dataclasses.dataclass
 class Setting:
     root: pathlib.Path
@@ -87,10 +92,10 @@ def label(venv):
     return f"fairseq 0.12.2, torch {version}"
 
 
-def fastest(values, ours):
+def fastest(values):
     """The name of the reference with the highest median of tokens/s."""
     return max(
-        (name for name in values if name != ours),
+        (name for name in values if not name.startswith("btm")),
         key=lambda name: statistics.median(values[name]["rate"]),
     )
 
@@ -105,7 +110,7 @@ def flops_per_token(arch, vocabulary, length):
 
 
 def bench_eval(s, table):
-    """eval-lm on the 125M shape, 1024 tokens per sample, fp32 on the CPU"""
+    """eval-lm on the 125M shape, 1024 tokens per sample, on the CPU in fp32, bf16 and bf16x3"""
     arch, length, tokens = "transformer_lm_gpt3_small", 1024, 2048 if s.quick else 8192
     folder = s.model(f"eval-{tokens}", arch, "--tokens", tokens)
     flags = [
@@ -122,6 +127,8 @@ def bench_eval(s, table):
         2,
     ]
     programs = {"btm": s.btm("eval-lm", *flags)}
+    for extra in PRECISIONS:
+        programs[" ".join(("btm", *extra))] = s.btm("eval-lm", *flags, *extra)
     for venv in s.fairseq:
         programs[label(venv)] = lambda venv=venv: Run([venv / "bin/fairseq-eval-lm", *flags], s.env)
     peaks = []
@@ -129,7 +136,11 @@ def bench_eval(s, table):
     def read(name, run):
         if name == "btm":
             peaks.append(s.peak_flops())
-        return {"rate": run.number(TOKENS_PER_SECOND), "peak": run.peak_mib}
+        return {
+            "rate": run.number(TOKENS_PER_SECOND),
+            "peak": run.peak_mib,
+            "loss": run.number(r"Loss \(base 2\): ([\d.]+)"),
+        }
 
     values = in_turns(programs, s.runs, read)
     ours = values["btm"]
@@ -140,7 +151,7 @@ def bench_eval(s, table):
         [rate * needed / peak for rate, peak in zip(ours["rate"], peaks)],
     )
     if s.fairseq:
-        other = fastest(values, "btm")
+        other = fastest(values)
         table.add(
             "eval-lm 125M: tokens/s", other, "tokens/s", ours["rate"], values[other]["rate"], 1.5
         )
@@ -153,6 +164,14 @@ def bench_eval(s, table):
             0.6,
             at_least=False,
         )
+        for extra, (rate, loss) in PRECISIONS.items():
+            mine = values[" ".join(("btm", *extra))]
+            what = f"eval-lm 125M, {' '.join(extra)}"
+            table.add(
+                f"{what}: tokens/s", other, "tokens/s", mine["rate"], values[other]["rate"], rate
+            )
+            differences = [abs(a - b) for a, b in zip(mine["loss"], values[other]["loss"])]
+            table.add_single(f"{what}: difference of the loss", "base 2", differences, loss)
 
 
 def train_flags(folder, updates, length, sentences, lr="5e-4"):
@@ -219,7 +238,7 @@ def train_programs(s, flags):
 
 
 def bench_train(s, table):
-    """training the 125M shape (forward, backward, Adam), fp32 on the CPU"""
+    """training the 125M shape (forward, backward, Adam) on the CPU, in fp32 and bf16"""
     arch, length, updates = (
         "transformer_lm_gpt3_small",
         256 if s.quick else 512,
@@ -234,7 +253,10 @@ def bench_train(s, table):
             peaks.append(s.peak_flops())
         return {"rate": training_rate(run, 2), "peak": run.peak_mib}
 
-    values = in_turns(train_programs(s, flags), s.runs, read)
+    programs = train_programs(s, flags)
+    for flag in ("--bf16", "--memory-efficient-bf16"):
+        programs[f"btm {flag}"] = s.btm("train", *flags, flag, "--save-dir", s.work / "btm-save")
+    values = in_turns(programs, s.runs, read)
     ours = values["btm"]
     needed = 3 * flops_per_token(arch, 50264, length)  # a backward pass computes each product twice
     table.add_single(
@@ -243,7 +265,7 @@ def bench_train(s, table):
         [rate * needed / peak for rate, peak in zip(ours["rate"], peaks)],
     )
     if s.fairseq:
-        other = fastest(values, "btm")
+        other = fastest(values)
         table.add(
             "train 125M: tokens/s", other, "tokens/s", ours["rate"], values[other]["rate"], 1.5
         )
@@ -256,6 +278,24 @@ def bench_train(s, table):
             0.6,
             at_least=False,
         )
+        for flag in ("--bf16", "--memory-efficient-bf16"):
+            mine = values[f"btm {flag}"]
+            table.add(
+                f"train 125M, {flag}: tokens/s",
+                f"{other}, fp32",
+                "tokens/s",
+                mine["rate"],
+                values[other]["rate"],
+                2.1,
+            )
+            table.add(
+                f"train 125M, {flag}: peak memory",
+                f"{other}, fp32",
+                "MiB",
+                mine["peak"],
+                values[other]["peak"],
+                None,
+            )
 
 
 def bench_tiny(s, table):
@@ -301,7 +341,7 @@ def bench_tiny(s, table):
         train_programs(s, flags), s.runs, lambda name, run: {"rate": training_rate(run, 10, "ups")}
     )
     if s.fairseq:
-        other = fastest(values, "btm")
+        other = fastest(values)
         table.add(
             "train tiny model: updates/s",
             other,

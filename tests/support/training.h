@@ -110,9 +110,10 @@ struct Finished {
 inline const std::map<std::string, std::string> kOneThread{
     {"OMP_NUM_THREADS", "1"}};  // the machine is shared with other tests
 
-/// Runs btm until it ends.
-inline Finished run_btm(const Args& args) {
-  Process process("btm", args, kOneThread);
+/// Runs btm until it ends, with these variables of the environment.
+inline Finished run_btm(const Args& args,
+                        const std::map<std::string, std::string>& environment = kOneThread) {
+  Process process("btm", args, environment);
   Finished result;
   result.status = process.wait();
   result.out = process.out();

@@ -274,6 +274,31 @@ TEST(TrainRun, FollowsFairseqInHalfPrecisionOverflowsIncluded) {
   }
 }
 
+/// Where the processor multiplies bf16 fast, FollowsFairseqInHalfPrecision... has tested that path;
+/// this makes LibTorch's kernel believe that it does not. Both paths round the same weights.
+TEST(TrainRun, FollowsFairseqInBf16OnAnyProcessor) {
+  const TempDir dir;
+  std::map<std::string, std::string> old_processor = kOneThread;
+  old_processor["ONEDNN_MAX_CPU_ISA"] = "AVX2";
+  const auto train = [&](const Args& more, const std::map<std::string, std::string>& environment) {
+    const Args args{"--max-update", "40", "--no-save", "--finetune-from-model",
+                    golden("training/half/bf16/weights_at_start.pt").string()};
+    return run_btm(train_command("perl", dir / "run", half("--bf16", joined(args, more))),
+                   environment);
+  };
+  const Finished plain = train({}, old_processor), usual = train({}, kOneThread);
+  EXPECT_EQ(plain.out.find("products in bf16"), std::string::npos) << plain.out;
+#if defined(__x86_64__)
+  EXPECT_EQ(usual.out.find("products in bf16") != std::string::npos,
+            __builtin_cpu_supports("avx512bf16") != 0)
+      << usual.out;
+#endif
+  expect_trajectory(plain, golden_rows("half/bf16/log.jsonl"), 1, 20, 0.004);
+  for (const Finished& run : {plain, usual})
+    EXPECT_NEAR(number(run.rows.at(40), "loss"),
+                number(golden_rows("half/bf16/log.jsonl").at(40), "loss"), 0.004);
+}
+
 /// Runs `updates` updates in `dir`, continuing from its checkpoint. Dropout is on, so that random
 /// numbers matter too.
 Finished exact_run(const TempDir& dir, const std::string& name, const std::string& updates,
