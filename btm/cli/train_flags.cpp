@@ -283,30 +283,33 @@ FlagGroup precision_flags(TrainOptions& options) {
   CommonOptions& o = options.common;
   Flag threshold{"threshold-loss-scale", "X", "the loss scale does not fall below X", "none",
                  [&o](const std::string& value) { o.threshold_loss_scale = parse_real(value); }};
-  return {"Precision and machine",
-          {
-              flag_switch("fp16", o.fp16,
-                          "half precision with loss scaling (on a CPU: values rounded to it, "
-                          "arithmetic in fp32)"),
-              flag_switch("memory-efficient-fp16", o.memory_efficient_fp16,
-                          "the same without fp32 copies of the weights"),
-              flag_switch("bf16", o.bf16, "the same in bfloat16"),
-              flag_switch("memory-efficient-bf16", o.memory_efficient_bf16,
-                          "the same without fp32 copies of the weights"),
-              flag_switch("fp16-no-flatten-grads", o.fp16_no_flatten_grads,
-                          "save fp16's optimizer state per parameter"),
-              flag_real("fp16-init-scale", "X", o.fp16_init_scale, "first loss scale"),
-              flag_integer("fp16-scale-window", o.fp16_scale_window,
-                           "updates without overflow before the scale is doubled",
-                           "16384 / ranks / update-freq"),
-              flag_real("fp16-scale-tolerance", "X", o.fp16_scale_tolerance,
-                        "share of overflows to tolerate"),
-              flag_real("min-loss-scale", "X", o.min_loss_scale,
-                        "end the run when the loss scale falls to X"),
-              std::move(threshold),
-              flag_switch("cpu", o.cpu, "do not use a GPU"),
-              flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
-          }};
+  return {
+      "Precision and machine",
+      {
+          flag_switch("fp16", o.fp16,
+                      "half precision with loss scaling (on a CPU: values rounded to it, "
+                      "arithmetic in fp32)"),
+          flag_switch("memory-efficient-fp16", o.memory_efficient_fp16,
+                      "the same without fp32 copies of the weights"),
+          flag_switch(
+              "bf16", o.bf16,
+              "the same in bfloat16 (on a CPU: factors of products rounded to it, sums in fp32)"),
+          flag_switch("memory-efficient-bf16", o.memory_efficient_bf16,
+                      "the same without fp32 copies of the weights"),
+          flag_switch("fp16-no-flatten-grads", o.fp16_no_flatten_grads,
+                      "save fp16's optimizer state per parameter"),
+          flag_real("fp16-init-scale", "X", o.fp16_init_scale, "first loss scale"),
+          flag_integer("fp16-scale-window", o.fp16_scale_window,
+                       "updates without overflow before the scale is doubled",
+                       "16384 / ranks / update-freq"),
+          flag_real("fp16-scale-tolerance", "X", o.fp16_scale_tolerance,
+                    "share of overflows to tolerate"),
+          flag_real("min-loss-scale", "X", o.min_loss_scale,
+                    "end the run when the loss scale falls to X"),
+          std::move(threshold),
+          flag_switch("cpu", o.cpu, "do not use a GPU"),
+          flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
+      }};
 }
 
 FlagGroup report_flags(TrainOptions& options) {

@@ -55,6 +55,7 @@ void multiply_block(const Operands& on, std::int64_t row, std::int64_t rows, std
 }
 
 void multiply_all(const Operands& on, std::int64_t rows, std::int64_t columns, const float* bias) {
+  if (rows == 0 || columns == 0) return;
   const std::int64_t blocks = (columns + kPairsWidth - 1) / kPairsWidth;
   const std::int64_t group = rows_of_task(rows, blocks), groups = (rows + group - 1) / group;
   at::parallel_for(0, blocks * groups, 1, [&](std::int64_t begin, std::int64_t end) {

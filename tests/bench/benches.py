@@ -20,9 +20,9 @@ ARCHITECTURES = {  # layers, width: as in make_model.py
 }
 
 
-# Flags of eval-lm, what tokens/s should be of the reference's in fp32, and by how much the loss
-# (base 2) may differ from it.
-PRECISIONS = {("--bf16",): (2.9, 0.01), ("--fp32-matmul", "bf16x3"): (1.5, 2e-4)}
+# Flags of eval-lm, and how fast it should be beside the reference in fp32. The model has random
+# weights, so that its loss says nothing about their precision; tests hold that to golden losses.
+PRECISIONS = {("--bf16",): 2.9, ("--fp32-matmul", "bf16x3"): 1.5}
 
 
 @dataclasses.dataclass
@@ -136,11 +136,7 @@ def bench_eval(s, table):
     def read(name, run):
         if name == "btm":
             peaks.append(s.peak_flops())
-        return {
-            "rate": run.number(TOKENS_PER_SECOND),
-            "peak": run.peak_mib,
-            "loss": run.number(r"Loss \(base 2\): ([\d.]+)"),
-        }
+        return {"rate": run.number(TOKENS_PER_SECOND), "peak": run.peak_mib}
 
     values = in_turns(programs, s.runs, read)
     ours = values["btm"]
@@ -164,14 +160,16 @@ def bench_eval(s, table):
             0.6,
             at_least=False,
         )
-        for extra, (rate, loss) in PRECISIONS.items():
+        for extra, target in PRECISIONS.items():
             mine = values[" ".join(("btm", *extra))]
-            what = f"eval-lm 125M, {' '.join(extra)}"
             table.add(
-                f"{what}: tokens/s", other, "tokens/s", mine["rate"], values[other]["rate"], rate
+                f"eval-lm 125M, {' '.join(extra)}: tokens/s",
+                f"{other}, fp32",
+                "tokens/s",
+                mine["rate"],
+                values[other]["rate"],
+                target,
             )
-            differences = [abs(a - b) for a, b in zip(mine["loss"], values[other]["loss"])]
-            table.add_single(f"{what}: difference of the loss", "base 2", differences, loss)
 
 
 def train_flags(folder, updates, length, sentences, lr="5e-4"):

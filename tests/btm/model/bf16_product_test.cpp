@@ -30,8 +30,9 @@ struct Shape {
 };
 /// Below, at and beyond blocks of 64 columns, pairs and tiles of 32 inputs, 1024 inputs at once,
 /// kernels of 128 rows, and 2048 rows of a task.
-const Shape kShapes[] = {{1, 1, 1},     {3, 5, 63},      {130, 6, 64},   {129, 33, 65},
-                         {600, 64, 30}, {2100, 31, 130}, {40, 1027, 70}, {7, 2048, 16}};
+const Shape kShapes[] = {{0, 4, 5},       {1, 1, 1},      {3, 5, 63},
+                         {130, 6, 64},    {129, 33, 65},  {600, 64, 30},
+                         {2100, 31, 130}, {40, 1027, 70}, {7, 2048, 16}};
 
 TEST_F(Bf16Product, IsExactWhereBf16Is) {
   for (const auto& [rows, depth, columns] : kShapes) {
