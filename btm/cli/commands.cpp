@@ -40,6 +40,10 @@ std::span<const compat::Command> commands() {
           "run",
           "run a whole plan: preprocess, seed, branch, experts, baseline, evaluation, report",
           run_run, run_spec},
+      compat::Command{"score", "score sentences: log-probability, perplexity, expert", run_score,
+                      score_spec},
+      compat::Command{"weigh", "weigh experts by a few documents: posterior, prior, best k",
+                      run_weigh, weigh_spec},
   };
   return kCommands;
 }

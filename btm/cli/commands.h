@@ -22,6 +22,8 @@ int run_eval_matrix(std::span<const std::string> args);
 int run_forest(std::span<const std::string> args);
 int run_plan(std::span<const std::string> args);
 int run_run(std::span<const std::string> args);
+int run_score(std::span<const std::string> args);
+int run_weigh(std::span<const std::string> args);
 
 compat::CommandSpec average_spec();
 compat::CommandSpec branch_spec();
@@ -33,6 +35,8 @@ compat::CommandSpec eval_matrix_spec();
 compat::CommandSpec forest_spec();
 compat::CommandSpec plan_spec();
 compat::CommandSpec run_spec();
+compat::CommandSpec score_spec();
+compat::CommandSpec weigh_spec();
 
 std::span<const compat::Command> cluster_commands();
 std::span<const compat::Command> expert_commands();

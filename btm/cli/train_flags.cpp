@@ -1,6 +1,7 @@
 #include "btm/cli/train_flags.h"
 
 #include <array>
+#include <cmath>
 
 #include "btm/cli/distributed_flags.h"
 #include "compat/base/concat.h"

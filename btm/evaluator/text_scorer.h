@@ -10,10 +10,10 @@
 
 namespace btm {
 
-/// Ids of a text. It begins with </s>, which is not scored and does not stand here.
+/// Ids of a text. The </s> that it begins with is not scored and does not stand here.
 struct TextToScore {
   std::vector<std::int64_t> context;  ///< Fed before the text, not scored.
-  std::vector<std::int64_t> tokens;   ///< [T] with the closing </s>, which is scored.
+  std::vector<std::int64_t> tokens;   ///< [T] Scored.
 
   /// Tokens that a model is fed.
   std::int64_t fed() const noexcept {

@@ -6,9 +6,9 @@
 
 namespace compat {
 
-inline constexpr std::array<std::string_view, 12> kBtmCommands{
-    "average", "branch", "cluster", "ensemble-eval", "eval-lm", "eval-matrix",
-    "expert",  "forest", "plan",    "release",       "run",     "train"};
+inline constexpr std::array<std::string_view, 14> kBtmCommands{
+    "average", "branch", "cluster", "ensemble-eval", "eval-lm", "eval-matrix", "expert",
+    "forest",  "plan",   "release", "run",           "score",   "train",       "weigh"};
 inline constexpr std::array<std::string_view, 7> kConvertCommands{
     "checkpoint", "data-bin", "inspect", "preprocess", "repair", "train-sentencepiece", "verify"};
 

@@ -122,6 +122,16 @@ def released_models(folder):
     golden_models(folder, A="elm_perl", B="elm_jargon")
 
 
+def text_and_models(folder):
+    released_models(folder)
+    for models in (folder / "models", folder / "models/1.3B/elmforest"):
+        shutil.copy(GOLDEN / "data-bin/dict.txt", models)
+        shutil.copy(GOLDEN / "corpus/spm.model", models)
+    lines = (GOLDEN / "corpus/perl/test.txt").read_text().splitlines()[:12]
+    for name in ("sentences.txt", "notes.txt"):
+        (folder / name).write_text("".join(line[:200] + "\n" for line in lines))
+
+
 def plan(folder):
     text(folder)
     spec = importlib.util.spec_from_file_location(
@@ -181,7 +191,11 @@ SET_UP = {
     "btm/branch/README.md": {"A forest that grows": forest, "Branching by hand": seed},
     "btm/cluster/README.md": {"": clusters},
     "btm/distributed/README.md": {"How to start ranks": one_data_bin},
-    "btm/evaluator/README.md": {"Released models": released_models},
+    "btm/ensemble/README.md": {"Weighing experts": text_and_models},
+    "btm/evaluator/README.md": {
+        "Released models": released_models,
+        "Scoring text": text_and_models,
+    },
     "btm/merge/README.md": {"": released_models},
     "btm/run/README.md": {"": plan},
     "btm/trainer/README.md": {"From a data-bin to experts": data_bin},

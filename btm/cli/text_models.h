@@ -1,0 +1,61 @@
+// The models and the text codec of the commands that take text: score, weigh, generate, serve.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "btm/cli/mixture_flags.h"
+#include "btm/ensemble/load_predictor.h"
+#include "btm/evaluator/eval_options.h"
+#include "btm/mixing/predictor.h"
+#include "compat/checkpoint/named_models.h"
+#include "compat/program/program.h"
+#include "compat/tokenizer/text_codec.h"
+
+namespace btm {
+
+struct TextModelOptions {
+  std::string models;                  ///< MODELS, joined by ':'.
+  std::string model_overrides = "{}";  ///< Python literal
+  std::string data;                    ///< The folder of dict.txt; "": beside the model.
+  compat::TokenizerOptions tokenizer = {compat::kFoundTokenizer, {}, {}, {}};
+  MixtureOptions mixture;
+  MixtureNames names;
+  MachineOptions machine;
+};
+
+/// MODELS, the first argument of these commands.
+compat::Positional models_argument(TextModelOptions& options);
+/// Their flags: data and tokenizer, ensemble, cluster prior (with --cluster-temperature), machine.
+std::vector<compat::FlagGroup> text_model_flags(TextModelOptions& options);
+
+/// Models that are known, but not loaded.
+struct FoundModels {
+  std::vector<compat::NamedModel> experts;  ///< [E]
+  compat::Dictionary dictionary;
+  std::string dictionary_file;
+  std::vector<std::string> names() const;
+};
+
+/// Resolves MODELS and finds their dictionary: dict.txt in --data, else beside each model, in the
+/// folder above, or in the folder of data that a checkpoint names. UsageError where there is none;
+/// FormatError, with the first word that differs, where experts have different dictionaries.
+FoundModels find_models(const TextModelOptions& options,
+                        const std::function<void(const std::string& line)>& warn);
+
+/// The codec of the models, with the tokenizer that the flags name or that lies beside the
+/// dictionary or a model.
+compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& found);
+
+/// The flags' mixture: one model alone needs none; several without --ensemble-type are a
+/// simple_average.
+MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found);
+
+/// The predictor on the flags' machine. `found` outlives it.
+std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,
+                                        const MixtureOptions& mixture, const PredictorRoom& room);
+
+}  // namespace btm
