@@ -170,8 +170,8 @@ void print_summary(const ScoreTotals& totals, std::int64_t fed, double seconds) 
             << compat::grouped(totals.tokens) << " tokens";
   if (totals.tokens > 0)
     std::cerr << ", perplexity "
-              << compat::decimal(
-                     std::exp(-totals.log_prob / static_cast<double>(totals.tokens)), 4);
+              << compat::decimal(std::exp(-totals.log_prob / static_cast<double>(totals.tokens)),
+                                 4);
   std::cerr << ", " << compat::decimal(seconds, 2) << " s, "
             << compat::grouped(static_cast<std::int64_t>(static_cast<double>(fed) / seconds))
             << " tokens/s\n";

@@ -24,8 +24,7 @@ ScoreInput::ScoreInput(ScoreInputOptions options) : options_(std::move(options))
   if (!options_.context_field.empty() && options_.field.empty()) options_.field = "text";
   const int forms =
       (options_.documents ? 1 : 0) + (options_.nbest ? 1 : 0) + (options_.field.empty() ? 0 : 1);
-  if (forms > 1)
-    throw compat::UsageError("--documents, --nbest and --field exclude each other");
+  if (forms > 1) throw compat::UsageError("--documents, --nbest and --field exclude each other");
   if (options_.files.empty()) options_.files = {"-"};
   for (const std::string& file : options_.files) source_of(file);
 }

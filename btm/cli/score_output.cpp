@@ -130,8 +130,7 @@ void ScoreOutput::end() {
       {"failed", totals_.failed},
       {"tokens", totals_.tokens},
       {"log_prob", rounded(totals_.log_prob)},
-      {"perplexity",
-       rounded(std::exp(-totals_.log_prob / static_cast<double>(totals_.tokens)))},
+      {"perplexity", rounded(std::exp(-totals_.log_prob / static_cast<double>(totals_.tokens)))},
       {"bits_per_byte", rounded(total.bits_per_byte(totals_.bytes))}};
   out_ << "\n], \"total\": " << json.dump() << "}\n";
 }

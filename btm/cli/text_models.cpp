@@ -33,7 +33,8 @@ bool is_file(const fs::path& path) {
 std::optional<fs::path> dictionary_beside(const compat::NamedModel& model) {
   const fs::path folder = folder_of(model);
   const fs::path above = folder.parent_path();
-  for (const fs::path& place : {folder, above, above / "data-bin", above.parent_path() / "data-bin"})
+  for (const fs::path& place :
+       {folder, above, above / "data-bin", above.parent_path() / "data-bin"})
     if (is_file(place / "dict.txt")) return place / "dict.txt";
   const fs::path trained_on = compat::Checkpoint::open(model.path).dictionary().dict_txt;
   if (!trained_on.empty() && is_file(trained_on)) return trained_on;

@@ -152,10 +152,10 @@ Table expert_table(const Weighing& result, const std::vector<std::string>& names
 }
 
 std::string said(const Weighing& result, double tolerance) {
-  return concat(compat::grouped(result.documents), result.documents == 1 ? " document, " : " documents, ",
-                compat::grouped(result.tokens), " tokens. ", result.keep, " of ",
-                result.posterior.size(), " experts lose no more than ",
-                compat::general(tolerance * 100), "% of perplexity.");
+  return concat(
+      compat::grouped(result.documents), result.documents == 1 ? " document, " : " documents, ",
+      compat::grouped(result.tokens), " tokens. ", result.keep, " of ", result.posterior.size(),
+      " experts lose no more than ", compat::general(tolerance * 100), "% of perplexity.");
 }
 
 void write_page(const std::filesystem::path& file, const Weighing& result,
@@ -172,8 +172,9 @@ void write_page(const std::filesystem::path& file, const Weighing& result,
     bars.bars[0].low.push_back(result.growth.back().interval[e].low);
     bars.bars[0].high.push_back(result.growth.back().interval[e].high);
   }
-  page.add_chart(bars, "The posterior over experts: the mean over the documents, with its 95% "
-                       "interval.");
+  page.add_chart(bars,
+                 "The posterior over experts: the mean over the documents, with its 95% "
+                 "interval.");
   LineChart growth{"documents", "posterior", {}, true, false};
   for (std::size_t i = 0; i < std::min(kMostShown, names.size()); ++i) {
     const std::size_t e = result.mixtures[i].experts.back();
@@ -215,14 +216,14 @@ int WeighCommand::run() {
   const auto predictor = predictor_of(models, found, mixture, {2 * kMaxTokens, {}});
   const Documents documents = score_documents(texts, codec, *predictor);
   const Weighing result = weigh_experts(documents.scores, options);
-  const std::string json =
-      json_of(result, names, options.tolerance).dump(2, ' ', false,
-                                                     Json::error_handler_t::replace) +
-      "\n";
+  const std::string json = json_of(result, names, options.tolerance)
+                               .dump(2, ' ', false, Json::error_handler_t::replace) +
+                           "\n";
   std::cout << (format == "json" ? json
                                  : to_text(expert_table(result, names)) +
                                        said(result, options.tolerance) + "\n");
   if (!out.empty()) {
+    std::filesystem::create_directories(out);
     compat::write_file_atomically(std::filesystem::path(out) / "weigh.json", json);
     write_page(std::filesystem::path(out) / "weigh.html", result, names, options.tolerance);
   }

@@ -29,11 +29,11 @@ std::unique_ptr<Predictor> load_predictor(std::span<const compat::NamedModel> ex
                                             " positions of the model"));
   std::vector<NamedExpert> loaded;
   for (const compat::NamedModel& expert : experts)
-    loaded.push_back({expert.path.string(),
-                      load_model(open_model(expert.path.string(), model_overrides), dictionary,
-                                 dictionary_file, precision)});
-  return make_predictor(std::move(loaded), std::move(posterior),
-                        std::max(room.tokens, positions), room.kept);
+    loaded.push_back(
+        {expert.path.string(), load_model(open_model(expert.path.string(), model_overrides),
+                                          dictionary, dictionary_file, precision)});
+  return make_predictor(std::move(loaded), std::move(posterior), std::max(room.tokens, positions),
+                        room.kept);
 }
 
 }  // namespace btm

@@ -85,12 +85,12 @@ void add_mixtures(std::span<const TextScore> scores, const WeighOptions& options
   }
   const double all = result.mixtures.back().perplexity;
   for (Weighing::Mixture& mixture : result.mixtures) mixture.lost = mixture.perplexity / all - 1;
-  result.keep = 1 + static_cast<std::size_t>(
-                        std::ranges::find_if(result.mixtures,
-                                             [&](const Weighing::Mixture& mixture) {
-                                               return mixture.lost <= options.tolerance;
-                                             }) -
-                        result.mixtures.begin());
+  result.keep =
+      1 + static_cast<std::size_t>(std::ranges::find_if(result.mixtures,
+                                                        [&](const Weighing::Mixture& mixture) {
+                                                          return mixture.lost <= options.tolerance;
+                                                        }) -
+                                   result.mixtures.begin());
 }
 
 }  // namespace

@@ -32,11 +32,12 @@ ExpertLane::ExpertLane(std::string name, std::shared_ptr<const TransformerLM> mo
       model_(std::move(model)),
       head_(model_->head()),
       pool_(model_->pool_shape(tokens)),
-      window_(model_->config().max_target_positions) {}
+      window_(model_->config().max_target_positions),
+      kept_(window_ / 2) {}
 
 std::int64_t ExpertLane::window_start(std::int64_t place) const {
   if (place < window_) return 0;
-  const std::int64_t dropped = window_ - window_ / 2;  // the first half of a full window
+  const std::int64_t dropped = window_ - kept_;
   return ((place - window_) / dropped + 1) * dropped;
 }
 

@@ -53,8 +53,11 @@ class ExpertLane {
   const TransformerLM& model() const noexcept { return *model_; }
   std::int64_t free_tokens() const noexcept { return pool_.free_tokens(); }
 
-  /// `window`: the tokens that the models of a predictor can see at once.
-  void set_window(std::int64_t window) noexcept { window_ = window; }
+  /// `window`: the tokens that the models of a predictor can see at once. `kept`: those of a full
+  /// window that the next one begins with.
+  void set_window(std::int64_t window, std::int64_t kept) noexcept {
+    window_ = window, kept_ = kept;
+  }
   std::optional<Row> open(std::int64_t tokens);
   Row fork(const Row& row);
   void close(const Row& row) { pool_.close(row.pool); }
@@ -88,7 +91,7 @@ class ExpertLane {
   std::shared_ptr<const TransformerLM> model_;
   Head head_;
   KeyValuePool pool_;
-  std::int64_t window_;
+  std::int64_t window_, kept_;
   at::Tensor features_;  ///< [N, C]
 };
 

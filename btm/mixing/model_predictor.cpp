@@ -57,7 +57,8 @@ struct Work {
 
 class ModelPredictor final : public Predictor {
  public:
-  ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior, std::int64_t capacity);
+  ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior, std::int64_t capacity,
+                 std::optional<std::int64_t> kept);
 
   std::size_t experts() const override { return lanes_.size(); }
   std::int64_t vocab_size() const override { return lanes_.front().model().vocab_size(); }
@@ -68,6 +69,9 @@ class ModelPredictor final : public Predictor {
   Row fork(Row row) override;
   void close(Row row) override;
   std::vector<double> posterior(Row row) override;
+  void update_prior(std::span<const double> posterior) override {
+    posterior_.prior().update(posterior);
+  }
 
  private:
   using Need = ExpertLane::Need;
@@ -106,7 +110,7 @@ class ModelPredictor final : public Predictor {
 };
 
 ModelPredictor::ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior,
-                               std::int64_t capacity)
+                               std::int64_t capacity, std::optional<std::int64_t> kept)
     : posterior_(std::move(posterior)) {
   if (experts.empty() || experts.size() != posterior_.experts())
     throw std::invalid_argument("a predictor has as many experts as its posterior, at least one");
@@ -118,7 +122,9 @@ ModelPredictor::ModelPredictor(std::vector<NamedExpert> experts, Posterior poste
     window_ = std::min(window_, expert.model->config().max_target_positions);
     lanes_.emplace_back(std::move(expert.name), expert.model, capacity);
   }
-  for (ExpertLane& lane : lanes_) lane.set_window(window_);
+  if (kept && (*kept < 0 || *kept >= window_))
+    throw std::invalid_argument("a window begins with less than the one before it");
+  for (ExpertLane& lane : lanes_) lane.set_window(window_, kept.value_or(window_ / 2));
 }
 
 std::int64_t ModelPredictor::free_tokens() const {
@@ -483,8 +489,8 @@ std::vector<double> ModelPredictor::posterior(Row row) {
 }  // namespace
 
 std::unique_ptr<Predictor> make_predictor(std::vector<NamedExpert> experts, Posterior posterior,
-                                          std::int64_t capacity) {
-  return std::make_unique<ModelPredictor>(std::move(experts), std::move(posterior), capacity);
+                                          std::int64_t capacity, std::optional<std::int64_t> kept) {
+  return std::make_unique<ModelPredictor>(std::move(experts), std::move(posterior), capacity, kept);
 }
 
 }  // namespace btm

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,9 @@ struct NamedExpert {
 /// whose keys and values are kept (for each expert).
 ///
 /// A place of a text is computed from a window of it. With P positions the window is the first P
-/// tokens, then the tokens from P - P/2 on, and so on by P - P/2: a text that was fed at once and
-/// one that grew token by token give the same. P is the smallest number of the models.
+/// tokens, then the tokens from P - K on, and so on by P - K: a text that was fed at once and one
+/// that grew token by token give the same. P is the smallest number of the models. `kept` is K,
+/// below P; nothing: P/2.
 ///
 /// An expert that nothing asks for at a row is not run. It catches up when it is asked for: with
 /// the rules kLast and kFull by the row's next readout of the mixture, because the earlier tokens
@@ -36,8 +38,10 @@ struct NamedExpert {
 /// cannot be fed (std::invalid_argument). After an exception in advance() its rows can only be
 /// closed, but for std::invalid_argument and for a lack of room, which change nothing.
 ///
-/// std::invalid_argument for experts with different dictionaries or on a GPU, and for no expert.
+/// std::invalid_argument for experts with different dictionaries or on a GPU, for no expert, and
+/// for a `kept` of P or more.
 std::unique_ptr<Predictor> make_predictor(std::vector<NamedExpert> experts, Posterior posterior,
-                                          std::int64_t capacity);
+                                          std::int64_t capacity,
+                                          std::optional<std::int64_t> kept = {});
 
 }  // namespace btm

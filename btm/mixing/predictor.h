@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace btm {
@@ -73,6 +74,9 @@ class Predictor {
   virtual void close(Row row) = 0;
   /// [E] the experts' weights for the row's next token.
   virtual std::vector<double> posterior(Row row) = 0;
+  /// A text has ended with these weights [E]. An updating prior follows; it changes texts that are
+  /// opened later.
+  virtual void update_prior(std::span<const double> /*posterior*/) {}
 };
 
 }  // namespace btm

@@ -144,6 +144,12 @@ def other_experts(folder):
     (folder / "weigh.json").write_text(json.dumps(prior))
 
 
+def check_updating(out):
+    first, second = rows(out)
+    assert first["evidence"] == second["evidence"], "the experts score a text as they did before"
+    assert second["log_prob"] > first["log_prob"] + 0.1, (first, second)
+
+
 def check_prior(out):
     (row,) = rows(out)
     assert row["posterior"] == [0, 0, 0.5, 0.5], row
@@ -257,6 +263,12 @@ CASES = [
         stderr=["the dictionary lacks 1 words of 1 text, which were scored as <unk>"],
     ),
     Case(
+        "a prior that follows the texts",
+        [*ALL, "--format", "jsonl", "--ensemble-type", "updating_prior"],
+        setup=holds(PERL * 2),
+        check_stdout=check_updating,
+    ),
+    Case(
         "the prior of btm weigh",
         [
             *ALL,
@@ -317,13 +329,7 @@ CASES = [
     ),
     Case("a mistyped flag", [*ONE, "--token"], 2, stderr=["--tokens"]),
     Case("nothing", [*SEED, *DATA, "--quiet"], stdout=["number\tlog_prob"]),
-    Case(
-        "a full disk",
-        [*ONE, "--format", "jsonl"],
-        1,
-        stdout_to="/dev/full",
-        setup=holds(GOOD),
-    ),
+    Case("a full disk", [*ONE, "--format", "jsonl"], 1, stdout_to="/dev/full", setup=holds(GOOD)),
     Case(
         "weigh: documents of one domain",
         [*WEIGH, "--out", "{tmp}/out"],

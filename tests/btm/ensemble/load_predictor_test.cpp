@@ -34,8 +34,7 @@ compat::TextCodec golden_codec() {
 std::unique_ptr<Predictor> average_of(std::span<const compat::NamedModel> models,
                                       const compat::TextCodec& codec,
                                       const PredictorRoom& room = {4096, {}}) {
-  return load_predictor(models, "{}",
-                        {Prior::uniform(models.size()), PosteriorRule::kNone}, {},
+  return load_predictor(models, "{}", {Prior::uniform(models.size()), PosteriorRule::kNone}, {},
                         codec.dictionary(), "dict.txt", room);
 }
 
@@ -78,17 +77,21 @@ TEST(LoadPredictor, LetsAWindowBeginWithSoManyTokens) {
   for (int i = 0; i < 60; ++i) text += "the law of perl ";
   TextToScore ids{{}, codec.encode(text)};
   ids.tokens.resize(200);
-  const auto whole = average_of(models, codec, {4096, 28});  // 128 positions: windows from 0 and 100
+  const auto whole =
+      average_of(models, codec, {4096, 28});  // 128 positions: windows from 0 and 100
   const auto scores = TextScorer(*whole, 2, 150).score(std::span(&ids, 1));
   // Input 128 is the first of the second window: token 100 of the inputs begins it.
   const auto row = whole->open(128).value();
   Predictor::Step step{{row}, {100}, {ids.tokens.begin() + 99, ids.tokens.begin() + 199}, {}};
-  for (int i = 0; i < 100; ++i) step.wants.emplace_back().target = ids.tokens[static_cast<std::size_t>(100 + i)];
+  for (int i = 0; i < 100; ++i)
+    step.wants.emplace_back().target = ids.tokens[static_cast<std::size_t>(100 + i)];
   const auto readouts = whole->advance(step);
   for (std::size_t i = 28; i < 100; ++i)
     EXPECT_NEAR(scores[0].log_probs[100 + i], readouts[i].log_prob, 1e-5) << i;
   btm_test::expect_error<compat::UsageError>(
-      [&] { average_of(models, codec, {4096, 128}); },
+      [&] {
+        average_of(models, codec, {4096, 128});
+      },
       "--context-window is 128, expected less than the 128 positions");
 }
 
