@@ -2,6 +2,7 @@
 
 #include "btm/branch/expert_cluster.h"
 #include "btm/cli/cluster_flags.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -51,6 +52,12 @@ void set_mixture(MixtureOptions& options, const MixtureNames& names,
   if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
   options.ensemble_type = *type;
   options.posterior = posterior_rule_of(names.posterior);
+  if (*type == EnsembleType::kSimpleAverage && options.posterior &&
+      *options.posterior != PosteriorRule::kNone)
+    throw compat::UsageError(compat::concat(
+        "--posterior ", names.posterior,
+        " has no effect with --ensemble-type simple_average, "
+        "whose weights never change: expected none, or another type such as uniform_prior"));
 }
 
 void set_cluster_origins(MixtureOptions& options, std::span<const compat::NamedModel> experts) {

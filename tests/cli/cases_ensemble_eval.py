@@ -89,6 +89,12 @@ CASES = [
         stderr=["unknown flag '--precomputed-priors', did you mean --precomputed-prior?"],
     ),
     Case(
+        "a rule without an effect",
+        EVAL[:-3] + ["simple_average", "--posterior", "full"],
+        2,
+        stderr=["--posterior full has no effect with --ensemble-type simple_average"],
+    ),
+    Case(
         "no type",
         EVAL[:-4],
         2,
