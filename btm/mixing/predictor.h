@@ -15,14 +15,14 @@ namespace btm {
 
 /// What to compute about the token that follows a place in a text.
 struct Want {
-  std::optional<std::int64_t> target;  ///< The scores of this token.
-  std::int64_t top = 0;                ///< As many of the most probable tokens.
-  bool distribution = false;           ///< The log-probabilities of all tokens.
+  std::optional<std::int64_t> target = {};  ///< The scores of this token.
+  std::int64_t top = 0;                     ///< As many of the most probable tokens.
+  bool distribution = false;                ///< The log-probabilities of all tokens.
   /// Divides each expert's logits for `top` and `distribution`. Scores of targets, and what the
   /// experts' weights are made of, are those of temperature 1.
   double temperature = 1;
   /// This expert instead of the mixture. The others are not run for it.
-  std::optional<std::size_t> expert;
+  std::optional<std::size_t> expert = {};
 
   bool nothing() const noexcept { return !target && top == 0 && !distribution; }
 };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "btm/model/bf16_product.h"
+#include "btm/model/few_rows.h"
 #include "btm/model/row_softmax.h"
 
 namespace btm {
@@ -46,9 +47,16 @@ FillTile filler(const Linear& output, const at::Tensor& rows) {
       multiply_bf16(factor, weight.narrow(0, first, count).t(), {},
                     at::from_blob(tile, {factor.size(0), count}, weight.options()));
     };
-  return [&weight = output.weight, rows](std::int64_t first, std::int64_t count, float* tile) {
+  return [&weight = output.weight, rows = rows.contiguous()](std::int64_t first, std::int64_t count,
+                                                             float* tile) {
+    const at::Tensor part = weight.narrow(0, first, count).to(at::kFloat).contiguous();
+    if (rows.size(0) <= kFewRows) {
+      multiply_few(rows.const_data_ptr<float>(), rows.size(0), part.const_data_ptr<float>(),
+                   rows.size(1), count, nullptr, tile, count);
+      return;
+    }
     at::Tensor out = at::from_blob(tile, {rows.size(0), count}, rows.options());
-    at::mm_out(out, rows, weight.narrow(0, first, count).to(at::kFloat).t());
+    at::mm_out(out, rows, part.t());
   };
 }
 

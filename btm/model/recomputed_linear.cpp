@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "btm/model/bf16_product.h"
+#include "btm/model/few_rows.h"
 
 namespace btm {
 namespace {
@@ -26,6 +27,25 @@ at::Tensor gradient_of(const at::Tensor& parameter) {
 }
 
 bool in_bf16(const Linear& linear) { return linear.products == Products::kBf16; }
+
+/// Whether x [..., in] has so few rows that multiply_few() serves them.
+bool is_few(const at::Tensor& x, const at::Tensor& weight) {
+  return !at::GradMode::is_enabled() && x.is_cpu() && x.scalar_type() == at::kFloat &&
+         weight.scalar_type() == at::kFloat && weight.is_contiguous() &&
+         x.numel() <= kFewRows * x.size(-1);
+}
+
+at::Tensor few_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor rows = as_rows(x).contiguous();
+  std::vector<std::int64_t> shape = x.sizes().vec();
+  shape.back() = weight.size(0);
+  at::Tensor out = at::empty(shape, x.options());
+  multiply_few(rows.const_data_ptr<float>(), rows.size(0), weight.const_data_ptr<float>(),
+               weight.size(1), weight.size(0),
+               bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+               out.mutable_data_ptr<float>(), weight.size(0));
+  return out;
+}
 
 /// The forward product with rounded factors: x [..., in] -> [..., out].
 at::Tensor bf16_linear(const at::Tensor& x, const Linear& linear) {
@@ -113,7 +133,9 @@ at::Tensor cast_linear(const at::Tensor& x, const at::Tensor& weight, const at::
 
 at::Tensor product(const at::Tensor& x, const Linear& linear) {
   if (linear.packed != nullptr) return linear.packed->apply(x, linear.bias);
-  if (!in_bf16(linear)) return cast_linear(x, linear.weight, linear.bias);
+  if (!in_bf16(linear))
+    return is_few(x, linear.weight) ? few_linear(x, linear.weight, linear.bias)
+                                    : cast_linear(x, linear.weight, linear.bias);
   if (!at::GradMode::is_enabled()) return bf16_linear(x, linear);
   return recomputed_linears(x, [](const at::Tensor& in) { return in; }, {&linear}).front();
 }

@@ -2,8 +2,9 @@
 // with.
 //   bench_kernels sgemm THREADS        GF/s of the best of ten products of 2048 x 2048 matrices
 //   bench_kernels gpu-matmul DTYPE     GF/s of products of 8192 x 8192 matrices of float32, float16
-//   or bfloat16 on the GPU bench_kernels data-bin PREFIX      tokens/s of reading random blocks of
-//   1024 tokens
+//   or bfloat16 on the GPU
+//   bench_kernels data-bin PREFIX      tokens/s of reading random blocks of 1024 tokens
+//   bench_kernels decode PRODUCTS ROWS CONTEXT THREADS      see decode.h
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "compat/fairseq/indexed_dataset.h"
+#include "tests/bench/decode.h"
 
 namespace {
 
@@ -93,8 +95,13 @@ int main(int argc, char** argv) {
     return gpu_matmul(args[1]);
   } else if (args.size() == 2 && args[0] == "data-bin") {
     random_blocks(args[1]);
+  } else if (args.size() == 5 && args[0] == "decode") {
+    bench_decode(args[1], std::stoll(args[2]), std::stoll(args[3]), std::stoi(args[4]));
   } else {
-    std::fputs("usage: bench_kernels sgemm THREADS | gpu-matmul DTYPE | data-bin PREFIX\n", stderr);
+    std::fputs(
+        "usage: bench_kernels sgemm THREADS | gpu-matmul DTYPE | data-bin PREFIX | decode PRODUCTS "
+        "ROWS CONTEXT THREADS\n",
+        stderr);
     return 2;
   }
   return 0;

@@ -3,10 +3,10 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/log_softmax.h>
-#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -279,6 +279,183 @@ TEST(ModelPredictor, ReadsOutTheMixtureHoweverTextsAreCut) {
       }
     }
   }
+}
+
+TEST(ModelPredictor, RunsAnExpertOnlyWhereItsPriorSays) {
+  const Models models = random_models(2);
+  const Posterior posterior(Prior::of_text(std::make_shared<LastTokenPrior>(2)),
+                            PosteriorRule::kNone);
+  Texts texts(models, posterior, 32);
+  for (int i = 0; i < 20; ++i) {
+    texts.step();
+    if (HasFatalFailure()) return;
+  }
+  // After an even token only the first expert runs.
+  const auto predictor = predictor_of(models, posterior);
+  const Row row = predictor->open(10).value();
+  const Want want{.target = 9};
+  const auto readouts = predictor->advance({{row}, {3}, {2, 6, 7}, {want, want, want}});
+  for (const std::size_t place : {0U, 1U}) {
+    EXPECT_FALSE(std::isnan(readouts[place].expert_log_probs[0]));
+    EXPECT_TRUE(std::isnan(readouts[place].expert_log_probs[1]));
+  }
+  EXPECT_TRUE(std::isnan(readouts[2].expert_log_probs[0]));
+  EXPECT_EQ(readouts[2].weights_after, (std::vector<double>{0, 1}));  // 9 is odd
+}
+
+/// Feeds `text` in steps of `count` tokens and returns the scores of its tokens.
+std::vector<Readout> fed(Predictor& predictor, const Text& text, std::int64_t count) {
+  const Row row = predictor.open(std::ssize(text)).value();
+  std::vector<Readout> all;
+  for (std::int64_t from = 0; from < std::ssize(text); from += count) {
+    const std::int64_t to = std::min(std::ssize(text), from + count);
+    Predictor::Step step{{row}, {to - from}, {text.begin() + from, text.begin() + to}, {}};
+    for (std::int64_t i = from + 1; i <= to; ++i)
+      step.wants.push_back(
+          {.target = text[static_cast<std::size_t>(i % std::ssize(text))], .top = 3});
+    for (Readout& readout : predictor.advance(step)) all.push_back(std::move(readout));
+  }
+  predictor.close(row);
+  return all;
+}
+
+Text random_text(std::mt19937& random, std::int64_t length) {
+  Text text{2};
+  std::uniform_int_distribution<std::int64_t> token(4, kVocabulary - 1);
+  while (std::ssize(text) < length) text.push_back(token(random));
+  return text;
+}
+
+TEST(ModelPredictor, GivesTheSameBitsWhateverIsBesideOnThePackedPath) {
+  if (!has_fast_bf16()) GTEST_SKIP() << "this processor multiplies in fp32";
+  std::mt19937 random(5);
+  const Models models = random_models(2, Products::kBf16);
+  const Posterior posterior(Prior::uniform(2), PosteriorRule::kFull);
+  const auto predictor = predictor_of(models, posterior);
+  std::vector<Row> rows;
+  Predictor::Step step;
+  std::vector<Text> texts;
+  for (std::int64_t i = 0; i < 5; ++i) {
+    texts.push_back(random_text(random, 10 + 11 * i));  // the last ones leave their windows
+    step.rows.push_back(predictor->open(0).value());
+    step.counts.push_back(std::ssize(texts.back()));
+    for (std::size_t n = 0; n < texts.back().size(); ++n) {
+      step.tokens.push_back(texts.back()[n]);
+      step.wants.push_back({.target = texts.back()[(n + 1) % texts.back().size()], .top = 3});
+    }
+  }
+  const std::vector<Readout> together = predictor->advance(step);
+  auto found = together.begin();
+  for (const Text& text : texts)
+    for (const Readout& alone : fed(*predictor, text, 1)) {
+      ASSERT_EQ(alone.log_prob, found->log_prob);
+      ASSERT_EQ(alone.expert_log_probs, found->expert_log_probs);
+      ASSERT_EQ(alone.weights, found->weights);
+      ASSERT_EQ(alone.top[2].log_prob, found->top[2].log_prob);
+      ++found;
+    }
+}
+
+TEST(ModelPredictor, AnswersWithinOneExpertAlone) {
+  const Models models = random_models(3);
+  std::mt19937 random(6);
+  const Text text = random_text(random, 40);
+  const Posterior posterior(Prior::uniform(3), PosteriorRule::kFull);
+  const auto mixture = predictor_of(models, posterior);
+  const Row row = mixture->open(0).value();
+  const Want want{.top = 1, .expert = 1};
+  for (const std::int64_t token : text) mixture->advance({{row}, {1}, {token}, {want}});
+  // The others, and what expert 1 has not kept, catch up over the ends of two windows.
+  const std::vector<double> late = mixture->posterior(row);
+  expect_near(late, Reference(models, posterior, text, std::ssize(text) - 1).weights, kTolerance);
+  const auto alone = predictor_of({models[1]}, Posterior(Prior::uniform(1), PosteriorRule::kFull));
+  const Row same = alone->open(0).value();
+  std::vector<Readout> last;
+  for (const std::int64_t token : text) last = alone->advance({{same}, {1}, {token}, {{.top = 1}}});
+  const auto again = mixture->advance({{row}, {1}, {text[5]}, {want}});
+  EXPECT_EQ(alone->advance({{same}, {1}, {text[5]}, {{.top = 1}}})[0].top[0].token,
+            again[0].top[0].token);
+}
+
+TEST(ModelPredictor, HasNoRoomBeyondItsCapacity) {
+  const Models models = random_models(2);
+  const auto predictor =
+      predictor_of(models, Posterior(Prior::uniform(2), PosteriorRule::kLast), 48);
+  const Want want{.target = 5};
+  const Row row = predictor->open(16).value(), other = predictor->open(16).value();
+  EXPECT_EQ(predictor->free_tokens(), 16);
+  EXPECT_FALSE(predictor->open(17).has_value());
+  EXPECT_EQ(predictor->free_tokens(), 16);
+  const Text text(20, 7);
+  const std::vector<Want> wants(20, want);
+  const auto full = predictor->advance({{row}, {20}, text, wants});
+  expect_error<std::runtime_error>(
+      [&] {
+        predictor->advance({{other}, {20}, text, wants});
+      },
+      "there is no room for 20 more tokens");
+  // The row is as it was.
+  EXPECT_NEAR(predictor->advance({{other}, {1}, {7}, {want}})[0].log_prob, full[0].log_prob, 1e-5);
+  predictor->close(row);
+  EXPECT_EQ(predictor->free_tokens(), 32);
+  // A text may be longer than the capacity: its window is 24 tokens.
+  const Row third = predictor->open(24).value();
+  EXPECT_EQ(predictor->advance({{third}, {60}, Text(60, 7), std::vector<Want>(60, want)}).size(),
+            60U);
+}
+
+TEST(ModelPredictor, NamesTheExpertThatGivesNaN) {
+  Models models = random_models(2);
+  auto broken = btm_test::random_model(btm_test::small_config(kPositions), 3, kVocabulary);
+  for (const NamedParameter& parameter : broken->parameters())
+    if (parameter.name == "decoder.layer_norm.bias") parameter.tensor->fill_(NAN);
+  models[1] = std::move(broken);
+  const auto predictor = predictor_of(models, Posterior(Prior::uniform(2), PosteriorRule::kFull));
+  for (const Want& want :
+       {Want{.target = 5}, Want{.top = 1}, Want{.distribution = true, .expert = 1}}) {
+    const Row row = predictor->open(0).value();
+    expect_error<std::runtime_error>(
+        [&] {
+          predictor->advance({{row}, {1}, {2}, {want}});
+        },
+        "expert-1: gives no probability (NaN or infinite) for token 2 of a text");
+    predictor->close(row);
+  }
+  // An expert that is not asked does no harm.
+  const Row row = predictor->open(0).value();
+  EXPECT_EQ(predictor->advance({{row}, {1}, {2}, {{.top = 1, .expert = 0}}})[0].top.size(), 1U);
+}
+
+TEST(ModelPredictor, RefusesStepsThatDoNotAddUp) {
+  const Models models = random_models(1);
+  const auto predictor = predictor_of(models, Posterior(Prior::uniform(1), PosteriorRule::kFull));
+  const Row row = predictor->open(0).value();
+  const Want none;
+  const auto refused = [&](const Predictor::Step& step) {
+    EXPECT_THROW(predictor->advance(step), std::invalid_argument);
+  };
+  refused({{row + 1}, {1}, {2}, {none}});
+  refused({{row}, {0}, {}, {}});
+  refused({{row}, {2}, {2}, {none}});
+  refused({{row}, {1}, {2}, {}});
+  refused({{row}, {}, {2}, {none}});
+  refused({{row, row}, {1, 1}, {2, 2}, {none, none}});
+  refused({{row}, {1}, {-1}, {none}});
+  refused({{row}, {1}, {kVocabulary}, {none}});
+  refused({{row}, {1}, {TransformerLM::kPaddingIdx}, {none}});
+  refused({{row}, {1}, {2}, {{.target = kVocabulary}}});
+  refused({{row}, {1}, {2}, {{.top = -1}}});
+  refused({{row}, {1}, {2}, {{.top = 1, .temperature = 0}}});
+  refused({{row}, {1}, {2}, {{.top = 1, .temperature = NAN}}});
+  refused({{row}, {1}, {2}, {{.top = 1, .expert = 1}}});
+  EXPECT_THROW(predictor->close(row + 1), std::invalid_argument);
+  EXPECT_THROW(predictor->fork(row + 1), std::invalid_argument);
+  EXPECT_EQ(predictor->advance({{row}, {1}, {2}, {{.top = 200}}})[0].top.size(),
+            static_cast<std::size_t>(kVocabulary));
+  EXPECT_THROW(predictor_of({}, Posterior(Prior::uniform(1), PosteriorRule::kFull)),
+               std::invalid_argument);
+  EXPECT_THROW(predictor_of(models, Posterior(Prior::uniform(2), PosteriorRule::kFull)),
+               std::invalid_argument);
 }
 
 }  // namespace
