@@ -5,21 +5,15 @@
 #include <algorithm>
 #include <cstring>
 
-#include "btm/model/clones.h"
+#include "btm/model/wide.h"
 
 namespace btm {
 namespace {
 
-constexpr std::int64_t kWideLanes = 16;
 /// Rows of w, and of x, that are multiplied at once: each pair of them has a register of sums.
 constexpr std::int64_t kMatrixRows = 4, kFactorRows = 2;
-typedef float Wide __attribute__((vector_size(kWideLanes * sizeof(float))));
 
-inline __attribute__((always_inline)) void read_wide(Wide& to, const float* from) {
-  std::memcpy(&to, from, sizeof(to));
-}
-
-inline __attribute__((always_inline)) float sum_of_lanes(const Wide& value) {
+BTM_WIDE_INLINE float sum_of_lanes(const Wide& value) {
   typedef float Half __attribute__((vector_size(kWideLanes / 2 * sizeof(float))));
   typedef float Quarter __attribute__((vector_size(kWideLanes / 4 * sizeof(float))));
   Half halves[2];
@@ -33,9 +27,8 @@ inline __attribute__((always_inline)) float sum_of_lanes(const Wide& value) {
 
 /// out[r * stride + m] = x_r . w_m + bias[m] for R rows of x and M of w.
 template <std::int64_t R, std::int64_t M>
-inline __attribute__((always_inline)) void multiply_tile(const float* x, const float* w,
-                                                         std::int64_t in, const float* bias,
-                                                         float* out, std::int64_t stride) {
+BTM_WIDE_INLINE void multiply_tile(const float* x, const float* w, std::int64_t in,
+                                   const float* bias, float* out, std::int64_t stride) {
   Wide sums[R][M] = {};
   std::int64_t i = 0;
   for (; i + kWideLanes <= in; i += kWideLanes) {
@@ -55,10 +48,9 @@ inline __attribute__((always_inline)) void multiply_tile(const float* x, const f
 }
 
 template <std::int64_t M>
-inline __attribute__((always_inline)) void multiply_rows(const float* x, std::int64_t rows,
-                                                         const float* w, std::int64_t in,
-                                                         const float* bias, float* out,
-                                                         std::int64_t stride) {
+BTM_WIDE_INLINE void multiply_rows(const float* x, std::int64_t rows, const float* w,
+                                   std::int64_t in, const float* bias, float* out,
+                                   std::int64_t stride) {
   std::int64_t row = 0;
   for (; row + kFactorRows <= rows; row += kFactorRows)
     multiply_tile<kFactorRows, M>(x + row * in, w, in, bias, out + row * stride, stride);
@@ -67,7 +59,7 @@ inline __attribute__((always_inline)) void multiply_rows(const float* x, std::in
 }
 
 /// Columns [first, last) of the product.
-BTM_CLONES("arch=x86-64-v4", "arch=x86-64-v3")
+BTM_WIDE_CLONES
 void multiply_columns(const float* x, std::int64_t rows, const float* w, std::int64_t in,
                       std::int64_t first, std::int64_t last, const float* bias, float* out,
                       std::int64_t stride) {

@@ -129,7 +129,7 @@ float* KeyValuePool::place(Block block, std::int64_t layer, std::int64_t half) c
 
 float* KeyValuePool::key(Row row, std::int64_t layer, std::int64_t token) {
   const Block block = at(row).blocks[static_cast<std::size_t>(token / kBlock)];
-  return place(block, layer, 0) + token % kBlock * shape_.head_size;
+  return place(block, layer, 0) + token % kBlock;
 }
 
 float* KeyValuePool::value(Row row, std::int64_t layer, std::int64_t token) {
@@ -137,14 +137,12 @@ float* KeyValuePool::value(Row row, std::int64_t layer, std::int64_t token) {
   return place(block, layer, 1) + token % kBlock * shape_.head_size;
 }
 
-const float* KeyValuePool::keys(Row row, std::int64_t layer, std::int64_t head,
-                                std::int64_t index) const {
-  return place(at(row).blocks[static_cast<std::size_t>(index)], layer, 0) + head * head_stride();
+const float* KeyValuePool::keys(Block block, std::int64_t layer, std::int64_t head) const {
+  return place(block, layer, 0) + head * head_stride();
 }
 
-const float* KeyValuePool::values(Row row, std::int64_t layer, std::int64_t head,
-                                  std::int64_t index) const {
-  return place(at(row).blocks[static_cast<std::size_t>(index)], layer, 1) + head * head_stride();
+const float* KeyValuePool::values(Block block, std::int64_t layer, std::int64_t head) const {
+  return place(block, layer, 1) + head * head_stride();
 }
 
 }  // namespace btm

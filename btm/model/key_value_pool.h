@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -48,17 +49,23 @@ class KeyValuePool {
   std::int64_t length(Row row) const { return at(row).length; }
   std::size_t rows() const noexcept { return rows_.size(); }
 
-  /// Where the key of a token lies, [head_size] floats a head, the next head's `head_stride()`
-  /// further. Only tokens that extend() has added since a fork may be written.
+  /// Where the key of a token lies: [head_size] floats a head, kBlock floats apart, the next head's
+  /// `head_stride()` further. Only tokens that extend() has added since a fork may be written.
   float* key(Row row, std::int64_t layer, std::int64_t token);
+  /// The same of its value, whose floats are next to each other.
   float* value(Row row, std::int64_t layer, std::int64_t token);
-  /// [kBlock][head_size] floats of a head: keys (values) of the row's block `index`.
-  const float* keys(Row row, std::int64_t layer, std::int64_t head, std::int64_t index) const;
-  const float* values(Row row, std::int64_t layer, std::int64_t head, std::int64_t index) const;
+
+  using Block = std::int32_t;
+  /// The blocks of a row, kBlock tokens each. The last ones may be without tokens.
+  std::span<const Block> blocks(Row row) const { return at(row).blocks; }
+  /// [head_size][kBlock] floats of a head: the keys of a block's tokens lie side by side, as one
+  /// query reads them.
+  const float* keys(Block block, std::int64_t layer, std::int64_t head) const;
+  /// [kBlock][head_size] floats of a head.
+  const float* values(Block block, std::int64_t layer, std::int64_t head) const;
   std::int64_t head_stride() const noexcept { return kBlock * shape_.head_size; }
 
  private:
-  using Block = std::int32_t;
   struct Text {
     std::int64_t length = 0;
     std::vector<Block> blocks;  ///< As many as `length` needs, or more after open().
@@ -75,7 +82,7 @@ class KeyValuePool {
 
   Shape shape_;
   std::int64_t free_ = 0;                         ///< blocks
-  std::vector<std::unique_ptr<float[]>> memory_;  ///< [layers][keys, values][heads][kBlock][size]
+  std::vector<std::unique_ptr<float[]>> memory_;  ///< [layers][keys, values][heads][kBlock * size]
   std::vector<std::int32_t> owners_;              ///< rows that have a block
   std::vector<Block> unused_;
   std::unordered_map<Row, Text> rows_;

@@ -235,6 +235,39 @@ def train_programs(s, flags):
     return programs
 
 
+def bench_decode(s, table):
+    """writing with the 125M shape on the CPU, beside the memory's read bandwidth"""
+    rates = {}
+    for rows in (1, 16):
+        for products in ("fp32", "bf16"):
+            runs = [
+                s.kernel("decode", products, rows, 128 if s.quick else 256, s.threads)()
+                for _ in range(s.runs)
+            ]
+            rates[products] = [run.number(r"([\d.]+) decoded tokens/s") for run in runs]
+            name = f"decode 125M, {products}, {rows} row" + ("s" if rows > 1 else "")
+            table.add_single(f"{name}: tokens/s", "tokens/s", rates[products])
+            table.add_single(
+                f"{name}: prompt tokens/s",
+                "tokens/s",
+                [run.number(r"([\d.]+) prompt tokens/s") for run in runs],
+            )
+            if rows == 1:
+                table.add_single(
+                    f"{name}: share of the read bandwidth",
+                    "of it",
+                    [run.number(r"([\d.]+) of [\d.]+ GB/s") for run in runs],
+                )
+        table.add(
+            f"decode 125M, {rows} row{'s' if rows > 1 else ''}: bf16",
+            "fp32",
+            "tokens/s",
+            rates["bf16"],
+            rates["fp32"],
+            1.8,
+        )
+
+
 def bench_train(s, table):
     """training the 125M shape (forward, backward, Adam) on the CPU, in fp32 and bf16"""
     arch, length, updates = (
@@ -661,6 +694,7 @@ def bench_gpu(s, table):
 
 BENCHES = {
     "eval": bench_eval,
+    "decode": bench_decode,
     "train": bench_train,
     "tiny": bench_tiny,
     "ensemble": bench_ensemble,

@@ -70,6 +70,54 @@ TEST(LoadPredictor, ScoresTextsAsFairseq) {
   }
 }
 
+/// The texts of an ensemble's first batch, without padding.
+std::vector<std::vector<std::int64_t>> first_texts(const nlohmann::json& row) {
+  std::vector<std::vector<std::int64_t>> texts;
+  for (const auto& source : row.at("first_batch").at("src")) {
+    auto& text = texts.emplace_back(source.get<std::vector<std::int64_t>>());
+    std::erase(text, 1);
+  }
+  return texts;
+}
+
+TEST(LoadPredictor, MixesAsTheRelease) {
+  const std::string file = golden("data-bin/dict.txt");
+  const compat::Dictionary dictionary = compat::Dictionary::load(file);
+  for (const auto& row : nlohmann::json::parse(btm_test::read_file(golden("ensemble.json")))) {
+    auto names = nlohmann::json::array();
+    for (const auto& expert : row.at("experts"))
+      names.push_back("checkpoints/elm_" + expert.get<std::string>() + "/checkpoint_last.pt");
+    const auto models = models_of(names);
+    const EnsembleType type = ensemble_type_of(row.at("type").get<std::string>()).value();
+    std::vector<double> prior(models.size(), 1.0 / static_cast<double>(models.size()));
+    if (!row.at("prior").is_null()) prior = row.at("prior").get<std::vector<double>>();
+    if (!row.at("topk").is_null()) prior = top_k_prior(prior, row.at("topk"));
+    const auto predictor = load_predictor(
+        models, "{}", {Prior::of_type(type, models.size(), prior), default_rule(type)}, {},
+        dictionary, file, {4096, {}});
+    const auto texts = first_texts(row);
+    Predictor::Step step;
+    for (const auto& text : texts) {
+      step.rows.push_back(predictor->open(0).value());
+      step.counts.push_back(std::ssize(text));
+      step.tokens.insert(step.tokens.end(), text.begin(), text.end());
+      for (std::size_t t = 0; t < text.size(); ++t)
+        step.wants.emplace_back().target = text[(t + 1) % text.size()];
+    }
+    const auto readouts = predictor->advance(step);
+    auto found = readouts.begin();
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto& scores = row.at("first_batch").at("positional_scores").at(i);
+      // The sources do not say which token follows the last one of a row.
+      for (std::size_t t = 0; t + 1 < texts[i].size(); ++t)
+        ASSERT_NEAR(found[static_cast<std::ptrdiff_t>(t)].log_prob, scores.at(t).get<double>(),
+                    2e-5)
+            << row.at("type") << " " << i << " " << t;  // fp32 sums in another order
+      found += std::ssize(texts[i]);
+    }
+  }
+}
+
 TEST(LoadPredictor, LetsAWindowBeginWithSoManyTokens) {
   compat::TextCodec codec = golden_codec();
   const auto models = models_of({"checkpoints/seed/checkpoint_last.pt"});

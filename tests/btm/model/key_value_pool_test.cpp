@@ -20,7 +20,7 @@ void write(KeyValuePool& pool, Row row, std::int64_t token, float mark) {
   for (std::int64_t layer = 0; layer < shape.layers; ++layer)
     for (std::int64_t head = 0; head < shape.heads; ++head)
       for (std::int64_t i = 0; i < shape.head_size; ++i) {
-        pool.key(row, layer, token)[head * pool.head_stride() + i] = mark;
+        pool.key(row, layer, token)[head * pool.head_stride() + i * kBlock] = mark;
         pool.value(row, layer, token)[head * pool.head_stride() + i] = -mark;
       }
 }
@@ -28,13 +28,14 @@ void write(KeyValuePool& pool, Row row, std::int64_t token, float mark) {
 /// The mark, or NaN where the places differ.
 float read(const KeyValuePool& pool, Row row, std::int64_t token) {
   const auto& shape = pool.shape();
-  const float mark = pool.keys(row, 0, 0, token / kBlock)[token % kBlock * shape.head_size];
+  const KeyValuePool::Block block = pool.blocks(row)[static_cast<std::size_t>(token / kBlock)];
+  const float mark = pool.keys(block, 0, 0)[token % kBlock];
   for (std::int64_t layer = 0; layer < shape.layers; ++layer)
     for (std::int64_t head = 0; head < shape.heads; ++head)
       for (std::int64_t i = 0; i < shape.head_size; ++i) {
-        const std::int64_t at = token % kBlock * shape.head_size + i;
-        if (pool.keys(row, layer, head, token / kBlock)[at] != mark ||
-            pool.values(row, layer, head, token / kBlock)[at] != -mark)
+        const std::int64_t slot = token % kBlock;
+        if (pool.keys(block, layer, head)[i * kBlock + slot] != mark ||
+            pool.values(block, layer, head)[slot * shape.head_size + i] != -mark)
           return std::numeric_limits<float>::quiet_NaN();
       }
   return mark;
