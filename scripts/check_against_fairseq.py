@@ -474,6 +474,83 @@ def check_training(folder, quick):
         )
 
 
+GENERATE_OPTIONS = [
+    {"beam": 1, "max_len_b": 40},
+    {"beam": 5, "max_len_b": 30},
+    {"beam": 5, "max_len_b": 30, "lenpen": 0.5},
+    {"beam": 4, "max_len_b": 30, "lenpen": 2.0, "unkpen": 1.0},
+    {"beam": 3, "max_len_a": 1.5, "max_len_b": 10, "min_len": 12},
+    {"beam": 4, "max_len_b": 24, "temperature": 0.7, "unnormalized": True},
+]
+SCORE_TOLERANCE, TIE = 2e-4, 1e-4
+
+
+def prompts_of(pieces, count):
+    """Beginnings of lines, of several lengths."""
+    lines = [line.split() for line in pieces.read_text().splitlines()]
+    lines = [line for line in lines if len(line) > 16][:count]
+    return [" ".join(line[: 1 + 5 * i % 17]) for i, line in enumerate(lines)]
+
+
+def hypothesis_problem(ours, theirs):
+    """'' when all hypotheses are the same, but for the order of ties."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} hypotheses and {len(theirs)}"
+    left = list(ours)
+    for place, (tokens, scores, score) in enumerate(theirs):
+        mine = next((row for row in left if row["tokens"] == tokens), None)
+        if mine is None:
+            return f"no hypothesis {tokens}"
+        left.remove(mine)
+        if abs(mine["score"] - ours[place]["score"]) > TIE:
+            return f"another order from {place} on"
+        pairs = [*zip(mine["positional_scores"], scores), (mine["score"], score)]
+        worst = max(abs(a - b) for a, b in pairs)
+        if worst > SCORE_TOLERANCE:
+            return f"a score differs by {worst:.1e}"
+    return ""
+
+
+def check_generation(folder):
+    print("== texts: fairseq's hub interface and btm generate, on models trained here")
+    from fairseq.models.transformer_lm import TransformerLanguageModel
+
+    btm, data = [str(BIN / "btm"), "train"], GOLDEN / "data-bin" / "perl"
+    for name in ("fortunes", "perl"):
+        flags = [*SINGLE_FLAGS, "--max-update", "40"]
+        train(btm, name, folder / f"text.{name}", flags)
+    prompts = prompts_of(GOLDEN / "corpus/perl/test.spm", 8)
+    (folder / "prompts").write_text("".join(f"{prompt}\n" for prompt in prompts))
+    one, two = (f"text.{name}/checkpoint_last.pt" for name in ("fortunes", "perl"))
+    for models in ([two], [one, two]):
+        hub = TransformerLanguageModel.from_pretrained(str(folder), ":".join(models), str(data))
+        hub.eval()
+        encoded = [hub.encode(prompt) for prompt in prompts]
+        for options in GENERATE_OPTIONS:
+            flags = ["--file", str(folder / "prompts"), "--data", str(data), "--format", "jsonl"]
+            flags += ["--bpe", "none", "--nbest", str(options["beam"]), "--quiet"]
+            for key, value in options.items():
+                flags += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
+            paths = ":".join(str(folder / model) for model in models)
+            run = subprocess.run(
+                [str(BIN / "btm"), "generate", paths, *flags], stdout=subprocess.PIPE, text=True
+            )
+            rows = [json.loads(line) for line in run.stdout.splitlines()]
+            problems = [] if run.returncode == 0 else [f"status {run.returncode}"]
+            for tokens, row in zip(encoded, rows):
+                theirs = [
+                    (h["tokens"].tolist(), h["positional_scores"].tolist(), float(h["score"]))
+                    for h in hub.generate([tokens], **options)[0]
+                ]
+                problems.append(hypothesis_problem(row["hypotheses"], theirs))
+            problems = [problem for problem in problems if problem]
+            check(
+                f"{len(models)} models {options}",
+                not problems and len(rows) == len(prompts),
+                "; ".join(problems[:2]) or f"{len(rows)} prompts",
+            )
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -489,6 +566,7 @@ def main():
         check_checkpoints(pathlib.Path(folder))
         check_batches(pathlib.Path(folder))
         check_training(pathlib.Path(folder), args.quick)
+        check_generation(pathlib.Path(folder))
     check_losses(args.quick)
     print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")
     sys.exit(1 if failures else 0)

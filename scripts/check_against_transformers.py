@@ -1,7 +1,8 @@
 """Exports checkpoints with btm-convert and compares transformers' log-probabilities with btm's on
-whole test sets."""
+whole test sets, and its greedy texts with btm's."""
 import argparse
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -199,6 +200,75 @@ def with_sinusoids(checkpoint, path):
     return Path(path)
 
 
+NEW_TOKENS, PROMPTS, TIE = 32, 50, 1e-4
+
+
+def texts_of_btm(btm, folder, data, prompts, scratch):
+    """The ids of greedy texts, the prompts' too."""
+    symbols = [line.split(" ")[0] for line in (data / "dict.txt").read_text().splitlines()]
+    lines = (" ".join(symbols[i - 4] for i in prompt) for prompt in prompts)
+    (scratch / "prompts").write_text("".join(line + "\n" for line in lines))
+    flags = ["--bpe", "none", "--file", scratch / "prompts", "--format", "jsonl", "--quiet"]
+    flags += ["--data", data, "--max-len-a", "1", "--max-len-b", str(NEW_TOKENS - 1), "--cpu"]
+    out = subprocess.run([btm, "generate", folder, *flags], check=True, stdout=subprocess.PIPE)
+    rows = [json.loads(line) for line in out.stdout.splitlines()]
+    assert [row["prompt_tokens"] for row in rows] == prompts
+    return [row["hypotheses"][0]["tokens"] for row in rows]
+
+
+def continued(model, ids):
+    """The ids of the greedy text, without </s> in front."""
+    given = torch.tensor([[2, *ids]])
+    ends = {"eos_token_id": 2, "pad_token_id": 1}
+    with torch.no_grad():
+        out = model.generate(
+            given,
+            attention_mask=torch.ones_like(given),
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            **ends,
+        )
+    return out[0, 1:].tolist()
+
+
+def differs_after_tie(model, theirs, ours):
+    """Whether the first ids that differ have equal scores."""
+    place = next(i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b)
+    with torch.no_grad():
+        logits = model(torch.tensor([[2, *theirs[:place]]])).logits[0, -1]
+    return abs(float(logits[theirs[place]] - logits[ours[place]])) < TIE
+
+
+def check_texts(programs, golden, scratch):
+    """Compares greedy texts of exported models, but for what follows a tie."""
+    data = golden / "data-bin/perl"
+    documents = [ids for ids in documents_of(data / "train") if len(ids) >= 24 and min(ids) > 3]
+    prompts = [ids[: 2 + i % 23] for i, ids in enumerate(documents[:PROMPTS])]
+    assert len(prompts) == PROMPTS
+    for kind in ("opt", "gpt2"):
+        folder = scratch / f"texts-{kind}"
+        checkpoint = golden / "checkpoints/elm_perl/checkpoint_last.pt"
+        target = ["--to", "hf", "--hf-model", kind, "--skip-proof"]
+        convert(programs, "checkpoint", checkpoint, folder, *target)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model.eval()
+        same = ties = 0
+        texts = texts_of_btm(f"{programs}/btm", folder, data, prompts, scratch)
+        for prompt, ours in zip(prompts, texts):
+            theirs = continued(model, prompt)
+            if ours[: len(theirs)] == theirs:
+                same += 1
+            else:
+                ties += differs_after_tie(model, theirs, ours)
+        print(
+            f"greedy texts of {type(model).__name__}: {same} of {len(prompts)} prompts the same, "
+            f"{ties} after a tie",
+            flush=True,
+        )
+        if same + ties < len(prompts):
+            sys.exit(1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", required=True, help="the folder with btm and btm-convert")
@@ -220,6 +290,7 @@ def main():
         for domain in ("perl", "politics")
     ]
     with tempfile.TemporaryDirectory() as scratch:
+        check_texts(args.bin, golden, Path(scratch))
         check_tokenizers(args.bin, golden, Path(scratch))
         for domain in ("fortunes", "perl"):
             Path(f"{scratch}/sinusoids_{domain}").mkdir()
@@ -230,21 +301,8 @@ def main():
             cases.append((model, "xglm", domain))
         for number, (checkpoint, kind, domain) in enumerate(cases):
             folder = f"{scratch}/{number}"
-            subprocess.run(
-                [
-                    f"{args.bin}/btm-convert",
-                    "checkpoint",
-                    checkpoint,
-                    folder,
-                    "--to",
-                    "hf",
-                    "--hf-model",
-                    kind,
-                    "--skip-proof",
-                ],
-                check=True,
-                capture_output=True,
-            )
+            target = ["--to", "hf", "--hf-model", kind, "--skip-proof"]
+            convert(args.bin, "checkpoint", checkpoint, folder, *target)
             data, split = golden / "data-bin" / domain, f"test_{domain}"
             expected = scores_of_btm(f"{args.bin}/btm", str(checkpoint), str(data), split)
             found, name = scores_of_transformers(folder, tokens_of(data / split))

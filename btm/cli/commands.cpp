@@ -35,6 +35,9 @@ std::span<const compat::Command> commands() {
           .subcommands = expert_commands(),
           .about = "Adds experts to a forest, removes and lists them. Trains nothing else again."},
       compat::Command{"forest", "show the experts of a folder", run_forest, forest_spec},
+      compat::Command{"generate",
+                      "continue prompts: beam search and sampling (fairseq-interactive)",
+                      run_generate, generate_spec},
       compat::Command{"plan", "estimate what many experts cost", run_plan, plan_spec},
       compat::Command{
           "run",

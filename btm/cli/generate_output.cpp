@@ -18,13 +18,15 @@ Json score_json(double value) {
   return std::round(value * 1e6) / 1e6;
 }
 
-Json hypothesis_json(const Hypothesis& hypothesis, const std::string& text) {
+Json hypothesis_json(const Hypothesis& hypothesis, const std::string& text,
+                     const std::vector<std::string>& pieces) {
   Json scores = Json::array();
   for (const double score : hypothesis.positional_scores) scores.push_back(score_json(score));
   Json json{{"tokens", hypothesis.tokens},
             {"positional_scores", std::move(scores)},
             {"score", score_json(hypothesis.score)},
-            {"text", text}};
+            {"text", text},
+            {"pieces", pieces}};
   if (!hypothesis.posterior.empty()) {
     Json steps = Json::array();
     for (const std::vector<double>& weights : hypothesis.posterior) {
@@ -42,7 +44,7 @@ Json result_json(const PromptResult& result, const std::vector<std::string>& exp
   if (!result.error.empty()) return {{"text", result.prompt}, {"error", result.error}};
   Json hypotheses = Json::array();
   for (std::size_t i = 0; i < result.hypotheses.size(); ++i)
-    hypotheses.push_back(hypothesis_json(result.hypotheses[i], result.texts[i]));
+    hypotheses.push_back(hypothesis_json(result.hypotheses[i], result.texts[i], result.pieces[i]));
   Json json{{"prompt", result.prompt}, {"prompt_tokens", result.tokens}};
   if (!experts.empty()) json["experts"] = experts;
   json["hypotheses"] = std::move(hypotheses);
@@ -53,18 +55,12 @@ std::string dumped(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-/// A text as one field of a row.
+/// A text as one field of a row: tabs, line ends and backslashes are escaped.
 std::string field(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '\n')
-      out += "\\n";
-    else if (c == '\t')
-      out += "\\t";
-    else if (c == '\\')
-      out += "\\\\";
-    else
-      out += c;
+    if (c == '\t' || c == '\n' || c == '\r' || c == '\\') out += '\\';
+    out += c == '\t' ? 't' : c == '\n' ? 'n' : c == '\r' ? 'r' : c;
   }
   return out;
 }
@@ -74,8 +70,9 @@ std::string field(const std::string& text) {
 GenerateOutput::GenerateOutput(std::ostream& out, GenerateFormat format,
                                std::vector<std::string> experts)
     : out_(out), format_(format), experts_(std::move(experts)) {
-  if (format_ == GenerateFormat::kTsv) out_ << "prompt\thypothesis\tscore\ttokens\ttext\n";
-  if (format_ == GenerateFormat::kJson) out_ << "[";
+  if (format_ == GenerateFormat::kTsv) out_ << "number\thypothesis\tscore\ttokens\terror\ttext\n";
+  if (format_ == GenerateFormat::kJson)
+    out_ << "{\"experts\": " << dumped(experts_) << ", \"texts\": [";
 }
 
 void GenerateOutput::add(std::size_t number, PromptResult result) {
@@ -112,15 +109,17 @@ void GenerateOutput::print_table(const PromptResult& result) {
 }
 
 void GenerateOutput::print_rows(std::size_t number, const PromptResult& result) {
+  if (!result.error.empty())
+    out_ << number + 1 << "\t\t\t\t" << field(result.error) << "\t" << field(result.prompt) << "\n";
   for (std::size_t i = 0; i < result.hypotheses.size(); ++i) {
     const Hypothesis& hypothesis = result.hypotheses[i];
     out_ << number + 1 << "\t" << i + 1 << "\t" << compat::decimal(hypothesis.score, 6) << "\t"
-         << hypothesis.tokens.size() << "\t" << field(result.texts[i]) << "\n";
+         << hypothesis.tokens.size() << "\t\t" << field(result.texts[i]) << "\n";
   }
 }
 
 void GenerateOutput::end() {
-  if (format_ == GenerateFormat::kJson) out_ << "\n]\n";
+  if (format_ == GenerateFormat::kJson) out_ << "\n]}\n";
   out_.flush();
 }
 

@@ -16,8 +16,9 @@ struct PromptResult {
   std::string prompt;
   std::vector<std::int64_t> tokens;  ///< Of the prompt.
   std::vector<Hypothesis> hypotheses;
-  std::vector<std::string> texts;  ///< Of the hypotheses, with the prompt.
-  std::string error;               ///< Why there are none.
+  std::vector<std::string> texts;                ///< Of the hypotheses, with the prompt.
+  std::vector<std::vector<std::string>> pieces;  ///< Of the hypotheses: the text of each token.
+  std::string error;                             ///< Why there are none.
 };
 
 enum class GenerateFormat { kTable, kTsv, kJson, kJsonl };

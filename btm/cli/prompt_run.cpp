@@ -14,6 +14,16 @@ Symbols symbols_of(const compat::Dictionary& dictionary) {
   return {dictionary.pad(), dictionary.eos(), dictionary.unk()};
 }
 
+/// The text of each token. A character of several tokens belongs to the last of them.
+std::vector<std::string> token_texts(const compat::TextCodec& codec,
+                                     std::span<const std::int64_t> tokens) {
+  compat::TextStream stream(codec);
+  std::vector<std::string> pieces;
+  for (const std::int64_t token : tokens) pieces.push_back(stream.push(token));
+  if (!pieces.empty()) pieces.back() += stream.finish();
+  return pieces;
+}
+
 }  // namespace
 
 PromptRun::PromptRun(Predictor& predictor, compat::TextCodec& codec, const PromptOptions& options,
@@ -65,8 +75,12 @@ void PromptRun::submit(std::unique_ptr<Prompt> prompt) {
     on_token = [this, text = prompt.get()](const NewToken& token) { return follow(*text, token); };
     if (show_) show_(prompt->text);
   }
-  const std::size_t number = generator_.submit(tokens, options_.generate, std::move(on_token));
-  running_.emplace(number, std::move(prompt));
+  try {
+    const std::size_t number = generator_.submit(tokens, options_.generate, std::move(on_token));
+    running_.emplace(number, std::move(prompt));
+  } catch (const std::invalid_argument& error) {  // of its length: --min-len, --max-len-a
+    fail(*prompt, error.what());
+  }
 }
 
 /// Whether the text goes on.
@@ -94,7 +108,7 @@ void PromptRun::advance() {
 void PromptRun::fail(Prompt& prompt, const std::string& error) {
   failed_ = true;
   prompt.result.error = error;
-  warn_(prompt.where + ": " + error);
+  warn_("error: " + prompt.where + ": " + error);
   if (!show_) output_.add(prompt.number, std::move(prompt.result));
 }
 
@@ -102,6 +116,7 @@ void PromptRun::finish(Prompt& prompt, std::vector<Hypothesis> hypotheses) {
   if (show_) return show_("\n");
   hypotheses.resize(std::min(hypotheses.size(), static_cast<std::size_t>(options_.nbest)));
   for (const Hypothesis& hypothesis : hypotheses) {
+    prompt.result.pieces.push_back(token_texts(codec_, hypothesis.tokens));
     const bool followed = !prompt.growing.empty();
     prompt.result.texts.push_back(followed
                                       ? prompt.text + prompt.growing.at(hypothesis.sample).shown

@@ -42,6 +42,7 @@ class Builder {
     if (plan_.dense) add_dense();
     if (plan_.average) add_average();
     add_evaluation();
+    if (!plan_.prompts.empty()) add_texts();
     add_report();
     return StepGraph(std::move(steps_));
   }
@@ -261,8 +262,46 @@ class Builder {
     return files;
   }
 
+  CommandLine generate(const std::string& models, const std::string& name) const {
+    CommandLine command{"btm",    "generate", models, "--file", plan_.prompts.string(),
+                        "--data", data_};
+    if (plan_.data_bin.empty() || !plan_.tokenizer_model.empty())
+      append(command, {"--bpe", "sentencepiece", "--sentencepiece-model",
+                       plan_.tokenizer_model.empty() ? "tokeniser/spm.model"
+                                                     : plan_.tokenizer_model.string()});
+    append(command, plan_.generate_flags.empty()
+                        ? CommandLine{"--sampling", "--sampling-topp", "0.9", "--max-len-b", "60",
+                                      "--seed", std::to_string(plan_.seed)}
+                        : plan_.generate_flags);
+    append(command, {"--format", "jsonl", "--results-path", texts_file(name).string()});
+    return command;
+  }
+
+  /// The prompts continued by the seed model, by each expert, and by all experts together.
+  void add_texts() {
+    Step step{
+        .name = "texts", .after = expert_steps(), .inputs = {plan_.prompts}, .folder = "texts"};
+    step.after.emplace_back("seed");
+    if (!plan_.data_bin.empty()) step.inputs.push_back(plan_.data_bin / "dict.txt");
+    step.commands.push_back(generate("seed/checkpoint_last.pt", "seed"));
+    step.outputs.push_back(texts_file("seed"));
+    std::vector<std::string> experts;
+    for (const std::string& domain : plan_.experts) {
+      const std::string file = "experts/" + domain + "/checkpoint_last.pt";
+      step.commands.push_back(generate(file, "expert." + domain));
+      step.outputs.push_back(texts_file("expert." + domain));
+      experts.push_back(domain + "=" + file);
+    }
+    CommandLine together = generate(joined(experts, ':'), "ensemble");
+    append(together, {"--ensemble-type", "uniform_prior", "--posterior", "full"});
+    step.commands.push_back(std::move(together));
+    step.outputs.push_back(texts_file("ensemble"));
+    steps_.push_back(std::move(step));
+  }
+
   void add_report() {
     std::vector<std::string> after{"evaluate"};
+    if (!plan_.prompts.empty()) after.emplace_back("texts");
     steps_.push_back({.name = "report",
                       .commands = {{"btm", "run", fs::absolute(plan_.file).string(), "--report"}},
                       .after = after,
@@ -275,6 +314,8 @@ class Builder {
 };
 
 }  // namespace
+
+fs::path texts_file(const std::string& model) { return "texts/" + model + ".jsonl"; }
 
 StepGraph build_steps(const Plan& plan) { return Builder(plan).build(); }
 

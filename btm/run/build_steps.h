@@ -1,5 +1,5 @@
 // Turns a plan into steps: preprocess, seed, branch, train every expert and the dense baseline,
-// average, evaluate, report.
+// average, evaluate, write texts, report.
 #pragma once
 
 #include "btm/run/plan.h"
@@ -12,6 +12,10 @@ namespace btm {
 /// experts cost as much as U updates of the dense baseline. The baseline continues the seed phase,
 /// which is its own first S updates.
 StepGraph build_steps(const Plan& plan);
+
+/// Where the step "texts" has what a model wrote, in the run's folder: "seed", "expert.DOMAIN" or
+/// "ensemble".
+std::filesystem::path texts_file(const std::string& model);
 
 /// Tokens in an update of the seed model (and the baseline) and of an expert.
 std::int64_t tokens_of_seed_update(const Plan& plan);

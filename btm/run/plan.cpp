@@ -194,6 +194,8 @@ class PlanReader {
         {"split", to_text(plan_.split)},
         {"prior_batches", to_integer(plan_.prior_batches, 1)},
         {"flags", to_words(plan_.eval_flags)}}},
+      {"generate",
+       {{"prompts", to_path(plan_.prompts)}, {"flags", to_words(plan_.generate_flags)}}},
       {"slurm", {{"gpus", to_integer(plan_.gpus, 0)}, {"flags", to_words(plan_.slurm_flags)}}},
   };
 };

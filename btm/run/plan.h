@@ -44,6 +44,9 @@ struct Plan {
   std::int64_t prior_batches = 100;
   std::vector<std::string> eval_flags;
 
+  std::filesystem::path prompts;  ///< A prompt a line, which models continue at the end; or empty.
+  std::vector<std::string> generate_flags;
+
   std::int64_t gpus = 0;  ///< Of an expert; the seed and the dense baseline get this times the
                           ///< number of experts. 0: one process each.
   std::vector<std::string> slurm_flags;  ///< For sbatch.

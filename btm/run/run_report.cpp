@@ -8,6 +8,7 @@
 #include "btm/report/html_page.h"
 #include "btm/report/matrix_page.h"
 #include "btm/run/build_steps.h"
+#include "btm/run/generated_texts.h"
 #include "btm/run/train_history.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
@@ -128,6 +129,7 @@ void write_run_report(const Plan& plan, const RunState& state) {
   if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
   add_matrix(page, matrix);
   add_loss_curves(page, all, state);
+  if (!plan.prompts.empty()) add_generated_texts(page, plan, state.output());
   add_cost(page, all, state);
   add_plan(page, plan);
   ordered_json summary{{"verdict", verdict(plan, matrix)},
