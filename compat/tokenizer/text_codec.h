@@ -29,6 +29,8 @@ TokenizerFit tokenizer_fit(const Dictionary& dictionary, const Tokenizer& tokeni
 
 /// A tokenizer whose fit has a larger foreign_share does not fit. Below it are the characters that
 /// a sentencepiece model does not know, which fairseq-preprocess puts into dict.txt as they are.
+/// For the dict.txt of tests/golden, models that were trained on one of its domains have 0.19 (as
+/// many pieces) and 0.35 (a quarter of them).
 inline constexpr double kMostForeign = 0.05;
 
 /// A tokenizer and a dictionary. Each object is for one thread at a time.
