@@ -105,10 +105,10 @@ void multiply_by_hand(const BFloat16* a, std::int64_t a_stride, std::int64_t row
   std::int64_t row = 0;
   for (; row + 4 <= rows; row += 4)
     multiply_pair_rows<4>(a + row * a_stride, a_stride, b, pairs, columns, accumulate,
-                     out + row * stride, stride);
+                          out + row * stride, stride);
   for (; row < rows; ++row)
     multiply_pair_rows<1>(a + row * a_stride, a_stride, b, pairs, columns, accumulate,
-                     out + row * stride, stride);
+                          out + row * stride, stride);
 }
 
 /// Whether both ways give the same bits, as they do where LibTorch's kernel uses avx512_bf16 and
