@@ -96,6 +96,11 @@ def ends_before_the(out):
     assert text["tokens"][-1] != 2
 
 
+def long_text(out):
+    (row,) = map(json.loads, out.splitlines())
+    assert len(row["hypotheses"][0]["tokens"]) == 151
+
+
 def written(folder):
     assert len((folder / "out.jsonl").read_text().splitlines()) == 1
 
@@ -146,6 +151,21 @@ CASES += [
         stderr=["1.00 experts' weights read per token, 4.00 with full mixing"],
         check_stdout=spoken,
     ),
+    Case(
+        "memory for one of four experts",
+        generate(FOUR, "The subroutine returns a reference to the hash", *SHORT)
+        + ["--memory", "2M", "--batch-size", "1", "--format", "table", "--quiet"],
+        stderr=["memory for 1 of 4 experts", "elm_perl (0.9"],
+        stdout=["The subroutine"],
+    ),
+    Case(
+        "a text beyond the 128 positions",
+        generate(ELM % "perl", "A file", *TEXT, "--cpu", "--max-len-b=150", "--min-len=150")
+        + ["--format", "jsonl"],
+        check_stdout=long_text,
+    ),
+    usage("memory for none", generate(FOUR, "A", *SHORT, "--memory", "4K"), "too small for one"),
+    usage("no amount of memory", generate(FOUR, "A", *SHORT, "--memory", "4Q"), "such as 8G"),
     Case(
         "a stop string",
         generate(

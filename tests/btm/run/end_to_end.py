@@ -100,8 +100,14 @@ def reference(btm, folder):
     return numbers(plan)
 
 
+TEXTS = (
+    "[generate]\nprompts = prompts.txt\nflags = --sampling --max-len-b 8 --cpu --num-threads 1\n"
+)
+
+
 def test_whole(btm, folder):
-    plan = write_plan(folder)
+    (folder / "prompts.txt").write_text("The function returns\nA man\n")
+    plan = write_plan(folder, more=TEXTS)
     out, err = complete(btm, plan, "--jobs", "2")
     require("ensemble cached_prior" in out and "report:" in out, f"no table in:\n{out}")
     found = numbers(plan)
@@ -119,7 +125,8 @@ def test_whole(btm, folder):
         f"rows: {sorted(found)}",
     )
     report = (folder / "tiny-out/report.html").read_text()
-    for part in ("Perplexity", "Training loss", "Cost of training", "Posterior over the batches"):
+    parts = ("Perplexity", "Training loss", "Cost of training", "Posterior over the batches")
+    for part in (*parts, "The ensemble's weights when each token came"):
         require(part in report, f"the report has no '{part}'")
     cost = {
         row["name"]: row["tokens"]
