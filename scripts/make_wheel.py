@@ -26,7 +26,7 @@ def _run(program):
     if program == "btm":
         torch = importlib.util.find_spec("torch")
         if torch is None or not torch.submodule_search_locations:
-            sys.exit("btm: error: the Python package torch is not installed (pip install torch==%s)")
+            sys.exit("btm: error: there is no Python package torch (pip install torch==%s)")
         folder = pathlib.Path(torch.submodule_search_locations[0]) / "lib"
         if folder.resolve() != (_HERE.parent / "torch" / "lib").resolve():
             paths = [str(folder), environment.get("LD_LIBRARY_PATH", "")]

@@ -85,10 +85,10 @@ set(CPACK_PACKAGE_CONTACT "the btm authors <btm@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "train, combine and use expert language models")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
   "btm trains language models by Branch-Train-Merge: a seed model is branched
- into one expert per domain, and the experts work as a weighted ensemble or
- become one model. It reads fairseq's data and checkpoints.
- .
- The package carries LibTorch, because Debian's own is too old.")
+into one expert per domain, and the experts work as a weighted ensemble or
+become one model. It reads fairseq's data and checkpoints.
+
+The package carries LibTorch, because Debian's own is too old.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES OFF)
 set(CPACK_COMPONENTS_ALL runtime debian)
