@@ -511,27 +511,55 @@ def hypothesis_problem(ours, theirs):
     return ""
 
 
-def check_generation(folder):
-    print("== texts: fairseq's hub interface and btm generate, on models trained here")
+def check_scores(hub, paths, data, lines):
+    """The scores of pieces by btm score, and by fairseq's hub interface."""
+    run = subprocess.run(
+        [str(BIN / "btm"), "score", paths, "--data", str(data), "--format", "jsonl"]
+        + ["--bpe", "none", "--quiet"],
+        input="".join(f"{line}\n" for line in lines),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    rows = [json.loads(row) for row in run.stdout.splitlines()]
+    problems = [] if run.returncode == 0 else [f"status {run.returncode}"]
+    worst = 0.0
+    for row, theirs in zip(rows, hub.score(lines)):
+        scores = theirs["positional_scores"].tolist()
+        if len(scores) != len(row["positional_scores"]):
+            problems.append(f"{len(row['positional_scores'])} scores and {len(scores)}")
+        pairs = [*zip(row["positional_scores"], scores), (row["score"], float(theirs["score"]))]
+        worst = max([worst, *(abs(a - b) for a, b in pairs)])
+    check(
+        f"{1 + paths.count(':')} models score {len(lines)} lines",
+        not problems and len(rows) == len(lines) and worst < SCORE_TOLERANCE,
+        "; ".join(problems[:2]) or f"the largest difference is {worst:.1e}",
+    )
+
+
+def check_texts(folder):
+    print("== texts: fairseq's hub interface and btm generate and score, on models trained here")
     from fairseq.models.transformer_lm import TransformerLanguageModel
 
     btm, data = [str(BIN / "btm"), "train"], GOLDEN / "data-bin" / "perl"
     for name in ("fortunes", "perl"):
         flags = [*SINGLE_FLAGS, "--max-update", "40"]
         train(btm, name, folder / f"text.{name}", flags)
-    prompts = prompts_of(GOLDEN / "corpus/perl/test.spm", 8)
+    pieces = GOLDEN / "corpus/perl/test.spm"
+    prompts = prompts_of(pieces, 8)
+    lines = [line for line in pieces.read_text().splitlines() if 0 < len(line.split()) <= 100]
     (folder / "prompts").write_text("".join(f"{prompt}\n" for prompt in prompts))
     one, two = (f"text.{name}/checkpoint_last.pt" for name in ("fortunes", "perl"))
     for models in ([two], [one, two]):
         hub = TransformerLanguageModel.from_pretrained(str(folder), ":".join(models), str(data))
         hub.eval()
+        paths = ":".join(str(folder / model) for model in models)
+        check_scores(hub, paths, data, lines)
         encoded = [hub.encode(prompt) for prompt in prompts]
         for options in GENERATE_OPTIONS:
             flags = ["--file", str(folder / "prompts"), "--data", str(data), "--format", "jsonl"]
             flags += ["--bpe", "none", "--nbest", str(options["beam"]), "--quiet"]
             for key, value in options.items():
                 flags += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
-            paths = ":".join(str(folder / model) for model in models)
             run = subprocess.run(
                 [str(BIN / "btm"), "generate", paths, *flags], stdout=subprocess.PIPE, text=True
             )
@@ -566,7 +594,7 @@ def main():
         check_checkpoints(pathlib.Path(folder))
         check_batches(pathlib.Path(folder))
         check_training(pathlib.Path(folder), args.quick)
-        check_generation(pathlib.Path(folder))
+        check_texts(pathlib.Path(folder))
     check_losses(args.quick)
     print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")
     sys.exit(1 if failures else 0)

@@ -1,4 +1,5 @@
 // btm weigh: which experts a few documents want.
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -143,10 +144,12 @@ Table expert_table(const Weighing& result, const std::vector<std::string>& names
   for (const Weighing::Mixture& mixture : result.mixtures) {
     const std::size_t e = mixture.experts.back(), k = mixture.experts.size();
     const Interval& interval = result.growth.back().interval[e];
+    constexpr double kLeastShown = 0.00005;  // less is 0, without a sign
+    const double lost = std::abs(mixture.lost) < kLeastShown ? 0 : mixture.lost * 100;
     table.rows.push_back({names[e], fixed(result.posterior[e], 4), fixed(interval.low, 4),
                           fixed(interval.high, 4), fixed(result.perplexity[e], 2),
-                          std::to_string(k), fixed(mixture.perplexity, 2),
-                          fixed(mixture.lost * 100, 2) + "%", k <= result.keep ? "yes" : ""});
+                          std::to_string(k), fixed(mixture.perplexity, 2), fixed(lost, 2) + "%",
+                          k <= result.keep ? "yes" : ""});
   }
   return table;
 }
