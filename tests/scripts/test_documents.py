@@ -169,7 +169,7 @@ def libraries_not_named():
     """compat/README.md names every library that CMakeLists.txt links to compat."""
     said = (ROOT / "compat/README.md").read_text().lower().replace("-", "_")
     linked = re.search(
-        r"target_link_libraries\(compat PUBLIC btm_flags([^)]*)\)",
+        r"target_link_libraries\(compat\s+PUBLIC \$<BUILD_INTERFACE:btm_flags>([^)]*)\)",
         (ROOT / "CMakeLists.txt").read_text(),
     )
     for name in re.findall(r"\w+(?:::\w+)?", linked[1].replace("PRIVATE", "")):
