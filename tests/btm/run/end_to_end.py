@@ -126,7 +126,7 @@ def test_whole(btm, folder):
     )
     report = (folder / "tiny-out/report.html").read_text()
     parts = ("Perplexity", "Training loss", "Cost of training", "Posterior over the batches")
-    for part in (*parts, "The ensemble's weights when each token came"):
+    for part in (*parts, "weights when each token came"):
         require(part in report, f"the report has no '{part}'")
     cost = {
         row["name"]: row["tokens"]
