@@ -579,9 +579,65 @@ def check_texts(folder):
             )
 
 
+def average_as_documented(files):
+    """The tensors of fairseq's average: summed in their dtype (fp16: fp32), then divided by the
+    number of files, integers rounding down."""
+    models = [torch.load(file, map_location="cpu", weights_only=False)["model"] for file in files]
+    average = {}
+    for name in models[0]:
+        tensors = [model[name] for model in models]
+        total = tensors[0].float() if tensors[0].dtype == torch.half else tensors[0].clone()
+        for tensor in tensors[1:]:
+            total += tensor
+        whole = not total.is_floating_point()
+        average[name] = total // len(files) if whole else total / len(files)
+    return average
+
+
+def check_average(folder, script):
+    source = "its script" if script else "its documented arithmetic in torch"
+    print(f"== averages along a run: btm average and fairseq, by {source}")
+    btm = [str(BIN / "btm"), "train"]
+    train(btm, "fortunes", folder / "run", [*SINGLE_FLAGS, "--max-update", "30"])
+    for name, run in (("a run", folder / "run"), ("all dtypes", GOLDEN / "average_run")):
+        flags = ["--inputs", str(run), "--num-update-checkpoints", "3"]
+        ours, theirs = folder / "ours.average.pt", folder / "theirs.average.pt"
+        subprocess.run(
+            [str(BIN / "btm"), "average", *flags, "--output", str(ours)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        found = torch.load(ours, map_location="cpu", weights_only=False)["model"]
+        if script:
+            code = "import runpy, sys; import torch; load = torch.load; "
+            code += "torch.load = lambda *a, **k: load(*a, weights_only=False, **k); "
+            code += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+            subprocess.run(
+                [sys.executable, "-c", code, str(script), *flags, "--output", str(theirs)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            expected = dict(torch.load(theirs, map_location="cpu", weights_only=False)["model"])
+        else:
+            files = sorted(
+                run.glob("checkpoint_1_*.pt"), key=lambda file: -int(file.stem.rsplit("_", 1)[1])
+            )
+            expected = average_as_documented(files[:3])
+        different = [
+            key
+            for key in {**expected, **found}
+            if key not in expected
+            or key not in found
+            or same(expected[key].contiguous(), found[key].contiguous())
+        ]
+        check(f"{name}: {len(expected)} tensors", not different, ", ".join(different[:3]))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--average-script", type=pathlib.Path)
     args = parser.parse_args()
     logging.disable(logging.INFO)
     os.environ["PYTHONWARNINGS"] = "ignore"
@@ -593,6 +649,7 @@ def main():
         check_preprocess(pathlib.Path(folder), 5 if args.quick else 100)
         check_checkpoints(pathlib.Path(folder))
         check_batches(pathlib.Path(folder))
+        check_average(pathlib.Path(folder), args.average_script)
         check_training(pathlib.Path(folder), args.quick)
         check_texts(pathlib.Path(folder))
     check_losses(args.quick)

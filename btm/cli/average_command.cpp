@@ -7,6 +7,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/merge/merge_options.h"
+#include "btm/merge/run_average.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -34,8 +35,85 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
   return parts;
 }
 
+/// fairseq's flags, which average the checkpoints of one run.
+struct RunAverageFlags {
+  std::string first, output;
+  std::vector<std::string> more;
+  std::optional<std::int64_t> updates, epochs, best, upper_bound;
+
+  compat::FlagGroup group() {
+    const auto count = [](std::string name, std::optional<std::int64_t>& field, std::string help,
+                          std::int64_t lowest) {
+      return compat::Flag{
+          std::move(name), "N", std::move(help), "", [&field, lowest](const std::string& value) {
+            field = compat::parse_integer(value);
+            if (*field < lowest)
+              throw UsageError(value + ", expected at least " + std::to_string(lowest));
+          }};
+    };
+    return {
+        "Along a run, as fairseq's average_checkpoints.py",
+        {flag_text("inputs", "FILE...", first,
+                   "average these checkpoints, or some of the one folder given here"),
+         flag_text("output", "FILE", output, "where the average of --inputs is written"),
+         count("num-update-checkpoints", updates,
+               "the last N checkpoint_EPOCH_UPDATE.pt of the folder", 1),
+         count("num-epoch-checkpoints", epochs, "the last N checkpointEPOCH.pt of the folder", 1),
+         count("num-best-checkpoints", best,
+               "the N with the lowest number at the end of their names, as in "
+               "checkpoint.best_loss_3.21.pt; 0: all",
+               0),
+         count("checkpoint-upper-bound", upper_bound,
+               "of --num-update-checkpoints and --num-epoch-checkpoints: none beyond this "
+               "update or epoch",
+               0)}};
+  }
+  bool given() const { return !first.empty(); }
+
+  /// UsageError for flags that contradict each other or need --inputs.
+  void check(bool other_flags) const {
+    const int counts = (updates ? 1 : 0) + (epochs ? 1 : 0) + (best && *best > 0 ? 1 : 0);
+    if (!given()) {
+      if (!more.empty())
+        throw UsageError("unexpected argument '" + compat::printable(more.front()) + "'");
+      if (counts > 0 || best || upper_bound || !output.empty())
+        throw UsageError(
+            "--output, --num-...-checkpoints and --checkpoint-upper-bound need --inputs");
+      return;
+    }
+    if (other_flags)
+      throw UsageError(
+          "--inputs averages along a run and excludes --model-files, --output-dir and "
+          "the flags of weights, methods and --dtype");
+    if (output.empty()) throw UsageError("--inputs needs --output FILE");
+    if (counts > 1)
+      throw UsageError(
+          "--num-update-checkpoints, --num-epoch-checkpoints and "
+          "--num-best-checkpoints exclude each other");
+    if (upper_bound && !updates && !epochs)
+      throw UsageError(
+          "--checkpoint-upper-bound needs --num-update-checkpoints or --num-epoch-checkpoints");
+  }
+
+  std::vector<std::filesystem::path> files() const {
+    std::vector<std::filesystem::path> inputs{first};
+    inputs.insert(inputs.end(), more.begin(), more.end());
+    if (best && *best > 0) return best_checkpoints(inputs, *best);
+    if (!updates && !epochs) return inputs;
+    if (inputs.size() != 1)
+      throw UsageError(
+          compat::concat("--num-update-checkpoints and --num-epoch-checkpoints take "
+                         "one folder as --inputs, found ",
+                         inputs.size()));
+    return last_checkpoints(first, updates ? *updates : *epochs,
+                            updates ? RunCheckpoints::kUpdates : RunCheckpoints::kEpochs,
+                            upper_bound);
+  }
+};
+
 struct AverageCommand {
   MergeOptions options;
+  RunAverageFlags run;
   LogOptions log;
   std::string output_dir, model_files, weights_from, base_model, method = "linear",
                                                                  ties_trim = "model", dtype;
@@ -87,9 +165,15 @@ struct AverageCommand {
                         "comes from the first model. Memory does not grow with the size and number "
                         "of the models. ") +
                 compat::kWhatAModelIs,
-            {},
-            {models, method_flags, output, log_flags(log)},
+            {{"FILE", "more of --inputs", nullptr, &run.more, true}},
+            {models, method_flags, output, run.group(), log_flags(log)},
             {}};
+  }
+
+  bool merges() const {
+    return !output_dir.empty() || !model_files.empty() || !options.weights.empty() ||
+           !weights_from.empty() || options.normalize || options.allow_unnormalized ||
+           method != "linear" || !base_model.empty() || density || scale || !dtype.empty();
   }
 
   /// The flags as options. UsageError for missing and contradicting flags.
@@ -143,18 +227,16 @@ std::string weights_text(const std::vector<double>& weights) {
   return compat::join(weights, ",", [](double weight) { return compat::general(weight); });
 }
 
-}  // namespace
-
-compat::CommandSpec average_spec() { return compat::spec_owning<AverageCommand>(); }
-
-int run_average(std::span<const std::string> args) {
-  AverageCommand command;
-  std::vector<std::string> ignored;
-  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
-  command.resolve();
-  compat::check_can_write_in(command.output_dir);
-  const bool is_new = std::filesystem::create_directories(command.output_dir);
-  compat::Reporter reporter("btm average", "average (million parameters)", command.log);
+/// What both kinds of average do around the work: the folder of the output, the progress, the line
+/// at the end. `work` gets the progress.
+int run_with_progress(const std::filesystem::path& output, const std::string& method,
+                      const LogOptions& log,
+                      const std::function<MergeReport(const MergeProgress&)>& work) {
+  const std::filesystem::path folder =
+      output.has_parent_path() ? output.parent_path() : std::filesystem::path(".");
+  compat::check_can_write_in(folder);
+  const bool is_new = std::filesystem::create_directories(folder);
+  compat::Reporter reporter("btm average", "average (million parameters)", log);
   const MergeProgress progress = [&, shown = std::int64_t{0}](std::int64_t done,
                                                               std::int64_t total) mutable {
     constexpr std::int64_t kMillion = 1'000'000;
@@ -165,10 +247,10 @@ int run_average(std::span<const std::string> args) {
   const auto start = std::chrono::steady_clock::now();
   const MergeReport report = [&] {
     try {
-      return merge_checkpoints(command.options, progress);
+      return work(progress);
     } catch (...) {
       std::error_code error;
-      if (is_new) std::filesystem::remove(command.output_dir, error);
+      if (is_new) std::filesystem::remove(folder, error);
       throw;
     }
   }();
@@ -177,12 +259,41 @@ int run_average(std::span<const std::string> args) {
   const auto megabytes = [](std::uint64_t bytes) {
     return compat::decimal(static_cast<double>(bytes) / 1e6, 1);
   };
-  std::cout << command.options.output.string() << ": " << command.method << ", weights "
+  std::cout << compat::printable(output.string(), 4096) << ": " << method << ", weights "
             << weights_text(report.weights) << "; " << report.models << " models, "
             << report.tensors << " tensors, " << megabytes(report.bytes_read) << " MB read, "
             << megabytes(report.bytes_written) << " MB written, "
             << compat::decimal(seconds.count(), 2) << " s" << std::endl;
   return 0;
+}
+
+int run_along_run(const AverageCommand& command) {
+  RunAverageOptions options;
+  options.inputs = command.run.files();
+  options.output = command.run.output;
+  options.num_threads = static_cast<int>(std::min<std::int64_t>(command.num_threads, 1024));
+  const std::string inputs = compat::join(options.inputs, ", ", [](const auto& file) {
+    return compat::printable(file.string(), 4096);
+  });
+  return run_with_progress(
+      options.output, "the average of " + inputs, command.log,
+      [&](const MergeProgress& progress) { return average_run(options, progress); });
+}
+
+}  // namespace
+
+compat::CommandSpec average_spec() { return compat::spec_owning<AverageCommand>(); }
+
+int run_average(std::span<const std::string> args) {
+  AverageCommand command;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  command.run.check(command.merges());
+  if (command.run.given()) return run_along_run(command);
+  command.resolve();
+  return run_with_progress(
+      command.options.output, command.method, command.log,
+      [&](const MergeProgress& progress) { return merge_checkpoints(command.options, progress); });
 }
 
 }  // namespace btm

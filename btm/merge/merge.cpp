@@ -269,16 +269,6 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
   return weights;
 }
 
-/// Overwriting an input would make the merge impossible to repeat.
-void refuse_input_as_output(const MergeOptions& options, std::span<const Checkpoint> models) {
-  std::error_code ignored;
-  for (const Checkpoint& model : models)
-    for (const std::string& file : model.files())
-      if (std::filesystem::equivalent(file, options.output, ignored))
-        throw UsageError("the output " + compat::printable(options.output.string(), 4096) +
-                         " is one of the models");
-}
-
 std::vector<Checkpoint> open_checked(const MergeOptions& options) {
   std::vector<std::filesystem::path> files = options.model_files;
   if (needs_base_model(options.method)) {
@@ -291,7 +281,7 @@ std::vector<Checkpoint> open_checked(const MergeOptions& options) {
                      " uses no base model, found --base-model");
   }
   std::vector<Checkpoint> models = open_models(files);
-  refuse_input_as_output(options, models);
+  refuse_input_as_output(options.output, models);
   check_alike(models);
   return models;
 }

@@ -162,6 +162,16 @@ std::vector<Checkpoint> open_models(std::span<const std::filesystem::path> files
   return models;
 }
 
+void refuse_input_as_output(const std::filesystem::path& output,
+                            std::span<const Checkpoint> models) {
+  std::error_code ignored;
+  for (const Checkpoint& model : models)
+    for (const std::string& file : model.files())
+      if (std::filesystem::equivalent(file, output, ignored))
+        throw compat::UsageError("the output " + printable(output.string(), 4096) +
+                                 " is one of the models");
+}
+
 void check_alike(std::span<const Checkpoint> models) {
   const Checkpoint& first = models.front();
   compat::KnownDictionary known = dictionary_of(first);

@@ -17,6 +17,11 @@ const compat::TensorView* find_tensor(const compat::Checkpoint& model, std::stri
 /// Opens models, each a file or a folder (compat::resolve_model).
 std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
 
+/// UsageError when `output` is a file of one of the models. Overwriting an input would make the
+/// merge impossible to repeat.
+void refuse_input_as_output(const std::filesystem::path& output,
+                            std::span<const compat::Checkpoint> models);
+
 /// FormatError where two dictionaries differ. They are known by the digest in the checkpoint or,
 /// for fairseq's checkpoints, from the data that cfg names, if it still exists. Then FormatError
 /// that lists how another model differs from the first: missing and unexpected tensors, shapes,

@@ -90,12 +90,17 @@ std::span<const std::byte> TensorStack::piece_bytes(const Source& source, std::s
                               static_cast<std::size_t>(count) * element);
 }
 
-std::span<const float> TensorStack::read(std::size_t model, std::size_t piece,
-                                         std::vector<float>& scratch) const {
+std::span<const std::byte> TensorStack::raw(std::size_t model, std::size_t piece) const {
   const Source& source = sources_[model];
   const auto bytes = piece_bytes(source, piece);
   if (source.sum_pieces) source.crcs[piece] = compat::crc32(bytes);
-  const DType dtype = source.view->dtype();
+  return bytes;
+}
+
+std::span<const float> TensorStack::read(std::size_t model, std::size_t piece,
+                                         std::vector<float>& scratch) const {
+  const auto bytes = raw(model, piece);
+  const DType dtype = sources_[model].view->dtype();
   const std::size_t count = bytes.size() / compat::element_size(dtype);
   if (dtype == DType::kFloat32) return {reinterpret_cast<const float*>(bytes.data()), count};
   scratch.resize(count);

@@ -16,7 +16,7 @@ inline constexpr std::int64_t kPieceElements = std::int64_t{1} << 17;
 
 class TensorStack {
  public:
-  /// Views of equal shape and a floating-point dtype.
+  /// Views of equal shape. read() is for floating-point dtypes.
   TensorStack(std::string name, std::vector<const compat::TensorView*> views);
 
   const std::string& name() const noexcept { return name_; }
@@ -30,6 +30,8 @@ class TensorStack {
   /// release() returns the pages to the system. Thread safe for different pieces.
   std::span<const float> read(std::size_t model, std::size_t piece,
                               std::vector<float>& scratch) const;
+  /// The same piece as the file has it, in the tensor's dtype.
+  std::span<const std::byte> raw(std::size_t model, std::size_t piece) const;
   void release(std::size_t piece) const noexcept;
   void release()
       const noexcept;  ///< For all pieces: pieces that were read together leave some pages behind.

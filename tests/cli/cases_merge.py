@@ -9,6 +9,7 @@ TWO = f"{ELMS}elm_perl:{ELMS}elm_jargon"
 AVERAGE = ["btm", "average", "--output-dir", "out", "--model-files", TWO]
 BRANCH = ["btm", "branch", "--old-folder", ELMS, "--new-folder", ".", "--subfolder", "seed"]
 OUT = "out/checkpoint_last.pt"
+RUN = ["btm", "average", "--inputs", "{golden}/average_run", "--output", "out/average.pt"]
 
 
 def averaged(folder):
@@ -276,6 +277,65 @@ CASES = [
         setup=big_expert,
         interrupt_at="million parameters): ",
         check=no_output,
+    ),
+    Case(
+        "average along a run",
+        RUN + ["--num-update-checkpoints", "2", "--checkpoint-upper-bound", "30"],
+        stdout=[
+            "average.pt: the average of",
+            "checkpoint_1_30.pt, ",
+            "checkpoint_1_20.pt, weights",
+        ],
+        check=lambda folder: (folder / "out" / "average.pt").stat(),
+    ),
+    Case(
+        "average of files given to --inputs",
+        RUN[:2]
+        + ["--inputs", f"{RUN[3]}/checkpoint_1_10.pt", f"{RUN[3]}/checkpoint_1_40.pt"]
+        + ["--output", "both.pt"],
+        stdout=["both.pt: ", "2 models"],
+    ),
+    Case(
+        "average of more than a run has",
+        RUN + ["--num-update-checkpoints", "9"],
+        2,
+        stderr=["holds 4 checkpoints of updates", "expected at least 9"],
+        check=no_output,
+    ),
+    Case(
+        "average along a run with weights",
+        RUN + ["--weights", "1,0"],
+        2,
+        stderr=["--inputs averages along a run and excludes"],
+        check=no_output,
+    ),
+    Case(
+        "average of the last and the best",
+        RUN + ["--num-update-checkpoints", "2", "--num-best-checkpoints", "1"],
+        2,
+        stderr=["exclude each other"],
+    ),
+    Case(
+        "a bound without a number of checkpoints",
+        RUN + ["--checkpoint-upper-bound", "3"],
+        2,
+        stderr=["--checkpoint-upper-bound needs --num-update-checkpoints"],
+    ),
+    Case(
+        "average along a run without an output", RUN[:4], 2, stderr=["--inputs needs --output FILE"]
+    ),
+    Case(
+        "flags of a run without one",
+        AVERAGE + ["--num-update-checkpoints", "2"],
+        2,
+        stderr=["need --inputs"],
+        check=no_output,
+    ),
+    Case(
+        "average of stray words",
+        ["btm", "average", "a.pt"],
+        2,
+        stderr=["unexpected argument 'a.pt'"],
     ),
     Case(
         "branch at an update",
