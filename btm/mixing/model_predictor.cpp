@@ -10,12 +10,11 @@
 
 #include "btm/mixing/expert_lane.h"
 #include "btm/mixing/mixed_logits.h"
+#include "btm/mixing/text_row.h"
 #include "compat/base/concat.h"
 
 namespace btm {
 namespace {
-
-constexpr float kNotRun = std::numeric_limits<float>::quiet_NaN();
 
 /// Memory for logits of the experts at once. One place is computed whatever it needs.
 constexpr std::int64_t kLogitBytes = std::int64_t{64} << 20;
@@ -24,24 +23,6 @@ std::vector<double> exponentials(std::vector<double> logs) {
   for (double& value : logs) value = std::exp(value);
   return logs;
 }
-
-/// A row: its text, and how far the posterior and each expert have come in it.
-struct TextRow {
-  std::vector<std::int64_t> text;
-  Posterior::State state;
-  std::int64_t taken = 0;  ///< Tokens of the text that `state` has read (and observed).
-  /// [E] scores of the tokens from `scored_from` on: evidence that `state` has not observed yet.
-  std::vector<std::vector<float>> evidence;
-  std::int64_t scored_from = 1;
-  std::vector<ExpertLane::Row> experts;
-  std::optional<std::vector<double>> log_weights;  ///< Of `state`, once they are known.
-
-  std::int64_t length() const { return static_cast<std::int64_t>(text.size()); }
-  /// Tokens with a known score, counted from the text's beginning.
-  std::int64_t scored(std::size_t expert) const {
-    return scored_from + static_cast<std::int64_t>(evidence[expert].size());
-  }
-};
 
 /// A row in a step. Its places from `first` on are new.
 struct Work {
@@ -98,9 +79,6 @@ class ModelPredictor final : public Predictor {
   void read_out(Work& work, std::int64_t place, std::span<const ExpertLane::Logits> logits);
   void read_out_target(Work& work, std::int64_t place, Readout& readout);
   std::vector<double> weights_after(Work& work, std::int64_t place, const Readout& readout);
-  void progress(TextRow& row, std::int64_t place) const;
-  void forget_evidence(TextRow& row) const;
-  std::vector<double> log_weights(TextRow& row) const;
 
   Posterior posterior_;
   std::vector<ExpertLane> lanes_;
@@ -291,48 +269,11 @@ ModelPredictor::Needs ModelPredictor::needs_of(std::size_t expert, std::vector<W
 
 /// Keeps what a need has found: evidence, and the expert's score of the target.
 void ModelPredictor::take(std::size_t expert, Work& work, const Need& need) const {
-  TextRow& row = *work.row;
-  if (need.next) {
-    std::vector<float>& evidence = row.evidence[expert];
-    const auto index = static_cast<std::size_t>(need.place + 1 - row.scored_from);
-    if (evidence.size() <= index) evidence.resize(index + 1, kNotRun);
-    evidence[index] = need.next_score;
-  }
+  if (need.next) work.row->add_evidence(expert, need.place, need.next_score);
   if (!need.target) return;
   std::vector<float>& scores = work.readouts[need.place - work.first].expert_log_probs;
   scores.resize(experts(), kNotRun);
   scores[expert] = need.target_score;
-}
-
-/// Lets the posterior take the text up to a place.
-void ModelPredictor::progress(TextRow& row, std::int64_t place) const {
-  if (single()) return;
-  std::vector<float> scores(experts(), kNotRun);
-  for (; row.taken <= place; ++row.taken) {
-    row.log_weights.reset();
-    if (row.taken > 0) {
-      const auto index = static_cast<std::size_t>(row.taken - row.scored_from);
-      for (std::size_t e = 0; e < scores.size(); ++e)
-        scores[e] = index < row.evidence[e].size() ? row.evidence[e][index] : kNotRun;
-      posterior_.observe(row.state, scores);
-    }
-    posterior_.read(row.state, row.text[static_cast<std::size_t>(row.taken)]);
-  }
-}
-
-/// Drops the evidence that the posterior has observed.
-void ModelPredictor::forget_evidence(TextRow& row) const {
-  const std::int64_t observed = std::max<std::int64_t>(row.taken, 1) - row.scored_from;
-  for (std::vector<float>& evidence : row.evidence)
-    evidence.erase(evidence.begin(),
-                   evidence.begin() + std::min<std::ptrdiff_t>(observed, std::ssize(evidence)));
-  row.scored_from += observed;
-}
-
-std::vector<double> ModelPredictor::log_weights(TextRow& row) const {
-  if (single()) return {0.0};
-  if (!row.log_weights) row.log_weights = posterior_.log_weights(row.state);
-  return *row.log_weights;
 }
 
 void ModelPredictor::run(std::vector<Work>& works) {
@@ -348,8 +289,8 @@ void ModelPredictor::run(std::vector<Work>& works) {
   read_out(works, needs);
   for (ExpertLane& lane : lanes_) lane.release();
   for (Work& work : works) {
-    progress(*work.row, work.mixed_up_to);
-    forget_evidence(*work.row);
+    work.row->progress(posterior_, work.mixed_up_to);
+    work.row->forget_evidence();
   }
 }
 
@@ -428,8 +369,8 @@ void ModelPredictor::read_out(Work& work, std::int64_t place,
   if (want.expert) {
     logs[*want.expert] = 0;
   } else {
-    progress(*work.row, place);
-    logs = log_weights(*work.row);
+    work.row->progress(posterior_, place);
+    logs = work.row->current_log_weights(posterior_);
   }
   readout.weights = exponentials(logs);
   if (!logits.empty()) {
@@ -453,7 +394,8 @@ void ModelPredictor::read_out_target(Work& work, std::int64_t place, Readout& re
     return;
   }
   TextRow& row = *work.row;
-  readout.log_prob = posterior_.log_prob(row.state, log_weights(row), readout.expert_log_probs);
+  readout.log_prob =
+      posterior_.log_prob(row.state, row.current_log_weights(posterior_), readout.expert_log_probs);
   readout.weights_after = weights_after(work, place, readout);
 }
 
@@ -462,8 +404,8 @@ std::vector<double> ModelPredictor::weights_after(Work& work, std::int64_t place
   TextRow& row = *work.row;
   const std::int64_t target = *work.wants[place - work.first].target;
   if (place < work.mixed_up_to && row.text[static_cast<std::size_t>(place) + 1] == target) {
-    progress(row, place + 1);  // which the next place would do
-    return exponentials(log_weights(row));
+    row.progress(posterior_, place + 1);  // which the next place would do
+    return exponentials(row.current_log_weights(posterior_));
   }
   Posterior::State state = row.state;
   posterior_.observe(state, readout.expert_log_probs);
@@ -486,7 +428,7 @@ std::vector<double> ModelPredictor::posterior(Row row) {
   works[0].first = text.length();
   works[0].mixed_up_to = text.length() - 1;
   run(works);
-  return exponentials(log_weights(text));
+  return exponentials(text.current_log_weights(posterior_));
 }
 
 }  // namespace

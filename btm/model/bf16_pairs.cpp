@@ -73,11 +73,15 @@ __attribute__((target("avx512f,avx512bf16"))) void multiply_pair_rows(
     const BFloat16* a, std::int64_t a_stride, const BFloat16* b, std::int64_t pairs,
     std::int64_t columns, bool accumulate, float* out, std::int64_t stride) {
   constexpr std::int64_t kLanes16 = 16, kParts = kPairsWidth / kLanes16;
+  constexpr std::int64_t kAhead = 16;  ///< Pairs: a page of 4 KiB, where the processor's own ends.
   __m512 sums[R][kParts];
   for (auto& row : sums)
     for (__m512& sum : row) sum = _mm512_setzero_ps();
   for (std::int64_t pair = 0; pair < pairs; ++pair) {
     __m512bh factors[kParts];
+    for (std::int64_t k = 0; k < kParts; ++k)
+      _mm_prefetch(reinterpret_cast<const char*>(b) + (pair + kAhead) * kPairsWidth * 4 + k * 64,
+                   _MM_HINT_T0);
     for (std::int64_t k = 0; k < kParts; ++k)
       factors[k] = (__m512bh)_mm512_loadu_si512(b + (pair * kPairsWidth + k * kLanes16) * 2);
     for (std::int64_t r = 0; r < R; ++r) {

@@ -30,14 +30,16 @@ PackedMatrix::PackedMatrix(const at::Tensor& weight, Products products, bool fas
     return;
   }
   const std::int64_t blocks = (out_ + kWidth - 1) / kWidth, size = pairs_ * kWidth * 2;
-  hi_.resize(static_cast<std::size_t>(blocks * size));
-  if (products == Products::kBf16x3) lo_.resize(hi_.size());
+  hi_ = at::empty({blocks * size}, at::kBFloat16);
+  if (products == Products::kBf16x3) lo_ = at::empty({blocks * size}, at::kBFloat16);
+  auto* const hi = hi_.mutable_data_ptr<BFloat16>();
+  auto* const lo = lo_.defined() ? lo_.mutable_data_ptr<BFloat16>() : nullptr;
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block) {
       const std::int64_t from = block * kWidth, count = std::min(kWidth, out_ - from);
       const at::Tensor part = weight.narrow(0, from, count).to(at::kFloat).contiguous();
-      pack_pairs({part.const_data_ptr<float>(), 1, in_}, in_, count, pairs_,
-                 hi_.data() + block * size, lo_.empty() ? nullptr : lo_.data() + block * size);
+      pack_pairs({part.const_data_ptr<float>(), 1, in_}, in_, count, pairs_, hi + block * size,
+                 lo == nullptr ? nullptr : lo + block * size);
     }
   });
 }
@@ -56,7 +58,9 @@ void PackedMatrix::block(const Factor& x, std::int64_t row, std::int64_t rows, s
                          std::int64_t columns, const float* bias, float* out,
                          std::int64_t stride) const {
   const std::int64_t size = pairs_ * kWidth * 2, width = pairs_ * 2;
-  const auto packed = [&](const Packed& part) { return part.data() + column / kWidth * size; };
+  const auto packed = [&](const Packed& part) {
+    return part.const_data_ptr<BFloat16>() + column / kWidth * size;
+  };
   const auto add = [&](const at::Tensor& factor, const Packed& part, bool accumulate) {
     multiply_pairs(factor.const_data_ptr<BFloat16>() + row * width, width, rows, packed(part),
                    pairs_, columns, accumulate, out, stride);
@@ -113,14 +117,15 @@ at::Tensor PackedMatrix::rows(const at::Tensor& ids) const {
   at::Tensor out = at::empty(shape, ids.options().dtype(at::kFloat));
   float* const target = out.mutable_data_ptr<float>();
   const std::int64_t* const from = places.const_data_ptr<std::int64_t>();
+  const auto* const hi = hi_.const_data_ptr<BFloat16>();
+  const auto* const lo = lo_.defined() ? lo_.const_data_ptr<BFloat16>() : nullptr;
   at::parallel_for(0, places.numel(), 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
       const std::int64_t block = from[n] / kWidth, column = from[n] % kWidth;
       for (std::int64_t i = 0; i < in_; ++i) {
-        const auto at =
-            static_cast<std::size_t>(((block * pairs_ + i / 2) * kWidth + column) * 2 + i % 2);
+        const std::int64_t at = ((block * pairs_ + i / 2) * kWidth + column) * 2 + i % 2;
         target[n * in_ + i] =
-            static_cast<float>(hi_[at]) + (lo_.empty() ? 0.0F : static_cast<float>(lo_[at]));
+            static_cast<float>(hi[at]) + (lo == nullptr ? 0.0F : static_cast<float>(lo[at]));
       }
     }
   });

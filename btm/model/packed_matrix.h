@@ -52,7 +52,8 @@ class PackedMatrix {
 
  private:
   /// bf16 in pairs of rows ("VNNI"): [blocks][pairs][kWidth][2], zero where W has ended.
-  using Packed = std::vector<c10::BFloat16>;
+  /// A tensor, because large ones lie in huge pages, which are read faster.
+  using Packed = at::Tensor;
 
   void block(const Factor& x, std::int64_t row, std::int64_t rows, std::int64_t column,
              std::int64_t columns, const float* bias, float* out, std::int64_t stride) const;

@@ -88,6 +88,21 @@ std::shared_ptr<const btm::TransformerLM> model_of(const std::string& products) 
   return model;
 }
 
+/// 10^9 operations a second of a product of `rows` rows by a matrix of 768 x 3072: the median
+/// of 15.
+double product_rate(const btm::Linear& linear, std::int64_t rows) {
+  const at::Tensor x = at::randn({rows, 768});
+  const std::int64_t times = std::max<std::int64_t>(1, 512 / rows);
+  std::vector<double> seconds;
+  for (int i = 0; i < 15; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    for (std::int64_t n = 0; n < times; ++n) btm::product(x, linear);
+    seconds.push_back(seconds_since(start) / static_cast<double>(times));
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + 7, seconds.end());
+  return 2.0 * 768 * 3072 * static_cast<double>(rows) / seconds[7] / 1e9;
+}
+
 /// The median seconds of a step in which each row gets one token and the most probable one is read
 /// out.
 double decode(btm::Predictor& predictor, const std::vector<btm::Predictor::Row>& rows) {
@@ -107,6 +122,21 @@ double decode(btm::Predictor& predictor, const std::vector<btm::Predictor::Row>&
 }
 
 }  // namespace
+
+void bench_products(int threads) {
+  const at::NoGradGuard no_grad;
+  at::set_num_threads(threads);
+  btm::use_page_arena(btm::MemoryUse::kEvaluation);
+  const at::Tensor weight = at::randn({3072, 768});
+  const auto packed = [&](btm::Products products) {
+    return btm::Linear{{}, {}, std::make_shared<const btm::PackedMatrix>(weight, products)};
+  };
+  const btm::Linear fp32{weight, {}}, bf16 = packed(btm::Products::kBf16),
+                                      split = packed(btm::Products::kBf16x3);
+  for (const std::int64_t rows : {1, 4, 16, 100, 512, 2048})
+    std::printf("%4ld rows: fp32 %.0f, bf16 %.0f, bf16x3 %.0f GF/s\n", static_cast<long>(rows),
+                product_rate(fp32, rows), product_rate(bf16, rows), product_rate(split, rows));
+}
 
 void bench_decode(const std::string& products, std::int64_t rows, std::int64_t context,
                   int threads) {

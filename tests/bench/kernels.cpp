@@ -4,6 +4,7 @@
 //   bench_kernels gpu-matmul DTYPE     GF/s of products of 8192 x 8192 matrices of float32, float16
 //   or bfloat16 on the GPU
 //   bench_kernels data-bin PREFIX      tokens/s of reading random blocks of 1024 tokens
+//   bench_kernels products THREADS     see decode.h
 //   bench_kernels decode PRODUCTS ROWS CONTEXT THREADS      see decode.h
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -95,11 +96,14 @@ int main(int argc, char** argv) {
     return gpu_matmul(args[1]);
   } else if (args.size() == 2 && args[0] == "data-bin") {
     random_blocks(args[1]);
+  } else if (args.size() == 2 && args[0] == "products") {
+    bench_products(std::stoi(args[1]));
   } else if (args.size() == 5 && args[0] == "decode") {
     bench_decode(args[1], std::stoll(args[2]), std::stoll(args[3]), std::stoi(args[4]));
   } else {
     std::fputs(
-        "usage: bench_kernels sgemm THREADS | gpu-matmul DTYPE | data-bin PREFIX | decode PRODUCTS "
+        "usage: bench_kernels sgemm THREADS | products THREADS | gpu-matmul DTYPE | data-bin "
+        "PREFIX | decode PRODUCTS "
         "ROWS CONTEXT THREADS\n",
         stderr);
     return 2;
