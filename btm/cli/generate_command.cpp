@@ -93,8 +93,8 @@ compat::FlagGroup GenerateCommand::sampling_flags() {
                  "from the fewest tokens whose probabilities sum to P; with --sampling", -kAny, 1),
        flag_integer("seed", "N", seed,
                     "the same seed and prompt give the same text, whatever else is read", 0),
-       flag_integer("num-samples", "N", num_samples,
-                    "texts of each prompt; with --sampling (default: --beam)", 1),
+       flag_integer("num-samples", "N", num_samples, "texts of each prompt; with --sampling", 1,
+                    "--beam"),
        flag_switch("one-expert-per-token", sampling.one_expert_per_token,
                    "draw an expert by the weights, then a token from it alone: the mixture's "
                    "distribution, while others read nothing; needs weights that no text moves "
