@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "btm/model/few_rows.h"
+
 namespace btm {
 namespace {
 
@@ -76,6 +78,12 @@ void PackedMatrix::block(const Factor& x, std::int64_t row, std::int64_t rows, s
 void PackedMatrix::multiply(const Factor& x, std::int64_t first, std::int64_t columns,
                             const float* bias, float* out, std::int64_t stride) const {
   const std::int64_t count = x.hi.size(0);
+  if (plain_.defined() && count <= kFewRows) {
+    const at::Tensor rows = x.hi.contiguous();
+    multiply_few(rows.const_data_ptr<float>(), count, plain_.const_data_ptr<float>() + first * in_,
+                 in_, columns, bias != nullptr ? bias + first : nullptr, out, stride);
+    return;
+  }
   if (plain_.defined()) {
     at::Tensor product = at::mm(x.hi, plain_.narrow(0, first, columns).t());
     const float* const source = product.const_data_ptr<float>();
