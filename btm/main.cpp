@@ -1,12 +1,8 @@
 // btm: train, combine and evaluate expert language models.
 #include "btm/cli/commands.h"
-#include "compat/program/programs.h"
+#include "btm/machine/waiting_threads.h"
 
 int main(int argc, char** argv) {
-  return compat::run_program(
-      {"btm",
-       "Branch-Train-Merge language modelling on fairseq's data and checkpoints.",
-       btm::commands(),
-       {"btm-convert", compat::kConvertCommands}},
-      argc, argv);
+  btm::keep_to_usable_cores();
+  return compat::run_program(btm::program(), argc, argv);
 }

@@ -2,7 +2,15 @@
 
 #include <array>
 
+#include "compat/program/completion.h"
+#include "compat/program/manual.h"
+#include "compat/program/programs.h"
+
 namespace converters {
+
+namespace {
+
+using Arguments = std::span<const std::string>;
 
 std::span<const compat::Command> commands() {
   static constexpr std::array kCommands{
@@ -23,8 +31,24 @@ std::span<const compat::Command> commands() {
                       run_verify, verify_spec},
       compat::Command{"repair", "rebuild a missing index, or fit a checkpoint to a dict.txt",
                       run_repair, repair_spec},
+      compat::Command{"completion", "complete commands and flags in bash, zsh and fish",
+                      [](Arguments args) { return compat::run_completion(program(), args); },
+                      [] { return compat::completion_spec(program()); }},
+      compat::Command{"manual", "print a manual page, or write all of them",
+                      [](Arguments args) { return compat::run_manual(program(), args); },
+                      [] { return compat::manual_spec(program()); }},
   };
   return kCommands;
+}
+
+}  // namespace
+
+const compat::Program& program() {
+  static const compat::Program kProgram{"btm-convert",
+                                        "Inspects, checks and converts files of fairseq.",
+                                        commands(),
+                                        {"btm", compat::kBtmCommands}};
+  return kProgram;
 }
 
 }  // namespace converters

@@ -9,8 +9,8 @@
 
 namespace converters {
 
-/// The table of btm-convert.
-std::span<const compat::Command> commands();
+/// btm-convert with the table of its commands.
+const compat::Program& program();
 
 int run_inspect(std::span<const std::string> args);
 int run_preprocess(std::span<const std::string> args);

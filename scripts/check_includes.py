@@ -29,6 +29,7 @@ ALLOWED = {
     "converters": COMPAT,
     "btm/data": COMPAT,
     "btm/mixing": COMPAT | {"btm/model"},
+    "btm/machine": COMPAT,
     "btm/model": COMPAT,
     "btm/evaluator": COMPAT | MODEL_AND_DATA | {"btm/mixing"},
     "btm/distributed": COMPAT,
@@ -45,8 +46,8 @@ ALLOWED = {
     "btm/cli": COMPAT
     | EVALUATOR
     | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/generate", "btm/merge"}
-    | {"btm/mixing", "btm/report", "btm/run", "btm/trainer"},
-    "btm": COMPAT | {"btm/cli"},
+    | {"btm/machine", "btm/mixing", "btm/report", "btm/run", "btm/trainer"},
+    "btm": COMPAT | {"btm/cli", "btm/machine"},
 }
 NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/cluster", "btm/cli"}
 NO_LIBTORCH |= {"btm/generate"}

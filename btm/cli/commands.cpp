@@ -2,7 +2,16 @@
 
 #include <array>
 
+#include "btm/machine/version_facts.h"
+#include "compat/program/completion.h"
+#include "compat/program/manual.h"
+#include "compat/program/programs.h"
+
 namespace btm {
+
+namespace {
+
+using Arguments = std::span<const std::string>;
 
 std::span<const compat::Command> commands() {
   static const std::array kCommands{
@@ -47,8 +56,32 @@ std::span<const compat::Command> commands() {
                       score_spec},
       compat::Command{"weigh", "weigh experts by a few documents: posterior, prior, best k",
                       run_weigh, weigh_spec},
+      compat::Command{"doctor", "say whether this machine is fit, and what to do where it is not",
+                      run_doctor, doctor_spec},
+      compat::Command{.name = "cache",
+                      .summary = "show and clear the scores that are kept between runs",
+                      .subcommands = cache_commands(),
+                      .about = "Shows and clears the score cache."},
+      compat::Command{"completion", "complete commands and flags in bash, zsh and fish",
+                      [](Arguments args) { return compat::run_completion(program(), args); },
+                      [] { return compat::completion_spec(program()); }},
+      compat::Command{"manual", "print a manual page, or write all of them",
+                      [](Arguments args) { return compat::run_manual(program(), args); },
+                      [] { return compat::manual_spec(program()); }},
   };
   return kCommands;
+}
+
+}  // namespace
+
+const compat::Program& program() {
+  static const compat::Program kProgram{
+      "btm",
+      "Branch-Train-Merge language modelling on fairseq's data and checkpoints.",
+      commands(),
+      {"btm-convert", compat::kConvertCommands},
+      version_facts};
+  return kProgram;
 }
 
 }  // namespace btm

@@ -9,8 +9,8 @@
 
 namespace btm {
 
-/// The table of btm.
-std::span<const compat::Command> commands();
+/// btm with the table of its commands.
+const compat::Program& program();
 
 int run_average(std::span<const std::string> args);
 int run_branch(std::span<const std::string> args);
@@ -25,6 +25,7 @@ int run_plan(std::span<const std::string> args);
 int run_run(std::span<const std::string> args);
 int run_score(std::span<const std::string> args);
 int run_weigh(std::span<const std::string> args);
+int run_doctor(std::span<const std::string> args);
 
 compat::CommandSpec average_spec();
 compat::CommandSpec branch_spec();
@@ -39,7 +40,9 @@ compat::CommandSpec plan_spec();
 compat::CommandSpec run_spec();
 compat::CommandSpec score_spec();
 compat::CommandSpec weigh_spec();
+compat::CommandSpec doctor_spec();
 
+std::span<const compat::Command> cache_commands();
 std::span<const compat::Command> cluster_commands();
 std::span<const compat::Command> expert_commands();
 

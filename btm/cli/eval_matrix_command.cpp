@@ -17,6 +17,7 @@
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
+#include "compat/program/console.h"
 #include "compat/program/reporter.h"
 
 namespace btm {
@@ -225,9 +226,9 @@ int run_eval_matrix(std::span<const std::string> args) {
   // The results are printed before files are written, so that a full disk does not lose them.
   for (const std::string& name : matrix.left_out)
     std::cout << "left out, diverged: " << compat::printable(name) << "\n";
-  std::cout << to_text(perplexity_table(matrix)) << "\n* best of its column. "
-            << interval_note(matrix) << matrix.computed << " evaluations computed, "
-            << matrix.reused << " reused." << std::endl;
+  std::cout << to_text(perplexity_table(matrix), compat::table_width())
+            << "\n* best of its column. " << interval_note(matrix) << matrix.computed
+            << " evaluations computed, " << matrix.reused << " reused." << std::endl;
   write_results(command.out, matrix);
   std::cout << "Also in " << command.out << "/: matrix.json, matrix.csv, report.html\n";
   return 0;

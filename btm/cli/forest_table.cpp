@@ -5,6 +5,7 @@
 
 #include "btm/report/table.h"
 #include "compat/base/error.h"
+#include "compat/program/console.h"
 
 namespace btm {
 namespace {
@@ -47,7 +48,7 @@ void print_forest(const compat::Forest& forest, std::ostream& out) {
                           expert.valid_ppl ? fixed(*expert.valid_ppl, 2) : "-",
                           expert.complete ? "complete" : "to be continued"});
   }
-  out << to_text(table);
+  out << to_text(table, compat::table_width());
 }
 
 void print_forest_json(const compat::Forest& forest, std::ostream& out) {

@@ -6,6 +6,7 @@
 #include "btm/run/estimate.h"
 #include "compat/base/error.h"
 #include "compat/program/command_line.h"
+#include "compat/program/console.h"
 
 namespace btm {
 namespace {
@@ -104,8 +105,8 @@ int run_plan(std::span<const std::string> args) {
   std::vector<Estimate> estimates{estimate(command.options, command.experts)};
   if (command.more_experts != command.experts)
     estimates.push_back(estimate(command.options, command.more_experts));
-  std::cout << to_text(estimate_table(estimates)) << "\n"
-            << to_text(assumption_table(command.options));
+  std::cout << to_text(estimate_table(estimates), compat::table_width()) << "\n"
+            << to_text(assumption_table(command.options), compat::table_width());
   return 0;
 }
 

@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <thread>
 
 #include "btm/cli/commands.h"
 #include "btm/report/table.h"
@@ -16,8 +15,10 @@
 #include "btm/run/slurm_executor.h"
 #include "compat/base/error.h"
 #include "compat/program/command_line.h"
+#include "compat/program/console.h"
 #include "compat/program/process.h"
 #include "compat/program/progress_bar.h"
+#include "compat/program/resource_limits.h"
 
 namespace btm {
 namespace {
@@ -125,7 +126,8 @@ int Run::dry_run() {
                                                    : "to do",
                           after});
   }
-  std::cout << to_text(table) << "\nin " << state_.output().string() << ":\n";
+  std::cout << to_text(table, compat::table_width()) << "\nin " << state_.output().string()
+            << ":\n";
   for (const Step& step : graph_.steps()) {
     if (done.contains(step.name)) continue;
     std::cout << "# " << step.name << "\n";
@@ -162,8 +164,7 @@ void Run::tell_failure(const std::string& step) const {
 
 /// The programs that this one starts use its share of the cores.
 void divide_cores(std::int64_t jobs) {
-  const std::int64_t share = std::max<std::int64_t>(
-      1, static_cast<std::int64_t>(std::thread::hardware_concurrency()) / jobs);
+  const std::int64_t share = std::max<std::int64_t>(1, compat::usable_cores() / jobs);
   if (jobs > 1) ::setenv("OMP_NUM_THREADS", std::to_string(share).c_str(), /*overwrite=*/0);
 }
 

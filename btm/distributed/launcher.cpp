@@ -20,11 +20,11 @@
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "compat/base/error.h"
 #include "compat/program/process.h"
+#include "compat/program/resource_limits.h"
 
 namespace btm {
 namespace {
@@ -91,8 +91,8 @@ std::vector<std::string> rank_environment(const Rendezvous& place, int local_ran
   if (store_socket >= 0)
     variables.push_back(std::string(kStoreSocket) + "=" + std::to_string(store_socket));
   if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    variables.push_back("OMP_NUM_THREADS=" + std::to_string(std::max(1, cores / place.spawn)));
+    variables.push_back("OMP_NUM_THREADS=" +
+                        std::to_string(std::max(1, compat::usable_cores() / place.spawn)));
   }
   return variables;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 
+#include "btm/ensemble/cache_folder.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -181,35 +182,24 @@ bool ScoreCache::store(const std::string& data, const std::string& model,
 }
 
 void ScoreCache::trim() {
-  struct Entry {
-    fs::file_time_type used;
-    std::uint64_t size;
-    fs::path path;
-  };
-  std::vector<Entry> entries;
+  std::vector<CachedFile> kept;
   std::uint64_t total = 0;
   const auto now = fs::file_time_type::clock::now();
-  std::error_code error;  // files may go away meanwhile: other runs trim, too
-  for (auto it = fs::recursive_directory_iterator(folder_, error);
-       !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-    std::error_code gone;
-    if (!it->is_regular_file(gone)) continue;
-    const std::string name = it->path().filename().string();
-    Entry entry{it->last_write_time(gone), it->file_size(gone), it->path()};
-    if (gone) continue;
-    if (name.find(".tmp.") != std::string::npos) {
-      if (now - entry.used > kStaleTemporary) fs::remove(entry.path, gone);
-    } else if (name.ends_with(".scores") || name.ends_with(".digest")) {
-      total += entry.size;
-      entries.push_back(std::move(entry));
+  for (CachedFile& file : cached_files(folder_)) {
+    if (file.kind == CacheKind::kTemporary) {
+      std::error_code gone;
+      if (now - file.used > kStaleTemporary) fs::remove(file.path, gone);
+    } else {
+      total += file.bytes;
+      kept.push_back(std::move(file));
     }
   }
-  std::ranges::sort(entries, {}, &Entry::used);
-  for (const Entry& entry : entries) {
+  std::ranges::sort(kept, {}, &CachedFile::used);
+  for (const CachedFile& file : kept) {
     if (total <= limit_) break;
     std::error_code ignored;
-    fs::remove(entry.path, ignored);
-    total -= entry.size;
+    fs::remove(file.path, ignored);
+    total -= file.bytes;
   }
 }
 

@@ -3,7 +3,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <thread>
 
 #include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_methods.h"
@@ -15,6 +14,7 @@
 #include "compat/base/parallel.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
+#include "compat/program/resource_limits.h"
 #include "compat/torch/finite.h"
 
 namespace btm {
@@ -302,9 +302,8 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
   report.weights = resolved_weights(options);
   const std::vector<Checkpoint> models = open_checked(options);
   const Checkpoint& first = models.front();
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   Merge merge(options, {report.weights.begin(), report.weights.end()},
-              options.num_threads > 0 ? options.num_threads : cores);
+              options.num_threads > 0 ? options.num_threads : compat::usable_cores());
 
   const std::vector<std::size_t> originals = first_of_tied(first.model());
   std::int64_t done = 0, total = 0;

@@ -34,22 +34,31 @@ std::string csv_field(const std::string& text) {
 
 }  // namespace
 
-std::string to_text(const Table& table) {
+std::string to_text(const Table& table, std::size_t width) {
+  if (table.columns.empty()) return {};
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < table.columns.size(); ++c) {
     widths.push_back(width_of(table.columns[c].name));
     for (const auto& row : table.rows) widths[c] = std::max(widths[c], width_of(row[c]));
   }
   std::string text;
-  const auto add_line = [&](const auto& cell) {
-    std::string line;
-    for (std::size_t c = 0; c < table.columns.size(); ++c)
-      line += (c > 0 ? "  " : "") + padded(cell(c), widths[c], table.columns[c].numeric);
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  };
-  add_line([&](std::size_t c) { return table.columns[c].name; });
-  for (const auto& row : table.rows) add_line([&](std::size_t c) { return row[c]; });
+  std::size_t from = 1;
+  do {
+    std::size_t to = from, used = widths[0];
+    while (to < widths.size() && (width == 0 || to == from || used + 2 + widths[to] <= width))
+      used += 2 + widths[to++];
+    const auto add_line = [&](const auto& cell) {
+      std::string line = padded(cell(0), widths[0], table.columns[0].numeric);
+      for (std::size_t c = from; c < to; ++c)
+        line += "  " + padded(cell(c), widths[c], table.columns[c].numeric);
+      line.erase(line.find_last_not_of(' ') + 1);
+      text += line + "\n";
+    };
+    if (from > 1) text += "\n";
+    add_line([&](std::size_t c) { return table.columns[c].name; });
+    for (const auto& row : table.rows) add_line([&](std::size_t c) { return row[c]; });
+    from = to;
+  } while (from < widths.size());
   return text;
 }
 

@@ -1,6 +1,7 @@
 // Rows and columns of text, as plain text, CSV and HTML.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,9 @@ struct Table {
 };
 
 /// Aligned columns under a line of names, each line ended by a newline. Characters of UTF-8 count
-/// as one column.
-std::string to_text(const Table& table);
+/// as one column. Where the lines have more than `width` (0: no limit), columns that do not fit
+/// follow in further tables, each of which begins with the first column.
+std::string to_text(const Table& table, std::size_t width = 0);
 
 /// RFC 4180, but lines end with a single newline.
 std::string to_csv(const Table& table);

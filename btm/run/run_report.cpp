@@ -15,6 +15,7 @@
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
+#include "compat/program/console.h"
 
 namespace btm {
 namespace {
@@ -152,7 +153,8 @@ void write_run_report(const Plan& plan, const RunState& state) {
 std::string run_summary(const Plan& plan, const RunState& state) {
   const EvalMatrix matrix = read_matrix(matrix_file(state));
   const std::string text = verdict(plan, matrix);
-  return to_text(perplexity_table(matrix)) + (text.empty() ? "" : "\n" + text + "\n");
+  return to_text(perplexity_table(matrix), compat::table_width()) +
+         (text.empty() ? "" : "\n" + text + "\n");
 }
 
 }  // namespace btm

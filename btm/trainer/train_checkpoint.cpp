@@ -225,8 +225,10 @@ TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& ch
   if (const auto* epoch = due != nullptr ? due->get_if<std::int64_t>() : nullptr;
       epoch != nullptr && !options.reset_dataloader)
     state.due_epoch = *epoch;
-  // fairseq resets the meters at the start of an epoch.
-  const bool begins_epoch = versioned && iterator.iterations_in_epoch == 0 && !state.due_epoch;
+  // fairseq resets the meters at the start of an epoch. It keeps them where --reset-dataloader
+  // starts an epoch of other data, whose averages would then hold updates of the first data.
+  const bool begins_epoch = options.reset_dataloader ||
+                            (versioned && iterator.iterations_in_epoch == 0 && !state.due_epoch);
   const bool reset_meters = options.reset_meters || begins_epoch;
   if (const PickleNode* metrics = extra.find("metrics"); metrics != nullptr && !reset_meters) {
     trainer.metrics().load(*metrics, checkpoint.path());

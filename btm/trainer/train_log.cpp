@@ -1,7 +1,5 @@
 #include "btm/trainer/train_log.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -12,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/program/console.h"
 
 namespace btm {
 namespace {
@@ -77,7 +76,7 @@ TrainLog::TrainLog(const CommonOptions& common, std::string save_dir, bool quiet
       tensorboard_logdir_(common.tensorboard_logdir) {
   std::string format =
       common.log_format.empty() ? (common.no_progress_bar ? "simple" : "tqdm") : common.log_format;
-  if (format == "tqdm" && ::isatty(STDERR_FILENO) != 1) format = "simple";
+  if (format == "tqdm" && !compat::can_redraw_lines()) format = "simple";
   format_ = format == "json"     ? Format::kJson
             : format == "simple" ? Format::kSimple
             : format == "tqdm"   ? Format::kBar

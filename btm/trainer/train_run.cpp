@@ -98,6 +98,7 @@ class TrainRun {
   RankFacts start_facts() const;
   EpochBatches open_epoch();
   bool train_epoch();
+  std::int64_t updates_of(const EpochBatches& batches) const;
   void end_epoch(std::int64_t epoch);
   bool make_up_for_interruption();
   bool after_update(const Moment& moment);
@@ -216,6 +217,11 @@ void TrainRun::load() {
   state_.dictionary_sha256 = known.sha256;
   checkpoints_.set_best(state_.best);
   log_model(config);
+  if (valid_data_.size() > 1 && !options_.checkpoint.no_save)
+    log_.info(kName, compat::concat("the best checkpoint goes by the ",
+                                    compat::printable(options_.checkpoint.best_checkpoint_metric),
+                                    " of \"", compat::printable(valid_data_.front().subset),
+                                    "\", the first of ", valid_data_.size(), " sets"));
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
   if (several_folders_ && state_.iterator.epoch > 1)
@@ -356,6 +362,13 @@ void TrainRun::warn_of_doubts() {
     if (!doubt.empty()) log_.warn(kName, doubt);
 }
 
+/// The updates of the epoch, up to --max-update.
+std::int64_t TrainRun::updates_of(const EpochBatches& batches) const {
+  const std::int64_t most = options_.optimization.max_update;
+  if (most <= 0) return batches.size();
+  return std::min(batches.size(), batches.done() + most - trainer_->num_updates());
+}
+
 /// Trains from state_.iterator to the end of its epoch. True when the run must end.
 bool TrainRun::train_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
@@ -367,7 +380,7 @@ bool TrainRun::train_epoch() {
     const UpdateBatches update = batches.next();
     if (trainer_->train_step(update)) {
       warn_of_doubts();
-      log_.progress(epoch, "", batches.done(), batches.size());
+      log_.progress(epoch, "", batches.done(), updates_of(batches));
       if (log_.due(trainer_->num_updates())) {
         MetersDict& inner = trainer_->metrics()["train_inner"];
         LogRow row = inner.row();

@@ -4,9 +4,11 @@
 #include <boost/program_options.hpp>
 #include <map>
 #include <ostream>
+#include <set>
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/program/console.h"
 #include "compat/program/help_page.h"
 
 namespace compat {
@@ -55,10 +57,28 @@ po::options_description describe(const std::map<std::string, FlagTarget>& known)
   return description;
 }
 
-std::vector<std::string> names_of(const std::map<std::string, FlagTarget>& known) {
-  std::vector<std::string> names{"help"};
-  for (const auto& [name, target] : known) names.push_back(name);
-  return names;
+/// The end of the message for an unknown flag: the flags that `typed` abbreviates, or the nearest.
+std::string flag_suggestion(std::string_view typed,
+                            const std::map<std::string, FlagTarget>& known) {
+  std::vector<std::string> names{"help"}, longer;  // of single letters none is near another
+  std::set<const void*> seen;                      // aliases are one flag
+  for (const auto& [name, target] : known) {
+    if (name.size() > 1) names.push_back(name);
+    const void* const flag =
+        target.flag != nullptr ? static_cast<const void*>(target.flag) : target.foreign;
+    if (!typed.empty() && name.starts_with(typed) && seen.insert(flag).second)
+      longer.push_back(dashed(name));
+  }
+  std::ranges::stable_sort(longer, {}, &std::string::size);
+  constexpr std::size_t kMost = 4;
+  if (longer.size() > kMost) {
+    longer.resize(kMost);
+    longer.emplace_back("...");
+  }
+  if (longer.empty())
+    if (const std::string near = nearest_name(typed, names); !near.empty())
+      longer.push_back(dashed(near));
+  return longer.empty() ? " (see --help)" : concat(", did you mean ", join(longer, ", "), '?');
 }
 
 /// Parses with Program_options and replaces its error messages.
@@ -78,9 +98,8 @@ po::parsed_options parse(const std::map<std::string, FlagTarget>& known,
   } catch (const po::unknown_option& error) {
     std::string name = error.get_option_name();
     name.erase(0, name.find_first_not_of('-'));
-    const std::string near = nearest_name(name, names_of(known));
     throw UsageError("unknown flag '" + printable(error.get_option_name()) + "'" +
-                     (near.empty() ? " (see --help)" : ", did you mean " + dashed(near) + "?"));
+                     flag_suggestion(name, known));
   } catch (const po::invalid_command_line_syntax& error) {
     std::string name = printable(error.get_option_name());
     if (error.kind() == po::invalid_syntax::extra_parameter)
@@ -127,7 +146,7 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
     std::string name = option.string_key;
     name.erase(0, name.find_first_not_of(" -"));
     if (name == "help") {
-      print_help(spec, out);
+      print_help(spec, page_width(), out);
       return false;
     }
     // Aliases share a flag, so the last use of any of them counts.

@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace compat {
 namespace {
@@ -22,6 +25,14 @@ std::size_t incomplete_tail_size(std::string_view text) noexcept {
     return wanted > back ? back : 0;
   }
   return 0;
+}
+
+std::size_t width_of_terminal(int descriptor) {
+  const char* const columns = std::getenv("COLUMNS");
+  const auto told = number_of<std::uint16_t>(columns != nullptr ? columns : "");
+  if (told && *told > 0) return *told;
+  winsize size{};
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -60,9 +71,19 @@ void escape_console_output() {
   std::cerr.rdbuf(err);
 }
 
-std::size_t terminal_width() {
-  winsize size{};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+std::size_t terminal_width() { return width_of_terminal(STDERR_FILENO); }
+
+std::size_t page_width() {
+  return std::clamp<std::size_t>(width_of_terminal(STDOUT_FILENO), 40, 100);
+}
+
+std::size_t table_width() {
+  return ::isatty(STDOUT_FILENO) == 1 ? width_of_terminal(STDOUT_FILENO) : 0;
+}
+
+bool can_redraw_lines() {
+  const char* const kind = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) == 1 && (kind == nullptr || std::string_view(kind) != "dumb");
 }
 
 void redraw_terminal_line(std::string_view text) {

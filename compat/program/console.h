@@ -28,8 +28,18 @@ class EscapingBuffer final : public std::streambuf {
 /// Makes std::cout and std::cerr escape, to the end of the process.
 void escape_console_output();
 
-/// Columns of the terminal on standard error. 80 when it is no terminal.
+/// Columns of the terminal on standard error: COLUMNS, or what the terminal says; 80 when neither
+/// is known.
 std::size_t terminal_width();
+
+/// The same on standard output for text that is read: at least 40 and at most 100.
+std::size_t page_width();
+
+/// The same for tables; 0, which is no limit, when standard output is no terminal.
+std::size_t table_width();
+
+/// Whether a line on standard error can be replaced: it is a terminal, and TERM is not "dumb".
+bool can_redraw_lines();
 
 /// Replaces the last line on standard error, which is a terminal, by `text`. The text is escaped
 /// and cut to the width of the terminal.

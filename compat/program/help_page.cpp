@@ -9,87 +9,113 @@
 namespace compat {
 namespace {
 
-constexpr std::size_t kWidth = 100;
+/// Text in lines of `width` columns; a right column begins at `indent`.
+struct Page {
+  std::size_t width;
+  std::size_t indent = width >= 96 ? 32 : width >= 72 ? 26 : 8;
+  std::ostream& out;
 
-/// `text` broken into lines at spaces. Further lines are indented.
-std::string wrapped(const std::string& text, std::size_t indent, std::size_t first_column) {
-  std::string out;
+  /// `text` broken into lines at spaces. Further lines are indented.
+  void wrapped(const std::string& text, std::size_t left, std::size_t first_column) const;
+  /// `left` in the left column and `help` in the right one.
+  void entry(const std::string& left, const std::string& help) const;
+};
+
+void Page::wrapped(const std::string& text, std::size_t left, std::size_t first_column) const {
   std::size_t column = first_column;
   std::istringstream words(text);
   for (std::string word; words >> word;) {
-    if (column > indent && column + 1 + word.size() > kWidth) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += ' ';
+    if (column > left && column + 1 + word.size() > width) {
+      out << "\n" << std::string(left, ' ');
+      column = left;
+    } else if (column > left) {
+      out << ' ';
       ++column;
     }
-    out += word;
+    out << word;
     column += word.size();
   }
-  return out;
+  out << "\n";
 }
 
-/// Writes `left` in the left column and `help` in the right one.
-void print_entry(const std::string& left, const std::string& help, std::ostream& out) {
-  constexpr std::size_t kIndent = 32;
-  if (left.size() + 2 > kIndent)
-    out << left << "\n" << std::string(kIndent, ' ');
+void Page::entry(const std::string& left, const std::string& help) const {
+  out << left;
+  if (left.size() + 2 > indent)
+    out << "\n" << std::string(indent, ' ');
   else
-    out << left << std::string(kIndent - left.size(), ' ');
-  out << wrapped(help, kIndent, kIndent) << "\n";
-}
-
-void print_flag(const Flag& flag, std::ostream& out) {
-  std::string left = "  ";
-  for (const std::string& name : split_names(flag.names))
-    left += (left.size() > 2 ? ", " : "") + dashed(name);
-  if (!flag.value_name.empty())
-    left += flag.optional_value ? " [" + flag.value_name + "]" : " " + flag.value_name;
-  print_entry(
-      left, flag.help + (flag.default_text.empty() ? "" : " (default: " + flag.default_text + ")"),
-      out);
+    out << std::string(indent - left.size(), ' ');
+  wrapped(help, indent, indent);
 }
 
 }  // namespace
 
-void print_help(const CommandSpec& spec, std::ostream& out) {
-  out << "usage: " << spec.program;
+std::string shown_names(const Flag& flag) {
+  std::string names = join(split_names(flag.names), ", ", dashed);
+  if (!flag.value_name.empty())
+    names += flag.optional_value ? concat(" [", flag.value_name, ']') : ' ' + flag.value_name;
+  return names;
+}
+
+std::string shown_help(const Flag& flag) {
+  return flag.default_text.empty() ? flag.help
+                                   : concat(flag.help, " (default: ", flag.default_text, ')');
+}
+
+std::string usage_of(const CommandSpec& spec) {
+  std::string usage = spec.program;
   for (const Positional& positional : spec.positionals)
-    out << (positional.optional ? " [" : " ") << positional.name
-        << (positional.rest != nullptr ? "..." : "") << (positional.optional ? "]" : "");
-  out << " [flags]";
-  if (spec.after_dashes.rest != nullptr) out << " [-- " << spec.after_dashes.name << "]";
-  out << "\n\n" << wrapped(spec.summary, 0, 0) << "\n";
+    append(usage, positional.optional ? " [" : " ", positional.name,
+           positional.rest != nullptr ? "..." : "", positional.optional ? "]" : "");
+  usage += " [flags]";
+  if (spec.after_dashes.rest != nullptr) append(usage, " [-- ", spec.after_dashes.name, ']');
+  return usage;
+}
+
+std::vector<std::string> names_without_effect(const CommandSpec& spec) {
+  std::vector<std::string> names;
+  for (const ForeignFlag& flag : spec.foreign)
+    if (!flag.refused) names.push_back(dashed(split_names(flag.names).front()));
+  return names;
+}
+
+void print_help(const CommandSpec& spec, std::size_t width, std::ostream& out) {
+  const Page page{.width = width, .out = out};
+  out << "usage: ";
+  page.wrapped(usage_of(spec), 7, 7);
+  out << "\n";
+  page.wrapped(spec.summary, 0, 0);
   if (!spec.positionals.empty()) out << "\n";
   for (const Positional& positional : spec.positionals)
-    print_entry("  " + positional.name, positional.help, out);
+    page.entry("  " + positional.name, positional.help);
   if (spec.after_dashes.rest != nullptr)
-    print_entry("  " + spec.after_dashes.name, spec.after_dashes.help, out);
+    page.entry("  " + spec.after_dashes.name, spec.after_dashes.help);
   for (const FlagGroup& group : spec.groups) {
     out << "\n" << group.title << ":\n";
-    for (const Flag& flag : group.flags) print_flag(flag, out);
+    for (const Flag& flag : group.flags) page.entry("  " + shown_names(flag), shown_help(flag));
   }
-  if (spec.foreign.empty()) return;
-  std::string names;
-  for (const ForeignFlag& flag : spec.foreign)
-    if (!flag.refused) append_item(names, dashed(split_names(flag.names).front()));
-  if (!names.empty()) out << "\nAccepted without effect:\n  " << wrapped(names, 2, 2) << "\n";
+  const std::string ignored = join(names_without_effect(spec), ", ");
+  if (ignored.empty()) return;
+  out << "\nAccepted without effect:\n  ";
+  page.wrapped(ignored, 2, 2);
 }
 
 void print_commands(std::string_view label, const Command& group, const OtherProgram& other,
-                    std::ostream& out) {
-  out << "usage: " << label << " COMMAND ...\n\n"
-      << (group.about.empty() ? group.summary : group.about) << "\n\n";
-  std::size_t width = 14;
-  for (const Command& command : group.subcommands) width = std::max(width, command.name.size() + 2);
+                    std::size_t width, std::ostream& out) {
+  std::size_t column = 16;
   for (const Command& command : group.subcommands)
-    out << "  " << command.name << std::string(width - command.name.size(), ' ') << command.summary
-        << "\n";
-  out << "\n'" << label << " COMMAND --help' lists the flags of a command.\n";
+    column = std::max(column, command.name.size() + 4);
+  const Page page{.width = width, .indent = column, .out = out};
+  out << "usage: " << label << " COMMAND ...\n\n";
+  page.wrapped(std::string(group.about.empty() ? group.summary : group.about), 0, 0);
+  out << "\n";
+  for (const Command& command : group.subcommands)
+    page.entry(concat("  ", command.name), std::string(command.summary));
+  out << "\n";
+  page.wrapped(concat("'", label, " COMMAND --help' lists the flags of a command."), 0, 0);
   if (!other.commands.empty())
-    out << "The program " << other.name << " has these commands: " << join(other.commands, ", ")
-        << ".\n";
+    page.wrapped(concat("The program ", other.name,
+                        " has these commands: ", join(other.commands, ", "), "."),
+                 0, 0);
   out.flush();
 }
 

@@ -94,7 +94,7 @@ int dispatch(const Command& group, const OtherProgram& other, const std::string&
     if (!args.empty()) args.emplace_back("--help");
   }
   if (args.empty()) {
-    print_commands(label, group, other, std::cout);
+    print_commands(label, group, other, page_width(), std::cout);
     return output_status(label);
   }
   const std::string wanted = args.front();
@@ -110,7 +110,23 @@ int dispatch(const Command& group, const OtherProgram& other, const std::string&
   return 2;
 }
 
+void visit_commands(
+    std::span<const Command> commands, const std::string& prefix,
+    const std::function<void(const std::string& path, const Command& command)>& visit) {
+  for (const Command& command : commands) {
+    const std::string path = concat(prefix, command.name);
+    visit(path, command);
+    visit_commands(command.subcommands, path + ' ', visit);
+  }
+}
+
 }  // namespace
+
+void for_each_command(
+    std::span<const Command> commands,
+    const std::function<void(const std::string& path, const Command& command)>& visit) {
+  visit_commands(commands, {}, visit);
+}
 
 int run_program(const Program& program, int argc, char** argv) {
   escape_console_output();
@@ -118,7 +134,9 @@ int run_program(const Program& program, int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a write beyond ulimit -f is an error, like a full disk
   std::vector<std::string> args(argv + 1, argv + argc);
   if (!args.empty() && args.front() == "--version") {
-    std::cout << program.name << " " << program_version() << std::endl;
+    std::cout << program.name << " " << program_version() << "\n";
+    if (program.facts != nullptr) std::cout << program.facts();
+    std::cout.flush();
     return output_status(program.name);
   }
   const Command all{program.name, program.summary, nullptr, nullptr, program.commands};

@@ -1,6 +1,7 @@
 // A program is a table of commands. The table yields the flags of each without running it.
 #pragma once
 
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <span>
@@ -20,6 +21,11 @@ struct Command {
   std::span<const Command> subcommands = {};
   std::string_view about = {};  ///< A group's sentence for its own page; "": `summary`.
 };
+
+/// Visits the commands and groups of a table and of the groups in it. `path` is "cluster train".
+void for_each_command(
+    std::span<const Command> commands,
+    const std::function<void(const std::string& path, const Command& command)>& visit);
 
 /// The flag tables over the fields of a T, which the spec owns: T::spec(), or `spec_of`.
 template <class T>
@@ -60,7 +66,8 @@ struct OtherProgram {
 struct Program {
   std::string_view name, summary;
   std::span<const Command> commands;
-  OtherProgram other = {};  ///< Its commands are pointed out.
+  OtherProgram other = {};           ///< Its commands are pointed out.
+  std::string (*facts)() = nullptr;  ///< Lines below the version: libraries, the machine.
 };
 
 /// The main() of a program. Handles help and --version, and suggests a name for a mistyped command.

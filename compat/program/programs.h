@@ -6,9 +6,10 @@
 
 namespace compat {
 
-inline constexpr std::array<std::string_view, 15> kBtmCommands{
-    "average",  "branch", "cluster", "ensemble-eval", "eval-lm", "eval-matrix", "expert", "forest",
-    "generate", "plan",   "release", "run",           "score",   "train",       "weigh"};
+inline constexpr std::array<std::string_view, 17> kBtmCommands{
+    "average", "branch",      "cache",  "cluster", "doctor",   "ensemble-eval",
+    "eval-lm", "eval-matrix", "expert", "forest",  "generate", "plan",
+    "release", "run",         "score",  "train",   "weigh"};
 inline constexpr std::array<std::string_view, 7> kConvertCommands{
     "checkpoint", "data-bin", "inspect", "preprocess", "repair", "train-sentencepiece", "verify"};
 

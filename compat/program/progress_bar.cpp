@@ -1,7 +1,5 @@
 #include "compat/program/progress_bar.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -29,9 +27,8 @@ ProgressBar::ProgressBar(std::string prefix, std::string format, std::int64_t lo
       log_interval_(std::max<std::int64_t>(1, log_interval)),
       line_(std::move(line)),
       start_(std::chrono::steady_clock::now()) {
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
   if (format.empty()) format = no_progress_bar ? "simple" : "tqdm";
-  if (format == "tqdm" && !terminal) format = "simple";
+  if (format == "tqdm" && !can_redraw_lines()) format = "simple";
   mode_ = format == "tqdm"     ? Mode::kBar
           : format == "simple" ? Mode::kSimple
           : format == "json"   ? Mode::kJson

@@ -16,8 +16,8 @@ class ProgressBar {
   using Stats = std::vector<std::pair<std::string, std::string>>;
 
   /// `format` is tqdm, simple, json or none. "" means tqdm on a terminal and simple elsewhere. tqdm
-  /// without a terminal means simple. simple and json print a line every `log_interval` steps.
-  /// Lines go to `line`, the bar goes to stderr.
+  /// without a terminal, or on a dumb one, means simple. simple and json print a line every
+  /// `log_interval` steps. Lines go to `line`, the bar goes to stderr.
   ProgressBar(std::string prefix, std::string format, std::int64_t log_interval,
               bool no_progress_bar, std::function<void(const std::string&)> line);
   ~ProgressBar();

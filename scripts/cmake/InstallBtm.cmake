@@ -4,6 +4,7 @@
 #   lib/btm/            LibTorch's libraries that btm needs (component runtime)
 #   share/btm/          the release's scripts
 #   share/doc/btm/      README, licences
+#   share/man, share/bash-completion, share/zsh, share/fish  (Manual.cmake)
 #   include/btm/compat/, lib/libcompat.a, lib/cmake/btm/  the library btm::compat (component dev)
 #
 # btm finds lib/btm relative to itself, so the tree may be moved. With BTM_INSTALL_LIBTORCH=OFF,

@@ -716,14 +716,21 @@ WITHOUT_DATA = [
     *others(),
 ]
 COUNTS = "counts what is there, and shows or copies it"
+FLAGS_ALONE = "computes with its flags alone"
 CANNOT_LACK_DATA = {
+    "btm cache": COUNTS,
     "btm cluster show": COUNTS,
+    "btm completion": FLAGS_ALONE,
+    "btm doctor": "looks at the machine",
     "btm expert remove": COUNTS,
     "btm forest": COUNTS,
-    "btm plan": "computes with its flags alone",
+    "btm manual": FLAGS_ALONE,
+    "btm plan": FLAGS_ALONE,
     "btm release": "prints a table of constants",
+    "btm-convert completion": FLAGS_ALONE,
     "btm-convert data-bin": COUNTS,
     "btm-convert inspect": COUNTS,
+    "btm-convert manual": FLAGS_ALONE,
     "btm-convert verify": "tells what is wrong: tests/converters has NaN and empty files",
 }
 GROUPS = ["btm", "btm cluster", "btm expert", "btm-convert"]

@@ -2,23 +2,34 @@
 from case import Case
 
 BTM = (
-    "average branch cluster ensemble-eval eval-lm eval-matrix expert forest plan release run "
-    "train"
+    "average branch cache cluster doctor ensemble-eval eval-lm eval-matrix expert forest generate "
+    "plan release run score train weigh"
 ).split()
 CONVERT = "checkpoint data-bin inspect preprocess repair train-sentencepiece verify".split()
+
+
+def names_the_other(program, commands):
+    """In lines as long as the terminal's."""
+    wanted = f"The program {program} has these commands: {', '.join(commands)}."
+
+    def check(text):
+        assert wanted in " ".join(text.split()), text
+
+    return check
+
 
 CASES = [
     Case(
         "btm names the commands of btm-convert",
         ["btm", "--help"],
-        stdout=[f"  {name} " for name in BTM]
-        + ["The program btm-convert has these commands: " + ", ".join(CONVERT) + "."],
+        stdout=[f"  {name} " for name in BTM],
+        check_stdout=names_the_other("btm-convert", CONVERT),
     ),
     Case(
         "btm-convert names the commands of btm",
         ["btm-convert", "--help"],
-        stdout=[f"  {name} " for name in CONVERT]
-        + ["The program btm has these commands: " + ", ".join(BTM) + "."],
+        stdout=[f"  {name} " for name in CONVERT],
+        check_stdout=names_the_other("btm", BTM),
     ),
     *(
         Case(

@@ -142,6 +142,12 @@ CASES = [
         check=saved("checkpoint_1_2.pt", "checkpoint_best.pt", "checkpoint_last.pt"),
     ),
     Case(
+        "train with two valid subsets says which the best goes by",
+        [arg for arg in SHORT if arg != "--disable-validation"]
+        + ["--valid-subset", "valid_fortunes,test_fortunes", "--max-valid-steps", "1"],
+        stdout=['the best checkpoint goes by the loss of "valid_fortunes", the first of 2 sets'],
+    ),
+    Case(
         "train json rows",
         SHORT + ["--log-format", "json", "--log-interval", "1", "--log-file", "log.txt"],
         check=rows_are_fairseqs,

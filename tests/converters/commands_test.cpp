@@ -8,13 +8,11 @@
 namespace converters {
 namespace {
 
-TEST(Commands, AreATableThatYieldsFlagsWithoutRunning) {
-  btm_test::check_table("btm-convert", commands());
-}
+TEST(Commands, AreATableThatYieldsFlagsWithoutRunning) { btm_test::check_program(program()); }
 
 TEST(Commands, AreThoseThatBtmKnows) {
   EXPECT_EQ(
-      btm_test::sorted_names(commands()),
+      btm_test::own_commands(program()),
       (std::vector<std::string>(compat::kConvertCommands.begin(), compat::kConvertCommands.end())));
 }
 

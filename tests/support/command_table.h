@@ -9,14 +9,19 @@
 #include <string>
 #include <vector>
 
+#include "compat/program/completion.h"
+#include "compat/program/help_page.h"
+#include "compat/program/manual.h"
 #include "compat/program/program.h"
 #include "tests/support/flag_table.h"
 
 namespace btm_test {
 
-inline std::vector<std::string> sorted_names(std::span<const compat::Command> commands) {
+/// The names of the commands, sorted, without those that every program has.
+inline std::vector<std::string> own_commands(const compat::Program& program) {
   std::vector<std::string> names;
-  for (const compat::Command& command : commands) names.emplace_back(command.name);
+  for (const compat::Command& command : program.commands)
+    if (command.name != "completion" && command.name != "manual") names.emplace_back(command.name);
   std::ranges::sort(names);
   return names;
 }
@@ -41,6 +46,34 @@ inline void check_spec(const std::string& path, const compat::CommandSpec& spec)
   }
 }
 
+/// The man page and the three completions name every flag of a command.
+inline void check_readers(const compat::Program& program) {
+  std::string pages;
+  for (const auto& [name, page] : compat::manual_pages(program)) pages += page;
+  std::vector<std::string> scripts;
+  for (const std::string_view shell : compat::kShells)
+    scripts.push_back(compat::completion(program, shell));
+  compat::for_each_command(program.commands, [&](const std::string& path,
+                                                 const compat::Command& command) {
+    if (command.spec == nullptr) return;
+    SCOPED_TRACE(path);
+    for (const compat::FlagGroup& group : command.spec().groups)
+      for (const compat::Flag& flag : group.flags) {
+        std::string shown = compat::shown_names(flag);
+        shown = shown.substr(0, shown.find(' '));
+        for (std::size_t at = shown.size(); at-- > 0;)
+          if (shown[at] == '-') shown.insert(at, "\\");
+        EXPECT_NE(pages.find(".B " + shown), std::string::npos) << shown;
+        for (const std::string& name : names_of(flag)) {
+          EXPECT_NE(scripts[0].find(dashed(name)), std::string::npos) << name;
+          EXPECT_NE(scripts[1].find("'*" + dashed(name)), std::string::npos) << name;
+          EXPECT_NE(scripts[2].find((name.size() == 1 ? " -s " : " -l ") + name), std::string::npos)
+              << name;
+        }
+      }
+  });
+}
+
 /// Each row of `commands` has a name and a summary, and yields flag tables or further rows.
 inline void check_table(const std::string& program, std::span<const compat::Command> commands) {
   for (const compat::Command& command : commands) {
@@ -56,6 +89,11 @@ inline void check_table(const std::string& program, std::span<const compat::Comm
     ASSERT_TRUE(command.run != nullptr && command.spec != nullptr);
     check_spec(path, command.spec());
   }
+}
+
+inline void check_program(const compat::Program& program) {
+  check_table(std::string(program.name), program.commands);
+  check_readers(program);
 }
 
 }  // namespace btm_test

@@ -8,10 +8,10 @@
 namespace btm {
 namespace {
 
-TEST(Commands, AreATableThatYieldsFlagsWithoutRunning) { btm_test::check_table("btm", commands()); }
+TEST(Commands, AreATableThatYieldsFlagsWithoutRunning) { btm_test::check_program(program()); }
 
 TEST(Commands, AreThoseThatBtmConvertKnows) {
-  EXPECT_EQ(btm_test::sorted_names(commands()),
+  EXPECT_EQ(btm_test::own_commands(program()),
             (std::vector<std::string>(compat::kBtmCommands.begin(), compat::kBtmCommands.end())));
 }
 

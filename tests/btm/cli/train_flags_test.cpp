@@ -213,7 +213,7 @@ TEST(TrainFlags, RefuseWhatTheyCannotUse) {
       {{"--bf16=1"}, "flag --bf16 takes no value"},
       {{"--learning-rat", "1"}, "unknown flag '--learning-rat', did you mean --learning-rate?"},
       {{"--updatefreq", "1"}, "did you mean --update-freq?"},
-      {{"--decoder-layer", "1"}, "did you mean --decoder-layers?"},
+      {{"--decoder-layer", "1"}, "did you mean --decoder-layers, --decoder-layerdrop, "},
       {{"second"}, "unexpected argument 'second'"},
   };
   for (const Row& row : rows) {

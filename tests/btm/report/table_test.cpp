@@ -18,6 +18,17 @@ TEST(Table, CountsCharactersNotBytes) {
   EXPECT_EQ(to_text(table), "name  n\né     1\nab    –\n");
 }
 
+TEST(Table, ContinuesInFurtherTablesWhereTheTerminalIsNarrow) {
+  const Table table{{{"name"}, {"one", true}, {"two", true}, {"three", true}},
+                    {{"seed", "1", "2", "3"}}};
+  EXPECT_EQ(to_text(table, 23), "name  one  two  three\nseed    1    2      3\n");
+  EXPECT_EQ(to_text(table, 20), "name  one  two\nseed    1    2\n\nname  three\nseed      3\n");
+  EXPECT_EQ(to_text(table, 1),
+            "name  one\nseed    1\n\nname  two\nseed    2\n\nname  three\nseed      3\n");
+  EXPECT_EQ(to_text({{{"name"}}, {{"seed"}}}, 1), "name\nseed\n");
+  EXPECT_EQ(to_text({}, 10), "");
+}
+
 TEST(Table, QuotesCsvFieldsThatNeedIt) {
   const Table table{{{"a,b"}, {"c"}}, {{"say \"x\"", "two\nlines"}, {"plain", ""}}};
   EXPECT_EQ(to_csv(table), "\"a,b\",c\n\"say \"\"x\"\"\",\"two\nlines\"\nplain,\n");

@@ -202,6 +202,19 @@ TEST(TrainRun, BranchesFromFairseqsSeed) {
   expect_trajectory(mine, golden_rows("branch_perl/log.jsonl"), 101, 120);
 }
 
+TEST(TrainRun, AveragesOverItsOwnUpdatesWhereItsDataBeginAnew) {
+  // The checkpoint lies within an epoch: it holds the sums of 20 updates.
+  const TempDir dir;
+  const Finished mine = run_btm(train_command(
+      "fortunes", dir / "run",
+      single({"--max-update", "22", "--no-save", "--disable-validation", "--reset-dataloader",
+              "--restore-file", golden("training/single/checkpoint_1_20.pt").string()})));
+  const double mean = (number(mine.rows.at(21), "loss") + number(mine.rows.at(22), "loss")) / 2;
+  const std::size_t at = mine.out.find("\"train_loss\": \"");
+  ASSERT_NE(at, std::string::npos) << mine.out;
+  EXPECT_NEAR(std::stod(mine.out.substr(at + 15)), mean, 0.02);
+}
+
 TEST(TrainRun, GoesOnFromFairseqsCheckpoint) {
   const TempDir dir;
   const Finished mine = run_btm(train_command(
