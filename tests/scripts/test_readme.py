@@ -23,6 +23,7 @@ GOLDEN = ROOT / "tests/golden"
 # Beginnings of command lines that are not run here, and why.
 SKIPPED = {
     "git clone": "needs a network",
+    "cmake --install": "tests/scripts/test_install.py runs it",
     "scripts/": "scripts have tests of their own, or run these tests",
     "btm run my.plan --executor slurm": "run_slurm runs it",
     "build-fuzz/": "needs clang and a build of its own",
