@@ -15,7 +15,7 @@ namespace {
 
 /// Turns of the loop in which a thread waits before it sleeps; the runtime's own are 300,000, some
 /// milliseconds. Beside another busy process that is time in which the thread that is waited for
-/// does not run. See tests/bench/README.md for the choice.
+/// does not run. The README of this folder has the measurement.
 constexpr char kSpinCount[] = "GOMP_SPINCOUNT=5000";
 constexpr std::size_t kMostVariables = 4096;
 
