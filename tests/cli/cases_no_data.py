@@ -718,7 +718,8 @@ WITHOUT_DATA = [
 COUNTS = "counts what is there, and shows or copies it"
 FLAGS_ALONE = "computes with its flags alone"
 CANNOT_LACK_DATA = {
-    "btm cache": COUNTS,
+    "btm cache clear": COUNTS,
+    "btm cache list": COUNTS,
     "btm cluster show": COUNTS,
     "btm completion": FLAGS_ALONE,
     "btm doctor": "looks at the machine",
@@ -733,7 +734,7 @@ CANNOT_LACK_DATA = {
     "btm-convert manual": FLAGS_ALONE,
     "btm-convert verify": "tells what is wrong: tests/converters has NaN and empty files",
 }
-GROUPS = ["btm", "btm cluster", "btm expert", "btm-convert"]
+GROUPS = ["btm", "btm cache", "btm cluster", "btm expert", "btm-convert"]
 
 
 def commands_of_help():
