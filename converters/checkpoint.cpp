@@ -237,8 +237,9 @@ void write_tokenizer(const fs::path& folder, const compat::Dictionary& dictionar
   std::cout << "same ids: " << written.proven_texts << " texts, " << written.proven_tokens
             << " tokens"
             << (written.ties > 0
-                    ? " (" + std::to_string(written.ties) +
-                          " texts have two equally good segmentations, and either may result)"
+                    ? compat::concat(
+                          " (", written.ties,
+                          " texts have two equally good segmentations, and either may result)")
                     : "")
             << "\n";
   if (written.missing_tokens > 0)
@@ -297,15 +298,14 @@ void convert_several(const std::vector<compat::NamedModel>& models,
   std::vector<std::string> names = compat::split_at(options.domains, ',');
   const bool named = !names.empty();
   if (named && names.size() != models.size())
-    throw compat::UsageError("--domains names " + std::to_string(names.size()) +
-                             " domains, the folder holds " + std::to_string(models.size()) +
-                             " models");
+    throw compat::UsageError(compat::concat(
+        "--domains names ", names.size(), " domains, the folder holds ", models.size(), " models"));
   check_domains(names);
   StagedFolder staged(options.out);
   for (std::size_t i = 0; i < models.size(); ++i) {
     const bool is_rank = models[i].kind == compat::ModelKind::kDemixRank;
     const fs::path folder = named     ? names[i]
-                            : is_rank ? "rank-" + std::to_string(i)
+                            : is_rank ? compat::concat("rank-", i)
                                       : models[i].name;
     const fs::path out =
         folder / (options.to == "safetensors" ? "model.safetensors" : "checkpoint_last.pt");

@@ -40,8 +40,8 @@ void check_expert(const Checkpoint& expert, const Checkpoint& base, bool same_re
     throw compat::FormatError({expert.path(), "cfg.model", {}},
                               other + " as in " + compat::printable(base.path(), 4096));
   if (expert.model().size() != base.model().size())
-    fail("has " + std::to_string(expert.model().size()) + " tensors, expected " +
-         std::to_string(base.model().size()) + " as in");
+    fail(compat::concat("has ", expert.model().size(), " tensors, expected ", base.model().size(),
+                        " as in"));
   for (const auto& [name, view] : expert.model()) {
     const compat::TensorView* const other = base.find(name);
     if (other == nullptr || other->shape != view.shape)

@@ -87,8 +87,7 @@ Array open_array(const fs::path& path) {
   for (const std::uint64_t size : array.shape)
     if (__builtin_mul_overflow(bytes, size, &bytes)) in.fail("its shape is larger than any file");
   if (bytes != in.remaining())
-    in.fail("needs " + std::to_string(bytes) + " bytes for its shape, " +
-            std::to_string(in.remaining()) + " left");
+    in.fail(compat::concat("needs ", bytes, " bytes for its shape, ", in.remaining(), " left"));
   array.data = in.take(bytes, "the data");
   return array;
 }

@@ -49,9 +49,9 @@ void write_raw_dataset(const fs::path& prefix, const compat::IndexedDataset& dat
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const auto ids = dataset.sequence(i);
     const auto refuse = [&](const std::string& what) {
-      throw compat::UnsupportedError(compat::printable(dataset.path(), 4096) + ": sequence " +
-                                     std::to_string(i) + " " + what +
-                                     ": raw text cannot represent it");
+      throw compat::UnsupportedError(compat::concat(compat::printable(dataset.path(), 4096),
+                                                    ": sequence ", i, ' ', what,
+                                                    ": raw text cannot represent it"));
     };
     if (ids.empty() || ids.back() != dictionary.eos()) refuse("does not end with </s>");
     std::string line;
@@ -80,9 +80,9 @@ void write_text_dataset(const fs::path& prefix, const compat::IndexedDataset& da
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const std::string text = decoder.text_of(dataset.sequence(i));
     if (text.find_first_of("\r\n") != std::string::npos)
-      throw compat::UnsupportedError(
-          compat::printable(dataset.path(), 4096) + ": sequence " + std::to_string(i) +
-          " contains a line end, but text has one document per line (--to jsonl allows it)");
+      throw compat::UnsupportedError(compat::concat(
+          compat::printable(dataset.path(), 4096), ": sequence ", i,
+          " contains a line end, but text has one document per line (--to jsonl allows it)"));
     file.write(text + "\n");
   }
   file.commit();

@@ -77,9 +77,9 @@ class TextField final : public nlohmann::json_sax<nlohmann::json> {
 [[noreturn]] void refuse_length(const std::filesystem::path& file, std::uint64_t offset,
                                 const DocumentFormat& format) {
   throw compat::FormatError({file.string(), {}, offset},
-                            "a document of more than " + std::to_string(format.max_document_mib) +
-                                " MiB (a line without end, or another kind of file?); "
-                                "--max-document-mib allows longer ones");
+                            compat::concat("a document of more than ", format.max_document_mib,
+                                           " MiB (a line without end, or another kind of file?); "
+                                           "--max-document-mib allows longer ones"));
 }
 
 std::size_t longest_document(const DocumentFormat& format) {

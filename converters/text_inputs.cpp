@@ -40,10 +40,11 @@ TextInputs in_folder(const fs::path& folder) {
   }
   if (error) throw compat::IoError(folder.string(), "cannot read", error.value());
   if (found.files.empty())
-    throw compat::IoError(folder.string(),
-                          "no text in this folder, expected files named .txt or .jsonl (or "
-                          ".ndjson, .json; also .gz, .zst), found " +
-                              std::to_string(found.skipped) + " others");
+    throw compat::IoError(
+        folder.string(),
+        compat::concat("no text in this folder, expected files named .txt or .jsonl (or "
+                       ".ndjson, .json; also .gz, .zst), found ",
+                       found.skipped, " others"));
   std::ranges::sort(found.files);
   found.of_folders.insert(found.files.begin(), found.files.end());
   return found;

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
@@ -61,11 +62,12 @@ class Sentences final : public sentencepiece::SentenceIterator {
   /// A sentence about the lines that were too long to train on. "" when there were none.
   std::string skipped() const {
     if (skipped_ == 0) return {};
-    return std::to_string(skipped_) + " of " + std::to_string(count_ + skipped_) + " lines, " +
-           compat::decimal(
-               100.0 * static_cast<double>(skipped_bytes_) / static_cast<double>(bytes_), 1) +
-           "% of the text, are longer than " + std::to_string(options_.max_sentence_length) +
-           " bytes and were skipped; --max-sentence-length raises the limit";
+    return compat::concat(
+        skipped_, " of ", count_ + skipped_, " lines, ",
+        compat::decimal(100.0 * static_cast<double>(skipped_bytes_) / static_cast<double>(bytes_),
+                        1),
+        "% of the text, are longer than ", options_.max_sentence_length,
+        " bytes and were skipped; --max-sentence-length raises the limit");
   }
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
@@ -135,8 +137,8 @@ std::string trained_model(const TrainOptions& o) {
   try {
     status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   } catch (const std::system_error& error) {
-    throw compat::UnsupportedError("--workers " + std::to_string(o.workers) +
-                                   ": cannot start the threads: " + error.code().message());
+    throw compat::UnsupportedError(compat::concat(
+        "--workers ", o.workers, ": cannot start the threads: ", error.code().message()));
   }
   progress.clear();
   sentences.rethrow();

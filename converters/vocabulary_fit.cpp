@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "converters/tensor_ops.h"
 
@@ -55,20 +56,18 @@ VocabularyFit fit_vocabulary(const compat::Checkpoint& checkpoint,
   if (fit.old_rows == fit.new_rows)
     throw compat::FormatError(
         {dictionary_file, {}, {}},
-        "has " + std::to_string(fit.new_rows) + " symbols, as many as the model: nothing to fit");
+        compat::concat("has ", fit.new_rows, " symbols, as many as the model: nothing to fit"));
   if (fit.old_rows - fit.new_rows >= kMostPadding)
     throw compat::FormatError(
         {dictionary_file, {}, {}},
-        "has " + std::to_string(fit.new_rows) + " symbols, the model " +
-            std::to_string(fit.old_rows) +
-            ": padding does not explain that many, expected the model's dictionary");
+        compat::concat("has ", fit.new_rows, " symbols, the model ", fit.old_rows,
+                       ": padding does not explain that many, expected the model's dictionary"));
   for (std::int64_t id = fit.old_rows; id < fit.new_rows && !allow_new_symbols; ++id)
     if (!dictionary.symbol(id).starts_with("madeupword"))
       throw compat::FormatError(
           {dictionary_file, {}, {}},
-          "its symbol '" + compat::printable(dictionary.symbol(id)) + "' (id " +
-              std::to_string(id) +
-              ") is a word without a row in the model (--allow-new-symbols adds one)");
+          compat::concat("its symbol '", compat::printable(dictionary.symbol(id)), "' (id ", id,
+                         ") is a word without a row in the model (--allow-new-symbols adds one)"));
   std::optional<TensorView> tied;
   for (const auto& [name, view] : checkpoint.model()) {
     const bool by_vocabulary = name == kByVocabulary[0] || name == kByVocabulary[1];

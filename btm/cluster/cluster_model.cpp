@@ -11,7 +11,9 @@
 #include "btm/cluster/balanced_kmeans.h"
 #include "btm/cluster/truncated_svd.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/mapped_file.h"
 #include "compat/io/sha256.h"
@@ -109,9 +111,8 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
                                  const ClusterTrainingOptions& options) {
   CountedDocuments counted = count_terms(documents, options.rule);
   const std::vector<std::uint32_t> chosen = choose_terms(counted, options);
-  options.log(std::to_string(documents.size()) + " documents, " +
-              std::to_string(counted.terms.size()) + " terms, " + std::to_string(chosen.size()) +
-              " of them kept");
+  options.log(compat::concat(documents.size(), " documents, ", counted.terms.size(), " terms, ",
+                             chosen.size(), " of them kept"));
   ClusterModel model;
   model.rule_ = options.rule;
   std::vector<std::int64_t> new_ids(counted.terms.size(), -1);
@@ -131,15 +132,14 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
   }
   const auto clusters = static_cast<std::size_t>(options.clusters);
   if (known < clusters)
-    throw compat::UsageError(
-        std::to_string(known) +
-        " documents with terms to tell them apart, expected at least as many as clusters, " +
-        std::to_string(clusters));
+    throw compat::UsageError(compat::concat(
+        known, " documents with terms to tell them apart, expected at least as many as clusters, ",
+        clusters));
   TruncatedSvd svd = truncated_svd(tf_idf(counted.documents, model.idf_), model.terms_.size(),
                                    static_cast<std::size_t>(options.dimensions), options.seed);
   model.dimensions_ = svd.rank;
   model.components_ = std::move(svd.components);
-  options.log("truncated SVD: " + std::to_string(svd.rank) + " dimensions");
+  options.log(compat::concat("truncated SVD: ", svd.rank, " dimensions"));
 
   std::vector<float> points;
   for (const Counts& counts : counted.documents) {
@@ -152,8 +152,8 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
   kmeans.balanced = options.balanced;
   kmeans.seed = options.seed;
   kmeans.progress = [&](int iteration, double shift) {
-    options.log("k-means: iteration " + std::to_string(iteration) + ", the centres moved by " +
-                std::to_string(shift));
+    options.log(compat::concat("k-means: iteration ", iteration, ", the centres moved by ",
+                               compat::decimal(shift, 6)));
   };
   KMeansResult result = balanced_kmeans(points, model.dimensions_, kmeans);
   model.centers_ = std::move(result.centers);
@@ -244,19 +244,19 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   ClusterModel model;
   const auto rule = in.read<std::uint32_t>("the rule of terms");
   if (rule > static_cast<std::uint32_t>(TermRule::kPieces))
-    in.fail("rule of terms " + std::to_string(rule) + ", expected 0 or 1");
+    in.fail(compat::concat("rule of terms ", rule, ", expected 0 or 1"));
   model.rule_ = static_cast<TermRule>(rule);
   model.dimensions_ = in.read<std::uint32_t>("the dimensions");
   const auto clusters = in.read<std::uint32_t>("the number of clusters");
   if (model.dimensions_ == 0 || model.dimensions_ > kMostDimensions || clusters == 0 ||
       clusters > kMostClusters)
-    in.fail(std::to_string(model.dimensions_) + " dimensions and " + std::to_string(clusters) +
-            " clusters, expected 1 to " + std::to_string(kMostDimensions) + " and 1 to " +
-            std::to_string(kMostClusters));
+    in.fail(compat::concat(model.dimensions_, " dimensions and ", clusters,
+                           " clusters, expected 1 to ", kMostDimensions, " and 1 to ",
+                           kMostClusters));
   const auto terms = in.read<std::uint64_t>("the number of terms");
   const std::uint64_t least = 4 + sizeof(float) * (1 + model.dimensions_);  // bytes of a term
   if (terms > in.remaining() / least)
-    in.fail(std::to_string(terms) + " terms do not fit in the file");
+    in.fail(compat::concat(terms, " terms do not fit in the file"));
   for (std::uint64_t i = 0; i < terms; ++i) {
     const auto length = in.read<std::uint32_t>("the length of a term");
     model.terms_.emplace_back(compat::as_chars(in.take(length, "a term")));

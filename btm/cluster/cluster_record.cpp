@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
@@ -38,7 +39,7 @@ std::optional<ClusterRecord> read_cluster_record(const fs::path& folder) {
   if (field("btm_cluster") != kRecordVersion || !cluster.is_number_unsigned() ||
       !model.is_string() || !compat::is_sha256_hex(model.get<std::string>()) || !files.is_array())
     throw compat::FormatError(
-        where, "is no record of btm cluster assign, version " + std::to_string(kRecordVersion));
+        where, compat::concat("is no record of btm cluster assign, version ", kRecordVersion));
   ClusterRecord record{cluster, model, {}};
   for (const json& name : files) {
     if (!name.is_string() || !is_file_name(name))

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
@@ -99,7 +100,7 @@ std::string Corpus::text(std::int64_t i) const {
   const std::string_view line = lines_[static_cast<std::size_t>(i)];
   if (!json_) return std::string(line);
   const auto json = compat::parse_json(line);
-  const auto place = [&] { return compat::Location{path_, "line " + std::to_string(i + 1), {}}; };
+  const auto place = [&] { return compat::Location{path_, compat::concat("line ", i + 1), {}}; };
   if (!json.is_object()) throw compat::FormatError(place(), "is no JSON object");
   const auto text = json.find("text");
   if (text == json.end() || !text->is_string())

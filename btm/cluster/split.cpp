@@ -5,6 +5,7 @@
 #include <set>
 
 #include "btm/cluster/cluster_record.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/io/atomic_file.h"
@@ -20,7 +21,7 @@ std::string split_name(const std::string& name, const std::string& cluster) {
   return name;
 }
 
-std::string folder_name(std::size_t cluster) { return "c" + std::to_string(cluster); }
+std::string folder_name(std::size_t cluster) { return compat::concat('c', cluster); }
 
 /// Outputs that become visible together when they are committed.
 struct SplitFiles {

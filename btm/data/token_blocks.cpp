@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -74,8 +75,8 @@ std::vector<TokenBlock> make_token_blocks(std::span<const std::int32_t> sizes, S
     return blocks;
   }
   if (block_size < 1)
-    throw compat::UsageError("--tokens-per-sample " + std::to_string(block_size) +
-                             ", expected at least 1");
+    throw compat::UsageError(
+        compat::concat("--tokens-per-sample ", block_size, ", expected at least 1"));
   if (mode == SampleBreakMode::kNone) return every_block_size(sizes, block_size);
   return whole_sequences(sizes, block_size, mode == SampleBreakMode::kCompleteDoc);
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "btm/distributed/communicator.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -23,7 +24,7 @@ bool holds(std::string_view text, std::string_view part) {
 /// As in the fork, by substring: of 24 layers "layers.2" also matches layer 21.
 bool in_every_other_layer(std::string_view parameter, std::int64_t decoder_layers) {
   for (std::int64_t layer = 0; layer < decoder_layers; layer += 2)
-    if (holds(parameter, "layers." + std::to_string(layer))) return true;
+    if (holds(parameter, compat::concat("layers.", layer))) return true;
   return false;
 }
 
@@ -70,10 +71,8 @@ std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world
       const auto [end, error] = std::from_chars(at, word.data() + word.size(), rank);
       if (error != std::errc()) fail("is not of the form \"0,1 2,3\"");
       if (rank < 0 || rank >= world_size)
-        fail("names rank " + std::to_string(rank) + ", the run has ranks 0 to " +
-             std::to_string(world_size - 1));
-      if (seen[static_cast<std::size_t>(rank)])
-        fail("names rank " + std::to_string(rank) + " twice");
+        fail(compat::concat("names rank ", rank, ", the run has ranks 0 to ", world_size - 1));
+      if (seen[static_cast<std::size_t>(rank)]) fail(compat::concat("names rank ", rank, " twice"));
       seen[static_cast<std::size_t>(rank)] = true;
       group.push_back(rank);
       at = end;
@@ -83,7 +82,7 @@ std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world
     std::sort(group.begin(), group.end());
   }
   const auto missing = std::find(seen.begin(), seen.end(), false);
-  if (missing != seen.end()) fail("lacks rank " + std::to_string(missing - seen.begin()));
+  if (missing != seen.end()) fail(compat::concat("lacks rank ", missing - seen.begin()));
   return groups;
 }
 
@@ -93,7 +92,7 @@ bool is_untied(std::string_view what, const std::string& parameter, std::int64_t
   if (what == "feedforward_l2")
     return feedforward && in_every_other_layer(parameter, decoder_layers);
   if (what == "feedforward_top")
-    return feedforward && holds(parameter, "layers." + std::to_string(decoder_layers - 1));
+    return feedforward && holds(parameter, compat::concat("layers.", decoder_layers - 1));
   if (what == "transformer") return holds(parameter, "layers");
   if (what == "transformer_l2") return in_every_other_layer(parameter, decoder_layers);
   if (what == "transformer_output")

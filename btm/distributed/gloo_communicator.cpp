@@ -12,6 +12,8 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include "compat/base/concat.h"
+
 namespace btm {
 namespace {
 
@@ -144,7 +146,7 @@ std::vector<std::string> GlooCommunicator::all_gather(const std::string& bytes) 
 }
 
 std::unique_ptr<Communicator> GlooCommunicator::subgroup(const std::vector<int>& ranks) {
-  const std::string name = name_ + "/" + std::to_string(subgroups_++);
+  const std::string name = compat::concat(name_, '/', subgroups_++);
   const auto own = std::find(ranks.begin(), ranks.end(), rank_);
   if (own == ranks.end()) return nullptr;
   if (ranks.size() == 1) return single_process();

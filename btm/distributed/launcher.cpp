@@ -22,6 +22,7 @@
 #include <optional>
 #include <vector>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/program/process.h"
 #include "compat/program/resource_limits.h"
@@ -81,18 +82,17 @@ std::vector<std::string> rank_environment(const Rendezvous& place, int local_ran
                                           int store_socket) {
   std::vector<std::string> variables{std::string(kLaunched) + "=1",
                                      "MASTER_ADDR=" + place.host,
-                                     "MASTER_PORT=" + std::to_string(port),
-                                     "WORLD_SIZE=" + std::to_string(place.size),
-                                     "RANK=" + std::to_string(place.rank + local_rank),
-                                     "LOCAL_RANK=" + std::to_string(local_rank),
-                                     "LOCAL_WORLD_SIZE=" + std::to_string(place.spawn),
+                                     compat::concat("MASTER_PORT=", port),
+                                     compat::concat("WORLD_SIZE=", place.size),
+                                     compat::concat("RANK=", place.rank + local_rank),
+                                     compat::concat("LOCAL_RANK=", local_rank),
+                                     compat::concat("LOCAL_WORLD_SIZE=", place.spawn),
                                      "TORCHELASTIC_USE_AGENT_STORE=False",
                                      std::string(kRunToken) + "=" + place.token};
-  if (store_socket >= 0)
-    variables.push_back(std::string(kStoreSocket) + "=" + std::to_string(store_socket));
+  if (store_socket >= 0) variables.push_back(compat::concat(kStoreSocket, '=', store_socket));
   if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-    variables.push_back("OMP_NUM_THREADS=" +
-                        std::to_string(std::max(1, compat::usable_cores() / place.spawn)));
+    variables.push_back(
+        compat::concat("OMP_NUM_THREADS=", std::max(1, compat::usable_cores() / place.spawn)));
   }
   return variables;
 }
@@ -102,7 +102,7 @@ std::string random_token() {
   if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
     refuse("getrandom");
   std::string text;
-  for (const unsigned char byte : bytes) text += std::to_string(byte) + ".";
+  for (const unsigned char byte : bytes) text += compat::concat(byte, '.');
   return text;
 }
 
@@ -138,8 +138,7 @@ class Launcher {
   const Rank* only_one_left() const;
   void report(const Rank& culprit, const Rank* silent) const;
   std::string name_of(const Rank& rank) const {
-    return "rank " + std::to_string(place_.rank + (&rank - ranks_.data())) + " of " +
-           std::to_string(place_.size);
+    return compat::concat("rank ", place_.rank + (&rank - ranks_.data()), " of ", place_.size);
   }
 
   Rendezvous place_;
@@ -167,7 +166,7 @@ void Launcher::start(int local_rank, const std::vector<std::string>& arguments, 
     errors->close_write_end();
     ::fcntl(errors->read_end(), F_SETFL, O_NONBLOCK);
   }
-  ranks_.push_back({std::move(process), std::move(errors)});
+  ranks_.push_back({process, std::move(errors)});
 }
 
 void Launcher::start_all() {
@@ -259,7 +258,7 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
     return;
   std::string line;
   if (number != 0) {
-    line = "was killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
+    line = compat::concat("was killed by signal ", number, " (", ::strsignal(number), ')');
   } else if (culprit.only_noticed() && silent != nullptr) {
     std::cerr << program_ << ": error: " << name_of(*silent)
               << " does not answer; the other ranks were ended\n";
@@ -267,7 +266,7 @@ void Launcher::report(const Rank& culprit, const Rank* silent) const {
   } else if (culprit.only_noticed()) {
     line = "lost touch with the others";
   } else if (culprit.error_text.empty()) {
-    line = "ended with status " + std::to_string(*culprit.status) + " without a word";
+    line = compat::concat("ended with status ", *culprit.status, " without a word");
   }
   std::cerr << culprit.error_text;
   if (!line.empty())

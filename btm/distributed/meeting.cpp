@@ -17,6 +17,7 @@
 
 #include "btm/distributed/communicator.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/sha256.h"
 
@@ -71,9 +72,9 @@ c10::intrusive_ptr<c10d::Store> open_store(const Rendezvous& place, int store_so
       }
     }
   } catch (const std::exception& error) {
-    throw RankLost("rank " + std::to_string(place.rank) + " of " + std::to_string(place.size) +
-                   " cannot reach the others at " + place.host + ":" + std::to_string(place.port) +
-                   ": " + first_line(error.what()));
+    throw RankLost(compat::concat("rank ", place.rank, " of ", place.size,
+                                  " cannot reach the others at ", place.host, ':', place.port, ": ",
+                                  first_line(error.what())));
   }
 }
 
@@ -103,10 +104,9 @@ void await_key(c10d::Store& store, const char* key, const Rendezvous& place) {
        pause = std::min(2 * pause, std::chrono::milliseconds(200))) {
     if (store.check({kRunProblem})) end_with_problem(store);
     if (std::chrono::steady_clock::now() - start > kTimeToCome)
-      throw RankLost("waited " + std::to_string(std::chrono::seconds(kTimeToCome).count()) +
-                     " seconds at " + place.host + ":" + std::to_string(place.port) + " for " +
-                     std::to_string(place.size) +
-                     " ranks: " + std::to_string(store.add("came", 0)) + " came");
+      throw RankLost(compat::concat("waited ", std::chrono::seconds(kTimeToCome).count(),
+                                    " seconds at ", place.host, ':', place.port, " for ",
+                                    place.size, " ranks: ", store.add("came", 0), " came"));
     std::this_thread::sleep_for(pause);
   }
 }
@@ -124,16 +124,16 @@ c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Stor
   if (hosts || (place.rank == 0 && place.agent_store)) store->set(kRun, run);
   await_key(*store, kRun, place);
   if (store->get_to_str(kRun) != run)
-    throw compat::UsageError("the ranks that meet at " + place.host + ":" +
-                             std::to_string(place.port) + " belong to another run (" + kRunToken +
-                             ", torchrun's run id or Slurm's step differ)");
+    throw compat::UsageError(compat::concat("the ranks that meet at ", place.host, ':', place.port,
+                                            " belong to another run (", kRunToken,
+                                            ", torchrun's run id or Slurm's step differ)"));
   return c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store);
 }
 
 void join_run(c10d::Store& store, const Rendezvous& place) {
   constexpr const char* kAll = "all_are_here";
-  const std::string own = "rank " + std::to_string(place.rank), size = std::to_string(place.size);
-  if (store.add("here/" + std::to_string(place.rank), 1) > 1)
+  const std::string own = compat::concat("rank ", place.rank), size = std::to_string(place.size);
+  if (store.add(compat::concat("here/", place.rank), 1) > 1)
     end_run(store, own + " of " + size + " connected twice");
   const std::string first = store.compareSet(kSize, "", size + " on " + own);
   if (first.substr(0, first.find(' ')) != size && !first.empty()) {

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "btm/distributed/gloo_communicator.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -66,7 +67,7 @@ class NcclCommunicator final : public Communicator {
   }
   void barrier() override { host_->barrier(); }
   std::unique_ptr<Communicator> subgroup(const std::vector<int>& ranks) override {
-    const std::string name = name_ + "/" + std::to_string(subgroups_++);
+    const std::string name = compat::concat(name_, '/', subgroups_++);
     std::unique_ptr<Communicator> host = host_->subgroup(ranks);
     if (host == nullptr || ranks.size() == 1) return host;
     return std::make_unique<NcclCommunicator>(meeting_, name, std::move(host));
@@ -126,8 +127,8 @@ int num_gpus() { return c10::cuda::device_count(); }
 
 void use_gpu(int device) {
   if (device < 0 || device >= num_gpus())
-    throw compat::UsageError("GPU " + std::to_string(device) +
-                             " does not exist, this process sees " + std::to_string(num_gpus()));
+    throw compat::UsageError(
+        compat::concat("GPU ", device, " does not exist, this process sees ", num_gpus()));
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(device));
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -28,9 +29,8 @@ void allow_open_files(int ranks) {
   }
   const auto needed = static_cast<rlim_t>(open_files_of(ranks));
   if (limit.rlim_cur < needed)
-    throw compat::IoError("ulimit -n", "allows " + std::to_string(limit.rlim_cur) +
-                                           " open files, " + std::to_string(ranks) +
-                                           " ranks need at least " + std::to_string(needed));
+    throw compat::IoError("ulimit -n", compat::concat("allows ", limit.rlim_cur, " open files, ",
+                                                      ranks, " ranks need at least ", needed));
 }
 
 }  // namespace btm

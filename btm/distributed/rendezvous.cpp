@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 
@@ -21,9 +22,8 @@ int number_of(const Environment& environment, const char* name, std::int64_t low
   if (!text) throw compat::UsageError(std::string(name) + " is not in the environment");
   const std::optional<std::int64_t> number = compat::number_of<std::int64_t>(*text);
   if (!number || *number < lowest || *number > highest)
-    throw compat::UsageError(std::string(name) + "=" + in_quotes(*text) +
-                             " in the environment, expected " + std::to_string(lowest) + " to " +
-                             std::to_string(highest));
+    throw compat::UsageError(compat::concat(
+        name, '=', in_quotes(*text), " in the environment, expected ", lowest, " to ", highest));
   return static_cast<int>(*number);
 }
 
@@ -46,10 +46,9 @@ Rendezvous from_torchrun(const DistributedOptions& options, const Environment& e
     place.store_prefix = "attempt" + environment("TORCHELASTIC_RESTART_COUNT").value_or("0");
   if (place.token.empty()) place.token = environment("TORCHELASTIC_RUN_ID").value_or("");
   if (place.rank >= place.size)
-    throw MisplacedRank(
-        "RANK='" + std::to_string(place.rank) + "' in the environment, expected 0 to " +
-            std::to_string(place.size - 1) + " (WORLD_SIZE is " + std::to_string(place.size) + ")",
-        place);
+    throw MisplacedRank(compat::concat("RANK='", place.rank, "' in the environment, expected 0 to ",
+                                       place.size - 1, " (WORLD_SIZE is ", place.size, ')'),
+                        place);
   return place;
 }
 
@@ -76,10 +75,10 @@ Rendezvous from_address(const DistributedOptions& options, const Environment& en
   place.host = host;
   place.port = static_cast<int>(*port);
   if (options.rank >= options.world_size)
-    throw MisplacedRank("--distributed-rank " + std::to_string(options.rank) +
-                            ", expected less than --distributed-world-size " +
-                            std::to_string(options.world_size),
-                        place);
+    throw MisplacedRank(
+        compat::concat("--distributed-rank ", options.rank,
+                       ", expected less than --distributed-world-size ", options.world_size),
+        place);
   if (options.nprocs_per_node > 1 && !options.no_spawn)
     place.spawn =
         static_cast<int>(std::min<std::int64_t>(options.nprocs_per_node, place.size - place.rank));
@@ -102,9 +101,9 @@ std::optional<Rendezvous> from_slurm(const DistributedOptions& options,
     if (!nodes) nodes = environment(name);
   if (!nodes) throw compat::UsageError("SLURM_STEP_NODELIST is not in the environment");
   if (options.world_size > 0 && options.world_size % tasks != 0)
-    throw compat::UsageError("--distributed-world-size " + std::to_string(options.world_size) +
-                             " in a Slurm step of " + std::to_string(tasks) +
-                             " tasks, expected a multiple of them");
+    throw compat::UsageError(compat::concat("--distributed-world-size ", options.world_size,
+                                            " in a Slurm step of ", tasks,
+                                            " tasks, expected a multiple of them"));
 
   const int per_task = options.world_size > 0 ? static_cast<int>(options.world_size / tasks) : 1;
   const int task = number_of(environment, "SLURM_PROCID", 0, tasks - 1);
@@ -135,16 +134,16 @@ Rendezvous on_this_machine(const DistributedOptions& options) {
     throw compat::UsageError("--distributed-rank needs --distributed-init-method tcp://HOST:PORT");
   if (options.device_id >= 0) place.local_rank = static_cast<int>(options.device_id);
   if (options.world_size <= 1) return place;
-  const std::string size = "--distributed-world-size " + std::to_string(options.world_size);
+  const std::string size = compat::concat("--distributed-world-size ", options.world_size);
   if (options.no_spawn)
     throw compat::UsageError(size +
                              " with --distributed-no-spawn needs --distributed-init-method, "
                              "torchrun's or Slurm's variables");
   if (options.nprocs_per_node > 0 && options.nprocs_per_node < options.world_size)
-    throw compat::UsageError(size + " with --nprocs-per-node " +
-                             std::to_string(options.nprocs_per_node) +
-                             " needs --distributed-init-method, torchrun's or Slurm's variables, "
-                             "to find the other machines");
+    throw compat::UsageError(
+        compat::concat(size, " with --nprocs-per-node ", options.nprocs_per_node,
+                       " needs --distributed-init-method, torchrun's or Slurm's variables, "
+                       "to find the other machines"));
   place.size = place.spawn = static_cast<int>(options.world_size);
   place.host = kThisMachine;
   place.port = static_cast<int>(std::max<std::int64_t>(options.port, 0));
@@ -162,8 +161,8 @@ Rendezvous find_rendezvous(const DistributedOptions& options, const Environment&
   if (options.world_size > kMostRanks || options.port > 65535)
     throw compat::UsageError(
         options.port > 65535
-            ? "--distributed-port " + std::to_string(options.port) + ", expected at most 65535"
-            : "--distributed-world-size " + std::to_string(options.world_size) + " is too large");
+            ? compat::concat("--distributed-port ", options.port, ", expected at most 65535")
+            : compat::concat("--distributed-world-size ", options.world_size, " is too large"));
   if (environment(kLaunched))
     return from_torchrun(options, environment);  // the flags are those of the starting process
   if (options.init_method.starts_with("tcp://")) return from_address(options, environment);

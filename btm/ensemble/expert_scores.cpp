@@ -7,6 +7,7 @@
 
 #include "btm/evaluator/load_scorer.h"
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/fairseq/dictionary_digest.h"
 
 namespace btm {
@@ -109,7 +110,7 @@ std::string ExpertScores::data_key() const {
   std::string text = setup_.store.data;
   for (const auto& rows : *selection_) {
     text += '\n';
-    for (const std::int64_t row : rows) text += std::to_string(row) + " ";
+    for (const std::int64_t row : rows) text += compat::concat(row, ' ');
   }
   return compat::sha256_hex(compat::as_byte_span(text));
 }

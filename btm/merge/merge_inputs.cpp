@@ -11,6 +11,7 @@
 #include "compat/base/error.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/network_settings.h"
+#include "compat/torch/finite.h"
 
 namespace btm {
 namespace {

@@ -4,7 +4,9 @@
 #include <string_view>
 #include <vector>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/fairseq/network_settings.h"
 
 namespace btm {
@@ -71,7 +73,7 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
         Rate{"decoder_layerdrop", model.decoder_layerdrop}})
     if (!(rate.value >= 0 && rate.value <= 1))
       throw compat::FormatError({config.file(), "cfg.model." + std::string(rate.key), {}},
-                                "is " + std::to_string(rate.value) + ", expected a probability");
+                                "is " + compat::general(rate.value) + ", expected a probability");
   struct Row {
     std::string_view key;
     std::int64_t value, highest;
@@ -86,20 +88,19 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
                          Row{"decoder_attention_heads", model.decoder_attention_heads, 1 << 16},
                          Row{"max_target_positions", model.max_target_positions, 1 << 24}})
     if (row.value < 1 || row.value > row.highest)
-      throw compat::FormatError(
-          {config.file(), "cfg.model." + std::string(row.key), {}},
-          "is " + std::to_string(row.value) + ", expected 1 to " + std::to_string(row.highest));
+      throw compat::FormatError({config.file(), "cfg.model." + std::string(row.key), {}},
+                                compat::concat("is ", row.value, ", expected 1 to ", row.highest));
   if (model.decoder_embed_dim % model.decoder_attention_heads != 0)
     throw compat::FormatError({config.file(), "cfg.model", {}},
-                              "decoder_embed_dim " + std::to_string(model.decoder_embed_dim) +
-                                  " is not a multiple of decoder_attention_heads " +
-                                  std::to_string(model.decoder_attention_heads));
+                              compat::concat("decoder_embed_dim ", model.decoder_embed_dim,
+                                             " is not a multiple of decoder_attention_heads ",
+                                             model.decoder_attention_heads));
   if (model.share_decoder_input_output_embed && model.decoder_input_dim != model.decoder_output_dim)
-    throw compat::FormatError({config.file(), "cfg.model", {}},
-                              "input and output embeddings are shared, but decoder_input_dim is " +
-                                  std::to_string(model.decoder_input_dim) +
-                                  " and decoder_output_dim " +
-                                  std::to_string(model.decoder_output_dim));
+    throw compat::FormatError(
+        {config.file(), "cfg.model", {}},
+        compat::concat("input and output embeddings are shared, but decoder_input_dim is ",
+                       model.decoder_input_dim, " and decoder_output_dim ",
+                       model.decoder_output_dim));
 }
 
 /// The settings that only training uses.

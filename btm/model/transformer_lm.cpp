@@ -25,6 +25,7 @@
 
 #include "btm/model/cached_attention.h"
 #include "btm/model/ids_tensor.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -85,7 +86,7 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
         embed_positions_);
   if (config.layernorm_embedding) add_norm("decoder.layernorm_embedding", layernorm_embedding_);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const std::string prefix = "decoder.layers." + std::to_string(i) + ".";
+    const std::string prefix = compat::concat("decoder.layers.", i, '.');
     Layer& layer = layers_[i];
     add_linear(prefix + "self_attn.k_proj", width, width, layer.k_proj);
     add_linear(prefix + "self_attn.v_proj", width, width, layer.v_proj);
@@ -300,9 +301,8 @@ at::Tensor TransformerLM::finished(at::Tensor x) const {
 
 void TransformerLM::check_length(std::int64_t length) const {
   if (length > config_.max_target_positions)
-    throw compat::UnsupportedError("a sample of " + std::to_string(length) +
-                                   " tokens, the model has " +
-                                   std::to_string(config_.max_target_positions) + " positions");
+    throw compat::UnsupportedError(compat::concat("a sample of ", length, " tokens, the model has ",
+                                                  config_.max_target_positions, " positions"));
 }
 
 at::Tensor TransformerLM::attention_mask(const at::Tensor& tokens, bool interior_padding) {

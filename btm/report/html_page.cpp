@@ -56,7 +56,7 @@ border-radius:2px;background:var(--c)}
 
 /// The class of a colour, as in charts.cpp: after eight they come again.
 std::string colour_class(std::size_t number) {
-  return "s" + std::to_string(number % 8) + (number >= 8 ? " again" : "");
+  return compat::concat('s', number % 8, number >= 8 ? " again" : "");
 }
 
 std::string captioned(const std::string& content, const std::string& caption) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -41,9 +42,9 @@ void add_perplexities(HtmlPage& page, const EvalMatrix& matrix) {
     map.details.emplace_back();
     for (const MatrixCell* cell : cells_of(row)) {
       map.values.back().push_back(drawn(cell->perplexity));
-      map.details.back().push_back("95% interval " + interval_text(cell->perplexity_interval, 2) +
-                                   ", " + fixed(drawn(cell->loss_base2()), 4) +
-                                   " bits per token, " + std::to_string(cell->tokens) + " tokens");
+      map.details.back().push_back(compat::concat(
+          "95% interval ", interval_text(cell->perplexity_interval, 2), ", ",
+          fixed(drawn(cell->loss_base2()), 4), " bits per token, ", cell->tokens, " tokens"));
     }
   }
   page.add_heading("Perplexity");
@@ -148,11 +149,11 @@ std::string interval_note(const EvalMatrix& matrix) {
   if (blocks.empty()) return {};
   std::string domains;
   for (const auto& [domain, count] : blocks)
-    domains += (domains.empty() ? "" : ", ") + compat::without_controls(domain) + " (" +
-               std::to_string(count) + ")";
-  return "No interval where a domain has fewer than " + std::to_string(matrix.fewest_blocks) +
-         " blocks of " + std::to_string(matrix.block_tokens) +
-         " or more tokens to draw from: " + domains + ". ";
+    domains += compat::concat(domains.empty() ? "" : ", ", compat::without_controls(domain), " (",
+                              count, ')');
+  return compat::concat("No interval where a domain has fewer than ", matrix.fewest_blocks,
+                        " blocks of ", matrix.block_tokens,
+                        " or more tokens to draw from: ", domains, ". ");
 }
 
 Table perplexity_table(const EvalMatrix& matrix) {

@@ -44,7 +44,7 @@ class Builder {
     add_evaluation();
     if (!plan_.prompts.empty()) add_texts();
     add_report();
-    return StepGraph(std::move(steps_));
+    return StepGraph(steps_);
   }
 
  private:

@@ -126,7 +126,7 @@ void add_plan(HtmlPage& page, const Plan& plan) {
 void write_run_report(const Plan& plan, const RunState& state) {
   const EvalMatrix matrix = read_matrix(matrix_file(state));
   const std::vector<Training> all = trainings(plan);
-  HtmlPage page("Branch-Train-Merge: " + std::to_string(plan.experts.size()) + " experts");
+  HtmlPage page(compat::concat("Branch-Train-Merge: ", plan.experts.size(), " experts"));
   if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
   add_matrix(page, matrix);
   add_loss_curves(page, all, state);

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace compat {
@@ -31,9 +32,8 @@ class JobThreads {
         threads_.emplace_back([this, worker] { serve(worker); });
     } catch (const std::system_error& error) {
       close();  // those that were started would be waited for in vain
-      throw IoError(
-          "thread " + std::to_string(threads_.size() + 1) + " of " + std::to_string(workers),
-          "start", error.code().value());
+      throw IoError(concat("thread ", threads_.size() + 1, " of ", workers), "start",
+                    error.code().value());
     }
   }
   ~JobThreads() { close(); }

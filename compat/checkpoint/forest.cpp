@@ -272,7 +272,7 @@ std::string taken_as_experts(const Forest& forest) {
     names += (i > 0 ? ", " : "") + forest.experts[i].name;
   const std::size_t count = forest.experts.size();
   return printable(forest.folder.string(), 4096) + " has no forest.json: " +
-         (count == 1 ? "its subfolder" : "all its " + std::to_string(count) + " subfolders") +
+         (count == 1 ? "its subfolder" : concat("all its ", count, " subfolders")) +
          " with a checkpoint_last.pt " +
          (count == 1 ? "is taken as an expert: " : "are taken as experts: ") + names +
          (count > kNamed ? ", ..." : "");

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
 #include "compat/checkpoint/checkpoint.h"
@@ -122,8 +123,7 @@ std::vector<NamedModel> models_in(const fs::path& path) {
 /// "holds 3 models (a, b, c)".
 std::string several(const std::vector<NamedModel>& models) {
   constexpr std::size_t kNamed = 8;
-  return "holds " + std::to_string(models.size()) + " models (" +
-         some_of(names_of(models), kNamed) + ")";
+  return concat("holds ", models.size(), " models (", some_of(names_of(models), kNamed), ')');
 }
 
 NamedModel only_one(std::vector<NamedModel> models, const fs::path& path) {
@@ -250,9 +250,9 @@ std::vector<fs::path> demix_ranks_in(const fs::path& folder) {
   std::vector<fs::path> paths;
   for (const auto& [number, path] : ranks.at(stem)) {
     if (number != static_cast<int>(paths.size()))
-      throw FormatError({folder.string(), {}, {}}, "has no " + printable(stem) + "-rank-" +
-                                                       std::to_string(paths.size()) +
-                                                       ".pt beside its other ranks");
+      throw FormatError(
+          {folder.string(), {}, {}},
+          concat("has no ", printable(stem), "-rank-", paths.size(), ".pt beside its other ranks"));
     paths.push_back(path);
   }
   return paths;

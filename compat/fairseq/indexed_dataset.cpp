@@ -105,9 +105,9 @@ void refuse_megatron(const ByteReader& at_sizes, std::uint64_t count) {
   if (in.remaining() < count * kEntry || documents != (in.remaining() - count * kEntry) / 8 ||
       (in.remaining() - count * kEntry) % 8 != 0)
     return;
-  throw UnsupportedError(to_string(at_sizes.where()) +
-                         ": is an index of Megatron-LM or GPT-NeoX (" + std::to_string(documents) +
-                         " documents stand before the sizes), expected fairseq's");
+  throw UnsupportedError(concat(to_string(at_sizes.where()),
+                                ": is an index of Megatron-LM or GPT-NeoX (", documents,
+                                " documents stand before the sizes), expected fairseq's"));
 }
 
 /// The MMIDIDX layout. The tokens of sequence i start at byte pointers[i] of the .bin.

@@ -248,8 +248,8 @@ HuggingFaceConfig parse_hugging_face_config(std::string_view text, const std::st
     // The sinusoid of that row is zero. In fairseq the zero row is row 1, and tokens use rows from
     // 2 on.
     if (settings.pad > 1)
-      reader.refuse("pad_token_id " + std::to_string(settings.pad) +
-                    " (the sinusoid of that row is zero, in fairseq that of row 1)");
+      reader.refuse(concat("pad_token_id ", settings.pad,
+                           " (the sinusoid of that row is zero, in fairseq that of row 1)"));
   }
   reader.refuse_collected();
   if (settings.width % settings.heads != 0)

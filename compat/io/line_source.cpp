@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 
 namespace compat {
@@ -60,7 +61,7 @@ LineSource::State LineSource::next(std::string& line, bool wait) {
     if (ended_) return State::kEnd;
     searched_ = buffer_.size();
     if (buffer_.size() - at_ > kLongestLine)
-      throw FormatError({name_, "line " + std::to_string(lines_ + 1), {}},
+      throw FormatError({name_, concat("line ", lines_ + 1), {}},
                         "is longer than 64 MB, expected a sentence or a document");
     if (!fill(wait)) return State::kNotYet;
   }

@@ -262,8 +262,7 @@ std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shap
         return "the strides overflow";
     }
     if (static_cast<std::uint64_t>(last) >= storage_numel)
-      return "element " + std::to_string(last) + " lies beyond its storage of " +
-             std::to_string(storage_numel) + " elements";
+      return concat("element ", last, " lies beyond its storage of ", storage_numel, " elements");
     // Overlapping views (stride 0, expand) can claim far more elements than the file holds. A copy
     // would fill the memory.
     if (static_cast<std::uint64_t>(numel) > storage_numel && numel > (std::int64_t{1} << 20))
