@@ -8,6 +8,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
 #include "compat/huggingface/huggingface_folder.h"
@@ -25,6 +26,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr int kMaxVerifyDepth = 6;
+constexpr const char* kForestManifest = "forest.json";
 
 /// The results, one entry per file or data set.
 class Findings {
@@ -117,15 +119,35 @@ std::string check_model(const fs::path& path) {
     if (!compat::is_unset_buffer(name)) check_tensor(name, view, path.string());
   });
   const bool is_model = file.checkpoint || file.kind == "demix shared part";
-  return (is_model ? file.layout : file.kind) + ", " + std::to_string(tensors) +
-         " tensors, all finite" +
-         (file.lacks_checksums ? "; the file has no checksums, so changed numbers are not detected"
-                               : "") +
-         (is_model ? "" : " (not a model of fairseq: " + file.why_not + ")");
+  return compat::concat(is_model ? file.layout : file.kind, ", ", tensors, " tensors, all finite",
+                        file.lacks_checksums
+                            ? "; the file has no checksums, so changed numbers are not detected"
+                            : "",
+                        is_model ? "" : " (not a model of fairseq: " + file.why_not + ")");
 }
 
 std::string check_dictionary(const fs::path& path) {
   return compat::concat(compat::Dictionary::load(path).size(), " symbols");
+}
+
+/// What forest.json says, and the experts that it names but that are not there. The files that are
+/// there are verified as all others.
+void check_forest(const fs::path& folder, Findings& findings) {
+  compat::Forest forest;
+  const fs::path manifest = folder / kForestManifest;
+  findings.add(manifest, "forest", [&] {
+    forest = compat::open_forest(folder);
+    return compat::concat(forest.experts.size(), " experts");
+  });
+  for (const compat::ForestExpert& expert : forest.experts) {
+    const fs::path path = forest.checkpoint_of(expert);
+    if (!expert.complete || fs::exists(path)) continue;
+    findings.add(path, "expert", [&]() -> std::string {
+      throw compat::IoError(path.string(), "does not exist, but " +
+                                               compat::printable(manifest.string(), 4096) +
+                                               " names it as the expert " + expert.name);
+    });
+  }
 }
 
 void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictionary> dictionary,
@@ -138,6 +160,7 @@ void check_folder(const fs::path& folder, std::shared_ptr<const compat::Dictiona
       dictionary = nullptr;  // reported above
     }
   }
+  if (fs::exists(folder / kForestManifest)) check_forest(folder, findings);
   if (compat::is_hugging_face_folder(folder)) {
     findings.add(folder, "model", [&] { return check_model(folder); });
     return;
@@ -190,8 +213,9 @@ struct VerifyCommand {
         "btm-convert verify",
         std::string(
             "Reads every byte of a data set, a dict.txt, a model, or of all in a folder: sizes, "
-            "pointers, checksums, token ids within the dictionary, finite weights. Status 1 when "
-            "something is wrong. ") +
+            "pointers, checksums, token ids within the dictionary, finite weights, the experts "
+            "that "
+            "a forest.json names. Status 1 when something is wrong. ") +
             compat::kWhatAModelIs,
         {{"PATH", "file, folder, or prefix of a data set", &path}},
         {{"Output", {compat::flag_switch("json", json, "print JSON")}}},

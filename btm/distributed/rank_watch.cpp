@@ -4,6 +4,8 @@
 #include <exception>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include "compat/base/concat.h"
+
 namespace btm {
 namespace {
 
@@ -16,14 +18,12 @@ constexpr auto kTimeOfStrays = std::chrono::minutes(1);
 constexpr std::int64_t kLeft = INT64_MIN / 2;
 constexpr const char* kLost = "lost";
 
-std::string key_of(int rank) { return "alive/" + std::to_string(rank); }
+std::string key_of(int rank) { return compat::concat("alive/", rank); }
 
 }  // namespace
 
 RankWatch::RankWatch(c10::intrusive_ptr<c10d::Store> store, int rank, int size)
-    : store_(std::move(store)), rank_(rank), size_(size), last_beat_(Clock::now()), thread_([this] {
-        watch();
-      }) {}
+    : store_(std::move(store)), rank_(rank), size_(size), thread_([this] { watch(); }) {}
 
 RankWatch::~RankWatch() { stop(); }
 
@@ -38,7 +38,7 @@ void RankWatch::stop() {
 
 std::string RankWatch::lost() const {
   const std::lock_guard lock(mutex_);
-  if (lost_.empty() && Clock::now() - last_beat_.load() > kSilence)
+  if (lost_.empty() && running_.now() - last_beat_.load() > kSilence)
     return name_of(0) + " does not answer";
   return lost_;
 }
@@ -59,7 +59,7 @@ void RankWatch::when_stuck(std::function<void(const std::string& lost)> leave) {
 }
 
 void RankWatch::leave_if_silent() {
-  if (Clock::now() - last_beat_.load() <= kSilence) return;
+  if (running_.now() - last_beat_.load() <= kSilence) return;
   std::unique_lock lock(mutex_);
   const auto leave = leave_;
   lock.unlock();
@@ -74,7 +74,7 @@ void RankWatch::publish(const std::string& text) {
 std::int64_t RankWatch::count_of(int rank) const { return store_->add(key_of(rank), 0); }
 
 void RankWatch::look_for_silent(std::vector<Pulse>& pulses) {
-  const auto now = Clock::now();
+  const auto now = running_.now();
   for (int rank = 1; rank < size_; ++rank) {
     Pulse& pulse = pulses[static_cast<std::size_t>(rank)];
     const std::int64_t count = count_of(rank);
@@ -97,7 +97,7 @@ void RankWatch::watch() {
 /// Or until stop().
 void RankWatch::watch_until_lost() {
   const auto start = Clock::now();
-  std::vector<Pulse> pulses(static_cast<std::size_t>(size_), Pulse{0, Clock::now()});
+  std::vector<Pulse> pulses(static_cast<std::size_t>(size_), Pulse{0, running_.now()});
   try {
     for (;;) {
       store_->add(key_of(rank_), 1);
@@ -109,7 +109,7 @@ void RankWatch::watch_until_lost() {
         store_->add(kRunProblemHeard, 1);
       }
       if (rank_ == 0) look_for_silent(pulses);
-      last_beat_ = Clock::now();
+      last_beat_ = running_.now();
       std::unique_lock lock(mutex_);
       if (wake_.wait_for(lock, kBeat, [this] { return stop_; }) || !lost_.empty()) return;
     }

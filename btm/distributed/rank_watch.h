@@ -13,6 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "btm/distributed/running_time.h"
+#include "compat/base/concat.h"
+
 namespace c10d {
 class Store;
 }
@@ -68,7 +71,7 @@ class RankWatch {
   using Clock = std::chrono::steady_clock;
   struct Pulse {
     std::int64_t count = 0;  ///< Negative when the rank has left.
-    Clock::time_point since;
+    RunningTime::Duration since;
   };
 
   void watch();
@@ -77,9 +80,7 @@ class RankWatch {
   void look_for_silent(std::vector<Pulse>& pulses);
   std::int64_t count_of(int rank) const;
   std::vector<int> standing_still(const std::vector<std::int64_t>& before) const;
-  std::string name_of(int rank) const {
-    return "rank " + std::to_string(rank) + " of " + std::to_string(size_);
-  }
+  std::string name_of(int rank) const { return compat::concat("rank ", rank, " of ", size_); }
   void publish(const std::string& text);
   void set_lost(const std::string& text);
 
@@ -90,7 +91,8 @@ class RankWatch {
   std::string lost_;
   std::function<void(const std::string&)> leave_;
   bool stop_ = false;
-  std::atomic<Clock::time_point> last_beat_;
+  RunningTime running_;
+  std::atomic<RunningTime::Duration> last_beat_{};
   std::atomic<int> calls_ = 0;
   std::thread thread_;
 };

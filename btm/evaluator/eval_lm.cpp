@@ -75,12 +75,13 @@ void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, co
 }  // namespace
 
 EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer) {
+  precision_for(given.machine);  // refuses what contradicts itself before anything is opened
+  use_threads(given.machine);
   const std::vector<std::string> paths =
       compat::paths_of(compat::resolve_models(given.path, observer.warn));
   if (paths.empty()) throw compat::UsageError("--path is missing, expected a model");
   EvalLmOptions options = given;
   options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
-  use_threads(options.machine);
 
   EvalData data(options.data);
   observer.log("loading model(s) from " + options.path);

@@ -31,6 +31,13 @@ Precision precision_for(const MachineOptions& machine) {
   return precision;
 }
 
+std::string precision_name(const MachineOptions& machine) {
+  const Precision precision = precision_for(machine);
+  std::string name = machine.fp16 ? "fp16" : machine.bf16 ? "bf16" : "fp32";
+  if (precision.products == Products::kBf16x3) name += " with products in bf16x3";
+  return precision.device.is_cpu() ? name : name + " on a GPU";
+}
+
 void use_threads(const MachineOptions& machine) {
   if (machine.num_threads > 0) at::set_num_threads(static_cast<int>(machine.num_threads));
 }

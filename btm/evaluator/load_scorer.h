@@ -18,6 +18,10 @@ namespace btm {
 /// flags that contradict each other.
 Precision precision_for(const MachineOptions& machine);
 
+/// The same for readers of reports: "fp32", "fp16 on a GPU", "bf16", "fp32 with products in
+/// bf16x3".
+std::string precision_name(const MachineOptions& machine);
+
 /// Sets the number of LibTorch's threads that --num-threads asks for.
 void use_threads(const MachineOptions& machine);
 

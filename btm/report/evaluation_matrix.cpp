@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/json_text.h"
@@ -98,8 +99,8 @@ DomainPosterior posterior_of_json(const json& object, std::size_t experts) {
   posterior.cached_prior = object.value("cached_prior", std::vector<double>());
   for (const std::vector<double>& batch : posterior.batches)
     if (batch.size() != experts)
-      throw WrongMatrix{"has a posterior of " + std::to_string(batch.size()) +
-                        " experts, expected " + std::to_string(experts)};
+      throw WrongMatrix{
+          compat::concat("has a posterior of ", batch.size(), " experts, expected ", experts)};
   return posterior;
 }
 
@@ -109,6 +110,7 @@ EvalMatrix matrix_of_json(const json& object) {
   matrix.data = object.value("data", std::string());
   matrix.split = object.value("split", std::string());
   matrix.tokens_per_sample = object.value("tokens_per_sample", std::int64_t{0});
+  matrix.precision = object.value("precision", std::string());
   matrix.domains = object.at("domains").get<std::vector<std::string>>();
   matrix.left_out = object.value("left_out", std::vector<std::string>());
   matrix.block_tokens = object.value("block_tokens", std::int64_t{0});
@@ -147,6 +149,7 @@ std::string matrix_to_text(const EvalMatrix& matrix) {
   const ordered_json object{{"data", matrix.data},
                             {"split", matrix.split},
                             {"tokens_per_sample", matrix.tokens_per_sample},
+                            {"precision", matrix.precision},
                             {"domains", matrix.domains},
                             {"experts", matrix.experts},
                             {"left_out", matrix.left_out},

@@ -47,6 +47,7 @@ struct DomainPosterior {
 struct EvalMatrix {
   std::string data, split;
   std::int64_t tokens_per_sample = 0;
+  std::string precision;  ///< "fp32", "fp32 with products in bf16x3"; "" in older files.
   std::vector<std::string> domains, experts;
   std::vector<std::string> left_out;  ///< Models that diverged.
   std::int64_t block_tokens = 0;      ///< Of the bootstrap's blocks, at least.

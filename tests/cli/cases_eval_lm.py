@@ -204,6 +204,7 @@ CASES = [
         "results as JSON", SHORT + ["--results-path", "results.json"], stdout=[LOSS], check=results
     ),
     Case("no data", ["btm", "eval-lm"], 2, stderr=["missing DATA"]),
+    Case("two precisions", EVAL + ["--fp16", "--bf16"], 2, stderr=["exclude each other"]),
     Case("too many arguments", EVAL + ["more"], 2, stderr=["unexpected argument 'more'"]),
     Case(
         "a mistyped flag",

@@ -51,6 +51,29 @@ TEST(Verify, PassesOverLogsBesideCheckpoints) {
   EXPECT_EQ(problems_of(folder.path()), "");
 }
 
+TEST(Verify, MissesTheExpertsThatAForestNames) {
+  const TempDir forest;
+  for (const char* const name : {"law", "code"}) fs::create_directory(forest / name);
+  fs::copy_file(golden("checkpoints/elm_perl/checkpoint_last.pt"),
+                forest / "law/checkpoint_last.pt");
+  const auto write_manifest = [&](const std::string& complete) {
+    write_file(forest / "forest.json",
+               R"({"btm_forest": 1, "experts": [
+            {"name": "law", "domain": "law", "path": "law/checkpoint_last.pt", "parents": [],
+             "complete": true},
+            {"name": "code", "domain": "code", "path": "code/checkpoint_last.pt", "parents": [],
+             "complete": )" +
+                   complete + "}]}");
+  };
+  write_manifest("false");
+  EXPECT_EQ(problems_of(forest.path()), "");  // the training of 'code' has not ended
+  write_manifest("true");
+  EXPECT_NE(problems_of(forest.path()).find("names it as the expert code"), std::string::npos);
+  fs::create_directory(forest / "outer");
+  write_file(forest / "outer/forest.json", "{\"btm_forest\": 1, \"experts\": 3}");
+  EXPECT_NE(problems_of(forest / "outer").find("experts"), std::string::npos);
+}
+
 /// Full names for all values would be quadratic: 800,000 nested lists took minutes and gigabytes.
 TEST(Verify, WalksThroughDeepNesting) {
   const TempDir folder;

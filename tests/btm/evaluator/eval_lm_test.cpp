@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "btm/evaluator/diverged_model.h"
+#include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
@@ -279,6 +280,26 @@ TEST(EvalLm, RefusesWhatDoesNotFit) {
     row.change(options);
     expect_error<compat::UsageError>([&] { eval_lm(options); }, row.phrase);
   }
+}
+
+TEST(EvalLm, RefusesTwoPrecisionsBeforeItOpensAModel) {
+  EvalLmOptions options = perl_options();
+  options.path = "/nowhere/model.pt";
+  options.machine.fp16 = options.machine.bf16 = true;
+  EvalLmObserver observer;
+  observer.log = [](const std::string& line) { ADD_FAILURE() << line; };
+  expect_error<compat::UsageError>([&] { eval_lm(options, observer); }, "exclude each other");
+}
+
+TEST(PrecisionName, SaysWhatProductsAreRoundedTo) {
+  MachineOptions machine;
+  machine.cpu = true;
+  EXPECT_EQ(precision_name(machine), "fp32");
+  machine.fp32_matmul = "bf16x3";
+  EXPECT_EQ(precision_name(machine), "fp32 with products in bf16x3");
+  machine.fp32_matmul = "fp32";
+  machine.bf16 = true;
+  EXPECT_EQ(precision_name(machine), "bf16");
 }
 
 TEST(EvalLm, NamesTheDictionaryThatDoesNotFitTheModel) {

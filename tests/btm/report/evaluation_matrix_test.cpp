@@ -35,6 +35,7 @@ EvalMatrix golden_matrix() {
   matrix.data = "data";
   matrix.split = "test";
   matrix.tokens_per_sample = 128;
+  matrix.precision = "fp32 with products in bf16x3";
   matrix.domains = {"z", "a"};
   matrix.experts = {"x", "y"};
   matrix.left_out = {"w"};
@@ -64,6 +65,7 @@ TEST(EvaluationMatrix, IsReadAsItWasWritten) {
   }
   EXPECT_EQ(matrix_to_text(read), matrix_to_text(written));
   EXPECT_EQ(read.domains, written.domains);
+  EXPECT_EQ(read.precision, "fp32 with products in bf16x3");
   EXPECT_EQ(read.rows[2].kind, MatrixRow::Kind::kEnsemble);
   EXPECT_EQ(read.baseline, 1U);
   EXPECT_EQ(read.posteriors[0].batches, written.posteriors[0].batches);
@@ -91,10 +93,12 @@ TEST(EvaluationMatrix, KeepsWhatIsInfiniteAndWhatIsNotKnownApart) {
 
 TEST(EvaluationMatrix, ReadsAFileWithoutTheNewerKeys) {
   json object = json::parse(matrix_to_text(golden_matrix()));
-  for (const char* const key : {"left_out", "fewest_blocks", "block_tokens", "data", "split"})
+  for (const char* const key :
+       {"left_out", "fewest_blocks", "block_tokens", "data", "split", "precision"})
     object.erase(key);
   const EvalMatrix matrix = matrix_of_text(object.dump(), "m");
   EXPECT_EQ(matrix.fewest_blocks, 0);
+  EXPECT_EQ(matrix.precision, "");
   EXPECT_TRUE(matrix.left_out.empty());
 }
 
