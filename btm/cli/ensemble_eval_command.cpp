@@ -1,6 +1,5 @@
 #include <array>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "btm/cli/commands.h"
 #include "btm/cli/distributed_flags.h"
@@ -9,6 +8,7 @@
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/run_ranks.h"
 #include "btm/ensemble/ensemble_eval.h"
+#include "btm/ensemble/ensemble_lines.h"
 #include "btm/ensemble/score_cache.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/concat.h"
@@ -112,20 +112,6 @@ struct EnsembleEvalCommand {
   }
 };
 
-/// The release's keys, then the names of the experts. An infinite perplexity is null.
-void write_lines(const std::string& path, const EnsembleReport& report) {
-  std::string text;
-  for (const EnsembleLine& line : report.lines) {
-    nlohmann::ordered_json json{{"ppl", line.ppl},
-                                {"posterior", line.posterior},
-                                {"exp_avg_posterior", line.exp_avg_posterior},
-                                {"experts", report.experts}};
-    if (!report.left_out.empty()) json["left_out"] = report.left_out;
-    text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  }
-  compat::write_file_atomically(path, text);
-}
-
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool is_first_rank = ranks.rank() == 0;
   command.options.machine.device_id = place.local_rank;
@@ -148,7 +134,8 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   or_hint_at_skipping([&] { report = ensemble_eval(command.options, observer, ranks); });
   reporter.end_progress();
   if (!is_first_rank) return 0;
-  if (!command.results_path.empty()) write_lines(command.results_path, report);
+  if (!command.results_path.empty())
+    compat::write_file_atomically(command.results_path, ensemble_lines(report));
   std::cout << "final ppl: " << compat::decimal(report.eval.perplexity, 4) << std::endl;
   return 0;
 }

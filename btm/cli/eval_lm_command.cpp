@@ -1,9 +1,9 @@
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/evaluator/eval_lm.h"
+#include "btm/evaluator/eval_lm_json.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/numbers.h"
 #include "compat/checkpoint/named_models.h"
@@ -54,27 +54,6 @@ struct EvalLmCommand {
   }
 };
 
-void write_results(const std::string& path, const EvalLmOptions& options,
-                   const EvalLmReport& report) {
-  nlohmann::ordered_json json{{"path", options.path},
-                              {"data", options.data.folder},
-                              {"gen_subset", options.data.gen_subset},
-                              {"loss_base2", report.loss_base2},
-                              {"ppl", report.perplexity},
-                              {"loss_sum", report.loss_sum},
-                              {"tokens", report.tokens},
-                              {"evaluated_tokens", report.evaluated_tokens},
-                              {"samples", report.samples},
-                              {"impossible_tokens", report.impossible_tokens},
-                              {"skipped_samples", report.skipped_samples},
-                              {"skipped_tokens", report.skipped_tokens},
-                              {"batches", report.batches},
-                              {"num_parameters", report.num_parameters},
-                              {"seconds", report.seconds}};
-  compat::write_file_atomically(
-      path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
-
 }  // namespace
 
 compat::CommandSpec eval_lm_spec() { return compat::spec_owning<EvalLmCommand>(); }
@@ -105,7 +84,8 @@ int run_eval_lm(std::span<const std::string> args) {
   };
   const EvalLmReport report = eval_lm(command.options, observer);
   reporter.end_progress();
-  if (!command.results_path.empty()) write_results(command.results_path, command.options, report);
+  if (!command.results_path.empty())
+    compat::write_file_atomically(command.results_path, eval_lm_json(command.options, report));
   return 0;
 }
 

@@ -1,0 +1,20 @@
+#include "btm/ensemble/ensemble_lines.h"
+
+#include <nlohmann/json.hpp>
+
+namespace btm {
+
+std::string ensemble_lines(const EnsembleReport& report) {
+  std::string text;
+  for (const EnsembleLine& line : report.lines) {
+    nlohmann::ordered_json json{{"ppl", line.ppl},
+                                {"posterior", line.posterior},
+                                {"exp_avg_posterior", line.exp_avg_posterior},
+                                {"experts", report.experts}};
+    if (!report.left_out.empty()) json["left_out"] = report.left_out;
+    text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  }
+  return text;
+}
+
+}  // namespace btm

@@ -1,0 +1,14 @@
+// The result of eval-lm as JSON, for --results-path.
+#pragma once
+
+#include <string>
+
+#include "btm/evaluator/eval_lm.h"
+
+namespace btm {
+
+/// An object with a key for each number of `report`, and the model and data of `options`. A number
+/// that is not finite is null.
+std::string eval_lm_json(const EvalLmOptions& options, const EvalLmReport& report);
+
+}  // namespace btm
