@@ -11,13 +11,13 @@
 #include "compat/base/numbers.h"
 #include "compat/base/parallel.h"
 #include "compat/base/text.h"
-#include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/digest_cache.h"
 #include "compat/tokenizer/document_encoder.h"
 #include "converters/byte_progress.h"
 #include "converters/document_split.h"
 #include "converters/preprocess_manifest.h"
+#include "converters/preprocess_output.h"
 
 namespace converters {
 namespace {
@@ -25,66 +25,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// The documents of a block that belong to one output.
-struct EncodedSplit {
-  std::vector<std::int64_t> ids;
-  std::vector<std::size_t> sizes;
-  std::string text;  ///< Only for --dataset-impl raw.
-};
-
 struct EncodedBlock {
   std::array<EncodedSplit, 3> splits;
   std::uint64_t disk_bytes = 0;
 };
-
-/// Writes one output: PREFIX.bin and PREFIX.idx, or the raw text PREFIX.None-None as fairseq names
-/// it.
-class Output {
- public:
-  Output(const fs::path& prefix, const std::string& impl, std::int64_t vocabulary) {
-    fs::create_directories(prefix.parent_path());
-    if (impl == "raw")
-      text_ = std::make_unique<compat::AtomicFile>(prefix.string() + ".None-None");
-    else
-      builder_ = compat::IndexedDatasetBuilder::create(
-          prefix, impl == "mmap" ? compat::DatasetImpl::kMmap : compat::DatasetImpl::kLegacy,
-          vocabulary);
-  }
-
-  void add(const EncodedSplit& split) {
-    std::size_t from = 0;
-    for (const std::size_t size : split.sizes) {
-      if (builder_) builder_->add(std::span(split.ids).subspan(from, size));
-      from += size;
-    }
-    if (text_) text_->write(split.text);
-    sequences += split.sizes.size();
-    tokens += from;
-  }
-
-  void add_bytes(std::string_view bytes) {
-    text_->write(bytes);
-    copied_ += bytes.size();
-  }
-  bool empty() const noexcept { return sequences == 0 && copied_ == 0; }
-
-  void commit() {
-    if (builder_) builder_->finalize();
-    if (text_) text_->commit();
-  }
-
-  std::uint64_t sequences = 0, tokens = 0;
-
- private:
-  std::unique_ptr<compat::IndexedDatasetBuilder> builder_;
-  std::unique_ptr<compat::AtomicFile> text_;
-  std::uint64_t copied_ = 0;
-};
-
-std::vector<std::string> files_of_output(const std::string& prefix, const std::string& impl) {
-  if (impl == "raw") return {prefix + ".None-None"};
-  return {prefix + ".bin", prefix + ".idx"};
-}
 
 std::uint64_t total_size(const std::vector<fs::path>& files) {
   std::uint64_t total = 0;
@@ -196,9 +140,9 @@ class Preprocessor {
                      std::vector<compat::SymbolCounter>& counters);
   void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
                     const std::string& dictionary_digest, const compat::DocumentEncoder& encoder);
-  void copy(const SplitTask& task, Output& output);
+  void copy(const SplitTask& task, PreprocessOutput& output);
   void encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
-              std::vector<std::unique_ptr<Output>>& outputs);
+              std::vector<std::unique_ptr<PreprocessOutput>>& outputs);
   bool is_plain_copy(const SplitTask& task) const {
     return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() &&
            task.outputs.size() == 1 && task.inputs.files.size() == 1 &&
@@ -376,12 +320,12 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
     log_ << name << ": kept from an earlier run" << std::endl;
     return;
   }
-  std::vector<std::unique_ptr<Output>> outputs;
+  std::vector<std::unique_ptr<PreprocessOutput>> outputs;
   for (const std::string& prefix : task.outputs)
-    outputs.push_back(prefix.empty()
-                          ? nullptr
-                          : std::make_unique<Output>(fs::path(options_.destdir) / prefix,
-                                                     options_.dataset_impl, dictionary.size()));
+    outputs.push_back(prefix.empty() ? nullptr
+                                     : std::make_unique<PreprocessOutput>(
+                                           fs::path(options_.destdir) / prefix,
+                                           options_.dataset_impl, dictionary.size()));
   encode(task, encoder, outputs);
   require_unchanged(task.inputs.files, source["inputs"]);
   if (outputs.front()->empty()) refuse_empty(task);
@@ -391,7 +335,7 @@ void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary&
   manifest_->record(name, source, files);
 }
 
-void Preprocessor::copy(const SplitTask& task, Output& output) {
+void Preprocessor::copy(const SplitTask& task, PreprocessOutput& output) {
   const auto file = TextFile::open(task.inputs.files.front());
   std::vector<char> buffer(std::size_t{1} << 20);
   for (std::size_t got = buffer.size(); got == buffer.size();) {
@@ -402,7 +346,7 @@ void Preprocessor::copy(const SplitTask& task, Output& output) {
 }
 
 void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
-                          std::vector<std::unique_ptr<Output>>& outputs) {
+                          std::vector<std::unique_ptr<PreprocessOutput>>& outputs) {
   if (is_plain_copy(task)) return copy(task, *outputs.front());
   ByteProgress progress(task.outputs.front(), total_size(task.inputs.files));
   const bool raw = options_.dataset_impl == "raw";
@@ -439,12 +383,12 @@ void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& 
   std::int64_t replaced = 0;
   std::uint64_t tokens = 0;
   for (const compat::DocumentEncoder& each : encoders) replaced += each.replaced();
-  for (const auto& output : outputs) tokens += output ? output->tokens : 0;
+  for (const auto& output : outputs) tokens += output ? output->tokens() : 0;
   std::string line;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (!outputs[i]) continue;
-    compat::append(line, task.outputs[i], ": ", outputs[i]->sequences, " sequences, ");
-    if (!raw) compat::append(line, outputs[i]->tokens, " tokens");
+    compat::append(line, task.outputs[i], ": ", outputs[i]->sequences(), " sequences, ");
+    if (!raw) compat::append(line, outputs[i]->tokens(), " tokens");
     line += "; ";
   }
   if (!raw && tokens > 0) {

@@ -14,7 +14,7 @@
 #include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_options.h"
 #include "btm/report/table.h"
-#include "btm/trainer/train_run.h"
+#include "btm/trainer/train_start.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/named_models.h"

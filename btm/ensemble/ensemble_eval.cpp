@@ -115,6 +115,31 @@ CheckedExperts check_experts(const std::vector<std::string>& paths,
   return checked;
 }
 
+/// Checks the experts of the mixture, and cuts the data into batches that each of them can take.
+CheckedExperts prepare(const EnsembleEvalOptions& options, const std::vector<std::string>& paths,
+                       const Ensemble& ensemble, EvalData& data, EvalLmReport& report,
+                       const EvalLmObserver& observer) {
+  if (options.ensemble_type == EnsembleType::kClusterPrior &&
+      std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
+    observer.warn(
+        "no expert tells which cluster it was trained for: they are taken to be in the order of "
+        "clusters");
+  observer.log("loading model(s) from " + compat::join(paths, ":"));
+  const CheckedExperts checked = check_experts(paths, ensemble.posterior().prior().active(),
+                                               options.model_overrides, data, report);
+  observer.log("num. model params: " + grouped(report.num_parameters));
+  observer.log(concat(options.data.folder, ' ', options.data.gen_subset, ' ',
+                      grouped(data.dataset().size()), " examples"));
+  const LeftOut left_out = data.make_batches(checked.positions, observer.warn);
+  report.skipped_samples = left_out.samples;
+  report.skipped_tokens = left_out.tokens;
+  if (options.ensemble_type == EnsembleType::kUpdatingPrior && data.num_batches() == 1)
+    observer.warn(
+        "the data are one batch, so that updating_prior never updates its prior (--batch-size "
+        "makes more)");
+  return checked;
+}
+
 /// The experts of all ranks, seen from one.
 class ExpertGroup {
  public:
@@ -321,36 +346,21 @@ void warn_of_doubts(const std::vector<std::string>& paths, const CheckedExperts&
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer,
                              Communicator& ranks) {
+  precision_for(given.machine);  // refuses what contradicts itself before anything is opened
+  use_threads(given.machine);
   const std::vector<compat::NamedModel> models =
       compat::resolve_models(given.path, observer.eval.warn);
   const std::vector<std::string> paths = compat::paths_of(models);
   if (paths.empty()) throw compat::UsageError("--path is missing, expected models joined by ':'");
   EnsembleEvalOptions options = given;
   options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
-  use_threads(options.machine);
 
   EnsembleReport report;
   EvalData data(options.data);
   check_skipping(options);
   Ensemble ensemble(options, models, data.dictionary());
-  if (options.ensemble_type == EnsembleType::kClusterPrior &&
-      std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
-    observer.eval.warn(
-        "no expert tells which cluster it was trained for: they are taken to be in the order of "
-        "clusters");
-  observer.eval.log("loading model(s) from " + compat::join(paths, ":"));
-  const CheckedExperts checked = check_experts(paths, ensemble.posterior().prior().active(),
-                                               options.model_overrides, data, report.eval);
-  observer.eval.log("num. model params: " + grouped(report.eval.num_parameters));
-  observer.eval.log(concat(options.data.folder, ' ', options.data.gen_subset, ' ',
-                           grouped(data.dataset().size()), " examples"));
-  const LeftOut left_out = data.make_batches(checked.positions, observer.eval.warn);
-  report.eval.skipped_samples = left_out.samples;
-  report.eval.skipped_tokens = left_out.tokens;
-  if (options.ensemble_type == EnsembleType::kUpdatingPrior && data.num_batches() == 1)
-    observer.eval.warn(
-        "the data are one batch, so that updating_prior never updates its prior (--batch-size "
-        "makes more)");
+  const CheckedExperts checked =
+      prepare(options, paths, ensemble, data, report.eval, observer.eval);
 
   std::optional<ScoreCache> cache;
   if (!options.score_cache.empty())

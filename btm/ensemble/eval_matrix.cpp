@@ -1,6 +1,5 @@
 #include "btm/ensemble/eval_matrix.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -10,12 +9,11 @@
 #include <numbers>
 #include <numeric>
 #include <optional>
-#include <set>
-#include <stdexcept>
 #include <utility>
 
 #include "btm/data/dictionary_doubts.h"
 #include "btm/data/multidomain.h"
+#include "btm/ensemble/expert_average.h"
 #include "btm/ensemble/expert_scores.h"
 #include "btm/ensemble/matrix_rows.h"
 #include "btm/ensemble/score_cache.h"
@@ -50,31 +48,6 @@ struct ScoredModel {
   std::vector<bool> needs = {};                  ///< By set: whether it is to be scored.
 };
 
-/// Adds up parameters in fp32.
-class ParameterSum {
- public:
-  void add(const TransformerLM& model, double weight) {
-    const bool first = sums_.empty();
-    for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-      const at::Tensor term = model.parameters()[i].tensor->to(at::kFloat) * weight;
-      if (first)
-        sums_.push_back(term);
-      else
-        sums_[i] += term;
-    }
-  }
-
-  void assign_to(TransformerLM& model, const Precision& precision) const {
-    for (std::size_t i = 0; i < sums_.size(); ++i)
-      *model.parameters()[i].tensor = sums_[i].to(precision.rounding).to(precision.compute);
-  }
-
- private:
-  std::vector<at::Tensor> sums_;
-};
-
-std::string row_name(EnsembleType type) { return "ensemble " + std::string(name_of(type)); }
-
 std::string split_of(const fs::path& folder, const std::string& split, const std::string& domain) {
   const std::string named = split + "_" + domain;
   return compat::IndexedDataset::exists(folder / domain / named) ? named : split;
@@ -95,7 +68,6 @@ class Matrix {
   void open_models();
   void open_sets();
   void add_set(const std::string& domain, const std::string& split, bool for_experts_only);
-  void check_average(const compat::Dictionary& dictionary) const;
   void score_all();
   void score_model(ScoredModel& model, std::unique_ptr<TransformerLM> loaded);
   bool is_still(const ScoredModel& model) const;
@@ -142,38 +114,21 @@ void Matrix::open_models() {
     models_.push_back(std::move(model));
   }
   if (!options_.average) return;
-  check_average(dictionary);
+  std::optional<AveragedModel> first;
+  for (const ScoredModel& model : models_) {
+    if (!model.is_expert) continue;
+    AveragedModel here{model.name, outline_model(*model.checkpoint, dictionary, "dict.txt")};
+    if (first)
+      check_same_network(*first, here);
+    else
+      first = std::move(here);
+  }
   ScoredModel average{"average", {}, "average", false, std::nullopt};
   for (const ScoredModel& model : models_)
     if (model.is_expert) average.hash += " " + model.hash;
   average.hash = compat::sha256_hex(compat::as_byte_span(average.hash));
   matrix_.rows.push_back({average.name, MatrixRow::Kind::kAverage, {}, {}, {}});
   models_.push_back(std::move(average));
-}
-
-void Matrix::check_average(const compat::Dictionary& dictionary) const {
-  const ScoredModel* first = nullptr;
-  std::unique_ptr<TransformerLM> wanted;
-  for (const ScoredModel& model : models_) {
-    if (!model.is_expert) continue;
-    auto outline = outline_model(*model.checkpoint, dictionary, "dict.txt");
-    const auto same = [](const NamedParameter& a, const NamedParameter& b) {
-      return a.name == b.name && a.shape == b.shape;
-    };
-    if (first == nullptr) {
-      first = &model;
-      wanted = std::move(outline);
-    } else if (!std::ranges::equal(outline->parameters(), wanted->parameters(), same)) {
-      throw compat::UsageError("the average needs experts of one shape, '" +
-                               compat::printable(model.name) + "' has other parameters than '" +
-                               compat::printable(first->name) + "'");
-    } else if (const std::string other = differing_setting(outline->config(), wanted->config());
-               !other.empty()) {
-      throw compat::UsageError("the average needs experts of one network, '" +
-                               compat::printable(model.name) + "' is not as '" +
-                               compat::printable(first->name) + "': " + other);
-    }
-  }
 }
 
 void Matrix::add_set(const std::string& domain, const std::string& split, bool for_experts_only) {
@@ -405,6 +360,7 @@ ScoredMatrix Matrix::run() {
   matrix_.data = options_.folder;
   matrix_.split = options_.split;
   matrix_.tokens_per_sample = options_.batching.tokens_per_sample;
+  matrix_.precision = precision_name(options_.machine);
   matrix_.block_tokens = options_.block_tokens;
   matrix_.fewest_blocks = kFewestBlocks;
   for (const EnsembleType type : options_.ensembles)
@@ -425,65 +381,16 @@ ScoredMatrix Matrix::run() {
   return std::move(matrix_);
 }
 
-void check_options(const EvalMatrixOptions& options) {
-  const auto require = [](bool ok, const std::string& problem) {
-    if (!ok) throw compat::UsageError(problem);
-  };
-  require(!options.models.empty(), "no model is given, expected NAME=CHECKPOINT");
-  std::set<std::string> names;
-  for (const auto& [name, path] : options.models) {
-    require(!name.empty() && !path.empty(),
-            "'" + compat::printable(name + "=" + path) + "', expected NAME=CHECKPOINT");
-    require(names.insert(name).second,
-            "the name '" + compat::printable(name) + "' is given to two models");
-  }
-  std::set<std::string> experts;
-  for (const std::string& expert : options.experts) {
-    require(names.contains(expert),
-            "--experts names '" + compat::printable(expert) + "', which is no model");
-    require(experts.insert(expert).second,
-            "--experts names '" + compat::printable(expert) + "' twice");
-  }
-  require(!options.experts.empty() || (options.ensembles.empty() && !options.average),
-          "ensembles and the average need --experts");
-  require(!options.average || !names.contains("average"),
-          "a model is named 'average', which is the name of the experts' average");
-  for (const EnsembleType type : options.ensembles)
-    require(!names.contains(row_name(type)),
-            "a model is named '" + row_name(type) + "', which is the name of an ensemble's row");
-  std::set<std::string> domains;
-  for (const std::string& domain : options.domains)
-    require(domains.insert(domain).second,
-            "--domains names '" + compat::printable(domain) + "' twice");
-  require(options.resamples >= 1 && options.block_tokens >= 1,
-          "--resamples and --block-tokens are at least 1");
-}
-
-/// Takes out the row of a model, and everything that depends on it.
-void leave_out(const std::string& model, EvalMatrixOptions& options) {
-  if (options.average &&
-      std::ranges::find(options.models, model, &std::pair<std::string, std::string>::first) ==
-          options.models.end())
-    options.average = false;
-  std::erase_if(options.models, [&](const auto& one) { return one.first == model; });
-  std::erase(options.experts, model);
-  if (options.baseline == model) options.baseline.clear();
-  if (options.models.empty())
-    throw std::runtime_error("every model diverged: there is nothing to compare");
-  if (!options.experts.empty()) return;
-  options.ensembles.clear();
-  options.average = false;
-}
-
 }  // namespace
 
 ScoredMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserver& observer) {
-  check_options(given);
+  check_matrix_options(given);
+  precision_for(given.machine);  // refuses what contradicts itself before anything is opened
+  use_threads(given.machine);
   EvalMatrixOptions options = given;
   std::vector<std::string> paths;
   for (const auto& [name, path] : options.models) paths.push_back(path);
   options.batching = with_sample_length(given.batching, paths, given.model_overrides);
-  use_threads(options.machine);
   std::vector<std::string> left_out;
   for (;;) {
     try {

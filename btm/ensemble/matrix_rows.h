@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "btm/ensemble/eval_matrix.h"
+#include "btm/ensemble/matrix_options.h"
 #include "btm/evaluator/byte_counts.h"
 #include "btm/evaluator/eval_data.h"
 #include "btm/mixing/posterior.h"
+#include "btm/report/evaluation_matrix.h"
 
 namespace btm {
 

@@ -134,8 +134,8 @@ void check_same_update(const compat::Checkpoint* checkpoint, Communicator& world
     if (problem.empty() && state != first)
       problem = compat::concat("rank 0 starts from ", first, ", rank ", rank, " from ", state);
     if (!problem.empty())
-      throw compat::UnsupportedError(problem + ": files of two moments; " + remedy +
-                                     "give --restore-file an older checkpoint");
+      throw compat::UnsupportedError(problem + ": these files were saved at different updates; " +
+                                     remedy + "give --restore-file an older checkpoint");
   }
 }
 

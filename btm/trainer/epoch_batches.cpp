@@ -74,7 +74,7 @@ EpochBatches::EpochBatches(const TrainData& data, const CollateOptions& collate,
   if (start.iterations_in_epoch > 0 && start.iterations_in_epoch >= length_)
     throw compat::UsageError(compat::concat(
         "the checkpoint is at batch ", start.iterations_in_epoch, " of an epoch that has ", length_,
-        ": the data or the batch size changed (--reset-dataloader starts the data anew)"));
+        ": the data or the batch size changed (--reset-dataloader starts from the first batch)"));
   if (skip_remainder_batch) length_ -= 1;
   const std::int64_t left = length_ - start.iterations_in_epoch;
   const std::int64_t left_updates =

@@ -151,9 +151,9 @@ void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, T
   const PickleNode* const updates = last != nullptr ? last->find("num_updates") : nullptr;
   const auto* count = updates != nullptr ? updates->get_if<std::int64_t>() : nullptr;
   if (count == nullptr || *count < 0)
-    throw compat::FormatError(
-        {checkpoint.path(), "optimizer_history", {}},
-        "has no num_updates in its last entry (--reset-optimizer does without)");
+    throw compat::FormatError({checkpoint.path(), "optimizer_history", {}},
+                              "has no num_updates in its last entry (--reset-optimizer starts "
+                              "without the optimizer's state)");
   if (const PickleNode* scheduler = last->find("lr_scheduler_state");
       scheduler != nullptr && !options.reset_lr_scheduler) {
     const auto real = [&](const char* key) {
@@ -203,7 +203,7 @@ std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& 
   return checkpoint.path() + " holds the state of " + compat::printable(*theirs) +
          ", this run's precision flags ask for " + ours +
          ": Adam's state continues in the new precision, where fairseq stops (--reset-optimizer "
-         "starts it anew)";
+         "starts from a new state)";
 }
 
 TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {

@@ -15,6 +15,9 @@
 
 namespace btm {
 
+/// The name in the lines of `btm train`.
+inline constexpr const char* kTrainName = "btm train";
+
 class TrainLog {
  public:
   /// A run's log. With `quiet` (ranks other than 0) it writes nothing. The record for wandb is

@@ -10,71 +10,32 @@
 #include <utility>
 
 #include "btm/data/dictionary_doubts.h"
-#include "btm/model/weights.h"
 #include "btm/trainer/checkpoint_manager.h"
 #include "btm/trainer/demix_checkpoint.h"
+#include "btm/trainer/due.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/initialise.h"
 #include "btm/trainer/rank_agreement.h"
 #include "btm/trainer/train_checkpoint.h"
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/train_log.h"
+#include "btm/trainer/train_start.h"
+#include "btm/trainer/validation.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
-#include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/dictionary_digest.h"
-#include "compat/fairseq/network_settings.h"
-#include "compat/io/crc32.h"
 #include "compat/program/signals.h"
 
 namespace btm {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kName = "btm train";
 
 template <class T>
 T nth_or_last(const std::vector<T>& values, std::int64_t n) {
   return values[static_cast<std::size_t>(
       std::min<std::int64_t>(n, static_cast<std::int64_t>(values.size()) - 1))];
-}
-
-bool holds_weights_alone(const compat::TorchFile& file) {
-  return file.tree.root->find("cfg") == nullptr && file.tree.root->find("args") == nullptr;
-}
-
-compat::Dictionary load_dictionary(const fs::path& folder) {
-  if (!fs::is_directory(folder))
-    throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
-  return compat::Dictionary::load(folder / "dict.txt");
-}
-
-/// A torch file that holds weights without a configuration; nothing for a whole model.
-std::optional<compat::TorchFile> weights_alone(const fs::path& path) {
-  const compat::ModelKind kind = compat::resolve_model(path).kind;
-  if (kind == compat::ModelKind::kSafetensors || kind == compat::ModelKind::kHuggingFace)
-    return std::nullopt;
-  compat::TorchFile file = compat::load_torch_file(path);
-  return holds_weights_alone(file) ? std::optional(std::move(file)) : std::nullopt;
-}
-
-/// Loads the weights of the checkpoint that a run starts from. Returns nothing for a file that
-/// holds only weights. FormatError when it was trained with another dictionary.
-std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model,
-                                             const compat::KnownDictionary& dictionary) {
-  if (const auto file = weights_alone(path)) {
-    compat::check_same_dictionary(
-        dictionary, {file->path, compat::kept_dictionary(*file->tree.root, file->path), {}});
-    load_weights(model, compat::model_tensors(*file->tree.root, file->path), file->path,
-                 Precision{});
-    return std::nullopt;
-  }
-  compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
-  compat::check_same_dictionary(dictionary, checkpoint.dictionary());
-  load_weights(model, checkpoint.model(), checkpoint.path(), Precision{});
-  model.set_layer_norm_epsilon(compat::layer_norm_epsilon(checkpoint.config()));
-  return checkpoint;
 }
 
 /// A point between two updates.
@@ -102,9 +63,6 @@ class TrainRun {
   void end_epoch(std::int64_t epoch);
   bool make_up_for_interruption();
   bool after_update(const Moment& moment);
-  std::optional<double> validate(std::int64_t epoch);
-  LogRow validate_subset(const ValidData& data, std::int64_t epoch);
-  bool stops_early(std::optional<double> val_loss);
   void save(const Moment& moment, std::optional<double> val_loss);
   void save_interrupted(const Moment& moment, bool due);
   void save_at(const SavePoint& point, const IteratorState& next);
@@ -113,7 +71,7 @@ class TrainRun {
   bool limit_reached() const;
   void warn_of_doubts();
   std::function<void(const std::string&)> warner() {
-    return [this](const std::string& line) { log_.warn(kName, line); };
+    return [this](const std::string& line) { log_.warn(kTrainName, line); };
   }
 
   TrainOptions options_;
@@ -134,8 +92,7 @@ class TrainRun {
   bool several_folders_ = false;  ///< DATA, whose epochs take them in turn.
   std::vector<ValidData> valid_data_;
   std::optional<double> val_loss_;  ///< Of the last validation after an update, for the schedule.
-  std::optional<double> patience_best_;
-  std::int64_t patience_runs_ = 0;
+  EarlyStop early_stop_;
 };
 
 /// DeMIX: every rank has files of its own.
@@ -149,7 +106,8 @@ TrainRun::TrainRun(TrainOptions options, Communicator& world, int local_rank)
     : options_(with_rank_suffix(std::move(options), world.rank())),
       world_(world),
       log_(options_.common, options_.checkpoint.save_dir, world.rank() != 0),
-      checkpoints_(options_.checkpoint) {
+      checkpoints_(options_.checkpoint),
+      early_stop_(options_.checkpoint) {
   if (options_.common.num_threads > 0)
     at::set_num_threads(static_cast<int>(options_.common.num_threads));
   collate_.device = !options_.common.cpu && at::hasCUDA()
@@ -178,10 +136,10 @@ void TrainRun::load() {
   const std::vector<std::string> folders = data_folders(options_.task.data);
   several_folders_ = folders.size() > 1;
   const fs::path folder = folders.front();
-  dictionary_ = load_dictionary(folder);
+  dictionary_ = load_data_dictionary(folder);
   const compat::KnownDictionary known =
       compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
-  log_.info(kName, compat::concat("dictionary: ", dictionary_.size(), " types"));
+  log_.info(kTrainName, compat::concat("dictionary: ", dictionary_.size(), " types"));
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
   RankFacts facts = option_facts(options_, config);
@@ -198,7 +156,7 @@ void TrainRun::load() {
   std::optional<compat::Checkpoint> checkpoint;
   if (start_.empty()) {
     log_.info(
-        kName,
+        kTrainName,
         "No existing checkpoint found " +
             (fs::path(options_.checkpoint.save_dir) / options_.checkpoint.restore_file).string());
     initialise(*model, options_.common.seed);
@@ -234,15 +192,15 @@ void TrainRun::load() {
 void TrainRun::restore(const compat::Checkpoint& checkpoint) {
   state_ = restore_training_state(*trainer_, checkpoint);
   if (const std::string changed = changed_precision(*trainer_, checkpoint); !changed.empty())
-    log_.warn(kName, changed);
-  log_.info(kName,
+    log_.warn(kTrainName, changed);
+  log_.info(kTrainName,
             compat::concat("Loaded checkpoint ", start_.string(), " (epoch ", state_.iterator.epoch,
                            " @ ", trainer_->num_updates(), " updates)"));
 }
 
 void TrainRun::log_model(const TransformerConfig& config) {
   log_.info(
-      kName,
+      kTrainName,
       compat::concat(
           "architecture ", config.arch,
           ", num. model params: ", compat::grouped(trainer_->model().num_parameters()), ", ",
@@ -270,16 +228,8 @@ RankFacts TrainRun::start_facts() const {
                                     : compat::concat(trainer_->num_updates(), " updates, epoch ",
                                                      state_.iterator.epoch, ", batch ",
                                                      state_.iterator.iterations_in_epoch));
-  std::uint32_t crc = 0;
-  const FlatParameters& flat = trainer_->flat();
-  for (std::size_t i = 0; i < flat.slots().size(); ++i) {
-    if (trainer_->experts() != nullptr && trainer_->experts()->is_expert(flat.slots()[i].name))
-      continue;
-    const at::Tensor values = flat.view(flat.values(), i).cpu().contiguous();
-    crc = compat::crc32({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()},
-                        crc);
-  }
-  facts.emplace_back("the checksum of the weights to start from", std::to_string(crc));
+  facts.emplace_back("the checksum of the weights to start from",
+                     compat::concat(shared_weights_crc(*trainer_)));
   return facts;
 }
 
@@ -291,7 +241,8 @@ bool TrainRun::limit_reached() const {
 
 /// Logs the checkpoint that was written since the last call.
 void TrainRun::log_saved() {
-  if (const std::string message = checkpoints_.poll(); !message.empty()) log_.info(kName, message);
+  if (const std::string message = checkpoints_.poll(); !message.empty())
+    log_.info(kTrainName, message);
 }
 
 void TrainRun::finish_saving() {
@@ -305,7 +256,7 @@ int TrainRun::run() {
   if (!stop && limit_reached()) {
     // fairseq makes one more update each time. Here the same command twice gives the same model, so
     // that a run killed after its last checkpoint can be started again.
-    log_.info(kName,
+    log_.info(kTrainName,
               compat::concat("nothing left to train: ", trainer_->num_updates(), " updates, ",
                              compat::general(trainer_->agreed_seconds() / 3600), " hours"));
     if (start_ != last_checkpoint(options_.checkpoint))
@@ -317,9 +268,9 @@ int TrainRun::run() {
   const auto start = std::chrono::steady_clock::now();
   while (!stop && (max_epoch <= 0 || state_.iterator.epoch <= max_epoch)) {
     if (trainer_->lr() <= options_.optimization.stop_min_lr && trainer_->num_updates() > 0) {
-      log_.info(kName, "stopping training because current learning rate (" +
-                           compat::general(trainer_->lr()) +
-                           ") is smaller than or equal to --stop-min-lr");
+      log_.info(kTrainName, "stopping training because current learning rate (" +
+                                compat::general(trainer_->lr()) +
+                                ") is smaller than or equal to --stop-min-lr");
       break;
     }
     stop = train_epoch();
@@ -327,14 +278,16 @@ int TrainRun::run() {
   }
   finish_saving();
   if (const int signal = trainer_->agreed_signal(); signal != 0) {
-    log_.info(kName, compat::concat("ended by ", compat::signal_name(signal), " after ",
-                                    trainer_->num_updates(), " updates",
-                                    options_.checkpoint.no_save ? "" : ", everything is saved"));
+    log_.info(
+        kTrainName,
+        compat::concat("ended by ", compat::signal_name(signal), " after ", trainer_->num_updates(),
+                       " updates", options_.checkpoint.no_save ? "" : ", everything is saved"));
     return 128 + signal;
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log_.info(kName, "done training in " + compat::general(python_round(seconds, 1)) + " seconds");
+  log_.info(kTrainName,
+            "done training in " + compat::general(python_round(seconds, 1)) + " seconds");
   return 0;
 }
 
@@ -359,7 +312,7 @@ void TrainRun::warn_of_doubts() {
   for (const std::string& doubt :
        {doubt_by_special_symbols(dictionary_, file),
         doubt_by_loss(start_.string(), trainer_->last_loss_base2(), dictionary_, file)})
-    if (!doubt.empty()) log_.warn(kName, doubt);
+    if (!doubt.empty()) log_.warn(kTrainName, doubt);
 }
 
 /// The updates of the epoch, up to --max-update.
@@ -374,7 +327,7 @@ bool TrainRun::train_epoch() {
   const std::int64_t epoch = state_.iterator.epoch;
   EpochBatches batches = open_epoch();
   trainer_->begin_epoch(epoch);
-  log_.info(kName, compat::concat("begin training epoch ", epoch));
+  log_.info(kTrainName, compat::concat("begin training epoch ", epoch));
   bool stop = false;
   while (!stop && batches.has_next()) {
     const UpdateBatches update = batches.next();
@@ -391,7 +344,7 @@ bool TrainRun::train_epoch() {
         inner.reset();
       }
     } else {
-      log_.info(kName,
+      log_.info(kTrainName,
                 "NOTE: gradient overflow detected, ignoring gradient, setting loss scale to: " +
                     compat::general(trainer_->optimizer().loss_scale()));
     }
@@ -417,8 +370,8 @@ void TrainRun::end_epoch(std::int64_t epoch) {
 bool TrainRun::make_up_for_interruption() {
   const std::optional<std::int64_t> epoch = std::exchange(state_.due_epoch, std::nullopt);
   if (!epoch || start_ != last_checkpoint(options_.checkpoint)) return false;
-  log_.info(kName, compat::concat("validating and saving as was due after ",
-                                  trainer_->num_updates(), " updates, when a signal came"));
+  log_.info(kTrainName, compat::concat("validating and saving as was due after ",
+                                       trainer_->num_updates(), " updates, when a signal came"));
   const Moment moment{*epoch, state_.iterator.epoch != *epoch, state_.iterator};
   const bool stop = after_update(moment);
   if (moment.end_of_epoch) end_epoch(*epoch);
@@ -427,54 +380,33 @@ bool TrainRun::make_up_for_interruption() {
 
 /// fairseq's validate_and_save. True when the run must end.
 bool TrainRun::after_update(const Moment& moment) {
-  const DatasetOptions& dataset = options_.dataset;
-  const CheckpointOptions& checkpoint = options_.checkpoint;
   const std::int64_t updates = trainer_->num_updates(), epoch = moment.epoch;
-  const bool end = moment.end_of_epoch;
-  const auto every = [&](std::int64_t interval) {
-    return interval > 0 && updates > 0 && updates % interval == 0;
-  };
   bool stop = limit_reached();
-  const bool do_save =
-      (end && epoch % checkpoint.save_interval == 0) || stop ||
-      (every(checkpoint.save_interval_updates) && updates >= dataset.validate_after_updates);
-  const bool do_validate = ((!end && do_save) || (end && epoch % dataset.validate_interval == 0) ||
-                            stop || every(dataset.validate_interval_updates)) &&
-                           !dataset.disable_validation && updates >= dataset.validate_after_updates;
+  const Due due = due_after_update(options_, epoch, moment.end_of_epoch, updates, stop);
   if (trainer_->agreed_signal() != 0) {
-    save_interrupted(moment, do_save || do_validate);
+    save_interrupted(moment, due.save || due.validate);
     return true;
   }
   if (stop)
-    log_.info(kName, compat::concat("Stopping training: ", updates, " updates, ",
-                                    compat::general(trainer_->agreed_seconds() / 3600), " hours"));
-  val_loss_ = do_validate ? validate(epoch) : std::nullopt;
-  if (trainer_->agreed_signal() !=
-      0) {  // it came during the validation, whose result is then incomplete
+    log_.info(kTrainName,
+              compat::concat("Stopping training: ", updates, " updates, ",
+                             compat::general(trainer_->agreed_seconds() / 3600), " hours"));
+  val_loss_ = due.validate
+                  ? validate(*trainer_, log_, valid_data_, collate_, epoch, checkpoints_.best())
+                  : std::nullopt;
+  if (trainer_->agreed_signal() != 0) {
+    // It came during the validation, whose result is then incomplete.
     save_interrupted(moment, true);
     return true;
   }
-  stop = stops_early(val_loss_) || stop;
-  if (do_save || stop) save(moment, val_loss_);
-  return stop;
-}
-
-bool TrainRun::stops_early(std::optional<double> val_loss) {
-  const CheckpointOptions& o = options_.checkpoint;
-  if (!val_loss || o.patience <= 0) return false;
-  const bool better =
-      std::isfinite(*val_loss) &&
-      (!patience_best_ || (o.maximize_best_checkpoint_metric ? *val_loss > *patience_best_
-                                                             : *val_loss < *patience_best_));
-  if (better) {
-    patience_best_ = val_loss;
-    patience_runs_ = 0;
-    return false;
+  if (early_stop_.note(val_loss_)) {
+    stop = true;
+    log_.info(kTrainName,
+              compat::concat("early stop since valid performance hasn't improved for last ",
+                             options_.checkpoint.patience, " runs"));
   }
-  if (++patience_runs_ < o.patience) return false;
-  log_.info(kName, compat::concat("early stop since valid performance hasn't improved for last ",
-                                  o.patience, " runs"));
-  return true;
+  if (due.save || stop) save(moment, val_loss_);
+  return stop;
 }
 
 void TrainRun::save(const Moment& moment, std::optional<double> val_loss) {
@@ -512,72 +444,12 @@ void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
   checkpoints_.save(std::move(parts), point);
 }
 
-LogRow TrainRun::validate_subset(const ValidData& data, std::int64_t epoch) {
-  MetersDict meters;
-  CollateOptions collate = collate_;
-  if (options_.task.pad_to_fixed_bsz) collate.fixed_rows = options_.dataset.batch_size_valid;
-  std::int64_t steps = data.steps;
-  // As in fairseq, one batch more than the flag says.
-  if (options_.dataset.max_valid_steps > 0)
-    steps = std::min(steps, options_.dataset.max_valid_steps + 1);
-  for (std::int64_t i = 0; i < steps && trainer_->agreed_signal() == 0; ++i) {
-    std::optional<DeviceBatch> batch;
-    if (static_cast<std::size_t>(i) < data.batches.size())
-      batch = prepare_batch(*data.dataset, data.batches[static_cast<std::size_t>(i)], 0, collate);
-    trainer_->valid_step(batch ? &*batch : nullptr, data.domain, meters);
-    log_.progress(epoch, data.subset, i + 1, steps);
-  }
-  return meters.row();
-}
-
-/// The metric of the best checkpoint, on the first subset.
-std::optional<double> TrainRun::validate(std::int64_t epoch) {
-  std::optional<double> first;
-  const std::string& metric = options_.checkpoint.best_checkpoint_metric;
-  for (const ValidData& data : valid_data_) {
-    log_.info(kName, "begin validation on \"" + data.subset + "\" subset");
-    LogRow row = validate_subset(data, epoch);
-    if (trainer_->agreed_signal() != 0) return std::nullopt;
-    row.emplace_back("num_updates", static_cast<double>(trainer_->num_updates()));
-    if (&data == &valid_data_.front()) {
-      for (const auto& [key, value] : row)
-        if (key == metric) first = value;
-      if (!first)
-        throw compat::UsageError("--best-checkpoint-metric '" + compat::printable(metric) +
-                                 "' is not among the validation's numbers");
-      if (!std::isfinite(*first))
-        log_.warn(kName, "the " + compat::printable(metric) + " of \"" +
-                             compat::printable(data.subset) + "\" is " + compat::general(*first) +
-                             ", which cannot be the best: the model has diverged");
-      if (const auto best = checkpoints_.best(); best && std::isfinite(*first))
-        row.emplace_back("best_" + metric, options_.checkpoint.maximize_best_checkpoint_metric
-                                               ? std::max(*best, *first)
-                                               : std::min(*best, *first));
-    }
-    log_.summary(data.subset, epoch, row, trainer_->num_updates());
-  }
-  return first;
-}
-
 }  // namespace
 
 int train(TrainOptions options, Communicator& world, int local_rank) {
   complete(options);
   const compat::SignalGuard signals;
   return TrainRun(std::move(options), world, local_rank).run();
-}
-
-void check_start(const TrainOptions& options, const fs::path& checkpoint) {
-  const fs::path folder = data_folders(options.task.data).front();
-  const compat::Dictionary dictionary = load_dictionary(folder);
-  TransformerLM model(TransformerConfig::from(model_config(options)), dictionary.size());
-  if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "does not exist");
-  if (const auto file = weights_alone(checkpoint))
-    return check_weights(model, compat::model_tensors(*file->tree.root, file->path), file->path);
-  const compat::Checkpoint whole = compat::Checkpoint::open(checkpoint);
-  compat::check_same_dictionary(
-      compat::known_dictionary(dictionary, (folder / "dict.txt").string()), whole.dictionary());
-  check_weights(model, whole.model(), checkpoint.string());
 }
 
 }  // namespace btm

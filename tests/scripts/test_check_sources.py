@@ -65,6 +65,17 @@ class CheckSources(unittest.TestCase):
         self.assertEqual(breaches('// std::printf("x");'), 0)
         self.assertEqual(breaches('std::printf("x");', "compat/program/console.cpp"), 0)
 
+    def test_lengths_of_files(self):
+        def breaches(lines, name):
+            return len(check_sources.check_length(name, "x\n" * lines))
+
+        self.assertEqual(breaches(450, "btm/x.cpp"), 0)
+        self.assertEqual(breaches(451, "btm/x.cpp"), 1)
+        self.assertEqual(breaches(451, "scripts/x.py"), 1)
+        self.assertEqual(breaches(451, "tests/btm/x_test.cpp"), 0)
+        for name, lines in check_sources.LONGER_FILES.items():
+            self.assertEqual((breaches(lines, name), breaches(lines + 1, name)), (0, 1), name)
+
     def test_languages(self):
         for name, first_line, language in [
             ("a/b.h", "", "cxx"),

@@ -216,8 +216,8 @@ TEST_F(Demix, ShardsAreEvaluatedAndFilesOfTwoMomentsRefused) {
   Process resumed("btm", command(2, dir_ / "s", joined(flags("0 1", 4), two)));
   EXPECT_EQ(resumed.wait(), 1);
   EXPECT_NE(resumed.err().find("is from update 1, "), std::string::npos) << resumed.err();
-  EXPECT_NE(resumed.err().find(
-                "of update 2: files of two moments; give --restore-file an older checkpoint"),
+  EXPECT_NE(resumed.err().find("of update 2: these files were saved at different updates; give "
+                               "--restore-file an older checkpoint"),
             std::string::npos)
       << resumed.err();
 
@@ -225,7 +225,8 @@ TEST_F(Demix, ShardsAreEvaluatedAndFilesOfTwoMomentsRefused) {
   btm_test::write_file(dir_ / "s/checkpoint_last-rank-1.pt.new", "");
   Process torn("btm", command(2, dir_ / "s", joined(flags("0 1", 4), two)));
   EXPECT_EQ(torn.wait(), 1);
-  EXPECT_NE(torn.err().find("files of two moments; an earlier version was interrupted while it "
+  EXPECT_NE(torn.err().find("these files were saved at different updates; an earlier version was "
+                            "interrupted while it "
                             "replaced them. Rename checkpoint_last-rank-1.pt.new to the same "
                             "names without .new to finish that, or give --restore-file"),
             std::string::npos)
