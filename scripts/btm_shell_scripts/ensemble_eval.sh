@@ -4,8 +4,12 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
 
+types=(cached_prior updating_prior uniform_prior simple_average cluster_prior)
+printf -v type_list ', %s' "${types[@]}"
+type_list=${type_list:2}
+
 usage() {
-  cat <<'USAGE'
+  cat <<USAGE
 usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOLDER [TOP_K]
                         [MORE FLAGS OF btm ensemble-eval ...]
 
@@ -13,8 +17,8 @@ usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOL
   DATA            data-bin folder with a folder for each domain
   MODELS          checkpoints, or folders with a checkpoint_last.pt, separated by colons
   DOMAIN          the domain to evaluate: valid_DOMAIN for the posterior, then test_DOMAIN
-  ENSEMBLE_TYPE   cached_prior, updating_prior, uniform_prior, simple_average, or
-                  cluster_prior (add --cluster-model at the end)
+  ENSEMBLE_TYPE   $type_list
+                  (for the last one, add --cluster-model at the end)
   RESULTS_FOLDER  folder for dev_posteriors.jsonl and test_results.txt: a line of JSON per batch
   TOP_K           keep only the TOP_K most probable experts (default: all)
 USAGE
@@ -31,13 +35,8 @@ num_experts=$1 data=$2 domain=$4 ensemble_type=$5 results_folder=$6 top_k=${7:-}
 IFS=: read -r -a models <<<"$3"
 is_count "$num_experts" && ((num_experts == ${#models[@]})) ||
   die "NUM_EXPERTS is '$num_experts', but MODELS are ${#models[@]}: $3"
-case $ensemble_type in
-  cached_prior | updating_prior | uniform_prior | simple_average | cluster_prior) ;;
-  *)
-    types='cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior'
-    die "ENSEMBLE_TYPE '$ensemble_type', expected $types"
-    ;;
-esac
+[[ ", $type_list," == *", $ensemble_type,"* ]] ||
+  die "ENSEMBLE_TYPE '$ensemble_type', expected one of $type_list"
 [[ -z $top_k ]] || is_count "$top_k" || die "TOP_K '$top_k', expected a number"
 require_domains "$data" "$domain"
 path=''

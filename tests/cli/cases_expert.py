@@ -2,11 +2,14 @@
 import json
 import pathlib
 import shutil
+import sys
 
 from case import Case
 
-GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
-DOMAINS = ["fortunes", "jargon", "politics"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+
+from small_forest import BATCHES, DOMAINS, GOLDEN, MACHINE, TRAIN, make_forest  # noqa: E402
+
 DATA = ["--data", "{golden}/data-bin/perl"]
 FOREST = "{tmp}/forest"
 ADD = [
@@ -24,49 +27,11 @@ ADD = [
     "--max-samples",
     "3",
 ]
-TRAIN = [
-    "--",
-    "--arch",
-    "transformer_lm_gpt3_small",
-    "--decoder-layers",
-    "2",
-    "--decoder-embed-dim",
-    "64",
-    "--decoder-ffn-embed-dim",
-    "256",
-    "--decoder-attention-heads",
-    "4",
-    "--tokens-per-sample",
-    "128",
-    "--batch-size",
-    "2",
-    "--cpu",
-    "--num-threads",
-    "1",
-    "--lr",
-    "1e-3",
-]
-SCORED = [
-    "--tokens-per-sample",
-    "128",
-    "--batch-size",
-    "2",
-    "--max-samples",
-    "1",
-    "--cpu",
-    "--num-threads",
-    "1",
-]
+SCORED = [*BATCHES, "--max-samples", "1", *MACHINE]
 
 
 def released(folder):
-    """Makes three experts in the layout of the release."""
-    for domain in DOMAINS:
-        (folder / "forest" / domain).mkdir(parents=True)
-        shutil.copy(
-            GOLDEN / "checkpoints" / f"elm_{domain}" / "checkpoint_last.pt",
-            folder / "forest" / domain,
-        )
+    make_forest(folder / "forest")
 
 
 def manifest(folder):

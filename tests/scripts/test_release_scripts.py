@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -429,7 +430,7 @@ class EnsembleEval(Case):
             (
                 (2, self.law, self.both, "law", "cached_priors"),
                 2,
-                "ENSEMBLE_TYPE 'cached_priors', expected cached_prior",
+                "ENSEMBLE_TYPE 'cached_priors', expected one of cached_prior",
             ),
             ((2, self.law, self.both, "lwa", "cached_prior"), 1, "no folder 'lwa' for this domain"),
             ((2, "/nowhere", self.both, "law", "cached_prior"), 1, "/nowhere: no such folder"),
@@ -451,6 +452,18 @@ class EnsembleEval(Case):
             ),
         )
         self.assertFalse(results.parent.exists())
+
+    def test_the_types_are_those_of_btm(self):
+        self.use_btm()
+        script = ("btm_shell_scripts/ensemble_eval.sh", 2, self.law, self.both, "law", "no_type")
+        found = self.run_script(*script, self.dir / "results", status=2)
+        command = [BTM, "ensemble-eval", self.law, "--path", self.both]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        self.assertIn("--ensemble-type is missing, expected ", asked)
+        self.assertEqual(
+            found.strip().split("expected one of ")[1].split(", "),
+            re.split(", | or ", asked.strip().split("expected ")[1]),
+        )
 
 
 class EvalPipeline(Case):

@@ -7,36 +7,16 @@ evaluated and removed.
 import argparse
 import json
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "golden"
-DOMAINS = ["fortunes", "jargon", "politics"]
-MACHINE = ["--cpu", "--num-threads", "1"]
-TRAIN = [
-    "--",
-    "--arch",
-    "transformer_lm_gpt3_small",
-    "--decoder-layers",
-    "2",
-    "--decoder-embed-dim",
-    "64",
-    "--decoder-ffn-embed-dim",
-    "256",
-    "--decoder-attention-heads",
-    "4",
-    "--tokens-per-sample",
-    "128",
-    "--batch-size",
-    "2",
-    *MACHINE,
-    "--lr",
-    "1e-3",
-    "--disable-validation",
-]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+
+from small_forest import DOMAINS, GOLDEN, MACHINE, TRAIN, make_forest  # noqa: E402
+
+TRAIN = [*TRAIN, "--disable-validation"]
 
 
 def main():
@@ -52,8 +32,7 @@ def main():
 
 def life(program, folder):
     forest = folder / "forest"
-    for domain in DOMAINS:  # in the layout of the release
-        shutil.copytree(GOLDEN / "checkpoints" / f"elm_{domain}", forest / domain)
+    make_forest(forest)
     before = {domain: (forest / domain / "checkpoint_last.pt").read_bytes() for domain in DOMAINS}
 
     def run(*args, status=0):
