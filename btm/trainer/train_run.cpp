@@ -176,10 +176,11 @@ void TrainRun::load() {
   checkpoints_.set_best(state_.best);
   log_model(config);
   if (valid_data_.size() > 1 && !options_.checkpoint.no_save)
-    log_.info(kName, compat::concat("the best checkpoint goes by the ",
-                                    compat::printable(options_.checkpoint.best_checkpoint_metric),
-                                    " of \"", compat::printable(valid_data_.front().subset),
-                                    "\", the first of ", valid_data_.size(), " sets"));
+    log_.info(kTrainName,
+              compat::concat("the best checkpoint goes by the ",
+                             compat::printable(options_.checkpoint.best_checkpoint_metric),
+                             " of \"", compat::printable(valid_data_.front().subset),
+                             "\", the first of ", valid_data_.size(), " sets"));
   collate_.pad = dictionary_.pad();
   if (options_.task.pad_to_fixed_length) collate_.fixed_columns = options_.task.tokens_per_sample;
   if (several_folders_ && state_.iterator.epoch > 1)
