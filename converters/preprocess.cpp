@@ -28,6 +28,7 @@ using nlohmann::json;
 struct EncodedBlock {
   std::array<EncodedSplit, 3> splits;
   std::uint64_t disk_bytes = 0;
+  std::size_t dropped = 0;  ///< Empty documents.
 };
 
 std::uint64_t total_size(const std::vector<fs::path>& files) {
@@ -355,28 +356,31 @@ void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& 
   const DocumentSplit* const drawn = split_of(task);
   const DocumentFormat format = format_of(task);
   BlockReader reader(task.inputs.files, format);
+  std::size_t dropped = 0;
   compat::ordered_map<Block, EncodedBlock>(
       workers(), [&](Block& block) { return reader.next(block); },
       [&](std::size_t worker, const Block& block, EncodedBlock& encoded) {
         for (EncodedSplit& split : encoded.splits)
           split.ids.clear(), split.sizes.clear(), split.text.clear();
-        for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
-          EncodedSplit& split =
-              encoded.splits[drawn == nullptr
-                                 ? 0
-                                 : drawn->split_of(drawn->bucket(block.file_number, offset))];
-          const std::size_t before = split.ids.size();
-          if (raw)
-            encoders[worker].append_symbols(text, split.text);
-          else
-            encoders[worker].encode(text, split.ids);
-          split.sizes.push_back(split.ids.size() - before);
-        });
+        encoded.dropped =
+            for_each_document(block, format, [&](std::string_view text, std::uint64_t offset) {
+              EncodedSplit& split =
+                  encoded.splits[drawn == nullptr
+                                     ? 0
+                                     : drawn->split_of(drawn->bucket(block.file_number, offset))];
+              const std::size_t before = split.ids.size();
+              if (raw)
+                encoders[worker].append_symbols(text, split.text);
+              else
+                encoders[worker].encode(text, split.ids);
+              split.sizes.push_back(split.ids.size() - before);
+            });
         encoded.disk_bytes = block.disk_bytes;
       },
       [&](const EncodedBlock& encoded) {
         for (std::size_t i = 0; i < outputs.size(); ++i)
           if (outputs[i]) outputs[i]->add(encoded.splits[i]);
+        dropped += encoded.dropped;
         progress.advance(encoded.disk_bytes);
       });
   progress.clear();
@@ -395,6 +399,7 @@ void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& 
     const double share = 100.0 * static_cast<double>(replaced) / static_cast<double>(tokens);
     compat::append(line, compat::general(share, 3), "% replaced by <unk>; ");
   }
+  if (dropped > 0) compat::append(line, dropped, " empty documents dropped; ");
   const double seconds = std::max(progress.seconds(), 1e-3);
   const double megabytes = static_cast<double>(total_size(task.inputs.files)) / 1e6;
   compat::append(line, compat::decimal(megabytes / seconds, 1), " MB/s");

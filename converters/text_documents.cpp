@@ -215,14 +215,19 @@ bool BlockReader::next(Block& block) {
   }
 }
 
-void for_each_document(const Block& block, const DocumentFormat& format, const Visit& document) {
+std::size_t for_each_document(const Block& block, const DocumentFormat& format,
+                              const Visit& document) {
+  std::size_t dropped = 0;
   if (const std::size_t bad = compat::first_invalid_utf8(block.bytes);
       bad != std::string_view::npos)
     throw compat::FormatError({block.file.string(), {}, block.offset + bad}, "not UTF-8");
   const Visit kept = [&](std::string_view text, std::uint64_t offset) {
     if (text.size() > longest_document(format)) refuse_length(block.file, offset, format);
     if (format.strip) text = compat::strip(text);
-    if (!format.drop_empty || !text.empty()) document(text, offset);
+    if (format.drop_empty && text.empty())
+      ++dropped;
+    else
+      document(text, offset);
   };
   if (is_jsonl(format, block.file)) {
     jsonl_documents(block, format, kept);
@@ -233,6 +238,7 @@ void for_each_document(const Block& block, const DocumentFormat& format, const V
       kept(line, block.offset + static_cast<std::uint64_t>(line.data() - block.bytes.data()));
     });
   }
+  return dropped;
 }
 
 }  // namespace converters

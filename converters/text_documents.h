@@ -73,8 +73,8 @@ class BlockReader {
 
 /// Calls `document(text, offset)` for each document of a block in order. `offset` is the position
 /// of its first line in the file. `text` is valid during the call. FormatError when the block is
-/// not UTF-8 or not JSONL.
-void for_each_document(
+/// not UTF-8 or not JSONL. Returns the number of empty documents that were dropped.
+std::size_t for_each_document(
     const Block& block, const DocumentFormat& format,
     const std::function<void(std::string_view text, std::uint64_t offset)>& document);
 

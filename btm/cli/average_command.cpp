@@ -119,6 +119,26 @@ struct AverageCommand {
                                                                  ties_trim = "model", dtype;
   std::optional<double> density, scale;
   std::int64_t seed = 1, num_threads = 0;
+  compat::ExpertChoice choice;
+  bool overwrite = false;
+
+  compat::FlagGroup method_flags() {
+    return {
+        "Method",
+        {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"},
+                     "how to merge; the last three work on differences to a base model"),
+         flag_text("base-model", "MODEL", base_model,
+                   "the model that the others were branched from"),
+         {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep",
+          "0.2 for ties, 0.1 for dare",
+          [this](const std::string& value) { density = compat::parse_real(value); }},
+         flag_choice("ties-trim", ties_trim, {"model", "tensor"},
+                     "whether ties keeps the largest differences of the whole model (the paper) or "
+                     "of each tensor (mergekit)"),
+         {"scale,lambda", "X", "factor of the merged difference", "1",
+          [this](const std::string& value) { scale = compat::parse_real(value); }},
+         flag_integer("seed", "N", seed, "seed of dare's choice of elements", 0)}};
+  }
 
   compat::CommandSpec spec() {
     compat::FlagGroup models{
@@ -139,24 +159,12 @@ struct AverageCommand {
          flag_switch("normalize", options.normalize, "divide the weights by their sum"),
          flag_switch("allow-unnormalized", options.allow_unnormalized,
                      "accept weights that do not sum to 1")}};
-    compat::FlagGroup method_flags{
-        "Method",
-        {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"},
-                     "how to merge; the last three work on differences to a base model"),
-         flag_text("base-model", "MODEL", base_model,
-                   "the model that the others were branched from"),
-         {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep",
-          "0.2 for ties, 0.1 for dare",
-          [this](const std::string& value) { density = compat::parse_real(value); }},
-         flag_choice("ties-trim", ties_trim, {"model", "tensor"},
-                     "whether ties keeps the largest differences of the whole model (the paper) or "
-                     "of each tensor (mergekit)"),
-         {"scale,lambda", "X", "factor of the merged difference", "1",
-          [this](const std::string& value) { scale = compat::parse_real(value); }},
-         flag_integer("seed", "N", seed, "seed of dare's choice of elements", 0)}};
+    for (compat::Flag& flag : choice_flags(choice))
+      models.flags.insert(models.flags.begin() + 1, std::move(flag));
     compat::FlagGroup output{
         "Output",
         {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
+         overwrite_flag(overwrite),
          flag_choice("dtype", dtype, {"float32", "float16", "bfloat16"},
                      "dtype of the tensors (default: that of the first model)"),
          flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};
@@ -166,7 +174,7 @@ struct AverageCommand {
                         "of the models. ") +
                 compat::kWhatAModelIs,
             {{"FILE", "more of --inputs", nullptr, &run.more, true}},
-            {models, method_flags, output, run.group(), log_flags(log)},
+            {models, method_flags(), output, run.group(), log_flags(log)},
             {}};
   }
 
@@ -185,7 +193,8 @@ struct AverageCommand {
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty())
       throw UsageError("--weights and --weights-from exclude each other");
-    for (compat::NamedModel& model : compat::resolve_models(model_files, warn, ":,"))
+    for (compat::NamedModel& model :
+         compat::chosen_experts(compat::resolve_models(model_files, warn, ":,"), choice))
       options.model_files.push_back(std::move(model.path));
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
     options.base_model = base_model;
@@ -230,11 +239,12 @@ std::string weights_text(const std::vector<double>& weights) {
 /// What both kinds of average do around the work: the folder of the output, the progress, the line
 /// at the end. `work` gets the progress.
 int run_with_progress(const std::filesystem::path& output, const std::string& method,
-                      const LogOptions& log,
+                      const LogOptions& log, bool overwrite,
                       const std::function<MergeReport(const MergeProgress&)>& work) {
   const std::filesystem::path folder =
       output.has_parent_path() ? output.parent_path() : std::filesystem::path(".");
   compat::check_can_write_in(folder);
+  if (std::filesystem::exists(output)) compat::check_new_output(output, overwrite);
   const bool is_new = std::filesystem::create_directories(folder);
   compat::Reporter reporter("btm average", "average (million parameters)", log);
   const MergeProgress progress = [&, shown = std::int64_t{0}](std::int64_t done,
@@ -276,7 +286,7 @@ int run_along_run(const AverageCommand& command) {
     return compat::printable(file.string(), 4096);
   });
   return run_with_progress(
-      options.output, "the average of " + inputs, command.log,
+      options.output, "the average of " + inputs, command.log, command.overwrite,
       [&](const MergeProgress& progress) { return average_run(options, progress); });
 }
 
@@ -292,7 +302,7 @@ int run_average(std::span<const std::string> args) {
   if (command.run.given()) return run_along_run(command);
   command.resolve();
   return run_with_progress(
-      command.options.output, command.method, command.log,
+      command.options.output, command.method, command.log, command.overwrite,
       [&](const MergeProgress& progress) { return merge_checkpoints(command.options, progress); });
 }
 

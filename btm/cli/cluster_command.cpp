@@ -1,17 +1,24 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "btm/cli/cluster_flags.h"
+#include "btm/cli/cluster_listing.h"
 #include "btm/cli/commands.h"
+#include "btm/cli/eval_flags.h"
 #include "btm/cluster/balanced_kmeans.h"
 #include "btm/cluster/cluster_model.h"
+#include "btm/cluster/cluster_record.h"
 #include "btm/cluster/corpus.h"
 #include "btm/cluster/split.h"
 #include "btm/cluster/terms.h"
+#include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
@@ -20,10 +27,24 @@ namespace btm {
 namespace {
 
 using compat::Flag;
+using compat::flag_choice;
 using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 using compat::Positional;
+
+constexpr const char* kAuto = "auto";
+
+Flag flag_share(std::string name, double& field, std::string help) {
+  return {std::move(name), "X", std::move(help), compat::general(field),
+          [&field](const std::string& text) {
+            const double value = compat::parse_real(text);
+            if (!(value > 0 && value <= 1))
+              throw compat::UsageError("'" + compat::printable(text) +
+                                       "', expected a number above 0 and at most 1");
+            field = value;
+          }};
+}
 
 Positional input(std::string& field) {
   return {"INPUT",
@@ -34,7 +55,8 @@ Positional input(std::string& field) {
 
 Flag post_process_flag(std::string& field) {
   return flag_text("post-process", "HOW", field,
-                   "how to join a data-bin's pieces to words: sentencepiece or subword_nmt");
+                   "how to join a data-bin's pieces to words: sentencepiece, subword_nmt, none "
+                   "(pieces are terms), or auto: as its dictionary asks for");
 }
 
 /// Calls `visit` with every document, its place and a progress bar.
@@ -48,17 +70,33 @@ void for_each_document(const Corpus& documents, const char* name, Visit&& visit)
   reporter.end_progress();
 }
 
-void check_rule(const ClusterModel& model, const Corpus& documents, const std::string& path) {
-  if (model.rule() == documents.rule() || !documents.dataset()) return;
-  throw compat::UsageError(
-      path +
-      (model.rule() == TermRule::kWords
-           ? " was made of words: a data-bin needs --post-process to join its pieces to words"
-           : " was made of pieces, without --post-process"));
+/// Documents whose terms are those of the model. UsageError where --post-process says otherwise.
+Corpus corpus_for(const ClusterModel& model, const std::string& model_path, const std::string& path,
+                  const std::string& post_process) {
+  const bool keeps_pieces = post_process == kAuto && model.rule() == TermRule::kPieces &&
+                            compat::IndexedDataset::exists(path);
+  Corpus documents(path, keeps_pieces ? "none" : post_process);
+  if (model.rule() == documents.rule() || !documents.dataset()) return documents;
+  throw compat::UsageError(compat::printable(model_path, 4096) +
+                           (model.rule() == TermRule::kWords
+                                ? " was made of words: --post-process has to join the data's pieces"
+                                : " was made of pieces: --post-process none keeps them apart"));
+}
+
+/// What a document counts in the balance of the clusters: its tokens, or the bytes of its text.
+double weight_of(const Corpus& documents, std::int64_t i) {
+  return documents.dataset() ? static_cast<double>(documents.dataset()->sequence(i).size())
+                             : static_cast<double>(documents.line(i).size());
+}
+
+Flag balance_flag(std::string& field) {
+  return flag_choice("balance", field, {"tokens", "documents", "none"},
+                     "what all clusters have equally much of: tokens (bytes where the input is "
+                     "text), documents as in c-BTM, nothing");
 }
 
 /// A uniform sample of at most `most` documents (Vitter's algorithm R).
-std::vector<std::string> sample(const Corpus& documents, std::int64_t most, std::uint64_t seed) {
+std::vector<std::int64_t> sample(const Corpus& documents, std::int64_t most, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::int64_t> chosen;
   for (std::int64_t i = 0; i < documents.size(); ++i) {
@@ -70,24 +108,13 @@ std::vector<std::string> sample(const Corpus& documents, std::int64_t most, std:
     if (place < static_cast<std::uint64_t>(most)) chosen[place] = i;
   }
   std::ranges::sort(chosen);
-  std::vector<std::string> texts;
-  for (const std::int64_t i : chosen) texts.push_back(documents.text(i));
-  return texts;
-}
-
-void print_clusters(const ClusterModel& model) {
-  for (std::size_t j = 0; j < model.clusters(); ++j) {
-    std::cout << "cluster " << j << ": " << model.sizes()[j] << " documents:";
-    for (const std::string& term : model.top_terms(j, 10))
-      std::cout << " " << compat::printable(term);
-    std::cout << "\n";
-  }
+  return chosen;
 }
 
 struct ClusterTrain {
   ClusterTrainingOptions options;
-  std::string path, output, post_process;
-  bool unbalanced = false, pieces = false, quiet = false;
+  std::string path, output, post_process = kAuto, balance = "tokens";
+  bool unbalanced = false, pieces = false, quiet = false, overwrite = false;
   std::int64_t seed = 1, max_documents = 50000;
 
   compat::CommandSpec spec() {
@@ -98,7 +125,13 @@ struct ClusterTrain {
         {{"Model",
           {flag_text("output,o", "FILE", output, "file for the model (required)"),
            flag_integer("num-clusters", "K", options.clusters, "clusters", 1),
-           flag_switch("unbalanced", unbalanced, "plain k-means: clusters may be of any size"),
+           balance_flag(balance),
+           flag_switch("unbalanced", unbalanced, "the same as --balance none"),
+           flag_text("stop-words", "LIST", options.stop_words,
+                     "words that are no terms: auto (of the languages that the text is in), none, "
+                     "or some of english, french, german, spanish"),
+           flag_share("max-document-share", options.max_document_share,
+                      "words of a larger share of the documents are no terms"),
            flag_switch("pieces", pieces, "the text is tokenized: white space separates its terms"),
            post_process_flag(post_process),
            flag_integer("dimensions", "N", options.dimensions, "dimensions of the SVD", 1),
@@ -107,29 +140,34 @@ struct ClusterTrain {
            flag_integer("max-documents", "N", max_documents,
                         "train on a uniform sample of N documents", 1),
            flag_integer("seed", "N", seed, "seed of the sample, the SVD and the first centres"),
-           flag_switch("quiet", quiet, "print only the clusters")}}},
+           overwrite_flag(overwrite), flag_switch("quiet", quiet, "print only the clusters")}}},
         {}};
   }
 
   int run() {
     if (output.empty()) throw compat::UsageError("--output is missing, expected a file");
-    compat::check_can_write(output);
+    compat::check_new_output(output, overwrite);
     const Corpus documents(path, post_process);
     options.rule = pieces ? TermRule::kPieces : documents.rule();
-    options.balanced = !unbalanced;
+    options.balanced = !unbalanced && balance != "none";
+    options.weighs_tokens = documents.dataset() != nullptr;
     options.seed = static_cast<std::uint64_t>(seed);
     if (!quiet) options.log = [](const std::string& line) { std::cerr << line << std::endl; };
-    const ClusterModel model =
-        ClusterModel::train(sample(documents, max_documents, options.seed), options);
+    std::vector<std::string> texts;
+    for (const std::int64_t i : sample(documents, max_documents, options.seed)) {
+      texts.push_back(documents.text(i));
+      if (balance == "tokens") options.weights.push_back(weight_of(documents, i));
+    }
+    const ClusterModel model = ClusterModel::train(texts, options);
     model.save(output);
-    print_clusters(model);
+    print_clusters(model, default_cluster_names(model.clusters()), {.samples = 0});
     return 0;
   }
 };
 
 /// MODEL, INPUT and what else the commands that apply a model share.
 struct Application {
-  std::string model_path, input_path, post_process;
+  std::string model_path, input_path, post_process = kAuto;
 
   std::vector<Positional> positionals() {
     return {{"MODEL", "of btm cluster train", &model_path}, input(input_path)};
@@ -165,32 +203,54 @@ class Placement {
   std::int64_t unplaced_ = 0;
 };
 
+std::vector<std::uint32_t> assignment(const std::vector<float>& distances, const Corpus& documents,
+                                      const std::string& balance, std::size_t clusters) {
+  const auto count = static_cast<std::size_t>(documents.size());
+  if (balance == "documents") return balanced_assignment(distances, count, clusters);
+  if (balance == "none") return nearest_assignment(distances, count, clusters);
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < documents.size(); ++i) weights.push_back(weight_of(documents, i));
+  return weight_balanced_assignment(distances, count, clusters, weights);
+}
+
 struct ClusterAssign {
   Application app;
-  std::string output_dir;
-  bool balanced = false;
+  std::string output_dir, balance = "none";
+  bool balanced = false, overwrite = false;
 
   compat::CommandSpec spec() {
-    return {"btm cluster assign",
-            "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", "
-            "\"cluster\"}, "
-            "or splits the corpus.",
-            app.positionals(),
-            {{"Output",
-              {flag_text(
-                   "output-dir", "DIR", output_dir,
-                   "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a "
-                   "data-bin. Removes what another model's split left there"),
-               flag_switch("balanced", balanced, "clusters of equal size, as in training"),
-               post_process_flag(app.post_process)}}},
-            {}};
+    return {
+        "btm cluster assign",
+        "Puts each document into its nearest cluster: prints c-BTM's lines {\"sp_id\", "
+        "\"cluster\"}, "
+        "or splits the corpus.",
+        app.positionals(),
+        {{"Output",
+          {flag_text(
+               "output-dir", "DIR", output_dir,
+               "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a "
+               "data-bin. Another set of the same model joins those that are there"),
+           balance_flag(balance), flag_switch("balanced", balanced, "the same as --balance tokens"),
+           flag_switch("overwrite", overwrite, "replace the split of another model"),
+           post_process_flag(app.post_process)}}},
+        {}};
+  }
+
+  /// IoError where the folder holds the split of another model.
+  void check_split(const ClusterModel& model) const {
+    for (const std::string& name : default_cluster_names(model.clusters())) {
+      const auto record = read_cluster_record(std::filesystem::path(output_dir) / name);
+      if (record && record->model_sha256 != model.sha256() && !overwrite)
+        throw compat::IoError(output_dir + "/" + name,
+                              "holds the split of another cluster model (--overwrite replaces it)");
+    }
   }
 
   int run() {
     if (!output_dir.empty()) compat::check_can_write_in(output_dir);
     const ClusterModel model = ClusterModel::load(app.model_path);
-    const Corpus documents(app.input_path, app.post_process);
-    check_rule(model, documents, app.model_path);
+    if (!output_dir.empty()) check_split(model);
+    const Corpus documents = corpus_for(model, app.model_path, app.input_path, app.post_process);
     std::vector<float> distances;
     Placement placement(model);
     for_each_document(documents, "assign", [&](std::int64_t, const std::string& text) {
@@ -200,13 +260,21 @@ struct ClusterAssign {
     placement.check(app.input_path, documents.size());
     const auto count = static_cast<std::size_t>(documents.size());
     const std::vector<std::uint32_t> clusters =
-        balanced ? balanced_assignment(distances, count, model.clusters())
-                 : nearest_assignment(distances, count, model.clusters());
+        assignment(distances, documents, balanced ? "tokens" : balance, model.clusters());
     if (!output_dir.empty()) {
       const std::vector<std::uint64_t> counts = split_corpus(
           documents, app.input_path, clusters, model.clusters(), model.sha256(), output_dir);
-      for (std::size_t j = 0; j < counts.size(); ++j)
-        std::cout << output_dir << "/c" << j << ": " << counts[j] << " documents\n";
+      const auto names = cluster_names(app.model_path, model.sha256(), model.clusters());
+      std::vector<double> weights(counts.size(), 0.0);
+      for (std::size_t i = 0; i < count; ++i)
+        weights[clusters[i]] += weight_of(documents, static_cast<std::int64_t>(i));
+      for (std::size_t j = 0; j < counts.size(); ++j) {
+        const std::string folder = "c" + std::to_string(j);
+        std::cout << output_dir << "/" << folder << ": " << counts[j] << " documents, "
+                  << compat::grouped(std::llround(weights[j]))
+                  << (documents.dataset() ? " tokens" : " bytes")
+                  << (names[j] == folder ? "" : ", " + compat::printable(names[j])) << "\n";
+      }
       return 0;
     }
     for (std::size_t i = 0; i < clusters.size(); ++i)
@@ -218,11 +286,12 @@ struct ClusterAssign {
   }
 };
 
-struct ClusterPrior {
+struct ClusterPriorCommand {
   Application app;
   double temperature = 0.1;
   std::int64_t top_k = 0;
   std::string output;
+  bool overwrite = false;
 
   compat::CommandSpec spec() {
     return {
@@ -234,16 +303,16 @@ struct ClusterPrior {
           {temperature_flag(temperature),
            flag_integer("topk", "K", top_k, "keep the K largest weights of each document; 0: all",
                         0),
+           overwrite_flag(overwrite),
            flag_text("output,o", "FILE", output, "write one line of JSON per document: id, prior"),
            post_process_flag(app.post_process)}}},
         {}};
   }
 
   int run() {
-    if (!output.empty()) compat::check_can_write(output);
+    if (!output.empty()) compat::check_new_output(output, overwrite);
     const ClusterModel model = ClusterModel::load(app.model_path);
-    const Corpus documents(app.input_path, app.post_process);
-    check_rule(model, documents, app.model_path);
+    const Corpus documents = corpus_for(model, app.model_path, app.input_path, app.post_process);
     std::vector<double> mean(model.clusters(), 0.0);
     std::string lines;
     Placement placement(model);
@@ -265,18 +334,67 @@ struct ClusterPrior {
 };
 
 struct ClusterShow {
-  std::string path;
+  std::string path, html;
+  bool json = false, overwrite = false;
+  std::int64_t terms = 10, samples = 3;
 
   compat::CommandSpec spec() {
     return {"btm cluster show",
-            "Prints each cluster's size and its terms of largest weight.",
+            "Shows each cluster: its name, its size in documents and tokens, its terms of largest "
+            "weight, and the training documents nearest to its centre.",
             {{"MODEL", "of btm cluster train", &path}},
+            {{"Output",
+              {flag_integer("terms", "N", terms, "terms of a cluster", 0),
+               flag_integer("samples", "N", samples, "documents of a cluster, at most 3", 0),
+               flag_switch("json", json, "as JSON"),
+               flag_text("html", "FILE", html, "write a page with the clusters in the plane"),
+               overwrite_flag(overwrite)}}},
+            {}};
+  }
+
+  int run() {
+    if (!html.empty()) compat::check_new_output(html, overwrite);
+    const ClusterModel model = ClusterModel::load(path);
+    const auto names = cluster_names(path, model.sha256(), model.clusters());
+    const ClusterListing listing{static_cast<std::size_t>(terms),
+                                 static_cast<std::size_t>(samples)};
+    json ? print_clusters_json(model, names, listing) : print_clusters(model, names, listing);
+    if (!html.empty()) cluster_page(model, names, listing).write(html);
+    return 0;
+  }
+};
+
+struct ClusterName {
+  std::string path;
+  std::vector<std::string> given;
+
+  compat::CommandSpec spec() {
+    return {"btm cluster name",
+            "Names the clusters of a model, in FILE.names beside it. Shows and reports use the "
+            "names; the folders stay c0, c1, ...",
+            {{"MODEL", "of btm cluster train", &path},
+             {"N=NAME", "a cluster's number and its name", nullptr, &given}},
             {},
             {}};
   }
 
   int run() {
-    print_clusters(ClusterModel::load(path));
+    const ClusterModel model = ClusterModel::load(path);
+    std::vector<std::string> names = cluster_names(path, model.sha256(), model.clusters());
+    for (const std::string& word : given) {
+      const std::size_t equals = std::min(word.find('='), word.size());
+      const auto number = compat::number_of<std::size_t>(word.substr(0, equals));
+      if (!number || *number >= names.size() || equals + 1 >= word.size() ||
+          compat::first_invalid_utf8(word) < word.size())
+        throw compat::UsageError("'" + compat::printable(word) +
+                                 "', expected N=NAME with N below " + std::to_string(names.size()));
+      names[*number] = word.substr(equals + 1);
+    }
+    for (const std::string& name : names)
+      if (std::ranges::count(names, name) > 1)
+        throw compat::UsageError("two clusters are named '" + compat::printable(name) + "'");
+    write_cluster_names(path, model.sha256(), names);
+    print_clusters(model, names, {.samples = 0});
     return 0;
   }
 };
@@ -284,9 +402,10 @@ struct ClusterShow {
 constexpr std::array kClusterCommands{
     compat::command_of<ClusterTrain>("train", "make a cluster model of a corpus"),
     compat::command_of<ClusterAssign>("assign", "put documents into clusters, or split a corpus"),
-    compat::command_of<ClusterPrior>("prior",
-                                     "weights that documents give the experts of the clusters"),
-    compat::command_of<ClusterShow>("show", "print the clusters of a model"),
+    compat::command_of<ClusterPriorCommand>(
+        "prior", "weights that documents give the experts of the clusters"),
+    compat::command_of<ClusterShow>("show", "clusters with terms, sizes and documents; a page"),
+    compat::command_of<ClusterName>("name", "give the clusters names"),
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/checkpoint/forest.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/reporter.h"
@@ -75,13 +76,16 @@ struct EnsembleEvalCommand {
   LogOptions log;
   MixtureNames names;
   std::string target_eval, results_path;
-  bool no_score_cache = false;
+  bool no_score_cache = false, overwrite = false;
+  compat::ExpertChoice choice;
   std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
 
   compat::CommandSpec spec() {
     compat::FlagGroup ensemble = mixture_flags(options, names);
     ensemble.flags.insert(ensemble.flags.begin(),
                           flag_text("path", "MODEL:MODEL...", options.path, "the experts"));
+    for (compat::Flag& flag : choice_flags(choice))
+      ensemble.flags.insert(ensemble.flags.begin() + 1, std::move(flag));
     ensemble.flags.push_back(skip_diverged_flag(options.skip_diverged));
     ensemble.flags.push_back(flag_text("model-overrides", "DICT", options.model_overrides,
                                        "a Python dict of cfg values to replace"));
@@ -98,6 +102,7 @@ struct EnsembleEvalCommand {
                       flag_text("target-eval", "SPLIT", target_eval,
                                 "the split to evaluate; wins over --gen-subset"));
     compat::FlagGroup results = log_flags(log);
+    results.flags.push_back(overwrite_flag(overwrite));
     results.flags.push_back(
         flag_text("results-path", "FILE", results_path,
                   "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));
@@ -112,10 +117,24 @@ struct EnsembleEvalCommand {
   }
 };
 
+/// --path as --experts and --without leave it.
+void choose_experts(EnsembleEvalCommand& command) {
+  if (!command.choice.is_made()) return;
+  std::vector<std::string> words;
+  for (const compat::NamedModel& model : compat::chosen_experts(
+           compat::resolve_models(command.options.path, [](const std::string&) {}),
+           command.choice)) {
+    const bool has_name = model.name.find('/') == std::string::npos;
+    words.push_back((has_name ? model.name + "=" : "") + model.path.string());
+  }
+  command.options.path = compat::joined_paths(words);
+}
+
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool is_first_rank = ranks.rank() == 0;
   command.options.machine.device_id = place.local_rank;
-  if (is_first_rank && !command.results_path.empty()) compat::check_can_write(command.results_path);
+  if (is_first_rank && !command.results_path.empty())
+    compat::check_new_output(command.results_path, command.overwrite);
   compat::Reporter reporter("btm ensemble-eval", "ensemble-eval", command.log, is_first_rank);
   EnsembleObserver observer;
   observer.eval.log = [&](const std::string& line) {
@@ -151,6 +170,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   use_page_arena(MemoryUse::kEvaluation);
   set_mixture(command.options, command.names);
   if (command.no_score_cache) command.options.score_cache.clear();
+  choose_experts(command);
   if (command.options.ensemble_type == EnsembleType::kClusterPrior)
     set_cluster_origins(command.options,
                         compat::resolve_models(command.options.path, [](const std::string&) {}));

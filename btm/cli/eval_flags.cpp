@@ -159,6 +159,18 @@ FlagGroup log_flags(LogOptions& o) {
       }};
 }
 
+compat::Flag overwrite_flag(bool& field) {
+  return compat::flag_switch("overwrite", field, "replace results that are there already");
+}
+
+std::vector<compat::Flag> choice_flags(compat::ExpertChoice& choice) {
+  return {compat::flag_text("experts", "LIST", choice.experts,
+                            "names of the models that are the experts, comma separated, or 'all': "
+                            "all but the one named seed"),
+          compat::flag_text("without", "LIST", choice.without,
+                            "experts to leave out, comma separated")};
+}
+
 compat::Flag skip_diverged_flag(bool& field) {
   return flag_switch("skip-diverged", field,
                      "leave out models whose scores are NaN or infinite, which are an error "

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "btm/evaluator/eval_options.h"
+#include "compat/checkpoint/named_models.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
 
@@ -26,6 +27,10 @@ compat::FlagGroup machine_flags(MachineOptions& options);
 compat::FlagGroup log_flags(LogOptions& options);
 
 compat::Flag skip_diverged_flag(bool& field);
+/// --overwrite, for compat::check_new_output.
+compat::Flag overwrite_flag(bool& field);
+/// --experts and --without, which compat::chosen_experts follows.
+std::vector<compat::Flag> choice_flags(compat::ExpertChoice& choice);
 /// Runs `evaluate`. Adds that flag to the message of a DivergedModel.
 void or_hint_at_skipping(const std::function<void()>& evaluate);
 

@@ -20,6 +20,7 @@ struct EvalLmCommand {
   EvalLmOptions options;
   LogOptions log;
   std::string results_path;
+  bool overwrite = false;
   bool remove_bpe = false;
 
   compat::CommandSpec spec() {
@@ -42,6 +43,7 @@ struct EvalLmCommand {
                              flag_switch("output-word-stats", options.words.output_word_stats,
                                          "print every word's count and mean log-probability")}};
     compat::FlagGroup results = log_flags(log);
+    results.flags.push_back(overwrite_flag(overwrite));
     results.flags.push_back(
         flag_text("results-path", "FILE", results_path, "write the results as JSON"));
     return {"btm eval-lm",
@@ -65,7 +67,8 @@ int run_eval_lm(std::span<const std::string> args) {
   use_page_arena(MemoryUse::kEvaluation);
   warn_ignored("btm eval-lm", ignored);
 
-  if (!command.results_path.empty()) compat::check_can_write(command.results_path);
+  if (!command.results_path.empty())
+    compat::check_new_output(command.results_path, command.overwrite);
   compat::Reporter reporter("btm eval-lm", "eval-lm", command.log);
   EvalLmObserver observer;
   observer.log = [&](const std::string& line) { reporter.result(line); };

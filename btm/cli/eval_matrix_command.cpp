@@ -5,6 +5,7 @@
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/cli/mixture_flags.h"
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/eval_matrix.h"
 #include "btm/model/tensor_memory.h"
@@ -28,9 +29,6 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
-/// The name of the model from which the experts were branched.
-constexpr std::string_view kSeed = "seed";
-
 std::string joined_names(const std::vector<std::string>& names) {
   return compat::join(names, ",", [](const std::string& name) { return compat::printable(name); });
 }
@@ -49,11 +47,36 @@ struct EvalMatrixCommand {
   EvalMatrixOptions options;
   LogOptions log;
   std::vector<std::string> models;
-  std::string domains, experts, ensembles = joined_names(kUsualEnsembles),
-                                posterior = std::string(name_of(PosteriorRule::kLast)), bytes,
-                                out = "eval-matrix";
+  compat::ExpertChoice choice;
+  std::string domains, ensembles = joined_names(kUsualEnsembles),
+                       posterior = std::string(name_of(PosteriorRule::kLast)), bytes,
+                       out = "eval-matrix";
 
   EvalMatrixCommand() { options.batching.batch_size = kEnsembleBatchSize; }
+
+  compat::FlagGroup mixture() {
+    return {
+        "Ensemble",
+        {flag_choice(
+             "posterior", posterior, {"last", "full"},
+             "weights from the last token (the release) or from the whole sample so far (Bayes)"),
+         flag_text("prior-split", "SPLIT", options.prior_split,
+                   "where cached_prior's prior comes from"),
+         flag_integer("prior-batches", "N", options.prior_batches,
+                      "after batch N of it, counted from 0", 1)}};
+  }
+
+  compat::FlagGroup statistics() {
+    return {
+        "Statistics",
+        {flag_integer("resamples", "N", options.resamples, "draws of the block bootstrap", 1),
+         flag_integer("block-tokens", "N", options.block_tokens,
+                      "tokens of text drawn together, at least", 1),
+         flag_text("bytes", "D=N,...", bytes,
+                   "bytes of the domains' text (default: counted from the symbols of dict.txt)"),
+         flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
+                   "counts the bytes of a dictionary of GPT-2's ids")}};
+  }
 
   compat::CommandSpec spec() {
     BatchingOptions& batching = options.batching;
@@ -64,11 +87,13 @@ struct EvalMatrixCommand {
          flag_text("split,gen-subset", "SPLIT", options.split,
                    "a domain's set is SPLIT_DOMAIN, or SPLIT"),
          flag_text(
-             "experts", "LIST", experts,
+             "experts", "LIST", choice.experts,
              "models to mix to ensembles, comma separated, or 'all': all but the one named seed"),
+         flag_text("without", "LIST", choice.without,
+                   "experts that are not mixed, comma separated; they keep their rows"),
          flag_text("ensembles", "LIST", ensembles,
-                   "a row for each: cached_prior, updating_prior, uniform_prior, simple_average; "
-                   "'' for none"),
+                   "a row for each: cached_prior, updating_prior, uniform_prior, simple_average, "
+                   "cluster_prior; '' for none"),
          skip_diverged_flag(options.skip_diverged),
          flag_switch("average", options.average,
                      "a row for the uniform average of the experts' parameters"),
@@ -85,24 +110,6 @@ struct EvalMatrixCommand {
          flag_integer("max-samples", "N", batching.max_samples,
                       "stop after batch N of each set, counted from 0; 0: all", 0),
          flag_integer("seed", "N", options.seed, "of the bootstrap")}};
-    compat::FlagGroup mixture{
-        "Ensemble",
-        {flag_choice(
-             "posterior", posterior, {"last", "full"},
-             "weights from the last token (the release) or from the whole sample so far (Bayes)"),
-         flag_text("prior-split", "SPLIT", options.prior_split,
-                   "where cached_prior's prior comes from"),
-         flag_integer("prior-batches", "N", options.prior_batches,
-                      "after batch N of it, counted from 0", 1)}};
-    compat::FlagGroup statistics{
-        "Statistics",
-        {flag_integer("resamples", "N", options.resamples, "draws of the block bootstrap", 1),
-         flag_integer("block-tokens", "N", options.block_tokens,
-                      "tokens of text drawn together, at least", 1),
-         flag_text("bytes", "D=N,...", bytes,
-                   "bytes of the domains' text (default: counted from the symbols of dict.txt)"),
-         flag_text("gpt2-encoder-json", "FILE", options.gpt2_encoder_json,
-                   "counts the bytes of a dictionary of GPT-2's ids")}};
     compat::FlagGroup model{"Model",
                             {flag_text("model-overrides", "DICT", options.model_overrides,
                                        "a Python dict of cfg values to replace")}};
@@ -116,7 +123,8 @@ struct EvalMatrixCommand {
                 compat::kWhatAModelIs,
             {{"DATA", "folder of domains, with dict.txt", &options.folder},
              {"[NAME=]MODEL", "the models, each with its row's name", nullptr, &models}},
-            {rows, data, mixture, statistics, model, machine_flags(options.machine), results},
+            {rows, data, mixture(), cluster_prior_flags(options.cluster_prior.cluster),
+             statistics(), model, machine_flags(options.machine), results},
             {}};
   }
 
@@ -127,25 +135,34 @@ struct EvalMatrixCommand {
     for (const compat::NamedModel& model : compat::resolve_models(models, warn))
       options.models.emplace_back(model.name, model.path.string());
     options.domains = compat::split_at(domains, ',');
-    options.experts = compat::split_at(experts, ',');
-    if (experts == "all") {
-      options.experts.clear();
-      for (const auto& [name, path] : options.models)
-        if (name != kSeed) options.experts.push_back(name);
-      if (options.experts.size() < options.models.size())
+    if (choice.is_made()) {
+      std::vector<std::string> names;
+      for (const auto& [name, path] : options.models) names.push_back(name);
+      if (choice.experts.empty()) choice.experts = "all";
+      options.experts = compat::chosen_experts(names, choice);
+      if (choice.experts == "all" && choice.without.empty() &&
+          options.experts.size() < options.models.size())
         std::cerr << "btm eval-matrix: --experts all leaves out the model named seed (name it to "
                      "mix it): "
                   << joined_names(options.experts) << std::endl;
     }
     if (!options.experts.empty())
       for (const std::string& name : compat::split_at(ensembles, ',')) {
-        const auto type = model_ensemble_type_of(name);
+        const auto type = ensemble_type_of(name);
         if (!type)
           throw compat::UsageError("--ensembles names '" + compat::printable(name) +
-                                   "', expected " + model_ensemble_types());
+                                   "', expected " + ensemble_types());
         options.ensembles.push_back(*type);
       }
     options.posterior = posterior_rule_of(posterior).value();
+    if (std::ranges::find(options.ensembles, EnsembleType::kClusterPrior) !=
+        options.ensembles.end()) {
+      std::vector<compat::NamedModel> mixed;
+      for (const std::string& name : options.experts)
+        for (const auto& [model, path] : options.models)
+          if (model == name) mixed.push_back({name, path});
+      set_cluster_origins(options.cluster_prior, mixed);
+    }
     for (const std::string& entry : compat::split_at(bytes, ',')) {
       const auto [domain, count] = domain_bytes(entry);
       options.bytes[domain] = count;
@@ -193,6 +210,8 @@ void write_results(const std::filesystem::path& out, const EvalMatrix& matrix) {
   compat::write_file_atomically(out / "matrix.csv", to_csv(cell_table(matrix)));
   HtmlPage page(compat::concat("Evaluation of ", matrix.rows.size(), " models on ",
                                matrix.domains.size(), " domains"));
+  if (const std::string verdict = matrix_verdict(matrix); !verdict.empty())
+    page.add_paragraph(verdict);
   page.add_paragraph(compat::concat("Split ", matrix.split, " of each domain, ",
                                     matrix.tokens_per_sample, " tokens per sample."));
   add_matrix(page, matrix);

@@ -148,9 +148,10 @@ class ExpertAddition {
     const compat::ForestExpert* known = forest.find(options_.name);
     if (known == nullptr) {
       if (fs::exists(options_.forest / options_.name / "checkpoint_last.pt"))
-        throw UsageError(shown(options_.forest / options_.name) +
-                         " holds a checkpoint that the manifest does not name; move it away or "
-                         "take another --name");
+        throw UsageError(
+            shown(options_.forest / options_.name) +
+            " holds a checkpoint that the manifest does not name: without --data it is "
+            "taken up as it is; else move it away or take another --name");
       const Start start = resolve(forest);
       if (start.model.empty() &&
           std::ranges::none_of(forest.experts, &compat::ForestExpert::complete))
@@ -165,6 +166,8 @@ class ExpertAddition {
     if (known->start.empty())
       throw UsageError("expert '" + options_.name +
                        "' was not made by btm expert add; take another --name");
+    if (known->start == compat::kStartedByRun)
+      throw UsageError("expert '" + options_.name + "' is made by btm run; take another --name");
     if (known->data != data_)
       throw UsageError("expert '" + options_.name + "' was started with --data " +
                        shown(known->data) + ", found " + shown(data_));

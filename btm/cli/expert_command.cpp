@@ -4,9 +4,12 @@
 
 #include "btm/cli/commands.h"
 #include "btm/cli/expert_add.h"
+#include "btm/cli/expert_life.h"
 #include "btm/cli/forest_table.h"
 #include "btm/ensemble/ensemble_eval.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/expert_check.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/file_lock.h"
 
@@ -30,7 +33,8 @@ struct ExpertAdd {
         std::string("Adds an expert to a forest: starts from its experts, trains on the new domain "
                     "with btm train, which gets the flags after --, and enters the expert into the "
                     "manifest. Trains nothing else. The same command resumes an interrupted "
-                    "addition. ") +
+                    "addition. Without --data it takes up an expert that was removed, or a folder "
+                    "with a checkpoint that the manifest does not name: nothing is trained. ") +
             compat::kWhatAModelIs,
         {{"FOREST", "the folder", &forest}, {"DOMAIN", "the new domain", &options.domain}},
         {{"Expert",
@@ -59,8 +63,8 @@ struct ExpertAdd {
   }
 
   int run() {
-    if (options.data.empty()) throw compat::UsageError("missing --data");
     options.forest = forest;
+    if (options.data.empty()) return take_up_expert(options);
     return add_expert(std::move(options));
   }
 };
@@ -70,12 +74,14 @@ struct ExpertRemove {
   bool remove_files = false;
 
   compat::CommandSpec spec() {
-    return {"btm expert remove",
-            "Takes an expert out of a forest's manifest. Its files stay.",
-            {{"FOREST", "the folder", &folder}, {"NAME", "the expert", &name}},
-            {{"Files",
-              {flag_switch("delete", remove_files, "delete FOREST/NAME with all that is in it")}}},
-            {}};
+    return {
+        "btm expert remove",
+        "Takes an expert out of a forest. Its files stay, and btm expert add FOREST NAME brings it "
+        "back.",
+        {{"FOREST", "the folder", &folder}, {"NAME", "the expert", &name}},
+        {{"Files",
+          {flag_switch("delete", remove_files, "delete FOREST/NAME with all that is in it")}}},
+        {}};
   }
 
   int run() {
@@ -103,14 +109,66 @@ struct ExpertRemove {
     if (std::filesystem::exists(files / ".lock"))
       lock.emplace(compat::FileLock::now(files / ".lock"));
     compat::change_forest(folder, [&](compat::Forest& now) {
-      std::erase_if(now.experts,
-                    [&](const compat::ForestExpert& other) { return other.name == name; });
+      const auto named = [&](const compat::ForestExpert& other) { return other.name == name; };
+      std::erase_if(now.removed, named);
+      if (const compat::ForestExpert* gone = now.find(name); gone != nullptr && !remove_files)
+        now.removed.push_back(*gone);
+      std::erase_if(now.experts, named);
     });
     if (remove_files) std::filesystem::remove_all(files);
     std::cout << name
               << (remove_files ? " removed with its files"
                                : " removed; its files stay in " + files.string())
               << std::endl;
+    return 0;
+  }
+};
+
+struct ExpertRename {
+  std::string folder, old_name, new_name;
+
+  compat::CommandSpec spec() {
+    return {"btm expert rename",
+            "Renames an expert of a forest, and its folder.",
+            {{"FOREST", "the folder", &folder},
+             {"OLD", "the expert", &old_name},
+             {"NEW", "its new name", &new_name}},
+            {},
+            {}};
+  }
+
+  int run() {
+    rename_expert(folder, old_name, new_name);
+    std::cout << old_name << " is now " << new_name << std::endl;
+    return 0;
+  }
+};
+
+struct ExpertCheck {
+  std::string folder;
+
+  compat::CommandSpec spec() {
+    return {"btm expert check",
+            "Compares a forest's manifest with its files: that they are there, can be opened, have "
+            "one dictionary and tensors of the same sizes. Reads no weights (btm-convert verify "
+            "does). Ends with status 1 when something is wrong.",
+            {{"FOREST", "the folder", &folder}},
+            {},
+            {}};
+  }
+
+  int run() {
+    int wrong = 0;
+    for (const compat::ExpertFinding& finding : compat::check_forest(compat::open_forest(folder))) {
+      std::cout << finding.expert << ": " << (finding.problem.empty() ? "ok" : finding.problem)
+                << "\n";
+      wrong += finding.problem.empty() ? 0 : 1;
+    }
+    if (wrong > 0)
+      throw compat::IoError(folder, compat::concat(wrong,
+                                                   " of its experts are not as they should "
+                                                   "be (see above)"));
+    std::cout << "nothing is wrong" << std::endl;
     return 0;
   }
 };
@@ -137,6 +195,8 @@ struct ExpertList {
 constexpr std::array kExpertCommands{
     compat::command_of<ExpertAdd>("add", "start an expert from existing ones and train it"),
     compat::command_of<ExpertRemove>("remove", "take an expert out of the manifest"),
+    compat::command_of<ExpertRename>("rename", "give an expert and its folder another name"),
+    compat::command_of<ExpertCheck>("check", "compare manifest, files, dictionary and sizes"),
     compat::command_of<ExpertList>("list",
                                    "the experts, what they were started from, updates, perplexity"),
 };

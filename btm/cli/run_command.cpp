@@ -1,18 +1,20 @@
-#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "btm/cli/commands.h"
 #include "btm/report/table.h"
-#include "btm/run/build_steps.h"
 #include "btm/run/executor.h"
 #include "btm/run/plan.h"
+#include "btm/run/project.h"
 #include "btm/run/run_report.h"
 #include "btm/run/run_state.h"
 #include "btm/run/run_step.h"
 #include "btm/run/slurm_executor.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/program/command_line.h"
 #include "compat/program/console.h"
@@ -50,45 +52,36 @@ struct RunCommand {
          flag_switch("check", check,
                      "read all inputs and outputs again, even where size and times are unchanged"),
          flag_text("redo", "STEP", redo,
-                   "start this step anew (later steps stay done, because the same work gives the "
-                   "same result)"),
+                   "start this step anew; its result is set aside (later steps stay done, because "
+                   "the same work gives the same result)"),
          flag_text("step", "STEP", step, "run only this step, in this process (executors use it)"),
          flag_switch("report", report, "only write the report of the steps that are done"),
          flag_switch("no-progress-bar", no_progress_bar, "print lines even on a terminal")}};
     return {"btm run",
             "Runs a plan: preprocess, train a seed model, branch, train the experts and a "
-            "dense baseline of the same compute, average, "
-            "evaluate, report. Skips steps that are done. After an interruption or a failure the "
-            "same command continues.",
+            "dense baseline of the same compute, average, evaluate, report. Skips steps that are "
+            "done, which it knows by content: a plan may get a domain more and its folder may "
+            "move. Results that are replaced are kept in OUTPUT/earlier. After an interruption or "
+            "a failure the same command continues.",
             {{"PLAN", "the plan (its keys: btm/run/plan.md)", &plan}},
             {work},
             {}};
   }
 };
 
-/// One plan, its graph and the steps that are done.
+/// One plan and what is asked of it.
 class Run {
  public:
   explicit Run(const RunCommand& command)
-      : command_(command),
-        plan_(load_plan(command.plan)),
-        graph_(build_steps(plan_)),
-        state_(opened(command, plan_)),
-        keyed_{graph_, graph_.keys([this](const std::filesystem::path& input) {
-                 return state_.digests().of(input);
-               })} {}
+      : command_(command), project_(load_plan(command.plan), command.check) {}
 
   int execute();
 
  private:
-  static RunState opened(const RunCommand& command, const Plan& plan) {
-    RunState state(plan.output);
-    if (command.check) state.digests().forget();
-    return state;
-  }
   int dry_run();
   int run_one(const Step& step);
   int run_all();
+  RunResult run_steps(const RunObserver& observer);
   void tell_failure(const std::string& step) const;
   int report_failures(const RunResult& result) const;
   CommandLine step_command(const std::string& step) const {
@@ -97,68 +90,65 @@ class Run {
   }
 
   const RunCommand& command_;
-  Plan plan_;
-  StepGraph graph_;
-  RunState state_;
-  KeyedGraph keyed_;
+  mutable Project project_;
 };
 
 int Run::execute() {
   if (command_.report) {
-    write_run_report(plan_, state_);
+    write_run_report(project_.plan(), project_.lineup(), project_.state());
     return 0;
   }
-  if (!command_.redo.empty()) state_.forget(graph_.at(command_.redo));
+  if (!command_.redo.empty()) {
+    const Step& step = project_.graph().at(command_.redo);
+    const std::filesystem::path aside = project_.state().set_results_aside(std::array{step.name});
+    if (!aside.empty())
+      std::cerr << "btm run: set aside in " << aside.string() << ": " << step.name << std::endl;
+    project_.state().forget(step);
+  }
   if (command_.dry_run) return dry_run();
-  return command_.step.empty() ? run_all() : run_one(graph_.at(command_.step));
+  return command_.step.empty() ? run_all() : run_one(project_.graph().at(command_.step));
 }
 
 int Run::dry_run() {
-  const std::set<std::string> done = keyed_.done(state_);
+  for (const std::string& line : project_.notes()) std::cout << line << "\n";
+  const std::vector<std::string> states = project_.states();
+  const std::vector<Step>& steps = project_.graph().steps();
   Table table{{{"step"}, {"state"}, {"after"}}, {}};
-  for (const Step& step : graph_.steps()) {
-    std::string after;
-    for (const std::string& name : step.after) after += (after.empty() ? "" : ", ") + name;
-    const auto failure = state_.failure_of(step.name);
-    table.rows.push_back({step.name,
-                          done.contains(step.name) ? "done"
-                          : failure                ? "failed"
-                                                   : "to do",
-                          after});
-  }
-  std::cout << to_text(table, compat::table_width()) << "\nin " << state_.output().string()
-            << ":\n";
-  for (const Step& step : graph_.steps()) {
-    if (done.contains(step.name)) continue;
-    std::cout << "# " << step.name << "\n";
-    for (const CommandLine& command : step.commands) std::cout << shell_text(command) << "\n";
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    table.rows.push_back({steps[i].name, states[i], compat::join(steps[i].after, ", ")});
+  std::cout << to_text(table, compat::table_width()) << "\nin "
+            << project_.state().output().string() << ":\n";
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (states[i] == "done" || states[i].starts_with("known as")) continue;
+    std::cout << "# " << steps[i].name << "\n";
+    for (const CommandLine& command : steps[i].commands) std::cout << shell_text(command) << "\n";
   }
   return 0;
 }
 
 int Run::run_one(const Step& step) {
-  const auto key_of = [&](const Step& one) {
-    return keyed_.keys[static_cast<std::size_t>(&one - graph_.steps().data())];
-  };
-  const auto check_inputs = [&] {
+  RunState& state = project_.state();
+  const auto check_inputs = [&, is_noted = false]() mutable {
+    if (step.name == "seed" && !std::exchange(is_noted, true)) project_.note_founding();
     for (const std::string& name : step.after)
-      if (const Step& before = graph_.at(name); !state_.is_done(before, key_of(before)))
-        throw compat::IoError(state_.output().string(),
+      if (const Step& before = project_.graph().at(name);
+          !state.is_done(before, project_.key_of(before)))
+        throw compat::IoError(state.output().string(),
                               "step " + name + " is not done, or its output has changed");
   };
-  const StepResult result = run_step(step, key_of(step), state_, check_inputs);
+  const StepResult result = run_step(step, project_.key_of(step), state, check_inputs);
   if (std::getenv(kWatched) != nullptr) return exit_status(result);
   if (result == StepResult::kFailed) tell_failure(step.name);
   if (result == StepResult::kDone)
-    std::cerr << "btm run: " << done_line(step.name, state_) << std::endl;
+    std::cerr << "btm run: " << done_line(step.name, state) << std::endl;
   return exit_status(result);
 }
 
 void Run::tell_failure(const std::string& step) const {
   const StepFailure failure =
-      state_.failure_of(step).value_or(StepFailure{1, "it left no record; see its log"});
+      project_.state().failure_of(step).value_or(StepFailure{1, "it left no record; see its log"});
   std::cerr << "btm run: error: step " << step << " failed (status " << failure.status
-            << "): " << failure.reason << " (log: " << state_.log_of(step).string() << ")"
+            << "): " << failure.reason << " (log: " << project_.state().log_of(step).string() << ")"
             << std::endl;
 }
 
@@ -168,10 +158,17 @@ void divide_cores(std::int64_t jobs) {
   if (jobs > 1) ::setenv("OMP_NUM_THREADS", std::to_string(share).c_str(), /*overwrite=*/0);
 }
 
+/// The running steps, each with what its log says of its progress.
+std::string shown_steps(const std::vector<std::string>& running, const RunState& state) {
+  return compat::join(running, ", ", [&](const std::string& name) {
+    const std::string progress = progress_in(state.log_of(name));
+    return progress.empty() ? name : name + " (" + progress + ")";
+  });
+}
+
 int Run::run_all() {
   divide_cores(command_.jobs);
-  const std::size_t total = graph_.steps().size();
-  const std::size_t before = keyed_.done(state_).size();
+  const std::size_t total = project_.graph().steps().size();
   compat::ProgressBar bar("btm run", command_.no_progress_bar ? "none" : "tqdm", 1,
                           command_.no_progress_bar, [](const std::string&) {});
   RunObserver observer;
@@ -180,40 +177,43 @@ int Run::run_all() {
     std::cerr << "btm run: " << line << std::endl;
   };
   observer.progress = [&](std::size_t done, const std::vector<std::string>& running) {
-    std::string names;
-    for (const std::string& name : running) names += (names.empty() ? "" : ",") + name;
     if (!running.empty())
       bar.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total), [&] {
-        return compat::ProgressBar::Stats{{"running", names}};
+        return compat::ProgressBar::Stats{{"running", shown_steps(running, project_.state())}};
       });
   };
+  for (const std::string& line : project_.notes()) observer.line(line);
+  for (const std::string& line : project_.prepare()) observer.line(line);
+  const std::size_t before = project_.keyed().done(project_.state()).size();
   if (before > 0) {
-    const compat::DigestCache& digests = state_.digests();
+    const compat::DigestCache& digests = project_.state().digests();
     observer.line(std::to_string(before) + " of " + std::to_string(total) +
                   " steps are done already (" + std::to_string(digests.files_read()) +
                   " files read and compared, " + std::to_string(digests.files_remembered()) +
                   " known by size and times; --check reads all)");
   }
-  if (command_.executor == "local") ::setenv(kWatched, "1", /*overwrite=*/1);
-  const RunResult result =
-      command_.executor == "slurm"
-          ? run_on_slurm(
-                keyed_, state_, plan_,
-                [this](const std::string& step) { return step_command(step); }, observer)
-          : run_locally(
-                keyed_, state_, static_cast<std::size_t>(command_.jobs),
-                [this](const std::string& step) { return step_command(step); }, observer);
+  const RunResult result = run_steps(observer);
   bar.clear();
+  project_.enter_done_experts();
   if (result.done.size() < total) return report_failures(result);
-  std::cout << run_summary(plan_, state_)
-            << "\nreport: " << (state_.output() / "report.html").string() << std::endl;
+  std::cout << run_summary(project_.plan(), project_.lineup(), project_.state())
+            << "\nreport: " << (project_.state().output() / "report.html").string() << std::endl;
   return 0;
+}
+
+RunResult Run::run_steps(const RunObserver& observer) {
+  const StepCommand command = [this](const std::string& step) { return step_command(step); };
+  if (command_.executor == "slurm")
+    return run_on_slurm(project_.keyed(), project_.state(), project_.plan(), command, observer);
+  ::setenv(kWatched, "1", /*overwrite=*/1);
+  return run_locally(project_.keyed(), project_.state(), static_cast<std::size_t>(command_.jobs),
+                     command, observer);
 }
 
 int Run::report_failures(const RunResult& result) const {
   for (const std::string& name : result.failed) tell_failure(name);
-  const std::size_t missing = graph_.steps().size() - result.done.size();
-  std::cerr << "btm run: " << missing << " of " << graph_.steps().size()
+  const std::size_t total = project_.graph().steps().size();
+  std::cerr << "btm run: " << total - result.done.size() << " of " << total
             << " steps are left; the same command continues, and --redo STEP starts a step anew"
             << std::endl;
   return result.failed.empty() && result.interrupted ? 128 + SIGINT : 1;

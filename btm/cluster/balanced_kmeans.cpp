@@ -135,6 +135,115 @@ std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std
   return auction.assignment();
 }
 
+namespace {
+
+/// Clusters whose weights are to be alike.
+class WeightBalance {
+ public:
+  WeightBalance(std::span<const float> costs, std::size_t n, std::size_t k,
+                std::span<const double> weights)
+      : costs_(costs),
+        n_(n),
+        k_(k),
+        weights_(weights),
+        target_(std::accumulate(weights.begin(), weights.end(), 0.0) / static_cast<double>(k)) {}
+
+  std::vector<std::uint32_t> run() {
+    balance_prices();
+    for (std::size_t pass = 0; pass < k_; ++pass)
+      if (!move_from_heaviest()) break;
+    return std::move(best_);
+  }
+
+ private:
+  static constexpr int kRounds = 400;
+  static constexpr double kTolerance = 0.01;
+
+  double price(std::size_t i, std::size_t j) const { return costs_[i * k_ + j] + prices_[j]; }
+
+  std::vector<double> assign(std::vector<std::uint32_t>& clusters) const {
+    std::vector<double> loads(k_, 0.0);
+    for (std::size_t i = 0; i < n_; ++i) {
+      std::size_t cheapest = 0;
+      for (std::size_t j = 1; j < k_; ++j)
+        if (price(i, j) < price(i, cheapest)) cheapest = j;
+      clusters[i] = static_cast<std::uint32_t>(cheapest);
+      loads[cheapest] += weights_[i];
+    }
+    return loads;
+  }
+
+  void balance_prices() {
+    const auto [lowest, highest] = std::ranges::minmax(costs_);
+    const double range = std::max<double>(static_cast<double>(highest) - lowest, 1e-12);
+    prices_.assign(k_, 0.0);
+    std::vector<std::uint32_t> clusters(n_);
+    double least = std::numeric_limits<double>::infinity();
+    for (int round = 0; round < kRounds && least > kTolerance; ++round) {
+      const std::vector<double> loads = assign(clusters);
+      const double worst = std::ranges::max(loads) / target_ - 1;
+      if (worst < least) {
+        least = worst;
+        best_ = clusters;
+        loads_ = loads;
+      }
+      const double step = range / 4 / (1 + round / 8.0);
+      for (std::size_t j = 0; j < k_; ++j)
+        prices_[j] += step * std::clamp(loads[j] / target_ - 1, -1.0, 1.0);
+    }
+  }
+
+  /// Whether the heaviest cluster was too heavy and lost points.
+  bool move_from_heaviest() {
+    const auto heavy = static_cast<std::size_t>(std::ranges::max_element(loads_) - loads_.begin());
+    const double limit = target_ * (1 + kTolerance);
+    if (loads_[heavy] <= limit) return false;
+    std::vector<std::pair<double, std::size_t>> losses;  // of a move to the cheapest cluster
+    for (std::size_t i = 0; i < n_; ++i)
+      if (best_[i] == heavy)
+        losses.emplace_back(costs_[i * k_ + cheapest_other(i, heavy)] - costs_[i * k_ + heavy], i);
+    std::ranges::sort(losses);
+    bool has_moved = false;
+    for (const auto& [loss, i] : losses) {
+      if (loads_[heavy] <= limit) break;
+      std::size_t to = heavy;
+      for (std::size_t j = 0; j < k_; ++j)
+        if (j != heavy && loads_[j] + weights_[i] <= limit &&
+            (to == heavy || costs_[i * k_ + j] < costs_[i * k_ + to]))
+          to = j;
+      if (to == heavy) continue;
+      loads_[heavy] -= weights_[i];
+      loads_[to] += weights_[i];
+      best_[i] = static_cast<std::uint32_t>(to);
+      has_moved = true;
+    }
+    return has_moved;
+  }
+
+  std::size_t cheapest_other(std::size_t i, std::size_t than) const {
+    std::size_t cheapest = than == 0 ? 1 : 0;
+    for (std::size_t j = 0; j < k_; ++j)
+      if (j != than && costs_[i * k_ + j] < costs_[i * k_ + cheapest]) cheapest = j;
+    return cheapest;
+  }
+
+  std::span<const float> costs_;
+  std::size_t n_, k_;
+  std::span<const double> weights_;
+  double target_;
+  std::vector<double> prices_, loads_;
+  std::vector<std::uint32_t> best_;
+};
+
+}  // namespace
+
+std::vector<std::uint32_t> weight_balanced_assignment(std::span<const float> costs, std::size_t n,
+                                                      std::size_t k,
+                                                      std::span<const double> weights) {
+  if (k <= 1 || n == 0) return std::vector<std::uint32_t>(n, 0);
+  return WeightBalance(costs, n, k, weights).run();
+}
+
 std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std::size_t n,
                                               std::size_t k) {
   std::vector<std::uint32_t> nearest(n);
@@ -169,8 +278,10 @@ KMeansResult balanced_kmeans(std::span<const float> points, std::size_t width,
   result.centers = first_centers(points, width, k, random);
   for (int iteration = 1; iteration <= options.iterations; ++iteration) {
     const std::vector<float> distances = squared_distances(points, result.centers, width);
-    result.assignment = options.balanced ? balanced_assignment(distances, n, k)
-                                         : nearest_assignment(distances, n, k);
+    result.assignment = !options.balanced ? nearest_assignment(distances, n, k)
+                        : options.weights.empty()
+                            ? balanced_assignment(distances, n, k)
+                            : weight_balanced_assignment(distances, n, k, options.weights);
     result.mean_distance = 0;
     for (std::size_t i = 0; i < n; ++i)
       result.mean_distance += distances[i * k + result.assignment[i]] / static_cast<double>(n);

@@ -15,6 +15,14 @@ namespace btm {
 std::vector<std::uint32_t> balanced_assignment(std::span<const float> costs, std::size_t n,
                                                std::size_t k);
 
+/// Assigns n points so that the sum of `weights` [n] in each cluster is at most 1 in 100 above the
+/// mean, as far as single points allow it. Prices of the clusters rise with their weight until they
+/// balance (the dual of the transport problem); then the points that lose least move from clusters
+/// that are still too heavy.
+std::vector<std::uint32_t> weight_balanced_assignment(std::span<const float> costs, std::size_t n,
+                                                      std::size_t k,
+                                                      std::span<const double> weights);
+
 /// The cluster of least cost for each point.
 std::vector<std::uint32_t> nearest_assignment(std::span<const float> costs, std::size_t n,
                                               std::size_t k);
@@ -26,7 +34,8 @@ std::vector<float> squared_distances(std::span<const float> points, std::span<co
 struct KMeansOptions {
   std::size_t clusters = 8;
   bool balanced = true;
-  int iterations = 20;  ///< c-BTM's limit
+  std::vector<double> weights = {};  ///< [n]: balance these sums; empty: the numbers of points.
+  int iterations = 20;               ///< c-BTM's limit
   double tolerance =
       1e-3;  ///< c-BTM's: ends when the square of the summed shifts of the centres is below it
   std::uint64_t seed = 1;

@@ -6,9 +6,11 @@
 #include <functional>
 #include <map>
 #include <numeric>
+#include <unordered_set>
 #include <utility>
 
 #include "btm/cluster/balanced_kmeans.h"
+#include "btm/cluster/stop_words.h"
 #include "btm/cluster/truncated_svd.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
@@ -21,7 +23,7 @@
 namespace btm {
 namespace {
 
-constexpr std::string_view kMagic = "BTMCLUS1";
+constexpr std::string_view kMagic = "BTMCLUS2", kMagicWithoutNotes = "BTMCLUS1";
 constexpr std::uint32_t kMostDimensions = 4096, kMostClusters = 65536;
 
 using Counts =
@@ -54,11 +56,13 @@ CountedDocuments count_terms(std::span<const std::string> documents, TermRule ru
 
 /// Ids of the terms that are kept.
 std::vector<std::uint32_t> choose_terms(const CountedDocuments& counted,
+                                        const std::unordered_set<std::string_view>& stops,
                                         const ClusterTrainingOptions& options) {
   const double most = options.max_document_share * static_cast<double>(counted.documents.size());
   std::vector<std::uint32_t> chosen;
   for (std::uint32_t id = 0; id < counted.terms.size(); ++id)
-    if (counted.document_counts[id] <= std::max(most, 1.0)) chosen.push_back(id);
+    if (counted.document_counts[id] <= std::max(most, 1.0) && !stops.contains(counted.terms[id]))
+      chosen.push_back(id);
   std::ranges::sort(chosen, [&](std::uint32_t a, std::uint32_t b) {
     return std::pair(counted.document_counts[b], counted.terms[a]) <
            std::pair(counted.document_counts[a], counted.terms[b]);
@@ -110,7 +114,9 @@ std::vector<float> ClusterModel::embedding(
 ClusterModel ClusterModel::train(std::span<const std::string> documents,
                                  const ClusterTrainingOptions& options) {
   CountedDocuments counted = count_terms(documents, options.rule);
-  const std::vector<std::uint32_t> chosen = choose_terms(counted, options);
+  const auto stops = options.rule == TermRule::kWords ? stop_words(options.stop_words, documents)
+                                                      : std::unordered_set<std::string_view>();
+  const std::vector<std::uint32_t> chosen = choose_terms(counted, stops, options);
   options.log(compat::concat(documents.size(), " documents, ", counted.terms.size(), " terms, ",
                              chosen.size(), " of them kept"));
   ClusterModel model;
@@ -130,11 +136,10 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
     for (auto& [term, count] : counts) term = static_cast<std::uint32_t>(new_ids[term]);
     known += counts.empty() ? 0 : 1;
   }
-  const auto clusters = static_cast<std::size_t>(options.clusters);
-  if (known < clusters)
+  if (known < static_cast<std::size_t>(options.clusters))
     throw compat::UsageError(compat::concat(
         known, " documents with terms to tell them apart, expected at least as many as clusters, ",
-        clusters));
+        options.clusters));
   TruncatedSvd svd = truncated_svd(tf_idf(counted.documents, model.idf_), model.terms_.size(),
                                    static_cast<std::size_t>(options.dimensions), options.seed);
   model.dimensions_ = svd.rank;
@@ -142,12 +147,27 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
   options.log(compat::concat("truncated SVD: ", svd.rank, " dimensions"));
 
   std::vector<float> points;
-  for (const Counts& counts : counted.documents) {
-    if (counts.empty()) continue;
-    const std::vector<float> point = model.embedding(counts);
+  std::vector<double> weights;
+  std::vector<std::string_view> texts;
+  for (std::size_t i = 0; i < documents.size(); ++i) {
+    if (counted.documents[i].empty()) continue;
+    const std::vector<float> point = model.embedding(counted.documents[i]);
     points.insert(points.end(), point.begin(), point.end());
+    weights.push_back(options.weights.empty() ? static_cast<double>(documents[i].size())
+                                              : options.weights[i]);
+    texts.emplace_back(documents[i]);
   }
+  model.place_centers(points, weights, texts, options);
+  model.index_terms();
+  return model;
+}
+
+void ClusterModel::place_centers(std::span<const float> points, std::span<const double> weights,
+                                 const std::vector<std::string_view>& texts,
+                                 const ClusterTrainingOptions& options) {
+  const auto clusters = static_cast<std::size_t>(options.clusters);
   KMeansOptions kmeans;
+  if (!options.weights.empty()) kmeans.weights.assign(weights.begin(), weights.end());
   kmeans.clusters = clusters;
   kmeans.balanced = options.balanced;
   kmeans.seed = options.seed;
@@ -155,12 +175,12 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
     options.log(compat::concat("k-means: iteration ", iteration, ", the centres moved by ",
                                compat::decimal(shift, 6)));
   };
-  KMeansResult result = balanced_kmeans(points, model.dimensions_, kmeans);
-  model.centers_ = std::move(result.centers);
-  model.sizes_.assign(clusters, 0);
-  for (const std::uint32_t cluster : result.assignment) ++model.sizes_[cluster];
-  model.index_terms();
-  return model;
+  KMeansResult result = balanced_kmeans(points, dimensions_, kmeans);
+  centers_ = std::move(result.centers);
+  sizes_.assign(clusters, 0);
+  for (const std::uint32_t cluster : result.assignment) ++sizes_[cluster];
+  notes_ = make_notes(points, centers_, dimensions_, result.assignment, weights, texts);
+  notes_.unit = !options.weights.empty() && options.weighs_tokens ? "tokens" : "bytes";
 }
 
 void ClusterModel::Context::add(std::string_view term) {
@@ -231,6 +251,9 @@ void ClusterModel::save(const std::filesystem::path& path) const {
   for (const auto* const values : {&idf_, &components_, &centers_})
     write(std::as_bytes(std::span(*values)));
   write(std::as_bytes(std::span(sizes_)));
+  const std::string notes = notes_.weights.empty() ? "" : notes_to_text(notes_);
+  write_number(static_cast<std::uint64_t>(notes.size()));
+  write(compat::as_byte_span(notes));
   file.write(hash.hex());
   file.commit();
 }
@@ -238,8 +261,10 @@ void ClusterModel::save(const std::filesystem::path& path) const {
 ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   const auto file = compat::MappedFile::open(path);
   compat::ByteReader in(file->bytes(), {path.string(), {}, {}});
-  if (in.remaining() < kMagic.size() ||
-      compat::as_chars(in.take(kMagic.size(), "the signature")) != kMagic)
+  const std::string_view magic = in.remaining() < kMagic.size()
+                                     ? std::string_view()
+                                     : compat::as_chars(in.take(kMagic.size(), "the signature"));
+  if (magic != kMagic && magic != kMagicWithoutNotes)
     in.fail("is no cluster model of btm (see btm cluster train)");
   ClusterModel model;
   const auto rule = in.read<std::uint32_t>("the rule of terms");
@@ -274,12 +299,16 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   read_floats(model.centers_, clusters * model.dimensions_, "the centres");
   for (std::uint32_t j = 0; j < clusters; ++j)
     model.sizes_.push_back(in.read<std::uint64_t>("the size of a cluster"));
+  const std::uint64_t length =
+      magic == kMagic ? in.read<std::uint64_t>("the length of the notes") : 0;
+  const std::string_view notes = compat::as_chars(in.take(length, "the notes"));
   const std::string_view checksum =
       compat::as_chars(in.take(compat::kSha256Digits, "the checksum"));
   if (!in.at_end() || compat::sha256_hex(file->bytes().first(file->bytes().size() -
                                                              compat::kSha256Digits)) != checksum)
     in.fail("the checksum is wrong, the file is damaged");
   model.sha256_ = checksum;
+  if (!notes.empty()) model.notes_ = notes_of_text(notes, clusters, path.string());
   model.index_terms();
   if (model.ids_.size() != model.terms_.size()) in.fail("a term is repeated");
   return model;

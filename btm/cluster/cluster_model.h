@@ -2,9 +2,11 @@
 // 100 dimensions, unit length, balanced k-means; and the weights that a document gives the experts
 // of the clusters.
 //
-// File: "BTMCLUS1"; u32 rule, dimensions r, clusters k; u64 terms m; per term u32 length and its
+// File: "BTMCLUS2"; u32 rule, dimensions r, clusters k; u64 terms m; per term u32 length and its
 // bytes, by rising id; float32 idf [m]; float32 components [m, r]; float32 centres [k, r]; u64
-// documents per cluster [k]; SHA-256 of all before in hexadecimal (64 bytes). Little-endian.
+// documents per cluster [k]; u64 length and JSON notes
+// (cluster_notes.h; "BTMCLUS1" has none); SHA-256 of all before in hexadecimal (64 bytes).
+// Little-endian.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "btm/cluster/cluster_notes.h"
 #include "btm/cluster/terms.h"
 
 namespace btm {
@@ -26,9 +29,13 @@ struct ClusterTrainingOptions {
   bool balanced = true;
   std::int64_t dimensions = 100;   ///< c-BTM's
   std::int64_t max_terms = 50000;  ///< The terms of most documents; c-BTM keeps all.
-  /// A term of a larger share of the documents is dropped. c-BTM drops scikit-learn's English stop
-  /// words instead.
+  /// A term of a larger share of the documents is dropped, and so are the stop words (stop_words.h)
+  /// of words. c-BTM drops scikit-learn's English ones.
   double max_document_share = 0.5;
+  std::string stop_words = "auto";
+  /// A document's tokens or bytes, by which clusters are balanced; empty: by numbers of documents.
+  std::vector<double> weights = {};
+  bool weighs_tokens = false;  ///< `weights` are tokens; else bytes.
   std::uint64_t seed = 1;
   std::function<void(const std::string& line)> log = [](const std::string&) {};
 };
@@ -49,6 +56,7 @@ class ClusterModel {
   std::size_t clusters() const noexcept { return sizes_.size(); }
   std::size_t dimensions() const noexcept { return dimensions_; }
   std::size_t terms() const noexcept { return terms_.size(); }
+  const ClusterNotes& notes() const noexcept { return notes_; }
   /// Training documents of each cluster.
   const std::vector<std::uint64_t>& sizes() const noexcept { return sizes_; }
 
@@ -78,6 +86,10 @@ class ClusterModel {
  private:
   ClusterModel() = default;
   void index_terms();
+  /// k-means of the documents with a known term, and the notes about them.
+  void place_centers(std::span<const float> points, std::span<const double> weights,
+                     const std::vector<std::string_view>& texts,
+                     const ClusterTrainingOptions& options);
   std::vector<float> embedding(std::span<const std::pair<std::uint32_t, float>> counts) const;
 
   std::string sha256_;
@@ -86,6 +98,7 @@ class ClusterModel {
   std::vector<std::string> terms_;
   std::vector<float> idf_, components_, centers_;
   std::vector<std::uint64_t> sizes_;
+  ClusterNotes notes_;
   std::unordered_map<std::string_view, std::uint32_t> ids_;
 
  public:

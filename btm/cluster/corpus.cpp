@@ -7,6 +7,7 @@
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
+#include "compat/tokenizer/find_tokenizer.h"
 
 namespace btm {
 namespace {
@@ -27,16 +28,29 @@ fs::path dictionary_of(const fs::path& prefix) {
 }  // namespace
 
 TokenText::TokenText(const compat::Dictionary& dictionary, const std::string& post_process)
-    : dictionary_(dictionary) {
-  if (post_process.empty())
-    join_ = Join::kNot;
-  else if (post_process == "sentencepiece")
-    join_ = Join::kSentencepiece;
-  else if (post_process == "subword_nmt" || post_process == "@@ ")
-    join_ = Join::kSubword;
-  else
+    : dictionary_(dictionary), join_(join_of(dictionary, post_process)) {}
+
+TokenText::Join TokenText::join_of(const compat::Dictionary& dictionary,
+                                   const std::string& post_process) {
+  if (post_process.empty() || post_process == "none") return Join::kNot;
+  if (post_process == "sentencepiece") return Join::kSentencepiece;
+  if (post_process == "subword_nmt" || post_process == "@@ ") return Join::kSubword;
+  if (!post_process.empty() && post_process != "auto" && post_process != "none")
     throw compat::UsageError("--post-process '" + compat::printable(post_process) +
-                             "', expected sentencepiece or subword_nmt");
+                             "', expected auto, none, sentencepiece or subword_nmt");
+  switch (compat::symbol_kind(dictionary)) {
+    case compat::SymbolKind::kPieces:
+      return Join::kSentencepiece;
+    case compat::SymbolKind::kGpt2Ids:
+      throw compat::UsageError(
+          "the data-bin holds ids of GPT-2, whose words are not known here: --post-process none "
+          "makes terms of the ids");
+    case compat::SymbolKind::kWords:
+      break;
+  }
+  for (std::int64_t id = 0; id < dictionary.size(); ++id)
+    if (dictionary.symbol(id).ends_with(kContinues)) return Join::kSubword;
+  return Join::kWords;
 }
 
 void TokenText::append(std::int64_t token, std::string& text) const {
@@ -62,11 +76,11 @@ Corpus::Corpus(const fs::path& path, const std::string& post_process) : path_(pa
   if (fs::exists(index)) {
     open_data_bin(path);
     tokens_ = std::make_unique<TokenText>(dictionary_, post_process);
-    rule_ = post_process.empty() ? TermRule::kPieces : TermRule::kWords;
+    rule_ = tokens_->joins() ? TermRule::kWords : TermRule::kPieces;
     refuse_empty();
     return;
   }
-  if (!post_process.empty())
+  if (!post_process.empty() && post_process != "auto" && post_process != "none")
     throw compat::UsageError("--post-process is for data-bins, " + compat::printable(path_, 4096) +
                              " is text");
   file_ = compat::MappedFile::open(path);

@@ -18,15 +18,18 @@ namespace btm {
 /// Tokens of a data-bin as text.
 class TokenText {
  public:
-  /// `post_process`: "" keeps the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ") join them
-  /// to words. UsageError for others.
+  /// `post_process`: "none" or "" keeps the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ")
+  /// join them to words; "auto" does what the dictionary's symbols ask for. UsageError for others,
+  /// and for "auto" with ids of GPT-2, whose words a dictionary does not tell.
   TokenText(const compat::Dictionary& dictionary, const std::string& post_process);
+  bool joins() const noexcept { return join_ != Join::kNot; }
 
   /// Appends a token. White space in `text` marks the ends of words. Leaves out special symbols.
   void append(std::int64_t token, std::string& text) const;
 
  private:
-  enum class Join { kNot, kSentencepiece, kSubword };
+  enum class Join { kNot, kSentencepiece, kSubword, kWords };
+  static Join join_of(const compat::Dictionary& dictionary, const std::string& post_process);
   const compat::Dictionary& dictionary_;
   Join join_;
 };

@@ -40,18 +40,20 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
     : options_(options),
       top_k_(top_k),
       model_(ClusterModel::load(options.model)),
-      tokens_(dictionary, options.post_process) {
+      tokens_(dictionary, options.post_process.empty()
+                              ? (model_.rule() == TermRule::kWords ? "auto" : "none")
+                              : options.post_process) {
   const std::string name = compat::printable(options.model, 4096);
   if (model_.clusters() != experts.size())
     throw compat::UsageError(compat::concat(name, " has ", model_.clusters(), " clusters for ",
                                             experts.size(), " experts"));
   expert_of_ = experts_of_clusters(options.origins, experts, model_.sha256());
   const bool words = model_.rule() == TermRule::kWords;
-  if (words == options.post_process.empty())
+  if (words != tokens_.joins())
     throw compat::UsageError(
         name + (words
                     ? " was made of words: --cluster-post-process has to say how pieces are joined"
-                    : " was made of pieces, without --cluster-post-process"));
+                    : " was made of pieces: --cluster-post-process none keeps them apart"));
 }
 
 /// Counts the terms in the complete words of a text.

@@ -23,6 +23,7 @@
 #include "btm/evaluator/scorer.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/natural_order.h"
 #include "compat/fairseq/indexed_dataset.h"
 #include "compat/io/sha256.h"
 
@@ -80,6 +81,7 @@ class Matrix {
   DomainSums domain_sums(const ScoredSet& set);
   void warn_of_doubts(const std::vector<DomainSums>& domains) const;
   std::vector<std::span<const float>> expert_scores(const ScoredSet& set) const;
+  Posterior cluster_mixture(const compat::Dictionary& dictionary) const;
   const ScoredSet* prior_set_of(const std::string& domain) const;
 
   const EvalMatrixOptions& options_;
@@ -167,6 +169,7 @@ void Matrix::open_sets() {
                        "' is left out: it has neither " + compat::printable(split + "_" + domain) +
                        " nor " + compat::printable(split) + " (splits there: " + there + ")");
     }
+  if (options_.domains.empty()) std::ranges::sort(matrix_.domains, compat::natural_less);
   if (matrix_.domains.empty())
     throw compat::IoError(folder_.string(),
                           "no domain has the split '" + compat::printable(options_.split) + "'");
@@ -296,6 +299,16 @@ const ScoredSet* Matrix::prior_set_of(const std::string& domain) const {
   return nullptr;
 }
 
+/// Keeps a reference to `dictionary`.
+Posterior Matrix::cluster_mixture(const compat::Dictionary& dictionary) const {
+  std::vector<compat::NamedModel> experts;
+  for (const std::string& name : options_.experts)
+    experts.push_back({name, std::ranges::find(models_, name, &ScoredModel::name)->path});
+  MixtureOptions options = options_.cluster_prior;
+  options.ensemble_type = EnsembleType::kClusterPrior;
+  return make_posterior(options, experts, dictionary);
+}
+
 DomainSums Matrix::domain_sums(const ScoredSet& set) {
   DomainSums sums;
   for (const ScoredModel& model : models_)
@@ -316,6 +329,7 @@ DomainSums Matrix::domain_sums(const ScoredSet& set) {
   DomainPosterior posterior;
   const auto experts = expert_scores(set);
   const auto mixture = [&](EnsembleType type) {
+    if (type == EnsembleType::kClusterPrior) return cluster_mixture(set.data->dictionary());
     const PosteriorRule rule =
         type == EnsembleType::kSimpleAverage ? PosteriorRule::kNone : options_.posterior;
     return Posterior(Prior::of_type(type, experts.size(), posterior.cached_prior), rule);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "btm/ensemble/mixture.h"
 #include "btm/evaluator/eval_options.h"
 #include "btm/mixing/ensemble_type.h"
 
@@ -23,7 +24,8 @@ struct EvalMatrixOptions {
   std::vector<std::pair<std::string, std::string>> models;
   /// The names of the models that are mixed and averaged. Empty for none.
   std::vector<std::string> experts;
-  std::vector<EnsembleType> ensembles;  ///< A row each; not kClusterPrior.
+  std::vector<EnsembleType> ensembles;  ///< A row each.
+  MixtureOptions cluster_prior;         ///< Of the row of kClusterPrior.
   bool average = false;  ///< A row for the uniform average of the experts' parameters.
   PosteriorRule posterior = PosteriorRule::kLast;  ///< kLast or kFull.
   /// cached_prior's prior is the updating prior after batch `prior_batches` of this split, as in

@@ -3,6 +3,8 @@
 // HtmlPage draws it for a wide and for a narrow window.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@ struct LineChart {
   std::string x_label, y_label;
   std::vector<Series> series;
   bool log_x = false, log_y = false;  ///< Points at or below 0 are left out on a log axis.
+  std::string label = {};             ///< What a reader who does not see it is told; "": the axes.
 };
 
 /// Shares of a whole along x; each layer lies on the previous one.
@@ -29,6 +32,7 @@ struct StackedAreas {
     std::vector<double> y;  ///< As many as `x`, 0 or more.
   };
   std::vector<Layer> layers;
+  std::string label = {};  ///< As LineChart's.
 };
 
 /// Bars from 0, side by side in each group, with an interval where `low` and `high` are given.
@@ -41,16 +45,37 @@ struct GroupedBars {
     std::vector<double> low, high;  ///< One per group, or empty: no interval.
   };
   std::vector<Bar> bars;
+  std::string label = {};  ///< As LineChart's.
 };
 
-/// An <svg> of `width` pixels.
-std::string draw(const LineChart& chart, int width);
-std::string draw(const StackedAreas& chart, int width);
-std::string draw(const GroupedBars& chart, int width);
+/// Dots of groups in a plane without scales, and a ring for the centre of each group.
+struct ScatterPlot {
+  std::string label;
+  struct Group {
+    std::string name;
+    std::vector<double> x, y;  ///< Equal lengths; points that are not finite are left out.
+    std::optional<double> center_x, center_y;
+  };
+  std::vector<Group> groups;
+};
+
+/// The number of the colour and dash of each series, layer, bar or group; empty: 0, 1, 2, ...
+using ChartColours = std::vector<std::size_t>;
+
+/// The class of a number's colour: eight colours, then the same with the class `again`; and four
+/// dashes, so that no two of the first 32 have both in common.
+std::string colour_class(std::size_t number);
+
+/// An <svg> of `width` pixels. Bars lie on their side where they would be too thin to stand.
+std::string draw(const LineChart& chart, int width, const ChartColours& colours = {});
+std::string draw(const StackedAreas& chart, int width, const ChartColours& colours = {});
+std::string draw(const GroupedBars& chart, int width, const ChartColours& colours = {});
+std::string draw(const ScatterPlot& chart, int width, const ChartColours& colours = {});
 
 /// The names of the colours, in the order drawn.
 std::vector<std::string> legend_of(const LineChart& chart);
 std::vector<std::string> legend_of(const StackedAreas& chart);
 std::vector<std::string> legend_of(const GroupedBars& chart);
+std::vector<std::string> legend_of(const ScatterPlot& chart);
 
 }  // namespace btm

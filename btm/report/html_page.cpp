@@ -11,19 +11,24 @@ namespace {
 
 constexpr std::string_view kStyle = R"css(
 :root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--soft:#54606e;--rule:#d5dbe3;
---heat:#2a78c8;--heat-cap:66%;
+--heat:#2a78c8;--heat-cap:66%;--shade:#0004;
 --c0:#2a6fb8;--c1:#cf6206;--c2:#2b8a4b;--c3:#b0459a;--c4:#8c6f00;--c5:#0e8ea3;--c6:#c23a36;
 --c7:#6459b5}
 @media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;
---rule:#343d49;--heat:#3f8fe0;--heat-cap:62%;
+--rule:#343d49;--heat:#3f8fe0;--heat-cap:62%;--shade:#fff5;
 --c0:#62a8ee;--c1:#f09a4a;--c2:#5fc181;--c3:#df83cd;--c4:#ccb040;--c5:#4fc3d6;--c6:#f0817b;
 --c7:#a99ff0}}
 body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;
-margin:1.5rem auto;max-width:760px;padding:0 1rem}
+margin:1.5rem auto;max-width:1560px;padding:0 1.2rem}
+p,figcaption,.notes{max-width:82ch}
 h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;
 margin:1rem 0 0}
 figure{margin:1rem 0 1.5rem}figcaption,.note{color:var(--soft);font-size:.9rem}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto;max-width:max-content;
+background:linear-gradient(to right,var(--paper) 30%,transparent) 0 0/3rem 100% no-repeat local,
+linear-gradient(to left,var(--paper) 30%,transparent) 100% 0/3rem 100% no-repeat local,
+linear-gradient(to left,var(--shade),transparent) 100% 0/1.1rem 100% no-repeat scroll}
+.scroll:focus-visible{outline:2px solid var(--heat);outline-offset:2px}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:left;font-weight:400;
 white-space:nowrap}
@@ -32,12 +37,19 @@ th[scope=row]{position:sticky;left:0;background:var(--paper)}
 .number,.heat td,.heat thead th+th{text-align:right}
 .heat td{background:color-mix(in srgb,var(--heat) calc(var(--v)*var(--heat-cap)),var(--paper));
 border:2px solid var(--paper)}
-.heat th{border-bottom:0}.heat .best{font-weight:700}
-svg{display:block;max-width:100%;height:auto}.narrow svg{display:none}
+.heat th{border-bottom:0}td small{display:block;font-size:.72rem;font-weight:400}
+pre{font-size:.8rem;margin:0;padding:.4rem 0}.heat .best{font-weight:700}
+svg{display:block;max-width:100%;height:auto}.narrow svg,.broad svg{display:none}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));
+gap:.4rem 1.2rem}.grid h3{margin:.6rem 0 0}.grid svg{width:100%}
 svg text{font-size:12.5px;fill:var(--soft)}svg text.axis{fill:var(--ink)}
-.grid{stroke:var(--rule);stroke-width:1;fill:none}.tick{stroke:var(--soft);fill:none}
+svg text.mark{font-size:9.5px;fill:var(--paper)}
+svg text.inside{fill:var(--ink);stroke:var(--paper);stroke-width:3px;paint-order:stroke}
+path.grid{stroke:var(--rule);stroke-width:1;fill:none}.tick{stroke:var(--soft);fill:none}
 .line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke:var(--c)}
-.line.again{stroke-dasharray:6 4}
+.line.d1{stroke-dasharray:8 3}.line.d2{stroke-dasharray:2.5 3}
+.line.d3{stroke-dasharray:9 3 2 3}.dots{fill:var(--c);fill-opacity:.55}
+.ring{fill:none;stroke:var(--c);stroke-width:3}
 .area{fill:var(--c);stroke:var(--paper);stroke-width:.8}.bar{fill:var(--c)}
 .area.again,.bar.again{fill-opacity:.55}
 .interval{stroke:var(--ink);stroke-width:1.4;fill:none}
@@ -45,22 +57,45 @@ svg text{font-size:12.5px;fill:var(--soft)}svg text.axis{fill:var(--ink)}
 .s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;margin:.3rem 0;padding:0;
 font-size:.9rem}
-.legend li::before{content:"";display:inline-block;width:.8em;height:.8em;margin-right:.4em;
-border-radius:2px;background:var(--c)}
-.legend .again::before{opacity:.55}
+.legend li::before{content:"";display:inline-block;width:1.6em;height:0;margin-right:.4em;
+vertical-align:middle;border-top:.5em solid var(--c)}
+.legend b{font-weight:600;font-size:.8em;color:var(--soft)}
+.legend .d1::before{border-top:.25em dashed var(--c)}
+.legend .d2::before{border-top:.25em dotted var(--c)}
+.legend .d3::before{border-top:.5em double var(--c)}.legend .again::before{opacity:.6}
 .parts{white-space:pre-wrap}.parts span{border-bottom:3px solid var(--c)}
 .parts .again{border-bottom-style:dotted}
-@media(max-width:600px){.wide svg{display:none}.narrow svg{display:block}}
-@media print{:root{--paper:#fff;--ink:#000}}
+@media screen and (max-width:799px){.wide svg{display:none}.narrow svg{display:block}}
+@media screen and (max-width:420px){body{padding:0 .8rem}}
+@media screen and (min-width:1180px){.wide svg{display:none}
+.broad svg{display:block;width:100%;max-width:1400px}}
+@media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--rule:#ccc;
+--heat:#2a78c8;--heat-cap:66%;--c0:#2a6fb8;--c1:#cf6206;--c2:#2b8a4b;--c3:#b0459a;--c4:#8c6f00;
+--c5:#0e8ea3;--c6:#c23a36;--c7:#6459b5}
+body{margin:0;padding:0;max-width:none;font-size:10.5pt;print-color-adjust:exact;
+-webkit-print-color-adjust:exact}
+h2,h3{break-after:avoid}figure,.grid>div,tr,li{break-inside:avoid}
+figure.long{break-inside:auto}thead{display:table-header-group}
+.scroll{overflow:visible;background:none;max-width:none}
+table{font-size:7.5pt;max-width:100%}
+th,td{white-space:normal;overflow-wrap:anywhere;padding:.12rem .22rem}
+thead th{font-size:7pt}th[scope=row]{position:static}td small{font-size:6pt}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:7pt}
+svg{max-height:20cm;width:auto}.grid{grid-template-columns:1fr 1fr}}
 )css";
 
-/// The class of a colour, as in charts.cpp: after eight they come again.
-std::string colour_class(std::size_t number) {
-  return compat::concat('s', number % 8, number >= 8 ? " again" : "");
+std::string legend_text(const std::vector<std::string>& legend, const ChartColours& colours) {
+  if (legend.size() < 2) return {};
+  std::string keys;
+  for (std::size_t i = 0; i < legend.size(); ++i)
+    compat::append(keys, "<li class=\"", colour_class(colours[i]), "\"><b>", i + 1, "</b> ",
+                   html_escaped(legend[i]), "</li>");
+  return "<ul class=\"legend\">" + keys + "</ul>\n";
 }
 
-std::string captioned(const std::string& content, const std::string& caption) {
-  return "<figure>" + content +
+std::string captioned(const std::string& content, const std::string& caption,
+                      bool is_long = false) {
+  return (is_long ? "<figure class=\"long\">" : "<figure>") + content +
          (caption.empty() ? "" : "<figcaption>" + html_escaped(caption) + "</figcaption>") +
          "</figure>\n";
 }
@@ -87,17 +122,20 @@ void HtmlPage::add_paragraph(const std::string& text) {
 void HtmlPage::add_text(const std::vector<TextPart>& parts) {
   body_ += "<p class=\"parts\">";
   for (const TextPart& part : parts)
-    compat::append(body_, "<span class=\"", colour_class(part.colour), "\" title=\"",
-                   html_escaped(part.detail), "\">", html_escaped(part.text), "</span>");
+    compat::append(body_, "<span class=\"s", part.colour % 8, part.colour >= 8 ? " again" : "",
+                   "\" title=\"", html_escaped(part.detail), "\">", html_escaped(part.text),
+                   "</span>");
   body_ += "</p>\n";
 }
 
 void HtmlPage::add_table(const Table& table, const std::string& caption) {
-  body_ += captioned(to_html(table), caption);
+  constexpr std::size_t kLong = 25;  // rows that may be more than a printed page
+  body_ += captioned(to_html(table), caption, table.rows.size() > kLong);
 }
 
 void HtmlPage::add_heat_map(const HeatMap& map, const std::string& caption) {
-  std::string html = "<div class=\"scroll\"><table class=\"heat\"><thead><tr><th scope=\"col\">" +
+  std::string html = std::string(kScrollBox) +
+                     "<table class=\"heat\"><thead><tr><th scope=\"col\">" +
                      html_escaped(map.corner) + "</th>";
   std::vector<double> best, worst;
   for (std::size_t c = 0; c < map.columns.size(); ++c) {
@@ -117,22 +155,52 @@ void HtmlPage::add_heat_map(const HeatMap& map, const std::string& caption) {
       html += "<td style=\"--v:" + fixed(shade, 3) + "\"" +
               (value == best[c] ? " class=\"best\"" : "") +
               (map.details.empty() ? "" : " title=\"" + html_escaped(map.details[r][c]) + "\"") +
-              ">" + fixed(value, map.digits) + "</td>";
+              ">" + fixed(value, map.digits) +
+              (map.notes.empty() || map.notes[r][c].empty()
+                   ? ""
+                   : "<small>" + html_escaped(map.notes[r][c]) + "</small>") +
+              "</td>";
     }
     html += "</tr>\n";
   }
   body_ += captioned(html + "</tbody></table></div>\n", caption);
 }
 
-void HtmlPage::add_figure(const std::string& wide, const std::string& narrow,
-                          const std::vector<std::string>& legend, const std::string& caption) {
-  std::string keys;
-  for (std::size_t i = 0; i < legend.size() && legend.size() > 1; ++i)
-    compat::append(keys, "<li class=\"", colour_class(i), "\">", html_escaped(legend[i]), "</li>");
-  if (!keys.empty()) keys = "<ul class=\"legend\">" + keys + "</ul>\n";
-  body_ += captioned(
-      keys + "<div class=\"wide\">" + wide + "</div><div class=\"narrow\">" + narrow + "</div>",
-      caption);
+void HtmlPage::add_list(const std::vector<std::string>& items) {
+  body_ += "<ul class=\"notes\">";
+  for (const std::string& item : items) body_ += "<li>" + html_escaped(item) + "</li>\n";
+  body_ += "</ul>\n";
+}
+
+void HtmlPage::add_lines(const std::string& text) {
+  body_ += std::string(kScrollBox) + "<pre>" + html_escaped(text) + "</pre></div>\n";
+}
+
+ChartColours HtmlPage::colours_of(const std::vector<std::string>& names) {
+  ChartColours colours;
+  for (const std::string& name : names) {
+    const auto known = std::ranges::find(coloured_, name);
+    colours.push_back(static_cast<std::size_t>(known - coloured_.begin()));
+    if (known == coloured_.end()) coloured_.push_back(name);
+  }
+  return colours;
+}
+
+void HtmlPage::add_figure(const std::string& broad, const std::string& wide,
+                          const std::string& narrow, const std::vector<std::string>& legend,
+                          const ChartColours& colours, const std::string& caption) {
+  body_ += captioned(legend_text(legend, colours) + "<div class=\"broad\">" + broad +
+                         "</div><div class=\"wide\">" + wide + "</div><div class=\"narrow\">" +
+                         narrow + "</div>",
+                     caption);
+}
+
+void HtmlPage::add_grid(const std::vector<std::pair<std::string, std::string>>& charts,
+                        const std::vector<std::string>& legend, const ChartColours& colours) {
+  body_ += legend_text(legend, colours) + "<div class=\"grid\">";
+  for (const auto& [title, svg] : charts)
+    body_ += "<div><h3>" + html_escaped(title) + "</h3>" + svg + "</div>\n";
+  body_ += "</div>\n";
 }
 
 std::string HtmlPage::html() const {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "btm/report/charts.h"
@@ -20,6 +21,7 @@ struct HeatMap {
   std::vector<std::vector<std::string>>
       details;  ///< [row][column] shown when pointed at; may be empty.
   int digits = 2;
+  std::vector<std::vector<std::string>> notes = {};  ///< [row][column] below the number, small.
 };
 
 /// A part of a text, underlined in the colour of a chart's series or layer.
@@ -41,9 +43,26 @@ class HtmlPage {
   void add_text(const std::vector<TextPart>& parts);
   void add_table(const Table& table, const std::string& caption = {});
   void add_heat_map(const HeatMap& map, const std::string& caption = {});
+  void add_list(const std::vector<std::string>& items);
+  /// Lines in a typewriter's letters, in a box that scrolls by itself.
+  void add_lines(const std::string& text);
+  /// Models have one colour on the whole page: that of their name's first chart.
   template <class Chart>
   void add_chart(const Chart& chart, const std::string& caption = {}) {
-    add_figure(draw(chart, kWide), draw(chart, kNarrow), legend_of(chart), caption);
+    const ChartColours colours = colours_of(legend_of(chart));
+    add_figure(draw(chart, kBroad, colours), draw(chart, kWide, colours),
+               draw(chart, kNarrow, colours), legend_of(chart), colours, caption);
+  }
+  /// Small charts side by side, as many as the window has room for, under one legend.
+  template <class Chart>
+  void add_charts(const std::vector<std::pair<std::string, Chart>>& charts) {
+    if (charts.empty()) return;
+    const std::vector<std::string> names = legend_of(charts.front().second);
+    const ChartColours colours = colours_of(names);
+    std::vector<std::pair<std::string, std::string>> drawn;
+    for (const auto& [title, chart] : charts)
+      drawn.emplace_back(title, draw(chart, kSmall, colours));
+    add_grid(drawn, names, colours);
   }
 
   std::string html() const;
@@ -51,10 +70,15 @@ class HtmlPage {
   void write(const std::filesystem::path& path) const;
 
  private:
-  static constexpr int kWide = 760, kNarrow = 350;
-  void add_figure(const std::string& wide, const std::string& narrow,
-                  const std::vector<std::string>& legend, const std::string& caption);
+  static constexpr int kBroad = 1120, kWide = 760, kNarrow = 350, kSmall = 400;
+  ChartColours colours_of(const std::vector<std::string>& names);
+  void add_figure(const std::string& broad, const std::string& wide, const std::string& narrow,
+                  const std::vector<std::string>& legend, const ChartColours& colours,
+                  const std::string& caption);
+  void add_grid(const std::vector<std::pair<std::string, std::string>>& charts,
+                const std::vector<std::string>& legend, const ChartColours& colours);
   std::string title_, body_;
+  std::vector<std::string> coloured_;  ///< Names in the order of their colours.
 };
 
 }  // namespace btm

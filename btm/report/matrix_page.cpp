@@ -7,6 +7,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
@@ -40,8 +41,12 @@ void add_perplexities(HtmlPage& page, const EvalMatrix& matrix) {
     map.rows.push_back(row.name);
     map.values.emplace_back();
     map.details.emplace_back();
+    map.notes.emplace_back();
     for (const MatrixCell* cell : cells_of(row)) {
       map.values.back().push_back(drawn(cell->perplexity));
+      map.notes.back().push_back(std::isfinite(cell->perplexity_interval.low)
+                                     ? interval_text(cell->perplexity_interval, 2)
+                                     : "");
       map.details.back().push_back(compat::concat(
           "95% interval ", interval_text(cell->perplexity_interval, 2), ", ",
           fixed(drawn(cell->loss_base2()), 4), " bits per token, ", cell->tokens, " tokens"));
@@ -50,14 +55,30 @@ void add_perplexities(HtmlPage& page, const EvalMatrix& matrix) {
   page.add_heading("Perplexity");
   page.add_heat_map(map,
                     "Lower is better. The colour is strongest for the best of a column (bold) and "
-                    "fades to the worst. Point at a cell for its interval.");
+                    "fades to the worst. Below a number stands its 95% interval.");
   if (const std::string note = interval_note(matrix); !note.empty()) page.add_paragraph(note);
   for (const std::string& name : matrix.left_out) page.add_paragraph("Left out, diverged: " + name);
+}
+
+void add_sets(HtmlPage& page, const EvalMatrix& matrix) {
+  if (matrix.rows.empty()) return;
+  Table table{{{"domain"}, {"tokens", true}, {"bytes", true}, {"blocks", true}}, {}};
+  for (std::size_t d = 0; d < matrix.domains.size(); ++d) {
+    const MatrixCell& cell = matrix.rows.front().cells[d];
+    table.rows.push_back({matrix.domains[d], compat::grouped(cell.tokens),
+                          cell.bytes > 0 ? compat::grouped(cell.bytes) : "–",
+                          cell.blocks > 0 ? compat::grouped(cell.blocks) : "–"});
+  }
+  page.add_heading("What was evaluated");
+  page.add_table(table, (matrix.split.empty() ? "" : "Split " + matrix.split + ". ") +
+                            "The interval draws from the blocks.");
 }
 
 void add_bars(HtmlPage& page, const EvalMatrix& matrix) {
   const std::vector<std::string>& experts = matrix.experts;
   GroupedBars bars{"perplexity", with_mean(matrix.domains), {}};
+  bars.label = "Perplexity of the ensembles and the models beside them on " +
+               compat::join(bars.groups, ", ");
   for (const MatrixRow& row : matrix.rows) {
     if (std::ranges::find(experts, row.name) != experts.end()) continue;
     GroupedBars::Bar bar{row.name, {}, {}, {}};
@@ -118,6 +139,7 @@ void add_posteriors(HtmlPage& page, const EvalMatrix& matrix) {
   page.add_heading("Posterior over the batches");
   page.add_paragraph(
       "The weight of each expert in the ensemble while it reads a domain (updating prior).");
+  std::vector<std::pair<std::string, StackedAreas>> charts;
   for (std::size_t d = 0; d < matrix.posteriors.size(); ++d) {
     StackedAreas chart{"batch", "posterior", {}, {}};
     for (const std::string& expert : experts) chart.layers.push_back({expert, {}});
@@ -125,15 +147,53 @@ void add_posteriors(HtmlPage& page, const EvalMatrix& matrix) {
       chart.x.push_back(static_cast<double>(chart.x.size() + 1));
       for (std::size_t e = 0; e < experts.size(); ++e) chart.layers[e].y.push_back(batch[e]);
     }
-    page.add_subheading(matrix.domains[d]);
-    page.add_chart(chart);
+    chart.label = "Posterior of each expert over the batches of " + matrix.domains[d];
+    charts.emplace_back(matrix.domains[d], std::move(chart));
   }
+  page.add_charts(charts);
 }
 
 }  // namespace
 
+std::string matrix_verdict(const EvalMatrix& matrix) {
+  const MatrixRow* best = nullptr;
+  for (const MatrixRow& row : matrix.rows)
+    if (std::isfinite(row.mean.perplexity) &&
+        (best == nullptr || row.mean.perplexity < best->mean.perplexity))
+      best = &row;
+  if (best == nullptr) return {};
+  const MatrixRow& base = matrix.rows[matrix.baseline];
+  const std::string mean = best->name + " has the lowest mean perplexity over the domains, " +
+                           fixed(best->mean.perplexity, 2);
+  if (best == &base || !std::isfinite(best->mean.ratio)) return mean + ".";
+  return mean + ": " + fixed(best->mean.ratio, 3) + " of that of " + base.name +
+         (std::isfinite(best->mean.ratio_interval.low)
+              ? " (95% interval " + interval_text(best->mean.ratio_interval, 3) + ")."
+              : ".");
+}
+
+void add_explanations(HtmlPage& page, const EvalMatrix& matrix) {
+  std::vector<std::string> lines{
+      "Perplexity: e to the mean loss of a token; a model of perplexity 100 is as unsure as one "
+      "that draws from 100 tokens."};
+  if (!matrix.experts.empty()) {
+    lines.emplace_back(
+        "Posterior: the weight of each expert after the text so far, by Bayes' rule; the weights "
+        "sum to 1.");
+    lines.emplace_back(
+        "Cached prior: the mean posterior on held-out text of the domain, with which each text "
+        "begins; the updating prior is the mean over the text so far.");
+  }
+  lines.emplace_back(
+      "Interval: 95% of the values that come out when blocks of the test text are drawn anew, with "
+      "replacement.");
+  page.add_list(lines);
+}
+
 void add_matrix(HtmlPage& page, const EvalMatrix& matrix) {
+  add_explanations(page, matrix);
   add_perplexities(page, matrix);
+  add_sets(page, matrix);
   add_bars(page, matrix);
   add_ratios(page, matrix);
   add_bits_per_byte(page, matrix);

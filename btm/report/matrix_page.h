@@ -12,6 +12,10 @@ namespace btm {
 /// bits per byte, posterior over the batches of each domain.
 void add_matrix(HtmlPage& page, const EvalMatrix& matrix);
 
+/// One sentence: the row of the lowest mean perplexity, and its ratio to the baseline; empty where
+/// no mean is finite.
+std::string matrix_verdict(const EvalMatrix& matrix);
+
 /// One sentence on the domains that have too few blocks for an interval; empty when all have
 /// enough.
 std::string interval_note(const EvalMatrix& matrix);

@@ -25,7 +25,11 @@ std::string to_text(const Table& table, std::size_t width = 0);
 /// RFC 4180, but lines end with a single newline.
 std::string to_csv(const Table& table);
 
-/// A <table> in a box that scrolls by itself in a narrow window.
+/// Opens a box that scrolls by itself in a narrow window, also by keys.
+inline constexpr const char* kScrollBox =
+    "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"scrolls sideways\">";
+
+/// A <table> in such a box.
 std::string to_html(const Table& table);
 
 /// `text` for use inside an HTML element or a quoted attribute; bytes that are not UTF-8 become

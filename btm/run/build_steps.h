@@ -2,23 +2,28 @@
 // average, evaluate, write texts, report.
 #pragma once
 
+#include "btm/run/lineup.h"
 #include "btm/run/plan.h"
 #include "btm/run/step.h"
 
 namespace btm {
 
-/// Compute is counted in tokens. With N experts, an update of the seed model or the dense baseline
-/// has N times the batch of an expert's update. So S seed updates and then U - S updates of N
-/// experts cost as much as U updates of the dense baseline. The baseline continues the seed phase,
-/// which is its own first S updates.
-StepGraph build_steps(const Plan& plan);
+/// Compute is counted in tokens. With N domains of the seed model, an update of the seed model or
+/// the dense baseline has N times the batch of an expert's update. So S seed updates and then U - S
+/// updates of N experts cost as much as U updates of the dense baseline. The baseline continues the
+/// seed phase, which is its own first S updates. An expert whose domain came later costs U - S
+/// updates more.
+StepGraph build_steps(const Plan& plan, const Lineup& lineup);
 
 /// Where the step "texts" has what a model wrote, in the run's folder: "seed", "expert.DOMAIN" or
 /// "ensemble".
 std::filesystem::path texts_file(const std::string& model);
 
+/// With lineup_of(plan).
+StepGraph build_steps(const Plan& plan);
+
 /// Tokens in an update of the seed model (and the baseline) and of an expert.
-std::int64_t tokens_of_seed_update(const Plan& plan);
+std::int64_t tokens_of_seed_update(const Plan& plan, const Lineup& lineup);
 std::int64_t tokens_of_expert_update(const Plan& plan);
 
 }  // namespace btm

@@ -148,6 +148,7 @@ class PlanReader {
   }
 
   void finish();
+  void check_corpus();
   void check_domains();
   void check_experts();
   void set_ensembles(const std::vector<std::string>& names);
@@ -160,11 +161,18 @@ class PlanReader {
       {"run", {{"output", to_path(plan_.output)}}},
       {"data",
        {{"bin", to_path(plan_.data_bin)},
+        {"corpus", to_path(plan_.corpus)},
         {"domains", [this](const std::string& value) { plan_.domains = list(value); }},
         {"text", to_path(text_)},
         {"train", to_path(plan_.train)},
         {"valid", to_path(plan_.valid)},
         {"test", to_path(plan_.test)}}},
+      {"clusters",
+       {{"number", to_integer(plan_.clusters, 2)},
+        {"balanced", to_flag(plan_.clusters_balanced)},
+        {"names", [this](const std::string& value) { plan_.cluster_names = list(value); }},
+        {"held_out", to_share(plan_.held_out)},
+        {"flags", to_words(plan_.cluster_flags)}}},
       {"tokeniser",
        {{"model", to_path(plan_.tokenizer_model)},
         {"vocab_size", to_integer(plan_.vocab_size, 16)}}},
@@ -183,6 +191,7 @@ class PlanReader {
          }},
         {"warmup_share", to_share(plan_.warmup_share)},
         {"log_interval", to_integer(plan_.log_interval, 1)},
+        {"seed_domains", [this](const std::string& value) { plan_.seed_domains = list(value); }},
         {"seed", to_integer(plan_.seed, 0)},
         {"flags", to_words(plan_.train_flags)}}},
       {"experts",
@@ -202,12 +211,44 @@ class PlanReader {
 
 void PlanReader::finish() {
   if (plan_.output.empty()) plan_.output = path(plan_.file.stem().string() + "-out");
+  check_corpus();
   check_domains();
   check_experts();
   if (plan_.updates == 0) fail("[train] has no key updates");
   if (plan_.seed_updates() < 1 || plan_.seed_updates() >= plan_.updates)
     fail(compat::concat("seed_share of ", plan_.updates, " updates is ", plan_.seed_updates(),
                         ", expected at least 1 update before and after the branch"));
+}
+
+/// A corpus without labels: its clusters are the domains.
+void PlanReader::check_corpus() {
+  if (!plan_.has_corpus()) {
+    if (plan_.clusters > 0 || !plan_.cluster_flags.empty())
+      fail("[clusters] needs corpus = FILE in [data]");
+    return;
+  }
+  if (!plan_.domains.empty() || !text_.empty() || !plan_.train.empty() || !plan_.valid.empty() ||
+      !plan_.test.empty() || !plan_.data_bin.empty())
+    fail("[data] has a corpus without labels and other data, expected one of them");
+  constexpr std::int64_t kMost = 1000;
+  if (plan_.clusters == 0) fail("[clusters] has no key number");
+  if (plan_.clusters > kMost) fail(compat::concat("[clusters] has more than ", kMost));
+  constexpr double kMostHeldOut = 0.4;
+  if (!(plan_.held_out > 0 && plan_.held_out <= kMostHeldOut))
+    fail("[clusters] held_out is not above 0 and at most 0.4");
+  plan_.domains = plan_.cluster_names;
+  if (!plan_.domains.empty() && plan_.domains.size() != static_cast<std::size_t>(plan_.clusters))
+    fail(compat::concat("[clusters] has ", plan_.domains.size(), " names for ", plan_.clusters,
+                        " clusters"));
+  // A name such as c1 tells the cluster of an expert.
+  for (std::size_t i = 0; i < plan_.domains.size(); ++i)
+    if (const std::string& name = plan_.domains[i];
+        name != "c" + std::to_string(i) && name.size() > 1 && name.front() == 'c' &&
+        name.find_first_not_of("0123456789", 1) == std::string::npos)
+      fail(compat::concat("[clusters] cluster ", i, " is named ", name,
+                          ", which is the name of another"));
+  for (std::int64_t i = 0; plan_.cluster_names.empty() && i < plan_.clusters; ++i)
+    plan_.domains.push_back("c" + std::to_string(i));
 }
 
 void PlanReader::check_domains() {
@@ -217,7 +258,7 @@ void PlanReader::check_domains() {
   for (const std::string& domain : plan_.domains) {
     if (std::ranges::count(plan_.domains, domain) > 1)
       fail("domain " + compat::printable(domain) + " is repeated");
-    if (domain.find('/') != std::string::npos || domain.starts_with('.'))
+    if (!is_domain_name(domain))
       fail("domain '" + compat::printable(domain) + "' is not a name of a folder");
   }
   if (!text_.empty())
@@ -228,7 +269,7 @@ void PlanReader::check_domains() {
   const bool has_text = !plan_.train.empty() || !plan_.valid.empty() || !plan_.test.empty();
   if (!plan_.data_bin.empty() && has_text)
     fail("[data] has both a data-bin and text, expected one of them");
-  if (!plan_.data_bin.empty()) return;
+  if (!plan_.data_bin.empty() || plan_.has_corpus()) return;
   for (const auto& [field, name] :
        {std::pair{&plan_.train, "train"}, {&plan_.valid, "valid"}, {&plan_.test, "test"}}) {
     if (field->empty())
@@ -246,6 +287,12 @@ void PlanReader::check_experts() {
     if (std::ranges::find(plan_.domains, expert) == plan_.domains.end())
       fail("[experts] names domain '" + compat::printable(expert) +
            "', which the plan does not have");
+  if (plan_.seed_domains == std::vector<std::string>{kAllDomains}) return;
+  for (const std::string& domain : plan_.seed_domains)
+    if (std::ranges::find(plan_.domains, domain) == plan_.domains.end() ||
+        std::ranges::count(plan_.seed_domains, domain) > 1)
+      fail("seed_domains names '" + compat::printable(domain) +
+           "', expected different domains of the plan, or all");
 }
 
 void PlanReader::set_ensembles(const std::vector<std::string>& names) {
@@ -260,6 +307,11 @@ void PlanReader::set_ensembles(const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+bool is_domain_name(std::string_view name) {
+  return !name.empty() && name.find('/') == std::string_view::npos && !name.starts_with('.') &&
+         name.find('\0') == std::string_view::npos;
+}
 
 fs::path Plan::of_domain(const fs::path& pattern, const std::string& domain) {
   std::string text = pattern.string();

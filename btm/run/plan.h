@@ -11,6 +11,12 @@
 
 namespace btm {
 
+/// Stands for all domains of a plan.
+inline constexpr const char* kAllDomains = "all";
+
+/// Whether a text can name a domain and its folder: letters, digits, '_', '-', '.', not '.' first.
+bool is_domain_name(std::string_view name);
+
 /// Paths are absolute. plan.md describes every key; the defaults are here.
 struct Plan {
   std::filesystem::path file;
@@ -20,6 +26,14 @@ struct Plan {
   std::filesystem::path train, valid,
       test;  ///< Text, one document a line; {domain} stands for a domain's name.
   std::filesystem::path data_bin;  ///< Instead of text: a folder of domains with dict.txt.
+  std::filesystem::path corpus;    ///< Instead of both: text without labels, which is clustered.
+  bool has_corpus() const { return !corpus.empty(); }
+
+  std::int64_t clusters = 0;  ///< Of the corpus; they are the domains c0, c1, ...
+  bool clusters_balanced = true;
+  std::vector<std::string> cluster_names;  ///< In place of c0, c1, ...
+  double held_out = 0.05;  ///< Share of each cluster for valid, and as much for test.
+  std::vector<std::string> cluster_flags;  ///< For btm cluster train.
 
   std::filesystem::path tokenizer_model;  ///< sentencepiece's; empty: trained on the domains' text.
   std::int64_t vocab_size = 2000;
@@ -35,6 +49,9 @@ struct Plan {
   std::int64_t log_interval = 50;
   std::int64_t seed = 1;
   std::vector<std::string> train_flags;
+  /// Domains of the tokeniser, the seed model and the dense baseline; {kAllDomains}: all. Empty:
+  /// those of the seed model that is there, or else all.
+  std::vector<std::string> seed_domains;
 
   std::vector<std::string> experts;  ///< Domains that get one; default: all.
   bool dense = true,

@@ -1,6 +1,9 @@
 #include "btm/run/run_report.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "btm/mixing/ensemble_type.h"
@@ -9,11 +12,14 @@
 #include "btm/report/matrix_page.h"
 #include "btm/run/build_steps.h"
 #include "btm/run/generated_texts.h"
+#include "btm/run/preprocess_log.h"
 #include "btm/run/train_history.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/base/version.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/console.h"
 
@@ -31,14 +37,15 @@ struct Training {
   std::int64_t tokens() const { return (last_update - first_update) * tokens_per_update; }
 };
 
-std::vector<Training> trainings(const Plan& plan) {
-  std::vector<Training> all{{"seed", "seed", 0, plan.seed_updates(), tokens_of_seed_update(plan)}};
-  for (const std::string& domain : plan.experts)
+std::vector<Training> trainings(const Plan& plan, const Lineup& lineup) {
+  std::vector<Training> all{
+      {"seed", "seed", 0, plan.seed_updates(), tokens_of_seed_update(plan, lineup)}};
+  for (const std::string& domain : lineup.trained)
     all.push_back({"expert." + domain, domain, plan.seed_updates(), plan.updates,
                    tokens_of_expert_update(plan)});
   if (plan.dense)
     all.push_back(
-        {"dense", "dense", plan.seed_updates(), plan.updates, tokens_of_seed_update(plan)});
+        {"dense", "dense", plan.seed_updates(), plan.updates, tokens_of_seed_update(plan, lineup)});
   return all;
 }
 
@@ -46,7 +53,19 @@ std::filesystem::path matrix_file(const RunState& state) {
   return state.output() / "eval" / "matrix.json";
 }
 
-std::string verdict(const Plan& plan, const EvalMatrix& matrix) {
+/// What the dense model is beside the experts: of the same compute, unless experts came later.
+std::string dense_text(const Lineup& lineup) {
+  if (lineup.brought.empty() && lineup.trained == lineup.seed_domains)
+    return "the dense model of the same compute";
+  const auto shared = std::ranges::count_if(lineup.trained, [&](const std::string& name) {
+    return std::ranges::find(lineup.seed_domains, name) != lineup.seed_domains.end();
+  });
+  return compat::concat("the dense model, which has the compute of ", lineup.seed_domains.size(),
+                        " experts (of these domains, ", shared, " of the ", lineup.experts().size(),
+                        " experts were trained)");
+}
+
+std::string verdict(const Plan& plan, const Lineup& lineup, const EvalMatrix& matrix) {
   if (plan.ensembles.empty() || !plan.dense) return {};
   const std::string type(name_of(plan.ensembles.front()));
   const MatrixRow* const ensemble = matrix.find_row("ensemble " + type);
@@ -57,8 +76,8 @@ std::string verdict(const Plan& plan, const EvalMatrix& matrix) {
     return std::isfinite(cell.perplexity) ? fixed(cell.perplexity, 2) : "infinite";
   };
   const std::string both = ": mean perplexity over the domains " + ppl(mean) +
-                           " for the ensemble (" + type + ") and " + ppl(dense->mean) +
-                           " for the dense model of the same compute";
+                           " for the ensemble (" + type + ") and " + ppl(dense->mean) + " for " +
+                           dense_text(lineup);
   if (!std::isfinite(mean.ratio)) return "No ratio" + both + ".";
   const std::string ratio = both + ", ratio " + fixed(mean.ratio, 3);
   const auto [low, high] = mean.ratio_interval;
@@ -70,21 +89,91 @@ std::string verdict(const Plan& plan, const EvalMatrix& matrix) {
   return outcome + ratio + " (95% interval " + fixed(low, 3) + " to " + fixed(high, 3) + ").";
 }
 
+/// The curves of all trainings. What goes on from the seed model begins at its last point.
 void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
   LineChart chart{.x_label = "update",
                   .y_label = "training loss (bits per token, log scale)",
                   .series = {},
-                  .log_y = true};
+                  .log_y = true,
+                  .label =
+                      "Training loss over the updates of the seed model, each expert and the "
+                      "dense baseline"};
+  const TrainHistory seed = read_train_log(state.log_of("seed"));
   for (const Training& training : all) {
     TrainHistory history = read_train_log(state.log_of(training.step));
-    if (!history.updates.empty())
-      chart.series.push_back({training.name, std::move(history.updates), std::move(history.loss)});
+    if (history.updates.empty()) continue;
+    if (training.step != "seed" && !seed.updates.empty()) {
+      history.updates.insert(history.updates.begin(), seed.updates.back());
+      history.loss.insert(history.loss.begin(), seed.loss.back());
+    }
+    chart.series.push_back({training.name, std::move(history.updates), std::move(history.loss)});
   }
   if (chart.series.empty()) return;
   page.add_heading("Training loss");
   page.add_chart(chart,
                  "Each model has its own data: an expert its domain, the seed model and the dense "
-                 "baseline all domains.");
+                 "baseline all domains. What goes on from the seed model begins where it ends.");
+}
+
+/// The sets of the domains, from the logs of their preprocessing.
+void add_data(HtmlPage& page, const Lineup& lineup, const RunState& state) {
+  Table table{
+      {{"domain"}, {"set"}, {"documents", true}, {"tokens", true}, {"<unk>", true}, {"left out"}},
+      {}};
+  for (const std::string& domain : lineup.domains)
+    for (PreparedSet& set : read_preprocess_log(state.log_of("preprocess." + domain)))
+      table.rows.push_back({domain, std::move(set.name), compat::grouped(set.documents),
+                            compat::grouped(set.tokens), set.unknown,
+                            set.left_out.empty() ? "–" : std::move(set.left_out)});
+  if (table.rows.empty()) return;
+  page.add_heading("Data");
+  page.add_table(table, "<unk> is the share of tokens that the dictionary does not have.");
+}
+
+/// The commands of the steps, with paths as seen from the run's folder, so that a moved project
+/// shows no old place.
+void add_commands(HtmlPage& page, const Plan& plan, const Lineup& lineup) {
+  const std::filesystem::path project = std::filesystem::absolute(plan.file).parent_path();
+  const std::string there = project.string() + "/",
+                    here = project.lexically_relative(plan.output).string() + "/";
+  std::string text;
+  const StepGraph graph = build_steps(plan, lineup);
+  for (const Step& step : graph.steps()) {
+    text += "# " + step.name + "\n";
+    for (const CommandLine& command : step.commands) {
+      std::string line = shell_text(command);
+      for (std::size_t at = line.find(there); at != std::string::npos;
+           at = line.find(there, at + here.size()))
+        line.replace(at, there.size(), here);
+      text += line + "\n";
+    }
+  }
+  page.add_heading("Commands");
+  page.add_paragraph("The steps of " + plan.file.filename().string() +
+                     ", as they run in the folder of this report.");
+  page.add_lines(text);
+}
+
+/// "1,234,567 parameters" of a checkpoint; "–" for one that cannot be read.
+std::string size_text(const std::filesystem::path& checkpoint) {
+  try {
+    std::int64_t parameters = 0;
+    const compat::Checkpoint opened = compat::Checkpoint::open(checkpoint);
+    for (const auto& [name, tensor] : opened.model()) parameters += tensor.numel();
+    return compat::grouped(parameters) + " parameters";
+  } catch (const std::runtime_error&) {
+    return "–";
+  }
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (::gmtime_r(&now, &parts) == nullptr ||
+      std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts) == 0)
+    return "–";
+  return text.data();
 }
 
 void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& state) {
@@ -106,34 +195,48 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
       "that both ways cost the same. Time is wall clock, while other steps may run beside.");
 }
 
-void add_plan(HtmlPage& page, const Plan& plan) {
+void add_plan(HtmlPage& page, const Plan& plan, const Lineup& lineup) {
   Table table{{{"plan"}, {""}}, {}};
   table.rows = {
       {"domains", compat::join(plan.domains, ", ")},
       {"architecture", plan.arch},
+      {"size of a model", size_text(plan.output / "seed" / "checkpoint_last.pt")},
       {"updates (seed phase)", compat::concat(plan.updates, " (", plan.seed_updates(), ')')},
       {"tokens per sample", std::to_string(plan.tokens_per_sample)},
       {"tokens per update", compat::grouped(tokens_of_expert_update(plan)) + " an expert, " +
-                                compat::grouped(tokens_of_seed_update(plan)) + " seed and dense"},
+                                compat::grouped(tokens_of_seed_update(plan, lineup)) +
+                                " seed and dense"},
       {"learning rate", short_number(plan.lr)},
-      {"seed of random numbers", std::to_string(plan.seed)}};
+      {"seed of random numbers", std::to_string(plan.seed)},
+      {"domains of the seed model", compat::join(lineup.seed_domains, ", ")},
+      {"experts", compat::join(lineup.experts(), ", ")},
+      {"btm", std::string(compat::program_version())},
+      {"written", today()}};
   page.add_heading("Plan");
   page.add_table(table);
 }
 
 }  // namespace
 
-void write_run_report(const Plan& plan, const RunState& state) {
+void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& state) {
   const EvalMatrix matrix = read_matrix(matrix_file(state));
-  const std::vector<Training> all = trainings(plan);
-  HtmlPage page(compat::concat("Branch-Train-Merge: ", plan.experts.size(), " experts"));
-  if (const std::string text = verdict(plan, matrix); !text.empty()) page.add_paragraph(text);
+  const std::vector<Training> all = trainings(plan, lineup);
+  HtmlPage page("Branch-Train-Merge: " + std::to_string(lineup.experts().size()) + " experts");
+  const std::string text = verdict(plan, lineup, matrix);
+  if (const std::string first = text.empty() ? matrix_verdict(matrix) : text; !first.empty())
+    page.add_paragraph(first);
   add_matrix(page, matrix);
   add_loss_curves(page, all, state);
-  if (!plan.prompts.empty()) add_generated_texts(page, plan, state.output());
+  if (!plan.prompts.empty()) {
+    Plan shown = plan;
+    shown.experts = lineup.experts();
+    add_generated_texts(page, shown, state.output());
+  }
   add_cost(page, all, state);
-  add_plan(page, plan);
-  ordered_json summary{{"verdict", verdict(plan, matrix)},
+  add_data(page, lineup, state);
+  add_plan(page, plan, lineup);
+  add_commands(page, plan, lineup);
+  ordered_json summary{{"verdict", verdict(plan, lineup, matrix)},
                        {"trainings", ordered_json::array()},
                        {"mean_perplexity", ordered_json::object()}};
   for (const Training& training : all) {
@@ -150,9 +253,9 @@ void write_run_report(const Plan& plan, const RunState& state) {
                                 summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
-std::string run_summary(const Plan& plan, const RunState& state) {
+std::string run_summary(const Plan& plan, const Lineup& lineup, const RunState& state) {
   const EvalMatrix matrix = read_matrix(matrix_file(state));
-  const std::string text = verdict(plan, matrix);
+  const std::string text = verdict(plan, lineup, matrix);
   return to_text(perplexity_table(matrix), compat::table_width()) +
          (text.empty() ? "" : "\n" + text + "\n");
 }

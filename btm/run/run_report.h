@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "btm/run/lineup.h"
 #include "btm/run/plan.h"
 #include "btm/run/run_state.h"
 
@@ -11,10 +12,10 @@ namespace btm {
 
 /// Writes report.html and summary.json into the run's folder from eval/matrix.json and the logs.
 /// FormatError when matrix.json is damaged, IoError when it is missing.
-void write_run_report(const Plan& plan, const RunState& state);
+void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& state);
 
 /// The table of perplexities and, in a line, how the first ensemble compares with the baseline.
 /// Errors as above.
-std::string run_summary(const Plan& plan, const RunState& state);
+std::string run_summary(const Plan& plan, const Lineup& lineup, const RunState& state);
 
 }  // namespace btm

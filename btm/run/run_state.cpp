@@ -1,13 +1,14 @@
 #include "btm/run/run_state.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
+#include "btm/run/run_record.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
-#include "compat/io/atomic_file.h"
-#include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 
 namespace btm {
@@ -15,37 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-constexpr int kIndent = 1;
-
-/// A JSON object that btm wrote. Empty for a file that is missing or damaged, whose step is then
-/// done again.
-json read_record(const fs::path& file) {
-  std::error_code missing;
-  if (!fs::is_regular_file(file, missing)) return json::object();
-  try {
-    const auto mapped = compat::MappedFile::open(file);
-    json record = compat::parse_json(compat::as_chars(mapped->bytes()));
-    return record.is_object() ? record : json::object();
-  } catch (const compat::IoError&) {
-    return json::object();  // it was replaced or removed meanwhile
-  }
-}
-
-void write_record(const fs::path& file, const json& record) {
-  compat::write_file_atomically(
-      file, record.dump(kIndent, ' ', false, json::error_handler_t::replace) + "\n");
-}
-
-template <class T>
-T value_or(const json& record, const char* key, T fallback) {
-  const auto found = record.find(key);
-  try {
-    return found == record.end() ? fallback : found->get<T>();
-  } catch (const json::exception&) {
-    return fallback;
-  }
-}
 
 }  // namespace
 
@@ -64,6 +34,7 @@ fs::path RunState::record_of(const std::string& step, const char* kind) const {
 
 bool RunState::is_done(const Step& step, const std::string& key) {
   const json record = read_record(record_of(step.name, ".json"));
+  if (value_or<int>(record, "version", 0) != kRecordVersion) return false;
   if (value_or<std::string>(record, "key", "") != key) return false;
   const json outputs = record.value("outputs", json::object());
   return std::ranges::all_of(step.outputs, [&](const fs::path& output) {
@@ -87,7 +58,7 @@ std::map<std::string, std::string> RunState::input_digests(const Step& step) {
 
 void RunState::mark_done(const Step& step, const std::string& key, double seconds,
                          const std::map<std::string, std::string>& inputs) {
-  json outputs = json::object(), read = json::object();
+  json outputs = json::object(), read = json::object(), order = json::array();
   for (const auto& [input, digest] : inputs) {
     if (digests_.of(input) != digest)
       throw compat::IoError(input, "changed while the step that reads it ran");
@@ -95,11 +66,15 @@ void RunState::mark_done(const Step& step, const std::string& key, double second
   }
   for (const fs::path& output : step.outputs) {
     outputs[output.string()] = digests_.of(output_ / output);
+    order.push_back(output.string());
     read[output.string()] = digests_.read_at(output_ / output);
   }
   // The time of earlier, interrupted attempts counts as well.
   const json begun = read_record(record_of(step.name, ".begun"));
-  json record{{"key", key},
+  json record{{"version", kRecordVersion},
+              {"key", key},
+              {"folder", step.folder.string()},
+              {"output_order", order},
               {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
               {"inputs", inputs},
               {"outputs", outputs},
@@ -138,10 +113,7 @@ void RunState::forget(const Step& step) const {
 void RunState::begin(const Step& step, const std::string& key) const {
   std::error_code error;
   fs::remove(record_of(step.name, ".failed"), error);
-  // In this order a process that dies in between leaves nothing that looks like an interrupted
-  // attempt.
-  if (fs::exists(record_of(step.name, ".json"))) fs::remove(record_of(step.name, ".begun"), error);
-  fs::remove(record_of(step.name, ".json"), error);
+  set_results_aside(std::array{step.name});
   if (value_or<std::string>(read_record(record_of(step.name, ".begun")), "key", "") == key) return;
   if (!step.folder.empty()) fs::remove_all(output_ / step.folder, error);
   if (error) throw compat::IoError((output_ / step.folder).string(), "empty", error.value());
@@ -177,7 +149,40 @@ std::string RunState::note_of(const std::string& step) const {
 }
 
 std::optional<compat::FileLock> RunState::try_lock(const std::string& step) const {
-  return compat::FileLock::try_now(record_of(step, ".lock"));
+  auto lock = compat::FileLock::try_now(record_of(step, ".lock"));
+  if (lock) {
+    std::array<char, 256> host{};
+    if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = 0;
+    lock->sign("process " + std::to_string(::getpid()) +
+               (host[0] == 0 ? "" : std::string(" on ") + host.data()));
+  }
+  return lock;
+}
+
+std::string RunState::lock_holder(const std::string& step) const {
+  return compat::without_controls(compat::FileLock::signature_of(record_of(step, ".lock")));
+}
+
+std::string progress_in(const fs::path& log) {
+  constexpr std::size_t kTail = 1 << 14, kShown = 60;
+  std::string update, last;
+  try {
+    const auto mapped = compat::MappedFile::open(log);
+    std::string_view text = compat::as_chars(mapped->bytes());
+    if (text.size() > kTail) text.remove_prefix(text.size() - kTail);
+    compat::for_each_line(text, [&](std::string_view line) {
+      constexpr std::string_view kKey = "\"num_updates\": \"";
+      if (const std::size_t at = line.find(kKey); at != std::string_view::npos) {
+        const std::string_view digits = line.substr(at + kKey.size());
+        update = digits.substr(0, digits.find_first_not_of("0123456789"));
+      }
+      line = compat::strip_right(line);
+      if (!line.empty() && !line.starts_with("$ ")) last = line.substr(0, kShown);
+    });
+  } catch (const compat::IoError&) {
+    return {};
+  }
+  return update.empty() ? compat::without_controls(last) : "update " + update;
 }
 
 std::string reason_in(const fs::path& file) {

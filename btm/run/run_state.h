@@ -1,11 +1,14 @@
 // The state of a run in files under its folder: steps/NAME.json for a step that is done,
-// steps/NAME.failed for its last failure, logs/NAME.log. All can be read while steps run.
+// steps/NAME.failed for its last failure, logs/NAME.log. All can be read while steps run. Finished
+// results that are replaced move to earlier/N, which is laid out as the folder itself.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 
 #include "btm/run/step.h"
@@ -49,9 +52,31 @@ class RunState {
   /// Forgets that the step was done, so that it is done again from the start.
   void forget(const Step& step) const;
 
-  /// Call it before the step's commands. Empties the step's folder, starts its log anew and records
-  /// the key. Keeps both after an interrupted attempt under the same key, but not after a finished
-  /// one, whose work has since changed.
+  /// The finished result of another step, or an earlier one, that is the result of the key.
+  struct Known {
+    std::string name;              ///< The step's name there.
+    std::filesystem::path folder;  ///< The run's folder, or one of earlier/N.
+  };
+  /// Looks for a step that was done under `key` and whose outputs are unchanged. The steps `taken`
+  /// of the run's folder do not count, for they keep their results.
+  std::optional<Known> find_known(const Step& step, const std::string& key,
+                                  const std::set<std::string>& taken);
+  /// Makes a known result the step's: its files and its log move, under the step's names.
+  void take_up(const Step& step, const Known& known);
+  /// Whether a step of that name was finished, by this version or an earlier one.
+  bool is_finished(const std::string& step) const;
+  /// The finished steps of earlier versions of btm, whose keys mean something else.
+  std::vector<std::string> finished_by_earlier_versions() const;
+  /// Moves the finished results of steps, with their logs and records, to earlier/N, and returns
+  /// that folder: "" when none of them is finished.
+  std::filesystem::path set_results_aside(std::span<const std::string> steps) const;
+  /// Removes folders of earlier/ that hold no result.
+  void remove_empty_earlier() const;
+  std::filesystem::path founding_file() const { return output_ / "steps" / "founding"; }
+
+  /// Call it before the step's commands. A finished result is set aside first. Empties the step's
+  /// folder, starts its log anew and records the key. Keeps both after an interrupted attempt under
+  /// the same key, but not after a finished one, whose work has since changed.
   void begin(const Step& step, const std::string& key) const;
   /// begin() where the step's resume file is not its own, as `problem` says: the file is moved to
   /// foreign_file_of(), and note_of() tells it.
@@ -63,12 +88,19 @@ class RunState {
   /// The process that runs the step and its commands hold this lock, so that a step whose parent
   /// was killed does not run twice. Nothing when another process holds it.
   std::optional<compat::FileLock> try_lock(const std::string& step) const;
+  /// The process that took the step's lock last, printable: "process 12 on node3"; "" when that is
+  /// not known.
+  std::string lock_holder(const std::string& step) const;
 
  private:
   std::filesystem::path record_of(const std::string& step, const char* kind) const;
   std::filesystem::path output_;
   compat::DigestCache digests_;
 };
+
+/// What the log of a running step says of its progress: "update 120" of a training, or else the
+/// start of its last line, printable; "" when there is none.
+std::string progress_in(const std::filesystem::path& log);
 
 /// Why the last command in the log `file` failed, made printable: its last line with "error:", or
 /// else its last line that is not empty; "" when there is none.

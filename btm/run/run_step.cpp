@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <iostream>
 #include <optional>
 
 #include "compat/base/concat.h"
@@ -52,10 +53,14 @@ std::string foreign_setting(const Step& step, const RunState& state) {
   if (!goes_on(step, state)) return {};
   try {
     const auto checkpoint = compat::Checkpoint::open(state.output() / step.resume_file);
-    for (const auto& [section, key, value] : step.resume_settings) {
+    for (const auto& [section, key, value, only_file_name] : step.resume_settings) {
       const compat::ConfigValue* const found = checkpoint.config().find(section, key);
       const auto* const text = found == nullptr ? nullptr : std::get_if<std::string>(&found->value);
-      if (text == nullptr || *text != value)
+      const bool is_same =
+          text != nullptr &&
+          (*text == value || (only_file_name && std::filesystem::path(*text).filename() ==
+                                                    std::filesystem::path(value).filename()));
+      if (!is_same)
         return step.resume_file.string() + " has " + section + "." + key + " " +
                (text != nullptr    ? "'" + compat::printable(*text, 200) + "'"
                 : found == nullptr ? "None"
@@ -103,8 +108,14 @@ std::string reason_of(const Step& step, int status, bool went_on,
 /// Nothing when a signal ended the waiting.
 std::optional<compat::FileLock> wait_for_lock(const Step& step, const RunState& state,
                                               compat::SignalQueue& signals) {
-  for (;;) {
+  for (bool is_told = false;; is_told = true) {
     if (auto lock = state.try_lock(step.name)) return lock;
+    if (!is_told) {
+      const std::string holder = state.lock_holder(step.name);
+      std::cerr << "btm run: step " << step.name << " waits for "
+                << (holder.empty() ? "another process" : holder)
+                << ", or what it started, which runs the same step" << std::endl;
+    }
     const auto signal = signals.wait(std::chrono::milliseconds(500));
     if (signal && *signal != SIGCHLD) return std::nullopt;
   }

@@ -215,7 +215,7 @@ std::vector<SlurmBatch> slurm_batches(const StepGraph& graph, const std::set<std
     if (skip.contains(step.name)) continue;
     const auto same = std::ranges::find_if(batches, [&](const SlurmBatch& batch) {
       return !step.group.empty() && batch.steps.front()->group == step.group &&
-             batch.steps.front()->after == step.after && batch.gpus == step.gpus;
+             batch.gpus == step.gpus;
     });
     if (same != batches.end())
       same->steps.push_back(&step);
@@ -237,8 +237,12 @@ CommandLine sbatch_command(const SlurmBatch& batch, const std::map<std::string, 
   if (batch.steps.size() > 1)
     command.push_back(compat::concat("--array=0-", batch.steps.size() - 1));
   if (batch.gpus > 0) command.push_back(compat::concat("--gres=gpu:", batch.gpus));
+  std::vector<std::string> after;
+  for (const Step* step : batch.steps)
+    for (const std::string& name : step->after)
+      if (std::ranges::find(after, name) == after.end()) after.push_back(name);
   std::string dependency;
-  for (const std::string& name : batch.steps.front()->after)
+  for (const std::string& name : after)
     if (const auto job = jobs.find(name); job != jobs.end()) dependency += ":" + job->second;
   if (!dependency.empty()) command.push_back("--dependency=afterok" + dependency);
   command.insert(command.end(), plan.slurm_flags.begin(), plan.slurm_flags.end());

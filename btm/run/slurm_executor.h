@@ -20,8 +20,8 @@ struct SlurmBatch {
   std::int64_t gpus = 0;
 };
 
-/// The steps that are not in `skip`, in the order of the graph. Steps of a group with the same
-/// predecessors are together.
+/// The steps that are not in `skip`, in the order of the graph. Steps of a group are together: the
+/// batch waits for the predecessors of all of them.
 std::vector<SlurmBatch> slurm_batches(const StepGraph& graph, const std::set<std::string>& skip);
 
 /// sbatch's arguments for `batch`. `jobs` has the job ids of its predecessors by step; a step that

@@ -63,18 +63,24 @@ std::vector<std::string> StepGraph::keys(
   std::vector<std::string> keys;
   for (const Step& step : steps_) {
     std::string content;
-    add_field(content, step.name);
-    for (const CommandLine& command : step.commands) {
-      add_field(content, "command");
-      for (const std::string& argument : command) add_field(content, argument);
-    }
+    for (const std::string& part : step.identity.empty() ? identity_of(step) : step.identity)
+      add_field(content, part);
     for (const auto& input : step.inputs) add_field(content, "input " + digest(input));
     for (const std::string& name : step.after) add_field(content, "after " + by_name.at(name));
-    for (const auto& output : step.outputs) add_field(content, "output " + output.string());
     keys.push_back(compat::sha256_hex(compat::as_byte_span(content)));
     by_name[step.name] = keys.back();
   }
   return keys;
+}
+
+std::vector<std::string> identity_of(const Step& step) {
+  std::vector<std::string> parts{step.name};
+  for (const CommandLine& command : step.commands) {
+    parts.emplace_back("command");
+    parts.insert(parts.end(), command.begin(), command.end());
+  }
+  for (const auto& output : step.outputs) parts.push_back("output " + output.string());
+  return parts;
 }
 
 std::string shell_text(const CommandLine& command) {

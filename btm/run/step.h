@@ -15,6 +15,7 @@ using CommandLine = std::vector<std::string>;
 /// cfg's SECTION.KEY and the text that it holds.
 struct StepSetting {
   std::string section, key, value;
+  bool only_file_name = false;  ///< A path whose folders may have moved: its last part counts.
 };
 
 struct Step {
@@ -34,7 +35,13 @@ struct Step {
       {};  ///< In the run's folder, for this step only: emptied before new work begins in it.
   std::string group = {};  ///< Steps of a group are similar and independent: a Slurm array.
   std::int64_t gpus = 0;
+  /// What the key is made of in place of the name, the commands and the outputs, where these hold a
+  /// domain's name or a path: the same work under another name or in another place has one key.
+  std::vector<std::string> identity = {};
 };
+
+/// A step's name, commands and outputs, from which its key is made.
+std::vector<std::string> identity_of(const Step& step);
 
 class StepGraph {
  public:
@@ -46,7 +53,8 @@ class StepGraph {
   /// UsageError, with the nearest name, when there is none.
   const Step& at(const std::string& name) const;
 
-  /// Keys of all steps, in the order of steps(). `digest` gives the SHA-256 of an input.
+  /// Keys of all steps, in the order of steps(): of the identity, the inputs' content and the keys
+  /// of the steps before. `digest` gives the SHA-256 of an input.
   std::vector<std::string> keys(
       const std::function<std::string(const std::filesystem::path&)>& digest) const;
 

@@ -142,24 +142,30 @@ ForestExpert read_expert(const Fields& fields) {
   return expert;
 }
 
-std::vector<ForestExpert> read_manifest(const fs::path& path) {
-  const auto file = MappedFile::open(path);
-  const json manifest = parse_json_object(as_chars(file->bytes()), {path.string(), {}, {}},
-                                          "the manifest of a forest");
-  const Fields fields(manifest, path.string(), "");
-  if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
-    fields.fail("btm_forest", compat::concat("expected version ", kVersion, " of the manifest"));
+/// The experts of one list of the manifest, of different names.
+std::vector<ForestExpert> read_experts(const json& list, const std::string& file, const char* key) {
   std::vector<ForestExpert> experts;
   std::set<std::string> names;
-  const json& list = fields.list("experts");
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const Fields entry(list[i], path.string(), compat::concat("experts[", i, ']'));
+    const Fields entry(list[i], file, compat::concat(key, '[', i, ']'));
     ForestExpert expert = read_expert(entry);
     if (!names.insert(expert.name).second)
       entry.fail("name", "'" + expert.name + "' was given before");
     experts.push_back(std::move(expert));
   }
   return experts;
+}
+
+void read_manifest(const fs::path& path, Forest& forest) {
+  const auto file = MappedFile::open(path);
+  const json manifest = parse_json_object(as_chars(file->bytes()), {path.string(), {}, {}},
+                                          "the manifest of a forest");
+  const Fields fields(manifest, path.string(), "");
+  if (const double version = fields.number("btm_forest", 0).value_or(0); version != kVersion)
+    fields.fail("btm_forest", compat::concat("expected version ", kVersion, " of the manifest"));
+  forest.experts = read_experts(fields.list("experts"), path.string(), "experts");
+  if (manifest.contains("removed"))
+    forest.removed = read_experts(fields.list("removed"), path.string(), "removed");
 }
 
 std::vector<ForestExpert> released_layout(const fs::path& folder) {
@@ -184,9 +190,9 @@ std::vector<ForestExpert> released_layout(const fs::path& folder) {
   return experts;
 }
 
-void write_manifest(const Forest& forest) {
+Json json_of(const std::vector<ForestExpert>& list) {
   Json experts = Json::array();
-  for (const ForestExpert& expert : forest.experts) {
+  for (const ForestExpert& expert : list) {
     Json parents = Json::array();
     for (const ForestParent& parent : expert.parents)
       parents.push_back({{"model", parent.model}, {"weight", parent.weight}});
@@ -203,7 +209,12 @@ void write_manifest(const Forest& forest) {
          {"cluster", expert.cluster ? Json(expert.cluster->cluster) : Json(nullptr)},
          {"cluster_model_sha256", expert.cluster ? expert.cluster->model_sha256 : ""}});
   }
-  const Json manifest{{"btm_forest", kVersion}, {"experts", experts}};
+  return experts;
+}
+
+void write_manifest(const Forest& forest) {
+  Json manifest{{"btm_forest", kVersion}, {"experts", json_of(forest.experts)}};
+  if (!forest.removed.empty()) manifest["removed"] = json_of(forest.removed);
   write_file_atomically(forest.folder / kManifest,
                         manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -233,8 +244,10 @@ Forest open_forest(const fs::path& folder) {
                   "is not a folder, expected a forest: forest.json, or DOMAIN/checkpoint_last.pt");
   Forest forest{
       .folder = folder, .has_manifest = fs::exists(folder / kManifest, error), .experts = {}};
-  forest.experts =
-      forest.has_manifest ? read_manifest(folder / kManifest) : released_layout(folder);
+  if (forest.has_manifest)
+    read_manifest(folder / kManifest, forest);
+  else
+    forest.experts = released_layout(folder);
   return forest;
 }
 

@@ -22,6 +22,9 @@ struct ClusterOrigin {
   std::string model_sha256;
 };
 
+/// ForestExpert::start of an expert that `btm run` trained from its seed model.
+inline constexpr const char* kStartedByRun = "run";
+
 /// A model that an expert was started from, and its weight in the average.
 struct ForestParent {
   std::string model;  ///< An expert's name, or the path of a checkpoint.
@@ -33,7 +36,7 @@ struct ForestExpert {
   std::string domain;
   std::filesystem::path path;  ///< The checkpoint, relative to the forest and inside it.
   std::string start;           ///< How the parents were chosen: "nearest", "posterior", "expert",
-                               ///< "checkpoint"; "" when not known.
+                               ///< "checkpoint", "run"; "" when not known.
   std::vector<ForestParent> parents;
   std::string data;  ///< The data-bin it was trained on; "" when not known.
   std::optional<double> valid_ppl;
@@ -48,6 +51,8 @@ struct Forest {
   std::filesystem::path folder;
   bool has_manifest = false;
   std::vector<ForestExpert> experts;
+  /// Experts that were taken out and whose files may still be there. No command runs them.
+  std::vector<ForestExpert> removed = {};
 
   const ForestExpert* find(std::string_view name) const noexcept;
   ForestExpert* find(std::string_view name) noexcept;

@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
+#include "compat/base/text.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/forest.h"
 #include "compat/huggingface/huggingface_folder.h"
@@ -134,8 +135,14 @@ NamedModel only_one(std::vector<NamedModel> models, const fs::path& path) {
 }
 
 std::vector<NamedModel> experts_of(const fs::path& folder, const WarnOfModels& warn) {
-  const Forest forest = open_forest(folder);
-  if (const std::string line = taken_as_experts(forest); !line.empty()) warn(line);
+  Forest forest = open_forest(folder);
+  // Without a manifest nothing else tells the model that the experts were branched from.
+  const bool has_seed = !forest.has_manifest && forest.experts.size() > 1 &&
+                        std::erase_if(forest.experts, [](const ForestExpert& expert) {
+                          return expert.name == kSeedName;
+                        }) > 0;
+  if (const std::string line = taken_as_experts(forest); !line.empty())
+    warn(line + (has_seed ? "; seed is left out (name it to mix it)" : ""));
   std::vector<NamedModel> models;
   for (const ForestExpert& expert : complete_experts(forest)) {
     const fs::path path = forest.checkpoint_of(expert);
@@ -225,6 +232,43 @@ std::vector<NamedModel> resolve_models(std::string_view list, const WarnOfModels
     from = end + 1;
   }
   return resolve_models(words, warn);
+}
+
+std::vector<std::string> chosen_experts(std::span<const std::string> names,
+                                        const ExpertChoice& choice) {
+  const auto listed = [&](const std::string& list, const char* flag) {
+    std::vector<std::string> found;
+    for (const std::string_view part : split_at(list, ',')) {
+      const std::string name(part);
+      if (std::ranges::find(names, name) == names.end()) {
+        constexpr std::size_t kNamed = 8;
+        throw UsageError(std::string(flag) + " names '" + printable(name) +
+                         "', expected some of the models: " +
+                         some_of(std::vector<std::string>(names.begin(), names.end()), kNamed));
+      }
+      if (std::ranges::find(found, name) != found.end())
+        throw UsageError(std::string(flag) + " names '" + printable(name) + "' twice");
+      found.push_back(name);
+    }
+    return found;
+  };
+  std::vector<std::string> experts(names.begin(), names.end());
+  if (choice.experts == "all")
+    std::erase(experts, kSeedName);
+  else if (!choice.experts.empty())
+    experts = listed(choice.experts, "--experts");
+  for (const std::string& name : listed(choice.without, "--without")) std::erase(experts, name);
+  if (experts.empty()) throw UsageError("--experts and --without leave no expert");
+  return experts;
+}
+
+std::vector<NamedModel> chosen_experts(std::vector<NamedModel> models, const ExpertChoice& choice) {
+  if (!choice.is_made()) return models;
+  std::vector<NamedModel> experts;
+  const std::vector<std::string> names = names_of(models);
+  for (const std::string& name : chosen_experts(names, choice))
+    experts.push_back(*std::ranges::find(models, name, &NamedModel::name));
+  return experts;
 }
 
 std::vector<std::string> paths_of(std::span<const NamedModel> models) {

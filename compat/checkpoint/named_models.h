@@ -47,6 +47,27 @@ std::vector<NamedModel> resolve_models(std::span<const std::string> words,
 std::vector<NamedModel> resolve_models(std::string_view list, const WarnOfModels& warn,
                                        std::string_view separators = ":");
 
+/// Which models of a list are experts, in the words of --experts and --without.
+struct ExpertChoice {
+  std::string experts;  ///< Names joined by ','; "all": all but the one named seed. "": the
+                        ///< command's own choice.
+  std::string without;  ///< Names joined by ','.
+
+  bool is_made() const { return !experts.empty() || !without.empty(); }
+};
+
+/// The name of the model that experts are branched from. 'all' leaves it out.
+inline constexpr std::string_view kSeedName = "seed";
+
+/// The names that `choice` leaves of `names`: in their order, or in that of --experts. Without
+/// --experts it starts from all. UsageError for a name that is not there, with those that are, and
+/// where none is left.
+std::vector<std::string> chosen_experts(std::span<const std::string> names,
+                                        const ExpertChoice& choice);
+
+/// The models of these names.
+std::vector<NamedModel> chosen_experts(std::vector<NamedModel> models, const ExpertChoice& choice);
+
 std::vector<std::string> paths_of(std::span<const NamedModel> models);
 
 /// The files NAME-rank-0.pt, NAME-rank-1.pt, ... of a folder in the order of their numbers: those

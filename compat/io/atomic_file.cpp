@@ -115,6 +115,13 @@ void AtomicFile::commit() {
 
 void check_can_write(const std::filesystem::path& file) { const AtomicFile probe(file); }
 
+void check_new_output(const std::filesystem::path& file, bool overwrite) {
+  std::error_code missing;
+  if (!overwrite && std::filesystem::is_regular_file(file, missing))
+    throw IoError(file.string(), "is there already (--overwrite replaces it)");
+  check_can_write(file);
+}
+
 void check_can_write_in(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::path there = std::filesystem::absolute(folder);

@@ -50,6 +50,10 @@ class AtomicFile {
 /// IoError when AtomicFile would refuse `path`. To be called before long work.
 void check_can_write(const std::filesystem::path& file);
 
+/// The same for a result: IoError also where `file` is there already, unless `overwrite`. The rule
+/// of all commands, but for outputs that an interrupted command goes on with.
+void check_new_output(const std::filesystem::path& file, bool overwrite);
+
 /// The same for a folder, which need not exist yet. IoError when it cannot be created, or when no
 /// file can be created in it.
 void check_can_write_in(const std::filesystem::path& folder);

@@ -35,6 +35,23 @@ FileLock FileLock::wait(const std::filesystem::path& file) {
   return held;
 }
 
+void FileLock::sign(std::string_view holder) const noexcept {
+  if (::ftruncate(descriptor_, 0) != 0) return;
+  [[maybe_unused]] const ssize_t written =
+      ::pwrite(descriptor_, holder.data(), holder.size(), /*offset=*/0);
+}
+
+std::string FileLock::signature_of(const std::filesystem::path& file) {
+  constexpr std::size_t kMost = 200;
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return {};
+  std::string text(kMost, '\0');
+  const ssize_t read = ::read(descriptor, text.data(), text.size());
+  ::close(descriptor);
+  text.resize(read < 0 ? 0 : static_cast<std::size_t>(read));
+  return text;
+}
+
 std::optional<FileLock> FileLock::try_now(const std::filesystem::path& file) {
   FileLock held(file);
   const int error = held.lock(LOCK_EX | LOCK_NB);

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 
 namespace compat {
 
@@ -17,6 +19,11 @@ class FileLock {
   static std::optional<FileLock> try_now(const std::filesystem::path& file);
   /// IoError "is in use by another process" when another process holds the lock.
   static FileLock now(const std::filesystem::path& file);
+
+  /// Writes who holds the lock into its file, for signature_of(); errors are ignored.
+  void sign(std::string_view holder) const noexcept;
+  /// What the last holder wrote, at most 200 bytes; "" for nothing.
+  static std::string signature_of(const std::filesystem::path& file);
 
   ~FileLock();
   FileLock(FileLock&& other) noexcept;

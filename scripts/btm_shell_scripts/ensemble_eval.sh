@@ -68,6 +68,7 @@ evaluate() {
     --batch-size 2 \
     --log-format tqdm \
     --log-interval 50 \
+    --overwrite \
     --results-path "$results" \
     ${ranks[@]+"${ranks[@]}"} \
     "$@" \

@@ -43,5 +43,6 @@ with_folder "$results_folder" "$BTM" eval-lm "$data" \
   --sample-break-mode none \
   --tokens-per-sample 1024 \
   --batch-size 2 \
+  --overwrite \
   --results-path "$results_folder/test_results.txt" \
   ${more_flags[@]+"${more_flags[@]}"}

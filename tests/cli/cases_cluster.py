@@ -35,6 +35,11 @@ def not_a_model(folder):
     (folder / "bad.model").write_bytes(b"BTMCLUS1\xff\xff\xff\xff")
 
 
+def not_a_model_but_there(folder):
+    corpus(folder)
+    (folder / "out.model").write_bytes(b"")
+
+
 def only_corpus(folder):
     assert [path.name for path in folder.iterdir()] == [
         "corpus.txt"
@@ -48,7 +53,39 @@ def model_and_corpus(folder):
     assert (folder / "out.model").read_bytes().startswith(b"BTMCLUS1")
 
 
+SHOWN = [
+    Case(
+        "train over a model that is there",
+        TRAIN + ["-o", "out.model"],
+        1,
+        setup=not_a_model_but_there,
+        stderr=["out.model: is there already (--overwrite replaces it)"],
+    ),
+    Case(
+        "stop words of a language without a list",
+        TRAIN + ["-o", "out.model", "--stop-words", "latin"],
+        2,
+        setup=corpus,
+        stderr=["'latin', expected auto, none, english, french, german or spanish"],
+    ),
+    Case(
+        "a share of documents above 1",
+        TRAIN + ["-o", "out.model", "--max-document-share", "2"],
+        2,
+        setup=corpus,
+        stderr=["--max-document-share", "expected a number above 0 and at most 1"],
+    ),
+    Case(
+        "an unknown balance",
+        TRAIN + ["-o", "out.model", "--balance", "words"],
+        2,
+        setup=corpus,
+        stderr=["'words', expected one of tokens, documents, none"],
+    ),
+]
+
 CASES = [
+    *SHOWN,
     Case(
         "help",
         ["btm", "cluster", "--help"],

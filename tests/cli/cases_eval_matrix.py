@@ -133,8 +133,8 @@ CASES = [
         SHORT + ["--experts", "seed,perl", "--ensembles", "uniform_prior,mean"],
         2,
         stderr=[
-            "--ensembles names 'mean', expected cached_prior, updating_prior, uniform_prior or "
-            "simple_average"
+            "--ensembles names 'mean', expected cached_prior, updating_prior, uniform_prior, "
+            "simple_average or cluster_prior"
         ],
     ),
     Case(
@@ -153,7 +153,7 @@ CASES = [
         "unknown expert",
         SHORT + ["--experts", "jargon"],
         2,
-        stderr=["--experts names 'jargon', which is no model"],
+        stderr=["--experts names 'jargon', expected some of the models: seed, perl"],
     ),
     Case(
         "unknown baseline",

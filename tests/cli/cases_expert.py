@@ -42,6 +42,35 @@ def expert(folder, name="perl"):
     return next(one for one in manifest(folder)["experts"] if one["name"] == name)
 
 
+def taken_out(document, folder):
+    document["removed"] = [document["experts"].pop(1)]
+
+
+def is_back(folder):
+    assert [one["name"] for one in manifest(folder)["experts"]] == [
+        "fortunes",
+        "politics",
+        "jargon",
+    ], manifest(folder)
+    assert "removed" not in manifest(folder)
+
+
+def is_renamed(folder):
+    names = [one["name"] for one in manifest(folder)["experts"]]
+    assert names == ["fortunes", "hackers", "politics"], names
+    assert expert(folder, "hackers")["path"] == "hackers/checkpoint_last.pt"
+    assert (folder / "forest/hackers/checkpoint_last.pt").exists()
+    assert not (folder / "forest/jargon").exists()
+
+
+def gone(document, folder):
+    shutil.rmtree(folder / "forest" / "jargon")
+
+
+def of_run(document, folder):
+    document["experts"][1]["start"] = "run"
+
+
 def with_manifest(change):
     def setup(folder):
         released(folder)
@@ -199,7 +228,113 @@ def cluster_is_kept(folder):
 
 WIDER = ["--", *[{"64": "32", "256": "128"}.get(flag, flag) for flag in TRAIN[1:]]]
 
+LIFE = [
+    Case(
+        "bring an expert back",
+        ["btm", "expert", "add", FOREST, "jargon"],
+        stdout=["jargon/checkpoint_last.pt is in the forest again, nothing was trained"],
+        setup=with_manifest(taken_out),
+        check=is_back,
+    ),
+    Case(
+        "take up a folder that is in no manifest",
+        ["btm", "expert", "add", FOREST, "perl"],
+        stdout=["perl/checkpoint_last.pt is in the forest again"],
+        setup=lambda folder: (
+            released(folder),
+            shutil.copytree(folder / "forest/jargon", folder / "forest/perl"),
+            (folder / "forest/forest.json").write_text('{"btm_forest": 1, "experts": []}'),
+        ),
+    ),
+    Case(
+        "bring back what is there",
+        ["btm", "expert", "add", FOREST, "jargon"],
+        stdout=["jargon is in the forest already"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "list what was removed and what is missing",
+        ["btm", "expert", "list", FOREST],
+        stdout=["missing", "removed"],
+        setup=with_manifest(
+            lambda document, folder: (
+                taken_out(document, folder),
+                shutil.rmtree(folder / "forest/politics"),
+            )
+        ),
+    ),
+    Case(
+        "rename",
+        ["btm", "expert", "rename", FOREST, "jargon", "hackers"],
+        stdout=["jargon is now hackers"],
+        setup=released,
+        check=is_renamed,
+    ),
+    Case(
+        "rename to what is there",
+        ["btm", "expert", "rename", FOREST, "jargon", "politics"],
+        2,
+        stderr=["'politics' is there already"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "rename what is not there",
+        ["btm", "expert", "rename", FOREST, "jargn", "x"],
+        2,
+        stderr=["no expert 'jargn'", "did you mean jargon?"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "rename what a plan makes",
+        ["btm", "expert", "rename", FOREST, "jargon", "x"],
+        2,
+        stderr=["is made by btm run: rename its domain in the plan"],
+        setup=with_manifest(of_run),
+    ),
+    Case(
+        "check",
+        ["btm", "expert", "check", FOREST],
+        stdout=["jargon: ok", "nothing is wrong"],
+        setup=released,
+        check=unchanged,
+    ),
+    Case(
+        "check of a forest with a missing file",
+        ["btm", "expert", "check", FOREST],
+        1,
+        stdout=["jargon/checkpoint_last.pt does not exist"],
+        stderr=["forest: 1 of its experts are not as they should be (see above)"],
+        prints_before_error=True,
+        setup=with_manifest(gone),
+    ),
+    Case(
+        "the average without an expert",
+        ["btm", "average", "--output-dir", "out", "--model-files", FOREST, "--without", "jargon"],
+        setup=released,
+        stdout=["2 models"],
+        stderr=["are taken as experts"],
+    ),
+    Case(
+        "the average without a stranger",
+        ["btm", "average", "--output-dir", "out", "--model-files", FOREST, "--without", "lav"],
+        2,
+        setup=with_manifest(lambda document, folder: None),
+        stderr=["--without names 'lav', expected some of the models: fortunes, jargon, politics"],
+    ),
+    Case(
+        "the average over one that is there",
+        ["btm", "average", "--output-dir", "forest/jargon", "--model-files", FOREST],
+        1,
+        setup=with_manifest(lambda document, folder: None),
+        stderr=["forest/jargon/checkpoint_last.pt: is there already (--overwrite replaces it)"],
+    ),
+]
+
 CASES = [
+    *LIFE,
     Case(
         "add from the nearest",
         ADD + ["--from", "nearest", *TRAIN, "--max-update", "2", "--disable-validation"],

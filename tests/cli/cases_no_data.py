@@ -720,10 +720,13 @@ FLAGS_ALONE = "computes with its flags alone"
 CANNOT_LACK_DATA = {
     "btm cache clear": COUNTS,
     "btm cache list": COUNTS,
+    "btm cluster name": COUNTS,
     "btm cluster show": COUNTS,
     "btm completion": FLAGS_ALONE,
     "btm doctor": "looks at the machine",
+    "btm expert check": "tells what is wrong",
     "btm expert remove": COUNTS,
+    "btm expert rename": COUNTS,
     "btm forest": COUNTS,
     "btm manual": FLAGS_ALONE,
     "btm plan": FLAGS_ALONE,

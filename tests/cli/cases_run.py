@@ -44,6 +44,23 @@ def without_text(folder):
     (folder / "my.plan").write_text(PLAN)
 
 
+CORPUS_PLAN = """[data]
+corpus = corpus.txt
+[clusters]
+number = 2
+[train]
+updates = 4
+"""
+
+
+def write_corpus_plan(text):
+    def setup(folder):
+        (folder / "my.plan").write_text(text)
+        (folder / "corpus.txt").write_text("text\n")
+
+    return setup
+
+
 RUN = ["btm", "run", "{tmp}/my.plan"]
 
 CASES = [
@@ -63,6 +80,42 @@ CASES = [
         "help",
         ["btm", "run", "--help"],
         stdout=["usage: btm run PLAN [flags]", "--executor {local,slurm}"],
+    ),
+    Case(
+        "dry run of a corpus",
+        RUN + ["--dry-run"],
+        stdout=["btm cluster train", "--balanced", "expert.c1", "cluster_prior", "clusters/model"],
+        setup=write_corpus_plan(CORPUS_PLAN),
+    ),
+    *[
+        Case(
+            f"a corpus {name}",
+            RUN + ["--dry-run"],
+            1,
+            stderr=["my.plan", problem],
+            setup=write_corpus_plan(CORPUS_PLAN.replace(old, new)),
+        )
+        for name, old, new, problem in [
+            ("without a number", "number = 2", "", "[clusters] has no key number"),
+            ("and domains", "[clusters]", "domains = a, b\n[clusters]", "a corpus without labels"),
+            ("of one cluster", "number = 2", "number = 1", "an integer of at least 2"),
+            ("with a name too few", "number = 2", "number = 2\nnames = a", "has 1 names for 2"),
+            ("of other names", "number = 2", "number = 2\nnames = c1, c0", "cluster 0 is named c1"),
+            ("held out", "number = 2", "number = 2\nheld_out = 1", "held_out"),
+            (
+                "of nothing",
+                "corpus = corpus.txt",
+                "domains = a, b\ntext = {domain}",
+                "needs corpus",
+            ),
+        ]
+    ],
+    Case(
+        "seed domains that the plan does not have",
+        RUN + ["--dry-run"],
+        1,
+        stderr=["seed_domains names 'c', expected different domains of the plan, or all"],
+        setup=write_plan(PLAN + "seed_domains = a, c\n"),
     ),
     Case(
         "a step before those it needs",

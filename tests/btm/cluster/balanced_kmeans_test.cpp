@@ -80,6 +80,37 @@ std::vector<float> corner_points(std::size_t count) {
   return points;
 }
 
+TEST(WeightBalancedAssignment, GivesEachClusterTheSameWeight) {
+  constexpr std::size_t kPoints = 900, kClusters = 5;
+  const std::vector<float> costs = random_costs(kPoints * kClusters, 11);
+  std::vector<double> weights;
+  for (std::size_t i = 0; i < kPoints; ++i) weights.push_back(1.0 + static_cast<double>(i % 40));
+  const auto clusters = weight_balanced_assignment(costs, kPoints, kClusters, weights);
+  std::vector<double> loads(kClusters, 0.0);
+  double total = 0;
+  for (std::size_t i = 0; i < kPoints; ++i) {
+    loads[clusters[i]] += weights[i];
+    total += weights[i];
+  }
+  for (const double load : loads) EXPECT_LE(load, 1.01 * total / kClusters);
+}
+
+TEST(WeightBalancedAssignment, SpreadsPointsThatAllLikeOneCluster) {
+  std::vector<float> costs;
+  for (int i = 0; i < 40; ++i) costs.insert(costs.end(), {0.0F, 1.0F});
+  const auto clusters = weight_balanced_assignment(costs, 40, 2, std::vector<double>(40, 3.0));
+  EXPECT_EQ(std::ranges::count(clusters, 0U), 20);
+}
+
+TEST(WeightBalancedAssignment, LeavesApartWhatIsBalanced) {
+  KMeansOptions options;
+  options.clusters = 3;
+  options.weights.assign(120, 1.0);
+  const KMeansResult result = balanced_kmeans(corner_points(40), 2, options);
+  for (std::size_t i = 3; i < result.assignment.size(); ++i)
+    EXPECT_EQ(result.assignment[i], result.assignment[i % 3]);
+}
+
 TEST(BalancedKMeans, FindsClustersOfEqualSize) {
   KMeansOptions options;
   options.clusters = 3;

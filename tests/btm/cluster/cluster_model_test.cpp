@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include "btm/cluster/stop_words.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/io/sha256.h"
@@ -79,6 +81,74 @@ TEST(ClusterModel, SurvivesItsFile) {
   EXPECT_EQ(loaded.top_terms(1, 3), model.top_terms(1, 3));
   loaded.save(dir / "again");
   EXPECT_EQ(btm_test::read_file(dir / "again"), btm_test::read_file(dir / "model"));
+}
+
+TEST(ClusterModel, KeepsWhatAReaderWantsToSee) {
+  const btm_test::TempDir dir;
+  const std::vector<std::string> documents = two_topics();
+  ClusterTrainingOptions options = two_clusters();
+  for (const std::string& document : documents)
+    options.weights.push_back(static_cast<double>(document.size()));
+  options.weighs_tokens = true;
+  ClusterModel::train(documents, options).save(dir / "model");
+  const ClusterNotes notes = ClusterModel::load(dir / "model").notes();
+  EXPECT_EQ(notes.unit, "tokens");
+  ASSERT_EQ(notes.weights.size(), 2u);
+  EXPECT_NEAR(notes.weights[0] / notes.weights[1], 1, 0.05) << "a document is 5% of a cluster";
+  for (const auto& samples : notes.samples) {
+    ASSERT_EQ(samples.size(), 3u);
+    EXPECT_NE(std::ranges::find(documents, samples.front()), documents.end());
+  }
+  EXPECT_EQ(notes.documents.size(), 40u);
+  EXPECT_EQ(notes.centers.size(), 2u);
+  EXPECT_NE(notes.centers[0].x, notes.centers[1].x);
+}
+
+TEST(ClusterNotes, RefuseWhatTheyAreNot) {
+  for (const char* bad :
+       {"", "[]", "{}", R"({"unit":"bytes","weights":1,"samples":[],"documents":[],"centers":[]})",
+        R"({"unit":"bytes","weights":[1],"samples":[["a"]],"documents":[],"centers":[]})",
+        R"({"unit":"bytes","weights":[1,1],"samples":[["a"],[]],"documents":[[1]],"centers":[]})"})
+    expect_error<compat::FormatError>([&] { notes_of_text(bad, 2, "model"); }, "model[notes]");
+}
+
+TEST(ClusterNames, BelongToOneModel) {
+  const btm_test::TempDir dir;
+  const std::string model = (dir / "model").string();
+  EXPECT_EQ(cluster_names(model, "sum", 2), (std::vector<std::string>{"c0", "c1"}));
+  write_cluster_names(model, "sum", {"law", "c1"});
+  EXPECT_EQ(cluster_names(model, "sum", 2), (std::vector<std::string>{"law", "c1"}));
+  expect_error<compat::FormatError>([&] { cluster_names(model, "other", 2); },
+                                    "names clusters of another model");
+  expect_error<compat::FormatError>([&] { cluster_names(model, "sum", 3); }, "2 clusters of 3");
+  btm_test::write_file(dir / "model.names", "{}");
+  expect_error<compat::FormatError>([&] { cluster_names(model, "sum", 2); }, "model.names");
+}
+
+TEST(StopWords, AreThoseOfTheLanguagesInTheText) {
+  const std::vector<std::string> german{"der Wind und die Wellen sind nicht von hier",
+                                        "ein Schiff auf dem Meer wird von den Wellen getragen"};
+  const auto found = stop_words("auto", german);
+  EXPECT_TRUE(found.contains("und"));
+  EXPECT_FALSE(found.contains("the"));
+  EXPECT_TRUE(stop_words("english,german", {}).contains("the"));
+  EXPECT_TRUE(stop_words("none", german).empty());
+  EXPECT_EQ(stop_word_languages().size(), 4u);
+  expect_error<compat::UsageError>([] { stop_words("latin", {}); }, "'latin', expected auto");
+}
+
+TEST(StopWords, AreNoTerms) {
+  std::vector<std::string> documents = two_topics();
+  for (std::string& document : documents) document += " of the and in is or";
+  for (std::size_t i = 0; i < documents.size(); i += 3) documents[i] += " with from";
+  ClusterTrainingOptions options = two_clusters();
+  options.max_document_share = 1;
+  const ClusterModel model = ClusterModel::train(documents, options);
+  for (std::size_t j = 0; j < 2; ++j)
+    for (const std::string& term : model.top_terms(j, 50))
+      EXPECT_EQ(std::string(" of the and in is or with from ").find(" " + term + " "),
+                std::string::npos)
+          << term;
 }
 
 TEST(ClusterModel, RefusesDamagedFiles) {

@@ -58,7 +58,7 @@ TEST(Corpus, SaysWhatIsMissing) {
   btm_test::write_file(dir / "b.idx", "x\n");
   expect_error<compat::IoError>([&] { Corpus(dir / "b", ""); }, "no dict.txt");
   expect_error<compat::UsageError>([&] { Corpus(golden("data-bin/perl/valid_perl"), "wordpiece"); },
-                                   "expected sentencepiece or subword_nmt");
+                                   "expected auto, none, sentencepiece or subword_nmt");
 }
 
 const std::string kModel(64, 'a'), kOther(64, 'b');

@@ -67,11 +67,11 @@ TEST(LineChart, SaysThatThereIsNoData) {
 TEST(StackedAreas, PutsEachLayerOnTheOneBefore) {
   const std::string svg =
       draw(StackedAreas{"batch", "share", {1, 2}, {{"a", {0.25, 0.5}}, {"b", {0.75, 0.5}}}}, 700);
-  // The top of the plot is pixel 30 and the bottom 340 - 46 = 294, so 0.25 lies at 228 and 0.5 at
-  // 162.
-  EXPECT_NE(path_of(svg, "area s0").find(" 228.0L"), std::string::npos) << path_of(svg, "area s0");
+  // The top of the plot is pixel 30 and the bottom 350 - 46 = 304, so 0.25 lies at 235.5 and 0.5
+  // at 167.
+  EXPECT_NE(path_of(svg, "area s0").find(" 235.5L"), std::string::npos) << path_of(svg, "area s0");
   EXPECT_NE(path_of(svg, "area s1").find(" 30.0L"), std::string::npos) << path_of(svg, "area s1");
-  EXPECT_NE(path_of(svg, "area s1").find(" 228.0Z"), std::string::npos) << path_of(svg, "area s1");
+  EXPECT_NE(path_of(svg, "area s1").find(" 235.5Z"), std::string::npos) << path_of(svg, "area s1");
 }
 
 TEST(GroupedBars, DrawsABarForEachFiniteValue) {

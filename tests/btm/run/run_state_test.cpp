@@ -1,6 +1,9 @@
 #include "btm/run/run_state.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
 
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
@@ -146,11 +149,104 @@ TEST(RunState, RemembersAFailureUntilTheNextAttempt) {
   EXPECT_FALSE(run.state.failure_of("a"));
 }
 
+/// A second step, which makes own2/out2.
+Step renamed_step() {
+  Step step;
+  step.name = "b";
+  step.outputs = {"own2/out2"};
+  step.folder = "own2";
+  return step;
+}
+
+TEST(RunState, SetsAFinishedResultAsideBeforeItIsReplaced) {
+  OneStep run;
+  run.state.begin(run.step, "k1");
+  run.make_output("of k1");
+  write_file(run.state.log_of("a"), "log of k1\n");
+  run.state.mark_done(run.step, "k1", 1);
+  run.state.begin(run.step, "k2");
+  const auto aside = run.state.output() / "earlier/1";
+  EXPECT_EQ(read_file(aside / "own/out"), "of k1");
+  EXPECT_EQ(read_file(aside / "logs/a.log"), "log of k1\n");
+  EXPECT_FALSE(std::filesystem::exists(run.state.output() / "own/out"));
+  run.make_output("of k2");
+  run.state.mark_done(run.step, "k2", 1);
+  EXPECT_EQ(run.state.set_results_aside(std::array<std::string, 2>{"a", "none"}),
+            run.state.output() / "earlier/2");
+  EXPECT_EQ(read_file(run.state.output() / "earlier/2/own/out"), "of k2");
+  EXPECT_EQ(run.state.set_results_aside(std::array<std::string, 1>{"a"}), "") << "nothing there";
+
+  const auto known = run.state.find_known(run.step, "k1", {"a"});
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->folder, aside);
+  run.state.take_up(run.step, *known);
+  EXPECT_TRUE(run.state.is_done(run.step, "k1"));
+  EXPECT_EQ(read_file(run.state.log_of("a")), "log of k1\n");
+  run.state.remove_empty_earlier();
+  EXPECT_FALSE(std::filesystem::exists(aside));
+  EXPECT_TRUE(std::filesystem::exists(run.state.output() / "earlier/2"));
+}
+
+TEST(RunState, TakesUpTheSameResultOfAnotherName) {
+  OneStep run;
+  run.state.begin(run.step, "k");
+  run.make_output("text");
+  write_file(run.state.output() / "own/more", "beside it");
+  run.state.mark_done(run.step, "k", 7);
+  EXPECT_FALSE(run.state.find_known(renamed_step(), "k", {"a", "b"})) << "a keeps its result";
+  EXPECT_FALSE(run.state.find_known(renamed_step(), "other", {"b"}));
+  const auto known = run.state.find_known(renamed_step(), "k", {"b"});
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->name, "a");
+  run.state.take_up(renamed_step(), *known);
+  EXPECT_TRUE(run.state.is_done(renamed_step(), "k"));
+  EXPECT_FALSE(run.state.is_finished("a"));
+  EXPECT_EQ(read_file(run.state.output() / "own2/out2"), "text");
+  EXPECT_EQ(read_file(run.state.output() / "own2/more"), "beside it");
+  EXPECT_FALSE(std::filesystem::exists(run.state.output() / "own"));
+  EXPECT_EQ(run.state.seconds_of("b"), 7);
+}
+
+TEST(RunState, TakesUpNothingThatChanged) {
+  OneStep run;
+  run.state.begin(run.step, "k");
+  run.make_output("text");
+  run.state.mark_done(run.step, "k", 7);
+  run.make_output("test");
+  EXPECT_FALSE(run.state.find_known(renamed_step(), "k", {"b"}));
+}
+
+TEST(RunState, TakesRecordsOfEarlierVersionsForNoneAndLeavesTheFilesOfOthersAlone) {
+  OneStep run;
+  run.make_output("text");
+  write_file(run.dir / "outside", "of another");
+  write_file(run.state.output() / "steps/a.json",
+             R"({"key":"k","outputs":{"own/out":"x","../outside":"x"}})");
+  EXPECT_FALSE(run.state.is_done(run.step, "k"));
+  EXPECT_EQ(run.state.finished_by_earlier_versions(), std::vector<std::string>{"a"});
+  run.state.set_results_aside(run.state.finished_by_earlier_versions());
+  EXPECT_EQ(read_file(run.state.output() / "earlier/1/own/out"), "text");
+  EXPECT_EQ(read_file(run.dir / "outside"), "of another");
+}
+
+TEST(ProgressOfAStep, IsTheLastUpdateOrTheLastLine) {
+  const TempDir dir;
+  write_file(dir / "log", "$ btm train\n{\"num_updates\": \"10\"}\n{\"num_updates\": \"20\"}\nx\n");
+  EXPECT_EQ(progress_in(dir / "log"), "update 20");
+  write_file(dir / "log", "$ btm eval-matrix\n3 of 8 \x1b[1m\n");
+  EXPECT_EQ(progress_in(dir / "log"), "3 of 8 \\x1b[1m");
+  write_file(dir / "log", "$ btm train\n");
+  EXPECT_EQ(progress_in(dir / "log"), "");
+  EXPECT_EQ(progress_in(dir / "none"), "");
+}
+
 TEST(RunState, LocksAStepForOne) {
   OneStep run;
   {
     const auto first = run.state.try_lock("a");
     EXPECT_TRUE(first);
+    EXPECT_NE(run.state.lock_holder("a").find("process " + std::to_string(::getpid())),
+              std::string::npos);
     EXPECT_FALSE(run.state.try_lock("a"));
     EXPECT_TRUE(run.state.try_lock("b"));
   }

@@ -40,6 +40,16 @@ TEST(SlurmBatches, LeaveOutWhatIsNotToBeSubmitted) {
   EXPECT_EQ(batches[0].steps[0]->name, "expert.b");
 }
 
+TEST(SlurmBatches, WaitForThePredecessorsOfAllTheirSteps) {
+  const StepGraph graph({step("p.a", {}), step("p.b", {}), step("expert.a", {"p.a"}, "experts"),
+                         step("expert.b", {"p.b"}, "experts")});
+  const auto batches = slurm_batches(graph, {});
+  ASSERT_EQ(batches.size(), 3u);
+  EXPECT_NE(shell_text(sbatch_command(batches[2], {{"p.a", "1"}, {"p.b", "2"}}, Plan(), "s", "l"))
+                .find("--dependency=afterok:1:2 "),
+            std::string::npos);
+}
+
 TEST(SbatchCommand, DependsOnTheJobsOfPredecessors) {
   const StepGraph graph = forest();
   const auto batches = slurm_batches(graph, {});

@@ -73,6 +73,16 @@ TEST(StepKeys, ChangeWithTheContentOfAnInput) {
             graph.keys([](const auto&) { return "2"; }));
 }
 
+TEST(StepKeys, GoByTheIdentityInPlaceOfNamesAndPaths) {
+  Step here = step("expert.law", {}, {"train", "/here/law"}),
+       there = step("expert.right", {}, {"train", "/there/right"});
+  EXPECT_NE(StepGraph({here}).keys(no_input), StepGraph({there}).keys(no_input));
+  here.identity = there.identity = {"expert", "train", "{}"};
+  EXPECT_EQ(StepGraph({here}).keys(no_input), StepGraph({there}).keys(no_input));
+  there.inputs = {"text"};
+  EXPECT_NE(StepGraph({here}).keys(no_input), StepGraph({there}).keys(no_input));
+}
+
 TEST(ShellText, IsWhatAShellWouldNeed) {
   EXPECT_EQ(shell_text({"btm", "train", "--adam-betas", "(0.9, 0.95)", "it's", ""}),
             "btm train --adam-betas '(0.9, 0.95)' 'it'\\''s' ''");

@@ -228,4 +228,34 @@ TEST(NamedModels, RejectWhatIsNoModel) {
   expect_error<compat::FormatError>([&] { resolve_model(dir / "forest"); }, "is not JSON");
 }
 
+TEST(ChosenExperts, AreTheSameWordsForEveryCommand) {
+  const std::vector<std::string> names{"seed", "law", "go", "it"};
+  const auto chosen = [&](const std::string& experts, const std::string& without) {
+    return compat::chosen_experts(names, {experts, without});
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(chosen("", ""), names);
+  EXPECT_EQ(chosen("all", ""), (Names{"law", "go", "it"}));
+  EXPECT_EQ(chosen("all", "go"), (Names{"law", "it"}));
+  EXPECT_EQ(chosen("it,law", ""), (Names{"it", "law"}));
+  EXPECT_EQ(chosen("", "seed,it"), (Names{"law", "go"}));
+  expect_error<compat::UsageError>([&] { chosen("lav", ""); },
+                                   "--experts names 'lav', expected some of the models: seed, law");
+  expect_error<compat::UsageError>([&] { chosen("law,law", ""); }, "names 'law' twice");
+  expect_error<compat::UsageError>([&] { chosen("", "lav"); }, "--without names 'lav'");
+  expect_error<compat::UsageError>([&] { chosen("law", "law"); }, "leave no expert");
+}
+
+TEST(Models, OfAFolderWithoutManifestAreNotTheSeed) {
+  const btm_test::TempDir dir;
+  for (const char* const name : {"seed", "law", "go"}) make_file(dir / name / "checkpoint_last.pt");
+  std::string warning;
+  std::vector<std::string> names;
+  for (const NamedModel& model : compat::resolve_models(
+           dir.path().string(), [&](const std::string& line) { warning = line; }))
+    names.push_back(model.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"go", "law"}));
+  EXPECT_NE(warning.find("seed is left out"), std::string::npos) << warning;
+}
+
 }  // namespace

@@ -1,0 +1,120 @@
+#include "btm/cli/expert_life.h"
+
+#include <algorithm>
+#include <iostream>
+
+#include "compat/base/error.h"
+#include "compat/checkpoint/checkpoint.h"
+#include "compat/checkpoint/forest.h"
+#include "compat/io/file_lock.h"
+#include "compat/program/command_line.h"
+
+namespace btm {
+namespace {
+
+namespace fs = std::filesystem;
+using compat::UsageError;
+
+constexpr const char* kCheckpointName = "checkpoint_last.pt";
+
+std::string forest_name(const fs::path& folder) { return compat::printable(folder.string(), 4096); }
+
+/// Taken up: as it was when it was removed, or from its folder alone.
+compat::ForestExpert found_expert(const compat::Forest& forest, const std::string& name,
+                                  const std::string& domain) {
+  const auto removed = std::ranges::find(forest.removed, name, &compat::ForestExpert::name);
+  compat::ForestExpert expert{.name = name,
+                              .domain = domain,
+                              .path = fs::path(name) / kCheckpointName,
+                              .start = {},
+                              .parents = {},
+                              .data = {},
+                              .valid_ppl = {}};
+  if (removed != forest.removed.end()) expert = *removed;
+  if (!fs::exists(forest.checkpoint_of(expert)))
+    throw UsageError("missing --data: no expert '" + name + "' was removed from " +
+                     forest_name(forest.folder) + ", nor is there a " + name + "/" +
+                     kCheckpointName + " to take up");
+  expert.dictionary = compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary().sha256;
+  return expert;
+}
+
+}  // namespace
+
+int take_up_expert(const ExpertAddOptions& options) {
+  const std::string name = options.name.empty() ? options.domain : options.name;
+  compat::check_expert_name(name);
+  if (!options.train_flags.empty() || !options.from.empty()) throw UsageError("missing --data");
+  const compat::Forest forest = compat::open_forest(options.forest);
+  if (const compat::ForestExpert* known = forest.find(name)) {
+    if (!known->complete)
+      throw UsageError("missing --data: the addition of '" + name + "' has not ended");
+    std::cout << name << " is in the forest already" << std::endl;
+    return 0;
+  }
+  const compat::ForestExpert expert = found_expert(forest, name, options.domain);
+  for (const compat::ForestExpert& other : forest.experts)
+    if (other.complete && fs::exists(forest.checkpoint_of(other)))
+      compat::check_same_dictionary(dictionary_of(forest, expert), dictionary_of(forest, other));
+  compat::change_forest(options.forest, [&](compat::Forest& now) {
+    if (now.find(name) != nullptr)
+      throw UsageError("expert '" + name + "' has been added by another process");
+    std::erase_if(now.removed,
+                  [&](const compat::ForestExpert& other) { return other.name == name; });
+    now.experts.push_back(expert);
+  });
+  std::cout << name << " " << forest.checkpoint_of(expert).string()
+            << (expert.complete ? " is in the forest again, nothing was trained"
+                                : " is in the forest again; its training is to be continued")
+            << std::endl;
+  return 0;
+}
+
+void rename_expert(const fs::path& folder, const std::string& old_name,
+                   const std::string& new_name) {
+  compat::check_expert_name(old_name);
+  compat::check_expert_name(new_name);
+  const compat::Forest forest = compat::open_forest(folder);
+  const compat::ForestExpert* expert = forest.find(old_name);
+  if (expert == nullptr) {
+    std::vector<std::string> names;
+    for (const compat::ForestExpert& other : forest.experts) names.push_back(other.name);
+    const std::string near = compat::nearest_name(old_name, names);
+    throw UsageError("no expert '" + old_name + "' in " + forest_name(folder) +
+                     (near.empty() ? "" : ", did you mean " + near + "?"));
+  }
+  if (expert->start == compat::kStartedByRun)
+    throw UsageError("expert '" + old_name +
+                     "' is made by btm run: rename its domain in the plan, and nothing is trained "
+                     "again");
+  if (expert->path.parent_path() != old_name)
+    throw UsageError("expert '" + old_name + "' is " +
+                     compat::printable(expert->path.string(), 4096) +
+                     ", not in a folder of its own");
+  if (forest.find(new_name) != nullptr || fs::exists(folder / new_name))
+    throw UsageError("'" + new_name + "' is there already in " + forest_name(folder));
+  std::optional<compat::FileLock> lock;
+  if (fs::exists(folder / old_name / ".lock"))
+    lock.emplace(compat::FileLock::now(folder / old_name / ".lock"));
+  fs::rename(folder / old_name, folder / new_name);
+  try {
+    compat::change_forest(folder, [&](compat::Forest& now) {
+      if (!now.has_manifest) now = forest;
+      for (compat::ForestExpert& other : now.experts) {
+        for (compat::ForestParent& parent : other.parents)
+          if (other.start != "checkpoint" && parent.model == old_name) parent.model = new_name;
+        if (other.name != old_name) continue;
+        other.path = fs::path(new_name) / other.path.filename();
+        other.name = new_name;
+      }
+      std::erase_if(now.removed,
+                    [&](const compat::ForestExpert& other) { return other.name == new_name; });
+    });
+  } catch (...) {
+    std::error_code kept;
+    fs::rename(folder / new_name, folder / old_name, kept);
+    throw;
+  }
+}
+
+}  // namespace btm

@@ -1,0 +1,137 @@
+#include "btm/run/project.h"
+
+#include <algorithm>
+
+#include "btm/run/build_steps.h"
+#include "btm/run/run_forest.h"
+#include "compat/base/concat.h"
+#include "compat/base/error.h"
+
+namespace btm {
+namespace {
+
+std::string listed(const std::vector<std::string>& names) {
+  return compat::join(names, ", ", [](const std::string& name) { return compat::printable(name); });
+}
+
+RunState opened(const Plan& plan, bool reads_all) {
+  RunState state(plan.output);
+  if (reads_all) state.digests().forget();
+  return state;
+}
+
+}  // namespace
+
+Project::Project(Plan plan, bool reads_all)
+    : plan_(std::move(plan)),
+      state_(opened(plan_, reads_all)),
+      founding_(read_founding(state_.founding_file())),
+      digest_([this](const std::filesystem::path& file) { return state_.digests().of(file); }),
+      lineup_(choose_lineup()),
+      graph_(build_steps(plan_, lineup_)),
+      keyed_{graph_, graph_.keys(digest_)} {}
+
+/// The founders of the seed model that is there stay as long as its settings and texts do.
+Lineup Project::choose_lineup() {
+  Lineup lineup = lineup_of(plan_);
+  if (plan_.seed_domains.empty() && founding_) {
+    const DigestOf known = with_founding(plan_, *founding_, digest_);
+    Lineup founded = lineup_of(plan_, *founding_, digest_);
+    const StepGraph graph = build_steps(plan_, founded);
+    const std::vector<std::string> keys = graph.keys(known);
+    const auto place = static_cast<std::size_t>(&graph.at("seed") - graph.steps().data());
+    if (keys[place] == founding_->seed_key) {
+      lineup = std::move(founded);
+      digest_ = known;
+      if (lineup.seed_domains != plan_.experts)
+        notes_.push_back("the seed model of " + listed(lineup.seed_domains) +
+                         " stays, and so do its tokeniser and the dense baseline (seed_domains = "
+                         "all in [train] trains them on all domains of the plan)");
+    }
+  }
+  const std::vector<std::string> lines = apply_forest(plan_, lineup);
+  notes_.insert(notes_.end(), lines.begin(), lines.end());
+  return lineup;
+}
+
+const std::string& Project::key_of(const Step& step) const {
+  return keyed_.keys[static_cast<std::size_t>(&step - graph_.steps().data())];
+}
+
+std::set<std::string> Project::names() const {
+  std::set<std::string> names;
+  for (const Step& step : graph_.steps()) names.insert(step.name);
+  return names;
+}
+
+std::vector<std::string> Project::states() {
+  std::vector<std::string> states;
+  const std::set<std::string> all = names();
+  for (const Step& step : graph_.steps()) {
+    if (state_.is_done(step, key_of(step)))
+      states.emplace_back("done");
+    else if (const auto known = state_.find_known(step, key_of(step), all))
+      states.push_back("known as " + compat::printable(known->name));
+    else if (state_.is_finished(step.name))
+      states.emplace_back("out of date");
+    else
+      states.emplace_back(state_.failure_of(step.name) ? "failed" : "to do");
+  }
+  state_.digests().save();
+  return states;
+}
+
+std::vector<std::string> Project::prepare() {
+  std::vector<std::string> old = state_.finished_by_earlier_versions(), aside = old, lines;
+  for (const Step& step : graph_.steps())
+    if (state_.is_finished(step.name) && !state_.is_done(step, key_of(step)) &&
+        std::ranges::find(old, step.name) == old.end())
+      aside.push_back(step.name);
+  const std::filesystem::path folder = state_.set_results_aside(aside);
+  const std::set<std::string> all = names();
+  std::vector<std::string> same;
+  for (const Step& step : graph_.steps()) {
+    if (state_.is_done(step, key_of(step))) continue;
+    const auto known = state_.find_known(step, key_of(step), all);
+    if (!known) continue;
+    state_.take_up(step, *known);
+    constexpr std::string_view kExpert = "expert.";
+    if (known->folder == state_.output() && step.name.starts_with(kExpert) &&
+        known->name.starts_with(kExpert))
+      follow_rename(plan_, known->name.substr(kExpert.size()), step.name.substr(kExpert.size()));
+    const std::string from = known->folder == state_.output()
+                                 ? ""
+                                 : "earlier/" + known->folder.filename().string() + "/";
+    lines.push_back("take up " + step.name + ": it is " + from + compat::printable(known->name) +
+                    ", of the same content");
+  }
+  state_.remove_empty_earlier();
+  if (!old.empty())
+    lines.push_back(
+        "the steps that are finished here were made by an earlier version of btm, which knew them "
+        "by paths: they are run once more under keys of content");
+  std::erase_if(aside, [&](const std::string& name) {
+    return !std::filesystem::exists(folder / "steps" / (name + ".json"));
+  });
+  if (!aside.empty())
+    lines.push_back("set aside in " + folder.string() +
+                    ", before they are made anew: " + listed(aside));
+  state_.digests().save();
+  return lines;
+}
+
+void Project::note_founding() {
+  write_founding(state_.founding_file(),
+                 founding_of(plan_, lineup_, key_of(graph_.at("seed")), digest_));
+}
+
+void Project::enter_done_experts() {
+  std::vector<std::string> done;
+  for (const std::string& name : lineup_.trained) {
+    const Step& step = graph_.at("expert." + name);
+    if (state_.is_done(step, key_of(step))) done.push_back(name);
+  }
+  enter_experts(plan_, lineup_, done);
+}
+
+}  // namespace btm
