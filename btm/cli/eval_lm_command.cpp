@@ -29,7 +29,10 @@ struct EvalLmCommand {
         {flag_text("path", "MODEL[:MODEL...]", options.path,
                    "the models; several are averaged in probability, as fairseq does"),
          flag_text("model-overrides", "DICT", options.model_overrides,
-                   "a Python dict of cfg values to replace")}};
+                   "a Python dict of cfg values to replace"),
+         flag_switch("ema", options.ema,
+                     "take the moving average of the weights, which fairseq-train --store-ema "
+                     "saves in extra_state.ema")}};
     compat::Flag post_process =
         flag_text("post-process,remove-bpe", "SYMBOL", options.words.post_process,
                   "join pieces to words before counting: '@@ ' joins those that end in @@; without "

@@ -28,7 +28,8 @@ Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOption
   for (const std::string& path : paths) {
     const compat::Checkpoint checkpoint = open_model(path, options.model_overrides);
     ensemble.keeps_digests = ensemble.keeps_digests && !checkpoint.dictionary().sha256.empty();
-    LoadedModel model = load_scorer(checkpoint, options.machine, data);
+    LoadedModel model = options.ema ? load_ema_scorer(checkpoint, options.machine, data)
+                                    : load_scorer(checkpoint, options.machine, data);
     ensemble.max_positions = scorers.empty()
                                  ? model.max_positions
                                  : std::min(ensemble.max_positions, model.max_positions);

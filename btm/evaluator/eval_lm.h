@@ -14,6 +14,7 @@ namespace btm {
 struct EvalLmOptions {
   std::string path;                    ///< models joined by ':' (compat::resolve_models)
   std::string model_overrides = "{}";  ///< Python literal
+  bool ema = false;                    ///< The averaged weights (load_ema_scorer), not the others.
   EvalDataOptions data;
   MachineOptions machine;
   WordOptions words;

@@ -66,16 +66,41 @@ BatchingOptions with_sample_length(BatchingOptions batching, std::span<const std
   return batching;
 }
 
-LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
-                        const EvalData& data) {
-  const Precision precision = precision_for(machine);
-  auto model = load_model(checkpoint, data.dictionary(), data.dictionary_file(), precision);
+namespace {
+
+LoadedModel scorer_of(std::unique_ptr<TransformerLM> model, const compat::Checkpoint& checkpoint,
+                      const Precision& precision, const MachineOptions& machine) {
   LoadedModel loaded;
   loaded.max_positions = model->config().max_target_positions;
   loaded.num_parameters = model->num_parameters();
   loaded.scorer = std::make_unique<ModelScorer>(checkpoint.path(), std::move(model),
                                                 precision.device, machine.softmax_batch);
   return loaded;
+}
+
+}  // namespace
+
+LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
+                        const EvalData& data) {
+  const Precision precision = precision_for(machine);
+  return scorer_of(load_model(checkpoint, data.dictionary(), data.dictionary_file(), precision),
+                   checkpoint, precision, machine);
+}
+
+LoadedModel load_ema_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
+                            const EvalData& data) {
+  const compat::PickleNode* const extra = checkpoint.find_entry("extra_state");
+  const compat::PickleNode* const ema = extra != nullptr ? extra->find("ema") : nullptr;
+  if (ema == nullptr || ema->is_none())
+    throw compat::FormatError({checkpoint.path(), "extra_state.ema", {}},
+                              "is missing, expected the averaged weights that fairseq-train "
+                              "--store-ema saves");
+  const Precision precision = precision_for(machine);
+  auto model = outline_model(checkpoint, data.dictionary(), data.dictionary_file());
+  load_weights(*model, compat::named_tensors(*ema, checkpoint.path(), "extra_state.ema"),
+               checkpoint.path(), precision);
+  if (precision.products != Products::kFp32) model->pack(precision.products);
+  return scorer_of(std::move(model), checkpoint, precision, machine);
 }
 
 }  // namespace btm

@@ -131,6 +131,23 @@ CASES = [
         )
         for command in ("eval-lm", "ensemble-eval", "eval-matrix", "expert add")
     ),
+    Case(
+        "the moving average of a model that has none",
+        [
+            "btm",
+            "eval-lm",
+            "{golden}/data-bin/perl",
+            "--path",
+            "{golden}/checkpoints/elm_perl",
+            "--gen-subset",
+            "test_perl",
+            "--ema",
+            "--cpu",
+        ],
+        1,
+        stderr=["checkpoint_last.pt[extra_state.ema]: is missing, expected the averaged weights"],
+        prints_before_error=True,
+    ),
     *hugging_face_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336, because it scores the first columns of rows with
     # padding.

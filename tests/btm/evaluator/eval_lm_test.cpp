@@ -328,5 +328,36 @@ TEST(EvalLm, RefusesAModelOfAnotherDictionaryOfTheSameSize) {
           (dir / "other.pt").string() + " (aaaaaaaaaaaa...)");
 }
 
+TEST(EvalLm, TakesTheMovingAverageOfTheWeights) {
+  const btm_test::TempDir dir;
+  const compat::Checkpoint seed =
+      compat::Checkpoint::open(golden("checkpoints/seed/checkpoint_last.pt"));
+  const compat::Checkpoint perl =
+      compat::Checkpoint::open(golden("checkpoints/elm_perl/checkpoint_last.pt"));
+  compat::PickleArena arena;
+  compat::PickleDict extra, root = *seed.root().get_if<compat::PickleDict>();
+  arena.put(extra, "ema", const_cast<compat::PickleNode*>(perl.root().find("model")));
+  std::erase_if(root.items, [](const auto& item) {
+    const auto* const key = item.first->template get_if<std::string>();
+    return key != nullptr && *key == "extra_state";
+  });
+  arena.put(root, "extra_state", arena.make(std::move(extra)));
+  compat::save_checkpoint(dir / "ema.pt", *arena.make(std::move(root)));
+
+  EvalLmOptions options = perl_options();
+  const double expected = eval_lm(options).loss_base2;
+  options.path = (dir / "ema.pt").string();
+  const double without = eval_lm(options).loss_base2;
+  options.ema = true;
+  EXPECT_EQ(eval_lm(options).loss_base2, expected);
+  EXPECT_GT(std::abs(without - expected), 0.1);
+}
+
+TEST(EvalLm, RefusesTheMovingAverageOfACheckpointWithoutOne) {
+  EvalLmOptions options = perl_options();
+  options.ema = true;
+  expect_error<compat::FormatError>([&] { eval_lm(options); }, "[extra_state.ema]: is missing");
+}
+
 }  // namespace
 }  // namespace btm
