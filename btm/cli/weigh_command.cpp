@@ -76,7 +76,8 @@ struct Documents {
   UnknownWords unknown;
 };
 
-Documents score_documents(ScoreInput& input, compat::TextCodec& codec, Predictor& predictor) {
+Documents score_documents(ScoreInput& input, const std::string& file, compat::TextCodec& codec,
+                          Predictor& predictor) {
   Documents documents;
   std::vector<TextToScore> texts;
   ScoreItem item;
@@ -91,8 +92,9 @@ Documents score_documents(ScoreInput& input, compat::TextCodec& codec, Predictor
     }
   }
   if (texts.empty())
-    throw std::runtime_error(documents.failed > 0 ? documents.first_error
-                                                  : "FILE is empty, expected documents");
+    throw std::runtime_error(documents.failed > 0
+                                 ? documents.first_error
+                                 : compat::printable(file) + ": is empty, expected documents");
   documents.scores = TextScorer(predictor, codec.dictionary().eos(), kMaxTokens).score(texts);
   return documents;
 }
@@ -217,7 +219,7 @@ int WeighCommand::run() {
   mixture.ensemble_type = EnsembleType::kUniformPrior;
   mixture.posterior = PosteriorRule::kFull;
   const auto predictor = predictor_of(models, found, mixture, {2 * kMaxTokens, {}});
-  const Documents documents = score_documents(texts, codec, *predictor);
+  const Documents documents = score_documents(texts, file, codec, *predictor);
   const Weighing result = weigh_experts(documents.scores, options);
   const std::string json = json_of(result, names, options.tolerance)
                                .dump(2, ' ', false, Json::error_handler_t::replace) +

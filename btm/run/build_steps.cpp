@@ -1,30 +1,16 @@
 #include "btm/run/build_steps.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <type_traits>
 
 #include "compat/base/concat.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string joined(const std::vector<std::string>& parts, char separator = ',') {
-  std::string text;
-  for (const std::string& part : parts)
-    text += (text.empty() ? "" : std::string(1, separator)) + part;
-  return text;
-}
-
-/// The shortest text that reads back as the same number.
-std::string number_text(double value) {
-  std::array<char, 32> text{};
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
-}
 
 template <class T>
 void append(std::vector<T>& list, const std::vector<std::type_identity_t<T>>& more) {
@@ -187,7 +173,7 @@ class Builder {
     if (plan_.has_corpus()) {
       step.after.emplace_back("split");
       ending.clear();
-      const std::string share = number_text(plan_.held_out);
+      const std::string share = compat::shortest(plan_.held_out);
       append(command, {"--trainpref", cluster_text(domain).string(), "--valid-fraction", share,
                        "--test-fraction", share, "--destdir", folder.string()});
     } else {
@@ -219,7 +205,7 @@ class Builder {
             std::to_string(plan_.update_freq * (all_domains && !many_ranks ? experts : 1))});
     append(command, {"--optimizer", "adam", "--adam-betas", "(0.9, 0.95)", "--adam-eps", "10e-8",
                      "--weight-decay", "0.1", "--clip-norm", "0.1"});
-    append(command, {"--lr", number_text(plan_.lr), "--lr-scheduler", "polynomial_decay",
+    append(command, {"--lr", compat::shortest(plan_.lr), "--lr-scheduler", "polynomial_decay",
                      "--total-num-update", std::to_string(plan_.updates), "--warmup-updates",
                      std::to_string(warmup), "--max-update", std::to_string(updates)});
     append(command, {"--save-dir", folder, "--no-epoch-checkpoints", "--save-interval-updates",
@@ -323,7 +309,7 @@ class Builder {
     for (const std::string& name : lineup_.experts()) files.push_back(expert_file(name));
     steps_.push_back({.name = "average",
                       .commands = {{"btm", "average", "--output-dir", "average", "--overwrite",
-                                    "--model-files", joined(files, ':')}},
+                                    "--model-files", compat::join(files, ":")}},
                       .after = expert_steps(),
                       .inputs = brought_files(),
                       .outputs = {"average/checkpoint_last.pt"},
@@ -343,12 +329,12 @@ class Builder {
       command.push_back(std::string(name) + "=" + name + "/checkpoint_last.pt");
       after.emplace_back(name);
     }
-    append(command,
-           {"--experts", joined(experts), "--ensembles", joined_names(plan_.ensembles),
-            "--baseline", plan_.dense ? "dense" : "seed", "--domains", joined(lineup_.evaluated),
-            "--split", plan_.split, "--prior-batches", std::to_string(plan_.prior_batches),
-            "--tokens-per-sample", std::to_string(plan_.tokens_per_sample), "--batch-size",
-            std::to_string(plan_.batch_size), "--out", "eval"});
+    append(command, {"--experts", compat::join(experts, ","), "--ensembles",
+                     joined_names(plan_.ensembles), "--baseline", plan_.dense ? "dense" : "seed",
+                     "--domains", compat::join(lineup_.evaluated, ","), "--split", plan_.split,
+                     "--prior-batches", std::to_string(plan_.prior_batches), "--tokens-per-sample",
+                     std::to_string(plan_.tokens_per_sample), "--batch-size",
+                     std::to_string(plan_.batch_size), "--out", "eval"});
     const bool mixes_clusters = plan_.has_corpus() && experts == plan_.domains;
     if (mixes_clusters) {
       auto ensembles = std::ranges::find(command, "--ensembles");
@@ -407,7 +393,7 @@ class Builder {
       step.outputs.push_back(texts_file("expert." + name));
       experts.push_back(name + "=" + expert_file(name));
     }
-    CommandLine together = generate(joined(experts, ':'), "ensemble");
+    CommandLine together = generate(compat::join(experts, ":"), "ensemble");
     append(together, {"--ensemble-type", "uniform_prior", "--posterior", "full"});
     step.commands.push_back(std::move(together));
     step.outputs.push_back(texts_file("ensemble"));

@@ -27,6 +27,12 @@ std::string filled(std::string text, std::size_t width, char fill) {
 
 }  // namespace
 
+std::string shortest(double value) {
+  if (std::isnan(value)) return "nan";  // whatever its sign
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
 std::string grouped(std::int64_t value) {
   std::string digits = std::to_string(value);
   const std::size_t sign = value < 0 ? 1 : 0;

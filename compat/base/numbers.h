@@ -18,6 +18,9 @@ std::string decimal(double value, int digits);
 /// At most `digits` significant digits, with an exponent where that is shorter: C's %g.
 std::string general(double value, int digits = 6);
 
+/// The shortest text that reads back as the same number: "0.1".
+std::string shortest(double value);
+
 /// Small hexadecimal digits, filled with zeros to `width`.
 std::string hexadecimal(std::uint64_t value, std::size_t width = 0);
 

@@ -704,6 +704,24 @@ def others():
     )
 
 
+def of_texts():
+    """Commands whose input is text: nothing to score, and a diverged model."""
+    flags = ["text.txt", "--data", DATA, "--bpe", "none"]
+    several = f"a={OK}:b={OK}"
+    yield from of_text("score", ["btm", "score", OK, *flags], {"blank lines": "1: is empty"})
+    yield from of_text(
+        "weigh",
+        ["btm", "weigh", several, *flags],
+        {"no text": "text.txt: is empty", "blank lines": "1: is empty"},
+    )
+    for command, models in {"score": NAN, "weigh": f"a={NAN}:b={OK}", "generate": NAN}.items():
+        yield from of_text(
+            f"{command}, diverged",
+            ["btm", command, models, *(["--file"] if command == "generate" else []), *flags],
+            {"words unheard of": "nan1.pt: gives no probability (NaN or infinite)"},
+        )
+
+
 WITHOUT_DATA = [
     *no_data_cases(),
     *training(),
@@ -713,6 +731,7 @@ WITHOUT_DATA = [
     *clusters(),
     *run(),
     *converting(),
+    *of_texts(),
     *others(),
 ]
 COUNTS = "counts what is there, and shows or copies it"

@@ -353,6 +353,6 @@ CASES = [
         setup=holds(PERL + "\n" + PERL),
         prints_before_error=True,
     ),
-    Case("weigh: no document", WEIGH, 1, stderr=["FILE is empty"], setup=holds("")),
+    Case("weigh: no document", WEIGH, 1, stderr=["in.txt: is empty"], setup=holds("")),
     Case("weigh: no file", ["btm", "weigh", EXPERTS], 2, stderr=["missing FILE"]),
 ]

@@ -41,6 +41,15 @@ TEST(General, IsPrintfsAndPythons) {
   EXPECT_EQ(general(-kNan), "nan");
 }
 
+TEST(Shortest, ReadsBackAsTheSameNumber) {
+  EXPECT_EQ(shortest(0.1), "0.1");
+  EXPECT_EQ(shortest(1e-7), "1e-07");
+  EXPECT_EQ(shortest(3), "3");
+  EXPECT_EQ(shortest(1.0 / 3), "0.3333333333333333");
+  EXPECT_EQ(shortest(-kNan), "nan");
+  EXPECT_EQ(shortest(kInfinity), "inf");
+}
+
 TEST(Hexadecimal, FillsWithZeros) {
   EXPECT_EQ(hexadecimal(0), "0");
   EXPECT_EQ(hexadecimal(0xA, 2), "0a");
