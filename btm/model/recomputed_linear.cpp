@@ -28,11 +28,12 @@ at::Tensor gradient_of(const at::Tensor& parameter) {
 
 bool in_bf16(const Linear& linear) { return linear.products == Products::kBf16; }
 
-/// Whether x [..., in] has so few rows that multiply_few() serves them.
+/// Whether x [..., in] has so few rows that multiply_few() serves them. Not in training, whose
+/// numbers must not depend on the size of a micro-batch.
 bool is_few(const at::Tensor& x, const at::Tensor& weight) {
-  return !at::GradMode::is_enabled() && x.is_cpu() && x.scalar_type() == at::kFloat &&
-         weight.scalar_type() == at::kFloat && weight.is_contiguous() &&
-         x.numel() <= kFewRows * x.size(-1);
+  return !at::GradMode::is_enabled() && !weight.requires_grad() && x.is_cpu() &&
+         x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
+         weight.is_contiguous() && x.numel() <= kFewRows * x.size(-1);
 }
 
 at::Tensor few_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
