@@ -32,12 +32,12 @@ bool in_bf16(const Linear& linear) { return linear.products == Products::kBf16; 
 /// numbers must not depend on the size of a micro-batch.
 bool is_few(const at::Tensor& x, const at::Tensor& weight) {
   return !at::GradMode::is_enabled() && !weight.requires_grad() && x.is_cpu() &&
-         x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         weight.is_contiguous() && x.numel() <= kFewRows * x.size(-1);
+         x.scalar_type() == at::kFloat && weight.is_contiguous() &&
+         x.numel() <= kFewRows * x.size(-1);
 }
 
-at::Tensor few_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const at::Tensor rows = as_rows(x).contiguous();
+at::Tensor few_linear(const at::Tensor& x, const at::Tensor& stored, const at::Tensor& bias) {
+  const at::Tensor rows = as_rows(x).contiguous(), weight = stored.to(at::kFloat);
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.back() = weight.size(0);
   at::Tensor out = at::empty(shape, x.options());

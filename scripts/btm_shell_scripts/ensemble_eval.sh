@@ -69,7 +69,7 @@ evaluate() {
     --log-format tqdm \
     --log-interval 50 \
     --overwrite \
-    --results-path "$results" \
+    --results-path "$results" --overwrite \
     ${ranks[@]+"${ranks[@]}"} \
     "$@" \
     ${more_flags[@]+"${more_flags[@]}"}

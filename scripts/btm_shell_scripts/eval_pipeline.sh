@@ -44,5 +44,5 @@ with_folder "$results_folder" "$BTM" eval-lm "$data" \
   --tokens-per-sample 1024 \
   --batch-size 2 \
   --overwrite \
-  --results-path "$results_folder/test_results.txt" \
+  --results-path "$results_folder/test_results.txt" --overwrite \
   ${more_flags[@]+"${more_flags[@]}"}

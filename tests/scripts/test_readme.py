@@ -49,6 +49,7 @@ SMALL = {
     "btm train data-bin": MODEL
     + " --max-update 2 --save-interval-updates 1 --no-epoch-checkpoints",
     "btm train DATA": "--max-update 2 --save-dir ranks --disable-validation",
+    "btm expert add elmforest statutes": "",
     "btm expert add": GOLDEN_MODEL + " --max-update 206 --disable-validation",
     "btm eval-lm": EVAL,
     "btm ensemble-eval": EVAL,
