@@ -23,6 +23,7 @@ GOLDEN = ROOT / "tests/golden"
 # Beginnings of command lines that are not run here, and why.
 SKIPPED = {
     "git clone": "needs a network",
+    "btm generate checkpoint_last.pt --file PROMPTS": "was timed with a 125M model",
     "cmake --install": "tests/scripts/test_install.py runs it",
     "scripts/": "scripts have tests of their own, or run these tests",
     "btm run my.plan --executor slurm": "run_slurm runs it",
@@ -61,6 +62,7 @@ SMALL = {
 ELLIPSIS = {
     "btm train data-bin/law": TRAIN,
     "btm train DATA": TRAIN,
+    "btm eval-matrix ...": "data-bin clusters --domains law",
     "btm ensemble-eval ...": "data-bin/law --path clusters --target-eval test_law",
 }
 
@@ -184,6 +186,10 @@ def files_to_convert(folder):
 
 
 # What the reader of a section has, by document and heading.
+def run_of_checkpoints(folder):
+    shutil.copytree(GOLDEN / "average_run", folder / "models/seed")
+
+
 SET_UP = {
     "README.md": {
         "You hold released models": released_models,
@@ -198,7 +204,7 @@ SET_UP = {
         "Released models": released_models,
         "Scoring text": text_and_models,
     },
-    "btm/merge/README.md": {"": released_models},
+    "btm/merge/README.md": {"": released_models, "Along a run": run_of_checkpoints},
     "btm/run/README.md": {"": plan},
     "btm/trainer/README.md": {"From a data-bin to experts": data_bin},
     "converters/README.md": {
