@@ -78,9 +78,8 @@ struct EvalMatrixCommand {
                    "counts the bytes of a dictionary of GPT-2's ids")}};
   }
 
-  compat::CommandSpec spec() {
-    BatchingOptions& batching = options.batching;
-    compat::FlagGroup rows{
+  compat::FlagGroup rows() {
+    return {
         "Rows and columns",
         {flag_text("domains", "LIST", domains,
                    "comma-separated folders of DATA (default: all that have the split)"),
@@ -99,6 +98,10 @@ struct EvalMatrixCommand {
                      "a row for the uniform average of the experts' parameters"),
          flag_text("baseline", "NAME", options.baseline,
                    "the row that all are compared with (default: the first)")}};
+  }
+
+  compat::CommandSpec spec() {
+    BatchingOptions& batching = options.batching;
     compat::FlagGroup data{
         "Data",
         {flag_text("sample-break-mode", "MODE", batching.sample_break_mode,
@@ -123,7 +126,7 @@ struct EvalMatrixCommand {
                 compat::kWhatAModelIs,
             {{"DATA", "folder of domains, with dict.txt", &options.folder},
              {"[NAME=]MODEL", "the models, each with its row's name", nullptr, &models}},
-            {rows, data, mixture(), cluster_prior_flags(options.cluster_prior.cluster),
+            {rows(), data, mixture(), cluster_prior_flags(options.cluster_prior.cluster),
              statistics(), model, machine_flags(options.machine), results},
             {}};
   }
