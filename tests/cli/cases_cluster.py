@@ -50,7 +50,7 @@ def model_and_corpus(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["corpus.txt", "out.model"], list(
         folder.iterdir()
     )
-    assert (folder / "out.model").read_bytes().startswith(b"BTMCLUS1")
+    assert (folder / "out.model").read_bytes().startswith(b"BTMCLUS2")
 
 
 SHOWN = [
@@ -120,9 +120,9 @@ CASES = [
     ),
     Case(
         "train",
-        TRAIN + ["-o", "out.model"],
+        TRAIN + ["-o", "out.model", "--balance", "documents"],
         setup=corpus,
-        stdout=["cluster 0: 8 documents:", "cluster 1: 8 documents:"],
+        stdout=["cluster 0: 8 documents, ", "cluster 1: 8 documents, "],
         check=model_and_corpus,
     ),
     Case(
