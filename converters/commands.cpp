@@ -10,8 +10,6 @@ namespace converters {
 
 namespace {
 
-using Arguments = std::span<const std::string>;
-
 std::span<const compat::Command> commands() {
   static constexpr std::array kCommands{
       compat::Command{"inspect", "show the content of a checkpoint, a data-bin or a dictionary",
@@ -31,12 +29,8 @@ std::span<const compat::Command> commands() {
                       run_verify, verify_spec},
       compat::Command{"repair", "rebuild a missing index, or fit a checkpoint to a dict.txt",
                       run_repair, repair_spec},
-      compat::Command{"completion", "complete commands and flags in bash, zsh and fish",
-                      [](Arguments args) { return compat::run_completion(program(), args); },
-                      [] { return compat::completion_spec(program()); }},
-      compat::Command{"manual", "print a manual page, or write all of them",
-                      [](Arguments args) { return compat::run_manual(program(), args); },
-                      [] { return compat::manual_spec(program()); }},
+      compat::completion_command<program>(),
+      compat::manual_command<program>(),
   };
   return kCommands;
 }

@@ -11,8 +11,6 @@ namespace btm {
 
 namespace {
 
-using Arguments = std::span<const std::string>;
-
 std::span<const compat::Command> commands() {
   static const std::array kCommands{
       compat::Command{
@@ -62,12 +60,8 @@ std::span<const compat::Command> commands() {
                       .summary = "show and clear the scores that are kept between runs",
                       .subcommands = cache_commands(),
                       .about = "Shows and clears the score cache."},
-      compat::Command{"completion", "complete commands and flags in bash, zsh and fish",
-                      [](Arguments args) { return compat::run_completion(program(), args); },
-                      [] { return compat::completion_spec(program()); }},
-      compat::Command{"manual", "print a manual page, or write all of them",
-                      [](Arguments args) { return compat::run_manual(program(), args); },
-                      [] { return compat::manual_spec(program()); }},
+      compat::completion_command<program>(),
+      compat::manual_command<program>(),
   };
   return kCommands;
 }

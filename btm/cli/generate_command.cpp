@@ -44,6 +44,9 @@ struct GenerateCommand {
   compat::FlagGroup sampling_flags();
   compat::FlagGroup output_flags();
   void settle();
+  TextFormat text_format() const {
+    return text_format_of(format, results_path.empty() && ::isatty(STDOUT_FILENO) == 1);
+  }
 };
 
 compat::FlagGroup GenerateCommand::input_flags() {
@@ -157,14 +160,6 @@ void GenerateCommand::settle() {
   } catch (const std::invalid_argument& error) {
     throw compat::UsageError(error.what());
   }
-  if (format.empty())
-    format = ::isatty(STDOUT_FILENO) == 1 && results_path.empty() ? "table" : "tsv";
-}
-
-GenerateFormat format_of(const std::string& name) {
-  if (name == "tsv") return GenerateFormat::kTsv;
-  if (name == "json") return GenerateFormat::kJson;
-  return name == "jsonl" ? GenerateFormat::kJsonl : GenerateFormat::kTable;
 }
 
 /// One expert per token needs weights that the text does not move.
@@ -201,10 +196,7 @@ class Prompts {
       first_.assign(command.arguments.begin(), command.arguments.end());
       return;
     }
-    if (command.file.empty() || command.file == "-")
-      source_ = std::make_unique<compat::LineSource>();
-    else
-      source_ = std::make_unique<compat::LineSource>(std::filesystem::path(command.file));
+    source_ = compat::LineSource::open(command.file.empty() ? "-" : command.file);
   }
 
   bool typed() const { return source_ && source_->terminal(); }
@@ -313,7 +305,7 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   const std::unique_ptr<Predictor> predictor = predictor_of(
       command.models, found, mixture_of(command.models, found), {capacity_of(command.prompts), {}});
 
-  GenerateOutput output(out, format_of(command.format),
+  GenerateOutput output(out, command.text_format(),
                         found.experts.size() > 1 ? found.names() : std::vector<std::string>{});
   PromptRun::Show show;
   if (shows) show = [&](const std::string& text) { out << text << std::flush; };
@@ -346,8 +338,9 @@ int run_generate(std::span<const std::string> args) {
               << std::endl;
   if (command.results_path.empty()) {
     const bool one_text = command.prompts.generate.beam == 1;
-    return generate(command, std::cout,
-                    command.format == "table" && one_text && ::isatty(STDOUT_FILENO) == 1);
+    return generate(
+        command, std::cout,
+        command.text_format() == TextFormat::kTable && one_text && ::isatty(STDOUT_FILENO) == 1);
   }
   compat::check_can_write(command.results_path);
   std::ostringstream text;

@@ -67,11 +67,11 @@ std::string field(const std::string& text) {
 
 }  // namespace
 
-GenerateOutput::GenerateOutput(std::ostream& out, GenerateFormat format,
+GenerateOutput::GenerateOutput(std::ostream& out, TextFormat format,
                                std::vector<std::string> experts)
     : out_(out), format_(format), experts_(std::move(experts)) {
-  if (format_ == GenerateFormat::kTsv) out_ << "number\thypothesis\tscore\ttokens\terror\ttext\n";
-  if (format_ == GenerateFormat::kJson)
+  if (format_ == TextFormat::kTsv) out_ << "number\thypothesis\tscore\ttokens\terror\ttext\n";
+  if (format_ == TextFormat::kJson)
     out_ << "{\"experts\": " << dumped(experts_) << ", \"texts\": [";
 }
 
@@ -87,14 +87,14 @@ void GenerateOutput::add(std::size_t number, PromptResult result) {
 
 void GenerateOutput::print(std::size_t number, const PromptResult& result) {
   switch (format_) {
-    case GenerateFormat::kTable:
+    case TextFormat::kTable:
       return print_table(result);
-    case GenerateFormat::kTsv:
+    case TextFormat::kTsv:
       return print_rows(number, result);
-    case GenerateFormat::kJsonl:
+    case TextFormat::kJsonl:
       out_ << dumped(result_json(result, experts_)) << "\n";
       return;
-    case GenerateFormat::kJson:
+    case TextFormat::kJson:
       out_ << (number == 0 ? "\n" : ",\n") << dumped(result_json(result, experts_));
   }
 }
@@ -119,7 +119,7 @@ void GenerateOutput::print_rows(std::size_t number, const PromptResult& result) 
 }
 
 void GenerateOutput::end() {
-  if (format_ == GenerateFormat::kJson) out_ << "\n]}\n";
+  if (format_ == TextFormat::kJson) out_ << "\n]}\n";
   out_.flush();
 }
 

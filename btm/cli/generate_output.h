@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "btm/cli/text_format.h"
 #include "btm/generate/continuation.h"
 
 namespace btm {
@@ -21,12 +22,10 @@ struct PromptResult {
   std::string error;                             ///< Why there are none.
 };
 
-enum class GenerateFormat { kTable, kTsv, kJson, kJsonl };
-
 class GenerateOutput {
  public:
   /// `experts`: the names of an ensemble's experts; empty for one model.
-  GenerateOutput(std::ostream& out, GenerateFormat format, std::vector<std::string> experts);
+  GenerateOutput(std::ostream& out, TextFormat format, std::vector<std::string> experts);
 
   /// The result of prompt `number`, counted from 0. Results are printed in the order of the
   /// numbers: one that comes early waits for those before it.
@@ -40,7 +39,7 @@ class GenerateOutput {
   void print_rows(std::size_t number, const PromptResult& result);
 
   std::ostream& out_;
-  GenerateFormat format_;
+  TextFormat format_;
   std::vector<std::string> experts_;
   std::map<std::size_t, PromptResult> early_;
   std::size_t next_ = 0;

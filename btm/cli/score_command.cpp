@@ -25,13 +25,6 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
-ScoreFormat format_of(const std::string& name) {
-  if (name.empty()) return ::isatty(STDOUT_FILENO) == 1 ? ScoreFormat::kTable : ScoreFormat::kTsv;
-  if (name == "table") return ScoreFormat::kTable;
-  if (name == "tsv") return ScoreFormat::kTsv;
-  return name == "json" ? ScoreFormat::kJson : ScoreFormat::kJsonl;
-}
-
 struct ScoreCommand {
   TextModelOptions models;
   ScoreInputOptions input;
@@ -188,8 +181,8 @@ int ScoreCommand::run() {
   PredictorRoom room{2 * max_tokens, {}};
   if (context_window > 0) room.kept = context_window;
   const auto predictor = predictor_of(models, found, mixture, room);
-  ScoreOutputOptions shown{format_of(format), tokens, input.nbest, !input.context_field.empty(),
-                           found.names()};
+  ScoreOutputOptions shown{text_format_of(format, ::isatty(STDOUT_FILENO) == 1), tokens,
+                           input.nbest, !input.context_field.empty(), found.names()};
   const auto start = std::chrono::steady_clock::now();
   ScoreOutput output(std::cout, std::move(shown));
   ScoreRun run(*predictor, codec, output, *this,

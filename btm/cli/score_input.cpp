@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::string_view kBar = " ||| ";
 
-std::unique_ptr<compat::LineSource> source_of(const std::string& file) {
-  if (file == "-") return std::make_unique<compat::LineSource>();
-  return std::make_unique<compat::LineSource>(file);
-}
-
 }  // namespace
 
 ScoreInput::ScoreInput(ScoreInputOptions options) : options_(std::move(options)) {
@@ -26,7 +21,7 @@ ScoreInput::ScoreInput(ScoreInputOptions options) : options_(std::move(options))
       (options_.documents ? 1 : 0) + (options_.nbest ? 1 : 0) + (options_.field.empty() ? 0 : 1);
   if (forms > 1) throw compat::UsageError("--documents, --nbest and --field exclude each other");
   if (options_.files.empty()) options_.files = {"-"};
-  for (const std::string& file : options_.files) source_of(file);
+  for (const std::string& file : options_.files) compat::LineSource::open(file);
 }
 
 std::string ScoreInput::where(std::size_t line) const {
@@ -43,7 +38,7 @@ ScoreInput::State ScoreInput::next_line(std::string& line, bool wait) {
       if (state != State::kEnd) return state;
     }
     if (file_ == options_.files.size() || begin_ > 0) return State::kEnd;
-    source_ = source_of(options_.files[file_++]);
+    source_ = compat::LineSource::open(options_.files[file_++]);
     line_ = 0;
   }
 }

@@ -78,17 +78,17 @@ ScoreOutput::ScoreOutput(std::ostream& out, ScoreOutputOptions options)
 
 void ScoreOutput::print_header() {
   const bool tokens = options_.tokens;
-  if (options_.format == ScoreFormat::kJson) {
+  if (options_.format == TextFormat::kJson) {
     out_ << "{\"experts\": "
          << Json(options_.experts).dump(-1, ' ', false, Json::error_handler_t::replace)
          << ", \"texts\": [";
-  } else if (options_.format == ScoreFormat::kTsv) {
+  } else if (options_.format == TextFormat::kTsv) {
     out_ << "number" << (options_.nbest ? "\tid\trank" : "")
          << (tokens ? "\ttoken\tid\tlog_prob\ttext"
                     : "\tlog_prob\ttokens\tperplexity\tbits_per_byte");
     if (ensemble()) out_ << "\tbest_expert\tposterior";
     out_ << (tokens ? "" : "\terror\ttext") << "\n";
-  } else if (options_.format == ScoreFormat::kTable && !tokens) {
+  } else if (options_.format == TextFormat::kTable && !tokens) {
     out_ << right_aligned("no", kNumberWidth) << (options_.nbest ? "      id  rank" : "")
          << "   log-prob  tokens        ppl  bits/byte  "
          << (ensemble() ? padded("expert", kNameWidth + 7) : "") << "text\n";
@@ -123,7 +123,7 @@ void ScoreOutput::print_list() {
 
 void ScoreOutput::end() {
   print_list();
-  if (options_.format != ScoreFormat::kJson) return;
+  if (options_.format != TextFormat::kJson) return;
   const TextScore total{{totals_.log_prob}, {}, {}};
   const Json json{
       {"texts", totals_.texts},
@@ -138,14 +138,14 @@ void ScoreOutput::end() {
 void ScoreOutput::print(const ScoredItem& item, std::size_t rank) {
   ++printed_;
   switch (options_.format) {
-    case ScoreFormat::kJson:
+    case TextFormat::kJson:
       out_ << (printed_ > 1 ? ",\n" : "\n");
       [[fallthrough]];
-    case ScoreFormat::kJsonl:
+    case TextFormat::kJsonl:
       return print_json(item, rank);
-    case ScoreFormat::kTsv:
+    case TextFormat::kTsv:
       return options_.tokens && item.score ? print_token_rows(item) : print_tsv(item, rank);
-    case ScoreFormat::kTable:
+    case TextFormat::kTable:
       return options_.tokens && item.score ? print_token_rows(item) : print_table(item, rank);
   }
 }
@@ -181,7 +181,7 @@ void ScoreOutput::print_json(const ScoredItem& item, std::size_t rank) {
     }
   }
   out_ << json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (options_.format == ScoreFormat::kJsonl) out_ << "\n";
+  if (options_.format == TextFormat::kJsonl) out_ << "\n";
 }
 
 void ScoreOutput::print_tsv(const ScoredItem& item, std::size_t rank) {
@@ -208,7 +208,7 @@ void ScoreOutput::print_tsv(const ScoredItem& item, std::size_t rank) {
 /// A row for each token.
 void ScoreOutput::print_token_rows(const ScoredItem& item) {
   const TextScore& score = *item.score;
-  const bool table = options_.format == ScoreFormat::kTable;
+  const bool table = options_.format == TextFormat::kTable;
   const std::size_t width = compat::terminal_width();
   if (table)
     out_ << printed_ << "  " << cut(item.item.text, width > 8 ? width - 8 : 8) << "\n   "

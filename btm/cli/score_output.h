@@ -9,14 +9,13 @@
 #include <vector>
 
 #include "btm/cli/score_input.h"
+#include "btm/cli/text_format.h"
 #include "btm/evaluator/text_scorer.h"
 
 namespace btm {
 
-enum class ScoreFormat : std::uint8_t { kTable, kTsv, kJson, kJsonl };
-
 struct ScoreOutputOptions {
-  ScoreFormat format = ScoreFormat::kTsv;
+  TextFormat format = TextFormat::kTsv;
   bool tokens = false;               ///< Every token with its score.
   bool nbest = false;                ///< Texts have ids, and a rank among those of the same id.
   bool context = false;              ///< Texts have contexts.

@@ -20,6 +20,10 @@ LineSource::LineSource(const std::filesystem::path& file)
   if (descriptor_ < 0) throw IoError(name_, "open", errno);
 }
 
+std::unique_ptr<LineSource> LineSource::open(const std::string& file) {
+  return file == "-" ? std::make_unique<LineSource>() : std::make_unique<LineSource>(file);
+}
+
 LineSource::~LineSource() {
   if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
 }

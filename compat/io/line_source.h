@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace compat {
@@ -19,6 +20,8 @@ class LineSource {
   LineSource();
   /// IoError for a file that cannot be opened.
   explicit LineSource(const std::filesystem::path& file);
+  /// Standard input for "-", else the file.
+  static std::unique_ptr<LineSource> open(const std::string& file);
   ~LineSource();
   LineSource(const LineSource&) = delete;
   LineSource& operator=(const LineSource&) = delete;

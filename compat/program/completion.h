@@ -20,4 +20,12 @@ std::string completion(const Program& program, std::string_view shell);
 int run_completion(const Program& program, std::span<const std::string> args);
 CommandSpec completion_spec(const Program& program);
 
+/// The command `completion` for the table of a program.
+template <const Program& (*kProgram)()>
+constexpr Command completion_command() {
+  return {"completion", "complete commands and flags in bash, zsh and fish",
+          [](std::span<const std::string> args) { return run_completion(kProgram(), args); },
+          [] { return completion_spec(kProgram()); }};
+}
+
 }  // namespace compat

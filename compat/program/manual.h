@@ -18,4 +18,12 @@ std::vector<std::pair<std::string, std::string>> manual_pages(const Program& pro
 int run_manual(const Program& program, std::span<const std::string> args);
 CommandSpec manual_spec(const Program& program);
 
+/// The command `manual` for the table of a program.
+template <const Program& (*kProgram)()>
+constexpr Command manual_command() {
+  return {"manual", "print a manual page, or write all of them",
+          [](std::span<const std::string> args) { return run_manual(kProgram(), args); },
+          [] { return manual_spec(kProgram()); }};
+}
+
 }  // namespace compat

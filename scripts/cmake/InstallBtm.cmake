@@ -69,7 +69,8 @@ install(FILES "${PROJECT_BINARY_DIR}/btm-config.cmake"
 
 # The Debian package: `cpack -G DEB` in the build folder; scripts/package calls it. The files of
 # component debian belong to it alone.
-set(BTM_CHANGELOG_DATE "Sun, 29 Nov 2026 12:00:00 +0000")
+execute_process(COMMAND "${CMAKE_COMMAND}" -E env LC_ALL=C date -u -R -d "${BTM_DATE}"
+  OUTPUT_VARIABLE BTM_CHANGELOG_DATE OUTPUT_STRIP_TRAILING_WHITESPACE)
 configure_file(scripts/debian/changelog.in "${PROJECT_BINARY_DIR}/debian/changelog" @ONLY)
 install(CODE "execute_process(COMMAND gzip -9nk -f \"${PROJECT_BINARY_DIR}/debian/changelog\")"
   COMPONENT debian EXCLUDE_FROM_ALL)
