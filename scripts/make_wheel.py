@@ -74,6 +74,10 @@ def files_of(tree):
         if path.is_file():
             name = f"btm_lm/share/btm/{path.relative_to(tree / 'share/btm')}"
             yield name, path.read_bytes(), bool(path.stat().st_mode & 0o100)
+    for name in ("LICENCES.txt", "btm.spdx.json"):
+        yield f"btm_lm/share/doc/{name}", (tree / "share/doc/btm" / name).read_bytes(), False
+    for path in sorted((tree / "licences").glob("*.txt")):  # of what auditwheel copies
+        yield f"btm_lm/share/doc/licences/{path.name}", path.read_bytes(), False
     yield "btm_lm/__init__.py", (ENTRY % torch_version()).encode(), False
     yield "btm_lm/__main__.py", b"from btm_lm import btm\n\nbtm()\n", False
 

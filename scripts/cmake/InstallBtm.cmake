@@ -3,7 +3,7 @@
 #   bin/btm, bin/btm-convert
 #   lib/btm/            LibTorch's libraries that btm needs (component runtime)
 #   share/btm/          the release's scripts
-#   share/doc/btm/      README, licences
+#   share/doc/btm/      README, licences, the list of dependencies (LICENCES.txt, btm.spdx.json)
 #   share/man, share/bash-completion, share/zsh, share/fish  (Manual.cmake)
 #   include/btm/compat/, lib/libcompat.a, lib/cmake/btm/  the library btm::compat (component dev)
 #
@@ -23,6 +23,14 @@ endif()
 install(TARGETS btm-convert RUNTIME COMPONENT runtime)
 install(FILES README.md LICENSE CHANGELOG.md
   DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/btm" COMPONENT runtime)
+find_package(Python3 QUIET COMPONENTS Interpreter)
+if(Python3_Interpreter_FOUND)
+  set(_list "${PROJECT_BINARY_DIR}/LICENCES.txt" "${PROJECT_BINARY_DIR}/btm.spdx.json")
+  install(CODE "execute_process(COMMAND \"${Python3_EXECUTABLE}\"
+    \"${PROJECT_SOURCE_DIR}/scripts/licences\" --build \"${PROJECT_BINARY_DIR}\" --write
+    ${_list} COMMAND_ERROR_IS_FATAL ANY)" COMPONENT runtime)
+  install(FILES ${_list} DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/btm" COMPONENT runtime)
+endif()
 if(BTM_WITH_LIBTORCH)
   install(TARGETS btm RUNTIME COMPONENT runtime)
   install(DIRECTORY scripts/btm_shell_scripts scripts/btm_utils
@@ -72,8 +80,12 @@ install(FILES "${PROJECT_BINARY_DIR}/btm-config.cmake"
 execute_process(COMMAND "${CMAKE_COMMAND}" -E env LC_ALL=C date -u -R -d "${BTM_DATE}"
   OUTPUT_VARIABLE BTM_CHANGELOG_DATE OUTPUT_STRIP_TRAILING_WHITESPACE)
 configure_file(scripts/debian/changelog.in "${PROJECT_BINARY_DIR}/debian/changelog" @ONLY)
-install(CODE "execute_process(COMMAND gzip -9nk -f \"${PROJECT_BINARY_DIR}/debian/changelog\")"
+install(CODE "
+  file(GLOB pages \"${BTM_MANUAL_FOLDER}/man1/*.1\")
+  execute_process(COMMAND gzip -9nkf \"${PROJECT_BINARY_DIR}/debian/changelog\" \${pages})"
   COMPONENT debian EXCLUDE_FROM_ALL)
+install(DIRECTORY "${BTM_MANUAL_FOLDER}/man1" DESTINATION "${CMAKE_INSTALL_MANDIR}"
+  COMPONENT debian EXCLUDE_FROM_ALL FILES_MATCHING PATTERN "*.1.gz")
 install(FILES "${PROJECT_BINARY_DIR}/debian/changelog.gz" scripts/debian/copyright
   DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/btm" COMPONENT debian EXCLUDE_FROM_ALL)
 install(FILES scripts/debian/lintian-overrides

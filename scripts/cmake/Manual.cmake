@@ -27,5 +27,6 @@ add_custom_command(OUTPUT "${manual_stamp}"
   COMMAND "${CMAKE_COMMAND}" -E touch "${manual_stamp}"
   DEPENDS ${manual_programs} VERBATIM)
 add_custom_target(manual ALL DEPENDS "${manual_stamp}")
+# The Debian package has them compressed (InstallBtm.cmake).
 install(DIRECTORY "${BTM_MANUAL_FOLDER}/man1" DESTINATION "${CMAKE_INSTALL_MANDIR}"
-  COMPONENT runtime FILES_MATCHING PATTERN "*.1")
+  COMPONENT manual FILES_MATCHING PATTERN "*.1")

@@ -5,6 +5,7 @@ against its library.
     test_install.py --build FOLDER
 """
 import argparse
+import json
 import pathlib
 import re
 import subprocess
@@ -60,6 +61,14 @@ class Installed(unittest.TestCase):
             found = re.search(r"=> (/\S.*) \(", line)
             if found and not re.match(r"/(usr/)?lib", found.group(1)):
                 self.assertTrue(found.group(1).startswith(str(self.tree)), line)
+
+    def test_lists_its_dependencies(self):
+        documents = self.tree / "share/doc/btm"
+        self.assertRegex((documents / "LICENCES.txt").read_text(), r"torch +2\.")
+        self.assertEqual(
+            "SPDX-2.3", json.loads((documents / "btm.spdx.json").read_text())["spdxVersion"]
+        )
+        self.assertTrue((self.tree / "share/man/man1/btm-train.1").exists())
 
     def test_a_program_reads_a_checkpoint_with_the_library(self):
         build = pathlib.Path(self.folder.name) / "list_tensors"
