@@ -14,6 +14,7 @@ import time
 
 import torch
 
+from compare_averages import check_average, check_moving_averages
 from compare_training import SINGLE_FLAGS, check_batches, check_training, train
 from sample_text import awkward_lines, machine_text
 
@@ -111,7 +112,7 @@ def same(a, b, path="", seen=None):
     return next((problem for problem in (same(x, y, p, seen) for x, y, p in pairs) if problem), "")
 
 
-def storages(value, found=None):
+def storages(value):
     """The number of distinct storages of the model's tensors. Ties must survive."""
     return len(
         {
@@ -387,61 +388,6 @@ def check_texts(folder):
             )
 
 
-def average_as_documented(files):
-    """The tensors of fairseq's average: summed in their dtype (fp16: fp32), then divided by the
-    number of files, integers rounding down."""
-    models = [torch.load(file, map_location="cpu", weights_only=False)["model"] for file in files]
-    average = {}
-    for name in models[0]:
-        tensors = [model[name] for model in models]
-        total = tensors[0].float() if tensors[0].dtype == torch.half else tensors[0].clone()
-        for tensor in tensors[1:]:
-            total += tensor
-        whole = not total.is_floating_point()
-        average[name] = total // len(files) if whole else total / len(files)
-    return average
-
-
-def check_average(folder, script):
-    source = "its script" if script else "its documented arithmetic in torch"
-    print(f"== averages along a run: btm average and fairseq, by {source}")
-    btm = [str(BIN / "btm"), "train"]
-    train(btm, "fortunes", folder / "run", [*SINGLE_FLAGS, "--max-update", "30"])
-    for name, run in (("a run", folder / "run"), ("all dtypes", GOLDEN / "average_run")):
-        flags = ["--inputs", str(run), "--num-update-checkpoints", "3"]
-        ours, theirs = folder / "ours.average.pt", folder / "theirs.average.pt"
-        subprocess.run(
-            [str(BIN / "btm"), "average", *flags, "--output", str(ours)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        found = torch.load(ours, map_location="cpu", weights_only=False)["model"]
-        if script:
-            code = "import runpy, sys; import torch; load = torch.load; "
-            code += "torch.load = lambda *a, **k: load(*a, weights_only=False, **k); "
-            code += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-            subprocess.run(
-                [sys.executable, "-c", code, str(script), *flags, "--output", str(theirs)],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            expected = dict(torch.load(theirs, map_location="cpu", weights_only=False)["model"])
-        else:
-            files = sorted(
-                run.glob("checkpoint_1_*.pt"), key=lambda file: -int(file.stem.rsplit("_", 1)[1])
-            )
-            expected = average_as_documented(files[:3])
-        different = [
-            key
-            for key in {**expected, **found}
-            if key not in expected
-            or key not in found
-            or same(expected[key].contiguous(), found[key].contiguous())
-        ]
-        check(f"{name}: {len(expected)} tensors", not different, ", ".join(different[:3]))
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -457,8 +403,9 @@ def main():
         check_preprocess(pathlib.Path(folder), 5 if args.quick else 100)
         check_checkpoints(pathlib.Path(folder))
         check_batches(check, pathlib.Path(folder))
-        check_average(pathlib.Path(folder), args.average_script)
+        check_average(check, pathlib.Path(folder), args.average_script)
         check_training(check, pathlib.Path(folder), args.quick)
+        check_moving_averages(check, pathlib.Path(folder))
         check_texts(pathlib.Path(folder))
     check_losses(args.quick)
     print(f"== {len(failures)} of the checks failed" if failures else "== everything agrees")

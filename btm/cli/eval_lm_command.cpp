@@ -31,8 +31,8 @@ struct EvalLmCommand {
          flag_text("model-overrides", "DICT", options.model_overrides,
                    "a Python dict of cfg values to replace"),
          flag_switch("ema", options.ema,
-                     "take the moving average of the weights, which fairseq-train --store-ema "
-                     "saves in extra_state.ema")}};
+                     "take the moving average of the weights, which btm train and fairseq-train "
+                     "--store-ema save")}};
     compat::Flag post_process =
         flag_text("post-process,remove-bpe", "SYMBOL", options.words.post_process,
                   "join pieces to words before counting: '@@ ' joins those that end in @@; without "

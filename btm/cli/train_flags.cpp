@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "btm/cli/distributed_flags.h"
+#include "btm/cli/ema_flags.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -351,9 +352,9 @@ FlagGroup demix_flags(TrainOptions& o) {
 
 /// The flags as groups for --help, each over a field of `options`.
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
-  return {task_flags(options),   model_flags(options),     optimization_flags(options),
-          saving_flags(options), precision_flags(options), demix_flags(options),
-          report_flags(options)};
+  return {task_flags(options),   model_flags(options),   optimization_flags(options),
+          saving_flags(options), ema_flags(options.ema), precision_flags(options),
+          demix_flags(options),  report_flags(options)};
 }
 
 /// fairseq's flags that change nothing in a training here, and those that would and are refused.
@@ -430,7 +431,6 @@ constexpr std::array kForeignTrainFlags{
     ForeignFlag{"scale-resids", false, true},
     ForeignFlag{"self-target", false, true},
     ForeignFlag{"shorten-method", true, true},
-    ForeignFlag{"store-ema", false, true},
     ForeignFlag{"tie-adaptive-weights", false, true},
     ForeignFlag{"tpu", false, true},
     ForeignFlag{"update-epoch-batch-itr", false, true},

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "compat/base/error.h"
+#include "compat/checkpoint/stored_ema.h"
 
 namespace btm {
 
@@ -89,16 +90,9 @@ LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const MachineOptio
 
 LoadedModel load_ema_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
                             const EvalData& data) {
-  const compat::PickleNode* const extra = checkpoint.find_entry("extra_state");
-  const compat::PickleNode* const ema = extra != nullptr ? extra->find("ema") : nullptr;
-  if (ema == nullptr || ema->is_none())
-    throw compat::FormatError({checkpoint.path(), "extra_state.ema", {}},
-                              "is missing, expected the averaged weights that fairseq-train "
-                              "--store-ema saves");
   const Precision precision = precision_for(machine);
   auto model = outline_model(checkpoint, data.dictionary(), data.dictionary_file());
-  load_weights(*model, compat::named_tensors(*ema, checkpoint.path(), "extra_state.ema"),
-               checkpoint.path(), precision);
+  load_weights(*model, compat::stored_ema(checkpoint), checkpoint.path(), precision);
   if (precision.products != Products::kFp32) model->pack(precision.products);
   return scorer_of(std::move(model), checkpoint, precision, machine);
 }

@@ -44,8 +44,8 @@ struct LoadedModel {
 LoadedModel load_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
                         const EvalData& data);
 
-/// The same with the exponential moving average of the weights, which fairseq-train --store-ema
-/// saves under extra_state.ema. FormatError when the checkpoint has none.
+/// The same with the exponential moving average of the weights (compat::stored_ema). FormatError
+/// when the checkpoint has none.
 LoadedModel load_ema_scorer(const compat::Checkpoint& checkpoint, const MachineOptions& machine,
                             const EvalData& data);
 

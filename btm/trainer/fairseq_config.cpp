@@ -236,6 +236,16 @@ void set_checkpoint(ConfigValue& root, const TrainOptions& options) {
   section.set("checkpoint_suffix", o.checkpoint_suffix);
 }
 
+void set_ema(ConfigValue& root, const EmaOptions& o) {
+  Section section(root, "ema");
+  section.set("store_ema", o.store);
+  section.set("ema_decay", o.decay);
+  section.set("ema_start_update", o.start_update);
+  section.set_unless_empty("ema_seed_model", o.seed_model);
+  section.set("ema_update_freq", o.update_freq);
+  section.set("ema_fp32", o.fp32);
+}
+
 void set_model(ConfigValue& root, const TrainOptions& options, const TransformerConfig& model) {
   Section section(root, "model");
   section.set("_name", model.arch);
@@ -374,6 +384,7 @@ ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig&
   set_dataset(root, options);
   set_optimization(root, options);
   set_checkpoint(root, options);
+  set_ema(root, options.ema);
   set_model(root, options, model);
   set_task(root, options);
   set_lr_scheduler(root, options.lr);

@@ -1,8 +1,11 @@
 #include "btm/trainer/options.h"
 
+#include <filesystem>
+
 #include "btm/trainer/adam_betas.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 
 namespace btm {
 namespace {
@@ -33,6 +36,22 @@ void complete_precision(CommonOptions& common) {
   require(common.fp16_init_scale > 0, "--fp16-init-scale must be above 0");
 }
 
+void complete_ema(const TrainOptions& options) {
+  const EmaOptions& ema = options.ema;
+  const EmaOptions defaults;
+  require(
+      ema.store || (ema.decay == defaults.decay && ema.start_update == 0 &&
+                    ema.seed_model.empty() && ema.update_freq == 1 && !ema.fp32),
+      "--ema-decay, --ema-start-update, --ema-seed-model, --ema-update-freq and --ema-fp32 need "
+      "--store-ema");
+  require(ema.decay >= 0 && ema.decay <= 1,
+          compat::concat("--ema-decay ", compat::general(ema.decay), ", expected 0 to 1"));
+  require(!ema.store || !options.demix.desynchronize,
+          "--store-ema and --desynchronize exclude each other: DeMIX's files hold no average");
+  if (!ema.seed_model.empty() && !std::filesystem::exists(ema.seed_model))
+    throw compat::IoError(ema.seed_model, "does not exist (--ema-seed-model)");
+}
+
 }  // namespace
 
 void complete(TrainOptions& options) {
@@ -48,6 +67,7 @@ void complete(TrainOptions& options) {
       "--train-domains, --eval-domains and --unbalanced need --task multidomain_language_modeling");
   complete_precision(options.common);
   check_demix_options(options.demix);
+  complete_ema(options);
   // One entry for all parameters cannot be divided among the ranks' files.
   if (options.demix.desynchronize) options.common.fp16_no_flatten_grads = true;
 

@@ -85,6 +85,16 @@ struct CheckpointOptions {
   std::string checkpoint_suffix;
 };
 
+/// The moving average of the weights (btm/trainer/ema.h), with fairseq's names.
+struct EmaOptions {
+  bool store = false;
+  double decay = 0.9999;
+  std::int64_t start_update = 0;  ///< The average is a copy of the weights before this update.
+  std::string seed_model;         ///< A checkpoint whose average it starts from.
+  std::int64_t update_freq = 1;   ///< Updates from one step of the average to the next.
+  bool fp32 = false;              ///< Half precision: fp32 copies of the averages.
+};
+
 struct CommonOptions {
   std::int64_t seed = 1;
   std::string log_format, log_file;
@@ -109,6 +119,7 @@ struct TrainOptions {
   LrScheduleOptions lr;
   CheckpointOptions checkpoint;
   DemixOptions demix;
+  EmaOptions ema;
   std::int64_t bucket_cap_mb = 25;  ///< gradients that are summed over the ranks at once
 
   /// Whether the flags ask for fp16 or bf16.

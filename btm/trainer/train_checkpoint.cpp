@@ -1,15 +1,14 @@
 #include "btm/trainer/train_checkpoint.h"
 
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
-
 #include <utility>
 
 #include "btm/model/tensor_bridge.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/optimizer_state.h"
+#include "btm/trainer/state_dict.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/stored_ema.h"
 #include "compat/fairseq/config_json.h"
 
 namespace btm {
@@ -19,31 +18,7 @@ using compat::PickleArena;
 using compat::PickleDict;
 using compat::PickleNode;
 
-constexpr double kDecoderVersion = 3;  ///< fairseq's TransformerDecoder
 constexpr std::int64_t kIteratorVersion = 2;
-
-/// The state dict in fairseq's order, buffers included; a tied output projection shares the
-/// embedding's storage.
-compat::NamedTensors model_of(Trainer& trainer) {
-  const TransformerConfig& config = trainer.model().config();
-  const std::vector<at::Tensor> values = snapshot(trainer.flat(), trainer.flat().values());
-  compat::NamedTensors model;
-  model.emplace_back("decoder.version", to_view(at::full({1}, kDecoderVersion, at::kFloat)));
-  compat::TensorView embedding;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::string& name = trainer.flat().slots()[i].name;
-    // fairseq's sinusoids have an unused buffer in place of learned positions.
-    if (name.starts_with("decoder.layers.0.self_attn.k_proj.weight") &&
-        !config.decoder_learned_pos && !config.no_token_positional_embeddings)
-      model.emplace_back("decoder.embed_positions._float_tensor",
-                         to_view(at::zeros({1}, at::kFloat)));
-    model.emplace_back(name, to_view(values[i]));
-    if (name == "decoder.embed_tokens.weight") embedding = model.back().second;
-  }
-  if (config.share_decoder_input_output_embed)
-    model.emplace_back("decoder.output_projection.weight", embedding);
-  return model;
-}
 
 PickleNode* history_node(PickleArena& arena, Trainer& trainer, const TrainState& state) {
   PickleDict scheduler;
@@ -74,12 +49,13 @@ PickleNode* extra_state_node(PickleArena& arena, Trainer& trainer, const TrainSt
   PickleDict extra;
   arena.put(extra, "metrics", trainer.metrics().state(arena));
   arena.put(extra, "previous_training_time", arena.real(trainer.training_seconds()));
+  PickleDict ours;
+  if (trainer.ema() != nullptr) trainer.ema()->save(arena, extra, ours);
   arena.put(extra, "train_iterator", arena.make(std::move(iterator)));
   arena.put(extra, "val_loss", arena.real_or_none(state.val_loss));
   if (state.best) arena.put(extra, "best", arena.real(*state.best));
-  PickleDict ours;
   if (const PickleNode* exact = exact_state(arena, trainer.optimizer()))
-    ours = *exact->get_if<PickleDict>();
+    for (const auto& item : exact->get_if<PickleDict>()->items) ours.items.push_back(item);
   if (state.due_epoch) arena.put(ours, "due_epoch", arena.integer(*state.due_epoch));
   if (!ours.items.empty()) arena.put(extra, "btm", arena.make(std::move(ours)));
   return arena.make(std::move(extra));
@@ -166,6 +142,21 @@ void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, T
   trainer.set_num_updates(*count);
 }
 
+/// A warning when the optimizer state in `checkpoint` has another precision than the run (fp32,
+/// --fp16, memory-efficient), which fairseq refuses. Empty where it has the same or is not used.
+std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& checkpoint) {
+  const PickleNode* const last = last_history(checkpoint.find_entry("optimizer_history"));
+  const PickleNode* const name = last != nullptr ? last->find("optimizer_name") : nullptr;
+  const std::string* const theirs = name != nullptr ? name->get_if<std::string>() : nullptr;
+  const std::string ours = TrainingPrecision::of(trainer.options()).optimizer_name();
+  if (theirs == nullptr || *theirs == ours || trainer.options().checkpoint.reset_optimizer)
+    return "";
+  return checkpoint.path() + " holds the state of " + compat::printable(*theirs) +
+         ", this run's precision flags ask for " + ours +
+         ": Adam's state continues in the new precision, where fairseq stops (--reset-optimizer "
+         "starts from a new state)";
+}
+
 }  // namespace
 
 compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
@@ -189,21 +180,23 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state) {
               optimizer_state(arena, trainer.optimizer(), trainer.lr()));
   if (!state.dictionary_sha256.empty())
     arena.put(root, compat::kDictionaryKey, arena.string(state.dictionary_sha256));
-  tree.root = compat::with_model(arena, *arena.make(std::move(root)), model_of(trainer));
+  tree.root = compat::with_model(arena, *arena.make(std::move(root)),
+                                 state_dict(trainer.flat(), trainer.flat().values(),
+                                            trainer.model().config(), kDecoderVersion));
   return tree;
 }
 
-std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& checkpoint) {
-  const PickleNode* const last = last_history(checkpoint.find_entry("optimizer_history"));
-  const PickleNode* const name = last != nullptr ? last->find("optimizer_name") : nullptr;
-  const std::string* const theirs = name != nullptr ? name->get_if<std::string>() : nullptr;
-  const std::string ours = TrainingPrecision::of(trainer.options()).optimizer_name();
-  if (theirs == nullptr || *theirs == ours || trainer.options().checkpoint.reset_optimizer)
-    return "";
-  return checkpoint.path() + " holds the state of " + compat::printable(*theirs) +
-         ", this run's precision flags ask for " + ours +
-         ": Adam's state continues in the new precision, where fairseq stops (--reset-optimizer "
-         "starts from a new state)";
+std::vector<std::string> doubts_of_restart(const Trainer& trainer,
+                                           const compat::Checkpoint& checkpoint) {
+  std::vector<std::string> doubts;
+  if (std::string changed = changed_precision(trainer, checkpoint); !changed.empty())
+    doubts.push_back(std::move(changed));
+  if (trainer.options().ema.store && !compat::has_stored_ema(checkpoint))
+    doubts.push_back(checkpoint.path() + " has no average of weights (extra_state.ema): " +
+                     (trainer.options().ema.seed_model.empty()
+                          ? "--store-ema starts one from its weights"
+                          : "it starts from --ema-seed-model"));
+  return doubts;
 }
 
 TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint) {
@@ -212,6 +205,7 @@ TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& ch
   state.history = checkpoint.find_entry("optimizer_history");
   state.history_arena = checkpoint.tree().arena;
   restore_optimizer(trainer, checkpoint, state);
+  if (trainer.ema() != nullptr) trainer.ema()->restore(checkpoint);
   const ExtraState extra(checkpoint);
   if (checkpoint.find_entry("extra_state") == nullptr) return state;
   if (const PickleNode* exact = extra.find("btm"); exact != nullptr && !options.reset_optimizer)

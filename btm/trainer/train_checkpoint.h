@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "btm/trainer/epoch_batches.h"
 #include "btm/trainer/trainer.h"
@@ -34,8 +35,9 @@ compat::PickleTree make_checkpoint(Trainer& trainer, const TrainState& state);
 /// --reset-... flags say what to leave out. Returns the state that the trainer does not hold.
 TrainState restore_training_state(Trainer& trainer, const compat::Checkpoint& checkpoint);
 
-/// A warning when the optimizer state in `checkpoint` has another precision than the run (fp32,
-/// --fp16, memory-efficient), which fairseq refuses. Empty where it has the same or is not used.
-std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& checkpoint);
+/// Warnings about a restart from `checkpoint`: its optimizer state has another precision than the
+/// run, which fairseq refuses, or it has no average for --store-ema to continue.
+std::vector<std::string> doubts_of_restart(const Trainer& trainer,
+                                           const compat::Checkpoint& checkpoint);
 
 }  // namespace btm

@@ -192,8 +192,8 @@ void TrainRun::load() {
 
 void TrainRun::restore(const compat::Checkpoint& checkpoint) {
   state_ = restore_training_state(*trainer_, checkpoint);
-  if (const std::string changed = changed_precision(*trainer_, checkpoint); !changed.empty())
-    log_.warn(kTrainName, changed);
+  for (const std::string& doubt : doubts_of_restart(*trainer_, checkpoint))
+    log_.warn(kTrainName, doubt);
   log_.info(kTrainName,
             compat::concat("Loaded checkpoint ", start_.string(), " (epoch ", state_.iterator.epoch,
                            " @ ", trainer_->num_updates(), " updates)"));

@@ -77,6 +77,8 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
     model_->set_products(Products::kBf16);
   optimizer_ = std::make_unique<ParameterOptimizer>(
       *flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
+  if (options.ema.store && world.rank() == 0)
+    ema_ = std::make_unique<Ema>(*flat_, model_->config(), precision, options.ema);
   passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));
   connect_ranks();
   lr_ = schedule_->lr_at(0);
@@ -235,7 +237,9 @@ bool Trainer::train_step(const UpdateBatches& batches) {
   give_back_gradients(batches);
   gradient_norm_ = step.gradient_norm;
   set_num_updates(num_updates_ + 1);
+  if (ema_) ema_->step(num_updates_);
   for (MetersDict* meters : active) {
+    if (ema_) meters->log_scalar("ema_decay", ema_->decay(), 0, 10000, 5);
     meters->log_scalar("lr", lr_, 0, 300);
     meters->log_scalar("num_updates", static_cast<double>(num_updates_), 0, 200);
     meters->log_speed("ups", 1, 100, 2);

@@ -10,6 +10,7 @@
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/expert_groups.h"
 #include "btm/distributed/gradient_reducer.h"
+#include "btm/trainer/ema.h"
 #include "btm/trainer/epoch_batches.h"
 #include "btm/trainer/forward_backward.h"
 #include "btm/trainer/lr_schedule.h"
@@ -65,6 +66,8 @@ class Trainer {
   LrSchedule& schedule() noexcept { return *schedule_; }
   Metrics& metrics() noexcept { return metrics_; }
   Communicator& world() noexcept { return world_; }
+  /// The moving average of the weights; null without --store-ema, and on ranks that save nothing.
+  Ema* ema() noexcept { return ema_.get(); }
   const ExpertGroups* experts() const noexcept { return experts_.get(); }
   const TrainOptions& options() const noexcept { return options_; }
   at::Device device() const noexcept { return flat_->values().device(); }
@@ -87,6 +90,7 @@ class Trainer {
   std::unique_ptr<TransformerLM> model_;
   std::unique_ptr<FlatParameters> flat_;
   std::unique_ptr<ParameterOptimizer> optimizer_;
+  std::unique_ptr<Ema> ema_;
   std::unique_ptr<ForwardBackward> passes_;
   std::unique_ptr<ExpertGroups> experts_;     ///< DeMIX; otherwise null
   std::unique_ptr<GradientReducer> reducer_;  ///< null for a single process

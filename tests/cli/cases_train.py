@@ -342,4 +342,28 @@ CASES = [
         status=2,
         base=DOMAINS,
     ),
+    Case(
+        "train with a moving average",
+        SHORT + ["--store-ema", "--ema-decay", "0.5", "--log-format", "json"],
+        stdout=['"train_ema_decay": "0.5"', "done training"],
+        check=saved("checkpoint_last.pt"),
+    ),
+    usage("train with a decay and no average", ["--ema-decay", "0.5"], "need --store-ema"),
+    usage("train with a decay above 1", ["--store-ema", "--ema-decay", "2"], "expected 0 to 1"),
+    usage(
+        "train DeMIX with an average",
+        ["--store-ema", "--desynchronize", "--sync-type", "none"],
+        "--store-ema and --desynchronize exclude each other",
+        base=DOMAINS,
+    ),
+    mistyped(
+        "train from an average that is not there",
+        ["--store-ema", "--ema-seed-model", "no.pt"],
+        "no.pt: does not exist (--ema-seed-model)",
+    ),
+    failure(
+        "train from a model without an average",
+        ["--store-ema", "--ema-seed-model", "{golden}/checkpoints/seed/checkpoint_last.pt"],
+        "[extra_state.ema]: is missing",
+    ),
 ]

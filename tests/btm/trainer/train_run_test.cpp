@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 
+#include "compat/checkpoint/stored_ema.h"
 #include "tests/support/training.h"
 
 namespace {
@@ -488,6 +489,30 @@ TEST(TrainRun, AFinishedRunIsNotTrainedFurther) {
                     joined(flags, {"--restore-file", (dir / "run/checkpoint_last.pt").string()})));
   EXPECT_EQ(other.status, 0) << other.err;
   EXPECT_EQ(model_difference(dir / "run/checkpoint_last.pt", dir / "other/checkpoint_last.pt"), 0);
+}
+
+TEST(TrainRun, ContinuesTheMovingAverageExactly) {
+  const TempDir dir;
+  const auto to = [](const std::string& updates) {
+    return single({"--store-ema", "--ema-decay", "0.8", "--ema-update-freq", "3", "--max-update",
+                   updates, "--disable-validation"});
+  };
+  ASSERT_EQ(run_btm(train_command("fortunes", dir / "whole", to("8"))).status, 0);
+  ASSERT_EQ(run_btm(train_command("fortunes", dir / "parts", to("4"))).status, 0);
+  const Finished last = run_btm(train_command("fortunes", dir / "parts", to("8")));
+  ASSERT_EQ(last.status, 0) << last.err;
+  EXPECT_EQ(last.rows.at(8).at("ema_decay"), "0.8");
+  const auto average = [&](const char* run) {
+    std::map<std::string, std::vector<std::byte>> bytes;
+    const auto file = compat::Checkpoint::open(dir / run / "checkpoint_last.pt");
+    for (const auto& [name, view] : compat::stored_ema(file)) {
+      std::vector<std::byte> scratch;
+      const auto values = view.contiguous_bytes(scratch);
+      bytes[name].assign(values.begin(), values.end());
+    }
+    return bytes;
+  };
+  EXPECT_EQ(average("whole"), average("parts"));
 }
 
 TEST(TrainRun, KeepsItsDictionarysDigestAndIsNotResumedWithAnother) {
