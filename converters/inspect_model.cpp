@@ -42,7 +42,8 @@ Json node_json(const compat::PickleNode* node) {
   return node->describe();
 }
 
-/// Tensors and their total size. A storage that several share is counted once.
+/// Tensors and their total size. What several share is counted once: a storage's bytes, and the
+/// elements of views that begin at the same place of one.
 class TensorTable {
  public:
   TensorTable(const std::string& file, bool hash) : file_(file), hash_(hash) {}
@@ -60,9 +61,9 @@ class TensorTable {
       view.storage->release_pages();
     }
     rows_.push_back(std::move(row));
-    if (!seen_.insert(view.storage.get()).second) return;
+    if (seen_.insert(view.storage.get()).second) bytes_ += view.storage->size_bytes();
+    if (!places_.emplace(view.storage.get(), view.offset).second) return;
     elements_ += view.numel();
-    bytes_ += view.storage->size_bytes();
     by_type_[std::string(compat::dtype_name(view.dtype()))] += view.numel();
   }
 
@@ -84,6 +85,7 @@ class TensorTable {
   Json rows_ = Json::array();
   std::vector<std::byte> scratch_;
   std::set<const compat::Storage*> seen_;
+  std::set<std::pair<const compat::Storage*, std::int64_t>> places_;
   std::map<std::string, std::int64_t> by_type_;
   std::int64_t elements_ = 0;
   std::uint64_t bytes_ = 0;

@@ -46,7 +46,9 @@ ModelFile open_torch_file(const fs::path& path) {
     file.checkpoint = compat::Checkpoint::open(path);
     file.files = file.checkpoint->files();
     file.tree = file.checkpoint->tree();
-    file.kind = file.files.size() > 1 ? "demix checkpoint" : "checkpoint";
+    file.kind = file.checkpoint->format() == "metaseq" ? "metaseq checkpoint"
+                : file.files.size() > 1                ? "demix checkpoint"
+                                                       : "checkpoint";
   } else {
     file.why_not = "without 'model' and 'cfg' or 'args', the keys of fairseq's checkpoints";
   }

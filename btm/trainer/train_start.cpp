@@ -22,7 +22,8 @@ bool holds_weights_alone(const compat::TorchFile& file) {
 /// A torch file that holds weights without a configuration; nothing for a whole model.
 std::optional<compat::TorchFile> weights_alone(const fs::path& path) {
   const compat::ModelKind kind = compat::resolve_model(path).kind;
-  if (kind == compat::ModelKind::kSafetensors || kind == compat::ModelKind::kHuggingFace)
+  if (kind == compat::ModelKind::kSafetensors || kind == compat::ModelKind::kHuggingFace ||
+      kind == compat::ModelKind::kMetaseq)
     return std::nullopt;
   compat::TorchFile file = compat::load_torch_file(path);
   return holds_weights_alone(file) ? std::optional(std::move(file)) : std::nullopt;

@@ -5,6 +5,8 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/checkpoint/metaseq_checkpoint.h"
+#include "compat/checkpoint/metaseq_name.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
 #include "compat/checkpoint/shard_name.h"
 #include "compat/fairseq/config_json.h"
@@ -168,21 +170,42 @@ std::filesystem::path Checkpoint::shared_half_of(const std::filesystem::path& pa
   return name ? path.parent_path() / (name->stem + "-shared.pt") : std::filesystem::path();
 }
 
+void Checkpoint::open_torch_file(std::shared_ptr<const MappedFile> mapped) {
+  const TorchFile file = load_torch_file(std::move(mapped));
+  format_ = file.layout == TorchLayout::kZip ? "zip" : "legacy";
+  tree_ = file.tree;
+  if (!is_metaseq_checkpoint(root(), path_)) return;
+  format_ = "metaseq";
+  const std::vector<MetaseqShard> only{{file, 0}};
+  tree_ = metaseq_checkpoint(only);
+}
+
+void Checkpoint::open_metaseq_files(std::span<const MetaseqFile> files) {
+  format_ = "metaseq";
+  files_.clear();
+  std::vector<MetaseqShard> shards;
+  for (const MetaseqFile& file : files) {
+    shards.push_back({load_torch_file(file.path), file.part});
+    files_.push_back(file.path.string());
+  }
+  tree_ = metaseq_checkpoint(shards);
+}
+
 Checkpoint Checkpoint::open(const std::filesystem::path& path) {
   Checkpoint checkpoint;
   checkpoint.path_ = path.string();
+  checkpoint.files_ = {checkpoint.path_};
   if (is_hugging_face_folder(path)) {
     checkpoint.format_ = "hugging face";
     checkpoint.tree_ = hugging_face_checkpoint(path);
-  } else if (const auto file = MappedFile::open(path); is_safetensors(file->bytes())) {
+  } else if (const auto parts = metaseq_files(path); !parts.empty()) {
+    checkpoint.open_metaseq_files(parts);
+  } else if (auto file = MappedFile::open(path); is_safetensors(file->bytes())) {
     checkpoint.format_ = "safetensors";
-    checkpoint.tree_ = safetensors_checkpoint(file);
+    checkpoint.tree_ = safetensors_checkpoint(std::move(file));
   } else {
-    const TorchFile torch_file = load_torch_file(file);
-    checkpoint.format_ = torch_file.layout == TorchLayout::kZip ? "zip" : "legacy";
-    checkpoint.tree_ = torch_file.tree;
+    checkpoint.open_torch_file(std::move(file));
   }
-  checkpoint.files_ = {checkpoint.path_};
   checkpoint.model_ = model_tensors(checkpoint.root(), checkpoint.path_);
   if (is_shared_half(path))
     throw FormatError({checkpoint.path_, {}, {}},

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +18,8 @@
 
 namespace compat {
 
+struct MetaseqFile;
+
 class Checkpoint {
  public:
   Checkpoint(Checkpoint&&) = default;
@@ -24,12 +27,14 @@ class Checkpoint {
 
   /// Maps a checkpoint in either layout of torch, a safetensors file or a Hugging Face folder. No
   /// tensor is read. A DeMIX expert `checkpoint_last-rank-N.pt` is merged with the `-shared.pt`
-  /// beside it. FormatError when that file is missing, or when both halves hold a tensor. A folder,
-  /// a data-bin or a dict.txt given by mistake is named in the error.
+  /// beside it. A file of metaseq gets fairseq's names; with `-model_part-N` or `-shardN` in its
+  /// name, or in those of the files for STEM.pt, it is read with all others (metaseq.md).
+  /// FormatError when that file is missing, or when both halves hold a tensor. A folder, a data-bin
+  /// or a dict.txt given by mistake is named in the error.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::string& path() const noexcept { return path_; }
-  /// "zip", "legacy" (torch's layouts), "safetensors" or "hugging face" (a folder).
+  /// "zip", "legacy" (torch's layouts), "metaseq", "safetensors" or "hugging face" (a folder).
   std::string_view format() const noexcept { return format_; }
   /// The tensors of `model` in file order. A DeMIX pair has the order of the dense model.
   const NamedTensors& model() const noexcept { return model_; }
@@ -46,7 +51,7 @@ class Checkpoint {
   const PickleTree& tree() const noexcept { return tree_; }
   /// `extra_state`, `last_optimizer_state` or another entry. Null when it is absent or None.
   const PickleNode* find_entry(std::string_view key) const noexcept;
-  /// The files that were read: one, or an expert of DeMIX and its shared part.
+  /// The files that were read: one, an expert of DeMIX and its shared part, or metaseq's parts.
   const std::vector<std::string>& files() const noexcept { return files_; }
 
   /// Whether `path` is named like the shared half of a DeMIX model, which is no whole model.
@@ -57,6 +62,8 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
+  void open_torch_file(std::shared_ptr<const MappedFile> mapped);
+  void open_metaseq_files(std::span<const MetaseqFile> files);
 
   std::string path_;
   std::string_view format_ = "zip";

@@ -18,8 +18,9 @@ std::string foreign_form(const NamedTensors& model) {
     return "holds parameters that FSDP flattened " + quoted(*name) +
            ", expected a model that its program has consolidated";
   if (const std::string* name = first_with(".qkv_proj."))
-    return "holds metaseq's fused projections " + quoted(*name) +
-           ", whose order depends on its version: expected q_proj, k_proj and v_proj";
+    return "holds fused projections " + quoted(*name) +
+           " in an unknown order, as its settings are not metaseq's: expected q_proj, k_proj and "
+           "v_proj";
   if (const std::string prefix = wrapper_prefix(model); !prefix.empty())
     return "its tensors' names begin with '" + prefix +
            "', a prefix that a wrapper of the model adds: expected names without it";

@@ -13,6 +13,7 @@
 #include "compat/base/text.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/forest.h"
+#include "compat/checkpoint/metaseq_name.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
 
@@ -23,9 +24,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLast = "checkpoint_last.pt";
 constexpr const char* kWeights = "model.safetensors";
+/// Files of metaseq that hold a whole model; in this order one stands for its folder.
+constexpr std::array kWholeMetaseq{"consolidated.pt", "restored.pt", "reshard.pt"};
 constexpr std::string_view kExpected =
-    ", expected a checkpoint, a folder with checkpoint_last.pt, DeMIX ranks, a Hugging Face folder "
-    "or a safetensors file";
+    ", expected a checkpoint, a folder with checkpoint_last.pt, DeMIX ranks, parts of metaseq, a "
+    "Hugging Face folder or a safetensors file";
 
 std::string shown(const fs::path& path) { return printable(path.string(), 4096); }
 
@@ -71,15 +74,25 @@ std::string_view other_file(const fs::path& path) {
   return {};
 }
 
+/// Whether a file of this name is called as its folder.
+bool is_usual(std::string_view name) {
+  return name == kLast || name == kWeights ||
+         std::ranges::find(kWholeMetaseq, name) != kWholeMetaseq.end();
+}
+
 NamedModel file_model(const fs::path& path) {
   if (const std::string_view other = other_file(path); !other.empty() && is_there(path))
     throw IoError(path.string(), std::string(other) + std::string(kExpected));
   if (!is_there(path) && is_there(path.string() + ".idx"))
     throw IoError(path.string(), "is the prefix of a data set" + std::string(kExpected));
+  if (const auto parts = metaseq_files(path); !parts.empty()) {
+    const std::string stem = metaseq_name(parts.front().path)->stem;
+    return {is_usual(stem + ".pt") ? folder_name(path.parent_path()) : stem, parts.front().path,
+            ModelKind::kMetaseq};
+  }
   const std::string name = path.filename().string();
-  NamedModel model{
-      name == kLast || name == kWeights ? folder_name(path.parent_path()) : path.stem().string(),
-      path, ModelKind::kCheckpoint};
+  NamedModel model{is_usual(name) ? folder_name(path.parent_path()) : path.stem().string(), path,
+                   ModelKind::kCheckpoint};
   if (is_safetensors(MappedFile::open(path)->bytes()))
     model.kind = ModelKind::kSafetensors;
   else if (!Checkpoint::shared_half_of(path).empty())
@@ -110,6 +123,21 @@ std::string other_folder(const fs::path& folder) {
   return "holds no model but " + some_of(names, kMostNamed);
 }
 
+/// The file of metaseq that stands for a folder: one with a whole model, else STEM.pt of its parts.
+/// Empty where there is none. FormatError for parts of several models.
+fs::path metaseq_in(const fs::path& folder) {
+  for (const char* const name : kWholeMetaseq)
+    if (is_there(folder / name)) return folder / name;
+  const std::vector<std::string> stems = metaseq_stems_in(folder);
+  for (const std::string& stem : stems)
+    if (is_usual(stem + ".pt")) return folder / (stem + ".pt");
+  if (stems.size() > 1)
+    throw FormatError(
+        {folder.string(), {}, {}},
+        "holds parts of several models (" + some_of(stems, 4) + "), expected one: name its file");
+  return stems.empty() ? fs::path() : folder / (stems.front() + ".pt");
+}
+
 /// All but forests, whose experts may be no forests again; empty for a folder that is none of them.
 std::vector<NamedModel> models_in(const fs::path& path) {
   if (!is_folder(path)) return {file_model(path)};
@@ -118,6 +146,9 @@ std::vector<NamedModel> models_in(const fs::path& path) {
   std::vector<NamedModel> models;
   for (const fs::path& rank : demix_ranks_in(path)) models.push_back(file_model(rank));
   if (models.empty() && is_there(path / kWeights)) models.push_back(file_model(path / kWeights));
+  if (models.empty())
+    if (const fs::path found = metaseq_in(path); !found.empty())
+      models.push_back(file_model(found));
   return models;
 }
 

@@ -14,15 +14,23 @@ namespace compat {
 
 /// What the --help of every command with models says.
 inline constexpr const char* kWhatAModelIs =
-    "A model is a checkpoint, a folder with checkpoint_last.pt, a DeMIX rank's file or a folder of "
-    "ranks, a Hugging Face folder, or a safetensors file. Where several models are taken, each may "
-    "be NAME=MODEL, and a forest (see btm forest) stands for its experts.";
+    "A model is a checkpoint of fairseq or metaseq, a folder with checkpoint_last.pt or "
+    "consolidated.pt, a DeMIX rank's file or a folder of ranks, a Hugging Face folder, or a "
+    "safetensors file. Where several models are taken, each may be NAME=MODEL, and a forest (see "
+    "btm forest) stands for its experts.";
 
-enum class ModelKind : std::uint8_t { kCheckpoint, kDemixRank, kSafetensors, kHuggingFace };
+enum class ModelKind : std::uint8_t {
+  kCheckpoint,
+  kDemixRank,
+  kMetaseq,  ///< In parts or shards; one in a single file is a kCheckpoint.
+  kSafetensors,
+  kHuggingFace
+};
 
 struct NamedModel {
   std::string name;            ///< One of its own among the models of a list.
-  std::filesystem::path path;  ///< What Checkpoint::open takes: a file, or a Hugging Face folder.
+  std::filesystem::path path;  ///< What Checkpoint::open takes: a file (the first one of several),
+                               ///< or a Hugging Face folder.
   ModelKind kind = ModelKind::kCheckpoint;
 };
 

@@ -128,7 +128,9 @@ ConfigValue Converter::convert_object(const PickleObject& object, const std::str
     return convert(*object.state, key, depth + 1);
   const auto* args = object.args == nullptr ? nullptr : object.args->get_if<PickleTuple>();
   // Enum members pickle as Class(value).
-  if (type->module.starts_with("fairseq.dataclass") && args != nullptr && args->items.size() == 1)
+  const bool is_enum = type->module.starts_with("fairseq.dataclass") ||
+                       type->module.starts_with("metaseq.dataclass");
+  if (is_enum && args != nullptr && args->items.size() == 1)
     return convert(*args->items[0], key, depth + 1);
   if (type->module.starts_with("pathlib") && args != nullptr) {
     std::string path;

@@ -56,7 +56,8 @@ def error_after_loading(name, args, *phrases, **more):
     return Case(name, args, 1, stderr=phrases, prints_before_error=True, **more)
 
 
-HF_IMPORT = pathlib.Path(__file__).parent.parent / "golden" / "hf_import"
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
+HF_IMPORT = GOLDEN / "hf_import"
 
 
 def hugging_face_cases():
@@ -101,6 +102,35 @@ def hugging_face_cases():
         ],
         stdout=["Loss (base 2): 8.6751"],
     )
+
+
+def metaseq_cases():
+    """OPT in metaseq's layouts, with transformers' loss of the same weights."""
+    losses = json.loads((GOLDEN / "metaseq" / "expected.json").read_text())
+    for name in ("fused", "consolidated", "projected", "parts", "flat", "flat_parts"):
+
+        def check(folder, name=name):
+            found = json.loads((folder / "x.json").read_text())["loss_base2"]
+            loss = losses.get(name, losses["fused"])
+            assert math.isclose(
+                found, loss, abs_tol=2e-4
+            ), f"{name}: {found}, transformers has {loss}"
+
+        yield Case(
+            "metaseq's " + name,
+            [
+                "btm",
+                "eval-lm",
+                "{golden}/hf_import/data",
+                "--path",
+                "{golden}/metaseq/" + name,
+                "--gen-subset",
+                "test",
+                "--results-path",
+                "x.json",
+            ],
+            check=check,
+        )
 
 
 TOKENS_PER_SAMPLE = (
@@ -149,6 +179,7 @@ CASES = [
         prints_before_error=True,
     ),
     *hugging_face_cases(),
+    *metaseq_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336, because it scores the first columns of rows with
     # padding.
     Case(

@@ -58,10 +58,10 @@ CASES = [
         stdout=["that FSDP flattened ('decoder.layers.0.flat_param_0')"],
     ),
     Case(
-        "metaseq's projections",
+        "fused projections",
         INSPECT + ["named.safetensors", "--json"],
         setup=names("decoder.layers.0.self_attn.qkv_proj.weight"),
-        stdout=['"foreign_form": "holds metaseq\'s fused projections'],
+        stdout=['"foreign_form": "holds fused projections'],
     ),
     Case(
         "a wrapper's names",

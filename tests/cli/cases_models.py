@@ -40,6 +40,18 @@ FOREIGN = World(
         "a safetensors file": "{golden}/hf_import/gpt2_untied/model.safetensors",
     },
 )
+METASEQ = World(
+    "{golden}/hf_import/data",
+    "test",
+    "--arch transformer_lm --decoder-layers 2 --decoder-embed-dim 16 --decoder-input-dim 16"
+    " --decoder-output-dim 16 --decoder-ffn-embed-dim 32 --decoder-attention-heads 4"
+    " --tokens-per-sample 32 --decoder-learned-pos --decoder-normalize-before"
+    " --no-scale-embedding --share-decoder-input-output-embed",
+    {
+        "metaseq's file": "{golden}/metaseq/fused/restored.pt",
+        "metaseq's parts": "{golden}/metaseq/parts",
+    },
+)
 SEVERAL = {"a DeMIX folder": "{golden}/checkpoints/demix", "a forest": "{tmp}/forest"}
 NONE = {
     "nothing": ("{tmp}/none", "none: "),
@@ -188,7 +200,7 @@ EVALUATING = ("eval-lm", "ensemble-eval", "eval-matrix")
 
 def good_cases():
     commands = {**OF_ONE, **OF_SEVERAL, **OF_ANYTHING, "branch": branch}
-    for world in (BTM, FOREIGN):
+    for world in (BTM, FOREIGN, METASEQ):
         for kind, model in world.kinds.items():
             for name, command in commands.items():
                 if name == "branch" and "DeMIX" in kind:
@@ -229,7 +241,10 @@ def error(name, kind, args, *phrases):
 
 def says_what_a_model_is(text):
     words = " ".join(text.split())
-    for phrase in ("A model is a checkpoint, a folder with", "be NAME=MODEL, and a forest"):
+    for phrase in (
+        "A model is a checkpoint of fairseq or metaseq, a folder",
+        "be NAME=MODEL, and a forest",
+    ):
         assert phrase in words, f"--help lacks {phrase!r}"
 
 

@@ -52,18 +52,18 @@ CASES = [
     ),
     Case("bytes behind the archive", eval_lm("m.pt"), setup=two_bytes_behind, stdout=[LOSS]),
     Case(
-        "a model in metaseq's form",
+        "fused projections in fairseq's settings",
         eval_lm("{golden}/reports/metaseq_qkv.pt"),
         1,
         prints_before_error=True,
-        stderr=["metaseq_qkv.pt[model]: holds metaseq's fused projections"],
+        stderr=["metaseq_qkv.pt[model]: holds fused projections", "not metaseq's"],
     ),
     Case(
         "a model flattened by FSDP",
         eval_lm("{golden}/reports/metaseq_flat.pt"),
         1,
         prints_before_error=True,
-        stderr=["metaseq_flat.pt[model]: holds parameters that FSDP flattened"],
+        stderr=["metaseq_flat.pt: holds parameters that FSDP flattened, and no shard_metadata"],
     ),
     Case(
         "Megatron's index",

@@ -16,10 +16,9 @@ TEST(ForeignModel, IsToldByItsNames) {
   EXPECT_EQ(form_of({"decoder.version", "decoder.flat_param_0"}),
             "holds parameters that FSDP flattened ('decoder.flat_param_0'), expected a model that "
             "its program has consolidated");
-  EXPECT_NE(
-      form_of({"decoder.layers.0.self_attn.qkv_proj.weight"})
-          .find("holds metaseq's fused projections ('decoder.layers.0.self_attn.qkv_proj.weight')"),
-      std::string::npos);
+  EXPECT_NE(form_of({"decoder.layers.0.self_attn.qkv_proj.weight"})
+                .find("holds fused projections ('decoder.layers.0.self_attn.qkv_proj.weight')"),
+            std::string::npos);
   EXPECT_NE(form_of({"module.decoder.version", "module.decoder.embed_tokens.weight"})
                 .find("begin with 'module.'"),
             std::string::npos);

@@ -189,8 +189,8 @@ TEST(NamedModels, HaveTheNamesThatAreGiven) {
 TEST(NamedModels, RejectWhatIsNoModel) {
   const btm_test::TempDir dir;
   constexpr const char* kExpected =
-      ", expected a checkpoint, a folder with checkpoint_last.pt, DeMIX ranks, a Hugging Face "
-      "folder or a safetensors file";
+      ", expected a checkpoint, a folder with checkpoint_last.pt, DeMIX ranks, parts of metaseq, a "
+      "Hugging Face folder or a safetensors file";
   fs::create_directory(dir / "empty");
   make_file(dir / "bin/dict.txt");
   make_file(dir / "bin/train.idx");
