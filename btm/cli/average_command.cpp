@@ -6,6 +6,7 @@
 
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/ensemble/mixture.h"
 #include "btm/merge/merge_options.h"
 #include "btm/merge/run_average.h"
 #include "compat/base/concat.h"
@@ -154,8 +155,9 @@ struct AverageCommand {
             for (const std::string_view weight : split(value, ","))
               options.weights.push_back(compat::parse_real(weight));
           }},
-         flag_text("weights-from", "RESULTS.jsonl", weights_from,
-                   "take the weights from the last exp_avg_posterior of an ensemble's results"),
+         flag_text("weights-from", "FILE", weights_from,
+                   "take the weights from the last exp_avg_posterior of an ensemble's results "
+                   "(.jsonl), or from weigh.json or tune.json"),
          flag_switch("normalize", options.normalize, "divide the weights by their sum"),
          flag_switch("allow-unnormalized", options.allow_unnormalized,
                      "accept weights that do not sum to 1")}};
@@ -193,10 +195,13 @@ struct AverageCommand {
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty())
       throw UsageError("--weights and --weights-from exclude each other");
-    for (compat::NamedModel& model :
-         compat::chosen_experts(compat::resolve_models(model_files, warn, ":,"), choice))
-      options.model_files.push_back(std::move(model.path));
-    if (!weights_from.empty()) options.weights = read_posterior(weights_from);
+    const std::vector<compat::NamedModel> models =
+        compat::chosen_experts(compat::resolve_models(model_files, warn, ":,"), choice);
+    for (const compat::NamedModel& model : models) options.model_files.push_back(model.path);
+    if (weights_from.ends_with(".json"))
+      options.weights = read_prior(weights_from, models);
+    else if (!weights_from.empty())
+      options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
     for (const MergeMethod candidate :

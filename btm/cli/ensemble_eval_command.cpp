@@ -1,15 +1,19 @@
 #include <array>
+#include <cmath>
+#include <filesystem>
 #include <iostream>
 
 #include "btm/cli/commands.h"
 #include "btm/cli/distributed_flags.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/cli/mixture_flags.h"
+#include "btm/cli/tuned_output.h"
 #include "btm/distributed/communicator.h"
 #include "btm/distributed/run_ranks.h"
 #include "btm/ensemble/ensemble_eval.h"
 #include "btm/ensemble/ensemble_lines.h"
 #include "btm/ensemble/score_cache.h"
+#include "btm/ensemble/tune_ensemble.h"
 #include "btm/model/tensor_memory.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -75,7 +79,8 @@ struct EnsembleEvalCommand {
   DistributedOptions distributed;
   LogOptions log;
   MixtureNames names;
-  std::string target_eval, results_path;
+  std::string target_eval, results_path, tune, out;
+  TuneOptions tune_options;
   bool no_score_cache = false, overwrite = false;
   compat::ExpertChoice choice;
   std::vector<ForeignFlag> foreign = foreign_ensemble_flags();
@@ -101,6 +106,15 @@ struct EnsembleEvalCommand {
     data.flags.insert(data.flags.begin(),
                       flag_text("target-eval", "SPLIT", target_eval,
                                 "the split to evaluate; wins over --gen-subset"));
+    compat::FlagGroup tuning{
+        "Fixed weights from data",
+        {flag_text("tune", "SPLIT", tune,
+                   "find the fixed weights with the least loss on SPLIT, and measure them on "
+                   "--target-eval; half: find them on every second batch of it, and measure them "
+                   "on the others"),
+         flag_integer("tune-steps", "N", tune_options.max_steps, "steps at most", 1),
+         flag_text("out", "FOLDER", out,
+                   "for tune.json, which --precomputed-prior takes, and tune.html")}};
     compat::FlagGroup results = log_flags(log);
     results.flags.push_back(overwrite_flag(overwrite));
     results.flags.push_back(
@@ -111,7 +125,7 @@ struct EnsembleEvalCommand {
                         "ensemble_eval_lm.py. ") +
                 compat::kWhatAModelIs,
             {{"DATA", "data-bin folder (with dict.txt)", &options.data.folder}},
-            {ensemble, cluster_prior_flags(options.cluster), data, cache,
+            {ensemble, cluster_prior_flags(options.cluster), tuning, data, cache,
              machine_flags(options.machine), distributed_flags(distributed), results},
             foreign};
   }
@@ -130,11 +144,50 @@ void choose_experts(EnsembleEvalCommand& command) {
   command.options.path = compat::joined_paths(words);
 }
 
+/// UsageError for flags that do not go with --tune, or need it.
+void check_tuning(const EnsembleEvalCommand& command) {
+  if (command.tune.empty()) {
+    if (!command.out.empty()) throw compat::UsageError("--out needs --tune");
+    return;
+  }
+  const EnsembleEvalOptions& options = command.options;
+  if (options.ensemble_type != EnsembleType::kSimpleAverage || options.sparse ||
+      !options.precomputed_prior.empty() || options.eval_topk != 0)
+    throw compat::UsageError(
+        "--tune finds fixed weights: it goes with --ensemble-type simple_average alone, without "
+        "--precomputed-prior, --eval-topk and --sparse");
+  if (!command.results_path.empty())
+    throw compat::UsageError("--results-path does not go with --tune, which has --out FOLDER");
+}
+
+/// --tune, on the first rank with its results.
+void tune(const EnsembleEvalCommand& command, const EnsembleObserver& observer,
+          compat::Reporter& reporter, Communicator& ranks) {
+  TunedEnsemble result;
+  or_hint_at_skipping([&] {
+    result = tune_ensemble(command.options, command.tune, command.tune_options, observer, ranks);
+  });
+  reporter.end_progress();
+  if (ranks.rank() != 0) return;
+  std::cout << tuned_text(result)
+            << "final ppl: " << compat::decimal(std::exp(result.held_out.tuned), 4) << std::endl;
+  if (command.out.empty()) return;
+  const std::filesystem::path folder = command.out;
+  std::filesystem::create_directories(folder);
+  compat::write_file_atomically(folder / "tune.json", tuned_json(result));
+  write_tuned_page(folder / "tune.html", result);
+}
+
 int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace& place) {
   const bool is_first_rank = ranks.rank() == 0;
   command.options.machine.device_id = place.local_rank;
   if (is_first_rank && !command.results_path.empty())
     compat::check_new_output(command.results_path, command.overwrite);
+  if (is_first_rank && !command.out.empty()) {
+    compat::check_can_write_in(command.out);
+    const auto file = std::filesystem::path(command.out) / "tune.json";
+    if (std::filesystem::exists(file)) compat::check_new_output(file, command.overwrite);
+  }
   compat::Reporter reporter("btm ensemble-eval", "ensemble-eval", command.log, is_first_rank);
   EnsembleObserver observer;
   observer.eval.log = [&](const std::string& line) {
@@ -149,6 +202,10 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
           {"ppl", compat::decimal(progress.perplexity, 2)}};
     });
   };
+  if (!command.tune.empty()) {
+    tune(command, observer, reporter, ranks);
+    return 0;
+  }
   EnsembleReport report;
   or_hint_at_skipping([&] { report = ensemble_eval(command.options, observer, ranks); });
   reporter.end_progress();
@@ -168,7 +225,9 @@ int run_ensemble_eval(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   use_page_arena(MemoryUse::kEvaluation);
-  set_mixture(command.options, command.names);
+  set_mixture(command.options, command.names,
+              command.tune.empty() ? std::nullopt : std::optional(EnsembleType::kSimpleAverage));
+  check_tuning(command);
   if (command.no_score_cache) command.options.score_cache.clear();
   choose_experts(command);
   if (command.options.ensemble_type == EnsembleType::kClusterPrior)

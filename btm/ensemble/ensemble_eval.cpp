@@ -267,6 +267,7 @@ void EnsembleLosses::add(const Batch& batch, const std::vector<std::span<const f
   });
   accumulator_.add(batch, mixed.log_probs, report.eval);
   observer_.mixed(batch, mixed.log_probs);
+  observer_.scored(batch, scores);
   EnsembleLine line{report.eval.perplexity, std::move(mixed.posterior), {}};
   line.exp_avg_posterior = ensemble_.update(line.posterior);
   report.lines.push_back(std::move(line));

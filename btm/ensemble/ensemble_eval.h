@@ -53,6 +53,9 @@ struct EnsembleObserver {
   /// Called with each mixed batch: [B * T] log-probabilities, 0 where nothing is scored.
   std::function<void(const Batch&, std::span<const float> log_probs)> mixed =
       [](const Batch&, std::span<const float>) {};
+  /// Called with each batch and the experts' scores [N][B * T], empty for experts left out.
+  std::function<void(const Batch&, std::span<const std::span<const float>> scores)> scored =
+      [](const Batch&, std::span<const std::span<const float>>) {};
   std::function<void(const EnsembleProgress&)> progress = [](const EnsembleProgress&) {};
 };
 

@@ -27,6 +27,16 @@ EVAL = [
 SHORT = EVAL + ["--max-samples", "1", "--no-score-cache"]  # two batches
 KEPT = EVAL + ["--max-samples", "1", "--score-cache", "cache"]
 
+TUNE = EVAL[: EVAL.index("--ensemble-type")] + ["--max-samples", "2", "--no-score-cache"]
+
+
+def tuned(folder):
+    found = json.loads((folder / "tuned" / "tune.json").read_text())
+    assert found["converged"] and len(found["experts"]) == 2, found
+    assert abs(sum(found["posterior"]) - 1) < 1e-9, found["posterior"]
+    assert found["tuning"]["tuned"] <= found["tuning"]["uniform"], found
+    assert "The weights, step by step." in (folder / "tuned" / "tune.html").read_text()
+
 
 def results(folder):
     lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
@@ -191,5 +201,38 @@ CASES = [
         -signal.SIGINT,
         interrupt_at="ensemble-eval: 1 / ",
         check=no_results,
+    ),
+    Case(
+        "ensemble-eval tunes on another split",
+        TUNE + ["--tune", "test_fortunes", "--out", "tuned"],
+        stdout=["Tuned on test_fortunes (", "held out: valid_fortunes (", "final ppl: "],
+        check=tuned,
+    ),
+    Case(
+        "ensemble-eval tunes on half",
+        TUNE + ["--tune", "half"],
+        stdout=["held out: the 2nd, 4th, ... batch of valid_fortunes ("],
+    ),
+    Case(
+        "ensemble-eval tunes on what it measures",
+        TUNE + ["--tune", "valid_fortunes"],
+        2,
+        stderr=["whose result would not be held out: expected another split, or half"],
+    ),
+    Case(
+        "ensemble-eval tunes with a prior",
+        EVAL + ["--tune", "half"],
+        2,
+        stderr=["--tune finds fixed weights: it goes with --ensemble-type simple_average alone"],
+    ),
+    Case(
+        "ensemble-eval tunes one batch",
+        TUNE[: TUNE.index("--batch-size")]
+        + ["--batch-size", "1000", "--max-tokens", "1000000", "--no-score-cache", "--tune", "half"],
+        2,
+        stderr=["the data are one batch, which has no halves"],
+    ),
+    Case(
+        "ensemble-eval writes what it has not", SHORT + ["--out", "x"], 2, stderr=["needs --tune"]
     ),
 ]

@@ -352,7 +352,7 @@ CASES = [
     usage("train with a decay above 1", ["--store-ema", "--ema-decay", "2"], "expected 0 to 1"),
     usage(
         "train DeMIX with an average",
-        ["--store-ema", "--desynchronize", "--sync-type", "none"],
+        ["--store-ema", "--desynchronize", "--sync-type", "none", "--untie-parameters", "all"],
         "--store-ema and --desynchronize exclude each other",
         base=DOMAINS,
     ),
