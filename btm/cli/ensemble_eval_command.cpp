@@ -188,6 +188,7 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
     const auto file = std::filesystem::path(command.out) / "tune.json";
     if (std::filesystem::exists(file)) compat::check_new_output(file, command.overwrite);
   }
+  if (is_first_rank) say_products("btm ensemble-eval", command.options.machine);
   compat::Reporter reporter("btm ensemble-eval", "ensemble-eval", command.log, is_first_rank);
   EnsembleObserver observer;
   observer.eval.log = [&](const std::string& line) {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "btm/evaluator/diverged_model.h"
+#include "btm/evaluator/load_scorer.h"
 
 namespace btm {
 
@@ -130,6 +131,11 @@ FlagGroup data_flags(EvalDataOptions& o) {
       }};
 }
 
+compat::Flag verbose_flag(bool& field) {
+  return flag_switch("verbose", field,
+                     "say which code computes the products here, and on how many threads");
+}
+
 FlagGroup machine_flags(MachineOptions& o) {
   return {"Machine",
           {
@@ -144,7 +150,12 @@ FlagGroup machine_flags(MachineOptions& o) {
               flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
               flag_integer("softmax-batch", "N", o.softmax_batch,
                            "tokens whose logits are in memory at once", 1, "as many as fit 64 MiB"),
+              verbose_flag(o.verbose),
           }};
+}
+
+void say_products(std::string_view program, const MachineOptions& machine) {
+  if (machine.verbose) std::cerr << program << ": " << products_note(machine) << std::endl;
 }
 
 FlagGroup log_flags(LogOptions& o) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "btm/evaluator/eval_options.h"
@@ -23,7 +24,10 @@ compat::Flag tokens_per_sample_flag(BatchingOptions& options);
 compat::Flag batch_size_flag(BatchingOptions& options);
 compat::Flag max_tokens_flag(BatchingOptions& options);
 compat::FlagGroup data_flags(EvalDataOptions& options);
+compat::Flag verbose_flag(bool& field);
 compat::FlagGroup machine_flags(MachineOptions& options);
+/// Under --verbose, products_note() as a line on stderr.
+void say_products(std::string_view program, const MachineOptions& machine);
 compat::FlagGroup log_flags(LogOptions& options);
 
 compat::Flag skip_diverged_flag(bool& field);

@@ -72,6 +72,7 @@ int run_eval_lm(std::span<const std::string> args) {
 
   if (!command.results_path.empty())
     compat::check_new_output(command.results_path, command.overwrite);
+  say_products("btm eval-lm", command.options.machine);
   compat::Reporter reporter("btm eval-lm", "eval-lm", command.log);
   EvalLmObserver observer;
   observer.log = [&](const std::string& line) { reporter.result(line); };

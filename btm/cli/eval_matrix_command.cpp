@@ -232,6 +232,7 @@ int run_eval_matrix(std::span<const std::string> args) {
   use_page_arena(MemoryUse::kEvaluation);
   command.complete();
   compat::check_can_write_in(command.out);
+  say_products("btm eval-matrix", command.options.machine);
 
   compat::Reporter reporter("btm eval-matrix", "eval-matrix", command.log);
   EvalMatrixObserver observer;

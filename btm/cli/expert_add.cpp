@@ -56,6 +56,7 @@ class ExpertAddition {
         new_forest ? compat::Forest{.folder = options_.forest, .has_manifest = false, .experts = {}}
                    : compat::open_forest(options_.forest);
     check_dictionaries(before);
+    say_products("btm expert add", options_.machine);
     const Start start = planned_start(before);
     check_starts(before, start);
     if (const std::string line = taken_as_experts(before); !line.empty()) say(line);

@@ -4,9 +4,12 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "btm/mixing/posterior.h"
 #include "btm/mixing/predictor.h"
+#include "btm/model/bf16_pairs.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -22,11 +25,12 @@ struct ModelSize {
   std::int64_t parameters = 0, token = 0;
 };
 
-ModelSize size_of(const compat::NamedModel& model, const MachineOptions& machine) {
-  const compat::Checkpoint checkpoint = compat::Checkpoint::open(model.path);
-  const std::int64_t bytes = machine.bf16 || machine.fp16 ? 2 : kFp32;
+ModelSize size_of(const compat::Checkpoint& checkpoint, const MachineOptions& machine) {
+  const std::int64_t bytes = machine.bf16 && has_fast_bf16() ? 2 : kFp32;
   ModelSize size;
+  std::set<std::pair<const compat::Storage*, std::int64_t>> counted;  // tied weights, once
   for (const auto& [name, tensor] : checkpoint.model()) {
+    if (!counted.emplace(tensor.storage.get(), tensor.offset).second) continue;
     const std::int64_t count = std::accumulate(tensor.shape.begin(), tensor.shape.end(),
                                                std::int64_t{1}, std::multiplies<>());
     size.parameters += count * bytes;
@@ -37,12 +41,22 @@ ModelSize size_of(const compat::NamedModel& model, const MachineOptions& machine
   return size;
 }
 
+/// The sizes of the largest of them.
+ModelSize largest_size(const FoundModels& found, const MachineOptions& machine) {
+  ModelSize largest;
+  for (const OpenedModel& expert : found.checkpoints) {
+    const ModelSize size = size_of(*expert, machine);
+    largest.parameters = std::max(largest.parameters, size.parameters);
+    largest.token = std::max(largest.token, size.token);
+  }
+  return largest;
+}
+
 /// The log-probability of each prompt by one expert.
 std::vector<double> log_probs(const TextModelOptions& options, const FoundModels& found,
                               std::size_t expert,
                               std::span<const std::vector<std::int64_t>> prompts) {
-  FoundModels alone = found;
-  alone.experts = {found.experts[expert]};
+  const FoundModels alone = found.only(std::span(&expert, 1));
   std::size_t longest = 0;
   for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
   const auto room = static_cast<std::int64_t>(longest + 1);
@@ -103,12 +117,26 @@ std::int64_t parse_memory(const std::string& text) {
 
 std::size_t experts_that_fit(const TextModelOptions& options, const FoundModels& found,
                              std::int64_t memory, std::int64_t tokens) {
-  std::int64_t largest = 1;
-  for (const compat::NamedModel& expert : found.experts) {
-    const ModelSize size = size_of(expert, options.machine);
-    largest = std::max(largest, size.parameters + size.token * tokens);
-  }
-  return std::min(found.experts.size(), static_cast<std::size_t>(memory / largest));
+  const ModelSize size = largest_size(found, options.machine);
+  const std::int64_t expert = std::max<std::int64_t>(1, size.parameters + size.token * tokens);
+  return std::min(found.experts.size(), static_cast<std::size_t>(memory / expert));
+}
+
+std::string memory_note(const TextModelOptions& options, const FoundModels& found,
+                        std::int64_t tokens) {
+  const ModelSize size = largest_size(found, options.machine);
+  const auto shown = [](std::int64_t bytes, double unit) {
+    return compat::decimal(static_cast<double>(bytes) / unit, 1);
+  };
+  constexpr double kKilo = 1e3, kMega = 1e6;
+  const std::size_t experts = found.experts.size();
+  return compat::concat(
+      "memory: ", shown(size.parameters, kMega), " MB of weights and ", shown(size.token, kKilo),
+      " kB of keys and values a token",
+      experts == 1 ? "" : compat::concat(" for each of ", experts, " experts"), "; at most ",
+      compat::grouped(tokens), " tokens at once, in all ",
+      shown(static_cast<std::int64_t>(experts) * (size.parameters + size.token * tokens), kMega),
+      " MB");
 }
 
 void keep_experts(TextModelOptions& options, FoundModels& found,
@@ -136,15 +164,12 @@ void keep_experts(TextModelOptions& options, FoundModels& found,
   say(compat::concat("memory for ", count, " of ", experts,
                      " experts, chosen by their posterior after the first prompts: ", names));
   std::ranges::sort(best);
-  std::vector<compat::NamedModel> kept;
   std::string numbers;
   double sum = 0;
   for (const std::size_t e : best) sum += prior[e];
-  for (const std::size_t e : best) {
-    kept.push_back(found.experts[e]);
+  for (const std::size_t e : best)
     compat::append(numbers, numbers.empty() ? "" : ",", compat::general(prior[e] / sum, 17));
-  }
-  found.experts = std::move(kept);
+  found = found.only(best);
   if (given) options.mixture.precomputed_prior = numbers;
 }
 

@@ -20,6 +20,12 @@ std::int64_t parse_memory(const std::string& text);
 std::size_t experts_that_fit(const TextModelOptions& options, const FoundModels& found,
                              std::int64_t memory, std::int64_t tokens);
 
+/// What memory the models take, each with keys and values for at most `tokens`: "memory: 497.8 MB
+/// of weights and 73.7 kB of keys and values a token for each of 8 experts; at most 2,080 tokens at
+/// once, in all 5,209.1 MB".
+std::string memory_note(const TextModelOptions& options, const FoundModels& found,
+                        std::int64_t tokens);
+
 /// Keeps the `count` experts with the largest posterior, in their order: the mean over `prompts`
 /// (their tokens) of prior times probability. Each expert is loaded once, alone. `options` gets the
 /// prior of those that stay. Says what it keeps in a line. UsageError for cluster_prior.

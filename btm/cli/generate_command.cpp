@@ -296,12 +296,15 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   const auto warn = [](const std::string& line) {
     std::cerr << "btm generate: " << line << std::endl;
   };
+  say_products("btm generate", command.models);
   FoundModels found = find_models(command.models, warn);
   if (command.sampling.one_expert_per_token)
     check_one_expert(mixture_of(command.models, found), found.experts.size());
   compat::TextCodec codec = codec_of(command.models, found);
   Prompts prompts(command);
   fit_memory(command, found, codec, prompts, warn);
+  if (command.models.machine.verbose || !command.memory.empty())
+    warn(memory_note(command.models, found, capacity_of(command.prompts)));
   const std::unique_ptr<Predictor> predictor = predictor_of(
       command.models, found, mixture_of(command.models, found), {capacity_of(command.prompts), {}});
 
@@ -314,9 +317,7 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   run_prompts(prompts, run, shows && prompts.typed());
   output.end();
   if (shows && prompts.typed()) std::cerr << std::endl;
-  if (codec.unknown() > 0)
-    warn(std::to_string(codec.unknown()) +
-         " words of the prompts are not in the dictionary, and were read as <unk>");
+  if (const std::string line = run.unknown().summary(); !line.empty()) warn(line);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (!command.quiet && !shows)
     print_counts(run.counts(), seconds.count(), command, found.experts.size());

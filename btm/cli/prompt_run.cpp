@@ -29,6 +29,7 @@ std::vector<std::string> token_texts(const compat::TextCodec& codec,
 PromptRun::PromptRun(Predictor& predictor, compat::TextCodec& codec, const PromptOptions& options,
                      GenerateOutput& output, Warn warn, Show show)
     : codec_(codec),
+      unknown_(codec),
       options_(options),
       eos_(codec.dictionary().eos()),
       output_(output),
@@ -47,6 +48,7 @@ void PromptRun::add(const std::string& prompt, const std::string& where) {
   added->result.prompt = prompt;
   try {
     added->result.tokens = codec_.encode(prompt);
+    unknown_.note(codec_, where);
   } catch (const compat::FormatError& error) {
     return fail(*added, error.what());
   } catch (const compat::UnsupportedError& error) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "btm/cli/generate_output.h"
+#include "btm/cli/text_input.h"
 #include "btm/generate/generator.h"
 #include "btm/generate/stop_strings.h"
 #include "compat/tokenizer/text_codec.h"
@@ -45,6 +46,7 @@ class PromptRun {
   bool hungry() const;
   /// Whether a prompt could not be used.
   bool failed() const noexcept { return failed_; }
+  const UnknownWords& unknown() const noexcept { return unknown_; }
   const GenerateCounts& counts() const noexcept { return generator_.counts(); }
 
  private:
@@ -69,6 +71,7 @@ class PromptRun {
   bool follows() const { return show_ || !options_.stops.empty(); }
 
   compat::TextCodec& codec_;
+  UnknownWords unknown_;
   PromptOptions options_;
   std::int64_t eos_ = 0;
   GenerateOutput& output_;

@@ -175,6 +175,7 @@ int ScoreCommand::run() {
   const auto warn = [](const std::string& line) {
     std::cerr << "btm score: warning: " << line << std::endl;
   };
+  say_products("btm score", models);
   const FoundModels found = find_models(models, warn);
   compat::TextCodec codec = codec_of(models, found);
   const MixtureOptions mixture = mixture_of(models, found);

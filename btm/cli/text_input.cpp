@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -52,16 +53,18 @@ std::vector<std::string> pieces_of(const compat::TextCodec& codec, const TextToS
 }
 
 void UnknownWords::note(const compat::TextCodec& codec, const std::string& where) {
-  if (codec.unknown() == words_) return;
+  const std::int64_t now = codec.unknown(), added = now - std::exchange(seen_, now);
+  if (added == 0) return;
   if (texts_++ == 0) first_ = where;
-  words_ = codec.unknown();
+  words_ += added;
 }
 
 std::string UnknownWords::summary() const {
   if (texts_ == 0) return {};
-  return compat::concat("the dictionary lacks ", compat::grouped(words_), " words of ",
-                        compat::grouped(texts_), texts_ == 1 ? " text" : " texts",
-                        ", which were scored as <unk>: the first is ", first_);
+  return compat::concat("the dictionary lacks ", compat::grouped(words_),
+                        words_ == 1 ? " word of " : " words of ", compat::grouped(texts_),
+                        texts_ == 1 ? " text" : " texts",
+                        ", which are read as <unk>: the first is ", first_);
 }
 
 }  // namespace btm

@@ -26,13 +26,16 @@ std::vector<std::string> pieces_of(const compat::TextCodec& codec, const TextToS
 /// Texts with words that the dictionary lacks.
 class UnknownWords {
  public:
+  UnknownWords() = default;
+  /// What `codec` has read so far does not count.
+  explicit UnknownWords(const compat::TextCodec& codec) : seen_(codec.unknown()) {}
   /// To be called after each text. `where` names it.
   void note(const compat::TextCodec& codec, const std::string& where);
   /// What to warn of in the end; "" when there was none.
   std::string summary() const;
 
  private:
-  std::int64_t texts_ = 0, words_ = 0;
+  std::int64_t texts_ = 0, words_ = 0, seen_ = 0;
   std::string first_;
 };
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "btm/cli/eval_flags.h"
+#include "btm/evaluator/load_scorer.h"
 #include "compat/base/error.h"
-#include "compat/checkpoint/checkpoint.h"
 #include "compat/fairseq/dictionary_digest.h"
 #include "compat/tokenizer/find_tokenizer.h"
 
@@ -30,22 +30,26 @@ bool is_file(const fs::path& path) {
 
 /// dict.txt beside a model or in the folder above; in the data-bin of a run (btm run) whose seed or
 /// forest it is; or where its checkpoint says that its data lie.
-std::optional<fs::path> dictionary_beside(const compat::NamedModel& model) {
+std::optional<fs::path> dictionary_beside(
+    const compat::NamedModel& model, const std::function<const compat::Checkpoint&()>& opened) {
   const fs::path folder = folder_of(model);
   const fs::path above = folder.parent_path();
   for (const fs::path& place :
        {folder, above, above / "data-bin", above.parent_path() / "data-bin"})
     if (is_file(place / "dict.txt")) return place / "dict.txt";
-  const fs::path trained_on = compat::Checkpoint::open(model.path).dictionary().dict_txt;
+  const fs::path trained_on = opened().dictionary().dict_txt;
   if (!trained_on.empty() && is_file(trained_on)) return trained_on;
   return std::nullopt;
 }
 
 /// The dictionary of all experts. Each of them has one, or the first one's.
-fs::path common_dictionary(const std::vector<compat::NamedModel>& experts) {
+fs::path common_dictionary(
+    const FoundModels& models,
+    const std::function<const compat::Checkpoint&(std::size_t expert)>& opened) {
   std::optional<fs::path> first;
-  for (const compat::NamedModel& expert : experts) {
-    const std::optional<fs::path> found = dictionary_beside(expert);
+  for (std::size_t e = 0; e < models.experts.size(); ++e) {
+    const std::optional<fs::path> found = dictionary_beside(
+        models.experts[e], [&]() -> const auto& { return opened(e); });
     if (!found) continue;
     if (!first)
       first = found;
@@ -54,7 +58,7 @@ fs::path common_dictionary(const std::vector<compat::NamedModel>& experts) {
                                     compat::known_dictionary(*first));
   }
   if (!first)
-    throw compat::UsageError(compat::printable(experts.front().path.string(), 4096) +
+    throw compat::UsageError(compat::printable(models.experts.front().path.string(), 4096) +
                              ": no dict.txt lies beside it, expected --data FOLDER with the "
                              "model's dict.txt");
   return *first;
@@ -84,13 +88,30 @@ std::vector<std::string> FoundModels::names() const {
   return all;
 }
 
+FoundModels FoundModels::only(std::span<const std::size_t> kept) const {
+  FoundModels some{{}, {}, dictionary, dictionary_file};
+  for (const std::size_t e : kept) {
+    some.experts.push_back(experts[e]);
+    some.checkpoints.push_back(checkpoints[e]);
+  }
+  return some;
+}
+
 FoundModels find_models(const TextModelOptions& options,
                         const std::function<void(const std::string& line)>& warn) {
   FoundModels found;
   found.experts = compat::resolve_models(options.models, warn);
   if (found.experts.empty()) throw compat::UsageError("MODELS is empty, expected a model");
+  found.checkpoints.resize(found.experts.size());
+  const auto opened = [&](std::size_t e) -> const compat::Checkpoint& {
+    if (found.checkpoints[e] == nullptr)
+      found.checkpoints[e] = std::make_shared<const compat::Checkpoint>(
+          open_model(found.experts[e].path.string(), options.model_overrides));
+    return *found.checkpoints[e];
+  };
   const fs::path file =
-      options.data.empty() ? common_dictionary(found.experts) : fs::path(options.data) / "dict.txt";
+      options.data.empty() ? common_dictionary(found, opened) : fs::path(options.data) / "dict.txt";
+  for (std::size_t e = 0; e < found.experts.size(); ++e) opened(e);
   found.dictionary = compat::Dictionary::load(file);
   found.dictionary_file = file.string();
   return found;
@@ -119,11 +140,14 @@ MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& fo
   return mixture;
 }
 
+void say_products(std::string_view program, const TextModelOptions& options) {
+  say_products(program, on_cpu(options.machine));
+}
+
 std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,
                                         const MixtureOptions& mixture, const PredictorRoom& room) {
-  return load_predictor(found.experts, options.model_overrides,
-                        make_posterior(mixture, found.experts, found.dictionary), options.machine,
-                        found.dictionary, found.dictionary_file, room);
+  return load_predictor(found.checkpoints, make_posterior(mixture, found.experts, found.dictionary),
+                        options.machine, found.dictionary, found.dictionary_file, room);
 }
 
 }  // namespace btm

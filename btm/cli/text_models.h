@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "btm/cli/mixture_flags.h"
@@ -32,17 +34,21 @@ compat::Positional models_argument(TextModelOptions& options);
 /// Their flags: data and tokenizer, ensemble, cluster prior (with --cluster-temperature), machine.
 std::vector<compat::FlagGroup> text_model_flags(TextModelOptions& options);
 
-/// Models that are known, but not loaded.
+/// Models that are open, but not loaded.
 struct FoundModels {
   std::vector<compat::NamedModel> experts;  ///< [E]
+  std::vector<OpenedModel> checkpoints;     ///< [E] with --model-overrides
   compat::Dictionary dictionary;
   std::string dictionary_file;
   std::vector<std::string> names() const;
+  /// The same with the experts `kept` alone.
+  FoundModels only(std::span<const std::size_t> kept) const;
 };
 
-/// Resolves MODELS and finds their dictionary: dict.txt in --data, else beside each model, in the
-/// folder above, or in the folder of data that a checkpoint names. UsageError where there is none;
-/// FormatError, with the first word that differs, where experts have different dictionaries.
+/// Resolves MODELS, opens them and finds their dictionary: dict.txt in --data, else beside each
+/// model, in the folder above, or in the folder of data that a checkpoint names. UsageError where
+/// there is none; FormatError, with the first word that differs, where experts have different
+/// dictionaries.
 FoundModels find_models(const TextModelOptions& options,
                         const std::function<void(const std::string& line)>& warn);
 
@@ -53,6 +59,9 @@ compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& f
 /// The flags' mixture: one model alone needs none; several without --ensemble-type are a
 /// simple_average.
 MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found);
+
+/// Under --verbose, the line on stderr that says which code computes.
+void say_products(std::string_view program, const TextModelOptions& options);
 
 /// The predictor on the flags' machine. `found` outlives it.
 std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,

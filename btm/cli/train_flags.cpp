@@ -5,6 +5,7 @@
 
 #include "btm/cli/distributed_flags.h"
 #include "btm/cli/ema_flags.h"
+#include "btm/cli/eval_flags.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -306,11 +307,11 @@ FlagGroup precision_flags(TrainOptions& options) {
                        "16384 / ranks / update-freq"),
           flag_real("fp16-scale-tolerance", "X", o.fp16_scale_tolerance,
                     "share of overflows to tolerate"),
-          flag_real("min-loss-scale", "X", o.min_loss_scale,
-                    "end the run when the loss scale falls to X"),
+          flag_real("min-loss-scale", "X", o.min_loss_scale, "end the run when the scale is X"),
           std::move(threshold),
           flag_switch("cpu", o.cpu, "do not use a GPU"),
           flag_integer("num-threads", "N", o.num_threads, "threads; 0: all cores", 0),
+          verbose_flag(o.verbose),
       }};
 }
 
@@ -324,8 +325,7 @@ FlagGroup report_flags(TrainOptions& options) {
           flag_integer("log-interval", "N", o.log_interval, "updates between lines of progress", 1),
           flag_text("log-file", "FILE", o.log_file, "also append the log to FILE"),
           flag_switch("no-progress-bar", o.no_progress_bar, "print lines even on a terminal"),
-          flag_text("tensorboard-logdir", "DIR", o.tensorboard_logdir,
-                    "write TensorBoard event files there"),
+          flag_text("tensorboard-logdir", "DIR", o.tensorboard_logdir, "for TensorBoard's events"),
           flag_text(
               "wandb-project", "NAME", o.wandb_project,
               "record the numbers in SAVE_DIR/wandb.jsonl, to be uploaded with wandb's own client"),

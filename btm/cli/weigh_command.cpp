@@ -211,6 +211,7 @@ int WeighCommand::run() {
   const auto warn = [](const std::string& line) {
     std::cerr << "btm weigh: warning: " << line << std::endl;
   };
+  say_products("btm weigh", models);
   const FoundModels found = find_models(models, warn);
   const std::vector<std::string> names = found.names();
   if (names.size() < 2) throw compat::UsageError("MODELS is one model, expected several to weigh");

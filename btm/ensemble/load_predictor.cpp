@@ -1,6 +1,7 @@
 #include "btm/ensemble/load_predictor.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -11,27 +12,28 @@
 
 namespace btm {
 
-std::unique_ptr<Predictor> load_predictor(std::span<const compat::NamedModel> experts,
-                                          const std::string& model_overrides, Posterior posterior,
+MachineOptions on_cpu(MachineOptions machine) {
+  machine.cpu = true;
+  return machine;
+}
+
+std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, Posterior posterior,
                                           const MachineOptions& machine,
                                           const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file,
                                           const PredictorRoom& room) {
   use_threads(machine);
-  MachineOptions cpu = machine;
-  cpu.cpu = true;
-  Precision precision = precision_for(cpu);
+  Precision precision = precision_for(on_cpu(machine));
   precision.as_stored = false;
-  const std::int64_t positions = positions_of(compat::paths_of(experts), model_overrides);
+  std::int64_t positions = std::numeric_limits<std::int64_t>::max();
+  for (const OpenedModel& expert : experts) positions = std::min(positions, positions_of(*expert));
   if (room.kept && *room.kept >= positions)
     throw compat::UsageError(compat::concat("--context-window is ", *room.kept,
                                             ", expected less than the ", positions,
                                             " positions of the model"));
   std::vector<NamedExpert> loaded;
-  for (const compat::NamedModel& expert : experts)
-    loaded.push_back(
-        {expert.path.string(), load_model(open_model(expert.path.string(), model_overrides),
-                                          dictionary, dictionary_file, precision)});
+  for (const OpenedModel& expert : experts)
+    loaded.push_back({expert->path(), load_model(*expert, dictionary, dictionary_file, precision)});
   return make_predictor(std::move(loaded), std::move(posterior), std::max(room.tokens, positions),
                         room.kept);
 }

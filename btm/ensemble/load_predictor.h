@@ -10,7 +10,7 @@
 #include "btm/evaluator/eval_options.h"
 #include "btm/mixing/posterior.h"
 #include "btm/mixing/predictor.h"
-#include "compat/checkpoint/named_models.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "compat/fairseq/dictionary.h"
 
 namespace btm {
@@ -22,10 +22,15 @@ struct PredictorRoom {
   std::optional<std::int64_t> kept;
 };
 
-/// Loads the experts on the CPU. `dictionary_file` and the experts' names are for messages. Errors
-/// of load_model(); UsageError where `room.kept` is not less than the positions.
-std::unique_ptr<Predictor> load_predictor(std::span<const compat::NamedModel> experts,
-                                          const std::string& model_overrides, Posterior posterior,
+/// The machine of predictors: the same without a GPU.
+MachineOptions on_cpu(MachineOptions machine);
+
+/// A model that was opened once for all who read it.
+using OpenedModel = std::shared_ptr<const compat::Checkpoint>;
+
+/// Loads the experts on the CPU. `dictionary_file` is for messages. Errors of load_model();
+/// UsageError where `room.kept` is not less than the positions.
+std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, Posterior posterior,
                                           const MachineOptions& machine,
                                           const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file,

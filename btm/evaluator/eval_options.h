@@ -40,6 +40,7 @@ struct MachineOptions {
   std::int64_t device_id = 0;        ///< which GPU
   std::int64_t num_threads = 0;      ///< 0: all cores this process may use
   std::int64_t softmax_batch = std::numeric_limits<std::int64_t>::max();
+  bool verbose = false;  ///< Commands say what products_note() returns.
 };
 
 /// The words to count and print.

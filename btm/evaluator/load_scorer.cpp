@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/stored_ema.h"
 
@@ -39,6 +40,17 @@ std::string precision_name(const MachineOptions& machine) {
   return precision.device.is_cpu() ? name : name + " on a GPU";
 }
 
+std::string products_note(const MachineOptions& machine) {
+  const Precision precision = precision_for(machine);
+  if (!precision.device.is_cpu())
+    return compat::concat("products: ", precision_name(machine), ", number ", machine.device_id);
+  const std::int64_t threads =
+      machine.num_threads > 0 ? machine.num_threads : at::get_num_threads();
+  return compat::concat("products: ", products_name(precision.products),
+                        machine.fp16 ? ", weights rounded to fp16; " : "; ", threads,
+                        threads == 1 ? " thread" : " threads");
+}
+
 void use_threads(const MachineOptions& machine) {
   if (machine.num_threads > 0) at::set_num_threads(static_cast<int>(machine.num_threads));
 }
@@ -49,12 +61,14 @@ compat::Checkpoint open_model(const std::string& path, const std::string& overri
   return checkpoint;
 }
 
+std::int64_t positions_of(const compat::Checkpoint& checkpoint) {
+  return TransformerConfig::from(checkpoint.config()).max_target_positions;
+}
+
 std::int64_t positions_of(std::span<const std::string> paths, const std::string& overrides) {
   std::int64_t positions = std::numeric_limits<std::int64_t>::max();
   for (const std::string& path : paths)
-    positions = std::min(
-        positions,
-        TransformerConfig::from(open_model(path, overrides).config()).max_target_positions);
+    positions = std::min(positions, positions_of(open_model(path, overrides)));
   return positions;
 }
 

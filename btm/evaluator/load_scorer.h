@@ -22,12 +22,18 @@ Precision precision_for(const MachineOptions& machine);
 /// bf16x3".
 std::string precision_name(const MachineOptions& machine);
 
+/// Which code computes products here, and on how many threads: "products: exact fp32; 2 threads".
+std::string products_note(const MachineOptions& machine);
+
 /// Sets the number of LibTorch's threads that --num-threads asks for.
 void use_threads(const MachineOptions& machine);
 
 /// Opens a checkpoint with --model-overrides (a Python dict of cfg values) applied; no tensor is
 /// read.
 compat::Checkpoint open_model(const std::string& path, const std::string& overrides);
+
+/// The positions of the model in an open checkpoint.
+std::int64_t positions_of(const compat::Checkpoint& checkpoint);
 
 /// The smallest number of positions of the models `paths`. Errors of open_model().
 std::int64_t positions_of(std::span<const std::string> paths, const std::string& overrides);

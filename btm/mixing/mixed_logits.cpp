@@ -1,5 +1,7 @@
 #include "btm/mixing/mixed_logits.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -12,23 +14,26 @@ bool is_better(const TopToken& a, const TopToken& b) {
   return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.token < b.token);
 }
 
+float mixed_logit(std::span<const WeightedLogits> experts, std::size_t token) {
+  constexpr double kNothing = -std::numeric_limits<double>::infinity();
+  double highest = kNothing;
+  for (const WeightedLogits& expert : experts)
+    highest = std::max(highest, expert.logits[token] + expert.shift);
+  if (experts.size() == 1 || highest == kNothing) return static_cast<float>(highest);
+  double sum = 0;
+  for (const WeightedLogits& expert : experts)
+    sum += std::exp(expert.logits[token] + expert.shift - highest);
+  return static_cast<float>(highest + std::log(sum));
+}
+
 }  // namespace
 
 void mix_logits(std::span<const WeightedLogits> experts, std::span<float> out) {
-  constexpr double kNothing = -std::numeric_limits<double>::infinity();
-  for (std::size_t v = 0; v < out.size(); ++v) {
-    double highest = kNothing;
-    for (const WeightedLogits& expert : experts)
-      highest = std::max(highest, expert.logits[v] + expert.shift);
-    if (experts.size() == 1 || highest == kNothing) {
-      out[v] = static_cast<float>(highest);
-      continue;
-    }
-    double sum = 0;
-    for (const WeightedLogits& expert : experts)
-      sum += std::exp(expert.logits[v] + expert.shift - highest);
-    out[v] = static_cast<float>(highest + std::log(sum));
-  }
+  constexpr std::int64_t kTokensOfTask = 1024;
+  at::parallel_for(0, std::ssize(out), kTokensOfTask, [&](std::int64_t begin, std::int64_t end) {
+    for (auto v = static_cast<std::size_t>(begin); v < static_cast<std::size_t>(end); ++v)
+      out[v] = mixed_logit(experts, v);
+  });
 }
 
 std::vector<TopToken> top_tokens(std::span<const float> log_probs, std::int64_t count) {

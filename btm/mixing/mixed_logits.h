@@ -17,7 +17,8 @@ struct WeightedLogits {
   double shift = 0;
 };
 
-/// log sum exp(logits + shift) over the experts, for every token: `out` [V].
+/// log sum exp(logits + shift) over the experts, for every token: `out` [V]. A token's bits do not
+/// depend on the number of threads.
 void mix_logits(std::span<const WeightedLogits> experts, std::span<float> out);
 
 /// The `count` best of log_probs [V], all where there are fewer. The best first; among equals, the

@@ -21,6 +21,20 @@ constexpr std::int64_t kGroup = 512;
 
 }  // namespace
 
+std::string products_name(Products products, bool fast) {
+  const std::string kernel = "avx512_bf16 kernel";
+  switch (products) {
+    case Products::kFp32:
+      break;
+    case Products::kBf16:
+      return "bf16 factors and fp32 sums, " + (fast ? kernel : "emulated in fp32");
+    case Products::kBf16x3:
+      if (fast) return "bf16x3, " + kernel;
+      return "bf16x3, computed in exact fp32";
+  }
+  return "exact fp32";
+}
+
 PackedMatrix::PackedMatrix(const at::Tensor& weight, Products products, bool fast)
     : out_(weight.size(0)),
       in_(weight.size(1)),

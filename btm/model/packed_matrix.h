@@ -6,6 +6,7 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "btm/model/bf16_pairs.h"
@@ -18,6 +19,10 @@ enum class Products : std::uint8_t {
   kBf16,    ///< Factors rounded to bf16.
   kBf16x3,  ///< Factors as sums of two bf16, hi + lo: hi hi + hi lo + lo hi.
 };
+
+/// How products are computed, for readers of logs: "bf16 factors and fp32 sums, avx512_bf16
+/// kernel".
+std::string products_name(Products products, bool fast = has_fast_bf16());
 
 /// W [out, in] of x W^T, packed once. A row of a product does not depend on the other rows: it has
 /// the same bits whatever they are and however many. Without has_fast_bf16() the same sums are

@@ -108,6 +108,7 @@ struct CommonOptions {
   std::optional<std::int64_t> fp16_scale_window;
   std::optional<double> threshold_loss_scale;
   std::int64_t num_threads = 0;  ///< 0: all cores this process may use
+  bool verbose = false;          ///< The log says which code computes products.
 };
 
 struct TrainOptions {

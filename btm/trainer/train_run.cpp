@@ -53,7 +53,6 @@ class TrainRun {
  private:
   void load();
   void restore(const compat::Checkpoint& checkpoint);
-  void log_model(const TransformerConfig& config);
   void prepare_save_dir();
   void open_data(std::int64_t epoch);
   RankFacts start_facts() const;
@@ -174,7 +173,7 @@ void TrainRun::load() {
   if (checkpoint) restore(*checkpoint);
   state_.dictionary_sha256 = known.sha256;
   checkpoints_.set_best(state_.best);
-  log_model(config);
+  for (const std::string& line : trainer_->facts()) log_.info(kTrainName, line);
   if (valid_data_.size() > 1 && !options_.checkpoint.no_save)
     log_.info(kTrainName,
               compat::concat("the best checkpoint goes by the ",
@@ -197,17 +196,6 @@ void TrainRun::restore(const compat::Checkpoint& checkpoint) {
   log_.info(kTrainName,
             compat::concat("Loaded checkpoint ", start_.string(), " (epoch ", state_.iterator.epoch,
                            " @ ", trainer_->num_updates(), " updates)"));
-}
-
-void TrainRun::log_model(const TransformerConfig& config) {
-  log_.info(
-      kTrainName,
-      compat::concat(
-          "architecture ", config.arch,
-          ", num. model params: ", compat::grouped(trainer_->model().num_parameters()), ", ",
-          world_.size(), " process", world_.size() == 1 ? "" : "es", ", ",
-          collate_.device.is_cpu() ? compat::concat(at::get_num_threads(), " threads") : "GPU",
-          trainer_->model().output().products == Products::kBf16 ? ", products in bf16" : ""));
 }
 
 void TrainRun::open_data(std::int64_t epoch) {

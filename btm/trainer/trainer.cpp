@@ -1,6 +1,7 @@
 #include "btm/trainer/trainer.h"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -104,6 +105,26 @@ void Trainer::connect_ranks() {
   reducer_ = std::make_unique<GradientReducer>(flat_->gradients(), slots,
                                                options_.bucket_cap_mb << 20, world_.size());
   flat_->on_ready([this](std::size_t first, std::size_t last) { reducer_->ready(first, last); });
+}
+
+std::vector<std::string> Trainer::facts() const {
+  const bool cpu = device().is_cpu();
+  const Products products = model_->output().products;
+  std::vector<std::string> lines{
+      compat::concat("architecture ", model_->config().arch,
+                     ", num. model params: ", compat::grouped(model_->num_parameters()), ", ",
+                     world_.size(), " process", world_.size() == 1 ? "" : "es", ", ",
+                     cpu ? compat::concat(at::get_num_threads(), " threads") : "GPU",
+                     products == Products::kBf16 ? ", products in bf16" : "")};
+  if (!options_.common.verbose) return lines;
+  const TrainingPrecision precision = TrainingPrecision::of(options_);
+  const std::string half = precision.half == at::kHalf ? "fp16" : "bf16";
+  if (cpu)
+    lines.push_back("products: " + products_name(products) +
+                    (precision.is_half() ? ", weights rounded to " + half : ""));
+  else
+    lines.push_back("products: " + (precision.is_half() ? half : "fp32") + " on a GPU");
+  return lines;
 }
 
 void Trainer::begin_epoch(std::int64_t epoch) {

@@ -60,6 +60,8 @@ class Trainer {
   int agreed_signal() const noexcept { return agreed_signal_; }
   void set_previous_seconds(double seconds);
 
+  /// What is trained where, and how products are computed: lines of the log.
+  std::vector<std::string> facts() const;
   const TransformerLM& model() const noexcept { return *model_; }
   FlatParameters& flat() const noexcept { return *flat_; }
   ParameterOptimizer& optimizer() noexcept { return *optimizer_; }

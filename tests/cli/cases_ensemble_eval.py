@@ -77,6 +77,11 @@ CASES = [
         stdout=["Evaluated 445 tokens", "final ppl: "],
         check=results,
     ),
+    Case(
+        "what computes",
+        SHORT + ["--verbose", "--quiet", "--cpu", "--num-threads", "2"],
+        stderr=["btm ensemble-eval: products: exact fp32; 2 threads"],
+    ),
     Case("scores are kept", KEPT, stdout=["final ppl: "], check=two_scores),
     Case(
         "scores that cannot be kept",

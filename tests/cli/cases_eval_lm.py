@@ -162,6 +162,16 @@ CASES = [
         for command in ("eval-lm", "ensemble-eval", "eval-matrix", "expert add")
     ),
     Case(
+        "what computes",
+        SHORT + ["--verbose", "--quiet", "--num-threads", "1", "--cpu", "--fp16"],
+        stderr=["btm eval-lm: products: exact fp32, weights rounded to fp16; 1 thread"],
+    ),
+    Case(
+        "what computes bf16x3",
+        SHORT + ["--verbose", "--quiet", "--cpu", "--fp32-matmul", "bf16x3"],
+        stderr=["btm eval-lm: products: bf16x3, "],
+    ),
+    Case(
         "the moving average of a model that has none",
         [
             "btm",

@@ -121,6 +121,12 @@ CASES = [
         stdout=["to seed", "average", "ensemble cached_prior", "5 evaluations computed, 0 reused"],
         check=results,
     ),
+    Case(
+        "what computes",
+        SHORT + ["--verbose", "--quiet", "--cpu"],
+        stdout=["2 evaluations computed"],
+        stderr=["btm eval-matrix: products: exact fp32; "],
+    ),
     Case("models alone", SHORT, stdout=["2 evaluations computed"]),
     Case(
         "help",

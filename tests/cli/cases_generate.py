@@ -154,9 +154,24 @@ CASES += [
     Case(
         "memory for one of four experts",
         generate(FOUR, "The subroutine returns a reference to the hash", *SHORT)
-        + ["--memory", "2M", "--batch-size", "1", "--format", "table", "--quiet"],
+        + ["--memory", "1.5M", "--batch-size", "1", "--format", "table", "--quiet"],
         stderr=["memory for 1 of 4 experts", "elm_perl (0.9"],
         stdout=["The subroutine"],
+    ),
+    Case(
+        "what computes, and the memory",
+        generate(FOUR, "The", *SHORT, "--verbose", "--num-threads", "1", "--quiet"),
+        stderr=[
+            "btm generate: products: exact fp32; 1 thread",
+            "kB of keys and values a token for each of 4 experts",
+        ],
+        lines_on_stderr=2,
+    ),
+    Case(
+        "words that the dictionary lacks",
+        generate(SEED, "the qqqq", "--bpe", "none", "--data", "{golden}/data-bin", "--quiet")
+        + ["--max-len-b", "12"],
+        stderr=["word of 1 text, which are read as <unk>: the first is prompt 1"],
     ),
     Case(
         "a text beyond the 128 positions",

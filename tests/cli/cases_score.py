@@ -170,6 +170,13 @@ def tokenizer_of_words(folder):
 
 CASES = [
     Case("help", ["btm", "score", "--help"], stdout=["--context-window", "MODELS"]),
+    Case(
+        "what computes",
+        [*ONE, "--verbose", "--num-threads", "2", "--quiet"],
+        setup=holds(GOOD),
+        stderr=["btm score: products: exact fp32; 2 threads"],
+        lines_on_stderr=1,
+    ),
     Case("one", [*ONE, "--format", "jsonl"], setup=holds(GOOD), check_stdout=check_object),
     Case("rows elsewhere than on a terminal", ONE, setup=holds(GOOD), check_stdout=check_rows),
     Case(
@@ -260,7 +267,7 @@ CASES = [
         "words that the dictionary lacks",
         [*SEED, "{tmp}/in.txt", *DATA],
         setup=holds("the \u6771\n"),
-        stderr=["the dictionary lacks 1 words of 1 text, which were scored as <unk>"],
+        stderr=["the dictionary lacks 1 word of 1 text, which are read as <unk>"],
     ),
     Case(
         "a prior that follows the texts",

@@ -121,6 +121,11 @@ def failure(name, flags, *phrases, base=SHORT, **more):
 
 CASES = [
     Case(
+        "what computes",
+        SHORT + ["--verbose", "--cpu", "--fp16"],
+        stdout=["products: exact fp32, weights rounded to fp16", "done training"],
+    ),
+    Case(
         "train two updates",
         SHORT,
         stdout=["Saved checkpoint run/checkpoint_last.pt", "done training"],

@@ -72,6 +72,17 @@ TEST(TextInput, GivesThePieceOfEachToken) {
   EXPECT_EQ(pieces_of(codec, {{}, {5}}), std::vector<std::string>{"b"});
 }
 
+TEST(TextInput, CountsNoWordsOfEarlierTexts) {
+  compat::TextCodec codec = words();
+  codec.encode("x y");
+  UnknownWords unknown(codec);
+  codec.encode("z");
+  unknown.note(codec, "prompt 1");
+  EXPECT_EQ(unknown.summary(),
+            "the dictionary lacks 1 word of 1 text, which are read as <unk>: the first is "
+            "prompt 1");
+}
+
 TEST(TextInput, CountsWordsThatTheDictionaryLacks) {
   compat::TextCodec codec = words();
   UnknownWords unknown;
@@ -83,7 +94,7 @@ TEST(TextInput, CountsWordsThatTheDictionaryLacks) {
   codec.encode("z");
   unknown.note(codec, "line 3");
   EXPECT_EQ(unknown.summary(),
-            "the dictionary lacks 3 words of 2 texts, which were scored as <unk>: the first is "
+            "the dictionary lacks 3 words of 2 texts, which are read as <unk>: the first is "
             "line 2");
 }
 

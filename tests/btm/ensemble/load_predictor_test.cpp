@@ -12,18 +12,12 @@
 #include "compat/tokenizer/text_codec.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
+#include "tests/support/opened_models.h"
 
 namespace btm {
 namespace {
 
 using btm_test::golden;
-
-std::vector<compat::NamedModel> models_of(const nlohmann::json& names) {
-  std::vector<compat::NamedModel> models;
-  for (const auto& name : names)
-    models.push_back({name.get<std::string>(), golden(name.get<std::string>())});
-  return models;
-}
 
 compat::TextCodec golden_codec() {
   const std::string dictionary = golden("data-bin/dict.txt"), model = golden("corpus/spm.model");
@@ -31,10 +25,10 @@ compat::TextCodec golden_codec() {
           model};
 }
 
-std::unique_ptr<Predictor> average_of(std::span<const compat::NamedModel> models,
+std::unique_ptr<Predictor> average_of(std::span<const OpenedModel> models,
                                       const compat::TextCodec& codec,
                                       const PredictorRoom& room = {4096, {}}) {
-  return load_predictor(models, "{}", {Prior::uniform(models.size()), PosteriorRule::kNone}, {},
+  return load_predictor(models, {Prior::uniform(models.size()), PosteriorRule::kNone}, {},
                         codec.dictionary(), "dict.txt", room);
 }
 
@@ -47,7 +41,7 @@ TEST(LoadPredictor, ScoresTextsAsFairseq) {
       rows[row.at("models").dump()].push_back(std::move(row));
   EXPECT_EQ(rows.size(), 5U);
   for (const auto& [names, texts] : rows) {
-    const auto models = models_of(nlohmann::json::parse(names));
+    const auto models = btm_test::opened_models(nlohmann::json::parse(names));
     const auto predictor = average_of(models, codec);
     std::vector<TextToScore> ids;
     for (const auto& row : texts) {
@@ -87,14 +81,14 @@ TEST(LoadPredictor, MixesAsTheRelease) {
     auto names = nlohmann::json::array();
     for (const auto& expert : row.at("experts"))
       names.push_back("checkpoints/elm_" + expert.get<std::string>() + "/checkpoint_last.pt");
-    const auto models = models_of(names);
+    const auto models = btm_test::opened_models(names);
     const EnsembleType type = ensemble_type_of(row.at("type").get<std::string>()).value();
     std::vector<double> prior(models.size(), 1.0 / static_cast<double>(models.size()));
     if (!row.at("prior").is_null()) prior = row.at("prior").get<std::vector<double>>();
     if (!row.at("topk").is_null()) prior = top_k_prior(prior, row.at("topk"));
-    const auto predictor = load_predictor(
-        models, "{}", {Prior::of_type(type, models.size(), prior), default_rule(type)}, {},
-        dictionary, file, {4096, {}});
+    const auto predictor =
+        load_predictor(models, {Prior::of_type(type, models.size(), prior), default_rule(type)}, {},
+                       dictionary, file, {4096, {}});
     const auto texts = first_texts(row);
     Predictor::Step step;
     for (const auto& text : texts) {
@@ -120,7 +114,7 @@ TEST(LoadPredictor, MixesAsTheRelease) {
 
 TEST(LoadPredictor, LetsAWindowBeginWithSoManyTokens) {
   compat::TextCodec codec = golden_codec();
-  const auto models = models_of({"checkpoints/seed/checkpoint_last.pt"});
+  const auto models = btm_test::opened_models({"checkpoints/seed/checkpoint_last.pt"});
   std::string text;
   for (int i = 0; i < 60; ++i) text += "the law of perl ";
   TextToScore ids{{}, codec.encode(text)};

@@ -10,9 +10,9 @@
 
 #include "btm/ensemble/load_predictor.h"
 #include "btm/generate/generator.h"
-#include "compat/checkpoint/named_models.h"
 #include "compat/io/json_text.h"
 #include "tests/support/files.h"
+#include "tests/support/opened_models.h"
 
 namespace btm {
 namespace {
@@ -49,15 +49,13 @@ GenerateOptions options_of(const json& row) {
 }
 
 std::unique_ptr<Predictor> predictor_of(const json& models) {
-  std::vector<compat::NamedModel> experts;
-  for (const std::string path : models)
-    experts.push_back(compat::resolve_model(btm_test::golden(path)));
+  const auto experts = btm_test::opened_models(models);
   const auto dictionary_file = btm_test::golden("data-bin/dict.txt");
   const auto dictionary = compat::Dictionary::load(dictionary_file);
   Posterior posterior(Prior::uniform(experts.size()), PosteriorRule::kNone);
   MachineOptions machine;
   machine.cpu = true;
-  return load_predictor(experts, "{}", std::move(posterior), machine, dictionary,
+  return load_predictor(experts, std::move(posterior), machine, dictionary,
                         dictionary_file.string(), {1 << 16, {}});
 }
 

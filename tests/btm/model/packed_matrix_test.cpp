@@ -21,6 +21,14 @@ std::vector<bool> ways() {
 
 double largest(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
 
+TEST(PackedMatrix, NamesTheCodeThatComputes) {
+  EXPECT_EQ(products_name(Products::kFp32, true), "exact fp32");
+  EXPECT_EQ(products_name(Products::kBf16, true), "bf16 factors and fp32 sums, avx512_bf16 kernel");
+  EXPECT_EQ(products_name(Products::kBf16, false), "bf16 factors and fp32 sums, emulated in fp32");
+  EXPECT_EQ(products_name(Products::kBf16x3, true), "bf16x3, avx512_bf16 kernel");
+  EXPECT_EQ(products_name(Products::kBf16x3, false), "bf16x3, computed in exact fp32");
+}
+
 TEST(PackedMatrix, IsExactWhereBf16Is) {
   struct Case {
     std::int64_t rows, in, out;
