@@ -39,6 +39,7 @@ ALLOWED = {
     | EVALUATOR
     | {"btm/cluster", "btm/distributed", "btm/mixing", "btm/report"},
     "btm/generate": COMPAT | {"btm/mixing"},
+    "btm/serve": COMPAT | {"btm/generate", "btm/mixing"},
     "btm/branch": COMPAT | {"btm/cluster"},
     "btm/merge": COMPAT | {"btm/model"},
     "btm/report": COMPAT | {"btm/evaluator"},
@@ -46,11 +47,11 @@ ALLOWED = {
     "btm/cli": COMPAT
     | EVALUATOR
     | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/generate", "btm/merge"}
-    | {"btm/machine", "btm/mixing", "btm/report", "btm/run", "btm/trainer"},
+    | {"btm/machine", "btm/mixing", "btm/report", "btm/run", "btm/serve", "btm/trainer"},
     "btm": COMPAT | {"btm/cli", "btm/machine"},
 }
 NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/cluster", "btm/cli"}
-NO_LIBTORCH |= {"btm/generate"}
+NO_LIBTORCH |= {"btm/generate", "btm/serve"}
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 
 

@@ -52,6 +52,8 @@ std::span<const compat::Command> commands() {
           run_run, run_spec},
       compat::Command{"score", "score sentences: log-probability, perplexity, expert", run_score,
                       score_spec},
+      compat::Command{"serve", "serve models with OpenAI's protocol for completions", run_serve,
+                      serve_spec},
       compat::Command{"weigh", "weigh experts by a few documents: posterior, prior, best k",
                       run_weigh, weigh_spec},
       compat::Command{"doctor", "say whether this machine is fit, and what to do where it is not",

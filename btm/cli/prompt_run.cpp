@@ -14,16 +14,6 @@ Symbols symbols_of(const compat::Dictionary& dictionary) {
   return {dictionary.pad(), dictionary.eos(), dictionary.unk()};
 }
 
-/// The text of each token. A character of several tokens belongs to the last of them.
-std::vector<std::string> token_texts(const compat::TextCodec& codec,
-                                     std::span<const std::int64_t> tokens) {
-  compat::TextStream stream(codec);
-  std::vector<std::string> pieces;
-  for (const std::int64_t token : tokens) pieces.push_back(stream.push(token));
-  if (!pieces.empty()) pieces.back() += stream.finish();
-  return pieces;
-}
-
 }  // namespace
 
 PromptRun::PromptRun(Predictor& predictor, compat::TextCodec& codec, const PromptOptions& options,
@@ -35,7 +25,7 @@ PromptRun::PromptRun(Predictor& predictor, compat::TextCodec& codec, const Promp
       output_(output),
       warn_(std::move(warn)),
       show_(std::move(show)),
-      generator_(predictor, symbols_of(codec.dictionary()), options.batch) {}
+      generator_(predictor, symbols_of(codec.dictionary()), {.batch = options.batch}) {}
 
 bool PromptRun::hungry() const {
   return show_ ? !generator_.busy() : generator_.load() < 2 * options_.batch;
@@ -72,9 +62,10 @@ void PromptRun::submit(std::unique_ptr<Prompt> prompt) {
     const std::span before(tokens.data(), std::min(tokens.size(), longest));
     prompt->text = codec_.decode(before);
     for (std::int64_t i = 0; i < options_.generate.beam; ++i)
-      prompt->growing.push_back(
-          {compat::TextStream(codec_, before), StopStrings(options_.stops), {}});
-    on_token = [this, text = prompt.get()](const NewToken& token) { return follow(*text, token); };
+      prompt->growing.push_back({GrowingText(codec_, before, options_.stops), {}});
+    on_token = [this, text = prompt.get()](const Hypothesis& hypothesis) {
+      return follow(*text, hypothesis);
+    };
     if (show_) show_(prompt->text);
   }
   try {
@@ -86,14 +77,13 @@ void PromptRun::submit(std::unique_ptr<Prompt> prompt) {
 }
 
 /// Whether the text goes on.
-bool PromptRun::follow(Prompt& prompt, const NewToken& token) {
-  Text& text = prompt.growing.at(token.sample);
-  const bool ends = token.token == eos_;
-  std::string more = text.stops.add(ends ? text.stream.finish() : text.stream.push(token.token));
-  if (ends && !text.stops.stopped()) more += text.stops.rest();
+bool PromptRun::follow(Prompt& prompt, const Hypothesis& hypothesis) {
+  Text& text = prompt.growing.at(hypothesis.sample);
+  const std::int64_t token = hypothesis.tokens.back();
+  const std::string more = token == eos_ ? text.text.finish() : text.text.push(token);
   if (show_) show_(more);
   text.shown += more;
-  return !text.stops.stopped();
+  return !text.text.stopped();
 }
 
 void PromptRun::advance() {
@@ -118,7 +108,7 @@ void PromptRun::finish(Prompt& prompt, std::vector<Hypothesis> hypotheses) {
   if (show_) return show_("\n");
   hypotheses.resize(std::min(hypotheses.size(), static_cast<std::size_t>(options_.nbest)));
   for (const Hypothesis& hypothesis : hypotheses) {
-    prompt.result.pieces.push_back(token_texts(codec_, hypothesis.tokens));
+    prompt.result.pieces.push_back(compat::pieces_of(codec_, hypothesis.tokens));
     const bool followed = !prompt.growing.empty();
     prompt.result.texts.push_back(followed
                                       ? prompt.text + prompt.growing.at(hypothesis.sample).shown

@@ -12,7 +12,7 @@
 #include "btm/cli/generate_output.h"
 #include "btm/cli/text_input.h"
 #include "btm/generate/generator.h"
-#include "btm/generate/stop_strings.h"
+#include "btm/generate/growing_text.h"
 #include "compat/tokenizer/text_codec.h"
 
 namespace btm {
@@ -52,8 +52,7 @@ class PromptRun {
  private:
   /// A hypothesis' text as it grows.
   struct Text {
-    compat::TextStream stream;
-    StopStrings stops;
+    GrowingText text;
     std::string shown;
   };
   struct Prompt {
@@ -65,7 +64,7 @@ class PromptRun {
   };
 
   void submit(std::unique_ptr<Prompt> prompt);
-  bool follow(Prompt& prompt, const NewToken& token);
+  bool follow(Prompt& prompt, const Hypothesis& hypothesis);
   void fail(Prompt& prompt, const std::string& error);
   void finish(Prompt& prompt, std::vector<Hypothesis> hypotheses);
   bool follows() const { return show_ || !options_.stops.empty(); }

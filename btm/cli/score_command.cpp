@@ -125,7 +125,7 @@ class ScoreRun {
     if (!scored.item.error.empty()) return;
     scored.tokens = ids.tokens;
     if (!command_.score_eos) scored.tokens.push_back(codec_.dictionary().eos());
-    if (command_.tokens) scored.pieces = pieces_of(codec_, {ids.context, scored.tokens});
+    if (command_.tokens) scored.pieces = compat::pieces_of(codec_, scored.tokens, ids.context);
     texts_.push_back(std::move(ids));
   }
 

@@ -44,14 +44,6 @@ std::string encode_text(compat::TextCodec& codec, const std::string& context,
   return {};
 }
 
-std::vector<std::string> pieces_of(const compat::TextCodec& codec, const TextToScore& ids) {
-  compat::TextStream stream(codec, ids.context);
-  std::vector<std::string> pieces;
-  for (const std::int64_t id : ids.tokens) pieces.push_back(stream.push(id));
-  if (!pieces.empty()) pieces.back() += stream.finish();
-  return pieces;
-}
-
 void UnknownWords::note(const compat::TextCodec& codec, const std::string& where) {
   const std::int64_t now = codec.unknown(), added = now - std::exchange(seen_, now);
   if (added == 0) return;

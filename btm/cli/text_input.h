@@ -20,9 +20,6 @@ namespace btm {
 std::string encode_text(compat::TextCodec& codec, const std::string& context,
                         const std::string& text, bool scores_eos, TextToScore& ids);
 
-/// [T] the text of each token, after those before it.
-std::vector<std::string> pieces_of(const compat::TextCodec& codec, const TextToScore& ids);
-
 /// Texts with words that the dictionary lacks.
 class UnknownWords {
  public:

@@ -64,11 +64,20 @@ std::int64_t Continuation::row_tokens() const {
 
 std::int64_t Continuation::fork_tokens() const { return (options_.beam - 1) * row_tokens(); }
 
-bool Continuation::open() {
-  const std::optional<Predictor::Row> row = predictor_.open(row_tokens());
+bool Continuation::open(const ReadPrefix* prefix, OnRead on_read) {
+  const std::optional<Predictor::Row> row =
+      prefix != nullptr ? predictor_.fork_prefix(prefix->row, prefix->length, row_tokens())
+                        : predictor_.open(row_tokens(), options_.mixture);
   if (!row) return false;
   first_row_ = *row;
+  on_read_ = std::move(on_read);
   opened_ = true;
+  if (prefix != nullptr) {
+    to_read_.resize(to_read_.size() - static_cast<std::size_t>(prefix->length));
+    read_ = prefix->read;
+    if (options_.scores_prompt)
+      for (const double score : read_.positional_scores) read_total_ += score;
+  }
   if (one_expert())
     skip_prompt();
   else if (to_read_.size() == 1)
@@ -80,6 +89,15 @@ bool Continuation::open() {
 void Continuation::begin_growing() {
   std::vector<std::int64_t> unread = std::exchange(to_read_, {});
   std::ranges::reverse(unread);
+  if (on_read_) on_read_(first_row_, read_);
+  if (!options_.continues) {
+    predictor_.close(first_row_);
+    Growing text;
+    text.text = read_;
+    text.text.stopped = true;
+    text.total = read_total_;
+    return finish(std::move(text));
+  }
   const std::int64_t texts = options_.sampling ? options_.beam : 1;
   for (std::int64_t i = 0; i < texts; ++i) {
     Growing text;
@@ -97,15 +115,16 @@ void Continuation::skip_prompt() {
   weights_ = predictor_.posterior(first_row_);
   read_.tokens = prompt_;
   read_.positional_scores.assign(prompt_.size(), kUnknown);
-  if (predictor_.experts() > 1) read_.posterior.assign(prompt_.size(), weights_);
+  if (mixes()) read_.posterior.assign(prompt_.size(), weights_);
   begin_growing();
 }
 
-std::size_t Continuation::ask(Predictor::Step& step) {
+std::size_t Continuation::ask(Predictor::Step& step, std::size_t budget) {
   const std::size_t before = step.tokens.size();
   if (!to_read_.empty()) {
-    const std::size_t block = options_.temperature == 1 ? kBlock : kBlockOfDistributions;
-    const std::size_t asked = std::min(to_read_.size() - 1, block);
+    const std::size_t block = rules_.heats_prompt() ? kBlockOfDistributions : kBlock;
+    const std::size_t asked = std::min({to_read_.size() - 1, block, budget});
+    if (asked == 0) return 0;
     step.rows.push_back(first_row_);
     step.counts.push_back(static_cast<std::int64_t>(asked));
     for (std::size_t i = 0; i < asked; ++i) {
@@ -115,7 +134,7 @@ std::size_t Continuation::ask(Predictor::Step& step) {
     }
   }
   for (Growing& text : growing_) {
-    Want want = rules_.next(text.text.tokens, 2 * options_.beam);
+    Want want = rules_.next(text.text.tokens, std::max(2 * options_.beam, options_.top));
     if (one_expert()) {
       want.expert = draw_index(weights_, random_.at(text.text.sample));
       text.text.experts.push_back(*want.expert);
@@ -150,22 +169,23 @@ void Continuation::read_prompt(std::span<Readout> readouts) {
   for (Readout& readout : readouts) {
     to_read_.pop_back();
     const std::int64_t token = to_read_.back();
-    const double score = rules_.prompt_score(readout, token);
+    const double score = options_.scores_prompt ? rules_.prompt_score(readout, token) : kUnknown;
     read_.tokens.push_back(token);
     read_.positional_scores.push_back(score);
-    read_total_ += score;
-    if (predictor_.experts() > 1) read_.posterior.push_back(std::move(readout.weights));
+    if (options_.scores_prompt) read_total_ += score;
+    if (mixes()) read_.posterior.push_back(std::move(readout.weights));
+    if (options_.top > 0) read_.top.push_back(std::move(readout.top));
   }
   if (to_read_.size() == 1) begin_growing();
 }
 
-Continuation::Growing Continuation::extended(const Growing& parent, const TopToken& token,
+Continuation::Growing Continuation::extended(Growing text, const TopToken& token,
                                              const Readout& readout) {
   ++new_tokens_;
-  Growing text = parent;
   text.text.tokens.push_back(token.token);
   text.text.positional_scores.push_back(token.log_prob);
-  if (predictor_.experts() > 1) text.text.posterior.push_back(readout.weights);
+  if (mixes()) text.text.posterior.push_back(readout.weights);
+  if (options_.top > 0) text.text.top.push_back(best_tokens(readout, options_.top));
   text.total += token.log_prob;
   text.unread = {token.token};
   return text;
@@ -174,7 +194,7 @@ Continuation::Growing Continuation::extended(const Growing& parent, const TopTok
 /// Whether the text goes on behind its last token. Shows that token.
 bool Continuation::passes_on(const Growing& text) {
   if (!streams() || !on_token_) return true;
-  return on_token_({text.text.sample, text.text.tokens.back(), text.text.positional_scores.back()});
+  return on_token_(text.text);
 }
 
 void Continuation::finish(Growing text) {
@@ -191,7 +211,7 @@ void Continuation::sample(std::span<Readout> readouts, std::vector<Growing>& nex
     const TopToken token =
         draw_token(readouts[i], *options_.sampling, random_.at(text.text.sample));
     if (token.token < 0) continue;
-    Growing longer = extended(text, token, readouts[i]);
+    Growing longer = extended(std::move(text), token, readouts[i]);
     const bool ends = token.token == symbols_.eos;
     longer.text.stopped = !passes_on(longer) && !ends;
     if (ends || longer.text.stopped)
@@ -220,12 +240,13 @@ std::vector<Continuation::Candidate> Continuation::search(std::span<Readout> rea
 void Continuation::choose(std::span<Readout> readouts, std::vector<Growing>& next) {
   const std::vector<Candidate> candidates = search(readouts);
   const auto beam = static_cast<std::size_t>(options_.beam);
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
+  for (std::size_t i = 0; i < candidates.size() && finished_.size() < beam; ++i) {
     const Candidate& best = candidates[i];
     const bool ends = best.token.token == symbols_.eos;
-    if (ends && (i >= beam || finished_.size() == beam)) continue;
-    if (!ends && next.size() == beam) continue;
-    Growing text = extended(growing_[best.parent], best.token, readouts[best.parent]);
+    if (ends ? i >= beam : next.size() == beam) continue;
+    Growing& parent = growing_[best.parent];  // of one hypothesis, one text comes
+    Growing text =
+        extended(beam == 1 ? std::move(parent) : parent, best.token, readouts[best.parent]);
     if (!ends) {
       next.push_back(std::move(text));
       continue;

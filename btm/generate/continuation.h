@@ -16,17 +16,6 @@
 
 namespace btm {
 
-/// A token that follows a prompt, as it comes.
-struct NewToken {
-  std::size_t sample = 0;  ///< The hypothesis: its number among the samples.
-  std::int64_t token = 0;
-  double log_prob = 0;
-};
-
-/// Called for each new token, the end-of-sentence symbol included, where hypotheses do not compete:
-/// with sampling or a beam of 1. False ends the hypothesis behind this token.
-using OnToken = std::function<bool(const NewToken& token)>;
-
 struct Hypothesis {
   std::vector<std::int64_t> tokens;       ///< The prompt's, too; with the end-of-sentence symbol
                                           ///< unless `stopped`.
@@ -38,14 +27,33 @@ struct Hypothesis {
   std::vector<std::vector<double>> posterior;
   /// For each new token the expert that it was drawn from. Empty without one expert per token.
   std::vector<std::size_t> experts;
-  std::size_t sample = 0;  ///< As in NewToken.
-  bool stopped = false;    ///< By OnToken.
+  /// For each token the most probable ones at its place, the best first, where options ask for
+  /// them.
+  std::vector<std::vector<TopToken>> top;
+  std::size_t sample = 0;  ///< Its number among the samples.
+  bool stopped = false;    ///< By OnToken, or because nothing should follow the prompt.
+};
+
+/// Called with a text behind each new token, the end-of-sentence symbol included, where hypotheses
+/// do not compete: with sampling or a beam of 1. False ends the text there.
+using OnToken = std::function<bool(const Hypothesis& text)>;
+
+/// Called when a prompt has been read but for its last token, with the row and what is known of all
+/// of the prompt's tokens.
+using OnRead = std::function<void(Predictor::Row row, const Hypothesis& read)>;
+
+/// A row that has read the beginning of a prompt, for others with the same beginning.
+struct ReadPrefix {
+  Predictor::Row row = 0;
+  std::int64_t length = 0;  ///< Tokens that are used of the row.
+  Hypothesis read;          ///< Of as many tokens, from the one after the end-of-sentence symbol.
 };
 
 class Continuation {
  public:
-  /// `prompt` has no end-of-sentence symbols and is cut behind max_length(). std::invalid_argument
-  /// as check_options(), and for a min_len that is longer than the longest text.
+  /// `prompt` has no end-of-sentence symbol in front, and is cut behind max_length().
+  /// std::invalid_argument as check_options(), and for a min_len that is longer than the longest
+  /// text.
   Continuation(Predictor& predictor, const Symbols& symbols, std::vector<std::int64_t> prompt,
                const GenerateOptions& options, OnToken on_token = {});
   ~Continuation();
@@ -55,12 +63,19 @@ class Continuation {
   /// The tokens that its first row, and its other rows together, may have at once.
   std::int64_t row_tokens() const;
   std::int64_t fork_tokens() const;
-  /// Takes the first row. False where the predictor has no room for it.
-  bool open();
+  /// Takes the first row, which begins with `prefix` if there is one. False where the predictor has
+  /// no room for it.
+  bool open(const ReadPrefix* prefix = nullptr, OnRead on_read = {});
   bool done() const noexcept { return opened_ && to_read_.empty() && growing_.empty(); }
 
-  /// Adds what to compute next. Returns the number of its tokens.
-  std::size_t ask(Predictor::Step& step);
+  /// Whether tokens of the prompt are still to be read before others may follow.
+  bool reads() const noexcept { return !opened_ || !to_read_.empty(); }
+  const std::vector<std::int64_t>& prompt() const noexcept { return prompt_; }
+  const GenerateOptions& options() const noexcept { return options_; }
+
+  /// Adds what to compute next, at most `budget` tokens of the prompt. Returns the number of its
+  /// tokens.
+  std::size_t ask(Predictor::Step& step, std::size_t budget = SIZE_MAX);
   /// The readouts of these tokens.
   void answer(std::span<Readout> readouts);
 
@@ -82,6 +97,8 @@ class Continuation {
     double total = 0;
   };
 
+  /// Whether there are weights of experts to tell.
+  bool mixes() const { return predictor_.experts() > 1; }
   bool one_expert() const { return options_.sampling && options_.sampling->one_expert_per_token; }
   bool streams() const { return options_.sampling || options_.beam == 1; }
   void begin_growing();
@@ -90,7 +107,7 @@ class Continuation {
   std::vector<Candidate> search(std::span<Readout> readouts);
   void sample(std::span<Readout> readouts, std::vector<Growing>& next);
   void choose(std::span<Readout> readouts, std::vector<Growing>& next);
-  Growing extended(const Growing& parent, const TopToken& token, const Readout& readout);
+  Growing extended(Growing parent, const TopToken& token, const Readout& readout);
   bool passes_on(const Growing& text);
   void finish(Growing text);
   void give_rows(std::vector<Growing>& next);
@@ -99,6 +116,7 @@ class Continuation {
   Symbols symbols_;
   GenerateOptions options_;
   OnToken on_token_;
+  OnRead on_read_;
   std::vector<std::int64_t> prompt_;
   std::int64_t longest_ = 0;
   TokenRules rules_;

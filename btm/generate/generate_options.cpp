@@ -46,6 +46,7 @@ void check_options(const GenerateOptions& options) {
   require(options.min_len >= 0 && options.max_len_b >= 0 && options.max_len_a >= 0 &&
               std::isfinite(options.max_len_a),
           "--min-len, --max-len-a and --max-len-b: expected numbers of 0 or more");
+  require(options.top >= 0, "the number of most probable tokens: expected 0 or more");
   require(options.block_ngrams >= 0, "--no-repeat-ngram-size: expected 0 or more");
   if (options.sampling) check_sampling(options);
 }

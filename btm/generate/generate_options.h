@@ -2,10 +2,14 @@
 // but for `beam`, whose default is that of fairseq's hub interface.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 namespace btm {
+
+class Posterior;
 
 /// Draws tokens instead of searching for the most probable text.
 struct SamplingOptions {
@@ -34,6 +38,14 @@ struct GenerateOptions {
   double unkpen = 0;  ///< Subtracted from the unknown symbol's log-probability, in the prompt, too.
   double temperature = 1;  ///< Divides each expert's logits.
   std::optional<SamplingOptions> sampling;
+
+  // What a server asks for.
+  bool scores_prompt = true;  ///< Otherwise the scores of the prompt's tokens are NaN.
+  bool heats_prompt = true;   ///< The temperature divides the logits of the prompt's scores, too.
+  bool continues = true;      ///< Otherwise the prompt is scored, and nothing follows it.
+  std::int64_t top = 0;       ///< So many of the most probable tokens are kept at each token.
+  std::optional<std::size_t> expert;         ///< This expert alone instead of the mixture.
+  std::shared_ptr<const Posterior> mixture;  ///< Instead of the predictor's.
 };
 
 /// The longest text that continues a prompt.

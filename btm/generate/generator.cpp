@@ -7,18 +7,32 @@
 #include <utility>
 
 namespace btm {
+namespace {
 
-Generator::Generator(Predictor& predictor, const Symbols& symbols, std::int64_t batch)
-    : predictor_(predictor), symbols_(symbols), batch_(std::max<std::int64_t>(batch, 1)) {}
+/// A fork copies the block of tokens that it shares and writes.
+constexpr std::int64_t kForkRoom = 32;
+/// Common tokens for which a prompt waits until another one has read them.
+constexpr std::size_t kWorthWaiting = 32;
+/// Waiting prompts that are looked at in a step, for each that may join.
+constexpr std::size_t kLookedAt = 4;
+
+}  // namespace
+
+Generator::Generator(Predictor& predictor, const Symbols& symbols, const GenerateLimits& limits)
+    : predictor_(predictor),
+      symbols_(symbols),
+      limits_(limits),
+      prefixes_(predictor, limits.prefixes) {
+  limits_.batch = std::max<std::int64_t>(limits_.batch, 1);
+  limits_.prompt_tokens = std::max<std::size_t>(limits_.prompt_tokens, 1);
+}
 
 std::size_t Generator::submit(std::vector<std::int64_t> prompt, const GenerateOptions& options,
                               OnToken on_token) {
   for (const std::int64_t token : prompt)
-    if (token < 0 || token >= predictor_.vocab_size() || token == symbols_.eos ||
-        token == symbols_.pad)
+    if (token < 0 || token >= predictor_.vocab_size() || token == symbols_.pad)
       throw std::invalid_argument("prompt: token " + std::to_string(token) + ", expected 0 to " +
-                                  std::to_string(predictor_.vocab_size() - 1) +
-                                  " without padding and end of sentence");
+                                  std::to_string(predictor_.vocab_size() - 1) + " without padding");
   Item item{submitted_, options.beam,
             std::make_unique<Continuation>(predictor_, symbols_, std::move(prompt), options,
                                            std::move(on_token))};
@@ -33,31 +47,85 @@ std::int64_t Generator::load() const {
   return rows;
 }
 
-/// Prompts join in their order, so that none waits for ever.
+/// Tokens that a prompt's other rows may still take.
+std::int64_t Generator::promised(const Item& item) const {
+  return item.text->fork_tokens() + (limits_.prefixes > 0 ? kForkRoom : 0);
+}
+
+/// Takes a row for the prompt, from what others have read where that helps. What was kept gives
+/// way.
+bool Generator::join(Item& item, std::int64_t promised_to_others) {
+  const OnRead keep = limits_.prefixes == 0 ? OnRead()
+                                            : [this, text = item.text.get()](
+                                                  Predictor::Row row, const Hypothesis& read) {
+                                                prefixes_.keep(row, read, text->options());
+                                              };
+  do {
+    const std::optional<ReadPrefix> prefix = prefixes_.find(*item.text);
+    const std::int64_t shared = prefix ? prefix->length : 0;
+    const std::int64_t needed = item.text->row_tokens() - shared + promised(item);
+    if (predictor_.free_tokens() - promised_to_others < needed) continue;
+    if (!item.text->open(prefix ? &*prefix : nullptr, keep)) continue;
+    counts_.reused_tokens += shared;
+    return true;
+  } while (prefixes_.drop_oldest());
+  return false;
+}
+
+/// Whether a prompt that is being read will soon save this one work.
+bool Generator::waits_for_prefix(const Item& item) const {
+  return limits_.prefixes > 0 && std::ranges::any_of(joined_, [&](const Item& other) {
+           return other.text->reads() && reads_alike(other.text->options(), item.text->options()) &&
+                  common_prefix(other.text->prompt(), item.text->prompt()) >= kWorthWaiting;
+         });
+}
+
+/// Prompts join in their order, so that none waits for ever, but for those that wait for what
+/// another one reads.
 void Generator::admit(std::vector<Generated>& ended) {
-  std::int64_t rows = 0, promised = 0;
+  std::int64_t rows = 0, promised_to_joined = 0;
   for (const Item& item : joined_) {
     rows += item.beam;
-    promised += item.text->fork_tokens();
+    promised_to_joined += promised(item);
   }
-  while (!waiting_.empty()) {
-    Item& item = waiting_.front();
-    if (!joined_.empty() && rows + item.beam > batch_) return;
-    const std::int64_t forks = item.text->fork_tokens(), row = item.text->row_tokens();
-    const bool fits = predictor_.free_tokens() - promised >= row + forks && item.text->open();
-    if (!fits && !joined_.empty()) return;
-    if (fits) {
+  const std::size_t most = kLookedAt * static_cast<std::size_t>(limits_.batch);
+  std::size_t passed = 0;
+  while (passed < std::min(waiting_.size(), most)) {
+    Item& item = waiting_[passed];
+    if (!joined_.empty() && rows + item.beam > limits_.batch) return;
+    if (waits_for_prefix(item)) {
+      ++passed;
+      continue;
+    }
+    const bool joins = join(item, promised_to_joined);
+    if (!joins && !joined_.empty()) return;
+    if (joins) {
       rows += item.beam;
-      promised += forks;
+      promised_to_joined += promised(item);
       joined_.push_back(std::move(item));
     } else {
       ended.push_back({item.number,
                        {},
-                       "needs room for " + std::to_string(row + forks) +
+                       "needs room for " +
+                           std::to_string(item.text->row_tokens() + promised(item)) +
                            " tokens, found room for " + std::to_string(predictor_.free_tokens())});
     }
-    waiting_.pop_front();
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(passed));
   }
+}
+
+void Generator::cancel(std::size_t prompt) {
+  const auto is_it = [&](const Item& item) { return item.number == prompt; };
+  std::erase_if(waiting_, is_it);
+  std::erase_if(joined_, is_it);
+}
+
+std::vector<std::size_t> Generator::drop_joined() {
+  std::vector<std::size_t> dropped;
+  for (const Item& item : joined_) dropped.push_back(item.number);
+  joined_.clear();
+  prefixes_.clear();
+  return dropped;
 }
 
 void Generator::count(const Predictor::Step& step) {
@@ -78,9 +146,17 @@ std::vector<Generated> Generator::step() {
   if (joined_.empty()) return ended;
   Predictor::Step step;
   std::vector<std::size_t> asked;
-  for (const Item& item : joined_) asked.push_back(item.text->ask(step));
+  std::size_t budget = limits_.prompt_tokens;
+  for (const Item& item : joined_) {
+    const bool reads = item.text->reads();
+    asked.push_back(item.text->ask(step, budget));
+    if (!reads) continue;
+    budget -= asked.back();
+    counts_.prompt_tokens += static_cast<std::int64_t>(asked.back());
+  }
   count(step);
-  std::vector<Readout> readouts = predictor_.advance(step);
+  std::vector<Readout> readouts;
+  if (!step.tokens.empty()) readouts = predictor_.advance(step);
   std::size_t at = 0;
   for (std::size_t i = 0; i < joined_.size(); ++i) {
     Continuation& text = *joined_[i].text;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "btm/generate/continuation.h"
+#include "btm/generate/prefix_cache.h"
 #include "btm/mixing/predictor.h"
 
 namespace btm {
@@ -23,27 +24,42 @@ struct Generated {
 /// What was computed so far.
 struct GenerateCounts {
   std::int64_t steps = 0;
+  std::int64_t prompt_tokens = 0;  ///< That were read.
+  std::int64_t reused_tokens = 0;  ///< Of prompts, that an earlier prompt had read.
   std::int64_t new_tokens = 0;
   /// How often an expert's weights were read: once for a step in which it computes. Exact where one
   /// expert is drawn per token; otherwise all experts of every step.
   std::int64_t expert_reads = 0;
 };
 
+struct GenerateLimits {
+  std::int64_t batch = 16;  ///< Hypotheses that grow at once, unless those of one prompt are more.
+  std::size_t prompt_tokens = SIZE_MAX;  ///< Tokens of prompts in a step, so that no prompt holds
+                                         ///< up the texts that grow.
+  std::size_t prefixes = 0;  ///< Prompts that are kept for others with the same beginning.
+};
+
 class Generator {
  public:
-  /// At most `batch` hypotheses grow at once, or those of one prompt.
-  Generator(Predictor& predictor, const Symbols& symbols, std::int64_t batch);
+  Generator(Predictor& predictor, const Symbols& symbols, const GenerateLimits& limits);
 
-  /// Queues a prompt. std::invalid_argument for tokens that are padding, end of sentence or outside
-  /// the dictionary, and for options as Continuation has it.
+  /// Queues a prompt. std::invalid_argument for tokens that are padding or outside the dictionary,
+  /// and for options as Continuation has it.
   std::size_t submit(std::vector<std::int64_t> prompt, const GenerateOptions& options,
                      OnToken on_token = {});
   /// Advances all prompts that have joined. Returns those that ended. What a model throws ends all.
   std::vector<Generated> step();
+  /// Gives up a prompt, if it waits or grows.
+  void cancel(std::size_t prompt);
+  /// Gives up all prompts that have joined, for example after an exception of step(), and all that
+  /// was kept of others. Returns their numbers.
+  std::vector<std::size_t> drop_joined();
   /// Whether prompts wait or grow.
   bool busy() const noexcept { return !waiting_.empty() || !joined_.empty(); }
   /// Hypotheses that wait or grow.
   std::int64_t load() const;
+  std::size_t waiting() const noexcept { return waiting_.size(); }
+  std::size_t joined() const noexcept { return joined_.size(); }
   const GenerateCounts& counts() const noexcept { return counts_; }
 
  private:
@@ -53,13 +69,17 @@ class Generator {
     std::unique_ptr<Continuation> text;
   };
 
+  std::int64_t promised(const Item& item) const;
+  bool join(Item& item, std::int64_t promised);
+  bool waits_for_prefix(const Item& item) const;
   void admit(std::vector<Generated>& ended);
   void count(const Predictor::Step& step);
 
   Predictor& predictor_;
   Symbols symbols_;
-  std::int64_t batch_ = 1;
+  GenerateLimits limits_;
   std::size_t submitted_ = 0;
+  PrefixCache prefixes_;
   std::deque<Item> waiting_;
   std::vector<Item> joined_;
   GenerateCounts counts_;

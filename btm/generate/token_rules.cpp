@@ -49,6 +49,7 @@ std::vector<std::int64_t> TokenRules::forbidden(std::span<const std::int64_t> te
 Want TokenRules::next(std::span<const std::int64_t> text, std::int64_t count) const {
   Want want;
   want.temperature = options_.temperature;
+  want.expert = options_.expert;
   const bool all =
       options_.sampling && (options_.sampling->topk <= 0 || options_.sampling->topp > 0);
   if (is_full(text)) {
@@ -69,10 +70,17 @@ Want TokenRules::next(std::span<const std::int64_t> text, std::int64_t count) co
   return want;
 }
 
+bool TokenRules::heats_prompt() const {
+  return options_.scores_prompt && options_.heats_prompt && options_.temperature != 1;
+}
+
 Want TokenRules::prompt(std::int64_t token) const {
   Want want;
-  want.temperature = options_.temperature;
-  if (options_.temperature == 1)
+  want.expert = options_.expert;
+  if (!options_.scores_prompt) return want;
+  want.temperature = heats_prompt() ? options_.temperature : 1;
+  want.top = options_.top;
+  if (!heats_prompt())
     want.target = token;
   else
     want.distribution = true;  // scores of targets are those of temperature 1
@@ -80,9 +88,16 @@ Want TokenRules::prompt(std::int64_t token) const {
 }
 
 double TokenRules::prompt_score(const Readout& readout, std::int64_t token) const {
-  const double log_prob = readout.distribution.empty()
-                              ? readout.log_prob
-                              : readout.distribution.at(static_cast<std::size_t>(token));
+  double log_prob = readout.distribution.empty()
+                        ? readout.log_prob
+                        : readout.distribution.at(static_cast<std::size_t>(token));
+  // The scores of a target and of the most probable tokens may differ in their last bits. Whoever
+  // compares the two finds the same number, or a smaller one for a token that is not among them.
+  const auto found = std::ranges::find(readout.top, token, &TopToken::token);
+  if (found != readout.top.end())
+    log_prob = found->log_prob;
+  else if (!readout.top.empty())
+    log_prob = std::fmin(static_cast<float>(log_prob), readout.top.back().log_prob);
   return token == symbols_.unk ? log_prob - options_.unkpen : log_prob;
 }
 

@@ -26,6 +26,8 @@ class TokenRules {
   Want next(std::span<const std::int64_t> text, std::int64_t count) const;
   /// What to ask to know the score of a token of the prompt.
   Want prompt(std::int64_t token) const;
+  /// Whether it takes a distribution: at another temperature than 1.
+  bool heats_prompt() const;
 
   /// Applies the rules to the answer to next(): `top`, the best first, or `distribution` has what
   /// may follow; impossible tokens are left out of the one and -inf in the other.

@@ -55,6 +55,19 @@ ExpertLane::Row ExpertLane::fork(const Row& row) {
   return copy;
 }
 
+ExpertLane::Row ExpertLane::fork_prefix(const Row& row, std::int64_t length) {
+  Row copy = fork(row);
+  if (copy.last >= length) {
+    copy.last = -1;
+    copy.log_sum.reset();
+  }
+  if (copy.fed <= length) return copy;
+  if (length < copy.start) copy.start = 0, length = 0;
+  pool_.truncate(copy.pool, length - copy.start);
+  copy.fed = length;
+  return copy;
+}
+
 bool ExpertLane::reserve(const Row& row, std::int64_t length) {
   return pool_.reserve(row.pool, std::min(length, window_));
 }

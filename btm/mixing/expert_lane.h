@@ -60,6 +60,8 @@ class ExpertLane {
   }
   std::optional<Row> open(std::int64_t tokens);
   Row fork(const Row& row);
+  /// A row of the first `length` tokens of a text.
+  Row fork_prefix(const Row& row, std::int64_t length);
   void close(const Row& row) { pool_.close(row.pool); }
   /// Makes sure that the row has room for a text of `length`. False where there is too little.
   bool reserve(const Row& row, std::int64_t length);

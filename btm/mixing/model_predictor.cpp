@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "btm/mixing/expert_lane.h"
 #include "btm/mixing/mixed_logits.h"
+#include "btm/mixing/step_check.h"
 #include "btm/mixing/text_row.h"
 #include "compat/base/concat.h"
 
@@ -45,13 +46,14 @@ class ModelPredictor final : public Predictor {
   std::int64_t vocab_size() const override { return lanes_.front().model().vocab_size(); }
   std::int64_t max_positions() const override { return window_; }
   std::int64_t free_tokens() const override;
-  std::optional<Row> open(std::int64_t tokens) override;
+  std::optional<Row> open(std::int64_t tokens, std::shared_ptr<const Posterior> mixture) override;
+  std::optional<Row> fork_prefix(Row row, std::int64_t length, std::int64_t tokens) override;
   std::vector<Readout> advance(const Step& step) override;
   Row fork(Row row) override;
   void close(Row row) override;
   std::vector<double> posterior(Row row) override;
   void update_prior(std::span<const double> posterior) override {
-    posterior_.prior().update(posterior);
+    posterior_->prior().update(posterior);
   }
 
  private:
@@ -63,10 +65,11 @@ class ModelPredictor final : public Predictor {
   };
 
   bool single() const { return lanes_.size() == 1; }
-  bool has_evidence() const { return !single() && posterior_.rule() != PosteriorRule::kNone; }
+  bool has_evidence(const TextRow& row) const {
+    return !single() && row.posterior->rule() != PosteriorRule::kNone;
+  }
+  bool open_lanes(TextRow& row, const std::function<bool(std::size_t expert)>& open_lane);
   TextRow& at(Row row);
-  void check(const Step& step);
-  void check(const Want& want) const;
   std::vector<Work> append(const Step& step, std::vector<Readout>& readouts);
   void choose_experts(Work& work) const;
   Needs needs_of(std::size_t expert, std::vector<Work>& works) const;
@@ -80,7 +83,7 @@ class ModelPredictor final : public Predictor {
   void read_out_target(Work& work, std::int64_t place, Readout& readout);
   std::vector<double> weights_after(Work& work, std::int64_t place, const Readout& readout);
 
-  Posterior posterior_;
+  std::shared_ptr<Posterior> posterior_;
   std::vector<ExpertLane> lanes_;
   std::int64_t window_ = 0;
   std::unordered_map<Row, TextRow> rows_;
@@ -89,8 +92,8 @@ class ModelPredictor final : public Predictor {
 
 ModelPredictor::ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior,
                                std::int64_t capacity, std::optional<std::int64_t> kept)
-    : posterior_(std::move(posterior)) {
-  if (experts.empty() || experts.size() != posterior_.experts())
+    : posterior_(std::make_shared<Posterior>(std::move(posterior))) {
+  if (experts.empty() || experts.size() != posterior_->experts())
     throw std::invalid_argument("a predictor has as many experts as its posterior, at least one");
   window_ = std::numeric_limits<std::int64_t>::max();
   lanes_.reserve(experts.size());
@@ -120,19 +123,53 @@ TextRow& ModelPredictor::at(Row row) {
   return found->second;
 }
 
-std::optional<Predictor::Row> ModelPredictor::open(std::int64_t tokens) {
-  TextRow row{
-      .text = {}, .state = posterior_.start(), .evidence = {}, .experts = {}, .log_weights = {}};
-  row.evidence.resize(lanes_.size());
-  for (ExpertLane& lane : lanes_) {
-    const std::optional<ExpertLane::Row> opened = lane.open(tokens);
-    if (!opened) {
-      for (std::size_t e = 0; e < row.experts.size(); ++e) lanes_[e].close(row.experts[e]);
-      return std::nullopt;
-    }
-    row.experts.push_back(*opened);
-  }
+/// Calls `open_lane` for each expert, which adds to row.experts. Closes them where one fails.
+bool ModelPredictor::open_lanes(TextRow& row,
+                                const std::function<bool(std::size_t expert)>& open_lane) {
+  bool opened = true;
+  for (std::size_t e = 0; e < lanes_.size() && opened; ++e) opened = open_lane(e);
+  if (!opened)
+    for (std::size_t e = 0; e < row.experts.size(); ++e) lanes_[e].close(row.experts[e]);
+  return opened;
+}
+
+std::optional<Predictor::Row> ModelPredictor::open(std::int64_t tokens,
+                                                   std::shared_ptr<const Posterior> mixture) {
+  if (!mixture) mixture = posterior_;
+  if (mixture->experts() != lanes_.size())
+    throw std::invalid_argument("a row's mixture has another number of experts than its predictor");
+  const Posterior::State start = mixture->start();
+  TextRow row{.text = {},
+              .posterior = std::move(mixture),
+              .start = start,
+              .state = start,
+              .evidence = std::vector<std::vector<float>>(lanes_.size()),
+              .experts = {},
+              .log_weights = {}};
+  const bool opened = open_lanes(row, [&](std::size_t e) {
+    const std::optional<ExpertLane::Row> lane = lanes_[e].open(tokens);
+    if (lane) row.experts.push_back(*lane);
+    return lane.has_value();
+  });
+  if (!opened) return std::nullopt;
   rows_.emplace(next_, std::move(row));
+  return next_++;
+}
+
+std::optional<Predictor::Row> ModelPredictor::fork_prefix(Row row, std::int64_t length,
+                                                          std::int64_t tokens) {
+  const TextRow& whole = at(row);
+  if (length < 0 || length > whole.length())
+    throw std::invalid_argument("a row is forked behind its end");
+  TextRow copy = whole.prefix(length);
+  // What is said of the token that follows is not kept: the last place is computed again.
+  const bool opened = open_lanes(copy, [&](std::size_t e) {
+    copy.experts.push_back(
+        lanes_[e].fork_prefix(whole.experts[e], std::max<std::int64_t>(length - 1, 0)));
+    return lanes_[e].reserve(copy.experts.back(), tokens);
+  });
+  if (!opened) return std::nullopt;
+  rows_.emplace(next_, std::move(copy));
   return next_++;
 }
 
@@ -147,39 +184,6 @@ void ModelPredictor::close(Row row) {
   const TextRow& closed = at(row);
   for (std::size_t e = 0; e < lanes_.size(); ++e) lanes_[e].close(closed.experts[e]);
   rows_.erase(row);
-}
-
-void ModelPredictor::check(const Want& want) const {
-  const auto known = [&](std::int64_t token) { return token >= 0 && token < vocab_size(); };
-  if (want.target && !known(*want.target))
-    throw std::invalid_argument(
-        compat::concat("a target, ", *want.target, ", is outside the dictionary"));
-  if (want.top < 0) throw std::invalid_argument("less than no tokens are wanted");
-  if (!(want.temperature > 0) || !std::isfinite(want.temperature))
-    throw std::invalid_argument("a temperature that is not above 0");
-  if (want.expert && *want.expert >= experts())
-    throw std::invalid_argument("an expert is wanted that there is not");
-}
-
-void ModelPredictor::check(const Step& step) {
-  std::unordered_set<Row> seen;
-  std::int64_t total = 0;
-  if (step.rows.size() != step.counts.size())
-    throw std::invalid_argument("a step has another number of counts than of rows");
-  for (std::size_t i = 0; i < step.rows.size(); ++i) {
-    at(step.rows[i]);
-    if (!seen.insert(step.rows[i]).second || step.counts[i] < 1)
-      throw std::invalid_argument("a step has a row twice, or without a new token");
-    total += step.counts[i];
-  }
-  if (total != static_cast<std::int64_t>(step.tokens.size()) ||
-      step.wants.size() != step.tokens.size())
-    throw std::invalid_argument("a step has another number of tokens, or of wants, than counted");
-  for (const std::int64_t token : step.tokens)
-    if (token < 0 || token >= vocab_size() || token == TransformerLM::kPaddingIdx)
-      throw std::invalid_argument(
-          compat::concat("a token, ", token, ", is outside the dictionary, or padding"));
-  for (const Want& want : step.wants) check(want);
 }
 
 /// Adds the new tokens to their rows, once there is room for all of them.
@@ -212,10 +216,11 @@ std::vector<Work> ModelPredictor::append(const Step& step, std::vector<Readout>&
 /// Who runs at each new place. Where nothing is wanted but at the last place, nobody needs to.
 void ModelPredictor::choose_experts(Work& work) const {
   const TextRow& row = *work.row;
-  const bool by_place = posterior_.rule() == PosteriorRule::kNone && posterior_.prior().text();
+  const Posterior& posterior = *row.posterior;
+  const bool by_place = posterior.rule() == PosteriorRule::kNone && posterior.prior().text();
   const std::vector<std::size_t> all = single()   ? std::vector<std::size_t>{0}
                                        : by_place ? std::vector<std::size_t>{}
-                                                  : posterior_.wanted(row.state);
+                                                  : posterior.wanted(row.state);
   std::optional<Posterior::State> state;
   if (by_place && !single()) state = row.state;
   std::int64_t read = row.taken;
@@ -229,8 +234,8 @@ void ModelPredictor::choose_experts(Work& work) const {
       chosen = all;
     } else {
       for (; read <= place; ++read)
-        posterior_.read(*state, row.text[static_cast<std::size_t>(read)]);
-      chosen = posterior_.wanted(*state);
+        posterior.read(*state, row.text[static_cast<std::size_t>(read)]);
+      chosen = posterior.wanted(*state);
     }
   }
 }
@@ -243,7 +248,7 @@ ModelPredictor::Needs ModelPredictor::needs_of(std::size_t expert, std::vector<W
     Work& work = works[w];
     TextRow& row = *work.row;
     const bool observed =
-        has_evidence() && work.mixed_up_to >= 0 && posterior_.prior().takes_part(expert);
+        has_evidence(row) && work.mixed_up_to >= 0 && row.posterior->prior().takes_part(expert);
     const std::int64_t scored = observed ? row.scored(expert) : row.length();
     for (std::int64_t place = std::min(scored - 1, work.first); place < row.length(); ++place) {
       Need need{
@@ -288,10 +293,7 @@ void ModelPredictor::run(std::vector<Work>& works) {
   }
   read_out(works, needs);
   for (ExpertLane& lane : lanes_) lane.release();
-  for (Work& work : works) {
-    work.row->progress(posterior_, work.mixed_up_to);
-    work.row->forget_evidence();
-  }
+  for (Work& work : works) work.row->progress(work.mixed_up_to);
 }
 
 /// Places that are read out together, and the needs of all logits there.
@@ -369,8 +371,8 @@ void ModelPredictor::read_out(Work& work, std::int64_t place,
   if (want.expert) {
     logs[*want.expert] = 0;
   } else {
-    work.row->progress(posterior_, place);
-    logs = work.row->current_log_weights(posterior_);
+    work.row->progress(place);
+    logs = work.row->current_log_weights();
   }
   readout.weights = exponentials(logs);
   if (!logits.empty()) {
@@ -395,7 +397,7 @@ void ModelPredictor::read_out_target(Work& work, std::int64_t place, Readout& re
   }
   TextRow& row = *work.row;
   readout.log_prob =
-      posterior_.log_prob(row.state, row.current_log_weights(posterior_), readout.expert_log_probs);
+      row.posterior->log_prob(row.state, row.current_log_weights(), readout.expert_log_probs);
   readout.weights_after = weights_after(work, place, readout);
 }
 
@@ -404,17 +406,18 @@ std::vector<double> ModelPredictor::weights_after(Work& work, std::int64_t place
   TextRow& row = *work.row;
   const std::int64_t target = *work.wants[place - work.first].target;
   if (place < work.mixed_up_to && row.text[static_cast<std::size_t>(place) + 1] == target) {
-    row.progress(posterior_, place + 1);  // which the next place would do
-    return exponentials(row.current_log_weights(posterior_));
+    row.progress(place + 1);  // which the next place would do
+    return exponentials(row.current_log_weights());
   }
   Posterior::State state = row.state;
-  posterior_.observe(state, readout.expert_log_probs);
-  posterior_.read(state, target);
-  return exponentials(posterior_.log_weights(state));
+  row.posterior->observe(state, readout.expert_log_probs);
+  row.posterior->read(state, target);
+  return exponentials(row.posterior->log_weights(state));
 }
 
 std::vector<Readout> ModelPredictor::advance(const Step& step) {
-  check(step);
+  check_step(step, experts(), vocab_size(), TransformerLM::kPaddingIdx);
+  for (const Row row : step.rows) at(row);
   std::vector<Readout> readouts(step.tokens.size());
   std::vector<Work> works = append(step, readouts);
   run(works);
@@ -428,7 +431,7 @@ std::vector<double> ModelPredictor::posterior(Row row) {
   works[0].first = text.length();
   works[0].mixed_up_to = text.length() - 1;
   run(works);
-  return exponentials(text.current_log_weights(posterior_));
+  return exponentials(text.current_log_weights());
 }
 
 }  // namespace

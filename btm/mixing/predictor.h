@@ -7,11 +7,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 namespace btm {
+
+class Posterior;
 
 /// What to compute about the token that follows a place in a text.
 struct Want {
@@ -63,14 +66,21 @@ class Predictor {
   /// Tokens for which there is still room.
   virtual std::int64_t free_tokens() const = 0;
 
-  /// A row without tokens, with room for `tokens`. Nothing where there is too little room.
-  virtual std::optional<Row> open(std::int64_t tokens) = 0;
+  /// A row without tokens, with room for `tokens`. Nothing where there is too little room. Its
+  /// experts are mixed by `mixture`, over as many; null: as the predictor mixes them.
+  virtual std::optional<Row> open(std::int64_t tokens,
+                                  std::shared_ptr<const Posterior> mixture) = 0;
+  std::optional<Row> open(std::int64_t tokens) { return open(tokens, nullptr); }
   /// Feeds new tokens. Returns a readout for each of them, in the step's order. A row's readout
   /// does not depend on the other rows. std::runtime_error where a model gives NaN, and where there
   /// is no room. std::invalid_argument for tokens outside the dictionary.
   virtual std::vector<Readout> advance(const Step& step) = 0;
   /// A new row with the tokens of `row`. They share memory until one of them grows.
   virtual Row fork(Row row) = 0;
+  /// A new row with the first `length` tokens of `row` and its mixture, with room for `tokens` in
+  /// all. The two share the memory of these tokens but for the last one, which is read again.
+  /// Nothing where there is too little room. std::invalid_argument for more than the row has.
+  virtual std::optional<Row> fork_prefix(Row row, std::int64_t length, std::int64_t tokens) = 0;
   virtual void close(Row row) = 0;
   /// [E] the experts' weights for the row's next token.
   virtual std::vector<double> posterior(Row row) = 0;

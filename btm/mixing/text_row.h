@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -17,27 +18,28 @@ constexpr float kNotRun = std::numeric_limits<float>::quiet_NaN();  ///< The sco
 
 struct TextRow {
   std::vector<std::int64_t> text;
+  std::shared_ptr<const Posterior> posterior;
+  Posterior::State start;  ///< That of the empty text.
   Posterior::State state;
   std::int64_t taken = 0;  ///< Tokens of the text that `state` has read (and observed).
-  /// [E] scores of the tokens from `scored_from` on: evidence that `state` has not observed yet.
+  /// [E] scores of the tokens after the first: evidence, which `state` observes.
   std::vector<std::vector<float>> evidence;
-  std::int64_t scored_from = 1;
   std::vector<ExpertLane::Row> experts;            ///< [E]
   std::optional<std::vector<double>> log_weights;  ///< Of `state`, once they are known.
 
   std::int64_t length() const { return static_cast<std::int64_t>(text.size()); }
   /// Tokens with a known score, counted from the text's beginning.
   std::int64_t scored(std::size_t expert) const {
-    return scored_from + static_cast<std::int64_t>(evidence[expert].size());
+    return 1 + static_cast<std::int64_t>(evidence[expert].size());
   }
   /// Keeps an expert's score of the token after a place.
   void add_evidence(std::size_t expert, std::int64_t place, float score);
   /// Lets the posterior take the text up to a place. One expert alone needs no posterior.
-  void progress(const Posterior& posterior, std::int64_t place);
-  /// Drops the evidence that the posterior has observed.
-  void forget_evidence();
+  void progress(std::int64_t place);
   /// [E] for the token after those that the posterior has taken.
-  std::vector<double> current_log_weights(const Posterior& posterior);
+  std::vector<double> current_log_weights();
+  /// The first `length` tokens and what is known of them, without `experts`.
+  TextRow prefix(std::int64_t length) const;
 };
 
 }  // namespace btm

@@ -6,10 +6,10 @@
 
 namespace compat {
 
-inline constexpr std::array<std::string_view, 17> kBtmCommands{
+inline constexpr std::array<std::string_view, 18> kBtmCommands{
     "average", "branch",      "cache",  "cluster", "doctor",   "ensemble-eval",
     "eval-lm", "eval-matrix", "expert", "forest",  "generate", "plan",
-    "release", "run",         "score",  "train",   "weigh"};
+    "release", "run",         "score",  "serve",   "train",    "weigh"};
 inline constexpr std::array<std::string_view, 7> kConvertCommands{
     "checkpoint", "data-bin", "inspect", "preprocess", "repair", "train-sentencepiece", "verify"};
 

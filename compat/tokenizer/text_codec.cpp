@@ -116,6 +116,15 @@ std::string TextStream::push(std::int64_t id) {
 
 std::string TextStream::finish() { return take(true); }
 
+std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::int64_t> ids,
+                                   std::span<const std::int64_t> before) {
+  TextStream stream(codec, before);
+  std::vector<std::string> pieces;
+  for (const std::int64_t id : ids) pieces.push_back(stream.push(id));
+  if (!pieces.empty()) pieces.back() += stream.finish();
+  return pieces;
+}
+
 std::string TextStream::take(bool all) {
   const std::string text = codec_->decode(ids_);
   const std::size_t end = all ? text.size() : text.size() - uncertain_bytes(text);

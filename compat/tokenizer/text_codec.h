@@ -86,4 +86,9 @@ class TextStream {
   std::size_t given_ = 0;          ///< Bytes of their text that were given.
 };
 
+/// [T] the text of each id after those before it, and after `before`. A character of several ids
+/// belongs to the last of them.
+std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::int64_t> ids,
+                                   std::span<const std::int64_t> before = {});
+
 }  // namespace compat

@@ -68,8 +68,9 @@ TEST(TextInput, SaysWhyATextCannotBeScored) {
 
 TEST(TextInput, GivesThePieceOfEachToken) {
   compat::TextCodec codec = words();
-  EXPECT_EQ(pieces_of(codec, {{4}, {5, 6, 2}}), (std::vector<std::string>{" b", " c", ""}));
-  EXPECT_EQ(pieces_of(codec, {{}, {5}}), std::vector<std::string>{"b"});
+  EXPECT_EQ(compat::pieces_of(codec, Ids{5, 6, 2}, Ids{4}),
+            (std::vector<std::string>{" b", " c", ""}));
+  EXPECT_EQ(compat::pieces_of(codec, Ids{5}), std::vector<std::string>{"b"});
 }
 
 TEST(TextInput, CountsNoWordsOfEarlierTexts) {

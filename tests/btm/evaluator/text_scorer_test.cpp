@@ -20,7 +20,7 @@ class FakePredictor final : public Predictor {
   std::int64_t vocab_size() const override { return 100; }
   std::int64_t max_positions() const override { return 1000; }
   std::int64_t free_tokens() const override { return room_; }
-  std::optional<Row> open(std::int64_t tokens) override {
+  std::optional<Row> open(std::int64_t tokens, std::shared_ptr<const Posterior>) override {
     if (tokens > room_) return std::nullopt;
     room_ -= tokens;
     rows_[next_] = {0, tokens};
@@ -47,6 +47,9 @@ class FakePredictor final : public Predictor {
     return readouts;
   }
   Row fork(Row) override { throw std::logic_error("not used"); }
+  std::optional<Row> fork_prefix(Row, std::int64_t, std::int64_t) override {
+    throw std::logic_error("not used");
+  }
   void close(Row row) override {
     room_ += rows_.at(row).second;
     rows_.erase(row);

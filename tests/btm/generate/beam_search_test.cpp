@@ -28,7 +28,7 @@ std::vector<double> tricky(std::size_t, const Tokens& text) {
 
 std::vector<Hypothesis> run(FakePredictor& model, const Tokens& prompt,
                             const GenerateOptions& options) {
-  Generator generator(model, {}, 64);
+  Generator generator(model, {}, {.batch = 64});
   generator.submit(prompt, options);
   std::vector<Generated> all;
   while (generator.busy())
@@ -158,7 +158,7 @@ TEST(BeamSearch, SaysTheWeightsOfExperts) {
 
 TEST(Generator, LetsPromptsJoinAndLeave) {
   FakePredictor model(7, tricky);
-  Generator generator(model, {}, 3);
+  Generator generator(model, {}, {.batch = 3});
   const std::vector<Tokens> prompts{{kA, kA}, {kB}, {}, {kC}, {kA, kB, kC}};
   for (const Tokens& prompt : prompts) generator.submit(prompt, options(1, 6));
   std::vector<std::vector<Hypothesis>> together(prompts.size());
@@ -176,7 +176,7 @@ TEST(Generator, LetsPromptsJoinAndLeave) {
 
 TEST(Generator, SaysWhichPromptHasNoRoom) {
   FakePredictor model(7, tricky, {1}, 20);
-  Generator generator(model, {}, 8);
+  Generator generator(model, {}, {.batch = 8});
   generator.submit({kA}, options(1, 15));  // 16 tokens
   generator.submit({kA}, options(1, 18));  // 19: waits for the first
   generator.submit({kA}, options(2, 12));  // 2 * 13: never
@@ -192,7 +192,7 @@ TEST(Generator, SaysWhichPromptHasNoRoom) {
 TEST(Generator, SaysWhereNoTokenMayFollow) {
   FakePredictor model(
       7, [](std::size_t, const Tokens&) -> std::vector<double> { return {0, 0, 1, 0, 0, 0, 0}; });
-  Generator generator(model, {}, 8);
+  Generator generator(model, {}, {.batch = 8});
   GenerateOptions opts = options(2, 15);
   opts.min_len = 3;
   generator.submit({}, opts);
@@ -205,8 +205,8 @@ TEST(Generator, SaysWhereNoTokenMayFollow) {
 
 TEST(Generator, RefusesTokensAndOptions) {
   FakePredictor model(7, tricky);
-  Generator generator(model, {}, 8);
-  for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{1}, std::int64_t{7}, kEos})
+  Generator generator(model, {}, {.batch = 8});
+  for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{1}, std::int64_t{7}})
     expect_error<std::invalid_argument>([&] { generator.submit({token}, options(1)); }, "0 to 6");
   GenerateOptions bad = options(0);
   expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "--beam");
@@ -221,10 +221,10 @@ TEST(Generator, RefusesTokensAndOptions) {
 
 TEST(Generator, EndsATextWhereTheListenerSaysSo) {
   FakePredictor model(7, tricky);
-  Generator generator(model, {}, 8);
+  Generator generator(model, {}, {.batch = 8});
   Tokens heard;
-  generator.submit({kA}, options(1, 6), [&](const NewToken& token) {
-    heard.push_back(token.token);
+  generator.submit({kA}, options(1, 6), [&](const Hypothesis& text) {
+    heard.push_back(text.tokens.back());
     return heard.size() < 2;
   });
   std::vector<Generated> ended;

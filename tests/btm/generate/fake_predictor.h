@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -33,7 +34,7 @@ class FakePredictor : public btm::Predictor {
   std::int64_t max_positions() const override { return 1 << 10; }
   std::int64_t free_tokens() const override { return room_; }
 
-  std::optional<Row> open(std::int64_t tokens) override {
+  std::optional<Row> open(std::int64_t tokens, std::shared_ptr<const btm::Posterior>) override {
     if (tokens > room_) return std::nullopt;
     room_ -= tokens;
     rows_[next_] = {{}, tokens};
@@ -42,6 +43,12 @@ class FakePredictor : public btm::Predictor {
   Row fork(Row row) override {
     rows_[next_] = {rows_.at(row).first, 0};
     return next_++;
+  }
+  std::optional<Row> fork_prefix(Row row, std::int64_t length, std::int64_t tokens) override {
+    const auto opened = open(tokens, nullptr);
+    const Tokens& text = rows_.at(row).first;
+    if (opened) rows_.at(*opened).first.assign(text.begin(), text.begin() + length);
+    return opened;
   }
   void close(Row row) override {
     room_ += rows_.at(row).second;

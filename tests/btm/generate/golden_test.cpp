@@ -88,7 +88,7 @@ TEST(Golden, GivesFairseqsTextsAndScores) {
   std::size_t compared = 0;
   for (const auto& [models, rows] : by_models) {
     const auto predictor = predictor_of(rows.front().at("models"));
-    Generator generator(*predictor, {}, 12);  // all rows of these models in one batch
+    Generator generator(*predictor, {}, {.batch = 12});  // all rows of these models in one batch
     for (const json& row : rows) generator.submit(row.at("prompt_tokens"), options_of(row));
     while (generator.busy())
       for (const Generated& ended : generator.step()) {

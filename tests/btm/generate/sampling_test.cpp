@@ -40,7 +40,7 @@ GenerateOptions sampling(std::int64_t samples, std::int64_t new_tokens = 1) {
 
 std::vector<std::vector<Hypothesis>> run(FakePredictor& model, const std::vector<Tokens>& prompts,
                                          const GenerateOptions& options) {
-  Generator generator(model, {}, 64);
+  Generator generator(model, {}, {.batch = 64});
   for (const Tokens& prompt : prompts) generator.submit(prompt, options);
   std::vector<std::vector<Hypothesis>> all(prompts.size());
   while (generator.busy())
@@ -91,7 +91,7 @@ TEST(OneExpertPerToken, DrawsAsTheMixtureDoes) {
 
 TEST(OneExpertPerToken, ReadsOneExpertForATokenAndSaysWhich) {
   FakePredictor model(8, opinions, kWeights);
-  Generator generator(model, {}, 4);
+  Generator generator(model, {}, {.batch = 4});
   GenerateOptions options = sampling(1, 40);
   options.sampling->one_expert_per_token = true;
   generator.submit({4, 5, 6}, options);

@@ -243,10 +243,16 @@ class Texts {
     while (texts_.size() < 3) open();
     if (texts_.size() < 8 && pick(3) == 0) open();
     const auto chosen = std::next(texts_.begin(), pick(std::ssize(texts_)));
-    const int kind = pick(6);
+    const int kind = pick(7);
     if (kind == 0 || kind == 1) {
       const Text text = chosen->second;
       texts_.emplace(predictor_->fork(chosen->first), text);
+    } else if (kind == 4) {
+      const int length = pick(std::ssize(chosen->second) + 1);
+      texts_.emplace(predictor_->fork_prefix(chosen->first, length, length + 30).value(),
+                     Text(chosen->second.begin(), chosen->second.begin() + length));
+      predictor_->close(chosen->first);
+      texts_.erase(chosen);
     } else if (kind == 2) {
       predictor_->close(chosen->first);
       texts_.erase(chosen);

@@ -1,0 +1,87 @@
+#include "btm/generate/prefix_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace btm {
+namespace {
+
+/// What is known of the first `length` tokens, with `top` of the most probable ones at each.
+Hypothesis beginning_of(const Hypothesis& read, std::size_t length, const GenerateOptions& wanted) {
+  const auto first = [&](const auto& values) {
+    const auto end = static_cast<std::ptrdiff_t>(std::min(values.size(), length));
+    return std::remove_cvref_t<decltype(values)>(values.begin(), values.begin() + end);
+  };
+  Hypothesis begun;
+  begun.tokens = first(read.tokens);
+  begun.positional_scores = first(read.positional_scores);
+  begun.posterior = first(read.posterior);
+  if (wanted.top == 0) return begun;
+  begun.top = first(read.top);
+  for (std::vector<TopToken>& top : begun.top)
+    top.resize(std::min(top.size(), static_cast<std::size_t>(wanted.top)));
+  return begun;
+}
+
+}  // namespace
+
+std::size_t common_prefix(std::span<const std::int64_t> a, std::span<const std::int64_t> b) {
+  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+bool reads_alike(const GenerateOptions& read, const GenerateOptions& wanted) {
+  if (read.expert != wanted.expert || read.mixture != wanted.mixture) return false;
+  if (!wanted.scores_prompt) return true;
+  const auto plain = [](const GenerateOptions& options) {
+    return !options.heats_prompt || options.temperature == 1;
+  };
+  // With and without the most probable tokens, scores may differ in their last bits.
+  return read.scores_prompt && plain(read) && plain(wanted) && read.unkpen == wanted.unkpen &&
+         (read.top > 0) == (wanted.top > 0) && read.top >= wanted.top;
+}
+
+std::optional<ReadPrefix> PrefixCache::find(const Continuation& text) {
+  auto best = kept_.end();
+  std::size_t longest = 0;
+  for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
+    if (!reads_alike(kept->options, text.options())) continue;
+    // The row begins with the end-of-sentence symbol, and its last token was not read. After the
+    // common tokens, what is said of the next one is needed.
+    const std::size_t common = common_prefix(kept->read.tokens, text.prompt());
+    if (common > longest) longest = common, best = kept;
+  }
+  if (best == kept_.end()) return std::nullopt;
+  kept_.splice(kept_.begin(), kept_, best);
+  return ReadPrefix{best->row, static_cast<std::int64_t>(longest),
+                    beginning_of(best->read, longest, text.options())};
+}
+
+void PrefixCache::keep(Predictor::Row row, const Hypothesis& read, const GenerateOptions& options) {
+  if (read.tokens.empty() || most_ == 0) return;
+  for (auto kept = kept_.begin(); kept != kept_.end();) {
+    const std::size_t common = common_prefix(kept->read.tokens, read.tokens);
+    if (common == read.tokens.size() && reads_alike(kept->options, options)) return;
+    const bool replaced = common == kept->read.tokens.size() && reads_alike(options, kept->options);
+    if (replaced) predictor_.close(kept->row);
+    kept = replaced ? kept_.erase(kept) : std::next(kept);
+  }
+  const auto length = static_cast<std::int64_t>(read.tokens.size());
+  const auto own = predictor_.fork_prefix(row, length, length);
+  if (!own) return;
+  kept_.push_front({*own, read, options});
+  while (kept_.size() > most_) drop_oldest();
+}
+
+bool PrefixCache::drop_oldest() {
+  if (kept_.empty()) return false;
+  predictor_.close(kept_.back().row);
+  kept_.pop_back();
+  return true;
+}
+
+void PrefixCache::clear() {
+  while (drop_oldest()) {
+  }
+}
+
+}  // namespace btm
