@@ -45,7 +45,7 @@ metric_list:
   - metric: acc
   - metric: acc_norm
 """
-CLOZE = """doc_to_target: "{{word}}"
+CLOZE = """doc_to_target: " {{word}}"
 metric_list:
   - metric: acc
   - metric: perplexity

@@ -5,13 +5,13 @@
 #include <thread>
 
 #include "btm/cli/commands.h"
+#include "btm/cli/fitting_experts.h"
 #include "btm/cli/text_models.h"
 #include "btm/serve/engine.h"
 #include "btm/serve/http_server.h"
 #include "btm/serve/service.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
-#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/program/signals.h"
@@ -73,7 +73,8 @@ compat::FlagGroup ServeCommand::batch_flags() {
 compat::FlagGroup ServeCommand::limit_flags() {
   return {"Limits",
           {flag_integer("max-queue", "N", queue, "requests that wait or run; others get 429", 1),
-           flag_integer("max-queue-tokens", "N", queue_tokens, "the same in tokens of prompts", 1),
+           flag_integer("max-queue-tokens", "N", queue_tokens,
+                        "the same in tokens of prompts and of what may follow them", 1),
            flag_integer("max-connections", "N", connections, "open connections; others get 503", 1),
            flag_integer("max-body", "BYTES", body_bytes, "of a request; a larger one gets 413", 1),
            flag_real("request-timeout", "SECONDS", request_seconds,
@@ -152,14 +153,13 @@ void serve(Engine& engine, HttpServer& server, Service& service) {
   if (failure) std::rethrow_exception(failure);
 }
 
-/// The one line that says where the server is and what it may take.
+/// The one line that says where the server is.
 void announce(const ServeCommand& command, const HttpServer& server, const FoundModels& found) {
   const bool v6 = command.server.host.find(':') != std::string::npos;
   const std::string host = v6 ? "[" + command.server.host + "]" : command.server.host;
   std::cerr << "btm serve: " << found.experts.size()
             << (found.experts.size() == 1 ? " model" : " models") << " at http://" << host << ':'
-            << server.port() << "/v1 (texts at once: " << command.batch
-            << "; tokens kept: " << compat::grouped(command.cache_tokens) << ')' << std::endl;
+            << server.port() << "/v1" << std::endl;
 }
 
 int run(ServeCommand& command) {
@@ -186,6 +186,8 @@ int run(ServeCommand& command) {
                            return service->refusal(status, problem, client);
                          },
                      .count = [&](std::size_t open) { service->count_connections(open); }});
+  say_products("btm serve", command.models);
+  warn(memory_note(command.models, found, command.cache_tokens));
   const std::unique_ptr<Predictor> predictor =
       predictor_of(command.models, found, mixture, {command.cache_tokens, {}});
   Engine engine(*predictor, codec.clone(), command.engine_limits());

@@ -49,9 +49,11 @@ struct CompletionJob {
   Clock::time_point start = Clock::now(), deadline = Clock::time_point::max();
   std::atomic<bool> cancelled = false;
 
+  /// Tokens that its texts may have: a measure of the memory that it takes.
   std::int64_t tokens() const {
     std::int64_t all = 0;
-    for (const auto& prompt : prompts) all += static_cast<std::int64_t>(prompt.size());
+    for (std::size_t i = 0; i < prompts.size(); ++i)
+      all += static_cast<std::int64_t>(prompts[i].size()) + options[i].beam * (max_tokens + 16);
     return all;
   }
 };

@@ -23,7 +23,7 @@ struct RunningJob;
 struct EngineLimits {
   GenerateLimits generate;
   std::size_t jobs = 1024;                      ///< That wait or run.
-  std::int64_t tokens = std::int64_t{4} << 20;  ///< Of their prompts.
+  std::int64_t tokens = std::int64_t{4} << 20;  ///< Of their texts.
 };
 
 /// A look at the engine, which another thread may take.

@@ -69,7 +69,7 @@ HttpServer::HttpServer(const ServerOptions& options, ServerHandler handler)
     : state_(std::make_unique<State>(options, std::move(handler))) {
   listen(state_->acceptor, options);
   State& state = *state_;
-  state.sessions = {&state.options, &state.handler, [&state] { return state.draining; },
+  state.sessions = {&state.options, &state.handler, [&state] { return state.draining; }, 0,
                     [&state](const std::shared_ptr<HttpSession>& session) {
                       state.open.erase(session);
                       state.handler.count(state.open.size());

@@ -17,6 +17,7 @@ struct ServerOptions {
   std::size_t connections = 2048;  ///< At once; others get 503.
   std::size_t header_bytes = std::size_t{32} << 10;
   std::size_t body_bytes = std::size_t{8} << 20;
+  std::size_t bodies = 64;    ///< So many of the largest bodies may arrive at once; others get 503.
   double read_seconds = 30;   ///< For a request to arrive, and for a connection without one.
   double write_seconds = 30;  ///< For a client to take what is sent.
 };

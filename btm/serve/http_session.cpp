@@ -60,11 +60,11 @@ std::string text_of(boost::beast::string_view text) { return {text.data(), text.
 
 }  // namespace
 
-std::shared_ptr<HttpSession> HttpSession::make(Socket socket, const Sessions& sessions) {
+std::shared_ptr<HttpSession> HttpSession::make(Socket socket, Sessions& sessions) {
   return std::shared_ptr<HttpSession>(new HttpSession(std::move(socket), sessions));
 }
 
-HttpSession::HttpSession(Socket socket, const Sessions& sessions)
+HttpSession::HttpSession(Socket socket, Sessions& sessions)
     : socket_(std::move(socket)), sessions_(sessions), timer_(socket_.get_executor()) {
   ErrorCode error;
   const auto endpoint = socket_.remote_endpoint(error);
@@ -104,8 +104,20 @@ void HttpSession::read_request() {
                           });
 }
 
+/// Whether there is memory for the body beside those of others.
+bool HttpSession::expect_body() {
+  const auto length = parser_->content_length();
+  const std::size_t most = sessions_.options->body_bytes;
+  body_ = length               ? static_cast<std::size_t>(std::min<std::uint64_t>(*length, most))
+          : parser_->chunked() ? most
+                               : 0;
+  sessions_.arriving += body_;
+  return sessions_.arriving <= most * sessions_.options->bodies;
+}
+
 /// A client that asks first whether it may send the body is told so.
 void HttpSession::continue_reading() {
+  if (!expect_body()) return refuse(503, "too many large requests arrive");
   const auto expect = text_of(parser_->get()[http::field::expect]);
   if (!boost::beast::iequals(expect, "100-continue")) return read_body();
   static const std::string kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -140,11 +152,13 @@ void HttpSession::failed_to_read(ErrorCode error) {
 
 void HttpSession::handle() {
   timer_.cancel();
+  release_body();
   phase_ = Phase::kAnswering;
   answered_ = false;
   auto& message = parser_->get();
   keeps_ = message.keep_alive();
   chunked_ = message.version() >= 11;
+  bodiless_ = message.method() == http::verb::head;
   HttpRequest request;
   request.method = text_of(message.method_string());
   request.target = text_of(message.target());
@@ -206,7 +220,7 @@ void HttpSession::answer(HttpAnswer answer) {
   if (phase_ != Phase::kAnswering) return;
   keeps_ = keeps_ && !sessions_.draining();
   answered_ = true;
-  queue(head_of(answer, false) + answer.body);
+  queue(head_of(answer, false) + (bodiless_ ? std::string() : answer.body));
 }
 
 void HttpSession::begin(HttpAnswer head) {
@@ -266,6 +280,7 @@ void HttpSession::written() {
 void HttpSession::refuse(int status, const std::string& problem) {
   ErrorCode ignored;
   socket_.cancel(ignored);
+  release_body();
   phase_ = Phase::kAnswering;
   keeps_ = false;
   answer(sessions_.handler->refuse(status, problem, client_));
@@ -302,6 +317,7 @@ void HttpSession::drain() {
 void HttpSession::close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
+  release_body();
   give_up_ = nullptr;
   ErrorCode ignored;
   timer_.cancel();

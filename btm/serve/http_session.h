@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "btm/serve/asio.h"
 #include "btm/serve/exchange.h"
@@ -20,6 +21,7 @@ struct Sessions {
   const ServerOptions* options = nullptr;
   const ServerHandler* handler = nullptr;
   std::function<bool()> draining;
+  std::size_t arriving = 0;  ///< Bytes of bodies for which there is to be memory.
   std::function<void(const std::shared_ptr<HttpSession>& session)> closed;
 };
 
@@ -28,7 +30,7 @@ class HttpSession final : public Exchange, public std::enable_shared_from_this<H
   using Socket = boost::asio::ip::tcp::socket;
 
   /// `sessions` outlives it.
-  static std::shared_ptr<HttpSession> make(Socket socket, const Sessions& sessions);
+  static std::shared_ptr<HttpSession> make(Socket socket, Sessions& sessions);
 
   void start() { read_request(); }
   /// Answers whatever comes with an error, and closes.
@@ -47,11 +49,13 @@ class HttpSession final : public Exchange, public std::enable_shared_from_this<H
   using ErrorCode = boost::system::error_code;
   enum class Phase { kReading, kAnswering, kLingering, kClosed };
 
-  HttpSession(Socket socket, const Sessions& sessions);
+  HttpSession(Socket socket, Sessions& sessions);
   void expire_in(double seconds);
   void expired();
   void read_request();
   void continue_reading();
+  bool expect_body();
+  void release_body() { sessions_.arriving -= std::exchange(body_, 0); }
   void read_body();
   void failed_to_read(ErrorCode error);
   void handle();
@@ -66,7 +70,7 @@ class HttpSession final : public Exchange, public std::enable_shared_from_this<H
   void close();
 
   Socket socket_;
-  const Sessions& sessions_;
+  Sessions& sessions_;
   boost::asio::steady_timer timer_;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
@@ -74,6 +78,8 @@ class HttpSession final : public Exchange, public std::enable_shared_from_this<H
   std::deque<std::string> to_write_;
   std::string client_;
   Phase phase_ = Phase::kReading;
+  std::size_t body_ = 0;   ///< Bytes of its own in Sessions::arriving.
+  bool bodiless_ = false;  ///< The answer to HEAD has no body.
   bool keeps_ = false;     ///< The connection, behind the answer.
   bool chunked_ = false;   ///< Parts are sent as chunks: the client speaks HTTP/1.1.
   bool answered_ = false;  ///< All of the answer is in to_write_.

@@ -243,6 +243,9 @@ CompletionRequest read_completion_request(std::string_view body, const RequestLi
   fields.read("echo", request.echo);
   read_stream(fields, request);
   read_sampling(fields, limits, request);
+  if (static_cast<std::int64_t>(request.prompts.size()) * request.best_of > limits.prompts)
+    throw bad_field("best_of", compat::concat("asks for more than ", limits.prompts,
+                                              " texts of all prompts together"));
   request.stop = read_stops(fields.find("stop"), limits);
   if (fields.find("logprobs") != nullptr)
     fields.read("logprobs", request.logprobs.emplace(), 0, limits.logprobs);

@@ -46,7 +46,7 @@ struct CompletionRequest {
 /// What a request may ask for at most.
 struct RequestLimits {
   std::int64_t texts = 128;     ///< `n` and `best_of`.
-  std::int64_t prompts = 2048;  ///< In one request.
+  std::int64_t prompts = 2048;  ///< In one request; and texts of all of them.
   std::int64_t logprobs = 20;
   std::size_t stops = 64, stop_bytes = 1024;
 };

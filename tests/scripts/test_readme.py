@@ -24,6 +24,8 @@ GOLDEN = ROOT / "tests/golden"
 SKIPPED = {
     "git clone": "needs a network",
     "btm generate checkpoint_last.pt --file PROMPTS": "was timed with a 125M model",
+    "btm serve": "tests/btm/serve/end_to_end.py starts servers",
+    "curl": "speaks to a server; tests/btm/serve/end_to_end.py does so",
     "cmake --install": "tests/scripts/test_install.py runs it",
     "scripts/": "scripts have tests of their own, or run these tests",
     "btm run my.plan --executor slurm": "run_slurm runs it",

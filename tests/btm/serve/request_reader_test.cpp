@@ -157,6 +157,7 @@ TEST(RequestReader, LimitsWhatARequestMayHold) {
   EXPECT_THROW(read_completion_request(R"({"prompt": ["a", "b", "c"]})", limits), ProtocolError);
   EXPECT_THROW(read_completion_request(R"({"prompt": "a", "stop": ["a", "b"]})", limits),
                ProtocolError);
+  EXPECT_THROW(read_completion_request(R"({"prompt": ["a", "b"], "n": 2})", limits), ProtocolError);
 }
 
 TEST(RequestReader, ReadsTextsAndIdsOfTheTokenizer) {
