@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks rules of this project: one place for each risky call, short lines, functions and files.
 
-Exit 1 with a line per violation. --lengths prints the lengths of the functions.
+Exit 1 with a line per violation. --lengths prints the lengths of the functions, and how many lines
+of tests there are for a line of code.
 """
 import argparse
 import ast
@@ -167,13 +168,27 @@ def check_length(name: str, text: str) -> list[str]:
     return [f"{name}: a file of {lines} lines, at most {most}: split what it does"]
 
 
+def tests_per_code(found: list[tuple[str, str, str]]) -> float:
+    """Lines of C++ and Python in tests/ for each line of C++ in PROGRAM_FOLDERS."""
+    tests, code = 0, 0
+    for name, language, text in found:
+        if name.startswith("tests/") and language in ("cxx", "python"):
+            tests += text.count("\n")
+        elif language == "cxx" and name.startswith(PROGRAM_FOLDERS):
+            code += text.count("\n")
+    return tests / code
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", action="store_true", help="print the functions' lengths")
+    parser.add_argument(
+        "--lengths", action="store_true", help="print the lengths and the share of tests"
+    )
     arguments = parser.parse_args()
     measures = {"cxx": cxx_functions, "python": python_functions, "shell": shell_functions}
     breaches, lengths, longest = [], [], []
-    for name, language, text in sources():
+    found = sources()
+    for name, language, text in found:
         breaches += check_lines(name, language, text) + check_length(name, text)
         if name.startswith("tests/") or language not in measures:
             continue
@@ -197,6 +212,7 @@ def main() -> int:
             f"{len(lengths)} functions in {', '.join(PROGRAM_FOLDERS)}:"
             f" median {statistics.median(lengths):.0f} lines, 95th percentile {percentile:.0f}"
         )
+        print(f"{tests_per_code(found):.2f} lines of tests for a line of code")
     print("\n".join(breaches) if breaches else "sources keep the rules")
     return 1 if breaches else 0
 

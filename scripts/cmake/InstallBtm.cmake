@@ -76,12 +76,16 @@ install(FILES "${PROJECT_BINARY_DIR}/btm-config.cmake"
   DESTINATION lib/cmake/btm COMPONENT dev)
 
 # The Debian package: `cpack -G DEB` in the build folder; scripts/package calls it. The files of
-# component debian belong to it alone.
+# component debian belong to it alone. Its programs are stripped, its manual pages compressed.
 execute_process(COMMAND "${CMAKE_COMMAND}" -E env LC_ALL=C date -u -R -d "${BTM_DATE}"
   OUTPUT_VARIABLE BTM_CHANGELOG_DATE OUTPUT_STRIP_TRAILING_WHITESPACE)
 configure_file(scripts/debian/changelog.in "${PROJECT_BINARY_DIR}/debian/changelog" @ONLY)
 install(CODE "
   file(GLOB pages \"${BTM_MANUAL_FOLDER}/man1/*.1\")
+  foreach(program btm btm-convert)
+    execute_process(COMMAND \"${CMAKE_STRIP}\" --remove-section=.comment
+      \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/bin/\${program}\")
+  endforeach()
   execute_process(COMMAND gzip -9nkf \"${PROJECT_BINARY_DIR}/debian/changelog\" \${pages})"
   COMPONENT debian EXCLUDE_FROM_ALL)
 install(DIRECTORY "${BTM_MANUAL_FOLDER}/man1" DESTINATION "${CMAKE_INSTALL_MANDIR}"
