@@ -36,6 +36,7 @@ struct WeighCommand {
   ScoreInputOptions input;
   WeighOptions options;
   std::string format = "table", out, file;
+  bool overwrite = false;
 
   compat::CommandSpec spec() {
     compat::FlagGroup texts{
@@ -48,6 +49,7 @@ struct WeighCommand {
         {flag_choice("format", format, {"table", "json"}, "what is printed"),
          flag_text("out", "FOLDER", out,
                    "for weigh.json, which --precomputed-prior takes, and weigh.html"),
+         compat::flag_overwrite(overwrite),
          flag_real("tolerance", "F", options.tolerance,
                    "the share of perplexity that the experts worth keeping may lose", 0, 1e6),
          flag_integer("resamples", "N", options.resamples, "draws of documents, for intervals", 1),
@@ -105,7 +107,8 @@ Json interval_lists(const std::vector<Interval>& intervals) {
   return lists;
 }
 
-Json json_of(const Weighing& result, const std::vector<std::string>& names, double tolerance) {
+Json json_of(const Weighing& result, const std::vector<std::string>& names, double tolerance,
+             const std::string& precision) {
   const auto names_of = [&](const std::vector<std::size_t>& experts) {
     Json list = Json::array();
     for (const std::size_t e : experts) list.push_back(names[e]);
@@ -125,6 +128,7 @@ Json json_of(const Weighing& result, const std::vector<std::string>& names, doub
           {"documents", result.documents},
           {"tokens", result.tokens},
           {"perplexity", result.perplexity},
+          {"precision", precision},
           {"tolerance", tolerance},
           {"keep", names_of(result.mixtures[result.keep - 1].experts)},
           {"mixtures", std::move(mixtures)},
@@ -164,11 +168,12 @@ std::string said(const Weighing& result, double tolerance) {
 }
 
 void write_page(const std::filesystem::path& file, const Weighing& result,
-                const std::vector<std::string>& names, double tolerance) {
+                const std::vector<std::string>& names, double tolerance,
+                const std::string& precision) {
   constexpr std::size_t kMostShown = 4;
   HtmlPage page(concat(names.size(), " experts, weighed by ", result.documents,
                        result.documents == 1 ? " document" : " documents"));
-  page.add_paragraph(said(result, tolerance));
+  page.add_paragraph(said(result, tolerance) + " Computed in " + precision + ".");
   GroupedBars bars{"posterior", {}, {{"posterior", {}, {}, {}}}};
   for (const Weighing::Mixture& mixture : result.mixtures) {
     const std::size_t e = mixture.experts.back();
@@ -207,7 +212,11 @@ void write_page(const std::filesystem::path& file, const Weighing& result,
 int WeighCommand::run() {
   input.files = {file};
   ScoreInput texts(input);
-  if (!out.empty()) compat::check_can_write_in(out);
+  if (!out.empty()) {
+    compat::check_can_write_in(out);
+    if (std::filesystem::exists(out))
+      compat::check_new_output(std::filesystem::path(out) / "weigh.json", overwrite);
+  }
   const auto warn = [](const std::string& line) {
     std::cerr << "btm weigh: warning: " << line << std::endl;
   };
@@ -222,7 +231,8 @@ int WeighCommand::run() {
   const auto predictor = predictor_of(models, found, mixture, {2 * kMaxTokens, {}});
   const Documents documents = score_documents(texts, file, codec, *predictor);
   const Weighing result = weigh_experts(documents.scores, options);
-  const std::string json = json_of(result, names, options.tolerance)
+  const std::string precision = predictor_precision(models.machine);
+  const std::string json = json_of(result, names, options.tolerance, precision)
                                .dump(2, ' ', false, Json::error_handler_t::replace) +
                            "\n";
   std::cout << (format == "json" ? json
@@ -231,7 +241,8 @@ int WeighCommand::run() {
   if (!out.empty()) {
     std::filesystem::create_directories(out);
     compat::write_file_atomically(std::filesystem::path(out) / "weigh.json", json);
-    write_page(std::filesystem::path(out) / "weigh.html", result, names, options.tolerance);
+    write_page(std::filesystem::path(out) / "weigh.html", result, names, options.tolerance,
+               precision);
   }
   if (const std::string line = documents.unknown.summary(); !line.empty()) warn(line);
   if (documents.failed == 0 && result.documents < kFewestBlocks)

@@ -357,6 +357,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
   options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
 
   EnsembleReport report;
+  report.eval.precision = precision_name(options.machine);
   EvalData data(options.data);
   check_skipping(options);
   Ensemble ensemble(options, models, data.dictionary());

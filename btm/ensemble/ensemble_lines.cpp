@@ -10,7 +10,8 @@ std::string ensemble_lines(const EnsembleReport& report) {
     nlohmann::ordered_json json{{"ppl", line.ppl},
                                 {"posterior", line.posterior},
                                 {"exp_avg_posterior", line.exp_avg_posterior},
-                                {"experts", report.experts}};
+                                {"experts", report.experts},
+                                {"precision", report.eval.precision}};
     if (!report.left_out.empty()) json["left_out"] = report.left_out;
     text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }

@@ -7,7 +7,8 @@
 
 namespace btm {
 
-/// A line for each batch: the release's keys, then the names of the experts. A number that is not
+/// A line for each batch: the release's keys, then the names of the experts and the
+/// precision. A number that is not
 /// finite is null.
 std::string ensemble_lines(const EnsembleReport& report);
 

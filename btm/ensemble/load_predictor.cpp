@@ -11,7 +11,6 @@
 #include "compat/base/error.h"
 
 namespace btm {
-
 MachineOptions on_cpu(MachineOptions machine) {
   machine.cpu = true;
   return machine;
@@ -36,6 +35,10 @@ std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, 
     loaded.push_back({expert->path(), load_model(*expert, dictionary, dictionary_file, precision)});
   return make_predictor(std::move(loaded), std::move(posterior), std::max(room.tokens, positions),
                         room.kept);
+}
+
+std::string predictor_precision(const MachineOptions& machine) {
+  return precision_name(on_cpu(machine));
 }
 
 }  // namespace btm

@@ -36,4 +36,7 @@ std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, 
                                           const std::string& dictionary_file,
                                           const PredictorRoom& room);
 
+/// precision_name() of what a predictor computes in, which always runs on the CPU.
+std::string predictor_precision(const MachineOptions& machine);
+
 }  // namespace btm

@@ -93,6 +93,7 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
 
   EvalLmReport report;
   report.num_parameters = ensemble.num_parameters;
+  report.precision = precision_name(options.machine);
   const LeftOut left_out = data.make_batches(ensemble.max_positions, observer.warn);
   report.skipped_samples = left_out.samples;
   report.skipped_tokens = left_out.tokens;

@@ -41,6 +41,7 @@ struct EvalLmReport {
   std::int64_t skipped_samples = 0, skipped_tokens = 0;  ///< longer than the model's positions
   std::int64_t num_parameters = 0;                       ///< of the first model
   double seconds = 0;                                    ///< spent on evaluation alone
+  std::string precision;                                 ///< of precision_name()
   std::vector<WordStat> word_stats;                      ///< by falling count
 };
 

@@ -19,6 +19,7 @@ std::string eval_lm_json(const EvalLmOptions& options, const EvalLmReport& repor
                                     {"skipped_tokens", report.skipped_tokens},
                                     {"batches", report.batches},
                                     {"num_parameters", report.num_parameters},
+                                    {"precision", report.precision},
                                     {"seconds", report.seconds}};
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -60,9 +60,9 @@ font-size:.9rem}
 .legend li::before{content:"";display:inline-block;width:1.6em;height:0;margin-right:.4em;
 vertical-align:middle;border-top:.5em solid var(--c)}
 .legend b{font-weight:600;font-size:.8em;color:var(--soft)}
-.legend .d1::before{border-top:.25em dashed var(--c)}
-.legend .d2::before{border-top:.25em dotted var(--c)}
-.legend .d3::before{border-top:.5em double var(--c)}.legend .again::before{opacity:.6}
+.lines .d1::before{border-top:.25em dashed var(--c)}
+.lines .d2::before{border-top:.25em dotted var(--c)}
+.lines .d3::before{border-top:.5em double var(--c)}.legend .again::before{opacity:.6}
 .parts{white-space:pre-wrap}.parts span{border-bottom:3px solid var(--c)}
 .parts .again{border-bottom-style:dotted}
 @media screen and (max-width:799px){.wide svg{display:none}.narrow svg{display:block}}
@@ -74,7 +74,8 @@ vertical-align:middle;border-top:.5em solid var(--c)}
 --c5:#0e8ea3;--c6:#c23a36;--c7:#6459b5}
 body{margin:0;padding:0;max-width:none;font-size:10.5pt;print-color-adjust:exact;
 -webkit-print-color-adjust:exact}
-h2,h3{break-after:avoid}figure,.grid>div,tr,li{break-inside:avoid}
+h2,h3,h2+p,h3+p,p:has(+.parts),.legend,.parts{break-after:avoid}
+figure,.grid>div,tr,li{break-inside:avoid}
 figure.long{break-inside:auto}thead{display:table-header-group}
 .scroll{overflow:visible;background:none;max-width:none}
 table{font-size:7.5pt;max-width:100%}
@@ -83,15 +84,6 @@ thead th{font-size:7pt}th[scope=row]{position:static}td small{font-size:6pt}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:7pt}
 svg{max-height:20cm;width:auto}.grid{grid-template-columns:1fr 1fr}}
 )css";
-
-std::string legend_text(const std::vector<std::string>& legend, const ChartColours& colours) {
-  if (legend.size() < 2) return {};
-  std::string keys;
-  for (std::size_t i = 0; i < legend.size(); ++i)
-    compat::append(keys, "<li class=\"", colour_class(colours[i]), "\"><b>", i + 1, "</b> ",
-                   html_escaped(legend[i]), "</li>");
-  return "<ul class=\"legend\">" + keys + "</ul>\n";
-}
 
 std::string captioned(const std::string& content, const std::string& caption,
                       bool is_long = false) {
@@ -122,7 +114,7 @@ void HtmlPage::add_paragraph(const std::string& text) {
 void HtmlPage::add_text(const std::vector<TextPart>& parts) {
   body_ += "<p class=\"parts\">";
   for (const TextPart& part : parts)
-    compat::append(body_, "<span class=\"s", part.colour % 8, part.colour >= 8 ? " again" : "",
+    compat::append(body_, "<span class=\"", colour_class(colours_of({part.model}).front()),
                    "\" title=\"", html_escaped(part.detail), "\">", html_escaped(part.text),
                    "</span>");
   body_ += "</p>\n";
@@ -186,18 +178,31 @@ ChartColours HtmlPage::colours_of(const std::vector<std::string>& names) {
   return colours;
 }
 
+/// Lines have patterns, bars have numbers, so that a model is known without its colour. A layer has
+/// its name inside.
+std::string HtmlPage::legend_text(const std::vector<std::string>& names,
+                                  const ChartColours& colours, LegendKey key) {
+  if (names.size() < 2) return {};
+  std::string keys;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    compat::append(keys, "<li class=\"", colour_class(colours[i]), "\">",
+                   key == LegendKey::kNumberedBlock ? compat::concat("<b>", i + 1, "</b> ") : "",
+                   html_escaped(names[i]), "</li>");
+  return compat::concat("<ul class=\"legend", key == LegendKey::kLine ? " lines" : "", "\">", keys,
+                        "</ul>\n");
+}
+
 void HtmlPage::add_figure(const std::string& broad, const std::string& wide,
-                          const std::string& narrow, const std::vector<std::string>& legend,
-                          const ChartColours& colours, const std::string& caption) {
-  body_ += captioned(legend_text(legend, colours) + "<div class=\"broad\">" + broad +
-                         "</div><div class=\"wide\">" + wide + "</div><div class=\"narrow\">" +
-                         narrow + "</div>",
+                          const std::string& narrow, const std::string& legend,
+                          const std::string& caption) {
+  body_ += captioned(legend + "<div class=\"broad\">" + broad + "</div><div class=\"wide\">" +
+                         wide + "</div><div class=\"narrow\">" + narrow + "</div>",
                      caption);
 }
 
 void HtmlPage::add_grid(const std::vector<std::pair<std::string, std::string>>& charts,
-                        const std::vector<std::string>& legend, const ChartColours& colours) {
-  body_ += legend_text(legend, colours) + "<div class=\"grid\">";
+                        const std::string& legend) {
+  body_ += legend + "<div class=\"grid\">";
   for (const auto& [title, svg] : charts)
     body_ += "<div><h3>" + html_escaped(title) + "</h3>" + svg + "</div>\n";
   body_ += "</div>\n";

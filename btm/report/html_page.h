@@ -24,11 +24,10 @@ struct HeatMap {
   std::vector<std::vector<std::string>> notes = {};  ///< [row][column] below the number, small.
 };
 
-/// A part of a text, underlined in the colour of a chart's series or layer.
+/// A part of a text, underlined in the colour that a model has on the page.
 struct TextPart {
-  std::string text;
-  std::size_t colour = 0;  ///< Its number among the series.
-  std::string detail;      ///< Shown when pointed at.
+  std::string text, model;
+  std::string detail;  ///< Shown when pointed at.
 };
 
 class HtmlPage {
@@ -51,7 +50,8 @@ class HtmlPage {
   void add_chart(const Chart& chart, const std::string& caption = {}) {
     const ChartColours colours = colours_of(legend_of(chart));
     add_figure(draw(chart, kBroad, colours), draw(chart, kWide, colours),
-               draw(chart, kNarrow, colours), legend_of(chart), colours, caption);
+               draw(chart, kNarrow, colours), legend_text(legend_of(chart), colours, key_of(chart)),
+               caption);
   }
   /// Small charts side by side, as many as the window has room for, under one legend.
   template <class Chart>
@@ -62,7 +62,7 @@ class HtmlPage {
     std::vector<std::pair<std::string, std::string>> drawn;
     for (const auto& [title, chart] : charts)
       drawn.emplace_back(title, draw(chart, kSmall, colours));
-    add_grid(drawn, names, colours);
+    add_grid(drawn, legend_text(names, colours, key_of(charts.front().second)));
   }
 
   std::string html() const;
@@ -72,11 +72,12 @@ class HtmlPage {
  private:
   static constexpr int kBroad = 1120, kWide = 760, kNarrow = 350, kSmall = 400;
   ChartColours colours_of(const std::vector<std::string>& names);
+  static std::string legend_text(const std::vector<std::string>& names, const ChartColours& colours,
+                                 LegendKey key);
   void add_figure(const std::string& broad, const std::string& wide, const std::string& narrow,
-                  const std::vector<std::string>& legend, const ChartColours& colours,
-                  const std::string& caption);
+                  const std::string& legend, const std::string& caption);
   void add_grid(const std::vector<std::pair<std::string, std::string>>& charts,
-                const std::vector<std::string>& legend, const ChartColours& colours);
+                const std::string& legend);
   std::string title_, body_;
   std::vector<std::string> coloured_;  ///< Names in the order of their colours.
 };

@@ -70,8 +70,10 @@ void add_sets(HtmlPage& page, const EvalMatrix& matrix) {
                           cell.blocks > 0 ? compat::grouped(cell.blocks) : "–"});
   }
   page.add_heading("What was evaluated");
-  page.add_table(table, (matrix.split.empty() ? "" : "Split " + matrix.split + ". ") +
-                            "The interval draws from the blocks.");
+  page.add_table(table,
+                 (matrix.split.empty() ? "" : "Split " + matrix.split + ". ") +
+                     (matrix.precision.empty() ? "" : "Computed in " + matrix.precision + ". ") +
+                     "The interval draws from the blocks.");
 }
 
 void add_bars(HtmlPage& page, const EvalMatrix& matrix) {

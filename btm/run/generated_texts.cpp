@@ -83,7 +83,7 @@ std::vector<TextPart> speaking_experts(const GeneratedText& text) {
     if (word.empty() || tokens == 0) return;
     const std::size_t expert = largest(sum);
     parts.push_back(
-        {std::exchange(word, {}), expert,
+        {std::exchange(word, {}), text.experts[expert],
          text.experts[expert] + " " + compat::decimal(100 * sum[expert] / tokens, 0) + "%"});
     std::ranges::fill(sum, 0);
     tokens = 0;

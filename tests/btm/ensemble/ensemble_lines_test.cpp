@@ -10,6 +10,7 @@ namespace {
 EnsembleReport report() {
   EnsembleReport report;
   report.experts = {"law", "code"};
+  report.eval.precision = "bf16";
   report.lines = {{12.5, {0.25, 0.75}, {0.5, 0.5}}, {11, {0, 1}, {0.25, 0.75}}};
   return report;
 }
@@ -17,9 +18,9 @@ EnsembleReport report() {
 TEST(EnsembleLines, HaveTheReleasesKeysThenTheExperts) {
   EXPECT_EQ(ensemble_lines(report()),
             "{\"ppl\":12.5,\"posterior\":[0.25,0.75],\"exp_avg_posterior\":[0.5,0.5],"
-            "\"experts\":[\"law\",\"code\"]}\n"
+            "\"experts\":[\"law\",\"code\"],\"precision\":\"bf16\"}\n"
             "{\"ppl\":11.0,\"posterior\":[0.0,1.0],\"exp_avg_posterior\":[0.25,0.75],"
-            "\"experts\":[\"law\",\"code\"]}\n");
+            "\"experts\":[\"law\",\"code\"],\"precision\":\"bf16\"}\n");
   EXPECT_EQ(ensemble_lines({}), "");
 }
 
@@ -36,7 +37,7 @@ TEST(EnsembleLines, WriteNullForWhatIsNoNumberAndEscapeNames) {
   odd.lines = {{std::numeric_limits<double>::infinity(), {1}, {1}}};
   EXPECT_EQ(ensemble_lines(odd),
             "{\"ppl\":null,\"posterior\":[1.0],\"exp_avg_posterior\":[1.0],"
-            "\"experts\":[\"a\\n\\u001b\xEF\xBF\xBD\"]}\n");
+            "\"experts\":[\"a\\n\\u001b\xEF\xBF\xBD\"],\"precision\":\"\"}\n");
 }
 
 }  // namespace

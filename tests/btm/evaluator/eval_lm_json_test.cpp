@@ -20,6 +20,7 @@ TEST(EvalLmJson, HasTheModelTheDataAndEveryNumber) {
   report.evaluated_tokens = 6;
   report.skipped_samples = 2;
   report.num_parameters = 125;
+  report.precision = "fp32";
   const std::string text = eval_lm_json(options, report);
   EXPECT_TRUE(text.ends_with("}\n"));
   const auto json = nlohmann::ordered_json::parse(text);
@@ -33,7 +34,8 @@ TEST(EvalLmJson, HasTheModelTheDataAndEveryNumber) {
   EXPECT_EQ(json["evaluated_tokens"], 6);
   EXPECT_EQ(json["skipped_samples"], 2);
   EXPECT_EQ(json["num_parameters"], 125);
-  EXPECT_EQ(json.size(), 15U);
+  EXPECT_EQ(json["precision"], "fp32");
+  EXPECT_EQ(json.size(), 16U);
 }
 
 TEST(EvalLmJson, EscapesTheNamesOfFiles) {

@@ -36,11 +36,26 @@ TEST(HtmlPage, DrawsEveryChartForWideAndNarrowWindows) {
 
 TEST(HtmlPage, ColoursPartsOfATextAsCharts) {
   HtmlPage page("t");
-  page.add_text({{"A <b>", 1, "law 90%"}, {" word", 9, {}}});
+  page.add_chart(LineChart{"x", "y", {{"seed", {1}, {1}}, {"law", {1}, {2}}}, false, false});
+  page.add_text({{"A <b>", "law", "law 90%"}, {" word", "seed", {}}});
   const std::string html = page.html();
-  EXPECT_NE(html.find("<span class=\"s1\" title=\"law 90%\">A &lt;b&gt;</span>"),
+  EXPECT_NE(html.find("<li class=\"" + colour_class(1) + "\">law</li>"), std::string::npos) << html;
+  EXPECT_NE(
+      html.find("<span class=\"" + colour_class(1) + "\" title=\"law 90%\">A &lt;b&gt;</span>"),
+      std::string::npos);
+  EXPECT_NE(html.find("<span class=\"" + colour_class(0) + "\" title=\"\"> word</span>"),
             std::string::npos);
-  EXPECT_NE(html.find("<span class=\"s1 again\" title=\"\"> word</span>"), std::string::npos);
+}
+
+TEST(HtmlPage, NumbersTheLegendOfBarsAlone) {
+  HtmlPage page("t");
+  page.add_chart(GroupedBars{"ppl", {"g"}, {{"one", {1}, {}, {}}, {"two", {2}, {}, {}}}});
+  page.add_chart(LineChart{"x", "y", {{"two", {1}, {1}}, {"three", {1}, {2}}}, false, false});
+  const std::string html = page.html();
+  EXPECT_NE(html.find("<ul class=\"legend\">"), std::string::npos);
+  EXPECT_NE(html.find("<b>2</b> two</li>"), std::string::npos);
+  EXPECT_NE(html.find("<ul class=\"legend lines\">"), std::string::npos);
+  EXPECT_NE(html.find("\">two</li>"), std::string::npos);
 }
 
 TEST(HeatMap, ShadesEachColumnFromItsBestToItsWorst) {

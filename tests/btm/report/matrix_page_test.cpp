@@ -67,6 +67,18 @@ TEST(MatrixPage, MarksWhatIsInfiniteAndSaysWhyThereIsNoInterval) {
   add_matrix(page, read(one));
 }
 
+TEST(MatrixPage, SaysThePrecisionWhereItIsKnown) {
+  json text = matrix_json();
+  const auto page_of = [](const json& of) {
+    HtmlPage page("t");
+    add_matrix(page, read(of));
+    return page.html();
+  };
+  EXPECT_EQ(page_of(text).find("Computed in"), std::string::npos);
+  text["precision"] = "fp32 with products in bf16x3";
+  EXPECT_NE(page_of(text).find("Computed in fp32 with products in bf16x3."), std::string::npos);
+}
+
 TEST(MatrixPage, ShowsBarsOfWhatIsNoExpert) {
   HtmlPage page("t");
   add_matrix(page, matrix());

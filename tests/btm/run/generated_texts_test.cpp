@@ -33,11 +33,11 @@ TEST(GeneratedTexts, ColourAWordByTheExpertWithTheMostWeight) {
   const auto parts = speaking_experts(texts[0]);
   ASSERT_EQ(parts.size(), 3U);
   EXPECT_EQ(parts[0].text, "A");
-  EXPECT_EQ(parts[0].colour, 0U);
+  EXPECT_EQ(parts[0].model, "law");
   EXPECT_EQ(parts[1].text, " loop");
-  EXPECT_EQ(parts[1].colour, 1U);
+  EXPECT_EQ(parts[1].model, "perl");
   EXPECT_EQ(parts[1].detail, "perl 75%");  // the mean of 0.6 and 0.9
-  EXPECT_EQ(parts[2].colour, 0U);
+  EXPECT_EQ(parts[2].model, "law");
 }
 
 TEST(GeneratedTexts, StandInTheReportWithTheNearestExpert) {
