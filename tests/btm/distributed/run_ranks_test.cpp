@@ -276,7 +276,12 @@ TEST(RunRanks, ARankOfAnotherRunIsTurnedAway) {
 TEST(RunRanks, EndsWhenRankZeroIsStopped) {
   Process launched("ranks", {"killed", "--distributed-world-size", "3", "--at", "9"});
   const Processes ranks = torchrun_like("killed", 3, 2, {"--at", "9"});
-  std::this_thread::sleep_for(std::chrono::seconds(4));
+  // A stop before the ranks have met is another error. The others notice after 30 seconds of their
+  // own running time, which a busy machine stretches.
+  launched.wait_for_output("all here");
+  ranks[0]->wait_for_output("all here");
+  launched.set_limit(std::chrono::minutes(3));
+  for (const auto& rank : ranks) rank->set_limit(std::chrono::minutes(3));
   std::ifstream children("/proc/" + std::to_string(launched.pid()) + "/task/" +
                          std::to_string(launched.pid()) + "/children");
   pid_t first = 0;
