@@ -39,7 +39,7 @@ using compat::NamedTensors;
 struct CheckpointOptions {
   std::string in, out, to = "zip", dtype = "keep", config = "keep", hf_model = "auto", shared,
                        domains, dict, encoder_json, vocab_bpe, sentencepiece;
-  bool strip_optimizer = false, skip_proof = false;
+  bool strip_optimizer = false, skip_proof = false, overwrite = false;
 };
 
 const std::map<std::string, compat::DType>& dtypes() {
@@ -255,7 +255,7 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
   const compat::DType dtype =
       options.dtype == "keep" ? compat::DType::kFloat32 : dtypes().at(options.dtype);
   const HuggingFaceExport model = export_hugging_face(checkpoint, options.hf_model, dtype);
-  StagedFolder staged(options.out);
+  StagedFolder staged(options.out, options.overwrite);
   compat::write_file_atomically(staged.path() / "config.json", model.config);
   compat::save_safetensors(staged.path() / "model.safetensors", model.tensors,
                            metadata_of(checkpoint, "pt", model.fairseq_config, options));
@@ -273,7 +273,7 @@ void write_hugging_face(const Checkpoint& checkpoint, const CheckpointOptions& o
 /// Calls the output `name` in what it prints.
 void convert_one(const fs::path& in, const fs::path& out, const fs::path& name,
                  const CheckpointOptions& options) {
-  if (fs::exists(out)) throw compat::IoError(out.string(), "already exists, expected a new path");
+  compat::check_new_output(out, options.overwrite);
   const Checkpoint checkpoint = Checkpoint::open(in);
   if (options.to == "safetensors")
     write_safetensors(checkpoint, out, options);
@@ -301,7 +301,7 @@ void convert_several(const std::vector<compat::NamedModel>& models,
     throw compat::UsageError(compat::concat(
         "--domains names ", names.size(), " domains, the folder holds ", models.size(), " models"));
   check_domains(names);
-  StagedFolder staged(options.out);
+  StagedFolder staged(options.out, options.overwrite);
   for (std::size_t i = 0; i < models.size(); ++i) {
     const bool is_rank = models[i].kind == compat::ModelKind::kDemixRank;
     const fs::path folder = named     ? names[i]
@@ -325,7 +325,7 @@ void write_demix(const std::vector<compat::NamedModel>& models, const Checkpoint
   for (const compat::NamedModel& model : models) experts.push_back(model.path);
   write_demix_shards(experts,
                      options.shared.empty() ? "" : compat::resolve_model(options.shared).path,
-                     options.out);
+                     options.out, options.overwrite);
   std::cout << "wrote " << experts.size() << " shards and " << compat::printable(options.out, 4096)
             << "-shared.pt\n";
 }
@@ -335,8 +335,7 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
       "btm-convert checkpoint",
       std::string("Writes a checkpoint in another layout, precision or program's format. A DeMIX "
                   "rank is read with its shared half as a dense model; Hugging Face's models are "
-                  "OPT, GPT-2 and XGLM. The output appears whole or not at all and must not be "
-                  "there before. ") +
+                  "OPT, GPT-2 and XGLM. The output appears whole or not at all. ") +
           compat::kWhatAModelIs,
       {{"IN",
         "the model; a folder of DeMIX ranks and a forest give all of theirs; for --to demix dense "
@@ -346,7 +345,8 @@ compat::CommandSpec spec_of(CheckpointOptions& options) {
         "file to write; a folder for --to hf and for several models; a prefix "
         "(FOLDER/checkpoint_last) for --to demix",
         &options.out}},
-      {{"Form",
+      {{"Output", {compat::flag_overwrite(options.overwrite)}},
+       {"Form",
         {compat::flag_choice("to", options.to, {"zip", "legacy", "safetensors", "hf", "demix"},
                              "form of the output: torch's two layouts, safetensors, a Hugging Face "
                              "folder, or DeMIX shards"),

@@ -12,6 +12,7 @@
 #include "compat/fairseq/huffman_dataset.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/fairseq/zst_dataset.h"
+#include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
 #include "compat/program/progress_bar.h"
 #include "compat/tokenizer/tokenizer.h"
@@ -28,7 +29,7 @@ namespace fs = std::filesystem;
 
 struct DataBinOptions {
   std::string in, out, to = "mmap", dict, dtype, sentencepiece, encoder_json, vocab_bpe;
-  bool allow_unknown = false;
+  bool allow_unknown = false, overwrite = false;
   DataBinSelection selection;
   compat::ZstOptions zst;
 };
@@ -130,12 +131,11 @@ void copy_dictionaries(const DataBinPlan& plan, const fs::path& folder) {
 
 void refuse_existing(const fs::path& prefix, const DataBinOptions& options) {
   for (const std::string_view suffix : suffixes(options.to))
-    if (const fs::path path = prefix.string() + std::string(suffix); fs::exists(path))
-      throw compat::IoError(path.string(), "already exists, expected a new path");
+    compat::check_new_output(prefix.string() + std::string(suffix), options.overwrite);
 }
 
 void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBinOptions& options) {
-  StagedFolder staged(options.out);
+  StagedFolder staged(options.out, options.overwrite);
   if (needs_dictionary(options)) copy_dictionaries(plan, staged.path());
   for (const DataBinJob& job : plan.jobs) {
     const fs::path prefix = staged.path() / job.target;
@@ -149,9 +149,9 @@ void convert_folder(const DataBinPlan& plan, const Writer& writer, const DataBin
 void convert_data_sets(const DataBinPlan& plan, const Writer& writer,
                        const DataBinOptions& options) {
   const fs::path folder = fs::path(options.out).parent_path();
+  if (!folder.empty()) fs::create_directories(folder);
   for (const DataBinJob& job : plan.jobs) refuse_existing(folder / job.target, options);
   if (needs_dictionary(options)) refuse_other_dictionaries(plan, folder);
-  if (!folder.empty()) fs::create_directories(folder);
   for (const DataBinJob& job : plan.jobs) {
     writer.write(job, folder / job.target);
     report(job, folder / job.target, options);
@@ -163,10 +163,11 @@ compat::CommandSpec spec_of(DataBinOptions& options) {
   return {"btm-convert data-bin",
           "Converts a data-bin to another form and keeps ids and dict.txt. The data-bin is a "
           "folder with all its splits and domains, or one data set given by its prefix. The output "
-          "must not exist. It appears whole or not at all.",
+          "appears whole or not at all.",
           {{"IN", "folder or prefix; several, separated by ':', are joined by splits", &options.in},
            {"OUT", "folder or prefix to write", &options.out}},
-          {{"Form",
+          {{"Output", {compat::flag_overwrite(options.overwrite)}},
+           {"Form",
             {compat::flag_choice(
                  "to", options.to,
                  {"mmap", "cached", "lazy", "raw", "huffman", "zst", "text", "jsonl", "npy"},

@@ -6,6 +6,7 @@
 #include "compat/base/error.h"
 #include "compat/checkpoint/shard_name.h"
 #include "compat/fairseq/network_settings.h"
+#include "compat/io/atomic_file.h"
 
 namespace converters {
 namespace {
@@ -68,14 +69,13 @@ void write_half(const Checkpoint& from, bool expert_part, const fs::path& path) 
 }  // namespace
 
 void write_demix_shards(const std::vector<fs::path>& experts, const fs::path& shared,
-                        const fs::path& prefix) {
+                        const fs::path& prefix, bool overwrite) {
   const auto shard_path = [&](std::size_t i) {
     return compat::concat(prefix.string(), "-rank-", i, ".pt");
   };
   for (std::size_t i = 0; i <= experts.size(); ++i)
-    if (const fs::path path = i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt";
-        fs::exists(path))
-      throw compat::IoError(path.string(), "already exists, expected a new path");
+    compat::check_new_output(i < experts.size() ? shard_path(i) : prefix.string() + "-shared.pt",
+                             overwrite);
   const Checkpoint base = Checkpoint::open(shared.empty() ? experts.front() : shared);
   for (const fs::path& path : experts) check_expert(Checkpoint::open(path), base, shared.empty());
   for (std::size_t i = 0; i < experts.size(); ++i)

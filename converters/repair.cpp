@@ -11,6 +11,7 @@
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/fairseq/indexed_dataset_layout.h"
+#include "compat/io/atomic_file.h"
 #include "compat/program/command_line.h"
 #include "converters/commands.h"
 #include "converters/data_sets.h"
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 
 struct RepairOptions {
   std::string in, out, dict, dtype;
-  bool legacy = false, allow_new_symbols = false;
+  bool legacy = false, allow_new_symbols = false, overwrite = false;
 };
 
 fs::path bin_of(const fs::path& path) {
@@ -62,8 +63,7 @@ std::unique_ptr<compat::IndexedDataset> as_pieces(
 void rebuild_index(const RepairOptions& options) {
   const fs::path bin_path = bin_of(options.in), out(options.out);
   for (const char* const suffix : {".bin", ".idx"})
-    if (fs::exists(out.string() + suffix))
-      throw compat::IoError(out.string() + suffix, "already exists, expected a new path");
+    compat::check_new_output(out.string() + suffix, options.overwrite);
   const fs::path prefix = fs::path(bin_path).replace_extension();
   const fs::path dictionary_path =
       options.dict.empty() ? dictionary_path_beside(prefix) : fs::path(options.dict);
@@ -121,7 +121,8 @@ compat::CommandSpec spec_of(RepairOptions& options) {
           compat::kWhatAModelIs,
       {{"IN", "an orphaned .bin, or a model", &options.in},
        {"OUT", "prefix of the data set, or checkpoint, to write", &options.out}},
-      {{"Data set",
+      {{"Output", {compat::flag_overwrite(options.overwrite)}},
+       {"Data set",
         {compat::flag_text("dtype", "TYPE", options.dtype,
                            "how ids are stored: uint16, int32, ... (without: as fairseq does "
                            "for the dictionary)"),
@@ -155,8 +156,7 @@ int run_repair(std::span<const std::string> args) {
         ": has an index, nothing to repair (btm-convert verify lists problems)");
   if (options.dict.empty())
     throw compat::UsageError("a checkpoint needs a dictionary to fit it to, expected --dict");
-  if (fs::exists(options.out))
-    throw compat::IoError(options.out, "is there already, expected a new place");
+  compat::check_new_output(options.out, options.overwrite);
   const auto checkpoint = compat::Checkpoint::open(compat::resolve_model(options.in).path);
   const auto dictionary = compat::Dictionary::load(options.dict);
   const VocabularyFit fit =

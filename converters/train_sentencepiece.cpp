@@ -38,7 +38,7 @@ struct TrainOptions {
                seed_sentencepiece_size = 1'000'000;
   std::int64_t workers = 1, seed = 1, padding_factor = 8;
   double character_coverage = 0.9995;
-  bool byte_fallback = false, split_digits = false, verbose = false;
+  bool byte_fallback = false, split_digits = false, verbose = false, overwrite = false;
   DocumentFormat format;
 };
 
@@ -188,6 +188,7 @@ compat::CommandSpec spec_of(TrainOptions& o) {
               "dict", "FILE", o.dict,
               "write the dict.txt of the pieces here, for --srcdict (default: PREFIX.dict.txt)"),
           padding_factor_flag(o.padding_factor),
+          compat::flag_overwrite(o.overwrite),
       }};
   compat::FlagGroup model{
       "Model (sentencepiece's flags)",
@@ -258,8 +259,8 @@ int run_train_sentencepiece(std::span<const std::string> args) {
   if (options.input.empty() || options.model_prefix.empty())
     throw compat::UsageError("--input and --model-prefix are needed");
   if (options.dict.empty()) options.dict = options.model_prefix + ".dict.txt";
-  compat::check_can_write(options.dict);
-  compat::check_can_write(options.model_prefix + ".model");
+  for (const std::string& file : {options.dict, options.model_prefix + ".model"})
+    compat::check_new_output(file, options.overwrite);
   save_addresses();
   std::set_new_handler(end_without_memory);
   const std::string model = trained_model(options);

@@ -43,7 +43,7 @@ ALLOWED = {
     "btm/branch": COMPAT | {"btm/cluster"},
     "btm/merge": COMPAT | {"btm/model"},
     "btm/report": COMPAT | {"btm/evaluator"},
-    "btm/run": COMPAT | {"btm/mixing", "btm/report"},
+    "btm/run": COMPAT | {"btm/cluster", "btm/mixing", "btm/report"},
     "btm/cli": COMPAT
     | EVALUATOR
     | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/generate", "btm/merge"}

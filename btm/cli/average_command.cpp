@@ -166,7 +166,7 @@ struct AverageCommand {
     compat::FlagGroup output{
         "Output",
         {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
-         overwrite_flag(overwrite),
+         compat::flag_overwrite(overwrite),
          flag_choice("dtype", dtype, {"float32", "float16", "bfloat16"},
                      "dtype of the tensors (default: that of the first model)"),
          flag_integer("num-threads", "N", num_threads, "threads; 0: all cores", 0)}};

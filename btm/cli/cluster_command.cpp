@@ -140,7 +140,8 @@ struct ClusterTrain {
            flag_integer("max-documents", "N", max_documents,
                         "train on a uniform sample of N documents", 1),
            flag_integer("seed", "N", seed, "seed of the sample, the SVD and the first centres"),
-           overwrite_flag(overwrite), flag_switch("quiet", quiet, "print only the clusters")}}},
+           compat::flag_overwrite(overwrite),
+           flag_switch("quiet", quiet, "print only the clusters")}}},
         {}};
   }
 
@@ -303,7 +304,7 @@ struct ClusterPriorCommand {
           {temperature_flag(temperature),
            flag_integer("topk", "K", top_k, "keep the K largest weights of each document; 0: all",
                         0),
-           overwrite_flag(overwrite),
+           compat::flag_overwrite(overwrite),
            flag_text("output,o", "FILE", output, "write one line of JSON per document: id, prior"),
            post_process_flag(app.post_process)}}},
         {}};
@@ -348,7 +349,7 @@ struct ClusterShow {
                flag_integer("samples", "N", samples, "documents of a cluster, at most 3", 0),
                flag_switch("json", json, "as JSON"),
                flag_text("html", "FILE", html, "write a page with the clusters in the plane"),
-               overwrite_flag(overwrite)}}},
+               compat::flag_overwrite(overwrite)}}},
             {}};
   }
 

@@ -45,7 +45,8 @@ std::span<const compat::Command> commands() {
       compat::Command{"generate",
                       "continue prompts: beam search and sampling (fairseq-interactive)",
                       run_generate, generate_spec},
-      compat::Command{"plan", "estimate what many experts cost", run_plan, plan_spec},
+      compat::Command{"plan", "print a plan to start from; estimate what many experts cost",
+                      run_plan, plan_spec},
       compat::Command{
           "run",
           "run a whole plan: preprocess, seed, branch, experts, baseline, evaluation, report",

@@ -26,8 +26,8 @@ Finding examine_caches() {
   for (const CachedFile& file : files) bytes += file.bytes;
   return {
       "caches", Fitness::kGood,
-      compat::concat(files.size(), " files, ", compat::decimal(static_cast<double>(bytes) / 1e9, 1),
-                     " GB in ", compat::printable(folder.string(), 4096)),
+      compat::concat(files.size(), " files, ", compat::decimal(static_cast<double>(bytes) / 1e6, 1),
+                     " MB in ", compat::printable(folder.string(), 4096)),
       ""};
 }
 

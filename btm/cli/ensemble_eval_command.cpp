@@ -116,7 +116,7 @@ struct EnsembleEvalCommand {
          flag_text("out", "FOLDER", out,
                    "for tune.json, which --precomputed-prior takes, and tune.html")}};
     compat::FlagGroup results = log_flags(log);
-    results.flags.push_back(overwrite_flag(overwrite));
+    results.flags.push_back(compat::flag_overwrite(overwrite));
     results.flags.push_back(
         flag_text("results-path", "FILE", results_path,
                   "write a line of JSON for each batch: ppl so far, posterior, exp_avg_posterior"));

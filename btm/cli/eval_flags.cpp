@@ -170,10 +170,6 @@ FlagGroup log_flags(LogOptions& o) {
       }};
 }
 
-compat::Flag overwrite_flag(bool& field) {
-  return compat::flag_switch("overwrite", field, "replace results that are there already");
-}
-
 std::vector<compat::Flag> choice_flags(compat::ExpertChoice& choice) {
   return {compat::flag_text("experts", "LIST", choice.experts,
                             "names of the models that are the experts, comma separated, or 'all': "

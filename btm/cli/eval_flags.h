@@ -31,8 +31,6 @@ void say_products(std::string_view program, const MachineOptions& machine);
 compat::FlagGroup log_flags(LogOptions& options);
 
 compat::Flag skip_diverged_flag(bool& field);
-/// --overwrite, for compat::check_new_output.
-compat::Flag overwrite_flag(bool& field);
 /// --experts and --without, which compat::chosen_experts follows.
 std::vector<compat::Flag> choice_flags(compat::ExpertChoice& choice);
 /// Runs `evaluate`. Adds that flag to the message of a DivergedModel.

@@ -46,7 +46,7 @@ struct EvalLmCommand {
                              flag_switch("output-word-stats", options.words.output_word_stats,
                                          "print every word's count and mean log-probability")}};
     compat::FlagGroup results = log_flags(log);
-    results.flags.push_back(overwrite_flag(overwrite));
+    results.flags.push_back(compat::flag_overwrite(overwrite));
     results.flags.push_back(
         flag_text("results-path", "FILE", results_path, "write the results as JSON"));
     return {"btm eval-lm",

@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "btm/cli/model_flags.h"
 #include "btm/cli/train_flags.h"
 #include "btm/cluster/cluster_record.h"
 #include "btm/distributed/communicator.h"
@@ -105,8 +106,28 @@ class ExpertAddition {
     std::vector<std::string> arguments{data_, "--save-dir",
                                        (options_.forest / options_.name).string()};
     if (has_split_) arguments.insert(arguments.end(), {"--valid-subset", options_.split});
+    const std::vector<std::string> model = flags_of_experts();
+    arguments.insert(arguments.end(), model.begin(), model.end());
     arguments.insert(arguments.end(), options_.train_flags.begin(), options_.train_flags.end());
     return arguments;
+  }
+
+  /// Without --arch the new expert has the form of the model that it starts from, which is that of
+  /// every expert. Empty where there is none.
+  std::vector<std::string> flags_of_experts() const {
+    for (const std::string& flag : options_.train_flags)
+      if (flag == "-a" || flag == "--arch" || flag.starts_with("--arch=")) return {};
+    fs::path model;
+    if (is_path(options_.from)) {
+      model = compat::resolve_model(options_.from).path;
+    } else if (is_path(options_.forest.string())) {
+      const compat::Forest forest = compat::open_forest(options_.forest);
+      for (const compat::ForestExpert& expert : forest.experts)
+        if (expert.complete && fs::exists(forest.checkpoint_of(expert)))
+          model = forest.checkpoint_of(expert);
+    }
+    if (model.empty()) return {};
+    return model_flags(compat::Checkpoint::open(model).config());
   }
 
   /// Checks them before any work. Errors as of btm train.

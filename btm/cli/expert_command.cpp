@@ -59,7 +59,9 @@ struct ExpertAdd {
          log_flags(options.log)},
         {},
         {},
-        {"FLAGS", "further flags of btm train", nullptr, &options.train_flags}};
+        {"FLAGS",
+         "further flags of btm train; without --arch the expert has the form of the others",
+         nullptr, &options.train_flags}};
   }
 
   int run() {

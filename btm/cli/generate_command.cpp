@@ -35,6 +35,7 @@ struct GenerateCommand {
   SamplingOptions sampling;
   std::vector<std::string> arguments;
   std::string file, format, results_path, memory, ngram_rule = "fairseq";
+  bool overwrite = false;
   std::int64_t no_repeat_ngram_size = 0, num_samples = 0, seed = 1;
   bool samples = false, quiet = false;
 
@@ -111,6 +112,7 @@ compat::FlagGroup GenerateCommand::output_flags() {
            flag_choice("format", format, {"table", "tsv", "json", "jsonl"},
                        "how results are printed (default: table on a terminal, else tsv)"),
            flag_text("results-path", "FILE", results_path, "write them to a file instead"),
+           compat::flag_overwrite(overwrite),
            flag_switch("quiet", quiet, "no line with counts and speed at the end")}};
 }
 
@@ -343,7 +345,7 @@ int run_generate(std::span<const std::string> args) {
         command, std::cout,
         command.text_format() == TextFormat::kTable && one_text && ::isatty(STDOUT_FILENO) == 1);
   }
-  compat::check_can_write(command.results_path);
+  compat::check_new_output(command.results_path, command.overwrite);
   std::ostringstream text;
   const int status = generate(command, text, false);
   compat::write_file_atomically(command.results_path, text.str());

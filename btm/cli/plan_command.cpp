@@ -4,6 +4,7 @@
 #include "btm/cli/commands.h"
 #include "btm/report/table.h"
 #include "btm/run/estimate.h"
+#include "btm/run/plan_example.h"
 #include "compat/base/error.h"
 #include "compat/program/command_line.h"
 #include "compat/program/console.h"
@@ -28,7 +29,7 @@ compat::Flag flag_positive(std::string name, std::string unit, double& field, do
 
 struct PlanCommand {
   EstimateOptions options;
-  bool estimates = false, fp32_weights = false;
+  bool example = false, estimates = false, fp32_weights = false;
   std::int64_t experts = 64, more_experts = 1024;
 
   void take_scale(const std::string& name) {
@@ -57,7 +58,8 @@ struct PlanCommand {
     EstimateOptions& o = options;
     compat::FlagGroup work{
         "What",
-        {flag_switch("estimate", estimates, "estimate time, memory, storage and network"),
+        {flag_switch("example", example, "print a plan to start from, with every key"),
+         flag_switch("estimate", estimates, "estimate time, memory, storage and network"),
          {"scale", "NAME", "a scale of the release: its model, updates and GPUs", "1.3B",
           [this](const std::string& value) { take_scale(value); }},
          flag_integer("experts", "N", experts, "number of experts in the first column", 1),
@@ -72,7 +74,7 @@ struct PlanCommand {
                        "TFLOP/s of a GPU in training, as measured (default: --peak-tflops times "
                        "--utilisation)"),
          flag_positive("peak-tflops", "X", o.peak_flops, 1e12,
-                       "peak TFLOP/s of a GPU (default: an A100 in half precision)"),
+                       "peak TFLOP/s of a GPU; 312 is that of an A100 in half precision"),
          flag_positive("utilisation", "X", o.utilisation, 1,
                        "share of the peak that training reaches"),
          flag_positive("fabric", "GB/S", o.fabric, 1e9,
@@ -83,8 +85,9 @@ struct PlanCommand {
              "fp32-weights", fp32_weights,
              "with an fp32 copy of the weights (--fp16 instead of --memory-efficient-fp16)")}};
     return {"btm plan",
-            "Estimates what many experts cost, from the cost of a token. Prints its assumptions, "
-            "which are flags.",
+            "Prints a plan to start from, for btm run (--example). Or estimates what many experts "
+            "cost, from the cost of a token, and prints its assumptions, which are flags "
+            "(--estimate).",
             {},
             {work, machines},
             {}};
@@ -99,8 +102,13 @@ int run_plan(std::span<const std::string> args) {
   PlanCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  if (command.example) {
+    std::cout << plan_example();
+    return 0;
+  }
   if (!command.estimates)
-    throw compat::UsageError("nothing to do: expected --estimate (to run a plan: btm run PLAN)");
+    throw compat::UsageError(
+        "nothing to do: expected --example or --estimate (to run a plan: btm run PLAN)");
   if (command.fp32_weights) command.options.memory_efficient = false;
   std::vector<Estimate> estimates{estimate(command.options, command.experts)};
   if (command.more_experts != command.experts)

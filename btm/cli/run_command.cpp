@@ -63,7 +63,7 @@ struct RunCommand {
             "done, which it knows by content: a plan may get a domain more and its folder may "
             "move. Results that are replaced are kept in OUTPUT/earlier. After an interruption or "
             "a failure the same command continues.",
-            {{"PLAN", "the plan (its keys: btm/run/plan.md)", &plan}},
+            {{"PLAN", "the plan (btm plan --example prints one with all keys)", &plan}},
             {work},
             {}};
   }

@@ -137,9 +137,10 @@ ClusterModel ClusterModel::train(std::span<const std::string> documents,
     known += counts.empty() ? 0 : 1;
   }
   if (known < static_cast<std::size_t>(options.clusters))
-    throw compat::UsageError(compat::concat(
-        known, " documents with terms to tell them apart, expected at least as many as clusters, ",
-        options.clusters));
+    throw compat::UsageError(
+        compat::concat(known, known == 1 ? " document has" : " documents have",
+                       " terms that are kept, expected one or more for each of the ",
+                       options.clusters, " clusters"));
   TruncatedSvd svd = truncated_svd(tf_idf(counted.documents, model.idf_), model.terms_.size(),
                                    static_cast<std::size_t>(options.dimensions), options.seed);
   model.dimensions_ = svd.rank;
@@ -267,9 +268,9 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
   if (magic != kMagic && magic != kMagicWithoutNotes)
     in.fail("is no cluster model of btm (see btm cluster train)");
   ClusterModel model;
-  const auto rule = in.read<std::uint32_t>("the rule of terms");
+  const auto rule = in.read<std::uint32_t>("the kind of the terms");
   if (rule > static_cast<std::uint32_t>(TermRule::kPieces))
-    in.fail(compat::concat("rule of terms ", rule, ", expected 0 or 1"));
+    in.fail(compat::concat("the terms are of kind ", rule, ", expected 0 (words) or 1 (pieces)"));
   model.rule_ = static_cast<TermRule>(rule);
   model.dimensions_ = in.read<std::uint32_t>("the dimensions");
   const auto clusters = in.read<std::uint32_t>("the number of clusters");
@@ -292,9 +293,9 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
     values.resize(count);
     if (count > 0) std::memcpy(values.data(), bytes.data(), bytes.size());
     if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
-      in.fail(std::string(what) + " are not finite");
+      in.fail(compat::concat("not all of ", what, " are finite numbers"));
   };
-  read_floats(model.idf_, terms, "the idf");
+  read_floats(model.idf_, terms, "the terms' weights (idf)");
   read_floats(model.components_, terms * model.dimensions_, "the components");
   read_floats(model.centers_, clusters * model.dimensions_, "the centres");
   for (std::uint32_t j = 0; j < clusters; ++j)

@@ -167,26 +167,32 @@ std::vector<std::string> default_cluster_names(std::size_t clusters) {
   return names;
 }
 
-std::vector<std::string> cluster_names(const std::string& model_file, const std::string& sha256,
-                                       std::size_t clusters) {
-  std::vector<std::string> names = default_cluster_names(clusters);
+std::optional<GivenNames> given_cluster_names(const std::string& model_file) {
   const std::string file = model_file + kNamesFile;
   std::error_code missing;
-  if (!std::filesystem::exists(file, missing)) return names;
+  if (!std::filesystem::exists(file, missing)) return std::nullopt;
   const auto mapped = compat::MappedFile::open(file);
   const json read =
       compat::parse_json_object(compat::as_chars(mapped->bytes()), {file, {}, {}}, kExpectedNames);
   try {
-    if (read.at("model_sha256").get<std::string>() != sha256)
-      throw compat::FormatError({file, {}, {}}, "names clusters of another model");
-    const auto given = read.at("names").get<std::vector<std::string>>();
-    if (given.size() != clusters)
-      throw compat::FormatError({file, {}, {}}, "names " + std::to_string(given.size()) +
-                                                    " clusters of " + std::to_string(clusters));
-    return given;
+    return GivenNames{read.at("model_sha256").get<std::string>(),
+                      read.at("names").get<std::vector<std::string>>()};
   } catch (const json::exception& error) {
     throw compat::FormatError({file, {}, {}}, compat::json_problem(error));
   }
+}
+
+std::vector<std::string> cluster_names(const std::string& model_file, const std::string& sha256,
+                                       std::size_t clusters) {
+  const std::optional<GivenNames> given = given_cluster_names(model_file);
+  if (!given) return default_cluster_names(clusters);
+  const compat::Location place{model_file + kNamesFile, {}, {}};
+  if (given->model_sha256 != sha256)
+    throw compat::FormatError(place, "names clusters of another model");
+  if (given->names.size() != clusters)
+    throw compat::FormatError(place, "names " + std::to_string(given->names.size()) +
+                                         " clusters of " + std::to_string(clusters));
+  return given->names;
 }
 
 void write_cluster_names(const std::string& model_file, const std::string& sha256,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,14 @@ ClusterNotes make_notes(std::span<const float> points, std::span<const float> ce
                         const std::vector<std::string_view>& texts);
 
 std::vector<std::string> default_cluster_names(std::size_t clusters);  ///< "c0", "c1", ...
+
+/// What FILE.names beside a cluster model holds. Nothing without that file; FormatError for a
+/// damaged one.
+struct GivenNames {
+  std::string model_sha256;
+  std::vector<std::string> names;  ///< Of all clusters, in order.
+};
+std::optional<GivenNames> given_cluster_names(const std::string& model_file);
 
 /// The names that a user gave the clusters of a model, in FILE.names beside it; "c0", "c1", ... for
 /// those without. FormatError for a file that is damaged or of another model.

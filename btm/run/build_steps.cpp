@@ -98,13 +98,13 @@ class Builder {
     const std::string files = compat::join(texts(plan_.train), ",", [this](const fs::path& file) {
       return path_text(file, "{train}");
     });
-    steps_.push_back(
-        {.name = "tokeniser",
-         .commands = {{"btm-convert", "train-sentencepiece", "--input", files, "--model-prefix",
-                       "tokeniser/spm", "--vocab-size", std::to_string(plan_.vocab_size)}},
-         .inputs = texts(plan_.train),
-         .outputs = {"tokeniser/spm.model", "tokeniser/spm.dict.txt"},
-         .folder = "tokeniser"});
+    steps_.push_back({.name = "tokeniser",
+                      .commands = {{"btm-convert", "train-sentencepiece", "--input", files,
+                                    "--model-prefix", "tokeniser/spm", "--vocab-size",
+                                    std::to_string(plan_.vocab_size), "--overwrite"}},
+                      .inputs = texts(plan_.train),
+                      .outputs = {"tokeniser/spm.model", "tokeniser/spm.dict.txt"},
+                      .folder = "tokeniser"});
   }
 
   /// The corpus by clusters, as text/cN/NAME of the run's folder.
@@ -374,7 +374,8 @@ class Builder {
                         ? CommandLine{"--sampling", "--sampling-topp", "0.9", "--max-len-b", "60",
                                       "--seed", std::to_string(plan_.seed)}
                         : plan_.generate_flags);
-    append(command, {"--format", "jsonl", "--results-path", texts_file(name).string()});
+    append(command,
+           {"--format", "jsonl", "--overwrite", "--results-path", texts_file(name).string()});
     return command;
   }
 

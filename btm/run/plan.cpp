@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "btm/cluster/cluster_notes.h"
 #include "btm/run/plan_file.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
@@ -149,6 +150,7 @@ class PlanReader {
 
   void finish();
   void check_corpus();
+  void take_names_of_model();
   void check_domains();
   void check_experts();
   void set_ensembles(const std::vector<std::string>& names);
@@ -236,6 +238,7 @@ void PlanReader::check_corpus() {
   constexpr double kMostHeldOut = 0.4;
   if (!(plan_.held_out > 0 && plan_.held_out <= kMostHeldOut))
     fail("[clusters] held_out is not above 0 and at most 0.4");
+  if (plan_.cluster_names.empty()) take_names_of_model();
   plan_.domains = plan_.cluster_names;
   if (!plan_.domains.empty() && plan_.domains.size() != static_cast<std::size_t>(plan_.clusters))
     fail(compat::concat("[clusters] has ", plan_.domains.size(), " names for ", plan_.clusters,
@@ -249,6 +252,14 @@ void PlanReader::check_corpus() {
                           ", which is the name of another"));
   for (std::int64_t i = 0; plan_.cluster_names.empty() && i < plan_.clusters; ++i)
     plan_.domains.push_back("c" + std::to_string(i));
+}
+
+/// Takes the names that `btm cluster name` gave the clusters of the output, unless their number
+/// changes with this plan.
+void PlanReader::take_names_of_model() {
+  const auto given = given_cluster_names((plan_.output / "clusters/model").string());
+  if (given && given->names.size() == static_cast<std::size_t>(plan_.clusters))
+    plan_.cluster_names = given->names;
 }
 
 void PlanReader::check_domains() {

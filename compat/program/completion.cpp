@@ -252,6 +252,7 @@ complete -c )",
 struct CompletionCommand {
   const Program& program;
   std::string shell, output;
+  bool overwrite = false;
 
   CommandSpec spec() {
     return {concat(program.name, " completion"),
@@ -259,7 +260,9 @@ struct CompletionCommand {
                    "<(",
                    program.name, " completion bash), also as a line of ~/.bashrc."),
             {{"SHELL", "bash, zsh or fish", &shell}},
-            {{"Output", {flag_text("output,o", "FILE", output, "write them to FILE instead")}}},
+            {{"Output",
+              {flag_text("output,o", "FILE", output, "write them to FILE instead"),
+               flag_overwrite(overwrite)}}},
             {}};
   }
 };
@@ -275,10 +278,12 @@ int run_completion(const Program& program, std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   const std::string script = completion(program, command.shell);
-  if (command.output.empty())
+  if (command.output.empty()) {
     std::cout << script;
-  else
+  } else {
+    check_new_output(command.output, command.overwrite);
     write_file_atomically(command.output, script);
+  }
   return 0;
 }
 

@@ -75,6 +75,10 @@ Flag flag_switch(std::string names, bool& field, std::string help) {
       std::move(names), {}, std::move(help), {}, [&field](const std::string&) { field = true; }};
 }
 
+Flag flag_overwrite(bool& field) {
+  return flag_switch("overwrite", field, "replace results that are there already");
+}
+
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices,
                  std::string help) {
   return {std::move(names), concat('{', join(choices, ","), '}'), std::move(help), field,

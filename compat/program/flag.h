@@ -35,6 +35,8 @@ Flag flag_real(std::string names, std::string value_name, double& field, std::st
 Flag flag_texts(std::string names, std::string value_name, std::vector<std::string>& field,
                 std::string help);
 Flag flag_switch(std::string names, bool& field, std::string help);
+/// --overwrite, for compat::check_new_output.
+Flag flag_overwrite(bool& field);
 Flag flag_choice(std::string names, std::string& field, std::vector<std::string> choices,
                  std::string help);
 

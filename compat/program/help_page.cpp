@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ostream>
+#include <set>
 #include <sstream>
 
 #include "compat/base/concat.h"
@@ -72,9 +73,15 @@ std::string usage_of(const CommandSpec& spec) {
 }
 
 std::vector<std::string> names_without_effect(const CommandSpec& spec) {
+  std::set<std::string> with_effect;  // a command may have a flag that others ignore
+  for (const FlagGroup& group : spec.groups)
+    for (const Flag& flag : group.flags)
+      for (std::string& name : split_names(flag.names)) with_effect.insert(std::move(name));
   std::vector<std::string> names;
   for (const ForeignFlag& flag : spec.foreign)
-    if (!flag.refused) names.push_back(dashed(split_names(flag.names).front()));
+    if (const std::string name = split_names(flag.names).front();
+        !flag.refused && !with_effect.contains(name))
+      names.push_back(dashed(name));
   return names;
 }
 

@@ -128,6 +128,7 @@ std::string command_page(const std::string& label, const Command& command,
 struct ManualCommand {
   const Program& program;
   std::string page, output_dir;
+  bool overwrite = false;
 
   CommandSpec spec() {
     return {concat(program.name, " manual"),
@@ -135,7 +136,8 @@ struct ManualCommand {
             {},
             {{"Output",
               {flag_text("page", "NAME", page, "the page to print, such as that of a command"),
-               flag_text("output-dir", "DIR", output_dir, "write all pages to DIR")}}},
+               flag_text("output-dir", "DIR", output_dir, "write all pages to DIR"),
+               flag_overwrite(overwrite)}}},
             {}};
   }
 };
@@ -151,9 +153,10 @@ int run_manual(const Program& program, std::span<const std::string> args) {
   const auto pages = manual_pages(program);
   if (!command.output_dir.empty()) {
     check_can_write_in(command.output_dir);
-    std::filesystem::create_directories(command.output_dir);
-    for (const auto& [name, page] : pages)
-      write_file_atomically(std::filesystem::path(command.output_dir) / name, page);
+    const std::filesystem::path folder = command.output_dir;
+    std::filesystem::create_directories(folder);
+    for (const auto& [name, page] : pages) check_new_output(folder / name, command.overwrite);
+    for (const auto& [name, page] : pages) write_file_atomically(folder / name, page);
     return 0;
   }
   const auto found =

@@ -9,10 +9,12 @@ if(BTM_WITH_LIBTORCH)
 endif()
 set(manual_commands "")
 foreach(program ${manual_programs})
-  list(APPEND manual_commands COMMAND ${program} manual --output-dir "${BTM_MANUAL_FOLDER}/man1")
+  list(APPEND manual_commands
+    COMMAND ${program} manual --overwrite --output-dir "${BTM_MANUAL_FOLDER}/man1")
   foreach(shell bash zsh fish)
     list(APPEND manual_commands
-      COMMAND ${program} completion ${shell} -o "${BTM_MANUAL_FOLDER}/${program}.${shell}")
+      COMMAND ${program} completion ${shell} --overwrite
+      -o "${BTM_MANUAL_FOLDER}/${program}.${shell}")
   endforeach()
   install(FILES "${BTM_MANUAL_FOLDER}/${program}.bash" RENAME ${program}
     DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" COMPONENT runtime)

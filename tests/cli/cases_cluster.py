@@ -145,7 +145,7 @@ CASES = [
         TRAIN + ["-o", "out.model", "--num-clusters", "99"],
         2,
         setup=corpus,
-        stderr=["expected at least as many as clusters, 99"],
+        stderr=["expected one or more for each of the 99 clusters"],
         check=only_corpus,
     ),
     Case(
@@ -216,7 +216,7 @@ CASES = [
         ["btm", "cluster", "assign", "bad.model", "corpus.txt"],
         1,
         setup=not_a_model,
-        stderr=["bad.model", "rule of terms 4294967295, expected 0 or 1"],
+        stderr=["bad.model", "the terms are of kind 4294967295, expected 0 (words) or 1 (pieces)"],
     ),
     Case(
         "a temperature of 0",

@@ -548,7 +548,7 @@ def clusters():
         "-o",
         "out.model",
     ]
-    nothing = "documents with terms to tell them apart, expected at least as many as clusters"
+    nothing = "documents have terms that are kept, expected one or more for each of the"
     yield from [
         dataclasses.replace(case, status=2)
         for case in of_text("cluster train", train, {"blank lines": nothing})

@@ -1,7 +1,26 @@
 """btm plan."""
+import pathlib
+import re
+
 from case import Case
 
+PLAN_MD = pathlib.Path(__file__).resolve().parents[2] / "btm/run/plan.md"
+
+
+def has_every_key(example):
+    """The keys are those of the table in plan.md."""
+    keys = PLAN_MD.read_text().partition("## Keys")[2].partition("\n## ")[0]
+    wanted = {
+        key.strip()
+        for row in re.findall(r"^\| [^|]+\| ([a-z_, ]+) \|", keys, re.MULTILINE)
+        for key in row.split(",")
+    } - {"key"}
+    shown = set(re.findall(r"^(?:#-? )?([a-z_]+) =", example, re.MULTILINE))
+    assert len(wanted) > 30 and shown == wanted, f"{shown ^ wanted}"
+
+
 CASES = [
+    Case("an example with every key", ["btm", "plan", "--example"], check_stdout=has_every_key),
     Case(
         "estimate",
         ["btm", "plan", "--estimate"],
@@ -30,7 +49,7 @@ CASES = [
         ],
         stdout=["50 TFLOP/s (given)", "12, 768, 50264"],
     ),
-    Case("nothing asked for", ["btm", "plan"], 2, stderr=["expected --estimate"]),
+    Case("nothing asked for", ["btm", "plan"], 2, stderr=["expected --example or --estimate"]),
     Case(
         "unknown scale",
         ["btm", "plan", "--estimate", "--scale", "7B"],

@@ -405,7 +405,7 @@ TEST(ConvertCheckpoint, RefusesBadInput) {
       [&] {
         convert({elm(), elm()});
       },
-      "already exists, expected a new path");
+      "is there already (--overwrite replaces it)");
   expect_error<compat::UsageError>(
       [&] {
         convert({elm(), folder / "x", "--to", "gguf"});

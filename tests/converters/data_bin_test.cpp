@@ -224,7 +224,7 @@ TEST(DataBin, RefusesBadInput) {
         convert({folder.path().string(), folder / "x"});
         convert({folder.path().string(), folder / "x"});
       },
-      "already exists");
+      "is there already (--overwrite replaces it)");
   expect_error<compat::UsageError>(
       [&] {
         convert({in, folder / "y", "--to", "text"});

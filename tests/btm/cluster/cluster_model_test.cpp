@@ -170,7 +170,7 @@ TEST(ClusterModel, RefusesDamagedFiles) {
           "the checksum is wrong", false);
   refused("", "is no cluster model", false);
   refused(with(0, "BTMCLUS9"), "is no cluster model");
-  refused(with(8, std::string("\x07\0\0\0", 4)), "rule of terms 7");
+  refused(with(8, std::string("\x07\0\0\0", 4)), "the terms are of kind 7");
   refused(with(12, std::string("\0\0\0\0", 4)), "0 dimensions");
   refused(with(16, "\xFF\xFF\xFF\x7F"), "clusters, expected 1 to");
   refused(with(20, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"), "do not fit in the file");
@@ -186,7 +186,7 @@ TEST(ClusterModel, NeedsAsManyDocumentsAsClusters) {
       [&] {
         ClusterModel::train(std::vector<std::string>{"one flour", "12 34"}, options);
       },
-      "1 documents with terms");
+      "1 document has terms that are kept");
 }
 
 TEST(ClusterWeights, FollowTheDistancesByTemperature) {

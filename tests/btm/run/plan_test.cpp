@@ -2,9 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <sstream>
+
+#include "btm/cluster/cluster_notes.h"
+#include "btm/run/plan_example.h"
 #include "btm/run/plan_file.h"
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/files.h"
 
 namespace btm {
 namespace {
@@ -47,6 +53,60 @@ TEST(Plan, TakesADataBinInsteadOfText) {
   EXPECT_EQ(plan.data_bin, "/p/bin");
   EXPECT_EQ(plan.experts, std::vector<std::string>{"b"});
   EXPECT_FALSE(plan.dense);
+}
+
+/// The example with `mark` taken away from the lines `MARK KEY = VALUE`.
+std::string uncommented(std::string_view mark) {
+  std::string text;
+  std::istringstream lines{std::string(plan_example())};
+  for (std::string line; std::getline(lines, line);) {
+    const bool is_key = line.starts_with(mark) && line.find(" =") != std::string::npos &&
+                        line.find('\'') == std::string::npos;  // and no sentence about keys
+    text += (is_key ? line.substr(mark.size()) : line) + "\n";
+  }
+  return text;
+}
+
+TEST(PlanExample, IsAPlanAndShowsTheDefaults) {
+  const Plan plan = parse_plan(plan_example(), "/p/my.plan");
+  EXPECT_EQ(plan.domains, (std::vector<std::string>{"law", "code"}));
+  const Plan shown = parse_plan(uncommented("# "), "/p/my.plan"), defaults;
+  EXPECT_EQ(shown.output, plan.output);
+  EXPECT_EQ(shown.vocab_size, defaults.vocab_size);
+  EXPECT_EQ(shown.arch, defaults.arch);
+  EXPECT_EQ(shown.seed_share, defaults.seed_share);
+  EXPECT_EQ(shown.batch_size, defaults.batch_size);
+  EXPECT_EQ(shown.update_freq, defaults.update_freq);
+  EXPECT_EQ(shown.lr, defaults.lr);
+  EXPECT_EQ(shown.warmup_share, defaults.warmup_share);
+  EXPECT_EQ(shown.log_interval, defaults.log_interval);
+  EXPECT_EQ(shown.seed, defaults.seed);
+  EXPECT_EQ(shown.experts, plan.experts);
+  EXPECT_EQ(shown.dense, defaults.dense);
+  EXPECT_EQ(shown.average, defaults.average);
+  EXPECT_EQ(shown.ensembles, defaults.ensembles);
+  EXPECT_EQ(shown.split, defaults.split);
+  EXPECT_EQ(shown.prior_batches, defaults.prior_batches);
+  EXPECT_EQ(shown.gpus, defaults.gpus);
+  EXPECT_NE(uncommented("# "), plan_example()) << "or nothing was compared";
+}
+
+TEST(Plan, TakesTheNamesThatACommandGaveTheClusters) {
+  const btm_test::TempDir folder;
+  std::filesystem::create_directories(folder / "out/clusters");
+  const std::string corpus =
+      "[run]\noutput = out\n[data]\ncorpus = all.txt\n[clusters]\nnumber = 2\n";
+  const std::string train = "[train]\nupdates = 4\n";
+  const auto domains = [&](const std::string& text) {
+    return parse_plan(text, (folder / "x.plan").string()).domains;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(domains(corpus + train), (Names{"c0", "c1"}));
+  write_cluster_names((folder / "out/clusters/model").string(), "sum", {"law", "c1"});
+  EXPECT_EQ(domains(corpus + train), (Names{"law", "c1"}));
+  EXPECT_EQ(domains(corpus + "names = a, b\n" + train), (Names{"a", "b"})) << "the plan wins";
+  write_cluster_names((folder / "out/clusters/model").string(), "sum", {"x", "y", "z"});
+  EXPECT_EQ(domains(corpus + train), (Names{"c0", "c1"})) << "their number changes with this plan";
 }
 
 /// A faulty plan, and the message about it.

@@ -22,8 +22,10 @@ struct Values {
 
 /// A command with one flag of each kind, after `args` were applied.
 Values parse(const std::vector<std::string>& args) {
-  static constexpr ForeignFlag kForeign[] = {
-      {"criterion", true, false}, {"no-save", false, false}, {"tpu", false, true}};
+  static constexpr ForeignFlag kForeign[] = {{"criterion", true, false},
+                                             {"no-save", false, false},
+                                             {"tpu", false, true},
+                                             {"quiet", false, false}};  // which the command has
   Values v;
   Flag process = flag_text("post-process,remove-bpe", "SYMBOL", v.process, "join pieces");
   process.optional_value = true;
@@ -78,6 +80,7 @@ TEST(ParseCommandLine, PrintsHelpAndDefaults) {
         "{json,none}", "[SYMBOL]", "Accepted without effect:\n  --criterion, --no-save"})
     EXPECT_NE(v.help.find(phrase), std::string::npos) << phrase << " is not in\n" << v.help;
   EXPECT_EQ(v.help.find("--tpu"), std::string::npos);
+  EXPECT_EQ(v.help.find("--no-save, --quiet"), std::string::npos) << v.help;
 }
 
 TEST(ParseCommandLine, RefusesWithWhatWasExpected) {
