@@ -101,7 +101,7 @@ WITHOUT = {
     },
     "btm-convert": {
         "inspect": "writes nothing",
-        "preprocess": "keeps what fits, and refuses the rest",
+        "preprocess": "resumes: keeps what fits the inputs, and makes the rest again",
         "verify": "writes nothing",
     },
 }
