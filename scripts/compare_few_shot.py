@@ -197,7 +197,7 @@ def main():
             theirs = evaluated(
                 "hf",
                 {"pretrained": str(model), "dtype": "float32", "add_bos_token": True}
-                | {"device": "cpu", "max_length": 127},
+                | {"device": "cpu", "max_length": 127, "logits_cache": False},
                 tasks,
                 names,
                 few,

@@ -22,16 +22,21 @@ GOLDEN = ROOT / "tests/golden"
 WORDS = "to be or not that is the question file a whether law perl number in time of".split()
 
 
-def bodies(count, tokens, positions, chance):
-    """Requests that differ in everything."""
+def bodies(count, tokens, positions, chance, ids=False, greedy=False):
+    """Requests that differ in everything. Prompts are words, or ids that any dictionary has."""
     made = []
     for number in range(count):
-        prompt = " ".join(chance.choice(WORDS) for _ in range(chance.randrange(1, positions // 8)))
+        size = chance.randrange(1, positions // 8)
+        prompt = " ".join(chance.choice(WORDS) for _ in range(size))
+        if ids:
+            prompt = [chance.randrange(4, 1000) for _ in range(size)]
         body = {"prompt": prompt, "max_tokens": tokens, "seed": number}
         body["temperature"] = chance.choice((0, 0.7, 1))
-        if chance.random() < 0.3:
+        if greedy:
+            body["temperature"] = 0
+        elif chance.random() < 0.3:
             body |= {"logprobs": 2, "echo": chance.random() < 0.5}
-        if chance.random() < 0.2:
+        elif chance.random() < 0.2:
             body |= {"n": 2}
         made.append(json.dumps(body))
     return made
@@ -42,13 +47,17 @@ class Client:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
 
     def ask(self, body):
-        """(status, choices, written tokens)"""
+        """(status, the answer's bytes from its choices on)"""
         self.connection.request("POST", "/v1/completions", body)
         answer = self.connection.getresponse()
-        json_ = json.loads(answer.read())
-        if answer.status != 200:
-            return answer.status, json_, 0
-        return 200, json_["choices"], json_["usage"]["completion_tokens"]
+        found = answer.read()
+        return answer.status, found[found.find(b'"choices"') :]
+
+
+def parsed(found):
+    """The choices, and how many tokens were written."""
+    answer = json.loads(b"{" + found)
+    return answer["choices"], answer["usage"]["completion_tokens"]
 
 
 def same(a, b, exact):
@@ -73,17 +82,18 @@ def alone(port, made, seconds):
     client, answers = Client(port), []
     start, written, timed = time.monotonic(), 0, 0.0
     for body in made:
-        status, choices, tokens = client.ask(body)
-        assert status == 200, choices
-        answers.append(choices)
+        status, found = client.ask(body)
+        assert status == 200, found
+        answers.append(found)
         if time.monotonic() - start < seconds:
-            written, timed = written + tokens, time.monotonic() - start
+            written, timed = written + parsed(found)[1], time.monotonic() - start
     return answers, written / max(timed, 1e-9)
 
 
 def together(port, made, answers, clients, seconds, exact):
     """(problems, tokens a second, requests, refusals) of many clients."""
     problems, counts, lock = [], [0, 0, 0], threading.Lock()
+    written = [parsed(answer)[1] for answer in answers]
     end = time.monotonic() + seconds
 
     def work(number):
@@ -91,19 +101,21 @@ def together(port, made, answers, clients, seconds, exact):
         while time.monotonic() < end and len(problems) < 10:
             chosen = chance.randrange(len(made))
             try:
-                status, choices, tokens = client.ask(made[chosen])
+                status, found = client.ask(made[chosen])
             except Exception as error:  # an answer is lost
                 with lock:
                     problems.append(f"client {number}: {type(error).__name__}: {error}")
                 return
             with lock:
-                counts[0] += tokens
+                counts[0] += written[chosen] if status == 200 else 0
                 counts[1] += 1
                 counts[2] += status == 429
                 if status not in (200, 429):
-                    problems.append(f"status {status}: {choices}")
-                if status == 200 and not same(choices, answers[chosen], exact):
-                    problems.append(f"{made[chosen]}: {choices}, alone {answers[chosen]}")
+                    problems.append(f"status {status}: {found}")
+                if status != 200 or found == answers[chosen]:
+                    continue
+                if not same(parsed(found)[0], parsed(answers[chosen])[0], exact):
+                    problems.append(f"{made[chosen]}: {found}, alone {answers[chosen]}")
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
     start = time.monotonic()
@@ -128,11 +140,17 @@ def main():
     parser.add_argument("--tokens", type=int, default=32, help="written in an answer")
     parser.add_argument("--requests", type=int, default=100, help="different ones")
     parser.add_argument("--positions", type=int, default=96, help="of a prompt and its text")
+    parser.add_argument("--data", help="the folder of dict.txt; prompts are ids then")
+    parser.add_argument("--greedy", action="store_true", help="the most probable texts alone")
     parser.add_argument("--exact", action="store_true", help="numbers have the same bits")
     parser.add_argument("flags", nargs="*", help="of btm serve, behind --")
     args = parser.parse_args()
-    started = served.Server(args.bin, args.models, GOLDEN, "--quiet", *args.flags)
-    made = bodies(args.requests, args.tokens, args.positions, random.Random(1))
+    flags = ["--data", args.data, "--bpe", "none"] if args.data else []
+    golden = None if args.data else GOLDEN
+    started = served.Server(args.bin, args.models, golden, "--quiet", *flags, *args.flags)
+    made = bodies(
+        args.requests, args.tokens, args.positions, random.Random(1), bool(args.data), args.greedy
+    )
     ratios, problems = [], []
     for number in range(args.rounds):
         answers, one = alone(started.port, made, args.seconds)

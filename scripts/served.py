@@ -1,4 +1,5 @@
 """Starts btm serve for the scripts and tests that speak to it."""
+import atexit
 import contextlib
 import os
 import pathlib
@@ -11,24 +12,26 @@ READY = re.compile(r"at (http://\S+)/v1")
 
 class Server:
     def __init__(self, programs, models, golden, *flags, env=None):
-        """On any free port, with the golden dictionary and tokenizer."""
+        """On any free port, with the golden dictionary and tokenizer, or for None the flags' own."""
         self.log = []
         self.process = subprocess.Popen(
             [
                 str(pathlib.Path(programs) / "btm"),
                 "serve",
                 str(models),
-                *("--data", f"{golden}/data-bin"),
-                *("--sentencepiece-model", f"{golden}/corpus/spm.model"),
+                *(("--data", f"{golden}/data-bin") if golden else ()),
+                *(("--sentencepiece-model", f"{golden}/corpus/spm.model") if golden else ()),
                 *("--cpu", "--port", "0"),
                 *flags,
             ],
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",
             env={**os.environ, **(env or {})},
         )
+        atexit.register(self.process.kill)  # nothing where it has ended
         self.root = None
         for line in self.process.stderr:
             self.log.append(line)

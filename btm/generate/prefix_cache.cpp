@@ -18,6 +18,7 @@ Hypothesis beginning_of(const Hypothesis& read, std::size_t length, const Genera
   begun.posterior = first(read.posterior);
   if (wanted.top == 0) return begun;
   begun.top = first(read.top);
+  begun.top.resize(begun.tokens.size());  // unscored prompts have none, but a place for them
   for (std::vector<TopToken>& top : begun.top)
     top.resize(std::min(top.size(), static_cast<std::size_t>(wanted.top)));
   return begun;

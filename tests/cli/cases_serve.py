@@ -56,7 +56,7 @@ CASES = [
         "a key file that is not there",
         serve(SEED, *TEXT, "--api-key-file", "nothing"),
         1,
-        stderr=["nothing: open: No such file"],
+        stderr=["nothing: cannot open: No such file"],
     ),
     Case(
         "an address of another machine",

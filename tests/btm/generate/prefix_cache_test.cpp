@@ -78,6 +78,24 @@ TEST(PrefixCache, GivesWhatReadingAgainGives) {
   EXPECT_EQ(model.open_rows(), 0U);
 }
 
+TEST(PrefixCache, KeepsThePlacesOfTokensThatWereNotScored) {
+  FakePredictor model(12, by_text);
+  Generator generator(model, {}, {.batch = 8, .prefixes = 4});
+  GenerateOptions plain = scored();
+  plain.scores_prompt = false;
+  plain.top = 0;
+  generator.submit({4, 5, 6}, plain);
+  run(generator);
+  plain.top = 2;
+  generator.submit({4, 5, 6}, plain);
+  const auto ended = run(generator);
+  const Hypothesis& text = ended.at(0).hypotheses.at(0);
+  EXPECT_EQ(generator.counts().reused_tokens, 3);
+  ASSERT_EQ(text.top.size(), text.tokens.size());
+  EXPECT_TRUE(text.top[2].empty());
+  EXPECT_EQ(text.top[3][0].token, text.tokens[3]);
+}
+
 TEST(PrefixCache, GivesWayToPromptsThatNeedRoom) {
   FakePredictor model(12, by_text, {1}, 400);
   Generator generator(model, {}, {.batch = 1, .prefixes = 100});
