@@ -15,6 +15,7 @@ import time
 import torch
 
 from compare_averages import check_average, check_moving_averages
+from compare_optimizers import check_optimizers
 from compare_training import SINGLE_FLAGS, check_batches, check_training, train
 from sample_text import awkward_lines, machine_text
 
@@ -405,6 +406,7 @@ def main():
         check_batches(check, pathlib.Path(folder))
         check_average(check, pathlib.Path(folder), args.average_script)
         check_training(check, pathlib.Path(folder), args.quick)
+        check_optimizers(check, pathlib.Path(folder), args.quick)
         check_moving_averages(check, pathlib.Path(folder))
         check_texts(pathlib.Path(folder))
     check_losses(args.quick)

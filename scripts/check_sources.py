@@ -19,7 +19,7 @@ MAX_COLUMNS = 100
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 450  # outside tests
 # Files that are longer still: none may be added.
-LONGER_FILES = {"btm/cli/train_flags.cpp": 463}
+LONGER_FILES: dict[str, int] = {}
 MAX_95TH_PERCENTILE = 30  # of the functions' lengths in PROGRAM_FOLDERS
 
 # (a pattern that lines may not match, the files in which they may, the reason)

@@ -75,12 +75,12 @@ HALF_FLAGS = [
 ]
 
 
-def train(program, data, save_dir, flags):
-    """The rows of the log by number of updates."""
+def train(program, data, save_dir, flags, common=None):
+    """The rows of the log by number of updates. `common` takes the place of TRAIN_FLAGS."""
     command = [
         *program,
         str(GOLDEN / "data-bin" / data),
-        *TRAIN_FLAGS,
+        *(TRAIN_FLAGS if common is None else common),
         "--save-dir",
         str(save_dir),
         *flags,

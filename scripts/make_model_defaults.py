@@ -35,6 +35,13 @@ KEYS = [
     "no_scale_embedding",
     "checkpoint_activations",
     "adaptive_input",
+    "adaptive_input_cutoff",
+    "adaptive_input_factor",
+    "adaptive_softmax_cutoff",
+    "adaptive_softmax_factor",
+    "adaptive_softmax_dropout",
+    "tie_adaptive_weights",
+    "tie_adaptive_proj",
 ]
 GIVEN = [
     "",
@@ -50,6 +57,9 @@ GIVEN = [
     "--no-token-positional-embeddings --share-decoder-input-output-embed --decoder-learned-pos "
     "--layernorm-embedding "
     "--no-scale-embedding --checkpoint-activations",
+    "--adaptive-input --adaptive-input-cutoff 100,200 --adaptive-softmax-cutoff 100,200 "
+    "--adaptive-input-factor 2 --adaptive-softmax-factor 2 --adaptive-softmax-dropout 0.25 "
+    "--tie-adaptive-weights --tie-adaptive-proj --decoder-embed-dim 512",
 ]
 
 

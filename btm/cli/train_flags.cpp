@@ -1,11 +1,11 @@
 #include "btm/cli/train_flags.h"
 
-#include <array>
-#include <cmath>
-
 #include "btm/cli/distributed_flags.h"
 #include "btm/cli/ema_flags.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/cli/foreign_train_flags.h"
+#include "btm/cli/number_flags.h"
+#include "btm/cli/optimizer_flags.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -17,7 +17,6 @@ namespace {
 
 using compat::Flag;
 using compat::flag_choice;
-using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 using compat::FlagGroup;
@@ -25,58 +24,6 @@ using compat::ForeignFlag;
 using compat::parse_integer;
 using compat::parse_real;
 using compat::UsageError;
-
-Flag flag_real(std::string names, std::string value_name, double& field, std::string help) {
-  return {std::move(names), std::move(value_name), std::move(help), compat::general(field),
-          [&field](const std::string& value) { field = parse_real(value); }};
-}
-
-Flag flag_probability(std::string names, double& field, std::string help) {
-  return {std::move(names), "P", std::move(help), compat::general(field),
-          [&field](const std::string& value) {
-            field = parse_real(value);
-            if (field < 0 || field > 1) throw UsageError(value + ", expected a probability");
-          }};
-}
-
-/// Flags that stand for the architecture's value when they are not given.
-Flag flag_real(std::string names, std::string value_name, std::optional<double>& field,
-               std::string help) {
-  return {std::move(names), std::move(value_name), std::move(help), "the architecture's",
-          [&field](const std::string& value) { field = parse_real(value); }};
-}
-Flag flag_integer(std::string names, std::optional<std::int64_t>& field, std::string help,
-                  std::string default_text = "the architecture's") {
-  return {std::move(names), "N", std::move(help), std::move(default_text),
-          [&field](const std::string& value) { field = parse_integer(value); }};
-}
-
-/// "0.1,0.2", "[0.1, 0.2]" or "0.1", as fairseq's eval_str_list reads them.
-template <class T>
-Flag flag_list(std::string names, std::string value_name, std::vector<T>& field, std::string help) {
-  std::string shown =
-      compat::join(field, ",", [](T value) { return compat::general(static_cast<double>(value)); });
-  return {std::move(names), std::move(value_name), std::move(help), std::move(shown),
-          [&field](const std::string& text) {
-            const bool bracketed = !text.empty() && (text.front() == '[' || text.front() == '(');
-            const compat::ConfigValue value =
-                compat::parse_python_literal(bracketed ? text : "[" + text + "]");
-            const auto* list = std::get_if<compat::ConfigValue::List>(&value.value);
-            std::vector<T> numbers;
-            for (const compat::ConfigValue& item :
-                 list != nullptr ? *list : compat::ConfigValue::List{value}) {
-              if (const auto* integer = std::get_if<std::int64_t>(&item.value))
-                numbers.push_back(static_cast<T>(*integer));
-              else if (const auto* real = std::get_if<double>(&item.value);
-                       std::is_floating_point_v<T> && real != nullptr && std::isfinite(*real))
-                numbers.push_back(static_cast<T>(*real));
-              else
-                throw UsageError("'" + compat::printable(text) +
-                                 "', expected numbers separated by commas");
-            }
-            field = std::move(numbers);
-          }};
-}
 
 FlagGroup task_flags(TrainOptions& o) {
   return {
@@ -174,45 +121,43 @@ FlagGroup model_flags(TrainOptions& options) {
       }};
 }
 
+FlagGroup adaptive_flags(ModelOptions& o) {
+  return {"Adaptive inputs and adaptive softmax",
+          {
+              flag_switch("adaptive-input", o.adaptive_input,
+                          "narrower input embeddings for rarer words, in bands"),
+              flag_given("adaptive-input-cutoff", "N1,N2,...", o.adaptive_input_cutoff,
+                         "where the bands of the input's vocabulary end"),
+              flag_real("adaptive-input-factor", "F", o.adaptive_input_factor,
+                        "each band is narrower by this factor"),
+              flag_given("adaptive-softmax-cutoff", "N1,N2,...", o.adaptive_softmax_cutoff,
+                         "adaptive softmax: where the bands of the output's vocabulary end"),
+              flag_real("adaptive-softmax-factor", "F", o.adaptive_softmax_factor,
+                        "each band is narrower by this factor"),
+              flag_real("adaptive-softmax-dropout", "P", o.adaptive_softmax_dropout,
+                        "dropout on features and within bands (adaptive softmax)"),
+              flag_switch("tie-adaptive-weights", o.tie_adaptive_weights,
+                          "adaptive softmax shares the input's embeddings"),
+              flag_switch("tie-adaptive-proj", o.tie_adaptive_proj,
+                          "adaptive softmax also shares the input's projections"),
+          }};
+}
+
 FlagGroup optimization_flags(TrainOptions& options) {
   OptimizationOptions& o = options.optimization;
-  LrScheduleOptions& lr = options.lr;
   return {
       "Optimization",
       {
-          flag_choice("criterion", o.criterion, {"cross_entropy", "desynchronized_cross_entropy"},
-                      "the loss; desynchronized_... also logs it by domain"),
-          flag_text("optimizer", "NAME", o.optimizer, "adam"),
-          flag_text("adam-betas", "B", o.adam_betas, "Adam's betas"),
-          flag_real("adam-eps", "E", o.adam_eps, "Adam's epsilon"),
-          flag_real("weight-decay,wd", "WD", o.weight_decay,
-                    "decoupled weight decay of every parameter"),
+          flag_choice("criterion", o.criterion, criterion_names(),
+                      "the loss; desynchronized_... also logs it by domain, adaptive_loss is that "
+                      "of adaptive softmax"),
           flag_real("clip-norm", "NORM", o.clip_norm,
                     "clip the gradient's norm to this; 0: do not clip"),
+          flag_probability("label-smoothing", o.label_smoothing,
+                           "share of the probability that goes to all words alike "
+                           "(label_smoothed_cross_entropy)"),
           flag_switch("sentence-avg", o.sentence_avg, "average gradients over samples, not tokens"),
           flag_list("update-freq", "N1,N2,...", o.update_freq, "batches per update, by epoch"),
-          flag_list("lr,learning-rate", "LR1,LR2,...", lr.lr,
-                    "learning rate, by epoch where the schedule has epochs"),
-          flag_choice("lr-scheduler", lr.lr_scheduler,
-                      {"fixed", "polynomial_decay", "inverse_sqrt", "cosine"},
-                      "learning rate schedule"),
-          flag_integer("warmup-updates", "N", lr.warmup_updates, "updates of linear warm-up", 0,
-                       "4000 for inverse_sqrt, otherwise 0"),
-          flag_real("warmup-init-lr", "LR", lr.warmup_init_lr,
-                    "first rate of the warm-up (inverse_sqrt, cosine)"),
-          flag_real("total-num-update", "N", lr.total_num_update,
-                    "updates until the end of the decay (polynomial_decay); 0: --max-update"),
-          flag_real("end-learning-rate", "LR", lr.end_learning_rate,
-                    "last rate of the decay (polynomial_decay)"),
-          flag_real("power", "P", lr.power, "exponent of the decay (polynomial_decay)"),
-          flag_integer("force-anneal,fa", "N", lr.force_anneal,
-                       "shrink the rate from epoch N on (fixed, polynomial_decay)", 0),
-          flag_real("lr-shrink", "F", lr.lr_shrink,
-                    "factor of --force-anneal (fixed) and of every period (cosine)"),
-          flag_real("min-lr", "LR", lr.min_lr, "lowest rate (cosine)"),
-          flag_real("t-mult", "F", lr.t_mult, "growth of the periods (cosine)"),
-          flag_real("lr-period-updates", "N", lr.lr_period_updates,
-                    "updates of the first period (cosine)"),
           flag_integer("max-epoch", "N", o.max_epoch, "stop after epoch N; 0: no limit"),
           flag_integer("max-update", "N", o.max_update, "stop after update N; 0: no limit"),
           flag_real("stop-time-hours", "H", o.stop_time_hours,
@@ -243,7 +188,9 @@ FlagGroup saving_flags(TrainOptions& options) {
           flag_switch("reset-optimizer", o.reset_optimizer,
                       "start the optimizer and the update count anew"),
           flag_text("optimizer-overrides", "DICT", o.optimizer_overrides,
-                    "a Python dict of Adam's eps and weight_decay in place of the checkpoint's"),
+                    "a Python dict of the optimizer's numbers (eps, weight_decay, momentum, ...) "
+                    "in place of "
+                    "the checkpoint's"),
           flag_integer("save-interval", "N", o.save_interval, "save every N epochs", 1),
           flag_integer("save-interval-updates", "N", o.save_interval_updates,
                        "validate and save every N updates; 0: never"),
@@ -352,92 +299,18 @@ FlagGroup demix_flags(TrainOptions& o) {
 
 /// The flags as groups for --help, each over a field of `options`.
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
-  return {task_flags(options),   model_flags(options),   optimization_flags(options),
-          saving_flags(options), ema_flags(options.ema), precision_flags(options),
-          demix_flags(options),  report_flags(options)};
+  return {task_flags(options),
+          model_flags(options),
+          adaptive_flags(options.model),
+          optimization_flags(options),
+          optimizer_flags(options.optimization),
+          schedule_flags(options.lr),
+          saving_flags(options),
+          ema_flags(options.ema),
+          precision_flags(options),
+          demix_flags(options),
+          report_flags(options)};
 }
-
-/// fairseq's flags that change nothing in a training here, and those that would and are refused.
-constexpr std::array kForeignTrainFlags{
-    ForeignFlag{"aim-repo", true},
-    ForeignFlag{"aim-run-hash", true},
-    ForeignFlag{"all-gather-list-size", true},
-    ForeignFlag{"azureml-logging"},
-    ForeignFlag{"bpe", true},
-    ForeignFlag{"broadcast-buffers"},
-    ForeignFlag{"checkpoint-shard-count", true},
-    ForeignFlag{"ddp-backend", true},
-    ForeignFlag{"ddp-comm-hook", true},
-    ForeignFlag{"distributed-backend", true},
-    ForeignFlag{"distributed-num-procs", true},
-    ForeignFlag{"empty-cache-freq", true},
-    ForeignFlag{"fast-stat-sync"},
-    ForeignFlag{"find-unused-parameters"},
-    ForeignFlag{"fix-batches-to-gpus"},
-    ForeignFlag{"future-target"},
-    ForeignFlag{"gen-subset", true},
-    ForeignFlag{"gradient-as-bucket-view"},
-    ForeignFlag{"heartbeat-timeout", true},
-    ForeignFlag{"ignore-unused-valid-subsets"},
-    ForeignFlag{"load-checkpoint-on-all-dp-ranks"},
-    ForeignFlag{"localsgd-frequency", true},
-    ForeignFlag{"min-params-to-wrap", true},
-    ForeignFlag{"multidomain-sampling-alpha", true},
-    ForeignFlag{"no-reshard-after-forward"},
-    ForeignFlag{"not-fsdp-flatten-parameters"},
-    ForeignFlag{"num-shards", true},
-    ForeignFlag{"num-workers", true},
-    ForeignFlag{"num-workers-valid", true},
-    ForeignFlag{"offload-activations"},
-    ForeignFlag{"on-cpu-convert-precision"},
-    ForeignFlag{"original-domains", true},
-    ForeignFlag{"plasma-path", true},
-    ForeignFlag{"profile"},
-    ForeignFlag{"required-seq-len-multiple", true},
-    ForeignFlag{"reset-logging"},
-    ForeignFlag{"scoring", true},
-    ForeignFlag{"shard-id", true},
-    ForeignFlag{"shorten-data-split-list", true},
-    ForeignFlag{"suppress-crashes"},
-    ForeignFlag{"tokenizer", true},
-    ForeignFlag{"use-old-adam"},
-    ForeignFlag{"use-plasma-view"},
-    ForeignFlag{"user-dir", true},
-    ForeignFlag{"write-checkpoints-asynchronously,save-async"},
-    ForeignFlag{"zero-sharding", true},
-    // These would change the numbers.
-    ForeignFlag{"adaptive-input", false, true},
-    ForeignFlag{"adaptive-softmax-cutoff", true, true},
-    ForeignFlag{"amp", false, true},
-    ForeignFlag{"base-layers", true, true},
-    ForeignFlag{"character-embeddings", false, true},
-    ForeignFlag{"combine-valid-subsets,combine-val", false, true},
-    ForeignFlag{"continue-once", true, true},
-    ForeignFlag{"cpu-offload", false, true},
-    ForeignFlag{"decoder-layers-to-keep", true, true},
-    ForeignFlag{"fp16-adam-stats", false, true},
-    ForeignFlag{"fp32-reduce-scatter", false, true},
-    ForeignFlag{"grouped-shuffling", false, true},
-    ForeignFlag{"model-parallel-size", true, true},
-    ForeignFlag{"output-dictionary-size", true, true},
-    ForeignFlag{"past-target", false, true},
-    ForeignFlag{"pipeline-model-parallel", false, true},
-    ForeignFlag{"quant-noise-pq", true, true},
-    ForeignFlag{"quant-noise-scalar", true, true},
-    ForeignFlag{"quantization-config-path", true, true},
-    ForeignFlag{"scale-attn", false, true},
-    ForeignFlag{"scale-fc", false, true},
-    ForeignFlag{"scale-heads", false, true},
-    ForeignFlag{"scale-resids", false, true},
-    ForeignFlag{"self-target", false, true},
-    ForeignFlag{"shorten-method", true, true},
-    ForeignFlag{"tie-adaptive-weights", false, true},
-    ForeignFlag{"tpu", false, true},
-    ForeignFlag{"update-epoch-batch-itr", false, true},
-    ForeignFlag{"update-ordered-indices-seed", false, true},
-    ForeignFlag{"use-bmuf", false, true},
-    ForeignFlag{"use-sharded-state", false, true},
-};
 
 }  // namespace
 

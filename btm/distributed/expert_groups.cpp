@@ -99,7 +99,7 @@ bool is_untied(std::string_view what, const std::string& parameter, std::int64_t
     return holds(parameter, "layers") || holds(parameter, "output_projection");
   if (what == "input_output")
     return holds(parameter, "embed_tokens") || holds(parameter, "embed_positions") ||
-           holds(parameter, "output_projection");
+           holds(parameter, "output_projection") || holds(parameter, "adaptive_softmax");
   return what == "all";
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "btm/model/vocabulary_bands.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -15,8 +16,8 @@ namespace {
 using compat::Config;
 
 /// Architectures that set the same values, sizes apart. kDataclass has no architecture function,
-/// only fairseq's dataclass. kAdaptive has adaptive inputs and softmax.
-enum class Family : std::uint8_t { kDataclass, kPlain, kGpt, kGpt3, kGbw, kAdaptive };
+/// only fairseq's dataclass. kWiki103 has adaptive inputs and softmax.
+enum class Family : std::uint8_t { kDataclass, kPlain, kGpt, kGpt3, kGbw, kWiki103 };
 
 /// What fairseq's architecture functions put where cfg has no value.
 struct Architecture {
@@ -42,8 +43,8 @@ constexpr std::array<Architecture, 21> kArchitectures{{
     {"transformer_lm_gpt3_6_7", 32, 4096, 16384, 32, Family::kGpt3},
     {"transformer_lm_gpt3_13", 40, 5120, 20480, 40, Family::kGpt3},
     {"transformer_lm_gpt3_175", 96, 12288, 49152, 96, Family::kGpt3},
-    {"transformer_lm_wiki103", 16, 1024, 4096, 8, Family::kAdaptive},
-    {"transformer_lm_baevski_wiki103", 16, 1024, 4096, 8, Family::kAdaptive},
+    {"transformer_lm_wiki103", 16, 1024, 4096, 8, Family::kWiki103},
+    {"transformer_lm_baevski_wiki103", 16, 1024, 4096, 8, Family::kWiki103},
     {"transformer_lm_gbw", 12, 512, 4096, 16, Family::kGbw},
     {"transformer_lm_baevski_gbw", 12, 512, 4096, 16, Family::kGbw},
 }};
@@ -59,7 +60,7 @@ const Architecture& find_architecture(const std::string& name, const std::string
   throw compat::UnsupportedError(compat::printable(file, 4096) + ": architecture " +
                                  compat::printable(name) +
                                  " is not supported (supported: transformer_lm and "
-                                 "transformer_lm_gpt..., a decoder of plain layers)");
+                                 "transformer_lm_..., a decoder of plain layers)");
 }
 
 void check_sizes(const Config& config, const TransformerConfig& model) {
@@ -70,6 +71,7 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
   for (const Rate& rate :
        {Rate{"dropout", model.dropout}, Rate{"attention_dropout", model.attention_dropout},
         Rate{"activation_dropout", model.activation_dropout},
+        Rate{"adaptive_softmax_dropout", model.adaptive_softmax_dropout},
         Rate{"decoder_layerdrop", model.decoder_layerdrop}})
     if (!(rate.value >= 0 && rate.value <= 1))
       throw compat::FormatError({config.file(), "cfg.model." + std::string(rate.key), {}},
@@ -95,7 +97,8 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
                               compat::concat("decoder_embed_dim ", model.decoder_embed_dim,
                                              " is not a multiple of decoder_attention_heads ",
                                              model.decoder_attention_heads));
-  if (model.share_decoder_input_output_embed && model.decoder_input_dim != model.decoder_output_dim)
+  if (model.share_decoder_input_output_embed && !model.has_adaptive_softmax() &&
+      model.decoder_input_dim != model.decoder_output_dim)
     throw compat::FormatError(
         {config.file(), "cfg.model", {}},
         compat::concat("input and output embeddings are shared, but decoder_input_dim is ",
@@ -103,15 +106,105 @@ void check_sizes(const Config& config, const TransformerConfig& model) {
                        model.decoder_output_dim));
 }
 
+[[noreturn]] void refuse(const Config& config, std::string_view key, const std::string& problem) {
+  throw compat::FormatError({config.file(), compat::concat("cfg.model.", key), {}}, problem);
+}
+
+/// "20000,60000" as fairseq writes it, or a list.
+std::vector<std::int64_t> cutoffs_of(const Config& config, std::string_view key,
+                                     std::string_view fallback) {
+  compat::ConfigValue value{std::string(fallback)};
+  if (const compat::ConfigValue* const found = config.find("model", key)) value = *found;
+  const std::string shown = compat::printable(value.to_text(), 80);
+  if (const auto* text = std::get_if<std::string>(&value.value)) {
+    if (text->empty()) return {};
+    const bool bracketed = text->front() == '[' || text->front() == '(';
+    try {
+      value = compat::parse_python_literal(bracketed ? *text : "[" + *text + "]");
+    } catch (const compat::UsageError&) {
+      refuse(config, key, "is " + shown + ", expected numbers separated by commas");
+    }
+  }
+  const auto* list = std::get_if<compat::ConfigValue::List>(&value.value);
+  std::vector<std::int64_t> cutoffs;
+  for (const compat::ConfigValue& item :
+       list != nullptr ? *list : compat::ConfigValue::List{value}) {
+    const auto* number = std::get_if<std::int64_t>(&item.value);
+    if (number == nullptr)
+      refuse(config, key, "is " + shown + ", expected whole numbers separated by commas");
+    if (*number <= (cutoffs.empty() ? 0 : cutoffs.back()))
+      refuse(config, key, "is " + shown + ", expected ascending numbers from 1 on");
+    cutoffs.push_back(*number);
+  }
+  constexpr std::size_t kMost = 64;
+  if (cutoffs.size() > kMost) refuse(config, key, "has more than 64 cutoffs");
+  return cutoffs;
+}
+
+/// Every band must be at least one number wide.
+void check_factor(const Config& config, std::string_view key, double factor, std::int64_t width,
+                  std::size_t bands) {
+  if (!(factor >= 1 && factor <= 1024))
+    refuse(config, key, "is " + compat::general(factor) + ", expected 1 to 1024");
+  if (bands > 0 && band_width(width, factor, bands) < 1)
+    refuse(config, key,
+           compat::concat("is ", compat::general(factor), ", which leaves no width to band ", bands,
+                          " of ", width));
+}
+
+void set_adaptive_layers(const Config& config, Family family, TransformerConfig& model) {
+  const bool wiki103 = family == Family::kWiki103;
+  const auto flag = [&](std::string_view key) { return config.get_bool("model", key, wiki103); };
+  const std::string_view cutoffs = wiki103 ? "20000,60000" : "";
+  model.adaptive_input = flag("adaptive_input");
+  model.adaptive_softmax_cutoff = cutoffs_of(config, "adaptive_softmax_cutoff", cutoffs);
+  model.adaptive_input_cutoff = cutoffs_of(config, "adaptive_input_cutoff", cutoffs);
+  model.adaptive_input_factor = config.get_float("model", "adaptive_input_factor", 4);
+  model.adaptive_softmax_factor = config.get_float("model", "adaptive_softmax_factor", 4);
+  model.adaptive_softmax_dropout =
+      config.get_float("model", "adaptive_softmax_dropout", wiki103 ? 0.2 : 0);
+  model.tie_adaptive_weights = flag("tie_adaptive_weights");
+  model.tie_adaptive_proj = flag("tie_adaptive_proj");
+  // An older switch, as fairseq's base_lm_architecture reads it.
+  if (config.find("model", "no_tie_adaptive_proj") != nullptr &&
+      !config.get_bool("model", "no_tie_adaptive_proj", false))
+    model.tie_adaptive_proj = true;
+}
+
+void check_adaptive_layers(const Config& config, const TransformerConfig& model) {
+  check_factor(config, "adaptive_softmax_factor", model.adaptive_softmax_factor,
+               model.decoder_output_dim, model.adaptive_softmax_cutoff.size());
+  if (!model.adaptive_input) {
+    if (model.tie_adaptive_weights && model.has_adaptive_softmax())
+      refuse(config, "tie_adaptive_weights", "is True, which needs adaptive_input");
+    return;
+  }
+  if (model.adaptive_input_cutoff.empty())
+    refuse(config, "adaptive_input_cutoff", "is missing, and adaptive_input is True");
+  check_factor(config, "adaptive_input_factor", model.adaptive_input_factor,
+               model.decoder_input_dim, model.adaptive_input_cutoff.size());
+  if (!model.has_adaptive_softmax() && model.share_decoder_input_output_embed)
+    refuse(config, "share_decoder_input_output_embed",
+           "is True, which adaptive_input needs adaptive softmax and tie_adaptive_weights for");
+  if (!model.tie_adaptive_weights) return;
+  if (model.adaptive_input_cutoff != model.adaptive_softmax_cutoff ||
+      model.adaptive_input_factor != model.adaptive_softmax_factor ||
+      model.decoder_input_dim != model.decoder_output_dim ||
+      model.decoder_embed_dim != model.decoder_output_dim)
+    refuse(config, "tie_adaptive_weights",
+           "is True, which needs the same cutoffs, factors and widths of input and output");
+}
+
 /// The settings that only training uses.
 void set_training_settings(const Config& config, Family family, TransformerConfig& model) {
   const auto rate = [&](std::string_view key, double fallback) {
     return config.get_float("model", key, fallback);
   };
-  model.dropout = rate("dropout", family == Family::kGpt3 ? 0.0 : 0.1);
-  model.attention_dropout =
-      rate("attention_dropout", family == Family::kGpt || family == Family::kGbw ? 0.1 : 0.0);
-  model.activation_dropout = rate("activation_dropout", 0);
+  const bool wiki103 = family == Family::kWiki103;
+  model.dropout = rate("dropout", family == Family::kGpt3 ? 0.0 : wiki103 ? 0.3 : 0.1);
+  const bool drops_attention = family == Family::kGpt || family == Family::kGbw || wiki103;
+  model.attention_dropout = rate("attention_dropout", drops_attention ? 0.1 : 0.0);
+  model.activation_dropout = rate("activation_dropout", wiki103 ? 0.1 : 0);
   if (model.activation_dropout == 0)
     model.activation_dropout = rate("relu_dropout", 0);  // its older name
   model.decoder_layerdrop = rate("decoder_layerdrop", 0);
@@ -126,10 +219,6 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   const Architecture& arch = find_architecture(model.arch, config.file());
   const Family family = arch.family;
   const bool gpt3 = family == Family::kGpt3;
-  if (family == Family::kAdaptive && config.find("model", "adaptive_input") == nullptr)
-    throw compat::UnsupportedError(compat::printable(config.file(), 4096) + ": architecture " +
-                                   model.arch +
-                                   " has adaptive inputs and softmax, which are not supported");
   const auto integer = [&](std::string_view key, std::int64_t fallback) {
     return config.get_int("model", key, fallback);
   };
@@ -154,7 +243,8 @@ TransformerConfig TransformerConfig::from(const Config& config) {
       "max_target_positions", config.get_int("task", "max_target_positions", tokens_per_sample));
   // Two older switches for the norm after the stack, as fairseq's base_lm_architecture reads them.
   const bool old = config.find("model", "no_tie_adaptive_proj") != nullptr;
-  model.no_decoder_final_norm = old || flag("no_decoder_final_norm", family == Family::kGbw);
+  model.no_decoder_final_norm =
+      old || flag("no_decoder_final_norm", family == Family::kGbw || family == Family::kWiki103);
   if (config.find("model", "decoder_final_norm") != nullptr)
     model.no_decoder_final_norm = !flag("decoder_final_norm", true);
   // Every architecture function sets it.
@@ -164,13 +254,16 @@ TransformerConfig TransformerConfig::from(const Config& config) {
   model.decoder_learned_pos = flag("decoder_learned_pos", gpt3);
   model.layernorm_embedding = flag("layernorm_embedding", false);
   model.no_scale_embedding = flag("no_scale_embedding", false);
+  set_adaptive_layers(config, family, model);
   set_training_settings(config, family, model);
   model.layer_norm_epsilon = compat::layer_norm_epsilon(config);
-  if (const std::string reasons = compat::unsupported_settings(config, model.activation_fn);
+  if (const std::string reasons = compat::unsupported_settings(config, model.activation_fn,
+                                                               compat::AdaptiveLayers::kAccepted);
       !reasons.empty())
     throw compat::UnsupportedError(compat::printable(config.file(), 4096) +
                                    ": not supported: " + reasons);
   check_sizes(config, model);
+  check_adaptive_layers(config, model);
   return model;
 }
 

@@ -29,10 +29,17 @@ struct TransformerConfig {
   bool decoder_learned_pos = false;
   bool layernorm_embedding = false;
   bool no_scale_embedding = false;
+  // Adaptive inputs and adaptive softmax. The cutoffs are ascending; none for a plain layer.
+  bool adaptive_input = false, tie_adaptive_weights = false, tie_adaptive_proj = false;
+  std::vector<std::int64_t> adaptive_input_cutoff, adaptive_softmax_cutoff;
+  double adaptive_input_factor = 4, adaptive_softmax_factor = 4;
   double layer_norm_epsilon = 1e-5;  ///< fairseq has no other; models converted from GPT-2 may.
   // Training only.
-  double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0;
+  double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0,
+         adaptive_softmax_dropout = 0;
   bool checkpoint_activations = false;
+
+  bool has_adaptive_softmax() const noexcept { return !adaptive_softmax_cutoff.empty(); }
 
   /// The values of cfg decide, never the architecture's name. Where a key is absent, the
   /// architecture's default holds. UnsupportedError names every switch that this program does not

@@ -15,6 +15,7 @@
 
 #include "btm/model/bf16_product.h"
 #include "btm/model/few_rows.h"
+#include "btm/model/ids_tensor.h"
 #include "btm/model/row_softmax.h"
 
 namespace btm {
@@ -118,6 +119,17 @@ at::Tensor Head::target_log_probs(const at::Tensor& features, const at::Tensor& 
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0);
   at::Tensor out = at::empty({count}, features.options().dtype(at::kFloat));
+  if (adaptive_) {
+    const std::int64_t slice = std::clamp<std::int64_t>(
+        rows_at_once, 1, tokens_of_logits(adaptive_->vocabulary(), features.device()));
+    for (std::int64_t from = 0; from < count; from += slice) {
+      const std::int64_t rows = std::min(slice, count - from);
+      out.narrow(0, from, rows)
+          .copy_(adaptive_->target_log_probs(features.narrow(0, from, rows),
+                                             targets.narrow(0, from, rows)));
+    }
+    return out;
+  }
   if (features.is_cpu() && features.scalar_type() == at::kFloat) {
     const at::Tensor ids = targets.contiguous();
     const std::int64_t* const tokens = ids.const_data_ptr<std::int64_t>();
@@ -141,16 +153,37 @@ at::Tensor Head::target_log_probs(const at::Tensor& features, const at::Tensor& 
 
 Head::Scores Head::scores(const at::Tensor& features, std::span<const Target> targets) const {
   const at::NoGradGuard no_grad;
+  if (adaptive_) return adaptive_scores(features, targets);
   return scores_by_tiles(output_, features, targets, kTileRows);
+}
+
+/// One row of features for each target.
+Head::Scores Head::adaptive_scores(const at::Tensor& features,
+                                   std::span<const Target> targets) const {
+  std::vector<std::int64_t> rows, tokens;
+  for (const Target& target : targets) {
+    rows.push_back(target.row);
+    tokens.push_back(target.token);
+  }
+  Scores scores{std::vector<double>(static_cast<std::size_t>(features.size(0)), 0.0), {}};
+  if (rows.empty()) return scores;
+  const at::Tensor found =
+      target_log_probs(features.index_select(0, ids_tensor(rows)), ids_tensor(tokens), kTileRows);
+  const float* const values = found.const_data_ptr<float>();
+  scores.logits.assign(values, values + targets.size());
+  return scores;
 }
 
 at::Tensor Head::logits(const at::Tensor& features) const {
   const at::NoGradGuard no_grad;
-  return product(features, output_);
+  return adaptive_ ? adaptive_->log_probs(features) : product(features, output_);
 }
 
 float Head::logit(const at::Tensor& row, std::int64_t token) const {
   const at::NoGradGuard no_grad;
+  if (adaptive_)
+    return adaptive_->target_log_probs(row.unsqueeze(0), ids_tensor(std::vector{token}))
+        .item<float>();
   if (output_.packed == nullptr)
     return at::dot(row, output_.weight.select(0, token).to(at::kFloat)).item<float>();
   const PackedMatrix& matrix = *output_.packed;

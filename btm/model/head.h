@@ -5,9 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "btm/model/adaptive_softmax.h"
 #include "btm/model/recomputed_linear.h"
 
 namespace btm {
@@ -26,6 +28,9 @@ class Head {
   /// `output`: the matrix [V, C], packed or not, without a bias; products are the layer's. On the
   /// CPU it may be in half precision.
   explicit Head(Linear output) : output_(std::move(output)) {}
+  /// An adaptive softmax. Its logits are log-probabilities, so that the log of their sum is 0.
+  explicit Head(AdaptiveSoftmax softmax)
+      : adaptive_(std::make_shared<const AdaptiveSoftmax>(std::move(softmax))) {}
 
   /// Natural log softmax(features weight^T)[target]. features [N, C] of the matrix's dtype and
   /// device (fp32 on the CPU), targets [N] int64 in [0, V) there -> [N] fp32 there. Logits of at
@@ -42,7 +47,10 @@ class Head {
   float logit(const at::Tensor& row, std::int64_t token) const;
 
  private:
+  Scores adaptive_scores(const at::Tensor& features, std::span<const Target> targets) const;
+
   Linear output_;
+  std::shared_ptr<const AdaptiveSoftmax> adaptive_;  ///< null: a matrix
 };
 
 /// The number of tokens whose fp32 logits are made at once, at least one: at most 64 MiB of logits

@@ -78,8 +78,16 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
       vocab_size_(vocab_size),
       layers_(static_cast<std::size_t>(config.decoder_layers)) {
   const std::int64_t width = config.decoder_embed_dim, ffn = config.decoder_ffn_embed_dim;
-  add("decoder.embed_tokens.weight", {vocab_size, config.decoder_input_dim}, embed_tokens_.weight);
-  if (config.decoder_input_dim != width)
+  const ListParameter add_any = [this](const std::string& name, std::vector<std::int64_t> shape,
+                                       at::Tensor& tensor) { add(name, std::move(shape), tensor); };
+  if (config.adaptive_input) {
+    adaptive_input_ = AdaptiveInput(config, vocab_size);
+    adaptive_input_.list(add_any);
+  } else {
+    add("decoder.embed_tokens.weight", {vocab_size, config.decoder_input_dim},
+        embed_tokens_.weight);
+  }
+  if (config.decoder_input_dim != width && !config.adaptive_input)
     add("decoder.project_in_dim.weight", {width, config.decoder_input_dim}, project_in_dim_.weight);
   if (config.decoder_learned_pos && !config.no_token_positional_embeddings)
     add("decoder.embed_positions.weight", {config.max_target_positions + kPaddingIdx + 1, width},
@@ -102,9 +110,13 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
   if (config.decoder_output_dim != width)
     add("decoder.project_out_dim.weight", {config.decoder_output_dim, width},
         project_out_dim_.weight);
-  if (!config.share_decoder_input_output_embed)
+  if (config.has_adaptive_softmax()) {
+    softmax_ = AdaptiveSoftmax(config, vocab_size);
+    softmax_.list(add_any);
+  } else if (!config.share_decoder_input_output_embed) {
     add("decoder.output_projection.weight", {vocab_size, config.decoder_output_dim},
         output_projection_.weight);
+  }
 }
 
 void TransformerLM::add(const std::string& name, std::vector<std::int64_t> shape,
@@ -200,13 +212,15 @@ at::Tensor TransformerLM::positions(const at::Tensor& tokens, bool interior_padd
 
 at::Tensor TransformerLM::embedded_at(const at::Tensor& tokens, const at::Tensor& positions,
                                       std::int64_t padding_idx) const {
-  at::Tensor x = embed_tokens_.packed != nullptr
+  at::Tensor x = config_.adaptive_input ? adaptive_input_.rows(tokens, padding_idx)
+                 : embed_tokens_.packed != nullptr
                      ? embed_tokens_.packed->rows(tokens)
                      : embedding_rows(embed_tokens_.weight, tokens, padding_idx);
   if (x.is_cpu()) x = x.to(at::kFloat);  // [..., decoder_input_dim]
   if (!config_.no_scale_embedding)
     x = x * std::sqrt(static_cast<double>(config_.decoder_embed_dim));
-  if (config_.decoder_input_dim != config_.decoder_embed_dim) x = product(x, project_in_dim_);
+  if (project_in_dim_.weight.defined() || project_in_dim_.packed != nullptr)
+    x = product(x, project_in_dim_);
   if (positions.defined()) x = x + positions.to(x.scalar_type());
   if (config_.layernorm_embedding) x = normalized(layernorm_embedding_, x);
   return x;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "btm/model/adaptive_input.h"
+#include "btm/model/adaptive_softmax.h"
 #include "btm/model/config.h"
 #include "btm/model/head.h"
 #include "btm/model/key_value_pool.h"
@@ -80,9 +82,18 @@ class TransformerLM {
                    const Dropout& dropout) const;
   std::size_t num_layers() const noexcept { return layers_.size(); }
   at::Tensor finished(at::Tensor x) const;  ///< [B, T, C] -> [B, T, decoder_output_dim]
-  /// weight [V, decoder_output_dim]: logits are features times its transpose. No bias.
+  /// weight [V, decoder_output_dim]: logits are features times its transpose. No bias. Undefined
+  /// in a model with adaptive softmax.
   const Linear& output() const noexcept;
   const at::Tensor& output_weight() const noexcept;
+  /// Of a model with adaptive softmax, with the tensors that it shares with the input.
+  AdaptiveSoftmax adaptive_softmax() const { return softmax_.tied_to(adaptive_input_); }
+  /// Further names of parameters in the state dict: {name, the parameter's name}.
+  std::vector<std::pair<std::string, std::string>> tied_names() const {
+    return btm::tied_names(config_, adaptive_input_.bands().size());
+  }
+  /// How the layers multiply.
+  Products products() const noexcept { return layers_.front().q_proj.products; }
 
   /// On a CPU: features of new tokens alone, [N, decoder_output_dim] in the step's order. Keys and
   /// values of earlier ones are in `pool`, which gets those of the new ones; it is of pool_shape().
@@ -90,7 +101,9 @@ class TransformerLM {
   at::Tensor advance(const NewTokens& step, KeyValuePool& pool) const;
   KeyValuePool::Shape pool_shape(std::int64_t tokens) const;
   /// The output projection, to which features [N, decoder_output_dim] go.
-  Head head() const { return Head(output()); }
+  Head head() const {
+    return config_.has_adaptive_softmax() ? Head(adaptive_softmax()) : Head(output());
+  }
 
  private:
   struct Norm {
@@ -134,6 +147,8 @@ class TransformerLM {
   std::vector<NamedParameter> parameters_;
   at::Tensor embed_positions_;
   Linear embed_tokens_, project_in_dim_, project_out_dim_, output_projection_;  ///< no biases
+  AdaptiveInput adaptive_input_;  ///< in place of embed_tokens_
+  AdaptiveSoftmax softmax_;       ///< in place of output_projection_
   Norm layernorm_embedding_, layer_norm_;
   std::vector<Layer> layers_;
 };

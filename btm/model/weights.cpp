@@ -97,10 +97,15 @@ void upgrade(StateDict& state, TransformerLM& model) {
   // The sinusoids are computed; their buffer is uninitialised memory.
   state.erase("decoder.embed_positions._float_tensor");
   if (!model.config().decoder_learned_pos) state.erase("decoder.embed_positions.weights");
-  // Loading a tied output projection overwrites the embedding it is tied to.
-  if (model.config().share_decoder_input_output_embed)
-    if (auto node = state.extract(std::string(kOutputProjection)); !node.empty())
-      state.insert_or_assign(std::string(kEmbedTokens), std::move(node.mapped()));
+  // fairseq's buffers without content.
+  for (const char* const name :
+       {"decoder.embed_tokens._float_tensor", "decoder.adaptive_softmax.head._float_tensor",
+        "decoder.adaptive_softmax.version"})
+    state.erase(name);
+  // Loading a tied tensor overwrites the one that it is tied to.
+  for (const auto& [name, original] : model.tied_names())
+    if (auto node = state.extract(name); !node.empty())
+      state.insert_or_assign(original, std::move(node.mapped()));
 }
 
 /// Collects names and prints only the first few.
@@ -150,16 +155,23 @@ void check_names_and_shapes(const TransformerLM& model, const StateDict& state,
                               "tensors do not fit the configuration: " + problem);
 }
 
+/// The words that have embeddings; 0 where the tensors do not tell.
+std::int64_t words_of(const StateDict& state) {
+  std::int64_t words = 0;
+  for (const auto& [name, view] : state)
+    if (!view.shape.empty() && (name == kEmbedTokens || is_adaptive_embedding(name)))
+      words += view.shape[0];
+  return words;
+}
+
 void check_dictionary(const StateDict& state, const compat::Dictionary& dictionary,
                       const compat::Checkpoint& checkpoint, const std::string& dictionary_file) {
-  const auto embedding = state.find(kEmbedTokens);
-  if (embedding != state.end() && !embedding->second.shape.empty() &&
-      embedding->second.shape[0] != dictionary.size())
+  if (const std::int64_t words = words_of(state); words > 0 && words != dictionary.size())
     throw compat::FormatError(
         {dictionary_file, {}, {}},
         compat::concat("a dictionary of ", dictionary.size(), " symbols does not fit the model ",
                        compat::printable(checkpoint.path(), 4096), ", which has embeddings of ",
-                       embedding->second.shape[0]));
+                       words));
   compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file),
                                 checkpoint.dictionary());
 }
@@ -197,10 +209,12 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
 std::unique_ptr<TransformerLM> outline(const compat::Checkpoint& checkpoint,
                                        const compat::Dictionary& dictionary,
                                        const std::string& dictionary_file, StateDict& state) {
-  auto model = std::make_unique<TransformerLM>(TransformerConfig::from(checkpoint.config()),
-                                               dictionary.size());
+  const TransformerConfig config = TransformerConfig::from(checkpoint.config());
+  // Before the model, whose bands must fit the dictionary.
+  check_dictionary({checkpoint.model().begin(), checkpoint.model().end()}, dictionary, checkpoint,
+                   dictionary_file);
+  auto model = std::make_unique<TransformerLM>(config, dictionary.size());
   state = state_dict(checkpoint.model(), *model);
-  check_dictionary(state, dictionary, checkpoint, dictionary_file);
   return model;
 }
 

@@ -2,15 +2,10 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/linalg_vector_norm.h>
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "btm/model/clones.h"
-#include "btm/model/tensor_memory.h"
 
 namespace btm {
 namespace {
@@ -38,50 +33,34 @@ void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, f
   }
 }
 
-BTM_CLONES("avx2") double sum_of_squares(const float* x, std::int64_t count) {
-  constexpr int kLanes = 16;  // independent sums, which can be vectorised
-  double lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const double value = x[i + lane];
-      lanes[lane] += value * value;
-    }
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  for (; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
-  return sum;
-}
-
 }  // namespace
 
-Adam::Adam(const at::Tensor& values, const AdamOptions& options)
-    : options_(options),
-      exp_avg_(at::empty_like(values, at::kFloat)),
-      exp_avg_sq_(at::empty_like(values, at::kFloat)) {
-  zero_lazily(exp_avg_);
-  zero_lazily(exp_avg_sq_);
+Adam::Adam(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+           const FlatParameters& flat)
+    : Optimizer(kind, options, lr, flat), exp_avg_(new_buffer()), exp_avg_sq_(new_buffer()) {}
+
+std::vector<Optimizer::StateTensor> Adam::state_of(std::size_t slot) const {
+  return {{"exp_avg", part(exp_avg_, slot)}, {"exp_avg_sq", part(exp_avg_sq_, slot)}};
 }
 
-void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
-  ++steps_;
-  const auto t = static_cast<double>(steps_);
-  const double step_size =
-      lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
-  const double decay = lr * options_.weight_decay;
+void Adam::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+  const auto t = static_cast<double>(steps());
+  const double beta1 = number("betas", 0), beta2 = number("betas", 1), eps = number("eps");
+  const double step_size = lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
+  const double decay = lr * number("weight_decay");
   if (!values.is_cpu()) {
     const at::Tensor gradient = gradients * scale;
     gradients.zero_();
-    exp_avg_.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
-    exp_avg_sq_.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
+    exp_avg_.mul_(beta1).add_(gradient, 1 - beta1);
+    exp_avg_sq_.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
     if (decay != 0) values.add_(values, -decay);
-    values.addcdiv_(exp_avg_, exp_avg_sq_.sqrt().add_(options_.eps), -step_size);
+    values.addcdiv_(exp_avg_, exp_avg_sq_.sqrt().add_(eps), -step_size);
     return;
   }
-  const Step shared{static_cast<float>(options_.beta1), static_cast<float>(1 - options_.beta1),
-                    static_cast<float>(options_.beta2), static_cast<float>(1 - options_.beta2),
-                    static_cast<float>(options_.eps),   static_cast<float>(decay),
-                    static_cast<float>(step_size),      static_cast<float>(scale)};
+  const Step shared{static_cast<float>(beta1),     static_cast<float>(1 - beta1),
+                    static_cast<float>(beta2),     static_cast<float>(1 - beta2),
+                    static_cast<float>(eps),       static_cast<float>(decay),
+                    static_cast<float>(step_size), static_cast<float>(scale)};
   float* const p = values.mutable_data_ptr<float>();
   float* const g = gradients.mutable_data_ptr<float>();
   float* const m = exp_avg_.mutable_data_ptr<float>();
@@ -89,27 +68,6 @@ void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr
   at::parallel_for(0, values.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
     adam_block(p + begin, g + begin, m + begin, v + begin, end - begin, shared);
   });
-}
-
-double l2_norm(const at::Tensor& buffer) {
-  if (!buffer.is_cpu())
-    return at::linalg_vector_norm(buffer, 2, std::nullopt, false, at::kFloat).item<double>();
-  if (buffer.scalar_type() != at::kFloat) return l2_norm(buffer.to(at::kFloat));
-  const float* const x = buffer.const_data_ptr<float>();
-  const std::int64_t blocks = (buffer.numel() + kBlock - 1) / kBlock;
-  std::vector<double> sums(static_cast<std::size_t>(blocks));
-  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block)
-      sums[static_cast<std::size_t>(block)] =
-          sum_of_squares(x + block * kBlock, std::min(kBlock, buffer.numel() - block * kBlock));
-  });
-  double sum = 0;
-  for (const double block : sums) sum += block;
-  return std::sqrt(sum);
-}
-
-double clip_coefficient(double norm, double max_norm) {
-  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
 }
 
 }  // namespace btm

@@ -91,9 +91,10 @@ void Ema::step(std::int64_t updates) {
   if (++since_step_ < options_.update_freq) return;
   since_step_ = 0;
   mix(masters_, 0, flat_.size());
-  if (config_.share_decoder_input_output_embed && !has_masters_)
-    for (const FlatParameters::Slot& slot : flat_.slots())
-      if (slot.name == "decoder.embed_tokens.weight") mix(masters_, slot.offset, slot.numel);
+  if (!has_masters_)
+    for (const auto& [name, original] : tied_names(flat_, config_))
+      for (const FlatParameters::Slot& slot : flat_.slots())
+        if (slot.name == original) mix(masters_, slot.offset, slot.numel);
   if (has_masters_) values_.copy_(masters_);
 }
 

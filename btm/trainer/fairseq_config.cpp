@@ -5,6 +5,10 @@
 #include <utility>
 #include <variant>
 
+#include "btm/trainer/config_section.h"
+#include "btm/trainer/optimizer_sections.h"
+#include "compat/base/concat.h"
+#include "compat/base/error.h"
 #include "compat/fairseq/network_settings.h"
 
 namespace btm {
@@ -64,12 +68,10 @@ constexpr std::string_view kDefaults = R"({
 'eval_lm': {'_name': None, 'output_word_probs': False, 'output_word_stats': False,
   'context_window': 0, 'softmax_batch': 9223372036854775807},
 'interactive': {'_name': None, 'buffer_size': 0, 'input': '-'},
-'model': {'relu_dropout': 0.0, 'adaptive_softmax_cutoff': None, 'adaptive_softmax_dropout': 0.0,
-  'adaptive_softmax_factor': 4.0, 'character_embeddings': False,
+'model': {'relu_dropout': 0.0, 'character_embeddings': False,
   'character_filters': '[(1, 64), (2, 128), (3, 192), (4, 256), (5, 256), (6, 256), (7, 256)]',
-  'character_embedding_dim': 4, 'char_embedder_highway_layers': 2, 'adaptive_input': False,
-  'adaptive_input_factor': 4.0, 'adaptive_input_cutoff': None, 'tie_adaptive_weights': False,
-  'tie_adaptive_proj': False, 'offload_activations': False, 'decoder_layers_to_keep': None,
+  'character_embedding_dim': 4, 'char_embedder_highway_layers': 2,
+  'offload_activations': False, 'decoder_layers_to_keep': None,
   'quant_noise_pq': 0.0, 'quant_noise_pq_block_size': 8, 'quant_noise_scalar': 0.0,
   'min_params_to_wrap': 100000000, 'base_layers': 0, 'base_sublayers': 1, 'base_shuffle': 0,
   'scale_fc': False, 'scale_attn': False, 'scale_heads': False, 'scale_resids': False,
@@ -79,7 +81,7 @@ constexpr std::string_view kDefaults = R"({
   'shorten_data_split_list': '', 'batch_size': None, 'batch_size_valid': None,
   'dataset_impl': None, 'tpu': False},
 'criterion': {},
-'optimizer': {'_name': 'adam', 'use_old_adam': False, 'fp16_adam_stats': False, 'tpu': False},
+'optimizer': {},
 'lr_scheduler': {},
 'scoring': {'_name': 'bleu', 'pad': 1, 'eos': 2, 'unk': 3},
 'bpe': None,
@@ -88,50 +90,7 @@ constexpr std::string_view kDefaults = R"({
   'ema_seed_model': None, 'ema_update_freq': 1, 'ema_fp32': False},
 'simul_type': None,})";
 
-/// Assigns values of one section; keys are fairseq's.
-class Section {
- public:
-  Section(ConfigValue& root, std::string_view name)
-      : dict_(std::get<ConfigValue::Dict>(
-            member(std::get<ConfigValue::Dict>(root.value), name).value)) {}
-  explicit Section(ConfigValue::Dict& dict) : dict_(dict) {}
-
-  void set(std::string_view key, bool value) { put(key, {value}); }
-  void set(std::string_view key, std::int64_t value) { put(key, {value}); }
-  void set(std::string_view key, double value) { put(key, {value}); }
-  void set(std::string_view key, const std::string& value) { put(key, {value}); }
-  void set(std::string_view key, const std::vector<double>& values) { put_list(key, values); }
-  void set(std::string_view key, const std::vector<std::int64_t>& values) { put_list(key, values); }
-  template <class T>
-  void set(std::string_view key, const std::optional<T>& value) {
-    if (value)
-      set(key, *value);
-    else
-      put(key, {});
-  }
-  /// None where the number is 0, which means 'not given' in TrainOptions.
-  void set_unless_zero(std::string_view key, std::int64_t value) {
-    if (value != 0) set(key, value);
-  }
-  void set_unless_empty(std::string_view key, const std::string& value) {
-    if (!value.empty()) set(key, value);
-  }
-
- private:
-  static ConfigValue& member(ConfigValue::Dict& dict, std::string_view key) {
-    for (auto& [name, value] : dict)
-      if (name == key) return value;
-    return dict.emplace_back(std::string(key), ConfigValue{}).second;
-  }
-  void put(std::string_view key, ConfigValue value) { member(dict_, key) = std::move(value); }
-  template <class T>
-  void put_list(std::string_view key, const std::vector<T>& values) {
-    ConfigValue::List list;
-    for (const T value : values) list.push_back({value});
-    put(key, {std::move(list)});
-  }
-  ConfigValue::Dict& dict_;
-};
+using Section = ConfigSection;
 
 void set_common(ConfigValue& root, const TrainOptions& options) {
   Section section(root, "common");
@@ -199,14 +158,6 @@ void set_optimization(ConfigValue& root, const TrainOptions& options) {
   section.set("lr", options.lr.lr);
   section.set("stop_min_lr", o.stop_min_lr);
   section.set("skip_remainder_batch", o.skip_remainder_batch);
-  Section criterion(root, "criterion");
-  criterion.set("_name", o.criterion);
-  criterion.set("sentence_avg", o.sentence_avg);
-  Section optimizer(root, "optimizer");
-  optimizer.set("adam_betas", o.adam_betas);
-  optimizer.set("adam_eps", o.adam_eps);
-  optimizer.set("weight_decay", o.weight_decay);
-  optimizer.set("lr", options.lr.lr);
 }
 
 void set_checkpoint(ConfigValue& root, const TrainOptions& options) {
@@ -246,6 +197,11 @@ void set_ema(ConfigValue& root, const EmaOptions& o) {
   section.set("ema_fp32", o.fp32);
 }
 
+std::optional<std::string> cutoff_text(const std::vector<std::int64_t>& cutoff) {
+  if (cutoff.empty()) return std::nullopt;
+  return compat::join(cutoff, ",");
+}
+
 void set_model(ConfigValue& root, const TrainOptions& options, const TransformerConfig& model) {
   Section section(root, "model");
   section.set("_name", model.arch);
@@ -266,6 +222,14 @@ void set_model(ConfigValue& root, const TrainOptions& options, const Transformer
   section.set("decoder_learned_pos", model.decoder_learned_pos);
   section.set("layernorm_embedding", model.layernorm_embedding);
   section.set("no_scale_embedding", model.no_scale_embedding);
+  section.set("adaptive_input", model.adaptive_input);
+  section.set("adaptive_input_factor", model.adaptive_input_factor);
+  section.set("adaptive_input_cutoff", cutoff_text(model.adaptive_input_cutoff));
+  section.set("adaptive_softmax_factor", model.adaptive_softmax_factor);
+  section.set("adaptive_softmax_cutoff", cutoff_text(model.adaptive_softmax_cutoff));
+  section.set("adaptive_softmax_dropout", model.adaptive_softmax_dropout);
+  section.set("tie_adaptive_weights", model.tie_adaptive_weights);
+  section.set("tie_adaptive_proj", model.tie_adaptive_proj);
   if (model.layer_norm_epsilon != compat::kLayerNormEpsilon)
     section.set(compat::kLayerNormEpsilonKey, model.layer_norm_epsilon);
   section.set("checkpoint_activations", model.checkpoint_activations);
@@ -312,31 +276,6 @@ void set_task(ConfigValue& root, const TrainOptions& options) {
   section.set("valid_subset", options.dataset.valid_subset);
 }
 
-void set_lr_scheduler(ConfigValue& root, const LrScheduleOptions& o) {
-  Section section(root, "lr_scheduler");
-  section.set("_name", o.lr_scheduler);
-  section.set("warmup_updates", warmup_updates_of(o));
-  if (o.lr_scheduler == "fixed" || o.lr_scheduler == "polynomial_decay")
-    section.set("force_anneal", o.force_anneal > 0 ? std::optional(o.force_anneal) : std::nullopt);
-  if (o.lr_scheduler == "inverse_sqrt" || o.lr_scheduler == "cosine")
-    section.set("warmup_init_lr", o.warmup_init_lr);
-  if (o.lr_scheduler == "fixed" || o.lr_scheduler == "cosine")
-    section.set("lr_shrink", o.lr_shrink);
-  if (o.lr_scheduler == "polynomial_decay") {
-    section.set("end_learning_rate", o.end_learning_rate);
-    section.set("power", o.power);
-    section.set("total_num_update",
-                o.total_num_update > 0 ? o.total_num_update : static_cast<double>(o.max_update));
-  }
-  if (o.lr_scheduler == "cosine") {
-    section.set("min_lr", o.min_lr);
-    section.set("t_mult", o.t_mult);
-    section.set("lr_period_updates", o.lr_period_updates);
-    section.set("max_update", o.max_update);
-  }
-  section.set("lr", o.lr);
-}
-
 }  // namespace
 
 compat::Config model_config(const TrainOptions& options) {
@@ -361,6 +300,11 @@ compat::Config model_config(const TrainOptions& options) {
   section.set("decoder_attention_heads", o.decoder_attention_heads);
   section.set("max_target_positions", o.max_target_positions);
   section.set("tokens_per_sample", options.task.tokens_per_sample);
+  section.set("adaptive_input_cutoff", o.adaptive_input_cutoff);
+  section.set("adaptive_softmax_cutoff", o.adaptive_softmax_cutoff);
+  section.set("adaptive_input_factor", o.adaptive_input_factor);
+  section.set("adaptive_softmax_factor", o.adaptive_softmax_factor);
+  section.set("adaptive_softmax_dropout", o.adaptive_softmax_dropout);
   // Switches can only turn on what the architecture leaves off.
   const auto add = [&](std::string_view key, bool value) {
     if (value) section.set(key, true);
@@ -373,6 +317,9 @@ compat::Config model_config(const TrainOptions& options) {
   add("layernorm_embedding", o.layernorm_embedding);
   add("no_scale_embedding", o.no_scale_embedding);
   add("checkpoint_activations", o.checkpoint_activations);
+  add("adaptive_input", o.adaptive_input);
+  add("tie_adaptive_weights", o.tie_adaptive_weights);
+  add("tie_adaptive_proj", o.tie_adaptive_proj);
   return compat::Config({ConfigValue::Dict{{"model", {std::move(model)}}}}, "--arch");
 }
 
@@ -387,8 +334,21 @@ ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig&
   set_ema(root, options.ema);
   set_model(root, options, model);
   set_task(root, options);
-  set_lr_scheduler(root, options.lr);
+  set_optimizer(root, options);
+  set_criterion(root, options);
+  set_lr_scheduler(root, options);
   return root;
+}
+
+void check_criterion(const TrainOptions& options, const TransformerConfig& model) {
+  const std::string& criterion = options.optimization.criterion;
+  if (options.optimization.label_smoothing == 1)
+    throw compat::UsageError("--label-smoothing must be below 1");
+  if ((criterion == "adaptive_loss") == model.has_adaptive_softmax()) return;
+  throw compat::UsageError(
+      model.has_adaptive_softmax()
+          ? "--criterion " + criterion + " cannot train adaptive softmax, which needs adaptive_loss"
+          : "--criterion adaptive_loss needs adaptive softmax (--adaptive-softmax-cutoff)");
 }
 
 }  // namespace btm

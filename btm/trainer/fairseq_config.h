@@ -17,4 +17,8 @@ compat::Config model_config(const TrainOptions& options);
 compat::ConfigValue fairseq_config(const TrainOptions& options, const TransformerConfig& model,
                                    std::int64_t world_size);
 
+/// UsageError for a --criterion that does not fit the output layer: adaptive softmax has
+/// adaptive_loss, and nothing else has it.
+void check_criterion(const TrainOptions& options, const TransformerConfig& model);
+
 }  // namespace btm

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "btm/model/ids_tensor.h"
+#include "btm/trainer/adaptive_loss.h"
 
 namespace btm {
 namespace {
@@ -83,8 +84,12 @@ CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batc
                                                          double loss_scale) const {
   const at::Tensor rows = scored_rows(batch, features);
   CrossEntropyGradient loss =
-      cross_entropy_backward(rows, model_.output(), batch.targets, loss_scale,
-                             flat_.view(flat_.gradients(), output_slot_));
+      model_.config().has_adaptive_softmax()
+          ? adaptive_loss_backward(rows, model_.adaptive_softmax(), batch.targets, loss_scale,
+                                   switches_.adaptive_softmax_dropout)
+          : cross_entropy_backward(rows, model_.output(), batch.targets, loss_scale,
+                                   flat_.view(flat_.gradients(), output_slot_),
+                                   switches_.label_smoothing);
   if (batch.places.defined()) {
     const at::Tensor all = at::zeros_like(features).view({-1, features.size(-1)});
     loss.features = all.index_copy_(0, batch.places, loss.features);
@@ -93,7 +98,7 @@ CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batc
   return loss;
 }
 
-double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool last) const {
+LossSums ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool last) const {
   const at::AutoGradMode grad(true);
   const std::size_t layers = model_.num_layers(), slots = flat_.slots().size();
   std::vector<Stage> stages;
@@ -125,7 +130,8 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
   x = end.output = model_.finished(end.input);
   stages.push_back(std::move(end));
 
-  auto [loss, gradient] = backward_from_loss(batch, x.detach(), loss_scale);
+  const CrossEntropyGradient sums = backward_from_loss(batch, x.detach(), loss_scale);
+  at::Tensor gradient = sums.features;
   x.reset();
   std::size_t announced = slots;
   for (; !stages.empty(); stages.pop_back()) {
@@ -143,15 +149,22 @@ double ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool la
     if (last) flat_.announce(stage.first_slot, announced);
     announced = stage.first_slot;
   }
-  return loss.item<double>();  // last, so that a GPU keeps working until here
+  return {sums.loss.item<double>(),
+          sums.nll.item<double>()};  // last, so that a GPU keeps working until here
 }
 
-double ForwardBackward::evaluate(const DeviceBatch& batch) const {
+LossSums ForwardBackward::evaluate(const DeviceBatch& batch) const {
   const at::NoGradGuard no_grad;
   const at::Tensor mask = TransformerLM::attention_mask(batch.tokens, batch.interior_padding);
   at::Tensor x = model_.embedded(batch.tokens, {}, batch.interior_padding);
   for (std::size_t i = 0; i < model_.num_layers(); ++i) x = model_.layer(i, x, mask, {});
-  return cross_entropy(scored_rows(batch, model_.finished(x)), model_.output(), batch.targets);
+  const at::Tensor rows = scored_rows(batch, model_.finished(x));
+  if (switches_.label_smoothing > 0)
+    return smoothed_cross_entropy(rows, model_.output(), batch.targets, switches_.label_smoothing);
+  const double loss = model_.config().has_adaptive_softmax()
+                          ? adaptive_loss(rows, model_.adaptive_softmax(), batch.targets)
+                          : cross_entropy(rows, model_.output(), batch.targets);
+  return {loss, loss};
 }
 
 }  // namespace btm

@@ -13,6 +13,8 @@ namespace btm {
 struct TrainingSwitches {
   Dropout dropout;
   double decoder_layerdrop = 0;  ///< A layer is left out with this probability.
+  double adaptive_softmax_dropout = 0;
+  double label_smoothing = 0;
   bool checkpoint_activations =
       false;  ///< Keep only the layers' inputs and compute the rest again in the backward pass.
 };
@@ -40,13 +42,13 @@ class ForwardBackward {
                   const TrainingSwitches& switches);
 
   /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients. Returns
-  /// the loss (natural log, not scaled). With `last`, gradients are announced when they are
+  /// the sums of the loss (not scaled). With `last`, gradients are announced when they are
   /// complete. Each layer is an autograd graph of its own, so that gradients can be reduced while
   /// earlier layers still compute.
-  double run(const DeviceBatch& batch, double loss_scale, bool last) const;
+  LossSums run(const DeviceBatch& batch, double loss_scale, bool last) const;
 
   /// The loss alone, without dropout.
-  double evaluate(const DeviceBatch& batch) const;
+  LossSums evaluate(const DeviceBatch& batch) const;
 
  private:
   struct Stage;

@@ -34,7 +34,15 @@ std::int64_t fan_in_of(const TransformerConfig& config, const std::string& name)
 void initialise_one(const TransformerConfig& config, const std::string& name,
                     const at::Tensor& tensor) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
-  if (has("layer_norm.") || has("layernorm_embedding.")) {
+  if (has("embed_tokens.embeddings.")) {
+    // As in fairseq, the second row of every band is zero.
+    if (name.ends_with(".0.weight"))
+      normal_embedding(tensor, tensor.size(0) > TransformerLM::kPaddingIdx);
+    else
+      xavier_uniform(tensor, 1);
+  } else if (has("adaptive_softmax.")) {
+    if (tensor.numel() > 0) xavier_uniform(tensor, 1);
+  } else if (has("layer_norm.") || has("layernorm_embedding.")) {
     tensor.fill_(name.ends_with("weight") ? 1 : 0);
   } else if (has("embed_tokens") || has("embed_positions") || has("output_projection")) {
     normal_embedding(tensor, !has("output_projection"));

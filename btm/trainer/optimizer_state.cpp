@@ -2,28 +2,35 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 #include "btm/model/tensor_bridge.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/fairseq/config_json.h"
 
 namespace btm {
 namespace {
 
+using compat::ConfigValue;
 using compat::PickleArena;
 using compat::PickleDict;
 using compat::PickleNode;
 
-PickleNode* entry(PickleArena& arena, std::int64_t steps, const at::Tensor& exp_avg,
-                  const at::Tensor& exp_avg_sq) {
+/// An entry for the given tensors, with the count of updates first where the kind has one.
+PickleNode* entry(PickleArena& arena, const Optimizer& optimizer,
+                  const std::vector<std::pair<std::string_view, at::Tensor>>& tensors) {
   PickleDict dict;
-  arena.put(dict, "step", arena.integer(steps));
-  arena.put(dict, "exp_avg", arena.tensor(to_view(exp_avg)));
-  arena.put(dict, "exp_avg_sq", arena.tensor(to_view(exp_avg_sq)));
+  const std::int64_t steps = optimizer.steps();
+  if (optimizer.count() == Optimizer::Count::kInteger)
+    arena.put(dict, "step", arena.integer(steps));
+  if (optimizer.count() == Optimizer::Count::kTensor)
+    arena.put(dict, "step", arena.tensor(to_view(at::full({}, steps, at::kFloat))));
+  for (const auto& [key, tensor] : tensors)
+    arena.put(dict, std::string(key), arena.tensor(to_view(tensor)));
   return arena.make(std::move(dict));
 }
 
@@ -39,7 +46,7 @@ class Reader {
   Reader(ParameterOptimizer& optimizer, const std::string& file)
       : optimizer_(optimizer), file_(file) {}
 
-  void read(const PickleNode& state, const compat::ConfigValue& overrides) {
+  void read(const PickleNode& state, const ConfigValue& overrides) {
     const auto* groups = list_of(state, "param_groups");
     if (groups->items.empty()) fail("param_groups", "is empty");
     read_options(*groups->items.front(), overrides);
@@ -70,89 +77,120 @@ class Reader {
       fail(key, found == nullptr ? "is missing" : "is " + found->describe() + ", expected a list");
     return list;
   }
-  std::int64_t integer_of(const PickleNode* node, const char* where) const {
+  std::int64_t integer_of(const PickleNode* node, const std::string& where) const {
     if (const auto* number = node->get_if<std::int64_t>()) return *number;
     if (const auto* tensor = node->get_if<compat::PickleTensor>();
         tensor != nullptr && tensor->view.numel() == 1)
       return to_tensor(tensor->view, at::kDouble, at::kCPU).to(at::kLong).item<std::int64_t>();
     fail(where, "holds " + node->describe() + ", expected an int");
   }
-  double real_of(const PickleNode* node, const char* where, double fallback) const {
+  double real_of(const PickleNode* node, const std::string& where, double fallback) const {
     if (node == nullptr || node->is_none()) return fallback;
     if (const auto* number = node->get_if<double>()) return *number;
     return static_cast<double>(integer_of(node, where));
   }
 
-  void read_options(const PickleNode& group, const compat::ConfigValue& overrides) {
-    AdamOptions options = optimizer_.adam().options();
-    if (const PickleNode* betas = group.find("betas"); betas != nullptr) {
-      const auto* tuple = betas->get_if<compat::PickleTuple>();
-      const auto* list = betas->get_if<compat::PickleList>();
-      const std::vector<PickleNode*>* items = tuple != nullptr  ? &tuple->items
-                                              : list != nullptr ? &list->items
-                                                                : nullptr;
-      if (items == nullptr || items->size() != 2)
-        fail("param_groups.betas", "is " + betas->describe() + ", expected two numbers");
-      options.beta1 = real_of((*items)[0], "param_groups.betas", 0);
-      options.beta2 = real_of((*items)[1], "param_groups.betas", 0);
-    }
-    options.eps = real_of(group.find("eps"), "param_groups.eps", options.eps);
-    options.weight_decay =
-        real_of(group.find("weight_decay"), "param_groups.weight_decay", options.weight_decay);
-    const compat::Config given({compat::ConfigValue::Dict{{"overrides", overrides}}},
-                               "--optimizer-overrides");
-    options.eps = given.get_float("overrides", "eps", options.eps);
-    options.weight_decay = given.get_float("overrides", "weight_decay", options.weight_decay);
-    optimizer_.adam().set_options(options);
+  std::vector<double> two_of(const PickleNode& node, const std::string& where) const {
+    const auto* tuple = node.get_if<compat::PickleTuple>();
+    const auto* list = node.get_if<compat::PickleList>();
+    const std::vector<PickleNode*>* items = tuple != nullptr  ? &tuple->items
+                                            : list != nullptr ? &list->items
+                                                              : nullptr;
+    if (items == nullptr || items->size() != 2)
+      fail(where, "is " + node.describe() + ", expected two numbers");
+    return {real_of((*items)[0], where, 0), real_of((*items)[1], where, 0)};
   }
 
-  const compat::TensorView& tensor_of(const PickleNode& node, const std::string& where,
-                                      const char* key, std::int64_t numel) const {
+  /// The file's number for an option that has `now`.
+  ConfigValue value_of(const PickleNode& node, const std::string& where,
+                       const ConfigValue& now) const {
+    if (std::holds_alternative<ConfigValue::List>(now.value)) {
+      const std::vector<double> two = two_of(node, where);
+      return {ConfigValue::List{{two[0]}, {two[1]}}};
+    }
+    if (const auto* flag = node.get_if<bool>()) return {*flag};
+    if (node.is_none()) return {};
+    return {real_of(&node, where, 0)};
+  }
+
+  void read_options(const PickleNode& group, const ConfigValue& overrides) {
+    Optimizer& state = optimizer_.state();
+    for (const auto& [key, now] : ConfigValue::Dict(state.group())) {
+      const PickleNode* const node = group.find(key);
+      if (node != nullptr) *state.option(key) = value_of(*node, "param_groups." + key, now);
+      const ConfigValue* const given = overrides.find(key);
+      if (given == nullptr) continue;
+      if (std::holds_alternative<double>(now.value))
+        *state.option(key) = {
+            compat::Config({ConfigValue::Dict{{"overrides", overrides}}}, "--optimizer-overrides")
+                .get_float("overrides", key, 0)};
+      else
+        *state.option(key) = *given;
+    }
+  }
+
+  const compat::TensorView& tensor_of(const PickleNode& node, const std::string& entry,
+                                      std::string_view key, std::int64_t numel) const {
+    const std::string where = compat::concat(entry, '.', key);
     const PickleNode* const found = node.find(key);
     const auto* tensor = found != nullptr ? found->get_if<compat::PickleTensor>() : nullptr;
     if (tensor == nullptr)
-      fail(where + "." + key,
+      fail(where,
            found == nullptr ? "is missing" : "is " + found->describe() + ", expected a tensor");
     if (tensor->view.numel() != numel)
-      fail(where + "." + key,
-           compat::concat("has ", tensor->view.numel(), " elements, the model has ", numel));
+      fail(where, compat::concat("has ", tensor->view.numel(), " elements, the model has ", numel));
     if (!at::isFloatingType(scalar_type(tensor->view.dtype())))
-      fail(where + "." + key, "holds " + std::string(compat::dtype_name(tensor->view.dtype())) +
-                                  ", expected floating point");
+      fail(where, "holds " + std::string(compat::dtype_name(tensor->view.dtype())) +
+                      ", expected floating point");
     return tensor->view;
   }
 
-  void read_entry(const PickleDict& entries, std::int64_t index, std::size_t slot, bool whole,
-                  const PickleNode& group) {
-    const std::string where = compat::concat("state[", index, ']');
+  const PickleNode& entry_of(const PickleDict& entries, std::int64_t index) const {
     const auto found = std::ranges::find_if(entries.items, [&](const auto& item) {
       const auto* key = item.first->template get_if<std::int64_t>();
       return key != nullptr && *key == index;
     });
-    if (found == entries.items.end()) fail(where, "is missing");
-    const PickleNode& node = *found->second;
+    if (found == entries.items.end()) fail(compat::concat("state[", index, ']'), "is missing");
+    return *found->second;
+  }
+
+  void read_steps(const PickleNode& node, const std::string& where, const PickleNode& group) {
+    Optimizer& state = optimizer_.state();
+    if (state.count() == Optimizer::Count::kNone) return state.set_steps(1);  // at least one
     const PickleNode* step = node.find("step");
     if (step == nullptr) step = group.find("step");  // apex's FusedAdam keeps it in the group
     if (step == nullptr) fail(where + ".step", "is missing");
-    optimizer_.adam().set_steps(integer_of(step, "state.step"));
-    const FlatParameters& flat = optimizer_.flat();
-    std::int64_t numel = 0;
-    for (const auto& part : flat.slots()) numel += part.numel;
-    for (const char* const key : {"exp_avg", "exp_avg_sq"}) {
-      const at::Tensor& moments = key == std::string_view("exp_avg")
-                                      ? optimizer_.adam().exp_avg()
-                                      : optimizer_.adam().exp_avg_sq();
-      const compat::TensorView& view =
-          tensor_of(node, where, key, whole ? numel : flat.slots()[slot].numel);
-      const at::Tensor values = to_tensor(view, at::kFloat, moments.device()).reshape({-1});
-      if (!whole) {
-        flat.view(moments, slot).view(-1).copy_(values);
-        continue;
-      }
+    state.set_steps(integer_of(step, "state.step"));
+  }
+
+  /// The entry of one parameter, or, if `whole`, of all parameters end to end.
+  void read_entry(const PickleDict& entries, std::int64_t index, std::size_t slot, bool whole,
+                  const PickleNode& group) {
+    const std::string where = compat::concat("state[", index, ']');
+    const PickleNode& node = entry_of(entries, index);
+    read_steps(node, where, group);
+    const Optimizer& state = optimizer_.state();
+    const std::size_t first = whole ? 0 : slot,
+                      end = whole ? optimizer_.flat().slots().size() : slot + 1;
+    for (const auto& [key, into, derived] : state.state_of(first)) {
+      if (derived) continue;
+      std::int64_t numel = 0;
+      for (std::size_t i = first; i < end; ++i) numel += tensor_at(i, key).numel();
+      const compat::TensorView& view = tensor_of(node, where, key, numel);
+      const at::Tensor values = to_tensor(view, at::kFloat, into.device()).reshape({-1});
       std::int64_t at = 0;
-      for (std::size_t i = 0; i < flat.slots().size(); at += flat.slots()[i++].numel)
-        flat.view(moments, i).view(-1).copy_(values.narrow(0, at, flat.slots()[i].numel));
+      for (std::size_t i = first; i < end; ++i) {
+        const at::Tensor target = tensor_at(i, key);
+        target.view(-1).copy_(values.narrow(0, at, target.numel()));
+        at += target.numel();
+      }
     }
+  }
+
+  at::Tensor tensor_at(std::size_t slot, std::string_view key) const {
+    for (const auto& [name, tensor, derived] : optimizer_.state().state_of(slot))
+      if (name == key) return tensor;
+    fail("param_groups", "names one parameter, and this optimizer keeps the shapes of all");
   }
 
   ParameterOptimizer& optimizer_;
@@ -170,43 +208,75 @@ std::vector<at::Tensor> snapshot(const FlatParameters& flat, const at::Tensor& b
   return parts;
 }
 
-PickleNode* optimizer_state(PickleArena& arena, const ParameterOptimizer& optimizer, double lr) {
-  const Adam& adam = optimizer.adam();
-  const std::vector<at::Tensor> exp_avg = snapshot(optimizer.flat(), adam.exp_avg());
-  const std::vector<at::Tensor> exp_avg_sq = snapshot(optimizer.flat(), adam.exp_avg_sq());
-  PickleDict entries;
-  compat::PickleList indices;
-  if (optimizer.precision().flat_state) {
-    indices.items.push_back(arena.integer(0));
-    entries.items.emplace_back(
-        arena.integer(0), entry(arena, adam.steps(), end_to_end(exp_avg), end_to_end(exp_avg_sq)));
-  } else {
-    for (std::size_t i = 0; i < exp_avg.size(); ++i) {
-      indices.items.push_back(arena.integer(static_cast<std::int64_t>(i)));
-      entries.items.emplace_back(arena.integer(static_cast<std::int64_t>(i)),
-                                 entry(arena, adam.steps(), exp_avg[i], exp_avg_sq[i]));
-    }
+namespace {
+
+using KeyedTensors = std::vector<std::pair<std::string_view, at::Tensor>>;
+
+/// Copies of one parameter's tensors, on the CPU.
+KeyedTensors copies_of(const Optimizer& optimizer, std::size_t slot) {
+  KeyedTensors copies;
+  for (const auto& [key, tensor, derived] : optimizer.state_of(slot))
+    copies.emplace_back(key, tensor.to(at::TensorOptions().device(at::kCPU).dtype(at::kFloat),
+                                       /*non_blocking=*/false, /*copy=*/true));
+  return copies;
+}
+
+/// The entries of all parameters joined into one.
+KeyedTensors joined(const std::vector<KeyedTensors>& entries) {
+  KeyedTensors whole;
+  for (std::size_t i = 0; i < entries.front().size(); ++i) {
+    std::vector<at::Tensor> parts;
+    for (const KeyedTensors& one : entries) parts.push_back(one[i].second);
+    whole.emplace_back(entries.front()[i].first, end_to_end(parts));
   }
-  if (adam.steps() == 0) entries.items.clear();  // fairseq makes entries at the first update
+  return whole;
+}
+
+PickleNode* group_node(PickleArena& arena, const Optimizer& optimizer, double lr,
+                       std::size_t entries) {
   PickleDict group;
   arena.put(group, "lr", arena.real(lr));
-  arena.put(group, "betas",
-            arena.make(compat::PickleTuple{
-                {arena.real(adam.options().beta1), arena.real(adam.options().beta2)}}));
-  arena.put(group, "eps", arena.real(adam.options().eps));
-  arena.put(group, "weight_decay", arena.real(adam.options().weight_decay));
-  arena.put(group, "amsgrad", arena.boolean(false));
+  for (const auto& [key, value] : optimizer.group()) {
+    PickleNode* node = compat::config_to_pickle(arena, value);
+    if (const auto* list = node->get_if<compat::PickleList>())
+      node = arena.make(compat::PickleTuple{list->items});  // as torch has betas
+    arena.put(group, key, node);
+  }
+  compat::PickleList indices;
+  for (std::size_t i = 0; i < entries; ++i)
+    indices.items.push_back(arena.integer(static_cast<std::int64_t>(i)));
   arena.put(group, "params", arena.make(std::move(indices)));
+  return arena.make(std::move(group));
+}
+
+}  // namespace
+
+PickleNode* optimizer_state(PickleArena& arena, const ParameterOptimizer& optimizer, double lr) {
+  const at::NoGradGuard no_grad;
+  const Optimizer& kind = optimizer.state();
+  const std::size_t slots = optimizer.flat().slots().size();
+  const bool flat = optimizer.precision().flat_state;
+  std::vector<KeyedTensors> tensors;
+  // fairseq makes most optimizers' entries at the first update.
+  if (kind.steps() > 0 || kind.has_state_at_start())
+    for (std::size_t i = 0; i < slots; ++i) tensors.push_back(copies_of(kind, i));
+  if (!tensors.empty() && tensors.front().empty()) tensors.clear();
+  if (flat && !tensors.empty()) tensors = {joined(tensors)};
+  PickleDict entries;
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    entries.items.emplace_back(arena.integer(static_cast<std::int64_t>(i)),
+                               entry(arena, kind, tensors[i]));
   PickleDict state;
   arena.put(state, "state", arena.make(std::move(entries)));
-  arena.put(state, "param_groups", arena.make(compat::PickleList{{arena.make(std::move(group))}}));
+  arena.put(state, "param_groups",
+            arena.make(compat::PickleList{{group_node(arena, kind, lr, flat ? 1 : slots)}}));
   if (optimizer.scaler() != nullptr)
     arena.put(state, "loss_scale", arena.real(optimizer.scaler()->loss_scale()));
   return arena.make(std::move(state));
 }
 
 void load_optimizer_state(ParameterOptimizer& optimizer, const PickleNode& state,
-                          const compat::ConfigValue& overrides, const std::string& file) {
+                          const ConfigValue& overrides, const std::string& file) {
   const at::NoGradGuard no_grad;
   Reader(optimizer, file).read(state, overrides);
   const PickleNode* const scale = state.find("loss_scale");

@@ -15,9 +15,10 @@ namespace btm {
 compat::PickleNode* optimizer_state(compat::PickleArena& arena, const ParameterOptimizer& optimizer,
                                     double lr);
 
-/// Restores such a state, in either layout. As in fairseq the betas, eps and weight decay of the
-/// file replace those of the run, and `overrides` (--optimizer-overrides) replaces those of the
-/// file. FormatError names `file` and the entry whose shape does not fit the model.
+/// Restores such a state, in either layout. As in fairseq the group's numbers in the file (betas,
+/// momentum, weight decay, ...) replace those of the run, and `overrides` (--optimizer-overrides)
+/// replaces those of the file. FormatError names `file` and the entry whose shape does not fit the
+/// model.
 void load_optimizer_state(ParameterOptimizer& optimizer, const compat::PickleNode& state,
                           const compat::ConfigValue& overrides, const std::string& file);
 

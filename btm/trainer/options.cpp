@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "btm/trainer/adam_betas.h"
+#include "btm/trainer/optimizer_kinds.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -54,13 +54,17 @@ void complete_ema(const TrainOptions& options) {
 
 }  // namespace
 
+std::vector<std::string> criterion_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, class_name] : kCriterions) names.emplace_back(name);
+  return names;
+}
+
 void complete(TrainOptions& options) {
   require(!options.model.arch.empty(),
           "--arch is missing (transformer_lm, transformer_lm_gpt3_small, ...)");
   one_of("--task", options.task.task, {"language_modeling", "multidomain_language_modeling"});
-  one_of("--criterion", options.optimization.criterion,
-         {"cross_entropy", "desynchronized_cross_entropy"});
-  one_of("--optimizer", options.optimization.optimizer, {"adam"});
+  one_of("--criterion", options.optimization.criterion, criterion_names());
   require(
       options.multidomain() || (options.task.train_domains.empty() &&
                                 options.task.eval_domains.empty() && !options.task.unbalanced),
@@ -71,6 +75,10 @@ void complete(TrainOptions& options) {
   // One entry for all parameters cannot be divided among the ranks' files.
   if (options.demix.desynchronize) options.common.fp16_no_flatten_grads = true;
 
+  check_optimizer(options);
+  if (options.optimization.criterion != "label_smoothed_cross_entropy")
+    options.optimization.label_smoothing = 0;
+
   DatasetOptions& dataset = options.dataset;
   require(dataset.max_tokens > 0 || dataset.batch_size > 0,
           "the size of a batch is missing: --batch-size (--max-sentences) or --max-tokens");
@@ -80,7 +88,6 @@ void complete(TrainOptions& options) {
           "--pad-to-fixed-bsz needs --batch-size");
 
   const OptimizationOptions& optimization = options.optimization;
-  parse_adam_betas(optimization.adam_betas);
   require(!optimization.update_freq.empty(), "--update-freq is an empty list");
   for (const std::int64_t value : optimization.update_freq)
     require(value >= 1, compat::concat("--update-freq ", value, ", expected at least 1"));
@@ -88,6 +95,8 @@ void complete(TrainOptions& options) {
               optimization.update_freq.size() == 1,
           "--fp16-scale-window must be given with an --update-freq that changes by epoch");
   options.lr.max_update = optimization.max_update;
+  options.lr.maximize_metric = options.checkpoint.maximize_best_checkpoint_metric;
+  LrSchedule::make(options.lr);  // refuses a schedule's options before anything is written
   require(options.checkpoint.checkpoint_suffix.find_first_of(std::string_view("/\n\0", 3)) ==
               std::string::npos,
           "--checkpoint-suffix '" + compat::printable(options.checkpoint.checkpoint_suffix) +

@@ -1,9 +1,12 @@
 // All options of a training run. No torch here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "btm/distributed/expert_groups.h"
@@ -16,9 +19,13 @@ struct ModelOptions {
   std::string arch;
   std::optional<std::string> activation_fn;
   std::optional<double> dropout, attention_dropout;
-  double activation_dropout = 0, relu_dropout = 0, decoder_layerdrop = 0;
+  std::optional<double> activation_dropout;
+  double relu_dropout = 0, decoder_layerdrop = 0;
   std::optional<std::int64_t> decoder_embed_dim, decoder_output_dim, decoder_input_dim,
       decoder_ffn_embed_dim, decoder_layers, decoder_attention_heads, max_target_positions;
+  std::optional<std::string> adaptive_input_cutoff, adaptive_softmax_cutoff;
+  std::optional<double> adaptive_input_factor, adaptive_softmax_factor, adaptive_softmax_dropout;
+  bool adaptive_input = false, tie_adaptive_weights = false, tie_adaptive_proj = false;
   bool decoder_normalize_before = false, no_decoder_final_norm = false,
        no_token_positional_embeddings = false, share_decoder_input_output_embed = false,
        decoder_learned_pos = false, layernorm_embedding = false, no_scale_embedding = false,
@@ -53,16 +60,32 @@ struct DatasetOptions {
 };
 
 struct OptimizationOptions {
-  std::string criterion = "cross_entropy";  ///< or desynchronized_cross_entropy
+  std::string criterion = "cross_entropy";  ///< one of criterion_names()
+  double label_smoothing = 0;               ///< label_smoothed_cross_entropy
   std::string optimizer = "adam";
   std::string adam_betas = "(0.9, 0.999)";
   double adam_eps = 1e-8, weight_decay = 0;
+  std::optional<double> momentum;  ///< nag, sgd
+  std::string adamax_betas = "(0.9, 0.999)";
+  double adamax_eps = 1e-8;
+  bool no_bias_correction = false;               ///< adamax
+  std::string adafactor_eps = "(1e-30, 1e-3)";   ///< of squared gradients, and of weights
+  double clip_threshold = 1, decay_rate = -0.8;  ///< adafactor
+  std::optional<double> beta1;                   ///< adafactor; none: no first moment
+  bool scale_parameter = false, relative_step = false, warmup_init = false;  ///< adafactor
   double clip_norm = 0;
   bool sentence_avg = false, skip_remainder_batch = false;
   std::vector<std::int64_t> update_freq{1};    ///< by epoch; the last one stays
   std::int64_t max_epoch = 0, max_update = 0;  ///< 0: no limit
   double stop_time_hours = 0, stop_min_lr = -1;
 };
+
+/// --criterion, and the class that optimizer_history names. Each adds its own numbers to the log.
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kCriterions{
+    {{"cross_entropy", "CrossEntropyCriterion"},
+     {"desynchronized_cross_entropy", "CrossEntropyCriterion"},
+     {"adaptive_loss", "AdaptiveLoss"},
+     {"label_smoothed_cross_entropy", "LabelSmoothedCrossEntropyCriterion"}}};
 
 /// The file in --save-dir that a training locks. It is never removed.
 inline constexpr const char* kTrainLock = ".train.lock";
@@ -81,7 +104,7 @@ struct CheckpointOptions {
   std::string best_checkpoint_metric = "loss";
   bool maximize_best_checkpoint_metric = false;
   std::int64_t patience = -1;
-  std::string optimizer_overrides = "{}";  ///< a Python dict of Adam's options
+  std::string optimizer_overrides = "{}";  ///< a Python dict of the optimizer's numbers
   std::string checkpoint_suffix;
 };
 
@@ -130,6 +153,8 @@ struct TrainOptions {
   }
   bool multidomain() const noexcept { return task.task == "multidomain_language_modeling"; }
 };
+
+std::vector<std::string> criterion_names();
 
 /// Derives options from others (memory-efficient-fp16 implies fp16, max_update is the schedule's
 /// too) and checks them together. UsageError for what fairseq refuses and for what btm does not

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace btm {
 
@@ -17,14 +18,15 @@ TrainingPrecision TrainingPrecision::of(const TrainOptions& options) {
   return precision;
 }
 
-std::string TrainingPrecision::optimizer_name() const {
-  if (!is_half()) return "FairseqAdam";
+std::string TrainingPrecision::optimizer_name(const OptimizerKind& kind) const {
+  if (!is_half()) return std::string(kind.class_name);
   return memory_efficient ? "MemoryEfficientFP16Optimizer" : "FP16Optimizer";
 }
 
 ParameterOptimizer::ParameterOptimizer(FlatParameters& flat, const TrainingPrecision& precision,
-                                       const AdamOptions& adam, const LossScalerOptions& scaler)
-    : flat_(flat), precision_(precision), adam_(flat.values(), adam) {
+                                       std::unique_ptr<Optimizer> optimizer,
+                                       const LossScalerOptions& scaler)
+    : flat_(flat), precision_(precision), optimizer_(std::move(optimizer)) {
   if (precision.half == at::kHalf) scaler_.emplace(scaler);
   weights_replaced(/*keep_masters=*/false);
 }
@@ -83,7 +85,7 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
                             : native           ? flat_.values().to(at::kFloat)
                                                : flat_.values();
   const at::Tensor fp32_gradients = native ? gradients.to(at::kFloat) : gradients;
-  adam_.step(values, fp32_gradients, lr, scale);
+  optimizer_->step(values, fp32_gradients, lr, scale);
   if (native) gradients.zero_();
   if (native && !masters_.defined()) flat_.values().copy_(values);
   publish();

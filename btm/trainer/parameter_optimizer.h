@@ -1,16 +1,18 @@
-// Updates all parameters in the precision of the run: fairseq's FairseqAdam, FP16Optimizer and
+// Updates all parameters in the precision of the run: fairseq's optimizers, FP16Optimizer and
 // MemoryEfficientFP16Optimizer.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
-#include "btm/trainer/adam.h"
 #include "btm/trainer/flat_parameters.h"
+#include "btm/trainer/gradient_norm.h"
 #include "btm/trainer/loss_scaler.h"
+#include "btm/trainer/optimizer.h"
 #include "btm/trainer/options.h"
 
 namespace btm {
@@ -25,7 +27,7 @@ struct TrainingPrecision {
   static TrainingPrecision of(const TrainOptions& options);
   bool is_half() const noexcept { return half != at::kFloat; }
   /// The name of fairseq's class, which a checkpoint's optimizer state must match.
-  std::string optimizer_name() const;
+  std::string optimizer_name(const OptimizerKind& kind) const;
   /// The dtype of weights, activations and gradients. Always fp32 on a CPU, whose kernels for half
   /// precision are slow; weights and gradients then hold values that are rounded to it. Products
   /// may still round their factors (see TransformerLM::set_products).
@@ -39,7 +41,7 @@ class ParameterOptimizer {
   /// `flat` holds the initial weights, which are rounded to the run's precision. As in fairseq,
   /// fp32 copies start from the rounded weights.
   ParameterOptimizer(FlatParameters& flat, const TrainingPrecision& precision,
-                     const AdamOptions& adam, const LossScalerOptions& scaler);
+                     std::unique_ptr<Optimizer> optimizer, const LossScalerOptions& scaler);
 
   /// The factor of the loss in the backward pass.
   double loss_scale() const noexcept { return scaler_ ? scaler_->loss_scale() : 1; }
@@ -61,8 +63,8 @@ class ParameterOptimizer {
 
   const FlatParameters& flat() const noexcept { return flat_; }
   const TrainingPrecision& precision() const noexcept { return precision_; }
-  Adam& adam() noexcept { return adam_; }
-  const Adam& adam() const noexcept { return adam_; }
+  Optimizer& state() noexcept { return *optimizer_; }
+  const Optimizer& state() const noexcept { return *optimizer_; }
   LossScaler* scaler() noexcept { return scaler_ ? &*scaler_ : nullptr; }
   const LossScaler* scaler() const noexcept { return scaler_ ? &*scaler_ : nullptr; }
   /// fp32 copies of the weights, flat; undefined where the run has none.
@@ -78,7 +80,7 @@ class ParameterOptimizer {
 
   FlatParameters& flat_;
   TrainingPrecision precision_;
-  Adam adam_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::optional<LossScaler> scaler_;
   at::Tensor masters_;
   std::function<double(const at::Tensor& gradients)> norm_ = l2_norm;

@@ -20,17 +20,29 @@ using compat::PickleNode;
 
 constexpr std::int64_t kIteratorVersion = 2;
 
+/// `lr_scheduler_state`: what the schedule keeps, under fairseq's keys and one of our own.
+PickleNode* schedule_node(PickleArena& arena, const LrSchedule::State& state) {
+  PickleDict node;
+  if (state.lr) {  // fairseq's schedules that keep the rate keep nothing else
+    arena.put(node, "lr", arena.real(*state.lr));
+    return arena.make(std::move(node));
+  }
+  arena.put(node, "best", arena.real_or_none(state.best));
+  if (state.last_epoch) arena.put(node, "last_epoch", arena.integer(*state.last_epoch));
+  if (state.bad_epochs) arena.put(node, "num_bad_epochs", arena.integer(*state.bad_epochs));
+  return arena.make(std::move(node));
+}
+
 PickleNode* history_node(PickleArena& arena, Trainer& trainer, const TrainState& state) {
-  PickleDict scheduler;
-  if (trainer.options().lr.lr_scheduler == "fixed")
-    arena.put(scheduler, "lr", arena.real(trainer.schedule().epoch_lr()));
-  else
-    arena.put(scheduler, "best", arena.real_or_none(state.scheduler_best));
   PickleDict entry;
-  arena.put(entry, "criterion_name", arena.string("CrossEntropyCriterion"));
+  const std::string& criterion = trainer.options().optimization.criterion;
+  for (const auto& [name, class_name] : kCriterions)
+    if (name == criterion)
+      arena.put(entry, "criterion_name", arena.string(std::string(class_name)));
   arena.put(entry, "optimizer_name",
-            arena.string(trainer.optimizer().precision().optimizer_name()));
-  arena.put(entry, "lr_scheduler_state", arena.make(std::move(scheduler)));
+            arena.string(trainer.optimizer().precision().optimizer_name(
+                trainer.optimizer().state().kind())));
+  arena.put(entry, "lr_scheduler_state", schedule_node(arena, trainer.schedule().state()));
   arena.put(entry, "num_updates", arena.integer(trainer.num_updates()));
   compat::PickleList history;
   if (const auto* before =
@@ -116,11 +128,47 @@ const PickleNode* last_history(const PickleNode* history) {
   return list == nullptr || list->items.empty() ? nullptr : list->items.back();
 }
 
-void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, TrainState& state) {
+/// UsageError for the state of another optimizer than the run's. Half precision hides the name;
+/// then the entries tell.
+void check_same_optimizer(const Trainer& trainer, const PickleNode* last, const std::string& file) {
+  const PickleNode* const name = last != nullptr ? last->find("optimizer_name") : nullptr;
+  const std::string* const theirs = name != nullptr ? name->get_if<std::string>() : nullptr;
+  const OptimizerKind* const found = theirs != nullptr ? optimizer_of_class(*theirs) : nullptr;
+  const OptimizerKind& kind = trainer.optimizer().state().kind();
+  if (found != nullptr && found != &kind)
+    throw compat::UsageError(compat::concat(compat::printable(file, 4096), " holds the state of ",
+                                            found->name, ", the run has --optimizer ", kind.name,
+                                            ": give --optimizer ", found->name,
+                                            ", or --reset-optimizer to start from a new state"));
+}
+
+/// The learning rate of the first param_group.
+std::optional<double> rate_of(const PickleNode& optimizer) {
+  const PickleNode* const groups = optimizer.find("param_groups");
+  const auto* list = groups != nullptr ? groups->get_if<compat::PickleList>() : nullptr;
+  const PickleNode* const lr =
+      list != nullptr && !list->items.empty() ? list->items.front()->find("lr") : nullptr;
+  const double* const rate = lr != nullptr ? lr->get_if<double>() : nullptr;
+  return rate != nullptr ? std::optional(*rate) : std::nullopt;
+}
+
+LrSchedule::State schedule_state(const PickleNode& node) {
+  const auto value = [&]<class T>(const char* key, T) -> std::optional<T> {
+    const PickleNode* const found = node.find(key);
+    const T* const number = found != nullptr ? found->get_if<T>() : nullptr;
+    return number != nullptr ? std::optional(*number) : std::nullopt;
+  };
+  return {value("best", 0.0), value("lr", 0.0), value("last_epoch", std::int64_t{}),
+          value("num_bad_epochs", std::int64_t{})};
+}
+
+void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint,
+                       const TrainState& state) {
   const CheckpointOptions& options = trainer.options().checkpoint;
   const PickleNode* const optimizer = checkpoint.find_entry("last_optimizer_state");
   const PickleNode* const last = last_history(state.history);
   if (optimizer == nullptr || options.reset_optimizer) return;
+  check_same_optimizer(trainer, last, checkpoint.path());
   load_optimizer_state(trainer.optimizer(), *optimizer,
                        compat::parse_python_literal(options.optimizer_overrides),
                        checkpoint.path());
@@ -131,14 +179,8 @@ void restore_optimizer(Trainer& trainer, const compat::Checkpoint& checkpoint, T
                               "has no num_updates in its last entry (--reset-optimizer starts "
                               "without the optimizer's state)");
   if (const PickleNode* scheduler = last->find("lr_scheduler_state");
-      scheduler != nullptr && !options.reset_lr_scheduler) {
-    const auto real = [&](const char* key) {
-      const PickleNode* const node = scheduler->find(key);
-      return node != nullptr ? node->get_if<double>() : nullptr;
-    };
-    if (const double* lr = real("lr")) trainer.schedule().set_epoch_lr(*lr);
-    if (const double* best = real("best")) state.scheduler_best = *best;
-  }
+      scheduler != nullptr && !options.reset_lr_scheduler)
+    trainer.schedule().restore(schedule_state(*scheduler), *count, rate_of(*optimizer));
   trainer.set_num_updates(*count);
 }
 
@@ -148,12 +190,13 @@ std::string changed_precision(const Trainer& trainer, const compat::Checkpoint& 
   const PickleNode* const last = last_history(checkpoint.find_entry("optimizer_history"));
   const PickleNode* const name = last != nullptr ? last->find("optimizer_name") : nullptr;
   const std::string* const theirs = name != nullptr ? name->get_if<std::string>() : nullptr;
-  const std::string ours = TrainingPrecision::of(trainer.options()).optimizer_name();
+  const OptimizerKind& kind = trainer.optimizer().state().kind();
+  const std::string ours = trainer.optimizer().precision().optimizer_name(kind);
   if (theirs == nullptr || *theirs == ours || trainer.options().checkpoint.reset_optimizer)
     return "";
   return checkpoint.path() + " holds the state of " + compat::printable(*theirs) +
          ", this run's precision flags ask for " + ours +
-         ": Adam's state continues in the new precision, where fairseq stops (--reset-optimizer "
+         ": the state continues in the new precision, where fairseq stops (--reset-optimizer "
          "starts from a new state)";
 }
 

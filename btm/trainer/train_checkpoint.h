@@ -16,7 +16,6 @@ namespace btm {
 struct TrainState {
   IteratorState iterator;
   std::optional<double> val_loss, best;
-  std::optional<double> scheduler_best;  ///< the schedulers' own record of the best validation loss
   /// The epoch whose validation and checkpoints were due when a signal came. The next run begins
   /// with them.
   std::optional<std::int64_t> due_epoch;

@@ -90,7 +90,6 @@ class TrainRun {
   TrainData train_data_;
   bool several_folders_ = false;  ///< DATA, whose epochs take them in turn.
   std::vector<ValidData> valid_data_;
-  std::optional<double> val_loss_;  ///< Of the last validation after an update, for the schedule.
   EarlyStop early_stop_;
 };
 
@@ -141,6 +140,7 @@ void TrainRun::load() {
   log_.info(kTrainName, compat::concat("dictionary: ", dictionary_.size(), " types"));
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
+  check_criterion(options_, config);
   RankFacts facts = option_facts(options_, config);
   facts.emplace_back("the device", collate_.device.is_cpu() ? "a CPU" : "a GPU");
   check_ranks_agree(facts, world_);
@@ -350,8 +350,6 @@ void TrainRun::end_epoch(std::int64_t epoch) {
   row.emplace_back("wall", python_round(trainer_->metrics()["default"].find("wall")->elapsed(), 0));
   log_.summary("train", epoch, row, trainer_->num_updates());
   trainer_->metrics()["train"].reset();
-  if (val_loss_ && std::isfinite(*val_loss_))
-    state_.scheduler_best = std::min(state_.scheduler_best.value_or(*val_loss_), *val_loss_);
 }
 
 /// The validation and the checkpoints that a signal prevented in the previous run. True when the
@@ -380,21 +378,23 @@ bool TrainRun::after_update(const Moment& moment) {
     log_.info(kTrainName,
               compat::concat("Stopping training: ", updates, " updates, ",
                              compat::general(trainer_->agreed_seconds() / 3600), " hours"));
-  val_loss_ = due.validate
-                  ? validate(*trainer_, log_, valid_data_, collate_, epoch, checkpoints_.best())
-                  : std::nullopt;
+  const std::optional<double> val_loss =
+      due.validate ? validate(*trainer_, log_, valid_data_, collate_, epoch, checkpoints_.best())
+                   : std::nullopt;
   if (trainer_->agreed_signal() != 0) {
     // It came during the validation, whose result is then incomplete.
     save_interrupted(moment, true);
     return true;
   }
-  if (early_stop_.note(val_loss_)) {
+  // Before the checkpoint, so that a resumed run goes on as this one does. fairseq steps after it.
+  if (moment.end_of_epoch) trainer_->end_epoch(epoch, val_loss);
+  if (early_stop_.note(val_loss)) {
     stop = true;
     log_.info(kTrainName,
               compat::concat("early stop since valid performance hasn't improved for last ",
                              options_.checkpoint.patience, " runs"));
   }
-  if (due.save || stop) save(moment, val_loss_);
+  if (due.save || stop) save(moment, val_loss);
   return stop;
 }
 

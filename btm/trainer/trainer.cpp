@@ -7,10 +7,8 @@
 #include <cmath>
 #include <cstring>
 #include <map>
-#include <tuple>
 
 #include "btm/model/tensor_memory.h"
-#include "btm/trainer/adam_betas.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -26,14 +24,6 @@ std::string perplexity_key(const std::string& domain) {
 }
 
 double base2(double loss, double count) { return loss / count / std::log(2.0); }
-
-AdamOptions adam_options(const OptimizationOptions& options) {
-  AdamOptions adam;
-  std::tie(adam.beta1, adam.beta2) = parse_adam_betas(options.adam_betas);
-  adam.eps = options.adam_eps;
-  adam.weight_decay = options.weight_decay;
-  return adam;
-}
 
 LossScalerOptions scaler_options(const TrainOptions& options, std::int64_t world_size) {
   const CommonOptions& common = options.common;
@@ -54,9 +44,11 @@ struct RankNote {
   int signal = 0;
 };
 
-TrainingSwitches switches_of(const TransformerConfig& config) {
+TrainingSwitches switches_of(const TransformerConfig& config, double label_smoothing) {
   return {{config.dropout, config.attention_dropout, config.activation_dropout},
           config.decoder_layerdrop,
+          config.adaptive_softmax_dropout,
+          label_smoothing,
           config.checkpoint_activations};
 }
 
@@ -77,10 +69,12 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
   if (precision.half == at::kBFloat16 && device.is_cpu() && has_fast_bf16())
     model_->set_products(Products::kBf16);
   optimizer_ = std::make_unique<ParameterOptimizer>(
-      *flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
+      *flat_, precision, Optimizer::make(options.optimization, options.lr.lr.front(), *flat_),
+      scaler_options(options, world.size()));
   if (options.ema.store && world.rank() == 0)
     ema_ = std::make_unique<Ema>(*flat_, model_->config(), precision, options.ema);
-  passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));
+  passes_ = std::make_unique<ForwardBackward>(
+      *model_, *flat_, switches_of(model_->config(), options.optimization.label_smoothing));
   connect_ranks();
   lr_ = schedule_->lr_at(0);
   metrics_["default"].log_start_time("wall", 790, 0);
@@ -109,7 +103,7 @@ void Trainer::connect_ranks() {
 
 std::vector<std::string> Trainer::facts() const {
   const bool cpu = device().is_cpu();
-  const Products products = model_->output().products;
+  const Products products = model_->products();
   std::vector<std::string> lines{
       compat::concat("architecture ", model_->config().arch,
                      ", num. model params: ", compat::grouped(model_->num_parameters()), ", ",
@@ -129,6 +123,11 @@ std::vector<std::string> Trainer::facts() const {
 
 void Trainer::begin_epoch(std::int64_t epoch) {
   schedule_->begin_epoch(epoch, lr_);
+  lr_ = schedule_->lr_at(num_updates_);
+}
+
+void Trainer::end_epoch(std::int64_t epoch, std::optional<double> val_loss) {
+  schedule_->end_epoch(epoch, num_updates_, val_loss);
   lr_ = schedule_->lr_at(num_updates_);
 }
 
@@ -175,11 +174,11 @@ std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) 
   std::vector<BatchStats> stats;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const DeviceBatch& batch = batches[i];
-    const double loss =
+    const auto [loss, nll] =
         passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
     if (!std::isfinite(loss) && optimizer_->scaler() == nullptr)
       diverged("the loss of a batch is " + compat::general(loss), {batch});
-    stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss});
+    stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss, nll});
   }
   return stats;
 }
@@ -223,7 +222,7 @@ void Trainer::give_back_gradients(const UpdateBatches& batches) const {
 bool Trainer::train_step(const UpdateBatches& batches) {
   const TransformerConfig& config = model_->config();
   if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 ||
-      config.decoder_layerdrop > 0)
+      config.decoder_layerdrop > 0 || config.adaptive_softmax_dropout > 0)
     at::manual_seed(static_cast<std::uint64_t>(
         options_.common.seed + num_updates_));  // a resumed run draws the same numbers
   const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"],
@@ -282,9 +281,10 @@ bool Trainer::train_step(const UpdateBatches& batches) {
 
 void Trainer::valid_step(const DeviceBatch* batch, const std::string& domain, MetersDict& meters) {
   std::vector<BatchStats> mine;
-  if (batch != nullptr)
-    mine.push_back(
-        {batch->domain, batch->num_tokens, batch->num_sentences, passes_->evaluate(*batch)});
+  if (batch != nullptr) {
+    const auto [loss, nll] = passes_->evaluate(*batch);
+    mine.push_back({batch->domain, batch->num_tokens, batch->num_sentences, loss, nll});
+  }
   log_stats(exchange_stats(mine), domain.empty() ? std::vector<std::string>{} : std::vector{domain},
             {&meters, &metrics_["valid"]});
 }
@@ -293,7 +293,7 @@ void Trainer::log_stats(const std::vector<BatchStats>& stats,
                         const std::vector<std::string>& domains,
                         const std::vector<MetersDict*>& active) const {
   struct Sums {
-    double loss = 0, tokens = 0, sample_size = 0;
+    double loss = 0, nll = 0, tokens = 0, sample_size = 0;
   };
   Sums all;
   double sentences = 0;
@@ -302,11 +302,13 @@ void Trainer::log_stats(const std::vector<BatchStats>& stats,
     sentences += static_cast<double>(batch.sentences);
     for (Sums* sums : {&all, &by_domain[batch.domain]}) {
       sums->loss += batch.loss;
+      sums->nll += batch.nll;
       sums->tokens += static_cast<double>(batch.tokens);
       sums->sample_size += static_cast<double>(sample_size(batch));
     }
   }
   if (all.sample_size == 0) return;
+  const bool is_smoothed = options_.optimization.criterion == "label_smoothed_cross_entropy";
   const bool logs_domains =
       options_.optimization.criterion == "desynchronized_cross_entropy" && !domains.empty();
   for (MetersDict* meters : active) {
@@ -318,8 +320,8 @@ void Trainer::log_stats(const std::vector<BatchStats>& stats,
       for (const auto& [domain, sums] : by_domain)
         meters->log_scalar(perplexity_key(domains[static_cast<std::size_t>(domain)]),
                            std::exp2(base2(sums.loss, sums.tokens)), sums.tokens, 10, 3);
-    } else if (all.sample_size != all.tokens) {
-      meters->log_scalar("nll_loss", base2(all.loss, all.tokens), all.tokens, 10, 3);
+    } else if (all.sample_size != all.tokens || is_smoothed) {
+      meters->log_scalar("nll_loss", base2(all.nll, all.tokens), all.tokens, 10, 3);
       meters->log_perplexity("ppl", "nll_loss");
     } else {
       meters->log_perplexity("ppl", "loss");

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ class DivergenceError : public std::runtime_error {
 /// What one batch adds to the statistics.
 struct BatchStats {
   std::int64_t domain = 0, tokens = 0, sentences = 0;
-  double loss = 0;  ///< natural log, summed
+  double loss = 0, nll = 0;  ///< natural logs, summed: what is minimised, and -log p
 };
 
 class Trainer {
@@ -39,6 +40,8 @@ class Trainer {
           at::Device device);
 
   void begin_epoch(std::int64_t epoch);
+  /// After the epoch's last update and validation. All ranks have the same `val_loss`.
+  void end_epoch(std::int64_t epoch, std::optional<double> val_loss);
   /// One update, the same on all ranks. False when fp16 gradients overflowed: only the loss scale
   /// changes, and no statistics are logged. DivergenceError names the batches.
   bool train_step(const UpdateBatches& batches);
@@ -65,6 +68,7 @@ class Trainer {
   const TransformerLM& model() const noexcept { return *model_; }
   FlatParameters& flat() const noexcept { return *flat_; }
   ParameterOptimizer& optimizer() noexcept { return *optimizer_; }
+  const ParameterOptimizer& optimizer() const noexcept { return *optimizer_; }
   LrSchedule& schedule() noexcept { return *schedule_; }
   Metrics& metrics() noexcept { return metrics_; }
   Communicator& world() noexcept { return world_; }

@@ -18,10 +18,11 @@ constexpr std::array<std::string_view, 7> kFairseqActivations{
 /// Keys of cfg.model that change the network when they are set, and what each turns on.
 struct Refusal {
   std::string_view key, meaning;
+  bool adaptive = false;  ///< Of adaptive inputs or adaptive softmax.
 };
-constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax"},
-                                            {"adaptive_input", "adaptive input"},
-                                            {"tie_adaptive_weights", "tied adaptive weights"},
+constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax", true},
+                                            {"adaptive_input", "adaptive input", true},
+                                            {"tie_adaptive_weights", "tied adaptive weights", true},
                                             {"character_embeddings", "character embeddings"},
                                             {"decoder_layers_to_keep", "pruned layers"},
                                             {"quant_noise_pq", "quantization noise"},
@@ -73,9 +74,11 @@ std::string written_difference(const Config& found, const Config& expected) {
   return {};
 }
 
-std::string unsupported_settings(const Config& config, const std::string& activation) {
+std::string unsupported_settings(const Config& config, const std::string& activation,
+                                 AdaptiveLayers adaptive) {
   std::string reasons;
   for (const Refusal& row : kRefused) {
+    if (row.adaptive && adaptive == AdaptiveLayers::kAccepted) continue;
     const ConfigValue* const value = config.find("model", row.key);
     if (value != nullptr && is_set(*value))
       append_item(reasons,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -35,9 +36,13 @@ std::string written_difference(const Config& found, const Config& expected);
 /// The epsilon of every layer norm. FormatError unless it is a number from 0 to 1.
 double layer_norm_epsilon(const Config& config);
 
-/// The settings, with their values, that change the network in ways that no program here supports
-/// (ALiBi, adaptive softmax, NormFormer's scales, ...). Includes an activation that fairseq does
-/// not have. Separated by commas; "" when there is none.
-std::string unsupported_settings(const Config& config, const std::string& activation);
+enum class AdaptiveLayers : std::uint8_t { kRefused, kAccepted };
+
+/// The settings, with their values, that change the network in ways that a plain decoder does not
+/// have (ALiBi, NormFormer's scales, ...). Includes an activation that fairseq does not have.
+/// Separated by commas; "" when there is none. `adaptive`: whether the caller computes adaptive
+/// inputs and adaptive softmax.
+std::string unsupported_settings(const Config& config, const std::string& activation,
+                                 AdaptiveLayers adaptive = AdaptiveLayers::kRefused);
 
 }  // namespace compat

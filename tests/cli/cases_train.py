@@ -242,13 +242,50 @@ CASES = [
     usage("train with a flag that would change numbers", ["--amp"], "flag --amp is not supported"),
     usage(
         "train with another optimizer",
-        ["--optimizer", "nag"],
-        "--optimizer 'nag' is not supported (supported: adam)",
+        ["--optimizer", "lamb"],
+        "--optimizer 'lamb' is not supported: it is apex's FusedLAMB, whose update is missing "
+        "(supported: adam, nag, sgd, adagrad, adafactor, adamax)",
+    ),
+    usage(
+        "train sgd without fp32 copies",
+        ["--optimizer", "sgd", "--memory-efficient-fp16"],
+        "--optimizer sgd cannot work without fp32 copies of the weights",
+    ),
+    usage(
+        "train adagrad in fp16 with flat gradients",
+        ["--optimizer", "adagrad", "--fp16"],
+        "--optimizer adagrad with --fp16 needs --fp16-no-flatten-grads, as in fairseq",
+    ),
+    usage(
+        "train adafactor by its own rate",
+        ["--optimizer", "adafactor", "--relative-step"],
+        "--relative-step and --warmup-init are refused, as in fairseq",
+    ),
+    usage(
+        "train adafactor with one epsilon",
+        ["--optimizer", "adafactor", "--adafactor-eps", "1e-30"],
+        "--adafactor-eps '1e-30', expected two numbers of at least 0",
     ),
     usage(
         "train with another schedule",
-        ["--lr-scheduler", "tri_stage"],
-        "expected one of fixed, polynomial_decay, inverse_sqrt, cosine",
+        ["--lr-scheduler", "pass_through"],
+        "expected one of fixed, polynomial_decay, inverse_sqrt, cosine, tri_stage, "
+        "reduce_lr_on_plateau, triangular, manual",
+    ),
+    usage(
+        "train adaptive softmax with cross entropy",
+        ["--adaptive-softmax-cutoff", "100,500"],
+        "--criterion cross_entropy cannot train adaptive softmax, which needs adaptive_loss",
+    ),
+    usage(
+        "train a plain output layer with adaptive loss",
+        ["--criterion", "adaptive_loss"],
+        "--criterion adaptive_loss needs adaptive softmax (--adaptive-softmax-cutoff)",
+    ),
+    usage(
+        "train with character embeddings",
+        ["--character-embeddings"],
+        "flag --character-embeddings is not supported",
     ),
     usage("train with both half precisions", ["--fp16", "--bf16"], "exclude each other"),
     usage(

@@ -59,7 +59,7 @@ TEST(TrainFlags, HaveFairseqsDefaults) {
       {"lr-shrink", "0.1"},
       {"min-lr", "0"},
       {"t-mult", "1"},
-      {"lr-period-updates", "-1"},
+      {"lr-period-updates", "cosine: --max-update, triangular: 5000"},
       {"max-epoch", "0"},
       {"max-update", "0"},
       {"stop-time-hours", "0"},
@@ -87,7 +87,7 @@ TEST(TrainFlags, HaveFairseqsDefaults) {
       {"min-loss-scale", "0.0001"},
       {"log-interval", "100"},
       {"bucket-cap-mb", "25"},
-      {"activation-dropout", "0"},
+      {"activation-dropout", "the architecture's"},
       {"decoder-layerdrop", "0"},
   };
   Trained none({});
@@ -207,8 +207,8 @@ TEST(TrainFlags, RefuseWhatTheyCannotUse) {
       {{"--distributed-rank", "-2"}, "expected at least 0"},
       {{"--bucket-cap-mb", "-1"}, "expected at least 0"},
       {{"--task", "translation"}, "expected one of language_modeling"},
-      {{"--criterion", "adaptive_loss"}, "expected one of cross_entropy"},
-      {{"--lr-scheduler", "triangular"}, "expected one of fixed, polynomial_decay"},
+      {{"--criterion", "masked_lm"}, "expected one of cross_entropy"},
+      {{"--lr-scheduler", "pass_through"}, "expected one of fixed, polynomial_decay"},
       {{"--log-format", "xml"}, "expected one of json, none, simple, tqdm"},
       {{"--bf16=1"}, "flag --bf16 takes no value"},
       {{"--learning-rat", "1"}, "unknown flag '--learning-rat', did you mean --learning-rate?"},

@@ -39,7 +39,7 @@ TEST(LoadPredictor, ScoresTextsAsFairseq) {
   for (std::string line; std::getline(lines, line);)
     if (auto row = nlohmann::json::parse(line); row.at("kind") == "score")
       rows[row.at("models").dump()].push_back(std::move(row));
-  EXPECT_EQ(rows.size(), 5U);
+  EXPECT_EQ(rows.size(), 7U);
   for (const auto& [names, texts] : rows) {
     const auto models = btm_test::opened_models(nlohmann::json::parse(names));
     const auto predictor = average_of(models, codec);

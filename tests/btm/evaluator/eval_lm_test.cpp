@@ -133,7 +133,7 @@ TEST(EvalLm, RefusesAModelThatDiverged) {
 
 TEST(EvalLm, GivesFairseqsNumbers) {
   const auto rows = nlohmann::json::parse(btm_test::read_file(golden("eval.json")));
-  ASSERT_EQ(rows.size(), 25U);
+  ASSERT_EQ(rows.size(), 30U);
   for (const auto& row : rows) {
     EvalLmOptions options = golden_options(row["model"], row["data"], row["subset"]);
     apply_flags(row["extra"].get<std::vector<std::string>>(), options);

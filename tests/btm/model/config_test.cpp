@@ -55,12 +55,11 @@ TEST(TransformerConfig, CfgDecidesNotTheName) {
 TEST(TransformerConfig, RefusesAllThatIsNotSupportedInOneMessage) {
   const std::string message = btm_test::message_of<compat::UnsupportedError>([] {
     config_of(
-        "{'_name': 'transformer_lm', 'adaptive_softmax_cutoff': '1,2', 'character_embeddings': "
-        "True, 'moe_freq': 2, "
+        "{'_name': 'transformer_lm', 'character_embeddings': True, 'moe_freq': 2, "
         "'quant_noise_pq': 0.1, 'activation_fn': 'swish'}");
   });
-  for (const char* const reason : {"adaptive softmax", "character embeddings", "mixture-of-experts",
-                                   "quantization noise", "swish"})
+  for (const char* const reason :
+       {"character embeddings", "mixture-of-experts", "quantization noise", "swish"})
     EXPECT_NE(message.find(reason), std::string::npos) << message;
 }
 
@@ -80,6 +79,50 @@ TEST(TransformerConfig, ChecksSizes) {
     expect_error<compat::FormatError>([&] { config_of(row.model); }, row.phrase);
   expect_error<compat::UnsupportedError>([] { config_of("{'_name': 'lstm_lm'}"); },
                                          "architecture lstm_lm is not supported");
+}
+
+TEST(TransformerConfig, ReadsAdaptiveLayers) {
+  const TransformerConfig wiki103 = config_of("{'_name': 'transformer_lm_wiki103'}");
+  EXPECT_TRUE(wiki103.adaptive_input && wiki103.tie_adaptive_weights && wiki103.tie_adaptive_proj);
+  EXPECT_EQ(wiki103.adaptive_softmax_cutoff, (std::vector<std::int64_t>{20000, 60000}));
+  EXPECT_EQ(wiki103.adaptive_softmax_dropout, 0.2);
+  EXPECT_TRUE(wiki103.no_decoder_final_norm);
+  for (const char* const cutoff : {"'5,9'", "'[5, 9]'", "'(5,9)'", "[5, 9]"})
+    EXPECT_EQ(config_of("{'adaptive_softmax_cutoff': " + std::string(cutoff) + "}")
+                  .adaptive_softmax_cutoff,
+              (std::vector<std::int64_t>{5, 9}));
+  const TransformerConfig old = config_of(
+      "{'_name': 'transformer_lm_wiki103', 'tie_adaptive_proj': False, 'no_tie_adaptive_proj': "
+      "False}");
+  EXPECT_TRUE(old.tie_adaptive_proj) << "an older switch";
+}
+
+TEST(TransformerConfig, RefusesAdaptiveLayersThatDoNotFit) {
+  struct Row {
+    const char* model;
+    const char* phrase;
+  };
+  for (const Row& row :
+       {Row{"'adaptive_softmax_cutoff': '9,5'", "is 9,5, expected ascending numbers from 1 on"},
+        Row{"'adaptive_softmax_cutoff': '5,5'", "expected ascending"},
+        Row{"'adaptive_softmax_cutoff': '0,5'", "expected ascending"},
+        Row{"'adaptive_softmax_cutoff': '5,x'", "expected numbers separated by commas"},
+        Row{"'adaptive_softmax_cutoff': '5,1.5'", "expected whole numbers"},
+        Row{"'adaptive_softmax_cutoff': True", "expected whole numbers"},
+        Row{"'adaptive_input': True", "cfg.model.adaptive_input_cutoff"},
+        Row{"'adaptive_input': True, 'adaptive_input_cutoff': '5', "
+            "'share_decoder_input_output_embed': True",
+            "cfg.model.share_decoder_input_output_embed"},
+        Row{"'adaptive_softmax_cutoff': '5', 'adaptive_softmax_factor': 0", "expected 1 to 1024"},
+        Row{"'adaptive_softmax_cutoff': '5,6', 'adaptive_softmax_factor': 100",
+            "leaves no width to band 2 of 512"},
+        Row{"'adaptive_softmax_cutoff': '5', 'tie_adaptive_weights': True", "needs adaptive_input"},
+        Row{"'adaptive_softmax_cutoff': '5', 'tie_adaptive_weights': True, 'adaptive_input': True, "
+            "'adaptive_input_cutoff': '6'",
+            "needs the same cutoffs, factors and widths"},
+        Row{"'adaptive_softmax_dropout': 2", "expected a probability"}})
+    expect_error<compat::FormatError>([&] { config_of("{" + std::string(row.model) + "}"); },
+                                      row.phrase);
 }
 
 TEST(TransformerConfig, TellsTheSettingInWhichTwoNetworksOfTheSameWeightsDiffer) {

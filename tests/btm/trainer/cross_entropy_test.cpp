@@ -48,6 +48,31 @@ TEST(CrossEntropy, EqualsAutogradInSlices) {
   EXPECT_LT((weight_gradient - reference.weight.grad()).abs().max().item<double>(), 1e-5);
 }
 
+/// fairseq's formula, in autograd.
+TEST(CrossEntropy, SmoothsLabelsAsFairseqDoes) {
+  const Reference reference(340, 50);
+  constexpr double kSmoothing = 0.2, kScale = 3;
+  const at::Tensor features = reference.features.detach().set_requires_grad(true),
+                   weight = reference.weight.detach().set_requires_grad(true);
+  const at::Tensor log_probs = at::log_softmax(at::linear(features, weight), -1);
+  const at::Tensor nll = -log_probs.gather(1, reference.targets.unsqueeze(1)).sum();
+  const at::Tensor loss =
+      nll * (1 - kSmoothing - kSmoothing / 49) - log_probs.sum() * (kSmoothing / 49);
+  (loss * kScale).backward();
+  at::Tensor weight_gradient = at::zeros_like(weight).detach();
+  const auto result =
+      cross_entropy_backward(features.detach(), {weight.detach(), {}}, reference.targets, kScale,
+                             weight_gradient, kSmoothing);
+  EXPECT_NEAR(result.loss.item<double>(), loss.item<double>(), 1e-5 * loss.item<double>());
+  EXPECT_NEAR(result.nll.item<double>(), reference.loss, 1e-5 * reference.loss);
+  EXPECT_LT((result.features - features.grad()).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((weight_gradient - weight.grad()).abs().max().item<double>(), 1e-4);
+  const LossSums sums = smoothed_cross_entropy(features.detach(), {weight.detach(), {}},
+                                               reference.targets, kSmoothing);
+  EXPECT_NEAR(sums.loss, loss.item<double>(), 1e-5 * loss.item<double>());
+  EXPECT_NEAR(sums.nll, reference.loss, 1e-5 * reference.loss);
+}
+
 /// Compares with autograd on a GPU, with more than one slice of 512 MiB. In half precision up to
 /// the rounding of logits.
 TEST(CrossEntropy, EqualsAutogradOnAGpuInAnyPrecision) {

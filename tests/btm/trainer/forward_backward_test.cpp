@@ -20,6 +20,16 @@ TransformerConfig tiny(bool tied) {
   return config;
 }
 
+/// Adaptive inputs and softmax over 13 words. Projections are tied where `tied`.
+TransformerConfig adaptive(bool tied) {
+  TransformerConfig config = tiny(false);
+  config.adaptive_input = config.tie_adaptive_weights = true;
+  config.tie_adaptive_proj = tied;
+  config.adaptive_input_cutoff = config.adaptive_softmax_cutoff = {4, 7};
+  config.adaptive_input_factor = config.adaptive_softmax_factor = 2;
+  return config;
+}
+
 /// Two rows, the second padded.
 DeviceBatch batch() {
   Batch rows;
@@ -45,19 +55,20 @@ struct TinyModel {
 };
 
 TEST(ForwardBackward, GradientsAreDerivativesOfTheLoss) {
-  for (const bool tied : {true, false}) {
-    TinyModel setup(tiny(tied), {});
-    const double loss = setup.passes->run(batch(), 1, false);
-    EXPECT_NEAR(loss, setup.passes->evaluate(batch()), 1e-4);
+  for (const TransformerConfig& config :
+       {tiny(true), tiny(false), adaptive(true), adaptive(false)}) {
+    TinyModel setup(config, {});
+    const double loss = setup.passes->run(batch(), 1, false).loss;
+    EXPECT_NEAR(loss, setup.passes->evaluate(batch()).loss, 1e-4);
     const at::Tensor gradients = setup.flat->gradients().clone();
     // Central differences along the gradient. fp32 leaves three digits.
     const double norm = gradients.norm().item<double>(), h = 1e-2;
     const at::Tensor step = gradients * (h / norm);
     setup.flat->values().add_(step);
-    const double up = setup.passes->evaluate(batch());
+    const double up = setup.passes->evaluate(batch()).loss;
     setup.flat->values().sub_(step * 2);
-    const double down = setup.passes->evaluate(batch());
-    EXPECT_NEAR((up - down) / (2 * h), norm, 0.01 * norm) << (tied ? "tied" : "untied");
+    const double down = setup.passes->evaluate(batch()).loss;
+    EXPECT_NEAR((up - down) / (2 * h), norm, 0.01 * norm);
   }
 }
 
@@ -76,8 +87,8 @@ TEST(ForwardBackward, CheckpointedActivationsChangeNothing) {
     switches.checkpoint_activations = checkpoint;
     TinyModel setup(tiny(true), switches);
     at::manual_seed(5);
-    const double first = setup.passes->run(batch(), 1, false),
-                 second = setup.passes->run(batch(), 1, false);
+    const double first = setup.passes->run(batch(), 1, false).loss,
+                 second = setup.passes->run(batch(), 1, false).loss;
     EXPECT_NE(first, second) << "dropout draws anew";
     return setup.flat->gradients();
   };

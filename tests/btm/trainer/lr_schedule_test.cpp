@@ -158,6 +158,112 @@ TEST(LrSchedule, FixedAsFairseq) {
   expect_rates(options, 4, {{0, 1.25e-6}, {3, 5e-6}, {4, 5e-6}});
 }
 
+TEST(LrSchedule, TriStageAsFairseq) {
+  LrScheduleOptions options = named("tri_stage");
+  options.warmup_steps = 10;
+  options.hold_steps = 5;
+  options.decay_steps = 20;
+  options.init_lr_scale = 0.05;
+  options.final_lr_scale = 0.02;
+  expect_rates(options, 1,
+               {{0, 5e-05},
+                {1, 0.000145},
+                {9, 0.000905},
+                {10, 0.001},
+                {15, 0.001},
+                {16, 0.0008223401594268891},
+                {34, 2.432083581317316e-05},
+                {35, 2e-05},
+                {50, 2e-05}});
+  options.max_update = 100;
+  options.phase_ratio = {0.1, 0.4, 0.5};
+  expect_rates(options, 1,
+               {{5, 0.000525},
+                {10, 0.001},
+                {50, 0.001},
+                {51, 0.0009247420362361861},
+                {99, 2.1627653136005866e-05},
+                {101, 2e-05}});
+}
+
+TEST(LrSchedule, TriangularAsFairseq) {
+  LrScheduleOptions options = named("triangular");
+  options.max_lr = 5e-3;
+  options.lr_period_updates = 11;  // each half has 5 updates
+  options.lr_shrink = 0.5;
+  expect_rates(options, 1,
+               {{0, 0.001},
+                {1, 0.0018},
+                {5, 0.005},
+                {9, 0.0018},
+                {10, 0.001},
+                {11, 0.0013},
+                {15, 0.0025},
+                {25, 0.00125}});
+  options.shrink_min = true;
+  expect_rates(options, 1, {{1, 0.0018}, {10, 0.0005}, {11, 0.0009}, {15, 0.0025}, {20, 0.00025}});
+}
+
+constexpr std::int64_t kUpdatesOfEpoch = 4;
+
+/// The rate after each epoch, of which each ends with a validation loss, or none.
+std::vector<double> rates_after(LrSchedule& schedule, std::int64_t first_epoch,
+                                const std::vector<std::optional<double>>& losses) {
+  std::vector<double> rates;
+  std::int64_t epoch = first_epoch;
+  double lr = schedule.lr_at((epoch - 1) * kUpdatesOfEpoch);
+  for (const std::optional<double>& loss : losses) {
+    schedule.begin_epoch(epoch, lr);
+    schedule.end_epoch(epoch, epoch * kUpdatesOfEpoch, loss);
+    lr = schedule.lr_at(epoch++ * kUpdatesOfEpoch);
+    rates.push_back(lr);
+  }
+  return rates;
+}
+
+TEST(LrSchedule, ReduceOnPlateauAsFairseqAndResumedAnywhere) {
+  using Options = LrScheduleOptions;
+  const std::vector<std::optional<double>> losses{5.0, 4.0, 3.99, 3.98, 3.0, {}, 3.1, 3.2, 2.999};
+  struct Row {
+    void (*change)(Options&);
+    std::vector<double> expected;
+  };
+  const std::vector<Row> rows{
+      {[](Options&) {},
+       {0.001, 0.001, 0.0005, 0.00025, 0.00025, 0.00025, 0.000125, 6.25e-05, 3.125e-05}},
+      {[](Options& o) { o.lr_patience = 1; },
+       {0.001, 0.001, 0.001, 0.0005, 0.0005, 0.0005, 0.0005, 0.00025, 0.00025}},
+      {[](Options& o) { o.warmup_updates = 10; },
+       {0.0004, 0.0008, 0.001, 0.0005, 0.0005, 0.0005, 0.00025, 0.000125, 6.25e-05}},
+      {[](Options& o) { o.maximize_metric = true; },
+       {0.001, 0.0005, 0.00025, 0.000125, 6.25e-05, 6.25e-05, 3.125e-05, 1.5625e-05, 7.8125e-06}}};
+  for (const Row& row : rows) {
+    Options options = named("reduce_lr_on_plateau");
+    options.lr_shrink = 0.5;
+    options.lr_threshold = 1e-2;
+    row.change(options);
+    for (std::size_t cut = 0; cut <= losses.size(); ++cut) {
+      const auto at = static_cast<std::ptrdiff_t>(cut);
+      const auto first = LrSchedule::make(options), second = LrSchedule::make(options);
+      std::vector<double> rates = rates_after(*first, 1, {losses.begin(), losses.begin() + at});
+      const std::int64_t updates = at * kUpdatesOfEpoch;
+      second->restore(first->state(), updates, first->lr_at(updates));
+      for (const double rate : rates_after(*second, at + 1, {losses.begin() + at, losses.end()}))
+        rates.push_back(rate);
+      EXPECT_EQ(rates, row.expected) << "cut at " << cut;
+    }
+  }
+}
+
+TEST(LrSchedule, ManualAsFairseq) {
+  LrScheduleOptions options = named("manual");
+  options.epoch2lr = "{'2-3': 0.5, '5,7': 0.25}";
+  options.update2lr = "{'20': 0.125}";
+  const auto schedule = LrSchedule::make(options);
+  EXPECT_EQ(rates_after(*schedule, 1, std::vector<std::optional<double>>(8)),
+            (std::vector<double>{0.001, 0.5, 0.5, 0.5, 0.125, 0.125, 0.125, 0.125}));
+}
+
 TEST(LrSchedule, RefusesWhatFairseqRefuses) {
   struct Row {
     const char* name;
@@ -165,8 +271,38 @@ TEST(LrSchedule, RefusesWhatFairseqRefuses) {
     const char* phrase;
   };
   const std::vector<Row> rows{
-      {"tri_stage", [](LrScheduleOptions&) {},
-       "supported: fixed, polynomial_decay, inverse_sqrt, cosine"},
+      {"pass_through", [](LrScheduleOptions&) {},
+       "supported: fixed, polynomial_decay, inverse_sqrt, cosine, tri_stage, "
+       "reduce_lr_on_plateau, triangular, manual"},
+      {"tri_stage", [](LrScheduleOptions&) {}, "needs --decay-steps, or --phase-ratio"},
+      {"tri_stage",
+       [](LrScheduleOptions& o) {
+         o.phase_ratio = {0.5, 0.1, 0.1};
+       },
+       "three numbers whose sum is 1"},
+      {"tri_stage",
+       [](LrScheduleOptions& o) {
+         o.phase_ratio = {0.5, 0.25, 0.25};
+       },
+       "needs --max-update"},
+      {"tri_stage",
+       [](LrScheduleOptions& o) {
+         o.decay_steps = 5;
+         o.final_lr_scale = 0;
+       },
+       "--final-lr-scale"},
+      {"triangular", [](LrScheduleOptions&) {}, "needs --max-lr"},
+      {"triangular", [](LrScheduleOptions& o) { o.max_lr = 1e-3; }, "must be above --lr"},
+      {"triangular",
+       [](LrScheduleOptions& o) {
+         o.max_lr = 1;
+         o.lr_period_updates = 1;
+       },
+       "at least 2"},
+      {"reduce_lr_on_plateau", [](LrScheduleOptions& o) { o.lr_shrink = 1; }, "--lr-shrink"},
+      {"manual", [](LrScheduleOptions& o) { o.epoch2lr = "{'a': 1}"; }, "expected a dict"},
+      {"manual", [](LrScheduleOptions& o) { o.update2lr = "{'1-9999999999': 1}"; },
+       "expected a dict"},
       {"fixed", [](LrScheduleOptions& o) { o.lr.clear(); }, "--lr is an empty list"},
       {"polynomial_decay", [](LrScheduleOptions&) {}, "--total-num-update"},
       {"inverse_sqrt",

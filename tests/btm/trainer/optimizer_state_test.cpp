@@ -28,13 +28,15 @@ TransformerConfig golden_config(std::int64_t ffn) {
 }
 
 struct TinyModel {
-  TinyModel(const TransformerConfig& config, const TrainingPrecision& precision)
+  TinyModel(const TransformerConfig& config, const TrainingPrecision& precision,
+            const OptimizationOptions& options = {})
       : model(config, 2112) {
     initialise(model, 1);
     flat = std::make_unique<FlatParameters>(model, at::kFloat, at::kCPU);
     LossScalerOptions scaler;
     scaler.scale_window = 10;
-    optimizer = std::make_unique<ParameterOptimizer>(*flat, precision, AdamOptions{}, scaler);
+    optimizer = std::make_unique<ParameterOptimizer>(*flat, precision,
+                                                     Optimizer::make(options, 1e-2, *flat), scaler);
   }
   TransformerLM model;
   std::unique_ptr<FlatParameters> flat;
@@ -46,17 +48,29 @@ constexpr TrainingPrecision kFp16{at::kHalf, false, true};
 constexpr TrainingPrecision kMemoryEfficientFp16{at::kHalf, true, false};
 constexpr TrainingPrecision kBf16{at::kBFloat16, false, false};
 
+/// A number of the optimizer's group.
+double number_of(const TinyModel& setup, std::string_view key, std::size_t item = 0) {
+  const compat::ConfigValue& value = *setup.optimizer->state().option(key);
+  const auto* list = std::get_if<compat::ConfigValue::List>(&value.value);
+  return std::get<double>(list != nullptr ? list->at(item).value : value.value);
+}
+
+at::Tensor tensor_of(const TinyModel& setup, std::size_t slot, std::string_view key) {
+  for (const auto& [name, tensor, derived] : setup.optimizer->state().state_of(slot))
+    if (name == key) return tensor;
+  return {};
+}
+
 TEST(OptimizerState, ReadsFairseqsEntriesPerParameter) {
   const auto checkpoint = compat::Checkpoint::open(golden("training/single/checkpoint_1_20.pt"));
   TinyModel setup(golden_config(256), kFp32);
   load_optimizer_state(*setup.optimizer, *checkpoint.find_entry("last_optimizer_state"),
                        compat::parse_python_literal("{}"), "file.pt");
-  const Adam& adam = setup.optimizer->adam();
-  EXPECT_EQ(adam.steps(), 20);
-  EXPECT_EQ(adam.options().beta2, 0.95) << "of the file, as in fairseq";
-  EXPECT_EQ(adam.options().eps, 1e-7);
-  EXPECT_GT(adam.exp_avg_sq().min().item<float>(), -1e-30);
-  EXPECT_GT(setup.flat->view(adam.exp_avg_sq(), 35).max().item<float>(), 0);
+  EXPECT_EQ(setup.optimizer->state().steps(), 20);
+  EXPECT_EQ(number_of(setup, "betas", 1), 0.95) << "of the file, as in fairseq";
+  EXPECT_EQ(number_of(setup, "eps"), 1e-7);
+  EXPECT_GT(tensor_of(setup, 0, "exp_avg_sq").min().item<float>(), -1e-30);
+  EXPECT_GT(tensor_of(setup, 35, "exp_avg_sq").max().item<float>(), 0);
 }
 
 TEST(OptimizerState, ReadsFairseqsFlatEntryIntoAnyLayout) {
@@ -65,29 +79,61 @@ TEST(OptimizerState, ReadsFairseqsFlatEntryIntoAnyLayout) {
   TinyModel flat(golden_config(128), kFp16), single(golden_config(128), kFp32);
   for (TinyModel* setup : {&flat, &single})
     load_optimizer_state(*setup->optimizer, state, compat::parse_python_literal("{}"), "file.pt");
-  EXPECT_TRUE(flat.optimizer->adam().exp_avg().equal(single.optimizer->adam().exp_avg()));
+  for (std::size_t i = 0; i < flat.flat->slots().size(); ++i)
+    EXPECT_TRUE(tensor_of(flat, i, "exp_avg").equal(tensor_of(single, i, "exp_avg"))) << i;
   EXPECT_EQ(flat.optimizer->loss_scale(), 512);
   EXPECT_EQ(single.optimizer->loss_scale(), 1);
 }
 
-TEST(OptimizerState, WritesWhatItReadsInEveryPrecision) {
-  for (const TrainingPrecision& precision : {kFp32, kFp16, kMemoryEfficientFp16, kBf16}) {
-    TinyModel from(golden_config(32), precision), to(golden_config(32), precision);
-    from.flat->gradients().copy_(at::arange(from.flat->size(), at::kFloat).sin());
-    EXPECT_TRUE(from.optimizer->step(1e-2, 1, 0).updated);
+OptimizationOptions options_of(const std::string& optimizer) {
+  OptimizationOptions options;
+  options.optimizer = optimizer;
+  options.momentum = 0.5;
+  options.weight_decay = 0.1;
+  options.beta1 = 0.9;
+  return options;
+}
+
+TEST(OptimizerState, WritesWhatItReadsOfEveryOptimizerInEveryPrecision) {
+  for (const char* const name : {"adam", "nag", "sgd", "adagrad", "adafactor", "adamax"})
+    for (const TrainingPrecision& precision : {kFp32, kFp16, kMemoryEfficientFp16, kBf16}) {
+      if (precision.flat_state && !optimizer_kind(name).flat) continue;
+      TinyModel from(golden_config(32), precision, options_of(name));
+      OptimizationOptions other = options_of(name);
+      other.weight_decay = 0.2;
+      other.momentum = 0.6;
+      TinyModel to(golden_config(32), precision, other);
+      from.flat->gradients().copy_(at::arange(from.flat->size(), at::kFloat).sin());
+      EXPECT_TRUE(from.optimizer->step(1e-2, 1, 0).updated);
+      compat::PickleArena arena;
+      const compat::PickleNode* const state = optimizer_state(arena, *from.optimizer, 1e-2);
+      const auto* entries = state->find("state")->get_if<compat::PickleDict>();
+      EXPECT_EQ(entries->items.size(), precision.flat_state ? 1U : from.flat->slots().size());
+      EXPECT_EQ(state->find("loss_scale") != nullptr, precision.half == at::kHalf);
+      load_optimizer_state(*to.optimizer, *state, compat::parse_python_literal("{}"), "file.pt");
+      for (std::size_t i = 0; i < from.flat->slots().size(); ++i)
+        for (const auto& [key, tensor, derived] : from.optimizer->state().state_of(i))
+          EXPECT_TRUE(derived || tensor.equal(tensor_of(to, i, key))) << name << " " << i << key;
+      EXPECT_EQ(to.optimizer->state().steps(), 1) << name;
+      EXPECT_EQ(number_of(to, "weight_decay"), 0.1) << name;
+    }
+}
+
+TEST(OptimizerState, AdagradHasEntriesBeforeItsFirstUpdateAndSgdWithoutMomentumNever) {
+  const auto entries = [](const OptimizationOptions& options, bool step) {
+    TinyModel setup(golden_config(32), kFp32, options);
+    if (step) setup.optimizer->step(1e-2, 1, 0);
     compat::PickleArena arena;
-    const compat::PickleNode* const state = optimizer_state(arena, *from.optimizer, 1e-2);
-    const auto* entries = state->find("state")->get_if<compat::PickleDict>();
-    EXPECT_EQ(entries->items.size(), precision.flat_state ? 1U : from.flat->slots().size());
-    EXPECT_EQ(state->find("loss_scale") != nullptr, precision.half == at::kHalf);
-    load_optimizer_state(*to.optimizer, *state, compat::parse_python_literal("{}"), "file.pt");
-    // Between slots the moments are zero on both sides only where there were gradients, so the test
-    // compares slot by slot.
-    for (std::size_t i = 0; i < from.flat->slots().size(); ++i)
-      EXPECT_TRUE(from.flat->view(from.optimizer->adam().exp_avg(), i)
-                      .equal(to.flat->view(to.optimizer->adam().exp_avg(), i)));
-    EXPECT_EQ(to.optimizer->adam().steps(), 1);
-  }
+    return optimizer_state(arena, *setup.optimizer, 1e-2)
+        ->find("state")
+        ->get_if<compat::PickleDict>()
+        ->items.size();
+  };
+  EXPECT_GT(entries(options_of("adagrad"), false), 1U);  // torch's Adagrad cannot do without
+  EXPECT_EQ(entries(options_of("nag"), false), 0U);
+  OptimizationOptions plain = options_of("sgd");
+  plain.momentum = 0;
+  EXPECT_EQ(entries(plain, true), 0U);
 }
 
 TEST(OptimizerState, KeepsTheFp32WeightsBesideUnlessTheModelChanged) {
@@ -118,8 +164,8 @@ TEST(OptimizerState, OverridesReplaceTheFilesOptions) {
   TinyModel setup(golden_config(256), kFp32);
   load_optimizer_state(*setup.optimizer, *checkpoint.find_entry("last_optimizer_state"),
                        compat::parse_python_literal("{'eps': 1e-6, 'weight_decay': 0}"), "file.pt");
-  EXPECT_EQ(setup.optimizer->adam().options().eps, 1e-6);
-  EXPECT_EQ(setup.optimizer->adam().options().weight_decay, 0);
+  EXPECT_EQ(number_of(setup, "eps"), 1e-6);
+  EXPECT_EQ(number_of(setup, "weight_decay"), 0);
 }
 
 /// A node made by hand.

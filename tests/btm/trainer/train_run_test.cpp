@@ -247,6 +247,117 @@ TEST(TrainRun, SaysThatTheOptimizerStateIsOfAnotherPrecision) {
             std::string::npos);
 }
 
+/// The logs of scripts/compare_optimizers.py, whose CASES have the same flags.
+TEST(TrainRun, FollowsFairseqWithEveryOptimizer) {
+  const std::map<std::string, Args> cases{
+      {"nag", {"--lr", "2e-3", "--weight-decay", "0.1"}},
+      {"sgd", {"--lr", "2", "--weight-decay", "0"}},
+      {"sgd_momentum", {"--lr", "0.5", "--momentum", "0.9", "--weight-decay", "1e-3"}},
+      {"adagrad", {"--lr", "1e-2", "--weight-decay", "1e-4"}},
+      {"adafactor", {"--lr", "2e-3", "--weight-decay", "0.1"}},
+      {"adafactor_scaled",
+       {"--lr", "0.1", "--weight-decay", "0", "--beta1", "0.9", "--scale-parameter",
+        "--clip-threshold", "0.7", "--decay-rate", "-0.6", "--adafactor-eps", "(1e-20, 0.5)"}},
+      {"adamax",
+       {"--lr", "2e-3", "--weight-decay", "0.1", "--adamax-betas", "(0.9, 0.99)", "--adamax-eps",
+        "1e-6"}}};
+  const TempDir dir;
+  for (const auto& [name, flags] : cases) {
+    SCOPED_TRACE(name);
+    const Finished mine = run_btm(train_command(
+        "fortunes", dir / name,
+        single(joined({"--optimizer", name.substr(0, name.find('_')), "--max-update", "40",
+                       "--no-save", "--disable-validation", "--finetune-from-model",
+                       golden("training/single/initial_weights.pt").string()},
+                      flags))));
+    expect_trajectory(mine, golden_rows("optimizers/" + name + ".jsonl"), 1, 40, 0.0011);
+  }
+}
+
+/// The log of scripts/make_adaptive_golden.py: adaptive inputs and softmax, adaptive_loss, nag,
+/// cosine. The last --lr, --optimizer and so on hold.
+TEST(TrainRun, FollowsFairseqWithTheRecipeOfWiki103) {
+  const TempDir dir;
+  const Finished mine =
+      run_btm(train_command("fortunes", dir / "run",
+                            {"--arch",
+                             "transformer_lm_wiki103",
+                             "--criterion",
+                             "adaptive_loss",
+                             "--optimizer",
+                             "nag",
+                             "--weight-decay",
+                             "0",
+                             "--lr",
+                             "0.3",
+                             "--lr-scheduler",
+                             "cosine",
+                             "--warmup-updates",
+                             "10",
+                             "--warmup-init-lr",
+                             "1e-7",
+                             "--min-lr",
+                             "1e-4",
+                             "--lr-period-updates",
+                             "20",
+                             "--t-mult",
+                             "2",
+                             "--lr-shrink",
+                             "0.75",
+                             "--adaptive-softmax-dropout",
+                             "0",
+                             "--attention-dropout",
+                             "0",
+                             "--activation-dropout",
+                             "0",
+                             "--adaptive-input-cutoff",
+                             "400,1000",
+                             "--adaptive-softmax-cutoff",
+                             "400,1000",
+                             "--adaptive-input-factor",
+                             "2",
+                             "--adaptive-softmax-factor",
+                             "2",
+                             "--decoder-embed-dim",
+                             "32",
+                             "--decoder-ffn-embed-dim",
+                             "64",
+                             "--decoder-attention-heads",
+                             "2",
+                             "--max-sentences",
+                             "4",
+                             "--max-update",
+                             "40",
+                             "--disable-validation",
+                             "--finetune-from-model",
+                             golden("adaptive/wiki103/initial_weights.pt").string()}));
+  std::ifstream log(golden("adaptive/wiki103/log.jsonl"));
+  expect_trajectory(mine, btm_test::rows_of(log), 1, 40, 0.0011);
+  // The model after the updates, and the names in its file.
+  const auto theirs = compat::Checkpoint::open(golden("adaptive/wiki103/checkpoint_last.pt")),
+             ours = compat::Checkpoint::open(dir / "run/checkpoint_last.pt");
+  std::set<std::string> names, expected;
+  for (const auto& [name, view] : ours.model()) names.insert(name);
+  for (const auto& [name, view] : theirs.model()) expected.insert(name);
+  EXPECT_EQ(names, expected);
+}
+
+TEST(TrainRun, IsNotResumedWithAnotherOptimizer) {
+  const TempDir dir;
+  const auto resumed = [&](const Args& more) {
+    return run_btm(train_command(
+        "fortunes", dir / "run",
+        single(
+            joined({"--max-update", "21", "--no-save", "--disable-validation", "--optimizer", "nag",
+                    "--restore-file", golden("training/single/checkpoint_1_20.pt").string()},
+                   more))));
+  };
+  EXPECT_NE(resumed({}).err.find("holds the state of adam, the run has --optimizer nag: give "
+                                 "--optimizer adam, or --reset-optimizer"),
+            std::string::npos);
+  EXPECT_EQ(resumed({"--reset-optimizer"}).status, 0);
+}
+
 TEST(TrainRun, GoesOnFromFairseqsFp16Checkpoint) {
   const TempDir dir;
   const Finished mine = run_btm(

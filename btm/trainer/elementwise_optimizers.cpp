@@ -1,0 +1,96 @@
+#include "btm/trainer/elementwise_optimizers.h"
+
+#include <ATen/ops/add.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/sqrt.h>
+
+#include <cmath>
+#include <utility>
+
+namespace btm {
+
+ElementwiseOptimizer::ElementwiseOptimizer(const OptimizerKind& kind,
+                                           const OptimizationOptions& options, double lr,
+                                           const FlatParameters& flat,
+                                           std::vector<std::string_view> keys)
+    : Optimizer(kind, options, lr, flat), keys_(std::move(keys)) {
+  for (std::size_t i = 0; i < keys_.size(); ++i) buffers_.push_back(new_buffer());
+}
+
+std::vector<Optimizer::StateTensor> ElementwiseOptimizer::state_of(std::size_t slot) const {
+  std::vector<StateTensor> state;
+  for (std::size_t i = 0; i < keys_.size(); ++i)
+    state.push_back({keys_[i], part(buffers_[i], slot)});
+  return state;
+}
+
+Nag::Nag(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+         const FlatParameters& flat)
+    : ElementwiseOptimizer(kind, options, lr, flat, {"momentum_buffer"}) {}
+
+void Nag::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+  const double momentum = number("momentum"), decay = number("weight_decay"),
+               before = number("lr_old"), change = before > 0 ? lr / before : lr;
+  const at::Tensor& velocity = buffer(0);
+  gradients.mul_(scale);
+  if (decay != 0) values.mul_(1 - lr * decay);
+  values.add_(velocity, momentum * momentum * change);
+  values.add_(gradients, -(1 + momentum) * lr);
+  velocity.mul_(momentum * change).add_(gradients, -lr);
+  gradients.zero_();
+  *option("lr_old") = {lr};
+}
+
+Sgd::Sgd(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+         const FlatParameters& flat)
+    : ElementwiseOptimizer(kind, options, lr, flat, {"momentum_buffer"}) {}
+
+std::vector<Optimizer::StateTensor> Sgd::state_of(std::size_t slot) const {
+  if (number("momentum") == 0) return {};
+  return ElementwiseOptimizer::state_of(slot);
+}
+
+void Sgd::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+  const double momentum = number("momentum"), decay = number("weight_decay");
+  gradients.mul_(scale);
+  if (decay != 0) gradients.add_(values, decay);
+  if (momentum != 0) buffer(0).mul_(momentum).add_(gradients);
+  values.add_(momentum != 0 ? buffer(0) : gradients, -lr);
+  gradients.zero_();
+}
+
+Adagrad::Adagrad(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+                 const FlatParameters& flat)
+    : ElementwiseOptimizer(kind, options, lr, flat, {"sum"}) {}
+
+void Adagrad::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+                     double scale) {
+  const double decay = number("weight_decay");
+  const double rate = lr / (1 + static_cast<double>(steps() - 1) * number("lr_decay"));
+  gradients.mul_(scale);
+  if (decay != 0) gradients.add_(values, decay);
+  buffer(0).addcmul_(gradients, gradients);
+  values.addcdiv_(gradients, at::sqrt(buffer(0)).add_(number("eps")), -rate);
+  gradients.zero_();
+}
+
+Adamax::Adamax(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+               const FlatParameters& flat)
+    : ElementwiseOptimizer(kind, options, lr, flat, {"exp_avg", "exp_inf"}) {}
+
+void Adamax::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+                    double scale) {
+  const double beta1 = number("betas", 0), beta2 = number("betas", 1),
+               decay = number("weight_decay");
+  const at::Tensor &average = buffer(0), largest = buffer(1);
+  gradients.mul_(scale);
+  average.mul_(beta1).add_(gradients, 1 - beta1);
+  largest.copy_(at::maximum(largest.mul_(beta2), gradients.abs_()));
+  const double correction =
+      is_on("bias_correction") ? 1 - std::pow(beta1, static_cast<double>(steps())) : 1;
+  if (decay != 0) values.add_(values, -decay * lr);
+  values.addcdiv_(average, at::add(largest, number("eps")), -lr / correction);
+  gradients.zero_();
+}
+
+}  // namespace btm

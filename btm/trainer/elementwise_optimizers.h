@@ -1,0 +1,75 @@
+// The optimizers beside Adam that treat every weight alike, whatever its parameter's shape.
+// g: gradient, p: weight, wd: weight decay.
+#pragma once
+
+#include "btm/trainer/optimizer.h"
+
+namespace btm {
+
+/// An optimizer with some buffers of one number per weight.
+class ElementwiseOptimizer : public Optimizer {
+ public:
+  std::vector<StateTensor> state_of(std::size_t slot) const override;
+
+ protected:
+  ElementwiseOptimizer(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+                       const FlatParameters& flat, std::vector<std::string_view> keys);
+  const at::Tensor& buffer(std::size_t i) const { return buffers_[i]; }
+
+ private:
+  std::vector<std::string_view> keys_;
+  std::vector<at::Tensor> buffers_;
+};
+
+/// fairseq's NAG: Nesterov's momentum m, with a buffer v that holds steps of the rate in force.
+/// c = lr / the rate of the update before. p = p (1 - lr wd) + m^2 c v - (1 + m) lr g;
+/// v = m c v - lr g.
+class Nag final : public ElementwiseOptimizer {
+ public:
+  Nag(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+      const FlatParameters& flat);
+
+ private:
+  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+              double scale) override;
+};
+
+/// torch's SGD: g += wd p; v = m v + g; p -= lr v (lr g without momentum).
+class Sgd final : public ElementwiseOptimizer {
+ public:
+  Sgd(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+      const FlatParameters& flat);
+  std::vector<StateTensor> state_of(std::size_t slot) const override;
+
+ private:
+  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+              double scale) override;
+};
+
+/// torch's Adagrad: g += wd p; s += g^2; p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
+class Adagrad final : public ElementwiseOptimizer {
+ public:
+  Adagrad(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+          const FlatParameters& flat);
+  Count count() const override { return Count::kTensor; }
+  bool has_state_at_start() const override { return true; }
+
+ private:
+  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+              double scale) override;
+};
+
+/// fairseq's Adamax: m = b1 m + (1 - b1) g; u = max(b2 u, |g|); p -= lr wd p;
+/// p -= lr / (1 - b1^t) m / (u + eps).
+class Adamax final : public ElementwiseOptimizer {
+ public:
+  Adamax(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
+         const FlatParameters& flat);
+  Count count() const override { return Count::kInteger; }
+
+ private:
+  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+              double scale) override;
+};
+
+}  // namespace btm
