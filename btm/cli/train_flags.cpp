@@ -6,6 +6,7 @@
 #include "btm/cli/distributed_flags.h"
 #include "btm/cli/ema_flags.h"
 #include "btm/cli/eval_flags.h"
+#include "btm/cli/moe_flags.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -354,7 +355,7 @@ FlagGroup demix_flags(TrainOptions& o) {
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
   return {task_flags(options),   model_flags(options),   optimization_flags(options),
           saving_flags(options), ema_flags(options.ema), precision_flags(options),
-          demix_flags(options),  report_flags(options)};
+          moe_flags(options),    demix_flags(options),   report_flags(options)};
 }
 
 /// fairseq's flags that change nothing in a training here, and those that would and are refused.

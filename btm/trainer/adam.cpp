@@ -63,8 +63,19 @@ Adam::Adam(const at::Tensor& values, const AdamOptions& options)
   zero_lazily(exp_avg_sq_);
 }
 
-void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale,
+                const std::vector<std::pair<std::int64_t, std::int64_t>>& parts) {
   ++steps_;
+  if (parts.empty()) return step_part(values, gradients, lr, scale, 0, values.numel());
+  for (const auto& [first, last] : parts)
+    step_part(values, gradients, lr, scale, first, last - first);
+}
+
+void Adam::step_part(const at::Tensor& all_values, const at::Tensor& all_gradients, double lr,
+                     double scale, std::int64_t first, std::int64_t count) {
+  const auto part = [&](const at::Tensor& all) { return all.narrow(0, first, count); };
+  const at::Tensor values = part(all_values), gradients = part(all_gradients),
+                   exp_avg = part(exp_avg_), exp_avg_sq = part(exp_avg_sq_);
   const auto t = static_cast<double>(steps_);
   const double step_size =
       lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
@@ -72,10 +83,10 @@ void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr
   if (!values.is_cpu()) {
     const at::Tensor gradient = gradients * scale;
     gradients.zero_();
-    exp_avg_.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
-    exp_avg_sq_.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
+    exp_avg.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
+    exp_avg_sq.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
     if (decay != 0) values.add_(values, -decay);
-    values.addcdiv_(exp_avg_, exp_avg_sq_.sqrt().add_(options_.eps), -step_size);
+    values.addcdiv_(exp_avg, exp_avg_sq.sqrt().add_(options_.eps), -step_size);
     return;
   }
   const Step shared{static_cast<float>(options_.beta1), static_cast<float>(1 - options_.beta1),
@@ -84,8 +95,8 @@ void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr
                     static_cast<float>(step_size),      static_cast<float>(scale)};
   float* const p = values.mutable_data_ptr<float>();
   float* const g = gradients.mutable_data_ptr<float>();
-  float* const m = exp_avg_.mutable_data_ptr<float>();
-  float* const v = exp_avg_sq_.mutable_data_ptr<float>();
+  float* const m = exp_avg.mutable_data_ptr<float>();
+  float* const v = exp_avg_sq.mutable_data_ptr<float>();
   at::parallel_for(0, values.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
     adam_block(p + begin, g + begin, m + begin, v + begin, end - begin, shared);
   });

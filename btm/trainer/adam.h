@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace btm {
 
@@ -22,8 +24,10 @@ class Adam {
 
   /// One update of `values` (fp32) with `scale * gradients` (fp32); then zeroes the gradients. The
   /// order is that of fairseq's Adam: m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr wd p;
-  /// p -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
-  void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale);
+  /// p -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps). Only the elements in `parts`, [first,
+  /// last) ascending, change; empty: all.
+  void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale,
+            const std::vector<std::pair<std::int64_t, std::int64_t>>& parts = {});
 
   const AdamOptions& options() const noexcept { return options_; }
   void set_options(const AdamOptions& options) noexcept { options_ = options; }
@@ -33,6 +37,9 @@ class Adam {
   const at::Tensor& exp_avg_sq() const noexcept { return exp_avg_sq_; }
 
  private:
+  void step_part(const at::Tensor& all_values, const at::Tensor& all_gradients, double lr,
+                 double scale, std::int64_t first, std::int64_t count);
+
   AdamOptions options_;
   std::int64_t steps_ = 0;
   at::Tensor exp_avg_, exp_avg_sq_;

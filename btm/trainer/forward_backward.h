@@ -7,6 +7,7 @@
 #include "btm/model/transformer_lm.h"
 #include "btm/trainer/cross_entropy.h"
 #include "btm/trainer/flat_parameters.h"
+#include "btm/trainer/router_stats.h"
 
 namespace btm {
 
@@ -15,6 +16,9 @@ struct TrainingSwitches {
   double decoder_layerdrop = 0;  ///< A layer is left out with this probability.
   bool checkpoint_activations =
       false;  ///< Keep only the layers' inputs and compute the rest again in the backward pass.
+  /// Weights of the routers' losses, the means over the mixture's layers of RoutingRecord::balance
+  /// and z. Each counts once per token, as the loss does.
+  double balance_loss = 0, z_loss = 0;
 };
 
 /// A batch on the model's device.
@@ -40,16 +44,21 @@ class ForwardBackward {
                   const TrainingSwitches& switches);
 
   /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients. Returns
-  /// the loss (natural log, not scaled). With `last`, gradients are announced when they are
+  /// the cross-entropy (natural log, not scaled). The routers' losses add their gradients, too, and
+  /// `routers` gets what they did. With `last`, gradients are announced when they are
   /// complete. Each layer is an autograd graph of its own, so that gradients can be reduced while
   /// earlier layers still compute.
-  double run(const DeviceBatch& batch, double loss_scale, bool last) const;
+  double run(const DeviceBatch& batch, double loss_scale, bool last,
+             RouterStats* routers = nullptr) const;
 
   /// The loss alone, without dropout.
   double evaluate(const DeviceBatch& batch) const;
 
  private:
   struct Stage;
+  at::Tensor layer_of(Stage& stage, const at::Tensor& mask, const DeviceBatch& batch) const;
+  void backward(Stage& stage, const at::Tensor& gradient, double loss_scale,
+                RouterStats* routers) const;
   CrossEntropyGradient backward_from_loss(const DeviceBatch& batch, const at::Tensor& features,
                                           double loss_scale) const;
 
@@ -59,6 +68,7 @@ class ForwardBackward {
   std::size_t output_slot_ = 0;  ///< The output projection's, or the embedding's it is tied to.
   std::vector<std::size_t> layer_slots_;  ///< [layers + 1] the first slot of each layer, and the
                                           ///< end of the last layer's.
+  std::int64_t mixtures_ = 0;             ///< layers with a router
 };
 
 }  // namespace btm

@@ -58,6 +58,7 @@ void ParameterOptimizer::weights_replaced(bool keep_masters) {
 ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, double clip_norm) {
   const at::NoGradGuard no_grad;
   const at::Tensor& gradients = flat_.gradients();
+  flat_.zero_frozen();
   round(gradients, gradients);
   Step step;
   double scale = factor / loss_scale();
@@ -83,7 +84,7 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
                             : native           ? flat_.values().to(at::kFloat)
                                                : flat_.values();
   const at::Tensor fp32_gradients = native ? gradients.to(at::kFloat) : gradients;
-  adam_.step(values, fp32_gradients, lr, scale);
+  adam_.step(values, fp32_gradients, lr, scale, flat_.trained());
   if (native) gradients.zero_();
   if (native && !masters_.defined()) flat_.values().copy_(values);
   publish();

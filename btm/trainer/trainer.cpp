@@ -54,10 +54,12 @@ struct RankNote {
   int signal = 0;
 };
 
-TrainingSwitches switches_of(const TransformerConfig& config) {
+TrainingSwitches switches_of(const TransformerConfig& config, const MoeOptions& moe) {
   return {{config.dropout, config.attention_dropout, config.activation_dropout},
           config.decoder_layerdrop,
-          config.checkpoint_activations};
+          config.checkpoint_activations,
+          moe.gate_loss_wt,
+          moe.z_loss_wt};
 }
 
 }  // namespace
@@ -80,7 +82,10 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
       *flat_, precision, adam_options(options.optimization), scaler_options(options, world.size()));
   if (options.ema.store && world.rank() == 0)
     ema_ = std::make_unique<Ema>(*flat_, model_->config(), precision, options.ema);
-  passes_ = std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config()));
+  passes_ = std::make_unique<ForwardBackward>(*model_, *flat_,
+                                              switches_of(model_->config(), options.moe));
+  if (model_->config().moe_freq > 0)
+    flat_->freeze([&](const std::string& name) { return options.moe.freezes(name); });
   connect_ranks();
   lr_ = schedule_->lr_at(0);
   metrics_["default"].log_start_time("wall", 790, 0);
@@ -171,12 +176,13 @@ void Trainer::diverged(const std::string& what, const UpdateBatches& batches) co
                                        "); try a lower --lr, --clip-norm or a longer warm-up"));
 }
 
-std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) {
+std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches,
+                                                  RouterStats& routers) {
   std::vector<BatchStats> stats;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const DeviceBatch& batch = batches[i];
     const double loss =
-        passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
+        passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size(), &routers);
     if (!std::isfinite(loss) && optimizer_->scaler() == nullptr)
       diverged("the loss of a batch is " + compat::general(loss), {batch});
     stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss});
@@ -205,6 +211,14 @@ std::vector<BatchStats> Trainer::exchange_stats(const std::vector<BatchStats>& m
       std::memcpy(all.data() + from, bytes.data() + sizeof(theirs), count * sizeof(BatchStats));
   }
   return all;
+}
+
+void Trainer::exchange_routers(RouterStats& routers) {
+  if (world_.size() == 1 || model_->config().moe_freq == 0) return;
+  RouterStats sum;
+  for (const std::string& bytes : world_.all_gather(routers.bytes()))
+    sum.add(RouterStats::from_bytes(bytes));
+  routers = std::move(sum);
 }
 
 /// Activations use the memory of the gradients until the next backward pass. Clearing its pages
@@ -237,8 +251,10 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     }
   };
 
-  const std::vector<BatchStats> mine = forward_backward(batches);
+  RouterStats routers;
+  const std::vector<BatchStats> mine = forward_backward(batches, routers);
   if (reducer_) reducer_->finish();
+  exchange_routers(routers);
   const std::vector<BatchStats> stats = exchange_stats(mine);
   double total = 0;
   for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
@@ -268,6 +284,7 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     if (options_.optimization.clip_norm > 0)
       meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500,
                          1);
+    routers.log(*meters);
   }
   log_stats(stats, domains_, active);
   MetersDict alone;

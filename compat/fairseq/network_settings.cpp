@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 7> kFairseqActivations{
 struct Refusal {
   std::string_view key, meaning;
 };
-constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax"},
+constexpr std::array<Refusal, 17> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax"},
                                             {"adaptive_input", "adaptive input"},
                                             {"tie_adaptive_weights", "tied adaptive weights"},
                                             {"character_embeddings", "character embeddings"},
@@ -32,8 +32,6 @@ constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptiv
                                             {"scale_heads", "NormFormer"},
                                             {"scale_resids", "NormFormer"},
                                             {"decoder_xformers_att_config", "xFormers attention"},
-                                            {"moe_freq", "mixture-of-experts gates"},
-                                            {"moe_expert_count", "mixture-of-experts gates"},
                                             {"alibi", "ALiBi positions"},
                                             {"use_alibi", "ALiBi positions"},
                                             {"add_adapters", "adapters"},
@@ -62,6 +60,11 @@ double layer_norm_epsilon(const Config& config) {
     throw FormatError({config.file(), std::string("cfg.model.") + kLayerNormEpsilonKey, {}},
                       concat("is ", general(value), ", expected 0 to 1"));
   return value;
+}
+
+bool has_mixtures(const Config& config) {
+  const ConfigValue* const frequency = config.find("model", kMoeFreqKey);
+  return frequency != nullptr && is_set(*frequency);
 }
 
 std::string written_difference(const Config& found, const Config& expected) {

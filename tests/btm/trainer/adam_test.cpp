@@ -75,5 +75,16 @@ TEST(ClipCoefficient, LeavesShortGradientsAlone) {
   EXPECT_EQ(clip_coefficient(2, 0), 1);
 }
 
+TEST(Adam, ChangesTheGivenPartsAlone) {
+  const at::Tensor values = at::ones({10}), gradients = at::ones({10});
+  Adam adam(values, {0.9, 0.999, 1e-8, 0.1});
+  adam.step(values, gradients, 0.5, 1, {{0, 3}, {8, 10}});
+  for (std::int64_t i = 0; i < 10; ++i) {
+    const bool trained = i < 3 || i >= 8;
+    EXPECT_EQ(values[i].item<float>() != 1, trained) << i;
+    EXPECT_EQ(adam.exp_avg()[i].item<float>() != 0, trained) << i;
+  }
+}
+
 }  // namespace
 }  // namespace btm
