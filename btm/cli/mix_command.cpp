@@ -58,18 +58,20 @@ struct MixCommand {
          flag_text("add", "[NAME=]MODEL[:...]", add,
                    "dense models that become experts of a mixture")}};
     for (compat::Flag& flag : choice_flags(choice)) which.flags.push_back(std::move(flag));
-    compat::FlagGroup out{"Output",
-                          {flag_text("output", "DIR", output, "where checkpoint_last.pt is written"),
-                           overwrite_flag(overwrite)}};
-    return {"btm mix",
-            std::string("Makes one mixture of experts from dense models (Branch-Train-MiX): their "
-                        "feed-forward blocks become experts, all else is averaged, and each layer "
-                        "gets a router, which btm train trains. Given a mixture, adds experts to it "
-                        "or leaves some out. ") +
-                compat::kWhatAModelIs,
-            {{"[NAME=]MODEL", "the experts, or one mixture", nullptr, &models}},
-            {which, router_flags(), out, machine_flags(options.machine)},
-            {}};
+    compat::FlagGroup out{
+        "Output",
+        {flag_text("output", "DIR", output, "where checkpoint_last.pt is written"),
+         overwrite_flag(overwrite)}};
+    return {
+        "btm mix",
+        std::string("Makes one mixture of experts from dense models (Branch-Train-MiX): their "
+                    "feed-forward blocks become experts, all else is averaged, and each layer "
+                    "gets a router, which btm train trains. Given a mixture, adds experts to it "
+                    "or leaves some out. ") +
+            compat::kWhatAModelIs,
+        {{"[NAME=]MODEL", "the experts, or one mixture", nullptr, &models}},
+        {which, router_flags(), out, machine_flags(options.machine)},
+        {}};
   }
 
   static void warn(const std::string& line) {
@@ -136,7 +138,8 @@ int run_mix(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   command.resolve();
   compat::check_can_write_in(command.output);
-  compat::check_new_output(command.options.output, command.overwrite);
+  if (std::filesystem::exists(command.options.output))
+    compat::check_new_output(command.options.output, command.overwrite);
   const bool is_new = std::filesystem::create_directories(command.output);
   MixReport report;
   try {
@@ -146,13 +149,13 @@ int run_mix(std::span<const std::string> args) {
     if (is_new) std::filesystem::remove(command.output, error);
     throw;
   }
-  std::cout << compat::printable(command.options.output.string(), 4096) << ": " << report.experts
-            << " experts in " << report.layers << " layers (" << report.routing << "), "
-            << compat::grouped(report.parameters) << " parameters, "
-            << compat::grouped(report.active)
-            << " of them for a token; to train it, give btm train the experts' flags and --moe-freq "
-               "1 --moe-expert-count "
-            << report.experts << " --moe-router " << report.routing << std::endl;
+  std::cout
+      << compat::printable(command.options.output.string(), 4096) << ": " << report.experts
+      << " experts in " << report.layers << " layers (" << report.routing << "), "
+      << compat::grouped(report.parameters) << " parameters, " << compat::grouped(report.active)
+      << " of them for a token; to train it, give btm train the experts' flags and --moe-freq "
+         "1 --moe-expert-count "
+      << report.experts << " --moe-router " << report.routing << std::endl;
   return 0;
 }
 

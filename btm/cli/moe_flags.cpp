@@ -37,4 +37,22 @@ compat::FlagGroup moe_flags(TrainOptions& options) {
           }};
 }
 
+compat::FlagGroup demix_flags(TrainOptions& o) {
+  return {
+      "DeMIX",
+      {
+          compat::flag_switch("desynchronize", o.demix.desynchronize,
+                              "each group of ranks has parameters of its own, its expert"),
+          compat::flag_text("sync-type", "TYPE", o.demix.sync_type,
+                            "none: every rank is a group; manual: --data-parallel-groups"),
+          compat::flag_text("data-parallel-groups", "LIST", o.demix.data_parallel_groups,
+                            "the ranks of each group: \"0,1 2,3\""),
+          compat::flag_text(
+              "untie-parameters", "WHICH", o.demix.untie_parameters,
+              "parameters that groups do not share: feedforward, transformer, input_output, ..."),
+          compat::flag_switch("domain-parallel", o.demix.domain_parallel,
+                              "accepted; every rank trains on one domain anyway (multidomain)"),
+      }};
+}
+
 }  // namespace btm

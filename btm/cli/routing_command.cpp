@@ -8,7 +8,7 @@
 #include "btm/report/html_page.h"
 #include "btm/report/routing_page.h"
 #include "btm/report/table.h"
-#include "compat/base/concat.h"
+#include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"

@@ -333,24 +333,6 @@ FlagGroup report_flags(TrainOptions& options) {
       }};
 }
 
-FlagGroup demix_flags(TrainOptions& o) {
-  return {
-      "DeMIX",
-      {
-          flag_switch("desynchronize", o.demix.desynchronize,
-                      "each group of ranks has parameters of its own, its expert"),
-          flag_text("sync-type", "TYPE", o.demix.sync_type,
-                    "none: every rank is a group; manual: --data-parallel-groups"),
-          flag_text("data-parallel-groups", "LIST", o.demix.data_parallel_groups,
-                    "the ranks of each group: \"0,1 2,3\""),
-          flag_text(
-              "untie-parameters", "WHICH", o.demix.untie_parameters,
-              "parameters that groups do not share: feedforward, transformer, input_output, ..."),
-          flag_switch("domain-parallel", o.demix.domain_parallel,
-                      "accepted; every rank trains on one domain anyway (multidomain)"),
-      }};
-}
-
 /// The flags as groups for --help, each over a field of `options`.
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
   return {task_flags(options),   model_flags(options),   optimization_flags(options),

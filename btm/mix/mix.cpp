@@ -62,10 +62,10 @@ std::vector<TensorView> routers_of(const std::filesystem::path& path,
   for (const std::string& name : names) {
     const auto found = std::ranges::find(config.moe_experts, name);
     if (found == config.moe_experts.end())
-      throw FormatError({file.path(), {}, {}},
-                        compat::concat("has the routers of other experts (",
-                                       names_text(config.moe_experts), "), expected one called ",
-                                       compat::printable(name, 60)));
+      throw FormatError(
+          {file.path(), {}, {}},
+          compat::concat("has the routers of other experts (", names_text(config.moe_experts),
+                         "), expected one called ", compat::printable(name, 60)));
     rows.push_back(static_cast<std::size_t>(found - config.moe_experts.begin()));
   }
   std::vector<TensorView> gates;
@@ -73,9 +73,9 @@ std::vector<TensorView> routers_of(const std::filesystem::path& path,
     const std::vector<float> all = floats_of(file, gate_tensor(layer));
     const std::size_t columns = all.size() / static_cast<std::size_t>(config.moe_expert_count);
     if (std::cmp_not_equal(columns, width))
-      throw FormatError({file.path(), "model", {}},
-                        compat::concat("'", gate_tensor(layer), "' has rows of ", columns,
-                                       ", expected ", width));
+      throw FormatError(
+          {file.path(), "model", {}},
+          compat::concat("'", gate_tensor(layer), "' has rows of ", columns, ", expected ", width));
     std::vector<float> chosen;
     for (const std::size_t row : rows)
       chosen.insert(chosen.end(), all.begin() + static_cast<std::ptrdiff_t>(row * columns),
@@ -117,8 +117,7 @@ MixReport report_of(const TransformerConfig& config, std::int64_t vocabulary) {
 }
 
 TransformerConfig config_of(const Checkpoint& like, const compat::ConfigValue& settings) {
-  return TransformerConfig::from(
-      compat::Config(settings, like.path()));
+  return TransformerConfig::from(compat::Config(settings, like.path()));
 }
 
 std::int64_t vocabulary_of(const Checkpoint& model) {
@@ -166,23 +165,24 @@ MixReport mix_experts(const MixOptions& options) {
   merge.output = options.output;
   merge.num_threads = static_cast<int>(std::min<std::int64_t>(options.machine.num_threads, 1024));
   MixReport report;
-  merge_checkpoints(merge, {}, [&](compat::PickleArena& arena, const NamedTensors& shared,
-                                   std::span<const Checkpoint> experts) {
-    const Checkpoint& first = experts.front();
-    const std::size_t layers = dense_layers(first);
-    for (const Checkpoint& expert : experts) {
-      dense_layers(expert);
-      check_blocks_finite(expert, layers);
-    }
-    const compat::ConfigValue settings =
-        mixture_settings(first.config(), names_of(options.experts), options.routing);
-    const TransformerConfig config = config_of(first, settings);
-    report = report_of(config, vocabulary_of(first));
-    const std::vector<TensorView> gates =
-        new_gates(options, first, shared, experts, config, layers);
-    return untrained_root(arena, settings, first.config().is_flat(),
-                          mixed_tensors(shared, experts, gates));
-  });
+  merge_checkpoints(merge, {},
+                    [&](compat::PickleArena& arena, const NamedTensors& shared,
+                        std::span<const Checkpoint> experts) {
+                      const Checkpoint& first = experts.front();
+                      const std::size_t layers = dense_layers(first);
+                      for (const Checkpoint& expert : experts) {
+                        dense_layers(expert);
+                        check_blocks_finite(expert, layers);
+                      }
+                      const compat::ConfigValue settings = mixture_settings(
+                          first.config(), names_of(options.experts), options.routing);
+                      const TransformerConfig config = config_of(first, settings);
+                      report = report_of(config, vocabulary_of(first));
+                      const std::vector<TensorView> gates =
+                          new_gates(options, first, shared, experts, config, layers);
+                      return untrained_root(arena, settings, first.config().is_flat(),
+                                            mixed_tensors(shared, experts, gates));
+                    });
   return report;
 }
 
@@ -201,18 +201,18 @@ void check_fits(const Checkpoint& dense, const Checkpoint& mixture,
   compat::check_same_dictionary(dense.dictionary(), mixture.dictionary());
   const std::size_t layers = dense_layers(dense);
   if (std::cmp_not_equal(layers, config.decoder_layers))
-    throw FormatError({dense.path(), {}, {}}, compat::concat("has ", layers, " layers, expected ",
-                                                             config.decoder_layers));
+    throw FormatError({dense.path(), {}, {}},
+                      compat::concat("has ", layers, " layers, expected ", config.decoder_layers));
   check_blocks_finite(dense, layers);
   for (std::size_t layer = 0; layer < layers; ++layer)
     for (const char* const part : kBlockTensors) {
       const std::vector<std::int64_t>&found = dense.find(block_tensor(layer, part))->shape,
-                         &expected = mixture.find(expert_tensor(layer, 0, part))->shape;
+            &expected = mixture.find(expert_tensor(layer, 0, part))->shape;
       if (found != expected)
-        throw FormatError({dense.path(), "model", {}},
-                          compat::concat("'", block_tensor(layer, part), "' is ",
-                                         compat::shape_text(found), ", expected ",
-                                         compat::shape_text(expected)));
+        throw FormatError(
+            {dense.path(), "model", {}},
+            compat::concat("'", block_tensor(layer, part), "' is ", compat::shape_text(found),
+                           ", expected ", compat::shape_text(expected)));
     }
   TransformerConfig like = TransformerConfig::from(dense.config());
   like.moe_freq = config.moe_freq;
@@ -233,8 +233,7 @@ std::vector<float> remixed_gate(const Checkpoint& mixture, std::size_t layer,
   std::vector<float> rows;
   for (const Source& source : sources) {
     if (source.dense != nullptr) {
-      const std::vector<float> row =
-          uniform_rows(random, static_cast<std::int64_t>(width), bound);
+      const std::vector<float> row = uniform_rows(random, static_cast<std::int64_t>(width), bound);
       rows.insert(rows.end(), row.begin(), row.end());
     } else {
       const auto from = gate.begin() + static_cast<std::ptrdiff_t>(*source.place * width);
@@ -295,9 +294,9 @@ std::vector<Source> kept_experts(const TransformerConfig& config,
 }  // namespace
 
 MixReport remix(const RemixOptions& options) {
-  std::vector<Checkpoint> models =
-      open_models(std::vector<std::filesystem::path>{options.mixture});
-  for (const compat::NamedModel& model : options.add) models.push_back(Checkpoint::open(model.path));
+  std::vector<Checkpoint> models = open_models(std::vector<std::filesystem::path>{options.mixture});
+  for (const compat::NamedModel& model : options.add)
+    models.push_back(Checkpoint::open(model.path));
   refuse_input_as_output(options.output, models);
   const Checkpoint& mixture = models.front();
   const TransformerConfig config = TransformerConfig::from(mixture.config());

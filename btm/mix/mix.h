@@ -17,9 +17,9 @@ namespace btm {
 
 /// The first weights of the routers. E experts, C width.
 enum class RouterStart : std::uint8_t {
-  kRandom,    ///< Uniform in +-1/sqrt(C), as fairseq's gates.
-  kDomain,    ///< Row e is proportional to mean_e - mean, where mean_e is the mean of what the router
-              ///< sees of expert e's domain. One factor per layer gives logits of variance 1.
+  kRandom,  ///< Uniform in +-1/sqrt(C), as fairseq's gates.
+  kDomain,  ///< Row e is proportional to mean_e - mean, where mean_e is the mean of what the router
+            ///< sees of expert e's domain. One factor per layer gives logits of variance 1.
   kPosterior  ///< The rows whose softmax comes nearest, in cross-entropy, to the experts' posterior
               ///< after the tokens so far (Posterior, kFull, uniform prior).
 };

@@ -59,8 +59,7 @@ std::size_t dense_layers(const compat::Checkpoint& model) {
   return layers;
 }
 
-TensorView matrix_view(const std::vector<float>& values, std::int64_t rows,
-                       std::int64_t columns) {
+TensorView matrix_view(const std::vector<float>& values, std::int64_t rows, std::int64_t columns) {
   return TensorView::contiguous(
       compat::Storage::copy_of(compat::DType::kFloat32, std::as_bytes(std::span(values))),
       {rows, columns});
@@ -96,10 +95,10 @@ ConfigValue mixture_settings(const compat::Config& config, const std::vector<std
   ConfigValue root = config.root();
   auto* dict = std::get_if<ConfigValue::Dict>(&root.value);
   if (dict != nullptr && !config.is_flat()) {
-    const auto section = std::ranges::find(*dict, "model", [](const auto& item) {
-      return std::string_view(item.first);
-    });
-    dict = section == dict->end() ? nullptr : std::get_if<ConfigValue::Dict>(&section->second.value);
+    const auto section = std::ranges::find(
+        *dict, "model", [](const auto& item) { return std::string_view(item.first); });
+    dict =
+        section == dict->end() ? nullptr : std::get_if<ConfigValue::Dict>(&section->second.value);
   }
   if (dict == nullptr)
     throw FormatError({config.file(), "cfg.model", {}}, "is missing, expected the network's sizes");

@@ -22,8 +22,7 @@ std::vector<RoutingRecord> route(const TransformerLM& model, const Batch& batch,
   batch.for_each_scored(
       [&](std::int64_t, std::size_t at) { places.push_back(static_cast<std::int64_t>(at)); });
   const at::Tensor scored = ids_tensor(places).to(device, at::kLong, false, /*copy=*/true);
-  const at::Tensor tokens =
-      ids_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device);
+  const at::Tensor tokens = ids_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device);
   const bool interior = has_interior_padding(batch);
   const at::Tensor mask = TransformerLM::attention_mask(tokens, interior);
   at::Tensor x = model.embedded(tokens, {}, interior);
@@ -49,9 +48,8 @@ EvalData open_domain(const std::string& folder, const std::string& domain, const
   options.batching.batch_size = batch_size;
   options.batching.tokens_per_sample = std::min(positions, kSampleLength);
   EvalData data(options);
-  data.make_batches(positions, [&](const std::string& line) {
-    warn(compat::printable(domain) + ": " + line);
-  });
+  data.make_batches(
+      positions, [&](const std::string& line) { warn(compat::printable(domain) + ": " + line); });
   return data;
 }
 

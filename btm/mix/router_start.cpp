@@ -25,7 +25,8 @@
 namespace btm {
 namespace {
 
-constexpr std::int64_t kRows = 2;  ///< samples in a batch: a soft router runs every expert on it
+constexpr std::int64_t kRowsRead =
+    2;  ///< samples in a batch: a soft router runs every expert on it
 
 /// The text of all domains, as batches.
 struct DomainText {
@@ -40,7 +41,7 @@ DomainText read_text(const RouterData& from, const std::vector<compat::NamedMode
   DomainText text;
   for (const compat::NamedModel& expert : experts) {
     select_domains(from.folder, expert.name, "--data");  // refuses a name without a folder
-    text.data.push_back(open_domain(from.folder, expert.name, from.split, positions, kRows,
+    text.data.push_back(open_domain(from.folder, expert.name, from.split, positions, kRowsRead,
                                     [](const std::string&) {}));
     text.batches.emplace_back();
     BatchReader reader(text.data.back());
@@ -54,8 +55,8 @@ DomainText read_text(const RouterData& from, const std::vector<compat::NamedMode
 }
 
 /// What the routers see: by domain and layer, [tokens, C].
-std::vector<std::vector<at::Tensor>> inputs_of(const TransformerLM& mixture,
-                                               const DomainText& text, at::Device device) {
+std::vector<std::vector<at::Tensor>> inputs_of(const TransformerLM& mixture, const DomainText& text,
+                                               at::Device device) {
   std::vector<std::vector<at::Tensor>> inputs;
   for (const std::vector<Batch>& batches : text.batches) {
     std::vector<std::vector<at::Tensor>> by_layer;
@@ -192,20 +193,18 @@ std::vector<std::vector<float>> routers_from_text(const TransformerConfig& confi
     load_weights(mixture, tensors, experts.front().path.string(), precision);
     inputs = inputs_of(mixture, text, precision.device);
   }
-  const at::Tensor targets = start == RouterStart::kPosterior
-                                 ? posteriors_of(experts, text, machine)
-                                 : at::Tensor();
+  const at::Tensor targets =
+      start == RouterStart::kPosterior ? posteriors_of(experts, text, machine) : at::Tensor();
   std::vector<std::vector<float>> routers;
   for (std::size_t layer = 0; layer < inputs.front().size(); ++layer) {
     std::vector<at::Tensor> by_domain;
     for (const std::vector<at::Tensor>& of_domain : inputs) by_domain.push_back(of_domain[layer]);
-    const at::Tensor rows = (start == RouterStart::kPosterior
-                                 ? fitted_rows(at::cat(by_domain), targets)
-                                 : centred_means(by_domain))
-                                .to(at::kFloat)
-                                .contiguous();
-    routers.emplace_back(rows.const_data_ptr<float>(),
-                         rows.const_data_ptr<float>() + rows.numel());
+    const at::Tensor rows =
+        (start == RouterStart::kPosterior ? fitted_rows(at::cat(by_domain), targets)
+                                          : centred_means(by_domain))
+            .to(at::kFloat)
+            .contiguous();
+    routers.emplace_back(rows.const_data_ptr<float>(), rows.const_data_ptr<float>() + rows.numel());
   }
   return routers;
 }

@@ -17,15 +17,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kRows = 4;            ///< samples in a batch
+constexpr std::int64_t kRows = 4;  ///< samples in a batch
 
 std::vector<std::string> domains_of(const RoutingOptions& options) {
   std::vector<std::string> domains = select_domains(options.folder, options.domains, "--domains");
   if (!options.domains.empty()) return domains;
   std::erase_if(domains, [&](const std::string& domain) {
     const fs::path folder = fs::path(options.folder) / domain;
-    return !compat::IndexedDataset::exists(
-        folder / domain_split(options.folder, options.split, domain));
+    return !compat::IndexedDataset::exists(folder /
+                                           domain_split(options.folder, options.split, domain));
   });
   if (domains.empty())
     throw compat::IoError(options.folder,
@@ -72,8 +72,8 @@ RoutingShares routing_shares(const RoutingOptions& options,
                              " has no routers, expected a mixture of experts (btm mix)");
   const std::string dictionary_file = (fs::path(options.folder) / "dict.txt").string();
   const Precision precision = precision_for(options.machine);
-  const auto model = load_model(checkpoint, compat::Dictionary::load(dictionary_file),
-                                dictionary_file, precision);
+  const auto model =
+      load_model(checkpoint, compat::Dictionary::load(dictionary_file), dictionary_file, precision);
   RoutingShares result;
   result.domains = domains_of(options);
   result.experts = config.moe_experts;

@@ -12,11 +12,11 @@
 namespace btm {
 
 struct RoutingOptions {
-  std::string folder;            ///< Of domains, with dict.txt.
-  std::string model;             ///< A mixture.
-  std::string domains;           ///< Comma separated; empty: all that have the split.
-  std::string split = "valid";   ///< SPLIT_DOMAIN, or SPLIT.
-  std::int64_t tokens = 16384;   ///< Of a domain, at least, where it has as many; 0: all.
+  std::string folder;           ///< Of domains, with dict.txt.
+  std::string model;            ///< A mixture.
+  std::string domains;          ///< Comma separated; empty: all that have the split.
+  std::string split = "valid";  ///< SPLIT_DOMAIN, or SPLIT.
+  std::int64_t tokens = 16384;  ///< Of a domain, at least, where it has as many; 0: all.
   MachineOptions machine;
 };
 

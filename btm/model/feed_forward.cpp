@@ -124,14 +124,15 @@ Choice choice_of(Routing routing, const at::Tensor& logits) {
   return {chosen, at::softmax(logits.gather(1, chosen), -1)};
 }
 
-void fill_in(RoutingRecord& record, Routing routing, const at::Tensor& all_logits,
-             const at::Tensor& all_chosen) {
+void fill_in(RoutingRecord& record, Routing routing, const at::Tensor& inputs,
+             const at::Tensor& all_logits, const at::Tensor& all_chosen) {
   const auto counted = [&](const at::Tensor& x) {
     return record.places.defined() ? x.index_select(0, record.places) : x;
   };
   const at::Tensor logits = counted(all_logits), probabilities = at::softmax(logits, -1);
   const std::int64_t experts = logits.size(1);
   record.tokens = logits.size(0);
+  if (record.keeps_inputs) record.inputs = counted(inputs);
   record.loads = routing == Routing::kSoft
                      ? probabilities.detach().sum(0)
                      : at::bincount(counted(all_chosen).reshape(-1), {}, experts).to(at::kFloat);
@@ -146,7 +147,7 @@ at::Tensor mixture(const MixtureFeedForward& layer, const at::Tensor& in, const 
   const auto experts = static_cast<std::int64_t>(layer.experts.size());
   const at::Tensor logits = router_logits(layer.gate, x);
   const Choice choice = choice_of(layer.routing, logits);
-  if (run.record != nullptr) fill_in(*run.record, layer.routing, logits, choice.experts);
+  if (run.record != nullptr) fill_in(*run.record, layer.routing, x, logits, choice.experts);
   const std::int64_t times = choice.experts.size(1);
   const Dispatch dispatch = dispatch_of(choice.experts, experts);
   const at::Tensor rows =

@@ -35,7 +35,9 @@ struct RoutingRecord {
   at::Tensor places;  ///< Given: [n] int64, the tokens that count; undefined: all N.
   at::Tensor loads;  ///< [E] fp32: how many tokens went to an expert, k n in all; kSoft: the sum of
                      ///< its weights.
-  std::int64_t tokens = 0;  ///< n
+  std::int64_t tokens = 0;    ///< n
+  bool keeps_inputs = false;  ///< Given: keep `inputs`.
+  at::Tensor inputs;          ///< [n, C] what the router saw.
   // Followed by autograd, one element each:
   /// E sum_e f_e P_e, where f_e is the share of the loads and P_e the mean probability: 1 when
   /// balanced (Fedus et al., arXiv:2101.03961, formula 4, there with k = 1).

@@ -68,12 +68,12 @@ void write_routing(const std::filesystem::path& folder, const RoutingPicture& pi
       folder / "routing.json",
       as_json(picture).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   HtmlPage page("Which domain goes to which expert");
-  page.add_paragraph(compat::concat(
-      "Model ", picture.model, ", router ", picture.routing, ", ", picture.experts.size(),
-      " experts. A share counts ", picture.routing == "top2" ? "both experts of a token"
-                                  : picture.routing == "top1" ? "the one expert of a token"
-                                                              : "every expert with its weight",
-      "."));
+  page.add_paragraph(compat::concat("Model ", picture.model, ", router ", picture.routing, ", ",
+                                    picture.experts.size(), " experts. A share counts ",
+                                    picture.routing == "top2"   ? "both experts of a token"
+                                    : picture.routing == "top1" ? "the one expert of a token"
+                                                                : "every expert with its weight",
+                                    "."));
   page.add_heading("Mean over the layers");
   page.add_table(routing_table(picture), "Percent of a domain's tokens by expert");
   page.add_heading("Layer by layer");

@@ -13,7 +13,7 @@ namespace btm {
 struct RoutingPicture {
   std::string model, routing;
   std::vector<std::string> domains, experts;
-  std::vector<std::size_t> layers;  ///< The numbers of those with a router.
+  std::vector<std::size_t> layers;   ///< The numbers of those with a router.
   std::vector<std::int64_t> tokens;  ///< By domain.
   /// [domain][layer][expert], each layer's sum is 1.
   std::vector<std::vector<std::vector<double>>> shares;

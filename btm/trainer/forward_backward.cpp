@@ -84,7 +84,8 @@ ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameter
 /// The layer of a stage over its input.
 at::Tensor ForwardBackward::layer_of(Stage& stage, const at::Tensor& mask,
                                      const DeviceBatch& batch) const {
-  stage.routing = {batch.places, {}, 0, {}, {}};
+  stage.routing = {};
+  stage.routing.places = batch.places;
   return model_.layer(*stage.layer, stage.input, mask, switches_.dropout,
                       model_.is_mixture(*stage.layer) ? &stage.routing : nullptr);
 }

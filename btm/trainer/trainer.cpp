@@ -234,12 +234,16 @@ void Trainer::give_back_gradients(const UpdateBatches& batches) const {
     zero_lazily(gradients);
 }
 
-bool Trainer::train_step(const UpdateBatches& batches) {
+/// So that a resumed run draws the same numbers.
+void Trainer::seed_dropout() const {
   const TransformerConfig& config = model_->config();
   if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 ||
       config.decoder_layerdrop > 0)
-    at::manual_seed(static_cast<std::uint64_t>(
-        options_.common.seed + num_updates_));  // a resumed run draws the same numbers
+    at::manual_seed(static_cast<std::uint64_t>(options_.common.seed + num_updates_));
+}
+
+bool Trainer::train_step(const UpdateBatches& batches) {
+  seed_dropout();
   const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"],
                                         &metrics_["train_inner"]};
   for (MetersDict* meters : active) meters->log_start_time("train_wall", 800, 0);

@@ -78,6 +78,7 @@ class Trainer {
 
  private:
   void connect_ranks();
+  void seed_dropout() const;
   /// Every rank's statistics, by rank. Also agrees on the signal and the training time.
   std::vector<BatchStats> exchange_stats(const std::vector<BatchStats>& mine);
   std::vector<BatchStats> forward_backward(const UpdateBatches& batches, RouterStats& routers);

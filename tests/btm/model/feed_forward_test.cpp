@@ -87,7 +87,8 @@ TEST(MixtureFeedForward, RecordsLoadsAndLossesOfTheTokensThatCount) {
   const MixtureFeedForward mixture = random_mixture(Routing::kTop2);
   const at::Tensor x = at::randn({10, kWidth});
   const std::vector<std::int64_t> kept{0, 2, 3, 5, 9};
-  RoutingRecord record{ids_tensor(kept).clone(), {}, 0, {}, {}};
+  RoutingRecord record;
+  record.places = ids_tensor(kept).clone();
   run(mixture, x, &record);
   EXPECT_EQ(record.tokens, 5);
   const at::Tensor logits = at::linear(x.index_select(0, ids_tensor(kept)), mixture.gate);
