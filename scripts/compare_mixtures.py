@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Branch-Train-MiX on a run of scripts/demo: mixes its experts, trains the mixture, and compares.
 
-usage: scripts/compare_mixtures.py RUN [RUN...] [--bin build/bin] [--updates 30] [--out mixtures.json]
+usage: scripts/compare_mixtures.py RUN [RUN...] [--bin build/bin] [--updates 30] [--out FILE]
 
 RUN is a folder that scripts/demo has finished, such as demo-out/run-1. The script mixes its experts
 from each start of the routers, trains the routers alone and everything for some updates on all
@@ -87,8 +87,9 @@ class Comparison:
         call([*args, "--router-tokens", "4096"], self.folder / f"mix-{start}.log")
         return out / "checkpoint_last.pt"
 
-    def train(self, name, start, model, flags, everything):
-        out = self.folder / name
+    def train(self, name, model, flags, everything):
+        name = f"{name} {self.updates}"
+        out = self.folder / name.replace(" ", "-")
         trained = out / "checkpoint_last.pt"
         domains = ",".join(self.domains)
         args = [self.bin / "btm", "train", self.run / "data-bin", *SHAPE, *BATCH, *OPTIMIZER]
@@ -100,7 +101,7 @@ class Comparison:
         args += ["--moe-freq", "1", "--moe-expert-count", len(self.domains), "--log-format", "json"]
         args += ["--log-interval", "10", "--finetune-from-model", model, "--save-dir", out, *flags]
         if not trained.exists():
-            call(args, self.folder / f"{name}.log")
+            call(args, out.with_suffix(".log"))
         self.add(name, trained, 2, cost(self.updates, self.vocabulary, 2, everything))
 
     def add(self, name, path, active, extra):
@@ -116,16 +117,17 @@ class Comparison:
         self.costs[name] = 1 + extra / base
 
     def evaluate(self):
-        named = [f"{name}={path}" for name, path in self.models.items()]
-        experts = [f"{d}={self.run}/experts/{d}/checkpoint_last.pt" for d in self.domains]
+        """{model: perplexity}. The run itself has evaluated what is no mixture."""
+        named = [f"{name}={path}" for name, path in self.models.items() if name != "dense"]
         out = self.folder / "matrix"
-        call(
-            [self.bin / "btm", "eval-matrix", self.run / "data-bin", *named, *experts, "--experts"]
-            + [",".join(self.domains), "--average", "--ensembles", "cached_prior,updating_prior"]
-            + ["--baseline", "dense", "--tokens-per-sample", LENGTH, "--cpu", "--out", out],
-            self.folder / "eval-matrix.log",
-        )
-        rows = json.loads((out / "matrix.json").read_text())["rows"]
+        args = [self.bin / "btm", "eval-matrix", self.run / "data-bin", *named, "--ensembles", ""]
+        args += ["--tokens-per-sample", LENGTH, "--batch-size", "4", "--cpu", "--out", out]
+        call(args, self.folder / "eval-matrix.log")
+        rows = [
+            row
+            for matrix in (self.run / "eval" / "matrix.json", out / "matrix.json")
+            for row in json.loads(matrix.read_text())["rows"]
+        ]
         return {row["name"]: row["mean"]["ppl"] for row in rows}
 
     def compare(self):
@@ -134,8 +136,8 @@ class Comparison:
         for start, path in mixed.items():
             self.add(f"mix {start}", path, 2, 0)
         for start in STARTS:
-            self.train(f"routers {start}", start, mixed[start], ["--moe-train", "routers"], False)
-        self.train("all posterior", "posterior", mixed["posterior"], [], True)
+            self.train(f"routers {start}", mixed[start], ["--moe-train", "routers"], False)
+        self.train("everything posterior", mixed["posterior"], [], True)
         return self.evaluate()
 
 
