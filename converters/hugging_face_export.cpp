@@ -35,6 +35,11 @@ struct ExportedSettings {
         !reasons.empty())
       throw compat::UnsupportedError(compat::printable(config.file(), 4096) +
                                      ": not supported: " + reasons);
+    if (compat::has_mixtures(config))
+      throw compat::UnsupportedError(
+          compat::printable(config.file(), 4096) +
+          ": not supported: a mixture of experts, for which transformers has no class whose "
+          "experts have biases (huggingface.md)");
     if (activation == "gelu_fast" || activation == "gelu_accurate") activation = "gelu_new";
     if (activation == "relu_squared") activation = "relu2";
     heads = config.get_int("model", "decoder_attention_heads", 0);

@@ -11,6 +11,7 @@
 #include "compat/base/numbers.h"
 #include "compat/checkpoint/foreign_model.h"
 #include "compat/fairseq/config_json.h"
+#include "compat/fairseq/network_settings.h"
 #include "compat/io/sha256.h"
 #include "converters/model_file.h"
 
@@ -154,6 +155,24 @@ bool is_tied(const compat::Checkpoint& checkpoint) {
   return output->storage == input->storage && output->offset == input->offset;
 }
 
+/// Of the first feed-forward block, which may be an expert's. With moe_freq above 1 the first layer
+/// has none.
+Json ffn_width(const compat::Checkpoint& checkpoint) {
+  Json width = size_of(checkpoint, "decoder.layers.0.fc1.weight", 0);
+  return width.is_null() ? size_of(checkpoint, "decoder.layers.0.moe_layer.experts.0.fc1.weight", 0)
+                         : width;
+}
+
+/// The experts and the router of a mixture of experts.
+Json mixture_json(const compat::Checkpoint& checkpoint) {
+  const compat::Config& config = checkpoint.config();
+  const compat::ConfigValue* const names = config.find("model", compat::kMoeExpertsKey);
+  const bool top1 = config.get_bool("model", compat::kMoeTop1Key, false);
+  return {{"experts", number_of(checkpoint, compat::kMoeExpertCountKey)},
+          {"router", config.get_string("model", compat::kMoeRouterKey, top1 ? "top1" : "top2")},
+          {"names", names == nullptr ? Json(nullptr) : compat::config_as_json(*names)}};
+}
+
 /// The summary, from the tensors, or from the configuration where the tensors do not tell.
 Json summary_json(const compat::Checkpoint& checkpoint, const TensorTable& table) {
   const compat::Config& config = checkpoint.config();
@@ -164,7 +183,7 @@ Json summary_json(const compat::Checkpoint& checkpoint, const TensorTable& table
                                             : config.get_string("model", "_name", "")},
           {"layers", layers_of(checkpoint)},
           {"width", size_of(checkpoint, "decoder.embed_tokens.weight", 1)},
-          {"ffn_width", size_of(checkpoint, "decoder.layers.0.fc1.weight", 0)},
+          {"ffn_width", ffn_width(checkpoint)},
           {"heads", number_of(checkpoint, "decoder_attention_heads")},
           {"vocabulary", size_of(checkpoint, "decoder.embed_tokens.weight", 0)},
           {"positions", positions},
@@ -191,6 +210,7 @@ void add_checkpoint(const compat::Checkpoint& checkpoint, bool hash, Json& json)
   json["parameters"] = table.elements();
   json["model_bytes"] = table.bytes();
   json["extra_state"] = extra_state_json(checkpoint);
+  if (compat::has_mixtures(checkpoint.config())) json["mixture"] = mixture_json(checkpoint);
   json["cfg"] = compat::config_as_json(checkpoint.config().root());
   json["tensors"] = table.take_rows();
 }
@@ -224,8 +244,16 @@ void print_summary(const Json& json, const std::string& indent, std::ostream& ou
       << " (ffn " << text_of(summary["ffn_width"]) << "), " << text_of(summary["heads"])
       << " heads, vocabulary " << text_of(summary["vocabulary"]) << ", "
       << text_of(summary["positions"]) << " positions, output "
-      << (summary["tied"] ? "tied" : "not tied") << "\n"
-      << indent << text_of(summary["parameters"]) << " parameters ("
+      << (summary["tied"] ? "tied" : "not tied") << "\n";
+  if (json.contains("mixture")) {
+    const Json& mixture = json["mixture"];
+    out << indent << "a mixture of " << text_of(mixture["experts"]) << " experts, router "
+        << text_of(mixture["router"]);
+    for (std::size_t i = 0; mixture["names"].is_array() && i < mixture["names"].size(); ++i)
+      out << (i == 0 ? ": " : ", ") << text_of(mixture["names"][i]);
+    out << "\n";
+  }
+  out << indent << text_of(summary["parameters"]) << " parameters ("
       << text_of(summary["precision"]) << ", "
       << human_bytes(json["model_bytes"].get<std::uint64_t>()) << "), "
       << text_of(summary["num_updates"]) << " updates, criterion " << text_of(json["criterion"]);

@@ -42,12 +42,14 @@ ALLOWED = {
     "btm/serve": COMPAT | {"btm/generate", "btm/mixing"},
     "btm/branch": COMPAT | {"btm/cluster"},
     "btm/merge": COMPAT | {"btm/model"},
+    "btm/mix": COMPAT | EVALUATOR | {"btm/merge", "btm/mixing"},
     "btm/report": COMPAT | {"btm/evaluator"},
     "btm/run": COMPAT | {"btm/cluster", "btm/mixing", "btm/report"},
     "btm/cli": COMPAT
     | EVALUATOR
     | {"btm/branch", "btm/cluster", "btm/distributed", "btm/ensemble", "btm/generate", "btm/merge"}
-    | {"btm/machine", "btm/mixing", "btm/report", "btm/run", "btm/serve", "btm/trainer"},
+    | {"btm/machine", "btm/mix", "btm/mixing", "btm/report", "btm/run", "btm/serve"}
+    | {"btm/trainer"},
     "btm": COMPAT | {"btm/cli", "btm/machine"},
 }
 NO_LIBTORCH = {"compat", "converters", "btm/data", "btm/cluster", "btm/cli"}

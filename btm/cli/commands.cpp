@@ -45,6 +45,10 @@ std::span<const compat::Command> commands() {
       compat::Command{"generate",
                       "continue prompts: beam search and sampling (fairseq-interactive)",
                       run_generate, generate_spec},
+      compat::Command{"mix", "make one mixture of experts from a forest (Branch-Train-MiX)",
+                      run_mix, mix_spec},
+      compat::Command{"routing", "show which experts of a mixture each domain's tokens go to",
+                      run_routing, routing_spec},
       compat::Command{"plan", "print a plan to start from; estimate what many experts cost",
                       run_plan, plan_spec},
       compat::Command{

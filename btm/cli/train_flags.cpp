@@ -4,6 +4,7 @@
 #include "btm/cli/ema_flags.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/cli/foreign_train_flags.h"
+#include "btm/cli/moe_flags.h"
 #include "btm/cli/number_flags.h"
 #include "btm/cli/optimizer_flags.h"
 #include "compat/base/concat.h"
@@ -279,24 +280,6 @@ FlagGroup report_flags(TrainOptions& options) {
       }};
 }
 
-FlagGroup demix_flags(TrainOptions& o) {
-  return {
-      "DeMIX",
-      {
-          flag_switch("desynchronize", o.demix.desynchronize,
-                      "each group of ranks has parameters of its own, its expert"),
-          flag_text("sync-type", "TYPE", o.demix.sync_type,
-                    "none: every rank is a group; manual: --data-parallel-groups"),
-          flag_text("data-parallel-groups", "LIST", o.demix.data_parallel_groups,
-                    "the ranks of each group: \"0,1 2,3\""),
-          flag_text(
-              "untie-parameters", "WHICH", o.demix.untie_parameters,
-              "parameters that groups do not share: feedforward, transformer, input_output, ..."),
-          flag_switch("domain-parallel", o.demix.domain_parallel,
-                      "accepted; every rank trains on one domain anyway (multidomain)"),
-      }};
-}
-
 /// The flags as groups for --help, each over a field of `options`.
 std::vector<FlagGroup> train_flags(TrainOptions& options) {
   return {task_flags(options),
@@ -308,6 +291,7 @@ std::vector<FlagGroup> train_flags(TrainOptions& options) {
           saving_flags(options),
           ema_flags(options.ema),
           precision_flags(options),
+          moe_flags(options),
           demix_flags(options),
           report_flags(options)};
 }

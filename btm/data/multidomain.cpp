@@ -100,6 +100,12 @@ std::vector<std::string> select_domains(const fs::path& data, std::string_view d
   return {wanted.begin(), wanted.end()};
 }
 
+std::string domain_split(const std::filesystem::path& data, const std::string& split,
+                         const std::string& domain) {
+  const std::string named = split + "_" + domain;
+  return compat::IndexedDataset::exists(data / domain / named) ? named : split;
+}
+
 std::string splits_text(const fs::path& folder) {
   const std::set<std::string> splits = splits_in(folder);
   return splits.empty() ? "" : joined(splits);

@@ -39,6 +39,10 @@ inline std::vector<std::string> eval_domains(const std::filesystem::path& data,
   return select_domains(data, domains, "--eval-domains");
 }
 
+/// SPLIT_DOMAIN where the folder DATA/DOMAIN has it, else SPLIT.
+std::string domain_split(const std::filesystem::path& data, const std::string& split,
+                         const std::string& domain);
+
 /// The splits of a data-bin folder, joined for a message; empty when there is none.
 std::string splits_text(const std::filesystem::path& folder);
 

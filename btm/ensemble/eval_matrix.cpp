@@ -49,11 +49,6 @@ struct ScoredModel {
   std::vector<bool> needs = {};                  ///< By set: whether it is to be scored.
 };
 
-std::string split_of(const fs::path& folder, const std::string& split, const std::string& domain) {
-  const std::string named = split + "_" + domain;
-  return compat::IndexedDataset::exists(folder / domain / named) ? named : split;
-}
-
 class Matrix {
  public:
   Matrix(const EvalMatrixOptions& options, const EvalMatrixObserver& observer)
@@ -134,7 +129,7 @@ void Matrix::open_models() {
 }
 
 void Matrix::add_set(const std::string& domain, const std::string& split, bool for_experts_only) {
-  ScoredSet set{domain, split_of(folder_, split, domain), nullptr, {}, for_experts_only};
+  ScoredSet set{domain, domain_split(folder_, split, domain), nullptr, {}, for_experts_only};
   EvalDataOptions data;
   data.folder = options_.folder;
   data.task = "multidomain_language_modeling";
@@ -161,7 +156,7 @@ void Matrix::open_sets() {
   matrix_.domains = options_.domains;
   if (matrix_.domains.empty())
     for (const std::string& domain : eval_domains(folder_, "")) {
-      const std::string split = split_of(folder_, options_.split, domain);
+      const std::string split = domain_split(folder_, options_.split, domain);
       if (compat::IndexedDataset::exists(folder_ / domain / split))
         matrix_.domains.push_back(domain);
       else if (const std::string there = splits_text(folder_ / domain); !there.empty())

@@ -297,7 +297,8 @@ bool needs_base_model(MergeMethod method) noexcept {
   return method != MergeMethod::kLinear && method != MergeMethod::kSlerp;
 }
 
-MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress) {
+MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress,
+                              const MergedRoot& root_of) {
   MergeReport report;
   report.weights = resolved_weights(options);
   const std::vector<Checkpoint> models = open_checked(options);
@@ -331,7 +332,8 @@ MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& 
   merge.prepare();
   compat::PickleArena arena;
   const compat::PickleNode* root =
-      compat::with_history(arena, *compat::with_model(arena, first.root(), merged));
+      compat::with_history(arena, root_of ? *root_of(arena, merged, models)
+                                          : *compat::with_model(arena, first.root(), merged));
   const auto knows = std::ranges::find_if(
       models, [](const Checkpoint& model) { return !model.dictionary().sha256.empty(); });
   if (knows != models.end())

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "compat/checkpoint/checkpoint.h"
 #include "compat/torch/tensor.h"
 
 namespace btm {
@@ -59,6 +61,12 @@ struct MergeReport {
 /// Called in the calling thread with the number of elements done and of all.
 using MergeProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
+/// The dict of the checkpoint that a merge writes, from the merged tensors, which are computed when
+/// they are read or written, and the models. In place of the first model's with these tensors.
+using MergedRoot = std::function<const compat::PickleNode*(
+    compat::PickleArena& arena, const compat::NamedTensors& merged,
+    std::span<const compat::Checkpoint> models)>;
+
 /// Merges the models' tensors. All else comes from the first file, as do `decoder.version` and
 /// tensors that are not floating-point. Tensors that share memory in the first file also do in the
 /// output. Arithmetic is fp32; sums run over the models in the order given. Needs memory for a few
@@ -66,7 +74,8 @@ using MergeProgress = std::function<void(std::int64_t done, std::int64_t total)>
 /// FormatError for models that differ in names, shapes, configuration or dictionary, for NaN or
 /// infinity (it names the model and its first such tensor), and for a sum beyond the range of the
 /// output's dtype. The output appears whole or not at all.
-MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress = {});
+MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress = {},
+                              const MergedRoot& root_of = {});
 
 /// The domain posterior in an ensemble's results: `exp_avg_posterior` of the last line. FormatError
 /// when there is none.

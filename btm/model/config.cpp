@@ -1,7 +1,9 @@
 #include "btm/model/config.h"
 
 #include <array>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "btm/model/vocabulary_bands.h"
@@ -195,6 +197,48 @@ void check_adaptive_layers(const Config& config, const TransformerConfig& model)
            "is True, which needs the same cutoffs, factors and widths of input and output");
 }
 
+/// The names of a mixture's experts, if it has any. FormatError for another number than `count`.
+std::vector<std::string> expert_names(const Config& config, std::int64_t count) {
+  const compat::ConfigValue* const value = config.find("model", compat::kMoeExpertsKey);
+  std::vector<std::string> names;
+  if (value == nullptr || value->is_none()) return names;
+  if (const auto* list = std::get_if<compat::ConfigValue::List>(&value->value))
+    for (const compat::ConfigValue& item : *list)
+      if (const auto* name = std::get_if<std::string>(&item.value)) names.push_back(*name);
+  if (std::cmp_not_equal(names.size(), count))
+    throw compat::FormatError(
+        {config.file(), std::string("cfg.model.") + compat::kMoeExpertsKey, {}},
+        compat::concat("is ", compat::printable(value->to_text(), 200), ", expected ", count,
+                       " names"));
+  return names;
+}
+
+/// The settings of layers with several experts. FormatError for what is impossible.
+void set_mixture(const Config& config, TransformerConfig& model) {
+  if (!compat::has_mixtures(config)) return;
+  const auto fail = [&](const char* key, const std::string& problem) {
+    throw compat::FormatError({config.file(), std::string("cfg.model.") + key, {}}, problem);
+  };
+  constexpr std::int64_t kMostExperts = 4096;
+  model.moe_freq = config.get_int("model", compat::kMoeFreqKey, 0);
+  model.moe_expert_count = config.get_int("model", compat::kMoeExpertCountKey, 0);
+  if (model.moe_freq < 1 || model.moe_freq > model.decoder_layers)
+    fail(compat::kMoeFreqKey, compat::concat("is ", model.moe_freq, ", expected 1 to ",
+                                             model.decoder_layers, ", the number of layers"));
+  if (model.moe_expert_count < 1 || model.moe_expert_count > kMostExperts)
+    fail(compat::kMoeExpertCountKey,
+         compat::concat("is ", model.moe_expert_count, ", expected 1 to ", kMostExperts));
+  const std::string router =
+      config.get_string("model", compat::kMoeRouterKey,
+                        config.get_bool("model", compat::kMoeTop1Key, false) ? "top1" : "top2");
+  const std::optional<Routing> routing = routing_of(router);
+  if (!routing)
+    fail(compat::kMoeRouterKey,
+         "is " + compat::printable(router) + ", expected top1, top2 or soft");
+  model.routing = *routing;
+  model.moe_experts = expert_names(config, model.moe_expert_count);
+}
+
 /// The settings that only training uses.
 void set_training_settings(const Config& config, Family family, TransformerConfig& model) {
   const auto rate = [&](std::string_view key, double fallback) {
@@ -264,6 +308,7 @@ TransformerConfig TransformerConfig::from(const Config& config) {
                                    ": not supported: " + reasons);
   check_sizes(config, model);
   check_adaptive_layers(config, model);
+  set_mixture(config, model);
   return model;
 }
 
@@ -280,7 +325,8 @@ std::vector<std::pair<std::string_view, std::string>> settings_outside_weights(
       text(model.no_scale_embedding),
       text(model.layernorm_embedding),
       text(model.no_token_positional_embeddings),
-      compat::ConfigValue{model.layer_norm_epsilon}.to_text()};
+      compat::ConfigValue{model.layer_norm_epsilon}.to_text(),
+      std::string(model.moe_freq > 0 ? routing_name(model.routing) : "")};
   static_assert(values.size() == compat::kSettingsOutsideWeights.size());
   std::vector<std::pair<std::string_view, std::string>> settings;
   for (std::size_t i = 0; i < values.size(); ++i)

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "btm/model/routing.h"
 #include "compat/fairseq/config.h"
 
 namespace btm {
@@ -34,6 +35,12 @@ struct TransformerConfig {
   std::vector<std::int64_t> adaptive_input_cutoff, adaptive_softmax_cutoff;
   double adaptive_input_factor = 4, adaptive_softmax_factor = 4;
   double layer_norm_epsilon = 1e-5;  ///< fairseq has no other; models converted from GPT-2 may.
+  /// Every moe_freq-th layer has moe_expert_count experts in place of one feed-forward block
+  /// (fairseq's moe branch); 0: none has. The document of the format is
+  /// compat/fairseq/mixture_of_experts.md.
+  std::int64_t moe_freq = 0, moe_expert_count = 0;
+  Routing routing = Routing::kTop2;
+  std::vector<std::string> moe_experts;  ///< Their names; none, or moe_expert_count.
   // Training only.
   double dropout = 0.1, attention_dropout = 0, activation_dropout = 0, decoder_layerdrop = 0,
          adaptive_softmax_dropout = 0;
@@ -45,6 +52,10 @@ struct TransformerConfig {
   /// architecture's default holds. UnsupportedError names every switch that this program does not
   /// support. FormatError for impossible sizes.
   static TransformerConfig from(const compat::Config& config);
+
+  bool is_mixture(std::int64_t layer) const noexcept {
+    return moe_freq > 0 && (layer + 1) % moe_freq == 0;
+  }
 };
 
 /// The first setting in which two models of the same weights differ, as "KEY is VALUE, expected

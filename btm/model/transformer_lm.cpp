@@ -10,13 +10,10 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sin.h>
-#include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -77,7 +74,7 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
     : config_(config),
       vocab_size_(vocab_size),
       layers_(static_cast<std::size_t>(config.decoder_layers)) {
-  const std::int64_t width = config.decoder_embed_dim, ffn = config.decoder_ffn_embed_dim;
+  const std::int64_t width = config.decoder_embed_dim;
   const ListParameter add_any = [this](const std::string& name, std::vector<std::int64_t> shape,
                                        at::Tensor& tensor) { add(name, std::move(shape), tensor); };
   if (config.adaptive_input) {
@@ -101,8 +98,7 @@ TransformerLM::TransformerLM(const TransformerConfig& config, std::int64_t vocab
     add_linear(prefix + "self_attn.q_proj", width, width, layer.q_proj);
     add_linear(prefix + "self_attn.out_proj", width, width, layer.out_proj);
     add_norm(prefix + "self_attn_layer_norm", layer.self_attn_layer_norm);
-    add_linear(prefix + "fc1", ffn, width, layer.fc1);
-    add_linear(prefix + "fc2", width, ffn, layer.fc2);
+    add_feed_forward(prefix, config.is_mixture(static_cast<std::int64_t>(i)), layer.feed_forward);
     add_norm(prefix + "final_layer_norm", layer.final_layer_norm);
   }
   if (config.decoder_normalize_before && !config.no_decoder_final_norm)
@@ -135,6 +131,21 @@ void TransformerLM::add_norm(const std::string& name, Norm& norm) {
   add(name + ".bias", {config_.decoder_embed_dim}, norm.bias);
 }
 
+void TransformerLM::add_feed_forward(const std::string& prefix, bool mixture, FeedForward& block) {
+  const std::int64_t width = config_.decoder_embed_dim, ffn = config_.decoder_ffn_embed_dim;
+  const auto add_block = [&](const std::string& name, DenseFeedForward& dense) {
+    add_linear(name + "fc1", ffn, width, dense.fc1);
+    add_linear(name + "fc2", width, ffn, dense.fc2);
+  };
+  if (!mixture) return add_block(prefix, block.emplace<DenseFeedForward>());
+  auto& experts = block.emplace<MixtureFeedForward>();
+  experts.routing = config_.routing;
+  experts.experts.resize(static_cast<std::size_t>(config_.moe_expert_count));
+  add(prefix + "moe_layer.gate.wg.weight", {config_.moe_expert_count, width}, experts.gate);
+  for (std::size_t e = 0; e < experts.experts.size(); ++e)
+    add_block(compat::concat(prefix, "moe_layer.experts.", e, '.'), experts.experts[e]);
+}
+
 std::int64_t TransformerLM::num_parameters() const {
   std::int64_t count = 0;
   for (const NamedParameter& parameter : parameters_) {
@@ -153,9 +164,14 @@ void TransformerLM::convert_to_fp32() {
 
 std::vector<Linear*> TransformerLM::linears() {
   std::vector<Linear*> all;
-  for (Layer& layer : layers_)
-    all.insert(all.end(), {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj, &layer.fc1,
-                           &layer.fc2});
+  for (Layer& layer : layers_) {
+    all.insert(all.end(), {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj});
+    if (auto* const dense = std::get_if<DenseFeedForward>(&layer.feed_forward))
+      all.insert(all.end(), {&dense->fc1, &dense->fc2});
+    if (auto* const mixture = std::get_if<MixtureFeedForward>(&layer.feed_forward))
+      for (DenseFeedForward& expert : mixture->experts)
+        all.insert(all.end(), {&expert.fc1, &expert.fc2});
+  }
   all.insert(all.end(),
              {&project_in_dim_, &project_out_dim_,
               config_.share_decoder_input_output_embed ? &embed_tokens_ : &output_projection_});
@@ -239,16 +255,6 @@ at::Tensor TransformerLM::embedded(const at::Tensor& tokens, const Dropout& drop
   return dropped(embedded_tokens(tokens, interior_padding), dropout.residual);
 }
 
-at::Tensor TransformerLM::activated(const at::Tensor& x) const {
-  const std::string& name = config_.activation_fn;
-  if (name == "gelu") return at::gelu(x);
-  if (name == "gelu_fast" || name == "gelu_accurate") return at::gelu(x, "tanh");
-  if (name == "tanh") return at::tanh(x);
-  if (name == "linear") return x;
-  const at::Tensor positive = at::relu(x);
-  return name == "relu_squared" ? positive * positive : positive;
-}
-
 TransformerLM::Attention TransformerLM::causal_attention(const at::Tensor& mask,
                                                          double dropout) const {
   return [&mask, dropout, heads = config_.decoder_attention_heads](
@@ -277,33 +283,23 @@ at::Tensor TransformerLM::attended(const Layer& layer, const at::Tensor& x, bool
   return product(attention(parts[0], parts[1], parts[2]), layer.out_proj);
 }
 
-at::Tensor TransformerLM::feed_forward(const Layer& layer, const at::Tensor& x, bool normed,
-                                       double activation_dropout) const {
-  const at::Tensor hidden =
-      recomputed_linears(x,
-                         [this, &layer, normed](const at::Tensor& in) {
-                           return normed ? normalized(layer.final_layer_norm, in) : in;
-                         },
-                         {&layer.fc1})
-          .front();
-  if (activation_dropout > 0)
-    return product(dropped(activated(hidden), activation_dropout), layer.fc2);
-  return recomputed_linears(hidden, [this](const at::Tensor& in) { return activated(in); },
-                            {&layer.fc2})
-      .front();
-}
-
 at::Tensor TransformerLM::layer(std::size_t i, const at::Tensor& x, const at::Tensor& mask,
-                                const Dropout& dropout) const {
-  return layer_forward(layers_[i], x, causal_attention(mask, dropout.attention), dropout);
+                                const Dropout& dropout, RoutingRecord* record) const {
+  return layer_forward(layers_[i], x, causal_attention(mask, dropout.attention), dropout, record);
 }
 
 at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x,
-                                        const Attention& attention, const Dropout& dropout) const {
+                                        const Attention& attention, const Dropout& dropout,
+                                        RoutingRecord* record) const {
   const bool before = config_.decoder_normalize_before;
   x = x + dropped(attended(layer, x, before, attention), dropout.residual);
   if (!before) x = normalized(layer.self_attn_layer_norm, x);
-  x = x + dropped(feed_forward(layer, x, before, dropout.activation), dropout.residual);
+  const auto norm = [this, &layer, before](const at::Tensor& in) {
+    return before ? normalized(layer.final_layer_norm, in) : in;
+  };
+  x = x + dropped(feed_forward(layer.feed_forward, x, norm,
+                               {config_.activation_fn, dropout.activation, record}),
+                  dropout.residual);
   return before ? x : normalized(layer.final_layer_norm, x);
 }
 
@@ -355,7 +351,7 @@ at::Tensor TransformerLM::advance(const NewTokens& step, KeyValuePool& pool) con
       attend(pool, layer, tokens, q.const_data_ptr<float>(), out.mutable_data_ptr<float>());
       return out;
     };
-    x = layer_forward(layers_[i], std::move(x), attention, {});
+    x = layer_forward(layers_[i], std::move(x), attention, {}, nullptr);
   }
   return finished(std::move(x));
 }

@@ -12,6 +12,7 @@
 #include "btm/model/adaptive_input.h"
 #include "btm/model/adaptive_softmax.h"
 #include "btm/model/config.h"
+#include "btm/model/feed_forward.h"
 #include "btm/model/head.h"
 #include "btm/model/key_value_pool.h"
 #include "btm/model/recomputed_linear.h"
@@ -66,6 +67,8 @@ class TransformerLM {
   void drop_final_norm();
   /// Of every layer norm; fairseq has no flag for it.
   void set_layer_norm_epsilon(double epsilon) noexcept { config_.layer_norm_epsilon = epsilon; }
+  /// The names of a mixture's experts, which have no flag either.
+  void set_expert_names(std::vector<std::string> names) { config_.moe_experts = std::move(names); }
 
   /// tokens [B, T] int64 on the parameters' device -> [B, T, decoder_output_dim]. Padding may only
   /// end a row unless `interior_padding`. UnsupportedError for T beyond max_target_positions.
@@ -77,9 +80,13 @@ class TransformerLM {
   /// [B, 1, T, T] bool: the keys that a query attends to. Undefined without `interior_padding`:
   /// attention is then plainly causal. As in fairseq, a query without keys gets zero.
   static at::Tensor attention_mask(const at::Tensor& tokens, bool interior_padding);
-  /// [B, T, C] -> [B, T, C]
+  /// [B, T, C] -> [B, T, C]. A mixture fills in `record`, if given.
   at::Tensor layer(std::size_t i, const at::Tensor& x, const at::Tensor& mask,
-                   const Dropout& dropout) const;
+                   const Dropout& dropout, RoutingRecord* record = nullptr) const;
+  /// Whether the feed-forward half of layer i is a mixture of experts.
+  bool is_mixture(std::size_t i) const noexcept {
+    return std::holds_alternative<MixtureFeedForward>(layers_[i].feed_forward);
+  }
   std::size_t num_layers() const noexcept { return layers_.size(); }
   at::Tensor finished(at::Tensor x) const;  ///< [B, T, C] -> [B, T, decoder_output_dim]
   /// weight [V, decoder_output_dim]: logits are features times its transpose. No bias. Undefined
@@ -110,13 +117,15 @@ class TransformerLM {
     at::Tensor weight, bias;
   };
   struct Layer {
-    Linear k_proj, v_proj, q_proj, out_proj, fc1, fc2;
+    Linear k_proj, v_proj, q_proj, out_proj;
+    FeedForward feed_forward;
     Norm self_attn_layer_norm, final_layer_norm;
   };
 
   void add(const std::string& name, std::vector<std::int64_t> shape, at::Tensor& tensor);
   void add_linear(const std::string& name, std::int64_t out, std::int64_t in, Linear& linear);
   void add_norm(const std::string& name, Norm& norm);
+  void add_feed_forward(const std::string& prefix, bool mixture, FeedForward& block);
   at::Tensor normalized(const Norm& norm, const at::Tensor& x) const;
   void check_length(std::int64_t length) const;
   at::Tensor embedded_tokens(const at::Tensor& tokens, bool interior_padding) const;
@@ -126,7 +135,6 @@ class TransformerLM {
   /// tokens [...] and what is added for their positions (or undefined) -> [..., C].
   at::Tensor embedded_at(const at::Tensor& tokens, const at::Tensor& positions,
                          std::int64_t padding_idx) const;
-  at::Tensor activated(const at::Tensor& x) const;
   /// Queries, keys and values [..., C] of a layer -> what its heads make of them, [..., C].
   using Attention =
       std::function<at::Tensor(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)>;
@@ -134,10 +142,8 @@ class TransformerLM {
   /// Self-attention over x, after its layer norm if `normed`.
   at::Tensor attended(const Layer& layer, const at::Tensor& x, bool normed,
                       const Attention& attention) const;
-  at::Tensor feed_forward(const Layer& layer, const at::Tensor& x, bool normed,
-                          double activation_dropout) const;
   at::Tensor layer_forward(const Layer& layer, at::Tensor x, const Attention& attention,
-                           const Dropout& dropout) const;
+                           const Dropout& dropout, RoutingRecord* record) const;
 
   /// Every matrix that multiplies.
   std::vector<Linear*> linears();

@@ -74,6 +74,7 @@ void Adafactor::update(const at::Tensor& values, const at::Tensor& gradients, do
   const double decay = number("weight_decay");
   double rate = lr;
   for (std::size_t i = 0; i < flat_.slots().size(); ++i) {
+    if (!flat_.is_trained(i)) continue;
     const at::Tensor weight = part(values, i);
     const at::Tensor rms = rms_.select(0, static_cast<std::int64_t>(i));
     rms.copy_(rms_of(weight));

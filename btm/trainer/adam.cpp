@@ -37,13 +37,11 @@ void adam_block(float* __restrict p, float* __restrict g, float* __restrict m, f
 
 Adam::Adam(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
            const FlatParameters& flat)
-    : Optimizer(kind, options, lr, flat), exp_avg_(new_buffer()), exp_avg_sq_(new_buffer()) {}
+    : ElementwiseOptimizer(kind, options, lr, flat, {"exp_avg", "exp_avg_sq"}) {}
 
-std::vector<Optimizer::StateTensor> Adam::state_of(std::size_t slot) const {
-  return {{"exp_avg", part(exp_avg_, slot)}, {"exp_avg_sq", part(exp_avg_sq_, slot)}};
-}
-
-void Adam::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+void Adam::update_range(const at::Tensor& values, const at::Tensor& gradients,
+                        std::span<const at::Tensor> buffers, double lr, double scale) {
+  const at::Tensor &exp_avg = buffers[0], &exp_avg_sq = buffers[1];
   const auto t = static_cast<double>(steps());
   const double beta1 = number("betas", 0), beta2 = number("betas", 1), eps = number("eps");
   const double step_size = lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
@@ -51,10 +49,10 @@ void Adam::update(const at::Tensor& values, const at::Tensor& gradients, double 
   if (!values.is_cpu()) {
     const at::Tensor gradient = gradients * scale;
     gradients.zero_();
-    exp_avg_.mul_(beta1).add_(gradient, 1 - beta1);
-    exp_avg_sq_.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
+    exp_avg.mul_(beta1).add_(gradient, 1 - beta1);
+    exp_avg_sq.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
     if (decay != 0) values.add_(values, -decay);
-    values.addcdiv_(exp_avg_, exp_avg_sq_.sqrt().add_(eps), -step_size);
+    values.addcdiv_(exp_avg, exp_avg_sq.sqrt().add_(eps), -step_size);
     return;
   }
   const Step shared{static_cast<float>(beta1),     static_cast<float>(1 - beta1),
@@ -63,8 +61,8 @@ void Adam::update(const at::Tensor& values, const at::Tensor& gradients, double 
                     static_cast<float>(step_size), static_cast<float>(scale)};
   float* const p = values.mutable_data_ptr<float>();
   float* const g = gradients.mutable_data_ptr<float>();
-  float* const m = exp_avg_.mutable_data_ptr<float>();
-  float* const v = exp_avg_sq_.mutable_data_ptr<float>();
+  float* const m = exp_avg.mutable_data_ptr<float>();
+  float* const v = exp_avg_sq.mutable_data_ptr<float>();
   at::parallel_for(0, values.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
     adam_block(p + begin, g + begin, m + begin, v + begin, end - begin, shared);
   });

@@ -27,6 +27,7 @@ class ConfigSection {
   void set(std::string_view key, const std::string& value) { put(key, {value}); }
   void set(std::string_view key, const std::vector<double>& values) { put_list(key, values); }
   void set(std::string_view key, const std::vector<std::int64_t>& values) { put_list(key, values); }
+  void set(std::string_view key, const std::vector<std::string>& values) { put_list(key, values); }
   void set(std::string_view key, const compat::ConfigValue& value) { put(key, value); }
   template <class T>
   void set(std::string_view key, const std::optional<T>& value) {
@@ -55,7 +56,7 @@ class ConfigSection {
   template <class T>
   void put_list(std::string_view key, const std::vector<T>& values) {
     compat::ConfigValue::List list;
-    for (const T value : values) list.push_back({value});
+    for (const T& value : values) list.push_back({value});
     put(key, {std::move(list)});
   }
   compat::ConfigValue::Dict& dict_;

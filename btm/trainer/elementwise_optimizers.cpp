@@ -24,21 +24,38 @@ std::vector<Optimizer::StateTensor> ElementwiseOptimizer::state_of(std::size_t s
   return state;
 }
 
+void ElementwiseOptimizer::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+                                  double scale) {
+  for (const auto& [first, last] : flat_.trained()) {
+    const auto range = [first = first, last = last](const at::Tensor& all) {
+      return all.narrow(0, first, last - first);
+    };
+    std::vector<at::Tensor> buffers;
+    for (const at::Tensor& buffer : buffers_) buffers.push_back(range(buffer));
+    update_range(range(values), range(gradients), buffers, lr, scale);
+  }
+}
+
 Nag::Nag(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
          const FlatParameters& flat)
     : ElementwiseOptimizer(kind, options, lr, flat, {"momentum_buffer"}) {}
 
 void Nag::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+  ElementwiseOptimizer::update(values, gradients, lr, scale);
+  *option("lr_old") = {lr};
+}
+
+void Nag::update_range(const at::Tensor& values, const at::Tensor& gradients,
+                       std::span<const at::Tensor> buffers, double lr, double scale) {
   const double momentum = number("momentum"), decay = number("weight_decay"),
                before = number("lr_old"), change = before > 0 ? lr / before : lr;
-  const at::Tensor& velocity = buffer(0);
+  const at::Tensor& velocity = buffers[0];
   gradients.mul_(scale);
   if (decay != 0) values.mul_(1 - lr * decay);
   values.add_(velocity, momentum * momentum * change);
   values.add_(gradients, -(1 + momentum) * lr);
   velocity.mul_(momentum * change).add_(gradients, -lr);
   gradients.zero_();
-  *option("lr_old") = {lr};
 }
 
 Sgd::Sgd(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
@@ -50,12 +67,13 @@ std::vector<Optimizer::StateTensor> Sgd::state_of(std::size_t slot) const {
   return ElementwiseOptimizer::state_of(slot);
 }
 
-void Sgd::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+void Sgd::update_range(const at::Tensor& values, const at::Tensor& gradients,
+                       std::span<const at::Tensor> buffers, double lr, double scale) {
   const double momentum = number("momentum"), decay = number("weight_decay");
   gradients.mul_(scale);
   if (decay != 0) gradients.add_(values, decay);
-  if (momentum != 0) buffer(0).mul_(momentum).add_(gradients);
-  values.add_(momentum != 0 ? buffer(0) : gradients, -lr);
+  if (momentum != 0) buffers[0].mul_(momentum).add_(gradients);
+  values.add_(momentum != 0 ? buffers[0] : gradients, -lr);
   gradients.zero_();
 }
 
@@ -63,14 +81,14 @@ Adagrad::Adagrad(const OptimizerKind& kind, const OptimizationOptions& options, 
                  const FlatParameters& flat)
     : ElementwiseOptimizer(kind, options, lr, flat, {"sum"}) {}
 
-void Adagrad::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-                     double scale) {
+void Adagrad::update_range(const at::Tensor& values, const at::Tensor& gradients,
+                           std::span<const at::Tensor> buffers, double lr, double scale) {
   const double decay = number("weight_decay");
   const double rate = lr / (1 + static_cast<double>(steps() - 1) * number("lr_decay"));
   gradients.mul_(scale);
   if (decay != 0) gradients.add_(values, decay);
-  buffer(0).addcmul_(gradients, gradients);
-  values.addcdiv_(gradients, at::sqrt(buffer(0)).add_(number("eps")), -rate);
+  buffers[0].addcmul_(gradients, gradients);
+  values.addcdiv_(gradients, at::sqrt(buffers[0]).add_(number("eps")), -rate);
   gradients.zero_();
 }
 
@@ -78,11 +96,11 @@ Adamax::Adamax(const OptimizerKind& kind, const OptimizationOptions& options, do
                const FlatParameters& flat)
     : ElementwiseOptimizer(kind, options, lr, flat, {"exp_avg", "exp_inf"}) {}
 
-void Adamax::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-                    double scale) {
+void Adamax::update_range(const at::Tensor& values, const at::Tensor& gradients,
+                          std::span<const at::Tensor> buffers, double lr, double scale) {
   const double beta1 = number("betas", 0), beta2 = number("betas", 1),
                decay = number("weight_decay");
-  const at::Tensor &average = buffer(0), largest = buffer(1);
+  const at::Tensor &average = buffers[0], largest = buffers[1];
   gradients.mul_(scale);
   average.mul_(beta1).add_(gradients, 1 - beta1);
   largest.copy_(at::maximum(largest.mul_(beta2), gradients.abs_()));

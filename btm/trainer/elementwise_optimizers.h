@@ -1,6 +1,8 @@
-// The optimizers beside Adam that treat every weight alike, whatever its parameter's shape.
-// g: gradient, p: weight, wd: weight decay.
+// The optimizers that treat every weight alike, whatever its parameter's shape; Adam has files of
+// its own. g: gradient, p: weight, wd: weight decay.
 #pragma once
+
+#include <span>
 
 #include "btm/trainer/optimizer.h"
 
@@ -14,7 +16,11 @@ class ElementwiseOptimizer : public Optimizer {
  protected:
   ElementwiseOptimizer(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
                        const FlatParameters& flat, std::vector<std::string_view> keys);
-  const at::Tensor& buffer(std::size_t i) const { return buffers_[i]; }
+  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+              double scale) override;
+  /// One update of a range of the weights. `buffers` are the same range of each buffer.
+  virtual void update_range(const at::Tensor& values, const at::Tensor& gradients,
+                            std::span<const at::Tensor> buffers, double lr, double scale) = 0;
 
  private:
   std::vector<std::string_view> keys_;
@@ -32,6 +38,8 @@ class Nag final : public ElementwiseOptimizer {
  private:
   void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
               double scale) override;
+  void update_range(const at::Tensor& values, const at::Tensor& gradients,
+                    std::span<const at::Tensor> buffers, double lr, double scale) override;
 };
 
 /// torch's SGD: g += wd p; v = m v + g; p -= lr v (lr g without momentum).
@@ -42,8 +50,8 @@ class Sgd final : public ElementwiseOptimizer {
   std::vector<StateTensor> state_of(std::size_t slot) const override;
 
  private:
-  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-              double scale) override;
+  void update_range(const at::Tensor& values, const at::Tensor& gradients,
+                    std::span<const at::Tensor> buffers, double lr, double scale) override;
 };
 
 /// torch's Adagrad: g += wd p; s += g^2; p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
@@ -55,8 +63,8 @@ class Adagrad final : public ElementwiseOptimizer {
   bool has_state_at_start() const override { return true; }
 
  private:
-  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-              double scale) override;
+  void update_range(const at::Tensor& values, const at::Tensor& gradients,
+                    std::span<const at::Tensor> buffers, double lr, double scale) override;
 };
 
 /// fairseq's Adamax: m = b1 m + (1 - b1) g; u = max(b2 u, |g|); p -= lr wd p;
@@ -68,8 +76,8 @@ class Adamax final : public ElementwiseOptimizer {
   Count count() const override { return Count::kInteger; }
 
  private:
-  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-              double scale) override;
+  void update_range(const at::Tensor& values, const at::Tensor& gradients,
+                    std::span<const at::Tensor> buffers, double lr, double scale) override;
 };
 
 }  // namespace btm

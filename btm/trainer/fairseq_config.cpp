@@ -237,6 +237,17 @@ void set_model(ConfigValue& root, const TrainOptions& options, const Transformer
   section.set("add_bos_token", options.task.add_bos_token);
   section.set("tokens_per_sample", options.task.tokens_per_sample);
   section.set("max_target_positions", model.max_target_positions);
+  if (model.moe_freq > 0) {  // keys that only fairseq's moe branch knows, and our own
+    section.set(compat::kMoeFreqKey, model.moe_freq);
+    section.set(compat::kMoeExpertCountKey, model.moe_expert_count);
+    section.set(compat::kMoeTop1Key, model.routing == Routing::kTop1);
+    section.set(compat::kMoeRouterKey, std::string(routing_name(model.routing)));
+    if (!model.moe_experts.empty()) section.set(compat::kMoeExpertsKey, model.moe_experts);
+    section.set("moe_gate_loss_wt", options.moe.gate_loss_wt);
+    section.set("moe_z_loss_wt", options.moe.z_loss_wt);
+    section.set("moe_train", options.moe.train);
+    section.set_unless_empty("moe_freeze_experts", options.moe.freeze_experts);
+  }
   if (!options.demix.desynchronize) return;  // keys that only the DeMIX fork knows
   section.set("moe_freq", std::int64_t{0});
   section.set("desynchronize", true);
@@ -320,6 +331,11 @@ compat::Config model_config(const TrainOptions& options) {
   add("adaptive_input", o.adaptive_input);
   add("tie_adaptive_weights", o.tie_adaptive_weights);
   add("tie_adaptive_proj", o.tie_adaptive_proj);
+  if (o.moe_freq > 0) {
+    section.set(compat::kMoeFreqKey, o.moe_freq);
+    section.set(compat::kMoeExpertCountKey, o.moe_expert_count);
+    section.set(compat::kMoeRouterKey, o.moe_router);
+  }
   return compat::Config({ConfigValue::Dict{{"model", {std::move(model)}}}}, "--arch");
 }
 

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "btm/model/transformer_lm.h"
@@ -53,6 +54,17 @@ class FlatParameters {
   /// The part of a buffer of size() elements that slot `i` covers, in the parameter's shape.
   at::Tensor view(const at::Tensor& buffer, std::size_t i) const;
 
+  /// Parameters that stay as they are: they require no gradient, and zero_frozen() clears what
+  /// passes without autograd add to theirs.
+  void freeze(const std::function<bool(const std::string& name)>& is_frozen);
+  /// [first, last) of the buffers that are trained, ascending, whole slots with the gaps after
+  /// them.
+  const std::vector<std::pair<std::int64_t, std::int64_t>>& trained() const noexcept {
+    return trained_;
+  }
+  bool is_trained(std::size_t slot) const;
+  void zero_frozen() const;
+
   /// Called for the slots whose gradients of an update are complete. May be empty.
   void on_ready(OnReady call) { on_ready_ = std::move(call); }
   void announce(std::size_t first, std::size_t last) const {
@@ -62,6 +74,8 @@ class FlatParameters {
  private:
   std::vector<Slot> slots_;
   at::Tensor values_, gradients_;
+  std::vector<std::pair<std::int64_t, std::int64_t>> trained_;
+  std::vector<at::Tensor> model_parameters_;  ///< the leaves, by slot
   OnReady on_ready_;
 };
 

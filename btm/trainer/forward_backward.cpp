@@ -3,8 +3,10 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <optional>
 
@@ -41,6 +43,7 @@ struct ForwardBackward::Stage {
   at::Tensor input, output;  ///< output is undefined if the backward pass computes it again
   std::optional<std::size_t> layer;
   at::Tensor random_state;  ///< before the forward pass, if the backward pass repeats it
+  RoutingRecord routing;    ///< of the graph, if the layer is a mixture
 };
 
 DeviceBatch to_device(const Batch& batch, at::Device device) {
@@ -76,6 +79,47 @@ ForwardBackward::ForwardBackward(const TransformerLM& model, const FlatParameter
     if (layer_slots_[layer] == 0) layer_slots_[layer] = i;
   }
   layer_slots_.back() = end;
+  for (std::size_t i = 0; i < model.num_layers(); ++i) mixtures_ += model.is_mixture(i) ? 1 : 0;
+}
+
+/// The layer of a stage over its input.
+at::Tensor ForwardBackward::layer_of(Stage& stage, const at::Tensor& mask,
+                                     const DeviceBatch& batch) const {
+  stage.routing = {};
+  stage.routing.places = batch.places;
+  return model_.layer(*stage.layer, stage.input, mask, switches_.dropout,
+                      model_.is_mixture(*stage.layer) ? &stage.routing : nullptr);
+}
+
+/// Through a stage's graph, with the losses of its router.
+void ForwardBackward::backward(Stage& stage, const at::Tensor& gradient, double loss_scale,
+                               RouterStats* routers) const {
+  const RoutingRecord& routing = stage.routing;
+  if (!routing.balance.defined()) {
+    // Where everything before the layers is frozen, there is no graph.
+    if (stage.output.requires_grad()) stage.output.backward(gradient);
+    return;
+  }
+  const auto tokens = static_cast<double>(routing.tokens), layers = static_cast<double>(mixtures_);
+  torch::autograd::variable_list roots{stage.output}, gradients{gradient};
+  for (const auto& [loss, weight] : {std::pair(routing.balance, switches_.balance_loss),
+                                     std::pair(routing.z, switches_.z_loss)}) {
+    if (weight == 0 || tokens == 0) continue;
+    roots.push_back(loss);
+    gradients.push_back(at::full({}, loss_scale * weight * tokens / layers, loss.options()));
+  }
+  torch::autograd::backward(roots, gradients);
+  if (routers == nullptr || tokens == 0) return;
+  RouterStats stats;
+  stats.balance = routing.balance.item<double>() * tokens / layers;
+  stats.z = routing.z.item<double>() * tokens / layers;
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < *stage.layer; ++i) row += model_.is_mixture(i) ? 1 : 0;
+  stats.loads.resize(row + 1);
+  const at::Tensor loads = routing.loads.to(at::kDouble).cpu();
+  stats.loads[row].assign(loads.const_data_ptr<double>(),
+                          loads.const_data_ptr<double>() + loads.numel());
+  routers->add(stats);
 }
 
 /// features and their gradient are [B, T, decoder_output_dim].
@@ -98,7 +142,8 @@ CrossEntropyGradient ForwardBackward::backward_from_loss(const DeviceBatch& batc
   return loss;
 }
 
-LossSums ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool last) const {
+LossSums ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool last,
+                              RouterStats* routers) const {
   const at::AutoGradMode grad(true);
   const std::size_t layers = model_.num_layers(), slots = flat_.slots().size();
   std::vector<Stage> stages;
@@ -109,6 +154,7 @@ LossSums ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool 
                     {},
                     model_.embedded(batch.tokens, switches_.dropout, batch.interior_padding),
                     std::nullopt,
+                    {},
                     {}});
   at::Tensor x = stages.back().output;
   const bool repeat = switches_.checkpoint_activations;
@@ -116,22 +162,24 @@ LossSums ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool 
     if (switches_.decoder_layerdrop > 0 &&
         at::rand({1}).item<double>() < switches_.decoder_layerdrop)
       continue;
-    Stage stage{layer_slots_[i], layer_slots_[i + 1], new_leaf(x), {}, i, {}};
+    Stage stage{layer_slots_[i], layer_slots_[i + 1], new_leaf(x), {}, i, {}, {}};
     if (repeat) {
       stage.random_state = generator_of(x).get_state();
       const at::NoGradGuard no_grad;
       x = model_.layer(i, stage.input, mask, switches_.dropout);
     } else {
-      x = stage.output = model_.layer(i, stage.input, mask, switches_.dropout);
+      x = stage.output = layer_of(stage, mask, batch);
     }
     stages.push_back(std::move(stage));
   }
-  Stage end{layer_slots_.back(), slots, new_leaf(x), {}, std::nullopt, {}};
+  Stage end{layer_slots_.back(), slots, new_leaf(x), {}, std::nullopt, {}, {}};
   x = end.output = model_.finished(end.input);
   stages.push_back(std::move(end));
 
   const CrossEntropyGradient sums = backward_from_loss(batch, x.detach(), loss_scale);
   at::Tensor gradient = sums.features;
+  if (routers != nullptr && mixtures_ > 0)
+    routers->tokens += static_cast<double>(batch.targets.numel());
   x.reset();
   std::size_t announced = slots;
   for (; !stages.empty(); stages.pop_back()) {
@@ -140,10 +188,10 @@ LossSums ForwardBackward::run(const DeviceBatch& batch, double loss_scale, bool 
       at::Generator generator = generator_of(stage.input);
       const at::Tensor after = generator.get_state();
       generator.set_state(stage.random_state);
-      stage.output = model_.layer(*stage.layer, stage.input, mask, switches_.dropout);
+      stage.output = layer_of(stage, mask, batch);
       generator.set_state(after);
     }
-    stage.output.backward(gradient);
+    backward(stage, gradient, loss_scale, routers);
     gradient = stage.input.defined() ? stage.input.grad() : at::Tensor();
     // A layer that was left out has no stage; it is announced with the next one.
     if (last) flat_.announce(stage.first_slot, announced);

@@ -7,6 +7,7 @@
 #include "btm/model/transformer_lm.h"
 #include "btm/trainer/cross_entropy.h"
 #include "btm/trainer/flat_parameters.h"
+#include "btm/trainer/router_stats.h"
 
 namespace btm {
 
@@ -17,6 +18,9 @@ struct TrainingSwitches {
   double label_smoothing = 0;
   bool checkpoint_activations =
       false;  ///< Keep only the layers' inputs and compute the rest again in the backward pass.
+  /// Weights of the routers' losses, the means over the mixture's layers of RoutingRecord::balance
+  /// and z. Each counts once per token, as the loss does.
+  double balance_loss = 0, z_loss = 0;
 };
 
 /// A batch on the model's device.
@@ -42,16 +46,21 @@ class ForwardBackward {
                   const TrainingSwitches& switches);
 
   /// Adds the gradient of `loss_scale` times the batch's summed loss to the flat gradients. Returns
-  /// the sums of the loss (not scaled). With `last`, gradients are announced when they are
+  /// the sums of the loss (not scaled). The routers' losses add their gradients, too, and
+  /// `routers` gets what they did. With `last`, gradients are announced when they are
   /// complete. Each layer is an autograd graph of its own, so that gradients can be reduced while
   /// earlier layers still compute.
-  LossSums run(const DeviceBatch& batch, double loss_scale, bool last) const;
+  LossSums run(const DeviceBatch& batch, double loss_scale, bool last,
+               RouterStats* routers = nullptr) const;
 
   /// The loss alone, without dropout.
   LossSums evaluate(const DeviceBatch& batch) const;
 
  private:
   struct Stage;
+  at::Tensor layer_of(Stage& stage, const at::Tensor& mask, const DeviceBatch& batch) const;
+  void backward(Stage& stage, const at::Tensor& gradient, double loss_scale,
+                RouterStats* routers) const;
   CrossEntropyGradient backward_from_loss(const DeviceBatch& batch, const at::Tensor& features,
                                           double loss_scale) const;
 
@@ -61,6 +70,7 @@ class ForwardBackward {
   std::size_t output_slot_ = 0;  ///< The output projection's, or the embedding's it is tied to.
   std::vector<std::size_t> layer_slots_;  ///< [layers + 1] the first slot of each layer, and the
                                           ///< end of the last layer's.
+  std::int64_t mixtures_ = 0;             ///< layers with a router
 };
 
 }  // namespace btm

@@ -1,6 +1,8 @@
 #include "btm/trainer/options.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <string_view>
 
 #include "btm/trainer/optimizer_kinds.h"
 #include "compat/base/concat.h"
@@ -52,12 +54,58 @@ void complete_ema(const TrainOptions& options) {
     throw compat::IoError(ema.seed_model, "does not exist (--ema-seed-model)");
 }
 
+/// The numbers in a list such as "0,2". UsageError for anything else.
+std::vector<std::int64_t> numbers_in(const std::string& list) {
+  std::vector<std::int64_t> numbers;
+  for (std::size_t from = 0; from <= list.size();) {
+    const std::size_t end = std::min(list.find(',', from), list.size());
+    const auto number =
+        compat::number_of<std::int64_t>(std::string_view(list).substr(from, end - from));
+    require(number.has_value(), "--moe-freeze-experts '" + compat::printable(list) +
+                                    "', expected numbers separated by commas, or all");
+    numbers.push_back(*number);
+    from = end + 1;
+  }
+  return numbers;
+}
+
+void check_mixture(const TrainOptions& options) {
+  const MoeOptions& moe = options.moe;
+  const std::int64_t experts = options.model.moe_expert_count;
+  one_of("--moe-router", options.model.moe_router, {"top1", "top2", "soft"});
+  one_of("--moe-train", moe.train, {"all", "routers"});
+  if (options.model.moe_freq == 0) {
+    require(experts == 0 && moe.train == "all" && moe.freeze_experts.empty(),
+            "--moe-expert-count, --moe-train and --moe-freeze-experts need --moe-freq");
+    return;
+  }
+  require(experts >= 1, "--moe-freq needs --moe-expert-count");
+  require(!options.demix.desynchronize, "--moe-freq and --desynchronize exclude each other");
+  if (moe.freeze_experts.empty() || moe.freeze_experts == "all") return;
+  for (const std::int64_t expert : numbers_in(moe.freeze_experts))
+    require(expert >= 0 && expert < experts,
+            compat::concat("--moe-freeze-experts ", expert, ", expected 0 to ", experts - 1,
+                           " or all"));
+}
+
 }  // namespace
 
 std::vector<std::string> criterion_names() {
   std::vector<std::string> names;
   for (const auto& [name, class_name] : kCriterions) names.emplace_back(name);
   return names;
+}
+
+bool MoeOptions::freezes(const std::string& name) const {
+  constexpr std::string_view kExperts = ".moe_layer.experts.";
+  if (train == "routers") return name.find(".moe_layer.gate.") == std::string::npos;
+  const std::size_t at = name.find(kExperts);
+  if (at == std::string::npos || freeze_experts.empty()) return false;
+  if (freeze_experts == "all") return true;
+  const std::size_t from = at + kExperts.size();
+  const std::string expert = name.substr(from, name.find('.', from) - from);
+  return std::ranges::any_of(numbers_in(freeze_experts),
+                             [&](std::int64_t one) { return std::to_string(one) == expert; });
 }
 
 void complete(TrainOptions& options) {
@@ -72,6 +120,7 @@ void complete(TrainOptions& options) {
   complete_precision(options.common);
   check_demix_options(options.demix);
   complete_ema(options);
+  check_mixture(options);
   // One entry for all parameters cannot be divided among the ranks' files.
   if (options.demix.desynchronize) options.common.fp16_no_flatten_grads = true;
 

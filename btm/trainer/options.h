@@ -30,6 +30,19 @@ struct ModelOptions {
        no_token_positional_embeddings = false, share_decoder_input_output_embed = false,
        decoder_learned_pos = false, layernorm_embedding = false, no_scale_embedding = false,
        checkpoint_activations = false;
+  std::int64_t moe_freq = 0, moe_expert_count = 0;
+  std::string moe_router = "top2";
+};
+
+/// How a mixture of experts is trained.
+struct MoeOptions {
+  double gate_loss_wt = 0.01;  ///< Of RoutingRecord::balance, BTX's value (arXiv:2403.07816).
+  double z_loss_wt = 0;        ///< Of RoutingRecord::z.
+  std::string train = "all";   ///< or routers
+  std::string freeze_experts;  ///< "0,2", or "all"
+
+  /// Whether the parameter of this name stays as it is.
+  bool freezes(const std::string& name) const;
 };
 
 struct TaskOptions {
@@ -144,6 +157,7 @@ struct TrainOptions {
   CheckpointOptions checkpoint;
   DemixOptions demix;
   EmaOptions ema;
+  MoeOptions moe;
   std::int64_t bucket_cap_mb = 25;  ///< gradients that are summed over the ranks at once
 
   /// Whether the flags ask for fp16 or bf16.

@@ -60,6 +60,7 @@ void ParameterOptimizer::weights_replaced(bool keep_masters) {
 ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, double clip_norm) {
   const at::NoGradGuard no_grad;
   const at::Tensor& gradients = flat_.gradients();
+  flat_.zero_frozen();
   round(gradients, gradients);
   Step step;
   double scale = factor / loss_scale();

@@ -5,6 +5,7 @@
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/train_data.h"
 #include "btm/trainer/trainer.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/fairseq/network_settings.h"
@@ -29,6 +30,20 @@ std::optional<compat::TorchFile> weights_alone(const fs::path& path) {
   return holds_weights_alone(file) ? std::optional(std::move(file)) : std::nullopt;
 }
 
+/// FormatError when the experts in `checkpoint` are not those that the flags ask for.
+void check_mixture(const TransformerConfig& expected, const compat::Checkpoint& checkpoint) {
+  const TransformerConfig found = TransformerConfig::from(checkpoint.config());
+  if (found.moe_freq == expected.moe_freq && found.moe_expert_count == expected.moe_expert_count)
+    return;
+  throw compat::FormatError(
+      {checkpoint.path(), "model", {}},
+      found.moe_freq == 0
+          ? "has no experts, the flags ask for a mixture (btm mix makes one)"
+          : compat::concat("is a mixture of ", found.moe_expert_count,
+                           " experts, expected --moe-freq ", found.moe_freq, " --moe-expert-count ",
+                           found.moe_expert_count, " --moe-router ", routing_name(found.routing)));
+}
+
 }  // namespace
 
 compat::Dictionary load_data_dictionary(const fs::path& folder) {
@@ -48,7 +63,10 @@ std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM
   }
   compat::Checkpoint checkpoint = compat::Checkpoint::open(path);
   compat::check_same_dictionary(dictionary, checkpoint.dictionary());
+  check_mixture(model.config(), checkpoint);
   load_weights(model, checkpoint.model(), checkpoint.path(), Precision{});
+  if (model.config().moe_freq > 0)
+    model.set_expert_names(TransformerConfig::from(checkpoint.config()).moe_experts);
   model.set_layer_norm_epsilon(compat::layer_norm_epsilon(checkpoint.config()));
   return checkpoint;
 }
@@ -63,6 +81,7 @@ void check_start(const TrainOptions& options, const fs::path& checkpoint) {
   const compat::Checkpoint whole = compat::Checkpoint::open(checkpoint);
   compat::check_same_dictionary(
       compat::known_dictionary(dictionary, (folder / "dict.txt").string()), whole.dictionary());
+  check_mixture(model.config(), whole);
   check_weights(model, whole.model(), checkpoint.string());
 }
 

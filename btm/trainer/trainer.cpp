@@ -44,12 +44,14 @@ struct RankNote {
   int signal = 0;
 };
 
-TrainingSwitches switches_of(const TransformerConfig& config, double label_smoothing) {
+TrainingSwitches switches_of(const TransformerConfig& config, const TrainOptions& options) {
   return {{config.dropout, config.attention_dropout, config.activation_dropout},
           config.decoder_layerdrop,
           config.adaptive_softmax_dropout,
-          label_smoothing,
-          config.checkpoint_activations};
+          options.optimization.label_smoothing,
+          config.checkpoint_activations,
+          options.moe.gate_loss_wt,
+          options.moe.z_loss_wt};
 }
 
 }  // namespace
@@ -73,8 +75,10 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
       scaler_options(options, world.size()));
   if (options.ema.store && world.rank() == 0)
     ema_ = std::make_unique<Ema>(*flat_, model_->config(), precision, options.ema);
-  passes_ = std::make_unique<ForwardBackward>(
-      *model_, *flat_, switches_of(model_->config(), options.optimization.label_smoothing));
+  passes_ =
+      std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config(), options));
+  if (model_->config().moe_freq > 0)
+    flat_->freeze([&](const std::string& name) { return options.moe.freezes(name); });
   connect_ranks();
   lr_ = schedule_->lr_at(0);
   metrics_["default"].log_start_time("wall", 790, 0);
@@ -170,12 +174,13 @@ void Trainer::diverged(const std::string& what, const UpdateBatches& batches) co
                                        "); try a lower --lr, --clip-norm or a longer warm-up"));
 }
 
-std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches) {
+std::vector<BatchStats> Trainer::forward_backward(const UpdateBatches& batches,
+                                                  RouterStats& routers) {
   std::vector<BatchStats> stats;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const DeviceBatch& batch = batches[i];
     const auto [loss, nll] =
-        passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size());
+        passes_->run(batch, optimizer_->loss_scale(), /*last=*/i + 1 == batches.size(), &routers);
     if (!std::isfinite(loss) && optimizer_->scaler() == nullptr)
       diverged("the loss of a batch is " + compat::general(loss), {batch});
     stats.push_back({batch.domain, batch.num_tokens, batch.num_sentences, loss, nll});
@@ -206,6 +211,14 @@ std::vector<BatchStats> Trainer::exchange_stats(const std::vector<BatchStats>& m
   return all;
 }
 
+void Trainer::exchange_routers(RouterStats& routers) {
+  if (world_.size() == 1 || model_->config().moe_freq == 0) return;
+  RouterStats sum;
+  for (const std::string& bytes : world_.all_gather(routers.bytes()))
+    sum.add(RouterStats::from_bytes(bytes));
+  routers = std::move(sum);
+}
+
 /// Activations use the memory of the gradients until the next backward pass. Clearing its pages
 /// later costs a nanosecond per parameter, little beside a large batch.
 void Trainer::give_back_gradients(const UpdateBatches& batches) const {
@@ -219,12 +232,16 @@ void Trainer::give_back_gradients(const UpdateBatches& batches) const {
     zero_lazily(gradients);
 }
 
-bool Trainer::train_step(const UpdateBatches& batches) {
+/// So that a resumed run draws the same numbers.
+void Trainer::seed_dropout() const {
   const TransformerConfig& config = model_->config();
   if (config.dropout > 0 || config.attention_dropout > 0 || config.activation_dropout > 0 ||
       config.decoder_layerdrop > 0 || config.adaptive_softmax_dropout > 0)
-    at::manual_seed(static_cast<std::uint64_t>(
-        options_.common.seed + num_updates_));  // a resumed run draws the same numbers
+    at::manual_seed(static_cast<std::uint64_t>(options_.common.seed + num_updates_));
+}
+
+bool Trainer::train_step(const UpdateBatches& batches) {
+  seed_dropout();
   const std::vector<MetersDict*> active{&metrics_["default"], &metrics_["train"],
                                         &metrics_["train_inner"]};
   for (MetersDict* meters : active) meters->log_start_time("train_wall", 800, 0);
@@ -236,8 +253,10 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     }
   };
 
-  const std::vector<BatchStats> mine = forward_backward(batches);
+  RouterStats routers;
+  const std::vector<BatchStats> mine = forward_backward(batches, routers);
   if (reducer_) reducer_->finish();
+  exchange_routers(routers);
   const std::vector<BatchStats> stats = exchange_stats(mine);
   double total = 0;
   for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
@@ -267,6 +286,7 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     if (options_.optimization.clip_norm > 0)
       meters->log_scalar("clip", gradient_norm_ > options_.optimization.clip_norm ? 100 : 0, 1, 500,
                          1);
+    routers.log(*meters);
   }
   log_stats(stats, domains_, active);
   MetersDict alone;

@@ -82,9 +82,12 @@ class Trainer {
 
  private:
   void connect_ranks();
+  void seed_dropout() const;
   /// Every rank's statistics, by rank. Also agrees on the signal and the training time.
   std::vector<BatchStats> exchange_stats(const std::vector<BatchStats>& mine);
-  std::vector<BatchStats> forward_backward(const UpdateBatches& batches);
+  std::vector<BatchStats> forward_backward(const UpdateBatches& batches, RouterStats& routers);
+  /// Adds up all ranks' statistics of the routers.
+  void exchange_routers(RouterStats& routers);
   void log_stats(const std::vector<BatchStats>& stats, const std::vector<std::string>& domains,
                  const std::vector<MetersDict*>& active) const;
   std::int64_t sample_size(const BatchStats& stats) const noexcept;

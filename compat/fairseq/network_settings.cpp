@@ -20,7 +20,7 @@ struct Refusal {
   std::string_view key, meaning;
   bool adaptive = false;  ///< Of adaptive inputs or adaptive softmax.
 };
-constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax", true},
+constexpr std::array<Refusal, 17> kRefused{{{"adaptive_softmax_cutoff", "adaptive softmax", true},
                                             {"adaptive_input", "adaptive input", true},
                                             {"tie_adaptive_weights", "tied adaptive weights", true},
                                             {"character_embeddings", "character embeddings"},
@@ -33,8 +33,6 @@ constexpr std::array<Refusal, 19> kRefused{{{"adaptive_softmax_cutoff", "adaptiv
                                             {"scale_heads", "NormFormer"},
                                             {"scale_resids", "NormFormer"},
                                             {"decoder_xformers_att_config", "xFormers attention"},
-                                            {"moe_freq", "mixture-of-experts gates"},
-                                            {"moe_expert_count", "mixture-of-experts gates"},
                                             {"alibi", "ALiBi positions"},
                                             {"use_alibi", "ALiBi positions"},
                                             {"add_adapters", "adapters"},
@@ -63,6 +61,11 @@ double layer_norm_epsilon(const Config& config) {
     throw FormatError({config.file(), std::string("cfg.model.") + kLayerNormEpsilonKey, {}},
                       concat("is ", general(value), ", expected 0 to 1"));
   return value;
+}
+
+bool has_mixtures(const Config& config) {
+  const ConfigValue* const frequency = config.find("model", kMoeFreqKey);
+  return frequency != nullptr && is_set(*frequency);
 }
 
 std::string written_difference(const Config& found, const Config& expected) {

@@ -16,8 +16,14 @@ namespace compat {
 inline constexpr const char* kLayerNormEpsilonKey = "layer_norm_epsilon";
 inline constexpr double kLayerNormEpsilon = 1e-5;
 
+/// Keys of cfg.model for mixtures of experts (mixture_of_experts.md). fairseq's moe branch has the
+/// first three, this program alone the others: how the router picks, and the experts' names.
+inline constexpr const char *kMoeFreqKey = "moe_freq", *kMoeExpertCountKey = "moe_expert_count",
+                            *kMoeTop1Key = "moe_top1_expert", *kMoeRouterKey = "moe_router",
+                            *kMoeExpertsKey = "moe_experts";
+
 /// Keys of cfg.model whose values change what the same weights compute.
-inline constexpr std::array<std::string_view, 9> kSettingsOutsideWeights{
+inline constexpr std::array<std::string_view, 10> kSettingsOutsideWeights{
     "activation_fn",
     "decoder_attention_heads",
     "decoder_normalize_before",
@@ -26,7 +32,8 @@ inline constexpr std::array<std::string_view, 9> kSettingsOutsideWeights{
     "no_scale_embedding",
     "layernorm_embedding",
     "no_token_positional_embeddings",
-    kLayerNormEpsilonKey};
+    kLayerNormEpsilonKey,
+    kMoeRouterKey};
 
 /// The first of these keys whose values differ between the configurations, as "KEY is VALUE,
 /// expected VALUE". "" when there is none. A key that only one of them has is skipped, because the
@@ -35,6 +42,9 @@ std::string written_difference(const Config& found, const Config& expected);
 
 /// The epsilon of every layer norm. FormatError unless it is a number from 0 to 1.
 double layer_norm_epsilon(const Config& config);
+
+/// Whether layers of the network hold several experts and a router.
+bool has_mixtures(const Config& config);
 
 enum class AdaptiveLayers : std::uint8_t { kRefused, kAccepted };
 

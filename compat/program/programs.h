@@ -6,10 +6,10 @@
 
 namespace compat {
 
-inline constexpr std::array<std::string_view, 18> kBtmCommands{
-    "average", "branch",      "cache",  "cluster", "doctor",   "ensemble-eval",
-    "eval-lm", "eval-matrix", "expert", "forest",  "generate", "plan",
-    "release", "run",         "score",  "serve",   "train",    "weigh"};
+inline constexpr std::array<std::string_view, 20> kBtmCommands{
+    "average",     "branch", "cache",  "cluster",  "doctor", "ensemble-eval", "eval-lm",
+    "eval-matrix", "expert", "forest", "generate", "mix",    "plan",          "release",
+    "routing",     "run",    "score",  "serve",    "train",  "weigh"};
 inline constexpr std::array<std::string_view, 7> kConvertCommands{
     "checkpoint", "data-bin", "inspect", "preprocess", "repair", "train-sentencepiece", "verify"};
 

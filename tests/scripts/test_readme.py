@@ -52,6 +52,9 @@ SMALL = {
     "btm train data-bin/law": MODEL + " --max-update 4 --no-epoch-checkpoints",
     "btm train data-bin": MODEL
     + " --max-update 2 --save-interval-updates 1 --no-epoch-checkpoints",
+    "btm train data-bin --moe-freq": GOLDEN_MODEL
+    + " --max-update 2 --no-epoch-checkpoints --disable-validation",
+    "btm mix": "--router-tokens 256",
     "btm train DATA": "--max-update 2 --save-dir ranks --disable-validation",
     "btm expert add elmforest statutes": "",
     "btm expert add": GOLDEN_MODEL + " --max-update 206 --disable-validation",
@@ -64,6 +67,7 @@ SMALL = {
 # What "..." stands for in the command lines that begin so.
 ELLIPSIS = {
     "btm train data-bin/law": TRAIN,
+    "btm train data-bin --moe-freq": "--optimizer adam --lr 1e-3",
     "btm train DATA": TRAIN,
     "btm eval-matrix ...": "data-bin clusters --domains law",
     "btm ensemble-eval ...": "data-bin/law --path clusters --target-eval test_law",
@@ -170,6 +174,11 @@ def forest(folder):
     golden_models(folder / "elmforest", code="elm_jargon")
 
 
+def two_experts(folder):
+    forest(folder)
+    golden_models(folder / "elmforest", law="elm_perl")
+
+
 def clusters(folder):
     data_bin(folder)
     shutil.copy(GOLDEN / "corpus/perl/valid.txt", folder / "train.txt")
@@ -208,6 +217,7 @@ SET_UP = {
         "Scoring text": text_and_models,
     },
     "btm/merge/README.md": {"": released_models, "Along a run": run_of_checkpoints},
+    "btm/mix/README.md": {"": two_experts},
     "btm/run/README.md": {"": plan},
     "btm/trainer/README.md": {"From a data-bin to experts": data_bin},
     "converters/README.md": {

@@ -55,11 +55,10 @@ TEST(TransformerConfig, CfgDecidesNotTheName) {
 TEST(TransformerConfig, RefusesAllThatIsNotSupportedInOneMessage) {
   const std::string message = btm_test::message_of<compat::UnsupportedError>([] {
     config_of(
-        "{'_name': 'transformer_lm', 'character_embeddings': True, 'moe_freq': 2, "
+        "{'_name': 'transformer_lm', 'character_embeddings': True, "
         "'quant_noise_pq': 0.1, 'activation_fn': 'swish'}");
   });
-  for (const char* const reason :
-       {"character embeddings", "mixture-of-experts", "quantization noise", "swish"})
+  for (const char* const reason : {"character embeddings", "quantization noise", "swish"})
     EXPECT_NE(message.find(reason), std::string::npos) << message;
 }
 
@@ -125,6 +124,45 @@ TEST(TransformerConfig, RefusesAdaptiveLayersThatDoNotFit) {
                                       row.phrase);
 }
 
+TEST(TransformerConfig, ReadsMixturesOfExperts) {
+  const TransformerConfig dense = config_of("{'moe_expert_count': 8, 'moe_freq': 0}");
+  EXPECT_EQ(dense.moe_freq, 0);
+  EXPECT_FALSE(dense.is_mixture(0));
+  // fairseq's keys alone
+  const TransformerConfig theirs = config_of("{'moe_freq': 2, 'moe_expert_count': 8}");
+  EXPECT_EQ(theirs.routing, Routing::kTop2);
+  EXPECT_FALSE(theirs.is_mixture(0));
+  EXPECT_TRUE(theirs.is_mixture(1));
+  EXPECT_EQ(config_of("{'moe_freq': 1, 'moe_expert_count': 8, 'moe_top1_expert': True}").routing,
+            Routing::kTop1);
+  const TransformerConfig ours = config_of(
+      "{'moe_freq': 1, 'moe_expert_count': 2, 'moe_top1_expert': True, 'moe_router': 'soft', "
+      "'moe_experts': ['law', 'code']}");
+  EXPECT_EQ(ours.routing, Routing::kSoft);
+  EXPECT_EQ(ours.moe_experts, (std::vector<std::string>{"law", "code"}));
+  EXPECT_EQ(differing_setting(ours, config_of("{'moe_freq': 1, 'moe_expert_count': 2}")),
+            "moe_router is soft, expected top2");
+}
+
+TEST(TransformerConfig, RefusesImpossibleMixtures) {
+  struct Row {
+    const char *model, *phrase;
+  };
+  for (const Row& row :
+       {Row{"{'moe_freq': 1}", "moe_expert_count: is 0, expected 1 to 4096"},
+        Row{"{'moe_freq': 1, 'moe_expert_count': 5000}", "expected 1 to 4096"},
+        Row{"{'moe_freq': -1, 'moe_expert_count': 2}", "moe_freq: is -1, expected 1 to 6"},
+        Row{"{'moe_freq': 7, 'moe_expert_count': 2}", "moe_freq: is 7, expected 1 to 6"},
+        Row{"{'moe_freq': 'all', 'moe_expert_count': 2}", "moe_freq"},
+        Row{"{'moe_freq': 1, 'moe_expert_count': 2, 'moe_router': 'hash\x1b'}",
+            "is hash\\x1b, expected top1, top2 or soft"},
+        Row{"{'moe_freq': 1, 'moe_expert_count': 2, 'moe_experts': ['law']}", "expected 2 names"},
+        Row{"{'moe_freq': 1, 'moe_expert_count': 2, 'moe_experts': ['law', 3]}",
+            "expected 2 names"},
+        Row{"{'moe_freq': 1, 'moe_expert_count': 2, 'moe_experts': 7}", "expected 2 names"}})
+    expect_error<compat::FormatError>([&] { config_of(row.model); }, row.phrase);
+}
+
 TEST(TransformerConfig, TellsTheSettingInWhichTwoNetworksOfTheSameWeightsDiffer) {
   const std::string model = "'_name': 'transformer_lm', 'activation_fn': 'gelu'";
   EXPECT_EQ(differing_setting(config_of("{" + model + "}"), config_of("{" + model + "}")), "");
@@ -136,7 +174,7 @@ TEST(TransformerConfig, TellsTheSettingInWhichTwoNetworksOfTheSameWeightsDiffer)
             "decoder_attention_heads is 4, expected 8");
   for (const std::string_view key : compat::kSettingsOutsideWeights) {
     const bool number = key == compat::kLayerNormEpsilonKey || key == "decoder_attention_heads";
-    if (number || key == "activation_fn") continue;
+    if (number || key == "activation_fn" || key == compat::kMoeRouterKey) continue;
     const std::string set = "'" + std::string(key) + "': ";
     EXPECT_EQ(differing_setting(config_of("{" + model + ", " + set + "True}"),
                                 config_of("{" + model + ", " + set + "False}")),

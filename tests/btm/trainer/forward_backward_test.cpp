@@ -72,6 +72,73 @@ TEST(ForwardBackward, GradientsAreDerivativesOfTheLoss) {
   }
 }
 
+TransformerConfig tiny_mixture(Routing routing) {
+  TransformerConfig config = tiny(true);
+  config.moe_freq = 2;  // the middle layer
+  config.moe_expert_count = 3;
+  config.routing = routing;
+  return config;
+}
+
+/// The loss with those of the routers, from the passes' own numbers.
+double whole_loss(TinyModel& setup, const TrainingSwitches& switches) {
+  RouterStats routers;
+  const double loss = setup.passes->run(batch(), 1, false, &routers);
+  setup.flat->gradients().zero_();
+  return loss + switches.balance_loss * routers.balance + switches.z_loss * routers.z;
+}
+
+TEST(ForwardBackward, GradientsOfAMixtureAreDerivativesOfItsLosses) {
+  for (const Routing routing : {Routing::kTop1, Routing::kTop2, Routing::kSoft})
+    for (const bool checkpoint : {false, true}) {
+      // A soft router balances against its own shares, which count as constants: no derivative.
+      TrainingSwitches switches{{}, 0, checkpoint, routing == Routing::kSoft ? 0 : 0.3, 0.2};
+      TinyModel setup(tiny_mixture(routing), switches);
+      setup.passes->run(batch(), 1, false);
+      const at::Tensor gradients = setup.flat->gradients().clone();
+      whole_loss(setup, switches);
+      // All parameters, then the routers alone. A step of 1e-3 changes no choice of an expert.
+      for (const bool routers_alone : {false, true}) {
+        at::Tensor direction = gradients.clone();
+        const auto& slots = setup.flat->slots();
+        for (std::size_t i = 0; i < slots.size(); ++i)
+          if (routers_alone && slots[i].name.find("gate") == std::string::npos)
+            setup.flat->view(direction, i).zero_();
+        const double norm = direction.norm().item<double>(), h = 2e-3;
+        ASSERT_GT(norm, 0);
+        const at::Tensor step = direction * (h / norm);
+        setup.flat->values().add_(step);
+        const double up = whole_loss(setup, switches);
+        setup.flat->values().sub_(step * 2);
+        const double down = whole_loss(setup, switches);
+        setup.flat->values().add_(step);
+        EXPECT_NEAR((up - down) / (2 * h), norm, 0.02 * norm + 2e-3)
+            << routing_name(routing) << (routers_alone ? " routers" : "");
+      }
+    }
+}
+
+TEST(ForwardBackward, FrozenParametersGetNoGradientAndEarlierOnesTheirs) {
+  TinyModel setup(tiny_mixture(Routing::kTop2), {});
+  setup.passes->run(batch(), 1, false);
+  const at::Tensor whole = setup.flat->gradients().clone();
+  setup.flat->gradients().zero_();
+  const auto is_frozen = [](const std::string& name) {
+    return name.find("experts.1.") != std::string::npos || name.find("embed") != std::string::npos;
+  };
+  setup.flat->freeze(is_frozen);
+  setup.passes->run(batch(), 1, false);
+  setup.flat->zero_frozen();
+  for (std::size_t i = 0; i < setup.flat->slots().size(); ++i) {
+    const at::Tensor ours = setup.flat->view(setup.flat->gradients(), i);
+    if (is_frozen(setup.flat->slots()[i].name))
+      EXPECT_EQ(ours.abs().max().item<double>(), 0) << setup.flat->slots()[i].name;
+    else
+      EXPECT_TRUE(ours.allclose(setup.flat->view(whole, i), 1e-5, 1e-6))
+          << setup.flat->slots()[i].name;
+  }
+}
+
 TEST(ForwardBackward, ScalesTheLossAndAddsUp) {
   TinyModel setup(tiny(true), {});
   setup.passes->run(batch(), 1, false);

@@ -87,6 +87,25 @@ TEST(Optimizer, DoesNotDependOnThreads) {
   }
 }
 
+TEST(Optimizer, LeavesFrozenParametersAlone) {
+  for (const char* const name : {"adam", "nag", "sgd", "adagrad", "adamax", "adafactor"}) {
+    OptimizationOptions options;
+    options.optimizer = name;
+    options.weight_decay = 0.1;
+    const Weights weights(options);
+    weights.flat->freeze([](const std::string& p) { return p.find("fc1") != std::string::npos; });
+    const at::Tensor &values = weights.flat->values(), &gradients = weights.flat->gradients();
+    values.fill_(1);
+    gradients.fill_(1);
+    weights.flat->zero_frozen();
+    weights.optimizer->step(values, gradients, 0.5, 1);
+    for (std::size_t i = 0; i < weights.flat->slots().size(); ++i)
+      EXPECT_EQ(weights.flat->view(values, i).ne(1).any().item<bool>(),
+                weights.flat->slots()[i].name.find("fc1") == std::string::npos)
+          << name << ", " << weights.flat->slots()[i].name;
+  }
+}
+
 TEST(Optimizer, SaysWhatIsMissingForFairseqsOthers) {
   for (const char* const name : {"lamb", "composite", "adadelta", "cpu_adam"})
     btm_test::expect_error<compat::UsageError>([&] { optimizer_kind(name); }, "is not supported: ");

@@ -92,7 +92,8 @@ TEST(UnsupportedSettings, NamesEachThatIsSet) {
       {"{'quant_noise_pq': 0.1}", "relu", "quantization noise (quant_noise_pq=0.1)"},
       {"{'base_layers': 1, 'scale_fc': True}", "relu",
        "BASE layers (base_layers=1), NormFormer (scale_fc=True)"},
-      {"{'moe_freq': 2}", "swish", "mixture-of-experts gates (moe_freq=2), activation swish"},
+      {"{'moe_freq': 2, 'moe_expert_count': 8}", "gelu", ""},
+      {"{'use_alibi': True}", "swish", "ALiBi positions (use_alibi=True), activation swish"},
       {"{}", "\x1b[2J", "activation \\x1b[2J"},
       {"{}", "", "activation "},
       {"{'add_adapters': '\\x1b'}", "relu", "adapters (add_adapters=\\x1b)"},
@@ -100,6 +101,13 @@ TEST(UnsupportedSettings, NamesEachThatIsSet) {
   for (const Row& row : rows)
     EXPECT_EQ(unsupported_settings(with_model(row.model), row.activation), row.reasons)
         << row.model;
+}
+
+TEST(HasMixtures, GoesByTheFrequency) {
+  EXPECT_FALSE(has_mixtures(with_model("{}")));
+  EXPECT_FALSE(has_mixtures(with_model("{'moe_freq': 0, 'moe_expert_count': 8}")));
+  EXPECT_FALSE(has_mixtures(with_model("{'moe_freq': None}")));
+  EXPECT_TRUE(has_mixtures(with_model("{'moe_freq': 1, 'moe_expert_count': 8}")));
 }
 
 }  // namespace
