@@ -11,7 +11,8 @@ def text(folder):
 def has_symbols(*symbols):
     def check(folder):
         words = [line.split(" ")[0] for line in (folder / "out/dict.txt").read_text().split("\n")]
-        assert sorted(filter(None, words)) == sorted(symbols), words
+        found = [word for word in words if word and not word.startswith("madeupword")]
+        assert sorted(found) == sorted(symbols), words
 
     return check
 
@@ -44,7 +45,7 @@ CASES = [
         "bytes",
         PREPROCESS + ["--destdir", "{tmp}/out", "--bpe", "bytes"],
         setup=text,
-        stdout=["dictionary: 7 types"],
+        stdout=["dictionary: 8 types"],
         check=has_symbols("a", "b", "\u2581"),
     ),
     Case(
@@ -52,7 +53,7 @@ CASES = [
         PREPROCESS
         + ["--destdir", "{tmp}/out", "--bpe", "fastbpe", "--bpe-codes", "{golden}/encoders/codes"],
         setup=lambda folder: (folder / "raw.txt").write_text("the absurd\n"),
-        stdout=["dictionary: 9 types"],
+        stdout=["dictionary: 16 types"],
         check=has_symbols("the", "ab@@", "su@@", "r@@", "d"),
     ),
     Case(

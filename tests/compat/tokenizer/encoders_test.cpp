@@ -44,10 +44,11 @@ std::vector<std::string> symbols_of(Tokenizer& tokenizer, std::string_view text)
   tokenizer.encode(text, tokens);
   std::vector<std::string> symbols;
   std::size_t unknown = 0;
-  for (const std::int32_t id : tokens.ids)
-    for (const auto word : split_whitespace(id == tokenizer.unknown_id() ? tokens.unknown[unknown++]
-                                                                         : tokenizer.symbol(id)))
-      symbols.emplace_back(word);
+  for (const std::int32_t id : tokens.ids) {
+    const std::string text =
+        id == tokenizer.unknown_id() ? tokens.unknown[unknown++] : tokenizer.symbol(id);
+    for (const auto word : split_whitespace(text)) symbols.emplace_back(word);
+  }
   return symbols;
 }
 
