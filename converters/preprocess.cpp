@@ -61,10 +61,12 @@ class Preprocessor {
                 {"end_of_document", options.end_of_document},
                 {"bpe", options.tokenizer.bpe},
                 {"tokenizer", json::array()}};
-    for (const std::string& file :
-         {options.tokenizer.gpt2_encoder_json, options.tokenizer.gpt2_vocab_bpe,
-          options.tokenizer.sentencepiece_model})
-      if (raw_text && !file.empty()) reading_["tokenizer"].push_back(digests_.of(file));
+    for (const std::string& file : options.tokenizer.files())
+      reading_["tokenizer"].push_back(digests_.of(file));
+    // Absent where it has its default, so that what earlier versions made can be continued.
+    if (raw_text && options.tokenizer.tokenizer != "none")
+      reading_["pretokenizer"] = options.tokenizer.tokenizer;
+    if (options.tokenizer.bpe_add_prefix_space) reading_["prefix_space"] = true;
   }
 
   void run() {

@@ -66,7 +66,6 @@ constexpr std::array kForeign{
     ForeignFlag{"tgtdict", true, true},
     ForeignFlag{"threshold-loss-scale", true},
     ForeignFlag{"thresholdtgt", true},
-    ForeignFlag{"tokenizer", true, true},
     ForeignFlag{"tpu", false},
     ForeignFlag{"use-plasma-view", false},
     ForeignFlag{"user-dir", true},

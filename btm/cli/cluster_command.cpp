@@ -76,9 +76,10 @@ Corpus corpus_for(const ClusterModel& model, const std::string& model_path, cons
   const bool keeps_pieces = post_process == kAuto && model.rule() == TermRule::kPieces &&
                             compat::IndexedDataset::exists(path);
   Corpus documents(path, keeps_pieces ? "none" : post_process);
-  if (model.rule() == documents.rule() || !documents.dataset()) return documents;
+  if (is_of_words(model.rule()) == is_of_words(documents.rule()) || !documents.dataset())
+    return documents;
   throw compat::UsageError(compat::printable(model_path, 4096) +
-                           (model.rule() == TermRule::kWords
+                           (is_of_words(model.rule())
                                 ? " was made of words: --post-process has to join the data's pieces"
                                 : " was made of pieces: --post-process none keeps them apart"));
 }
@@ -171,7 +172,9 @@ struct Application {
   std::string model_path, input_path, post_process = kAuto;
 
   std::vector<Positional> positionals() {
-    return {{"MODEL", "of btm cluster train", &model_path}, input(input_path)};
+    return {{"MODEL", "of btm cluster train, or a folder with c-BTM's tfidf.pkl and kmeans.pkl",
+             &model_path},
+            input(input_path)};
   }
 };
 
@@ -343,7 +346,8 @@ struct ClusterShow {
     return {"btm cluster show",
             "Shows each cluster: its name, its size in documents and tokens, its terms of largest "
             "weight, and the training documents nearest to its centre.",
-            {{"MODEL", "of btm cluster train", &path}},
+            {{"MODEL", "of btm cluster train, or a folder with c-BTM's tfidf.pkl and kmeans.pkl",
+              &path}},
             {{"Output",
               {flag_integer("terms", "N", terms, "terms of a cluster", 0),
                flag_integer("samples", "N", samples, "documents of a cluster, at most 3", 0),
@@ -373,7 +377,8 @@ struct ClusterName {
     return {"btm cluster name",
             "Names the clusters of a model, in FILE.names beside it. Shows and reports use the "
             "names; the folders stay c0, c1, ...",
-            {{"MODEL", "of btm cluster train", &path},
+            {{"MODEL", "of btm cluster train, or a folder with c-BTM's tfidf.pkl and kmeans.pkl",
+              &path},
              {"N=NAME", "a cluster's number and its name", nullptr, &given}},
             {},
             {}};

@@ -231,7 +231,7 @@ int run_ensemble_eval(std::span<const std::string> args) {
   check_tuning(command);
   if (command.no_score_cache) command.options.score_cache.clear();
   choose_experts(command);
-  if (command.options.ensemble_type == EnsembleType::kClusterPrior)
+  if (depends_on_text(command.options.ensemble_type))
     set_cluster_origins(command.options,
                         compat::resolve_models(command.options.path, [](const std::string&) {}));
   if (!command.target_eval.empty()) command.options.data.gen_subset = command.target_eval;

@@ -92,7 +92,7 @@ struct EvalMatrixCommand {
                    "experts that are not mixed, comma separated; they keep their rows"),
          flag_text("ensembles", "LIST", ensembles,
                    "a row for each: cached_prior, updating_prior, uniform_prior, simple_average, "
-                   "cluster_prior; '' for none"),
+                   "cluster_prior, clustering, product_of_experts, bayes; '' for none"),
          skip_diverged_flag(options.skip_diverged),
          flag_switch("average", options.average,
                      "a row for the uniform average of the experts' parameters"),
@@ -158,8 +158,7 @@ struct EvalMatrixCommand {
         options.ensembles.push_back(*type);
       }
     options.posterior = posterior_rule_of(posterior).value();
-    if (std::ranges::find(options.ensembles, EnsembleType::kClusterPrior) !=
-        options.ensembles.end()) {
+    if (std::ranges::any_of(options.ensembles, depends_on_text)) {
       std::vector<compat::NamedModel> mixed;
       for (const std::string& name : options.experts)
         for (const auto& [model, path] : options.models)

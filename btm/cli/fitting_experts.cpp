@@ -143,8 +143,9 @@ void keep_experts(TextModelOptions& options, FoundModels& found,
                   std::span<const std::vector<std::int64_t>> prompts, std::size_t count,
                   const std::function<void(const std::string& line)>& say) {
   const MixtureOptions mixture = mixture_of(options, found);
-  if (mixture.ensemble_type == EnsembleType::kClusterPrior)
-    throw compat::UsageError("--memory does not choose experts with cluster_prior");
+  if (depends_on_text(mixture.ensemble_type))
+    throw compat::UsageError(
+        compat::concat("--memory does not choose experts with ", name_of(mixture.ensemble_type)));
   std::vector<double> prior = given_prior(mixture, found.experts);
   const bool given = !prior.empty();
   const std::size_t experts = found.experts.size();

@@ -168,9 +168,9 @@ void GenerateCommand::settle() {
 void check_one_expert(const MixtureOptions& mixture, std::size_t experts) {
   if (experts < 2)
     throw compat::UsageError("--one-expert-per-token needs several models, found one");
-  if (mixture.ensemble_type == EnsembleType::kClusterPrior)
+  if (depends_on_text(mixture.ensemble_type))
     throw compat::UsageError(
-        "--one-expert-per-token: with cluster_prior the weights depend on the text, expected "
+        "--one-expert-per-token: with a cluster model the weights depend on the text, expected "
         "simple_average, or another type with --posterior none");
   if (rule_of(mixture) != PosteriorRule::kNone)
     throw compat::UsageError(

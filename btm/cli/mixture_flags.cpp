@@ -18,17 +18,20 @@ compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names) {
       {flag_choice(
            "ensemble-type", names.ensemble_type, ensemble_type_names(),
            "the prior of each text: given; the mean of the posteriors so far; 1/N; 1/N at every "
-           "token; by the text before a token"),
+           "token; by the text before a token; the last three as eval_cbtm.py of c-BTM"),
        flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
                  "cached_prior's probabilities, one for each expert; or the JSON of btm weigh"),
        flag_integer("eval-topk", "K", options.eval_topk,
-                    "keep the K largest of the prior (given or cluster_prior); 0: all", 0),
+                    "keep the K largest of the prior (given or cluster_prior), or of c-BTM's "
+                    "weights of a token; 0: all",
+                    0),
        flag_switch("sparse", options.sparse,
                    "leave out experts of prior 0: they do not run and do not count at a text's "
                    "start"),
-       flag_choice("posterior", names.posterior, posterior_rule_names(),
-                   "what moves the weights: the previous token alone, all of the text so far, "
-                   "nothing (default: last; none for cluster_prior)")}};
+       flag_choice(
+           "posterior", names.posterior, posterior_rule_names(),
+           "what moves the weights: the previous token alone, all of the text so far, "
+           "nothing (default: last; none for cluster_prior; c-BTM's types have their own)")}};
 }
 
 compat::FlagGroup cluster_prior_flags(ClusterPriorOptions& options,
@@ -37,7 +40,8 @@ compat::FlagGroup cluster_prior_flags(ClusterPriorOptions& options,
   heat.names = temperature;
   return {"Cluster priors (c-BTM)",
           {flag_text("cluster-model", "FILE", options.model,
-                     "a model of btm cluster train; forest.json, an expert's training data or its "
+                     "a model of btm cluster train, or a folder with c-BTM's tfidf.pkl and "
+                     "kmeans.pkl; forest.json, an expert's training data or its "
                      "name (c0, c1, ...) tell its cluster; otherwise the experts are in the order "
                      "of clusters"),
            heat,
@@ -52,6 +56,10 @@ void set_mixture(MixtureOptions& options, const MixtureNames& names,
   if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
   options.ensemble_type = *type;
   options.posterior = posterior_rule_of(names.posterior);
+  if (is_of_cbtm(*type) && options.posterior && *options.posterior != default_rule(*type))
+    throw compat::UsageError(compat::concat("--posterior ", names.posterior,
+                                            " does not go with --ensemble-type ", name_of(*type),
+                                            ", expected ", name_of(default_rule(*type))));
   if (*type == EnsembleType::kSimpleAverage && options.posterior &&
       *options.posterior != PosteriorRule::kNone)
     throw compat::UsageError(compat::concat(

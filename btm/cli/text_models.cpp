@@ -135,8 +135,7 @@ compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& f
 MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found) {
   MixtureOptions mixture = options.mixture;
   set_mixture(mixture, options.names, EnsembleType::kSimpleAverage);
-  if (mixture.ensemble_type == EnsembleType::kClusterPrior)
-    set_cluster_origins(mixture, found.experts);
+  if (depends_on_text(mixture.ensemble_type)) set_cluster_origins(mixture, found.experts);
   return mixture;
 }
 

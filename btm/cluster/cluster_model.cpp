@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "btm/cluster/balanced_kmeans.h"
+#include "btm/cluster/cbtm_clusterer.h"
 #include "btm/cluster/stop_words.h"
 #include "btm/cluster/truncated_svd.h"
 #include "compat/base/byte_reader.h"
@@ -24,7 +25,6 @@ namespace btm {
 namespace {
 
 constexpr std::string_view kMagic = "BTMCLUS2", kMagicWithoutNotes = "BTMCLUS1";
-constexpr std::uint32_t kMostDimensions = 4096, kMostClusters = 65536;
 
 using Counts =
     std::vector<std::pair<std::uint32_t, float>>;  ///< term and how often, by rising term
@@ -259,7 +259,27 @@ void ClusterModel::save(const std::filesystem::path& path) const {
   file.commit();
 }
 
+ClusterModel ClusterModel::of_parts(ClusterParts parts) {
+  ClusterModel model;
+  model.sha256_ = std::move(parts.sha256);
+  model.rule_ = parts.rule;
+  model.dimensions_ = parts.dimensions;
+  model.terms_ = std::move(parts.terms);
+  model.idf_ = std::move(parts.idf);
+  model.components_ = std::move(parts.components);
+  model.centers_ = std::move(parts.centers);
+  model.sizes_ = std::move(parts.sizes);
+  model.index_terms();
+  // A text of such terms alone is the origin.
+  for (std::size_t i = 0; i < model.terms_.size(); ++i)
+    if (model.idf_[i] == 0) model.ids_.erase(model.terms_[i]);
+  return model;
+}
+
 ClusterModel ClusterModel::load(const std::filesystem::path& path) {
+  if (const auto folder = cbtm_clusterer_at(path); !folder.empty() || path == "tfidf.pkl")
+    return of_parts(read_cbtm_clusterer(compat::MappedFile::open(folder / "tfidf.pkl"),
+                                        compat::MappedFile::open(folder / "kmeans.pkl")));
   const auto file = compat::MappedFile::open(path);
   compat::ByteReader in(file->bytes(), {path.string(), {}, {}});
   const std::string_view magic = in.remaining() < kMagic.size()
@@ -269,8 +289,9 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
     in.fail("is no cluster model of btm (see btm cluster train)");
   ClusterModel model;
   const auto rule = in.read<std::uint32_t>("the kind of the terms");
-  if (rule > static_cast<std::uint32_t>(TermRule::kPieces))
-    in.fail(compat::concat("the terms are of kind ", rule, ", expected 0 (words) or 1 (pieces)"));
+  if (rule > static_cast<std::uint32_t>(TermRule::kPythonWords))
+    in.fail(compat::concat("the terms are of kind ", rule,
+                           ", expected 0 (words), 1 (pieces) or 2 (words of c-BTM)"));
   model.rule_ = static_cast<TermRule>(rule);
   model.dimensions_ = in.read<std::uint32_t>("the dimensions");
   const auto clusters = in.read<std::uint32_t>("the number of clusters");
@@ -316,11 +337,14 @@ ClusterModel ClusterModel::load(const std::filesystem::path& path) {
 }
 
 std::vector<double> cluster_weights(std::span<const double> distances, double temperature,
-                                    std::int64_t top_k) {
-  const double nearest = *std::ranges::min_element(distances);
+                                    std::int64_t top_k, WeightRule rule) {
+  const auto cost = [&](double distance) {
+    return rule == WeightRule::kCode ? distance * distance : distance;
+  };
+  const double nearest = cost(*std::ranges::min_element(distances));
   std::vector<double> weights;
   for (const double distance : distances)
-    weights.push_back(std::exp((nearest - distance) / temperature));
+    weights.push_back(std::exp((nearest - cost(distance)) / temperature));
   if (top_k > 0 && top_k < static_cast<std::int64_t>(weights.size())) {
     std::vector<std::size_t> order(weights.size());
     std::iota(order.begin(), order.end(), 0);

@@ -40,14 +40,30 @@ struct ClusterTrainingOptions {
   std::function<void(const std::string& line)> log = [](const std::string&) {};
 };
 
+inline constexpr std::uint32_t kMostDimensions = 4096, kMostClusters = 65536;
+
+/// What a model of another program gives: m terms, r dimensions, k clusters.
+struct ClusterParts {
+  TermRule rule = TermRule::kWords;
+  std::size_t dimensions = 0;
+  std::vector<std::string> terms;    ///< [m] by rising id, each once
+  std::vector<float> idf;            ///< [m]; 0 for a term that does not count
+  std::vector<float> components;     ///< [m, r]
+  std::vector<float> centers;        ///< [k, r]
+  std::vector<std::uint64_t> sizes;  ///< [k] documents; all 0 where they are unknown
+  std::string sha256;                ///< of its files
+};
+
 class ClusterModel {
  public:
   /// UsageError when there are fewer documents with a known term than clusters.
   static ClusterModel train(std::span<const std::string> documents,
                             const ClusterTrainingOptions& options);
 
-  /// FormatError for a damaged file.
+  /// `path` is a file of btm cluster train, or a folder with c-BTM's tfidf.pkl and kmeans.pkl
+  /// (cbtm_clusterer.h). FormatError for a damaged file.
   static ClusterModel load(const std::filesystem::path& path);
+  static ClusterModel of_parts(ClusterParts parts);
   void save(const std::filesystem::path& path) const;  ///< Atomic.
 
   /// The checksum of the file that the model was loaded from. Empty for a new model.
@@ -106,10 +122,13 @@ class ClusterModel {
   ClusterModel& operator=(ClusterModel&&) = default;
 };
 
-/// [k] weights in proportion to exp(-distance / temperature), with squared `distances`: c-BTM's
-/// formula (4). c-BTM's code squares them once more, so its temperatures cannot be used here. All
-/// but the `top_k` largest are 0 (0: all stay).
+/// How distances become weights: exp(-d²/T), c-BTM's formula (4), or exp(-d⁴/T), what c-BTM's code
+/// computes. It squares distances that are squares already.
+enum class WeightRule : std::uint8_t { kPaper, kCode };
+
+/// [k] weights by a rule, with squared `distances`. All but the `top_k` largest are 0 (0: all
+/// stay).
 std::vector<double> cluster_weights(std::span<const double> distances, double temperature,
-                                    std::int64_t top_k);
+                                    std::int64_t top_k, WeightRule rule = WeightRule::kPaper);
 
 }  // namespace btm

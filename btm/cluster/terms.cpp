@@ -2,7 +2,9 @@
 
 #include <string>
 
+#include "compat/base/error.h"
 #include "compat/base/text.h"
+#include "compat/tokenizer/python_text.h"
 
 namespace btm {
 namespace {
@@ -37,11 +39,21 @@ void for_each_word(std::string_view document, const std::function<void(std::stri
   }
 }
 
+void for_each_python_term(std::string_view document,
+                          const std::function<void(std::string_view)>& visit) {
+  const std::string lower = compat::python_lower(document);
+  compat::for_each_python_word(lower, [&](std::string_view word) {
+    const std::uint32_t first = compat::code_point(word, compat::utf8_length(word));
+    visit(compat::python_is_digit(first) ? std::string_view("#NUMBER") : word);
+  });
+}
+
 }  // namespace
 
 void for_each_term(std::string_view document, TermRule rule,
                    const std::function<void(std::string_view term)>& visit) {
   if (rule == TermRule::kWords) return for_each_word(document, visit);
+  if (rule == TermRule::kPythonWords) return for_each_python_term(document, visit);
   for (const std::string_view piece : compat::split_whitespace(document)) visit(piece);
 }
 

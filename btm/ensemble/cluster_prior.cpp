@@ -41,14 +41,14 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
       top_k_(top_k),
       model_(ClusterModel::load(options.model)),
       tokens_(dictionary, options.post_process.empty()
-                              ? (model_.rule() == TermRule::kWords ? "auto" : "none")
+                              ? (is_of_words(model_.rule()) ? "auto" : "none")
                               : options.post_process) {
   const std::string name = compat::printable(options.model, 4096);
   if (model_.clusters() != experts.size())
     throw compat::UsageError(compat::concat(name, " has ", model_.clusters(), " clusters for ",
                                             experts.size(), " experts"));
   expert_of_ = experts_of_clusters(options.origins, experts, model_.sha256());
-  const bool words = model_.rule() == TermRule::kWords;
+  const bool words = is_of_words(model_.rule());
   if (words != tokens_.joins())
     throw compat::UsageError(
         name + (words
@@ -64,26 +64,37 @@ class ClusterPrior::TermReader final : public TextPrior::Reader {
   std::unique_ptr<Reader> clone() const override { return std::make_unique<TermReader>(*this); }
 
   void read(std::int64_t token) override {
-    prior_.tokens_.append(token, pending_);
+    held_.push_back(token);
+    if (held_.size() <= prior_.options_.lag) return;
+    prior_.tokens_.append(held_.front(), pending_);
+    held_.erase(held_.begin());
     const std::size_t end = pending_.rfind(' ');
     if (end == std::string::npos) return;
-    for_each_term(std::string_view(pending_).substr(0, end), prior_.model_.rule(),
-                  [&](std::string_view term) { context_.add(term); });
+    add(std::string_view(pending_).substr(0, end), context_);
     pending_.erase(0, end + 1);
   }
 
   std::vector<double> log_prior() const override {
+    const ClusterPriorOptions& options = prior_.options_;
+    ClusterModel::Context context = context_;
+    if (options.as_code) add(pending_, context);
     const std::vector<double> weights =
-        log_of(cluster_weights(context_.distances(), prior_.options_.temperature, prior_.top_k_));
+        log_of(cluster_weights(context.distances(), options.temperature, prior_.top_k_,
+                               options.as_code ? WeightRule::kCode : WeightRule::kPaper));
     std::vector<double> logs(weights.size());
     for (std::size_t j = 0; j < weights.size(); ++j) logs[prior_.expert_of_[j]] = weights[j];
     return logs;
   }
 
  private:
+  void add(std::string_view text, ClusterModel::Context& context) const {
+    for_each_term(text, prior_.model_.rule(), [&](std::string_view term) { context.add(term); });
+  }
+
   const ClusterPrior& prior_;
   ClusterModel::Context context_;
-  std::string pending_;  ///< The end of the text, whose last word may go on.
+  std::vector<std::int64_t> held_;  ///< Tokens that are not read yet, at most as many as the lag.
+  std::string pending_;             ///< The end of the text, whose last word may go on.
 };
 
 std::unique_ptr<TextPrior::Reader> ClusterPrior::open() const {

@@ -24,6 +24,12 @@ struct ClusterPriorOptions {
   std::string post_process;  ///< For a model of words: sentencepiece or subword_nmt joins the
                              ///< data-bin's pieces.
   double temperature = 0.1;  ///< c-BTM's
+  /// As c-BTM's code has it (clustering, product_of_experts): its rule of weights, and a word
+  /// counts before it is complete.
+  bool as_code = false;
+  /// The last tokens that are not read yet: 1 for clustering, 2 for product_of_experts, whose
+  /// weight is that of the previous token.
+  std::size_t lag = 0;
 };
 
 /// [k] the expert of each cluster of a model with checksum `model_sha256`. `experts` [k] are the
@@ -44,8 +50,8 @@ class ClusterPrior final : public TextPrior {
                const compat::Dictionary& dictionary, std::span<const std::string> experts);
 
   std::size_t experts() const override { return expert_of_.size(); }
-  /// The weights depend on all tokens that were read (c-BTM's code leaves out the last of them). A
-  /// word counts when it is complete.
+  /// The weights depend on all tokens that were read, but for the last ones that options leave out.
+  /// A word counts when it is complete, or at once as in c-BTM's code.
   std::unique_ptr<Reader> open() const override;
 
  private:

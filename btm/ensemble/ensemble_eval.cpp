@@ -55,9 +55,10 @@ class Ensemble {
 };
 
 void check_skipping(const EnsembleEvalOptions& options) {
-  if (options.ensemble_type == EnsembleType::kClusterPrior && options.skip_diverged)
-    throw compat::UsageError(
-        "--skip-diverged does not go with cluster_prior, whose experts are its clusters");
+  if (depends_on_text(options.ensemble_type) && options.skip_diverged)
+    throw compat::UsageError(compat::concat("--skip-diverged does not go with ",
+                                            name_of(options.ensemble_type),
+                                            ", whose experts are its clusters"));
 }
 
 Ensemble::Ensemble(const EnsembleEvalOptions& options, std::span<const compat::NamedModel> experts,
@@ -119,7 +120,7 @@ CheckedExperts check_experts(const std::vector<std::string>& paths,
 CheckedExperts prepare(const EnsembleEvalOptions& options, const std::vector<std::string>& paths,
                        const Ensemble& ensemble, EvalData& data, EvalLmReport& report,
                        const EvalLmObserver& observer) {
-  if (options.ensemble_type == EnsembleType::kClusterPrior &&
+  if (depends_on_text(options.ensemble_type) &&
       std::ranges::none_of(options.cluster.origins, &std::optional<ClusterOrigin>::has_value))
     observer.warn(
         "no expert tells which cluster it was trained for: they are taken to be in the order of "

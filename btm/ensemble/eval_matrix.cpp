@@ -76,7 +76,7 @@ class Matrix {
   DomainSums domain_sums(const ScoredSet& set);
   void warn_of_doubts(const std::vector<DomainSums>& domains) const;
   std::vector<std::span<const float>> expert_scores(const ScoredSet& set) const;
-  Posterior cluster_mixture(const compat::Dictionary& dictionary) const;
+  Posterior cluster_mixture(EnsembleType type, const compat::Dictionary& dictionary) const;
   const ScoredSet* prior_set_of(const std::string& domain) const;
 
   const EvalMatrixOptions& options_;
@@ -295,12 +295,12 @@ const ScoredSet* Matrix::prior_set_of(const std::string& domain) const {
 }
 
 /// Keeps a reference to `dictionary`.
-Posterior Matrix::cluster_mixture(const compat::Dictionary& dictionary) const {
+Posterior Matrix::cluster_mixture(EnsembleType type, const compat::Dictionary& dictionary) const {
   std::vector<compat::NamedModel> experts;
   for (const std::string& name : options_.experts)
     experts.push_back({name, std::ranges::find(models_, name, &ScoredModel::name)->path});
   MixtureOptions options = options_.cluster_prior;
-  options.ensemble_type = EnsembleType::kClusterPrior;
+  options.ensemble_type = type;
   return make_posterior(options, experts, dictionary);
 }
 
@@ -324,9 +324,10 @@ DomainSums Matrix::domain_sums(const ScoredSet& set) {
   DomainPosterior posterior;
   const auto experts = expert_scores(set);
   const auto mixture = [&](EnsembleType type) {
-    if (type == EnsembleType::kClusterPrior) return cluster_mixture(set.data->dictionary());
-    const PosteriorRule rule =
-        type == EnsembleType::kSimpleAverage ? PosteriorRule::kNone : options_.posterior;
+    if (depends_on_text(type)) return cluster_mixture(type, set.data->dictionary());
+    const PosteriorRule rule = type == EnsembleType::kSimpleAverage ? PosteriorRule::kNone
+                               : type == EnsembleType::kBayes       ? PosteriorRule::kLast
+                                                                    : options_.posterior;
     return Posterior(Prior::of_type(type, experts.size(), posterior.cached_prior), rule);
   };
   const Posterior updating = mixture(EnsembleType::kUpdatingPrior);

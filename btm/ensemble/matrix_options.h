@@ -25,7 +25,7 @@ struct EvalMatrixOptions {
   /// The names of the models that are mixed and averaged. Empty for none.
   std::vector<std::string> experts;
   std::vector<EnsembleType> ensembles;  ///< A row each.
-  MixtureOptions cluster_prior;         ///< Of the row of kClusterPrior.
+  MixtureOptions cluster_prior;         ///< Of the rows that depend on the text.
   bool average = false;  ///< A row for the uniform average of the experts' parameters.
   PosteriorRule posterior = PosteriorRule::kLast;  ///< kLast or kFull.
   /// cached_prior's prior is the updating prior after batch `prior_batches` of this split, as in

@@ -19,9 +19,14 @@ constexpr const char* kExpected = "the JSON of btm weigh";
 
 void check_cluster_prior(const MixtureOptions& options) {
   if (options.cluster.model.empty())
-    throw compat::UsageError("--ensemble-type cluster_prior needs --cluster-model");
+    throw compat::UsageError(compat::concat("--ensemble-type ", name_of(options.ensemble_type),
+                                            " needs --cluster-model"));
   if (options.sparse && options.eval_topk == 0)
-    throw compat::UsageError("--sparse with cluster_prior needs --eval-topk");
+    throw compat::UsageError(
+        compat::concat("--sparse with ", name_of(options.ensemble_type), " needs --eval-topk"));
+  if (options.sparse && options.ensemble_type == EnsembleType::kProductOfExperts)
+    throw compat::UsageError(
+        "--sparse does not go with product_of_experts, which asks all experts");
 }
 
 /// The prior in a file of btm weigh, in the order of `experts`.
@@ -63,11 +68,16 @@ std::vector<double> prior_of_file(const std::string& file,
 
 Prior make_prior(const MixtureOptions& options, std::span<const compat::NamedModel> experts,
                  const compat::Dictionary& dictionary) {
-  if (options.ensemble_type == EnsembleType::kClusterPrior) {
+  if (depends_on_text(options.ensemble_type)) {
     check_cluster_prior(options);
+    const bool product = options.ensemble_type == EnsembleType::kProductOfExperts;
+    ClusterPriorOptions cluster = options.cluster;
+    cluster.as_code = is_of_cbtm(options.ensemble_type);
+    cluster.lag = cluster.as_code ? (product ? 2 : 1) : 0;
+    // A product's weights are cut when the scores are in them (make_posterior).
+    const std::int64_t top_k = product ? 0 : options.eval_topk;
     const std::vector<std::string> paths = compat::paths_of(experts);
-    return Prior::of_text(
-        std::make_shared<ClusterPrior>(options.cluster, options.eval_topk, dictionary, paths));
+    return Prior::of_text(std::make_shared<ClusterPrior>(cluster, top_k, dictionary, paths));
   }
   const std::vector<double> given = given_prior(options, experts);
   Prior prior = Prior::of_type(options.ensemble_type, experts.size(), given);
@@ -85,7 +95,8 @@ Prior make_prior(const MixtureOptions& options, std::span<const compat::NamedMod
 
 PosteriorRule rule_of(const MixtureOptions& options) {
   const PosteriorRule rule = default_rule(options.ensemble_type);
-  if (options.ensemble_type == EnsembleType::kSimpleAverage) return rule;
+  if (options.ensemble_type == EnsembleType::kSimpleAverage || is_of_cbtm(options.ensemble_type))
+    return rule;
   return options.posterior.value_or(rule);
 }
 
@@ -110,6 +121,9 @@ std::vector<double> given_prior(const MixtureOptions& options,
       return top_k_prior(read_prior(options.precomputed_prior, experts), options.eval_topk);
     case EnsembleType::kUpdatingPrior:
     case EnsembleType::kClusterPrior:
+    case EnsembleType::kClustering:
+    case EnsembleType::kProductOfExperts:
+    case EnsembleType::kBayes:
       break;
   }
   return {};
@@ -117,7 +131,10 @@ std::vector<double> given_prior(const MixtureOptions& options,
 
 Posterior make_posterior(const MixtureOptions& options, std::span<const compat::NamedModel> experts,
                          const compat::Dictionary& dictionary) {
-  return {make_prior(options, experts, dictionary), rule_of(options)};
+  const bool cuts_weights = options.ensemble_type == EnsembleType::kBayes ||
+                            options.ensemble_type == EnsembleType::kProductOfExperts;
+  return {make_prior(options, experts, dictionary), rule_of(options),
+          cuts_weights ? options.eval_topk : 0};
 }
 
 }  // namespace btm

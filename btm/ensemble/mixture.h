@@ -17,8 +17,8 @@ namespace btm {
 
 struct MixtureOptions {
   EnsembleType ensemble_type = EnsembleType::kUniformPrior;
-  std::string precomputed_prior;           ///< E numbers joined by commas, or a file of btm weigh.
-  std::int64_t eval_topk = 0;              ///< Keeps the largest of the prior; 0: all
+  std::string precomputed_prior;  ///< E numbers joined by commas, or a file of btm weigh.
+  std::int64_t eval_topk = 0;     ///< Keeps the largest of the prior, or of c-BTM's weights; 0: all
   std::optional<PosteriorRule> posterior;  ///< Nothing: default_rule().
   /// Experts of prior 0 are not part of the ensemble and do not run. In the release they run, and
   /// count at a block's start.
@@ -26,7 +26,7 @@ struct MixtureOptions {
   ClusterPriorOptions cluster;
 };
 
-/// simple_average has one rule; other types have that of --posterior.
+/// simple_average and c-BTM's types have one rule; other types have that of --posterior.
 PosteriorRule rule_of(const MixtureOptions& options);
 
 /// [E] what --precomputed-prior says: see parse_prior(); or a JSON file with the names `experts`

@@ -10,10 +10,13 @@ namespace btm {
 namespace {
 
 // In the order of the enumerators.
-constexpr std::array<std::string_view, 5> kTypeNames{
-    "cached_prior", "updating_prior", "uniform_prior", "simple_average", "cluster_prior"};
+constexpr std::array<std::string_view, 8> kTypeNames{
+    "cached_prior",  "updating_prior", "uniform_prior",      "simple_average",
+    "cluster_prior", "clustering",     "product_of_experts", "bayes"};
+/// Those before cluster_prior.
+constexpr std::size_t kModelTypes = static_cast<std::size_t>(EnsembleType::kClusterPrior);
 constexpr std::array<std::string_view, 3> kRuleNames{"last", "full", "none"};
-static_assert(kTypeNames.size() == static_cast<std::size_t>(EnsembleType::kClusterPrior) + 1);
+static_assert(kTypeNames.size() == static_cast<std::size_t>(EnsembleType::kBayes) + 1);
 static_assert(kRuleNames.size() == static_cast<std::size_t>(PosteriorRule::kNone) + 1);
 
 template <class Enum>
@@ -47,8 +50,8 @@ std::optional<EnsembleType> ensemble_type_of(std::string_view name) {
 std::string ensemble_types() { return listed(kTypeNames); }
 
 std::string model_ensemble_types() {
-  static_assert(kTypeNames.back() == "cluster_prior");
-  return listed(std::span(kTypeNames).first(kTypeNames.size() - 1));
+  static_assert(kTypeNames[kModelTypes] == "cluster_prior");
+  return listed(std::span(kTypeNames).first(kModelTypes));
 }
 
 std::optional<PosteriorRule> posterior_rule_of(std::string_view name) {
@@ -61,7 +64,7 @@ std::vector<std::string> posterior_rule_names() { return {kRuleNames.begin(), kR
 
 std::optional<EnsembleType> model_ensemble_type_of(std::string_view name) {
   const auto type = ensemble_type_of(name);
-  return type == EnsembleType::kClusterPrior ? std::nullopt : type;
+  return type && static_cast<std::size_t>(*type) >= kModelTypes ? std::nullopt : type;
 }
 
 std::string joined_names(std::span<const EnsembleType> types) {
@@ -69,7 +72,8 @@ std::string joined_names(std::span<const EnsembleType> types) {
 }
 
 PosteriorRule default_rule(EnsembleType type) {
-  const bool fixed = type == EnsembleType::kSimpleAverage || type == EnsembleType::kClusterPrior;
+  const bool fixed = type == EnsembleType::kSimpleAverage || type == EnsembleType::kClusterPrior ||
+                     type == EnsembleType::kClustering;
   return fixed ? PosteriorRule::kNone : PosteriorRule::kLast;
 }
 

@@ -18,8 +18,21 @@ enum class EnsembleType : std::uint8_t {
   kUpdatingPrior,  ///< The mean of the posteriors so far, uniform at first.
   kUniformPrior,   ///< 1/E.
   kSimpleAverage,  ///< 1/E, and no token changes the weights.
-  kClusterPrior,   ///< The text before each token, by a cluster model (c-BTM).
+  kClusterPrior,   ///< The text before each token, by a cluster model (c-BTM's paper).
+  // As c-BTM's code computes them (eval_cbtm.py --ensemble-type):
+  kClustering,        ///< The text before the previous token, by a cluster model.
+  kProductOfExperts,  ///< That weight of the previous token, times the expert's score of it.
+  kBayes,             ///< 1/E, times the expert's score of the previous token.
 };
+
+/// Whether the prior is that of a text, by a cluster model.
+constexpr bool depends_on_text(EnsembleType type) {
+  return type == EnsembleType::kClusterPrior || type == EnsembleType::kClustering ||
+         type == EnsembleType::kProductOfExperts;
+}
+
+/// Whether the type is one of c-BTM's code, in which --eval-topk cuts the weights of each token.
+constexpr bool is_of_cbtm(EnsembleType type) { return type >= EnsembleType::kClustering; }
 
 /// --posterior: what changes the experts' weights within a text. The formulas: posterior.h.
 enum class PosteriorRule : std::uint8_t {
@@ -38,12 +51,12 @@ std::optional<PosteriorRule> posterior_rule_of(std::string_view name);
 std::vector<std::string> ensemble_type_names();
 std::vector<std::string> posterior_rule_names();
 
-/// The same without cluster_prior, which needs a cluster model besides the experts.
+/// The same without those that need a cluster model besides the experts, and without c-BTM's.
 std::optional<EnsembleType> model_ensemble_type_of(std::string_view name);
 
 /// "cached_prior, updating_prior, uniform_prior or simple_average", for messages.
 std::string model_ensemble_types();
-std::string ensemble_types();  ///< With cluster_prior.
+std::string ensemble_types();  ///< All of them.
 
 std::string joined_names(std::span<const EnsembleType> types);  ///< "updating_prior,uniform_prior"
 

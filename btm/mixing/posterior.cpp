@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -79,6 +81,19 @@ std::vector<double> Posterior::log_start(const State& state) const {
 }
 
 std::vector<double> Posterior::log_weights(const State& state) const {
+  std::vector<double> logs = all_log_weights(state);
+  if (top_k_ <= 0 || top_k_ >= static_cast<std::int64_t>(logs.size())) return logs;
+  std::vector<std::size_t> order(logs.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, std::greater{}, [&](std::size_t e) { return logs[e]; });
+  for (std::size_t i = static_cast<std::size_t>(top_k_); i < order.size(); ++i)
+    logs[order[i]] = kNothing;
+  const double total = log_sum_exp(logs);
+  for (double& value : logs) value -= total;
+  return logs;
+}
+
+std::vector<double> Posterior::all_log_weights(const State& state) const {
   if (rule_ == PosteriorRule::kLast && state.observed_ == 0) return log_start(state);
   const std::vector<double> prior = log_prior(state);
   std::vector<double> logs = prior;

@@ -65,7 +65,9 @@ class Posterior {
     std::unique_ptr<TextPrior::Reader> text_;
   };
 
-  Posterior(Prior prior, PosteriorRule rule) : prior_(std::move(prior)), rule_(rule) {}
+  /// `top_k`: the weights of each token but the K largest are 0, and these sum to 1; 0: all stay.
+  Posterior(Prior prior, PosteriorRule rule, std::int64_t top_k = 0)
+      : prior_(std::move(prior)), rule_(rule), top_k_(top_k) {}
 
   std::size_t experts() const noexcept { return prior_.experts(); }
   PosteriorRule rule() const noexcept { return rule_; }
@@ -104,9 +106,11 @@ class Posterior {
 
  private:
   std::vector<double> log_start(const State& state) const;
+  std::vector<double> all_log_weights(const State& state) const;
 
   Prior prior_;
   PosteriorRule rule_;
+  std::int64_t top_k_;
 };
 
 }  // namespace btm

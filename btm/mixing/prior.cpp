@@ -101,8 +101,11 @@ Prior Prior::of_type(EnsembleType type, std::size_t experts, std::vector<double>
       return updating(experts);
     case EnsembleType::kUniformPrior:
     case EnsembleType::kSimpleAverage:
+    case EnsembleType::kBayes:
       return uniform(experts);
     case EnsembleType::kClusterPrior:
+    case EnsembleType::kClustering:
+    case EnsembleType::kProductOfExperts:
       break;
   }
   throw std::invalid_argument("a cluster prior is that of a text");

@@ -66,7 +66,8 @@ class Prior {
   /// The mean of all posteriors given to update(), uniform before the first.
   static Prior updating(std::size_t experts);
   static Prior of_text(std::shared_ptr<const TextPrior> text);
-  /// The prior of a type other than cluster_prior. `weights` [E] are read only for cached_prior.
+  /// The prior of a type that does not depend on the text. `weights` [E] are read only for
+  /// cached_prior.
   static Prior of_type(EnsembleType type, std::size_t experts, std::vector<double> weights);
 
   std::size_t experts() const noexcept { return weights_.size(); }

@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/forest.h"
@@ -138,6 +139,32 @@ fs::path metaseq_in(const fs::path& folder) {
   return stems.empty() ? fs::path() : folder / (stems.front() + ".pt");
 }
 
+/// checkpoint_0.pt, checkpoint_1.pt, ... of a folder, the experts of DeMIX's released archives.
+/// Empty where there are fewer than two. FormatError where a number is missing.
+std::vector<fs::path> numbered_experts_in(const fs::path& folder) {
+  constexpr std::string_view kStem = "checkpoint_";
+  std::map<std::size_t, fs::path> experts;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string stem = entry->path().stem().string();
+    if (entry->path().extension() != ".pt" || !stem.starts_with(kStem)) continue;
+    const std::string_view digits = std::string_view(stem).substr(kStem.size());
+    const auto number = digits.size() > 6 ? std::nullopt : number_of<std::size_t>(digits);
+    if (number && std::to_string(*number) == digits) experts[*number] = entry->path();
+  }
+  if (error) throw IoError(folder.string(), "cannot list", error.value());
+  if (experts.size() < 2 || !experts.contains(0)) return {};
+  std::vector<fs::path> paths;
+  for (const auto& [number, path] : experts) {
+    if (number != paths.size())
+      throw FormatError({folder.string(), {}, {}},
+                        concat("has no checkpoint_", paths.size(), ".pt beside its other experts"));
+    paths.push_back(path);
+  }
+  return paths;
+}
+
 /// All but forests, whose experts may be no forests again; empty for a folder that is none of them.
 std::vector<NamedModel> models_in(const fs::path& path) {
   if (!is_folder(path)) return {file_model(path)};
@@ -146,6 +173,8 @@ std::vector<NamedModel> models_in(const fs::path& path) {
   std::vector<NamedModel> models;
   for (const fs::path& rank : demix_ranks_in(path)) models.push_back(file_model(rank));
   if (models.empty() && is_there(path / kWeights)) models.push_back(file_model(path / kWeights));
+  if (models.empty())
+    for (const fs::path& expert : numbered_experts_in(path)) models.push_back(file_model(expert));
   if (models.empty())
     if (const fs::path found = metaseq_in(path); !found.empty())
       models.push_back(file_model(found));

@@ -55,8 +55,10 @@ std::vector<TokenizerOptions> tokenizers_in(const fs::path& folder, SymbolKind k
   return found;
 }
 
-const std::string& file_of(const TokenizerOptions& options) {
-  return options.bpe == "gpt2" ? options.gpt2_encoder_json : options.sentencepiece_model;
+/// The first file, or the kind where it has none.
+std::string file_of(const TokenizerOptions& options) {
+  const std::vector<std::string> files = options.files();
+  return files.empty() ? "--bpe " + options.bpe : files.front();
 }
 
 /// The tokenizer, or null for a file that is none: other programs write *.model as well.
@@ -75,19 +77,24 @@ std::unique_ptr<Tokenizer> load_candidate(const TokenizerOptions& options) {
 /// `options` with the --bpe that its files imply.
 TokenizerOptions with_kind(TokenizerOptions options) {
   if (options.bpe != kFoundTokenizer) return options;
-  const bool gpt2 = !options.gpt2_encoder_json.empty() || !options.gpt2_vocab_bpe.empty();
-  const bool pieces = !options.sentencepiece_model.empty();
-  if (gpt2 && pieces)
-    throw UsageError(
-        "--sentencepiece-model and --gpt2-encoder-json exclude each other (--bpe chooses one)");
-  if (gpt2 || pieces) options.bpe = gpt2 ? "gpt2" : "sentencepiece";
+  std::string kind;
+  for (const char* const bpe : {"gpt2", "hf_byte_bpe", "sentencepiece", "fastbpe"}) {
+    options.bpe = bpe;
+    if (options.files().empty()) continue;
+    if (!kind.empty())
+      throw UsageError("files for --bpe " + kind + " and --bpe " + bpe +
+                       " exclude each other (--bpe chooses one)");
+    kind = bpe;
+  }
+  options.bpe = kind.empty() ? kFoundTokenizer : kind;
   return options;
 }
 
-bool names_files(const TokenizerOptions& options) {
-  return options.bpe == "gpt2"
-             ? !options.gpt2_encoder_json.empty() || !options.gpt2_vocab_bpe.empty()
-             : options.bpe == "sentencepiece" && !options.sentencepiece_model.empty();
+/// Whether the options alone tell the tokenizer.
+bool names_tokenizer(const TokenizerOptions& options) {
+  const bool searched = options.bpe == "gpt2" || options.bpe == "sentencepiece";
+  return options.bpe != "none" && options.bpe != kFoundTokenizer &&
+         (!searched || !options.files().empty());
 }
 
 [[noreturn]] void refuse_none(SymbolKind kind, const std::string& dictionary_file) {
@@ -118,16 +125,18 @@ FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary&
                               const std::string& dictionary_file,
                               std::span<const fs::path> folders) {
   const TokenizerOptions named = with_kind(options);
-  if (names_files(named)) return {load_tokenizer(named), file_of(named)};
+  if (names_tokenizer(named)) return {load_tokenizer(named), file_of(named)};
   const SymbolKind kind = named.bpe == "gpt2"            ? SymbolKind::kGpt2Ids
                           : named.bpe == "sentencepiece" ? SymbolKind::kPieces
                           : named.bpe == "none"          ? SymbolKind::kWords
                                                          : symbol_kind(dictionary);
-  if (kind == SymbolKind::kWords) return {};
+  if (kind == SymbolKind::kWords) return {load_tokenizer(named), {}};  // refuses moses and nltk
   FoundTokenizer unfit;
   for (const fs::path& folder : folders) {
     FoundTokenizer found;
-    for (const TokenizerOptions& candidate : tokenizers_in(folder, kind)) {
+    std::vector<TokenizerOptions> candidates = tokenizers_in(folder, kind);
+    for (TokenizerOptions& candidate : candidates) {
+      candidate.tokenizer = named.tokenizer;
       auto tokenizer = load_candidate(candidate);
       if (!tokenizer) continue;
       if (tokenizer_fit(dictionary, *tokenizer).foreign_share > kMostForeign) {

@@ -55,7 +55,8 @@ TokenizerFit tokenizer_fit(const Dictionary& dictionary, const Tokenizer& tokeni
     const std::int64_t count = std::max<std::int64_t>(dictionary.count(id), 0);
     ++fit.symbols;
     all += static_cast<double>(count);
-    if (own.contains(dictionary.symbol(id))) continue;
+    const std::string& symbol = dictionary.symbol(id);
+    if (tokenizer.writes(symbol).value_or(own.contains(symbol))) continue;
     ++fit.foreign;
     foreign += static_cast<double>(count);
     if (count > most) most = count, fit.example = dictionary.symbol(id);

@@ -1,11 +1,70 @@
 #include "compat/tokenizer/tokenizer.h"
 
+#include <algorithm>
+
 #include "compat/base/error.h"
+#include "compat/tokenizer/byte_characters.h"
+#include "compat/tokenizer/fastbpe.h"
 
 namespace compat {
+namespace {
+
+std::unique_ptr<Tokenizer> load_bpe(const TokenizerOptions& options) {
+  if (options.bpe == "gpt2") {
+    if (options.gpt2_encoder_json.empty() || options.gpt2_vocab_bpe.empty())
+      throw UsageError("--bpe gpt2 needs --gpt2-encoder-json and --gpt2-vocab-bpe");
+    return load_gpt2_bpe(options.gpt2_encoder_json, options.gpt2_vocab_bpe);
+  }
+  if (options.bpe == "hf_byte_bpe") {
+    if (options.bpe_vocab.empty() || options.bpe_merges.empty())
+      throw UsageError("--bpe hf_byte_bpe needs --bpe-vocab and --bpe-merges");
+    auto tokenizer = load_gpt2_bpe(options.bpe_vocab, options.bpe_merges);
+    return options.bpe_add_prefix_space ? with_prefix_space(std::move(tokenizer))
+                                        : std::move(tokenizer);
+  }
+  if (options.bpe == "sentencepiece") {
+    if (options.sentencepiece_model.empty())
+      throw UsageError("--bpe sentencepiece needs --sentencepiece-model");
+    return load_sentencepiece(options.sentencepiece_model);
+  }
+  if (options.bpe == "fastbpe") {
+    if (options.bpe_codes.empty()) throw UsageError("--bpe fastbpe needs --bpe-codes");
+    return load_fastbpe(options.bpe_codes, options.fastbpe_vocab);
+  }
+  if (options.bpe == "bytes") return byte_tokenizer();
+  if (options.bpe == "characters") return character_tokenizer();
+  return nullptr;
+}
+
+void check_pretokenizer(const std::string& name) {
+  if (name == "none" || name == "space") return;
+  if (name == "moses" || name == "nltk")
+    throw UsageError("--tokenizer " + name + " is not reproduced here (" +
+                     (name == "moses" ? "its rules need sacremoses' tables of characters and words"
+                                      : "it needs a trained Punkt model") +
+                     "): tokenize the text with fairseq's own, then use --tokenizer space");
+  throw UsageError("--tokenizer '" + printable(name) + "', expected none or space");
+}
+
+}  // namespace
+
+std::vector<std::string> TokenizerOptions::files() const {
+  std::vector<std::string> named;
+  const auto add = [&](const char* kind, std::initializer_list<const std::string*> files) {
+    if (bpe == kind)
+      for (const std::string* file : files)
+        if (!file->empty()) named.push_back(*file);
+  };
+  add("gpt2", {&gpt2_encoder_json, &gpt2_vocab_bpe});
+  add("hf_byte_bpe", {&bpe_vocab, &bpe_merges});
+  add("sentencepiece", {&sentencepiece_model});
+  add("fastbpe", {&bpe_codes, &fastbpe_vocab});
+  return named;
+}
 
 FlagGroup tokenizer_flags(TokenizerOptions& options) {
-  std::vector<std::string> kinds{"none", "gpt2", "sentencepiece"};
+  std::vector<std::string> kinds{"none",    "gpt2",  "hf_byte_bpe", "sentencepiece",
+                                 "fastbpe", "bytes", "characters"};
   std::string help = "none: the text is words or pieces between white space";
   if (options.bpe == kFoundTokenizer) {
     kinds.insert(kinds.begin(), kFoundTokenizer);
@@ -19,21 +78,24 @@ FlagGroup tokenizer_flags(TokenizerOptions& options) {
               flag_text("gpt2-vocab-bpe", "FILE", options.gpt2_vocab_bpe, "GPT-2's vocab.bpe"),
               flag_text("sentencepiece-model", "FILE", options.sentencepiece_model,
                         "a sentencepiece model"),
+              flag_text("bpe-codes", "FILE", options.bpe_codes, "fastbpe's codes"),
+              flag_text("fastbpe-vocab", "FILE", options.fastbpe_vocab,
+                        "fastbpe's vocabulary: symbols that it lacks are taken apart (fairseq has "
+                        "none)"),
+              flag_text("bpe-vocab", "FILE", options.bpe_vocab, "hf_byte_bpe's vocab.json"),
+              flag_text("bpe-merges", "FILE", options.bpe_merges, "hf_byte_bpe's merges.txt"),
+              flag_switch("bpe-add-prefix-space", options.bpe_add_prefix_space,
+                          "hf_byte_bpe: a space before each text"),
+              flag_text("tokenizer", "KIND", options.tokenizer,
+                        "what comes before --bpe: none, or space (a run of white space is one)"),
           }};
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options) {
-  if (options.bpe == "gpt2") {
-    if (options.gpt2_encoder_json.empty() || options.gpt2_vocab_bpe.empty())
-      throw UsageError("--bpe gpt2 needs --gpt2-encoder-json and --gpt2-vocab-bpe");
-    return load_gpt2_bpe(options.gpt2_encoder_json, options.gpt2_vocab_bpe);
-  }
-  if (options.bpe == "sentencepiece") {
-    if (options.sentencepiece_model.empty())
-      throw UsageError("--bpe sentencepiece needs --sentencepiece-model");
-    return load_sentencepiece(options.sentencepiece_model);
-  }
-  return nullptr;
+  check_pretokenizer(options.tokenizer);
+  auto tokenizer = load_bpe(options);
+  return tokenizer && options.tokenizer == "space" ? with_single_spaces(std::move(tokenizer))
+                                                   : std::move(tokenizer);
 }
 
 }  // namespace compat

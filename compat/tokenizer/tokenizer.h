@@ -1,10 +1,11 @@
-// Tokenizers convert text to the symbols of a dict.txt and back: GPT-2's byte-level BPE and
-// sentencepiece models.
+// Tokenizers convert text to the symbols of a dict.txt and back: GPT-2's byte-level BPE,
+// sentencepiece models, fastBPE, bytes, characters.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,6 +48,10 @@ class Tokenizer {
   /// "50256"). Returns `name` when the vocabulary has no such token.
   virtual std::string symbol_of_special(const std::string& name) const = 0;
 
+  /// Whether encode() writes `symbol`, for tokenizers whose symbols are not numbered. Nothing where
+  /// symbol() gives all of them.
+  virtual std::optional<bool> writes(std::string_view) const { return std::nullopt; }
+
   /// The text of symbols. A symbol that the tokenizer does not have (for example <unk>) stands for
   /// itself. Bytes that are not UTF-8 (part of a character) become U+FFFD.
   virtual std::string decode(std::span<const std::string_view> symbols) const = 0;
@@ -76,15 +81,24 @@ inline constexpr const char* kFoundTokenizer = "auto";
 
 /// The options of a command line that choose a tokenizer.
 struct TokenizerOptions {
-  std::string bpe = "none";  ///< none, gpt2 or sentencepiece; or kFoundTokenizer
+  /// none, gpt2, hf_byte_bpe, sentencepiece, fastbpe, bytes or characters; or kFoundTokenizer
+  std::string bpe = "none";
   std::string gpt2_encoder_json = {}, gpt2_vocab_bpe = {}, sentencepiece_model = {};
+  std::string bpe_codes = {}, fastbpe_vocab = {};  ///< Of fastbpe.
+  std::string bpe_vocab = {}, bpe_merges = {};     ///< Of hf_byte_bpe.
+  bool bpe_add_prefix_space = false;
+  std::string tokenizer = "none";  ///< What comes before: none or space.
+
+  /// The files that are named, for the kind of --bpe.
+  std::vector<std::string> files() const;
 };
 
-/// The flags --bpe, --gpt2-encoder-json, --gpt2-vocab-bpe and --sentencepiece-model, named as in
-/// fairseq. --bpe auto is offered where it is the default.
+/// The flags --bpe and --tokenizer with those of their files, named as in fairseq. --bpe auto is
+/// offered where it is the default.
 FlagGroup tokenizer_flags(TokenizerOptions& options);
 
-/// The tokenizer, or null for --bpe none. UsageError when the files that --bpe needs are not named.
+/// The tokenizer, or null for --bpe none. UsageError when the files that --bpe needs are not named,
+/// and for a --tokenizer that is not reproduced here (moses, nltk).
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options);
 
 }  // namespace compat

@@ -330,6 +330,18 @@ constexpr std::array<Signature, 8> kOthers{
 
 }  // namespace
 
+PickleNode* storage_of_bytes(PickleArena& arena, std::string_view bytes, const Location& where) {
+  const TorchFile inner =
+      load_torch_file(MappedFile::of_memory(to_string(where), as_byte_span(bytes)));
+  const auto* found = inner.tree.root->get_if<PickleStorage>();
+  if (found == nullptr)
+    throw FormatError(where, "a torch file with " + inner.tree.root->describe() +
+                                 " in a pickle, expected a storage");
+  const Storage& storage = *found->storage;
+  return arena.make(
+      PickleStorage{Storage::copy_of(storage.dtype(), storage.bytes()), found->class_name});
+}
+
 TorchFile load_torch_file(const std::filesystem::path& path) {
   return load_torch_file(MappedFile::open(path));
 }

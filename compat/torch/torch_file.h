@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "compat/io/mapped_file.h"
 #include "compat/torch/pickle_value.h"
@@ -26,6 +27,10 @@ TorchFile load_torch_file(const std::filesystem::path& path);
 
 /// The same for a mapped file, or for bytes in memory in tests and fuzzers.
 TorchFile load_torch_file(std::shared_ptr<const MappedFile> file);
+
+/// The storage, copied, in the bytes of a torch file that holds nothing else. torch writes tensors
+/// so into pickles of its user's own. FormatError for other bytes; `where` is for messages.
+PickleNode* storage_of_bytes(PickleArena& arena, std::string_view bytes, const Location& where);
 
 /// Writes a file that torch.load reads, atomically. Tensors that share a storage in the tree share
 /// it in the file.

@@ -24,7 +24,8 @@ PickleTree UnpickleMachine::run() {
 }
 
 PickleNode* UnpickleMachine::make(PickleNode::Variant value) {
-  if (arena_->size() >= kMaxNodes) fail(concat("more than ", kMaxNodes, " values in one pickle"));
+  if (arena_->size() >= most_values_)
+    fail(concat("more than ", most_values_, " values in one pickle"));
   PickleNode* const node = arena_->make(std::move(value));
   if (node->get_if<PickleDict>() != nullptr) dicts_.push_back(node);
   return node;
@@ -196,8 +197,9 @@ const std::array<UnpickleMachine::Handler, 256>& UnpickleMachine::handlers() {
   return table;
 }
 
-PickleTree unpickle(ByteReader& in, const PersistentLoader& load) {
-  return UnpickleMachine(in, load).run();
+PickleTree unpickle(ByteReader& in, const PersistentLoader& load, const StorageLoader& load_bytes,
+                    std::size_t most_values) {
+  return UnpickleMachine(in, load, load_bytes, most_values).run();
 }
 
 }  // namespace compat

@@ -20,12 +20,13 @@ namespace compat {
 
 class UnpickleMachine {
  public:
-  /// More than any checkpoint needs: a DictConfig of fairseq has about 10^4 nodes. The limit keeps
-  /// a pickle of one-byte opcodes from filling the memory.
-  static constexpr std::size_t kMaxNodes = 2'000'000;
-
-  UnpickleMachine(ByteReader& in, const PersistentLoader& load)
-      : in_(in), load_(load), arena_(std::make_shared<PickleArena>()) {}
+  UnpickleMachine(ByteReader& in, const PersistentLoader& load, const StorageLoader& load_bytes,
+                  std::size_t most_values)
+      : in_(in),
+        load_(load),
+        load_bytes_(load_bytes),
+        most_values_(most_values),
+        arena_(std::make_shared<PickleArena>()) {}
 
   PickleTree run();
 
@@ -148,6 +149,7 @@ class UnpickleMachine {
 
   // The callables that are interpreted.
   PickleNode* interpreted(const PickleGlobal& callable, const PickleTuple& args);
+  PickleNode* storage_of(const PickleTuple& args);
   PickleNode* plain_tensor(const PickleTuple& args);
   PickleNode* rebuilt_tensor(const PickleTuple& args);
   PickleNode* rebuilt_parameter(const PickleTuple& args, bool has_state);
@@ -160,6 +162,8 @@ class UnpickleMachine {
 
   ByteReader& in_;
   const PersistentLoader& load_;
+  const StorageLoader& load_bytes_;
+  std::size_t most_values_;
   std::shared_ptr<PickleArena> arena_;
   std::vector<PickleNode*> stack_;
   std::vector<std::size_t> marks_;

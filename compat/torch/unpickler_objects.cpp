@@ -121,6 +121,8 @@ PickleNode* UnpickleMachine::interpreted(const PickleGlobal& callable, const Pic
   }
   if (callable.module == "torch._tensor" && callable.name == "_rebuild_from_type_v2")
     return rebuilt_from_type(args);
+  if (callable.module == "torch.storage" && callable.name == "_load_from_bytes" && load_bytes_)
+    return storage_of(args);
   if (callable.module == "collections" && callable.name == "OrderedDict") return ordered_dict(args);
   return nullptr;
 }
@@ -165,6 +167,13 @@ void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& vie
     fail("a tensor of " + std::string(dtype_name(view.dtype())) + " with the " +
          (conjugate ? "conjugate" : "negative") + " bit");
   view = with_signs_changed(view, negative, conjugate);
+}
+
+/// _load_from_bytes(bytes): a torch file with one storage.
+PickleNode* UnpickleMachine::storage_of(const PickleTuple& args) {
+  const auto* bytes = args.items.size() != 1 ? nullptr : args.items[0]->get_if<PickleBytes>();
+  if (bytes == nullptr) fail("a storage without its bytes");
+  return load_bytes_(*arena_, bytes->bytes, opcode_place_);
 }
 
 /// _rebuild_tensor(storage, offset, shape, stride). Null when the storage is unresolved or holds
@@ -250,8 +259,8 @@ PickleNode* UnpickleMachine::ordered_dict(const PickleTuple& args) {
   const auto* pairs = args.items.size() == 1 ? args.items[0]->get_if<PickleList>() : nullptr;
   if (pairs == nullptr) return nullptr;
   copied_items_ += pairs->items.size();  // the memo can name one list many times
-  if (copied_items_ > kMaxNodes)
-    fail(concat("more than ", kMaxNodes, " items of OrderedDicts made from lists"));
+  if (copied_items_ > most_values_)
+    fail(concat("more than ", most_values_, " items of OrderedDicts made from lists"));
   for (const PickleNode* pair : pairs->items) {  // Python 2 wrote OrderedDict([[key, value], ...])
     const auto* list = pair->get_if<PickleList>();
     const auto* tuple = pair->get_if<PickleTuple>();

@@ -1,5 +1,11 @@
 """btm cluster."""
+import json
+import pathlib
+import shutil
+
 from case import Case
+
+CBTM = pathlib.Path(__file__).parent.parent / "golden" / "cbtm" / "1.2.1"
 
 TEXT = (
     "\n".join(
@@ -51,6 +57,12 @@ def model_and_corpus(folder):
         folder.iterdir()
     )
     assert (folder / "out.model").read_bytes().startswith(b"BTMCLUS2")
+
+
+def predicts_as_cbtm(text):
+    found = [json.loads(line)["cluster"] for line in text.splitlines()]
+    expected = [row[0] for row in json.loads((CBTM / "expected.json").read_text())]
+    assert found == expected, "clusters differ from those of kmeans_pytorch"
 
 
 SHOWN = [
@@ -216,7 +228,7 @@ CASES = [
         ["btm", "cluster", "assign", "bad.model", "corpus.txt"],
         1,
         setup=not_a_model,
-        stderr=["bad.model", "the terms are of kind 4294967295, expected 0 (words) or 1 (pieces)"],
+        stderr=["bad.model", "the terms are of kind 4294967295, expected 0 (words), 1 (pieces) or"],
     ),
     Case(
         "a temperature of 0",
@@ -224,5 +236,20 @@ CASES = [
         2,
         setup=not_a_model,
         stderr=["--temperature"],
+    ),
+    Case(
+        "a clusterer of c-BTM",
+        [
+            *("btm", "cluster", "assign", "{golden}/cbtm/1.2.1", "{golden}/cbtm/lines.txt"),
+            *("--balance", "none"),
+        ],
+        check_stdout=predicts_as_cbtm,
+    ),
+    Case(
+        "half a clusterer of c-BTM",
+        ["btm", "cluster", "show", "{tmp}"],
+        1,
+        setup=lambda folder: shutil.copy(CBTM / "tfidf.pkl", folder),
+        stderr=["kmeans.pkl: cannot open: No such file or directory"],
     ),
 ]

@@ -115,7 +115,8 @@ CASES = [
         2,
         stderr=[
             "--ensemble-type is missing, expected cached_prior, updating_prior, uniform_prior, "
-            "simple_average or cluster_prior"
+            "simple_average, cluster_prior, clustering, "
+            "product_of_experts or bayes"
         ],
     ),
     Case(
@@ -159,6 +160,23 @@ CASES = [
         EVAL + ["--ensemble-type", "cluster_prior"],
         2,
         stderr=["cluster_prior needs --cluster-model"],
+    ),
+    Case(
+        "c-BTM's type without a cluster model",
+        EVAL + ["--ensemble-type", "clustering"],
+        2,
+        stderr=["--ensemble-type clustering needs --cluster-model"],
+    ),
+    Case(
+        "a rule that c-BTM's type does not have",
+        EVAL + ["--ensemble-type", "bayes", "--posterior", "full"],
+        2,
+        stderr=["--posterior full does not go with --ensemble-type bayes, expected last"],
+    ),
+    Case(
+        "c-BTM's bayes with the best expert of each token",
+        EVAL + ["--ensemble-type", "bayes", "--eval-topk", "1", "--no-score-cache"],
+        stdout=["Loss (base 2)"],
     ),
     after_loading(
         "a cluster model that is not there",

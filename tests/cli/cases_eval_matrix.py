@@ -140,7 +140,8 @@ CASES = [
         2,
         stderr=[
             "--ensembles names 'mean', expected cached_prior, updating_prior, uniform_prior, "
-            "simple_average or cluster_prior"
+            "simple_average, cluster_prior, clustering, "
+            "product_of_experts or bayes"
         ],
     ),
     Case(

@@ -1,10 +1,20 @@
-"""btm-convert preprocess with impossible destinations. tests/converters/preprocess_*_test.cpp tests
-its output."""
+"""btm-convert preprocess: impossible destinations, fairseq's other encoders.
+
+tests/converters/preprocess_*_test.cpp tests its output."""
 from case import Case
 
 
 def text(folder):
     (folder / "raw.txt").write_text("a b\n")
+
+
+def has_symbols(*symbols):
+    def check(folder):
+        words = [line.split(" ")[0] for line in (folder / "out/dict.txt").read_text().split("\n")]
+        found = [word for word in words if word and not word.startswith("madeupword")]
+        assert sorted(found) == sorted(symbols), words
+
+    return check
 
 
 PREPROCESS = ["btm-convert", "preprocess", "--trainpref", "{tmp}/raw.txt"]
@@ -30,5 +40,34 @@ CASES = [
         ["btm-convert", "preprocess", "--trainpref", "{tmp}", "--destdir", "{tmp}/out"],
         1,
         stderr=["no text in this folder, expected files named .txt"],
+    ),
+    Case(
+        "bytes",
+        PREPROCESS + ["--destdir", "{tmp}/out", "--bpe", "bytes"],
+        setup=text,
+        stdout=["dictionary: 8 types"],
+        check=has_symbols("a", "b", "\u2581"),
+    ),
+    Case(
+        "fastBPE",
+        PREPROCESS
+        + ["--destdir", "{tmp}/out", "--bpe", "fastbpe", "--bpe-codes", "{golden}/encoders/codes"],
+        setup=lambda folder: (folder / "raw.txt").write_text("the absurd\n"),
+        stdout=["dictionary: 16 types"],
+        check=has_symbols("the", "ab@@", "su@@", "r@@", "d"),
+    ),
+    Case(
+        "a tokenizer that is not reproduced",
+        PREPROCESS + ["--destdir", "{tmp}/out", "--tokenizer", "moses"],
+        2,
+        setup=text,
+        stderr=["--tokenizer moses is not reproduced here", "then use --tokenizer space"],
+    ),
+    Case(
+        "fastBPE without its codes",
+        PREPROCESS + ["--destdir", "{tmp}/out", "--bpe", "fastbpe"],
+        2,
+        setup=text,
+        stderr=["--bpe fastbpe needs --bpe-codes"],
     ),
 ]

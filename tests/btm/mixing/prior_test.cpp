@@ -17,17 +17,20 @@ using btm_test::expect_error;
 using Weights = std::vector<double>;
 
 TEST(EnsembleType, HasAName) {
-  const std::vector<std::string> names{"cached_prior", "updating_prior", "uniform_prior",
-                                       "simple_average", "cluster_prior"};
+  const std::vector<std::string> names{"cached_prior",       "updating_prior", "uniform_prior",
+                                       "simple_average",     "cluster_prior",  "clustering",
+                                       "product_of_experts", "bayes"};
   EXPECT_EQ(ensemble_type_names(), names);
   for (const std::string& name : names) EXPECT_EQ(name_of(ensemble_type_of(name).value()), name);
-  for (const char* const other : {"", "bayes", "cached", "Cached_prior"})
+  for (const char* const other : {"", "product", "cached", "Cached_prior"})
     EXPECT_FALSE(ensemble_type_of(other)) << other;
   EXPECT_EQ(ensemble_types(),
-            "cached_prior, updating_prior, uniform_prior, simple_average or cluster_prior");
+            "cached_prior, updating_prior, uniform_prior, simple_average, cluster_prior, "
+            "clustering, product_of_experts or bayes");
   EXPECT_EQ(model_ensemble_types(),
             "cached_prior, updating_prior, uniform_prior or simple_average");
   EXPECT_FALSE(model_ensemble_type_of("cluster_prior"));
+  EXPECT_FALSE(model_ensemble_type_of("bayes"));
   EXPECT_EQ(model_ensemble_type_of("uniform_prior"), EnsembleType::kUniformPrior);
   EXPECT_EQ(joined_names(kUsualEnsembles), "cached_prior,updating_prior,simple_average");
 }

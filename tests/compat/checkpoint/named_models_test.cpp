@@ -79,6 +79,24 @@ TEST(NamedModels, AreFilesOrFoldersOfEveryKind) {
   }
 }
 
+TEST(NamedModels, OfAReleasedDemixArchiveAreItsNumberedExperts) {
+  const btm_test::TempDir dir;
+  for (const char* name : {"2", "0", "10", "1"})
+    make_file(dir / ("demix_small/checkpoint_" + std::string(name) + ".pt"));
+  btm_test::expect_error<compat::FormatError>([&] { of_list((dir / "demix_small").string()); },
+                                              "has no checkpoint_3.pt beside its other experts");
+  fs::remove(dir / "demix_small/checkpoint_10.pt");
+  const auto named = [&](const std::string& name) {
+    return name + "=" + (dir / ("demix_small/" + name + ".pt")).string();
+  };
+  EXPECT_EQ(of_list((dir / "demix_small").string()),
+            (std::vector{named("checkpoint_0"), named("checkpoint_1"), named("checkpoint_2")}));
+  // Checkpoints of a run are no experts.
+  make_file(dir / "run/checkpoint_1_100.pt");
+  make_file(dir / "run/checkpoint_0.pt");
+  EXPECT_THROW(resolve_model(dir / "run"), compat::IoError);
+}
+
 TEST(NamedModels, AreReadWhereTheyAreLinked) {
   const btm_test::TempDir dir;
   make_file(dir / "2026-11-29/checkpoint_last.pt");

@@ -32,7 +32,13 @@ TEST(TokenizerFlags, HaveFairseqsNames) {
       [] {
         given({"--bpe", "gpt3"});
       },
-      "'gpt3', expected one of none, gpt2, sentencepiece");
+      "'gpt3', expected one of none, gpt2, hf_byte_bpe, sentencepiece, fastbpe, bytes, characters");
+  const TokenizerOptions more =
+      given({"--bpe", "fastbpe", "--bpe-codes", "c", "--fastbpe-vocab", "v", "--bpe-vocab", "j",
+             "--bpe-merges", "t", "--bpe-add-prefix-space", "--tokenizer", "space"});
+  EXPECT_EQ(more.files(), (std::vector<std::string>{"c", "v"}));
+  EXPECT_EQ(more.bpe_vocab + more.bpe_merges + more.tokenizer, "jtspace");
+  EXPECT_TRUE(more.bpe_add_prefix_space);
   expect_error<UsageError>(
       [] {
         given({"--gpt2-encoder_json", "e"});
