@@ -4,9 +4,11 @@
 #include <iostream>
 #include <optional>
 
+#include "btm/cli/average_tuning.h"
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/ensemble/mixture.h"
+#include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_options.h"
 #include "btm/merge/run_average.h"
 #include "compat/base/concat.h"
@@ -112,6 +114,12 @@ struct RunAverageFlags {
   }
 };
 
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const MergeMethod method : kMergeMethods) names.emplace_back(merge_method_name(method));
+  return names;
+}
+
 struct AverageCommand {
   MergeOptions options;
   RunAverageFlags run;
@@ -121,13 +129,16 @@ struct AverageCommand {
   std::optional<double> density, scale;
   std::int64_t seed = 1, num_threads = 0;
   compat::ExpertChoice choice;
+  AverageTuning tuning;
+  std::vector<compat::NamedModel> named;
   bool overwrite = false;
 
   compat::FlagGroup method_flags() {
     return {
         "Method",
-        {flag_choice("method", method, {"linear", "slerp", "task-arithmetic", "ties", "dare"},
-                     "how to merge; the last three work on differences to a base model"),
+        {flag_choice("method", method, method_names(),
+                     "how to merge; task-arithmetic, ties, dare and model_stock work on "
+                     "differences to a base model, nuslerp and multislerp where one is given"),
          flag_text("base-model", "MODEL", base_model,
                    "the model that the others were branched from"),
          {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep",
@@ -138,7 +149,10 @@ struct AverageCommand {
                      "of each tensor (mergekit)"),
          {"scale,lambda", "X", "factor of the merged difference", "1",
           [this](const std::string& value) { scale = compat::parse_real(value); }},
-         flag_integer("seed", "N", seed, "seed of dare's choice of elements", 0)}};
+         flag_integer("max-iter", "N", options.karcher.max_iter, "steps of karcher, at most", 0),
+         compat::flag_real("tol", "X", options.karcher.tol,
+                           "karcher ends where a step is shorter than this angle", 0, 1),
+         flag_integer("seed", "N", seed, "seed of dare's choice of elements, and of --tune", 0)}};
   }
 
   compat::CommandSpec spec() {
@@ -176,14 +190,15 @@ struct AverageCommand {
                         "of the models. ") +
                 compat::kWhatAModelIs,
             {{"FILE", "more of --inputs", nullptr, &run.more, true}},
-            {models, method_flags(), output, run.group(), log_flags(log)},
+            {models, method_flags(), output, tuning.group(), run.group(), log_flags(log)},
             {}};
   }
 
   bool merges() const {
     return !output_dir.empty() || !model_files.empty() || !options.weights.empty() ||
            !weights_from.empty() || options.normalize || options.allow_unnormalized ||
-           method != "linear" || !base_model.empty() || density || scale || !dtype.empty();
+           method != "linear" || !base_model.empty() || density || scale || !dtype.empty() ||
+           tuning.given();
   }
 
   /// The flags as options. UsageError for missing and contradicting flags.
@@ -195,19 +210,18 @@ struct AverageCommand {
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty())
       throw UsageError("--weights and --weights-from exclude each other");
-    const std::vector<compat::NamedModel> models =
-        compat::chosen_experts(compat::resolve_models(model_files, warn, ":,"), choice);
-    for (const compat::NamedModel& model : models) options.model_files.push_back(model.path);
+    named = compat::chosen_experts(compat::resolve_models(model_files, warn, ":,"), choice);
+    for (const compat::NamedModel& model : named) options.model_files.push_back(model.path);
     if (weights_from.ends_with(".json"))
-      options.weights = read_prior(weights_from, models);
+      options.weights = read_prior(weights_from, named);
     else if (!weights_from.empty())
       options.weights = read_posterior(weights_from);
     options.base_model = base_model;
     options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
-    for (const MergeMethod candidate :
-         {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic,
-          MergeMethod::kTies, MergeMethod::kDare})
+    for (const MergeMethod candidate : kMergeMethods)
       if (merge_method_name(candidate) == method) options.method = candidate;
+    if (tuning.given() && (options.method != MergeMethod::kLinear || options.allow_unnormalized))
+      throw UsageError("--tune is for --method linear, with weights that sum to 1");
     constexpr std::array kTypes{compat::DType::kFloat32, compat::DType::kFloat16,
                                 compat::DType::kBFloat16};
     for (const compat::DType candidate : kTypes)
@@ -230,8 +244,9 @@ struct AverageCommand {
     if (options.trims_tensors && options.method != MergeMethod::kTies)
       throw UsageError("--ties-trim belongs to ties, found --method " + method);
     if (scale) {
-      if (!needs_base_model(options.method))
-        throw UsageError("--scale belongs to methods with a base model, found --method " + method);
+      if (!needs_base_model(options.method) || options.method == MergeMethod::kModelStock)
+        throw UsageError("--scale belongs to task-arithmetic, ties and dare, found --method " +
+                         method);
       options.scale = *scale;
     }
   }
@@ -274,11 +289,11 @@ int run_with_progress(const std::filesystem::path& output, const std::string& me
   const auto megabytes = [](std::uint64_t bytes) {
     return compat::decimal(static_cast<double>(bytes) / 1e6, 1);
   };
-  std::cout << compat::printable(output.string(), 4096) << ": " << method << ", weights "
-            << weights_text(report.weights) << "; " << report.models << " models, "
-            << report.tensors << " tensors, " << megabytes(report.bytes_read) << " MB read, "
-            << megabytes(report.bytes_written) << " MB written, "
-            << compat::decimal(seconds.count(), 2) << " s" << std::endl;
+  std::cout << compat::printable(output.string(), 4096) << ": " << method
+            << (report.weights.empty() ? "" : ", weights " + weights_text(report.weights)) << "; "
+            << report.models << " models, " << report.tensors << " tensors, "
+            << megabytes(report.bytes_read) << " MB read, " << megabytes(report.bytes_written)
+            << " MB written, " << compat::decimal(seconds.count(), 2) << " s" << std::endl;
   return 0;
 }
 
@@ -306,9 +321,31 @@ int run_average(std::span<const std::string> args) {
   command.run.check(command.merges());
   if (command.run.given()) return run_along_run(command);
   command.resolve();
-  return run_with_progress(
-      command.options.output, command.method, command.log, command.overwrite,
-      [&](const MergeProgress& progress) { return merge_checkpoints(command.options, progress); });
+  MergeOptions& options = command.options;
+  if (command.tuning.given()) {
+    check_alike(open_models(options.model_files));
+    compat::check_can_write_in(command.output_dir);
+    if (std::filesystem::exists(options.output))
+      compat::check_new_output(options.output, command.overwrite);
+    command.tuning.data.machine.num_threads = options.num_threads;
+    const GroupWeights weights =
+        tune_average(command.tuning, command.named, options.weights, options.seed,
+                     command.output_dir, command.overwrite, command.log);
+    options.weights = weights.front();
+    options.normalize = true;
+    if (weights.size() > 1) options.group_weights = weights;
+  }
+  const std::string groups =
+      options.group_weights.empty()
+          ? ""
+          : compat::concat(" with weights for each of ", options.group_weights.size(),
+                           " groups of layers (tune.json)");
+  return run_with_progress(options.output, command.method + groups, command.log, command.overwrite,
+                           [&](const MergeProgress& progress) {
+                             MergeReport report = merge_checkpoints(options, progress);
+                             if (!groups.empty()) report.weights.clear();
+                             return report;
+                           });
 }
 
 }  // namespace btm

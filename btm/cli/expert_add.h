@@ -14,10 +14,11 @@ namespace btm {
 struct ExpertAddOptions {
   std::filesystem::path forest;
   std::string domain, name;  ///< `name` "": the domain.
-  std::string from;   ///< "nearest", "posterior", an expert's name or a checkpoint's path; "":
-                      ///< posterior, or the choice of the interrupted addition.
-  std::string data;   ///< The new domain's data-bin.
-  std::string split;  ///< "": valid_DOMAIN or valid.
+  std::string from;     ///< "nearest", "posterior", an expert's name or a checkpoint's path; "":
+                        ///< posterior, or the choice of the interrupted addition.
+  std::string data;     ///< The new domain's data-bin.
+  std::string split;    ///< "": valid_DOMAIN or valid.
+  std::string without;  ///< Experts that nearest and posterior leave out, joined by ','.
   BatchingOptions batching;
   MachineOptions machine;
   std::int64_t prior_batches = 100;  ///< Use the posterior after batch N, counted from 0.

@@ -76,7 +76,9 @@ std::vector<compat::FlagGroup> text_model_flags(TextModelOptions& options) {
                                             "the folder of dict.txt (default: beside the model)"),
                           compat::flag_text("model-overrides", "DICT", options.model_overrides,
                                             "a Python dict of cfg values to replace")}};
-  return {data, compat::tokenizer_flags(options.tokenizer),
+  return {{"Experts", choice_flags(options.choice)},
+          data,
+          compat::tokenizer_flags(options.tokenizer),
           mixture_flags(options.mixture, options.names),
           cluster_prior_flags(options.mixture.cluster, "cluster-temperature"),
           machine_flags(options.machine)};
@@ -100,7 +102,8 @@ FoundModels FoundModels::only(std::span<const std::size_t> kept) const {
 FoundModels find_models(const TextModelOptions& options,
                         const std::function<void(const std::string& line)>& warn) {
   FoundModels found;
-  found.experts = compat::resolve_models(options.models, warn);
+  found.experts =
+      compat::chosen_experts(compat::resolve_models(options.models, warn), options.choice);
   if (found.experts.empty()) throw compat::UsageError("MODELS is empty, expected a model");
   found.checkpoints.resize(found.experts.size());
   const auto opened = [&](std::size_t e) -> const compat::Checkpoint& {

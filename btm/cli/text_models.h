@@ -21,6 +21,7 @@ namespace btm {
 
 struct TextModelOptions {
   std::string models;                  ///< MODELS, joined by ':'.
+  compat::ExpertChoice choice;         ///< Which of them.
   std::string model_overrides = "{}";  ///< Python literal
   std::string data;                    ///< The folder of dict.txt; "": beside the model.
   compat::TokenizerOptions tokenizer = {compat::kFoundTokenizer, {}, {}, {}};
@@ -31,7 +32,8 @@ struct TextModelOptions {
 
 /// MODELS, the first argument of these commands.
 compat::Positional models_argument(TextModelOptions& options);
-/// Their flags: data and tokenizer, ensemble, cluster prior (with --cluster-temperature), machine.
+/// Their flags: which experts, data and tokenizer, ensemble, cluster prior (with
+/// --cluster-temperature), machine.
 std::vector<compat::FlagGroup> text_model_flags(TextModelOptions& options);
 
 /// Models that are open, but not loaded.

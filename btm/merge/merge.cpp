@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -8,6 +9,7 @@
 #include "btm/merge/merge_methods.h"
 #include "btm/merge/merge_options.h"
 #include "btm/merge/tensor_stack.h"
+#include "btm/model/layer_group.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -56,6 +58,9 @@ class Merge {
   template <class Count>
   void count_magnitudes(Stacks stacks, std::vector<MagnitudeRank>& ranks, Count count) const;
   std::vector<float> slerp_weights(const TensorStack& stack) const;
+  std::vector<float> weights_of(const TensorStack& stack) const;
+  /// The factors of the models, and of the base where there is one.
+  std::vector<float> gram_factors(const TensorStack& stack) const;
   /// FormatError that names the model, or the result, whose piece of a tensor is not finite.
   void refuse_diverged(const std::string& tensor, std::span<const std::span<const float>> inputs,
                        std::span<const float> out, compat::DType dtype) const;
@@ -125,6 +130,55 @@ std::vector<float> Merge::thresholds_of(Stacks stacks) const {
   return thresholds;
 }
 
+bool is_gram_method(MergeMethod method) noexcept { return method >= MergeMethod::kNuslerp; }
+
+std::vector<float> Merge::gram_factors(const TensorStack& stack) const {
+  const bool has_base = stack.models() > models();
+  std::vector<Gram> partial(stack.pieces(), Gram(models()));
+  compat::for_each_piece(stack.pieces(), threads_, [&](std::size_t piece, int) {
+    const PieceInputs inputs(stack, piece);
+    const std::span<const std::span<const float>> values = inputs.values;
+    partial[piece].add(values.first(models()), has_base ? values.back() : std::span<const float>());
+    stack.release(piece);
+  });
+  Gram gram(models());  // over the pieces in order: the same on any number of threads
+  for (const Gram& piece : partial) gram += piece;
+  const std::vector<double> weights(weights_.begin(), weights_.end());
+  std::vector<double> factors;
+  try {
+    factors = options_.method == MergeMethod::kNuslerp      ? nuslerp_factors(gram, weights)
+              : options_.method == MergeMethod::kMultislerp ? multislerp_factors(gram, weights)
+              : options_.method == MergeMethod::kKarcher ? karcher_factors(gram, options_.karcher)
+                                                         : model_stock_factors(gram);
+  } catch (const std::runtime_error& error) {
+    throw compat::FormatError({options_.output.string(), {}, {}},
+                              "'" + compat::printable(stack.name()) + "': " + error.what());
+  }
+  if (has_base) factors.push_back(1 - std::accumulate(factors.begin(), factors.end(), 0.0));
+  return {factors.begin(), factors.end()};
+}
+
+/// The number of layers that the names of tensors tell.
+std::int64_t layers_in(const std::vector<std::unique_ptr<TensorStack>>& stacks) {
+  constexpr std::string_view kLayers = "decoder.layers.";
+  std::int64_t layers = 0;
+  for (const auto& stack : stacks)
+    if (stack->name().starts_with(kLayers))
+      layers =
+          std::max<std::int64_t>(layers, 1 + std::atoll(stack->name().c_str() + kLayers.size()));
+  return layers;
+}
+
+std::vector<float> Merge::weights_of(const TensorStack& stack) const {
+  if (is_gram_method(options_.method)) return gram_factors(stack);
+  if (options_.method == MergeMethod::kSlerp) return slerp_weights(stack);
+  const std::vector<std::vector<double>>& groups = options_.group_weights;
+  if (groups.empty()) return weights_;
+  const std::vector<double>& own =
+      groups[layer_group(stack.name(), layers_in(stacks_), groups.size())];
+  return {own.begin(), own.end()};
+}
+
 std::vector<float> Merge::slerp_weights(const TensorStack& stack) const {
   std::vector<InnerProducts> partial(stack.pieces());
   compat::for_each_piece(stack.pieces(), threads_, [&](std::size_t piece, int) {
@@ -146,6 +200,10 @@ void Merge::combine(std::size_t piece, std::span<const float> weights,
   switch (options_.method) {
     case MergeMethod::kLinear:
     case MergeMethod::kSlerp:
+    case MergeMethod::kNuslerp:
+    case MergeMethod::kMultislerp:
+    case MergeMethod::kKarcher:
+    case MergeMethod::kModelStock:
       return linear_sum(inputs, weights, out);
     case MergeMethod::kTaskArithmetic:
       return add_task_vectors(inputs.back(), models_only, weights, scale, out);
@@ -194,8 +252,7 @@ std::shared_ptr<const compat::Storage> Merge::result(
   return compat::Storage::computed(
       dtype, static_cast<std::uint64_t>(stack.numel()),
       [this, index, &stack, dtype, written](const compat::Storage::Sink& sink) {
-        const std::vector<float> weights =
-            options_.method == MergeMethod::kSlerp ? slerp_weights(stack) : weights_;
+        const std::vector<float> weights = weights_of(stack);
         const bool own_thresholds = options_.method == MergeMethod::kTies && options_.trims_tensors;
         const std::vector<float> thresholds =
             own_thresholds ? thresholds_of(std::span(&stacks_[index], 1)) : thresholds_;
@@ -235,11 +292,17 @@ std::shared_ptr<const compat::Storage> Merge::result(
 
 std::vector<double> resolved_weights(const MergeOptions& options) {
   const std::size_t models = options.model_files.size();
-  const bool convex =
-      options.method == MergeMethod::kLinear || options.method == MergeMethod::kSlerp;
+  const bool arc = options.method == MergeMethod::kSlerp || options.method == MergeMethod::kNuslerp;
+  const bool convex = arc || options.method == MergeMethod::kLinear ||
+                      options.method == MergeMethod::kMultislerp || !takes_weights(options.method);
+  const std::string method(merge_method_name(options.method));
   if (models == 0) throw UsageError("no models to merge");
-  if (options.method == MergeMethod::kSlerp && models != 2)
-    throw UsageError(compat::concat("slerp merges two models, found ", models));
+  if (arc && models != 2)
+    throw UsageError(compat::concat(method, " merges two models, found ", models));
+  if (options.method == MergeMethod::kModelStock && models < 2)
+    throw UsageError("model_stock merges two models or more, found 1");
+  if (!takes_weights(options.method) && !options.weights.empty())
+    throw UsageError(method + " gives all models the same weight, found --weights");
   std::vector<double> weights = options.weights;
   if (weights.empty()) weights.assign(models, convex ? 1.0 / static_cast<double>(models) : 1.0);
   if (weights.size() != models)
@@ -255,7 +318,10 @@ std::vector<double> resolved_weights(const MergeOptions& options) {
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   const bool sums_to_one = std::abs(sum - 1) <= 1e-4;
-  if (options.normalize || (options.method == MergeMethod::kSlerp && sums_to_one)) {
+  const bool always = options.method == MergeMethod::kNuslerp ||
+                      options.method == MergeMethod::kMultislerp ||
+                      (options.method == MergeMethod::kSlerp && sums_to_one);
+  if (options.normalize || always) {
     if (!(sum > 0))
       throw UsageError(compat::concat("the weights sum to ", compat::general(sum),
                                       ", which cannot be normalized"));
@@ -276,6 +342,8 @@ std::vector<Checkpoint> open_checked(const MergeOptions& options) {
       throw UsageError(std::string(merge_method_name(options.method)) +
                        " needs a base model (--base-model)");
     files.push_back(options.base_model);
+  } else if (takes_base_model(options.method)) {
+    if (!options.base_model.empty()) files.push_back(options.base_model);
   } else if (!options.base_model.empty()) {
     throw UsageError(std::string(merge_method_name(options.method)) +
                      " uses no base model, found --base-model");
@@ -289,12 +357,24 @@ std::vector<Checkpoint> open_checked(const MergeOptions& options) {
 }  // namespace
 
 std::string_view merge_method_name(MergeMethod method) noexcept {
-  constexpr std::string_view kNames[] = {"linear", "slerp", "task-arithmetic", "ties", "dare"};
+  constexpr std::string_view kNames[] = {"linear",     "slerp",   "task-arithmetic",
+                                         "ties",       "dare",    "nuslerp",
+                                         "multislerp", "karcher", "model_stock"};
   return kNames[static_cast<std::size_t>(method)];
 }
 
 bool needs_base_model(MergeMethod method) noexcept {
-  return method != MergeMethod::kLinear && method != MergeMethod::kSlerp;
+  return takes_base_model(method) && method != MergeMethod::kNuslerp &&
+         method != MergeMethod::kMultislerp;
+}
+
+bool takes_base_model(MergeMethod method) noexcept {
+  return method != MergeMethod::kLinear && method != MergeMethod::kSlerp &&
+         method != MergeMethod::kKarcher;
+}
+
+bool takes_weights(MergeMethod method) noexcept {
+  return method != MergeMethod::kKarcher && method != MergeMethod::kModelStock;
 }
 
 MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress,

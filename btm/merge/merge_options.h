@@ -1,6 +1,7 @@
 // The options of `btm average`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "btm/merge/gram_merge.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/torch/tensor.h"
 
@@ -25,16 +27,34 @@ enum class MergeMethod : std::uint8_t {
           ///< averaged (Yadav et al., arXiv:2306.01708)
   kDare,  ///< task arithmetic on t_i with elements dropped at random, the rest rescaled (Yu et al.,
           ///< arXiv:2311.03099)
+  // mergekit's names. Each tensor is a sum with factors of its own (gram_merge.h).
+  kNuslerp,     ///< of two: along the arc between x_i, or between t_i
+  kMultislerp,  ///< the mean direction and length of x_i, or of t_i
+  kKarcher,     ///< the mean on the sphere of all x_i
+  kModelStock,  ///< b + t times the mean of t_i; the angles between t_i give t
 };
 
-/// "linear", "slerp", "task-arithmetic", "ties", "dare".
+inline constexpr std::array kMergeMethods{
+    MergeMethod::kLinear,     MergeMethod::kSlerp,   MergeMethod::kTaskArithmetic,
+    MergeMethod::kTies,       MergeMethod::kDare,    MergeMethod::kNuslerp,
+    MergeMethod::kMultislerp, MergeMethod::kKarcher, MergeMethod::kModelStock};
+
+/// "linear", "slerp", "task-arithmetic", "ties", "dare", "nuslerp", "multislerp", "karcher",
+/// "model_stock".
 std::string_view merge_method_name(MergeMethod method) noexcept;
 bool needs_base_model(MergeMethod method) noexcept;
+/// Whether a base model changes the result: nuslerp and multislerp work with and without one.
+bool takes_base_model(MergeMethod method) noexcept;
+/// Whether the models have weights.
+bool takes_weights(MergeMethod method) noexcept;
 
 struct MergeOptions {
   std::vector<std::filesystem::path>
       model_files;              ///< Each a file or a folder (compat::resolve_model).
   std::vector<double> weights;  ///< Empty: 1/N each (linear, slerp), 1 each (the others).
+  /// Linear: [G][N] weights of the models in each group of layers (btm/model/layer_group.h), in
+  /// place of `weights`. Empty: none.
+  std::vector<std::vector<double>> group_weights;
   std::filesystem::path base_model;
   std::filesystem::path output;  ///< The file to write.
   MergeMethod method = MergeMethod::kLinear;
@@ -43,6 +63,7 @@ struct MergeOptions {
   bool trims_tensors =
       false;  ///< TIES: `density` is of each tensor (mergekit), not of the whole model (the paper).
   double scale = 1;
+  KarcherOptions karcher;
   std::uint64_t seed = 1;  ///< DARE's choice of elements.
   bool normalize = false;  ///< Divide the weights by their sum.
   bool allow_unnormalized =

@@ -1,4 +1,5 @@
 """btm average, btm branch and btm release."""
+import json
 import signal
 import struct
 
@@ -10,6 +11,27 @@ AVERAGE = ["btm", "average", "--output-dir", "out", "--model-files", TWO]
 BRANCH = ["btm", "branch", "--old-folder", ELMS, "--new-folder", ".", "--subfolder", "seed"]
 OUT = "out/checkpoint_last.pt"
 RUN = ["btm", "average", "--inputs", "{golden}/average_run", "--output", "out/average.pt"]
+
+TUNE = AVERAGE + ["--tune", "{golden}/data-bin", "--tune-domains", "perl", "--cpu"]
+TUNE += ["--tune-evaluations", "2", "--max-samples", "1", "--tokens-per-sample", "128"]
+TUNE += ["--num-threads", "1"]
+
+
+def tuned(folder):
+    found = json.loads((folder / "out" / "tune.json").read_text())
+    assert found["experts"] == ["elm_perl", "elm_jargon"], found
+    assert abs(sum(found["posterior"]) - 1) < 1e-9 and len(found["trials"]) == 2, found
+    assert (folder / "out" / "tune.html").exists() and (folder / OUT).exists()
+
+
+def other_search(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "tune.json").write_text('{"settings": {}, "trials": []}')
+
+
+def damaged_search(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "tune.json").write_text("[1]")
 
 
 def averaged(folder):
@@ -447,4 +469,56 @@ CASES = [
         2,
         stderr=["'lrs' is no column"],
     ),
+    Case(
+        "average by the loss on data",
+        TUNE,
+        stdout=["2 evaluations; number ", "Tuned on valid, held out: test.", OUT + ": linear"],
+        check=tuned,
+    ),
+    Case(
+        "average by the loss of groups that are not there",
+        TUNE + ["--tune-groups", "3"],
+        2,
+        stderr=["--tune-groups 3, and the models have 2 layers"],
+    ),
+    Case(
+        "average by the loss on a split that is not there",
+        TUNE + ["--tune-subset", "no"],
+        1,
+        stderr=["--tune-subset: no domain to evaluate has the split 'no'"],
+        check=no_output,
+    ),
+    Case(
+        "average by the loss, with another method",
+        TUNE + ["--method", "slerp"],
+        2,
+        stderr=["--tune is for --method linear"],
+    ),
+    Case(
+        "average by the loss, after another search",
+        TUNE,
+        1,
+        stderr=["out/tune.json: is of a search with other settings (--overwrite begins anew)"],
+        setup=other_search,
+    ),
+    Case(
+        "average by the loss, after damage",
+        TUNE,
+        1,
+        stderr=["out/tune.json: "],
+        setup=damaged_search,
+    ),
+    Case(
+        "average model_stock with weights",
+        AVERAGE + ["--method", "model_stock", "--base-model", ELMS + "seed", "--weights", "1,1"],
+        2,
+        stderr=["model_stock gives all models the same weight, found --weights"],
+    ),
+    Case(
+        "average karcher with a base",
+        AVERAGE + ["--method", "karcher", "--base-model", ELMS + "seed"],
+        2,
+        stderr=["karcher uses no base model"],
+    ),
+    Case("average by multislerp", AVERAGE + ["--method", "multislerp"], check=averaged),
 ]

@@ -199,6 +199,42 @@ TEST_F(Merge, KeepsAllWithDareOfDensityOne) {
   EXPECT_EQ(floats(out()), (std::vector<float>{1, 6}));
 }
 
+TEST_F(Merge, TakesWeightsOfGroupsOfLayers) {
+  for (const char* const name : {"a.pt", "b.pt"}) {
+    const float value = name[0] == 'a' ? 1 : 0;
+    write_tiny_checkpoint(dir_ / name, {{"decoder.embed_tokens.weight", {value}},
+                                        {"decoder.layers.0.fc1.weight", {value}},
+                                        {"decoder.layers.1.fc1.weight", {value}},
+                                        {"decoder.layer_norm.weight", {value}}});
+  }
+  auto request = options({dir_ / "a.pt", dir_ / "b.pt"});
+  request.group_weights = {{0.25, 0.75}, {0.5, 0.5}};
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out(), "decoder.embed_tokens.weight"), std::vector<float>{0.25});
+  EXPECT_EQ(floats(out(), "decoder.layers.0.fc1.weight"), std::vector<float>{0.25});
+  EXPECT_EQ(floats(out(), "decoder.layers.1.fc1.weight"), std::vector<float>{0.5});
+  EXPECT_EQ(floats(out(), "decoder.layer_norm.weight"), std::vector<float>{0.5});
+}
+
+/// (1, 0) and (0, 1) are at a right angle, also as differences to the base.
+TEST_F(Merge, SumsTensorsByTheirInnerProducts) {
+  const auto a = file("a.pt", {3, 2}), b = file("b.pt", {2, 3}), base = file("base.pt", {2, 2});
+  const float half = static_cast<float>(std::sqrt(0.5));
+  auto request = options({a, b}, MergeMethod::kNuslerp);
+  request.base_model = base;
+  btm::merge_checkpoints(request);
+  EXPECT_NEAR(floats(out())[0], 2 + half, 1e-6);
+  request.method = MergeMethod::kMultislerp;
+  btm::merge_checkpoints(request);
+  EXPECT_NEAR(floats(out())[1], 2 + half, 1e-6);
+  request.method = MergeMethod::kModelStock;
+  btm::merge_checkpoints(request);
+  EXPECT_NEAR(floats(out())[0], 2, 1e-6);
+  request = options({a, b}, MergeMethod::kKarcher);
+  btm::merge_checkpoints(request);
+  EXPECT_NEAR(floats(out())[0], std::sqrt(13 / 2.0), 1e-5);
+}
+
 TEST_F(Merge, WritesTheDtypeAskedForAndReadsIt) {
   const fs::path a = file("a.pt", {1.0009765f, -65000, 1e-7f}),
                  b = file("b.pt", {1.0009765f, -65000, 1e-7f});
