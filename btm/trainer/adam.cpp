@@ -63,29 +63,34 @@ Adam::Adam(const at::Tensor& values, const AdamOptions& options)
   zero_lazily(exp_avg_sq_);
 }
 
-void Adam::step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+void Adam::begin_step(double lr) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
-  const double step_size =
-      lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
-  const double decay = lr * options_.weight_decay;
+  step_size_ = lr * std::sqrt(1 - std::pow(options_.beta2, t)) / (1 - std::pow(options_.beta1, t));
+  decay_ = lr * options_.weight_decay;
+}
+
+void Adam::update(std::int64_t first, const at::Tensor& values, const at::Tensor& gradients,
+                  double scale) {
+  const at::Tensor exp_avg = exp_avg_.narrow(0, first, values.numel()),
+                   exp_avg_sq = exp_avg_sq_.narrow(0, first, values.numel());
   if (!values.is_cpu()) {
     const at::Tensor gradient = gradients * scale;
     gradients.zero_();
-    exp_avg_.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
-    exp_avg_sq_.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
-    if (decay != 0) values.add_(values, -decay);
-    values.addcdiv_(exp_avg_, exp_avg_sq_.sqrt().add_(options_.eps), -step_size);
+    exp_avg.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
+    exp_avg_sq.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
+    if (decay_ != 0) values.add_(values, -decay_);
+    values.addcdiv_(exp_avg, exp_avg_sq.sqrt().add_(options_.eps), -step_size_);
     return;
   }
   const Step shared{static_cast<float>(options_.beta1), static_cast<float>(1 - options_.beta1),
                     static_cast<float>(options_.beta2), static_cast<float>(1 - options_.beta2),
-                    static_cast<float>(options_.eps),   static_cast<float>(decay),
-                    static_cast<float>(step_size),      static_cast<float>(scale)};
+                    static_cast<float>(options_.eps),   static_cast<float>(decay_),
+                    static_cast<float>(step_size_),     static_cast<float>(scale)};
   float* const p = values.mutable_data_ptr<float>();
   float* const g = gradients.mutable_data_ptr<float>();
-  float* const m = exp_avg_.mutable_data_ptr<float>();
-  float* const v = exp_avg_sq_.mutable_data_ptr<float>();
+  float* const m = exp_avg.mutable_data_ptr<float>();
+  float* const v = exp_avg_sq.mutable_data_ptr<float>();
   at::parallel_for(0, values.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
     adam_block(p + begin, g + begin, m + begin, v + begin, end - begin, shared);
   });

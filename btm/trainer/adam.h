@@ -23,7 +23,15 @@ class Adam {
   /// One update of `values` (fp32) with `scale * gradients` (fp32); then zeroes the gradients. The
   /// order is that of fairseq's Adam: m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr wd p;
   /// p -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
-  void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale);
+  void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
+    begin_step(lr);
+    update(0, values, gradients, scale);
+  }
+  /// The same in parts: begin_step() once, then update() for each part of the buffer, which begins
+  /// at element `first`.
+  void begin_step(double lr);
+  void update(std::int64_t first, const at::Tensor& values, const at::Tensor& gradients,
+              double scale);
 
   const AdamOptions& options() const noexcept { return options_; }
   void set_options(const AdamOptions& options) noexcept { options_ = options; }
@@ -35,6 +43,7 @@ class Adam {
  private:
   AdamOptions options_;
   std::int64_t steps_ = 0;
+  double step_size_ = 0, decay_ = 0;  ///< Of the current step.
   at::Tensor exp_avg_, exp_avg_sq_;
 };
 

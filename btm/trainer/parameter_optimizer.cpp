@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "btm/model/tensor_memory.h"
+
 namespace btm {
 
 TrainingPrecision TrainingPrecision::of(const TrainOptions& options) {
@@ -89,6 +91,34 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
   publish();
   if (scaler_) scaler_->update();
   step.updated = true;
+  return step;
+}
+
+void ParameterOptimizer::begin_parts(double lr, double factor) {
+  factor_ = factor;
+  squares_ = 0;
+  adam_.begin_step(lr);
+}
+
+void ParameterOptimizer::step_part(std::size_t first, std::size_t last, bool gives_back) {
+  const at::NoGradGuard no_grad;
+  const auto& slots = flat_.slots();
+  const std::int64_t begin = slots[first].offset,
+                     end = last < slots.size() ? slots[last].offset : flat_.size();
+  const at::Tensor gradients = flat_.gradients().narrow(0, begin, end - begin);
+  squares_ += std::pow(l2_norm(gradients), 2);
+  if (!std::isfinite(squares_)) {
+    gradients.zero_();
+    return;
+  }
+  adam_.update(begin, flat_.values().narrow(0, begin, end - begin), gradients, factor_);
+  if (gives_back) zero_lazily(gradients);
+}
+
+ParameterOptimizer::Step ParameterOptimizer::end_parts() {
+  Step step;
+  step.gradient_norm = std::sqrt(squares_) * factor_;
+  step.updated = std::isfinite(step.gradient_norm);
   return step;
 }
 
