@@ -12,6 +12,7 @@
 #include "btm/cli/generate_output.h"
 #include "btm/cli/prompt_run.h"
 #include "btm/cli/text_models.h"
+#include "btm/model/tensor_memory.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
@@ -298,6 +299,7 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   const auto warn = [](const std::string& line) {
     std::cerr << "btm generate: " << line << std::endl;
   };
+  use_page_arena(MemoryUse::kEvaluation);
   say_products("btm generate", command.models);
   FoundModels found = find_models(command.models, warn);
   if (command.sampling.one_expert_per_token)

@@ -13,6 +13,7 @@
 #include "btm/cli/text_input.h"
 #include "btm/cli/text_models.h"
 #include "btm/evaluator/text_scorer.h"
+#include "btm/model/tensor_memory.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -175,6 +176,7 @@ int ScoreCommand::run() {
   const auto warn = [](const std::string& line) {
     std::cerr << "btm score: warning: " << line << std::endl;
   };
+  use_page_arena(MemoryUse::kEvaluation);
   say_products("btm score", models);
   const FoundModels found = find_models(models, warn);
   compat::TextCodec codec = codec_of(models, found);

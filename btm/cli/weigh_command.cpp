@@ -11,6 +11,7 @@
 #include "btm/cli/text_input.h"
 #include "btm/cli/text_models.h"
 #include "btm/ensemble/weigh_experts.h"
+#include "btm/model/tensor_memory.h"
 #include "btm/report/html_page.h"
 #include "btm/report/table.h"
 #include "compat/base/concat.h"
@@ -220,6 +221,7 @@ int WeighCommand::run() {
   const auto warn = [](const std::string& line) {
     std::cerr << "btm weigh: warning: " << line << std::endl;
   };
+  use_page_arena(MemoryUse::kEvaluation);
   say_products("btm weigh", models);
   const FoundModels found = find_models(models, warn);
   const std::vector<std::string> names = found.names();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <future>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <numbers>
@@ -21,6 +23,7 @@
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/named_models.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 
@@ -286,17 +289,21 @@ void for_each_batch(const EvalData& data, Visit&& visit) {
   }
 }
 
-/// Runs this rank's experts one after another. With `skip_diverged` a diverged expert is no error:
-/// its `problem` is set.
+/// Runs this rank's experts one after another, and reads the next one's file meanwhile. With
+/// `skip_diverged` a diverged expert is no error: its `problem` is set.
 void run_experts(ExpertGroup& group, const EvalData& data, bool skip_diverged,
                  const EnsembleObserver& observer) {
   EnsembleProgress progress;
   progress.experts = static_cast<std::int64_t>(group.mine().size());
   progress.of = progress.experts * data.num_batches();
-  for (ExpertGroup::Member& member : group.mine()) {
+  std::future<void> reading;
+  for (auto at = group.mine().begin(); at != group.mine().end(); ++at) {
+    ExpertGroup::Member& member = *at;
     progress.done = progress.expert++ * data.num_batches();
     try {
       member.scores.start();
+      if (const auto next = std::next(at); next != group.mine().end() && !member.scores.stored())
+        reading = std::async(std::launch::async, compat::read_ahead, next->scores.path());
       for_each_batch(data, [&](const Batch& batch, std::size_t) {
         member.scores.score(batch);
         progress.perplexity = member.scores.perplexity();

@@ -86,6 +86,7 @@ class ExpertScores {
     return all().subspan(offset, batch.size());
   }
 
+  const std::string& path() const noexcept { return path_; }
   double perplexity() const;  ///< Of the targets scored so far.
   /// The rows that the model has scored: none where the store had the scores.
   std::int64_t rows_run() const noexcept { return rows_run_; }

@@ -24,6 +24,7 @@ std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, 
   use_threads(machine);
   Precision precision = precision_for(on_cpu(machine));
   precision.as_stored = false;
+  precision.copies = true;  // few rows at a time read every weight again and again
   std::int64_t positions = std::numeric_limits<std::int64_t>::max();
   for (const OpenedModel& expert : experts) positions = std::min(positions, positions_of(*expert));
   if (room.kept && *room.kept >= positions)

@@ -1,5 +1,9 @@
 #include "btm/model/weights.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -183,9 +187,24 @@ StateDict state_dict(const compat::NamedTensors& tensors, TransformerLM& model) 
   return state;
 }
 
+/// Reads the tensors that stay where they are mapped, and compares their checksums, on all threads:
+/// a thread takes the next one when it is done.
+void verify_mapped(const StateDict& state, at::ScalarType kept) {
+  std::vector<const compat::Storage*> storages;
+  for (const auto& [name, view] : state)
+    if (scalar_type(view.dtype()) == kept && view.storage->is_mapped())
+      storages.push_back(view.storage.get());
+  std::atomic<std::size_t> next = 0;
+  at::parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t, std::int64_t) {
+    for (std::size_t i = next++; i < storages.size(); i = next++) storages[i]->bytes();
+  });
+}
+
 void assign(TransformerLM& model, const StateDict& state, const std::string& file,
             const Precision& precision) {
   check_names_and_shapes(model, state, file);
+  if (precision.device.is_cpu() && precision.rounding == precision.compute)
+    verify_mapped(state, precision.compute);
   for (const NamedParameter& parameter : model.parameters()) {
     const TensorView& view = state.at(parameter.name);
     const at::ScalarType stored = scalar_type(view.dtype());
@@ -200,7 +219,10 @@ void assign(TransformerLM& model, const StateDict& state, const std::string& fil
     at::ScalarType read_as = precision.compute;
     if (keep) read_as = stored;
     if (round) read_as = precision.rounding;
-    const at::Tensor tensor = to_tensor(view, read_as, precision.device);
+    at::Tensor tensor = to_tensor(view, read_as, precision.device);
+    if (precision.copies && read_as == stored && view.storage->is_mapped() &&
+        precision.products == Products::kFp32)
+      tensor = tensor.clone();
     *parameter.tensor = round ? tensor.to(precision.compute) : tensor;
   }
 }

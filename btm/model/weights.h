@@ -18,6 +18,8 @@ struct Precision {
   Products products = Products::kFp32;
   bool as_stored = false;  ///< On a CPU, keep matrices mapped in the file's half precision until
                            ///< TransformerLM::convert_to_fp32().
+  /// On a CPU, copy matrices that could stay mapped: huge pages (use_page_arena) are read faster.
+  bool copies = false;
 };
 
 /// The model that `checkpoint.config()` describes, without its parameters. FormatError as of

@@ -67,12 +67,11 @@ at::Tensor Adafactor::direction(std::size_t slot, const at::Tensor& gradient) co
   return (by_row * column.unsqueeze(-2).rsqrt()).mul_(gradient);
 }
 
-void Adafactor::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-                       double scale) {
+void Adafactor::update(const at::Tensor& values, const at::Tensor& gradients, double scale) {
   gradients.mul_(scale);
   const bool averages = !is_none("beta1"), scaled = is_on("scale_parameter");
   const double decay = number("weight_decay");
-  double rate = lr;
+  double rate = lr();
   for (std::size_t i = 0; i < flat_.slots().size(); ++i) {
     if (!flat_.is_trained(i)) continue;
     const at::Tensor weight = part(values, i);

@@ -17,8 +17,7 @@ class Adafactor final : public Optimizer {
   std::vector<StateTensor> state_of(std::size_t slot) const override;
 
  private:
-  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-              double scale) override;
+  void update(const at::Tensor& values, const at::Tensor& gradients, double scale) override;
   /// The step of one parameter before the rate, from its gradient of any shape.
   at::Tensor direction(std::size_t slot, const at::Tensor& gradient) const;
 

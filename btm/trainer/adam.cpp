@@ -40,12 +40,12 @@ Adam::Adam(const OptimizerKind& kind, const OptimizationOptions& options, double
     : ElementwiseOptimizer(kind, options, lr, flat, {"exp_avg", "exp_avg_sq"}) {}
 
 void Adam::update_range(const at::Tensor& values, const at::Tensor& gradients,
-                        std::span<const at::Tensor> buffers, double lr, double scale) {
+                        std::span<const at::Tensor> buffers, double scale) {
   const at::Tensor &exp_avg = buffers[0], &exp_avg_sq = buffers[1];
   const auto t = static_cast<double>(steps());
   const double beta1 = number("betas", 0), beta2 = number("betas", 1), eps = number("eps");
-  const double step_size = lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
-  const double decay = lr * number("weight_decay");
+  const double step_size = lr() * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
+  const double decay = lr() * number("weight_decay");
   if (!values.is_cpu()) {
     const at::Tensor gradient = gradients * scale;
     gradients.zero_();

@@ -17,7 +17,7 @@ class Adam final : public ElementwiseOptimizer {
 
  private:
   void update_range(const at::Tensor& values, const at::Tensor& gradients,
-                    std::span<const at::Tensor> buffers, double lr, double scale) override;
+                    std::span<const at::Tensor> buffers, double scale) override;
 };
 
 }  // namespace btm

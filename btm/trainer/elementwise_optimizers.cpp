@@ -24,37 +24,40 @@ std::vector<Optimizer::StateTensor> ElementwiseOptimizer::state_of(std::size_t s
   return state;
 }
 
-void ElementwiseOptimizer::update(const at::Tensor& values, const at::Tensor& gradients, double lr,
+void ElementwiseOptimizer::update_part(std::int64_t first, const at::Tensor& values,
+                                       const at::Tensor& gradients, double scale) {
+  std::vector<at::Tensor> buffers;
+  for (const at::Tensor& buffer : buffers_)
+    buffers.push_back(buffer.narrow(0, first, values.numel()));
+  update_range(values, gradients, buffers, scale);
+}
+
+void ElementwiseOptimizer::update(const at::Tensor& values, const at::Tensor& gradients,
                                   double scale) {
-  for (const auto& [first, last] : flat_.trained()) {
-    const auto range = [first = first, last = last](const at::Tensor& all) {
-      return all.narrow(0, first, last - first);
-    };
-    std::vector<at::Tensor> buffers;
-    for (const at::Tensor& buffer : buffers_) buffers.push_back(range(buffer));
-    update_range(range(values), range(gradients), buffers, lr, scale);
-  }
+  for (const auto& [first, last] : flat_.trained())
+    update_part(first, values.narrow(0, first, last - first),
+                gradients.narrow(0, first, last - first), scale);
 }
 
 Nag::Nag(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
          const FlatParameters& flat)
     : ElementwiseOptimizer(kind, options, lr, flat, {"momentum_buffer"}) {}
 
-void Nag::update(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale) {
-  ElementwiseOptimizer::update(values, gradients, lr, scale);
-  *option("lr_old") = {lr};
+void Nag::begin() {
+  const double before = number("lr_old");
+  change_ = before > 0 ? lr() / before : lr();
+  *option("lr_old") = {lr()};
 }
 
 void Nag::update_range(const at::Tensor& values, const at::Tensor& gradients,
-                       std::span<const at::Tensor> buffers, double lr, double scale) {
-  const double momentum = number("momentum"), decay = number("weight_decay"),
-               before = number("lr_old"), change = before > 0 ? lr / before : lr;
+                       std::span<const at::Tensor> buffers, double scale) {
+  const double momentum = number("momentum"), decay = number("weight_decay");
   const at::Tensor& velocity = buffers[0];
   gradients.mul_(scale);
-  if (decay != 0) values.mul_(1 - lr * decay);
-  values.add_(velocity, momentum * momentum * change);
-  values.add_(gradients, -(1 + momentum) * lr);
-  velocity.mul_(momentum * change).add_(gradients, -lr);
+  if (decay != 0) values.mul_(1 - lr() * decay);
+  values.add_(velocity, momentum * momentum * change_);
+  values.add_(gradients, -(1 + momentum) * lr());
+  velocity.mul_(momentum * change_).add_(gradients, -lr());
   gradients.zero_();
 }
 
@@ -68,12 +71,12 @@ std::vector<Optimizer::StateTensor> Sgd::state_of(std::size_t slot) const {
 }
 
 void Sgd::update_range(const at::Tensor& values, const at::Tensor& gradients,
-                       std::span<const at::Tensor> buffers, double lr, double scale) {
+                       std::span<const at::Tensor> buffers, double scale) {
   const double momentum = number("momentum"), decay = number("weight_decay");
   gradients.mul_(scale);
   if (decay != 0) gradients.add_(values, decay);
   if (momentum != 0) buffers[0].mul_(momentum).add_(gradients);
-  values.add_(momentum != 0 ? buffers[0] : gradients, -lr);
+  values.add_(momentum != 0 ? buffers[0] : gradients, -lr());
   gradients.zero_();
 }
 
@@ -82,9 +85,9 @@ Adagrad::Adagrad(const OptimizerKind& kind, const OptimizationOptions& options, 
     : ElementwiseOptimizer(kind, options, lr, flat, {"sum"}) {}
 
 void Adagrad::update_range(const at::Tensor& values, const at::Tensor& gradients,
-                           std::span<const at::Tensor> buffers, double lr, double scale) {
+                           std::span<const at::Tensor> buffers, double scale) {
   const double decay = number("weight_decay");
-  const double rate = lr / (1 + static_cast<double>(steps() - 1) * number("lr_decay"));
+  const double rate = lr() / (1 + static_cast<double>(steps() - 1) * number("lr_decay"));
   gradients.mul_(scale);
   if (decay != 0) gradients.add_(values, decay);
   buffers[0].addcmul_(gradients, gradients);
@@ -97,7 +100,7 @@ Adamax::Adamax(const OptimizerKind& kind, const OptimizationOptions& options, do
     : ElementwiseOptimizer(kind, options, lr, flat, {"exp_avg", "exp_inf"}) {}
 
 void Adamax::update_range(const at::Tensor& values, const at::Tensor& gradients,
-                          std::span<const at::Tensor> buffers, double lr, double scale) {
+                          std::span<const at::Tensor> buffers, double scale) {
   const double beta1 = number("betas", 0), beta2 = number("betas", 1),
                decay = number("weight_decay");
   const at::Tensor &average = buffers[0], largest = buffers[1];
@@ -106,8 +109,8 @@ void Adamax::update_range(const at::Tensor& values, const at::Tensor& gradients,
   largest.copy_(at::maximum(largest.mul_(beta2), gradients.abs_()));
   const double correction =
       is_on("bias_correction") ? 1 - std::pow(beta1, static_cast<double>(steps())) : 1;
-  if (decay != 0) values.add_(values, -decay * lr);
-  values.addcdiv_(average, at::add(largest, number("eps")), -lr / correction);
+  if (decay != 0) values.add_(values, -decay * lr());
+  values.addcdiv_(average, at::add(largest, number("eps")), -lr() / correction);
   gradients.zero_();
 }
 

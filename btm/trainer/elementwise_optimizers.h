@@ -12,17 +12,20 @@ namespace btm {
 class ElementwiseOptimizer : public Optimizer {
  public:
   std::vector<StateTensor> state_of(std::size_t slot) const override;
+  bool has_parts() const final { return true; }
+  void update_part(std::int64_t first, const at::Tensor& values, const at::Tensor& gradients,
+                   double scale) final;
 
  protected:
   ElementwiseOptimizer(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
                        const FlatParameters& flat, std::vector<std::string_view> keys);
-  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-              double scale) override;
   /// One update of a range of the weights. `buffers` are the same range of each buffer.
   virtual void update_range(const at::Tensor& values, const at::Tensor& gradients,
-                            std::span<const at::Tensor> buffers, double lr, double scale) = 0;
+                            std::span<const at::Tensor> buffers, double scale) = 0;
 
  private:
+  void update(const at::Tensor& values, const at::Tensor& gradients, double scale) final;
+
   std::vector<std::string_view> keys_;
   std::vector<at::Tensor> buffers_;
 };
@@ -36,10 +39,11 @@ class Nag final : public ElementwiseOptimizer {
       const FlatParameters& flat);
 
  private:
-  void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-              double scale) override;
+  void begin() override;
   void update_range(const at::Tensor& values, const at::Tensor& gradients,
-                    std::span<const at::Tensor> buffers, double lr, double scale) override;
+                    std::span<const at::Tensor> buffers, double scale) override;
+
+  double change_ = 1;  ///< lr / the rate of the update before
 };
 
 /// torch's SGD: g += wd p; v = m v + g; p -= lr v (lr g without momentum).
@@ -51,7 +55,7 @@ class Sgd final : public ElementwiseOptimizer {
 
  private:
   void update_range(const at::Tensor& values, const at::Tensor& gradients,
-                    std::span<const at::Tensor> buffers, double lr, double scale) override;
+                    std::span<const at::Tensor> buffers, double scale) override;
 };
 
 /// torch's Adagrad: g += wd p; s += g^2; p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
@@ -64,7 +68,7 @@ class Adagrad final : public ElementwiseOptimizer {
 
  private:
   void update_range(const at::Tensor& values, const at::Tensor& gradients,
-                    std::span<const at::Tensor> buffers, double lr, double scale) override;
+                    std::span<const at::Tensor> buffers, double scale) override;
 };
 
 /// fairseq's Adamax: m = b1 m + (1 - b1) g; u = max(b2 u, |g|); p -= lr wd p;
@@ -77,7 +81,7 @@ class Adamax final : public ElementwiseOptimizer {
 
  private:
   void update_range(const at::Tensor& values, const at::Tensor& gradients,
-                    std::span<const at::Tensor> buffers, double lr, double scale) override;
+                    std::span<const at::Tensor> buffers, double scale) override;
 };
 
 }  // namespace btm

@@ -63,6 +63,7 @@ class FlatParameters {
     return trained_;
   }
   bool is_trained(std::size_t slot) const;
+  bool has_frozen() const { return trained_ != std::vector{std::pair{std::int64_t{0}, size()}}; }
   void zero_frozen() const;
 
   /// Called for the slots whose gradients of an update are complete. May be empty.

@@ -57,8 +57,19 @@ Optimizer::Optimizer(const OptimizerKind& kind, const OptimizationOptions& optio
 void Optimizer::step(const at::Tensor& values, const at::Tensor& gradients, double lr,
                      double scale) {
   const at::NoGradGuard no_grad;
+  begin_step(lr);
+  update(values, gradients, scale);
+}
+
+void Optimizer::begin_step(double lr) {
   ++steps_;
-  update(values, gradients, lr, scale);
+  lr_ = lr;
+  begin();
+}
+
+void Optimizer::update_part(std::int64_t /*first*/, const at::Tensor& /*values*/,
+                            const at::Tensor& /*gradients*/, double /*scale*/) {
+  throw std::logic_error(compat::concat("optimizer ", kind_->name, " has no parts"));
 }
 
 ConfigValue* Optimizer::option(std::string_view key) noexcept {

@@ -35,6 +35,12 @@ class Optimizer {
   /// One update of `values` with `scale * gradients`, both fp32 and laid out as the flat
   /// parameters; then zeroes the gradients, whose numbers it may change before.
   void step(const at::Tensor& values, const at::Tensor& gradients, double lr, double scale);
+  /// Whether the kind treats every weight alike, so that a step can be made in parts: begin_step()
+  /// once, then update_part() for each part of the buffers, which begins at element `first`.
+  virtual bool has_parts() const { return false; }
+  void begin_step(double lr);
+  virtual void update_part(std::int64_t first, const at::Tensor& values,
+                           const at::Tensor& gradients, double scale);
 
   const OptimizerKind& kind() const noexcept { return *kind_; }
   /// Updates so far. Some kinds do not save the number; it is then only known whether it is 0.
@@ -55,9 +61,10 @@ class Optimizer {
  protected:
   Optimizer(const OptimizerKind& kind, const OptimizationOptions& options, double lr,
             const FlatParameters& flat);
-  /// steps() counts this update already.
-  virtual void update(const at::Tensor& values, const at::Tensor& gradients, double lr,
-                      double scale) = 0;
+  /// steps() counts this update already, and lr() is its rate.
+  virtual void update(const at::Tensor& values, const at::Tensor& gradients, double scale) = 0;
+  virtual void begin() {}  ///< Called once in each update, before the others.
+  double lr() const noexcept { return lr_; }
   double number(std::string_view key, std::size_t item = 0) const;  ///< `item` of a pair
   bool is_on(std::string_view key) const { return number(key) != 0; }
   bool is_none(std::string_view key) const { return find(key).is_none(); }
@@ -75,6 +82,7 @@ class Optimizer {
   const OptimizerKind* kind_;
   compat::ConfigValue::Dict group_;
   std::int64_t steps_ = 0;
+  double lr_ = 0;
 };
 
 }  // namespace btm

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "btm/model/tensor_memory.h"
+
 namespace btm {
 
 TrainingPrecision TrainingPrecision::of(const TrainOptions& options) {
@@ -92,6 +94,38 @@ ParameterOptimizer::Step ParameterOptimizer::step(double lr, double factor, doub
   publish();
   if (scaler_) scaler_->update();
   step.updated = true;
+  return step;
+}
+
+bool ParameterOptimizer::has_parts() const {
+  return optimizer_->has_parts() && !flat_.has_frozen();
+}
+
+void ParameterOptimizer::begin_parts(double lr, double factor) {
+  factor_ = factor;
+  squares_ = 0;
+  optimizer_->begin_step(lr);
+}
+
+void ParameterOptimizer::step_part(std::size_t first, std::size_t last, bool gives_back) {
+  const at::NoGradGuard no_grad;
+  const auto& slots = flat_.slots();
+  const std::int64_t begin = slots[first].offset,
+                     end = last < slots.size() ? slots[last].offset : flat_.size();
+  const at::Tensor gradients = flat_.gradients().narrow(0, begin, end - begin);
+  squares_ += std::pow(l2_norm(gradients), 2);
+  if (!std::isfinite(squares_)) {
+    gradients.zero_();
+    return;
+  }
+  optimizer_->update_part(begin, flat_.values().narrow(0, begin, end - begin), gradients, factor_);
+  if (gives_back) zero_lazily(gradients);
+}
+
+ParameterOptimizer::Step ParameterOptimizer::end_parts() {
+  Step step;
+  step.gradient_norm = std::sqrt(squares_) * factor_;
+  step.updated = std::isfinite(step.gradient_norm);
   return step;
 }
 

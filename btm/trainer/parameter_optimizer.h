@@ -56,6 +56,14 @@ class ParameterOptimizer {
   /// One update with the flat gradients times `factor` (1 / sample size), clipped to `clip_norm`
   /// (0: not). Always zeroes the gradients.
   Step step(double lr, double factor, double clip_norm);
+  /// The same without clipping, in fp32, on one rank: begin_parts(), then step_part() for the slots
+  /// [first, last) whose gradients are complete, then end_parts(). A part whose gradients are not
+  /// finite is not updated, nor are those after it. `gives_back`: the memory of gradients goes back
+  /// to the system, where they are on the CPU.
+  bool has_parts() const;  ///< Whether the optimizer can do so, and no parameter is frozen.
+  void begin_parts(double lr, double factor);
+  void step_part(std::size_t first, std::size_t last, bool gives_back);
+  Step end_parts();
   /// Replaces the function that computes the norm for clipping. All ranks must get the same norm.
   void set_norm(std::function<double(const at::Tensor& gradients)> norm) {
     norm_ = std::move(norm);
@@ -84,6 +92,7 @@ class ParameterOptimizer {
   std::optional<LossScaler> scaler_;
   at::Tensor masters_;
   std::function<double(const at::Tensor& gradients)> norm_ = l2_norm;
+  double factor_ = 1, squares_ = 0;  ///< Of a step in parts: the sum of the gradients' squares.
 };
 
 }  // namespace btm

@@ -221,15 +221,51 @@ void Trainer::exchange_routers(RouterStats& routers) {
 
 /// Activations use the memory of the gradients until the next backward pass. Clearing its pages
 /// later costs a nanosecond per parameter, little beside a large batch.
-void Trainer::give_back_gradients(const UpdateBatches& batches) const {
+bool Trainer::gives_back_gradients(const UpdateBatches& batches) const {
   constexpr std::size_t kBytes = std::size_t{64} << 20;
   constexpr std::int64_t kTokensOfLargeBatch = 1024;
   const at::Tensor& gradients = flat_->gradients();
   const auto large = [](const DeviceBatch& batch) {
     return batch.num_tokens >= kTokensOfLargeBatch;
   };
-  if (gradients.is_cpu() && gradients.nbytes() >= kBytes && std::ranges::any_of(batches, large))
-    zero_lazily(gradients);
+  return gradients.is_cpu() && gradients.nbytes() >= kBytes && std::ranges::any_of(batches, large);
+}
+
+/// Clipping needs all gradients at once, and so do other ranks and further batches.
+bool Trainer::updates_by_layer(const UpdateBatches& batches) const {
+  return batches.size() == 1 && world_.size() == 1 && !experts_ && device().is_cpu() &&
+         options_.optimization.clip_norm == 0 && !optimizer_->precision().is_half() &&
+         optimizer_->has_parts();
+}
+
+/// Sets `stats` and `routers` to those of all ranks.
+ParameterOptimizer::Step Trainer::update(const UpdateBatches& batches,
+                                         std::vector<BatchStats>& stats, RouterStats& routers) {
+  const auto divisor = [](double total) { return total > 0 ? total : 1.0; };
+  const bool by_layer = updates_by_layer(batches), gives_back = gives_back_gradients(batches);
+  if (by_layer) {
+    const DeviceBatch& batch = batches.front();
+    const BatchStats sizes{batch.domain, batch.num_tokens, batch.num_sentences};
+    optimizer_->begin_parts(lr_, 1.0 / divisor(static_cast<double>(sample_size(sizes))));
+    flat_->on_ready([this, gives_back](std::size_t first, std::size_t last) {
+      optimizer_->step_part(first, last, gives_back);
+    });
+  }
+  const std::vector<BatchStats> mine = forward_backward(batches, routers);
+  if (reducer_) reducer_->finish();
+  exchange_routers(routers);
+  stats = exchange_stats(mine);
+  if (by_layer) {
+    flat_->on_ready({});
+    return optimizer_->end_parts();
+  }
+  double total = 0;
+  for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
+  const double factor = (reducer_ ? reducer_->factor() : 1.0) / divisor(total);
+  const ParameterOptimizer::Step step =
+      optimizer_->step(lr_, factor, options_.optimization.clip_norm);
+  if (gives_back && step.updated) zero_lazily(flat_->gradients());
+  return step;
 }
 
 /// So that a resumed run draws the same numbers.
@@ -253,16 +289,9 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     }
   };
 
+  std::vector<BatchStats> stats;
   RouterStats routers;
-  const std::vector<BatchStats> mine = forward_backward(batches, routers);
-  if (reducer_) reducer_->finish();
-  exchange_routers(routers);
-  const std::vector<BatchStats> stats = exchange_stats(mine);
-  double total = 0;
-  for (const BatchStats& batch : stats) total += static_cast<double>(sample_size(batch));
-  const double factor = (reducer_ ? reducer_->factor() : 1.0) / (total > 0 ? total : 1.0);
-  const ParameterOptimizer::Step step =
-      optimizer_->step(lr_, factor, options_.optimization.clip_norm);
+  const ParameterOptimizer::Step step = update(batches, stats, routers);
   if (step.hopeless)
     diverged(compat::concat("gradients overflow at the minimum loss scale ",
                             compat::general(options_.common.min_loss_scale), " (--min-loss-scale)"),
@@ -273,7 +302,6 @@ bool Trainer::train_step(const UpdateBatches& batches) {
     finish();
     return false;
   }
-  give_back_gradients(batches);
   gradient_norm_ = step.gradient_norm;
   set_num_updates(num_updates_ + 1);
   if (ema_) ema_->step(num_updates_);

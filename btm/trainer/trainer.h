@@ -21,7 +21,8 @@
 
 namespace btm {
 
-/// A loss or gradient is not finite, or fp16's loss scale fell to its minimum. Nothing was updated.
+/// A loss or gradient is not finite, or fp16's loss scale fell to its minimum. Nothing was updated,
+/// but for layers behind the first such gradient where each is updated by itself.
 class DivergenceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -91,7 +92,11 @@ class Trainer {
   void log_stats(const std::vector<BatchStats>& stats, const std::vector<std::string>& domains,
                  const std::vector<MetersDict*>& active) const;
   std::int64_t sample_size(const BatchStats& stats) const noexcept;
-  void give_back_gradients(const UpdateBatches& batches) const;
+  ParameterOptimizer::Step update(const UpdateBatches& batches, std::vector<BatchStats>& stats,
+                                  RouterStats& routers);
+  /// Whether each layer can be updated as soon as its gradients are complete.
+  bool updates_by_layer(const UpdateBatches& batches) const;
+  bool gives_back_gradients(const UpdateBatches& batches) const;
   [[noreturn]] void diverged(const std::string& what, const UpdateBatches& batches) const;
 
   TrainOptions options_;

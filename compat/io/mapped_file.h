@@ -44,6 +44,10 @@ class MappedFile {
   std::shared_ptr<const void> owner_;
 };
 
+/// Asks the system to read a file into memory that it can spare, and waits until it has asked for
+/// all of it. No error: what is missing is read when it is needed.
+void read_ahead(const std::filesystem::path& path) noexcept;
+
 /// Drops the resident pages that lie wholly inside `bytes`. The kernel reads them from the file
 /// again at the next access. `bytes` must be mapped from a file: other memory would lose its
 /// content.

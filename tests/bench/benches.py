@@ -25,6 +25,9 @@ ARCHITECTURES = {  # layers, width: as in make_model.py
 PRECISIONS = {("--bf16",): 2.9, ("--fp32-matmul", "bf16x3"): 1.5}
 
 
+ENSEMBLE_PRECISIONS = {("--fp32-matmul", "bf16x3"): 1.5, ("--bf16",): 2.8}
+
+
 @dataclasses.dataclass
 class Setting:
     root: pathlib.Path
@@ -35,6 +38,7 @@ class Setting:
     threads: int
     quick: bool
     build: str = "build"  # the build tree of the programs
+    transformers: str = ""  # PYTHONPATH of transformers and CTranslate2; "": without them
 
     @property
     def env(self):
@@ -417,6 +421,8 @@ def bench_ensemble(s, table):
         "--sparse",
     ]
     programs = {"btm": s.btm(*flags, *uniform), "two": s.btm(*flags, *sparse)}
+    for extra in ENSEMBLE_PRECISIONS:
+        programs[" ".join(extra)] = s.btm(*flags, *uniform, *extra)
     for venv in s.fairseq:
         programs[label(venv)] = s.reference(venv, "ensemble", "--blocks", blocks, *paths)
     values = in_turns(
@@ -430,7 +436,7 @@ def bench_ensemble(s, table):
     )
     if s.fairseq:
         other = max(
-            (n for n in values if n not in ("btm", "two")),
+            (n for n in values if n.startswith("fairseq")),
             key=lambda n: statistics.median(values[n]["rate"]),
         )
         table.add(
@@ -439,8 +445,17 @@ def bench_ensemble(s, table):
             "tokens/s",
             values["btm"]["rate"],
             values[other]["rate"],
-            1.5,
+            1.15,
         )
+        for extra, target in ENSEMBLE_PRECISIONS.items():
+            table.add(
+                f"ensemble of {experts}, {' '.join(extra)}: tokens/s",
+                f"reference's maths, {other}, fp32",
+                "tokens/s",
+                values[" ".join(extra)]["rate"],
+                values[other]["rate"],
+                target,
+            )
         table.add(
             f"ensemble of {experts}: peak memory",
             f"reference's maths, {other}",

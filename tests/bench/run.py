@@ -21,25 +21,38 @@ import benches
 from growth import GROWTH
 from measure import Table
 from page import page
+from text_bench import TEXT
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-MEASURES = {**benches.BENCHES, **GROWTH}
+MEASURES = {**benches.BENCHES, **TEXT, **GROWTH}
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # that change how btm computes
 
 
 def machine():
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in open("/proc/cpuinfo")
-            if line.startswith("model name")
-        ),
-        "",
-    )
+    facts = {}
+    for line in open("/proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        facts.setdefault(name.strip(), value.strip())
+    model = facts.get("model name", "")
+    flags = [name for name in FEATURES if name in facts.get("flags", "").split()]
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return (
         f"{model or platform.processor()}, {len(os.sched_getaffinity(0))} cores, "
-        f"{pages / 2**30:.0f} GiB"
+        f"{pages / 2**30:.0f} GiB, {' '.join(flags) or 'no avx2'}"
     )
+
+
+def versions(setting):
+    """Both sides' versions."""
+    names = []
+    program = setting.root / setting.build / "bin/btm"
+    if program.exists():
+        shown = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+        names += [line.strip() for line in shown.splitlines()[:2]]
+    names += [benches.label(venv) for venv in setting.fairseq]
+    for folder in filter(None, setting.transformers.split(":")):
+        names.append(pathlib.Path(folder).name.replace("-", " ", 1))
+    return "; ".join(names)
 
 
 def chosen_measures(only):
@@ -85,6 +98,9 @@ def main():
     parser.add_argument(
         "--tokenizers", type=pathlib.Path, help="the environment of scripts/tokenizers-env"
     )
+    parser.add_argument(
+        "--transformers", default="", help="the folders of scripts/transformers-env, joined by ':'"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument(
@@ -115,6 +131,7 @@ def main():
         runs=args.runs,
         threads=args.threads,
         quick=args.quick,
+        transformers=args.transformers,
     )
     try:
         took = measure(chosen, setting, table)
@@ -126,7 +143,7 @@ def main():
     ).stdout.strip()
     head = (
         f"{datetime.date.today()}, {machine()}, {args.threads} threads, {args.runs} runs, "
-        f"commit {commit}"
+        f"commit {commit}; {versions(setting)}"
     )
     report = {"measured": head, "took_seconds": took, "rows": table.rows, "growth": table.growth}
     write_whole(args.out / "bench.md", f"{head}\n\n{table.markdown()}")

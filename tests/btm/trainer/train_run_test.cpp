@@ -79,6 +79,24 @@ TEST(TrainRun, FollowsFairseqOnOneDomain) {
   expect_trajectory(mine, golden_rows("single/log.jsonl"), 1, 60);
 }
 
+TEST(TrainRun, UpdatesLayersOneByOneAsItUpdatesThemTogether) {
+  const TempDir dir;
+  const auto train = [&](const std::string& name, const std::string& clip) {
+    return run_btm(joined(train_command("fortunes", dir / name,
+                                        gpt3({"--update-freq", "1", "--total-num-update", "9",
+                                              "--max-update", "8", "--disable-validation"})),
+                          {"--clip-norm", clip}));
+  };
+  // A norm that nothing reaches changes no gradient, but all of them must be there first.
+  const Finished by_layer = train("a", "0"), together = train("b", "1e9");
+  ASSERT_EQ(by_layer.status, 0) << by_layer.err;
+  ASSERT_EQ(by_layer.rows.size(), 8U);
+  for (const auto& [update, row] : by_layer.rows)
+    for (const char* const key : {"loss", "gnorm", "lr"})
+      EXPECT_EQ(row.at(key), together.rows.at(update).at(key)) << key << " of update " << update;
+  EXPECT_EQ(model_difference(dir / "a/checkpoint_last.pt", dir / "b/checkpoint_last.pt"), 0);
+}
+
 /// The log of fairseq-train 0.12.2 from the same start (tests/golden/README.md).
 TEST(TrainRun, FollowsFairseqWherePaddingStandsAmidRows) {
   const TempDir dir;

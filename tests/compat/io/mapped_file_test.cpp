@@ -21,6 +21,15 @@ TEST(MappedFile, ShowsTheFilesBytes) {
   EXPECT_TRUE(file->is_mapped());
 }
 
+TEST(MappedFile, ReadsAheadWhatIsThere) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "f", "content");
+  read_ahead(dir / "f");
+  read_ahead(dir / "none");  // no error
+  read_ahead(dir.path());
+  EXPECT_EQ(as_chars(MappedFile::open(dir / "f")->bytes()), "content");
+}
+
 TEST(MappedFile, OfAnEmptyFileIsEmpty) {
   const btm_test::TempDir dir;
   btm_test::write_file(dir / "f", "");
