@@ -56,7 +56,8 @@ Positional input(std::string& field) {
 Flag post_process_flag(std::string& field) {
   return flag_text("post-process", "HOW", field,
                    "how to join a data-bin's pieces to words: sentencepiece, subword_nmt, none "
-                   "(pieces are terms), or auto: as its dictionary asks for");
+                   "(pieces are terms), the name of GPT-2's encoder.json for its ids, or auto: as "
+                   "its dictionary asks for");
 }
 
 /// Calls `visit` with every document, its place and a progress bar.

@@ -47,7 +47,7 @@ compat::FlagGroup cluster_prior_flags(ClusterPriorOptions& options,
            heat,
            flag_text("cluster-post-process", "HOW", options.post_process,
                      "for a model of words: sentencepiece or subword_nmt joins the data's "
-                     "pieces")}};
+                     "pieces; for ids of GPT-2 the name of its encoder.json")}};
 }
 
 void set_mixture(MixtureOptions& options, const MixtureNames& names,

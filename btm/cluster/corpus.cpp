@@ -1,6 +1,8 @@
 #include "btm/cluster/corpus.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
@@ -8,6 +10,7 @@
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
 #include "compat/tokenizer/find_tokenizer.h"
+#include "compat/tokenizer/gpt2_words.h"
 
 namespace btm {
 namespace {
@@ -25,26 +28,64 @@ fs::path dictionary_of(const fs::path& prefix) {
                         "no dict.txt beside this data-bin nor in the folder above");
 }
 
+constexpr std::string_view kJson = ".json";
+
+/// The bytes of each symbol that is the id of a token of GPT-2's encoder.json.
+std::vector<std::string> gpt2_bytes(const compat::Dictionary& dictionary, const std::string& path) {
+  const auto file = compat::MappedFile::open(path);
+  const compat::Location where{file->path(), {}, {}};
+  const auto json =
+      compat::parse_json_object(compat::as_chars(file->bytes()), where, "GPT-2's encoder.json");
+  std::unordered_map<std::string, char> byte_of;
+  const auto characters = compat::gpt2_byte_characters();
+  for (std::size_t i = 0; i < characters.size(); ++i)
+    byte_of.emplace(characters[i], static_cast<char>(i));
+  std::unordered_map<std::string, std::string> bytes_of;  // by the id in decimal digits
+  for (const auto& [token, id] : json.items()) {
+    if (!id.is_number_integer())
+      throw compat::FormatError(where, "the value of '" + compat::printable(token) +
+                                           "' is not an integer, expected GPT-2's encoder.json");
+    std::string bytes;
+    for (std::string_view left = token; !left.empty();) {
+      const std::size_t length = std::max<std::size_t>(compat::utf8_length(left), 1);
+      const auto found = byte_of.find(std::string(left.substr(0, length)));
+      if (found != byte_of.end()) bytes += found->second;
+      left.remove_prefix(length);
+    }
+    bytes_of.emplace(std::to_string(id.get<std::int64_t>()), std::move(bytes));
+  }
+  std::vector<std::string> bytes(static_cast<std::size_t>(dictionary.size()));
+  for (std::int64_t id = dictionary.unk() + 1; id < dictionary.size(); ++id)
+    if (const auto found = bytes_of.find(dictionary.symbol(id)); found != bytes_of.end())
+      bytes[static_cast<std::size_t>(id)] = found->second;
+  return bytes;
+}
+
 }  // namespace
 
 TokenText::TokenText(const compat::Dictionary& dictionary, const std::string& post_process)
-    : dictionary_(dictionary), join_(join_of(dictionary, post_process)) {}
+    : dictionary_(dictionary),
+      join_(join_of(dictionary, post_process)),
+      bytes_(join_ == Join::kBytes ? gpt2_bytes(dictionary, post_process)
+                                   : std::vector<std::string>()) {}
 
 TokenText::Join TokenText::join_of(const compat::Dictionary& dictionary,
                                    const std::string& post_process) {
   if (post_process.empty() || post_process == "none") return Join::kNot;
   if (post_process == "sentencepiece") return Join::kSentencepiece;
+  if (post_process.ends_with(kJson)) return Join::kBytes;
   if (post_process == "subword_nmt" || post_process == "@@ ") return Join::kSubword;
   if (!post_process.empty() && post_process != "auto" && post_process != "none")
     throw compat::UsageError("--post-process '" + compat::printable(post_process) +
-                             "', expected auto, none, sentencepiece or subword_nmt");
+                             "', expected auto, none, sentencepiece, subword_nmt or GPT-2's "
+                             "encoder.json");
   switch (compat::symbol_kind(dictionary)) {
     case compat::SymbolKind::kPieces:
       return Join::kSentencepiece;
     case compat::SymbolKind::kGpt2Ids:
       throw compat::UsageError(
-          "the data-bin holds ids of GPT-2, whose words are not known here: --post-process none "
-          "makes terms of the ids");
+          "the data-bin holds ids of GPT-2, whose words are not known here: name its encoder.json, "
+          "or none, which makes terms of the ids");
     case compat::SymbolKind::kWords:
       break;
   }
@@ -54,6 +95,10 @@ TokenText::Join TokenText::join_of(const compat::Dictionary& dictionary,
 }
 
 void TokenText::append(std::int64_t token, std::string& text) const {
+  if (join_ == Join::kBytes) {
+    text += bytes_.at(static_cast<std::size_t>(token));
+    return;
+  }
   const bool special = token == dictionary_.bos() || token == dictionary_.pad() ||
                        token == dictionary_.eos() || token == dictionary_.unk();
   std::string_view symbol =

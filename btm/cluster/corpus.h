@@ -19,8 +19,10 @@ namespace btm {
 class TokenText {
  public:
   /// `post_process`: "none" or "" keeps the pieces apart; "sentencepiece" and "subword_nmt" ("@@ ")
-  /// join them to words; "auto" does what the dictionary's symbols ask for. UsageError for others,
-  /// and for "auto" with ids of GPT-2, whose words a dictionary does not tell.
+  /// join them to words; "auto" does what the dictionary's symbols ask for. A file's name that ends
+  /// with ".json" is GPT-2's encoder.json, whose ids the symbols are. UsageError for others, and
+  /// for "auto" with ids of GPT-2, whose words a dictionary does not tell. FormatError for a json
+  /// that is no such file.
   TokenText(const compat::Dictionary& dictionary, const std::string& post_process);
   bool joins() const noexcept { return join_ != Join::kNot; }
 
@@ -28,10 +30,11 @@ class TokenText {
   void append(std::int64_t token, std::string& text) const;
 
  private:
-  enum class Join { kNot, kSentencepiece, kSubword, kWords };
+  enum class Join { kNot, kSentencepiece, kSubword, kWords, kBytes };
   static Join join_of(const compat::Dictionary& dictionary, const std::string& post_process);
   const compat::Dictionary& dictionary_;
   Join join_;
+  std::vector<std::string> bytes_;  ///< With kBytes: of each symbol. Empty for special ones.
 };
 
 /// A file with one document per line, a .jsonl file whose objects have a "text", or the prefix of a

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "btm/cluster/cluster_record.h"
@@ -50,6 +51,28 @@ TEST(Corpus, ReadsTheSequencesOfADataBin) {
   EXPECT_EQ(text, joined);
 }
 
+TEST(TokenText, ReadsIdsOfGpt2ByTheirBytes) {
+  // The symbols are ids: of "the", " the", and the two bytes of an accented letter.
+  const std::string encoder = golden("gpt2/encoder.json");
+  const auto json = nlohmann::json::parse(btm_test::read_file(encoder));
+  compat::Dictionary dictionary;
+  std::vector<std::int64_t> ids;
+  for (const char* token : {"t", "\u0120the", "\u00c3", "\u00a9"})
+    ids.push_back(dictionary.add_symbol(std::to_string(json.at(token).get<std::int64_t>())));
+  const TokenText tokens(dictionary, encoder);
+  EXPECT_TRUE(tokens.joins());
+  std::string text;
+  for (const std::int64_t id : {ids[0], dictionary.eos(), ids[1], ids[2], ids[3]})
+    tokens.append(id, text);
+  EXPECT_EQ(text, "t the\u00e9");
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "x.json", "{\"a\": \"b\"}");
+  expect_error<compat::FormatError>([&] { TokenText(dictionary, (dir / "x.json").string()); },
+                                    "is not an integer, expected GPT-2's encoder.json");
+  expect_error<compat::UsageError>([&] { TokenText(dictionary, "auto"); },
+                                   "name its encoder.json, or none");
+}
+
 TEST(Corpus, SaysWhatIsMissing) {
   const btm_test::TempDir dir;
   expect_error<compat::IoError>([&] { Corpus(dir / "none.txt", ""); }, "none.txt");
@@ -58,7 +81,7 @@ TEST(Corpus, SaysWhatIsMissing) {
   btm_test::write_file(dir / "b.idx", "x\n");
   expect_error<compat::IoError>([&] { Corpus(dir / "b", ""); }, "no dict.txt");
   expect_error<compat::UsageError>([&] { Corpus(golden("data-bin/perl/valid_perl"), "wordpiece"); },
-                                   "expected auto, none, sentencepiece or subword_nmt");
+                                   "expected auto, none, sentencepiece, subword_nmt or GPT-2's");
 }
 
 const std::string kModel(64, 'a'), kOther(64, 'b');
