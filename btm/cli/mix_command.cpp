@@ -61,7 +61,7 @@ struct MixCommand {
     compat::FlagGroup out{
         "Output",
         {flag_text("output", "DIR", output, "where checkpoint_last.pt is written"),
-         overwrite_flag(overwrite)}};
+         compat::flag_overwrite(overwrite)}};
     return {
         "btm mix",
         std::string("Makes one mixture of experts from dense models (Branch-Train-MiX): their "

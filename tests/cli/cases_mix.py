@@ -58,7 +58,7 @@ CASES = [
         check=is_kept,
     ),
     refused("no output", TWO, "missing --output"),
-    refused("no models", ["--output", "out"], "no models to mix"),
+    refused("no models", ["--output", "out"], "missing [NAME=]MODEL"),
     refused("a mistyped flag", [*TWO, "--output", "out", "--ruoter", "domain"], "--router"),
     refused("a router without text", [*TWO, "--output", "out", "--router", "domain"], "--data DIR"),
     refused(
