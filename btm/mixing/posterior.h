@@ -71,6 +71,7 @@ class Posterior {
 
   std::size_t experts() const noexcept { return prior_.experts(); }
   PosteriorRule rule() const noexcept { return rule_; }
+  std::int64_t top_k() const noexcept { return top_k_; }
   /// A change of the prior affects the texts that start after it.
   Prior& prior() noexcept { return prior_; }
   const Prior& prior() const noexcept { return prior_; }

@@ -73,6 +73,12 @@ TEST(ServedModels, MixesAsARequestSays) {
   EXPECT_TRUE(full.mixture->prior().takes_part(1));
 }
 
+TEST(ServedModels, KeepsTheTopKOfEachToken) {
+  ServedModels models("ensemble", {"law", "cs"},
+                      Posterior(Prior::uniform(2), PosteriorRule::kNone, 1));
+  EXPECT_EQ(models.choose(asking(R"(, "posterior": "full")")).mixture->top_k(), 1);
+}
+
 TEST(ServedModels, GivesEqualRequestsTheSameMixture) {
   ServedModels models = three();
   const std::string wanted = R"(, "without": ["law"])";
