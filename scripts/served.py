@@ -12,7 +12,7 @@ READY = re.compile(r"at (http://\S+)/v1")
 
 class Server:
     def __init__(self, programs, models, golden, *flags, env=None):
-        """On any free port, with the golden dictionary and tokenizer, or for None the flags' own."""
+        """On any free port. Without `golden`, dictionary and tokenizer are those of the flags."""
         self.log = []
         self.process = subprocess.Popen(
             [
