@@ -140,7 +140,6 @@ void TrainRun::load() {
   log_.info(kTrainName, compat::concat("dictionary: ", dictionary_.size(), " types"));
 
   const TransformerConfig config = TransformerConfig::from(model_config(options_));
-  check_criterion(options_, config);
   RankFacts facts = option_facts(options_, config);
   facts.emplace_back("the device", collate_.device.is_cpu() ? "a CPU" : "a GPU");
   check_ranks_agree(facts, world_);
@@ -437,6 +436,7 @@ void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
 
 int train(TrainOptions options, Communicator& world, int local_rank) {
   complete(options);
+  check_criterion(options, TransformerConfig::from(model_config(options)));
   const compat::SignalGuard signals;
   return TrainRun(std::move(options), world, local_rank).run();
 }
