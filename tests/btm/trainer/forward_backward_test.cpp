@@ -83,7 +83,7 @@ TransformerConfig tiny_mixture(Routing routing) {
 /// The loss with those of the routers, from the passes' own numbers.
 double whole_loss(TinyModel& setup, const TrainingSwitches& switches) {
   RouterStats routers;
-  const double loss = setup.passes->run(batch(), 1, false, &routers);
+  const double loss = setup.passes->run(batch(), 1, false, &routers).loss;
   setup.flat->gradients().zero_();
   return loss + switches.balance_loss * routers.balance + switches.z_loss * routers.z;
 }
@@ -92,7 +92,10 @@ TEST(ForwardBackward, GradientsOfAMixtureAreDerivativesOfItsLosses) {
   for (const Routing routing : {Routing::kTop1, Routing::kTop2, Routing::kSoft})
     for (const bool checkpoint : {false, true}) {
       // A soft router balances against its own shares, which count as constants: no derivative.
-      TrainingSwitches switches{{}, 0, checkpoint, routing == Routing::kSoft ? 0 : 0.3, 0.2};
+      TrainingSwitches switches;
+      switches.checkpoint_activations = checkpoint;
+      switches.balance_loss = routing == Routing::kSoft ? 0 : 0.3;
+      switches.z_loss = 0.2;
       TinyModel setup(tiny_mixture(routing), switches);
       setup.passes->run(batch(), 1, false);
       const at::Tensor gradients = setup.flat->gradients().clone();
