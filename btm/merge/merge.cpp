@@ -379,8 +379,7 @@ bool takes_weights(MergeMethod method) noexcept {
 
 MergeReport merge_checkpoints(const MergeOptions& options, const MergeProgress& progress,
                               const MergedRoot& root_of) {
-  MergeReport report;
-  report.weights = resolved_weights(options);
+  MergeReport report{.weights = resolved_weights(options)};
   const std::vector<Checkpoint> models = open_checked(options);
   const Checkpoint& first = models.front();
   Merge merge(options, {report.weights.begin(), report.weights.end()},
