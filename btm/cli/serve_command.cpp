@@ -7,6 +7,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/fitting_experts.h"
 #include "btm/cli/text_models.h"
+#include "btm/model/tensor_memory.h"
 #include "btm/serve/engine.h"
 #include "btm/serve/http_server.h"
 #include "btm/serve/service.h"
@@ -170,6 +171,8 @@ int run(ServeCommand& command) {
   if (command.server.port > 65535) throw compat::UsageError("--port: expected 0 to 65535");
   command.server.connections = static_cast<std::size_t>(command.connections);
   command.server.body_bytes = static_cast<std::size_t>(command.body_bytes);
+  use_page_arena(MemoryUse::kEvaluation);
+  say_products("btm serve", command.models);
   const FoundModels found = find_models(command.models, warn);
   const MixtureOptions mixture = mixture_of(command.models, found);
   compat::TextCodec codec = codec_of(command.models, found);
