@@ -172,7 +172,6 @@ int run(ServeCommand& command) {
   command.server.connections = static_cast<std::size_t>(command.connections);
   command.server.body_bytes = static_cast<std::size_t>(command.body_bytes);
   use_page_arena(MemoryUse::kEvaluation);
-  say_products("btm serve", command.models);
   const FoundModels found = find_models(command.models, warn);
   const MixtureOptions mixture = mixture_of(command.models, found);
   compat::TextCodec codec = codec_of(command.models, found);
