@@ -332,7 +332,8 @@ class ExpertAddition {
     std::vector<std::string> names;
     for (const compat::ForestExpert& expert : forest.experts)
       if (expert.complete) names.push_back(expert.name);
-    names = compat::chosen_experts(names, {.experts = {}, .without = options_.without});
+    if (!options_.without.empty())
+      names = compat::chosen_experts(names, {.experts = {}, .without = options_.without});
     compat::ForestExpert expert{.name = options_.name,
                                 .domain = options_.domain,
                                 .path = fs::path(options_.name) / "checkpoint_last.pt",

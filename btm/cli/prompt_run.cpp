@@ -8,13 +8,6 @@
 #include "compat/base/error.h"
 
 namespace btm {
-namespace {
-
-Symbols symbols_of(const compat::Dictionary& dictionary) {
-  return {dictionary.pad(), dictionary.eos(), dictionary.unk()};
-}
-
-}  // namespace
 
 PromptRun::PromptRun(Predictor& predictor, compat::TextCodec& codec, const PromptOptions& options,
                      GenerateOutput& output, Warn warn, Show show)

@@ -24,6 +24,7 @@ using compat::flag_text;
 struct RoutingCommand {
   RoutingOptions options;
   std::string out = "routing";
+  bool overwrite = false;
 
   compat::CommandSpec spec() {
     return {"btm routing",
@@ -40,7 +41,9 @@ struct RoutingCommand {
                flag_integer("tokens", "N", options.tokens,
                             "stop a domain after the batch with its N-th token; 0: all", 0)}},
              machine_flags(options.machine),
-             {"Output", {flag_text("out", "FOLDER", out, "for routing.json and report.html")}}},
+             {"Output",
+              {flag_text("out", "FOLDER", out, "for routing.json and report.html"),
+               compat::flag_overwrite(overwrite)}}},
             {}};
   }
 };
@@ -54,6 +57,9 @@ int run_routing(std::span<const std::string> args) {
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   compat::check_can_write_in(command.out);
+  if (std::filesystem::exists(command.out))
+    compat::check_new_output(std::filesystem::path(command.out) / "routing.json",
+                             command.overwrite);
   const RoutingShares shares = routing_shares(command.options, [](const std::string& line) {
     std::cerr << "btm routing: warning: " << line << std::endl;
   });

@@ -34,14 +34,14 @@ constexpr std::string_view kJson = ".json";
 std::vector<std::string> gpt2_bytes(const compat::Dictionary& dictionary, const std::string& path) {
   const auto file = compat::MappedFile::open(path);
   const compat::Location where{file->path(), {}, {}};
-  const auto json =
+  const auto tokens =
       compat::parse_json_object(compat::as_chars(file->bytes()), where, "GPT-2's encoder.json");
   std::unordered_map<std::string, char> byte_of;
   const auto characters = compat::gpt2_byte_characters();
   for (std::size_t i = 0; i < characters.size(); ++i)
     byte_of.emplace(characters[i], static_cast<char>(i));
   std::unordered_map<std::string, std::string> bytes_of;  // by the id in decimal digits
-  for (const auto& [token, id] : json.items()) {
+  for (const auto& [token, id] : tokens.items()) {
     if (!id.is_number_integer())
       throw compat::FormatError(where, "the value of '" + compat::printable(token) +
                                            "' is not an integer, expected GPT-2's encoder.json");

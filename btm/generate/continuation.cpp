@@ -29,6 +29,21 @@ double normalised(double total, std::size_t tokens, const GenerateOptions& optio
 
 }  // namespace
 
+Hypothesis part_of(const Hypothesis& text, std::size_t first, std::size_t last) {
+  const auto some = [&](const auto& values) {
+    const std::size_t to = std::min(values.size(), last), from = std::min(to, first);
+    return std::remove_cvref_t<decltype(values)>(values.begin() + static_cast<std::ptrdiff_t>(from),
+                                                 values.begin() + static_cast<std::ptrdiff_t>(to));
+  };
+  Hypothesis part;
+  part.tokens = some(text.tokens);
+  part.positional_scores = some(text.positional_scores);
+  part.posterior = some(text.posterior);
+  part.top = some(text.top);
+  part.sample = text.sample;
+  return part;
+}
+
 Continuation::Continuation(Predictor& predictor, const Symbols& symbols,
                            std::vector<std::int64_t> prompt, const GenerateOptions& options,
                            OnToken on_token)

@@ -34,6 +34,9 @@ struct Hypothesis {
   bool stopped = false;    ///< By OnToken, or because nothing should follow the prompt.
 };
 
+/// What is known of the tokens [first, last) of a text, without its score and its experts.
+Hypothesis part_of(const Hypothesis& text, std::size_t first, std::size_t last = SIZE_MAX);
+
 /// Called with a text behind each new token, the end-of-sentence symbol included, where hypotheses
 /// do not compete: with sampling or a beam of 1. False ends the text there.
 using OnToken = std::function<bool(const Hypothesis& text)>;

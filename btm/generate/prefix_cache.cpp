@@ -8,17 +8,8 @@ namespace {
 
 /// What is known of the first `length` tokens, with `top` of the most probable ones at each.
 Hypothesis beginning_of(const Hypothesis& read, std::size_t length, const GenerateOptions& wanted) {
-  const auto first = [&](const auto& values) {
-    const auto end = static_cast<std::ptrdiff_t>(std::min(values.size(), length));
-    return std::remove_cvref_t<decltype(values)>(values.begin(), values.begin() + end);
-  };
-  Hypothesis begun;
-  begun.tokens = first(read.tokens);
-  begun.positional_scores = first(read.positional_scores);
-  begun.posterior = first(read.posterior);
-  if (wanted.top == 0) return begun;
-  begun.top = first(read.top);
-  begun.top.resize(begun.tokens.size());  // unscored prompts have none, but a place for them
+  Hypothesis begun = part_of(read, 0, length);
+  begun.top.resize(wanted.top > 0 ? length : 0);  // unscored tokens have a place, too
   for (std::vector<TopToken>& top : begun.top)
     top.resize(std::min(top.size(), static_cast<std::size_t>(wanted.top)));
   return begun;

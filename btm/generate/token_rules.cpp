@@ -26,6 +26,10 @@ void add_repeating(std::span<const std::int64_t> text, std::int64_t size,
 
 }  // namespace
 
+Symbols symbols_of(const compat::Dictionary& dictionary) {
+  return {dictionary.pad(), dictionary.eos(), dictionary.unk()};
+}
+
 TokenRules::TokenRules(const GenerateOptions& options, const Symbols& symbols,
                        std::int64_t vocab_size, std::int64_t longest)
     : options_(options), symbols_(symbols), vocab_size_(vocab_size), longest_(longest) {

@@ -7,6 +7,7 @@
 
 #include "btm/generate/generate_options.h"
 #include "btm/mixing/predictor.h"
+#include "compat/fairseq/dictionary.h"
 
 namespace btm {
 
@@ -14,6 +15,8 @@ namespace btm {
 struct Symbols {
   std::int64_t pad = 1, eos = 2, unk = 3;
 };
+
+Symbols symbols_of(const compat::Dictionary& dictionary);
 
 class TokenRules {
  public:

@@ -8,27 +8,8 @@
 namespace btm {
 namespace {
 
-Symbols symbols_of(const compat::Dictionary& dictionary) {
-  return {dictionary.pad(), dictionary.eos(), dictionary.unk()};
-}
-
 double seconds_since(CompletionJob::Clock::time_point start) {
   return std::chrono::duration<double>(CompletionJob::Clock::now() - start).count();
-}
-
-/// What is known of the tokens from `first` on.
-Hypothesis part_of(const Hypothesis& text, std::size_t first) {
-  const auto rest = [&](const auto& values) {
-    const auto from = static_cast<std::ptrdiff_t>(std::min(values.size(), first));
-    return std::remove_cvref_t<decltype(values)>(values.begin() + from, values.end());
-  };
-  Hypothesis part;
-  part.tokens = rest(text.tokens);
-  part.positional_scores = rest(text.positional_scores);
-  part.posterior = rest(text.posterior);
-  part.top = rest(text.top);
-  part.sample = text.sample;
-  return part;
 }
 
 }  // namespace

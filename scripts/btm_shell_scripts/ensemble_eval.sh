@@ -4,7 +4,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/find_btm.sh"
 
-types=(cached_prior updating_prior uniform_prior simple_average cluster_prior)
+types=(cached_prior updating_prior uniform_prior simple_average cluster_prior clustering
+  product_of_experts bayes)
 printf -v type_list ', %s' "${types[@]}"
 type_list=${type_list:2}
 
@@ -18,7 +19,8 @@ usage: ensemble_eval.sh NUM_EXPERTS DATA MODELS DOMAIN ENSEMBLE_TYPE RESULTS_FOL
   MODELS          checkpoints, or folders with a checkpoint_last.pt, separated by colons
   DOMAIN          the domain to evaluate: valid_DOMAIN for the posterior, then test_DOMAIN
   ENSEMBLE_TYPE   $type_list
-                  (for the last one, add --cluster-model at the end)
+                  (cluster_prior, clustering and product_of_experts need --cluster-model at the
+                  end)
   RESULTS_FOLDER  folder for dev_posteriors.jsonl and test_results.txt: a line of JSON per batch
   TOP_K           keep only the TOP_K most probable experts (default: all)
 USAGE
@@ -68,7 +70,6 @@ evaluate() {
     --batch-size 2 \
     --log-format tqdm \
     --log-interval 50 \
-    --overwrite \
     --results-path "$results" --overwrite \
     ${ranks[@]+"${ranks[@]}"} \
     "$@" \

@@ -22,6 +22,11 @@ def there_already(folder):
     (folder / OUT).write_text("trained")
 
 
+def routed_already(folder):
+    (folder / "routing").mkdir()
+    (folder / "routing/routing.json").write_text("{}")
+
+
 def is_kept(folder):
     assert (folder / OUT).read_text() == "trained"
 
@@ -103,5 +108,12 @@ CASES = [
         2,
         stderr=["has no routers"],
         check=no_output,
+    ),
+    Case(
+        "routing over a result",
+        ["btm", "routing", "{golden}/data-bin", f"{ELM}perl", "--cpu"],
+        1,
+        stderr=["routing/routing.json: is there already (--overwrite replaces it)"],
+        setup=routed_already,
     ),
 ]

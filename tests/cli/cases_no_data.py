@@ -696,6 +696,11 @@ def others():
         "checkpoint",
         setup=lambda folder: (folder / "old").mkdir(),
     )
+    yield fails(
+        "mix of a diverged expert",
+        ["btm", "mix", f"a={OK}", f"b={NAN}", "--output", "out"],
+        "holds infinity or NaN",
+    )
     yield Case(
         "expert list, no perplexity known",
         ["btm", "expert", "list", "forest"],
@@ -750,6 +755,8 @@ CANNOT_LACK_DATA = {
     "btm manual": FLAGS_ALONE,
     "btm plan": FLAGS_ALONE,
     "btm release": "prints a table of constants",
+    "btm routing": "cases_mix.py has models without routers",
+    "btm serve": "has no data before the first request",
     "btm-convert completion": FLAGS_ALONE,
     "btm-convert data-bin": COUNTS,
     "btm-convert inspect": COUNTS,

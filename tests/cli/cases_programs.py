@@ -3,7 +3,7 @@ from case import Case
 
 BTM = (
     "average branch cache cluster doctor ensemble-eval eval-lm eval-matrix expert forest generate "
-    "plan release run score train weigh"
+    "mix plan release routing run score serve train weigh"
 ).split()
 CONVERT = "checkpoint data-bin inspect preprocess repair train-sentencepiece verify".split()
 

@@ -25,6 +25,7 @@ SKIPPED = {
     "git clone": "needs a network",
     "btm generate checkpoint_last.pt --file PROMPTS": "was timed with a 125M model",
     "btm serve": "tests/btm/serve/end_to_end.py starts servers",
+    "lm_eval": "is another program; scripts/lm-eval runs it",
     "curl": "speaks to a server; tests/btm/serve/end_to_end.py does so",
     "cmake --install": "tests/scripts/test_install.py runs it",
     "scripts/": "scripts have tests of their own, or run these tests",
@@ -52,12 +53,19 @@ SMALL = {
     "btm train data-bin/law": MODEL + " --max-update 4 --no-epoch-checkpoints",
     "btm train data-bin": MODEL
     + " --max-update 2 --save-interval-updates 1 --no-epoch-checkpoints",
+    "btm train data-bin --arch transformer_lm_wiki103": "--decoder-layers 1 "
+    "--decoder-embed-dim 16 --decoder-input-dim 16 --decoder-output-dim 16 "
+    "--decoder-ffn-embed-dim 32 --decoder-attention-heads 2 --adaptive-input-cutoff 20,60 "
+    "--adaptive-softmax-cutoff 20,60 --adaptive-input-factor 2 --adaptive-softmax-factor 2 "
+    "--tokens-per-sample 32 --max-tokens 64 --cpu --max-update 2 --disable-validation",
     "btm train data-bin --moe-freq": GOLDEN_MODEL
     + " --max-update 2 --no-epoch-checkpoints --disable-validation",
     "btm mix": "--router-tokens 256",
     "btm train DATA": "--max-update 2 --save-dir ranks --disable-validation",
     "btm expert add elmforest statutes": "",
     "btm expert add": GOLDEN_MODEL + " --max-update 206 --disable-validation",
+    "btm average --model-files experts --output-dir merged --tune": EVAL
+    + " --max-samples 8 --tune-evaluations 4 --overwrite",
     "btm eval-lm": EVAL,
     "btm ensemble-eval": EVAL,
     "btm eval-matrix": EVAL + " --resamples 10",
@@ -179,6 +187,18 @@ def two_experts(folder):
     golden_models(folder / "elmforest", law="elm_perl")
 
 
+def named_experts(folder):
+    two_experts(folder)
+    (folder / "elmforest").rename(folder / "experts")
+
+
+def experts_and_weights(folder):
+    named_experts(folder)
+    (folder / "tuned").mkdir()
+    weights = '{"experts": ["code", "law"], "posterior": [0.5, 0.5]}'
+    (folder / "tuned/tune.json").write_text(weights)
+
+
 def clusters(folder):
     data_bin(folder)
     shutil.copy(GOLDEN / "corpus/perl/valid.txt", folder / "train.txt")
@@ -191,17 +211,22 @@ def one_data_bin(folder):
         file.rename(file.with_name(file.name.replace("_DATA", "")))
 
 
+def plain_data_bin(folder):
+    one_data_bin(folder)
+    (folder / "DATA").rename(folder / "data-bin")
+
+
 def files_to_convert(folder):
     one_data_bin(folder)
     golden_models(folder, demix="demix")
     shutil.copy(GOLDEN / "checkpoints/seed/checkpoint_last.pt", folder / "IN.pt")
 
 
-# What the reader of a section has, by document and heading.
 def run_of_checkpoints(folder):
     shutil.copytree(GOLDEN / "average_run", folder / "models/seed")
 
 
+# What the reader of a section has, by document and heading.
 SET_UP = {
     "README.md": {
         "You hold released models": released_models,
@@ -211,15 +236,26 @@ SET_UP = {
     "btm/branch/README.md": {"A forest that grows": forest, "Branching by hand": seed},
     "btm/cluster/README.md": {"": clusters},
     "btm/distributed/README.md": {"How to start ranks": one_data_bin},
-    "btm/ensemble/README.md": {"Weighing experts": text_and_models},
+    "btm/ensemble/README.md": {
+        "Weighing experts": text_and_models,
+        "The best fixed weights": named_experts,
+    },
     "btm/evaluator/README.md": {
         "Released models": released_models,
         "Scoring text": text_and_models,
     },
-    "btm/merge/README.md": {"": released_models, "Along a run": run_of_checkpoints},
+    "btm/merge/README.md": {
+        "": released_models,
+        "Weights by the loss on data": experts_and_weights,
+        "Along a run": run_of_checkpoints,
+    },
     "btm/mix/README.md": {"": two_experts},
     "btm/run/README.md": {"": plan},
-    "btm/trainer/README.md": {"From a data-bin to experts": data_bin},
+    "btm/trainer/README.md": {
+        "From a data-bin to experts": data_bin,
+        "Optimizers, schedules and losses": plain_data_bin,
+        "Moving average of the weights": data_bin,
+    },
     "converters/README.md": {
         "Look, check, mend": files_to_convert,
         "Convert": files_to_convert,

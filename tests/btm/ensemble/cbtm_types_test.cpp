@@ -57,9 +57,10 @@ TEST(CbtmTypes, ScoreAsCbtmsOwnCode) {
       for (const json& expert : scores) log_p.push_back(expert[t].get<float>());
       // At the first token all weights are equal, and which of them torch.topk takes is open.
       const bool open = t == 0 && options.eval_topk > 0 && run["type"] != "clustering";
-      if (!open)
+      if (!open) {
         EXPECT_NEAR(posterior.log_prob(state, log_p), run["scores"][t].get<double>(), 3e-6)
             << run["type"] << ' ' << run["topk"] << ' ' << t;
+      }
       posterior.observe(state, log_p);
     }
   }

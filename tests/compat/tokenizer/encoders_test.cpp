@@ -45,9 +45,9 @@ std::vector<std::string> symbols_of(Tokenizer& tokenizer, std::string_view text)
   std::vector<std::string> symbols;
   std::size_t unknown = 0;
   for (const std::int32_t id : tokens.ids) {
-    const std::string text =
+    const std::string symbol =
         id == tokenizer.unknown_id() ? tokens.unknown[unknown++] : tokenizer.symbol(id);
-    for (const auto word : split_whitespace(text)) symbols.emplace_back(word);
+    for (const auto word : split_whitespace(symbol)) symbols.emplace_back(word);
   }
   return symbols;
 }
