@@ -228,6 +228,11 @@ void set_mixture(const Config& config, TransformerConfig& model) {
   if (model.moe_expert_count < 1 || model.moe_expert_count > kMostExperts)
     fail(compat::kMoeExpertCountKey,
          compat::concat("is ", model.moe_expert_count, ", expected 1 to ", kMostExperts));
+  constexpr std::int64_t kMostBlocks = 1 << 16;  // a name each is listed before a tensor is read
+  if (model.moe_expert_count * (model.decoder_layers / model.moe_freq) > kMostBlocks)
+    fail(compat::kMoeExpertCountKey,
+         compat::concat("is ", model.moe_expert_count, ", expected at most ", kMostBlocks,
+                        " experts in all layers"));
   const std::string router =
       config.get_string("model", compat::kMoeRouterKey,
                         config.get_bool("model", compat::kMoeTop1Key, false) ? "top1" : "top2");

@@ -90,11 +90,13 @@ void Ema::step(std::int64_t updates) {
   decay_ = updates < options_.start_update ? 0 : options_.decay;
   if (++since_step_ < options_.update_freq) return;
   since_step_ = 0;
-  mix(masters_, 0, flat_.size());
+  for (const auto& [first, last] : flat_.trained()) mix(masters_, first, last - first);
   if (!has_masters_)
     for (const auto& [name, original] : tied_names(flat_, config_))
-      for (const FlatParameters::Slot& slot : flat_.slots())
-        if (slot.name == original) mix(masters_, slot.offset, slot.numel);
+      for (std::size_t i = 0; i < flat_.slots().size(); ++i)
+        if (const FlatParameters::Slot& slot = flat_.slots()[i];
+            slot.name == original && flat_.is_trained(i))
+          mix(masters_, slot.offset, slot.numel);
   if (has_masters_) values_.copy_(masters_);
 }
 

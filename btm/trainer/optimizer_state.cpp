@@ -113,19 +113,37 @@ class Reader {
     return {real_of(&node, where, 0)};
   }
 
+  /// What --optimizer-overrides gives for an option that has `now`.
+  static ConfigValue overridden(const std::string& key, const ConfigValue& given,
+                                const ConfigValue& now) {
+    if (std::holds_alternative<double>(now.value))
+      return {compat::Config({ConfigValue::Dict{{"overrides", {ConfigValue::Dict{{key, given}}}}}},
+                             "--optimizer-overrides")
+                  .get_float("overrides", key, 0)};
+    const auto is_number = [](const ConfigValue& value) {
+      return std::holds_alternative<double>(value.value) ||
+             std::holds_alternative<std::int64_t>(value.value);
+    };
+    const bool pair = std::holds_alternative<ConfigValue::List>(now.value);
+    const auto* const list = std::get_if<ConfigValue::List>(&given.value);
+    const bool fits =
+        pair
+            ? list != nullptr && list->size() == 2 && is_number((*list)[0]) && is_number((*list)[1])
+            : is_number(given) || given.is_none() || std::holds_alternative<bool>(given.value);
+    if (!fits)
+      throw compat::UsageError(compat::concat("--optimizer-overrides: ", compat::printable(key),
+                                              " is ", compat::printable(given.to_text(), 80),
+                                              pair ? ", expected [X, Y]" : ", expected a number"));
+    return given;
+  }
+
   void read_options(const PickleNode& group, const ConfigValue& overrides) {
     Optimizer& state = optimizer_.state();
     for (const auto& [key, now] : ConfigValue::Dict(state.group())) {
       const PickleNode* const node = group.find(key);
       if (node != nullptr) *state.option(key) = value_of(*node, "param_groups." + key, now);
-      const ConfigValue* const given = overrides.find(key);
-      if (given == nullptr) continue;
-      if (std::holds_alternative<double>(now.value))
-        *state.option(key) = {
-            compat::Config({ConfigValue::Dict{{"overrides", overrides}}}, "--optimizer-overrides")
-                .get_float("overrides", key, 0)};
-      else
-        *state.option(key) = *given;
+      if (const ConfigValue* const given = overrides.find(key))
+        *state.option(key) = overridden(key, *given, now);
     }
   }
 

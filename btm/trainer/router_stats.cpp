@@ -22,8 +22,10 @@ void RouterStats::add(const RouterStats& other) {
 
 std::string RouterStats::bytes() const {
   std::vector<double> numbers{tokens, balance, z, static_cast<double>(loads.size())};
-  for (const std::vector<double>& layer : loads)
+  for (const std::vector<double>& layer : loads) {  // a layer that was left out has no numbers
+    numbers.push_back(static_cast<double>(layer.size()));
     numbers.insert(numbers.end(), layer.begin(), layer.end());
+  }
   return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(double)};
 }
 
@@ -37,11 +39,14 @@ RouterStats RouterStats::from_bytes(const std::string& bytes) {
   stats.balance = numbers[1];
   stats.z = numbers[2];
   const auto layers = static_cast<std::size_t>(numbers[3]);
-  if (layers == 0) return stats;
-  const auto experts = static_cast<std::ptrdiff_t>((numbers.size() - kHead) / layers);
-  for (auto at = numbers.begin() + kHead; numbers.end() - at >= experts && experts > 0;
-       at += experts)
-    stats.loads.emplace_back(at, at + experts);
+  std::size_t at = kHead;
+  while (stats.loads.size() < layers && at < numbers.size()) {
+    const std::size_t experts =
+        std::min(static_cast<std::size_t>(numbers[at]), numbers.size() - at - 1);
+    const auto first = numbers.begin() + static_cast<std::ptrdiff_t>(at + 1);
+    stats.loads.emplace_back(first, first + static_cast<std::ptrdiff_t>(experts));
+    at += experts + 1;
+  }
   return stats;
 }
 

@@ -154,6 +154,8 @@ TEST(TransformerConfig, RefusesImpossibleMixtures) {
         Row{"{'moe_freq': -1, 'moe_expert_count': 2}", "moe_freq: is -1, expected 1 to 6"},
         Row{"{'moe_freq': 7, 'moe_expert_count': 2}", "moe_freq: is 7, expected 1 to 6"},
         Row{"{'moe_freq': 'all', 'moe_expert_count': 2}", "moe_freq"},
+        Row{"{'moe_freq': 1, 'moe_expert_count': 4096, 'decoder_layers': 17}",
+            "is 4096, expected at most 65536 experts in all layers"},
         Row{"{'moe_freq': 1, 'moe_expert_count': 2, 'moe_router': 'hash\x1b'}",
             "is hash\\x1b, expected top1, top2 or soft"},
         Row{"{'moe_freq': 1, 'moe_expert_count': 2, 'moe_experts': ['law']}", "expected 2 names"},

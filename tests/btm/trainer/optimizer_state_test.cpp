@@ -168,6 +168,22 @@ TEST(OptimizerState, OverridesReplaceTheFilesOptions) {
   EXPECT_EQ(number_of(setup, "weight_decay"), 0);
 }
 
+TEST(OptimizerState, RefusesOverridesOfAnotherKind) {
+  const auto checkpoint = compat::Checkpoint::open(golden("training/single/checkpoint_1_20.pt"));
+  TinyModel setup(golden_config(256), kFp32);
+  for (const char* const overrides :
+       {"{'betas': '(0.9, 0.95)'}", "{'betas': [0.9]}", "{'betas': 0.5}", "{'betas': [0.9, 'x']}",
+        "{'eps': 'small'}"})
+    btm_test::expect_error<std::runtime_error>(
+        [&] {
+          load_optimizer_state(*setup.optimizer, *checkpoint.find_entry("last_optimizer_state"),
+                               compat::parse_python_literal(overrides), "file.pt");
+        },
+        "--optimizer-overrides");
+  load_optimizer_state(*setup.optimizer, *checkpoint.find_entry("last_optimizer_state"),
+                       compat::parse_python_literal("{'betas': (0.5, 0.75)}"), "file.pt");
+}
+
 /// A node made by hand.
 class Bad {
  public:

@@ -13,6 +13,8 @@ TEST(RouterStats, AddUpAndTravelAsBytes) {
   EXPECT_EQ(a.balance, 5);
   EXPECT_EQ(a.z, 3);
   EXPECT_EQ(a.loads, (std::vector<std::vector<double>>{{6, 4}, {2, 8}}));
+  const RouterStats dropped = RouterStats::from_bytes(RouterStats{1, 1, 1, {{}, {4, 2}}}.bytes());
+  EXPECT_EQ(dropped.loads, (std::vector<std::vector<double>>{{}, {4, 2}}));
   RouterStats nothing;
   nothing.add(RouterStats::from_bytes(RouterStats{}.bytes()));
   EXPECT_EQ(nothing.tokens, 0);
