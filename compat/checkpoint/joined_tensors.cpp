@@ -10,14 +10,16 @@ namespace {
 
 using Shape = std::vector<std::int64_t>;
 
-/// Sums the sizes of `axis` into `shape`. The other sizes and the types have to be equal.
+/// Sums the sizes of `axis` into `shape`. The other sizes and the types have to be equal, and the
+/// elements of all pieces together must not overflow.
 std::string join_shapes(std::span<const TensorView> pieces, std::size_t axis, Shape& shape) {
   shape = pieces.front().shape;
   if (shape.size() <= axis) return "has a piece of shape " + compat::shape_text(shape);
   for (const TensorView& piece : pieces.subspan(1)) {
     Shape other = piece.shape;
     if (other.size() == shape.size()) {
-      shape[axis] += other[axis];
+      if (__builtin_add_overflow(shape[axis], other[axis], &shape[axis]))
+        return "has pieces whose sizes overflow";
       other[axis] = shape[axis];
     }
     if (other != shape || piece.dtype() != pieces.front().dtype())
@@ -25,7 +27,10 @@ std::string join_shapes(std::span<const TensorView> pieces, std::size_t axis, Sh
                     compat::shape_text(pieces.front().shape), " and of ", dtype_name(piece.dtype()),
                     ' ', compat::shape_text(piece.shape));
   }
-  return {};
+  const std::string problem = shape_problem(shape);
+  return problem.empty()
+             ? problem
+             : concat("has the joined shape ", compat::shape_text(shape), ": ", problem);
 }
 
 TensorView computed(DType dtype, Shape shape, std::function<void(const Storage::Sink&)> produce) {

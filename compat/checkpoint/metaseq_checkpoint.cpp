@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "compat/base/concat.h"
@@ -64,8 +65,10 @@ std::array<std::int64_t, 2> sizes_of(const NamedTensors& model, std::string_view
 }
 
 std::int64_t layers_of(const NamedTensors& model) {
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, view] : model) names.insert(name);
   std::int64_t layers = 0;
-  while (find(model, concat("decoder.layers.", layers, ".fc1.weight")) != nullptr) ++layers;
+  while (names.contains(concat("decoder.layers.", layers, ".fc1.weight"))) ++layers;
   return layers;
 }
 

@@ -146,6 +146,36 @@ TensorView flat_parameter(std::span<const ByName> shards, std::span<const Metada
   return flat;
 }
 
+/// The shape in `node`. A tuple of any length takes few bytes where the memo gives it again, so
+/// that its length is checked before it is copied.
+std::vector<std::int64_t> shape_of(const PickleNode* node, const Metadata& metadata,
+                                   const std::string& name, const std::string& file) {
+  const auto* dimensions = items_of(node);
+  if (dimensions == nullptr) fail(file, "shard_metadata", "a shape is no tuple");
+  const auto refuse = [&](const std::string& problem) {
+    fail(file, "shard_metadata", concat("the shape of '", printable(name), "': ", problem));
+  };
+  if (dimensions->size() > kMaxRank)
+    refuse(concat(dimensions->size(), " dimensions, at most ", kMaxRank, " expected"));
+  std::vector<std::int64_t> shape;
+  for (const PickleNode* dimension : *dimensions) shape.push_back(metadata.count(dimension));
+  if (const std::string problem = shape_problem(shape); !problem.empty()) refuse(problem);
+  return shape;
+}
+
+/// The `size` elements from `at` on of a flat parameter, as a tensor of `shape`. An empty tensor
+/// has no place.
+TensorView part_of(const TensorView& flat, std::int64_t at, std::int64_t size,
+                   std::vector<std::int64_t> shape) {
+  TensorView view = flat;
+  view.stride = row_major_stride(shape);
+  view.shape = std::move(shape);
+  if (size == 0) return view;
+  view.offset += at * flat.stride[0];
+  for (std::int64_t& stride : view.stride) stride *= flat.stride[0];
+  return view;
+}
+
 /// Appends the parameters in a flat one: their names, shapes and sizes follow each other.
 void take_apart(const TensorView& flat, const PickleNode& info, const Metadata& metadata,
                 const std::string& path, const std::string& file, Model& out) {
@@ -158,23 +188,18 @@ void take_apart(const TensorView& flat, const PickleNode& info, const Metadata& 
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string name = below(path, metadata.text(names[i]));
     const std::int64_t size = metadata.count(sizes[i]);
-    std::vector<std::int64_t> shape;
+    std::vector<std::int64_t> shape = shape_of(shapes[i], metadata, name, file);
     std::int64_t product = 1;
-    const auto* dimensions = items_of(shapes[i]);
-    if (dimensions == nullptr) fail(file, "shard_metadata", "a shape is no tuple");
-    for (const PickleNode* dimension : *dimensions) {
-      shape.push_back(metadata.count(dimension));
-      if (__builtin_mul_overflow(product, shape.back(), &product)) product = -1;
-    }
+    for (const std::int64_t n : shape) product *= n;
     if (product != size || shape.empty() || size > flat.shape[0] - at)
       fail(file, "shard_metadata",
            concat("'", printable(name), "' has ", size, " elements and the shape ",
                   shape_text(shape), ", and ", flat.shape[0] - at, " are left"));
-    TensorView view = rows_of(flat, at, size);
-    const std::int64_t step = flat.stride[0];
-    view.stride = row_major_stride(shape);
-    for (std::int64_t& stride : view.stride) stride *= step;
-    view.shape = std::move(shape);
+    TensorView view = part_of(flat, at, size, std::move(shape));
+    if (const std::string problem =
+            view_problem(view.offset, view.shape, view.stride, view.storage->numel());
+        !problem.empty())
+      fail(file, "shard_metadata", concat("'", printable(name), "': ", problem));
     out.add(name, std::move(view));
     at += size;
   }

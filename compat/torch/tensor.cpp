@@ -34,7 +34,6 @@ constexpr std::array<DTypeRow, 12> kDTypes{{{"float64", "DoubleStorage", 8},
 
 const DTypeRow& row(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)]; }
 
-constexpr std::size_t kMaxRank = 64;
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 58;  // times 16 bytes still fits 63 bits
 
 /// Copies the elements of `view` from dimension `dim` on, in row-major order. Returns the end of
@@ -238,21 +237,31 @@ TensorView with_signs_changed(const TensorView& view, bool negative, bool conjug
   return changed;
 }
 
+std::string shape_problem(std::span<const std::int64_t> shape) {
+  if (shape.size() > kMaxRank)
+    return concat(shape.size(), " dimensions, at most ", kMaxRank, " expected");
+  std::int64_t numel = 1;
+  for (const std::int64_t size : shape) {
+    if (size < 0) return concat("negative size ", size);
+    if (__builtin_mul_overflow(numel, std::max<std::int64_t>(size, 1), &numel) ||
+        numel > kMaxElements)
+      return "the number of elements overflows";
+  }
+  return {};
+}
+
 std::string view_problem(std::int64_t offset, std::span<const std::int64_t> shape,
                          std::span<const std::int64_t> stride, std::uint64_t storage_numel) {
   if (shape.size() != stride.size())
     return concat(shape.size(), " dimensions but ", stride.size(), " strides");
-  if (shape.size() > kMaxRank) return concat(shape.size(), " dimensions, at most 64 expected");
+  if (std::string problem = shape_problem(shape); !problem.empty()) return problem;
   if (offset < 0) return concat("negative storage offset ", offset);
   bool empty = false;
-  std::int64_t numel = 1, last = offset;  // numel: with empty dimensions counted as one
+  std::int64_t numel = 1, last = offset;
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] < 0) return concat("negative size ", shape[i]);
     if (stride[i] < 0) return concat("negative stride ", stride[i]);
     empty = empty || shape[i] == 0;
-    if (__builtin_mul_overflow(numel, std::max<std::int64_t>(shape[i], 1), &numel) ||
-        numel > kMaxElements)
-      return "the number of elements overflows";
+    numel *= shape[i];
   }
   if (!empty) {
     for (std::size_t i = 0; i < shape.size(); ++i) {

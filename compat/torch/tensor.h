@@ -136,6 +136,14 @@ struct TensorView {
 /// read. These are torch's negative and conjugate bits of a view. `view` lies inside its storage.
 TensorView with_signs_changed(const TensorView& view, bool negative, bool conjugate);
 
+/// The most dimensions of a tensor. torch has the same limit.
+inline constexpr std::size_t kMaxRank = 64;
+
+/// "" when a tensor can have this shape, else the problem: more than kMaxRank dimensions, a
+/// negative size, or more elements than any storage has. Empty dimensions are counted as one, so
+/// that a 0 hides no overflow. Throws nothing.
+std::string shape_problem(std::span<const std::int64_t> shape);
+
 /// "" when the view is valid in a storage of `storage_numel` elements, else the problem. Valid: at
 /// most 64 dimensions, as many strides, none of them negative, no overflow, every element inside
 /// the storage. Throws nothing.

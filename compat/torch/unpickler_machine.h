@@ -170,6 +170,7 @@ class UnpickleMachine {
   std::unordered_map<std::uint64_t, PickleNode*> memo_;
   std::vector<PickleNode*> dicts_;
   std::size_t copied_items_ = 0;
+  std::uint64_t loaded_bytes_ = 0;
   Location opcode_place_;
   bool done_ = false;
 };

@@ -169,10 +169,15 @@ void UnpickleMachine::apply_metadata(const PickleNode& metadata, TensorView& vie
   view = with_signs_changed(view, negative, conjugate);
 }
 
-/// _load_from_bytes(bytes): a torch file with one storage.
+/// _load_from_bytes(bytes): a torch file with one storage. torch's pickler writes new bytes for
+/// each storage. The memo could name the same bytes many times, and each time they would be copied.
 PickleNode* UnpickleMachine::storage_of(const PickleTuple& args) {
   const auto* bytes = args.items.size() != 1 ? nullptr : args.items[0]->get_if<PickleBytes>();
   if (bytes == nullptr) fail("a storage without its bytes");
+  loaded_bytes_ += bytes->bytes.size();
+  if (loaded_bytes_ > in_.position())
+    fail(concat("storages of ", loaded_bytes_, " bytes are loaded from a pickle of which ",
+                in_.position(), " bytes were read"));
   return load_bytes_(*arena_, bytes->bytes, opcode_place_);
 }
 

@@ -141,6 +141,15 @@ struct Made {
     arena.put(info, "numels", list({arena.integer(numels[0]), arena.integer(numels[1])}));
     arena.put(info, "padding", arena.integer(padding));
   }
+  /// The same, where a has another shape and b the other ones of the four elements.
+  void flatten_as(const std::vector<std::int64_t>& shape, std::int64_t numel) {
+    numels = shapes = {numel, 4 - numel};
+    flatten();
+    std::vector<PickleNode*> sizes;
+    for (const std::int64_t size : shape) sizes.push_back(arena.integer(size));
+    remove(info, "shapes");
+    arena.put(info, "shapes", list({list(sizes), list({arena.integer(4 - numel)})}));
+  }
   void save(const std::filesystem::path& path) {
     PickleDict root, cfg;
     arena.put(cfg, "model", arena.make(PickleDict(settings)));
@@ -186,6 +195,16 @@ TEST(Metaseq, RefusesWhatDoesNotFit) {
       {"has 3 elements and the shape [2]", [](Made& m) { m.numels[1] = 3, m.flatten(); }},
       {"with 6 of padding", [](Made& m) { m.padding = 6, m.flatten(); }},
       {"expected a size", [](Made& m) { m.numels[0] = -1, m.flatten(); }},
+      {"the shape of 'm.a': 65 dimensions, at most 64 expected",
+       [](Made& m) { m.flatten_as(std::vector<std::int64_t>(65, 1), 1); }},
+      {"the shape of 'm.a': the number of elements overflows",
+       [](Made& m) {
+         m.flatten_as({std::int64_t{1} << 40, std::int64_t{1} << 40, 0}, 0);
+       }},
+      {"the shape of 'm.a': the number of elements overflows",
+       [](Made& m) {
+         m.flatten_as({0, std::int64_t{1} << 40, std::int64_t{1} << 40}, 0);
+       }},
       {"names 4 elements of a flat parameter of 5", [](Made& m) { m.padding = 0, m.flatten(); }},
       {"has no 'm.flat_param_0'",
        [](Made& m) {
@@ -245,6 +264,14 @@ TEST(Metaseq, RefusesPartsThatDoNotFitEachOther) {
         m.add("decoder.layers.0.fc1.weight", {6, 3}, DType::kFloat16);
       },
       "and of float16 [6, 3]");
+  for (const char* part : {"m-model_part-0.pt", "m-model_part-1.pt"}) {
+    Made made;
+    made.add("decoder.layers.1.fc1.weight", {std::int64_t{1} << 58, 0});
+    made.save(dir / part);
+  }
+  expect_error<FormatError>([&] { Checkpoint::open(dir / "m.pt"); },
+                            "'decoder.layers.1.fc1.weight' has the joined shape "
+                            "[576460752303423488, 0]: the number of elements overflows");
 }
 
 }  // namespace

@@ -15,9 +15,10 @@ using btm_test::expect_error;
 using btm_test::le;
 using btm_test::operator""_bytes;
 
-PickleTree load(const std::string& bytes, const PersistentLoader& loader = {}) {
+PickleTree load(const std::string& bytes, const PersistentLoader& loader = {},
+                const StorageLoader& load_bytes = {}) {
   ByteReader in(as_byte_span(bytes), {"p", "data.pkl", 0});
-  return unpickle(in, loader);
+  return unpickle(in, loader, load_bytes);
 }
 
 template <class T>
@@ -259,6 +260,23 @@ TEST(Unpickler, EndsBombs) {
   for (int i = 0; i < 50'000; ++i) names += "h\x01h\x01\x93";
   expect_error<FormatError>([&] { load(names + "l."); },
                             "name of 1000000 bytes, expected at most 4096");
+  // The same storage in bytes, loaded twice.
+  std::string storage =
+      "ctorch.storage\n_load_from_bytes\nq\x01"
+      "0B" +
+      le<std::uint32_t>(1000) + std::string(1000, 's') +
+      "\x85q\x02"
+      "0(h\x01h\x02R";
+  int loaded = 0;
+  const auto loader = [&](PickleArena& arena, std::string_view, const Location& where) {
+    ++loaded;
+    return four_floats(arena, *arena.none(), where);
+  };
+  load(storage + "l.", {}, loader);
+  EXPECT_EQ(loaded, 1);
+  expect_error<FormatError>([&] { load(storage + "h\x01h\x02Rl.", {}, loader); },
+                            "storages of 2000 bytes are loaded from a pickle of which 10");
+  EXPECT_EQ(loaded, 2);
 }
 
 TEST(Unpickler, ReadsDeepNestingWithoutRecursion) {
