@@ -165,7 +165,7 @@ std::unique_ptr<Tokenizer> with_single_spaces(std::unique_ptr<Tokenizer> tokeniz
 
 std::unique_ptr<Tokenizer> with_prefix_space(std::unique_ptr<Tokenizer> tokenizer) {
   return std::make_unique<Changed>(std::move(tokenizer), [](std::string_view text) {
-    return (text.starts_with(' ') ? "" : " ") + std::string(text);
+    return (text.empty() || text.starts_with(' ') ? "" : " ") + std::string(text);
   });
 }
 

@@ -1,7 +1,8 @@
 #include "compat/tokenizer/fastbpe.h"
 
+#include <functional>
 #include <limits>
-#include <map>
+#include <queue>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -19,10 +20,34 @@ namespace {
 
 constexpr std::string_view kEndOfWord = "</w>", kContinues = "@@";
 
+constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+/// What the codes say of a pair: its place among the lines, and the number of the joined symbol.
+struct Code {
+  std::uint32_t rank = kNone, joined = kNone;
+};
+
 struct Tables {
-  std::unordered_map<std::string, std::uint32_t> ranks;                        ///< By "LEFT RIGHT".
+  std::unordered_map<std::string, std::uint32_t> numbers;  ///< Of all symbols in the codes.
+  std::unordered_map<std::uint64_t, Code> codes;           ///< By key_of(LEFT, RIGHT).
   std::unordered_map<std::string, std::pair<std::string, std::string>> parts;  ///< By LEFTRIGHT.
   std::unordered_set<std::string> vocabulary;  ///< Symbols as they are written; may be empty.
+
+  static std::uint64_t key_of(std::uint32_t left, std::uint32_t right) {
+    return (std::uint64_t{left} << 32) | right;
+  }
+  std::uint32_t number_of_new(const std::string& symbol) {
+    return numbers.emplace(symbol, static_cast<std::uint32_t>(numbers.size())).first->second;
+  }
+  /// kNone for a symbol that no code has.
+  std::uint32_t number_of(const std::string& symbol) const {
+    const auto found = numbers.find(symbol);
+    return found == numbers.end() ? kNone : found->second;
+  }
+  Code code_of(std::uint32_t left, std::uint32_t right) const {
+    const auto found = codes.find(key_of(left, right));
+    return found == codes.end() ? Code{} : found->second;
+  }
 };
 
 /// Calls `visit(words)` for every line; the words are those between single spaces or more.
@@ -55,11 +80,14 @@ std::shared_ptr<const Tables> read_tables(const std::filesystem::path& codes,
   for_each_line(
       *file, 3, "two symbols and a count, as in codes of fastBPE",
       [&](const std::vector<std::string>& words) {
-        const auto rank = static_cast<std::uint32_t>(tables->ranks.size());
-        return tables->ranks.emplace(words[0] + ' ' + words[1], rank).second &&
+        const auto rank = static_cast<std::uint32_t>(tables->codes.size());
+        const auto key =
+            Tables::key_of(tables->number_of_new(words[0]), tables->number_of_new(words[1]));
+        const Code code{rank, tables->number_of_new(words[0] + words[1])};
+        return tables->codes.emplace(key, code).second &&
                tables->parts.emplace(words[0] + words[1], std::pair(words[0], words[1])).second;
       });
-  if (tables->ranks.empty())
+  if (tables->codes.empty())
     throw FormatError({file->path(), {}, {}}, "no merges, expected codes of fastBPE");
   if (!vocabulary.empty())
     for_each_line(*MappedFile::open(vocabulary), 2, "a symbol and a count",
@@ -88,27 +116,78 @@ Pieces characters_of(std::string_view word) {
   return pieces;
 }
 
-/// Merges the pair of the lowest rank, wherever it is, until no pair has a rank.
-void merge(const Tables& tables, Pieces& pieces) {
-  while (pieces.size() > 1) {
-    constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-    std::uint32_t best = kNone;
-    std::size_t at = 0;
-    for (std::size_t i = 0; i + 1 < pieces.size(); ++i) {
-      const auto found = tables.ranks.find(pieces[i] + ' ' + pieces[i + 1]);
-      if (found != tables.ranks.end() && found->second < best) best = found->second, at = i;
-    }
-    if (best == kNone) return;
-    const std::string left = pieces[at], right = pieces[at + 1];
-    Pieces merged;
-    for (std::size_t i = 0; i < pieces.size(); ++i)
-      if (i + 1 < pieces.size() && pieces[i] == left && pieces[i + 1] == right)
-        merged.push_back(left + right), ++i;
-      else
-        merged.push_back(pieces[i]);
-    pieces = std::move(merged);
+/// Merges the pair of the lowest rank, wherever it is in a word, until no pair has a rank.
+/// O(n log n) for n characters: the pieces are a linked list, and a heap has the pairs by rank and
+/// then from left to right.
+class Merging {
+ public:
+  /// `characters` outlives this.
+  Merging(const Tables& tables, const Pieces& characters)
+      : tables_(tables), characters_(characters), pieces_(characters.size()) {
+    for (std::size_t i = 0; i < pieces_.size(); ++i)
+      pieces_[i] = {tables.number_of(characters[i]), {}, i - 1, i + 1};  // before 0: kNowhere
+    for (std::size_t i = 0; i < pieces_.size(); ++i) add_pair(i);
+    while (!pairs_.empty()) merge_best();
   }
-}
+
+  Pieces result() const {
+    Pieces result;
+    for (std::size_t i = 0; i < pieces_.size(); i = pieces_[i].next) {
+      result.emplace_back();
+      for (std::size_t k = i; k < pieces_[i].next; ++k) result.back() += characters_[k];
+    }
+    return result;
+  }
+
+ private:
+  static constexpr std::size_t kNowhere = std::numeric_limits<std::size_t>::max();
+  /// A piece is known by its first character. `pair` is the code of it and the next piece.
+  struct Piece {
+    std::uint32_t number = kNone;
+    Code pair;
+    std::size_t previous = kNowhere, next = 0;
+  };
+  using Pair = std::pair<std::uint32_t, std::size_t>;  ///< The rank and the left piece.
+
+  void add_pair(std::size_t left) {
+    const std::size_t right = pieces_[left].next;
+    if (right >= pieces_.size()) return;
+    pieces_[left].pair = tables_.code_of(pieces_[left].number, pieces_[right].number);
+    if (pieces_[left].pair.rank != kNone) pairs_.emplace(pieces_[left].pair.rank, left);
+  }
+
+  /// Merges all pairs of the lowest rank before it looks at the new pairs, as fastBPE does: a new
+  /// pair may have a lower rank.
+  void merge_best() {
+    const std::uint32_t rank = pairs_.top().first;
+    std::vector<std::size_t> merged;
+    for (; !pairs_.empty() && pairs_.top().first == rank; pairs_.pop()) {
+      const std::size_t left = pairs_.top().second;
+      if (pieces_[left].pair.rank != rank) continue;  // a merge took one of its pieces
+      merge(left);
+      merged.push_back(left);
+    }
+    for (const std::size_t left : merged) {
+      add_pair(left);
+      if (pieces_[left].previous != kNowhere) add_pair(pieces_[left].previous);
+    }
+  }
+
+  void merge(std::size_t left) {
+    Piece& piece = pieces_[left];
+    Piece& right = pieces_[piece.next];
+    piece.number = piece.pair.joined;
+    piece.next = right.next;
+    piece.pair = right.pair = {};
+    if (piece.next < pieces_.size()) pieces_[piece.next].previous = left;
+    if (piece.previous != kNowhere) pieces_[piece.previous].pair = {};
+  }
+
+  const Tables& tables_;
+  const Pieces& characters_;
+  std::vector<Piece> pieces_;
+  std::priority_queue<Pair, std::vector<Pair>, std::greater<>> pairs_;
+};
 
 /// A piece as it is written: without the end of the word, or with what says that the word goes on.
 std::string written(const std::string& piece, bool is_last) {
@@ -187,7 +266,7 @@ class FastBpe final : public Tokenizer {
 
   Pieces pieces_of(std::string_view word) const {
     Pieces pieces = characters_of(word);
-    merge(*tables_, pieces);
+    pieces = Merging(*tables_, pieces).result();
     if (!tables_->vocabulary.empty()) {
       Pieces limited;
       for (std::size_t i = 0; i < pieces.size(); ++i)

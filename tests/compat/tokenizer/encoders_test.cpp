@@ -2,7 +2,11 @@
 // encoders (scripts/make-encoders-golden).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <random>
+#include <set>
 
 #include "compat/base/error.h"
 #include "compat/base/text.h"
@@ -82,6 +86,93 @@ TEST(Encoders, EncodeAndDecodeAsFairseq) {
       EXPECT_EQ(tokenizer->decode(views), row[back].get<std::string>()) << name;
     }
   }
+}
+
+/// fastBPE's rule word for word: all occurrences of the earliest pair, then the next search.
+std::string merged_plainly(const std::vector<std::pair<std::string, std::string>>& codes,
+                           const std::string& word) {
+  std::vector<std::string> pieces;
+  for (const char c : word) pieces.emplace_back(1, c);
+  pieces.back() += "</w>";
+  const auto is_at = [&](std::size_t i, const std::pair<std::string, std::string>& pair) {
+    return i + 1 < pieces.size() && pieces[i] == pair.first && pieces[i + 1] == pair.second;
+  };
+  for (std::size_t code = 0; code < codes.size();) {
+    bool found = false;
+    std::vector<std::string> next;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const bool here = is_at(i, codes[code]);
+      next.push_back(here ? pieces[i] + pieces[i + 1] : pieces[i]);
+      found = found || here;
+      i += here ? 1 : 0;
+    }
+    pieces = std::move(next);
+    code = found ? 0 : code + 1;
+  }
+  pieces.back().resize(pieces.back().size() - 4);
+  for (std::size_t i = 0; i + 1 < pieces.size(); ++i) pieces[i] += "@@";
+  return joined(pieces);
+}
+
+TEST(Encoders, FastBpeMergesAPairWhereverItIsBeforeTheNextSearch) {
+  const btm_test::TempDir dir;
+  std::mt19937 random(1);
+  const auto below = [&](std::size_t n) { return random() % n; };
+  const auto check = [&](const std::vector<std::pair<std::string, std::string>>& codes,
+                         const std::string& word) {
+    std::string text;
+    for (const auto& [left, right] : codes) text += left + ' ' + right + " 1\n";
+    btm_test::write_file(dir / "codes", text);
+    const auto tokenizer = load_fastbpe(dir / "codes", {});
+    EXPECT_EQ(joined(symbols_of(*tokenizer, word)), merged_plainly(codes, word)) << word << '\n'
+                                                                                 << text;
+  };
+  // The first merge makes a pair of a lower rank, which waits until "ab" is merged everywhere.
+  check({{"ab", "a"}, {"a", "b"}}, "ababab");
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::string> symbols{"a", "b", "a</w>", "b</w>"};
+    std::vector<std::pair<std::string, std::string>> codes;
+    std::set<std::string> made;
+    for (int i = 0; i < 12; ++i) {
+      const std::string left = symbols[below(symbols.size())];
+      const std::string right = symbols[below(symbols.size())];
+      if (left.ends_with('>') || !made.insert(left + right).second) continue;
+      codes.emplace_back(left, right);
+      symbols.push_back(left + right);
+    }
+    std::ranges::shuffle(codes, random);
+    if (codes.empty()) continue;
+    std::string word;
+    for (std::size_t i = 0, size = 1 + below(40); i < size; ++i) word += "ab"[below(2)];
+    check(codes, word);
+  }
+}
+
+TEST(Encoders, FastBpeTakesLongWords) {
+  const btm_test::TempDir dir;
+  // 3600 codes and a word of 200 KB that needs all of them. One pass over the word for each code
+  // took 31 s; the heap takes less than a second.
+  constexpr int kLetters = 60;
+  const auto letter = [](std::size_t i) { return static_cast<char>('?' + i); };
+  std::string codes, word;
+  for (std::size_t i = 0; i < kLetters; ++i)
+    for (std::size_t k = 0; k < kLetters; ++k) codes += {letter(i), ' ', letter(k), ' ', '1', '\n'};
+  std::mt19937 random(1);
+  while (word.size() < 200'000) word += letter(random() % kLetters);
+  btm_test::write_file(dir / "codes", codes);
+  const auto tokenizer = load_fastbpe(dir / "codes", {});
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<std::string> symbols = symbols_of(*tokenizer, word);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  const std::vector<std::string_view> views(symbols.begin(), symbols.end());
+  EXPECT_EQ(tokenizer->decode(views), word);
+}
+
+TEST(Encoders, GiveAnEmptyTextNoPrefixSpace) {
+  const auto tokenizer = with_prefix_space(character_tokenizer());
+  EXPECT_EQ(symbols_of(*tokenizer, "a").size(), 2U);
+  EXPECT_EQ(symbols_of(*tokenizer, " a").size(), 2U);
+  EXPECT_EQ(symbols_of(*tokenizer, "").size(), 0U);
 }
 
 TEST(Encoders, LeaveOutBrokenBytes) {
