@@ -155,9 +155,14 @@ TEST(TrainSentencepieceCommand, SaysHowMuchOfTheTextItSkipped) {
   std::string line = text;
   std::ranges::replace(line, '\n', ' ');
   write_file(folder / "t", text + line.substr(0, line.find_last_of(' ')) + "\n");
-  const std::vector<std::string> args{
-      "train-sentencepiece", "--input", (folder / "t").string(), "--model-prefix", prefix,
-      "--vocab-size",        "300"};
+  const std::vector<std::string> args{"train-sentencepiece",
+                                      "--input",
+                                      (folder / "t").string(),
+                                      "--model-prefix",
+                                      prefix,
+                                      "--vocab-size",
+                                      "300",
+                                      "--overwrite"};
   const Ended skipping = run(args);
   ASSERT_EQ(skipping.status, 0) << skipping.err;
   EXPECT_NE(skipping.err.find("warning: 1 of 102 lines, 50."), std::string::npos) << skipping.err;
