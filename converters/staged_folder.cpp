@@ -15,8 +15,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The path without a '/' at its end: with one, "beside the folder" would be inside it.
-fs::path trimmed(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+/// The path without a '/' at its end: with one, "beside the folder" would be inside it. A link to a
+/// folder stands for that folder, which is replaced in its place.
+fs::path trimmed(const fs::path& path) {
+  const fs::path folder = path.has_filename() ? path : path.parent_path();
+  std::error_code error;
+  return fs::is_symlink(folder, error) && fs::is_directory(folder, error) ? fs::canonical(folder)
+                                                                          : folder;
+}
+
+/// Puts `staged` in the place of `target`, whose old files are `staged`'s afterwards or gone.
+void exchange(const fs::path& staged, const fs::path& target) {
+  if (::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+    throw compat::IoError(target.string(), "cannot replace", errno);
+  // Some network file systems cannot exchange two folders at once.
+  const fs::path old = compat::concat(target.string(), ".old.", ::getpid());
+  fs::rename(target, old);
+  std::error_code error;
+  fs::rename(staged, target, error);
+  if (error) {
+    fs::rename(old, target);
+    throw compat::IoError(target.string(), "cannot replace", error.value());
+  }
+  fs::rename(old, staged);
+}
 
 }  // namespace
 
@@ -46,8 +69,7 @@ void StagedFolder::replace() {
           "holds '" + name.string() +
               "', which the new folder does not (remove it, or name a new folder)");
   const compat::SignalsWait together;
-  if (::renameat2(AT_FDCWD, staged_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) != 0)
-    throw compat::IoError(target_.string(), "cannot replace", errno);
+  exchange(staged_, target_);
   fs::remove_all(staged_);  // the old folder, by now
 }
 

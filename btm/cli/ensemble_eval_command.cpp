@@ -183,11 +183,8 @@ int evaluate(EnsembleEvalCommand& command, Communicator& ranks, const RankPlace&
   command.options.machine.device_id = place.local_rank;
   if (is_first_rank && !command.results_path.empty())
     compat::check_new_output(command.results_path, command.overwrite);
-  if (is_first_rank && !command.out.empty()) {
-    compat::check_can_write_in(command.out);
-    const auto file = std::filesystem::path(command.out) / "tune.json";
-    if (std::filesystem::exists(file)) compat::check_new_output(file, command.overwrite);
-  }
+  if (is_first_rank && !command.out.empty())
+    compat::check_new_outputs(command.out, {"tune.json", "tune.html"}, command.overwrite);
   if (is_first_rank) say_products("btm ensemble-eval", command.options.machine);
   compat::Reporter reporter("btm ensemble-eval", "ensemble-eval", command.log, is_first_rank);
   EnsembleObserver observer;

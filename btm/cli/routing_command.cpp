@@ -56,10 +56,7 @@ int run_routing(std::span<const std::string> args) {
   RoutingCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
-  compat::check_can_write_in(command.out);
-  if (std::filesystem::exists(command.out))
-    compat::check_new_output(std::filesystem::path(command.out) / "routing.json",
-                             command.overwrite);
+  compat::check_new_outputs(command.out, {"routing.json", "report.html"}, command.overwrite);
   const RoutingShares shares = routing_shares(command.options, [](const std::string& line) {
     std::cerr << "btm routing: warning: " << line << std::endl;
   });

@@ -213,11 +213,7 @@ void write_page(const std::filesystem::path& file, const Weighing& result,
 int WeighCommand::run() {
   input.files = {file};
   ScoreInput texts(input);
-  if (!out.empty()) {
-    compat::check_can_write_in(out);
-    if (std::filesystem::exists(out))
-      compat::check_new_output(std::filesystem::path(out) / "weigh.json", overwrite);
-  }
+  if (!out.empty()) compat::check_new_outputs(out, {"weigh.json", "weigh.html"}, overwrite);
   const auto warn = [](const std::string& line) {
     std::cerr << "btm weigh: warning: " << line << std::endl;
   };

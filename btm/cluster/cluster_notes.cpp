@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "btm/cluster/cbtm_clusterer.h"
 #include "btm/cluster/symmetric_eigen.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
@@ -22,6 +23,13 @@ using nlohmann::json;
 
 constexpr std::size_t kSamples = 3, kSampleBytes = 240, kPoints = 1500;
 constexpr const char* kNamesFile = ".names";
+
+/// Beside the model. c-BTM's clusterers are two files of a folder, and the names stand beside the
+/// first, however the clusterer was named.
+std::string names_file(const std::string& model_file) {
+  const std::filesystem::path folder = cbtm_clusterer_at(model_file);
+  return (folder.empty() ? model_file : (folder / "tfidf.pkl").string()) + kNamesFile;
+}
 constexpr const char* kExpectedNames = "names of clusters";
 
 /// The first bytes of a document, without half a character at the end.
@@ -168,7 +176,7 @@ std::vector<std::string> default_cluster_names(std::size_t clusters) {
 }
 
 std::optional<GivenNames> given_cluster_names(const std::string& model_file) {
-  const std::string file = model_file + kNamesFile;
+  const std::string file = names_file(model_file);
   std::error_code missing;
   if (!std::filesystem::exists(file, missing)) return std::nullopt;
   const auto mapped = compat::MappedFile::open(file);
@@ -186,7 +194,7 @@ std::vector<std::string> cluster_names(const std::string& model_file, const std:
                                        std::size_t clusters) {
   const std::optional<GivenNames> given = given_cluster_names(model_file);
   if (!given) return default_cluster_names(clusters);
-  const compat::Location place{model_file + kNamesFile, {}, {}};
+  const compat::Location place{names_file(model_file), {}, {}};
   if (given->model_sha256 != sha256)
     throw compat::FormatError(place, "names clusters of another model");
   if (given->names.size() != clusters)
@@ -197,7 +205,7 @@ std::vector<std::string> cluster_names(const std::string& model_file, const std:
 
 void write_cluster_names(const std::string& model_file, const std::string& sha256,
                          const std::vector<std::string>& names) {
-  compat::write_file_atomically(model_file + kNamesFile,
+  compat::write_file_atomically(names_file(model_file),
                                 json{{"model_sha256", sha256}, {"names", names}}.dump(
                                     1, ' ', false, json::error_handler_t::replace) +
                                     "\n");

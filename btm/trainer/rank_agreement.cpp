@@ -8,6 +8,7 @@
 #include "btm/trainer/fairseq_config.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/version.h"
 
 namespace btm {
@@ -64,6 +65,13 @@ RankFacts option_facts(const TrainOptions& options, const TransformerConfig& mod
   facts.emplace_back("--sync-type", options.demix.sync_type);
   facts.emplace_back("--data-parallel-groups", options.demix.data_parallel_groups);
   facts.emplace_back("--untie-parameters", options.demix.untie_parameters);
+  facts.emplace_back("--moe-freq", std::to_string(options.model.moe_freq));
+  facts.emplace_back("--moe-expert-count", std::to_string(options.model.moe_expert_count));
+  facts.emplace_back("--moe-router", options.model.moe_router);
+  facts.emplace_back("--moe-gate-loss-wt", compat::general(options.moe.gate_loss_wt));
+  facts.emplace_back("--moe-z-loss-wt", compat::general(options.moe.z_loss_wt));
+  facts.emplace_back("--moe-train", options.moe.train);
+  facts.emplace_back("--moe-freeze-experts", options.moe.freeze_experts);
   if (options.demix.desynchronize)
     facts.emplace_back("--save-dir",
                        options.checkpoint.save_dir);  // their files become visible together

@@ -133,6 +133,14 @@ void check_can_write_in(const std::filesystem::path& folder) {
     throw IoError(folder.string(), "cannot create", errno);
 }
 
+void check_new_outputs(const std::filesystem::path& folder,
+                       std::initializer_list<const char*> names, bool overwrite) {
+  check_can_write_in(folder);
+  std::error_code missing;
+  if (!std::filesystem::exists(folder, missing)) return;
+  for (const char* const name : names) check_new_output(folder / name, overwrite);
+}
+
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw IoError(to.string(), "cannot replace", errno);
   sync_folder(to.parent_path());

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,6 +58,9 @@ void check_new_output(const std::filesystem::path& file, bool overwrite);
 /// The same for a folder, which need not exist yet. IoError when it cannot be created, or when no
 /// file can be created in it.
 void check_can_write_in(const std::filesystem::path& folder);
+/// The same for results of these names in the folder, as check_new_output().
+void check_new_outputs(const std::filesystem::path& folder,
+                       std::initializer_list<const char*> names, bool overwrite);
 
 /// Renames a whole file to another name and syncs both. On IoError both files are unchanged.
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);

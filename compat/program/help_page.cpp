@@ -18,6 +18,9 @@ struct Page {
 
   /// `text` broken into lines at spaces. Further lines are indented.
   void wrapped(const std::string& text, std::size_t left, std::size_t first_column) const;
+  /// `left`, broken after commas of "{a,b,c}" where it is longer than a line. Returns the column
+  /// behind it.
+  std::size_t choices(const std::string& left) const;
   /// `left` in the left column and `help` in the right one.
   void entry(const std::string& left, const std::string& help) const;
 };
@@ -40,12 +43,30 @@ void Page::wrapped(const std::string& text, std::size_t left, std::size_t first_
 }
 
 void Page::entry(const std::string& left, const std::string& help) const {
-  out << left;
-  if (left.size() + 2 > indent)
+  const std::size_t last = choices(left);
+  if (last + 2 > indent)
     out << "\n" << std::string(indent, ' ');
   else
-    out << std::string(indent - left.size(), ' ');
+    out << std::string(indent - last, ' ');
   wrapped(help, indent, indent);
+}
+
+std::size_t Page::choices(const std::string& left) const {
+  const std::size_t brace = left.find('{');
+  std::size_t column = 0;
+  for (std::size_t at = 0; at < left.size();) {
+    // Up to the first choice, then choice by choice.
+    const std::size_t comma = brace == left.npos ? brace : left.find(',', std::max(at, brace));
+    const std::size_t end = comma == left.npos ? left.size() : comma + 1;
+    if (at > 0 && column + end - at > width) {
+      out << "\n" << std::string(brace + 1, ' ');
+      column = brace + 1;
+    }
+    out << left.substr(at, end - at);
+    column += end - at;
+    at = end;
+  }
+  return column;
 }
 
 }  // namespace

@@ -202,6 +202,42 @@ def more_than_the_result(folder):
     (folder / "out/diary.txt").write_text("mine")
 
 
+def linked_folder(folder):
+    (folder / "real").mkdir()
+    (folder / "real/dict.txt").write_text("mine")
+    (folder / "out").symlink_to("real")
+
+
+def link_stays(folder):
+    assert (folder / "out").is_symlink()
+    assert (folder / "real/dict.txt").read_bytes() != b"mine"
+
+
+def a_page(name):
+    def setup(folder):
+        text(folder)
+        (folder / "out").mkdir()
+        (folder / "out" / name).write_text("mine")
+
+    return setup
+
+
+CASES += [
+    Case(
+        "data-bin through a link replaces the folder that it names",
+        ["btm-convert", "data-bin", "{golden}/data-bin", "out", "--overwrite"],
+        setup=linked_folder,
+        check=link_stays,
+    ),
+    Case(
+        "a page is not replaced either",
+        [*WRITERS[4][1]],
+        1,
+        stderr=["out/weigh.html: is there already (--overwrite replaces it)"],
+        setup=a_page("weigh.html"),
+        check=stays("out/weigh.html"),
+    ),
+]
 CASES += [
     Case(
         "a folder is not replaced where something would be lost",

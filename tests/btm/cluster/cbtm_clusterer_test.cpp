@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "btm/cluster/cluster_notes.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "tests/support/expect_error.h"
@@ -135,6 +136,14 @@ TEST(CbtmClusterers, AreRefusedWhenTheyAreCut) {
     btm_test::write_file(dir / "kmeans.pkl", kmeans.substr(0, size));
     EXPECT_THROW(ClusterModel::load(dir.path()), compat::FormatError) << size;
   }
+}
+
+TEST(CbtmClusterer, KeepsItsNamesHoweverItIsNamed) {
+  const btm_test::TempDir dir;
+  btm_test::write_file(dir / "tfidf.pkl", "a pickle");
+  write_cluster_names(dir.path().string() + "/", "digest", {"law", "sports"});
+  for (const std::string& path : {dir.path().string(), (dir / "tfidf.pkl").string()})
+    EXPECT_EQ(cluster_names(path, "digest", 2), (std::vector<std::string>{"law", "sports"}));
 }
 
 TEST(ClusterWeights, OfTheCodeSquareOnceMore) {

@@ -170,9 +170,9 @@ TEST(Mix, StartsRoutersFromTheDomains) {
     request.routing = Routing::kTop1;
     request.data = {golden("data-bin").string(), "valid", 1024};
     mix_experts(request);
-    const Finished done =
-        run_btm({"routing", golden("data-bin").string(), (dir / "mix.pt").string(), "--split",
-                 "valid", "--tokens", "1024", "--cpu", "--out", (dir / "routing").string()});
+    const Finished done = run_btm(
+        {"routing", golden("data-bin").string(), (dir / "mix.pt").string(), "--split", "valid",
+         "--tokens", "1024", "--cpu", "--out", (dir / "routing").string(), "--overwrite"});
     ASSERT_EQ(done.status, 0) << done.err;
     const auto json = nlohmann::json::parse(file_bytes(dir / "routing/routing.json"));
     EXPECT_EQ(json.at("experts").get<std::vector<std::string>>(), domains);

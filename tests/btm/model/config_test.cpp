@@ -149,10 +149,11 @@ TEST(TransformerConfig, RefusesImpossibleMixtures) {
     const char *model, *phrase;
   };
   for (const Row& row :
-       {Row{"{'moe_freq': 1}", "moe_expert_count: is 0, expected 1 to 4096"},
+       {Row{"{'moe_freq': 1}", "cfg.model.moe_expert_count]: is 0, expected 1 to 4096"},
         Row{"{'moe_freq': 1, 'moe_expert_count': 5000}", "expected 1 to 4096"},
-        Row{"{'moe_freq': -1, 'moe_expert_count': 2}", "moe_freq: is -1, expected 1 to 6"},
-        Row{"{'moe_freq': 7, 'moe_expert_count': 2}", "moe_freq: is 7, expected 1 to 6"},
+        Row{"{'moe_freq': -1, 'moe_expert_count': 2}",
+            "cfg.model.moe_freq]: is -1, expected 1 to 6"},
+        Row{"{'moe_freq': 7, 'moe_expert_count': 2}", "cfg.model.moe_freq]: is 7, expected 1 to 6"},
         Row{"{'moe_freq': 'all', 'moe_expert_count': 2}", "moe_freq"},
         Row{"{'moe_freq': 1, 'moe_expert_count': 4096, 'decoder_layers': 17}",
             "is 4096, expected at most 65536 experts in all layers"},

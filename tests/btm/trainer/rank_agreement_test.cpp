@@ -134,6 +134,7 @@ TEST(RankAgreement, KnowsEveryFlag) {
                                      "lr-patience",
                                      "label-smoothing",
                                      "adaptive-input",  // needs a cutoff
+                                     "moe-freq",        // needs experts, whose count is compared
                                      "epoch2lr",
                                      "update2lr"};
   const std::vector<std::string> values{"",
@@ -144,6 +145,8 @@ TEST(RankAgreement, KnowsEveryFlag) {
                                         "gelu",
                                         "cosine",
                                         "nag",
+                                        "top1",
+                                        "routers",
                                         "eval",
                                         "none",
                                         "{'eps': 1}",
