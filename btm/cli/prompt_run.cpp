@@ -55,7 +55,7 @@ void PromptRun::submit(std::unique_ptr<Prompt> prompt) {
     const std::span before(tokens.data(), std::min(tokens.size(), longest));
     prompt->text = codec_.decode(before);
     for (std::int64_t i = 0; i < options_.generate.beam; ++i)
-      prompt->growing.push_back({GrowingText(codec_, before, options_.stops), {}});
+      prompt->growing.push_back({GrowingText(codec_, before, StopStrings(options_.stops)), {}});
     on_token = [this, text = prompt.get()](const Hypothesis& hypothesis) {
       return follow(*text, hypothesis);
     };

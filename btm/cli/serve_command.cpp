@@ -147,7 +147,7 @@ void serve(Engine& engine, HttpServer& server, Service& service) {
     engine.run();
   } catch (...) {
     failure = std::current_exception();
-    server.post([&] { server.drain(); });
+    server.stop();  // no answer will come
   }
   server.finish();
   sockets.join();

@@ -74,7 +74,9 @@ Continuation::~Continuation() {
 }
 
 std::int64_t Continuation::row_tokens() const {
-  return std::min(longest_ + 1, predictor_.max_positions());
+  const std::int64_t tokens = std::min(longest_ + 1, predictor_.max_positions());
+  const std::int64_t block = predictor_.block();
+  return (tokens + block - 1) / block * block;
 }
 
 std::int64_t Continuation::fork_tokens() const { return (options_.beam - 1) * row_tokens(); }

@@ -63,7 +63,8 @@ class Continuation {
   Continuation(const Continuation&) = delete;
   Continuation& operator=(const Continuation&) = delete;
 
-  /// The tokens that its first row, and its other rows together, may have at once.
+  /// The tokens that its first row, and its other rows together, may have at once, in whole blocks
+  /// of the predictor.
   std::int64_t row_tokens() const;
   std::int64_t fork_tokens() const;
   /// Takes the first row, which begins with `prefix` if there is one. False where the predictor has

@@ -9,8 +9,9 @@
 namespace btm {
 namespace {
 
-/// A fork copies the block of tokens that it shares and writes.
-constexpr std::int64_t kForkRoom = 32;
+/// A row that is kept copies the block that it shares and writes, and so does the row that it is
+/// made of.
+constexpr std::int64_t kBlocksOfAFork = 2;
 /// Common tokens for which a prompt waits until another one has read them.
 constexpr std::size_t kWorthWaiting = 32;
 /// Waiting prompts that are looked at in a step, for each that may join.
@@ -49,7 +50,8 @@ std::int64_t Generator::load() const {
 
 /// Tokens that a prompt's other rows may still take.
 std::int64_t Generator::promised(const Item& item) const {
-  return item.text->fork_tokens() + (limits_.prefixes > 0 ? kForkRoom : 0);
+  return item.text->fork_tokens() +
+         (limits_.prefixes > 0 ? kBlocksOfAFork * predictor_.block() : 0);
 }
 
 /// Takes a row for the prompt, from what others have read where that helps. What was kept gives
@@ -62,27 +64,32 @@ bool Generator::join(Item& item, std::int64_t promised_to_others) {
                                               };
   do {
     const std::optional<ReadPrefix> prefix = prefixes_.find(*item.text);
-    const std::int64_t shared = prefix ? prefix->length : 0;
+    // The last token of the prefix is read again, and its block is copied.
+    const std::int64_t length = prefix ? prefix->length : 0;
+    const std::int64_t block = predictor_.block();
+    const std::int64_t shared = std::max<std::int64_t>(length - 1, 0) / block * block;
     const std::int64_t needed = item.text->row_tokens() - shared + promised(item);
     if (predictor_.free_tokens() - promised_to_others < needed) continue;
     if (!item.text->open(prefix ? &*prefix : nullptr, keep)) continue;
-    counts_.reused_tokens += shared;
+    counts_.reused_tokens += length;
     return true;
   } while (prefixes_.drop_oldest());
   return false;
 }
 
-/// Whether a prompt that is being read will soon save this one work.
+/// Whether a prompt that is being read will soon save this one more work than what is kept.
 bool Generator::waits_for_prefix(const Item& item) const {
-  return limits_.prefixes > 0 && std::ranges::any_of(joined_, [&](const Item& other) {
-           return other.text->reads() && reads_alike(other.text->options(), item.text->options()) &&
-                  common_prefix(other.text->prompt(), item.text->prompt()) >= kWorthWaiting;
-         });
+  if (limits_.prefixes == 0) return false;
+  const std::size_t kept = prefixes_.longest(*item.text);
+  return std::ranges::any_of(joined_, [&](const Item& other) {
+    return other.text->reads() && reads_alike(other.text->options(), item.text->options()) &&
+           common_prefix(other.text->prompt(), item.text->prompt()) >= kept + kWorthWaiting;
+  });
 }
 
 /// Prompts join in their order, so that none waits for ever, but for those that wait for what
 /// another one reads.
-void Generator::admit(std::vector<Generated>& ended) {
+void Generator::admit() {
   std::int64_t rows = 0, promised_to_joined = 0;
   for (const Item& item : joined_) {
     rows += item.beam;
@@ -104,11 +111,11 @@ void Generator::admit(std::vector<Generated>& ended) {
       promised_to_joined += promised(item);
       joined_.push_back(std::move(item));
     } else {
-      ended.push_back({item.number,
-                       {},
-                       "needs room for " +
-                           std::to_string(item.text->row_tokens() + promised(item)) +
-                           " tokens, found room for " + std::to_string(predictor_.free_tokens())});
+      ended_.push_back({item.number,
+                        {},
+                        "needs room for " +
+                            std::to_string(item.text->row_tokens() + promised(item)) +
+                            " tokens, found room for " + std::to_string(predictor_.free_tokens())});
     }
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(passed));
   }
@@ -118,11 +125,13 @@ void Generator::cancel(std::size_t prompt) {
   const auto is_it = [&](const Item& item) { return item.number == prompt; };
   std::erase_if(waiting_, is_it);
   std::erase_if(joined_, is_it);
+  std::erase_if(ended_, [&](const Generated& ended) { return ended.prompt == prompt; });
 }
 
 std::vector<std::size_t> Generator::drop_joined() {
   std::vector<std::size_t> dropped;
-  for (const Item& item : joined_) dropped.push_back(item.number);
+  for (const Item& item : joined_)
+    if (!item.text->done()) dropped.push_back(item.number);  // others are in ended_
   joined_.clear();
   prefixes_.clear();
   return dropped;
@@ -141,9 +150,14 @@ void Generator::count(const Predictor::Step& step) {
 }
 
 std::vector<Generated> Generator::step() {
-  std::vector<Generated> ended;
-  admit(ended);
-  if (joined_.empty()) return ended;
+  if (ended_.empty()) {  // otherwise the step before has thrown
+    admit();
+    if (!joined_.empty()) advance();
+  }
+  return std::exchange(ended_, {});
+}
+
+void Generator::advance() {
   Predictor::Step step;
   std::vector<std::size_t> asked;
   std::size_t budget = limits_.prompt_tokens;
@@ -167,10 +181,9 @@ std::vector<Generated> Generator::step() {
     if (!text.done()) continue;
     Generated result{joined_[i].number, text.take_hypotheses(), {}};
     if (result.hypotheses.empty()) result.error = "no token may follow";
-    ended.push_back(std::move(result));
+    ended_.push_back(std::move(result));
   }
   std::erase_if(joined_, [](const Item& item) { return item.text->done(); });
-  return ended;
 }
 
 }  // namespace btm

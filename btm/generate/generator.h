@@ -47,15 +47,16 @@ class Generator {
   /// and for options as Continuation has it.
   std::size_t submit(std::vector<std::int64_t> prompt, const GenerateOptions& options,
                      OnToken on_token = {});
-  /// Advances all prompts that have joined. Returns those that ended. What a model throws ends all.
+  /// Advances all prompts that have joined. Returns those that ended. What a model throws ends all
+  /// that have joined; the next call returns those that had ended before.
   std::vector<Generated> step();
   /// Gives up a prompt, if it waits or grows.
   void cancel(std::size_t prompt);
   /// Gives up all prompts that have joined, for example after an exception of step(), and all that
   /// was kept of others. Returns their numbers.
   std::vector<std::size_t> drop_joined();
-  /// Whether prompts wait or grow.
-  bool busy() const noexcept { return !waiting_.empty() || !joined_.empty(); }
+  /// Whether prompts wait or grow, or have ended and were not returned.
+  bool busy() const noexcept { return !waiting_.empty() || !joined_.empty() || !ended_.empty(); }
   /// Hypotheses that wait or grow.
   std::int64_t load() const;
   std::size_t waiting() const noexcept { return waiting_.size(); }
@@ -72,7 +73,8 @@ class Generator {
   std::int64_t promised(const Item& item) const;
   bool join(Item& item, std::int64_t promised);
   bool waits_for_prefix(const Item& item) const;
-  void admit(std::vector<Generated>& ended);
+  void admit();
+  void advance();
   void count(const Predictor::Step& step);
 
   Predictor& predictor_;
@@ -82,6 +84,7 @@ class Generator {
   PrefixCache prefixes_;
   std::deque<Item> waiting_;
   std::vector<Item> joined_;
+  std::vector<Generated> ended_;  ///< Not returned yet.
   GenerateCounts counts_;
 };
 

@@ -14,9 +14,9 @@ namespace btm {
 
 class GrowingText {
  public:
-  /// The text follows that of `before`. std::invalid_argument as StopStrings.
+  /// The text follows that of `before`.
   GrowingText(const compat::TextCodec& codec, std::span<const std::int64_t> before,
-              std::vector<std::string> stops)
+              StopStrings stops)
       : stream_(codec, before), stops_(std::move(stops)) {}
 
   /// What may be shown after a token. Nothing comes after a stop string.

@@ -32,20 +32,24 @@ bool reads_alike(const GenerateOptions& read, const GenerateOptions& wanted) {
          (read.top > 0) == (wanted.top > 0) && read.top >= wanted.top;
 }
 
-std::optional<ReadPrefix> PrefixCache::find(const Continuation& text) {
-  auto best = kept_.end();
-  std::size_t longest = 0;
+PrefixCache::Best PrefixCache::best(const Continuation& text) const {
+  Best best{kept_.end(), 0};
   for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
     if (!reads_alike(kept->options, text.options())) continue;
     // The row begins with the end-of-sentence symbol, and its last token was not read. After the
     // common tokens, what is said of the next one is needed.
     const std::size_t common = common_prefix(kept->read.tokens, text.prompt());
-    if (common > longest) longest = common, best = kept;
+    if (common > best.length) best = {kept, common};
   }
-  if (best == kept_.end()) return std::nullopt;
-  kept_.splice(kept_.begin(), kept_, best);
-  return ReadPrefix{best->row, static_cast<std::int64_t>(longest),
-                    beginning_of(best->read, longest, text.options())};
+  return best;
+}
+
+std::optional<ReadPrefix> PrefixCache::find(const Continuation& text) {
+  const auto [kept, length] = best(text);
+  if (length == 0) return std::nullopt;
+  kept_.splice(kept_.begin(), kept_, kept);
+  return ReadPrefix{kept->row, static_cast<std::int64_t>(length),
+                    beginning_of(kept->read, length, text.options())};
 }
 
 void PrefixCache::keep(Predictor::Row row, const Hypothesis& read, const GenerateOptions& options) {

@@ -24,6 +24,8 @@ class PrefixCache {
   /// the same experts and with the same scores. Nothing where there is none. The row stays the
   /// cache's.
   std::optional<ReadPrefix> find(const Continuation& text);
+  /// Tokens that find() would give.
+  std::size_t longest(const Continuation& text) const { return best(text).length; }
   /// Keeps the beginning of a row that has read `text`'s prompt. Where there is no room for it,
   /// nothing happens.
   void keep(Predictor::Row row, const Hypothesis& read, const GenerateOptions& options);
@@ -38,6 +40,12 @@ class PrefixCache {
     Hypothesis read;
     GenerateOptions options;
   };
+
+  struct Best {
+    std::list<Kept>::const_iterator kept;
+    std::size_t length = 0;  ///< 0: none.
+  };
+  Best best(const Continuation& text) const;
 
   Predictor& predictor_;
   std::size_t most_;

@@ -12,6 +12,7 @@
 #include "btm/mixing/mixed_logits.h"
 #include "btm/mixing/step_check.h"
 #include "btm/mixing/text_row.h"
+#include "btm/model/key_value_pool.h"
 #include "compat/base/concat.h"
 
 namespace btm {
@@ -46,6 +47,7 @@ class ModelPredictor final : public Predictor {
   std::int64_t vocab_size() const override { return lanes_.front().model().vocab_size(); }
   std::int64_t max_positions() const override { return window_; }
   std::int64_t free_tokens() const override;
+  std::int64_t block() const override { return KeyValuePool::kBlock; }
   std::optional<Row> open(std::int64_t tokens, std::shared_ptr<const Posterior> mixture) override;
   std::optional<Row> fork_prefix(Row row, std::int64_t length, std::int64_t tokens) override;
   std::vector<Readout> advance(const Step& step) override;

@@ -67,6 +67,9 @@ std::vector<double> Posterior::log_prior(const State& state) const {
   std::vector<double> logs = state.text_ ? state.text_->log_prior() : state.log_prior_;
   for (std::size_t e = 0; e < logs.size(); ++e)
     if (!state.runs_[e]) logs[e] = kNothing;
+  // A prior of the text knows nothing of the experts that a request leaves out.
+  const bool runs = std::ranges::find(state.runs_, true) != state.runs_.end();
+  if (state.text_ && runs && log_sum_exp(logs) == kNothing) return log_start(state);
   return logs;
 }
 

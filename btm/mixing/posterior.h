@@ -16,8 +16,9 @@
 // ensemble_eval_lm.py computes instead. kNone with a prior of the text: cluster-BTM (Gururangan et
 // al. 2023, arXiv:2303.14177), formula (4).
 //
-// Where s_e(t) is 0 for every expert with a prior above 0, w_e(t) is the prior. All numbers are
-// natural logs, so that nothing underflows.
+// Where s_e(t) is 0 for every expert with a prior above 0, w_e(t) is the prior. Where a prior of
+// the text is 0 for every expert that runs, it is the same for each of them instead. All numbers
+// are natural logs, so that nothing underflows.
 #pragma once
 
 #include <cstddef>

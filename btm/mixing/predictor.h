@@ -65,6 +65,8 @@ class Predictor {
   virtual std::int64_t max_positions() const = 0;
   /// Tokens for which there is still room.
   virtual std::int64_t free_tokens() const = 0;
+  /// A row takes room for whole blocks of so many tokens.
+  virtual std::int64_t block() const { return 1; }
 
   /// A row without tokens, with room for `tokens`. Nothing where there is too little room. Its
   /// experts are mixed by `mixture`, over as many; null: as the predictor mixes them.

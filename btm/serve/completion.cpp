@@ -58,6 +58,38 @@ GenerateOptions Service::options_of(const Completion& completion, std::size_t to
   return options;
 }
 
+/// Refuses an answer that would be much larger than its request.
+void Service::check_readouts(const Completion& completion) const {
+  const CompletionRequest& request = completion.request;
+  if (!request.logprobs) return;
+  const std::int64_t most = options_.limits.readouts;
+  const std::int64_t of_a_token = std::max(request.n, request.best_of) * (1 + *request.logprobs);
+  std::int64_t all = 0;
+  for (const auto& prompt : completion.job->prompts) {
+    const auto read = request.echo ? static_cast<std::int64_t>(prompt.size()) : std::int64_t{0};
+    all += (read + request.max_tokens) * of_a_token;
+  }
+  if (all > most)
+    throw bad_field("logprobs", compat::concat("asks for up to ", all,
+                                               " log-probabilities of all texts together, "
+                                               "expected at most ",
+                                               most));
+}
+
+/// Does a part of an answer. Where that fails, such as for memory, the answer ends.
+void Service::guard(Completion& completion, const std::function<void()>& work) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    completion.job->cancelled = true;
+    note(completion.http, 500, 0, ", " + compat::printable(error.what(), 200));
+  }
+  const HttpAnswer answer = error_answer({500, "the server failed"});
+  if (!completion.streams) return completion.exchange->answer(answer);
+  completion.exchange->send("data: " + answer.body + "\n\n");
+  completion.exchange->end();
+}
+
 /// Makes the job of a request.
 void Service::prepare(Completion& completion) {
   const CompletionRequest& request = completion.request;
@@ -86,7 +118,8 @@ void Service::prepare(Completion& completion) {
     completion.begun.push_back(begun);
   }
   job.max_tokens = request.max_tokens;
-  job.stops = request.stop;
+  check_readouts(completion);
+  job.stops = StopStrings(std::exchange(completion.request.stop, {}));
   job.in_parts = request.stream;
   const std::chrono::duration<double> most(options_.request_seconds);
   job.deadline = job.start + std::chrono::duration_cast<CompletionJob::Clock::duration>(most);
@@ -109,10 +142,14 @@ std::function<void()> Service::complete(const HttpRequest& request,
   // The functions keep the completion, which keeps the job: the engine drops them in the end.
   const std::shared_ptr<CompletionJob> job = completion->job;
   job->on_part = [this, completion](WrittenPart part) {
-    post_([this, completion, part = std::move(part)] { add_part(*completion, part); });
+    post_([this, completion, part = std::move(part)] {
+      guard(*completion, [&] { add_part(*completion, part); });
+    });
   };
   job->on_end = [this, completion](JobEnd end) {
-    post_([this, completion, end = std::move(end)] { finish(*completion, end); });
+    post_([this, completion, end = std::move(end)]() mutable {
+      guard(*completion, [&] { finish(*completion, std::move(end)); });
+    });
   };
   if (!engine_.submit(job)) {
     job->on_part = nullptr;
@@ -181,7 +218,7 @@ Json Service::Completion::head() const {
   return {{"id", id}, {"object", "text_completion"}, {"created", created}, {"model", model}};
 }
 
-void Service::finish(Completion& completion, const JobEnd& end) {
+void Service::finish(Completion& completion, JobEnd end) {
   if (completion.job->cancelled) return;
   metrics_.add_tokens(completion.prompt_tokens, end.written);
   metrics_.add_share(end.share);
@@ -210,7 +247,7 @@ void Service::finish(Completion& completion, const JobEnd& end) {
     return exchange.end();
   }
   Json json = completion.head();
-  json["choices"] = completion.choices(codec_, end.texts);
+  json["choices"] = completion.choices(codec_, std::move(end.texts));
   json["usage"] = usage;
   exchange.answer({.body = dumped(json), .headers = {{"x-request-id", completion.id}}});
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "btm/generate/continuation.h"
+#include "btm/generate/stop_strings.h"
 
 namespace btm {
 
@@ -42,16 +43,17 @@ struct CompletionJob {
   /// Of each prompt. `beam` is the number of its samples, or 1 for the most probable text.
   std::vector<GenerateOptions> options;
   std::int64_t max_tokens = 0;
-  std::vector<std::string> stops;
+  StopStrings stops;
   bool in_parts = false;  ///< `on_part` gets each text as it grows.
   std::function<void(WrittenPart part)> on_part;
   std::function<void(JobEnd end)> on_end;  ///< Once, unless the job is cancelled.
   Clock::time_point start = Clock::now(), deadline = Clock::time_point::max();
   std::atomic<bool> cancelled = false;
 
-  /// Tokens that its texts may have: a measure of the memory that it takes.
+  /// Tokens that its texts may have: a measure of the memory that it takes. Eight bytes of stop
+  /// strings count as one.
   std::int64_t tokens() const {
-    std::int64_t all = 0;
+    auto all = static_cast<std::int64_t>(stops.bytes() / 8);
     for (std::size_t i = 0; i < prompts.size(); ++i)
       all += static_cast<std::int64_t>(prompts[i].size()) + options[i].beam * (max_tokens + 16);
     return all;

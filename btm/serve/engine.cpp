@@ -19,6 +19,7 @@ struct RunningJob {
   std::shared_ptr<CompletionJob> job;
   JobEnd end;
   std::vector<std::size_t> prompts;  ///< The generator's numbers of those that have not ended.
+  std::string fault;  ///< What was thrown while a token was added to one of its texts.
   bool ended = false;
 };
 
@@ -73,13 +74,24 @@ void Engine::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return !queue_.empty() || stops_ || generator_.busy(); });
+      const auto has_work = [&] { return !queue_.empty() || stops_ || generator_.busy(); };
+      if (running_.empty())
+        wake_.wait(lock, has_work);
+      else
+        wake_.wait_until(lock, nearest_deadline(), has_work);
       if (stops_ && queue_.empty() && running_.empty()) break;
     }
     take_jobs();
     step();
     note_state();
   }
+}
+
+/// When a job runs out of time, or earlier.
+CompletionJob::Clock::time_point Engine::nearest_deadline() const {
+  auto nearest = CompletionJob::Clock::now() + std::chrono::hours(1);
+  for (const auto& job : running_) nearest = std::min(nearest, job->job->deadline);
+  return nearest;
 }
 
 void Engine::take_jobs() {
@@ -99,7 +111,7 @@ void Engine::start(std::shared_ptr<CompletionJob> job) {
   if (work.cancelled) return drop(*running);
   try {
     for (std::size_t i = 0; i < work.prompts.size(); ++i) {
-      auto prompt = std::make_unique<Prompt>();
+      const auto prompt = std::make_shared<Prompt>();
       prompt->job = running;
       prompt->index = i;
       const auto samples = static_cast<std::size_t>(work.options[i].beam);
@@ -108,16 +120,29 @@ void Engine::start(std::shared_ptr<CompletionJob> job) {
       prompt->written.resize(samples);
       prompt->finished.resize(samples, "length");
       prompt->told.resize(samples, 0);
-      const std::size_t number =
-          generator_.submit(work.prompts[i], work.options[i],
-                            [this, text = prompt.get()](const Hypothesis& hypothesis) {
-                              return follow(*text, hypothesis);
-                            });
-      prompts_.emplace(number, std::move(prompt));
+      const std::size_t number = generator_.submit(work.prompts[i], work.options[i],
+                                                   [this, prompt](const Hypothesis& hypothesis) {
+                                                     return follow_or_note(*prompt, hypothesis);
+                                                   });
+      prompts_.emplace(number, prompt);
       running->prompts.push_back(number);
     }
   } catch (const std::invalid_argument& error) {
     fail(*running, 400, error.what());
+  } catch (const std::exception& error) {  // such as for memory
+    fail(*running, 500, error.what());
+  }
+}
+
+/// As follow(). A text that fails ends, and its job with it; others go on.
+bool Engine::follow_or_note(Prompt& prompt, const Hypothesis& text) {
+  RunningJob& running = *prompt.job;
+  if (running.ended || !running.fault.empty()) return false;
+  try {
+    return follow(prompt, text);
+  } catch (const std::exception& error) {
+    running.fault = error.what();
+    return false;
   }
 }
 
@@ -157,6 +182,21 @@ void Engine::tell(Prompt& prompt, const Hypothesis& text, std::string more) {
   part.text = std::move(more);
   prompt.told[s] = text.tokens.size();
   job.on_part(std::move(part));
+}
+
+/// What the generator has of a prompt is there.
+void Engine::settle(Generated ended) {
+  const auto found = prompts_.extract(ended.prompt);
+  if (found.empty()) return;
+  Prompt& prompt = *found.mapped();
+  RunningJob& running = *prompt.job;
+  if (!running.fault.empty()) return fail(running, 500, running.fault);
+  if (!ended.error.empty()) return fail(running, 400, ended.error);
+  try {
+    finish(prompt, std::move(ended));
+  } catch (const std::exception& error) {
+    fail(running, 500, error.what());
+  }
 }
 
 /// A prompt has ended: all of its samples have.
@@ -227,22 +267,15 @@ void Engine::drop_late() {
 
 void Engine::step() {
   drop_late();
+  std::vector<Generated> all_ended;
   try {
-    for (Generated& ended : generator_.step()) {
-      const auto found = prompts_.extract(ended.prompt);
-      if (found.empty()) continue;
-      Prompt& prompt = *found.mapped();
-      const std::string error = ended.error;
-      if (error.empty())
-        finish(prompt, std::move(ended));
-      else
-        fail(*prompt.job, 400, error);
-    }
+    all_ended = generator_.step();
   } catch (const std::exception& error) {  // of a model: its rows are of no use any more
     for (const std::size_t number : generator_.drop_joined())
       if (const auto found = prompts_.find(number); found != prompts_.end())
         fail(*std::shared_ptr(found->second->job), 500, error.what());
   }
+  for (Generated& ended : all_ended) settle(std::move(ended));
   std::size_t jobs = 0;
   std::int64_t tokens = 0;
   std::erase_if(running_, [&](const auto& job) {

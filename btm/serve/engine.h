@@ -42,7 +42,7 @@ class Engine {
   /// Queues a job; from any thread. False where too many wait, or the engine is to stop.
   bool submit(std::shared_ptr<CompletionJob> job);
   /// Works on jobs until stop(), and then until all have ended. The predictor is used by the thread
-  /// that calls this, and so are the jobs' functions.
+  /// that calls this, and so are the jobs' functions. What these throw ends it.
   void run();
   /// From any thread.
   void stop();
@@ -59,10 +59,13 @@ class Engine {
     std::vector<std::size_t> told;      ///< [samples] tokens that on_part has got
   };
 
+  CompletionJob::Clock::time_point nearest_deadline() const;
   void take_jobs();
   void start(std::shared_ptr<CompletionJob> job);
   bool follow(Prompt& prompt, const Hypothesis& text);
+  bool follow_or_note(Prompt& prompt, const Hypothesis& text);
   void tell(Prompt& prompt, const Hypothesis& text, std::string more);
+  void settle(Generated ended);
   void finish(Prompt& prompt, Generated ended);
   void fail(RunningJob& job, int status, const std::string& error);
   void conclude(RunningJob& job, JobEnd end);
@@ -76,7 +79,7 @@ class Engine {
   std::int64_t eos_;
   EngineLimits limits_;
   Generator generator_;
-  std::map<std::size_t, std::unique_ptr<Prompt>> prompts_;  ///< By the generator's number.
+  std::map<std::size_t, std::shared_ptr<Prompt>> prompts_;  ///< By the generator's number.
   std::vector<std::shared_ptr<RunningJob>> running_;
 
   mutable std::mutex mutex_;  ///< Of what follows.

@@ -84,8 +84,8 @@ void HttpServer::State::accept() {
   acceptor.async_accept([this](boost::system::error_code error, Tcp::socket socket) {
     if (draining || error == asio::error::operation_aborted) return;
     if (!error) {
-      take(std::move(socket));
-      return accept();
+      accept();
+      return take(std::move(socket));
     }
     // No descriptor or no memory is left: some will come back.
     pause.expires_after(std::chrono::milliseconds(100));
@@ -100,11 +100,16 @@ void HttpServer::State::take(Tcp::socket socket) {
   socket.set_option(Tcp::no_delay(true), ignored);
   const auto session = HttpSession::make(std::move(socket), sessions);
   open.insert(session);
-  handler.count(open.size());
-  if (open.size() > options.connections)
-    session->refuse(503, "too many connections");
-  else
-    session->start();
+  try {
+    handler.count(open.size());
+    if (open.size() > options.connections)
+      session->refuse(503, "too many connections");
+    else
+      session->start();
+  } catch (...) {
+    open.erase(session);
+    throw;
+  }
 }
 
 void HttpServer::run() {
@@ -114,7 +119,7 @@ void HttpServer::run() {
       state_->context.run();
       return;
     } catch (const std::exception& error) {  // one connection's answer is lost, such as for memory
-      state_->handler.refuse(500, error.what(), "-");
+      state_->handler.refuse(500, compat::printable(error.what(), 200), "-");
     }
   }
 }
@@ -132,6 +137,8 @@ void HttpServer::drain() {
 void HttpServer::finish() {
   post([this] { state_->answers_come.reset(); });
 }
+
+void HttpServer::stop() { state_->context.stop(); }
 
 void HttpServer::State::wait_to_look() {
   regularly.expires_after(std::chrono::milliseconds(100));

@@ -50,6 +50,8 @@ class HttpServer {
   void drain();
   /// From any thread: no more answers will come.
   void finish();
+  /// From any thread: ends run() at once, whatever is still to be answered.
+  void stop();
   /// Before run(): calls `look` ten times a second until it returns false.
   void look_regularly(std::function<bool()> look);
 

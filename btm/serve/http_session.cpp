@@ -21,6 +21,8 @@ constexpr std::size_t kSentAhead = std::size_t{64} << 10;
 /// What is read of a request that was refused, so that the client comes to read the answer.
 constexpr std::size_t kDiscarded = std::size_t{64} << 20;
 constexpr double kLingerSeconds = 5;
+/// What a client must take within ServerOptions::write_seconds.
+constexpr std::size_t kPiece = std::size_t{256} << 10;
 
 const char* reason_of(int status) {
   switch (status) {
@@ -79,6 +81,11 @@ void HttpSession::expire_in(double seconds) {
   });
 }
 
+/// Also withdraws a wait that is over and whose function waits to be called.
+void HttpSession::expire_never() {
+  timer_.expires_at(asio::steady_timer::clock_type::time_point::max());
+}
+
 void HttpSession::expired() {
   const bool begun = parser_ && (parser_->got_some() || buffer_.size() > 0);
   if (phase_ == Phase::kReading && begun) {
@@ -92,6 +99,7 @@ void HttpSession::expired() {
 void HttpSession::read_request() {
   phase_ = Phase::kReading;
   if (sessions_.draining()) return close();
+  bodiless_ = false;
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(sessions_.options->header_bytes));
   parser_->body_limit(sessions_.options->body_bytes);
@@ -151,7 +159,7 @@ void HttpSession::failed_to_read(ErrorCode error) {
 }
 
 void HttpSession::handle() {
-  timer_.cancel();
+  expire_never();
   release_body();
   phase_ = Phase::kAnswering;
   answered_ = false;
@@ -248,24 +256,33 @@ void HttpSession::queue(std::string bytes) {
 
 void HttpSession::write() {
   if (to_write_.empty()) return written();
-  writing_ = true;
-  expire_in(sessions_.options->write_seconds);
   // Parts that have waited go together.
   std::string bytes = std::move(to_write_.front());
   to_write_.pop_front();
   for (; !to_write_.empty(); to_write_.pop_front()) bytes += to_write_.front();
-  const auto sent = std::make_shared<std::string>(std::move(bytes));
-  asio::async_write(socket_, asio::buffer(*sent),
-                    [self = shared_from_this(), sent](ErrorCode error, std::size_t) {
-                      self->writing_ = false;
-                      self->timer_.cancel();
-                      if (self->phase_ == Phase::kClosed) return;
-                      if (error) {
-                        self->left();
-                        return self->close();
-                      }
-                      self->write();
-                    });
+  write(std::make_shared<const std::string>(std::move(bytes)), 0);
+}
+
+/// Writes `bytes` from `from` on, piece by piece, and then what has come meanwhile.
+void HttpSession::write(const std::shared_ptr<const std::string>& bytes, std::size_t from) {
+  writing_ = true;
+  expire_in(sessions_.options->write_seconds);
+  const std::size_t size = std::min(bytes->size() - from, kPiece);
+  asio::async_write(
+      socket_, asio::buffer(bytes->data() + from, size),
+      [self = shared_from_this(), bytes, to = from + size](ErrorCode error, std::size_t) {
+        self->writing_ = false;
+        self->expire_never();
+        if (self->phase_ == Phase::kClosed) return;
+        if (error) {
+          self->left();
+          return self->close();
+        }
+        if (to < bytes->size())
+          self->write(bytes, to);
+        else
+          self->write();
+      });
 }
 
 /// All that there was is sent.
@@ -320,7 +337,7 @@ void HttpSession::close() {
   release_body();
   give_up_ = nullptr;
   ErrorCode ignored;
-  timer_.cancel();
+  expire_never();
   socket_.close(ignored);
   sessions_.closed(shared_from_this());
 }

@@ -51,6 +51,7 @@ class HttpSession final : public Exchange, public std::enable_shared_from_this<H
 
   HttpSession(Socket socket, Sessions& sessions);
   void expire_in(double seconds);
+  void expire_never();
   void expired();
   void read_request();
   void continue_reading();
@@ -64,6 +65,7 @@ class HttpSession final : public Exchange, public std::enable_shared_from_this<H
   std::string head_of(const HttpAnswer& answer, bool in_parts) const;
   void queue(std::string bytes);
   void write();
+  void write(const std::shared_ptr<const std::string>& bytes, std::size_t from);
   void written();
   void linger();
   void discard();

@@ -48,6 +48,8 @@ struct RequestLimits {
   std::int64_t texts = 128;     ///< `n` and `best_of`.
   std::int64_t prompts = 2048;  ///< In one request; and texts of all of them.
   std::int64_t logprobs = 20;
+  /// Log-probabilities of all texts together, those of the most probable tokens included.
+  std::int64_t readouts = std::int64_t{4} << 20;
   std::size_t stops = 64, stop_bytes = 1024;
 };
 

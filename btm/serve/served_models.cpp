@@ -14,18 +14,6 @@ namespace {
 
 constexpr std::size_t kMixturesKept = 64;
 
-/// Equal for requests with equal mixtures.
-std::string key_of(const MixtureRequest& request) {
-  std::string key = request.posterior ? std::string(name_of(*request.posterior)) : "";
-  compat::append(key, '\n', request.top);
-  for (const std::string& name : request.without) compat::append(key, "\n-", name);
-  for (std::size_t i = 0; i < request.experts.size(); ++i) {
-    compat::append(key, "\n+", request.experts[i]);
-    if (!request.prior.empty()) compat::append(key, '\t', compat::shortest(request.prior[i]));
-  }
-  return key;
-}
-
 }  // namespace
 
 ServedModels::ServedModels(std::string ensemble, std::vector<std::string> experts,
@@ -44,6 +32,19 @@ std::size_t ServedModels::expert_named(const std::string& name, const std::strin
   if (found == experts_.end())
     throw bad_field(field, "there is no expert '" + compat::printable(name) + "'");
   return static_cast<std::size_t>(found - experts_.begin());
+}
+
+/// Equal for requests with equal mixtures, and not longer for names that are repeated.
+std::string ServedModels::key_of(const MixtureRequest& request) const {
+  std::vector<std::string> said(experts_.size());
+  for (const std::string& name : request.without) said[expert_named(name, "without")] = "-";
+  for (std::size_t i = 0; i < request.experts.size(); ++i)
+    said[expert_named(request.experts[i], "experts")] =
+        request.prior.empty() ? "+" : compat::shortest(request.prior[i]);
+  std::string key = request.posterior ? std::string(name_of(*request.posterior)) : "";
+  compat::append(key, '\n', request.top);
+  for (const std::string& one : said) compat::append(key, '\n', one);
+  return key;
 }
 
 ServedModels::Choice ServedModels::choose(const CompletionRequest& request) {

@@ -37,6 +37,7 @@ class ServedModels {
   std::size_t expert_named(const std::string& name, const std::string& field) const;
   std::shared_ptr<const Posterior> mixture_of(const MixtureRequest& request);
   Posterior made(const MixtureRequest& request) const;
+  std::string key_of(const MixtureRequest& request) const;
 
   std::vector<std::string> names_, experts_;
   std::shared_ptr<const Posterior> mixture_;

@@ -58,8 +58,10 @@ class Service {
                              const ServedModels::Choice& choice);
   std::function<void()> complete(const HttpRequest& request,
                                  const std::shared_ptr<Exchange>& exchange);
+  void check_readouts(const Completion& completion) const;
+  void guard(Completion& completion, const std::function<void()>& work);
   void add_part(Completion& completion, const WrittenPart& part);
-  void finish(Completion& completion, const JobEnd& end);
+  void finish(Completion& completion, JobEnd end);
   void note(const HttpRequest& request, int status, double seconds, const std::string& more);
   std::string new_id();
 

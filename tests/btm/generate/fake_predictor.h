@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -26,13 +28,21 @@ class FakePredictor : public btm::Predictor {
   using Table = std::function<std::vector<double>(std::size_t expert, const Tokens& text)>;
 
   FakePredictor(std::int64_t vocab, Table table, std::vector<double> weights = {1},
-                std::int64_t room = 1 << 20)
-      : vocab_(vocab), table_(std::move(table)), weights_(std::move(weights)), room_(room) {}
+                std::int64_t room = 1 << 20, std::int64_t block = 1)
+      : vocab_(vocab),
+        table_(std::move(table)),
+        weights_(std::move(weights)),
+        room_(room),
+        block_(block) {}
 
   std::size_t experts() const override { return weights_.size(); }
-  std::int64_t vocab_size() const override { return vocab_; }
+  std::int64_t vocab_size() const override {
+    if (out_of_memory) throw std::bad_alloc();
+    return vocab_;
+  }
   std::int64_t max_positions() const override { return 1 << 10; }
   std::int64_t free_tokens() const override { return room_; }
+  std::int64_t block() const override { return block_; }
 
   std::optional<Row> open(std::int64_t tokens, std::shared_ptr<const btm::Posterior>) override {
     if (tokens > room_) return std::nullopt;
@@ -88,6 +98,7 @@ class FakePredictor : public btm::Predictor {
 
   std::size_t open_rows() const { return rows_.size(); }
 
+  std::atomic<bool> out_of_memory = false;  ///< Takes no prompt.
   int steps = 0;
   std::size_t most_rows = 0;
   std::set<std::size_t> experts_asked;  ///< By Want::expert; 99: the mixture.
@@ -118,7 +129,7 @@ class FakePredictor : public btm::Predictor {
   std::int64_t vocab_;
   Table table_;
   std::vector<double> weights_;
-  std::int64_t room_;
+  std::int64_t room_, block_;
   std::map<Row, std::pair<Tokens, std::int64_t>> rows_;
   Row next_ = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "btm/generate/generator.h"
 #include "tests/btm/generate/fake_predictor.h"
 
@@ -108,6 +110,16 @@ TEST(PrefixCache, GivesWayToPromptsThatNeedRoom) {
   for (const Generated& ended : run(generator)) EXPECT_EQ(ended.error, "");
 }
 
+TEST(PrefixCache, LetsPromptsJoinAtOnceThatItServes) {
+  FakePredictor model(12, by_text);
+  Generator generator(model, {}, {.batch = 8, .prefixes = 4});
+  generator.submit(long_prompt(6), scored());
+  run(generator);
+  for (const std::int64_t last : {7, 8, 9}) generator.submit(long_prompt(last), scored());
+  generator.step();
+  EXPECT_EQ(generator.joined(), 3U);
+}
+
 TEST(PrefixCache, KnowsWhatWasNotReadAlike) {
   const GenerateOptions read = scored();
   GenerateOptions wanted = scored();
@@ -144,6 +156,59 @@ TEST(Generator, ReadsAPromptAloneWhereNothingFollows) {
   EXPECT_EQ(text.top.size(), 3U);
   EXPECT_TRUE(text.stopped);
   EXPECT_TRUE(ended[1].hypotheses.at(0).tokens.empty());
+  EXPECT_EQ(model.open_rows(), 0U);
+}
+
+/// 19 rows of 50 tokens are fewer than 1024, but not in blocks of 16.
+TEST(Generator, PromisesRoomInBlocks) {
+  FakePredictor model(12, by_text, {1}, 1024, 16);
+  Generator generator(model, {}, {.batch = 32});
+  GenerateOptions options = scored();
+  options.max_len_b = 49;
+  options.beam = 19;
+  options.sampling.emplace();
+  generator.submit({5, 6}, options);
+  const auto ended = run(generator);
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].error, "needs room for 1216 tokens, found room for 1024");
+}
+
+TEST(Generator, KeepsWhatEndedInAStepThatFails) {
+  FakePredictor model(
+      12,
+      [](std::size_t, const Tokens&) -> std::vector<double> {
+        throw std::runtime_error("damaged");
+      },
+      {1}, 200);
+  Generator generator(model, {}, {.batch = 8});
+  GenerateOptions large = scored();
+  large.max_len_b = 400;
+  generator.submit({4}, large);
+  generator.submit({6}, scored());
+  EXPECT_THROW(generator.step(), std::runtime_error);
+  EXPECT_EQ(generator.drop_joined(), std::vector<std::size_t>{1});
+  EXPECT_TRUE(generator.busy());
+  const auto ended = run(generator);
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].prompt, 0U);
+  EXPECT_NE(ended[0].error.find("needs room"), std::string::npos);
+}
+
+TEST(Generator, KeepsATextThatEndedBesideOneThatFails) {
+  FakePredictor model(12, by_text);
+  Generator generator(model, {}, {.batch = 8});
+  GenerateOptions one = scored();
+  one.beam = 1;
+  one.max_len_b = 2;
+  generator.submit({4}, one, [](const Hypothesis&) { return false; });
+  generator.submit({6}, one,
+                   [](const Hypothesis&) -> bool { throw std::runtime_error("no memory"); });
+  generator.step();
+  EXPECT_THROW(generator.step(), std::runtime_error);
+  EXPECT_EQ(generator.drop_joined(), std::vector<std::size_t>{1});
+  const auto ended = run(generator);
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].hypotheses.at(0).tokens.size(), 2U);
   EXPECT_EQ(model.open_rows(), 0U);
 }
 

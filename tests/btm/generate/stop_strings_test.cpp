@@ -34,7 +34,7 @@ TEST(StopStrings, ShowsWhatOnlyBeganOne) {
 }
 
 TEST(StopStrings, WithoutAnyShowsAll) {
-  StopStrings stops({});
+  StopStrings stops;
   EXPECT_EQ(stops.add("all"), "all");
   EXPECT_EQ(stops.rest(), "");
   btm_test::expect_error<std::invalid_argument>([] { StopStrings({""}); }, "one character");

@@ -247,6 +247,22 @@ TEST(Posterior, FollowsAPriorOfTheText) {
   EXPECT_EQ(full.wanted(full.start()), (std::vector<std::size_t>{0, 1, 2}));
 }
 
+/// The text's prior is 0 for all experts that a request leaves.
+TEST(Posterior, WeighsExpertsEquallyWhereAPriorOfTheTextHasNoneOfThem) {
+  Prior prior = Prior::of_text(std::make_shared<LastToken>());
+  prior.leave_out(std::vector<std::size_t>{1});
+  for (const PosteriorRule rule : kRules) {
+    const Posterior posterior(prior, rule);
+    Posterior::State state = posterior.start();
+    posterior.read(state, 1);
+    posterior.observe(state, Scores{-1, kNan, -1});
+    expect_near(weights(posterior, state), {0.5, 0, 0.5}, 1e-12);
+    EXPECT_EQ(posterior.wanted(state), (std::vector<std::size_t>{0, 2}));
+    posterior.read(state, 2);
+    expect_near(weights(posterior, state), {0, 0, 1}, 1e-12);
+  }
+}
+
 TEST(LogSumExp, OfNothingButZeroIsZero) {
   EXPECT_EQ(log_sum_exp(std::vector<double>{kNever, kNever}), kNever);
   EXPECT_NEAR(log_sum_exp(std::vector<double>{std::log(0.25), kNever, std::log(0.5)}),

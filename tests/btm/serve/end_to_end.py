@@ -282,6 +282,17 @@ def test_refuses_what_is_too_much(programs):
             client.close()
 
 
+def test_promises_room_in_blocks(programs):
+    """19 rows of 50 tokens are fewer than 1,024, but take 76 blocks of 16."""
+    with Running(programs, "--quiet", "--cache-tokens", "1024") as server:
+        asked = {"prompt": [5, 6], "max_tokens": 47, "temperature": 100, "seed": 1}
+        status, answer = server.complete(**asked, n=19)
+        assert status == 400 and "needs room" in answer["error"]["message"], answer
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: server.complete(**asked, n=15), range(8)))
+        assert [status for status, _ in answers] == [200] * 8, answers
+
+
 def test_says_that_a_port_is_taken(programs):
     with Running(programs, "--quiet") as server:
         try:

@@ -181,6 +181,11 @@ TEST(Service, RefusesInTheProtocolsWords) {
     int status;
     std::string param, words;
   };
+  std::string large_answer =
+      R"({"n": 128, "logprobs": 20, "echo": true, "max_tokens": 99, "prompt": )";
+  large_answer += "[[4]";
+  for (int i = 1; i < 16; ++i) large_answer += ", [4]";
+  large_answer += "]}";
   const std::string long_prompt = R"({"max_tokens": 1, "prompt": [)" + [] {
     std::string ids = "4";
     for (int i = 0; i < 99; ++i) ids += ",4";
@@ -202,6 +207,7 @@ TEST(Service, RefusesInTheProtocolsWords) {
       {"POST", "/v1/completions", R"({"prompt": "a", "max_tokens": 100})", 400, "prompt",
        "the sum is above"},
       {"POST", "/detokenize", R"({"tokens": [13]})", 400, "tokens", "0 to 12"},
+      {"POST", "/v1/completions", large_answer, 400, "logprobs", "asks for up to 4300800"},
   };
   for (const Row& row : rows) {
     const auto exchange = server.send(row.method, row.target, row.body);
@@ -279,6 +285,14 @@ TEST(Service, EndsRequestsThatTakeTooLong) {
   const auto exchange = server.complete(R"({"prompt": "a"})");
   EXPECT_EQ(exchange->answered.status, 504);
   EXPECT_EQ(exchange->json()["error"]["type"], "server_error");
+}
+
+TEST(Service, GoesOnAfterARequestForWhichThereIsNoMemory) {
+  FakeServer server;
+  server.predictor.out_of_memory = true;
+  EXPECT_EQ(server.complete(R"({"prompt": "a"})")->answered.status, 500);
+  server.predictor.out_of_memory = false;
+  EXPECT_EQ(server.complete(R"({"prompt": "a"})")->answered.status, 200);
 }
 
 TEST(Service, RefusesNewWorkOnceItIsStopped) {
