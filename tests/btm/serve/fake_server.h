@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -38,7 +39,10 @@ inline std::vector<double> next_letter(std::size_t expert, const FakePredictor::
 struct FakeExchange : btm::Exchange {
   void answer(btm::HttpAnswer given) override { answered = std::move(given), done = true; }
   void begin(btm::HttpAnswer head) override { answered = std::move(head); }
-  void send(std::string part) override { parts.push_back(std::move(part)); }
+  void send(std::string part) override {
+    if (failures > 0 && failures-- > 0) throw std::bad_alloc();
+    parts.push_back(std::move(part));
+  }
   void end() override { done = true; }
 
   nlohmann::json json() const { return compat::parse_json(answered.body); }
@@ -54,6 +58,7 @@ struct FakeExchange : btm::Exchange {
 
   btm::HttpAnswer answered;
   std::vector<std::string> parts;
+  int failures = 0;  ///< So many calls of send() fail.
   bool done = false;
 };
 

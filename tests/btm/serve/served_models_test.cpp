@@ -57,6 +57,17 @@ TEST(ServedModels, HasOneNameForOneModel) {
   EXPECT_EQ(status_of(models, R"(, "posterior": "full")"), 400);
 }
 
+TEST(ServedModels, MakesAMixtureOnceHoweverItIsAskedFor) {
+  ServedModels models = three();
+  const auto mixture = [&](const std::string& more) { return models.choose(asking(more)).mixture; };
+  const auto two = mixture(R"(, "without": ["cs"])");
+  EXPECT_EQ(mixture(R"(, "without": ["cs", "cs"])"), two);
+  EXPECT_NE(mixture(R"(, "without": ["law"])"), two);
+  EXPECT_EQ(mixture(R"(, "experts": ["law", "cs"])"), mixture(R"(, "experts": ["cs", "law"])"));
+  EXPECT_NE(mixture(R"(, "experts": {"law": 1, "cs": 2})"),
+            mixture(R"(, "experts": {"law": 2, "cs": 1})"));
+}
+
 TEST(ServedModels, MixesAsARequestSays) {
   ServedModels models = three();
   EXPECT_EQ(prior_of(models, R"(, "experts": ["law", "cs"])"),

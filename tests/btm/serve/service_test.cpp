@@ -295,6 +295,17 @@ TEST(Service, GoesOnAfterARequestForWhichThereIsNoMemory) {
   EXPECT_EQ(server.complete(R"({"prompt": "a"})")->answered.status, 200);
 }
 
+TEST(Service, EndsAStreamOfWhichAPartIsLost) {
+  FakeServer server({1}, {}, {.api_key = {}, .positions = 100, .limits = {}}, false);
+  const auto lost = server.send("POST", "/v1/completions", R"({"prompt": "a", "stream": true})");
+  lost->failures = 1;
+  server.start();
+  server.wait(*lost);
+  ASSERT_EQ(lost->parts.size(), 1U);
+  EXPECT_NE(lost->parts[0].find("the server failed"), std::string::npos);
+  EXPECT_EQ(server.complete(R"({"prompt": "a"})")->answered.status, 200);
+}
+
 TEST(Service, RefusesNewWorkOnceItIsStopped) {
   FakeServer server;
   server.service.refuse_new();
