@@ -158,10 +158,11 @@ TEST(Service, StreamsWhatItSaysOtherwise) {
 
 TEST(Service, SaysTheWeightsOfExperts) {
   FakeServer server({0.75, 0.25});
-  const auto json = server
-                        .complete(R"({"prompt": "a", "max_tokens": 2, "echo": true,
+  const auto json =
+      server
+          .complete(R"({"prompt": "a", "temperature": 0, "max_tokens": 2, "echo": true,
       "return_posterior": true})")
-                        ->json();
+          ->json();
   const Json& posterior = json["choices"][0]["posterior"];
   EXPECT_EQ(posterior["experts"], (Json{"law", "cs"}));
   ASSERT_EQ(posterior["weights"].size(), 3U);
