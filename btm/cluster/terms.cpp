@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "compat/base/code_points.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/tokenizer/python_text.h"
@@ -12,13 +13,6 @@ namespace {
 bool is_word_byte(unsigned char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c >= 0x80;
-}
-
-/// Counts a character of several bytes once.
-std::size_t characters(std::string_view word) {
-  std::size_t count = 0;
-  for (const char c : word) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
-  return count;
 }
 
 void for_each_word(std::string_view document, const std::function<void(std::string_view)>& visit) {
@@ -34,7 +28,7 @@ void for_each_word(std::string_view document, const std::function<void(std::stri
       const char c = document[to];
       word += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     }
-    if (characters(word) >= 2 && !(word[0] >= '0' && word[0] <= '9')) visit(word);
+    if (compat::code_points(word) >= 2 && !(word[0] >= '0' && word[0] <= '9')) visit(word);
     from = to;
   }
 }

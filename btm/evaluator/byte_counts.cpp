@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "compat/base/byte_reader.h"
+#include "compat/base/code_points.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/json_text.h"
@@ -20,11 +21,6 @@ constexpr std::int64_t kFirstWord = 4;  ///< After <s> <pad> </s> <unk>.
 
 bool is_number(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
-std::int64_t characters(std::string_view text) {
-  return std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 std::int64_t piece_bytes(std::string_view piece) {
@@ -73,7 +69,7 @@ ByteCounts gpt2_byte_counts(const compat::Dictionary& dictionary,
     if (!id.is_number_integer())
       refuse("the value of '" + compat::printable(token) +
              "' is not an integer, expected GPT-2's encoder.json");
-    bytes_of[id.get<std::int64_t>()] = characters(token);
+    bytes_of[id.get<std::int64_t>()] = compat::code_points(token);
   }
   ByteCounts counts(static_cast<std::size_t>(dictionary.size()), 0);
   counts[static_cast<std::size_t>(dictionary.eos())] = 1;

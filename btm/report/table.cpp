@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "compat/base/code_points.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -13,8 +14,7 @@ namespace {
 
 /// Columns of a terminal, one per character.
 std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(compat::code_points(text));
 }
 
 std::string padded(const std::string& text, std::size_t width, bool right) {

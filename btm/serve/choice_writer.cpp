@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "compat/base/code_points.h"
+
 namespace btm {
 namespace {
 
@@ -17,10 +19,6 @@ double finite(double log_prob) { return std::isfinite(log_prob) ? log_prob : kIm
 double rounded(double weight) { return std::round(weight * 1e6) / 1e6; }
 
 }  // namespace
-
-std::int64_t code_points(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
-}
 
 std::string dumped(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -47,7 +45,7 @@ ChoiceWriter::ChoiceWriter(const compat::TextCodec& codec, ChoiceStyle style, st
       begun_(begun),
       prompt_(codec.decode(prompt)),
       pieces_(codec, style_.echo ? std::span<const std::int64_t>() : prompt),
-      offset_(style_.echo ? 0 : code_points(prompt_)) {}
+      offset_(style_.echo ? 0 : compat::code_points(prompt_)) {}
 
 const std::string& ChoiceWriter::symbol(std::int64_t token) const {
   return codec_->dictionary().symbol(token);
@@ -90,7 +88,7 @@ void ChoiceWriter::add_token(Columns& columns, const WrittenPart& part, std::siz
   if (i < part.tokens.posterior.size())
     for (const double weight : part.tokens.posterior[i]) weights.push_back(rounded(weight));
   columns.weights.push_back(std::move(weights));
-  offset_ += code_points(piece);
+  offset_ += compat::code_points(piece);
 }
 
 Json ChoiceWriter::write(const WrittenPart& part) {
@@ -100,7 +98,7 @@ Json ChoiceWriter::write(const WrittenPart& part) {
     text = prompt_;
     if (begun_) add_begin(columns);
   }
-  const std::int64_t end = code_points(prompt_) + code_points(part.text);
+  const std::int64_t end = compat::code_points(prompt_) + compat::code_points(part.text);
   text += part.text;
   const std::size_t count = part.tokens.tokens.size();
   if (style_.logprobs || style_.posterior)

@@ -50,9 +50,6 @@ class ChoiceWriter {
   bool first_part_ = true, first_token_ = true;
 };
 
-/// How many code points a text has.
-std::int64_t code_points(std::string_view text);
-
 /// JSON on one line. What is not UTF-8 is replaced.
 std::string dumped(const nlohmann::ordered_json& json);
 

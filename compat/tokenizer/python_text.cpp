@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "compat/base/error.h"
+#include "compat/base/text.h"
 
 namespace compat {
 namespace {
@@ -58,22 +59,6 @@ std::uint32_t small_letter(std::uint32_t code) noexcept {
   return static_cast<std::uint32_t>(static_cast<std::int64_t>(code) + range.difference);
 }
 
-void append_code(std::string& text, std::uint32_t code) {
-  const auto tail = [&](int shift) { text += static_cast<char>(0x80 | ((code >> shift) & 0x3F)); };
-  if (code < 0x80) {
-    text += static_cast<char>(code);
-  } else if (code < 0x800) {
-    text += static_cast<char>(0xC0 | (code >> 6));
-    tail(0);
-  } else if (code < 0x10000) {
-    text += static_cast<char>(0xE0 | (code >> 12));
-    tail(6), tail(0);
-  } else {
-    text += static_cast<char>(0xF0 | (code >> 18));
-    tail(12), tail(6), tail(0);
-  }
-}
-
 /// Whether a letter with case comes next, behind characters that are skipped.
 bool is_before_cased(std::string_view text) {
   while (!text.empty()) {
@@ -115,12 +100,12 @@ std::string python_lower(std::string_view text) {
     const std::uint32_t code = code_point(text, length);
     text.remove_prefix(length);
     if (code == kSigma) {
-      append_code(lower, after_cased && !is_before_cased(text) ? kFinalSigma : small_letter(code));
+      append_utf8(after_cased && !is_before_cased(text) ? kFinalSigma : small_letter(code), lower);
     } else if (code == kDottedI) {
-      append_code(lower, 'i');
-      append_code(lower, kDotAbove);
+      append_utf8('i', lower);
+      append_utf8(kDotAbove, lower);
     } else {
-      append_code(lower, small_letter(code));
+      append_utf8(small_letter(code), lower);
     }
     if (!has(code, kIsSkipped)) after_cased = has(code, kIsCased);
   }
