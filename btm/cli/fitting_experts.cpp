@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "btm/evaluator/load_scorer.h"
 #include "btm/mixing/posterior.h"
 #include "btm/mixing/predictor.h"
 #include "btm/model/bf16_pairs.h"
@@ -18,25 +19,27 @@
 namespace btm {
 namespace {
 
-constexpr std::int64_t kFp32 = 4;
-
 /// Bytes of a model's parameters, and of one token's keys and values.
 struct ModelSize {
   std::int64_t parameters = 0, token = 0;
 };
 
 ModelSize size_of(const compat::Checkpoint& checkpoint, const MachineOptions& machine) {
-  const std::int64_t bytes = machine.bf16 && has_fast_bf16() ? 2 : kFp32;
+  // A GPU computes in half precision, a CPU packs matrices for it.
+  constexpr std::int64_t kHalf = 2, kFp32 = 4;
+  const Precision precision = precision_for(machine);
+  const std::int64_t computed = precision.compute == at::kFloat ? kFp32 : kHalf;
+  const bool packed = precision.products == Products::kBf16 && has_fast_bf16();
   ModelSize size;
   std::set<std::pair<const compat::Storage*, std::int64_t>> counted;  // tied weights, once
   for (const auto& [name, tensor] : checkpoint.model()) {
     if (!counted.emplace(tensor.storage.get(), tensor.offset).second) continue;
     const std::int64_t count = std::accumulate(tensor.shape.begin(), tensor.shape.end(),
                                                std::int64_t{1}, std::multiplies<>());
-    size.parameters += count * bytes;
+    size.parameters += count * (packed ? kHalf : computed);
     // Keys and values are as wide as their projections.
     if (name.ends_with("k_proj.weight") || name.ends_with("v_proj.weight"))
-      size.token += (tensor.shape.empty() ? 0 : tensor.shape.front()) * kFp32;
+      size.token += (tensor.shape.empty() ? 0 : tensor.shape.front()) * computed;
   }
   return size;
 }

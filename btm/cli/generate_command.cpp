@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "btm/cli/commands.h"
+#include "btm/cli/eval_flags.h"
 #include "btm/cli/fitting_experts.h"
 #include "btm/cli/generate_output.h"
 #include "btm/cli/prompt_run.h"
@@ -300,7 +301,7 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
     std::cerr << "btm generate: " << line << std::endl;
   };
   use_page_arena(MemoryUse::kEvaluation);
-  say_products("btm generate", command.models);
+  say_products("btm generate", command.models.machine);
   FoundModels found = find_models(command.models, warn);
   if (command.sampling.one_expert_per_token)
     check_one_expert(mixture_of(command.models, found), found.experts.size());

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "btm/cli/commands.h"
+#include "btm/cli/eval_flags.h"
 #include "btm/cli/score_input.h"
 #include "btm/cli/score_output.h"
 #include "btm/cli/text_input.h"
@@ -177,7 +178,7 @@ int ScoreCommand::run() {
     std::cerr << "btm score: warning: " << line << std::endl;
   };
   use_page_arena(MemoryUse::kEvaluation);
-  say_products("btm score", models);
+  say_products("btm score", models.machine);
   const FoundModels found = find_models(models, warn);
   compat::TextCodec codec = codec_of(models, found);
   const MixtureOptions mixture = mixture_of(models, found);

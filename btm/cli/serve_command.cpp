@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "btm/cli/commands.h"
+#include "btm/cli/eval_flags.h"
 #include "btm/cli/fitting_experts.h"
 #include "btm/cli/text_models.h"
 #include "btm/model/tensor_memory.h"
@@ -188,7 +189,7 @@ int run(ServeCommand& command) {
                            return service->refusal(status, problem, client);
                          },
                      .count = [&](std::size_t open) { service->count_connections(open); }});
-  say_products("btm serve", command.models);
+  say_products("btm serve", command.models.machine);
   warn(memory_note(command.models, found, command.cache_tokens));
   const std::unique_ptr<Predictor> predictor =
       predictor_of(command.models, found, mixture, {command.cache_tokens, {}});

@@ -142,10 +142,6 @@ MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& fo
   return mixture;
 }
 
-void say_products(std::string_view program, const TextModelOptions& options) {
-  say_products(program, on_cpu(options.machine));
-}
-
 std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,
                                         const MixtureOptions& mixture, const PredictorRoom& room) {
   return load_predictor(found.checkpoints, make_posterior(mixture, found.experts, found.dictionary),

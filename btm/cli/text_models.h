@@ -62,9 +62,6 @@ compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& f
 /// simple_average.
 MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found);
 
-/// Under --verbose, the line on stderr that says which code computes.
-void say_products(std::string_view program, const TextModelOptions& options);
-
 /// The predictor on the flags' machine. `found` outlives it.
 std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,
                                         const MixtureOptions& mixture, const PredictorRoom& room);

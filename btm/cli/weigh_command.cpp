@@ -11,6 +11,7 @@
 #include "btm/cli/text_input.h"
 #include "btm/cli/text_models.h"
 #include "btm/ensemble/weigh_experts.h"
+#include "btm/evaluator/load_scorer.h"
 #include "btm/model/tensor_memory.h"
 #include "btm/report/html_page.h"
 #include "btm/report/table.h"
@@ -218,7 +219,7 @@ int WeighCommand::run() {
     std::cerr << "btm weigh: warning: " << line << std::endl;
   };
   use_page_arena(MemoryUse::kEvaluation);
-  say_products("btm weigh", models);
+  say_products("btm weigh", models.machine);
   const FoundModels found = find_models(models, warn);
   const std::vector<std::string> names = found.names();
   if (names.size() < 2) throw compat::UsageError("MODELS is one model, expected several to weigh");
@@ -229,7 +230,7 @@ int WeighCommand::run() {
   const auto predictor = predictor_of(models, found, mixture, {2 * kMaxTokens, {}});
   const Documents documents = score_documents(texts, file, codec, *predictor);
   const Weighing result = weigh_experts(documents.scores, options);
-  const std::string precision = predictor_precision(models.machine);
+  const std::string precision = precision_name(models.machine);
   const std::string json = json_of(result, names, options.tolerance, precision)
                                .dump(2, ' ', false, Json::error_handler_t::replace) +
                            "\n";

@@ -11,10 +11,6 @@
 #include "compat/base/error.h"
 
 namespace btm {
-MachineOptions on_cpu(MachineOptions machine) {
-  machine.cpu = true;
-  return machine;
-}
 
 std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, Posterior posterior,
                                           const MachineOptions& machine,
@@ -22,9 +18,10 @@ std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, 
                                           const std::string& dictionary_file,
                                           const PredictorRoom& room) {
   use_threads(machine);
-  Precision precision = precision_for(on_cpu(machine));
+  Precision precision = precision_for(machine);
   precision.as_stored = false;
-  precision.copies = true;  // few rows at a time read every weight again and again
+  precision.copies =
+      precision.device.is_cpu();  // few rows at a time read every weight again and again
   std::int64_t positions = std::numeric_limits<std::int64_t>::max();
   for (const OpenedModel& expert : experts) positions = std::min(positions, positions_of(*expert));
   if (room.kept && *room.kept >= positions)
@@ -36,10 +33,6 @@ std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, 
     loaded.push_back({expert->path(), load_model(*expert, dictionary, dictionary_file, precision)});
   return make_predictor(std::move(loaded), std::move(posterior), std::max(room.tokens, positions),
                         room.kept);
-}
-
-std::string predictor_precision(const MachineOptions& machine) {
-  return precision_name(on_cpu(machine));
 }
 
 }  // namespace btm

@@ -22,21 +22,15 @@ struct PredictorRoom {
   std::optional<std::int64_t> kept;
 };
 
-/// The machine of predictors: the same without a GPU.
-MachineOptions on_cpu(MachineOptions machine);
-
 /// A model that was opened once for all who read it.
 using OpenedModel = std::shared_ptr<const compat::Checkpoint>;
 
-/// Loads the experts on the CPU. `dictionary_file` is for messages. Errors of load_model();
+/// Loads the experts. `dictionary_file` is for messages. Errors of load_model();
 /// UsageError where `room.kept` is not less than the positions.
 std::unique_ptr<Predictor> load_predictor(std::span<const OpenedModel> experts, Posterior posterior,
                                           const MachineOptions& machine,
                                           const compat::Dictionary& dictionary,
                                           const std::string& dictionary_file,
                                           const PredictorRoom& room);
-
-/// precision_name() of what a predictor computes in, which always runs on the CPU.
-std::string predictor_precision(const MachineOptions& machine);
 
 }  // namespace btm

@@ -31,7 +31,7 @@ ExpertLane::ExpertLane(std::string name, std::shared_ptr<const TransformerLM> mo
     : name_(std::move(name)),
       model_(std::move(model)),
       head_(model_->head()),
-      pool_(model_->pool_shape(tokens)),
+      pool_(model_->key_value_pool(tokens)),
       window_(model_->config().max_target_positions),
       kept_(window_ / 2) {}
 
@@ -166,7 +166,7 @@ void ExpertLane::run_round(std::span<Need> needs, std::vector<Pending>& pending)
     row.fed = to;
     total += to - first;
   }
-  const at::Tensor features = model_->advance(step, pool_).contiguous();
+  const at::Tensor features = model_->advance(step, pool_).to(at::kCPU, at::kFloat).contiguous();
   const std::int64_t width = features.size(1);
   for (const auto& [at, need] : found) {
     std::copy_n(features.const_data_ptr<float>() + at * width, width,

@@ -102,9 +102,6 @@ ModelPredictor::ModelPredictor(std::vector<NamedExpert> experts, Posterior poste
   for (NamedExpert& expert : experts) {
     if (expert.model->vocab_size() != experts.front().model->vocab_size())
       throw std::invalid_argument("experts of a predictor have different dictionaries");
-    for (const NamedParameter& parameter : expert.model->parameters())
-      if (parameter.tensor->defined() && !parameter.tensor->is_cpu())
-        throw std::invalid_argument("experts of a predictor are on the CPU");
     window_ = std::min(window_, expert.model->config().max_target_positions);
     lanes_.emplace_back(std::move(expert.name), expert.model, capacity);
   }

@@ -1,4 +1,4 @@
-// The predictor of LibTorch models on the CPU.
+// The predictor of LibTorch models.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace btm {
 
 class TransformerLM;
 
-/// An expert of a mixture. Its matrices are packed or in fp32: a model that was loaded with
-/// Precision::as_stored is slow here.
+/// An expert of a mixture. On a CPU its matrices are packed or in fp32: a model that was loaded
+/// with Precision::as_stored is slow here.
 struct NamedExpert {
   std::string name;  ///< For messages.
   std::shared_ptr<const TransformerLM> model;
@@ -38,8 +38,8 @@ struct NamedExpert {
 /// cannot be fed (std::invalid_argument). After an exception in advance() its rows can only be
 /// closed, but for std::invalid_argument and for a lack of room, which change nothing.
 ///
-/// std::invalid_argument for experts with different dictionaries or on a GPU, for no expert, and
-/// for a `kept` of P or more.
+/// std::invalid_argument for experts with different dictionaries, for no expert, and for a `kept`
+/// of P or more.
 std::unique_ptr<Predictor> make_predictor(std::vector<NamedExpert> experts, Posterior posterior,
                                           std::int64_t capacity,
                                           std::optional<std::int64_t> kept = {});

@@ -37,6 +37,8 @@ class AdaptiveSoftmax {
   std::size_t num_tails() const noexcept { return bands_.size() - 1; }
   std::int64_t vocabulary() const noexcept { return bands_.back().end; }
 
+  at::Device device() const { return head_.weight.device(); }
+
   /// Logits of the head, [N, C] -> [N, first band + tails].
   at::Tensor head_logits(const at::Tensor& features) const;
   /// Logits within a tail, [N, C] -> [N, its band]. `dropout`: between its two products.

@@ -7,6 +7,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
@@ -109,6 +110,30 @@ Head::Scores scores_by_tiles(const Linear& output, const at::Tensor& features,
 
 }  // namespace
 
+Head::Scores scores_of_matrix(const at::Tensor& weight, const at::Tensor& features,
+                              std::span<const Head::Target> targets, std::int64_t rows_at_once) {
+  const std::int64_t count = features.size(0);
+  Head::Scores scores{std::vector<double>(static_cast<std::size_t>(count)),
+                      std::vector<float>(targets.size())};
+  auto target = targets.begin();
+  for (std::int64_t from = 0; from < count; from += rows_at_once) {
+    const std::int64_t rows = std::min(rows_at_once, count - from);
+    const at::Tensor logits =
+        at::linear(features.narrow(0, from, rows).to(weight.options()), weight).to(at::kFloat);
+    const at::Tensor sums = at::logsumexp(logits, 1).cpu();
+    std::copy_n(sums.const_data_ptr<float>(), rows, scores.log_sums.begin() + from);
+    std::vector<std::int64_t> places;  // in the flat logits
+    const auto first = target;
+    for (; target != targets.end() && target->row < from + rows; ++target)
+      places.push_back((target->row - from) * weight.size(0) + target->token);
+    const at::Tensor found =
+        logits.view(-1).index_select(0, ids_tensor(places).to(weight.device()));
+    std::copy_n(found.cpu().const_data_ptr<float>(), places.size(),
+                scores.logits.begin() + (first - targets.begin()));
+  }
+  return scores;
+}
+
 std::int64_t tokens_of_logits(std::int64_t vocabulary, at::Device device) {
   const std::int64_t bytes = std::int64_t{device.is_cpu() ? 64 : 512} << 20;
   return std::max<std::int64_t>(1, bytes / (static_cast<std::int64_t>(sizeof(float)) * vocabulary));
@@ -151,9 +176,17 @@ at::Tensor Head::target_log_probs(const at::Tensor& features, const at::Tensor& 
   return out;
 }
 
+at::Device Head::device() const {
+  if (adaptive_) return adaptive_->device();
+  return output_.packed != nullptr ? at::kCPU : output_.weight.device();
+}
+
 Head::Scores Head::scores(const at::Tensor& features, std::span<const Target> targets) const {
   const at::NoGradGuard no_grad;
   if (adaptive_) return adaptive_scores(features, targets);
+  if (!on_cpu())
+    return scores_of_matrix(output_.weight, features, targets,
+                            tokens_of_logits(vocabulary_of(output_), output_.weight.device()));
   return scores_by_tiles(output_, features, targets, kTileRows);
 }
 
@@ -167,8 +200,9 @@ Head::Scores Head::adaptive_scores(const at::Tensor& features,
   }
   Scores scores{std::vector<double>(static_cast<std::size_t>(features.size(0)), 0.0), {}};
   if (rows.empty()) return scores;
-  const at::Tensor found =
-      target_log_probs(features.index_select(0, ids_tensor(rows)), ids_tensor(tokens), kTileRows);
+  const at::Tensor found = target_log_probs(features.index_select(0, ids_tensor(rows)).to(device()),
+                                            ids_tensor(tokens).to(device()), kTileRows)
+                               .cpu();
   const float* const values = found.const_data_ptr<float>();
   scores.logits.assign(values, values + targets.size());
   return scores;
@@ -176,13 +210,17 @@ Head::Scores Head::adaptive_scores(const at::Tensor& features,
 
 at::Tensor Head::logits(const at::Tensor& features) const {
   const at::NoGradGuard no_grad;
-  return adaptive_ ? adaptive_->log_probs(features) : product(features, output_);
+  if (adaptive_) return adaptive_->log_probs(features.to(device())).cpu();
+  if (on_cpu()) return product(features, output_);
+  return product(features.to(output_.weight.options()), output_).to(at::kCPU, at::kFloat);
 }
 
 float Head::logit(const at::Tensor& row, std::int64_t token) const {
   const at::NoGradGuard no_grad;
-  if (adaptive_)
-    return adaptive_->target_log_probs(row.unsqueeze(0), ids_tensor(std::vector{token}))
+  if (adaptive_) return adaptive_scores(row.unsqueeze(0), std::vector{Target{0, token}}).logits[0];
+  if (!on_cpu())
+    return at::linear(row.unsqueeze(0).to(output_.weight.options()),
+                      output_.weight.narrow(0, token, 1))
         .item<float>();
   if (output_.packed == nullptr)
     return at::dot(row, output_.weight.select(0, token).to(at::kFloat)).item<float>();

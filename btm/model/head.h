@@ -39,19 +39,27 @@ class Head {
   at::Tensor target_log_probs(const at::Tensor& features, const at::Tensor& targets,
                               std::int64_t rows_at_once) const;
 
-  /// On the CPU in fp32: the same for any number of targets, in ascending order of their rows.
+  /// The same for any number of targets, in ascending order of their rows. Features are on the CPU
+  /// in fp32, here and below, and so are results: where the matrix is on a GPU they move.
   Scores scores(const at::Tensor& features, std::span<const Target> targets) const;
-  /// On the CPU in fp32: [N, C] -> [N, V].
+  /// [N, C] -> [N, V].
   at::Tensor logits(const at::Tensor& features) const;
-  /// On the CPU in fp32: the logit of one token at one row, [C].
+  /// The logit of one token at one row, [C].
   float logit(const at::Tensor& row, std::int64_t token) const;
 
  private:
   Scores adaptive_scores(const at::Tensor& features, std::span<const Target> targets) const;
+  at::Device device() const;
+  bool on_cpu() const { return device().is_cpu(); }
 
   Linear output_;
   std::shared_ptr<const AdaptiveSoftmax> adaptive_;  ///< null: a matrix
 };
+
+/// Head::scores() of a matrix [V, C] that LibTorch multiplies where it is: `rows_at_once` tokens at
+/// once.
+Head::Scores scores_of_matrix(const at::Tensor& weight, const at::Tensor& features,
+                              std::span<const Head::Target> targets, std::int64_t rows_at_once);
 
 /// The number of tokens whose fp32 logits are made at once, at least one: at most 64 MiB of logits
 /// on the CPU, where half as many slow training by a tenth, and 512 MiB on a GPU, which needs large

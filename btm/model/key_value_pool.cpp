@@ -14,7 +14,8 @@ std::int64_t blocks_for(std::int64_t tokens) {
 
 }  // namespace
 
-KeyValuePool::KeyValuePool(const Shape& shape) : shape_(shape) {
+KeyValuePool::KeyValuePool(const Shape& shape, std::unique_ptr<BlockMemory> elsewhere)
+    : shape_(shape), elsewhere_(std::move(elsewhere)) {
   if (shape.layers < 1 || shape.heads < 1 || shape.head_size < 1 || shape.tokens < 1)
     throw std::invalid_argument("KeyValuePool: a size below 1");
   free_ = blocks_for(shape.tokens);
@@ -35,10 +36,13 @@ std::int64_t KeyValuePool::block_floats() const {
 KeyValuePool::Block KeyValuePool::take() {
   --free_;
   if (unused_.empty()) {
-    memory_.push_back(
-        std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(block_floats())));
+    if (elsewhere_)
+      elsewhere_->add();
+    else
+      memory_.push_back(
+          std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(block_floats())));
     owners_.push_back(1);
-    return static_cast<Block>(memory_.size() - 1);
+    return static_cast<Block>(owners_.size() - 1);
   }
   const Block block = unused_.back();
   unused_.pop_back();
@@ -56,8 +60,11 @@ void KeyValuePool::own(Text& text, std::size_t index) {
   const Block shared = text.blocks[index];
   if (owners_[static_cast<std::size_t>(shared)] == 1) return;
   const Block copy = take();
-  std::copy_n(memory_[static_cast<std::size_t>(shared)].get(), block_floats(),
-              memory_[static_cast<std::size_t>(copy)].get());
+  if (elsewhere_)
+    elsewhere_->copy(shared, copy);
+  else
+    std::copy_n(memory_[static_cast<std::size_t>(shared)].get(), block_floats(),
+                memory_[static_cast<std::size_t>(copy)].get());
   give(shared);
   text.blocks[index] = copy;
 }

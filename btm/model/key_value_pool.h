@@ -25,10 +25,22 @@ class KeyValuePool {
   /// A row of text. Never used twice.
   using Row = std::int64_t;
 
+  using Block = std::int32_t;
+  /// Where the blocks of a pool are, if not in this class.
+  class BlockMemory {
+   public:
+    virtual ~BlockMemory() = default;
+    virtual void add() = 0;  ///< One more block, numbered from 0.
+    virtual void copy(Block from, Block to) = 0;
+  };
+
   /// No memory is allocated before it is used. std::invalid_argument for a size below 1.
-  explicit KeyValuePool(const Shape& shape);
+  explicit KeyValuePool(const Shape& shape, std::unique_ptr<BlockMemory> elsewhere = {});
 
   const Shape& shape() const noexcept { return shape_; }
+  /// Null where the pool holds the blocks. Otherwise key(), value(), keys() and values() must not
+  /// be called.
+  BlockMemory* elsewhere() const noexcept { return elsewhere_.get(); }
   /// Tokens that new blocks can still take.
   std::int64_t free_tokens() const noexcept { return free_ * kBlock; }
 
@@ -55,7 +67,6 @@ class KeyValuePool {
   /// The same of its value, whose floats are next to each other.
   float* value(Row row, std::int64_t layer, std::int64_t token);
 
-  using Block = std::int32_t;
   /// The blocks of a row, kBlock tokens each. The last ones may be without tokens.
   std::span<const Block> blocks(Row row) const { return at(row).blocks; }
   /// [head_size][kBlock] floats of a head: the keys of a block's tokens lie side by side, as one
@@ -81,6 +92,7 @@ class KeyValuePool {
   std::int64_t block_floats() const;
 
   Shape shape_;
+  std::unique_ptr<BlockMemory> elsewhere_;
   std::int64_t free_ = 0;                         ///< blocks
   std::vector<std::unique_ptr<float[]>> memory_;  ///< [layers][keys, values][heads][kBlock * size]
   std::vector<std::int32_t> owners_;              ///< rows that have a block

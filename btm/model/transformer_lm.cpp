@@ -18,9 +18,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "btm/model/cached_attention.h"
+#include "btm/model/gathered_attention.h"
 #include "btm/model/ids_tensor.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -338,13 +341,19 @@ at::Tensor TransformerLM::advance(const NewTokens& step, KeyValuePool& pool) con
     check_length(token.place + 1);
     places.push_back(token.place);
   }
-  at::Tensor x = embedded_at(
-      ids_tensor(step.tokens),
-      config_.no_token_positional_embeddings ? at::Tensor() : position_vectors(ids_tensor(places)),
-      -1);  // [N, C]
+  auto* const blocks = dynamic_cast<TensorBlocks*>(pool.elsewhere());
+  const at::Device device = blocks != nullptr ? blocks->options().device() : at::kCPU;
+  std::optional<GatheredAttention> gathered;
+  if (blocks != nullptr) gathered.emplace(pool, *blocks, tokens);
+  at::Tensor x = embedded_at(ids_tensor(step.tokens).to(device),
+                             config_.no_token_positional_embeddings
+                                 ? at::Tensor()
+                                 : position_vectors(ids_tensor(places).to(device)),
+                             -1);  // [N, C]
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const auto attention = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
       const auto layer = static_cast<std::int64_t>(i);
+      if (gathered) return (*gathered)(layer, q, k, v);
       store_keys_and_values(pool, layer, tokens, k.const_data_ptr<float>(),
                             v.const_data_ptr<float>());
       at::Tensor out = at::empty_like(q);
@@ -359,6 +368,13 @@ at::Tensor TransformerLM::advance(const NewTokens& step, KeyValuePool& pool) con
 KeyValuePool::Shape TransformerLM::pool_shape(std::int64_t tokens) const {
   return {config_.decoder_layers, config_.decoder_attention_heads,
           config_.decoder_embed_dim / config_.decoder_attention_heads, tokens};
+}
+
+KeyValuePool TransformerLM::key_value_pool(std::int64_t tokens) const {
+  const KeyValuePool::Shape shape = pool_shape(tokens);
+  const at::Tensor& parameter = layers_.front().self_attn_layer_norm.weight;
+  if (parameter.is_cpu()) return KeyValuePool(shape);
+  return KeyValuePool(shape, std::make_unique<TensorBlocks>(shape, parameter.options()));
 }
 
 }  // namespace btm

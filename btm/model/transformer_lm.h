@@ -102,11 +102,14 @@ class TransformerLM {
   /// How the layers multiply.
   Products products() const noexcept { return layers_.front().q_proj.products; }
 
-  /// On a CPU: features of new tokens alone, [N, decoder_output_dim] in the step's order. Keys and
-  /// values of earlier ones are in `pool`, which gets those of the new ones; it is of pool_shape().
-  /// UnsupportedError as features(); std::invalid_argument for a step that does not fit the pool.
+  /// Features of new tokens alone, [N, decoder_output_dim] in the step's order, of the parameters'
+  /// device and dtype (fp32 on a CPU). Keys and values of earlier ones are in `pool`, which gets
+  /// those of the new ones. It is one of key_value_pool(), or has its shape. UnsupportedError as
+  /// features(); std::invalid_argument for a step that does not fit the pool.
   at::Tensor advance(const NewTokens& step, KeyValuePool& pool) const;
   KeyValuePool::Shape pool_shape(std::int64_t tokens) const;
+  /// With its blocks on the parameters' device, which must be assigned.
+  KeyValuePool key_value_pool(std::int64_t tokens) const;
   /// The output projection, to which features [N, decoder_output_dim] go.
   Head head() const {
     return config_.has_adaptive_softmax() ? Head(adaptive_softmax()) : Head(output());

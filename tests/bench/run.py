@@ -115,7 +115,11 @@ def main():
     )
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench-out")
     args = parser.parse_args()
-    chosen = chosen_measures(args.only) if args.only else [name for name in names if name != "gpu"]
+    chosen = (
+        chosen_measures(args.only)
+        if args.only
+        else [name for name in names if not name.startswith("gpu")]
+    )
     for name in chosen:
         if name not in MEASURES:
             parser.error(f"--only {name}, expected some of {', '.join(names)} or growth")

@@ -1,5 +1,6 @@
 """Benchmarks of texts and of what a command costs beside its arithmetic: writing, scoring, another
 prior, opening, and the memory of training."""
+import dataclasses
 import os
 import random
 
@@ -94,6 +95,27 @@ def bench_score(s, table):
             for name in ("btm", "btm --bf16"):
                 mine, theirs = values[name]["rate"], values[other]["rate"]
                 table.add(f"score 125M: {name}", other, "tokens/s", mine, theirs, None)
+
+
+def bench_gpu_text(s, table):
+    """writing 64 tokens after prompts of 32, and scoring, with the 125M shape on a GPU (preset
+    cuda)"""
+    s = dataclasses.replace(s, build="build-cuda")
+    folder = s.model("text", SMALL, "--tokens", 2048)
+    dictionary, model = dictionary_of(folder), folder / "checkpoint_last.pt"
+    lines = write_lines(s.work / "gpu-sentences", dictionary, 30 if s.quick else 3000, 8, 56)
+    for name, extra in (("fp32", []), ("fp16", ["--fp16"]), ("bf16", ["--bf16"])):
+        for batch in (1, 64):
+            prompts = write_lines(s.work / f"gpu-prompts-{batch}", dictionary, batch, 32, 32)
+            flags = ["--file", prompts, *text_flags(s, folder), "--batch-size", batch, *extra]
+            flags += ["--min-len", 96, "--max-len-b", 96]
+            runs = [s.btm("generate", model, *flags)() for _ in range(s.runs)]
+            rates = [run.number(TOKENS_PER_SECOND) for run in runs]
+            table.add_single(f"generate 125M on a GPU, {batch} at once, {name}", "tokens/s", rates)
+        flags = [lines, *text_flags(s, folder), "--score-eos", "--format", "tsv", *extra]
+        runs = [s.btm("score", model, *flags)() for _ in range(s.runs)]
+        rates = [run.number(r"([\d.,]+) tokens/s") for run in runs]
+        table.add_single(f"score 125M on a GPU, {name}", "tokens/s", rates)
 
 
 def bench_prior(s, table):
@@ -207,4 +229,5 @@ TEXT = {
     "prior": bench_prior,
     "first-token": bench_first_token,
     "memory": bench_memory,
+    "gpu-text": bench_gpu_text,
 }

@@ -1,5 +1,6 @@
 #include "btm/mixing/model_predictor.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/log_softmax.h>
@@ -408,6 +409,34 @@ TEST(ModelPredictor, HasNoRoomBeyondItsCapacity) {
   const Row third = predictor->open(24).value();
   EXPECT_EQ(predictor->advance({{third}, {60}, Text(60, 7), std::vector<Want>(60, want)}).size(),
             60U);
+}
+
+TEST(ModelPredictor, ReadsOutOnAGpuWhatACpuDoes) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no GPU";
+  const Models models = random_models(3);
+  Models on_gpu;
+  for (std::size_t e = 0; e < 3; ++e) {
+    auto model = btm_test::random_model(btm_test::small_config(kPositions), 20 + e, kVocabulary);
+    for (const NamedParameter& parameter : model->parameters())
+      if (parameter.tensor->defined()) *parameter.tensor = parameter.tensor->to(at::kCUDA);
+    on_gpu.push_back(std::move(model));
+  }
+  std::mt19937 random(7);
+  const Text text = random_text(random, 40);
+  std::vector<Want> wants;
+  for (std::size_t i = 0; i < text.size(); ++i) wants.push_back({.target = text[i], .top = 3});
+  for (const PosteriorRule rule : kRules) {
+    std::vector<std::vector<Readout>> found;
+    for (const Models& experts : {models, on_gpu}) {
+      const auto predictor = predictor_of(experts, Posterior(Prior::uniform(3), rule));
+      const Row row = predictor->open(0).value();
+      found.push_back(predictor->advance({{row}, {std::ssize(text)}, text, wants}));
+    }
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      EXPECT_NEAR(found[0][i].log_prob, found[1][i].log_prob, 1e-3);
+      EXPECT_NEAR(found[0][i].top[0].log_prob, found[1][i].top[0].log_prob, 1e-3);
+    }
+  }
 }
 
 TEST(ModelPredictor, NamesTheExpertThatGivesNaN) {

@@ -90,6 +90,23 @@ TEST(Head, TakesAWeightAsItIsStored) {
   }
 }
 
+/// What a GPU computes, here on a CPU: LibTorch multiplies, a few rows at once.
+TEST(Head, ScoresAMatrixWhereItIsAsByTiles) {
+  at::manual_seed(8);
+  const at::Tensor features = at::randn({11, 24}), weight = at::randn({300, 24});
+  const std::vector<Head::Target> targets{{0, 5}, {2, 0}, {2, 299}, {3, 7}, {10, 100}};
+  const Head::Scores expected = Head({weight, {}}).scores(features, targets);
+  for (const std::int64_t rows : {1, 4, 11, 100}) {
+    const Head::Scores found = scores_of_matrix(weight, features, targets, rows);
+    ASSERT_EQ(found.logits.size(), targets.size());
+    // fp32 sums in another order
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      EXPECT_NEAR(found.logits[i], expected.logits[i], 2e-5);
+    for (std::size_t row = 0; row < 11; ++row)
+      EXPECT_NEAR(found.log_sums[row], expected.log_sums[row], 2e-5);
+  }
+}
+
 TEST(Head, OfNoTokensIsEmpty) {
   const at::Tensor none = at::randn({0, 24});
   EXPECT_EQ(scores_of(none, at::randn({30, 24}), at::randint(30, {0}, at::kLong), 10).numel(), 0);

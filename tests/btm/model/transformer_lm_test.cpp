@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "btm/model/gathered_attention.h"
 #include "btm/model/ids_tensor.h"
 #include "compat/base/error.h"
 #include "tests/support/expect_error.h"
@@ -36,7 +37,9 @@ at::Tensor whole(const TransformerLM& model, const std::vector<std::int64_t>& to
 class Texts {
  public:
   Texts(const TransformerLM& model, unsigned seed)
-      : model_(model), random_(seed), pool_(model.pool_shape(2000)) {}
+      : Texts(model, seed, KeyValuePool(model.pool_shape(2000))) {}
+  Texts(const TransformerLM& model, unsigned seed, KeyValuePool pool)
+      : model_(model), random_(seed), pool_(std::move(pool)) {}
 
   /// One step with every row that chance picks.
   void advance(bool same_bits) {
@@ -116,6 +119,17 @@ TEST(TransformerLM, AdvancesAsOverTheWholeHoweverItIsCut) {
         if (HasFatalFailure()) return;
       }
     }
+}
+
+TEST(TransformerLM, AdvancesOverGatheredBlocksAsOnAGpu) {
+  const auto model = random_model(config_of(true, true));
+  const KeyValuePool::Shape shape = model->pool_shape(2000);
+  Texts texts(*model, 13,
+              KeyValuePool(shape, std::make_unique<TensorBlocks>(shape, at::TensorOptions())));
+  for (int i = 0; i < 75; ++i) {
+    texts.advance(/*same_bits=*/false);
+    if (HasFatalFailure()) return;
+  }
 }
 
 TEST(TransformerLM, AdvancesWithTheSameBitsWhateverIsBesideOnThePackedPath) {
