@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Branch-Train-MiX on a run of scripts/demo: mixes its experts, trains the mixture, and compares.
 
-usage: scripts/compare_mixtures.py RUN [RUN...] [--bin build/bin] [--updates 30] [--out FILE]
+usage: scripts/compare_mixtures.py RUN [RUN...] [--bin build/bin] [--updates 30] [--equal 100]
+                                   [--starts random,domain,posterior] [--out FILE]
 
 RUN is a folder that scripts/demo has finished, such as demo-out/run-1. The script mixes its experts
 from each start of the routers, trains the routers alone and everything for some updates on all
 domains, and evaluates every model on the test sets, beside the dense model, the ensemble and the
-average. It prints a table: perplexity relative to the dense model's, parameters, those that a token
-uses, and training cost in floating-point operations relative to dense. Several runs, of several
-seeds, are averaged, with the lowest and the highest ratio.
+average. Another mixture trains everything for --equal updates. Beside it stands a dense model of
+equal total compute, "dense N": its N updates, from the first, cost as much as the seed model, the
+experts and the mixture's training together. The table has perplexity relative to the dense model's,
+parameters, those that a token uses, and training cost in floating-point operations relative to
+dense. Several runs, of several seeds, are averaged, with the lowest and the highest ratio.
 """
 import argparse
 import json
@@ -62,7 +65,7 @@ class Comparison:
     def __init__(self, run, options):
         self.run = pathlib.Path(run).resolve()
         self.bin = pathlib.Path(options.bin).resolve()
-        self.updates = options.updates
+        self.options = options
         self.folder = self.run / "mixtures"
         self.folder.mkdir(exist_ok=True)
         self.domains = sorted(
@@ -84,25 +87,41 @@ class Comparison:
         ]
         if start != "random":
             args += ["--router", start, "--data", self.run / "data-bin"]
-        call([*args, "--router-tokens", "4096"], self.folder / f"mix-{start}.log")
+        if not (out / "checkpoint_last.pt").exists():
+            call([*args, "--router-tokens", "4096"], self.folder / f"mix-{start}.log")
         return out / "checkpoint_last.pt"
 
-    def train(self, name, model, flags, everything):
-        name = f"{name} {self.updates}"
+    def train_on_all(self, name, updates, lr, warmup, flags):
+        """Trains on all domains, and returns the checkpoint."""
         out = self.folder / name.replace(" ", "-")
-        trained = out / "checkpoint_last.pt"
         domains = ",".join(self.domains)
         args = [self.bin / "btm", "train", self.run / "data-bin", *SHAPE, *BATCH, *OPTIMIZER]
         args += ["--task", "multidomain_language_modeling", "--criterion"]
         args += ["desynchronized_cross_entropy", "--train-domains", domains, "--eval-domains"]
         args += [domains, "--unbalanced", "--disable-validation", "--no-epoch-checkpoints"]
-        args += ["--lr", "1e-3", "--lr-scheduler", "polynomial_decay", "--warmup-updates", "3"]
-        args += ["--total-num-update", self.updates, "--max-update", self.updates, "--cpu"]
-        args += ["--moe-freq", "1", "--moe-expert-count", len(self.domains), "--log-format", "json"]
-        args += ["--log-interval", "10", "--finetune-from-model", model, "--save-dir", out, *flags]
+        args += ["--lr", lr, "--lr-scheduler", "polynomial_decay", "--warmup-updates", warmup]
+        args += ["--total-num-update", updates, "--max-update", updates, "--cpu"]
+        args += ["--log-format", "json", "--log-interval", "10", "--save-dir", out, *flags]
+        trained = out / "checkpoint_last.pt"
         if not trained.exists():
             call(args, out.with_suffix(".log"))
-        self.add(name, trained, 2, cost(self.updates, self.vocabulary, 2, everything))
+        return trained
+
+    def train(self, name, model, flags, everything, updates):
+        name = f"{name} {updates}"
+        flags = ["--moe-freq", "1", "--moe-expert-count", len(self.domains), *flags]
+        flags += ["--finetune-from-model", model]
+        trained = self.train_on_all(name, updates, "1e-3", "3", flags)
+        self.add(name, trained, 2, cost(updates, self.vocabulary, 2, everything))
+        return self.costs[name]
+
+    def train_dense(self, total):
+        """A dense model whose whole training costs `total` times the dense model's."""
+        updates = round(UPDATES * total)
+        warmup = round(0.08 * updates)  # as the run's plan
+        name = f"dense {updates}"
+        self.add(name, self.train_on_all(name, updates, "4e-3", warmup, []), 1, 0)
+        self.costs[name] = updates / UPDATES
 
     def add(self, name, path, active, extra):
         """`active` is the number of feed-forward blocks that a token uses in a layer."""
@@ -113,7 +132,7 @@ class Comparison:
             shared + LAYERS * BLOCK * (experts if active > 1 else 1),
             shared + LAYERS * BLOCK * active,
         )
-        base = UPDATES * 4 * UPDATE_TOKENS * forward_flops(self.vocabulary, 1) * 3 / 4
+        base = UPDATES * UPDATE_TOKENS * forward_flops(self.vocabulary, 1) * 3
         self.costs[name] = 1 + extra / base
 
     def evaluate(self):
@@ -132,12 +151,20 @@ class Comparison:
 
     def compare(self):
         self.add("dense", self.run / "dense" / "checkpoint_last.pt", 1, 0)
-        mixed = {start: self.mix(start) for start in STARTS}
+        starts = self.options.starts.split(",")
+        updates = self.options.updates
+        mixed = {start: self.mix(start) for start in starts}
         for start, path in mixed.items():
             self.add(f"mix {start}", path, 2, 0)
-        for start in STARTS:
-            self.train(f"routers {start}", mixed[start], ["--moe-train", "routers"], False)
-        self.train("everything posterior", mixed["posterior"], [], True)
+        for start in starts:
+            self.train(f"routers {start}", mixed[start], ["--moe-train", "routers"], False, updates)
+        self.train("everything posterior", mixed["posterior"], [], True, updates)
+        self.train_dense(
+            self.train("everything posterior", mixed["posterior"], [], True, self.options.equal)
+        )
+        tuned = self.run / "tuned" / "checkpoint_last.pt"
+        if tuned.exists():
+            self.add("tuned average", tuned, 1, 0)
         return self.evaluate()
 
 
@@ -146,6 +173,8 @@ def main():
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--bin", default="build/bin")
     parser.add_argument("--updates", type=int, default=30)
+    parser.add_argument("--equal", type=int, default=100)
+    parser.add_argument("--starts", default=",".join(STARTS))
     parser.add_argument("--out", default="mixtures.json")
     options = parser.parse_args()
     results = {}

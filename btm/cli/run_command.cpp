@@ -99,6 +99,8 @@ int Run::execute() {
     return 0;
   }
   if (!command_.redo.empty()) {
+    if (command_.dry_run)
+      throw compat::UsageError("--dry-run changes nothing, --redo sets a result aside");
     const Step& step = project_.graph().at(command_.redo);
     const std::filesystem::path aside = project_.state().set_results_aside(std::array{step.name});
     if (!aside.empty())

@@ -21,6 +21,7 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/scorer.h"
+#include "btm/model/active_parameters.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
@@ -102,12 +103,17 @@ void Matrix::open_models() {
   const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
   for (const auto& [name, path] : options_.models) {
     ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.model_overrides)};
-    const std::int64_t here = outline_model(*model.checkpoint, dictionary, dictionary_file.string())
-                                  ->config()
-                                  .max_target_positions;
+    const auto outline = outline_model(*model.checkpoint, dictionary, dictionary_file.string());
+    const std::int64_t here = outline->config().max_target_positions;
     positions_ = models_.empty() ? here : std::min(positions_, here);
     model.hash = cache_.model_digest(*model.checkpoint, precision_text(options_.machine));
-    matrix_.rows.push_back({name, MatrixRow::Kind::kModel, path, {}, {}});
+    matrix_.rows.push_back({name,
+                            MatrixRow::Kind::kModel,
+                            path,
+                            {},
+                            {},
+                            outline->num_parameters(),
+                            active_parameters(*outline)});
     models_.push_back(std::move(model));
   }
   if (!options_.average) return;
@@ -124,7 +130,9 @@ void Matrix::open_models() {
   for (const ScoredModel& model : models_)
     if (model.is_expert) average.hash += " " + model.hash;
   average.hash = compat::sha256_hex(compat::as_byte_span(average.hash));
-  matrix_.rows.push_back({average.name, MatrixRow::Kind::kAverage, {}, {}, {}});
+  const MatrixRow& expert = *matrix_.find_row(options_.experts.front());
+  matrix_.rows.push_back(
+      {average.name, MatrixRow::Kind::kAverage, {}, {}, {}, expert.parameters, expert.active});
   models_.push_back(std::move(average));
 }
 
@@ -373,8 +381,14 @@ ScoredMatrix Matrix::run() {
   matrix_.precision = precision_name(options_.machine);
   matrix_.block_tokens = options_.block_tokens;
   matrix_.fewest_blocks = kFewestBlocks;
+  std::int64_t parameters = 0, active = 0;
+  for (const std::string& name : options_.experts) {
+    parameters += matrix_.find_row(name)->parameters;
+    active += matrix_.find_row(name)->active;
+  }
   for (const EnsembleType type : options_.ensembles)
-    matrix_.rows.push_back({row_name(type), MatrixRow::Kind::kEnsemble, {}, {}, {}});
+    matrix_.rows.push_back(
+        {row_name(type), MatrixRow::Kind::kEnsemble, {}, {}, {}, parameters, active});
   if (!options_.baseline.empty())
     matrix_.baseline = static_cast<std::size_t>(
         std::ranges::find(matrix_.rows, options_.baseline, &MatrixRow::name) -

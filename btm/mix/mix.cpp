@@ -10,6 +10,7 @@
 #include "btm/merge/merge_options.h"
 #include "btm/mix/mixture_tensors.h"
 #include "btm/mix/router_start.h"
+#include "btm/model/active_parameters.h"
 #include "btm/model/tensor_bridge.h"
 #include "btm/model/weights.h"
 #include "compat/base/concat.h"
@@ -103,16 +104,10 @@ MixReport report_of(const TransformerConfig& config, std::int64_t vocabulary) {
   MixReport report;
   report.routing = routing_name(config.routing);
   report.experts = static_cast<std::size_t>(config.moe_expert_count);
-  report.parameters = report.active = model.num_parameters();
-  const std::int64_t idle =
-      config.moe_expert_count - experts_per_token(config.routing, config.moe_expert_count);
-  for (std::int64_t i = 0; i < config.decoder_layers; ++i) {
-    if (!config.is_mixture(i)) continue;
-    ++report.layers;
-    const std::int64_t block = 2 * config.decoder_embed_dim * config.decoder_ffn_embed_dim +
-                               config.decoder_embed_dim + config.decoder_ffn_embed_dim;
-    report.active -= idle * block;
-  }
+  report.parameters = model.num_parameters();
+  report.active = active_parameters(model);
+  for (std::int64_t i = 0; i < config.decoder_layers; ++i)
+    if (config.is_mixture(i)) ++report.layers;
   return report;
 }
 

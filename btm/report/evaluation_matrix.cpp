@@ -76,6 +76,8 @@ ordered_json row_to_json(const MatrixRow& row, const std::vector<std::string>& d
   return {{"name", row.name},
           {"kind", kKinds.at(static_cast<std::size_t>(row.kind))},
           {"path", row.path},
+          {"parameters", row.parameters},
+          {"active_parameters", row.active},
           {"cells", cells},
           {"mean", cell_to_json(row.mean)}};
 }
@@ -84,6 +86,8 @@ MatrixRow row_of_json(const json& object, const std::vector<std::string>& domain
   MatrixRow row;
   row.name = object.at("name").get<std::string>();
   row.path = object.value("path", std::string());
+  row.parameters = object.value("parameters", std::int64_t{0});
+  row.active = object.value("active_parameters", std::int64_t{0});
   const auto kind = std::ranges::find(kKinds, object.at("kind").get<std::string>());
   if (kind == kKinds.end()) throw WrongMatrix{"has a row of an unknown kind"};
   row.kind = static_cast<MatrixRow::Kind>(kind - kKinds.begin());

@@ -34,6 +34,8 @@ struct MatrixRow {
   std::vector<MatrixCell> cells;  ///< By domain.
   MatrixCell mean;  ///< Arithmetic mean over the domains: perplexity, bits per byte, ratio of
                     ///< perplexities.
+  std::int64_t parameters = 0;  ///< Of an ensemble: of all experts. 0: not known.
+  std::int64_t active = 0;      ///< Those that one token uses.
 };
 
 /// How the ensemble's belief moved over a domain.

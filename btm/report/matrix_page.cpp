@@ -30,6 +30,25 @@ std::string interval_text(const Interval& interval, int digits) {
   return fixed(interval.low, digits) + "–" + fixed(drawn(interval.high), digits);
 }
 
+bool knows_sizes(const EvalMatrix& matrix) {
+  return std::ranges::any_of(matrix.rows, [](const MatrixRow& row) { return row.parameters > 0; });
+}
+
+/// The columns of sizes and costs, for perplexity_table() and size_table().
+void add_size_columns(Table& table, const EvalMatrix& matrix, std::span<const double> costs) {
+  if (knows_sizes(matrix)) {
+    table.columns.push_back({"parameters", true});
+    table.columns.push_back({"used by a token", true});
+    for (std::size_t r = 0; r < matrix.rows.size(); ++r)
+      for (const std::int64_t count : {matrix.rows[r].parameters, matrix.rows[r].active})
+        table.rows[r].push_back(count > 0 ? short_number(static_cast<double>(count)) : "–");
+  }
+  if (costs.empty()) return;
+  table.columns.push_back({"training cost", true});
+  for (std::size_t r = 0; r < matrix.rows.size(); ++r)
+    table.rows[r].push_back(fixed(drawn(costs[r] / costs[matrix.baseline]), 3));
+}
+
 std::vector<std::string> with_mean(std::vector<std::string> domains) {
   domains.emplace_back("mean");
   return domains;
@@ -135,6 +154,23 @@ void add_bits_per_byte(HtmlPage& page, const EvalMatrix& matrix) {
   page.add_table(table, "Bits per byte can be compared between vocabularies.");
 }
 
+void add_sizes(HtmlPage& page, const EvalMatrix& matrix, std::span<const double> costs) {
+  if (!knows_sizes(matrix) && costs.empty()) return;
+  page.add_heading(costs.empty() ? "Size" : "Size and cost");
+  page.add_table(
+      size_table(matrix, costs),
+      "An ensemble has the parameters of all its experts; a token of a mixture uses some "
+      "of them." +
+          (costs.empty() ? std::string()
+                         : " Training cost is tokens times the parameters that a token "
+                           "uses, those of the seed model and the experts included, "
+                           "relative to " +
+                               matrix.rows[matrix.baseline].name +
+                               ". Training of routers alone counts two thirds of that. "
+                               "What only reads text, such as the search for weights, "
+                               "is not counted."));
+}
+
 void add_posteriors(HtmlPage& page, const EvalMatrix& matrix) {
   const std::vector<std::string>& experts = matrix.experts;
   if (experts.empty()) return;
@@ -192,13 +228,14 @@ void add_explanations(HtmlPage& page, const EvalMatrix& matrix) {
   page.add_list(lines);
 }
 
-void add_matrix(HtmlPage& page, const EvalMatrix& matrix) {
+void add_matrix(HtmlPage& page, const EvalMatrix& matrix, std::span<const double> costs) {
   add_explanations(page, matrix);
   add_perplexities(page, matrix);
   add_sets(page, matrix);
   add_bars(page, matrix);
   add_ratios(page, matrix);
   add_bits_per_byte(page, matrix);
+  add_sizes(page, matrix, costs);
   add_posteriors(page, matrix);
 }
 
@@ -218,7 +255,17 @@ std::string interval_note(const EvalMatrix& matrix) {
                         " or more tokens to draw from: ", domains, ". ");
 }
 
-Table perplexity_table(const EvalMatrix& matrix) {
+Table size_table(const EvalMatrix& matrix, std::span<const double> costs) {
+  Table table{{{"model"}, {"perplexity", true}, {"to " + matrix.rows[matrix.baseline].name, true}},
+              {}};
+  for (const MatrixRow& row : matrix.rows)
+    table.rows.push_back(
+        {row.name, fixed(drawn(row.mean.perplexity), 2), fixed(drawn(row.mean.ratio), 3)});
+  add_size_columns(table, matrix, costs);
+  return table;
+}
+
+Table perplexity_table(const EvalMatrix& matrix, std::span<const double> costs) {
   Table table{{{"model"}}, {}};
   for (const std::string& domain : matrix.domains) table.columns.push_back({domain, true});
   for (const char* name : {"mean", "95% interval", "bits/byte"})
@@ -243,6 +290,7 @@ Table perplexity_table(const EvalMatrix& matrix) {
     line.push_back(fixed(drawn(row.mean.ratio), 3));
     table.rows.push_back(std::move(line));
   }
+  add_size_columns(table, matrix, costs);
   return table;
 }
 

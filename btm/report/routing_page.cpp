@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "btm/report/html_page.h"
+#include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
+#include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_text.h"
+#include "compat/io/mapped_file.h"
 
 namespace btm {
 namespace {
@@ -47,7 +50,53 @@ GroupedBars bars_of(const RoutingPicture& picture, std::size_t layer) {
   return chart;
 }
 
+/// The shares of a domain in JSON. What the keys and types do not tell is a std::string.
+std::vector<std::vector<double>> shares_of_json(const nlohmann::json& object,
+                                                const RoutingPicture& picture) {
+  auto shares = object.at("shares").get<std::vector<std::vector<double>>>();
+  if (shares.size() != picture.layers.size())
+    throw compat::concat("has shares of ", shares.size(), " layers, expected ",
+                         picture.layers.size());
+  for (const std::vector<double>& layer : shares)
+    if (layer.size() != picture.experts.size())
+      throw compat::concat("has shares of ", layer.size(), " experts, expected ",
+                           picture.experts.size());
+  return shares;
+}
+
+RoutingPicture picture_of_json(const nlohmann::json& object) {
+  RoutingPicture picture;
+  picture.model = object.at("model").get<std::string>();
+  picture.routing = object.at("router").get<std::string>();
+  picture.experts = object.at("experts").get<std::vector<std::string>>();
+  picture.layers = object.at("layers").get<std::vector<std::size_t>>();
+  for (const nlohmann::json& domain : object.at("domains")) {
+    picture.domains.push_back(domain.at("domain").get<std::string>());
+    picture.tokens.push_back(domain.at("tokens").get<std::int64_t>());
+    picture.shares.push_back(shares_of_json(domain, picture));
+  }
+  return picture;
+}
+
 }  // namespace
+
+RoutingPicture routing_of_text(std::string_view text, const std::string& file) {
+  const compat::Location where{file, {}, {}};
+  const std::string what = "the result of btm routing";
+  const nlohmann::json object = compat::parse_json_object(text, where, what);
+  try {
+    return picture_of_json(object);
+  } catch (const nlohmann::json::exception& error) {
+    throw compat::FormatError(where, "is not " + what + ": it " + compat::json_problem(error));
+  } catch (const std::string& problem) {
+    throw compat::FormatError(where, "is not " + what + ": it " + problem);
+  }
+}
+
+RoutingPicture read_routing(const std::filesystem::path& file) {
+  const auto mapped = compat::MappedFile::open(file);
+  return routing_of_text(compat::as_chars(mapped->bytes()), mapped->path());
+}
 
 Table routing_table(const RoutingPicture& picture) {
   Table table{{{"domain"}}, {}};
@@ -68,20 +117,25 @@ void write_routing(const std::filesystem::path& folder, const RoutingPicture& pi
       folder / "routing.json",
       as_json(picture).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   HtmlPage page("Which domain goes to which expert");
+  page.add_heading("Shares of the tokens");
+  add_routing(page, picture);
+  page.write(folder / "report.html");
+}
+
+void add_routing(HtmlPage& page, const RoutingPicture& picture) {
   page.add_paragraph(compat::concat("Model ", picture.model, ", router ", picture.routing, ", ",
                                     picture.experts.size(), " experts. A share counts ",
                                     picture.routing == "top2"   ? "both experts of a token"
                                     : picture.routing == "top1" ? "the one expert of a token"
                                                                 : "every expert with its weight",
                                     "."));
-  page.add_heading("Mean over the layers");
+  page.add_subheading("Mean over the layers");
   page.add_table(routing_table(picture), "Percent of a domain's tokens by expert");
-  page.add_heading("Layer by layer");
+  page.add_subheading("Layer by layer");
   std::vector<std::pair<std::string, GroupedBars>> charts;
   for (std::size_t layer = 0; layer < picture.layers.size(); ++layer)
     charts.emplace_back(compat::concat("Layer ", picture.layers[layer]), bars_of(picture, layer));
   page.add_charts(charts);
-  page.write(folder / "report.html");
 }
 
 }  // namespace btm

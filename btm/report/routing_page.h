@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "btm/report/html_page.h"
 #include "btm/report/table.h"
 
 namespace btm {
@@ -18,6 +20,14 @@ struct RoutingPicture {
   /// [domain][layer][expert], each layer's sum is 1.
   std::vector<std::vector<std::vector<double>>> shares;
 };
+
+/// FormatError for a file that is no routing.json.
+RoutingPicture read_routing(const std::filesystem::path& file);
+/// The same of text; `file` is for messages.
+RoutingPicture routing_of_text(std::string_view text, const std::string& file);
+
+/// The table, and a chart for each layer.
+void add_routing(HtmlPage& page, const RoutingPicture& picture);
 
 /// A row for each domain: percent of its tokens by expert, the mean over the layers.
 Table routing_table(const RoutingPicture& picture);

@@ -101,6 +101,16 @@ class PlanReader {
   static Setter to_words(std::vector<std::string>& field) {
     return [&field](const std::string& value) { field = words(value); };
   }
+  static Setter to_choice(std::string& field, std::vector<std::string> choices) {
+    return [&field, choices = std::move(choices)](const std::string& value) {
+      if (std::ranges::find(choices, value) == choices.end())
+        throw BadValue{compat::join(choices, " or ")};
+      field = value;
+    };
+  }
+  static double learning_rate(const std::string& value) {
+    return real(value, 0, std::numeric_limits<double>::max(), "a number of at least 0");
+  }
   static Setter to_text(std::string& field) {
     return [&field](const std::string& value) {
       if (value.empty()) throw BadValue{"a name"};
@@ -153,6 +163,7 @@ class PlanReader {
   void take_names_of_model();
   void check_domains();
   void check_experts();
+  void check_along_run() const;
   void set_ensembles(const std::vector<std::string>& names);
 
   fs::path folder_;
@@ -187,10 +198,7 @@ class PlanReader {
         {"seed_share", to_share(plan_.seed_share)},
         {"batch_size", to_integer(plan_.batch_size, 1)},
         {"update_freq", to_integer(plan_.update_freq, 1)},
-        {"lr",
-         [this](const std::string& value) {
-           plan_.lr = real(value, 0, std::numeric_limits<double>::max(), "a number of at least 0");
-         }},
+        {"lr", [this](const std::string& value) { plan_.lr = learning_rate(value); }},
         {"warmup_share", to_share(plan_.warmup_share)},
         {"log_interval", to_integer(plan_.log_interval, 1)},
         {"seed_domains", [this](const std::string& value) { plan_.seed_domains = list(value); }},
@@ -199,7 +207,18 @@ class PlanReader {
       {"experts",
        {{"domains", [this](const std::string& value) { plan_.experts = list(value); }},
         {"dense", to_flag(plan_.dense)},
-        {"average", to_flag(plan_.average)}}},
+        {"average", to_flag(plan_.average)},
+        {"along_run", to_integer(plan_.along_run, 0)},
+        {"tune", to_integer(plan_.tune, 0)},
+        {"tune_flags", to_words(plan_.tune_flags)}}},
+      {"mix",
+       {{"updates", to_integer(plan_.mix.updates, 0)},
+        {"router", to_choice(plan_.mix.router, {"random", "domain", "posterior"})},
+        {"moe_router", to_choice(plan_.mix.moe_router, {"top1", "top2", "soft"})},
+        {"train", to_choice(plan_.mix.train, {"routers", "all"})},
+        {"lr", [this](const std::string& value) { plan_.mix.lr = learning_rate(value); }},
+        {"flags", to_words(plan_.mix.flags)},
+        {"train_flags", to_words(plan_.mix.train_flags)}}},
       {"evaluate",
        {{"ensembles", [this](const std::string& value) { set_ensembles(list(value)); }},
         {"split", to_text(plan_.split)},
@@ -220,6 +239,19 @@ void PlanReader::finish() {
   if (plan_.seed_updates() < 1 || plan_.seed_updates() >= plan_.updates)
     fail(compat::concat("seed_share of ", plan_.updates, " updates is ", plan_.seed_updates(),
                         ", expected at least 1 update before and after the branch"));
+  check_along_run();
+}
+
+/// The baseline's own run begins where the seed model ends.
+void PlanReader::check_along_run() const {
+  if (plan_.along_run == 0) return;
+  if (!plan_.dense) fail("[experts] along_run averages checkpoints of the baseline: dense is no");
+  const std::int64_t kept =
+      plan_.updates / plan_.save_interval() - plan_.seed_updates() / plan_.save_interval();
+  if (plan_.along_run > kept)
+    fail(compat::concat("[experts] along_run is ", plan_.along_run, ", and the baseline has ", kept,
+                        " checkpoints after the seed phase, one every ", plan_.save_interval(),
+                        " updates"));
 }
 
 /// A corpus without labels: its clusters are the domains.
@@ -335,6 +367,8 @@ fs::path Plan::of_domain(const fs::path& pattern, const std::string& domain) {
 std::int64_t Plan::seed_updates() const {
   return std::llround(seed_share * static_cast<double>(updates));
 }
+
+std::int64_t Plan::save_interval() const { return std::max<std::int64_t>(1, updates / 10); }
 
 Plan parse_plan(std::string_view text, const fs::path& file) { return PlanReader(file).read(text); }
 

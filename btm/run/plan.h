@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,7 +56,20 @@ struct Plan {
 
   std::vector<std::string> experts;  ///< Domains that get one; default: all.
   bool dense = true,
-       average = true;  ///< The baseline of equal compute; the experts' uniform average.
+       average = true;         ///< The baseline of equal compute; the experts' uniform average.
+  std::int64_t along_run = 0;  ///< Checkpoints at the end of the baseline's run to average, or 0.
+  std::int64_t tune = 0;       ///< Evaluations of the search for the average's weights, or 0.
+  std::vector<std::string> tune_flags;  ///< For btm average.
+
+  struct Mix {
+    std::int64_t updates = 0;  ///< Of the mixture; 0: none is made.
+    bool wanted() const { return updates > 0; }
+    std::string router = "posterior", moe_router = "top2", train = "routers";  ///< As the flags.
+    std::optional<double> lr;                     ///< Nothing: `lr` of the others.
+    std::vector<std::string> flags, train_flags;  ///< For btm mix and btm train.
+  };
+  Mix mix;
+
   std::vector<EnsembleType> ensembles{kUsualEnsembles.begin(), kUsualEnsembles.end()};
   std::string split = "test";
   std::int64_t prior_batches = 100;
@@ -73,6 +87,7 @@ struct Plan {
                                          const std::string& domain);
   /// Updates of the seed phase: seed_share of `updates`, rounded to the nearest.
   std::int64_t seed_updates() const;
+  std::int64_t save_interval() const;  ///< Updates between two checkpoints of a training.
 };
 
 /// FormatError that names the line for an unknown section or key (with the nearest known one), a

@@ -54,6 +54,18 @@ updates = 800                  # of every expert, those of the seed model includ
 # domains = law, code          # the domains that get an expert (default: all)
 # dense = yes                  # also train one model of the same compute, to compare with
 # average = yes                # also average the experts into one model
+# along_run = 0                # checkpoints at the end of the baseline's run that are averaged
+# tune = 0                     # averages that are tried in search of the best weights; 0: none
+# tune_flags =                 # more flags for btm average --tune
+
+[mix]
+# updates = 0                  # of training a mixture of the experts; 0: no mixture
+# train = routers              # or all
+# router = posterior           # where the routers start, or domain, random
+# moe_router = top2            # the experts of a token, or top1, soft
+#- lr = 1e-3                   # the highest learning rate (default: that of [train])
+# flags =                      # more flags for btm mix
+# train_flags =                # more flags for btm train
 
 [evaluate]
 # ensembles = cached_prior, updating_prior, simple_average

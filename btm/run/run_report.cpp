@@ -10,10 +10,12 @@
 #include "btm/report/evaluation_matrix.h"
 #include "btm/report/html_page.h"
 #include "btm/report/matrix_page.h"
+#include "btm/report/routing_page.h"
 #include "btm/run/build_steps.h"
 #include "btm/run/generated_texts.h"
 #include "btm/run/preprocess_log.h"
 #include "btm/run/train_history.h"
+#include "btm/run/training_costs.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -28,26 +30,6 @@ namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-/// One training of the run.
-struct Training {
-  std::string step, name;
-  std::int64_t first_update = 0, last_update = 0, tokens_per_update = 0;
-
-  std::int64_t tokens() const { return (last_update - first_update) * tokens_per_update; }
-};
-
-std::vector<Training> trainings(const Plan& plan, const Lineup& lineup) {
-  std::vector<Training> all{
-      {"seed", "seed", 0, plan.seed_updates(), tokens_of_seed_update(plan, lineup)}};
-  for (const std::string& domain : lineup.trained)
-    all.push_back({"expert." + domain, domain, plan.seed_updates(), plan.updates,
-                   tokens_of_expert_update(plan)});
-  if (plan.dense)
-    all.push_back(
-        {"dense", "dense", plan.seed_updates(), plan.updates, tokens_of_seed_update(plan, lineup)});
-  return all;
-}
 
 std::filesystem::path matrix_file(const RunState& state) {
   return state.output() / "eval" / "matrix.json";
@@ -102,7 +84,9 @@ void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const Run
   for (const Training& training : all) {
     TrainHistory history = read_train_log(state.log_of(training.step));
     if (history.updates.empty()) continue;
-    if (training.step != "seed" && !seed.updates.empty()) {
+    if (training.step == "mixture") {  // its own updates count from 0
+      for (double& update : history.updates) update += static_cast<double>(training.first_update);
+    } else if (training.step != "seed" && !seed.updates.empty()) {
       history.updates.insert(history.updates.begin(), seed.updates.back());
       history.loss.insert(history.loss.begin(), seed.loss.back());
     }
@@ -112,7 +96,8 @@ void add_loss_curves(HtmlPage& page, const std::vector<Training>& all, const Run
   page.add_heading("Training loss");
   page.add_chart(chart,
                  "Each model has its own data: an expert its domain, the seed model and the dense "
-                 "baseline all domains. What goes on from the seed model begins where it ends.");
+                 "baseline all domains. What goes on from the seed model begins where it ends, and "
+                 "a mixture where the experts end.");
 }
 
 /// The sets of the domains, from the logs of their preprocessing.
@@ -164,6 +149,13 @@ std::string size_text(const std::filesystem::path& checkpoint) {
   } catch (const std::runtime_error&) {
     return "–";
   }
+}
+
+/// Where the mixture sends the tokens of each domain.
+void add_mixture(HtmlPage& page, const Plan& plan, const RunState& state) {
+  if (!plan.mix.wanted()) return;
+  page.add_heading("Which domain goes to which expert of the mixture");
+  add_routing(page, read_routing(state.output() / "routing" / "routing.json"));
 }
 
 std::string today() {
@@ -225,7 +217,9 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
   const std::string text = verdict(plan, lineup, matrix);
   if (const std::string first = text.empty() ? matrix_verdict(matrix) : text; !first.empty())
     page.add_paragraph(first);
-  add_matrix(page, matrix);
+  const std::vector<double> costs = training_costs(plan, lineup, matrix);
+  add_matrix(page, matrix, costs);
+  add_mixture(page, plan, state);
   add_loss_curves(page, all, state);
   if (!plan.prompts.empty()) {
     Plan shown = plan;
@@ -238,16 +232,23 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
   add_commands(page, plan, lineup);
   ordered_json summary{{"verdict", verdict(plan, lineup, matrix)},
                        {"trainings", ordered_json::array()},
-                       {"mean_perplexity", ordered_json::object()}};
+                       {"mean_perplexity", ordered_json::object()},
+                       {"models", ordered_json::object()}};
   for (const Training& training : all) {
     const auto seconds = state.seconds_of(training.step);
     summary["trainings"].push_back({{"name", training.name},
                                     {"tokens", training.tokens()},
                                     {"seconds", seconds ? json(*seconds) : json()}});
   }
-  for (const MatrixRow& row : matrix.rows)
-    summary["mean_perplexity"][row.name] =
-        std::isfinite(row.mean.perplexity) ? json(row.mean.perplexity) : json();
+  const auto number = [](double value) { return std::isfinite(value) ? json(value) : json(); };
+  for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
+    const MatrixRow& row = matrix.rows[r];
+    summary["mean_perplexity"][row.name] = number(row.mean.perplexity);
+    summary["models"][row.name] = {{"ratio", number(row.mean.ratio)},
+                                   {"parameters", row.parameters},
+                                   {"active_parameters", row.active},
+                                   {"training_cost", number(costs[r])}};
+  }
   page.write(state.output() / "report.html");
   compat::write_file_atomically(state.output() / "summary.json",
                                 summary.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
@@ -256,8 +257,8 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
 std::string run_summary(const Plan& plan, const Lineup& lineup, const RunState& state) {
   const EvalMatrix matrix = read_matrix(matrix_file(state));
   const std::string text = verdict(plan, lineup, matrix);
-  return to_text(perplexity_table(matrix), compat::table_width()) +
-         (text.empty() ? "" : "\n" + text + "\n");
+  const Table table = perplexity_table(matrix, training_costs(plan, lineup, matrix));
+  return to_text(table, compat::table_width()) + (text.empty() ? "" : "\n" + text + "\n");
 }
 
 }  // namespace btm

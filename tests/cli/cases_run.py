@@ -141,6 +141,13 @@ CASES = [
         setup=write_plan(PLAN),
     ),
     Case(
+        "redo in a dry run",
+        RUN + ["--redo", "expert.a", "--dry-run"],
+        2,
+        stderr=["--dry-run changes nothing, --redo sets a result aside"],
+        setup=write_plan(PLAN),
+    ),
+    Case(
         "unknown executor",
         RUN + ["--executor", "pbs"],
         2,

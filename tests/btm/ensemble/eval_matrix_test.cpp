@@ -77,6 +77,15 @@ TEST_F(EvalMatrixOfGoldenModels, GivesFairseqsPerplexities) {
   for (const MatrixRow& each : first_->rows) EXPECT_EQ(each.cells[0].tokens, 6988) << each.name;
 }
 
+TEST_F(EvalMatrixOfGoldenModels, CountsParameters) {
+  const MatrixRow& seed = row(*first_, "seed");
+  EXPECT_GT(seed.parameters, 0);
+  EXPECT_EQ(seed.active, seed.parameters);
+  EXPECT_EQ(row(*first_, "average").parameters, seed.parameters);
+  EXPECT_EQ(row(*first_, "ensemble cached_prior").parameters, 4 * seed.parameters);
+  EXPECT_EQ(row(*first_, "ensemble cached_prior").active, 4 * seed.parameters);
+}
+
 TEST_F(EvalMatrixOfGoldenModels, AveragesParametersAsTheReleaseDoes) {
   // The file holds the average, rounded once. Sums in another order differ in the last bits of
   // fp32.

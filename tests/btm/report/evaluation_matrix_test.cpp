@@ -45,6 +45,8 @@ EvalMatrix golden_matrix() {
   matrix.rows = {{"x", MatrixRow::Kind::kModel, "x.pt", {cell(15), cell(16)}, cell(15.5)},
                  {"average", MatrixRow::Kind::kAverage, "", {cell(20), cell(21)}, cell(20.5)},
                  {"ensemble y", MatrixRow::Kind::kEnsemble, "", {cell(14), cell(13)}, cell(13.5)}};
+  matrix.rows[0].parameters = 70;
+  matrix.rows[0].active = 60;
   matrix.posteriors = {{{{0.5, 0.5}, {0.25, 0.75}}, {0.25, 0.75}}, {{{1, 0}}, {}}};
   return matrix;
 }
@@ -66,6 +68,8 @@ TEST(EvaluationMatrix, IsReadAsItWasWritten) {
   EXPECT_EQ(matrix_to_text(read), matrix_to_text(written));
   EXPECT_EQ(read.domains, written.domains);
   EXPECT_EQ(read.precision, "fp32 with products in bf16x3");
+  EXPECT_EQ(read.rows[0].parameters, 70);
+  EXPECT_EQ(read.rows[0].active, 60);
   EXPECT_EQ(read.rows[2].kind, MatrixRow::Kind::kEnsemble);
   EXPECT_EQ(read.baseline, 1U);
   EXPECT_EQ(read.posteriors[0].batches, written.posteriors[0].batches);
@@ -93,11 +97,14 @@ TEST(EvaluationMatrix, KeepsWhatIsInfiniteAndWhatIsNotKnownApart) {
 
 TEST(EvaluationMatrix, ReadsAFileWithoutTheNewerKeys) {
   json object = json::parse(matrix_to_text(golden_matrix()));
+  for (json& row : object["rows"])
+    for (const char* const key : {"parameters", "active_parameters"}) row.erase(key);
   for (const char* const key :
        {"left_out", "fewest_blocks", "block_tokens", "data", "split", "precision"})
     object.erase(key);
   const EvalMatrix matrix = matrix_of_text(object.dump(), "m");
   EXPECT_EQ(matrix.fewest_blocks, 0);
+  EXPECT_EQ(matrix.rows[0].parameters, 0);
   EXPECT_EQ(matrix.precision, "");
   EXPECT_TRUE(matrix.left_out.empty());
 }

@@ -75,7 +75,12 @@ def matrix(domains):
     random.seed(1)
     rows = []
     models = (
-        [("seed", "model"), *((domain, "model") for domain in domains), ("dense", "model")]
+        [
+            ("mixture", "model"),
+            ("seed", "model"),
+            *((domain, "model") for domain in domains),
+            ("dense", "model"),
+        ]
         + [("average", "average")]
         + [
             (f"ensemble {kind}", "ensemble")
@@ -88,6 +93,8 @@ def matrix(domains):
         rows.append(
             {
                 "name": model,
+                "parameters": 868700,
+                "active_parameters": 868700,
                 "kind": kind,
                 "cells": {domain: cell(ppl, 160) for domain, ppl in values.items()},
                 "mean": cell(mean, 160),
@@ -111,6 +118,24 @@ def matrix(domains):
     }
 
 
+def routing(domains):
+    """The shares of a mixture with two layers."""
+    shares = [
+        [[(9 if expert == domain else 1) / (8 + len(domains)) for expert in domains]] * 2
+        for domain in domains
+    ]
+    return {
+        "model": "mixture/checkpoint_last.pt",
+        "router": "top2",
+        "experts": domains,
+        "layers": [0, 1],
+        "domains": [
+            {"domain": domain, "tokens": 16384, "mean": part[0], "shares": part}
+            for domain, part in zip(domains, shares)
+        ],
+    }
+
+
 def training_log(first, last, loss):
     lines = []
     for update in range(first + 10, last + 1, 10):
@@ -129,11 +154,14 @@ def make_report(btm, folder, domains):
     plan = folder / "my.plan"
     plan.write_text(
         f"[data]\ndomains = {', '.join(domains)}\ntext = {{domain}}\n[train]\nupdates = 300\n"
+        "[mix]\nupdates = 30\n"
     )
     output = folder / "my-out"
     (output / "eval").mkdir(parents=True)
     (output / "logs").mkdir()
     (output / "eval/matrix.json").write_text(json.dumps(matrix(domains)))
+    (output / "routing").mkdir()
+    (output / "routing/routing.json").write_text(json.dumps(routing(domains)))
     (output / "logs/seed.log").write_text(training_log(0, 150, 10))
     for name in ["dense", *(f"expert.{domain}" for domain in domains)]:
         (output / f"logs/{name}.log").write_text(training_log(150, 300, 8))
@@ -213,7 +241,7 @@ def main():
             page = make_report(btm, folder / f"run-{count}", NAMES[:count])
             for width in WIDTHS:
                 found = measured(browser, page, width)
-                if found["charts"] < 2 + count or found["labels"] < 20:
+                if found["charts"] < 4 + count or found["labels"] < 20:
                     found["problems"].append("charts are missing")
                 wrong += len(found["problems"])
                 print(

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace btm {
@@ -41,6 +42,28 @@ TEST(MatrixPage, StarsTheBestOfEachColumn) {
             "a           15.00   15.00    14.00–16.00          –     0.750\n"
             "average     18.00   18.00    17.00–19.00          –     0.900\n"
             "ensemble x  14.00*  14.00*   13.00–15.00          –     0.700\n");
+}
+
+TEST(MatrixPage, ShowsSizesAndCostsWhereTheyAreKnown) {
+  EvalMatrix sized = matrix();
+  HtmlPage bare("t");
+  add_matrix(bare, sized);
+  EXPECT_EQ(bare.html().find("Size"), std::string::npos);
+  for (MatrixRow& row : sized.rows) row.parameters = row.active = 868700;
+  sized.rows[1].parameters = 2056000;
+  const double nan = std::nan("");
+  const std::vector<double> costs{4, 6, nan, 4};
+  EXPECT_EQ(to_text(size_table(sized, costs)),
+            "model       perplexity  to dense  parameters  used by a token  training cost\n"
+            "dense            20.00     1.000      868.7k           868.7k          1.000\n"
+            "a                15.00     0.750      2.056M           868.7k          1.500\n"
+            "average          18.00     0.900      868.7k           868.7k              –\n"
+            "ensemble x       14.00     0.700      868.7k           868.7k          1.000\n");
+  EXPECT_NE(to_text(perplexity_table(sized)).find("parameters  used by a token\n"),
+            std::string::npos);
+  HtmlPage page("t");
+  add_matrix(page, sized, costs);
+  EXPECT_NE(page.html().find("Size and cost"), std::string::npos);
 }
 
 TEST(MatrixPage, MarksWhatIsInfiniteAndSaysWhyThereIsNoInterval) {

@@ -94,8 +94,8 @@ def complete(btm, plan, *flags):
     return out, err
 
 
-def reference(btm, folder):
-    plan = write_plan(folder)
+def reference(btm, folder, more=""):
+    plan = write_plan(folder, more=more)
     complete(btm, plan, "--jobs", "2")
     return numbers(plan)
 
@@ -105,9 +105,20 @@ TEXTS = (
 )
 
 
+# Every way to one model.
+ONE_MODEL = """[experts]
+along_run = 2
+tune = 3
+tune_flags = --batch-size 8 --cpu --num-threads 1
+[mix]
+updates = 4
+flags = --cpu --num-threads 1 --router-tokens 64
+"""
+
+
 def test_whole(btm, folder):
     (folder / "prompts.txt").write_text("The function returns\nA man\n")
-    plan = write_plan(folder, more=TEXTS)
+    plan = write_plan(folder, more=TEXTS + ONE_MODEL)
     out, err = complete(btm, plan, "--jobs", "2")
     require("ensemble cached_prior" in out and "report:" in out, f"no table in:\n{out}")
     found = numbers(plan)
@@ -117,7 +128,10 @@ def test_whole(btm, folder):
             "seed",
             *DOMAINS,
             "dense",
+            "dense averaged",
             "average",
+            "tuned average",
+            "mixture",
             "ensemble cached_prior",
             "ensemble updating_prior",
             "ensemble simple_average",
@@ -126,13 +140,21 @@ def test_whole(btm, folder):
     )
     report = (folder / "tiny-out/report.html").read_text()
     parts = ("Perplexity", "Training loss", "Cost of training", "Posterior over the batches")
+    parts += ("Size and cost", "Which domain goes to which expert", "Layer 0")
     for part in (*parts, "weights when each token came"):
         require(part in report, f"the report has no '{part}'")
-    cost = {
-        row["name"]: row["tokens"]
-        for row in json.loads((folder / "tiny-out/summary.json").read_text())["trainings"]
-    }
+    summary = json.loads((folder / "tiny-out/summary.json").read_text())
+    cost = {row["name"]: row["tokens"] for row in summary["trainings"]}
     require(sum(cost[domain] for domain in DOMAINS) == cost["dense"], f"unequal compute: {cost}")
+
+    sizes = summary["models"]
+    require(
+        sizes["average"]["training_cost"] == sizes["dense"]["training_cost"]
+        and sizes["mixture"]["training_cost"] > sizes["dense"]["training_cost"]
+        and sizes["mixture"]["parameters"] > sizes["dense"]["parameters"]
+        and sizes["ensemble cached_prior"]["parameters"] == 2 * sizes["dense"]["parameters"],
+        f"sizes and costs: {sizes}",
+    )
 
     out, err = complete(btm, plan)
     require("start" not in err, f"something was done twice:\n{err}")
@@ -144,7 +166,7 @@ def test_whole(btm, folder):
 
     # Another learning rate of the experts. The steps before them are kept.
     text = plan.read_text()
-    plan.write_text(text.replace("[experts]", "") + "[experts]\naverage = no\n")
+    plan.write_text(text.replace("[experts]", "[experts]\naverage = no"))
     _, err = complete(btm, plan)
     require(
         "start seed" not in err and "start evaluate" in err,
@@ -192,8 +214,8 @@ def damaged_and_replaced(btm, plan, found):
 
 
 def test_killed(btm, folder):
-    expected = reference(btm, folder / "whole")
-    plan = write_plan(folder / "killed")
+    expected = reference(btm, folder / "whole", ONE_MODEL)
+    plan = write_plan(folder / "killed", more=ONE_MODEL)
     random.seed(1)
     kills = 0
     for attempt in range(60):

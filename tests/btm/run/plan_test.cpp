@@ -84,6 +84,12 @@ TEST(PlanExample, IsAPlanAndShowsTheDefaults) {
   EXPECT_EQ(shown.experts, plan.experts);
   EXPECT_EQ(shown.dense, defaults.dense);
   EXPECT_EQ(shown.average, defaults.average);
+  EXPECT_EQ(shown.along_run, defaults.along_run);
+  EXPECT_EQ(shown.tune, defaults.tune);
+  EXPECT_EQ(shown.mix.updates, defaults.mix.updates);
+  EXPECT_EQ(shown.mix.router, defaults.mix.router);
+  EXPECT_EQ(shown.mix.moe_router, defaults.mix.moe_router);
+  EXPECT_EQ(shown.mix.train, defaults.mix.train);
   EXPECT_EQ(shown.ensembles, defaults.ensembles);
   EXPECT_EQ(shown.split, defaults.split);
   EXPECT_EQ(shown.prior_batches, defaults.prior_batches);
@@ -134,6 +140,11 @@ TEST(Plan, NamesTheLineOfWhatIsWrong) {
       {"[train]\nseed_share = 1.5\n", "seed_share is '1.5', expected a share from 0 to 1"},
       {"[train]\nseed_share = nan\n", "seed_share is 'nan', expected a share"},
       {"[train]\nlr = -1\n", "lr is '-1', expected a number of at least 0"},
+      {"[mix]\nupdates = -1\n", "updates is '-1', expected an integer of at least 0"},
+      {"[mix]\nrouter = domains\n", "router is 'domains', expected random or domain or posterior"},
+      {"[mix]\ntrain = experts\n", "train is 'experts', expected routers or all"},
+      {"[mix]\nmoe_router = top3\n", "expected top1 or top2 or soft"},
+      {"[mix]\nlr = inf\n", "lr is 'inf', expected a number of at least 0"},
       {"[experts]\ndense = perhaps\n", "dense is 'perhaps', expected yes or no"},
       {"[data]\ndomains = a,,b\n", "domains is 'a,,b', expected names separated by commas"},
       {"[data]\ntext =\n", "text is '', expected a path"},
@@ -162,6 +173,13 @@ TEST(Plan, ChecksItsPartsTogether) {
        "is 10, expected at least 1 update"},
       {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\n[experts]\ndomains = c\n",
        "[experts] names domain 'c'"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 100\n[experts]\n"
+       "along_run = 6\n",
+       "along_run is 6, and the baseline has 5 checkpoints after the seed phase, one every 10 "
+       "updates"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 100\n[experts]\n"
+       "along_run = 1\ndense = no\n",
+       "along_run averages checkpoints of the baseline: dense is no"},
       {"[data]\ndomains = a,b\ntext = {domain}\n[train]\nupdates = 10\n[evaluate]\nensembles = "
        "best\n",
        "[evaluate] names ensemble 'best'"},
