@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 
+from mergekit.scripts.merge_raw_pytorch import SimpleLoaderCache
+from mergekit.scripts.merge_raw_pytorch import main as mergekit_pytorch
 from safetensors.torch import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -13,16 +15,48 @@ BIN = ROOT / "build" / "bin"
 TOLERANCE = 1e-6
 EXPERTS = ["elm_fortunes", "elm_jargon", "elm_perl"]
 BASE = "seed"
-# method, number of models, weights, base, flags of btm, parameters of mergekit
+THREE = [0.5, 0.3, 0.2]
+# method, weights or number of models, base, flags of btm, parameters of mergekit; "each" are those
+# of every model
 CASES = [
-    ("linear", 3, [0.5, 0.3, 0.2], False, [], {}),
-    ("nuslerp", 2, [0.7, 0.3], False, [], {}),
-    ("nuslerp", 2, [0.7, 0.3], True, [], {}),
-    ("multislerp", 3, [0.5, 0.3, 0.2], False, [], {}),
-    ("multislerp", 3, [0.5, 0.3, 0.2], True, [], {}),
-    ("karcher", 3, None, False, [], {}),
-    ("karcher", 3, None, False, ["--max-iter", "2"], {"max_iter": 2}),
-    ("model_stock", 3, None, True, [], {}),
+    ("linear", THREE, False, [], {}),
+    ("nuslerp", [0.7, 0.3], False, [], {}),
+    ("nuslerp", [0.7, 0.3], True, [], {}),
+    ("multislerp", THREE, False, [], {}),
+    ("multislerp", THREE, True, [], {}),
+    ("karcher", 3, False, [], {}),
+    ("karcher", 3, False, ["--max-iter", "2"], {"max_iter": 2}),
+    ("model_stock", 3, True, [], {}),
+    ("ties", THREE, True, ["--ties-trim", "tensor", "--density", "0.4"], {"density": 0.4}),
+    ("breadcrumbs", THREE, True, ["--density", "0.5"], {"density": 0.5}),
+    (
+        "breadcrumbs",
+        [1, -0.5],
+        True,
+        ["--density", "0.9,0.2", "--gamma", "0.3"] + ["--lambda", "0.7"],
+        {"each": {"density": [0.9, 0.2]}, "gamma": 0.3, "lambda": 0.7},
+    ),
+    ("breadcrumbs_ties", THREE, True, ["--density", "0.6"], {"density": 0.6}),
+    (
+        "breadcrumbs_ties",
+        THREE,
+        True,
+        ["--density", "0.6", "--normalize"],
+        {"density": 0.6, "normalize": "true"},
+    ),
+    ("dare_linear", THREE, True, [], {}),
+    ("dare_ties", THREE, True, [], {}),
+    ("della", THREE, True, ["--lambda", "0.5"], {"lambda": 0.5}),
+    ("della_linear", THREE, True, [], {}),
+    ("sce", 3, True, [], {}),
+    ("sce", 3, True, ["--select-topk", "0.3"], {"select_topk": 0.3}),
+]
+# Methods that draw masks: density, and more parameters. One model of weight 1.
+DRAWN = [
+    ("dare_linear", 0.3, {}),
+    ("dare_ties", 0.3, {"rescale": "false"}),
+    ("della", 0.4, {"epsilon": 0.2}),
+    ("della_linear", 0.4, {"epsilon": 0.2, "rescale": "false"}),
 ]
 
 
@@ -45,45 +79,49 @@ def as_safetensors(folder):
     return files
 
 
-def by_mergekit(files, folder, method, models, weights, base, parameters):
+def as_config(files, method, models, weights, base, parameters):
+    """The text of mergekit's configuration file."""
+    each = {"weight": weights} if weights else {}
+    each |= parameters.get("each", {})
+    shared = {key: value for key, value in parameters.items() if key != "each"}
     lines = [f"merge_method: {method}", "dtype: float32", "models:"]
     for i, name in enumerate(models):
         lines.append(f"  - model: {files[name]}")
-        if weights:
-            lines += ["    parameters:", f"      weight: {weights[i]}"]
+        if each:
+            lines.append("    parameters:")
+            lines += [f"      {key}: {values[i]}" for key, values in each.items()]
     if base:
         lines.append(f"base_model: {files[BASE]}")
-    if parameters:
+    if shared:
         lines.append("parameters:")
-        lines += [f"  {key}: {value}" for key, value in parameters.items()]
-    config, out = folder / "config.yml", folder / "theirs"
-    config.write_text("\n".join(lines) + "\n")
-    command = [str(pathlib.Path(sys.executable).parent / "mergekit-pytorch"), str(config), str(out)]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if run.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stdout[-2000:]}")
+        lines += [f"  {key}: {value}" for key, value in shared.items()]
+    return "\n".join(lines) + "\n"
+
+
+def by_mergekit(folder, config):
+    file, out = folder / "config.yml", folder / "theirs"
+    file.write_text(config)
+    SimpleLoaderCache().loaders.clear()
+    mergekit_pytorch.main([str(file), str(out)], standalone_mode=False)
     found = {}
-    for file in out.glob("*.safetensors"):
-        found.update(load_file(file))
+    for part in out.glob("*.safetensors"):
+        found.update(load_file(part))
     return found
 
 
-def by_btm(files, folder, method, models, weights, base, flags):
+def tensors_of(folder, command):
+    """What `btm average` with these flags writes."""
     command = [
         str(BIN / "btm"),
         "average",
-        "--method",
-        method,
+        "--overwrite",
         "--output-dir",
         str(folder / "ours"),
-    ]
-    command += ["--model-files", ":".join(str(files[name, "btm"]) for name in models), *flags]
-    command += ["--weights", ",".join(map(str, weights))] if weights else []
-    command += ["--base-model", str(files[BASE, "btm"])] if base else []
+    ] + command
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     out = folder / "ours.safetensors"
     subprocess.run(
-        [str(BIN / "btm-convert"), "checkpoint", "--to", "safetensors"]
+        [str(BIN / "btm-convert"), "checkpoint", "--to", "safetensors", "--overwrite"]
         + [str(folder / "ours" / "checkpoint_last.pt"), str(out)],
         check=True,
         stdout=subprocess.DEVNULL,
@@ -91,22 +129,77 @@ def by_btm(files, folder, method, models, weights, base, flags):
     return load_file(out if out.is_file() else next(out.rglob("*.safetensors")))
 
 
+def by_flags(files, folder, method, models, weights, base, flags):
+    command = ["--method", method, *flags]
+    command += ["--model-files", ":".join(str(files[name, "btm"]) for name in models)]
+    command += ["--weights", ",".join(map(str, weights))] if weights else []
+    command += ["--base-model", str(files[BASE, "btm"])] if base else []
+    return tensors_of(folder, command)
+
+
+def check(what, ours, theirs):
+    worst = max(float((ours[key] - theirs[key]).abs().max()) for key in theirs)
+    ok = bool(theirs) and worst <= TOLERANCE
+    print(
+        f"{'ok  ' if ok else 'FAIL'} {what}: {len(theirs)} tensors within {worst:.1e}", flush=True
+    )
+    return ok
+
+
+def statistics(tensors, base, model):
+    """Of the differences: the share that is kept, of the larger and of the smaller half of each
+    row, and the L1 norm over that of the whole."""
+    kept = [0, 0]
+    total = after = before = 0
+    for name, tensor in tensors.items():
+        if tensor.dim() != 2:
+            continue
+        task, whole = tensor - base[name], model[name] - base[name]
+        order = whole.abs().argsort(dim=1)
+        half = order.shape[1] // 2
+        for i, part in enumerate((order[:, :half], order[:, order.shape[1] - half :])):
+            kept[i] += int((task.gather(1, part) != 0).sum())
+        total += order.shape[0] * half
+        after += float(task.double().abs().sum())
+        before += float(whole.double().abs().sum())
+    return [kept[0] / total, kept[1] / total, after / before]
+
+
+def check_drawn(files, folder, method, density, parameters):
+    """Masks are not the same, but they are drawn alike."""
+    name = EXPERTS[0]
+    config = as_config(files, method, [name], [1], True, {"density": density, **parameters})
+    flags = [word for key, value in parameters.items() for word in (f"--{key}", str(value))]
+    ours = by_flags(files, folder, method, [name], [1], True, ["--density", str(density), *flags])
+    base, model = load_file(files[BASE]), load_file(files[name])
+    theirs = by_mergekit(folder, config)
+    ours = {key: ours[key] for key in theirs}
+    ours, theirs = statistics(ours, base, model), statistics(theirs, base, model)
+    ok = all(abs(a - b) <= 0.01 for a, b in zip(ours, theirs))
+    print(
+        f"{'ok  ' if ok else 'FAIL'} masks of {method}: kept, L1 norm {ours} {theirs}", flush=True
+    )
+    return ok
+
+
 def main():
-    failed = 0
+    results = []
     with tempfile.TemporaryDirectory() as top:
         files = as_safetensors(pathlib.Path(top))
-        for method, count, weights, base, flags, parameters in CASES:
+        for method, weights, base, flags, parameters in CASES:
+            count = weights if isinstance(weights, int) else len(weights)
+            models, given = EXPERTS[:count], None if isinstance(weights, int) else weights
+            what = f"{method} of {count}{' with a base' if base else ''} {' '.join(flags)}".rstrip()
             with tempfile.TemporaryDirectory() as folder:
                 folder = pathlib.Path(folder)
-                models = EXPERTS[:count]
-                theirs = by_mergekit(files, folder, method, models, weights, base, parameters)
-                ours = by_btm(files, folder, method, models, weights, base, flags)
-            worst = max(float((ours[key] - theirs[key]).abs().max()) for key in theirs)
-            ok = bool(theirs) and worst <= TOLERANCE
-            failed += not ok
-            what = f"{method} of {count}{' with a base' if base else ''} {' '.join(flags)}".rstrip()
-            print(f"{'ok  ' if ok else 'FAIL'} {what}: {len(theirs)} tensors within {worst:.1e}")
-    sys.exit(1 if failed else 0)
+                config = as_config(files, method, models, given, base, parameters)
+                theirs = by_mergekit(folder, config)
+                ours = by_flags(files, folder, method, models, given, base, flags)
+                results.append(check(what, ours, theirs))
+        for case in DRAWN:
+            with tempfile.TemporaryDirectory() as folder:
+                results.append(check_drawn(files, pathlib.Path(folder), *case))
+    sys.exit(0 if all(results) else 1)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,18 @@ struct RunAverageFlags {
   }
 };
 
+std::vector<double> numbers(std::string_view text) {
+  std::vector<double> values;
+  for (const std::string_view value : split(text, ",")) values.push_back(compat::parse_real(value));
+  return values;
+}
+
+bool truth(std::string_view text) {
+  if (text != "true" && text != "false")
+    throw UsageError("'" + compat::printable(text) + "', expected true or false");
+  return text == "true";
+}
+
 std::vector<std::string> method_names() {
   std::vector<std::string> names;
   for (const MergeMethod method : kMergeMethods) names.emplace_back(merge_method_name(method));
@@ -126,7 +138,7 @@ struct AverageCommand {
   LogOptions log;
   std::string output_dir, model_files, weights_from, base_model, method = "linear",
                                                                  ties_trim = "model", dtype;
-  std::optional<double> density, scale;
+  std::optional<double> scale;
   std::int64_t seed = 1, num_threads = 0;
   compat::ExpertChoice choice;
   AverageTuning tuning;
@@ -134,25 +146,44 @@ struct AverageCommand {
   bool overwrite = false;
 
   compat::FlagGroup method_flags() {
+    const auto real = [](std::string name, std::optional<double>& field, std::string help,
+                         std::string fallback) {
+      return compat::Flag{
+          std::move(name), "X", std::move(help), std::move(fallback),
+          [&field](const std::string& value) { field = compat::parse_real(value); }};
+    };
     return {
         "Method",
         {flag_choice("method", method, method_names(),
-                     "how to merge; task-arithmetic, ties, dare and model_stock work on "
-                     "differences to a base model, nuslerp and multislerp where one is given"),
+                     "how to merge; karcher, linear and slerp take no base model, nuslerp and "
+                     "multislerp take one, the others need one and work on differences to it"),
          flag_text("base-model", "MODEL", base_model,
                    "the model that the others were branched from"),
-         {"density", "X", "share of the differences that ties (see --ties-trim) and dare keep",
-          "0.2 for ties, 0.1 for dare",
-          [this](const std::string& value) { density = compat::parse_real(value); }},
+         {"density", "X[,Y...]",
+          "share of the differences that is kept by ties (see --ties-trim), dare*, breadcrumbs* "
+          "and "
+          "della*; mergekit's methods also take one per model",
+          "0.2 for ties, 0.1 for dare, otherwise 1",
+          [this](const std::string& value) { options.density = numbers(value); }},
          flag_choice("ties-trim", ties_trim, {"model", "tensor"},
                      "whether ties keeps the largest differences of the whole model (the paper) or "
                      "of each tensor (mergekit)"),
-         {"scale,lambda", "X", "factor of the merged difference", "1",
-          [this](const std::string& value) { scale = compat::parse_real(value); }},
+         real("gamma", options.gamma, "share of the largest differences that breadcrumbs* drops",
+              "0.01"),
+         real("epsilon", options.epsilon,
+              "della* keeps differences with probabilities from density - X to density + X",
+              "0.15"),
+         real("select-topk", options.select_topk,
+              "share of the elements in which the models differ that sce keeps", "1"),
+         {"rescale", "true|false",
+          "whether dare_* and della* give what is kept the L1 norm of the whole", "true",
+          [this](const std::string& value) { options.rescale = truth(value); }},
+         real("scale,lambda", scale, "factor of the merged difference", "1"),
          flag_integer("max-iter", "N", options.karcher.max_iter, "steps of karcher, at most", 0),
          compat::flag_real("tol", "X", options.karcher.tol,
                            "karcher ends where a step is shorter than this angle", 0, 1),
-         flag_integer("seed", "N", seed, "seed of dare's choice of elements, and of --tune", 0)}};
+         flag_integer("seed", "N", seed,
+                      "seed of the choice of elements by dare* and della*, and of --tune", 0)}};
   }
 
   compat::CommandSpec spec() {
@@ -165,10 +196,7 @@ struct AverageCommand {
           "one weight per model (default: equal ones that sum to 1; 1 each for methods with a base "
           "model)",
           {},
-          [this](const std::string& value) {
-            for (const std::string_view weight : split(value, ","))
-              options.weights.push_back(compat::parse_real(weight));
-          }},
+          [this](const std::string& value) { options.weights = numbers(value); }},
          flag_text("weights-from", "FILE", weights_from,
                    "take the weights from the last exp_avg_posterior of an ensemble's results "
                    "(.jsonl), or from weigh.json or tune.json"),
@@ -197,8 +225,8 @@ struct AverageCommand {
   bool merges() const {
     return !output_dir.empty() || !model_files.empty() || !options.weights.empty() ||
            !weights_from.empty() || options.normalize || options.allow_unnormalized ||
-           method != "linear" || !base_model.empty() || density || scale || !dtype.empty() ||
-           tuning.given();
+           method != "linear" || !base_model.empty() || !options.density.empty() || scale ||
+           !dtype.empty() || tuning.given();
   }
 
   /// The flags as options. UsageError for missing and contradicting flags.
@@ -231,24 +259,41 @@ struct AverageCommand {
     options.num_threads = static_cast<int>(std::min<std::int64_t>(num_threads, 1024));
   }
 
+  /// UsageError for a flag that does not belong to the method.
   void resolve_parameters() {
-    if (density) {
-      if (options.method != MergeMethod::kTies && options.method != MergeMethod::kDare)
-        throw UsageError("--density belongs to ties and dare, found --method " + method);
-      if (!(*density > 0 && *density <= 1))
-        throw UsageError("flag --density: " + std::to_string(*density) +
-                         ", expected above 0 and at most 1");
-      options.density = *density;
-    }
     options.trims_tensors = ties_trim == "tensor";
-    if (options.trims_tensors && options.method != MergeMethod::kTies)
-      throw UsageError("--ties-trim belongs to ties, found --method " + method);
-    if (scale) {
-      if (!needs_base_model(options.method) || options.method == MergeMethod::kModelStock)
-        throw UsageError("--scale belongs to task-arithmetic, ties and dare, found --method " +
-                         method);
-      options.scale = *scale;
-    }
+    const auto belongs = [this](bool given, bool taken, std::string_view flag,
+                                std::string_view methods) {
+      if (given && !taken)
+        throw UsageError(
+            compat::concat(flag, " belongs to ", methods, ", found --method ", method));
+    };
+    const auto share = [](std::string_view flag, double value, bool zero) {
+      if (!(value <= 1 && (zero ? value >= 0 : value > 0)))
+        throw UsageError(compat::concat("flag ", flag, ": ", compat::general(value), ", expected ",
+                                        zero ? "0 to 1" : "above 0 and at most 1"));
+    };
+    const auto sparse = sparse_method(options.method, options.trims_tensors);
+    const auto is = [&](Sparsifier one) { return sparse && sparse->sparsifier == one; };
+    const bool of_papers =
+        options.method == MergeMethod::kTies || options.method == MergeMethod::kDare;
+    belongs(options.trims_tensors, options.method == MergeMethod::kTies, "--ties-trim", "ties");
+    belongs(!options.density.empty(), sparse || of_papers, "--density",
+            "ties, dare*, breadcrumbs* and della*");
+    for (const double density : options.density) share("--density", density, false);
+    belongs(options.gamma.has_value(), is(Sparsifier::kOutliers), "--gamma", "breadcrumbs*");
+    if (options.gamma) share("--gamma", *options.gamma, true);
+    belongs(options.epsilon.has_value(), is(Sparsifier::kRanks), "--epsilon", "della*");
+    if (options.epsilon) share("--epsilon", *options.epsilon, true);
+    belongs(options.select_topk.has_value(), options.method == MergeMethod::kSce, "--select-topk",
+            "sce");
+    if (options.select_topk) share("--select-topk", *options.select_topk, true);
+    belongs(options.rescale.has_value(), sparse && sparse->rescales, "--rescale",
+            "dare_* and della*");
+    belongs(scale.has_value(),
+            sparse || of_papers || options.method == MergeMethod::kTaskArithmetic, "--scale",
+            "task-arithmetic, ties, dare*, breadcrumbs* and della*");
+    options.scale = scale.value_or(1);
   }
 };
 

@@ -114,7 +114,8 @@ std::unique_ptr<TransformerLM> AverageLoss::average(
   auto average = outline_model(checkpoints_.front(), data.dictionary(), data.dictionary_file());
   for (std::size_t i = 0; i < average->parameters().size(); ++i) {
     const std::string& name = average->parameters()[i].name;
-    const std::vector<double>& own = weights[layer_group(name, layers_, weights.size())];
+    const std::vector<double>& own = weights[layer_group(
+        name, layers_, weights.size(), average->config().share_decoder_input_output_embed)];
     at::Tensor sum;
     for (std::size_t n = 0; n < models_.size(); ++n) {
       const at::Tensor term = models_[n]->parameters()[i].tensor->to(at::kFloat) * own[n];

@@ -151,9 +151,11 @@ const compat::TensorView* find_tensor(const Checkpoint& model, std::string_view 
   if (const compat::TensorView* const found = model.find(name);
       found != nullptr || name != kOutputProjection)
     return found;
-  return model.config().get_bool("model", "share_decoder_input_output_embed", false)
-             ? model.find(kEmbedding)
-             : nullptr;
+  return is_tied(model) ? model.find(kEmbedding) : nullptr;
+}
+
+bool is_tied(const Checkpoint& model) {
+  return model.config().get_bool("model", "share_decoder_input_output_embed", false);
 }
 
 std::vector<Checkpoint> open_models(std::span<const std::filesystem::path> files) {

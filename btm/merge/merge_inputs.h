@@ -14,6 +14,9 @@ namespace btm {
 /// its embedding: fairseq before 0.10 did not save it, later versions do.
 const compat::TensorView* find_tensor(const compat::Checkpoint& model, std::string_view name);
 
+/// Whether the output projection of a model is its embedding. A file may hold it all the same.
+bool is_tied(const compat::Checkpoint& model);
+
 /// Opens models, each a file or a folder (compat::resolve_model).
 std::vector<compat::Checkpoint> open_models(std::span<const std::filesystem::path> files);
 

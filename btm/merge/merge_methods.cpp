@@ -60,13 +60,14 @@ InnerProducts inner_products(std::span<const float> a, std::span<const float> b)
   return sum;
 }
 
-std::pair<double, double> slerp_factors(const InnerProducts& products, double t) noexcept {
+std::pair<double, double> slerp_factors(const InnerProducts& products, double t,
+                                        double straight) noexcept {
   const double norms = std::sqrt(products.aa) * std::sqrt(products.bb);
   const double cosine = norms > 0 ? std::clamp(products.ab / norms, -1.0, 1.0) : 1.0;
   const double theta = std::acos(cosine), sine = std::sin(theta);
   constexpr double kStraight =
       1e-6;  // below it the quotient loses its digits, and is 1 - t and t within 1e-12
-  if (!(sine > kStraight)) return {1 - t, t};
+  if (!(sine > kStraight) || std::abs(cosine) > straight) return {1 - t, t};
   return {std::sin((1 - t) * theta) / sine, std::sin(t * theta) / sine};
 }
 
@@ -126,8 +127,8 @@ void add_elected_task_vectors(std::span<const float> base, Models models,
   }
 }
 
-void MagnitudeRank::count_upper(std::span<const float> base, std::span<const float> model) {
-  for (std::size_t j = 0; j < base.size(); ++j) ++upper_[magnitude_bits(model[j] - base[j]) >> 16];
+void MagnitudeRank::count_upper(std::span<const float> values) {
+  for (const float value : values) ++upper_[magnitude_bits(value) >> 16];
 }
 
 void MagnitudeRank::add(const MagnitudeRank& other) {
@@ -136,7 +137,7 @@ void MagnitudeRank::add(const MagnitudeRank& other) {
 }
 
 void MagnitudeRank::choose(std::uint64_t keep) {
-  rank_ = keep;
+  rank_ = keep_ = keep;
   for (bucket_ = static_cast<std::uint32_t>(upper_.size()); bucket_-- > 0;) {
     if (rank_ <= upper_[bucket_]) return;
     rank_ -= upper_[bucket_];
@@ -144,9 +145,9 @@ void MagnitudeRank::choose(std::uint64_t keep) {
   bucket_ = 0;
 }
 
-void MagnitudeRank::count_lower(std::span<const float> base, std::span<const float> model) {
-  for (std::size_t j = 0; j < base.size(); ++j) {
-    const std::uint32_t bits = magnitude_bits(model[j] - base[j]);
+void MagnitudeRank::count_lower(std::span<const float> values) {
+  for (const float value : values) {
+    const std::uint32_t bits = magnitude_bits(value);
     if (bits >> 16 == bucket_) ++lower_[bits & 0xFFFFu];
   }
 }
@@ -157,13 +158,14 @@ bool MagnitudeRank::all_finite() const noexcept {
                      [](std::uint64_t count) { return count == 0; });
 }
 
-float MagnitudeRank::threshold() const {
+MagnitudeRank::Found MagnitudeRank::found() const {
   std::uint64_t rank = rank_;
   for (std::uint32_t low = 0x10000; low-- > 0;) {
-    if (rank <= lower_[low]) return std::bit_cast<float>(bucket_ << 16 | low);
+    if (rank <= lower_[low])
+      return {std::bit_cast<float>(bucket_ << 16 | low), keep_ - rank, lower_[low]};
     rank -= lower_[low];
   }
-  return 0;
+  return {0, keep_, 0};
 }
 
 }  // namespace btm

@@ -27,7 +27,9 @@ InnerProducts inner_products(std::span<const float> a, std::span<const float> b)
 /// The factors of a and b in slerp(a, b; t) = (sin((1 - t) theta) a + sin(t theta) b) / sin(theta),
 /// where theta is the angle between them (Shoemake 1985). They are 1 - t and t for (almost)
 /// parallel, opposite or zero vectors, for which the formula has no value.
-std::pair<double, double> slerp_factors(const InnerProducts& products, double t) noexcept;
+/// `straight`: the cosine beyond which vectors count as parallel or opposite (mergekit: 0.9995).
+std::pair<double, double> slerp_factors(const InnerProducts& products, double t,
+                                        double straight = 1) noexcept;
 
 /// out = base + scale sum_i weights[i] (models[i] - base).
 void add_task_vectors(std::span<const float> base, Models models, std::span<const float> weights,
@@ -58,20 +60,26 @@ void add_elected_task_vectors(std::span<const float> base, Models models,
 /// k-th.
 class MagnitudeRank {
  public:
-  void count_upper(std::span<const float> base, std::span<const float> model);
+  void count_upper(std::span<const float> values);
   void add(const MagnitudeRank& other);  ///< Another thread's counts.
   bool all_finite() const noexcept;      ///< After the first pass: no element was infinite or NaN.
   /// Ends the first pass. `keep` is k.
   void choose(std::uint64_t keep);
-  void count_lower(std::span<const float> base, std::span<const float> model);
+  void count_lower(std::span<const float> values);
+
+  struct Found {
+    float value = 0;                     ///< The k-th largest magnitude.
+    std::uint64_t above = 0, equal = 0;  ///< How many are larger, and how many are equal to it.
+  };
+  Found found() const;
   /// The smallest magnitude among the `keep` largest; 0 keeps all.
-  float threshold() const;
+  float threshold() const { return found().value; }
 
  private:
   std::vector<std::uint64_t> upper_ = std::vector<std::uint64_t>(std::size_t{1} << 15);
   std::vector<std::uint64_t> lower_ = std::vector<std::uint64_t>(std::size_t{1} << 16);
   std::uint32_t bucket_ = 0;
-  std::uint64_t rank_ = 0;  ///< In the bucket, from 1.
+  std::uint64_t keep_ = 0, rank_ = 0;  ///< k; and in the bucket, from 1.
 };
 
 }  // namespace btm

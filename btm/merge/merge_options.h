@@ -1,7 +1,6 @@
 // The options of `btm average`.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,41 +11,12 @@
 #include <vector>
 
 #include "btm/merge/gram_merge.h"
+#include "btm/merge/method_table.h"
+#include "btm/merge/tensor_settings.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/torch/tensor.h"
 
 namespace btm {
-
-/// Ways to merge models x_1 ... x_N with weights w_i, per element unless said otherwise. b: a base
-/// model, t_i = x_i - b, s: the scale.
-enum class MergeMethod : std::uint8_t {
-  kLinear,  ///< sum w_i x_i (the average of BTM's release)
-  kSlerp,   ///< of two: along the great circle between each pair of tensors (Shoemake, 1985)
-  kTaskArithmetic,  ///< b + s sum w_i t_i (Ilharco et al., arXiv:2212.04089)
-  kTies,  ///< t_i trimmed over the whole model or each tensor, signs elected, agreeing ones
-          ///< averaged (Yadav et al., arXiv:2306.01708)
-  kDare,  ///< task arithmetic on t_i with elements dropped at random, the rest rescaled (Yu et al.,
-          ///< arXiv:2311.03099)
-  // mergekit's names. Each tensor is a sum with factors of its own (gram_merge.h).
-  kNuslerp,     ///< of two: along the arc between x_i, or between t_i
-  kMultislerp,  ///< the mean direction and length of x_i, or of t_i
-  kKarcher,     ///< the mean on the sphere of all x_i
-  kModelStock,  ///< b + t times the mean of t_i; the angles between t_i give t
-};
-
-inline constexpr std::array kMergeMethods{
-    MergeMethod::kLinear,     MergeMethod::kSlerp,   MergeMethod::kTaskArithmetic,
-    MergeMethod::kTies,       MergeMethod::kDare,    MergeMethod::kNuslerp,
-    MergeMethod::kMultislerp, MergeMethod::kKarcher, MergeMethod::kModelStock};
-
-/// "linear", "slerp", "task-arithmetic", "ties", "dare", "nuslerp", "multislerp", "karcher",
-/// "model_stock".
-std::string_view merge_method_name(MergeMethod method) noexcept;
-bool needs_base_model(MergeMethod method) noexcept;
-/// Whether a base model changes the result: nuslerp and multislerp work with and without one.
-bool takes_base_model(MergeMethod method) noexcept;
-/// Whether the models have weights.
-bool takes_weights(MergeMethod method) noexcept;
 
 struct MergeOptions {
   std::vector<std::filesystem::path>
@@ -58,16 +28,23 @@ struct MergeOptions {
   std::filesystem::path base_model;
   std::filesystem::path output;  ///< The file to write.
   MergeMethod method = MergeMethod::kLinear;
-  double density =
-      0;  ///< TIES, DARE: the share of each task vector that is kept; 0: the paper's 0.2 and 0.1.
+  /// The share of each task vector that is kept: one for all models, or one each. Empty: 0.2 of
+  /// TIES and 0.1 of DARE, as in the papers, and 1 of mergekit's methods.
+  std::vector<double> density;
   bool trims_tensors =
       false;  ///< TIES: `density` is of each tensor (mergekit), not of the whole model (the paper).
+  std::optional<double> gamma, epsilon;  ///< Of breadcrumbs and of della (SparseParameters).
+  std::optional<double> select_topk;     ///< SCE: the share of the elements that is kept.
+  std::optional<bool> rescale;           ///< dare_*, della*: none: as mergekit.
   double scale = 1;
   KarcherOptions karcher;
-  std::uint64_t seed = 1;  ///< DARE's choice of elements.
-  bool normalize = false;  ///< Divide the weights by their sum.
+  std::uint64_t seed = 1;  ///< The choice of elements by dare*, della*.
+  bool normalize =
+      false;  ///< Divide the weights by their sum; with elected signs, what they sum to.
   bool allow_unnormalized =
       false;  ///< Linear: take weights as they are, whatever their sum and signs.
+  /// In place of all of the above from `weights` on, but for the base, the method and the seed.
+  SettingsOf settings_of;
   std::optional<compat::DType>
       dtype;            ///< Of the floating-point tensors; none: as in the first file.
   int num_threads = 0;  ///< 0: all cores.
@@ -76,7 +53,7 @@ struct MergeOptions {
 struct MergeReport {
   std::size_t models = 0, tensors = 0;
   std::uint64_t bytes_read = 0, bytes_written = 0;
-  std::vector<double> weights;  ///< The weights that were used.
+  std::vector<double> weights;  ///< Of the models; empty where tensors differ.
 };
 
 /// Called in the calling thread with the number of elements done and of all.

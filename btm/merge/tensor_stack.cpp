@@ -57,9 +57,12 @@ void store_floats(std::span<const float> values, DType dtype, std::vector<std::b
     std::memcpy(out.data(), values.data(), out.size());
 }
 
-TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*> views)
+TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*> views,
+                         bool whole_rows)
     : name_(std::move(name)) {
   numel_ = views.front()->numel();
+  if (const auto& shape = views.front()->shape; whole_rows && !shape.empty() && numel_ > 0)
+    piece_elements_ = std::max<std::int64_t>(1, kPieceElements / shape.back()) * shape.back();
   for (const compat::TensorView* view : views) {
     Source& source = sources_.emplace_back();
     source.view = view;
@@ -84,8 +87,8 @@ TensorStack::TensorStack(std::string name, std::vector<const compat::TensorView*
 
 std::span<const std::byte> TensorStack::piece_bytes(const Source& source, std::size_t piece) const {
   const auto element = compat::element_size(source.view->dtype());
-  const auto begin = static_cast<std::int64_t>(piece) * kPieceElements;
-  const auto count = std::min(kPieceElements, numel_ - begin);
+  const auto begin = static_cast<std::int64_t>(piece) * piece_elements_;
+  const auto count = std::min(piece_elements_, numel_ - begin);
   return source.bytes.subspan(static_cast<std::size_t>(begin) * element,
                               static_cast<std::size_t>(count) * element);
 }

@@ -16,14 +16,23 @@ inline constexpr std::int64_t kPieceElements = std::int64_t{1} << 17;
 
 class TensorStack {
  public:
-  /// Views of equal shape. read() is for floating-point dtypes.
-  TensorStack(std::string name, std::vector<const compat::TensorView*> views);
+  /// Views of equal shape. read() is for floating-point dtypes. With `whole_rows` a piece ends
+  /// where a row ends, and has one row at least.
+  TensorStack(std::string name, std::vector<const compat::TensorView*> views,
+              bool whole_rows = false);
 
   const std::string& name() const noexcept { return name_; }
   std::size_t models() const noexcept { return sources_.size(); }
   std::int64_t numel() const noexcept { return numel_; }
+  const std::vector<std::int64_t>& shape() const noexcept { return sources_.front().view->shape; }
+  /// The length of the last dimension; 1 of a tensor without dimensions.
+  std::int64_t row() const noexcept { return shape().empty() ? 1 : shape().back(); }
   std::size_t pieces() const noexcept {
-    return static_cast<std::size_t>((numel_ + kPieceElements - 1) / kPieceElements);
+    return static_cast<std::size_t>((numel_ + piece_elements_ - 1) / piece_elements_);
+  }
+  /// The number of a piece's first element.
+  std::uint64_t begin(std::size_t piece) const noexcept {
+    return static_cast<std::uint64_t>(piece) * static_cast<std::uint64_t>(piece_elements_);
   }
 
   /// Values of one model's piece: in place where the file holds floats, otherwise in `scratch`.
@@ -53,7 +62,17 @@ class TensorStack {
 
   std::string name_;
   std::vector<Source> sources_;
-  std::int64_t numel_ = 0;
+  std::int64_t numel_ = 0, piece_elements_ = kPieceElements;
+};
+
+/// The values of a piece of all models of a stack.
+struct PieceInputs {
+  PieceInputs(const TensorStack& stack, std::size_t piece) : scratch(stack.models()) {
+    for (std::size_t i = 0; i < stack.models(); ++i)
+      values.push_back(stack.read(i, piece, scratch[i]));
+  }
+  std::vector<std::vector<float>> scratch;
+  std::vector<std::span<const float>> values;
 };
 
 /// Whether tensors of this type are merged.

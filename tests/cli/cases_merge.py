@@ -9,6 +9,7 @@ ELMS = "{golden}/checkpoints/"
 TWO = f"{ELMS}elm_perl:{ELMS}elm_jargon"
 AVERAGE = ["btm", "average", "--output-dir", "out", "--model-files", TWO]
 BRANCH = ["btm", "branch", "--old-folder", ELMS, "--new-folder", ".", "--subfolder", "seed"]
+BASED = AVERAGE + ["--base-model", ELMS + "seed"]
 OUT = "out/checkpoint_last.pt"
 RUN = ["btm", "average", "--inputs", "{golden}/average_run", "--output", "out/average.pt"]
 
@@ -240,7 +241,7 @@ CASES = [
         "density without ties",
         AVERAGE + ["--density", "0.5"],
         2,
-        stderr=["--density belongs to ties and dare"],
+        stderr=["--density belongs to ties, dare*, breadcrumbs* and della*, found --method linear"],
     ),
     Case(
         "density beyond 1",
@@ -521,4 +522,74 @@ CASES = [
         stderr=["karcher uses no base model"],
     ),
     Case("average by multislerp", AVERAGE + ["--method", "multislerp"], check=averaged),
+    *(
+        Case(
+            f"average by {method}",
+            BASED + ["--method", method, "--density", "0.4"],
+            stdout=[OUT + f": {method}, weights 1,1"],
+            check=averaged,
+        )
+        for method in ("dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties")
+    ),
+    Case(
+        "average by della, with a density for each model",
+        BASED + ["--method", "della", "--density", "0.4,0.7", "--epsilon", "0.1"],
+        stdout=[": della, weights 1,1"],
+        check=averaged,
+    ),
+    Case(
+        "average by della_linear, not rescaled",
+        BASED + ["--method", "della_linear", "--density", "0.5", "--rescale", "false"],
+        check=averaged,
+    ),
+    Case(
+        "average by sce",
+        BASED + ["--method", "sce", "--select-topk", "0.2"],
+        stdout=[OUT + ": sce; 2 models"],
+        check=averaged,
+    ),
+    Case(
+        "average by sce with weights",
+        BASED + ["--method", "sce", "--weights", "1,1"],
+        2,
+        stderr=["sce finds the weights of the models itself, found --weights"],
+        check=no_output,
+    ),
+    Case(
+        "average by della beyond probabilities",
+        BASED + ["--method", "della", "--density", "0.9"],
+        2,
+        stderr=["della keeps elements with probabilities from 0.75 to 1.05"],
+        check=no_output,
+    ),
+    Case(
+        "gamma without breadcrumbs",
+        BASED + ["--method", "della", "--gamma", "0.1"],
+        2,
+        stderr=["--gamma belongs to breadcrumbs*, found --method della"],
+    ),
+    Case(
+        "epsilon without della",
+        BASED + ["--method", "sce", "--epsilon", "0.1"],
+        2,
+        stderr=["--epsilon belongs to della*, found --method sce"],
+    ),
+    Case(
+        "select-topk without sce",
+        BASED + ["--method", "ties", "--select-topk", "0.1"],
+        2,
+        stderr=["--select-topk belongs to sce, found --method ties"],
+    ),
+    Case(
+        "select-topk beyond 1",
+        BASED + ["--method", "sce", "--select-topk", "2"],
+        2,
+        stderr=["flag --select-topk: 2, expected 0 to 1"],
+    ),
+    Case(
+        "rescale that is neither",
+        BASED + ["--method", "dare_ties", "--rescale", "yes"],
+        2,
+        stderr=["flag --rescale: 'yes', expected true or false"],
+    ),
 ]

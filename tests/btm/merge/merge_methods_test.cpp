@@ -104,27 +104,37 @@ TEST(AddElectedTaskVectors, WeighsTheVoteAndTheMean) {
   EXPECT_FLOAT_EQ(out[0], 2 * (1 * 1 + 3 * 3) / 4.0f);
 }
 
-TEST(MagnitudeRank, FindsTheKthLargestDifferenceExactly) {
-  const std::vector<Values> values = random_models(2, 10000, 3);
+TEST(MagnitudeRank, FindsTheKthLargestMagnitudeExactly) {
+  const std::vector<Values> values = random_models(1, 10000, 3);
   std::vector<float> magnitudes;
-  for (std::size_t j = 0; j < values[0].size(); ++j)
-    magnitudes.push_back(std::abs(values[1][j] - values[0][j]));
+  for (const float value : values[0]) magnitudes.push_back(std::abs(value));
   std::ranges::sort(magnitudes, std::greater{});
   for (const std::size_t keep : {1, 2, 2000, 9999, 10000}) {
     btm::MagnitudeRank rank;
-    rank.count_upper(values[0], values[1]);
+    rank.count_upper(values[0]);
     rank.choose(keep);
-    rank.count_lower(values[0], values[1]);
+    rank.count_lower(values[0]);
     EXPECT_EQ(rank.threshold(), magnitudes[keep - 1]) << keep;
   }
+}
+
+TEST(MagnitudeRank, CountsWhatIsLargerAndWhatIsEqual) {
+  const Values values{3, -1, 2, -2, 2, 0, 0};
+  btm::MagnitudeRank rank;
+  rank.count_upper(values);
+  rank.choose(3);
+  rank.count_lower(values);
+  EXPECT_EQ(rank.found().value, 2);
+  EXPECT_EQ(rank.found().above, 1U);
+  EXPECT_EQ(rank.found().equal, 3U);
 }
 
 TEST(MagnitudeRank, NoticesWhatIsNotFinite) {
   for (const float value : {INFINITY, NAN}) {
     btm::MagnitudeRank rank;
-    rank.count_upper(Values{0, 0}, Values{1, 2});
+    rank.count_upper(Values{1, 2});
     EXPECT_TRUE(rank.all_finite());
-    rank.count_upper(Values{0}, Values{value});
+    rank.count_upper(Values{value});
     EXPECT_FALSE(rank.all_finite());
   }
 }

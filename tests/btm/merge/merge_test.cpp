@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "btm/merge/merge_options.h"
 #include "compat/base/error.h"
@@ -114,18 +116,18 @@ TEST_F(Merge, TakesDemixShardsWithTheirSharedHalf) {
 }
 
 TEST_F(Merge, GivesTheSameBytesOnAnyNumberOfThreads) {
-  std::vector<float> a(1000003), b(1000003), base(1000003);
+  std::vector<float> a(300003), b(300003), base(300003);
   for (std::size_t i = 0; i < a.size(); ++i) {
     a[i] = std::sin(static_cast<float>(i));
     b[i] = std::cos(static_cast<float>(i) * 1.7f);
     base[i] = 0.1f * std::sin(static_cast<float>(i) * 0.3f);
   }
   const fs::path first = file("a.pt", a), second = file("b.pt", b), third = file("base.pt", base);
-  for (const MergeMethod method :
-       {MergeMethod::kLinear, MergeMethod::kSlerp, MergeMethod::kTaskArithmetic, MergeMethod::kTies,
-        MergeMethod::kDare}) {
+  for (const MergeMethod method : btm::kMergeMethods) {
     auto request = options({first, second}, method);
     if (btm::needs_base_model(method)) request.base_model = third;
+    if (btm::sparse_method(method, false)) request.density = {0.4};
+    if (method == MergeMethod::kSce) request.select_topk = 0.3;
     request.num_threads = 1;
     btm::merge_checkpoints(request);
     const std::string alone = btm_test::read_file(out());
@@ -155,7 +157,7 @@ TEST_F(Merge, TrimsTiesOverTheWholeModel) {
   };
   auto request = options({write("a.pt", 3, 0.5f), write("b.pt", 5, 0.25f)}, MergeMethod::kTies);
   request.base_model = write("base.pt", 1, 0);
-  request.density = 0.5;
+  request.density = {0.5};
   request.scale = 2;
   btm::merge_checkpoints(request);
   EXPECT_EQ(floats(out(), "decoder.large"),
@@ -175,7 +177,7 @@ TEST_F(Merge, TrimsTiesTensorByTensorWhereAsked) {
   write_tiny_checkpoint(dir_ / "base.pt",
                         {{"decoder.large", {1, 1, 1, 1}}, {"decoder.small", {0, 0, 0, 0}}});
   request.base_model = dir_ / "base.pt";
-  request.density = 0.5;
+  request.density = {0.5};
   request.trims_tensors = true;
   btm::merge_checkpoints(request);
   EXPECT_EQ(floats(out(), "decoder.large"), (std::vector<float>{4, 4, 1, 1}));
@@ -194,7 +196,7 @@ TEST_F(Merge, AddsScaledTaskVectorsToTheBase) {
 TEST_F(Merge, KeepsAllWithDareOfDensityOne) {
   auto request = options({file("a.pt", {2, 2}), file("b.pt", {0, 5})}, MergeMethod::kDare);
   request.base_model = file("base.pt", {1, 1});
-  request.density = 1;
+  request.density = {1};
   btm::merge_checkpoints(request);
   EXPECT_EQ(floats(out()), (std::vector<float>{1, 6}));
 }
@@ -214,6 +216,81 @@ TEST_F(Merge, TakesWeightsOfGroupsOfLayers) {
   EXPECT_EQ(floats(out(), "decoder.layers.0.fc1.weight"), std::vector<float>{0.25});
   EXPECT_EQ(floats(out(), "decoder.layers.1.fc1.weight"), std::vector<float>{0.5});
   EXPECT_EQ(floats(out(), "decoder.layer_norm.weight"), std::vector<float>{0.5});
+}
+
+/// A model whose output projection is its embedding, and which holds it as a tensor of its own.
+TEST_F(Merge, GivesATiedOutputTheWeightsOfItsEmbedding) {
+  constexpr std::string_view kOutput = "decoder.output_projection.weight";
+  const auto written = [&](const fs::path& model, const char* name) {
+    const Checkpoint checkpoint = Checkpoint::open(model);
+    compat::NamedTensors tensors = checkpoint.model();
+    std::erase_if(tensors, [&](const auto& entry) { return entry.first == kOutput; });
+    const TensorView embedding = *checkpoint.find("decoder.embed_tokens.weight");
+    auto own = compat::Storage::copy_of(embedding.dtype(), bytes_of(embedding));
+    tensors.emplace_back(kOutput, TensorView::contiguous(std::move(own), embedding.shape));
+    compat::PickleArena arena;
+    compat::save_checkpoint(dir_ / name, *compat::with_model(arena, checkpoint.root(), tensors));
+    return dir_ / name;
+  };
+  auto request = options({written(elm("perl") / "checkpoint_last.pt", "a.pt"),
+                          written(elm("jargon") / "checkpoint_last.pt", "b.pt")});
+  request.group_weights = {{0.25, 0.75}, {1, 0}};
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out(), kOutput), floats(out(), "decoder.embed_tokens.weight"));
+}
+
+/// mergekit sorts the differences, and equal ones keep their order. Here most are equal, and they
+/// fill three pieces.
+TEST_F(Merge, CutsBreadcrumbsWhereAStableSortCutsThem) {
+  std::vector<float> task(300'000), base(task.size(), 0.0f);
+  for (std::size_t j = 0; j < task.size(); ++j)
+    task[j] = (j % 3 == 0 ? -1.0f : 1.0f) * static_cast<float>(j * 7919 % 10);
+  auto request = options({file("a.pt", task)}, MergeMethod::kBreadcrumbs);
+  request.base_model = file("base.pt", base);
+  request.density = {0.33};
+  request.gamma = 0.25;
+  btm::merge_checkpoints(request);
+  std::vector<std::size_t> order(task.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, {}, [&](std::size_t j) { return std::abs(task[j]); });
+  std::vector<float> expected(task.size());
+  for (std::size_t place = 300'000 - 99'000 - 75'000; place < 300'000 - 75'000; ++place)
+    expected[order[place]] = task[order[place]];
+  EXPECT_EQ(floats(out()), expected);
+}
+
+TEST_F(Merge, RescalesWhatIsDrawnToTheNormOfTheWhole) {
+  std::vector<float> task(200'000);
+  for (std::size_t j = 0; j < task.size(); ++j) task[j] = std::sin(static_cast<float>(j));
+  const auto norm = [](const std::vector<float>& values) {
+    double sum = 0;
+    for (const float value : values) sum += std::abs(static_cast<double>(value));
+    return sum;
+  };
+  for (const MergeMethod method : {MergeMethod::kDareLinear, MergeMethod::kDella}) {
+    auto request = options({file("a.pt", task)}, method);
+    request.base_model = file("base.pt", std::vector<float>(task.size()));
+    request.density = {0.3};
+    btm::merge_checkpoints(request);
+    const std::vector<float> merged = floats(out());
+    EXPECT_NEAR(static_cast<double>(std::ranges::count(merged, 0.0f)) / 200'000, 0.7, 0.01);
+    EXPECT_NEAR(norm(merged) / norm(task), 1, 1e-6);
+    request.rescale = false;
+    btm::merge_checkpoints(request);
+    const std::vector<float> plain = floats(out());
+    for (std::size_t j = 0; j < task.size(); ++j)
+      ASSERT_TRUE(plain[j] == 0 || plain[j] == task[j]) << j;
+  }
+}
+
+TEST_F(Merge, SelectsWhatVariesForSce) {
+  // The first two elements vary most. Mean squares: (4 + 1) / 4 and (0 + 9) / 4.
+  const fs::path a = file("a.pt", {2, -1, 0.5f, 1}), b = file("b.pt", {0, 3, 0.25f, 1});
+  auto request = options({a, b}, MergeMethod::kSce);
+  request.base_model = file("base.pt", {0, 0, 0, 0});
+  request.select_topk = 0.7;  // two of the three that vary
+  btm::merge_checkpoints(request);
+  EXPECT_EQ(floats(out()), (std::vector<float>{2, 3, 0, 0}));
 }
 
 /// (1, 0) and (0, 1) are at a right angle, also as differences to the base.
@@ -401,6 +478,17 @@ TEST_F(Merge, RefusesWhatAMethodCannotTake) {
   refused(onto_itself, "is one of the models");
   auto nothing = options({});
   refused(nothing, "no models");
+  auto densities = options({a, b}, MergeMethod::kBreadcrumbs);
+  densities.density = {0.1, 0.2, 0.3};
+  refused(densities, "3 densities for 2 models, expected one, or one each");
+  densities.method = MergeMethod::kTies;
+  refused(densities, "3 densities for 2 models, expected one");
+  auto della = options({a, b}, MergeMethod::kDella);
+  della.density = {0.1};
+  refused(della, "della keeps elements with probabilities from -0.05 to 0.25");
+  auto sce = options({a, b}, MergeMethod::kSce);
+  sce.weights = {1, 1};
+  refused(sce, "sce finds the weights of the models itself");
 }
 
 TEST_F(Merge, NoticesDamageInAnyModelAndWritesNothing) {

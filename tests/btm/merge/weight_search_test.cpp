@@ -97,14 +97,19 @@ TEST(WeightSearch, RefusesWhatHasNoMeaning) {
 }
 
 TEST(LayerGroup, CutsTheLayersInRuns) {
-  EXPECT_EQ(layer_group("decoder.embed_tokens.weight", 6, 3), 0U);
-  EXPECT_EQ(layer_group("decoder.layers.0.fc1.weight", 6, 3), 0U);
-  EXPECT_EQ(layer_group("decoder.layers.2.fc1.weight", 6, 3), 1U);
-  EXPECT_EQ(layer_group("decoder.layers.5.fc1.weight", 6, 3), 2U);
-  EXPECT_EQ(layer_group("decoder.layers.99.fc1.weight", 6, 3), 2U);
-  EXPECT_EQ(layer_group("decoder.layers.x.fc1.weight", 6, 3), 0U);
-  EXPECT_EQ(layer_group("decoder.layer_norm.bias", 6, 3), 2U);
-  EXPECT_EQ(layer_group("decoder.output_projection.weight", 6, 3), 2U);
+  const auto group = [](std::string_view tensor, bool tied_output = false) {
+    return layer_group(tensor, 6, 3, tied_output);
+  };
+  EXPECT_EQ(group("decoder.embed_tokens.weight"), 0U);
+  EXPECT_EQ(group("decoder.layers.0.fc1.weight"), 0U);
+  EXPECT_EQ(group("decoder.layers.2.fc1.weight"), 1U);
+  EXPECT_EQ(group("decoder.layers.5.fc1.weight"), 2U);
+  EXPECT_EQ(group("decoder.layers.99.fc1.weight"), 2U);
+  EXPECT_EQ(group("decoder.layers.x.fc1.weight"), 0U);
+  EXPECT_EQ(group("decoder.layer_norm.bias"), 2U);
+  EXPECT_EQ(group("decoder.output_projection.weight"), 2U);
+  EXPECT_EQ(group("decoder.output_projection.weight", true), 0U);  // it is the embedding
+  EXPECT_EQ(group("decoder.layer_norm.bias", true), 2U);
 }
 
 }  // namespace
