@@ -88,7 +88,7 @@ class Tensor:
 def fake_torch():
     """Modules with only the names that a checkpoint's pickle refers to."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    for name in ("FloatStorage", "HalfStorage"):
+    for name in STORAGES.values():
         setattr(torch, name, type(name, (), {"__module__": "torch"}))
 
     def _rebuild_tensor_v2(*_):
@@ -199,13 +199,24 @@ class Zip:
         self.file.close()
 
 
+STORAGES = {"float16": "HalfStorage", "bfloat16": "BFloat16Storage", "float32": "FloatStorage"}
+
+
+def packed(dtype, numbers):
+    if dtype == "bfloat16":  # the upper half of fp32
+        return b"".join(struct.pack("<f", number)[2:] for number in numbers)
+    return struct.pack(f"<{len(numbers)}{'e' if dtype == 'float16' else 'f'}", *numbers)
+
+
+def element_size(dtype):
+    return 4 if dtype == "float32" else 2
+
+
 def weights_chunk(dtype, seed=1):
     """A megabyte of numbers uniform in +-0.04 (a trained layer's scale)."""
-    code, size = {"float16": ("e", 2), "float32": ("f", 4)}[dtype]
     numbers = random.Random(seed)
-    return struct.pack(
-        f"<{CHUNK // size}{code}", *(numbers.uniform(-0.04, 0.04) for _ in range(CHUNK // size))
-    )
+    count = CHUNK // element_size(dtype)
+    return packed(dtype, [numbers.uniform(-0.04, 0.04) for _ in range(count)])
 
 
 def repeated(chunk, size):
@@ -220,9 +231,9 @@ def write_checkpoint(path, args):
     )
     torch = fake_torch()
     half = args.dtype == "float16"
-    kind, element = (torch.HalfStorage, 2) if half else (torch.FloatStorage, 4)
+    kind, element = getattr(torch, STORAGES[args.dtype]), element_size(args.dtype)
     storages, chunk = [], weights_chunk(args.dtype, args.seed)
-    three = struct.pack("<e" if half else "<f", 3.0)
+    three = packed(args.dtype, [3.0])
 
     def tensor(shape, kind, element, fill):
         storage = Storage(kind, str(len(storages)), numel(shape))
@@ -370,7 +381,7 @@ def main():
     parser.add_argument("--arch", choices=ARCHITECTURES, default="transformer_lm_gpt3_small")
     for name in ("layers", "width", "heads"):
         parser.add_argument(f"--{name}", type=int, help="replaces the architecture's value")
-    parser.add_argument("--dtype", choices=("float16", "float32"), default="float32")
+    parser.add_argument("--dtype", choices=sorted(STORAGES), default="float32")
     parser.add_argument("--optimizer", action="store_true", help="add Adam's state in fp32")
     parser.add_argument("--vocabulary", type=int, default=50264)
     parser.add_argument("--positions", type=int, default=1024)
