@@ -51,6 +51,67 @@ CASES = [
     ("sce", 3, True, [], {}),
     ("sce", 3, True, ["--select-topk", "0.3"], {"select_topk": 0.3}),
 ]
+# Configurations with filters and the like, but without gradients: mergekit-pytorch knows no layers
+# and takes the first value. {0} is the base, and {1} to {3} are the experts.
+CONFIGS = [
+    """merge_method: slerp  # with filters
+dtype: float32
+base_model: {0}
+models: [{{model: {1}}}, {{model: {0}}}]
+parameters:
+  t:
+    - {{filter: self_attn, value: 0.3}}
+    - {{filter: fc1, value: 0.9}}
+    - {{filter: layers.1.fc2, value: 1}}
+    - value: 5e-1
+""",
+    """merge_method: ties  # with the base among the models
+dtype: float32
+base_model: {0}
+models:
+  - model: {0}
+  - model: {1}
+    parameters:
+      density: "0.7"
+      weight: [{{filter: fc, value: 0.2}}, {{value: 1}}]
+  - model: {2}
+    parameters: {{weight: {{filter: self_attn, value: 2}}}}
+  - {{model: {3}}}
+parameters: {{weight: 0.5, density: 0.2, normalize: no, rescale: yes, int8_mask: true, lambda: 1.5}}
+""",
+    """merge_method: linear  # with weights that do not sum to 1
+dtype: float32
+models:
+  - {{model: {1}, parameters: {{weight: -1}}}}
+  - {{model: {2}, parameters: {{weight: 3}}}}
+parameters: {{normalize: false}}
+""",
+    """merge_method: task_arithmetic  # normalized
+dtype: float32
+base_model: {0}
+models:
+  - {{model: {1}, parameters: {{weight: 3}}}}
+  - {{model: {2}, parameters: {{weight: 2}}}}
+parameters: {{normalize: true, lambda: 0.9}}
+""",
+    """merge_method: dare_linear  # normalized
+dtype: float32
+base_model: {0}
+models: [{{model: {1}}}, {{model: {2}}}]
+parameters: {{weight: 3, normalize: true}}
+""",
+    """merge_method: breadcrumbs  # rescaled
+dtype: float32
+base_model: {0}
+models: [{{model: {1}}}, {{model: {2}}}]
+parameters: {{weight: 0.7, rescale: true, density: 0.5, gamma: 0.1}}
+""",
+    """merge_method: multislerp  # not normalized
+dtype: float32
+models: [{{model: {1}}}, {{model: {2}}}]
+parameters: {{weight: 0.4, normalize_weights: false}}
+""",
+]
 # Methods that draw masks: density, and more parameters. One model of weight 1.
 DRAWN = [
     ("dare_linear", 0.3, {}),
@@ -137,6 +198,14 @@ def by_flags(files, folder, method, models, weights, base, flags):
     return tensors_of(folder, command)
 
 
+def by_config(files, folder, config):
+    """mergekit's own file, with the paths of btm's models."""
+    for name in [*EXPERTS, BASE]:
+        config = config.replace(str(files[name]), str(files[name, "btm"]))
+    (folder / "ours.yml").write_text(config)
+    return tensors_of(folder, ["--config", str(folder / "ours.yml")])
+
+
 def check(what, ours, theirs):
     worst = max(float((ours[key] - theirs[key]).abs().max()) for key in theirs)
     ok = bool(theirs) and worst <= TOLERANCE
@@ -196,6 +265,14 @@ def main():
                 theirs = by_mergekit(folder, config)
                 ours = by_flags(files, folder, method, models, given, base, flags)
                 results.append(check(what, ours, theirs))
+                results.append(check("  by --config", by_config(files, folder, config), theirs))
+        for config in CONFIGS:
+            with tempfile.TemporaryDirectory() as folder:
+                folder = pathlib.Path(folder)
+                config = config.format(*(files[name] for name in [BASE, *EXPERTS]))
+                theirs = by_mergekit(folder, config)
+                what = "--config: " + config.partition("\n")[0]
+                results.append(check(what, by_config(files, folder, config), theirs))
         for case in DRAWN:
             with tempfile.TemporaryDirectory() as folder:
                 results.append(check_drawn(files, pathlib.Path(folder), *case))

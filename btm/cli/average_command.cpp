@@ -8,6 +8,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/eval_flags.h"
 #include "btm/ensemble/mixture.h"
+#include "btm/merge/config_options.h"
 #include "btm/merge/merge_inputs.h"
 #include "btm/merge/merge_options.h"
 #include "btm/merge/run_average.h"
@@ -16,6 +17,7 @@
 #include "compat/base/numbers.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/mapped_file.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
 
@@ -136,8 +138,8 @@ struct AverageCommand {
   MergeOptions options;
   RunAverageFlags run;
   LogOptions log;
-  std::string output_dir, model_files, weights_from, base_model, method = "linear",
-                                                                 ties_trim = "model", dtype;
+  std::string output_dir, config, model_files, weights_from, base_model, method = "linear",
+                                                                         ties_trim = "model", dtype;
   std::optional<double> scale;
   std::int64_t seed = 1, num_threads = 0;
   compat::ExpertChoice choice;
@@ -191,6 +193,8 @@ struct AverageCommand {
         "Models",
         {flag_text("model-files", "A:B[:C...]", model_files,
                    "the models, separated by ':' or ','; a DeMIX rank brings its shared half"),
+         flag_text("config", "FILE", config,
+                   "mergekit's configuration (YAML), in place of all flags of models and methods"),
          {"weights",
           "X,Y[,Z...]",
           "one weight per model (default: equal ones that sum to 1; 1 each for methods with a base "
@@ -204,7 +208,7 @@ struct AverageCommand {
          flag_switch("allow-unnormalized", options.allow_unnormalized,
                      "accept weights that do not sum to 1")}};
     for (compat::Flag& flag : choice_flags(choice))
-      models.flags.insert(models.flags.begin() + 1, std::move(flag));
+      models.flags.insert(models.flags.begin() + 2, std::move(flag));
     compat::FlagGroup output{
         "Output",
         {flag_text("output-dir", "DIR", output_dir, "where checkpoint_last.pt is written"),
@@ -222,19 +226,45 @@ struct AverageCommand {
             {}};
   }
 
-  bool merges() const {
-    return !output_dir.empty() || !model_files.empty() || !options.weights.empty() ||
+  /// Whether flags say which models are merged, and how.
+  bool describes_merge() const {
+    return !model_files.empty() || choice.is_made() || !options.weights.empty() ||
            !weights_from.empty() || options.normalize || options.allow_unnormalized ||
-           method != "linear" || !base_model.empty() || !options.density.empty() || scale ||
-           !dtype.empty() || tuning.given();
+           method != "linear" || !base_model.empty() || !options.density.empty() ||
+           ties_trim != "model" || options.gamma || options.epsilon || options.select_topk ||
+           options.rescale || scale || !dtype.empty() || tuning.given();
+  }
+  bool merges() const { return !output_dir.empty() || !config.empty() || describes_merge(); }
+
+  static void warn(const std::string& line) {
+    std::cerr << "btm average: warning: " << line << std::endl;
+  }
+
+  void resolve_output() {
+    if (output_dir.empty()) throw UsageError("missing --output-dir");
+    options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
+    options.seed = static_cast<std::uint64_t>(seed);
+    options.num_threads = static_cast<int>(std::min<std::int64_t>(num_threads, 1024));
+  }
+
+  /// The file of --config as options.
+  void resolve_config() {
+    if (describes_merge())
+      throw UsageError(
+          "--config says which models are merged, and how; it excludes --model-files and the flags "
+          "of weights, methods and --dtype");
+    const auto file = compat::MappedFile::open(config);
+    const MergeConfig read = read_merge_config(
+        {reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()}, file->path());
+    options = options_from(read, file->path());
+    resolve_output();
+    method = read.method;
+    for (const std::string& line : unused_filters(read, options)) warn(config + ": " + line);
   }
 
   /// The flags as options. UsageError for missing and contradicting flags.
   void resolve() {
-    const auto warn = [](const std::string& line) {
-      std::cerr << "btm average: warning: " << line << std::endl;
-    };
-    if (output_dir.empty()) throw UsageError("missing --output-dir");
+    resolve_output();
     if (model_files.empty()) throw UsageError("missing --model-files");
     if (!options.weights.empty() && !weights_from.empty())
       throw UsageError("--weights and --weights-from exclude each other");
@@ -245,7 +275,6 @@ struct AverageCommand {
     else if (!weights_from.empty())
       options.weights = read_posterior(weights_from);
     options.base_model = base_model;
-    options.output = std::filesystem::path(output_dir) / "checkpoint_last.pt";
     for (const MergeMethod candidate : kMergeMethods)
       if (merge_method_name(candidate) == method) options.method = candidate;
     if (tuning.given() && (options.method != MergeMethod::kLinear || options.allow_unnormalized))
@@ -255,8 +284,6 @@ struct AverageCommand {
     for (const compat::DType candidate : kTypes)
       if (compat::dtype_name(candidate) == dtype) options.dtype = candidate;
     resolve_parameters();
-    options.seed = static_cast<std::uint64_t>(seed);
-    options.num_threads = static_cast<int>(std::min<std::int64_t>(num_threads, 1024));
   }
 
   /// UsageError for a flag that does not belong to the method.
@@ -365,7 +392,10 @@ int run_average(std::span<const std::string> args) {
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
   command.run.check(command.merges());
   if (command.run.given()) return run_along_run(command);
-  command.resolve();
+  if (command.config.empty())
+    command.resolve();
+  else
+    command.resolve_config();
   MergeOptions& options = command.options;
   if (command.tuning.given()) {
     check_alike(open_models(options.model_files));
@@ -381,7 +411,8 @@ int run_average(std::span<const std::string> args) {
     if (weights.size() > 1) options.group_weights = weights;
   }
   const std::string groups =
-      options.group_weights.empty()
+      !command.config.empty() ? " as in " + compat::printable(command.config, 4096)
+      : options.group_weights.empty()
           ? ""
           : compat::concat(" with weights for each of ", options.group_weights.size(),
                            " groups of layers (tune.json)");

@@ -35,8 +35,13 @@ class Merge {
     stacks_.push_back(
         std::make_unique<TensorStack>(name, std::move(views), sparse && needs_rows(*sparse)));
   }
-  /// The passes over all tensors that a method needs before its first result.
+  /// The settings of all tensors, and the passes over them that a method needs before its first
+  /// result.
   void prepare() {
+    std::int64_t layers = 1;  // as the names of the tensors tell
+    for (const auto& stack : stacks_)
+      layers = std::max(layers, 1 + layer_of(stack->name()).value_or(0));
+    for (const auto& stack : stacks_) settings_.push_back(settings_of_(stack->name(), layers));
     if (options_.method == MergeMethod::kTies && !options_.trims_tensors)
       rule_.thresholds =
           model_thresholds(stacks_, density_of(options_, 0), rule_.threads, options_.model_files);
@@ -46,7 +51,6 @@ class Merge {
                                                 std::function<void(std::int64_t)> written) const;
 
  private:
-  TensorSettings settings_of(const TensorStack& stack) const;
   /// FormatError that names the model, or the result, whose piece of a tensor is not finite.
   void refuse_diverged(const std::string& tensor, std::span<const double> weights, Models inputs,
                        std::span<const float> out, compat::DType dtype) const;
@@ -55,14 +59,8 @@ class Merge {
   SettingsOf settings_of_;
   MergeRule rule_;
   std::vector<std::unique_ptr<TensorStack>> stacks_;  ///< The models in order, then the base.
+  std::vector<TensorSettings> settings_;              ///< Of each of them.
 };
-
-TensorSettings Merge::settings_of(const TensorStack& stack) const {
-  std::int64_t layers = 1;  // as the names of the tensors tell
-  for (const auto& other : stacks_)
-    layers = std::max(layers, 1 + layer_of(other->name()).value_or(0));
-  return settings_of_(stack.name(), layers);
-}
 
 /// The least magnitude that rounds to infinity.
 float overflow_of(compat::DType dtype) noexcept {
@@ -98,8 +96,8 @@ std::shared_ptr<const compat::Storage> Merge::result(
   const TensorStack& stack = *stacks_[index];
   return compat::Storage::computed(
       dtype, static_cast<std::uint64_t>(stack.numel()),
-      [this, &stack, dtype, written](const compat::Storage::Sink& sink) {
-        const TensorSettings settings = settings_of(stack);
+      [this, index, &stack, dtype, written](const compat::Storage::Sink& sink) {
+        const TensorSettings& settings = settings_[index];
         const Combine combine = combine_of(stack, settings, rule_, options_.output);
         const auto merge = [&](std::size_t piece, const PieceInputs& inputs,
                                std::span<float> sums) {

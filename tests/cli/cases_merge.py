@@ -1,5 +1,6 @@
 """btm average, btm branch and btm release."""
 import json
+import pathlib
 import signal
 import struct
 
@@ -11,6 +12,8 @@ AVERAGE = ["btm", "average", "--output-dir", "out", "--model-files", TWO]
 BRANCH = ["btm", "branch", "--old-folder", ELMS, "--new-folder", ".", "--subfolder", "seed"]
 BASED = AVERAGE + ["--base-model", ELMS + "seed"]
 OUT = "out/checkpoint_last.pt"
+CONFIG = ["btm", "average", "--output-dir", "out", "--config", "merge.yml"]
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 RUN = ["btm", "average", "--inputs", "{golden}/average_run", "--output", "out/average.pt"]
 
 TUNE = AVERAGE + ["--tune", "{golden}/data-bin", "--tune-domains", "perl", "--cpu"]
@@ -45,13 +48,36 @@ def no_output(folder):
     left = [
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("results.jsonl", "seed.pt")
+        if path.is_file() and path.name not in ("results.jsonl", "seed.pt", "merge.yml")
     ]
     assert not left, f"left behind: {left}"
 
 
 def results(text):
     return lambda folder: (folder / "results.jsonl").write_text(text)
+
+
+def config(text):
+    """Writes merge.yml, for CONFIG. The models are links, because the golden folder differs."""
+
+    def write(folder):
+        for name in ("elm_perl", "elm_jargon", "seed"):
+            (folder / name).symlink_to(GOLDEN / "checkpoints" / name)
+        (folder / "merge.yml").write_text(text)
+
+    return write
+
+
+TIES = """merge_method: ties
+base_model: seed
+models:
+  - {model: elm_perl, parameters: {weight: 1, density: [0.2, 0.7]}}
+  - model: elm_jargon
+    parameters:
+      weight: [{filter: self_attn, value: 0.5}, {value: 1}]
+parameters: {density: 0.3}
+dtype: bfloat16
+"""
 
 
 def branched(folder):
@@ -585,6 +611,79 @@ CASES = [
         BASED + ["--method", "sce", "--select-topk", "2"],
         2,
         stderr=["flag --select-topk: 2, expected 0 to 1"],
+    ),
+    Case(
+        "average as in mergekit's configuration",
+        CONFIG,
+        setup=config(TIES),
+        stdout=[OUT + ": ties as in merge.yml; 2 models"],
+        check=averaged,
+    ),
+    Case(
+        "average with a filter that fits no tensor",
+        CONFIG,
+        setup=config(TIES.replace("self_attn", "mlp")),
+        stdout=["ties as in merge.yml"],
+        stderr=["warning: merge.yml: line 7: no tensor has the filter 'mlp' of 'weight'"],
+        check=averaged,
+    ),
+    Case(
+        "average as in a configuration, and otherwise",
+        CONFIG + ["--method", "ties"],
+        2,
+        setup=config(TIES),
+        stderr=["--config says which models are merged, and how; it excludes --model-files"],
+    ),
+    Case(
+        "average along a run as in a configuration",
+        RUN + ["--config", "merge.yml"],
+        2,
+        stderr=["--inputs averages along a run and excludes"],
+    ),
+    Case(
+        "average as in a configuration without an output",
+        CONFIG[:2] + CONFIG[4:],
+        2,
+        setup=config(TIES),
+        stderr=["missing --output-dir"],
+    ),
+    Case(
+        "average as in a configuration that is not there",
+        CONFIG,
+        1,
+        stderr=["merge.yml: cannot open"],
+        check=no_output,
+    ),
+    Case(
+        "average as in a configuration of layers",
+        CONFIG,
+        1,
+        setup=config("merge_method: slerp\nslices: [{sources: []}]\n"),
+        stderr=["merge.yml: line 2: 'slices' is not supported"],
+        check=no_output,
+    ),
+    Case(
+        "average as in a configuration with a tokenizer",
+        CONFIG,
+        1,
+        setup=config(TIES + "tokenizer_source: union\n"),
+        stderr=["merge.yml: line 10: 'tokenizer_source' is not supported"],
+        check=no_output,
+    ),
+    Case(
+        "average as in a configuration without weights",
+        CONFIG,
+        1,
+        setup=config("merge_method: linear\nmodels: [{model: elm_perl}, {model: elm_jargon}]\n"),
+        stderr=["merge.yml: 'decoder.", "no parameter 'weight' of elm_perl"],
+    ),
+    Case(
+        "average as in a configuration of a model that is not there",
+        CONFIG,
+        1,
+        setup=config("merge_method: karcher\nmodels: [{model: nothing}]\n"),
+        stderr=["nothing: cannot open"],
+        check=no_output,
     ),
     Case(
         "rescale that is neither",

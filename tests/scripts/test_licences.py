@@ -67,6 +67,7 @@ class ListsTheBuild(unittest.TestCase):
         names = [package["name"] for package in self.spdx["packages"]]
         for name in ("btm", "torch", "libssl3", "nlohmann-json3-dev", "zlib1g", "pthreadpool"):
             self.assertIn(name, names)
+        self.assertRegex(self.table, r"libyaml-cpp-dev +\S+ +X11 +compiled in")
         self.assertRegex(self.table, r"torch +\d+\.\d+\.\d+ +BSD-3-Clause +carried")
 
     def test_version_of_libtorch_is_that_of_the_program(self):

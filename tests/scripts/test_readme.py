@@ -222,6 +222,13 @@ def files_to_convert(folder):
     shutil.copy(GOLDEN / "checkpoints/seed/checkpoint_last.pt", folder / "IN.pt")
 
 
+def merge_configuration(folder):
+    """The example in btm/merge/README.md, and its models."""
+    document = (ROOT / "btm/merge/README.md").read_text()
+    (folder / "merge.yml").write_text(re.search(r"```yaml\n(.*?)```", document, re.DOTALL).group(1))
+    golden_models(folder / "models", seed="seed", law="elm_perl", code="elm_jargon")
+
+
 def run_of_checkpoints(folder):
     shutil.copytree(GOLDEN / "average_run", folder / "models/seed")
 
@@ -248,6 +255,7 @@ SET_UP = {
         "": released_models,
         "Weights by the loss on data": experts_and_weights,
         "Along a run": run_of_checkpoints,
+        "mergekit's files": merge_configuration,
     },
     "btm/mix/README.md": {"": two_experts},
     "btm/run/README.md": {"": plan},
