@@ -101,8 +101,20 @@ compat::Flag max_tokens_flag(BatchingOptions& o) {
                       "tokens in a batch, padding included; 0: no limit", 0);
 }
 
-FlagGroup data_flags(EvalDataOptions& o) {
+std::vector<compat::Flag> domain_token_flags(DomainTokenOptions& o) {
   return {
+      flag_switch("add-domain-token", o.add,
+                  "begin every sample with the token of its domain, which is not scored (DeMIX; "
+                  "multidomain)"),
+      flag_text("force-domain-token", "DOMAIN", o.force,
+                "with --add-domain-token: take this domain's token for all samples"),
+      flag_text("original-domains", "LIST", o.original_domains,
+                "the domains that have tokens, in the order of training (default: those in the "
+                "model's configuration, else --eval-domains)")};
+}
+
+FlagGroup data_flags(EvalDataOptions& o) {
+  FlagGroup group{
       "Data",
       {
           flag_text("gen-subset", "SPLIT", o.gen_subset, "the split to evaluate"),
@@ -129,6 +141,9 @@ FlagGroup data_flags(EvalDataOptions& o) {
           flag_text("dataset-impl", "IMPL", o.dataset_impl,
                     "require raw, lazy, cached, mmap, huffman or zst (default: whatever is there)"),
       }};
+  for (compat::Flag& flag : domain_token_flags(o.batching.domain_token))
+    group.flags.push_back(std::move(flag));
+  return group;
 }
 
 compat::Flag verbose_flag(bool& field) {

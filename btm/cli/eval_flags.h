@@ -23,6 +23,7 @@ using compat::LogOptions;
 compat::Flag tokens_per_sample_flag(BatchingOptions& options);
 compat::Flag batch_size_flag(BatchingOptions& options);
 compat::Flag max_tokens_flag(BatchingOptions& options);
+std::vector<compat::Flag> domain_token_flags(DomainTokenOptions& options);
 compat::FlagGroup data_flags(EvalDataOptions& options);
 compat::Flag verbose_flag(bool& field);
 compat::FlagGroup machine_flags(MachineOptions& options);

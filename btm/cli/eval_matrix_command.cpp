@@ -113,6 +113,8 @@ struct EvalMatrixCommand {
          flag_integer("max-samples", "N", batching.max_samples,
                       "stop after batch N of each set, counted from 0; 0: all", 0),
          flag_integer("seed", "N", options.seed, "of the bootstrap")}};
+    for (compat::Flag& flag : domain_token_flags(batching.domain_token))
+      data.flags.push_back(std::move(flag));
     compat::FlagGroup model{"Model",
                             {flag_text("model-overrides", "DICT", options.model_overrides,
                                        "a Python dict of cfg values to replace")}};

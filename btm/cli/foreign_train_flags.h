@@ -40,7 +40,6 @@ inline constexpr std::array kForeignTrainFlags{
     compat::ForeignFlag{"num-workers-valid", true},
     compat::ForeignFlag{"offload-activations"},
     compat::ForeignFlag{"on-cpu-convert-precision"},
-    compat::ForeignFlag{"original-domains", true},
     compat::ForeignFlag{"plasma-path", true},
     compat::ForeignFlag{"profile"},
     compat::ForeignFlag{"required-seq-len-multiple", true},

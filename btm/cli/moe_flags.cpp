@@ -50,6 +50,9 @@ compat::FlagGroup demix_flags(TrainOptions& o) {
           compat::flag_text(
               "untie-parameters", "WHICH", o.demix.untie_parameters,
               "parameters that groups do not share: feedforward, transformer, input_output, ..."),
+          compat::flag_switch("adaptation", o.demix.adaptation,
+                              "train the feed-forward layers alone: a model or an expert adapts to "
+                              "a new domain (dapt)"),
           compat::flag_switch("domain-parallel", o.demix.domain_parallel,
                               "accepted; every rank trains on one domain anyway (multidomain)"),
       }};

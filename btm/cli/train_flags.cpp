@@ -27,7 +27,7 @@ using compat::parse_real;
 using compat::UsageError;
 
 FlagGroup task_flags(TrainOptions& o) {
-  return {
+  FlagGroup group{
       "Data",
       {
           flag_choice("task", o.task.task, {"language_modeling", "multidomain_language_modeling"},
@@ -72,6 +72,8 @@ FlagGroup task_flags(TrainOptions& o) {
           flag_integer("data-buffer-size", "N", o.dataset.data_buffer_size,
                        "updates whose batches are prepared in advance", 0),
       }};
+  for (Flag& flag : domain_token_flags(o.task.domain_token)) group.flags.push_back(std::move(flag));
+  return group;
 }
 
 FlagGroup model_flags(TrainOptions& options) {

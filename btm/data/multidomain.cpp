@@ -64,8 +64,7 @@ std::shared_ptr<const compat::IndexedDataset> open_split(const fs::path& folder,
   return dataset;
 }
 
-void check_domain_dictionary(const fs::path& folder, const compat::Dictionary& dictionary,
-                             const fs::path& dictionary_file) {
+void check_domain_dictionary(const fs::path& folder, const fs::path& dictionary_file) {
   const fs::path own = folder / "dict.txt";
   std::error_code ignored;
   if (!fs::is_regular_file(own, ignored) || fs::equivalent(own, dictionary_file, ignored)) return;
@@ -75,7 +74,7 @@ void check_domain_dictionary(const fs::path& folder, const compat::Dictionary& d
                          compat::MappedFile::open(dictionary_file)->bytes()))
     return;
   compat::check_same_dictionary(compat::known_dictionary(own),
-                                compat::known_dictionary(dictionary, dictionary_file.string()));
+                                compat::known_dictionary(dictionary_file));
 }
 
 std::vector<std::string> select_domains(const fs::path& data, std::string_view domains,

@@ -24,10 +24,8 @@ std::shared_ptr<const compat::IndexedDataset> open_split(const std::filesystem::
                                                          std::string_view impl);
 
 /// FormatError when `folder` (a domain of a data-bin) has a dict.txt with other words than
-/// `dictionary`, so that the same ids mean other words. `dictionary` is that of the whole data-bin,
-/// read from `dictionary_file`.
+/// `dictionary_file`, that of the whole data-bin, so that the same ids mean other words.
 void check_domain_dictionary(const std::filesystem::path& folder,
-                             const compat::Dictionary& dictionary,
                              const std::filesystem::path& dictionary_file);
 
 /// Sub-folders of `data` named in `domains` (comma separated; "" is all), sorted by name as the

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "btm/data/domain_tokens.h"
 #include "btm/data/lm_dataset.h"
 #include "compat/fairseq/dictionary.h"
 
@@ -20,6 +21,8 @@ struct SampleForm {
   std::int64_t block_size = 0;           ///< Tokens in a sample.
   bool add_bos_token = false;
   std::optional<std::int64_t> resample_seed;  ///< Samples are drawn with replacement.
+  /// A domain token is one of the `block_size` tokens of a sample, unlike <s>.
+  DomainTokenOptions domain_token = {};
 };
 
 /// A data set, and all its samples in the order in which batch_by_size() takes them.
@@ -28,13 +31,15 @@ struct OrderedData {
   std::vector<std::int64_t> order;
 };
 
-/// The data sets of one data-bin. Refers to `dictionary`, which was read from `dictionary_file`.
+/// The data sets of one data-bin. Refers to `dictionary`, which was read from `dictionary_file` and
+/// has the domain tokens.
 class TaskData {
  public:
   TaskData(const compat::Dictionary& dictionary, std::filesystem::path dictionary_file,
            SampleForm form);
 
-  /// The samples of FOLDER/SPLIT. Errors of open_split() and check_domain_dictionary().
+  /// The samples of FOLDER/SPLIT. Errors of open_split(), check_domain_dictionary() and
+  /// domain_token_id().
   std::unique_ptr<LmDataset> open(const std::filesystem::path& folder,
                                   const std::string& split) const;
 
@@ -48,6 +53,9 @@ class TaskData {
                           const std::vector<std::string>& domains, const std::string& split) const;
 
  private:
+  /// What samples of the domain in `folder` begin with.
+  std::optional<std::int64_t> first_token(const std::filesystem::path& folder) const;
+
   const compat::Dictionary& dictionary_;
   std::filesystem::path dictionary_file_;
   SampleForm form_;

@@ -83,19 +83,18 @@ std::vector<TokenBlock> make_token_blocks(std::span<const std::int32_t> sizes, S
 
 TokenBlockDataset::TokenBlockDataset(std::shared_ptr<const compat::IndexedDataset> tokens,
                                      SampleBreakMode mode, std::int64_t block_size,
-                                     std::int64_t bos, std::int64_t eos, bool add_bos_token)
+                                     std::int64_t eos, std::optional<std::int64_t> first_token)
     : tokens_(std::move(tokens)),
       blocks_(make_token_blocks(tokens_->sizes(), mode, block_size)),
-      bos_(bos),
       eos_(eos),
-      add_bos_token_(add_bos_token) {
+      first_token_(first_token) {
   if (tokens_->total_tokens() == 0)
     throw compat::FormatError({tokens_->path(), {}, {}}, "holds no tokens, expected a data set");
 }
 
 void TokenBlockDataset::read(std::int64_t i, LmSample& sample) const {
   const TokenBlock& block = blocks_[static_cast<std::size_t>(i)];
-  const std::size_t lead = add_bos_token_ ? 1 : 0;
+  const std::size_t lead = first_token_ ? 1 : 0;
   const auto length = static_cast<std::size_t>(block.length);
   sample.target.resize(lead + length);
   sample.source.resize(lead + length);
@@ -107,7 +106,7 @@ void TokenBlockDataset::read(std::int64_t i, LmSample& sample) const {
     tokens_->read(sequence, offset, std::span(sample.target).subspan(lead + done, count));
     done += count;
   }
-  if (add_bos_token_) sample.source[0] = sample.target[0] = bos_;
+  if (first_token_) sample.source[0] = sample.target[0] = *first_token_;
   if (length == 0) return;
   sample.source[lead] = eos_;
   if (block.offset > 0)

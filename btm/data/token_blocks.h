@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -34,14 +35,14 @@ std::vector<TokenBlock> make_token_blocks(std::span<const std::int32_t> sizes, S
                                           std::int64_t block_size);
 
 /// Samples whose target is the block and whose source is the block moved right by one. The first
-/// source token is the one before the block in its sequence, or eos at a sequence's start. With
-/// `add_bos_token` both begin with <s> and scoring starts after it.
+/// source token is the one before the block in its sequence, or eos at a sequence's start. With a
+/// `first_token` both begin with it, and scoring starts after it.
 class TokenBlockDataset final : public LmDataset {
  public:
   /// Shares `tokens`. FormatError for a data set without tokens.
   TokenBlockDataset(std::shared_ptr<const compat::IndexedDataset> tokens, SampleBreakMode mode,
-                    std::int64_t block_size, std::int64_t bos, std::int64_t eos,
-                    bool add_bos_token = false);
+                    std::int64_t block_size, std::int64_t eos,
+                    std::optional<std::int64_t> first_token = std::nullopt);
 
   std::int64_t size() const noexcept override { return static_cast<std::int64_t>(blocks_.size()); }
   std::int64_t num_tokens(std::int64_t i) const noexcept override {
@@ -52,8 +53,8 @@ class TokenBlockDataset final : public LmDataset {
  private:
   std::shared_ptr<const compat::IndexedDataset> tokens_;
   std::vector<TokenBlock> blocks_;
-  std::int64_t bos_, eos_;
-  bool add_bos_token_;
+  std::int64_t eos_;
+  std::optional<std::int64_t> first_token_;
 };
 
 }  // namespace btm

@@ -86,8 +86,12 @@ std::vector<std::vector<int>> parse_rank_groups(std::string_view text, int world
   return groups;
 }
 
+bool is_adapted(const std::string& parameter) {
+  return holds(parameter, "fc1") || holds(parameter, "fc2");
+}
+
 bool is_untied(std::string_view what, const std::string& parameter, std::int64_t decoder_layers) {
-  const bool feedforward = holds(parameter, "fc1") || holds(parameter, "fc2");
+  const bool feedforward = is_adapted(parameter);
   if (what == "feedforward") return feedforward;
   if (what == "feedforward_l2")
     return feedforward && in_every_other_layer(parameter, decoder_layers);

@@ -19,7 +19,12 @@ struct DemixOptions {
   std::string data_parallel_groups;  ///< "0,1 2,3"
   std::string
       untie_parameters;  ///< the parameters that are a group's own: feedforward, transformer, ...
+  /// Only the feed-forward layers are trained. All ranks share them, whatever the groups.
+  bool adaptation = false;
 };
+
+/// Whether --adaptation trains the parameter with this name (fairseq's).
+bool is_adapted(const std::string& parameter);
 
 /// UsageError for values and combinations that the fork does not know. UnsupportedError for
 /// --untie-parameters of modules that btm's models do not have.
@@ -40,7 +45,7 @@ class ExpertGroups {
   ~ExpertGroups();
 
   bool is_expert(const std::string& parameter) const {
-    return is_untied(options_.untie_parameters, parameter, decoder_layers_);
+    return !options_.adaptation && is_untied(options_.untie_parameters, parameter, decoder_layers_);
   }
   /// The ranks over which a parameter's gradient is summed.
   Communicator& group_of(const std::string& parameter) {

@@ -52,7 +52,7 @@ AverageLoss::AverageLoss(const std::vector<compat::NamedModel>& models,
   precision_.products = Products::kFp32;
   AverageDataOptions options = given;
   const std::vector<std::string> paths = compat::paths_of(models);
-  options.batching = with_sample_length(given.batching, paths, "{}");
+  options.batching = with_model_defaults(given.batching, paths, "{}");
   const std::string dictionary_file = (fs::path(options.folder) / "dict.txt").string();
   const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
   std::int64_t positions = std::numeric_limits<std::int64_t>::max();

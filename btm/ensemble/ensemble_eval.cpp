@@ -362,7 +362,7 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
   const std::vector<std::string> paths = compat::paths_of(models);
   if (paths.empty()) throw compat::UsageError("--path is missing, expected models joined by ':'");
   EnsembleEvalOptions options = given;
-  options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
+  options.data.batching = with_model_defaults(given.data.batching, paths, given.model_overrides);
 
   EnsembleReport report;
   report.eval.precision = precision_name(options.machine);

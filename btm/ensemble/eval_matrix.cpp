@@ -100,7 +100,8 @@ void Matrix::open_models() {
     return std::ranges::find(options_.experts, name) != options_.experts.end();
   };
   const fs::path dictionary_file = folder_ / "dict.txt";
-  const compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
+  compat::Dictionary dictionary = compat::Dictionary::load(dictionary_file);
+  add_domain_tokens(dictionary, token_domains(options_.batching.domain_token, {}, {}));
   for (const auto& [name, path] : options_.models) {
     ScoredModel model{name, path, {}, is_expert(name), open_model(path, options_.model_overrides)};
     const auto outline = outline_model(*model.checkpoint, dictionary, dictionary_file.string());
@@ -414,7 +415,12 @@ ScoredMatrix eval_matrix(const EvalMatrixOptions& given, const EvalMatrixObserve
   EvalMatrixOptions options = given;
   std::vector<std::string> paths;
   for (const auto& [name, path] : options.models) paths.push_back(path);
-  options.batching = with_sample_length(given.batching, paths, given.model_overrides);
+  options.batching = with_model_defaults(given.batching, paths, given.model_overrides);
+  check_domain_tokens(options.batching.domain_token, /*multidomain=*/true);
+  if (options.batching.domain_token.add && options.batching.domain_token.original_domains.empty())
+    throw compat::UsageError(
+        "--add-domain-token needs --original-domains: the models do not name the domains that they "
+        "were trained on");
   std::vector<std::string> left_out;
   for (;;) {
     try {

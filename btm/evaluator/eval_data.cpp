@@ -28,6 +28,9 @@ void check_options(const EvalDataOptions& options) {
               "' is not supported (supported: language_modeling, multidomain_language_modeling)");
   require(options.task == kMultidomain || (options.eval_domains.empty() && !options.resample_eval),
           "--eval-domains and --resample-eval need --task multidomain_language_modeling");
+  check_domain_tokens(options.batching.domain_token, options.task == kMultidomain);
+  require(!options.batching.domain_token.add || options.batching.context_window == 0,
+          "--add-domain-token and --context-window exclude each other");
   require(options.num_shards >= 1,
           concat("--num-shards ", options.num_shards, ", expected at least 1"));
   require(options.shard_id >= 0 && options.shard_id < options.num_shards,
@@ -50,6 +53,9 @@ EvalData::EvalData(const EvalDataOptions& options) : options_(options) {
   if (!std::filesystem::is_directory(folder))
     throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
   dictionary_ = compat::Dictionary::load(dictionary_file_);
+  if (options.batching.domain_token.add)
+    add_domain_tokens(dictionary_, token_domains(options.batching.domain_token, {},
+                                                 eval_domains(folder, options.eval_domains)));
   open(folder);
 }
 
@@ -59,7 +65,8 @@ void EvalData::open(const std::filesystem::path& folder) {
                         {options_.dataset_impl, options_.batching.sample_break_mode,
                          options_.batching.tokens_per_sample - options_.batching.context_window,
                          options_.batching.add_bos_token,
-                         options_.resample_eval ? std::optional(options_.seed) : std::nullopt});
+                         options_.resample_eval ? std::optional(options_.seed) : std::nullopt,
+                         options_.batching.domain_token});
   OrderedData opened;
   if (options_.task != kMultidomain) {
     opened = opener.one_set(folder, split, options_.seed);

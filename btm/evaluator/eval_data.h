@@ -23,10 +23,11 @@ struct LeftOut {
 class EvalData {
  public:
   /// Opens the dictionary and gen_subset of options.folder (the first of several shards, as
-  /// fairseq does). tokens_per_sample is not 0 (see with_sample_length). UsageError for options
+  /// fairseq does). tokens_per_sample is not 0 (see with_model_defaults). UsageError for options
   /// that contradict each other, and the errors of compat's readers.
   explicit EvalData(const EvalDataOptions& options);
 
+  /// With the domain tokens.
   const compat::Dictionary& dictionary() const noexcept { return dictionary_; }
   const std::string& dictionary_file() const noexcept { return dictionary_file_; }
   const LmDataset& dataset() const noexcept { return *dataset_; }

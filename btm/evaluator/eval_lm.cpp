@@ -82,7 +82,7 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
       compat::paths_of(compat::resolve_models(given.path, observer.warn));
   if (paths.empty()) throw compat::UsageError("--path is missing, expected a model");
   EvalLmOptions options = given;
-  options.data.batching = with_sample_length(given.data.batching, paths, given.model_overrides);
+  options.data.batching = with_model_defaults(given.data.batching, paths, given.model_overrides);
 
   EvalData data(options.data);
   observer.log("loading model(s) from " + options.path);

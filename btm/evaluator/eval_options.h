@@ -6,6 +6,8 @@
 #include <limits>
 #include <string>
 
+#include "btm/data/domain_tokens.h"
+
 namespace btm {
 
 /// How a split is cut into samples, and samples are grouped into batches.
@@ -14,6 +16,7 @@ struct BatchingOptions {
   /// 0: the least of the models' positions, at most fairseq's 1024.
   std::int64_t tokens_per_sample = 0;
   bool add_bos_token = false;
+  DomainTokenOptions domain_token;  ///< Of multidomain_language_modeling.
   std::int64_t context_window = 0;
   std::int64_t batch_size = 0;      ///< samples in a batch; 0: no limit
   std::int64_t max_tokens = 36000;  ///< tokens in a batch, padding included; 0: no limit

@@ -8,6 +8,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/text.h"
 #include "compat/checkpoint/stored_ema.h"
 
 namespace btm {
@@ -72,12 +73,34 @@ std::int64_t positions_of(std::span<const std::string> paths, const std::string&
   return positions;
 }
 
-BatchingOptions with_sample_length(BatchingOptions batching, std::span<const std::string> paths,
-                                   const std::string& overrides) {
+namespace {
+
+/// The domains whose tokens a model was trained with, joined by ','; "" where the configuration
+/// does not name them.
+std::string trained_token_domains(const compat::Config& config) {
+  const auto listed = [&](const char* key) {
+    return compat::split_at(config.get_string("task", key, ""), ',');
+  };
+  DomainTokenOptions tokens;
+  tokens.add = config.get_bool("task", "add_domain_token", false);
+  tokens.original_domains = config.get_string("task", "original_domains", "");
+  std::vector<std::string> train = listed("train_domains"), eval = listed("eval_domains");
+  std::ranges::sort(train);  // the task lists folders
+  std::ranges::sort(eval);
+  return compat::join(token_domains(tokens, train, eval), ",");
+}
+
+}  // namespace
+
+BatchingOptions with_model_defaults(BatchingOptions batching, std::span<const std::string> paths,
+                                    const std::string& overrides) {
   constexpr std::int64_t kFairseqs = 1024;
   if (batching.tokens_per_sample == 0)
     batching.tokens_per_sample =
         std::min(kFairseqs, positions_of(paths, overrides) - (batching.add_bos_token ? 1 : 0));
+  DomainTokenOptions& tokens = batching.domain_token;
+  if (tokens.add && tokens.original_domains.empty())
+    tokens.original_domains = trained_token_domains(open_model(paths.front(), overrides).config());
   return batching;
 }
 

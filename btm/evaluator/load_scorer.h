@@ -38,9 +38,10 @@ std::int64_t positions_of(const compat::Checkpoint& checkpoint);
 /// The smallest number of positions of the models `paths`. Errors of open_model().
 std::int64_t positions_of(std::span<const std::string> paths, const std::string& overrides);
 
-/// `batching`, where a tokens_per_sample of 0 is replaced by the length that it stands for.
-BatchingOptions with_sample_length(BatchingOptions batching, std::span<const std::string> paths,
-                                   const std::string& overrides);
+/// `batching` with what it leaves to the models: the length that a tokens_per_sample of 0 stands
+/// for, and the domains that have tokens, from the configuration of the first model.
+BatchingOptions with_model_defaults(BatchingOptions batching, std::span<const std::string> paths,
+                                    const std::string& overrides);
 
 struct LoadedModel {
   std::unique_ptr<ModelScorer> scorer;

@@ -175,7 +175,10 @@ void check_dictionary(const StateDict& state, const compat::Dictionary& dictiona
         {dictionary_file, {}, {}},
         compat::concat("a dictionary of ", dictionary.size(), " symbols does not fit the model ",
                        compat::printable(checkpoint.path(), 4096), ", which has embeddings of ",
-                       words));
+                       words,
+                       checkpoint.config().get_bool("task", "add_domain_token", false)
+                           ? "; it was trained with --add-domain-token"
+                           : ""));
   compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file),
                                 checkpoint.dictionary());
 }

@@ -15,8 +15,9 @@ enum class DemixPart : std::uint8_t { kExpert, kShared };
 
 /// One part of a whole checkpoint. It holds the part's parameters (buffers belong to the shared
 /// part), their optimizer state and the rest of the dict, except what the fork's files lack.
-/// Optimizer state has the indices of the parameters among all `parameters` (the optimizer's
-/// order). State that only btm needs for resuming stays with the expert.
+/// Optimizer state has the indices of the parameters among `parameters` (the optimizer's order; a
+/// frozen parameter is none of them, and no expert's). State that only btm needs for resuming stays
+/// with the expert.
 compat::PickleTree demix_part(const compat::PickleTree& whole,
                               const std::vector<std::string>& parameters,
                               const std::function<bool(const std::string& parameter)>& is_expert,

@@ -248,6 +248,7 @@ void set_model(ConfigValue& root, const TrainOptions& options, const Transformer
     section.set("moe_train", options.moe.train);
     section.set_unless_empty("moe_freeze_experts", options.moe.freeze_experts);
   }
+  if (options.demix.adaptation) section.set("adaptation", true);
   if (!options.demix.desynchronize) return;  // keys that only the DeMIX fork knows
   section.set("moe_freq", std::int64_t{0});
   section.set("desynchronize", true);
@@ -282,7 +283,10 @@ void set_task(ConfigValue& root, const TrainOptions& options) {
   section.set("train_domains", o.train_domains);
   section.set("eval_domains", o.eval_domains);
   section.set("unbalanced", o.unbalanced);
-  section.set("original_domains", std::string());
+  const DomainTokenOptions& tokens = o.domain_token;
+  section.set("original_domains", tokens.original_domains);
+  if (tokens.add) section.set("add_domain_token", true);  // a key that only the DeMIX fork knows
+  section.set_unless_empty("force_domain_token", tokens.force);
   section.set("train_subset", options.dataset.train_subset);
   section.set("valid_subset", options.dataset.valid_subset);
 }

@@ -5,6 +5,7 @@
 #include <ATen/ops/full.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "btm/model/tensor_bridge.h"
@@ -59,11 +60,17 @@ class Reader {
     if (dict == nullptr) fail("state", "is missing, expected a dict of entries per parameter");
     if (dict->items.empty()) return;  // saved before the first update
     const std::size_t slots = optimizer_.flat().slots().size();
-    if (order.size() != 1 && order.size() != slots)
-      fail("param_groups",
-           compat::concat("names ", order.size(), " parameters, the model has ", slots));
+    std::vector<std::size_t> of = entry_slots(optimizer_.flat());
+    const bool whole = order.size() == 1 && slots != 1 && of.size() != 1;
+    if (order.size() == slots) {  // frozen parameters have entries, too
+      of.resize(slots);
+      std::iota(of.begin(), of.end(), 0);
+    } else if (!whole && order.size() != of.size()) {
+      fail("param_groups", compat::concat("names ", order.size(), " parameters, the model has ",
+                                          slots, ", of which ", of.size(), " are trained"));
+    }
     for (std::size_t i = 0; i < order.size(); ++i)
-      read_entry(*dict, order[i], i, order.size() == 1 && slots != 1, *groups->items.front());
+      read_entry(*dict, order[i], of.empty() ? 0 : of[i], whole, *groups->items.front());
   }
 
  private:
@@ -217,6 +224,13 @@ class Reader {
 
 }  // namespace
 
+std::vector<std::size_t> entry_slots(const FlatParameters& flat) {
+  std::vector<std::size_t> slots;
+  for (std::size_t i = 0; i < flat.slots().size(); ++i)
+    if (flat.is_trained(i)) slots.push_back(i);
+  return slots;
+}
+
 std::vector<at::Tensor> snapshot(const FlatParameters& flat, const at::Tensor& buffer) {
   const at::NoGradGuard no_grad;
   const at::Tensor copy = buffer.to(at::TensorOptions().device(at::kCPU).dtype(at::kFloat),
@@ -272,12 +286,16 @@ PickleNode* group_node(PickleArena& arena, const Optimizer& optimizer, double lr
 PickleNode* optimizer_state(PickleArena& arena, const ParameterOptimizer& optimizer, double lr) {
   const at::NoGradGuard no_grad;
   const Optimizer& kind = optimizer.state();
-  const std::size_t slots = optimizer.flat().slots().size();
   const bool flat = optimizer.precision().flat_state;
+  std::vector<std::size_t> slots = entry_slots(optimizer.flat());
+  if (flat) {
+    slots.resize(optimizer.flat().slots().size());
+    std::iota(slots.begin(), slots.end(), 0);
+  }
   std::vector<KeyedTensors> tensors;
   // fairseq makes most optimizers' entries at the first update.
   if (kind.steps() > 0 || kind.has_state_at_start())
-    for (std::size_t i = 0; i < slots; ++i) tensors.push_back(copies_of(kind, i));
+    for (const std::size_t slot : slots) tensors.push_back(copies_of(kind, slot));
   if (!tensors.empty() && tensors.front().empty()) tensors.clear();
   if (flat && !tensors.empty()) tensors = {joined(tensors)};
   PickleDict entries;
@@ -287,7 +305,7 @@ PickleNode* optimizer_state(PickleArena& arena, const ParameterOptimizer& optimi
   PickleDict state;
   arena.put(state, "state", arena.make(std::move(entries)));
   arena.put(state, "param_groups",
-            arena.make(compat::PickleList{{group_node(arena, kind, lr, flat ? 1 : slots)}}));
+            arena.make(compat::PickleList{{group_node(arena, kind, lr, flat ? 1 : slots.size())}}));
   if (optimizer.scaler() != nullptr)
     arena.put(state, "loss_scale", arena.real(optimizer.scaler()->loss_scale()));
   return arena.make(std::move(state));

@@ -9,9 +9,13 @@
 
 namespace btm {
 
-/// The optimizer's state as fairseq saves it in the run's precision: an entry per parameter,
-/// numbered in order. --fp16 has one entry for the concatenation of all, and `loss_scale`. Tensors
-/// are snapshots.
+/// The slots that have entries of their own in a checkpoint, in the order of their numbers: those
+/// of trained parameters. fairseq's optimizers know no others.
+std::vector<std::size_t> entry_slots(const FlatParameters& flat);
+
+/// The optimizer's state as fairseq saves it in the run's precision: an entry per trained
+/// parameter, numbered in order. --fp16 has one entry for the concatenation of all parameters, and
+/// `loss_scale`. Tensors are snapshots.
 compat::PickleNode* optimizer_state(compat::PickleArena& arena, const ParameterOptimizer& optimizer,
                                     double lr);
 

@@ -80,7 +80,8 @@ void check_mixture(const TrainOptions& options) {
     return;
   }
   require(experts >= 1, "--moe-freq needs --moe-expert-count");
-  require(!options.demix.desynchronize, "--moe-freq and --desynchronize exclude each other");
+  require(!options.demix.desynchronize && !options.demix.adaptation,
+          "--moe-freq excludes --desynchronize and --adaptation");
   if (moe.freeze_experts.empty() || moe.freeze_experts == "all") return;
   for (const std::int64_t expert : numbers_in(moe.freeze_experts))
     require(expert >= 0 && expert < experts,
@@ -117,6 +118,7 @@ void complete(TrainOptions& options) {
       options.multidomain() || (options.task.train_domains.empty() &&
                                 options.task.eval_domains.empty() && !options.task.unbalanced),
       "--train-domains, --eval-domains and --unbalanced need --task multidomain_language_modeling");
+  check_domain_tokens(options.task.domain_token, options.multidomain());
   complete_precision(options.common);
   check_demix_options(options.demix);
   complete_ema(options);

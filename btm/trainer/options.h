@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "btm/data/domain_tokens.h"
 #include "btm/distributed/expert_groups.h"
 #include "btm/trainer/lr_schedule.h"
 
@@ -56,6 +57,7 @@ struct TaskOptions {
   std::string train_domains, eval_domains;  ///< comma separated; empty: all folders of DATA
   bool unbalanced = false;                  ///< all ranks train on the concatenation of the domains
   bool resample_eval = false;  ///< validate on samples drawn with replacement, as the release does
+  DomainTokenOptions domain_token;
 };
 
 struct DatasetOptions {

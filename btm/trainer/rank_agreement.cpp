@@ -62,6 +62,7 @@ RankFacts option_facts(const TrainOptions& options, const TransformerConfig& mod
   const auto on = [](bool value) { return std::string(value ? "on" : "off"); };
   facts.emplace_back("--resample-eval", on(options.task.resample_eval));
   facts.emplace_back("--desynchronize", on(options.demix.desynchronize));
+  facts.emplace_back("--adaptation", on(options.demix.adaptation));
   facts.emplace_back("--sync-type", options.demix.sync_type);
   facts.emplace_back("--data-parallel-groups", options.demix.data_parallel_groups);
   facts.emplace_back("--untie-parameters", options.demix.untie_parameters);

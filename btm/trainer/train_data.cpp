@@ -23,7 +23,7 @@ TaskData task_data(const TrainOptions& options, const compat::Dictionary& dictio
   const TaskOptions& task = options.task;
   return {dictionary, fs::path(data_folders(task.data).front()) / "dict.txt",
           SampleForm{task.dataset_impl, task.sample_break_mode, task.tokens_per_sample,
-                     task.add_bos_token, resample_seed}};
+                     task.add_bos_token, resample_seed, task.domain_token}};
 }
 
 /// fairseq would append train1, train2, ...
@@ -128,6 +128,12 @@ TrainData balanced(const TrainOptions& options, const fs::path& folder,
 }
 
 }  // namespace
+
+std::vector<std::string> token_domains(const TrainOptions& options) {
+  if (!options.task.domain_token.add) return {};
+  const Domains domains = domains_of(options, data_folders(options.task.data).front());
+  return token_domains(options.task.domain_token, domains.train, domains.eval);
+}
 
 DataSize size_of(const LmDataset& dataset) {
   DataSize size{dataset.size(), 0};

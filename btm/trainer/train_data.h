@@ -70,6 +70,9 @@ std::vector<ValidData> open_valid_data(const TrainOptions& options,
                                        const compat::Dictionary& dictionary, const DataPlace& place,
                                        const std::function<void(const std::string&)>& warn);
 
+/// The domains that have tokens (--add-domain-token), in the order of the tokens.
+std::vector<std::string> token_domains(const TrainOptions& options);
+
 /// The folders of DATA.
 std::vector<std::string> data_folders(const std::string& data);
 

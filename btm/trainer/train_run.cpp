@@ -15,6 +15,7 @@
 #include "btm/trainer/due.h"
 #include "btm/trainer/fairseq_config.h"
 #include "btm/trainer/initialise.h"
+#include "btm/trainer/optimizer_state.h"
 #include "btm/trainer/rank_agreement.h"
 #include "btm/trainer/train_checkpoint.h"
 #include "btm/trainer/train_data.h"
@@ -134,7 +135,9 @@ void TrainRun::load() {
   const std::vector<std::string> folders = data_folders(options_.task.data);
   several_folders_ = folders.size() > 1;
   const fs::path folder = folders.front();
-  dictionary_ = load_data_dictionary(folder);
+  dictionary_ = load_data_dictionary(options_);
+  options_.task.domain_token.original_domains =  // for checkpoints
+      compat::join(token_domains(options_), ",");
   const compat::KnownDictionary known =
       compat::known_dictionary(dictionary_, (folder / "dict.txt").string());
   log_.info(kTrainName, compat::concat("dictionary: ", dictionary_.size(), " types"));
@@ -163,7 +166,8 @@ void TrainRun::load() {
     keeps_digest_ = checkpoint && !checkpoint->dictionary().sha256.empty();
   }
   if (options_.demix.desynchronize) {
-    check_same_update(checkpoint ? &*checkpoint : nullptr, world_);
+    if (!options_.checkpoint.reset_meters || options_.checkpoint.finetune_from_model.empty())
+      check_same_update(checkpoint ? &*checkpoint : nullptr, world_);
     std::vector<int> ranks(static_cast<std::size_t>(world_.size()));
     std::iota(ranks.begin(), ranks.end(), 0);
     checkpoints_.commit_together(world_.subgroup(ranks));
@@ -422,7 +426,8 @@ void TrainRun::save_at(const SavePoint& point, const IteratorState& next) {
   compat::PickleTree checkpoint = make_checkpoint(*trainer_, now);
   if (experts == nullptr) return checkpoints_.save(std::move(checkpoint), point);
   std::vector<std::string> names;
-  for (const FlatParameters::Slot& slot : trainer_->flat().slots()) names.push_back(slot.name);
+  for (const std::size_t slot : entry_slots(trainer_->flat()))
+    names.push_back(trainer_->flat().slots()[slot].name);
   const auto is_expert = [&](const std::string& name) { return experts->is_expert(name); };
   std::vector<CheckpointManager::Part> parts{
       {options_.checkpoint.checkpoint_suffix,

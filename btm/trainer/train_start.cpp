@@ -46,10 +46,13 @@ void check_mixture(const TransformerConfig& expected, const compat::Checkpoint& 
 
 }  // namespace
 
-compat::Dictionary load_data_dictionary(const fs::path& folder) {
+compat::Dictionary load_data_dictionary(const TrainOptions& options) {
+  const fs::path folder = data_folders(options.task.data).front();
   if (!fs::is_directory(folder))
     throw compat::IoError(folder.string(), "is not a folder, expected a data-bin");
-  return compat::Dictionary::load(folder / "dict.txt");
+  compat::Dictionary dictionary = compat::Dictionary::load(folder / "dict.txt");
+  add_domain_tokens(dictionary, token_domains(options));
+  return dictionary;
 }
 
 std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM& model,
@@ -73,7 +76,7 @@ std::optional<compat::Checkpoint> open_start(const fs::path& path, TransformerLM
 
 void check_start(const TrainOptions& options, const fs::path& checkpoint) {
   const fs::path folder = data_folders(options.task.data).front();
-  const compat::Dictionary dictionary = load_data_dictionary(folder);
+  const compat::Dictionary dictionary = load_data_dictionary(options);
   TransformerLM model(TransformerConfig::from(model_config(options)), dictionary.size());
   if (!fs::exists(checkpoint)) throw compat::IoError(checkpoint.string(), "does not exist");
   if (const auto file = weights_alone(checkpoint))

@@ -15,8 +15,8 @@ namespace btm {
 class Trainer;
 class TransformerLM;
 
-/// The dict.txt of a data-bin. IoError when `folder` is no folder.
-compat::Dictionary load_data_dictionary(const std::filesystem::path& folder);
+/// The dict.txt of DATA, with the domain tokens. IoError when DATA is no folder.
+compat::Dictionary load_data_dictionary(const TrainOptions& options);
 
 /// Loads the weights of the checkpoint that a run starts from. Returns nothing for a file that
 /// holds only weights. FormatError when it was trained with another dictionary.

@@ -79,6 +79,8 @@ Trainer::Trainer(const TrainOptions& options, std::unique_ptr<TransformerLM> mod
       std::make_unique<ForwardBackward>(*model_, *flat_, switches_of(model_->config(), options));
   if (model_->config().moe_freq > 0)
     flat_->freeze([&](const std::string& name) { return options.moe.freezes(name); });
+  else if (options.demix.adaptation)
+    flat_->freeze([](const std::string& name) { return !is_adapted(name); });
   connect_ranks();
   lr_ = schedule_->lr_at(0);
   metrics_["default"].log_start_time("wall", 790, 0);

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/tokenizer/sentencepiece_model.h"
@@ -40,6 +41,25 @@ class Characters final : public Tokenizer {
   }
   std::string decode(std::span<const std::string_view> symbols) const override {
     return joined(symbols);
+  }
+};
+
+class Words final : public Tokenizer {
+ public:
+  std::unique_ptr<Tokenizer> clone() const override { return std::make_unique<Words>(); }
+  void encode(std::string_view text, Tokens& out) override {
+    for_each_word(text, [&](std::string_view word) {
+      out.ids.push_back(0);
+      out.unknown.emplace_back(word);
+    });
+  }
+  std::int32_t size() const noexcept override { return 1; }
+  std::int32_t unknown_id() const noexcept override { return 0; }
+  std::string symbol(std::int32_t) const override { return {}; }
+  std::string symbol_of_special(const std::string& name) const override { return name; }
+  std::optional<bool> writes(std::string_view) const override { return true; }
+  std::string decode(std::span<const std::string_view> symbols) const override {
+    return join(symbols, " ");
   }
 };
 
@@ -156,6 +176,8 @@ std::string single_spaces(std::string_view text) {
 }
 
 std::unique_ptr<Tokenizer> character_tokenizer() { return std::make_unique<Characters>(); }
+
+std::unique_ptr<Tokenizer> word_tokenizer() { return std::make_unique<Words>(); }
 
 std::unique_ptr<Tokenizer> byte_tokenizer() { return std::make_unique<Bytes>(); }
 

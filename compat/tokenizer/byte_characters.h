@@ -18,6 +18,10 @@ std::unique_ptr<Tokenizer> character_tokenizer();
 /// bytes that are not UTF-8.
 std::unique_ptr<Tokenizer> byte_tokenizer();
 
+/// Words between white space, for what comes before --bpe none. decode() puts single spaces between
+/// them. The symbols are not numbered.
+std::unique_ptr<Tokenizer> word_tokenizer();
+
 /// --tokenizer space before another: each run of Python's white space becomes one space.
 std::unique_ptr<Tokenizer> with_single_spaces(std::unique_ptr<Tokenizer> tokenizer);
 

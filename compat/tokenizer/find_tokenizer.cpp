@@ -130,14 +130,18 @@ FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary&
                           : named.bpe == "sentencepiece" ? SymbolKind::kPieces
                           : named.bpe == "none"          ? SymbolKind::kWords
                                                          : symbol_kind(dictionary);
-  if (kind == SymbolKind::kWords) return {load_tokenizer(named), {}};  // refuses moses and nltk
+  if (kind == SymbolKind::kWords) return {load_tokenizer(named), {}};  // refuses nltk
   FoundTokenizer unfit;
   for (const fs::path& folder : folders) {
     FoundTokenizer found;
     std::vector<TokenizerOptions> candidates = tokenizers_in(folder, kind);
     for (TokenizerOptions& candidate : candidates) {
-      candidate.tokenizer = named.tokenizer;
-      auto tokenizer = load_candidate(candidate);
+      TokenizerOptions whole = named;  // with what comes before
+      whole.bpe = candidate.bpe;
+      whole.gpt2_encoder_json = candidate.gpt2_encoder_json;
+      whole.gpt2_vocab_bpe = candidate.gpt2_vocab_bpe;
+      whole.sentencepiece_model = candidate.sentencepiece_model;
+      auto tokenizer = load_candidate(whole);
       if (!tokenizer) continue;
       if (tokenizer_fit(dictionary, *tokenizer).foreign_share > kMostForeign) {
         unfit = {std::move(tokenizer), file_of(candidate)};

@@ -89,13 +89,18 @@ std::vector<std::int64_t> TextCodec::encode(std::string_view text) {
   return ids;
 }
 
-std::string TextCodec::decode(std::span<const std::int64_t> ids) const {
+std::vector<std::string_view> TextCodec::symbols_of(std::span<const std::int64_t> ids) const {
   std::vector<std::string_view> symbols;
   for (const std::int64_t id : ids) {
     if (id < 0 || id >= dictionary_->size())
       throw std::invalid_argument(concat("the id ", id, " is not in the dictionary"));
     if (id >= dictionary_->unk()) symbols.push_back(dictionary_->symbol(id));
   }
+  return symbols;
+}
+
+std::string TextCodec::decode(std::span<const std::int64_t> ids) const {
+  const std::vector<std::string_view> symbols = symbols_of(ids);
   if (tokenizer_) return tokenizer_->decode(symbols);
   std::string text;
   for (const std::string_view symbol : symbols) {
@@ -105,21 +110,35 @@ std::string TextCodec::decode(std::span<const std::int64_t> ids) const {
   return text;
 }
 
+std::string TextCodec::decode_stepwise(std::span<const std::int64_t> ids) const {
+  return is_stepwise() ? decode(ids) : tokenizer_->stepwise().decode(symbols_of(ids));
+}
+
 TextStream::TextStream(const TextCodec& codec, std::span<const std::int64_t> before)
-    : codec_(&codec), ids_(before.begin(), before.end()) {
-  take(false);
+    : TextStream(codec, before, !codec.is_stepwise()) {}
+
+TextStream TextStream::stepwise(const TextCodec& codec, std::span<const std::int64_t> before) {
+  return {codec, before, false};
+}
+
+TextStream::TextStream(const TextCodec& codec, std::span<const std::int64_t> before, bool holds_all)
+    : codec_(&codec), holds_all_(holds_all), ids_(before.begin(), before.end()) {
+  if (holds_all_)
+    given_ = codec_->decode(ids_).size();
+  else
+    take(false);
 }
 
 std::string TextStream::push(std::int64_t id) {
   ids_.push_back(id);
-  return take(false);
+  return holds_all_ ? std::string() : take(false);
 }
 
 std::string TextStream::finish() { return take(true); }
 
 std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::int64_t> ids,
                                    std::span<const std::int64_t> before) {
-  TextStream stream(codec, before);
+  TextStream stream = TextStream::stepwise(codec, before);
   std::vector<std::string> pieces;
   for (const std::int64_t id : ids) pieces.push_back(stream.push(id));
   if (!pieces.empty()) pieces.back() += stream.finish();
@@ -127,7 +146,7 @@ std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::
 }
 
 std::string TextStream::take(bool all) {
-  const std::string text = codec_->decode(ids_);
+  const std::string text = holds_all_ ? codec_->decode(ids_) : codec_->decode_stepwise(ids_);
   const std::size_t end = all ? text.size() : text.size() - uncertain_bytes(text);
   if (end <= given_) return {};
   const std::string more = text.substr(given_, end - given_);
@@ -135,8 +154,8 @@ std::string TextStream::take(bool all) {
   // The last id alone stands for all before it, if a text can go on from it: what follows depends
   // only on whether there is text before.
   if (end == text.size()) {
-    const std::size_t alone = codec_->decode(std::span(ids_).last(1)).size();
-    if (alone > 0) {
+    const std::size_t alone = codec_->decode_stepwise(std::span(ids_).last(1)).size();
+    if (!holds_all_ && alone > 0) {
       ids_.erase(ids_.begin(), ids_.end() - 1);
       given_ = alone;
     }

@@ -57,8 +57,14 @@ class TextCodec {
   /// sentencepiece gives the text that it normalised. Words are joined by single spaces.
   /// std::invalid_argument for an id outside the dictionary.
   std::string decode(std::span<const std::int64_t> ids) const;
+  /// The text of ids before what may change when more ids follow: that of Tokenizer::stepwise().
+  std::string decode_stepwise(std::span<const std::int64_t> ids) const;
+  /// Whether both are the same.
+  bool is_stepwise() const { return !tokenizer_ || &tokenizer_->stepwise() == tokenizer_.get(); }
 
  private:
+  std::vector<std::string_view> symbols_of(std::span<const std::int64_t> ids) const;
+
   TextCodec(const TextCodec& other, DocumentEncoder encoder);
 
   std::shared_ptr<const Dictionary> dictionary_;
@@ -67,11 +73,15 @@ class TextCodec {
 };
 
 /// Decodes a text whose ids come one by one. Its pieces, put together, are decode() of all ids. No
-/// piece ends amid a character.
+/// piece ends amid a character. With --tokenizer moses, whose text may change with each id, all of
+/// it comes at the end.
 class TextStream {
  public:
   /// The text goes on after that of `before`, for example a prompt, which is not given again.
   explicit TextStream(const TextCodec& codec, std::span<const std::int64_t> before = {});
+
+  /// The same, of decode_stepwise().
+  static TextStream stepwise(const TextCodec& codec, std::span<const std::int64_t> before = {});
 
   /// The text that is certain after `id`. Empty where it ends amid a character.
   std::string push(std::int64_t id);
@@ -79,15 +89,17 @@ class TextStream {
   std::string finish();
 
  private:
+  TextStream(const TextCodec& codec, std::span<const std::int64_t> before, bool holds_all);
   std::string take(bool all);
 
   const TextCodec* codec_;
+  bool holds_all_;                 ///< Until the end.
   std::vector<std::int64_t> ids_;  ///< The last ones, as many as the next text depends on.
   std::size_t given_ = 0;          ///< Bytes of their text that were given.
 };
 
 /// [T] the text of each id after those before it, and after `before`. A character of several ids
-/// belongs to the last of them.
+/// belongs to the last of them. With --tokenizer moses it is the text before detokenizing.
 std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::int64_t> ids,
                                    std::span<const std::int64_t> before = {});
 

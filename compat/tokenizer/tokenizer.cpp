@@ -5,6 +5,7 @@
 #include "compat/base/error.h"
 #include "compat/tokenizer/byte_characters.h"
 #include "compat/tokenizer/fastbpe.h"
+#include "compat/tokenizer/moses.h"
 
 namespace compat {
 namespace {
@@ -37,13 +38,12 @@ std::unique_ptr<Tokenizer> load_bpe(const TokenizerOptions& options) {
 }
 
 void check_pretokenizer(const std::string& name) {
-  if (name == "none" || name == "space") return;
-  if (name == "moses" || name == "nltk")
-    throw UsageError("--tokenizer " + name + " is not reproduced here (" +
-                     (name == "moses" ? "its rules need sacremoses' tables of characters and words"
-                                      : "it needs a trained Punkt model") +
-                     "): tokenize the text with fairseq's own, then use --tokenizer space");
-  throw UsageError("--tokenizer '" + printable(name) + "', expected none or space");
+  if (name == "none" || name == "space" || name == "moses") return;
+  if (name == "nltk")
+    throw UsageError(
+        "--tokenizer nltk is not reproduced here (it needs a trained Punkt model): tokenize the "
+        "text with fairseq's own, then use --tokenizer space");
+  throw UsageError("--tokenizer '" + printable(name) + "', expected none, space or moses");
 }
 
 }  // namespace
@@ -87,13 +87,26 @@ FlagGroup tokenizer_flags(TokenizerOptions& options) {
               flag_switch("bpe-add-prefix-space", options.bpe_add_prefix_space,
                           "hf_byte_bpe: a space before each text"),
               flag_text("tokenizer", "KIND", options.tokenizer,
-                        "what comes before --bpe: none, or space (a run of white space is one)"),
+                        "what comes before --bpe: none, space (a run of white space is one) or "
+                        "moses (words and punctuation apart, as sacremoses)"),
+              flag_text("moses-data", "FOLDER", options.moses_data,
+                        "moses: the folder data of the Python package sacremoses"),
+              flag_text("moses-source-lang", "LANG", options.moses_source_lang,
+                        "moses: the language of the text that is encoded"),
+              flag_text("moses-target-lang", "LANG", options.moses_target_lang,
+                        "moses: the language of the text that is decoded"),
+              flag_switch("moses-no-dash-splits", options.moses_no_dash_splits,
+                          "moses: leave a-b as it is"),
+              flag_switch("moses-no-escape", options.moses_no_escape,
+                          "moses: do not write &apos; for ' and so on"),
           }};
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options) {
   check_pretokenizer(options.tokenizer);
   auto tokenizer = load_bpe(options);
+  if (options.tokenizer == "moses")
+    return with_moses(tokenizer ? std::move(tokenizer) : word_tokenizer(), options);
   return tokenizer && options.tokenizer == "space" ? with_single_spaces(std::move(tokenizer))
                                                    : std::move(tokenizer);
 }

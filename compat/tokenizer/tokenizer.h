@@ -52,6 +52,10 @@ class Tokenizer {
   /// symbol() gives all of them.
   virtual std::optional<bool> writes(std::string_view) const { return std::nullopt; }
 
+  /// The tokenizer whose decode() of more symbols begins with that of fewer, so that text can be
+  /// given out while symbols come. This one, unless what follows changes its text.
+  virtual const Tokenizer& stepwise() const { return *this; }
+
   /// The text of symbols. A symbol that the tokenizer does not have (for example <unk>) stands for
   /// itself. Bytes that are not UTF-8 (part of a character) become U+FFFD.
   virtual std::string decode(std::span<const std::string_view> symbols) const = 0;
@@ -87,7 +91,10 @@ struct TokenizerOptions {
   std::string bpe_codes = {}, fastbpe_vocab = {};  ///< Of fastbpe.
   std::string bpe_vocab = {}, bpe_merges = {};     ///< Of hf_byte_bpe.
   bool bpe_add_prefix_space = false;
-  std::string tokenizer = "none";  ///< What comes before: none or space.
+  std::string tokenizer = "none";  ///< What comes before: none, space or moses.
+  std::string moses_data = {};     ///< Of moses: sacremoses' folder data.
+  std::string moses_source_lang = "en", moses_target_lang = "en";
+  bool moses_no_dash_splits = false, moses_no_escape = false;
 
   /// The files that are named, for the kind of --bpe.
   std::vector<std::string> files() const;
@@ -98,7 +105,7 @@ struct TokenizerOptions {
 FlagGroup tokenizer_flags(TokenizerOptions& options);
 
 /// The tokenizer, or null for --bpe none. UsageError when the files that --bpe needs are not named,
-/// and for a --tokenizer that is not reproduced here (moses, nltk).
+/// and for a --tokenizer that is not reproduced here (nltk).
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options);
 
 }  // namespace compat

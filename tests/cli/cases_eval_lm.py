@@ -51,12 +51,46 @@ def read_only(folder):
     (folder / "read-only").mkdir(mode=0o555)
 
 
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
+
+DOMAIN_TOKEN = [
+    "btm",
+    "eval-lm",
+    "{golden}/data-bin",
+    "--path",
+    "{golden}/domain_token/checkpoint_last.pt",
+    "--task",
+    "multidomain_language_modeling",
+    "--gen-subset",
+    "test_perl",
+    "--eval-domains",
+    "perl",
+    "--tokens-per-sample",
+    "64",
+    "--batch-size",
+    "2",
+    "--add-domain-token",
+]
+
+
+def domain_token_cases():
+    """The losses of the DeMIX fork's own eval_lm.py (scripts/make-demix-golden)."""
+    for row in json.loads((GOLDEN / "domain_token/eval.json").read_text()):
+        domain, forced = row["domain"], row["forced"]
+        args = DOMAIN_TOKEN + ["--eval-domains", domain, "--gen-subset", f"test_{domain}"]
+        args += ["--resample-eval", "--partial-load", "--original-domains", "fortunes,jargon,perl"]
+        args += ["--force-domain-token", forced] if forced else []
+        name = f"domain tokens of {domain}" + (f", forced to {forced}" if forced else "")
+        yield Case(
+            name, args, stdout=[f"Loss (base 2): {row['loss']:.4f}"], stderr=["--partial-load"]
+        )
+
+
 def error_after_loading(name, args, *phrases, **more):
     """An error that follows the output 'loading model(s) from'."""
     return Case(name, args, 1, stderr=phrases, prints_before_error=True, **more)
 
 
-GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
 HF_IMPORT = GOLDEN / "hf_import"
 
 
@@ -189,6 +223,7 @@ CASES = [
         prints_before_error=True,
     ),
     *hugging_face_cases(),
+    *domain_token_cases(),
     *metaseq_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336, because it scores the first columns of rows with
     # padding.
@@ -376,7 +411,43 @@ CASES = [
         EVAL + ["--path", "{golden}/checkpoints/demix_fork/dense/checkpoint_last.pt"],
         "dict",
     ),
+    error_after_loading(
+        "a model of domain tokens without the flag",
+        DOMAIN_TOKEN[:-1],
+        "a dictionary of 2112 symbols does not fit",
+        "it was trained with --add-domain-token",
+    ),
     # Nothing is loaded first, so standard output is empty.
+    Case(
+        "a domain without a token",
+        DOMAIN_TOKEN + ["--eval-domains", "politics", "--gen-subset", "test_politics"],
+        2,
+        stderr=["the domain 'politics' has no token in the model"],
+    ),
+    Case(
+        "a forced token that no domain has",
+        DOMAIN_TOKEN + ["--force-domain-token", "law"],
+        2,
+        stderr=["'law' is none of the domains that have tokens: fortunes, jargon, perl"],
+    ),
+    Case(
+        "a forced token without tokens",
+        EVAL + ["--force-domain-token", "law"],
+        2,
+        stderr=["--force-domain-token needs --add-domain-token"],
+    ),
+    Case(
+        "domain tokens of one data-bin",
+        EVAL + ["--add-domain-token"],
+        2,
+        stderr=["--add-domain-token needs --task multidomain_language_modeling"],
+    ),
+    Case(
+        "domain tokens in a context window",
+        DOMAIN_TOKEN + ["--context-window", "8"],
+        2,
+        stderr=["--add-domain-token and --context-window exclude each other"],
+    ),
     Case(
         "results into a folder that is not there",
         SHORT + ["--results-path", "no/results.json"],

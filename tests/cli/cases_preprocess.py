@@ -58,10 +58,31 @@ CASES = [
     ),
     Case(
         "a tokenizer that is not reproduced",
+        PREPROCESS + ["--destdir", "{tmp}/out", "--tokenizer", "nltk"],
+        2,
+        setup=text,
+        stderr=["--tokenizer nltk is not reproduced here", "then use --tokenizer space"],
+    ),
+    Case(
+        "moses without its tables",
         PREPROCESS + ["--destdir", "{tmp}/out", "--tokenizer", "moses"],
         2,
         setup=text,
-        stderr=["--tokenizer moses is not reproduced here", "then use --tokenizer space"],
+        stderr=["--tokenizer moses needs --moses-data"],
+    ),
+    Case(
+        "moses with a folder that holds no tables",
+        PREPROCESS + ["--destdir", "{tmp}/out", "--tokenizer", "moses", "--moses-data", "{tmp}"],
+        1,
+        setup=text,
+        stderr=["has no folders perluniprops and nonbreaking_prefixes"],
+    ),
+    Case(
+        "moses",
+        PREPROCESS
+        + ["--destdir", "{tmp}/out", "--tokenizer", "moses", "--moses-data", "{golden}/moses"],
+        setup=lambda folder: (folder / "raw.txt").write_text("He's (not) here, Mr. Smith.\n"),
+        check=has_symbols("&apos;s", "(", ")", "He", "not", "here", ",", "Mr.", "Smith", "."),
     ),
     Case(
         "fastBPE without its codes",

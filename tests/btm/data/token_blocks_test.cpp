@@ -70,7 +70,7 @@ class TokenBlockDatasetTest : public testing::Test {
 
 TEST_F(TokenBlockDatasetTest, SourceIsTheTargetMovedRight) {
   const TokenBlockDataset blocks(dataset_of({{5, 6, 2}, {7, 8, 9, 2}}), SampleBreakMode::kNone, 4,
-                                 0, 2);
+                                 2);
   ASSERT_EQ(blocks.size(), 2);
   LmSample sample;
   blocks.read(0, sample);
@@ -82,8 +82,8 @@ TEST_F(TokenBlockDatasetTest, SourceIsTheTargetMovedRight) {
 }
 
 TEST_F(TokenBlockDatasetTest, AddsABosTokenThatIsNotScored) {
-  const TokenBlockDataset blocks(dataset_of({{5, 6, 2}}), SampleBreakMode::kEos, 4, 0, 2,
-                                 /*add_bos_token=*/true);
+  const TokenBlockDataset blocks(dataset_of({{5, 6, 2}}), SampleBreakMode::kEos, 4, 2,
+                                 /*first_token=*/0);
   LmSample sample;
   blocks.read(0, sample);
   EXPECT_EQ(sample.target, (Ids{0, 5, 6, 2}));
@@ -94,7 +94,7 @@ TEST_F(TokenBlockDatasetTest, AddsABosTokenThatIsNotScored) {
 TEST_F(TokenBlockDatasetTest, RefusesADataSetWithoutTokens) {
   const auto empty = dataset_of({});
   btm_test::expect_error<compat::FormatError>(
-      [&] { TokenBlockDataset(empty, SampleBreakMode::kNone, 4, 0, 2); }, "holds no tokens");
+      [&] { TokenBlockDataset(empty, SampleBreakMode::kNone, 4, 2); }, "holds no tokens");
 }
 
 }  // namespace

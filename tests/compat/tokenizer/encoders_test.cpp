@@ -249,11 +249,11 @@ TEST(Encoders, AreFoundByTheirFlags) {
     expect_error<UsageError>([&] { load_tokenizer({.bpe = bpe}); }, " needs --bpe-");
   TokenizerOptions moses{.bpe = "none"};
   moses.tokenizer = "moses";
-  expect_error<UsageError>([&] { found(moses); }, "--tokenizer moses is not reproduced here");
+  expect_error<UsageError>([&] { found(moses); }, "--tokenizer moses needs --moses-data");
   moses.tokenizer = "nltk";
   expect_error<UsageError>([&] { load_tokenizer(moses); }, "a trained Punkt model");
   moses.tokenizer = "x";
-  expect_error<UsageError>([&] { load_tokenizer(moses); }, "expected none or space");
+  expect_error<UsageError>([&] { load_tokenizer(moses); }, "expected none, space or moses");
 }
 
 }  // namespace

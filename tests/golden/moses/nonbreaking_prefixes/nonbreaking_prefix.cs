@@ -1,0 +1,9 @@
+Dr
+il
+no
+tis
+f
+fr
+it
+n
+s
