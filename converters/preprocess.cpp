@@ -14,6 +14,7 @@
 #include "compat/io/atomic_file.h"
 #include "compat/io/digest_cache.h"
 #include "compat/tokenizer/document_encoder.h"
+#include "compat/tokenizer/moses_tables.h"
 #include "converters/byte_progress.h"
 #include "converters/document_split.h"
 #include "converters/preprocess_manifest.h"
@@ -67,6 +68,20 @@ class Preprocessor {
     if (raw_text && options.tokenizer.tokenizer != "none")
       reading_["pretokenizer"] = options.tokenizer.tokenizer;
     if (options.tokenizer.bpe_add_prefix_space) reading_["prefix_space"] = true;
+    if (options.tokenizer.tokenizer == "moses") reading_["pretokenizer"] = moses_facts();
+  }
+
+  /// All on which the tokens of --tokenizer moses depend.
+  json moses_facts() {
+    const compat::TokenizerOptions& options = options_.tokenizer;
+    json files = json::array();
+    for (const auto& file :
+         compat::moses_table_files(options.moses_data, options.moses_source_lang))
+      files.push_back(digests_.of(file.string()));
+    return {{"moses", options.moses_source_lang},
+            {"dash_splits", !options.moses_no_dash_splits},
+            {"escape", !options.moses_no_escape},
+            {"tables", std::move(files)}};
   }
 
   void run() {

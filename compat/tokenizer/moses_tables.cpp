@@ -37,9 +37,18 @@ std::shared_ptr<const MappedFile> text_file(const fs::path& path) {
   return file;
 }
 
+fs::path set_file(const fs::path& folder, const char* name) {
+  return folder / "perluniprops" / (std::string(name) + ".txt");
+}
+
+fs::path prefix_file(const fs::path& folder, const std::string& language) {
+  fs::path path = folder / "nonbreaking_prefixes" / ("nonbreaking_prefix." + language);
+  return fs::exists(path) ? path : path.replace_extension(".en");
+}
+
 /// Adds the characters of a file: all that it holds.
 void add_characters(const fs::path& folder, const char* name, CharacterSet& set) {
-  const auto file = text_file(folder / "perluniprops" / (std::string(name) + ".txt"));
+  const auto file = text_file(set_file(folder, name));
   for (std::string_view text = as_chars(file->bytes()); !text.empty();) {
     const std::size_t length = utf8_length(text);
     set.insert(code_point(text, length));
@@ -57,9 +66,7 @@ std::vector<const char*> scripts_of(const std::string& language) {
 }
 
 void read_prefixes(const fs::path& folder, const std::string& language, MosesTables& tables) {
-  fs::path path = folder / "nonbreaking_prefixes" / ("nonbreaking_prefix." + language);
-  if (!fs::exists(path)) path.replace_extension(".en");
-  const auto file = text_file(path);
+  const auto file = text_file(prefix_file(folder, language));
   for_each_line(as_chars(file->bytes()), [&](std::string_view line) {
     line = strip(line);
     if (line.empty() || line.front() == '#') return;
@@ -78,6 +85,14 @@ void CharacterSet::insert(std::uint32_t code) {
   if (code > kLastCode) return;
   if (has_.size() <= code) has_.resize(code + 1);
   has_[code] = true;
+}
+
+std::vector<fs::path> moses_table_files(const fs::path& folder, const std::string& language) {
+  std::vector<const char*> names = scripts_of(language);
+  names.insert(names.end(), {"IsAlpha", "IsAlnum", "IsN", "IsLower", "IsSc"});
+  std::vector<fs::path> files{prefix_file(folder, language)};
+  for (const char* const name : names) files.push_back(set_file(folder, name));
+  return files;
 }
 
 MosesTables read_moses_tables(const fs::path& folder, const std::string& language) {

@@ -27,6 +27,10 @@ struct MosesTables {
   std::unordered_set<std::string> prefixes, numeric_prefixes;  ///< UTF-8; the latter before digits.
 };
 
+/// The files that read_moses_tables() reads, for digests. None is opened.
+std::vector<std::filesystem::path> moses_table_files(const std::filesystem::path& folder,
+                                                     const std::string& language);
+
 /// The tables in `folder`, which is the folder "data" of the Python package sacremoses, for texts
 /// in `language`. A language without a list of prefixes has the English one. IoError and
 /// FormatError name the file.

@@ -396,6 +396,19 @@ TEST_F(Preprocess, MakesAgainWhatChanged) {
   EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{5, 5, 2}}));
 }
 
+TEST_F(Preprocess, MakesAgainWhatAnotherLanguageOfMosesChanges) {
+  options_.trainpref = file("t", "it's\n");
+  options_.srcdict = file("d", "it 1\n");
+  options_.tokenizer.tokenizer = "moses";
+  options_.tokenizer.moses_data = golden("moses").string();
+  run();
+  EXPECT_NE(run().find("train: kept"), std::string::npos);
+  for (const char* language : {"fr", "de"}) {
+    options_.tokenizer.moses_source_lang = language;
+    EXPECT_EQ(run().find("train: kept"), std::string::npos) << language;
+  }
+}
+
 TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
   options_.trainpref = file("t", "a b\n");
   fs::create_directories(options_.destdir);
