@@ -99,6 +99,7 @@ class Preprocessor {
     std::error_code error;
     fs::create_directories(destdir, error);
     if (error) throw compat::IoError(destdir.string(), "cannot create", error.value());
+    check_replaced(dictionary);
     place(dictionary);
     if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
     if (!options_.dict_only) {
@@ -137,6 +138,23 @@ class Preprocessor {
                           : json{task.valid_fraction, task.test_fraction, options_.seed}}};
   }
 
+  /// What a task's sets are made from.
+  json source_of(const SplitTask& task, const std::string& dictionary_digest) {
+    json source = split_source(task);
+    source["dictionary"] = dictionary_digest;
+    source["impl"] = options_.dataset_impl;
+    return source;
+  }
+
+  std::vector<std::string> files_of(const SplitTask& task) const {
+    std::vector<std::string> files;
+    for (const std::string& prefix : task.outputs)
+      if (!prefix.empty())
+        for (std::string& file : files_of_output(prefix, options_.dataset_impl))
+          files.push_back(std::move(file));
+    return files;
+  }
+
   json dictionary_source() {
     json sources = json::array();
     for (const SplitTask& task : tasks_)
@@ -153,6 +171,7 @@ class Preprocessor {
   }
 
   compat::Dictionary made_dictionary(const json& source);
+  void check_replaced(const compat::Dictionary& dictionary);
   void place(const compat::Dictionary& dictionary);
   void count_symbols(const SplitTask& task, ByteProgress& progress,
                      std::vector<compat::SymbolCounter>& counters);
@@ -192,10 +211,10 @@ class Preprocessor {
 compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   const fs::path path = fs::path(options_.destdir) / "dict.txt";
   if (fs::exists(path) && !manifest_->holds("dictionary", source, {"dict.txt"})) {
-    if (!manifest_->unfinished())
-      throw compat::IoError(
-          path.string(),
-          "already exists and was not made from these inputs; use it with --srcdict, or remove it");
+    if (!manifest_->unfinished() && !options_.overwrite)
+      throw compat::IoError(path.string(),
+                            "is there already and was not made from these inputs (--srcdict uses "
+                            "it, --overwrite replaces it)");
   } else if (fs::exists(path)) {
     log_ << "dictionary: kept from an earlier run" << std::endl;
     return compat::Dictionary::load(path);
@@ -218,6 +237,23 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   for (const compat::SymbolCounter& counter : counters) counter.add_to(dictionary);
   dictionary.finalize(options_.thresholdsrc, options_.nwordssrc, options_.padding_factor);
   return dictionary;
+}
+
+/// The rule of all commands: a set is not replaced by one of other text without --overwrite. What
+/// was made from the same text is kept, or made again where it is damaged.
+void Preprocessor::check_replaced(const compat::Dictionary& dictionary) {
+  if (options_.overwrite || options_.dict_only || manifest_->unfinished()) return;
+  const fs::path destdir = options_.destdir, dict = destdir / "dict.txt";
+  const bool is_same = fs::exists(dict) && compat::Dictionary::load(dict) == dictionary;
+  const std::string digest = is_same ? digests_.of(dict) : std::string();
+  for (const SplitTask& task : tasks_) {
+    if (manifest_->is_made_from(task.outputs.front(), source_of(task, digest))) continue;
+    for (const std::string& file : files_of(task))
+      if (fs::exists(destdir / file))
+        throw compat::IoError((destdir / file).string(),
+                              "is there already (--overwrite replaces it), made from other text or "
+                              "settings");
+  }
 }
 
 /// Writes dict.txt. Data sets of an unfinished run with another dictionary are removed first; those
@@ -325,14 +361,8 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
 void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
                                 const std::string& dictionary_digest,
                                 const compat::DocumentEncoder& encoder) {
-  json source = split_source(task);
-  source["dictionary"] = dictionary_digest;
-  source["impl"] = options_.dataset_impl;
-  std::vector<std::string> files;
-  for (const std::string& prefix : task.outputs)
-    if (!prefix.empty())
-      for (std::string& file : files_of_output(prefix, options_.dataset_impl))
-        files.push_back(std::move(file));
+  const json source = source_of(task, dictionary_digest);
+  const std::vector<std::string> files = files_of(task);
   const std::string& name = task.outputs.front();
   if (manifest_->holds(name, source, files)) {
     log_ << name << ": kept from an earlier run" << std::endl;

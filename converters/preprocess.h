@@ -24,6 +24,7 @@ struct PreprocessOptions {
   compat::TokenizerOptions tokenizer;
   DocumentFormat format;
   bool keep_empty = false;
+  bool overwrite = false;  ///< Replaces sets of other text, and a dictionary that is found there.
   std::string end_of_document, domains;
   double valid_fraction = -1,
          test_fraction = -1;  ///< Shares of the text's bytes. Negative: 0.01 with --domains and no
@@ -50,7 +51,8 @@ std::vector<std::string> domain_names(const PreprocessOptions& options);
 /// Runs all tasks. Writes a line to `log` for each finished part, and warnings about the split.
 /// Files appear whole or not at all. Files that an earlier run made from the same inputs and
 /// options are kept; preprocess.json in destdir records those. Files of an unfinished run with
-/// other inputs are removed.
+/// other inputs are removed. IoError, before anything is written, where a set is there that was
+/// made from other inputs or is not recorded, without `overwrite`.
 void preprocess(const PreprocessOptions& options, std::ostream& log);
 
 }  // namespace converters

@@ -87,6 +87,7 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
           flag_text("destdir", "FOLDER", o.destdir, "folder for dict.txt and the data-bins"),
           flag_choice("dataset-impl", o.dataset_impl, {"mmap", "cached", "lazy", "raw"},
                       "layout of the data-bins"),
+          compat::flag_overwrite(o.overwrite),
           flag_switch("only-source", only_source, "no effect: there is only one side here"),
           flag_integer("workers", "N", o.workers,
                        "number of threads; the output does not depend on it", 1),
@@ -125,7 +126,8 @@ compat::CommandSpec spec_of(PreprocessOptions& o, bool& only_source) {
           "Converts text to a dict.txt and data-bins, with the same bytes as fairseq-preprocess "
           "for language models. With --bpe it also does the tokenization before that. It then "
           "strips white space at both ends of a document and drops empty documents, as fairseq's "
-          "scripts do. Files that an earlier run finished from the same inputs are kept.",
+          "scripts do. Sets that an earlier run finished from the same inputs are kept; those of "
+          "other inputs are replaced with --overwrite only.",
           {},
           {files, dictionary, compat::tokenizer_flags(o.tokenizer), input, domains},
           kForeign};

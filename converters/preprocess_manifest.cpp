@@ -37,14 +37,18 @@ PreprocessManifest::PreprocessManifest(const fs::path& destdir) : destdir_(destd
   if (!entries_.is_object()) entries_ = json::object();
 }
 
+bool PreprocessManifest::is_made_from(const std::string& name, const json& source) const {
+  const auto entry = entries_.find(name);
+  return entry != entries_.end() && entry->is_object() &&
+         entry->value("made_from", json()) == digest(source);
+}
+
 bool PreprocessManifest::holds(const std::string& name, const json& source,
                                const std::vector<std::string>& files) const {
-  const auto entry = entries_.find(name);
-  if (entry == entries_.end() || !entry->is_object() ||
-      entry->value("made_from", json()) != digest(source))
-    return false;
-  const auto digests = entry->find("files");
-  if (digests == entry->end() || !digests->is_object() || digests->size() != files.size())
+  if (!is_made_from(name, source)) return false;
+  const json& entry = entries_.at(name);
+  const auto digests = entry.find("files");
+  if (digests == entry.end() || !digests->is_object() || digests->size() != files.size())
     return false;
   return std::ranges::all_of(files, [&](const std::string& file) {
     std::error_code missing;

@@ -20,6 +20,8 @@ class PreprocessManifest {
   /// byte.
   bool holds(const std::string& name, const nlohmann::json& source,
              const std::vector<std::string>& files) const;
+  /// Whether the record of `name` says that its files were made from `source`.
+  bool is_made_from(const std::string& name, const nlohmann::json& source) const;
   /// The name of a record that is neither in `names` nor the dictionary's. "" when there is none.
   std::string first_besides(const std::set<std::string>& names) const;
   /// Records the files, which now exist, and writes preprocess.json.

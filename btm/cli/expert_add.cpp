@@ -37,6 +37,7 @@ class ExpertAddition {
   explicit ExpertAddition(ExpertAddOptions options) : options_(std::move(options)) {
     if (options_.name.empty()) options_.name = options_.domain;
     compat::check_expert_name(options_.name);
+    options_.forest = compat::forest_folder(options_.forest);
     check_train_flags();
     if (!fs::is_directory(options_.data))
       throw compat::IoError(options_.data, "is not a folder, expected a data-bin (--data)");
@@ -107,13 +108,15 @@ class ExpertAddition {
                                        (options_.forest / options_.name).string()};
     if (has_split_) arguments.insert(arguments.end(), {"--valid-subset", options_.split});
     const std::vector<std::string> model = flags_of_experts();
-    arguments.insert(arguments.end(), model.begin(), model.end());
-    arguments.insert(arguments.end(), options_.train_flags.begin(), options_.train_flags.end());
+    for (const std::vector<std::string>* const more :
+         {&model, &options_.common_flags, &options_.train_flags})
+      arguments.insert(arguments.end(), more->begin(), more->end());
     return arguments;
   }
 
   /// Without --arch the new expert has the form of the model that it starts from, which is that of
-  /// every expert. Empty where there is none.
+  /// every expert, and without any flag after "--" it is trained as that was. Empty where there is
+  /// none.
   std::vector<std::string> flags_of_experts() const {
     for (const std::string& flag : options_.train_flags)
       if (flag == "-a" || flag == "--arch" || flag.starts_with("--arch=")) return {};
@@ -127,7 +130,12 @@ class ExpertAddition {
           model = forest.checkpoint_of(expert);
     }
     if (model.empty()) return {};
-    return model_flags(compat::Checkpoint::open(model).config());
+    const compat::Config config = compat::Checkpoint::open(model).config();
+    std::vector<std::string> flags = model_flags(config);
+    if (!options_.train_flags.empty()) return flags;
+    const std::vector<std::string> training = training_flags(config);
+    flags.insert(flags.end(), training.begin(), training.end());
+    return flags;
   }
 
   /// Checks them before any work. Errors as of btm train.
@@ -185,11 +193,7 @@ class ExpertAddition {
                          " to choose the start by (--split, or --from an expert)");
       return start;
     }
-    if (known->start.empty())
-      throw UsageError("expert '" + options_.name +
-                       "' was not made by btm expert add; take another --name");
-    if (known->start == compat::kStartedByRun)
-      throw UsageError("expert '" + options_.name + "' is made by btm run; take another --name");
+    check_not_foreign(forest, options_.name);
     if (known->data != data_)
       throw UsageError("expert '" + options_.name + "' was started with --data " +
                        shown(known->data) + ", found " + shown(data_));
@@ -438,6 +442,15 @@ class ExpertAddition {
 };
 
 }  // namespace
+
+void check_not_foreign(const compat::Forest& forest, const std::string& name) {
+  const compat::ForestExpert* const known = forest.find(name);
+  if (known == nullptr) return;
+  if (known->start.empty())
+    throw UsageError("expert '" + name + "' was not made by btm expert add; take another --name");
+  if (known->start == compat::kStartedByRun)
+    throw UsageError("expert '" + name + "' is made by btm run; take another --name");
+}
 
 int add_expert(ExpertAddOptions options) { return ExpertAddition(std::move(options)).run(); }
 

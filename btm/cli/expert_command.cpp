@@ -5,6 +5,7 @@
 #include "btm/cli/commands.h"
 #include "btm/cli/expert_add.h"
 #include "btm/cli/expert_life.h"
+#include "btm/cli/expert_text.h"
 #include "btm/cli/forest_table.h"
 #include "btm/ensemble/ensemble_eval.h"
 #include "compat/base/concat.h"
@@ -17,8 +18,26 @@ namespace btm {
 namespace {
 
 using compat::flag_integer;
+using compat::flag_real;
 using compat::flag_switch;
 using compat::flag_text;
+
+/// A flag that is also one of btm train: its uses are noted in `words`.
+compat::Flag also_of_train(compat::Flag flag, std::vector<std::string>& words) {
+  const std::string name = compat::dashed(compat::split_names(flag.names).front());
+  flag.apply = [name, apply = std::move(flag.apply), &words](const std::string& value) {
+    apply(value);
+    words.insert(words.end(), {name, value});
+  };
+  return flag;
+}
+
+/// A flag of btm train, which checks its value.
+compat::Flag of_train(std::string name, std::string value, std::vector<std::string>& words,
+                      std::string help) {
+  return also_of_train({std::move(name), std::move(value), std::move(help), "", [](const auto&) {}},
+                       words);
+}
 
 struct ExpertAdd {
   ExpertAddOptions options;
@@ -28,18 +47,29 @@ struct ExpertAdd {
 
   compat::CommandSpec spec() {
     BatchingOptions& batching = options.batching;
+    std::vector<std::string>& train = options.common_flags;
     return {
         "btm expert add",
-        std::string("Adds an expert to a forest: starts from its experts, trains on the new domain "
-                    "with btm train, which gets the flags after --, and enters the expert into the "
-                    "manifest. Trains nothing else. The same command resumes an interrupted "
-                    "addition. Without --data it takes up an expert that was removed, or a folder "
-                    "with a checkpoint that the manifest does not name: nothing is trained. ") +
+        std::string("Adds an expert to a forest: starts from its experts, trains on the new "
+                    "domain with btm train, and enters the expert into the manifest. Trains "
+                    "nothing else. TEXT is prepared with the forest's dictionary and tokenizer. "
+                    "Without flags after -- the expert is trained as the others were. The same "
+                    "command resumes an interrupted addition. Without TEXT and --data it takes up "
+                    "an expert that was removed, or a folder with a checkpoint that the manifest "
+                    "does not name: nothing is trained. ") +
             compat::kWhatAModelIs,
-        {{"FOREST", "the folder", &forest}, {"DOMAIN", "the new domain", &options.domain}},
+        {{"FOREST", compat::kForestHelp, &forest},
+         {"DOMAIN", "the new domain", &options.domain},
+         {.name = "TEXT",
+          .help = "files or folders of its text, one document a line, as btm-convert preprocess "
+                  "takes them",
+          .rest = &options.texts,
+          .optional = true}},
         {{"Expert",
           {flag_text("data", "DATA-BIN", options.data,
-                     "the new domain's data-bin folder (with dict.txt)"),
+                     "in place of TEXT: the new domain's data-bin folder (with dict.txt)"),
+           flag_real("held-out", "F", options.held_out,
+                     "share of TEXT for valid, and as much for test", 0.001, 0.4),
            flag_text(
                "from", "START", options.from,
                "posterior: the average weighted by the domain posterior on the new data (the "
@@ -55,19 +85,29 @@ struct ExpertAdd {
            flag_integer("prior-batches", "N", options.prior_batches,
                         "use the posterior after batch N, counted from 0", 1),
            flag_integer("max-samples", "N", batching.max_samples,
-                        "compute losses up to batch N, counted from 0; 0: all", 0),
-           tokens_per_sample_flag(batching), batch_size_flag(batching), max_tokens_flag(batching)}},
+                        "compute losses up to batch N, counted from 0; 0: all", 0)}},
+         {"Training (as the others were, where not given), and batches for choosing the start",
+          {of_train("max-update", "N", train, "stop after update N"),
+           of_train("lr", "LR", train, "the highest learning rate"),
+           of_train("update-freq", "N", train, "batches of an update"),
+           also_of_train(tokens_per_sample_flag(batching), train),
+           also_of_train(batch_size_flag(batching), train),
+           also_of_train(max_tokens_flag(batching), train)}},
+         compat::tokenizer_flags(options.tokenizer),
          machine_flags(options.machine),
          log_flags(options.log)},
         {},
         {},
         {"FLAGS",
-         "further flags of btm train; without --arch the expert has the form of the others",
+         "all flags of btm train: with any of them the training of the others is no example; "
+         "without --arch the expert has their form",
          nullptr, &options.train_flags}};
   }
 
   int run() {
     options.forest = forest;
+    if (!options.texts.empty())
+      if (const int status = prepare_text(options); status != 0) return status;
     if (options.data.empty()) return take_up_expert(options);
     return add_expert(std::move(options));
   }
@@ -82,7 +122,7 @@ struct ExpertRemove {
         "btm expert remove",
         "Takes an expert out of a forest. Its files stay, and btm expert add FOREST NAME brings it "
         "back.",
-        {{"FOREST", "the folder", &folder}, {"NAME", "the expert", &name}},
+        {{"FOREST", compat::kForestHelp, &folder}, {"NAME", "the expert", &name}},
         {{"Files",
           {flag_switch("delete", remove_files, "delete FOREST/NAME with all that is in it")}}},
         {}};
@@ -134,7 +174,7 @@ struct ExpertRename {
   compat::CommandSpec spec() {
     return {"btm expert rename",
             "Renames an expert of a forest, and its folder.",
-            {{"FOREST", "the folder", &folder},
+            {{"FOREST", compat::kForestHelp, &folder},
              {"OLD", "the expert", &old_name},
              {"NEW", "its new name", &new_name}},
             {},
@@ -156,7 +196,7 @@ struct ExpertCheck {
             "Compares a forest's manifest with its files: that they are there, can be opened, have "
             "one dictionary and tensors of the same sizes. Reads no weights (btm-convert verify "
             "does). Ends with status 1 when something is wrong.",
-            {{"FOREST", "the folder", &folder}},
+            {{"FOREST", compat::kForestHelp, &folder}},
             {},
             {}};
   }
@@ -184,7 +224,7 @@ struct ExpertList {
   compat::CommandSpec spec() {
     return {"btm expert list",
             "Lists the experts of a forest.",
-            {{"FOREST", "the folder", &folder}},
+            {{"FOREST", compat::kForestHelp, &folder}},
             {{"Output", {flag_switch("json", json, "as JSON")}}},
             {}};
   }

@@ -32,7 +32,7 @@ compat::ForestExpert found_expert(const compat::Forest& forest, const std::strin
                               .valid_ppl = {}};
   if (removed != forest.removed.end()) expert = *removed;
   if (!fs::exists(forest.checkpoint_of(expert)))
-    throw UsageError("missing --data: no expert '" + name + "' was removed from " +
+    throw UsageError("missing TEXT or --data: no expert '" + name + "' was removed from " +
                      forest_name(forest.folder) + ", nor is there a " + name + "/" +
                      kCheckpointName + " to take up");
   expert.dictionary = compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary().sha256;
@@ -44,11 +44,12 @@ compat::ForestExpert found_expert(const compat::Forest& forest, const std::strin
 int take_up_expert(const ExpertAddOptions& options) {
   const std::string name = options.name.empty() ? options.domain : options.name;
   compat::check_expert_name(name);
-  if (!options.train_flags.empty() || !options.from.empty()) throw UsageError("missing --data");
+  if (!options.train_flags.empty() || !options.from.empty())
+    throw UsageError("missing TEXT or --data");
   const compat::Forest forest = compat::open_forest(options.forest);
   if (const compat::ForestExpert* known = forest.find(name)) {
     if (!known->complete)
-      throw UsageError("missing --data: the addition of '" + name + "' has not ended");
+      throw UsageError("missing TEXT or --data: the addition of '" + name + "' has not ended");
     std::cout << name << " is in the forest already" << std::endl;
     return 0;
   }
@@ -70,8 +71,9 @@ int take_up_expert(const ExpertAddOptions& options) {
   return 0;
 }
 
-void rename_expert(const fs::path& folder, const std::string& old_name,
+void rename_expert(const fs::path& named, const std::string& old_name,
                    const std::string& new_name) {
+  const fs::path folder = compat::forest_folder(named);
   compat::check_expert_name(old_name);
   compat::check_expert_name(new_name);
   const compat::Forest forest = compat::open_forest(folder);

@@ -24,7 +24,7 @@ struct ForestCommand {
         "btm forest",
         "Shows the experts of a forest: a folder with the manifest forest.json, or the release's "
         "DOMAIN/checkpoint_last.pt.",
-        {{"FOREST", "the folder", &folder}},
+        {{"FOREST", compat::kForestHelp, &folder}},
         {{"Output",
           {compat::flag_switch("json", json, "as JSON"),
            compat::flag_switch("paths", paths,

@@ -295,6 +295,17 @@ void print_counts(const GenerateCounts& counts, double seconds, const GenerateCo
   std::cerr << std::endl;
 }
 
+/// What a user might not know of the defaults. The second hint is for terminals alone.
+void print_hints(const GenerateCommand& command, const FoundModels& found, const PromptRun& run) {
+  if (const std::string line = mixture_note(command.models, found); !line.empty())
+    std::cerr << "btm generate: " << line << std::endl;
+  if (run.looped() && !command.samples && ::isatty(STDERR_FILENO) == 1)
+    std::cerr << "btm generate: the most probable text of a small model often repeats itself; "
+                 "--sampling --sampling-topp 0.9 draws tokens instead, and --temperature makes "
+                 "them more or less daring"
+              << std::endl;
+}
+
 /// Everything but the flags: loads the models and continues all prompts to `out`.
 int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   const auto warn = [](const std::string& line) {
@@ -326,6 +337,7 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (!command.quiet && !shows)
     print_counts(run.counts(), seconds.count(), command, found.experts.size());
+  if (!command.quiet) print_hints(command, found, run);
   return run.failed() ? 1 : 0;
 }
 

@@ -12,13 +12,15 @@ using compat::flag_integer;
 using compat::flag_switch;
 using compat::flag_text;
 
-compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names) {
+compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names,
+                                std::optional<EnsembleType> usual) {
   return {
       "Ensemble",
       {flag_choice(
            "ensemble-type", names.ensemble_type, ensemble_type_names(),
            "the prior of each text: given; the mean of the posteriors so far; 1/N; 1/N at every "
-           "token; by the text before a token; the last three as eval_cbtm.py of c-BTM"),
+           "token; by the text before a token; the last three as eval_cbtm.py of c-BTM" +
+               (usual ? compat::concat(" (default: ", name_of(*usual), ')') : std::string())),
        flag_text("precomputed-prior", "P,P,...", options.precomputed_prior,
                  "cached_prior's probabilities, one for each expert; or the JSON of btm weigh"),
        flag_integer("eval-topk", "K", options.eval_topk,

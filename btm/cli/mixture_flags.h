@@ -16,7 +16,9 @@ struct MixtureNames {
   std::string ensemble_type, posterior;
 };
 
-compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names);
+/// `usual`: the type where none is given, for --help.
+compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names,
+                                std::optional<EnsembleType> usual = {});
 /// `temperature`: the name of the flag for the weights' temperature.
 compat::FlagGroup cluster_prior_flags(ClusterPriorOptions& options,
                                       const std::string& temperature = "temperature");

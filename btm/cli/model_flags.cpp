@@ -15,7 +15,50 @@ std::string flag_of(std::string_view key) {
   return flag;
 }
 
+/// As a command line has it: a list without brackets, a text without quotes.
+std::string value_text(const compat::ConfigValue& value) {
+  if (const auto* const text = std::get_if<std::string>(&value.value)) return *text;
+  const auto* const list = std::get_if<compat::ConfigValue::List>(&value.value);
+  if (list == nullptr) return value.to_text();
+  std::string text;
+  for (const compat::ConfigValue& item : *list) text += (text.empty() ? "" : ",") + item.to_text();
+  return text;
+}
+
 }  // namespace
+
+std::vector<std::string> training_flags(const compat::Config& config) {
+  std::vector<std::string> flags;
+  const auto add = [&](const char* section, std::string_view key, const std::string& flag) {
+    const compat::ConfigValue* const value = config.find(section, key);
+    if (value != nullptr) flags.insert(flags.end(), {flag, value_text(*value)});
+  };
+  for (const auto& [section, flag] :
+       {std::pair{"optimizer", "--optimizer"}, {"lr_scheduler", "--lr-scheduler"}})
+    add(section, config.is_flat() ? section : "_name", flag);
+  for (const auto& [section, key] : {std::pair{"dataset", "batch_size"},
+                                     {"dataset", "max_tokens"},
+                                     {"optimization", "update_freq"},
+                                     {"optimization", "max_update"},
+                                     {"optimization", "lr"},
+                                     {"optimization", "clip_norm"},
+                                     {"optimizer", "adam_betas"},
+                                     {"optimizer", "adam_eps"},
+                                     {"optimizer", "weight_decay"},
+                                     {"lr_scheduler", "warmup_updates"},
+                                     {"task", "sample_break_mode"}})
+    add(section, key, flag_of(key));
+  // A schedule that ends with the training does so at another --max-update, too.
+  const double updates = config.get_float("optimization", "max_update", 0);
+  if (config.get_float("lr_scheduler", "total_num_update", updates) != updates)
+    add("lr_scheduler", "total_num_update", "--total-num-update");
+  for (const char* const key : {"save_interval_updates", "keep_interval_updates"})
+    if (config.get_int("checkpoint", key, 0) > 0) add("checkpoint", key, flag_of(key));
+  for (const auto& [section, key] :
+       {std::pair{"checkpoint", "no_epoch_checkpoints"}, {"dataset", "disable_validation"}})
+    if (config.get_bool(section, key, false)) flags.push_back(flag_of(key));
+  return flags;
+}
 
 std::vector<std::string> model_flags(const compat::Config& config) {
   const std::string arch = config.is_flat() ? config.get_string("", "arch", "transformer_lm")

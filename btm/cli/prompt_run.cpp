@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "btm/generate/repetition.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -98,6 +99,11 @@ void PromptRun::fail(Prompt& prompt, const std::string& error) {
 }
 
 void PromptRun::finish(Prompt& prompt, std::vector<Hypothesis> hypotheses) {
+  for (const Hypothesis& hypothesis : hypotheses) {
+    std::span<const std::int64_t> tokens = hypothesis.tokens;
+    if (!tokens.empty() && tokens.back() == eos_) tokens = tokens.first(tokens.size() - 1);
+    looped_ = looped_ || ends_in_loop(tokens);
+  }
   if (show_) return show_("\n");
   hypotheses.resize(std::min(hypotheses.size(), static_cast<std::size_t>(options_.nbest)));
   for (const Hypothesis& hypothesis : hypotheses) {

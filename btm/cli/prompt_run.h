@@ -46,6 +46,8 @@ class PromptRun {
   bool hungry() const;
   /// Whether a prompt could not be used.
   bool failed() const noexcept { return failed_; }
+  /// Whether a text ended in a loop.
+  bool looped() const noexcept { return looped_; }
   const UnknownWords& unknown() const noexcept { return unknown_; }
   const GenerateCounts& counts() const noexcept { return generator_.counts(); }
 
@@ -79,7 +81,7 @@ class PromptRun {
   Generator generator_;
   std::size_t added_ = 0;
   std::map<std::size_t, std::unique_ptr<Prompt>> running_;  ///< By the generator's number.
-  bool failed_ = false;
+  bool failed_ = false, looped_ = false;
 };
 
 }  // namespace btm

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "btm/cli/commands.h"
@@ -10,6 +12,7 @@
 #include "btm/run/executor.h"
 #include "btm/run/plan.h"
 #include "btm/run/project.h"
+#include "btm/run/run_progress.h"
 #include "btm/run/run_report.h"
 #include "btm/run/run_state.h"
 #include "btm/run/run_step.h"
@@ -113,11 +116,16 @@ int Run::execute() {
 
 int Run::dry_run() {
   for (const std::string& line : project_.notes()) std::cout << line << "\n";
+  for (const std::string& line : small_test_sets(project_.plan(), project_.lineup()))
+    std::cout << "warning: " << line << "\n";
   const std::vector<std::string> states = project_.states();
   const std::vector<Step>& steps = project_.graph().steps();
   Table table{{{"step"}, {"state"}, {"after"}}, {}};
-  for (std::size_t i = 0; i < steps.size(); ++i)
-    table.rows.push_back({steps[i].name, states[i], compat::join(steps[i].after, ", ")});
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const std::string reason = states[i] == "out of date" ? project_.reason_of(steps[i]) : "";
+    table.rows.push_back({steps[i].name, states[i] + (reason.empty() ? "" : ": " + reason),
+                          compat::join(steps[i].after, ", ")});
+  }
   std::cout << to_text(table, compat::table_width()) << "\nin "
             << project_.state().output().string() << ":\n";
   for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -160,14 +168,6 @@ void divide_cores(std::int64_t jobs) {
   if (jobs > 1) ::setenv("OMP_NUM_THREADS", std::to_string(share).c_str(), /*overwrite=*/0);
 }
 
-/// The running steps, each with what its log says of its progress.
-std::string shown_steps(const std::vector<std::string>& running, const RunState& state) {
-  return compat::join(running, ", ", [&](const std::string& name) {
-    const std::string progress = progress_in(state.log_of(name));
-    return progress.empty() ? name : name + " (" + progress + ")";
-  });
-}
-
 int Run::run_all() {
   divide_cores(command_.jobs);
   const std::size_t total = project_.graph().steps().size();
@@ -178,13 +178,21 @@ int Run::run_all() {
     bar.clear();
     std::cerr << "btm run: " << line << std::endl;
   };
-  observer.progress = [&](std::size_t done, const std::vector<std::string>& running) {
-    if (!running.empty())
-      bar.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total), [&] {
-        return compat::ProgressBar::Stats{{"running", shown_steps(running, project_.state())}};
-      });
+  const RunProgress progress(project_.plan(), project_.lineup(), project_.graph());
+  observer.progress = [&](const std::set<std::string>& done,
+                          const std::vector<std::string>& running) {
+    if (running.empty()) return;
+    const RunState& state = project_.state();
+    bar.update(
+        std::ssize(done), static_cast<std::int64_t>(total),
+        [&] {
+          return compat::ProgressBar::Stats{{"running", progress.text(running, state)}};
+        },
+        progress.share(done, running, state));
   };
   for (const std::string& line : project_.notes()) observer.line(line);
+  for (const std::string& line : small_test_sets(project_.plan(), project_.lineup()))
+    observer.line("warning: " + line);
   for (const std::string& line : project_.prepare()) observer.line(line);
   const std::size_t before = project_.keyed().done(project_.state()).size();
   if (before > 0) {
@@ -198,8 +206,8 @@ int Run::run_all() {
   bar.clear();
   project_.enter_done_experts();
   if (result.done.size() < total) return report_failures(result);
-  std::cout << run_summary(project_.plan(), project_.lineup(), project_.state())
-            << "\nreport: " << (project_.state().output() / "report.html").string() << std::endl;
+  std::cout << run_summary(project_.plan(), project_.lineup(), project_.state()) << "\n"
+            << next_commands(project_.state()) << std::flush;
   return 0;
 }
 

@@ -37,7 +37,9 @@ struct ScoreCommand {
   compat::CommandSpec spec() {
     compat::FlagGroup texts{
         "Texts",
-        {flag_switch("documents", input.documents, "a text ends at a blank line, not at each line"),
+        {compat::flag_texts("text", "TEXT", input.texts,
+                            "score this text, in place of FILE; may be repeated"),
+         flag_switch("documents", input.documents, "a text ends at a blank line, not at each line"),
          flag_text("field", "KEY", input.field, "read JSONL: the key of the text"),
          flag_text("context-field", "KEY", input.context_field,
                    "read JSONL: the key of what the text follows; it is fed, but not scored"),
@@ -159,7 +161,8 @@ class ScoreRun {
   std::string first_error_;
 };
 
-void print_summary(const ScoreTotals& totals, std::int64_t fed, double seconds) {
+void print_summary(const ScoreTotals& totals, std::int64_t fed, double seconds,
+                   const std::string& mixture) {
   const auto scored = totals.texts - totals.failed;
   std::cerr << "btm score: " << compat::grouped(scored) << " texts, "
             << compat::grouped(totals.tokens) << " tokens";
@@ -170,6 +173,7 @@ void print_summary(const ScoreTotals& totals, std::int64_t fed, double seconds) 
   std::cerr << ", " << compat::decimal(seconds, 2) << " s, "
             << compat::grouped(static_cast<std::int64_t>(static_cast<double>(fed) / seconds))
             << " tokens/s\n";
+  if (!mixture.empty()) std::cerr << "btm score: " << mixture << "\n";
 }
 
 int ScoreCommand::run() {
@@ -199,7 +203,7 @@ int ScoreCommand::run() {
   if (totals.failed > 0)
     throw std::runtime_error(compat::concat(run.first_error(), " (", totals.failed, " of ",
                                             totals.texts, " texts could not be scored)"));
-  if (!quiet) print_summary(totals, run.tokens_fed(), seconds);
+  if (!quiet) print_summary(totals, run.tokens_fed(), seconds, mixture_note(models, found));
   return 0;
 }
 

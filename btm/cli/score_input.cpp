@@ -1,5 +1,7 @@
 #include "btm/cli/score_input.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -13,15 +15,32 @@ namespace {
 
 constexpr std::string_view kBar = " ||| ";
 
+/// A sentence in the place of a file is an error that says where it belongs.
+void check_is_file(const std::string& file) {
+  std::error_code unknown;
+  if (file.find(' ') == std::string::npos || std::filesystem::exists(file, unknown)) return;
+  throw compat::UsageError("no file '" + compat::printable(file, 200) +
+                           "'; a text itself comes after --text, or from standard input (echo "
+                           "'TEXT' | ...)");
+}
+
 }  // namespace
 
 ScoreInput::ScoreInput(ScoreInputOptions options) : options_(std::move(options)) {
   if (!options_.context_field.empty() && options_.field.empty()) options_.field = "text";
   const int forms =
       (options_.documents ? 1 : 0) + (options_.nbest ? 1 : 0) + (options_.field.empty() ? 0 : 1);
+  if (!options_.texts.empty()) {
+    if (forms > 0 || !options_.files.empty())
+      throw compat::UsageError("--text excludes FILE, --documents, --nbest and --field");
+    return;
+  }
   if (forms > 1) throw compat::UsageError("--documents, --nbest and --field exclude each other");
   if (options_.files.empty()) options_.files = {"-"};
-  for (const std::string& file : options_.files) compat::LineSource::open(file);
+  for (const std::string& file : options_.files) {
+    check_is_file(file);
+    compat::LineSource::open(file);
+  }
 }
 
 std::string ScoreInput::where(std::size_t line) const {
@@ -64,6 +83,12 @@ ScoreInput::State ScoreInput::next_document(ScoreItem& item, bool wait) {
 
 ScoreInput::State ScoreInput::next(ScoreItem& item, bool wait) {
   item = {};
+  if (!options_.texts.empty()) {
+    if (file_ == options_.texts.size()) return State::kEnd;
+    item.text = options_.texts[file_++];
+    item.where = compat::concat("text ", file_);
+    return State::kLine;
+  }
   if (options_.documents) return next_document(item, wait);
   for (;;) {
     const State state = next_line(item.text, wait);

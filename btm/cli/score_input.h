@@ -12,6 +12,7 @@ namespace btm {
 
 struct ScoreInputOptions {
   std::vector<std::string> files;  ///< "-" is standard input, as is none.
+  std::vector<std::string> texts;  ///< In place of files.
   bool documents = false;          ///< Blank lines separate texts.
   bool nbest = false;              ///< Lines are ID ||| TEXT, and what follows a further |||.
   std::string field;               ///< JSONL: the text's key. Empty: plain text.
@@ -30,7 +31,8 @@ struct ScoreItem {
 class ScoreInput {
  public:
   using State = compat::LineSource::State;
-  /// UsageError for options that exclude each other. IoError for a file that cannot be opened.
+  /// UsageError for options that exclude each other, and for a file that is a text. IoError for a
+  /// file that cannot be opened.
   explicit ScoreInput(ScoreInputOptions options);
 
   /// The next text. kNotYet only where `wait` is false. Errors of LineSource.
@@ -46,7 +48,7 @@ class ScoreInput {
   std::string where(std::size_t line) const;
 
   ScoreInputOptions options_;
-  std::size_t file_ = 0;  ///< The next one.
+  std::size_t file_ = 0;  ///< The next one, also of options_.texts.
   std::unique_ptr<compat::LineSource> source_;
   std::size_t line_ = 0;       ///< Of the current file.
   std::string document_;       ///< So far.

@@ -61,13 +61,16 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
-std::string weights_text(const std::vector<double>& weights) {
-  std::string text;
-  for (const double weight : weights) text += (text.empty() ? "" : ",") + decimal(weight, 4);
-  return text;
+/// A column of a row for each expert.
+std::string weight_fields(const std::vector<double>& weights) {
+  std::string fields;
+  for (const double weight : weights) fields += "\t" + decimal(weight, 4);
+  return fields;
 }
 
-constexpr std::size_t kNameWidth = 14, kNumberWidth = 6;
+constexpr std::size_t kNameWidth = 14, kNumberWidth = 6, kWeightWidth = 10;
+/// Of the lines of --tokens, beside the weights: score, best expert, token.
+constexpr std::size_t kTokenRest = 11 + 2 + kNameWidth + 2 + 12;
 
 }  // namespace
 
@@ -86,7 +89,10 @@ void ScoreOutput::print_header() {
     out_ << "number" << (options_.nbest ? "\tid\trank" : "")
          << (tokens ? "\ttoken\tid\tlog_prob\ttext"
                     : "\tlog_prob\ttokens\tperplexity\tbits_per_byte");
-    if (ensemble()) out_ << "\tbest_expert\tposterior";
+    if (ensemble()) {
+      out_ << "\tbest_expert";
+      for (const std::string& expert : options_.experts) out_ << "\tposterior_" << as_field(expert);
+    }
     out_ << (tokens ? "" : "\terror\ttext") << "\n";
   } else if (options_.format == TextFormat::kTable && !tokens) {
     out_ << right_aligned("no", kNumberWidth) << (options_.nbest ? "      id  rank" : "")
@@ -167,6 +173,7 @@ void ScoreOutput::print_json(const ScoredItem& item, std::size_t rank) {
     json["perplexity"] = rounded(score.perplexity());
     json["bits_per_byte"] = rounded(score.bits_per_byte(std::ssize(item.item.text)));
     if (ensemble()) {
+      if (options_.format == TextFormat::kJsonl) json["experts"] = options_.experts;
       Json& posterior = json["posterior"] = Json::array();
       Json best = Json::array();
       if (!options_.tokens) posterior = rounded_list(score.weights.back());
@@ -197,12 +204,47 @@ void ScoreOutput::print_tsv(const ScoredItem& item, std::size_t rank) {
          << decimal(score.perplexity(), 4) << "\t"
          << decimal(score.bits_per_byte(std::ssize(item.item.text)), 6);
     if (ensemble())
-      out_ << "\t" << as_field(options_.experts[best_of(evidence_of(score))]) << "\t"
-           << weights_text(score.weights.back());
+      out_ << "\t" << as_field(options_.experts[best_of(evidence_of(score))])
+           << weight_fields(score.weights.back());
   } else {
-    out_ << "\t\t\t\t" << (ensemble() ? "\t\t" : "");
+    out_ << "\t\t\t\t" << std::string(ensemble() ? 1 + options_.experts.size() : 0, '\t');
   }
   out_ << "\t" << as_field(item.item.error) << "\t" << as_field(item.item.text) << "\n";
+}
+
+bool ScoreOutput::weights_fit() const {
+  return kTokenRest + options_.experts.size() * (kWeightWidth + 1) <= compat::terminal_width();
+}
+
+/// The names of the columns of the lines of --tokens; "" for one model.
+std::string ScoreOutput::token_head() const {
+  if (!ensemble()) return {};
+  std::string head =
+      right_aligned("log-prob", 11) + "  " + padded("best expert", kNameWidth) + "  ";
+  if (!weights_fit()) return head + "largest posteriors\n";
+  for (const std::string& expert : options_.experts)
+    head += right_aligned(compat::printable(expert, kWeightWidth), kWeightWidth) + " ";
+  return head + " token\n";
+}
+
+/// The posterior after a token: a column for each expert, or the largest by name.
+std::string ScoreOutput::shown_weights(const std::vector<double>& weights) const {
+  constexpr std::size_t kNamed = 2;
+  std::string text;
+  if (weights_fit()) {
+    for (const double weight : weights)
+      text += right_aligned(decimal(weight, 4), kWeightWidth) + " ";
+    return text;
+  }
+  std::vector<std::size_t> order(weights.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, std::ranges::greater{},
+                           [&](std::size_t e) { return weights[e]; });
+  for (std::size_t i = 0; i < std::min(kNamed, order.size()); ++i)
+    text += padded(compat::printable(options_.experts[order[i]], kWeightWidth) + " " +
+                       decimal(weights[order[i]], 4),
+                   kWeightWidth + 8);
+  return text;
 }
 
 /// A row for each token.
@@ -213,7 +255,8 @@ void ScoreOutput::print_token_rows(const ScoredItem& item) {
   if (table)
     out_ << printed_ << "  " << cut(item.item.text, width > 8 ? width - 8 : 8) << "\n   "
          << decimal(score.total(), 4) << " for " << score.log_probs.size() << " tokens, perplexity "
-         << decimal(score.perplexity(), 2) << "\n";
+         << decimal(score.perplexity(), 2) << "\n"
+         << token_head();
   for (std::size_t t = 0; t < score.log_probs.size(); ++t) {
     const std::string piece = t + 1 == item.tokens.size() ? "</s>" : item.pieces[t];
     if (table)
@@ -226,9 +269,9 @@ void ScoreOutput::print_token_rows(const ScoredItem& item) {
       const std::string& best = options_.experts[best_of(score.expert_log_probs[t])];
       if (table)
         out_ << padded(compat::printable(best, kNameWidth), kNameWidth) << "  "
-             << weights_text(score.weights[t]) << "  ";
+             << shown_weights(score.weights[t]) << "  ";
       else
-        out_ << "\t" << as_field(best) << "\t" << weights_text(score.weights[t]);
+        out_ << "\t" << as_field(best) << weight_fields(score.weights[t]);
     }
     out_ << (table ? compat::printable(piece) : std::string()) << "\n";
   }

@@ -55,6 +55,9 @@ class ScoreOutput {
   void print_token_rows(const ScoredItem& item);
   void print_table(const ScoredItem& item, std::size_t rank);
   void print_header();
+  bool weights_fit() const;
+  std::string token_head() const;
+  std::string shown_weights(const std::vector<double>& weights) const;
 
   std::ostream& out_;
   ScoreOutputOptions options_;

@@ -155,13 +155,15 @@ void serve(Engine& engine, HttpServer& server, Service& service) {
   if (failure) std::rethrow_exception(failure);
 }
 
-/// The one line that says where the server is.
+/// Says where the server is, and how it mixes models where no flag says it.
 void announce(const ServeCommand& command, const HttpServer& server, const FoundModels& found) {
   const bool v6 = command.server.host.find(':') != std::string::npos;
   const std::string host = v6 ? "[" + command.server.host + "]" : command.server.host;
   std::cerr << "btm serve: " << found.experts.size()
             << (found.experts.size() == 1 ? " model" : " models") << " at http://" << host << ':'
             << server.port() << "/v1" << std::endl;
+  if (const std::string line = mixture_note(command.models, found); !line.empty())
+    std::cerr << "btm serve: " << line << std::endl;
 }
 
 int run(ServeCommand& command) {

@@ -7,14 +7,17 @@
 
 #include "btm/cli/eval_flags.h"
 #include "btm/evaluator/load_scorer.h"
+#include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/dictionary_digest.h"
-#include "compat/tokenizer/find_tokenizer.h"
 
 namespace btm {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// Of several models, where no flag says how they are mixed.
+constexpr EnsembleType kUsualMixture = EnsembleType::kSimpleAverage;
 
 /// The folder of a model: that of its file, or a Hugging Face folder itself.
 fs::path folder_of(const compat::NamedModel& model) {
@@ -79,7 +82,7 @@ std::vector<compat::FlagGroup> text_model_flags(TextModelOptions& options) {
   return {{"Experts", choice_flags(options.choice)},
           data,
           compat::tokenizer_flags(options.tokenizer),
-          mixture_flags(options.mixture, options.names),
+          mixture_flags(options.mixture, options.names, kUsualMixture),
           cluster_prior_flags(options.mixture.cluster, "cluster-temperature"),
           machine_flags(options.machine)};
 }
@@ -120,7 +123,7 @@ FoundModels find_models(const TextModelOptions& options,
   return found;
 }
 
-compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& found) {
+compat::FoundTokenizer tokenizer_of(const TextModelOptions& options, const FoundModels& found) {
   std::error_code unknown;
   const fs::path data =
       fs::absolute(found.dictionary_file, unknown).lexically_normal().parent_path();
@@ -130,16 +133,27 @@ compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& f
     for (const fs::path& beside : {folder, folder.parent_path()})
       if (std::ranges::find(folders, beside) == folders.end()) folders.push_back(beside);
   }
-  compat::FoundTokenizer tokenizer =
-      compat::find_tokenizer(options.tokenizer, found.dictionary, found.dictionary_file, folders);
+  return compat::find_tokenizer(options.tokenizer, found.dictionary, found.dictionary_file,
+                                folders);
+}
+
+compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& found) {
+  compat::FoundTokenizer tokenizer = tokenizer_of(options, found);
   return {found.dictionary, found.dictionary_file, std::move(tokenizer.tokenizer), tokenizer.file};
 }
 
 MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found) {
   MixtureOptions mixture = options.mixture;
-  set_mixture(mixture, options.names, EnsembleType::kSimpleAverage);
+  set_mixture(mixture, options.names, kUsualMixture);
   if (depends_on_text(mixture.ensemble_type)) set_cluster_origins(mixture, found.experts);
   return mixture;
+}
+
+std::string mixture_note(const TextModelOptions& options, const FoundModels& found) {
+  if (found.experts.size() < 2 || !options.names.ensemble_type.empty()) return {};
+  return compat::concat(
+      "all ", found.experts.size(), " models count the same (", name_of(kUsualMixture),
+      "); --ensemble-type uniform_prior --posterior full weighs them by the text");
 }
 
 std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,

@@ -15,6 +15,7 @@
 #include "btm/mixing/predictor.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/program/program.h"
+#include "compat/tokenizer/find_tokenizer.h"
 #include "compat/tokenizer/text_codec.h"
 
 namespace btm {
@@ -54,13 +55,18 @@ struct FoundModels {
 FoundModels find_models(const TextModelOptions& options,
                         const std::function<void(const std::string& line)>& warn);
 
-/// The codec of the models, with the tokenizer that the flags name or that lies beside the
-/// dictionary or a model.
+/// The tokenizer that the flags name or that lies beside the dictionary or a model.
+compat::FoundTokenizer tokenizer_of(const TextModelOptions& options, const FoundModels& found);
+
+/// The codec of the models, with tokenizer_of().
 compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& found);
 
 /// The flags' mixture: one model alone needs none; several without --ensemble-type are a
 /// simple_average.
 MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found);
+
+/// What a user should know of the mixture that no flag chose; "" for a chosen one, or one model.
+std::string mixture_note(const TextModelOptions& options, const FoundModels& found);
 
 /// The predictor on the flags' machine. `found` outlives it.
 std::unique_ptr<Predictor> predictor_of(const TextModelOptions& options, const FoundModels& found,

@@ -37,13 +37,15 @@ struct WeighCommand {
   TextModelOptions models;
   ScoreInputOptions input;
   WeighOptions options;
-  std::string format = "table", out, file;
+  std::string format = "table", out;
   bool overwrite = false;
 
   compat::CommandSpec spec() {
     compat::FlagGroup texts{
         "Documents",
-        {flag_switch("documents", input.documents,
+        {compat::flag_texts("text", "TEXT", input.texts,
+                            "weigh by this document, in place of FILE; may be repeated"),
+         flag_switch("documents", input.documents,
                      "a document ends at a blank line, not at each line"),
          flag_text("field", "KEY", input.field, "read JSONL: the key of the document")}};
     compat::FlagGroup output{
@@ -64,7 +66,11 @@ struct WeighCommand {
             std::string("Weighs experts by a few documents: the posterior over experts with its "
                         "interval, and the experts worth keeping. ") +
                 compat::kWhatAModelIs,
-            {models_argument(models), {"FILE", "documents, one a line; -: standard input", &file}},
+            {models_argument(models),
+             {.name = "FILE",
+              .help = "documents, one a line; - or none: standard input",
+              .rest = &input.files,
+              .optional = true}},
             groups,
             {}};
   }
@@ -80,7 +86,8 @@ struct Documents {
   UnknownWords unknown;
 };
 
-Documents score_documents(ScoreInput& input, const std::string& file, compat::TextCodec& codec,
+/// `source`: where they come from, printable.
+Documents score_documents(ScoreInput& input, const std::string& source, compat::TextCodec& codec,
                           Predictor& predictor) {
   Documents documents;
   std::vector<TextToScore> texts;
@@ -96,9 +103,8 @@ Documents score_documents(ScoreInput& input, const std::string& file, compat::Te
     }
   }
   if (texts.empty())
-    throw std::runtime_error(documents.failed > 0
-                                 ? documents.first_error
-                                 : compat::printable(file) + ": is empty, expected documents");
+    throw std::runtime_error(documents.failed > 0 ? documents.first_error
+                                                  : source + ": is empty, expected documents");
   documents.scores = TextScorer(predictor, codec.dictionary().eos(), kMaxTokens).score(texts);
   return documents;
 }
@@ -212,7 +218,6 @@ void write_page(const std::filesystem::path& file, const Weighing& result,
 }
 
 int WeighCommand::run() {
-  input.files = {file};
   ScoreInput texts(input);
   if (!out.empty()) compat::check_new_outputs(out, {"weigh.json", "weigh.html"}, overwrite);
   const auto warn = [](const std::string& line) {
@@ -228,7 +233,10 @@ int WeighCommand::run() {
   mixture.ensemble_type = EnsembleType::kUniformPrior;
   mixture.posterior = PosteriorRule::kFull;
   const auto predictor = predictor_of(models, found, mixture, {2 * kMaxTokens, {}});
-  const Documents documents = score_documents(texts, file, codec, *predictor);
+  const std::string source = input.files.empty()
+                                 ? "standard input"
+                                 : compat::printable(compat::join(input.files, ", "), 4096);
+  const Documents documents = score_documents(texts, source, codec, *predictor);
   const Weighing result = weigh_experts(documents.scores, options);
   const std::string precision = precision_name(models.machine);
   const std::string json = json_of(result, names, options.tolerance, precision)

@@ -73,14 +73,14 @@ std::string draw(const StackedAreas& chart, int width, const ChartColours& colou
 std::string draw(const GroupedBars& chart, int width, const ChartColours& colours = {});
 std::string draw(const ScatterPlot& chart, int width, const ChartColours& colours = {});
 
-/// The names of the colours, in the order drawn.
 /// How a legend shows what belongs to a name: a line's pattern, a colour, or a bar's number too.
-enum class LegendKey : std::uint8_t { kLine, kBlock, kNumberedBlock };
+enum class LegendKey : std::uint8_t { kLine, kLayer, kNumberedBlock, kDot };
 inline LegendKey key_of(const LineChart& /*chart*/) { return LegendKey::kLine; }
-inline LegendKey key_of(const StackedAreas& /*chart*/) { return LegendKey::kBlock; }
+inline LegendKey key_of(const StackedAreas& /*chart*/) { return LegendKey::kLayer; }
 inline LegendKey key_of(const GroupedBars& /*chart*/) { return LegendKey::kNumberedBlock; }
-inline LegendKey key_of(const ScatterPlot& /*chart*/) { return LegendKey::kBlock; }
+inline LegendKey key_of(const ScatterPlot& /*chart*/) { return LegendKey::kDot; }
 
+/// The names of the colours, in the order drawn.
 std::vector<std::string> legend_of(const LineChart& chart);
 std::vector<std::string> legend_of(const StackedAreas& chart);
 std::vector<std::string> legend_of(const GroupedBars& chart);

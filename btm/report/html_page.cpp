@@ -34,6 +34,9 @@ th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:left;fo
 white-space:nowrap}
 thead th{color:var(--soft);font-size:.85rem}
 th[scope=row]{position:sticky;left:0;background:var(--paper)}
+@media screen and (min-width:600px){.pinned tr>:last-child{position:sticky;right:0;
+box-shadow:-7px 0 6px -6px var(--shade)}
+.pinned th:last-child,.pinned:not(.heat) td:last-child{background:var(--paper)}}
 .number,.heat td,.heat thead th+th{text-align:right}
 .heat td{background:color-mix(in srgb,var(--heat) calc(var(--v)*var(--heat-cap)),var(--paper));
 border:2px solid var(--paper)}
@@ -57,14 +60,10 @@ path.grid{stroke:var(--rule);stroke-width:1;fill:none}.tick{stroke:var(--soft);f
 .s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;margin:.3rem 0;padding:0;
 font-size:.9rem}
-.legend li::before{content:"";display:inline-block;width:1.6em;height:0;margin-right:.4em;
-vertical-align:middle;border-top:.5em solid var(--c)}
+.legend svg{display:inline-block;width:34px;height:11px;margin-right:.4em}
 .legend b{font-weight:600;font-size:.8em;color:var(--soft)}
-.lines .d1::before{border-top:.25em dashed var(--c)}
-.lines .d2::before{border-top:.25em dotted var(--c)}
-.lines .d3::before{border-top:.5em double var(--c)}.legend .again::before{opacity:.6}
 .parts{white-space:pre-wrap}.parts span{border-bottom:3px solid var(--c)}
-.parts .again{border-bottom-style:dotted}
+.parts .again{border-bottom:3px dotted color-mix(in srgb,var(--c) 55%,var(--paper))}
 @media screen and (max-width:799px){.wide svg{display:none}.narrow svg{display:block}}
 @media screen and (max-width:420px){body{padding:0 .8rem}}
 @media screen and (min-width:1180px){.wide svg{display:none}
@@ -90,6 +89,18 @@ std::string captioned(const std::string& content, const std::string& caption,
   return (is_long ? "<figure class=\"long\">" : "<figure>") + content +
          (caption.empty() ? "" : "<figcaption>" + html_escaped(caption) + "</figcaption>") +
          "</figure>\n";
+}
+
+/// What a legend shows of a series: drawn as in its chart, by the same rules of style.
+std::string legend_sample(LegendKey key, const std::string& colour) {
+  const std::string shape =
+      key == LegendKey::kLine    ? "<path class=\"line " + colour + "\" d=\"M0 5.5H34\"/>"
+      : key == LegendKey::kLayer ? "<path class=\"area " + colour + "\" d=\"M0 0H34V11H0Z\"/>"
+      : key == LegendKey::kDot
+          ? "<g class=\"dots " + colour + "\"><circle r=\"4\" cx=\"17\" cy=\"5.5\"/></g>"
+          : "<rect class=\"bar " + colour + "\" width=\"34\" height=\"11\"/>";
+  return "<svg viewBox=\"0 0 34 11\" width=\"34\" height=\"11\" aria-hidden=\"true\">" + shape +
+         "</svg>";
 }
 
 /// 1 for the best (lowest) of a column, 0 for its worst, by the logarithm.
@@ -127,7 +138,7 @@ void HtmlPage::add_table(const Table& table, const std::string& caption) {
 
 void HtmlPage::add_heat_map(const HeatMap& map, const std::string& caption) {
   std::string html = std::string(kScrollBox) +
-                     "<table class=\"heat\"><thead><tr><th scope=\"col\">" +
+                     "<table class=\"heat pinned\"><thead><tr><th scope=\"col\">" +
                      html_escaped(map.corner) + "</th>";
   std::vector<double> best, worst;
   for (std::size_t c = 0; c < map.columns.size(); ++c) {
@@ -185,11 +196,10 @@ std::string HtmlPage::legend_text(const std::vector<std::string>& names,
   if (names.size() < 2) return {};
   std::string keys;
   for (std::size_t i = 0; i < names.size(); ++i)
-    compat::append(keys, "<li class=\"", colour_class(colours[i]), "\">",
+    compat::append(keys, "<li>", legend_sample(key, colour_class(colours[i])),
                    key == LegendKey::kNumberedBlock ? compat::concat("<b>", i + 1, "</b> ") : "",
                    html_escaped(names[i]), "</li>");
-  return compat::concat("<ul class=\"legend", key == LegendKey::kLine ? " lines" : "", "\">", keys,
-                        "</ul>\n");
+  return "<ul class=\"legend\">" + keys + "</ul>\n";
 }
 
 void HtmlPage::add_figure(const std::string& broad, const std::string& wide,

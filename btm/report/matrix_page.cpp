@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -118,14 +117,17 @@ void add_bars(HtmlPage& page, const EvalMatrix& matrix) {
 void add_ratios(HtmlPage& page, const EvalMatrix& matrix) {
   const std::string& baseline = matrix.rows[matrix.baseline].name;
   Table table{{{"model"}}, {}};
+  table.pins_last = true;
   for (const std::string& domain : with_mean(matrix.domains))
     table.columns.push_back({domain, true});
   for (const MatrixRow& row : matrix.rows) {
     if (row.name == baseline) continue;
     std::vector<std::string> line{row.name};
-    for (const MatrixCell* cell : cells_of(row))
-      line.push_back(fixed(drawn(cell->ratio), 3) + " (" + interval_text(cell->ratio_interval, 3) +
-                     ")");
+    for (const MatrixCell* cell : cells_of(row)) {
+      line.push_back(fixed(drawn(cell->ratio), 3));
+      if (std::isfinite(cell->ratio_interval.low))
+        line.back() += " (" + interval_text(cell->ratio_interval, 3) + ")";
+    }
     table.rows.push_back(std::move(line));
   }
   if (table.rows.empty()) return;
@@ -138,6 +140,7 @@ void add_ratios(HtmlPage& page, const EvalMatrix& matrix) {
 
 void add_bits_per_byte(HtmlPage& page, const EvalMatrix& matrix) {
   Table table{{{"model"}}, {}};
+  table.pins_last = true;
   bool known = false;
   for (const std::string& domain : with_mean(matrix.domains))
     table.columns.push_back({domain, true});
@@ -239,20 +242,37 @@ void add_matrix(HtmlPage& page, const EvalMatrix& matrix, std::span<const double
   add_posteriors(page, matrix);
 }
 
-std::string interval_note(const EvalMatrix& matrix) {
+std::string missing_text(const EvalMatrix& matrix) {
   if (matrix.rows.empty()) return {};
-  std::map<std::string, std::int64_t> blocks;  // of domains that have too few, by name
-  for (std::size_t d = 0; d < matrix.domains.size(); ++d)
-    if (const std::int64_t here = matrix.rows.front().cells[d].blocks; here < matrix.fewest_blocks)
-      blocks[matrix.domains[d]] = here;
-  if (blocks.empty()) return {};
-  std::string domains;
-  for (const auto& [domain, count] : blocks)
-    domains += compat::concat(domains.empty() ? "" : ", ", compat::without_controls(domain), " (",
-                              count, ')');
-  return compat::concat("No interval where a domain has fewer than ", matrix.fewest_blocks,
-                        " blocks of ", matrix.block_tokens,
-                        " or more tokens to draw from: ", domains, ". ");
+  std::string missing;
+  for (std::size_t d = 0; d < matrix.domains.size(); ++d) {
+    const MatrixCell& cell = matrix.rows.front().cells[d];
+    if (cell.blocks >= matrix.fewest_blocks) continue;
+    const auto blocks = static_cast<double>(matrix.fewest_blocks - cell.blocks);
+    const double block = cell.blocks > 0 && cell.tokens > cell.blocks * matrix.block_tokens
+                             ? static_cast<double>(cell.tokens) / static_cast<double>(cell.blocks)
+                             : static_cast<double>(matrix.block_tokens);
+    compat::append(missing, missing.empty() ? "" : ", ",
+                   compat::without_controls(matrix.domains[d]), " about ",
+                   compat::grouped(std::llround(blocks * block)), " tokens");
+    if (cell.bytes > 0 && cell.tokens > 0)
+      compat::append(
+          missing, " (",
+          compat::grouped(std::llround(std::ceil(blocks * block * static_cast<double>(cell.bytes) /
+                                                 static_cast<double>(cell.tokens) / 1000))),
+          " kB of text)");
+  }
+  return missing;
+}
+
+std::string interval_note(const EvalMatrix& matrix) {
+  const std::string missing = missing_text(matrix);
+  if (missing.empty()) return {};
+  return compat::concat("An interval needs ", matrix.fewest_blocks, " blocks of ",
+                        matrix.block_tokens,
+                        " or more tokens to draw from. There is none where a "
+                        "domain has fewer. What these domains lack: ",
+                        missing, ". ");
 }
 
 Table size_table(const EvalMatrix& matrix, std::span<const double> costs) {

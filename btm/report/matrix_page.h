@@ -19,8 +19,11 @@ void add_matrix(HtmlPage& page, const EvalMatrix& matrix, std::span<const double
 /// no mean is finite.
 std::string matrix_verdict(const EvalMatrix& matrix);
 
-/// One sentence on the domains that have too few blocks for an interval; empty when all have
-/// enough.
+/// How much text the domains lack that have too few blocks for an interval: "law about 1,024 tokens
+/// (4 kB of text), ..."; empty when all have enough.
+std::string missing_text(const EvalMatrix& matrix);
+
+/// The same in sentences; empty when all have enough.
 std::string interval_note(const EvalMatrix& matrix);
 
 /// Rows by domains: perplexities (the best of each column starred), their mean with its interval,

@@ -75,7 +75,8 @@ std::string to_csv(const Table& table) {
 }
 
 std::string to_html(const Table& table) {
-  std::string html = std::string(kScrollBox) + "<table><thead><tr>";
+  std::string html = std::string(kScrollBox) +
+                     (table.pins_last ? "<table class=\"pinned\">" : "<table>") + "<thead><tr>";
   const auto align = [&](std::size_t c) {
     return table.columns[c].numeric ? " class=\"number\"" : "";
   };

@@ -15,6 +15,7 @@ struct Table {
   };
   std::vector<Column> columns;
   std::vector<std::vector<std::string>> rows;  ///< each as long as `columns`
+  bool pins_last = false;  ///< On a page the last column stays in sight while others scroll.
 };
 
 /// Aligned columns under a line of names, each line ended by a newline. Characters of UTF-8 count

@@ -31,7 +31,7 @@ class LocalRun {
     for (;;) {
       reap();
       if (!result_.interrupted) start_ready();
-      observer_.progress(result_.done.size(), names());
+      observer_.progress(result_.done, names());
       if (running_.empty()) return std::move(result_);
       const auto signal = signals.wait(std::chrono::milliseconds(250));
       if (signal && *signal != SIGCHLD) interrupt();

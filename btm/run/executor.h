@@ -29,9 +29,9 @@ struct RunResult {
 /// Called in the executing thread.
 struct RunObserver {
   std::function<void(const std::string& line)> line = [](const std::string&) {};
-  /// After every change and several times a second: the number of steps done, and the running ones.
-  std::function<void(std::size_t done, const std::vector<std::string>& running)> progress =
-      [](std::size_t, const std::vector<std::string>&) {};
+  /// After every change and several times a second: the steps that are done, and the running ones.
+  std::function<void(const std::set<std::string>& done, const std::vector<std::string>& running)>
+      progress = [](const std::set<std::string>&, const std::vector<std::string>&) {};
 };
 
 /// The command that runs one step and ends with exit_status() of its result.

@@ -74,6 +74,7 @@ std::vector<fs::path> founder_files(const Plan& plan, const std::string& domain)
   if (plan.has_corpus()) return {};
   if (!plan.data_bin.empty())
     return {plan.data_bin / domain / "train.bin", plan.data_bin / domain / "train.idx"};
+  if (plan.has_text_held_out()) return {Plan::of_domain(plan.train, domain)};
   return {Plan::of_domain(plan.train, domain), Plan::of_domain(plan.valid, domain),
           Plan::of_domain(plan.test, domain)};
 }

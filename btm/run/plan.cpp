@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kDomain = "{domain}";
+constexpr double kMostHeldOut = 0.4;  ///< For valid, and as much for test.
 
 /// What was expected. The reader adds file, line and key.
 struct BadValue {
@@ -162,6 +163,7 @@ class PlanReader {
   void check_corpus();
   void take_names_of_model();
   void check_domains();
+  void check_held_out();
   void check_experts();
   void check_along_run() const;
   void set_ensembles(const std::vector<std::string>& names);
@@ -175,6 +177,7 @@ class PlanReader {
       {"data",
        {{"bin", to_path(plan_.data_bin)},
         {"corpus", to_path(plan_.corpus)},
+        {"held_out", to_share(plan_.text_held_out)},
         {"domains", [this](const std::string& value) { plan_.domains = list(value); }},
         {"text", to_path(text_)},
         {"train", to_path(plan_.train)},
@@ -262,12 +265,11 @@ void PlanReader::check_corpus() {
     return;
   }
   if (!plan_.domains.empty() || !text_.empty() || !plan_.train.empty() || !plan_.valid.empty() ||
-      !plan_.test.empty() || !plan_.data_bin.empty())
+      !plan_.test.empty() || !plan_.data_bin.empty() || plan_.has_text_held_out())
     fail("[data] has a corpus without labels and other data, expected one of them");
   constexpr std::int64_t kMost = 1000;
   if (plan_.clusters == 0) fail("[clusters] has no key number");
   if (plan_.clusters > kMost) fail(compat::concat("[clusters] has more than ", kMost));
-  constexpr double kMostHeldOut = 0.4;
   if (!(plan_.held_out > 0 && plan_.held_out <= kMostHeldOut))
     fail("[clusters] held_out is not above 0 and at most 0.4");
   if (plan_.cluster_names.empty()) take_names_of_model();
@@ -312,16 +314,25 @@ void PlanReader::check_domains() {
   const bool has_text = !plan_.train.empty() || !plan_.valid.empty() || !plan_.test.empty();
   if (!plan_.data_bin.empty() && has_text)
     fail("[data] has both a data-bin and text, expected one of them");
+  if (plan_.has_text_held_out()) check_held_out();
   if (!plan_.data_bin.empty() || plan_.has_corpus()) return;
   for (const auto& [field, name] :
        {std::pair{&plan_.train, "train"}, {&plan_.valid, "valid"}, {&plan_.test, "test"}}) {
+    if (field->empty() && plan_.has_text_held_out() && field != &plan_.train) continue;
     if (field->empty())
       fail(std::string("[data] has no ") + name +
-           ", expected text = FOLDER/{domain}, or train, valid and test, or bin");
+           ", expected text = FOLDER/{domain}, or train, valid and test (or train and held_out = "
+           "0.05, its share for each of the others), or bin");
     if (field->string().find(kDomain) == std::string::npos)
       fail(std::string("[data] ") + name +
            " is the same file for all domains, expected {domain} in it");
   }
+}
+
+void PlanReader::check_held_out() {
+  if (!plan_.data_bin.empty() || !plan_.valid.empty() || !plan_.test.empty())
+    fail("[data] held_out goes with train alone, expected neither text, valid, test nor bin");
+  if (plan_.text_held_out > kMostHeldOut) fail("[data] held_out is above 0.4");
 }
 
 void PlanReader::check_experts() {
@@ -369,6 +380,13 @@ std::int64_t Plan::seed_updates() const {
 }
 
 std::int64_t Plan::save_interval() const { return std::max<std::int64_t>(1, updates / 10); }
+
+std::int64_t Plan::shown_log_interval() const {
+  constexpr std::int64_t kPoints = 20, kUsual = 50;
+  if (log_interval > 0) return log_interval;
+  return std::clamp<std::int64_t>(std::min(seed_updates(), updates - seed_updates()) / kPoints, 1,
+                                  kUsual);
+}
 
 Plan parse_plan(std::string_view text, const fs::path& file) { return PlanReader(file).read(text); }
 

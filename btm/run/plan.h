@@ -25,7 +25,10 @@ struct Plan {
 
   std::vector<std::string> domains;
   std::filesystem::path train, valid,
-      test;  ///< Text, one document a line; {domain} stands for a domain's name.
+      test;                  ///< Text, one document a line; {domain} stands for a domain's name.
+  double text_held_out = 0;  ///< Share of each `train` for valid, and as much for test, where
+                             ///< these have no files.
+  bool has_text_held_out() const { return text_held_out > 0; }
   std::filesystem::path data_bin;  ///< Instead of text: a folder of domains with dict.txt.
   std::filesystem::path corpus;    ///< Instead of both: text without labels, which is clustered.
   bool has_corpus() const { return !corpus.empty(); }
@@ -47,7 +50,7 @@ struct Plan {
   double seed_share = 0.5;
   std::int64_t batch_size = 2, update_freq = 1;
   double lr = 5e-4, warmup_share = 0.08;
-  std::int64_t log_interval = 50;
+  std::int64_t log_interval = 0;  ///< 0: by the updates, see shown_log_interval().
   std::int64_t seed = 1;
   std::vector<std::string> train_flags;
   /// Domains of the tokeniser, the seed model and the dense baseline; {kAllDomains}: all. Empty:
@@ -88,6 +91,8 @@ struct Plan {
   /// Updates of the seed phase: seed_share of `updates`, rounded to the nearest.
   std::int64_t seed_updates() const;
   std::int64_t save_interval() const;  ///< Updates between two checkpoints of a training.
+  /// The log's interval, or one that gives each training's curve 20 points or more; at most 50.
+  std::int64_t shown_log_interval() const;
 };
 
 /// FormatError that names the line for an unknown section or key (with the nearest known one), a

@@ -17,6 +17,8 @@ text = text/{domain}           # of each domain the folder of train.txt, valid.t
 #- train = my/{domain}.txt     # the files themselves, with valid = and test = beside it
 #- valid = my/{domain}.valid.txt
 #- test = my/{domain}.test.txt
+#- train = my/{domain}.txt     # one file of each domain, a share of it held out for valid and as
+#- held_out = 0.05             # much for test
 #- bin = data-bin              # a folder of domains, as btm-convert preprocess --domains makes it
 #- corpus = all.txt            # text without labels (without domains =): its clusters are the
                                # domains
@@ -45,7 +47,7 @@ updates = 800                  # of every expert, those of the seed model includ
 # update_freq = 1              # batches of an update
 # lr = 5e-4                    # the highest learning rate
 # warmup_share = 0.08          # share of the updates in which it rises
-# log_interval = 50            # updates between lines of the log
+#- log_interval = 50           # updates between lines of the log (default: 20 lines or more)
 # seed = 1                     # of the random numbers
 #- seed_domains = all          # the domains of the seed model, where some are added later
 # flags =                      # more flags for btm train

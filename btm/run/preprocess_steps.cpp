@@ -110,12 +110,19 @@ class PreprocessSteps {
     else
       step.inputs.push_back(plan_.tokenizer_model);
     std::string ending = "_" + names_.called(domain);
-    if (plan_.has_corpus()) {
-      step.after.emplace_back("split");
+    if (plan_.has_corpus() || plan_.has_text_held_out()) {
       ending.clear();
-      const std::string share = compat::shortest(plan_.held_out);
-      append(command, {"--trainpref", cluster_text(domain).string(), "--valid-fraction", share,
-                       "--test-fraction", share, "--destdir", folder.string()});
+      const std::string text =
+          plan_.has_corpus() ? cluster_text(domain).string()
+                             : names_.path_text(Plan::of_domain(plan_.train, domain), "{train}");
+      const std::string share =
+          compat::shortest(plan_.has_corpus() ? plan_.held_out : plan_.text_held_out);
+      append(command, {"--trainpref", text, "--valid-fraction", share, "--test-fraction", share,
+                       "--destdir", folder.string()});
+      if (plan_.has_corpus())
+        step.after.emplace_back("split");
+      else
+        append(step.inputs, founder_files(plan_, domain));
     } else {
       append(command, {"--domains", names_.called(domain), "--trainpref",
                        names_.path_text(plan_.train, "{train}"), "--validpref",

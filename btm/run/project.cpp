@@ -81,12 +81,27 @@ std::vector<std::string> Project::states() {
   return states;
 }
 
+std::string Project::reason_of(const Step& step) {
+  if (!state_.is_finished(step.name) || state_.is_done(step, key_of(step))) return {};
+  if (std::string why = state_.why_not_done(step); !why.empty()) return why;
+  for (const std::string& name : step.after)
+    if (const Step& before = graph_.at(name); !state_.is_done(before, key_of(before)))
+      return "follows " + name;
+  return "its steps before changed";
+}
+
 std::vector<std::string> Project::prepare() {
   std::vector<std::string> old = state_.finished_by_earlier_versions(), aside = old, lines;
   for (const Step& step : graph_.steps())
     if (state_.is_finished(step.name) && !state_.is_done(step, key_of(step)) &&
         std::ranges::find(old, step.name) == old.end())
       aside.push_back(step.name);
+  std::string reasons;  // those that are no consequences of others
+  for (const Step& step : graph_.steps())
+    if (std::ranges::find(aside, step.name) != aside.end() && old.empty())
+      if (const std::string why = state_.why_not_done(step);
+          !why.empty() && reasons.find(why) == std::string::npos)
+        reasons += (reasons.empty() ? "" : "; ") + why;
   const std::filesystem::path folder = state_.set_results_aside(aside);
   const std::set<std::string> all = names();
   std::vector<std::string> same;
@@ -114,8 +129,8 @@ std::vector<std::string> Project::prepare() {
     return !std::filesystem::exists(folder / "steps" / (name + ".json"));
   });
   if (!aside.empty())
-    lines.push_back("set aside in " + folder.string() +
-                    ", before they are made anew: " + listed(aside));
+    lines.push_back("set aside in " + folder.string() + ", before they are made anew" +
+                    (reasons.empty() ? "" : " (" + reasons + ")") + ": " + listed(aside));
   state_.digests().save();
   return lines;
 }

@@ -33,6 +33,9 @@ class Project {
   /// "done", "known as NAME" (its result is taken up), "out of date" (a finished result is replaced
   /// and set aside), "failed" or "to do", for each step of the graph.
   std::vector<std::string> states();
+  /// Why a step is out of date: what changed, or the first step before it that is not done; "" for
+  /// all others.
+  std::string reason_of(const Step& step);
   /// Sets aside what is finished under other keys and takes up what is known. Returns lines that
   /// say so. Call it before steps run.
   std::vector<std::string> prepare();

@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExperts = "experts";
+using compat::kExpertsOfRun;
 
 bool has(const std::vector<std::string>& list, const std::string& name) {
   return std::ranges::find(list, name) != list.end();
@@ -20,8 +20,8 @@ bool has(const std::vector<std::string>& list, const std::string& name) {
 /// The forest with its manifest; nothing without one.
 std::optional<compat::Forest> forest_of(const Plan& plan) {
   std::error_code missing;
-  if (!fs::exists(plan.output / kExperts / "forest.json", missing)) return std::nullopt;
-  return compat::open_forest(plan.output / kExperts);
+  if (!fs::exists(plan.output / kExpertsOfRun / "forest.json", missing)) return std::nullopt;
+  return compat::open_forest(plan.output / kExpertsOfRun);
 }
 
 /// The sets of a data-bin's folder that an evaluation reads; empty when the split is not there.
@@ -42,7 +42,7 @@ std::vector<fs::path> sets_of(const fs::path& folder, const std::string& domain,
 
 void add_brought(const Plan& plan, const compat::Forest& forest, const compat::ForestExpert& expert,
                  Lineup& lineup) {
-  BroughtExpert brought{expert.name, fs::path(kExperts) / expert.path, {}, {}};
+  BroughtExpert brought{expert.name, fs::path(kExpertsOfRun) / expert.path, {}, {}};
   std::error_code missing;
   if (!fs::exists(forest.checkpoint_of(expert), missing))
     throw compat::IoError(forest.checkpoint_of(expert).string(),
@@ -80,7 +80,7 @@ std::vector<std::string> apply_forest(const Plan& plan, Lineup& lineup) {
   std::vector<std::string> lines;
   const auto forest = forest_of(plan);
   if (!forest) return lines;
-  const std::string place = (plan.output / kExperts).string();
+  const std::string place = (plan.output / kExpertsOfRun).string();
   for (const compat::ForestExpert& expert : forest->experts) {
     if (expert.start == compat::kStartedByRun) continue;
     if (!expert.complete && has(lineup.trained, expert.name))
@@ -108,7 +108,7 @@ std::vector<std::string> apply_forest(const Plan& plan, Lineup& lineup) {
 void follow_rename(const Plan& plan, const std::string& old_name, const std::string& new_name) {
   const auto before = forest_of(plan);
   if (!before || before->find(old_name) == nullptr || before->find(new_name) != nullptr) return;
-  compat::change_forest(plan.output / kExperts, [&](compat::Forest& forest) {
+  compat::change_forest(plan.output / kExpertsOfRun, [&](compat::Forest& forest) {
     for (auto* const list : {&forest.experts, &forest.removed})
       for (compat::ForestExpert& expert : *list) {
         for (compat::ForestParent& parent : expert.parents)
@@ -131,7 +131,7 @@ void enter_experts(const Plan& plan, const Lineup& lineup, const std::vector<std
       std::ranges::none_of(done, is_missing))
     return;
   if (done.empty() && !before) return;
-  compat::change_forest(plan.output / kExperts, [&](compat::Forest& forest) {
+  compat::change_forest(plan.output / kExpertsOfRun, [&](compat::Forest& forest) {
     if (!forest.has_manifest) forest.experts.clear();  // half-trained ones among them
     std::erase_if(forest.experts, is_stale);
     for (const std::string& name : done)

@@ -64,7 +64,8 @@ std::string verdict(const Plan& plan, const Lineup& lineup, const EvalMatrix& ma
   const std::string ratio = both + ", ratio " + fixed(mean.ratio, 3);
   const auto [low, high] = mean.ratio_interval;
   if (!std::isfinite(low) || !std::isfinite(high))
-    return "No verdict" + ratio + ". The test sets are too small for an interval.";
+    return "No verdict" + ratio + ". The " + plan.split +
+           " sets are too small for an interval. They lack: " + missing_text(matrix) + ".";
   const std::string outcome = high < 1  ? "The ensemble is better"
                               : low > 1 ? "The dense model is better"
                                         : "No significant difference";
@@ -233,6 +234,7 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
   ordered_json summary{{"verdict", verdict(plan, lineup, matrix)},
                        {"trainings", ordered_json::array()},
                        {"mean_perplexity", ordered_json::object()},
+                       {"perplexity", ordered_json::object()},
                        {"models", ordered_json::object()}};
   for (const Training& training : all) {
     const auto seconds = state.seconds_of(training.step);
@@ -244,6 +246,8 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
   for (std::size_t r = 0; r < matrix.rows.size(); ++r) {
     const MatrixRow& row = matrix.rows[r];
     summary["mean_perplexity"][row.name] = number(row.mean.perplexity);
+    for (std::size_t d = 0; d < matrix.domains.size(); ++d)
+      summary["perplexity"][row.name][matrix.domains[d]] = number(row.cells[d].perplexity);
     summary["models"][row.name] = {{"ratio", number(row.mean.ratio)},
                                    {"parameters", row.parameters},
                                    {"active_parameters", row.active},
@@ -259,6 +263,14 @@ std::string run_summary(const Plan& plan, const Lineup& lineup, const RunState& 
   const std::string text = verdict(plan, lineup, matrix);
   const Table table = perplexity_table(matrix, training_costs(plan, lineup, matrix));
   return to_text(table, compat::table_width()) + (text.empty() ? "" : "\n" + text + "\n");
+}
+
+std::string next_commands(const RunState& state) {
+  const std::string forest = compat::printable((state.output() / "experts").string(), 4096);
+  return "report: " + compat::printable((state.output() / "report.html").string(), 4096) +
+         "\nforest: " + forest + "\nnext:   btm score " + forest +
+         " --text 'A sentence.'\n        btm generate " + forest +
+         " 'A beginning' --sampling --sampling-topp 0.9\n        btm serve " + forest + "\n";
 }
 
 }  // namespace btm

@@ -18,4 +18,7 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
 /// Errors as above.
 std::string run_summary(const Plan& plan, const Lineup& lineup, const RunState& state);
 
+/// Where the report and the forest are, and commands that use the forest; printable lines.
+std::string next_commands(const RunState& state);
+
 }  // namespace btm

@@ -8,6 +8,7 @@
 #include "btm/run/run_record.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
+#include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/mapped_file.h"
 
@@ -77,6 +78,7 @@ void RunState::mark_done(const Step& step, const std::string& key, double second
               {"output_order", order},
               {"seconds", seconds + value_or<double>(begun, "seconds", 0)},
               {"inputs", inputs},
+              {"identity", step.identity},
               {"outputs", outputs},
               {"contents_read_at", read}};
   if (begun.contains("note")) record["note"] = begun["note"];
@@ -163,26 +165,53 @@ std::string RunState::lock_holder(const std::string& step) const {
   return compat::without_controls(compat::FileLock::signature_of(record_of(step, ".lock")));
 }
 
-std::string progress_in(const fs::path& log) {
+namespace {
+
+/// N / M of a progress line "LABEL: N / M ...", which is taken off.
+std::optional<double> take_share(std::string_view& line) {
+  constexpr std::string_view kOf = " / ";
+  const std::size_t colon = line.find(": "), slash = line.find(kOf);
+  if (colon == std::string_view::npos || slash == std::string_view::npos || slash < colon + 2)
+    return std::nullopt;
+  const std::string_view rest = line.substr(slash + kOf.size());
+  const std::size_t end = std::min(rest.find(' '), rest.size());
+  const auto done = compat::number_of<double>(line.substr(colon + 2, slash - colon - 2)),
+             total = compat::number_of<double>(rest.substr(0, end));
+  if (!done || !total || !(*done >= 0 && *done <= *total && *total > 0)) return std::nullopt;
+  line = compat::strip(rest.substr(end));
+  return *done / *total;
+}
+
+}  // namespace
+
+LogProgress progress_in(const fs::path& log) {
   constexpr std::size_t kTail = 1 << 14, kShown = 60;
-  std::string update, last;
+  LogProgress progress;
   try {
     const auto mapped = compat::MappedFile::open(log);
-    std::string_view text = compat::as_chars(mapped->bytes());
+    std::string_view text = compat::as_chars(mapped->bytes()), last;
     if (text.size() > kTail) text.remove_prefix(text.size() - kTail);
     compat::for_each_line(text, [&](std::string_view line) {
       constexpr std::string_view kKey = "\"num_updates\": \"";
       if (const std::size_t at = line.find(kKey); at != std::string_view::npos) {
         const std::string_view digits = line.substr(at + kKey.size());
-        update = digits.substr(0, digits.find_first_not_of("0123456789"));
+        progress.update = compat::number_of<std::int64_t>(
+            digits.substr(0, digits.find_first_not_of("0123456789")));
       }
       line = compat::strip_right(line);
-      if (!line.empty() && !line.starts_with("$ ")) last = line.substr(0, kShown);
+      if (line.starts_with("$ ")) {  // the next command
+        progress = {};
+        last = {};
+      } else if (!line.empty()) {
+        last = line;
+      }
     });
+    progress.share = take_share(last);
+    progress.text = compat::without_controls(std::string(last.substr(0, kShown)));
   } catch (const compat::IoError&) {
     return {};
   }
-  return update.empty() ? compat::without_controls(last) : "update " + update;
+  return progress;
 }
 
 std::string reason_in(const fs::path& file) {

@@ -63,6 +63,9 @@ class RunState {
                                   const std::set<std::string>& taken);
   /// Makes a known result the step's: its files and its log move, under the step's names.
   void take_up(const Step& step, const Known& known);
+  /// Why a finished step is not done, for people: what changed of the files that it reads, of its
+  /// commands or of its outputs; "" where that is only in the steps before it.
+  std::string why_not_done(const Step& step);
   /// Whether a step of that name was finished, by this version or an earlier one.
   bool is_finished(const std::string& step) const;
   /// The finished steps of earlier versions of btm, whose keys mean something else.
@@ -98,9 +101,15 @@ class RunState {
   compat::DigestCache digests_;
 };
 
-/// What the log of a running step says of its progress: "update 120" of a training, or else the
-/// start of its last line, printable; "" when there is none.
-std::string progress_in(const std::filesystem::path& log);
+/// What the log of a running step says of its progress.
+struct LogProgress {
+  /// The last line without the "LABEL: N / M" of a progress line, printable and cut; "" when there
+  /// is none.
+  std::string text;
+  std::optional<std::int64_t> update;  ///< Of a training.
+  std::optional<double> share;         ///< N / M.
+};
+LogProgress progress_in(const std::filesystem::path& log);
 
 /// Why the last command in the log `file` failed, made printable: its last line with "error:", or
 /// else its last line that is not empty; "" when there is none.

@@ -177,7 +177,7 @@ void SlurmRun::show(const std::map<std::string, std::string>& now) {
       observer_.line(step.name + " (job " + job->second.id + "): " + place->second);
     shown_[step.name] = word;
   }
-  observer_.progress(result_.done.size(), running);
+  observer_.progress(result_.done, running);
 }
 
 void SlurmRun::watch() {

@@ -12,6 +12,10 @@ StepNames::StepNames(const Plan& plan, const Lineup& lineup, Writes writes)
       is_identity_(writes == Writes::kIdentity),
       data_(plan.data_bin.empty() ? "data-bin" : path_text(plan.data_bin, "{bin}")) {}
 
+std::string StepNames::log_interval() const {
+  return is_identity_ ? "50" : std::to_string(plan_.shown_log_interval());
+}
+
 std::string StepNames::path_text(const fs::path& path, const char* mark) const {
   return is_identity_ ? mark : path.string();
 }

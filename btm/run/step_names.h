@@ -33,6 +33,8 @@ class StepNames {
   /// The folder of domains with dict.txt.
   const std::string& data() const { return data_; }
   std::string tokenizer() const;
+  /// For btm train. The log changes no result: the key has the interval of earlier versions.
+  std::string log_interval() const;
 
   std::string path_text(const std::filesystem::path& path, const char* mark) const;
   /// A domain's name where only its content matters.

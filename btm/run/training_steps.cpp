@@ -75,8 +75,8 @@ class TrainingStep {
            {"--save-dir", course_.folder, "--no-epoch-checkpoints", "--save-interval-updates",
             std::to_string(plan_.save_interval()), "--keep-interval-updates",
             std::to_string(course_.kept), "--disable-validation"});
-    append(command, {"--log-format", "json", "--log-interval", std::to_string(plan_.log_interval),
-                     "--seed", std::to_string(plan_.seed)});
+    append(command, {"--log-format", "json", "--log-interval", names_.log_interval(), "--seed",
+                     std::to_string(plan_.seed)});
     if (many_ranks)
       append(command, {"--distributed-world-size", std::to_string(plan_.gpus * ranks())});
     append(command, plan_.model_flags);

@@ -237,7 +237,16 @@ void check_expert_name(std::string_view name) {
                      "and not '.' or '-' first");
 }
 
-Forest open_forest(const fs::path& folder) {
+fs::path forest_folder(const fs::path& folder) {
+  std::error_code unknown;
+  for (const char* const own : {kManifest, kCheckpoint})
+    if (fs::exists(folder / own, unknown)) return folder;
+  const fs::path experts = folder / kExpertsOfRun;
+  return fs::is_regular_file(experts / kManifest, unknown) ? experts : folder;
+}
+
+Forest open_forest(const fs::path& named) {
+  const fs::path folder = forest_folder(named);
   std::error_code error;
   if (!fs::is_directory(folder, error))
     throw IoError(folder.string(),
@@ -251,7 +260,8 @@ Forest open_forest(const fs::path& folder) {
   return forest;
 }
 
-bool is_forest(const fs::path& folder) {
+bool is_forest(const fs::path& named) {
+  const fs::path folder = forest_folder(named);
   std::error_code error;
   if (!fs::is_directory(folder, error) || fs::exists(folder / kCheckpoint, error)) return false;
   return fs::exists(folder / kManifest, error) || !released_layout(folder).empty();
@@ -315,7 +325,8 @@ std::string joined_paths(const std::vector<std::string>& paths) {
   return joined;
 }
 
-void change_forest(const fs::path& folder, const std::function<void(Forest&)>& change) {
+void change_forest(const fs::path& named, const std::function<void(Forest&)>& change) {
+  const fs::path folder = forest_folder(named);
   const auto lock = FileLock::wait(folder / kLock);
   Forest forest = open_forest(folder);
   change(forest);

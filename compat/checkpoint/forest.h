@@ -25,6 +25,9 @@ struct ClusterOrigin {
 /// ForestExpert::start of an expert that `btm run` trained from its seed model.
 inline constexpr const char* kStartedByRun = "run";
 
+/// The folder of experts in the output of `btm run`.
+inline constexpr const char* kExpertsOfRun = "experts";
+
 /// A model that an expert was started from, and its weight in the average.
 struct ForestParent {
   std::string model;  ///< An expert's name, or the path of a checkpoint.
@@ -65,12 +68,19 @@ struct Forest {
 /// UsageError for a text that cannot name an expert.
 void check_expert_name(std::string_view name);
 
-/// Reads the manifest or, without one, takes the subfolders with a checkpoint_last.pt, in natural
-/// order (c2 before c10). Opens no checkpoint. IoError for what is not a folder. FormatError that
-/// names the field for a broken manifest.
+/// What the --help of every command on a forest says of FOREST.
+inline constexpr const char* kForestHelp =
+    "a folder of experts, or the output folder of btm run, whose forest is its folder experts";
+
+/// FOLDER/experts, the forest of a run, where `folder` is the output of `btm run`; else `folder`.
+std::filesystem::path forest_folder(const std::filesystem::path& folder);
+
+/// Opens forest_folder(). Reads the manifest or, without one, takes the subfolders with a
+/// checkpoint_last.pt, in natural order (c2 before c10). Opens no checkpoint. IoError for what is
+/// not a folder. FormatError that names the field for a broken manifest.
 Forest open_forest(const std::filesystem::path& folder);
 
-/// Whether `folder` has a manifest or subfolders that open_forest() takes, and no
+/// Whether forest_folder() has a manifest or subfolders that open_forest() takes, and no
 /// checkpoint_last.pt of its own.
 bool is_forest(const std::filesystem::path& folder);
 
@@ -93,8 +103,8 @@ std::optional<ForestExpert> manifest_entry(const std::filesystem::path& checkpoi
 /// Joined by ':', as --path takes them. UsageError for one that holds a ':'.
 std::string joined_paths(const std::vector<std::string>& paths);
 
-/// Opens the forest, applies `change` and writes the manifest, whole or not at all. Other
-/// processes' changes wait meanwhile.
+/// Opens the forest (as open_forest does), applies `change` and writes the manifest, whole or not
+/// at all. Other processes' changes wait meanwhile.
 void change_forest(const std::filesystem::path& folder, const std::function<void(Forest&)>& change);
 
 /// fairseq's count of updates in a checkpoint; nothing when it keeps none. Errors as

@@ -42,14 +42,18 @@ void ProgressBar::clear() {
   visible_ = false;
 }
 
-void ProgressBar::update(std::int64_t done, std::int64_t total,
-                         const std::function<Stats()>& stats) {
+void ProgressBar::update(std::int64_t done, std::int64_t total, const std::function<Stats()>& stats,
+                         std::optional<double> share) {
   if (mode_ == Mode::kNone) return;
+  const auto part_of = [&](std::int64_t steps) {
+    return total > 0 ? static_cast<double>(steps) / static_cast<double>(total) : 1;
+  };
+  if (!begun_) begun_ = share.value_or(part_of(std::max<std::int64_t>(0, done - 1)));
   if (mode_ == Mode::kBar) {
     const auto now = std::chrono::steady_clock::now();
     if (now - drawn_ < kRedraw && done != total) return;
     drawn_ = now;
-    draw(done, total, stats());
+    draw(done, total, share.value_or(part_of(done)), stats());
     return;
   }
   if (done % log_interval_ != 0) return;
@@ -66,13 +70,15 @@ void ProgressBar::update(std::int64_t done, std::int64_t total,
   line_(text);
 }
 
-void ProgressBar::draw(std::int64_t done, std::int64_t total, const Stats& stats) {
+void ProgressBar::draw(std::int64_t done, std::int64_t total, double share, const Stats& stats) {
   const double elapsed =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
-  const double left = share > 0 ? elapsed / share - elapsed : 0;
+  constexpr double kLeastGain = 0.001;  // less says nothing of the time that is left
+  const double gained = share - *begun_;
+  const std::string left =
+      gained >= kLeastGain ? clock_text(elapsed * (1 - share) / gained) : std::string("?");
   std::string tail = concat(' ', right_aligned(decimal(share * 100, 0), 3), "% ", done, '/', total,
-                            " [", clock_text(elapsed), '<', clock_text(left), ']');
+                            " [", clock_text(elapsed), '<', left, ']');
   for (const auto& [name, value] : stats) append(tail, ' ', name, '=', value);
   const std::size_t width = terminal_width();
   const std::size_t room = prefix_.size() + tail.size() + 8 < width

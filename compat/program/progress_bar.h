@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,19 +26,23 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   /// Reports that step `done` of `total` is over. `stats` is called only when something is shown.
-  void update(std::int64_t done, std::int64_t total, const std::function<Stats()>& stats);
+  /// `share`, from 0 to 1, is the part of the work that is done, where steps differ in length. What
+  /// the first call reports was done before: the time that is left follows from what came since.
+  void update(std::int64_t done, std::int64_t total, const std::function<Stats()>& stats,
+              std::optional<double> share = {});
   /// Erases the bar, so that other lines can be printed.
   void clear();
 
  private:
   enum class Mode : std::uint8_t { kBar, kSimple, kJson, kNone };
-  void draw(std::int64_t done, std::int64_t total, const Stats& stats);
+  void draw(std::int64_t done, std::int64_t total, double share, const Stats& stats);
 
   std::string prefix_;
   Mode mode_;
   std::int64_t log_interval_;
   std::function<void(const std::string&)> line_;
   std::chrono::steady_clock::time_point start_, drawn_;
+  std::optional<double> begun_;  ///< The share that was done before.
   bool visible_ = false;
 };
 

@@ -121,16 +121,40 @@ SymbolKind symbol_kind(const Dictionary& dictionary) {
   return symbols > 0 && numbers * 100 >= symbols * 95 ? SymbolKind::kGpt2Ids : SymbolKind::kWords;
 }
 
+std::vector<std::string> tokenizer_words(const TokenizerOptions& options) {
+  std::vector<std::string> words{"--bpe", options.bpe, "--tokenizer", options.tokenizer};
+  for (const auto& [flag, file] : {std::pair{"--gpt2-encoder-json", &options.gpt2_encoder_json},
+                                   {"--gpt2-vocab-bpe", &options.gpt2_vocab_bpe},
+                                   {"--sentencepiece-model", &options.sentencepiece_model},
+                                   {"--bpe-codes", &options.bpe_codes},
+                                   {"--fastbpe-vocab", &options.fastbpe_vocab},
+                                   {"--bpe-vocab", &options.bpe_vocab},
+                                   {"--bpe-merges", &options.bpe_merges},
+                                   {"--moses-data", &options.moses_data}})
+    if (!file->empty()) words.insert(words.end(), {flag, *file});
+  if (options.bpe_add_prefix_space) words.emplace_back("--bpe-add-prefix-space");
+  if (options.tokenizer != "moses") return words;
+  words.insert(words.end(), {"--moses-source-lang", options.moses_source_lang,
+                             "--moses-target-lang", options.moses_target_lang});
+  if (options.moses_no_dash_splits) words.emplace_back("--moses-no-dash-splits");
+  if (options.moses_no_escape) words.emplace_back("--moses-no-escape");
+  return words;
+}
+
 FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary& dictionary,
                               const std::string& dictionary_file,
                               std::span<const fs::path> folders) {
   const TokenizerOptions named = with_kind(options);
-  if (names_tokenizer(named)) return {load_tokenizer(named), file_of(named)};
+  if (names_tokenizer(named)) return {load_tokenizer(named), file_of(named), named};
   const SymbolKind kind = named.bpe == "gpt2"            ? SymbolKind::kGpt2Ids
                           : named.bpe == "sentencepiece" ? SymbolKind::kPieces
                           : named.bpe == "none"          ? SymbolKind::kWords
                                                          : symbol_kind(dictionary);
-  if (kind == SymbolKind::kWords) return {load_tokenizer(named), {}};  // refuses nltk
+  if (kind == SymbolKind::kWords) {
+    TokenizerOptions words = named;
+    words.bpe = "none";
+    return {load_tokenizer(named), {}, words};  // refuses nltk
+  }
   FoundTokenizer unfit;
   for (const fs::path& folder : folders) {
     FoundTokenizer found;
@@ -144,14 +168,14 @@ FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary&
       auto tokenizer = load_candidate(whole);
       if (!tokenizer) continue;
       if (tokenizer_fit(dictionary, *tokenizer).foreign_share > kMostForeign) {
-        unfit = {std::move(tokenizer), file_of(candidate)};
+        unfit = {std::move(tokenizer), file_of(candidate), whole};
         continue;
       }
       if (found.tokenizer)
         throw UsageError(printable(found.file, 4096) + " and " +
                          printable(file_of(candidate), 4096) +
                          " both fit the dictionary: name one of them (--sentencepiece-model)");
-      found = {std::move(tokenizer), file_of(candidate)};
+      found = {std::move(tokenizer), file_of(candidate), whole};
     }
     if (found.tokenizer) return found;
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "compat/fairseq/dictionary.h"
 #include "compat/tokenizer/tokenizer.h"
@@ -23,7 +24,11 @@ SymbolKind symbol_kind(const Dictionary& dictionary);
 struct FoundTokenizer {
   std::unique_ptr<Tokenizer> tokenizer;  ///< Null for words.
   std::string file;                      ///< For messages.
+  TokenizerOptions options = {};         ///< That load_tokenizer() makes it from.
 };
+
+/// The flags of a command line that say the same as `options`, whose --bpe is a kind.
+std::vector<std::string> tokenizer_words(const TokenizerOptions& options);
 
 /// The tokenizer that `options` name by --bpe or by files. Otherwise one in `folders`, the first
 /// before the others, for the symbols of `dictionary`: a sentencepiece model (*.model), or

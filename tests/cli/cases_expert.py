@@ -333,8 +333,124 @@ LIFE = [
     ),
 ]
 
+TEXT = "{golden}/corpus/perl/test.txt"
+ADD_TEXT = ["btm", "expert", "add", FOREST, "perl", TEXT, *MACHINE]
+
+
+def with_tokenizer(folder):
+    released(folder)
+    shutil.copy(GOLDEN / "data-bin/dict.txt", folder / "forest")
+    shutil.copy(GOLDEN / "corpus/spm.model", folder / "forest")
+
+
+def of_a_run(folder):
+    """The output of btm run, with its forest."""
+    with_manifest(lambda document, folder: None)(folder)
+    (folder / "out").mkdir()
+    (folder / "forest").rename(folder / "out" / "experts")
+    (folder / "out" / "seed").mkdir()
+    shutil.copy(GOLDEN / "checkpoints/seed/checkpoint_last.pt", folder / "out" / "seed")
+    (folder / "out" / "tokeniser").mkdir()
+    shutil.copy(GOLDEN / "corpus/spm.model", folder / "out" / "tokeniser")
+    (folder / "out" / "data-bin").mkdir()
+    shutil.copy(GOLDEN / "data-bin/dict.txt", folder / "out" / "data-bin")
+
+
+def added_to_the_run(folder):
+    manifest = json.loads((folder / "out/experts/forest.json").read_text())
+    added = manifest["experts"][-1]
+    assert added["name"] == "perl" and added["complete"], manifest
+    data = folder / "out/data-bin/perl"
+    assert pathlib.Path(added["data"]).samefile(data), added
+    assert all((data / f"{split}.bin").exists() for split in ("train", "valid", "test"))
+
+
+def added_from_text(folder):
+    added = expert(folder)
+    data = folder / "forest/perl/data-bin"
+    assert added["complete"] and pathlib.Path(added["data"]).samefile(data), added
+    assert (data / "dict.txt").read_bytes() == (folder / "forest/dict.txt").read_bytes()
+
+
+FROM_TEXT = [
+    Case(
+        "add from text",
+        [*ADD_TEXT, "--max-update", "1", "--batch-size", "1", "--max-samples", "1"],
+        stdout=["Stopping training: 1 updates", "perl {tmp}/forest/perl/checkpoint_last.pt ppl "],
+        stderr=["train: ", "% replaced by <unk>", "averaging 3 experts"],
+        setup=with_tokenizer,
+        check=added_from_text,
+    ),
+    Case(
+        "add from text to a run",
+        ["btm", "expert", "add", "out", "perl", TEXT, *MACHINE, "--from", "jargon"]
+        + ["--max-update", "1", "--batch-size", "1", "--max-samples", "1"],
+        stdout=["ppl "],
+        setup=of_a_run,
+        check=added_to_the_run,
+    ),
+    Case(
+        "add from text that is not there",
+        ["btm", "expert", "add", FOREST, "perl", "none.txt"],
+        1,
+        stderr=["btm-convert preprocess: error: none.txt"],
+        setup=with_tokenizer,
+    ),
+    Case(
+        "add from text and data",
+        [*ADD_TEXT, *DATA],
+        2,
+        stderr=["found TEXT and --data, expected one of them"],
+        setup=with_tokenizer,
+        check=unchanged,
+    ),
+    Case(
+        "add from text without a tokenizer",
+        ADD_TEXT,
+        2,
+        stderr=["no dict.txt lies beside it, expected --data FOLDER"],
+        setup=released,
+    ),
+    Case(
+        "add from text over an expert that is there",
+        ["btm", "expert", "add", FOREST, "jargon", TEXT],
+        2,
+        stderr=["'jargon' was not made by btm expert add"],
+        setup=with_tokenizer,
+    ),
+    Case(
+        "add with a rate that is none",
+        [*ADD_TEXT, "--lr", "fast"],
+        2,
+        stderr=["flag --lr: 'fast'"],
+        setup=with_tokenizer,
+        lines_on_stderr=5,
+    ),
+    Case(
+        "the output of a run stands for its forest",
+        ["btm", "expert", "list", "out"],
+        stdout=["fortunes", "jargon", "politics"],
+        never=["seed"],
+        setup=of_a_run,
+    ),
+    Case(
+        "the output of a run as models",
+        ["btm", "score", "out", "--text", "A word.", "--format", "json", "--quiet"],
+        stdout=['{"experts": ["fortunes","jargon","politics"]'],
+        setup=of_a_run,
+    ),
+    Case(
+        "rename in the output of a run",
+        ["btm", "expert", "rename", "out", "jargon", "hackers"],
+        stdout=["jargon is now hackers"],
+        setup=of_a_run,
+        check=lambda folder: (folder / "out/experts/hackers/checkpoint_last.pt").stat(),
+    ),
+]
+
 CASES = [
     *LIFE,
+    *FROM_TEXT,
     Case(
         "add from the nearest",
         ADD + ["--from", "nearest", *TRAIN, "--max-update", "2", "--disable-validation"],
@@ -389,7 +505,7 @@ CASES = [
         "add without data",
         ["btm", "expert", "add", FOREST, "perl"],
         2,
-        stderr=["missing --data"],
+        stderr=["missing TEXT or --data"],
         setup=released,
         check=unchanged,
     ),

@@ -8,6 +8,8 @@ text = {domain}
 [train]
 updates = 4
 """
+HELD_OUT = PLAN.replace("text = {domain}", "train = {domain}/train.txt\nheld_out = 0.1")
+ALONE = "held_out goes with train alone"
 
 
 def write_plan(text):
@@ -73,9 +75,35 @@ CASES = [
             "btm train data-bin/a",
             "--reset-dataloader",
             "btm eval-matrix",
+            "warning: the test text of a is small (1 kB): an interval, and with it a verdict, needs",
         ],
         setup=write_plan(PLAN),
     ),
+    Case(
+        "dry run with a share held out",
+        RUN + ["--dry-run"],
+        stdout=[
+            "{tmp}/a/train.txt --valid-fraction 0.1 --test-fraction 0.1 --destdir data-bin/a",
+            "--log-interval 1 ",
+        ],
+        never=["valid.txt", "test.txt"],
+        setup=write_plan(HELD_OUT),
+    ),
+    *[
+        Case(f"a share held out {name}", RUN, 1, stderr=[problem], setup=write_plan(text))
+        for name, text, problem in [
+            (
+                "of a folder",
+                HELD_OUT.replace("train = {domain}/train.txt", "text = {domain}"),
+                ALONE,
+            ),
+            ("and files", HELD_OUT.replace("held_out", "test = {domain}/t\nheld_out"), ALONE),
+            ("that is most", HELD_OUT.replace("0.1", "0.5"), "[data] held_out is above 0.4"),
+            ("of nothing", HELD_OUT.replace("train = {domain}/train.txt", ""), "has no train"),
+            ("in no number", HELD_OUT.replace("0.1", "a"), "held_out is 'a', expected a share"),
+            ("not at all", HELD_OUT.replace("held_out = 0.1", ""), "and held_out = 0.05"),
+        ]
+    ],
     Case(
         "help",
         ["btm", "run", "--help"],

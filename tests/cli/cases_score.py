@@ -115,6 +115,28 @@ def check_rows(out):
     assert len(lines) == 1 and len(lines[0]) == len(header), lines
 
 
+def check_columns(out):
+    """A column for each expert, with its name; the weights sum to 1, and errors have as many."""
+    header, *lines = [line.split("\t") for line in out.splitlines()]
+    names = ["posterior_elm_" + d for d in DOMAINS]
+    first = header.index(names[0])
+    assert header[first : first + 4] == names, header
+    assert all(len(line) == len(header) for line in lines), lines
+    scored = [line for line in lines if line[first]]
+    assert scored and all(
+        abs(sum(map(float, line[first : first + 4])) - 1) < 1e-3 for line in scored
+    ), lines
+
+
+def check_named_rows(out):
+    (row,) = rows(out)
+    assert row["experts"] == ["elm_" + d for d in DOMAINS] and len(row["posterior"]) == 4, row
+
+
+def check_two_texts(out):
+    assert [row["text"] for row in rows(out)] == ["One.", "Two words."], out
+
+
 def check_long(out):
     (row,) = rows(out)
     assert len(row["tokens"]) == 401 and len(row["positional_scores"]) == 400
@@ -168,7 +190,72 @@ def tokenizer_of_words(folder):
     (folder / "dict.txt").write_text("einer 2\nzwei 1\n")
 
 
+EQUAL = "all 4 models count the same (simple_average); --ensemble-type uniform_prior"
+
 CASES = [
+    Case(
+        "columns with the experts' names",
+        [*ALL, "--format", "tsv"],
+        1,
+        stderr=["line 2: is empty"],
+        prints_before_error=True,
+        setup=holds(GOOD + "\n"),
+        check_stdout=check_columns,
+    ),
+    Case(
+        "columns of tokens with the experts' names",
+        [*ALL, "--format", "tsv", "--tokens"],
+        setup=holds(GOOD),
+        check_stdout=check_columns,
+    ),
+    Case(
+        "rows of JSON with the experts' names",
+        [*ALL, "--format", "jsonl"],
+        setup=holds(GOOD),
+        check_stdout=check_named_rows,
+    ),
+    Case(
+        "tokens in a table with the experts' names",
+        [*ALL, "--format", "table", "--tokens"],
+        stdout=["log-prob  best expert     largest posteriors", "elm_perl"],
+        setup=holds(PERL),
+    ),
+    Case("models that count the same", ALL[:-1], stderr=[EQUAL], setup=holds(GOOD)),
+    Case(
+        "models that do not",
+        [*ALL[:-1], "--ensemble-type", "uniform_prior"],
+        stderr=["1 texts"],
+        setup=holds(GOOD),
+    ),
+    Case(
+        "a text on the command line",
+        [*SEED, *DATA, "--text", "One.", "--text", "Two words.", "--quiet", "--format", "jsonl"],
+        check_stdout=check_two_texts,
+    ),
+    Case(
+        "a text and a file",
+        [*ONE, "--text", "One."],
+        2,
+        stderr=["--text excludes FILE, --documents, --nbest and --field"],
+        setup=holds(GOOD),
+    ),
+    Case(
+        "a text in the place of a file",
+        [*SEED, "One of them.", *DATA],
+        2,
+        stderr=["no file 'One of them.'; a text itself comes after --text, or from standard input"],
+    ),
+    Case(
+        "weigh by a text in the place of a file",
+        ["btm", "weigh", EXPERTS, "One of them.", *DATA],
+        2,
+        stderr=["no file 'One of them.'; a text itself comes after --text"],
+    ),
+    Case(
+        "weigh by texts on the command line",
+        ["btm", "weigh", EXPERTS, "--text", GOOD, "--text", PERL, *DATA],
+        stdout=["2 documents"],
+    ),
     Case("help", ["btm", "score", "--help"], stdout=["--context-window", "MODELS"]),
     Case(
         "what computes",

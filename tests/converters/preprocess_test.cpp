@@ -308,7 +308,7 @@ TEST_F(Preprocess, GoesOnAfterAFailureWithOtherInputs) {
   // Finished files are not removed.
   file("law", "x y\n");
   expect_error<compat::IoError>([&] { run(); },
-                                "already exists and was not made from these inputs");
+                                "is there already and was not made from these inputs");
   EXPECT_EQ(sequences("law/train").front().size(), 4U);
 }
 
@@ -381,15 +381,20 @@ TEST_F(Preprocess, SeesTextThatChangedUnderItsOldSizeAndTime) {
   const auto time = fs::last_write_time(options_.validpref);
   file("v", "b\n");
   fs::last_write_time(options_.validpref, time);
+  options_.overwrite = true;
   run();
   EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{5, 2}}));
 }
 
-TEST_F(Preprocess, MakesAgainWhatChanged) {
+TEST_F(Preprocess, ReplacesWhatChangedOnlyWhenAsked) {
   options_.trainpref = file("t", "a b\n");
   options_.validpref = file("v", "a\n");
   run();
   file("v", "b b\n");
+  expect_error<compat::IoError>([&] { run(); },
+                                "valid.bin: is there already (--overwrite replaces it)");
+  EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{4, 2}}));
+  options_.overwrite = true;
   const std::string log = run();
   EXPECT_NE(log.find("train: kept"), std::string::npos) << log;
   EXPECT_EQ(log.find("valid: kept"), std::string::npos) << log;
@@ -403,10 +408,40 @@ TEST_F(Preprocess, MakesAgainWhatAnotherLanguageOfMosesChanges) {
   options_.tokenizer.moses_data = golden("moses").string();
   run();
   EXPECT_NE(run().find("train: kept"), std::string::npos);
+  options_.overwrite = true;
   for (const char* language : {"fr", "de"}) {
     options_.tokenizer.moses_source_lang = language;
     EXPECT_EQ(run().find("train: kept"), std::string::npos) << language;
   }
+}
+
+/// Found on 29 November 2026: other text with the dictionary of a finished folder replaced its
+/// sets.
+TEST_F(Preprocess, KeepsFinishedSetsBesideTheirDictionary) {
+  options_.trainpref = file("t", "a b\n");
+  run();
+  const std::string train = read_file(out("train.bin")), dict = read_file(out("dict.txt"));
+  options_.srcdict = out("dict.txt").string();
+  options_.trainpref = file("t2", "b b b\n");
+  expect_error<compat::IoError>([&] { run(); }, "train.bin: is there already (--overwrite");
+  options_.srcdict = file("d", "b 1\na 1\n");
+  expect_error<compat::IoError>([&] { run(); }, "train.bin: is there already (--overwrite");
+  EXPECT_EQ(read_file(out("train.bin")), train);
+  EXPECT_EQ(read_file(out("dict.txt")), dict);
+  options_.validpref = options_.trainpref;  // a new set is no replacement
+  options_.trainpref.clear();
+  options_.srcdict = out("dict.txt").string();
+  run();
+  EXPECT_EQ(sequences("valid").front(), (std::vector<std::int64_t>{5, 5, 5, 2}));
+}
+
+TEST_F(Preprocess, ReplacesADictionaryWhenAsked) {
+  options_.trainpref = file("t", "a b\n");
+  fs::create_directories(options_.destdir);
+  write_file(out("dict.txt"), "z 1\n");
+  options_.overwrite = true;
+  run();
+  EXPECT_EQ(sequences("train").front().size(), 3U);
 }
 
 TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
@@ -414,12 +449,12 @@ TEST_F(Preprocess, RefusesADictionaryThatItDidNotMake) {
   fs::create_directories(options_.destdir);
   write_file(out("dict.txt"), "z 1\n");
   expect_error<compat::IoError>([&] { run(); },
-                                "dict.txt: already exists and was not made from these inputs");
+                                "dict.txt: is there already and was not made from these inputs");
   EXPECT_EQ(read_file(out("dict.txt")), "z 1\n");
   fs::remove(out("dict.txt"));
   run();
   write_file(out("dict.txt"), "b 1\na 1\n");  // edited since
-  expect_error<compat::IoError>([&] { run(); }, "already exists");
+  expect_error<compat::IoError>([&] { run(); }, "is there already");
 }
 
 TEST_F(Preprocess, EndsAfterTheDictionaryWhenAsked) {

@@ -60,6 +60,39 @@ TEST(ModelFlags, NameWhatTheConfigurationHas) {
                                       "--dropout", "0.25", "--no-scale-embedding"}));
 }
 
+TEST(TrainingFlags, TrainAsACheckpointWas) {
+  const auto config =
+      compat::Checkpoint::open(btm_test::golden("checkpoints/elm_fortunes/checkpoint_last.pt"))
+          .config();
+  std::vector<std::string> flags = training_flags(config);
+  TrainOptions options;
+  DistributedOptions distributed;
+  flags.insert(flags.begin(), "DATA");
+  btm_test::parsed(train_spec(options, distributed), flags);
+  EXPECT_EQ(options.optimization.max_update, config.get_int("optimization", "max_update", -1));
+  EXPECT_EQ(options.dataset.batch_size, config.get_int("dataset", "batch_size", -1));
+  EXPECT_EQ(options.optimization.clip_norm, config.get_float("optimization", "clip_norm", -1));
+  EXPECT_EQ(options.lr.warmup_updates, config.get_int("lr_scheduler", "warmup_updates", -1));
+}
+
+TEST(TrainingFlags, LetAScheduleEndWithTheUpdates) {
+  const auto of = [](double total) {
+    using Dict = ConfigValue::Dict;
+    return training_flags(compat::Config(ConfigValue{Dict{
+        {"optimization",
+         {Dict{{"max_update", {std::int64_t{120}}},
+               {"update_freq", {ConfigValue::List{{std::int64_t{2}}, {std::int64_t{4}}}}}}}},
+        {"optimizer", {Dict{{"_name", {std::string("adam")}}}}},
+        {"checkpoint",
+         {Dict{{"no_epoch_checkpoints", {true}}, {"keep_interval_updates", {std::int64_t{-1}}}}}},
+        {"lr_scheduler", {Dict{{"total_num_update", {total}}}}}}}));
+  };
+  EXPECT_EQ(of(120), (std::vector<std::string>{"--optimizer", "adam", "--update-freq", "2,4",
+                                               "--max-update", "120", "--no-epoch-checkpoints"}));
+  const std::vector<std::string> other = of(240);
+  EXPECT_NE(std::ranges::find(other, "--total-num-update"), other.end());
+}
+
 TEST(ModelFlags, RefuseAValueOfAnotherType) {
   const compat::Config config = config_of({{"decoder_layers", {std::string("three")}}});
   btm_test::expect_error<compat::FormatError>([&] { model_flags(config); }, "decoder_layers");

@@ -39,12 +39,45 @@ TEST(HtmlPage, ColoursPartsOfATextAsCharts) {
   page.add_chart(LineChart{"x", "y", {{"seed", {1}, {1}}, {"law", {1}, {2}}}, false, false});
   page.add_text({{"A <b>", "law", "law 90%"}, {" word", "seed", {}}});
   const std::string html = page.html();
-  EXPECT_NE(html.find("<li class=\"" + colour_class(1) + "\">law</li>"), std::string::npos) << html;
+  EXPECT_NE(
+      html.find("<path class=\"line " + colour_class(1) + "\" d=\"M0 5.5H34\"/></svg>law</li>"),
+      std::string::npos)
+      << html;
   EXPECT_NE(
       html.find("<span class=\"" + colour_class(1) + "\" title=\"law 90%\">A &lt;b&gt;</span>"),
       std::string::npos);
   EXPECT_NE(html.find("<span class=\"" + colour_class(0) + "\" title=\"\"> word</span>"),
             std::string::npos);
+}
+
+/// A legend draws a series with the element and the class that its chart draws it with, so that no
+/// rule of style can make them differ.
+TEST(HtmlPage, ShowsInTheLegendWhatIsInTheChart) {
+  std::vector<Series> lines;
+  GroupedBars bars{"y", {"g"}, {}};
+  StackedAreas areas{"x", "y", {1, 2}, {}};
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = "model" + std::to_string(i);
+    lines.push_back({name, {1, 2}, {1, 2}});
+    bars.bars.push_back({name, {1}, {}, {}});
+    areas.layers.push_back({name, {0.1, 0.1}});
+  }
+  HtmlPage page("t");
+  page.add_chart(LineChart{"x", "y", lines, false, false});
+  page.add_chart(bars);
+  page.add_chart(areas);
+  const std::string html = page.html();
+  for (std::size_t i = 0; i < 10; ++i) {
+    for (const char* const element :
+         {"path class=\"line ", "rect class=\"bar ", "path class=\"area "}) {
+      const std::string drawn = "<" + std::string(element) + colour_class(i) + "\"";
+      std::size_t times = 0;
+      for (std::size_t at = html.find(drawn); at != std::string::npos;
+           at = html.find(drawn, at + 1))
+        ++times;
+      EXPECT_EQ(times, 4U) << drawn << ": a legend and three widths";
+    }
+  }
 }
 
 TEST(HtmlPage, NumbersTheLegendOfBarsAlone) {
@@ -54,8 +87,7 @@ TEST(HtmlPage, NumbersTheLegendOfBarsAlone) {
   const std::string html = page.html();
   EXPECT_NE(html.find("<ul class=\"legend\">"), std::string::npos);
   EXPECT_NE(html.find("<b>2</b> two</li>"), std::string::npos);
-  EXPECT_NE(html.find("<ul class=\"legend lines\">"), std::string::npos);
-  EXPECT_NE(html.find("\">two</li>"), std::string::npos);
+  EXPECT_NE(html.find("</svg>two</li>"), std::string::npos);
 }
 
 TEST(HeatMap, ShadesEachColumnFromItsBestToItsWorst) {

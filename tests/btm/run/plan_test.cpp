@@ -45,6 +45,31 @@ TEST(Plan, RoundsTheSeedPhaseToWholeUpdates) {
   EXPECT_EQ(plan.seed_updates(), 33);
 }
 
+TEST(Plan, GivesACurveTwentyPoints) {
+  const auto interval = [](const std::string& more) {
+    return parse_plan("[data]\ndomains = a, b\ntext = {domain}\n[train]\n" + more, "my.plan")
+        .shown_log_interval();
+  };
+  EXPECT_EQ(interval("updates = 800\n"), 20);
+  EXPECT_EQ(interval("updates = 800\nseed_share = 0.25\n"), 10);
+  EXPECT_EQ(interval("updates = 800\nseed_share = 0.75\n"), 10);
+  EXPECT_EQ(interval("updates = 80000\n"), 50);
+  EXPECT_EQ(interval("updates = 10\n"), 1);
+  EXPECT_EQ(interval("updates = 10\nlog_interval = 7\n"), 7);
+}
+
+TEST(Plan, HoldsOutAShareOfEachDomain) {
+  const std::string text =
+      "[data]\ndomains = a, b\ntrain = {domain}.txt\nheld_out = 0.1\n[train]\nupdates = 4\n";
+  const Plan plan = parse_plan(text, "/p/x.plan");
+  EXPECT_TRUE(plan.has_text_held_out());
+  EXPECT_EQ(plan.text_held_out, 0.1);
+  EXPECT_EQ(plan.train, "/p/{domain}.txt");
+  expect_error<compat::FormatError>(
+      [&] { parse_plan("[data]\nbin = bin\n" + text.substr(7), "x.plan"); },
+      "held_out goes with train alone");
+}
+
 TEST(Plan, TakesADataBinInsteadOfText) {
   const Plan plan = parse_plan(
       "[data]\nbin = bin\ndomains = a,b\n[train]\nupdates = 4\n[experts]\ndomains = b\ndense = "

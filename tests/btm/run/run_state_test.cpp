@@ -229,15 +229,58 @@ TEST(RunState, TakesRecordsOfEarlierVersionsForNoneAndLeavesTheFilesOfOthersAlon
   EXPECT_EQ(read_file(run.dir / "outside"), "of another");
 }
 
+TEST(RunState, SaysWhyAFinishedStepIsNotDone) {
+  OneStep run;
+  write_file(run.dir / "a.txt", "a");
+  run.step.inputs = {run.dir / "a.txt"};
+  run.step.identity = {"a", "command", "btm", "train", "--lr", "1e-3"};
+  EXPECT_EQ(run.state.why_not_done(run.step), "") << "it was never done";
+  run.state.begin(run.step, "k");
+  run.make_output("text");
+  run.state.mark_done(run.step, "k", 1, run.state.input_digests(run.step));
+  EXPECT_EQ(run.state.why_not_done(run.step), "") << "nothing changed but what is before it";
+
+  Step other = run.step;
+  other.identity.back() = "1e-4";
+  EXPECT_EQ(run.state.why_not_done(other), "--lr was '1e-3', is '1e-4'");
+  other.identity = {"a", "command", "btm", "train"};
+  EXPECT_EQ(run.state.why_not_done(other), "was '--lr', is ''");
+  other = run.step;
+  other.inputs.clear();
+  EXPECT_EQ(run.state.why_not_done(other), "it reads fewer files");
+  other = run.step;
+  write_file(run.dir / "b.txt", "b");
+  other.inputs.push_back(run.dir / "b.txt");
+  EXPECT_EQ(run.state.why_not_done(other), "b.txt is new");
+
+  write_file(run.dir / "a.txt", "changed");
+  EXPECT_EQ(run.state.why_not_done(run.step), "a.txt changed");
+  write_file(run.dir / "a.txt", "a");
+  run.make_output("other");
+  EXPECT_EQ(run.state.why_not_done(run.step), "own/out changed");
+  std::filesystem::remove(run.state.output() / "own/out");
+  EXPECT_EQ(run.state.why_not_done(run.step), "own/out is missing");
+}
+
 TEST(ProgressOfAStep, IsTheLastUpdateOrTheLastLine) {
   const TempDir dir;
   write_file(dir / "log", "$ btm train\n{\"num_updates\": \"10\"}\n{\"num_updates\": \"20\"}\nx\n");
-  EXPECT_EQ(progress_in(dir / "log"), "update 20");
+  EXPECT_EQ(progress_in(dir / "log").update, 20);
   write_file(dir / "log", "$ btm eval-matrix\n3 of 8 \x1b[1m\n");
-  EXPECT_EQ(progress_in(dir / "log"), "3 of 8 \\x1b[1m");
-  write_file(dir / "log", "$ btm train\n");
-  EXPECT_EQ(progress_in(dir / "log"), "");
-  EXPECT_EQ(progress_in(dir / "none"), "");
+  EXPECT_EQ(progress_in(dir / "log").text, "3 of 8 \\x1b[1m");
+  EXPECT_EQ(progress_in(dir / "log").share, std::nullopt);
+  write_file(dir / "log", "$ btm eval-matrix\neval-matrix: 3 / 12 model=law, domain=code\n");
+  EXPECT_EQ(progress_in(dir / "log").text, "model=law, domain=code");
+  EXPECT_EQ(progress_in(dir / "log").share, 0.25);
+  for (const char* const none : {"a: 3 / 0 x", "a: 4 / 3", "a: -1 / 3", "a: x / 3", "3 / 4"}) {
+    write_file(dir / "log", std::string(none) + "\n");
+    EXPECT_EQ(progress_in(dir / "log").share, std::nullopt) << none;
+    EXPECT_EQ(progress_in(dir / "log").text, none);
+  }
+  write_file(dir / "log", "{\"num_updates\": \"10\"}\n$ btm train\n");
+  EXPECT_EQ(progress_in(dir / "log").text, "");
+  EXPECT_EQ(progress_in(dir / "log").update, std::nullopt);
+  EXPECT_EQ(progress_in(dir / "none").text, "");
 }
 
 TEST(RunState, LocksAStepForOne) {

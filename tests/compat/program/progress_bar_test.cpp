@@ -68,6 +68,22 @@ class Terminal {
   int master_, before_, slave_ = -1;
 };
 
+/// What was done before this process says nothing of the time that is left.
+TEST(ProgressBar, KnowsNoTimeLeftBeforeSomethingIsDone) {
+  Terminal terminal;
+  {
+    ProgressBar bar("run", "tqdm", 1, false, [](const std::string&) {});
+    bar.update(
+        9, 18,
+        [] {
+          return ProgressBar::Stats{{"running", "a"}};
+        },
+        0.75);
+  }
+  const std::string text = terminal.read();
+  EXPECT_NE(text.find(" 75% 9/18 [00:00<?] running=a"), std::string::npos) << text;
+}
+
 /// The output of a bar on a terminal after one step of four.
 std::string drawn(const std::string& prefix, const std::string& value) {
   Terminal terminal;
