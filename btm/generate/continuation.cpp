@@ -165,20 +165,41 @@ std::size_t Continuation::ask(Predictor::Step& step, std::size_t budget) {
   return step.tokens.size() - before;
 }
 
-void Continuation::answer(std::span<Readout> readouts) {
-  if (!to_read_.empty()) return read_prompt(readouts);
-  std::vector<Readout> last;  // of each text
+std::size_t Continuation::answer(std::span<Readout> readouts) {
+  if (!to_read_.empty()) {
+    read_prompt(readouts);
+    return 0;
+  }
   std::size_t fed = 0;
   for (const Growing& text : growing_) {
     fed += text.unread.size();
-    last.push_back(std::move(readouts[fed - 1]));
-    if (one_expert()) last.back().weights = weights_;
+    choices_.push_back({std::move(readouts[fed - 1]), {}, {}});
+    if (one_expert()) choices_.back().readout.weights = weights_;
   }
+  return choices_.size();
+}
+
+void Continuation::choose(std::size_t i) {
+  const Hypothesis& text = growing_[i].text;
+  Choice& choice = choices_[i];
+  rules_.apply(choice.readout, text.tokens);
+  if (options_.top > 0) choice.top = best_tokens(choice.readout, options_.top);
+  if (!options_.sampling) {
+    choice.tokens = best_tokens(choice.readout, 2 * options_.beam);
+    return;
+  }
+  const TopToken token = draw_token(choice.readout, *options_.sampling, random_.at(text.sample));
+  if (token.token >= 0) choice.tokens = {token};
+}
+
+void Continuation::go_on() {
+  if (choices_.empty()) return;
   std::vector<Growing> next;
   if (options_.sampling)
-    sample(last, next);
+    sample(next);
   else
-    choose(last, next);
+    search(next);
+  choices_.clear();
   give_rows(next);
 }
 
@@ -197,12 +218,12 @@ void Continuation::read_prompt(std::span<Readout> readouts) {
 }
 
 Continuation::Growing Continuation::extended(Growing text, const TopToken& token,
-                                             const Readout& readout) {
+                                             const Choice& choice) {
   ++new_tokens_;
   text.text.tokens.push_back(token.token);
   text.text.positional_scores.push_back(token.log_prob);
-  if (mixes()) text.text.posterior.push_back(readout.weights);
-  if (options_.top > 0) text.text.top.push_back(best_tokens(readout, options_.top));
+  if (mixes()) text.text.posterior.push_back(choice.readout.weights);
+  if (options_.top > 0) text.text.top.push_back(choice.top);
   text.total += token.log_prob;
   text.unread = {token.token};
   return text;
@@ -221,14 +242,11 @@ void Continuation::finish(Growing text) {
   finished_.push_back(std::move(text.text));
 }
 
-void Continuation::sample(std::span<Readout> readouts, std::vector<Growing>& next) {
+void Continuation::sample(std::vector<Growing>& next) {
   for (std::size_t i = 0; i < growing_.size(); ++i) {
-    Growing& text = growing_[i];
-    rules_.apply(readouts[i], text.text.tokens);
-    const TopToken token =
-        draw_token(readouts[i], *options_.sampling, random_.at(text.text.sample));
-    if (token.token < 0) continue;
-    Growing longer = extended(std::move(text), token, readouts[i]);
+    if (choices_[i].tokens.empty()) continue;
+    const TopToken& token = choices_[i].tokens.front();
+    Growing longer = extended(std::move(growing_[i]), token, choices_[i]);
     const bool ends = token.token == symbols_.eos;
     longer.text.stopped = !passes_on(longer) && !ends;
     if (ends || longer.text.stopped)
@@ -239,13 +257,11 @@ void Continuation::sample(std::span<Readout> readouts, std::vector<Growing>& nex
 }
 
 /// The 2 * beam best continuations of all hypotheses, the best first.
-std::vector<Continuation::Candidate> Continuation::search(std::span<Readout> readouts) {
+std::vector<Continuation::Candidate> Continuation::candidates() const {
   std::vector<Candidate> candidates;
-  for (std::size_t i = 0; i < growing_.size(); ++i) {
-    rules_.apply(readouts[i], growing_[i].text.tokens);
-    for (const TopToken& token : best_tokens(readouts[i], 2 * options_.beam))
+  for (std::size_t i = 0; i < growing_.size(); ++i)
+    for (const TopToken& token : choices_[i].tokens)
       candidates.push_back({i, token, growing_[i].total + token.log_prob});
-  }
   std::ranges::stable_sort(candidates, std::ranges::greater{}, &Candidate::total);
   candidates.resize(std::min(candidates.size(), static_cast<std::size_t>(2 * options_.beam)));
   return candidates;
@@ -254,16 +270,16 @@ std::vector<Continuation::Candidate> Continuation::search(std::span<Readout> rea
 /// fairseq's step: an end-of-sentence symbol ends a hypothesis where it is among the `beam` best
 /// candidates; the best candidates without one go on, `beam` of them. The search ends with `beam`
 /// ended hypotheses, whatever others could still become.
-void Continuation::choose(std::span<Readout> readouts, std::vector<Growing>& next) {
-  const std::vector<Candidate> candidates = search(readouts);
+void Continuation::search(std::vector<Growing>& next) {
+  const std::vector<Candidate> all = candidates();
   const auto beam = static_cast<std::size_t>(options_.beam);
-  for (std::size_t i = 0; i < candidates.size() && finished_.size() < beam; ++i) {
-    const Candidate& best = candidates[i];
+  for (std::size_t i = 0; i < all.size() && finished_.size() < beam; ++i) {
+    const Candidate& best = all[i];
     const bool ends = best.token.token == symbols_.eos;
     if (ends ? i >= beam : next.size() == beam) continue;
     Growing& parent = growing_[best.parent];  // of one hypothesis, one text comes
     Growing text =
-        extended(beam == 1 ? std::move(parent) : parent, best.token, readouts[best.parent]);
+        extended(beam == 1 ? std::move(parent) : parent, best.token, choices_[best.parent]);
     if (!ends) {
       next.push_back(std::move(text));
       continue;

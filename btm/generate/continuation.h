@@ -80,8 +80,13 @@ class Continuation {
   /// Adds what to compute next, at most `budget` tokens of the prompt. Returns the number of its
   /// tokens.
   std::size_t ask(Predictor::Step& step, std::size_t budget = SIZE_MAX);
-  /// The readouts of these tokens.
-  void answer(std::span<Readout> readouts);
+  /// Takes the readouts of these tokens. Returns the number of its texts for which choose() is to
+  /// be called before go_on(): none while it reads its prompt.
+  std::size_t answer(std::span<Readout> readouts);
+  /// Looks for what follows text i. Different texts may be looked at by different threads.
+  void choose(std::size_t i);
+  /// Goes on with what was chosen.
+  void go_on();
 
   /// The best first. At most `beam`, and none where no token could follow.
   std::vector<Hypothesis> take_hypotheses();
@@ -94,6 +99,12 @@ class Continuation {
     Predictor::Row row = 0;
     std::vector<std::int64_t> unread;  ///< What was not fed yet: the last token; at the beginning
                                        ///< more with one expert per token.
+  };
+  /// What may follow a text.
+  struct Choice {
+    Readout readout;
+    std::vector<TopToken> tokens;  ///< The best ones; with sampling the drawn one, or none.
+    std::vector<TopToken> top;     ///< What a hypothesis tells of them.
   };
   struct Candidate {
     std::size_t parent = 0;
@@ -108,10 +119,10 @@ class Continuation {
   void begin_growing();
   void skip_prompt();
   void read_prompt(std::span<Readout> readouts);
-  std::vector<Candidate> search(std::span<Readout> readouts);
-  void sample(std::span<Readout> readouts, std::vector<Growing>& next);
-  void choose(std::span<Readout> readouts, std::vector<Growing>& next);
-  Growing extended(Growing parent, const TopToken& token, const Readout& readout);
+  std::vector<Candidate> candidates() const;
+  void sample(std::vector<Growing>& next);
+  void search(std::vector<Growing>& next);
+  Growing extended(Growing parent, const TopToken& token, const Choice& choice);
   bool passes_on(const Growing& text);
   void finish(Growing text);
   void give_rows(std::vector<Growing>& next);
@@ -131,6 +142,7 @@ class Continuation {
   Hypothesis read_;                    ///< The prompt so far.
   double read_total_ = 0;
   std::vector<Growing> growing_;
+  std::vector<Choice> choices_;       ///< Of each of them, from answer() to go_on().
   std::vector<RandomStream> random_;  ///< For each sample.
   std::vector<double> weights_;       ///< [E] with one expert per token.
   std::vector<Hypothesis> finished_;

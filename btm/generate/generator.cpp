@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "btm/mixing/row_tasks.h"
+
 namespace btm {
 namespace {
 
@@ -36,7 +38,8 @@ std::size_t Generator::submit(std::vector<std::int64_t> prompt, const GenerateOp
                                   std::to_string(predictor_.vocab_size() - 1) + " without padding");
   Item item{submitted_, options.beam,
             std::make_unique<Continuation>(predictor_, symbols_, std::move(prompt), options,
-                                           std::move(on_token))};
+                                           std::move(on_token)),
+            false};
   waiting_.push_back(std::move(item));
   return submitted_++;
 }
@@ -111,11 +114,11 @@ void Generator::admit() {
       promised_to_joined += promised(item);
       joined_.push_back(std::move(item));
     } else {
-      ended_.push_back({item.number,
-                        {},
-                        "needs room for " +
-                            std::to_string(item.text->row_tokens() + promised(item)) +
-                            " tokens, found room for " + std::to_string(predictor_.free_tokens())});
+      ended_.push_back(
+          {.prompt = item.number,
+           .hypotheses = {},
+           .error = "needs room for " + std::to_string(item.text->row_tokens() + promised(item)) +
+                    " tokens, found room for " + std::to_string(predictor_.free_tokens())});
     }
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(passed));
   }
@@ -170,20 +173,41 @@ void Generator::advance() {
   }
   count(step);
   std::vector<Readout> readouts;
-  if (!step.tokens.empty()) readouts = predictor_.advance(step);
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < joined_.size(); ++i) {
-    Continuation& text = *joined_[i].text;
+  if (!step.tokens.empty()) readouts = predictor_.advance_each(step);
+  answer(readouts, asked);
+  for (const Item& item : joined_) {
+    Continuation& text = *item.text;
     const std::int64_t before = text.new_tokens();
-    text.answer(std::span(readouts).subspan(at, asked[i]));
-    at += asked[i];
+    text.go_on();
     counts_.new_tokens += text.new_tokens() - before;
     if (!text.done()) continue;
-    Generated result{joined_[i].number, text.take_hypotheses(), {}};
+    Generated result{.prompt = item.number, .hypotheses = text.take_hypotheses(), .error = {}};
     if (result.hypotheses.empty()) result.error = "no token may follow";
     ended_.push_back(std::move(result));
   }
   std::erase_if(joined_, [](const Item& item) { return item.text->done(); });
+}
+
+/// Gives all texts their readouts, of which each has asked for so many, and looks for what follows
+/// on all threads. Ends prompts for which a model has failed.
+void Generator::answer(std::span<Readout> readouts, std::span<const std::size_t> asked) {
+  std::vector<std::pair<Continuation*, std::size_t>> choices;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < joined_.size(); at += asked[i++]) {
+    const auto own = readouts.subspan(at, asked[i]);
+    const auto failed =
+        std::ranges::find_if(own, [](const Readout& readout) { return !readout.fault.empty(); });
+    if (failed != own.end()) {
+      joined_[i].failed = true;
+      ended_.push_back({joined_[i].number, {}, failed->fault, true});
+      continue;
+    }
+    Continuation& text = *joined_[i].text;
+    const std::size_t texts = text.answer(own);
+    for (std::size_t k = 0; k < texts; ++k) choices.emplace_back(&text, k);
+  }
+  std::erase_if(joined_, [](const Item& item) { return item.failed; });
+  for_each_row(choices.size(), [&](std::size_t i) { choices[i].first->choose(choices[i].second); });
 }
 
 }  // namespace btm

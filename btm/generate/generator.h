@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ namespace btm {
 struct Generated {
   std::size_t prompt = 0;  ///< The number that submit() gave.
   std::vector<Hypothesis> hypotheses;
-  std::string error;  ///< Why there are none.
+  std::string error;             ///< Why there are none.
+  bool is_models_fault = false;  ///< The error: a model gave NaN.
 };
 
 /// What was computed so far.
@@ -47,8 +49,9 @@ class Generator {
   /// and for options as Continuation has it.
   std::size_t submit(std::vector<std::int64_t> prompt, const GenerateOptions& options,
                      OnToken on_token = {});
-  /// Advances all prompts that have joined. Returns those that ended. What a model throws ends all
-  /// that have joined; the next call returns those that had ended before.
+  /// Advances all prompts that have joined. Returns those that ended; a prompt for which a model
+  /// gives NaN ends alone. What a model throws ends all that have joined; the next call returns
+  /// those that had ended before.
   std::vector<Generated> step();
   /// Gives up a prompt, if it waits or grows.
   void cancel(std::size_t prompt);
@@ -68,6 +71,7 @@ class Generator {
     std::size_t number = 0;
     std::int64_t beam = 1;
     std::unique_ptr<Continuation> text;
+    bool failed = false;
   };
 
   std::int64_t promised(const Item& item) const;
@@ -75,6 +79,7 @@ class Generator {
   bool waits_for_prefix(const Item& item) const;
   void admit();
   void advance();
+  void answer(std::span<Readout> readouts, std::span<const std::size_t> asked);
   void count(const Predictor::Step& step);
 
   Predictor& predictor_;

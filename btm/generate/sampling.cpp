@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "btm/generate/token_rules.h"
+#include "btm/mixing/token_weights.h"
 
 namespace btm {
 namespace {
@@ -17,27 +18,6 @@ TopToken draw_from(std::span<const TopToken> tokens, RandomStream& random) {
     sum += weights.emplace_back(std::exp(static_cast<double>(token.log_prob)));
   if (!(sum > 0)) return {-1, 0};
   return tokens[draw_index(weights, random)];
-}
-
-/// The most probable tokens until their probabilities sum to `share`, the token that passes it
-/// included.
-std::vector<TopToken> most_probable(const Readout& readout, double share) {
-  const auto less = [](const TopToken& a, const TopToken& b) {
-    return a.log_prob < b.log_prob || (a.log_prob == b.log_prob && a.token > b.token);
-  };
-  std::vector<TopToken> heap;
-  for (std::size_t i = 0; i < readout.distribution.size(); ++i)
-    if (std::isfinite(readout.distribution[i]))
-      heap.push_back({static_cast<std::int64_t>(i), readout.distribution[i]});
-  std::ranges::make_heap(heap, less);
-  std::vector<TopToken> chosen;
-  for (double sum = 0; !heap.empty() && (chosen.empty() || sum < share);) {
-    std::ranges::pop_heap(heap, less);
-    chosen.push_back(heap.back());
-    heap.pop_back();
-    sum += std::exp(static_cast<double>(chosen.back().log_prob));
-  }
-  return chosen;
 }
 
 }  // namespace
@@ -80,15 +60,12 @@ TopToken draw_token(const Readout& readout, const SamplingOptions& options, Rand
         options.topk > 0 ? static_cast<std::size_t>(options.topk) : readout.top.size();
     return draw_from(std::span(readout.top).first(std::min(size, readout.top.size())), random);
   }
-  if (options.topp > 0) return draw_from(most_probable(readout, options.topp), random);
-  if (options.topk > 0) return draw_from(best_tokens(readout, options.topk), random);
-  std::vector<double> weights;
-  weights.reserve(readout.distribution.size());
-  double sum = 0;
-  for (const float log_prob : readout.distribution)
-    sum += weights.emplace_back(std::exp(static_cast<double>(log_prob)));
-  if (!(sum > 0)) return {-1, 0};
-  const std::size_t token = draw_index(weights, random);
+  if (options.topp <= 0 && options.topk > 0)
+    return draw_from(best_tokens(readout, options.topk), random);
+  TokenWeights weights(readout.distribution);
+  if (options.topp > 0) weights.keep_most_probable(options.topp);
+  if (weights.empty()) return {-1, 0};
+  const std::size_t token = weights.draw(random.number());
   return {static_cast<std::int64_t>(token), readout.distribution[token]};
 }
 

@@ -72,11 +72,13 @@ bool ExpertLane::reserve(const Row& row, std::int64_t length) {
   return pool_.reserve(row.pool, std::min(length, window_));
 }
 
-float ExpertLane::checked(double score, const Need& need) const {
+/// A score, or NaN and a fault of the need.
+float ExpertLane::checked(double score, Need& need) const {
   if (is_score(score)) return static_cast<float>(score);
-  throw std::runtime_error(compat::concat(
-      compat::printable(name_, 4096), ": gives no probability (NaN or infinite) for token ",
-      need.place + 2, " of a text: its training diverged, or its weights are damaged"));
+  need.fault = compat::concat(compat::printable(name_, 4096),
+                              ": gives no probability (NaN or infinite) for token ", need.place + 2,
+                              " of a text: its training diverged, or its weights are damaged");
+  return std::numeric_limits<float>::quiet_NaN();
 }
 
 /// Answers a need from the features and the sum that the row keeps: one dot product for a token.

@@ -38,7 +38,8 @@ class ExpertLane {
     std::optional<std::int64_t> target;  ///< Another token whose score is needed.
     bool logits = false;                 ///< All logits are: run() leaves everything to logits().
     float next_score = 0, target_score = 0;
-    std::int64_t at = -1;  ///< Its row of the features, from run() on.
+    std::string fault = {};  ///< Why there is a score of NaN or +inf. Empty: there is none.
+    std::int64_t at = -1;    ///< Its row of the features, from run() on.
   };
 
   /// What logits() finds at one place.
@@ -67,7 +68,7 @@ class ExpertLane {
   bool reserve(const Row& row, std::int64_t length);
 
   /// Computes the features at `needs`, which are sorted by row and then by place. Fills in the
-  /// scores of those that do not need all logits. std::runtime_error for a score of NaN or +inf.
+  /// scores of those that do not need all logits.
   void run(std::span<Need> needs);
   /// The memory of logits.
   using LogitRows = at::Tensor;
@@ -87,7 +88,7 @@ class ExpertLane {
   void run_round(std::span<Need> needs, std::vector<Pending>& pending);
   void keep(Need& need);
   void score(std::span<Need> needs);
-  float checked(double score, const Need& need) const;
+  float checked(double score, Need& need) const;
 
   std::string name_;
   std::shared_ptr<const TransformerLM> model_;

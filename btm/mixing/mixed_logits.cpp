@@ -19,7 +19,7 @@ float mixed_logit(std::span<const WeightedLogits> experts, std::size_t token) {
   double highest = kNothing;
   for (const WeightedLogits& expert : experts)
     highest = std::max(highest, expert.logits[token] + expert.shift);
-  if (experts.size() == 1 || highest == kNothing) return static_cast<float>(highest);
+  if (highest == kNothing) return static_cast<float>(highest);
   double sum = 0;
   for (const WeightedLogits& expert : experts)
     sum += std::exp(expert.logits[token] + expert.shift - highest);
@@ -29,6 +29,11 @@ float mixed_logit(std::span<const WeightedLogits> experts, std::size_t token) {
 }  // namespace
 
 void mix_logits(std::span<const WeightedLogits> experts, std::span<float> out) {
+  if (experts.size() == 1) {  // -inf stays what it is
+    const auto [logits, shift] = experts.front();
+    for (std::size_t v = 0; v < out.size(); ++v) out[v] = static_cast<float>(logits[v] + shift);
+    return;
+  }
   constexpr std::int64_t kTokensOfTask = 1024;
   at::parallel_for(0, std::ssize(out), kTokensOfTask, [&](std::int64_t begin, std::int64_t end) {
     for (auto v = static_cast<std::size_t>(begin); v < static_cast<std::size_t>(end); ++v)

@@ -10,6 +10,7 @@
 
 #include "btm/mixing/expert_lane.h"
 #include "btm/mixing/mixed_logits.h"
+#include "btm/mixing/row_tasks.h"
 #include "btm/mixing/step_check.h"
 #include "btm/mixing/text_row.h"
 #include "btm/model/key_value_pool.h"
@@ -50,7 +51,7 @@ class ModelPredictor final : public Predictor {
   std::int64_t block() const override { return KeyValuePool::kBlock; }
   std::optional<Row> open(std::int64_t tokens, std::shared_ptr<const Posterior> mixture) override;
   std::optional<Row> fork_prefix(Row row, std::int64_t length, std::int64_t tokens) override;
-  std::vector<Readout> advance(const Step& step) override;
+  std::vector<Readout> advance_each(const Step& step) override;
   Row fork(Row row) override;
   void close(Row row) override;
   std::vector<double> posterior(Row row) override;
@@ -72,6 +73,7 @@ class ModelPredictor final : public Predictor {
   }
   bool open_lanes(TextRow& row, const std::function<bool(std::size_t expert)>& open_lane);
   TextRow& at(Row row);
+  TextRow& healthy(Row row);
   std::vector<Work> append(const Step& step, std::vector<Readout>& readouts);
   void choose_experts(Work& work) const;
   Needs needs_of(std::size_t expert, std::vector<Work>& works) const;
@@ -81,7 +83,15 @@ class ModelPredictor final : public Predictor {
   void read_out(std::vector<Work>& works, std::vector<Needs>& needs);
   struct Chunk;
   void read_out(std::vector<Work>& works, Chunk& chunk);
-  void read_out(Work& work, std::int64_t place, std::span<const ExpertLane::Logits> logits);
+  /// What is mixed at a place.
+  struct Mixing {
+    std::vector<WeightedLogits> logits;
+    const Want* want = nullptr;
+    Readout* readout = nullptr;
+  };
+  std::optional<Mixing> read_out(Work& work, std::int64_t place,
+                                 std::span<const ExpertLane::Logits> logits);
+  void mix(const Mixing& mixing) const;
   void read_out_target(Work& work, std::int64_t place, Readout& readout);
   std::vector<double> weights_after(Work& work, std::int64_t place, const Readout& readout);
 
@@ -120,6 +130,13 @@ TextRow& ModelPredictor::at(Row row) {
   const auto found = rows_.find(row);
   if (found == rows_.end()) throw std::invalid_argument("a predictor has no such row");
   return found->second;
+}
+
+/// A row whose models have given no NaN.
+TextRow& ModelPredictor::healthy(Row row) {
+  TextRow& found = at(row);
+  if (!found.fault.empty()) throw std::invalid_argument("a row that has a fault is read");
+  return found;
 }
 
 /// Calls `open_lane` for each expert, which adds to row.experts. Closes them where one fails.
@@ -271,8 +288,10 @@ ModelPredictor::Needs ModelPredictor::needs_of(std::size_t expert, std::vector<W
   return needs;
 }
 
-/// Keeps what a need has found: evidence, and the expert's score of the target.
+/// Keeps what a need has found: evidence, and the expert's score of the target; or a fault.
 void ModelPredictor::take(std::size_t expert, Work& work, const Need& need) const {
+  if (work.row->fault.empty()) work.row->fault = need.fault;
+  if (!work.row->fault.empty()) return;
   if (need.next) work.row->add_evidence(expert, need.place, need.next_score);
   if (!need.target) return;
   std::vector<float>& scores = work.readouts[need.place - work.first].expert_log_probs;
@@ -292,7 +311,8 @@ void ModelPredictor::run(std::vector<Work>& works) {
   }
   read_out(works, needs);
   for (ExpertLane& lane : lanes_) lane.release();
-  for (Work& work : works) work.row->progress(work.mixed_up_to);
+  for (Work& work : works)
+    if (work.row->fault.empty()) work.row->progress(work.mixed_up_to);
 }
 
 /// Places that are read out together, and the needs of all logits there.
@@ -351,18 +371,21 @@ void ModelPredictor::read_out(std::vector<Work>& works, Chunk& chunk) {
     for (const std::size_t e : work.experts[static_cast<std::size_t>(place - work.first)])
       take(e, work, *chunk.needs[e][next[e]++]);
   });
+  std::vector<Mixing> mixings;
   visit([&](Work& work, std::int64_t place) {
     std::vector<ExpertLane::Logits> logits;
     if (has_logits(work, place))
       for (const std::size_t e : work.experts[static_cast<std::size_t>(place - work.first)])
         logits.push_back(found[e][next[e]++]);
-    read_out(work, place, logits);
+    if (!work.row->fault.empty()) return;
+    if (auto mixing = read_out(work, place, logits)) mixings.push_back(std::move(*mixing));
   });
+  for_each_row(mixings.size(), [&](std::size_t i) { mix(mixings[i]); });
 }
 
-/// `logits` of the experts that run at the place, or none.
-void ModelPredictor::read_out(Work& work, std::int64_t place,
-                              std::span<const ExpertLane::Logits> logits) {
+/// `logits` of the experts that run at the place, or none. Returns what is still to be mixed.
+std::optional<ModelPredictor::Mixing> ModelPredictor::read_out(
+    Work& work, std::int64_t place, std::span<const ExpertLane::Logits> logits) {
   const auto n = static_cast<std::size_t>(place - work.first);
   const Want& want = work.wants[n];
   Readout& readout = work.readouts[n];
@@ -374,17 +397,20 @@ void ModelPredictor::read_out(Work& work, std::int64_t place,
     logs = work.row->current_log_weights();
   }
   readout.weights = exponentials(logs);
-  if (!logits.empty()) {
-    std::vector<WeightedLogits> weighted;
-    for (std::size_t i = 0; i < logits.size(); ++i)
-      if (const double log_weight = logs[work.experts[n][i]]; std::isfinite(log_weight))
-        weighted.push_back({logits[i].values, log_weight - logits[i].log_sum});
-    std::vector<float> mixed(static_cast<std::size_t>(vocab_size()));
-    mix_logits(weighted, mixed);
-    readout.top = top_tokens(mixed, want.top);
-    if (want.distribution) readout.distribution = std::move(mixed);
-  }
   if (want.target) read_out_target(work, place, readout);
+  if (logits.empty()) return std::nullopt;
+  Mixing mixing{{}, &want, &readout};
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (const double log_weight = logs[work.experts[n][i]]; std::isfinite(log_weight))
+      mixing.logits.push_back({logits[i].values, log_weight - logits[i].log_sum});
+  return mixing;
+}
+
+void ModelPredictor::mix(const Mixing& mixing) const {
+  std::vector<float> mixed(static_cast<std::size_t>(vocab_size()));
+  mix_logits(mixing.logits, mixed);
+  mixing.readout->top = top_tokens(mixed, mixing.want->top);
+  if (mixing.want->distribution) mixing.readout->distribution = std::move(mixed);
 }
 
 void ModelPredictor::read_out_target(Work& work, std::int64_t place, Readout& readout) {
@@ -414,22 +440,25 @@ std::vector<double> ModelPredictor::weights_after(Work& work, std::int64_t place
   return exponentials(row.posterior->log_weights(state));
 }
 
-std::vector<Readout> ModelPredictor::advance(const Step& step) {
+std::vector<Readout> ModelPredictor::advance_each(const Step& step) {
   check_step(step, experts(), vocab_size(), TransformerLM::kPaddingIdx);
-  for (const Row row : step.rows) at(row);
+  for (const Row row : step.rows) healthy(row);
   std::vector<Readout> readouts(step.tokens.size());
   std::vector<Work> works = append(step, readouts);
   run(works);
+  for (const Work& work : works)
+    for (std::int64_t n = 0; n < work.places(); ++n) work.readouts[n].fault = work.row->fault;
   return readouts;
 }
 
 std::vector<double> ModelPredictor::posterior(Row row) {
-  TextRow& text = at(row);
+  TextRow& text = healthy(row);
   std::vector<Work> works(1);
   works[0].row = &text;
   works[0].first = text.length();
   works[0].mixed_up_to = text.length() - 1;
   run(works);
+  if (!text.fault.empty()) throw std::runtime_error(text.fault);
   return exponentials(text.current_log_weights());
 }
 

@@ -35,7 +35,7 @@ struct NamedExpert {
 /// are evidence for it; with kNone where it has a weight again.
 ///
 /// Padding is a token like any other in a readout: its probability is what the model gives. It
-/// cannot be fed (std::invalid_argument). After an exception in advance() its rows can only be
+/// cannot be fed (std::invalid_argument). After an exception in advance_each() its rows can only be
 /// closed, but for std::invalid_argument and for a lack of room, which change nothing.
 ///
 /// std::invalid_argument for experts with different dictionaries, for no expert, and for a `kept`

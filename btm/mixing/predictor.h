@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace btm {
@@ -43,6 +45,7 @@ struct Readout {
   std::vector<double> weights_after;    ///< [E] the same when the target has followed.
   std::vector<TopToken> top;            ///< The best first; among equals, the smaller id first.
   std::vector<float> distribution;      ///< [V]
+  std::string fault;  ///< Why a model says nothing about the row: nothing else is of use then.
 };
 
 class Predictor {
@@ -74,9 +77,17 @@ class Predictor {
                                   std::shared_ptr<const Posterior> mixture) = 0;
   std::optional<Row> open(std::int64_t tokens) { return open(tokens, nullptr); }
   /// Feeds new tokens. Returns a readout for each of them, in the step's order. A row's readout
-  /// does not depend on the other rows. std::runtime_error where a model gives NaN, and where there
-  /// is no room. std::invalid_argument for tokens outside the dictionary.
-  virtual std::vector<Readout> advance(const Step& step) = 0;
+  /// does not depend on the other rows. Where a model gives NaN, all readouts of the row have a
+  /// `fault`, and it can only be closed; other rows go on. std::runtime_error where there is no
+  /// room. std::invalid_argument for tokens outside the dictionary, and for a row with a fault.
+  virtual std::vector<Readout> advance_each(const Step& step) = 0;
+  /// The same, but a fault is a std::runtime_error.
+  std::vector<Readout> advance(const Step& step) {
+    std::vector<Readout> readouts = advance_each(step);
+    for (const Readout& readout : readouts)
+      if (!readout.fault.empty()) throw std::runtime_error(readout.fault);
+    return readouts;
+  }
   /// A new row with the tokens of `row`. They share memory until one of them grows.
   virtual Row fork(Row row) = 0;
   /// A new row with the first `length` tokens of `row` and its mixture, with room for `tokens` in

@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "btm/mixing/expert_lane.h"
@@ -22,6 +23,7 @@ struct TextRow {
   Posterior::State start;  ///< That of the empty text.
   Posterior::State state;
   std::int64_t taken = 0;  ///< Tokens of the text that `state` has read (and observed).
+  std::string fault = {};  ///< What a model of it said when it gave NaN.
   /// [E] scores of the tokens after the first: evidence, which `state` observes.
   std::vector<std::vector<float>> evidence;
   std::vector<ExpertLane::Row> experts;            ///< [E]

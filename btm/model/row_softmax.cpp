@@ -107,6 +107,10 @@ void LogSumExp::add(const float* x, std::int64_t count) {
   }
 }
 
+float largest_of(const float* x, std::int64_t count) {
+  return largest(x, count, -std::numeric_limits<float>::infinity());
+}
+
 void exp_of_difference(float* x, std::int64_t count, float shift, float scale) {
   write_exp(x, count, shift, scale);
 }

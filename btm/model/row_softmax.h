@@ -21,6 +21,9 @@ class LogSumExp {
   double sum_ = 0;  ///< of exp(x - max_)
 };
 
+/// The largest of x, NaN left out; -inf where there is nothing else.
+float largest_of(const float* x, std::int64_t count);
+
 /// x[i] = exp(x[i] - shift) * scale. x[i] must not exceed shift by more than rounding.
 void exp_of_difference(float* x, std::int64_t count, float shift, float scale);
 

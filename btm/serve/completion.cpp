@@ -82,7 +82,7 @@ void Service::guard(Completion& completion, const std::function<void()>& work) {
     return work();
   } catch (const std::exception& error) {
     completion.job->cancelled = true;
-    note(completion.http, 500, 0, ", " + compat::printable(error.what(), 200));
+    note(completion.http, 500, 0, ", " + log_text(error.what()));
   }
   const HttpAnswer answer = error_answer({500, "the server failed"});
   if (!completion.streams) return completion.exchange->answer(answer);
@@ -222,12 +222,13 @@ void Service::finish(Completion& completion, JobEnd end) {
   if (completion.job->cancelled) return;
   metrics_.add_tokens(completion.prompt_tokens, end.written);
   metrics_.add_share(end.share);
+  const std::size_t prompts = completion.job->prompts.size();
   note(completion.http, end.status, end.whole,
-       compat::concat(", model ", compat::printable(completion.model), ", ",
-                      completion.job->prompts.size(), " prompts, ", completion.prompt_tokens,
+       compat::concat(", model ", compat::printable(completion.model), ", ", prompts,
+                      prompts == 1 ? " prompt, " : " prompts, ", completion.prompt_tokens,
                       " tokens read, ", end.written, " written, first after ",
                       compat::decimal(end.first, 3), " s",
-                      end.error.empty() ? "" : ", " + compat::printable(end.error, 200)));
+                      end.error.empty() ? "" : ", " + log_text(end.error)));
   Exchange& exchange = *completion.exchange;
   const Json usage = usage_json(completion.prompt_tokens, end.written);
   if (!end.error.empty()) {

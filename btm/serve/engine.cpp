@@ -191,7 +191,7 @@ void Engine::settle(Generated ended) {
   Prompt& prompt = *found.mapped();
   RunningJob& running = *prompt.job;
   if (!running.fault.empty()) return fail(running, 500, running.fault);
-  if (!ended.error.empty()) return fail(running, 400, ended.error);
+  if (!ended.error.empty()) return fail(running, ended.is_models_fault ? 500 : 400, ended.error);
   try {
     finish(prompt, std::move(ended));
   } catch (const std::exception& error) {

@@ -97,6 +97,11 @@ void Service::note(const HttpRequest& request, int status, double seconds,
                       compat::decimal(seconds, 3), " s", more));
 }
 
+std::string log_text(std::string_view message) {
+  constexpr std::size_t kMost = 200;
+  return compat::without_controls(message.substr(0, kMost)) + (message.size() > kMost ? "..." : "");
+}
+
 HttpAnswer Service::refusal(int status, const std::string& problem, const std::string& client) {
   note({.method = "-", .target = "-", .authorization = {}, .body = {}, .client = client}, status, 0,
        ", " + problem);
@@ -123,10 +128,10 @@ std::function<void()> Service::handle(HttpRequest request,
       return complete(request, exchange);
     answer = answer_to(request);
   } catch (const ProtocolError& error) {
-    problem = compat::concat(", ", compat::printable(error.what(), 200));
+    problem = compat::concat(", ", log_text(error.what()));
     answer = error_answer(error);
   } catch (const std::exception& error) {
-    problem = compat::concat(", ", compat::printable(error.what(), 200));
+    problem = compat::concat(", ", log_text(error.what()));
     answer = error_answer({500, "the server failed"});
   }
   const std::chrono::duration<double> seconds = CompletionJob::Clock::now() - start;

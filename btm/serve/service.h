@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "btm/serve/engine.h"
 #include "btm/serve/exchange.h"
@@ -81,5 +82,7 @@ class Service {
 /// {"error": {...}} with the headers that go with it.
 class ProtocolError;
 HttpAnswer error_answer(const ProtocolError& error);
+/// A message, whose names are escaped already, for a line of the log.
+std::string log_text(std::string_view message);
 
 }  // namespace btm

@@ -26,7 +26,7 @@ class FakePredictor final : public Predictor {
     rows_[next_] = {0, tokens};
     return next_++;
   }
-  std::vector<Readout> advance(const Step& step) override {
+  std::vector<Readout> advance_each(const Step& step) override {
     steps.push_back(step);
     if (fails) throw std::runtime_error("a model gives NaN");
     std::vector<Readout> readouts;

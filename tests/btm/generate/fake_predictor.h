@@ -66,7 +66,7 @@ class FakePredictor : public btm::Predictor {
   }
   std::vector<double> posterior(Row) override { return weights_; }
 
-  std::vector<btm::Readout> advance(const Step& step) override {
+  std::vector<btm::Readout> advance_each(const Step& step) override {
     ++steps;
     most_rows = std::max(most_rows, step.rows.size());
     std::vector<btm::Readout> readouts;
@@ -77,6 +77,7 @@ class FakePredictor : public btm::Predictor {
         text.push_back(step.tokens.at(at));
         if (text.front() != 2) throw std::logic_error("a text begins with end of sentence");
         readouts.push_back(read(text, step.wants.at(at)));
+        if (std::ranges::find(text, poison) != text.end()) readouts.back().fault = "gives NaN";
       }
     return readouts;
   }
@@ -99,6 +100,7 @@ class FakePredictor : public btm::Predictor {
   std::size_t open_rows() const { return rows_.size(); }
 
   std::atomic<bool> out_of_memory = false;  ///< Takes no prompt.
+  std::int64_t poison = -1;                 ///< A text with this token has a fault.
   int steps = 0;
   std::size_t most_rows = 0;
   std::set<std::size_t> experts_asked;  ///< By Want::expert; 99: the mixture.

@@ -461,6 +461,43 @@ TEST(ModelPredictor, NamesTheExpertThatGivesNaN) {
   EXPECT_EQ(predictor->advance({{row}, {1}, {2}, {{.top = 1, .expert = 0}}})[0].top.size(), 1U);
 }
 
+/// Position 3 of the first expert is NaN: only texts that reach it fail, whatever is asked of them,
+/// and what comes later into the memory of their keys and values does not.
+TEST(ModelPredictor, FailsTheRowsThatMeetNaNAlone) {
+  Models models = random_models(2);
+  auto broken = btm_test::random_model(btm_test::small_config(kPositions), 20, kVocabulary);
+  for (const NamedParameter& parameter : broken->parameters())
+    if (parameter.name == "decoder.embed_positions.weight")
+      parameter.tensor->select(0, TransformerLM::kPaddingIdx + 1 + 3).fill_(NAN);
+  models[0] = std::move(broken);
+  const std::vector<Want> long_wants{{}, {.top = 2}, {}, {.target = 5}},
+      short_wants{{.target = 6}, {.distribution = true}};
+  for (const PosteriorRule rule : kRules)
+    for (const Want& last : {Want{.target = 5}, Want{.top = 1}, Want{.distribution = true}}) {
+      const Posterior posterior(Prior::uniform(2), rule);
+      const auto predictor = predictor_of(models, posterior, 64);
+      const Row bad = predictor->open(4).value(), good = predictor->open(4).value();
+      std::vector<Want> wants(long_wants.begin(), long_wants.begin() + 3);
+      wants.push_back(last);
+      wants.insert(wants.end(), short_wants.begin(), short_wants.end());
+      const auto readouts =
+          predictor->advance_each({{bad, good}, {4, 2}, {2, 6, 7, 8, 2, 6}, wants});
+      for (std::size_t i = 0; i < 4; ++i)
+        EXPECT_NE(readouts[i].fault.find("expert-0: gives no probability"), std::string::npos);
+      for (std::size_t i = 4; i < 6; ++i) {
+        EXPECT_EQ(readouts[i].fault, "");
+        check(readouts[i], wants[i], models, posterior, {2, 6}, static_cast<std::int64_t>(i) - 4);
+      }
+      EXPECT_THROW(predictor->advance_each({{bad}, {1}, {9}, {{.expert = 1}}}),
+                   std::invalid_argument);
+      predictor->close(bad);
+      const Row next = predictor->open(4).value();  // where the failed one was
+      const auto after = predictor->advance({{next, good}, {2, 1}, {2, 8, 9}, {{}, last, last}});
+      check(after[1], last, models, posterior, {2, 8}, 1);
+      check(after[2], last, models, posterior, {2, 6, 9}, 2);
+    }
+}
+
 TEST(ModelPredictor, RefusesStepsThatDoNotAddUp) {
   const Models models = random_models(1);
   const auto predictor = predictor_of(models, Posterior(Prior::uniform(1), PosteriorRule::kFull));

@@ -296,6 +296,40 @@ TEST(Service, GoesOnAfterARequestForWhichThereIsNoMemory) {
   EXPECT_EQ(server.complete(R"({"prompt": "a"})")->answered.status, 200);
 }
 
+/// A model that gives NaN for one text: only the request of this text fails.
+TEST(Service, FailsTheRequestOfAModelsFaultAlone) {
+  FakeServer server({1}, {}, {.api_key = {}, .positions = 100, .limits = {}}, false);
+  server.predictor.poison = 11;  // h
+  std::vector<std::shared_ptr<FakeExchange>> sent;
+  for (const char* const prompt : {"a", "e", "b", "h"})  // h follows soon, not at all, or is there
+    sent.push_back(server.send(
+        "POST", "/v1/completions",
+        std::string(R"({"temperature": 0, "max_tokens": 5, "prompt": ")") + prompt + "\"}"));
+  server.start();
+  for (const auto& exchange : sent) server.wait(*exchange);
+  EXPECT_EQ(sent[0]->json()["choices"][0]["text"], " b c d e f") << sent[0]->answered.body;
+  EXPECT_EQ(sent[2]->json()["choices"][0]["text"], " c d e f g");
+  for (const std::size_t i : {1, 3}) {
+    EXPECT_EQ(sent[i]->answered.status, 500);
+    EXPECT_EQ(sent[i]->json()["error"]["message"], "gives NaN");
+  }
+  EXPECT_EQ(server.predictor.open_rows(), 0U);
+  EXPECT_NE(server.log.at(0).find(", gives NaN"), std::string::npos) << server.log[0];
+}
+
+TEST(Service, LogsARequestInALine) {
+  FakeServer server;
+  server.complete(R"({"prompt": "a"})");
+  server.complete(R"({"prompt": ["a", "b"]})");
+  server.complete(R"({"prompt": "a", "model": "x\n'y'"})");
+  EXPECT_NE(server.log.at(0).find(", 1 prompt, "), std::string::npos) << server.log[0];
+  EXPECT_NE(server.log.at(1).find(", 2 prompts, "), std::string::npos) << server.log[1];
+  server.complete(R"({"max_tokens": 1})");
+  EXPECT_NE(server.log.at(3).find("'prompt'"), std::string::npos) << server.log[3];
+  EXPECT_EQ(server.log.at(3).find('\\'), std::string::npos) << server.log[3];
+  for (const std::string& line : server.log) EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+}
+
 TEST(Service, EndsAStreamOfWhichAPartIsLost) {
   FakeServer server({1}, {}, {.api_key = {}, .positions = 100, .limits = {}}, false);
   const auto lost = server.send("POST", "/v1/completions", R"({"prompt": "a", "stream": true})");
