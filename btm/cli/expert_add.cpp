@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "btm/cli/expert_life.h"
 #include "btm/cli/model_flags.h"
 #include "btm/cli/train_flags.h"
 #include "btm/cluster/cluster_record.h"
@@ -442,15 +443,6 @@ class ExpertAddition {
 };
 
 }  // namespace
-
-void check_not_foreign(const compat::Forest& forest, const std::string& name) {
-  const compat::ForestExpert* const known = forest.find(name);
-  if (known == nullptr) return;
-  if (known->start.empty())
-    throw UsageError("expert '" + name + "' was not made by btm expert add; take another --name");
-  if (known->start == compat::kStartedByRun)
-    throw UsageError("expert '" + name + "' is made by btm run; take another --name");
-}
 
 int add_expert(ExpertAddOptions options) { return ExpertAddition(std::move(options)).run(); }
 

@@ -32,9 +32,6 @@ struct ExpertAddOptions {
   LogOptions log;
 };
 
-/// UsageError for an expert of the forest that btm expert add did not make.
-void check_not_foreign(const compat::Forest& forest, const std::string& name);
-
 /// Chooses the start, records it in the manifest, runs `btm train` as a process, evaluates, and
 /// marks the expert complete. Resumes where an earlier call with the same name ended. Returns btm
 /// train's status when it is not 0. Reports progress on stderr. UsageError, IoError, FormatError as

@@ -41,6 +41,15 @@ compat::ForestExpert found_expert(const compat::Forest& forest, const std::strin
 
 }  // namespace
 
+void check_not_foreign(const compat::Forest& forest, const std::string& name) {
+  const compat::ForestExpert* const known = forest.find(name);
+  if (known == nullptr) return;
+  if (known->start.empty())
+    throw UsageError("expert '" + name + "' was not made by btm expert add; take another --name");
+  if (known->start == compat::kStartedByRun)
+    throw UsageError("expert '" + name + "' is made by btm run; take another --name");
+}
+
 int take_up_expert(const ExpertAddOptions& options) {
   const std::string name = options.name.empty() ? options.domain : options.name;
   compat::check_expert_name(name);

@@ -8,6 +8,9 @@
 
 namespace btm {
 
+/// UsageError for an expert of the forest that btm expert add did not make.
+void check_not_foreign(const compat::Forest& forest, const std::string& name);
+
 /// Brings back an expert that was removed, or enters a folder FOREST/NAME with a checkpoint that
 /// the manifest does not name. Prints its line and returns 0. UsageError where there is neither.
 /// FormatError for another dictionary than the forest's.

@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "btm/cli/expert_life.h"
 #include "btm/cli/text_models.h"
 #include "btm/run/run_step.h"
 #include "compat/base/concat.h"

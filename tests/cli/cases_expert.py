@@ -422,9 +422,9 @@ FROM_TEXT = [
         "add with a rate that is none",
         [*ADD_TEXT, "--lr", "fast"],
         2,
-        stderr=["flag --lr: 'fast'"],
+        stderr=["flag --lr: '[fast]'"],
         setup=with_tokenizer,
-        lines_on_stderr=5,
+        lines_on_stderr=3,
     ),
     Case(
         "the output of a run stands for its forest",

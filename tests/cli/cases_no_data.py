@@ -831,8 +831,8 @@ CASES = [
         MATRIX + ["--skip-diverged"],
         stdout=[
             "left out, diverged: nan1",
-            "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw "
-            "from: d1 (1).",
+            "An interval needs 10 blocks of 512 or more tokens",
+            "What these domains lack: d1 about 4,608 tokens (12 kB of text).",
         ],
         stderr=["it is left out"],
         check=matrix_without,

@@ -75,7 +75,7 @@ CASES = [
             "btm train data-bin/a",
             "--reset-dataloader",
             "btm eval-matrix",
-            "warning: the test text of a is small (1 kB): an interval, and with it a verdict, needs",
+            "warning: the test text of a is small (1 kB): an interval, and with it a verdict,",
         ],
         setup=write_plan(PLAN),
     ),

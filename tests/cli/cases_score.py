@@ -448,5 +448,4 @@ CASES = [
         prints_before_error=True,
     ),
     Case("weigh: no document", WEIGH, 1, stderr=["in.txt: is empty"], setup=holds("")),
-    Case("weigh: no file", ["btm", "weigh", EXPERTS], 2, stderr=["missing FILE"]),
 ]

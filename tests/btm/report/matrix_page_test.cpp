@@ -79,8 +79,8 @@ TEST(MatrixPage, MarksWhatIsInfiniteAndSaysWhyThereIsNoInterval) {
         (*place)[key] = nullptr;
   }
   EXPECT_EQ(interval_note(read(one)),
-            "No interval where a domain has fewer than 10 blocks of 512 or more tokens to draw "
-            "from: d (3). ");
+            "An interval needs 10 blocks of 512 or more tokens to draw from. There is none where a "
+            "domain has fewer. What these domains lack: d about 3,584 tokens. ");
   one["rows"][0]["cells"]["d"]["ppl"] = nullptr;
   one["rows"][0]["cells"]["d"]["infinite"] = true;
   const std::string text = to_text(perplexity_table(read(one)));

@@ -66,7 +66,10 @@ TEST(Plan, HoldsOutAShareOfEachDomain) {
   EXPECT_EQ(plan.text_held_out, 0.1);
   EXPECT_EQ(plan.train, "/p/{domain}.txt");
   expect_error<compat::FormatError>(
-      [&] { parse_plan("[data]\nbin = bin\n" + text.substr(7), "x.plan"); },
+      [] {
+        parse_plan("[data]\ndomains = a, b\nbin = bin\nheld_out = 0.1\n[train]\nupdates = 4\n",
+                   "x.plan");
+      },
       "held_out goes with train alone");
 }
 
