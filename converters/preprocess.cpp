@@ -32,20 +32,6 @@ struct EncodedBlock {
   std::size_t dropped = 0;  ///< Empty documents.
 };
 
-std::uint64_t total_size(const std::vector<fs::path>& files) {
-  std::uint64_t total = 0;
-  for (const fs::path& file : files) total += fs::file_size(file);
-  return total;
-}
-
-[[noreturn]] void refuse_empty(const SplitTask& task) {
-  const auto& files = task.inputs.files;
-  throw compat::UnsupportedError(compat::printable(files.front().string(), 4096) +
-                                 (files.size() > 1 ? " and the other files" : "") +
-                                 ": no document for " + task.outputs.front() +
-                                 " (an empty file, or blank lines only)");
-}
-
 class Preprocessor {
  public:
   Preprocessor(const PreprocessOptions& options, std::ostream& log)

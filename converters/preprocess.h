@@ -55,4 +55,8 @@ std::vector<std::string> domain_names(const PreprocessOptions& options);
 /// made from other inputs or is not recorded, without `overwrite`.
 void preprocess(const PreprocessOptions& options, std::ostream& log);
 
+std::uint64_t total_size(const std::vector<std::filesystem::path>& files);
+/// UnsupportedError: its files hold no document.
+[[noreturn]] void refuse_empty(const SplitTask& task);
+
 }  // namespace converters

@@ -98,4 +98,18 @@ std::vector<SplitTask> plan_splits(const PreprocessOptions& options) {
   return tasks;
 }
 
+std::uint64_t total_size(const std::vector<std::filesystem::path>& files) {
+  std::uint64_t total = 0;
+  for (const std::filesystem::path& file : files) total += std::filesystem::file_size(file);
+  return total;
+}
+
+void refuse_empty(const SplitTask& task) {
+  const auto& files = task.inputs.files;
+  throw compat::UnsupportedError(compat::printable(files.front().string(), 4096) +
+                                 (files.size() > 1 ? " and the other files" : "") +
+                                 ": no document for " + task.outputs.front() +
+                                 " (an empty file, or blank lines only)");
+}
+
 }  // namespace converters

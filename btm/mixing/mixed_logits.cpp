@@ -60,4 +60,11 @@ std::vector<TopToken> top_tokens(std::span<const float> log_probs, std::int64_t 
   return best;
 }
 
+void mix(const Mixing& mixing, std::int64_t vocabulary) {
+  std::vector<float> mixed(static_cast<std::size_t>(vocabulary));
+  mix_logits(mixing.logits, mixed);
+  mixing.readout->top = top_tokens(mixed, mixing.want->top);
+  if (mixing.want->distribution) mixing.readout->distribution = std::move(mixed);
+}
+
 }  // namespace btm

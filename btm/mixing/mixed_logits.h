@@ -25,4 +25,14 @@ void mix_logits(std::span<const WeightedLogits> experts, std::span<float> out);
 /// smaller id first.
 std::vector<TopToken> top_tokens(std::span<const float> log_probs, std::int64_t count);
 
+/// What is mixed at a place.
+struct Mixing {
+  std::vector<WeightedLogits> logits;
+  const Want* want = nullptr;
+  Readout* readout = nullptr;
+};
+
+/// Mixes over `vocabulary` tokens, and fills in the best of them and the distribution as wanted.
+void mix(const Mixing& mixing, std::int64_t vocabulary);
+
 }  // namespace btm

@@ -27,18 +27,6 @@ std::vector<double> exponentials(std::vector<double> logs) {
   return logs;
 }
 
-/// A row in a step. Its places from `first` on are new.
-struct Work {
-  TextRow* row = nullptr;
-  std::int64_t first = 0;
-  const Want* wants = nullptr;   ///< Of each new place.
-  Readout* readouts = nullptr;   ///< Of each new place.
-  std::int64_t mixed_up_to = 0;  ///< The last place whose weights are needed, or -1.
-  std::vector<std::vector<std::size_t>> experts;  ///< Of each new place: who runs there, ascending.
-
-  std::int64_t places() const { return row->length() - first; }
-};
-
 class ModelPredictor final : public Predictor {
  public:
   ModelPredictor(std::vector<NamedExpert> experts, Posterior posterior, std::int64_t capacity,
@@ -83,15 +71,8 @@ class ModelPredictor final : public Predictor {
   void read_out(std::vector<Work>& works, std::vector<Needs>& needs);
   struct Chunk;
   void read_out(std::vector<Work>& works, Chunk& chunk);
-  /// What is mixed at a place.
-  struct Mixing {
-    std::vector<WeightedLogits> logits;
-    const Want* want = nullptr;
-    Readout* readout = nullptr;
-  };
   std::optional<Mixing> read_out(Work& work, std::int64_t place,
                                  std::span<const ExpertLane::Logits> logits);
-  void mix(const Mixing& mixing) const;
   void read_out_target(Work& work, std::int64_t place, Readout& readout);
   std::vector<double> weights_after(Work& work, std::int64_t place, const Readout& readout);
 
@@ -380,12 +361,12 @@ void ModelPredictor::read_out(std::vector<Work>& works, Chunk& chunk) {
     if (!work.row->fault.empty()) return;
     if (auto mixing = read_out(work, place, logits)) mixings.push_back(std::move(*mixing));
   });
-  for_each_row(mixings.size(), [&](std::size_t i) { mix(mixings[i]); });
+  for_each_row(mixings.size(), [&](std::size_t i) { mix(mixings[i], vocab_size()); });
 }
 
 /// `logits` of the experts that run at the place, or none. Returns what is still to be mixed.
-std::optional<ModelPredictor::Mixing> ModelPredictor::read_out(
-    Work& work, std::int64_t place, std::span<const ExpertLane::Logits> logits) {
+std::optional<Mixing> ModelPredictor::read_out(Work& work, std::int64_t place,
+                                               std::span<const ExpertLane::Logits> logits) {
   const auto n = static_cast<std::size_t>(place - work.first);
   const Want& want = work.wants[n];
   Readout& readout = work.readouts[n];
@@ -404,13 +385,6 @@ std::optional<ModelPredictor::Mixing> ModelPredictor::read_out(
     if (const double log_weight = logs[work.experts[n][i]]; std::isfinite(log_weight))
       mixing.logits.push_back({logits[i].values, log_weight - logits[i].log_sum});
   return mixing;
-}
-
-void ModelPredictor::mix(const Mixing& mixing) const {
-  std::vector<float> mixed(static_cast<std::size_t>(vocab_size()));
-  mix_logits(mixing.logits, mixed);
-  mixing.readout->top = top_tokens(mixed, mixing.want->top);
-  if (mixing.want->distribution) mixing.readout->distribution = std::move(mixed);
 }
 
 void ModelPredictor::read_out_target(Work& work, std::int64_t place, Readout& readout) {

@@ -12,6 +12,7 @@
 
 #include "btm/mixing/expert_lane.h"
 #include "btm/mixing/posterior.h"
+#include "btm/mixing/predictor.h"
 
 namespace btm {
 
@@ -42,6 +43,18 @@ struct TextRow {
   std::vector<double> current_log_weights();
   /// The first `length` tokens and what is known of them, without `experts`.
   TextRow prefix(std::int64_t length) const;
+};
+
+/// A row in a step. Its places from `first` on are new.
+struct Work {
+  TextRow* row = nullptr;
+  std::int64_t first = 0;
+  const Want* wants = nullptr;   ///< Of each new place.
+  Readout* readouts = nullptr;   ///< Of each new place.
+  std::int64_t mixed_up_to = 0;  ///< The last place whose weights are needed, or -1.
+  std::vector<std::vector<std::size_t>> experts;  ///< Of each new place: who runs there, ascending.
+
+  std::int64_t places() const { return row->length() - first; }
 };
 
 }  // namespace btm
