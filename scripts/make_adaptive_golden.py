@@ -6,7 +6,6 @@ NAME/checkpoint_last.pt without optimizer state; wiki103/initial_weights.pt and 
 Rows of fairseq-eval-lm go to eval.json, those of its hub interface to generate/rows.jsonl.
 """
 import json
-import logging
 import os
 import pathlib
 import re
@@ -16,10 +15,10 @@ import tempfile
 import torch
 from compare_optimizers import ADAPTIVE_SIZES, WIKI103
 from fairseq import options
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.transformer_lm import TransformerLanguageModel
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq_cli import eval_lm, train
+from logged_lines import run
 
 SAME = "--task language_modeling --tokens-per-sample 128 --max-sentences 4 --seed 1 "
 SAME += "--required-batch-size-multiple 1 "
@@ -42,26 +41,6 @@ MODELS = {
 KEYS = ("num_updates", "epoch", "update", "loss", "ppl", "gnorm", "clip", "lr", "wpb", "bsz")
 
 
-class Lines(logging.Handler):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-
-def run(main, parser, arguments):
-    """The lines that fairseq logs."""
-    lines = Lines()
-    logging.getLogger().handlers = [lines]
-    for name in ("train_inner", "fairseq_cli.eval_lm"):
-        logging.getLogger(name).handlers = [lines]
-        logging.getLogger(name).propagate = False
-    main(convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments)))
-    return lines.lines
-
-
 def train_one(target, data, flags):
     build = LanguageModelingTask.build_model
 
@@ -73,7 +52,7 @@ def train_one(target, data, flags):
     LanguageModelingTask.build_model = build_and_save
     with tempfile.TemporaryDirectory() as folder:
         arguments = [str(data), *(SAME + ADAPTIVE_SIZES + flags).split(), "--save-dir", folder]
-        lines = run(train.main, options.get_training_parser(), arguments)
+        lines, _ = run(train.main, options.get_training_parser(), arguments)
         state = torch.load(f"{folder}/checkpoint_last.pt", weights_only=False)
     LanguageModelingTask.build_model = build
     del state["last_optimizer_state"]
@@ -88,7 +67,7 @@ def loss_row(golden, name, data, subset):
     model = f"adaptive/{name}/checkpoint_last.pt"
     flags = f"--path {golden / model} --gen-subset {subset} --sample-break-mode none "
     flags += "--tokens-per-sample 128 --batch-size 2 --cpu --num-workers 0"
-    lines = run(eval_lm.main, options.get_eval_lm_parser(), [str(golden / data), *flags.split()])
+    lines, _ = run(eval_lm.main, options.get_eval_lm_parser(), [str(golden / data), *flags.split()])
     text = "\n".join(lines)
     loss = re.search(r"Loss \(base 2\): ([\d.]+), Perplexity: ([\d.]+)", text)
     tokens = re.search(r"Evaluated ([\d,]+) tokens", text)

@@ -13,7 +13,6 @@ demix_dapt/expert.jsonl           the same of an expert, checkpoints/demix/check
 demix_dapt/files.json             what the files of the second hold
 """
 import json
-import logging
 import os
 import pathlib
 import re
@@ -35,6 +34,7 @@ from omegaconf import OmegaConf  # noqa: E402
 from fairseq import options, tasks  # noqa: E402
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf  # noqa: E402
 from fairseq_cli import eval_lm, train  # noqa: E402
+from logged_lines import run  # noqa: E402
 
 DOMAINS = ("fortunes", "jargon", "perl")
 TASK = "--task multidomain_language_modeling --sample-break-mode none "
@@ -49,27 +49,6 @@ TOKEN += "--decoder-ffn-embed-dim 64 --decoder-attention-heads 2 --tokens-per-sa
 TOKEN += "--criterion desynchronized_cross_entropy --lr 2e-2 --warmup-updates 4 --update-freq 1 "
 TOKEN += "--total-num-update 40 --max-update 20 --add-domain-token "
 ROWS = ("num_updates", "loss", "ppl", "gnorm", "clip", "lr", "wpb", "bsz")
-
-
-class Lines(logging.Handler):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-
-def run(main, parser, arguments):
-    """The lines that the fork logs."""
-    lines = Lines()
-    logging.getLogger().handlers = [lines]
-    for name in ("train_inner", "fairseq_cli.eval_lm", "fairseq_cli.train"):
-        logging.getLogger(name).handlers = [lines]
-        logging.getLogger(name).propagate = False
-    args = options.parse_args_and_arch(parser, input_args=arguments)
-    result = main(convert_namespace_to_omegaconf(args))
-    return lines.lines, result
 
 
 def training_rows(lines):

@@ -30,16 +30,6 @@ using compat::flag_switch;
 using compat::flag_text;
 using compat::UsageError;
 
-std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
-  std::vector<std::string_view> parts;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t end = std::min(text.find_first_of(separators, from), text.size());
-    if (end > from) parts.push_back(text.substr(from, end - from));
-    from = end + 1;
-  }
-  return parts;
-}
-
 /// fairseq's flags, which average the checkpoints of one run.
 struct RunAverageFlags {
   std::string first, output;
@@ -116,12 +106,6 @@ struct RunAverageFlags {
   }
 };
 
-std::vector<double> numbers(std::string_view text) {
-  std::vector<double> values;
-  for (const std::string_view value : split(text, ",")) values.push_back(compat::parse_real(value));
-  return values;
-}
-
 bool truth(std::string_view text) {
   if (text != "true" && text != "false")
     throw UsageError("'" + compat::printable(text) + "', expected true or false");
@@ -163,10 +147,9 @@ struct AverageCommand {
                    "the model that the others were branched from"),
          {"density", "X[,Y...]",
           "share of the differences that is kept by ties (see --ties-trim), dare*, breadcrumbs* "
-          "and "
-          "della*; mergekit's methods also take one per model",
+          "and della*; mergekit's methods also take one per model",
           "0.2 for ties, 0.1 for dare, otherwise 1",
-          [this](const std::string& value) { options.density = numbers(value); }},
+          [this](const std::string& value) { options.density = compat::parse_reals(value); }},
          flag_choice("ties-trim", ties_trim, {"model", "tensor"},
                      "whether ties keeps the largest differences of the whole model (the paper) or "
                      "of each tensor (mergekit)"),
@@ -200,7 +183,7 @@ struct AverageCommand {
           "one weight per model (default: equal ones that sum to 1; 1 each for methods with a base "
           "model)",
           {},
-          [this](const std::string& value) { options.weights = numbers(value); }},
+          [this](const std::string& value) { options.weights = compat::parse_reals(value); }},
          flag_text("weights-from", "FILE", weights_from,
                    "take the weights from the last exp_avg_posterior of an ensemble's results "
                    "(.jsonl), or from weigh.json or tune.json"),
@@ -275,14 +258,10 @@ struct AverageCommand {
     else if (!weights_from.empty())
       options.weights = read_posterior(weights_from);
     options.base_model = base_model;
-    for (const MergeMethod candidate : kMergeMethods)
-      if (merge_method_name(candidate) == method) options.method = candidate;
+    options.method = merge_method(method).value();
     if (tuning.given() && (options.method != MergeMethod::kLinear || options.allow_unnormalized))
       throw UsageError("--tune is for --method linear, with weights that sum to 1");
-    constexpr std::array kTypes{compat::DType::kFloat32, compat::DType::kFloat16,
-                                compat::DType::kBFloat16};
-    for (const compat::DType candidate : kTypes)
-      if (compat::dtype_name(candidate) == dtype) options.dtype = candidate;
+    options.dtype = output_dtype(dtype);
     resolve_parameters();
   }
 

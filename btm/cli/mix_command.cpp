@@ -95,8 +95,7 @@ struct MixCommand {
       throw UsageError("--router " + router + " reads text: --data DIR is missing");
     options.router_from = router_from;
     options.seed = static_cast<std::uint64_t>(seed);
-    for (const std::string& weight : compat::split_at(weights, ','))
-      options.weights.push_back(compat::parse_real(weight));
+    options.weights = compat::parse_reals(weights);
     if (!weights_from.empty()) options.weights = read_posterior(weights_from);
   }
 

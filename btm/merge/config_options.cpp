@@ -121,12 +121,6 @@ class ConfigSettings {
   std::string file_;
 };
 
-MergeMethod method_of(const std::string& name) {
-  for (const MergeMethod method : kMergeMethods)
-    if (merge_method_name(method) == name) return method;
-  return MergeMethod::kTaskArithmetic;  // the one name that is spelt otherwise
-}
-
 }  // namespace
 
 MergeOptions options_from(const MergeConfig& config, const std::string& file) {
@@ -134,7 +128,8 @@ MergeOptions options_from(const MergeConfig& config, const std::string& file) {
     throw compat::FormatError({file, {}, {}}, config.method + " " + problem);
   };
   MergeOptions options;
-  options.method = method_of(config.method);
+  // The one name that is spelt otherwise is task_arithmetic.
+  options.method = merge_method(config.method).value_or(MergeMethod::kTaskArithmetic);
   options.trims_tensors = options.method == MergeMethod::kTies;
   const bool is_slerp = options.method == MergeMethod::kSlerp;
   std::vector<MergeConfig::Model> models = config.models;
@@ -159,9 +154,7 @@ MergeOptions options_from(const MergeConfig& config, const std::string& file) {
     options.base_model.clear();
   }
   for (const MergeConfig::Model& model : models) options.model_files.emplace_back(model.path);
-  for (const compat::DType dtype :
-       {compat::DType::kFloat32, compat::DType::kFloat16, compat::DType::kBFloat16})
-    if (compat::dtype_name(dtype) == config.dtype) options.dtype = dtype;
+  options.dtype = output_dtype(config.dtype);
   options.settings_of = ConfigSettings(config, options.method, std::move(models), file);
   return options;
 }

@@ -18,6 +18,9 @@
 
 namespace btm {
 
+/// The type of that name ("float32", "float16", "bfloat16") for a merge's output; none for others.
+std::optional<compat::DType> output_dtype(std::string_view name) noexcept;
+
 struct MergeOptions {
   std::vector<std::filesystem::path>
       model_files;              ///< Each a file or a folder (compat::resolve_model).

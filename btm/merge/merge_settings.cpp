@@ -55,6 +55,13 @@ bool may_be_negative(const MergeOptions& options) {
 
 }  // namespace
 
+std::optional<compat::DType> output_dtype(std::string_view name) noexcept {
+  for (const compat::DType dtype :
+       {compat::DType::kFloat32, compat::DType::kFloat16, compat::DType::kBFloat16})
+    if (compat::dtype_name(dtype) == name) return dtype;
+  return std::nullopt;
+}
+
 std::vector<double> resolved_weights(const MergeOptions& options) {
   check_models(options);
   check_density(options);

@@ -49,6 +49,12 @@ const Traits& traits(MergeMethod method) noexcept {
 
 std::string_view merge_method_name(MergeMethod method) noexcept { return traits(method).name; }
 
+std::optional<MergeMethod> merge_method(std::string_view name) noexcept {
+  for (const MergeMethod method : kMergeMethods)
+    if (merge_method_name(method) == name) return method;
+  return std::nullopt;
+}
+
 bool needs_base_model(MergeMethod method) noexcept {
   return traits(method).base == BaseModel::kNeeded;
 }

@@ -54,6 +54,8 @@ inline constexpr std::array kMergeMethods{MergeMethod::kLinear,
 
 /// "linear", "slerp", "task-arithmetic", "ties", "dare", and mergekit's names.
 std::string_view merge_method_name(MergeMethod method) noexcept;
+/// The method of that name; none where there is none.
+std::optional<MergeMethod> merge_method(std::string_view name) noexcept;
 bool needs_base_model(MergeMethod method) noexcept;
 /// Whether a base model changes the result: nuslerp and multislerp work with and without one.
 bool takes_base_model(MergeMethod method) noexcept;

@@ -7,7 +7,6 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
-#include "compat/base/parallel.h"
 
 namespace btm {
 namespace {
@@ -15,16 +14,6 @@ namespace {
 using Values = std::vector<float>;
 /// Writes the values whose magnitudes are ranked: of a piece of the tensor.
 using Keys = std::function<void(std::size_t piece, Values& keys)>;
-
-/// Calls work(piece, thread) for all pieces of the stack.
-void for_each_piece(const TensorStack& stack, int threads,
-                    const std::function<void(std::size_t piece, int thread)>& work) {
-  compat::for_each_piece(stack.pieces(), threads, [&](std::size_t piece, int thread) {
-    work(piece, thread);
-    stack.release(piece);
-  });
-  stack.release();
-}
 
 /// A band of the magnitudes of a tensor, and what equals its ends before each piece.
 struct PlacedBand {

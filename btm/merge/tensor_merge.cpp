@@ -6,7 +6,6 @@
 
 #include "btm/merge/gram_merge.h"
 #include "compat/base/error.h"
-#include "compat/base/parallel.h"
 
 namespace btm {
 namespace {
@@ -17,16 +16,14 @@ template <class Count>
 void count_magnitudes(Stacks stacks, int threads, std::vector<MagnitudeRank>& ranks, Count count) {
   std::vector<std::vector<MagnitudeRank>> partial(static_cast<std::size_t>(threads), ranks);
   for (const auto& stack : stacks) {
-    compat::for_each_piece(stack->pieces(), threads, [&](std::size_t piece, int thread) {
+    for_each_piece(*stack, threads, [&](std::size_t piece, int thread) {
       const PieceInputs inputs(*stack, piece);
       std::vector<float> task(inputs.values.back().size());
       for (std::size_t i = 0; i < ranks.size(); ++i) {
         task_vector(inputs.values.back(), inputs.values[i], task);
         count(partial[static_cast<std::size_t>(thread)][i], task);
       }
-      stack->release(piece);
     });
-    stack->release();
   }
   for (auto& of_thread : partial)
     for (std::size_t i = 0; i < ranks.size(); ++i) ranks[i].add(of_thread[i]);
@@ -38,11 +35,10 @@ std::vector<float> gram_factors(const TensorStack& stack, const TensorSettings& 
                                 const std::filesystem::path& output) {
   const bool has_base = stack.models() > models;
   std::vector<Gram> partial(stack.pieces(), Gram(models));
-  compat::for_each_piece(stack.pieces(), rule.threads, [&](std::size_t piece, int) {
+  for_each_piece(stack, rule.threads, [&](std::size_t piece, int) {
     const PieceInputs inputs(stack, piece);
     const Models values = inputs.values;
     partial[piece].add(values.first(models), has_base ? values.back() : std::span<const float>());
-    stack.release(piece);
   });
   Gram gram(models);  // over the pieces in order: the same on any number of threads
   for (const Gram& piece : partial) gram += piece;
@@ -64,10 +60,9 @@ std::vector<float> gram_factors(const TensorStack& stack, const TensorSettings& 
 std::vector<float> slerp_weights(const TensorStack& stack, const TensorSettings& settings,
                                  int threads) {
   std::vector<InnerProducts> partial(stack.pieces());
-  compat::for_each_piece(stack.pieces(), threads, [&](std::size_t piece, int) {
+  for_each_piece(stack, threads, [&](std::size_t piece, int) {
     const PieceInputs inputs(stack, piece);
     partial[piece] = inner_products(inputs.values[0], inputs.values[1]);
-    stack.release(piece);
   });
   InnerProducts sum;  // over the pieces in order: the same on any number of threads
   for (const InnerProducts& products : partial) sum += products;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "btm/model/clones.h"
+#include "compat/base/parallel.h"
 #include "compat/io/crc32.h"
 #include "compat/io/mapped_file.h"
 #include "compat/torch/half_float.h"
@@ -126,6 +127,15 @@ void TensorStack::release(std::size_t piece) const noexcept {
 
 void TensorStack::release() const noexcept {
   for (const Source& source : sources_) source.view->storage->release_pages();
+}
+
+void for_each_piece(const TensorStack& stack, int threads,
+                    const std::function<void(std::size_t piece, int thread)>& work) {
+  compat::for_each_piece(stack.pieces(), threads, [&](std::size_t piece, int thread) {
+    work(piece, thread);
+    stack.release(piece);
+  });
+  stack.release();
 }
 
 void TensorStack::check() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -74,6 +75,11 @@ struct PieceInputs {
   std::vector<std::vector<float>> scratch;
   std::vector<std::span<const float>> values;
 };
+
+/// A pass over a stack: calls work(piece, thread) for all its pieces, as compat::for_each_piece(),
+/// and gives their pages back.
+void for_each_piece(const TensorStack& stack, int threads,
+                    const std::function<void(std::size_t piece, int thread)>& work);
 
 /// Whether tensors of this type are merged.
 bool is_floating(compat::DType dtype) noexcept;

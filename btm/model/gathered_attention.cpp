@@ -1,5 +1,6 @@
 #include "btm/model/gathered_attention.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_put.h>
@@ -19,12 +20,15 @@ constexpr std::int64_t kBlock = KeyValuePool::kBlock;
 constexpr std::int64_t kTokensAtOnce = std::int64_t{1} << 16;
 constexpr std::int64_t kFirstBlocks = 64;
 
-std::int64_t blocks_for(std::int64_t tokens) { return (tokens + kBlock - 1) / kBlock; }
+/// A copy of [N] int64 on a device.
+at::Tensor ids_on(at::Device device, const std::vector<std::int64_t>& values) {
+  return ids_tensor(values).to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
+}
 
 }  // namespace
 
 TensorBlocks::TensorBlocks(const KeyValuePool::Shape& shape, const at::TensorOptions& options) {
-  const std::int64_t blocks = std::min(kFirstBlocks, blocks_for(shape.tokens));
+  const std::int64_t blocks = std::min(kFirstBlocks, KeyValuePool::blocks_for(shape.tokens));
   for (std::int64_t layer = 0; layer < shape.layers; ++layer)
     layers_.push_back(at::empty({blocks, 2, kBlock, shape.heads, shape.head_size}, options));
 }
@@ -65,48 +69,43 @@ GatheredAttention::GatheredAttention(const KeyValuePool& pool, TensorBlocks& blo
     row.length = tokens[n - 1].place + 1;
     by_count[row.count].push_back(row);
   }
-  block_ = ids_tensor(block).to(blocks.options().device(), at::kLong, false, /*copy=*/true);
-  slot_ = ids_tensor(slot).to(blocks.options().device(), at::kLong, false, /*copy=*/true);
+  block_ = ids_on(blocks.options().device(), block);
+  slot_ = ids_on(blocks.options().device(), slot);
   for (const auto& [count, rows] : by_count)
     for (std::size_t from = 0; from < rows.size();) {
       std::int64_t longest = 0;
       std::size_t end = from;
       for (; end < rows.size(); ++end) {
-        const std::int64_t padded = std::max(longest, blocks_for(rows[end].length) * kBlock);
+        const std::int64_t padded = std::max(longest, KeyValuePool::blocks_for(rows[end].length));
         const auto together = static_cast<std::int64_t>(end - from) + 1;
-        if (end > from && together * padded > kTokensAtOnce) break;
+        if (end > from && together * padded * kBlock > kTokensAtOnce) break;
         longest = padded;
       }
-      groups_.push_back(group_of(pool, std::span(rows).subspan(from, end - from)));
+      groups_.push_back(group_of(pool, std::span(rows).subspan(from, end - from), longest));
       from = end;
     }
 }
 
 GatheredAttention::Group GatheredAttention::group_of(const KeyValuePool& pool,
-                                                     std::span<const NewRow> rows) const {
-  std::int64_t longest = 0;
-  for (const NewRow& row : rows) longest = std::max(longest, blocks_for(row.length));
-  const std::int64_t count = rows.front().count, length = longest * kBlock;
-  std::vector<std::int64_t> tokens, blocks;
-  const auto number = static_cast<std::int64_t>(rows.size());
-  const at::Tensor seen = at::empty({number, 1, count, length}, at::kBool);
-  const at::Tensor unseen = at::empty({number, length, 1, 1}, at::kBool);
-  bool* sees = seen.mutable_data_ptr<bool>();
-  bool* behind = unseen.mutable_data_ptr<bool>();
+                                                     std::span<const NewRow> rows,
+                                                     std::int64_t longest) const {
+  const std::int64_t count = rows.front().count;
+  std::vector<std::int64_t> tokens, places, blocks;
   for (const NewRow& row : rows) {
     const std::span<const KeyValuePool::Block> all = pool.blocks(row.row);
     for (std::int64_t b = 0; b < longest; ++b)
       blocks.push_back(all[b * kBlock < row.length ? static_cast<std::size_t>(b) : 0]);
     for (std::int64_t n = 0; n < count; ++n) {
       tokens.push_back(row.first + n);
-      for (std::int64_t t = 0; t < length; ++t) *sees++ = t < row.length - count + n + 1;
+      places.push_back(row.length - count + n);
     }
-    for (std::int64_t t = 0; t < length; ++t) *behind++ = t >= row.length;
   }
+  const auto number = static_cast<std::int64_t>(rows.size());
   const at::Device device = blocks_.options().device();
-  return {number, ids_tensor(tokens).to(device, at::kLong, false, /*copy=*/true),
-          ids_tensor(blocks).to(device, at::kLong, false, /*copy=*/true), seen.to(device),
-          unseen.to(device)};
+  const at::Tensor place = ids_on(device, places).view({number, 1, count, 1});
+  const at::Tensor key = at::arange(longest * kBlock, place.options());
+  return {number, ids_on(device, tokens), ids_on(device, blocks), key.le(place),
+          key.view({1, -1, 1, 1}).gt(place.narrow(2, count - 1, 1))};
 }
 
 at::Tensor GatheredAttention::attend(const Group& group, std::int64_t layer,

@@ -58,10 +58,12 @@ class GatheredAttention {
     at::Tensor tokens;  ///< [R * Q] int64: which of the step's
     at::Tensor blocks;  ///< [R * T / kBlock] int64; a short row's first block fills up
     at::Tensor seen;    ///< [R, 1, Q, T] bool: the keys that a token attends to
-    at::Tensor unseen;  ///< [R, T, 1, 1] bool: no token attends to them
+    at::Tensor unseen;  ///< [R, T, 1, 1] bool: those behind the row's last token
   };
   struct NewRow;
-  Group group_of(const KeyValuePool& pool, std::span<const NewRow> rows) const;
+  /// The longest of the rows has `longest` blocks.
+  Group group_of(const KeyValuePool& pool, std::span<const NewRow> rows,
+                 std::int64_t longest) const;
   at::Tensor attend(const Group& group, std::int64_t layer, const at::Tensor& q) const;
 
   KeyValuePool::Shape shape_;

@@ -6,14 +6,6 @@
 #include <utility>
 
 namespace btm {
-namespace {
-
-std::int64_t blocks_for(std::int64_t tokens) {
-  return tokens / KeyValuePool::kBlock + (tokens % KeyValuePool::kBlock != 0 ? 1 : 0);
-}
-
-}  // namespace
-
 KeyValuePool::KeyValuePool(const Shape& shape, std::unique_ptr<BlockMemory> elsewhere)
     : shape_(shape), elsewhere_(std::move(elsewhere)) {
   if (shape.layers < 1 || shape.heads < 1 || shape.head_size < 1 || shape.tokens < 1)

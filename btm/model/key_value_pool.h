@@ -21,6 +21,10 @@ class KeyValuePool {
   };
   /// Tokens of a block. A row takes whole blocks.
   static constexpr std::int64_t kBlock = 16;
+  /// The blocks that `tokens` need.
+  static constexpr std::int64_t blocks_for(std::int64_t tokens) {
+    return tokens / kBlock + (tokens % kBlock != 0 ? 1 : 0);
+  }
 
   /// A row of text. Never used twice.
   using Row = std::int64_t;

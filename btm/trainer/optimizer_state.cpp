@@ -35,6 +35,13 @@ PickleNode* entry(PickleArena& arena, const Optimizer& optimizer,
   return arena.make(std::move(dict));
 }
 
+/// Those of frozen parameters, too.
+std::vector<std::size_t> all_slots(const FlatParameters& flat) {
+  std::vector<std::size_t> slots(flat.slots().size());
+  std::iota(slots.begin(), slots.end(), 0);
+  return slots;
+}
+
 at::Tensor end_to_end(const std::vector<at::Tensor>& parts) {
   std::vector<at::Tensor> flat;
   for (const at::Tensor& part : parts) flat.push_back(part.view(-1));
@@ -63,8 +70,7 @@ class Reader {
     std::vector<std::size_t> of = entry_slots(optimizer_.flat());
     const bool whole = order.size() == 1 && slots != 1 && of.size() != 1;
     if (order.size() == slots) {  // frozen parameters have entries, too
-      of.resize(slots);
-      std::iota(of.begin(), of.end(), 0);
+      of = all_slots(optimizer_.flat());
     } else if (!whole && order.size() != of.size()) {
       fail("param_groups", compat::concat("names ", order.size(), " parameters, the model has ",
                                           slots, ", of which ", of.size(), " are trained"));
@@ -287,11 +293,8 @@ PickleNode* optimizer_state(PickleArena& arena, const ParameterOptimizer& optimi
   const at::NoGradGuard no_grad;
   const Optimizer& kind = optimizer.state();
   const bool flat = optimizer.precision().flat_state;
-  std::vector<std::size_t> slots = entry_slots(optimizer.flat());
-  if (flat) {
-    slots.resize(optimizer.flat().slots().size());
-    std::iota(slots.begin(), slots.end(), 0);
-  }
+  const std::vector<std::size_t> slots =
+      flat ? all_slots(optimizer.flat()) : entry_slots(optimizer.flat());
   std::vector<KeyedTensors> tensors;
   // fairseq makes most optimizers' entries at the first update.
   if (kind.steps() > 0 || kind.has_state_at_start())

@@ -6,6 +6,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/base/text.h"
 
 namespace compat {
 
@@ -31,6 +32,12 @@ double parse_real(std::string_view text) {
   if (!number || !std::isfinite(*number))
     throw UsageError(concat("'", printable(text), "', expected a number"));
   return *number;
+}
+
+std::vector<double> parse_reals(std::string_view text) {
+  std::vector<double> values;
+  for (const std::string& value : split_at(text, ',')) values.push_back(parse_real(value));
+  return values;
 }
 
 Flag flag_text(std::string names, std::string value_name, std::string& field, std::string help) {

@@ -43,6 +43,8 @@ Flag flag_choice(std::string names, std::string& field, std::vector<std::string>
 /// The value of a flag as a finite number. UsageError "'x', expected an integer" (or "a number").
 std::int64_t parse_integer(std::string_view text);
 double parse_real(std::string_view text);
+/// The same of numbers with ',' between them.
+std::vector<double> parse_reals(std::string_view text);
 
 struct FlagGroup {
   std::string title;

@@ -20,7 +20,16 @@ std::string joined(std::span<const std::string_view> symbols) {
   return text;
 }
 
-class Characters final : public Tokenizer {
+/// Symbols without numbers: each is given as unknown.
+class Unnumbered : public Tokenizer {
+ public:
+  std::int32_t size() const noexcept override { return 1; }
+  std::int32_t unknown_id() const noexcept override { return 0; }
+  std::string symbol(std::int32_t) const override { return {}; }
+  std::string symbol_of_special(const std::string& name) const override { return name; }
+};
+
+class Characters final : public Unnumbered {
  public:
   std::unique_ptr<Tokenizer> clone() const override { return std::make_unique<Characters>(); }
 
@@ -32,10 +41,6 @@ class Characters final : public Tokenizer {
       text.remove_prefix(length);
     }
   }
-  std::int32_t size() const noexcept override { return 1; }
-  std::int32_t unknown_id() const noexcept override { return 0; }
-  std::string symbol(std::int32_t) const override { return {}; }
-  std::string symbol_of_special(const std::string& name) const override { return name; }
   std::optional<bool> writes(std::string_view symbol) const override {
     return !symbol.empty() && utf8_length(symbol) == symbol.size();
   }
@@ -44,7 +49,7 @@ class Characters final : public Tokenizer {
   }
 };
 
-class Words final : public Tokenizer {
+class Words final : public Unnumbered {
  public:
   std::unique_ptr<Tokenizer> clone() const override { return std::make_unique<Words>(); }
   void encode(std::string_view text, Tokens& out) override {
@@ -53,10 +58,6 @@ class Words final : public Tokenizer {
       out.unknown.emplace_back(word);
     });
   }
-  std::int32_t size() const noexcept override { return 1; }
-  std::int32_t unknown_id() const noexcept override { return 0; }
-  std::string symbol(std::int32_t) const override { return {}; }
-  std::string symbol_of_special(const std::string& name) const override { return name; }
   std::optional<bool> writes(std::string_view) const override { return true; }
   std::string decode(std::span<const std::string_view> symbols) const override {
     return join(symbols, " ");

@@ -50,17 +50,7 @@ bool is_cjk(std::uint32_t code) {
   return false;
 }
 
-using Codes = std::vector<std::uint32_t>;
-
-Codes codes_of(std::string_view word) {
-  Codes codes;
-  while (!word.empty()) {
-    const std::size_t length = std::max<std::size_t>(utf8_length(word), 1);
-    codes.push_back(code_point(word, length));
-    word.remove_prefix(length);
-  }
-  return codes;
-}
+using Codes = std::u32string;
 
 template <class Predicate>
 bool all(const Codes& codes, Predicate&& predicate) {
@@ -81,7 +71,7 @@ class Joining {
   Joining(std::vector<std::string_view> words, const MosesTables& tables,
           const std::string& language)
       : words_(std::move(words)), tables_(tables), language_(language) {
-    for (const std::string_view word : words_) codes_.push_back(codes_of(word));
+    for (const std::string_view word : words_) codes_.push_back(code_points_of(word));
   }
 
   std::string run() {

@@ -49,11 +49,7 @@ fs::path prefix_file(const fs::path& folder, const std::string& language) {
 /// Adds the characters of a file: all that it holds.
 void add_characters(const fs::path& folder, const char* name, CharacterSet& set) {
   const auto file = text_file(set_file(folder, name));
-  for (std::string_view text = as_chars(file->bytes()); !text.empty();) {
-    const std::size_t length = utf8_length(text);
-    set.insert(code_point(text, length));
-    text.remove_prefix(length);
-  }
+  for (const char32_t code : code_points_of(as_chars(file->bytes()))) set.insert(code);
 }
 
 /// The scripts whose characters are letters in a language, besides those in IsAlpha.

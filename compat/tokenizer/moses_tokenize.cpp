@@ -15,17 +15,6 @@ namespace {
 
 constexpr std::string_view kDots = "DOTMULTI";  ///< sacremoses' word for a run of dots.
 
-std::u32string decoded(std::string_view text) {
-  std::u32string codes;
-  codes.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t length = std::max<std::size_t>(utf8_length(text), 1);
-    codes += static_cast<char32_t>(code_point(text, length));
-    text.remove_prefix(length);
-  }
-  return codes;
-}
-
 std::string encoded(std::u32string_view codes) {
   std::string text;
   text.reserve(codes.size());
@@ -64,7 +53,7 @@ class Pass {
     if (text.find(kDots) != std::string_view::npos)
       throw UnsupportedError("the text holds the word " + std::string(kDots) +
                              ", which --tokenizer moses uses for itself");
-    std::u32string codes = decoded(strip(without_junk(single_spaces(text))));
+    std::u32string codes = code_points_of(strip(without_junk(single_spaces(text))));
     codes = apart(codes);
     part_commas(codes);
     part_apostrophes(codes);
@@ -190,7 +179,7 @@ class Pass {
 
   bool keeps_stop(const std::string& word, std::string_view next) const {
     const auto any_letter = [&] {
-      for (const char32_t c : decoded(word))
+      for (const char32_t c : code_points_of(word))
         if (alpha(c)) return true;
       return false;
     };

@@ -81,6 +81,17 @@ std::uint32_t code_point(std::string_view text, std::size_t length) noexcept {
   return code;
 }
 
+std::u32string code_points_of(std::string_view text) {
+  std::u32string codes;
+  codes.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t length = std::max<std::size_t>(utf8_length(text), 1);
+    codes += static_cast<char32_t>(code_point(text, length));
+    text.remove_prefix(length);
+  }
+  return codes;
+}
+
 bool python_is_digit(std::uint32_t code) noexcept { return has(code, kIsDigit); }
 
 bool python_is_word(std::uint32_t code) noexcept { return has(code, kIsWord); }

@@ -25,4 +25,7 @@ void for_each_python_word(std::string_view text,
 /// The code point at the front of `text`, which begins with a UTF-8 sequence of `length` bytes.
 std::uint32_t code_point(std::string_view text, std::size_t length) noexcept;
 
+/// The code points of UTF-8. A byte that is none stands for itself.
+std::u32string code_points_of(std::string_view text);
+
 }  // namespace compat

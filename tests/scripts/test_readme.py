@@ -60,6 +60,7 @@ SMALL = {
     "--tokens-per-sample 32 --max-tokens 64 --cpu --max-update 2 --disable-validation",
     "btm train data-bin --moe-freq": GOLDEN_MODEL
     + " --max-update 2 --no-epoch-checkpoints --disable-validation",
+    "btm train new-data": GOLDEN_MODEL + " --max-update 2 --no-epoch-checkpoints",
     "btm mix": "--router-tokens 256",
     "btm train DATA": "--max-update 2 --save-dir ranks --disable-validation",
     "btm expert add elmforest statutes": "",
@@ -77,6 +78,9 @@ ELLIPSIS = {
     "btm train data-bin/law": TRAIN,
     "btm train data-bin --moe-freq": "--optimizer adam --lr 1e-3",
     "btm train DATA": TRAIN,
+    "btm train new-data": "--optimizer adam",
+    "btm ensemble-eval new-data": "--ensemble-type uniform_prior --eval-domains acl "
+    "--task multidomain_language_modeling --gen-subset test_acl",
     "btm eval-matrix ...": "data-bin clusters --domains law",
     "btm ensemble-eval ...": "data-bin/law --path clusters --target-eval test_law",
 }
@@ -216,6 +220,16 @@ def plain_data_bin(folder):
     (folder / "DATA").rename(folder / "data-bin")
 
 
+def domain_tokens(folder):
+    golden_data(folder / "DATA", perl="perl")
+    shutil.copytree(GOLDEN / "domain_token", folder / "domain_token")
+
+
+def new_domain(folder):
+    golden_data(folder / "new-data", acl="perl")
+    golden_models(folder, demix="demix")
+
+
 def files_to_convert(folder):
     one_data_bin(folder)
     golden_models(folder, demix="demix")
@@ -242,12 +256,13 @@ SET_UP = {
     },
     "btm/branch/README.md": {"A forest that grows": forest, "Branching by hand": seed},
     "btm/cluster/README.md": {"": clusters},
-    "btm/distributed/README.md": {"How to start ranks": one_data_bin},
+    "btm/distributed/README.md": {"How to start ranks": one_data_bin, "DeMIX": new_domain},
     "btm/ensemble/README.md": {
         "Weighing experts": text_and_models,
         "The best fixed weights": named_experts,
     },
     "btm/evaluator/README.md": {
+        "DeMIX's domain tokens": domain_tokens,
         "Released models": released_models,
         "Scoring text": text_and_models,
     },
