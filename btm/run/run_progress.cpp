@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "btm/evaluator/bootstrap.h"
 #include "btm/run/training_costs.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -14,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kBytesPerToken = 3;        ///< A guess, for a vocabulary of some thousand pieces.
-constexpr std::int64_t kFewestBlocks = 10;  ///< As btm/evaluator/bootstrap.h has it.
 constexpr std::int64_t kBlockTokens = 512;  ///< The default of btm eval-matrix --block-tokens.
 
 /// 0 for a file that is not there.
