@@ -132,8 +132,13 @@ Json folder_json(const fs::path& folder, const compat::Dictionary* inherited, in
     json["splits"].push_back(described(
         prefix, [&] { return dataset_json(prefix, own != nullptr ? own : shared, hash); }));
   }
-  for (const fs::path& path : models)
-    json["checkpoints"].push_back(described(path, [&] { return brief_model_json(path, hash); }));
+  std::set<Json> shown;  // files of models: several files can stand for one
+  for (const fs::path& path : models) {
+    Json model = described(path, [&] { return brief_model_json(path, hash); });
+    const auto files = model.find("files");
+    if (files == model.end() || shown.insert(*files).second)
+      json["checkpoints"].push_back(std::move(model));
+  }
   if (depth < 4) json["folders"] = members_json(folder, shared, depth, hash);
   return json;
 }

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "compat/base/error.h"
+#include "compat/fairseq/network_settings.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
 #include "compat/io/mapped_file.h"
@@ -47,8 +48,10 @@ ModelFile open_torch_file(const fs::path& path) {
     file.files = file.checkpoint->files();
     file.tree = file.checkpoint->tree();
     file.kind = file.checkpoint->format() == "metaseq" ? "metaseq checkpoint"
-                : file.files.size() > 1                ? "demix checkpoint"
-                                                       : "checkpoint";
+                : compat::has_mixtures(file.checkpoint->config()) && file.files.size() > 1
+                    ? "moe checkpoint"
+                : file.files.size() > 1 ? "demix checkpoint"
+                                        : "checkpoint";
   } else {
     file.why_not = "without 'model' and 'cfg' or 'args', the keys of fairseq's checkpoints";
   }

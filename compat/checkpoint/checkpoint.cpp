@@ -7,9 +7,11 @@
 #include "compat/base/error.h"
 #include "compat/checkpoint/metaseq_checkpoint.h"
 #include "compat/checkpoint/metaseq_name.h"
+#include "compat/checkpoint/moe_ranks.h"
 #include "compat/checkpoint/safetensors_checkpoint.h"
 #include "compat/checkpoint/shard_name.h"
 #include "compat/fairseq/config_json.h"
+#include "compat/fairseq/network_settings.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
 
@@ -124,9 +126,10 @@ void put(PickleArena& arena, PickleDict& root, std::string_view name, PickleNode
     place->second = value;
 }
 
-/// The dict of a DeMIX pair: that of the expert, with the model and the optimizer state merged.
-/// Entries that the released code's merge script drops are left out.
-PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode& shared,
+/// The dict of a DeMIX pair: that of the expert, with the model and the optimizer state merged. The
+/// shared half's `optimizer` may be null or None. Entries that the released code's merge script
+/// drops are left out.
+PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const PickleNode* optimizer,
                         const NamedTensors& model, const std::string& file) {
   PickleDict root;
   for (const std::string_view key :
@@ -134,12 +137,69 @@ PickleNode* merged_root(PickleArena& arena, const PickleNode& expert, const Pick
     if (const PickleNode* value = expert.find(key))
       root.items.emplace_back(arena.string(std::string(key)), const_cast<PickleNode*>(value));
   root.items.emplace_back(arena.string("model"), model_node(arena, model));
-  const PickleNode *const ours = expert.find("last_optimizer_state"), *const theirs = shared.find(
-                                                                          "last_optimizer_state");
-  if (ours != nullptr && theirs != nullptr && !ours->is_none() && !theirs->is_none())
+  const PickleNode* const own = expert.find("last_optimizer_state");
+  if (own != nullptr && optimizer != nullptr && !own->is_none() && !optimizer->is_none())
     root.items.emplace_back(arena.string("last_optimizer_state"),
-                            merged_optimizer(arena, ours, theirs, file));
+                            merged_optimizer(arena, own, optimizer, file));
   return arena.make(std::move(root));
+}
+
+Config config_of(const PickleNode& root, const std::string& file) {
+  return Config::from_checkpoint(root.find("cfg"), root.find("args"), file);
+}
+
+/// A model that was in several files.
+struct WholeModel {
+  PickleTree tree;
+  NamedTensors model;
+  std::vector<std::string> files;
+};
+
+/// The experts of all ranks of the mixture that `file` is a rank of, and rank 0's dict.
+WholeModel joined_ranks(const std::string& file, const PickleTree& own) {
+  WholeModel whole{{std::make_shared<PickleArena>(), nullptr}, {}, {}};
+  std::vector<MoeRank> ranks;
+  for (const std::filesystem::path& path : moe_rank_files(file)) {
+    const TorchFile rank = load_torch_file(path);
+    const PickleNode& dict = *rank.tree.root;
+    check_same_dictionary({file, kept_dictionary(*own.root, file), {}},
+                          {rank.path, kept_dictionary(dict, rank.path), {}});
+    ranks.push_back({rank.path, model_tensors(dict, rank.path),
+                     config_of(dict, rank.path).get_int("model", kMoeExpertCountKey, 0)});
+    whole.tree.arena->keep(rank.tree.arena);
+    if (whole.tree.root == nullptr) whole.tree.root = rank.tree.root;
+    whole.files.push_back(rank.path);
+  }
+  whole.model = joined_experts(ranks);
+  return whole;
+}
+
+/// A rank's file with the shared part, and with the other ranks where all are one mixture.
+WholeModel joined(const std::string& file, const PickleTree& tree, const NamedTensors& model,
+                  const std::filesystem::path& shared_path) {
+  const bool is_mixture = is_moe_rank(config_of(*tree.root, file));
+  if (!std::filesystem::exists(shared_path))
+    throw FormatError({file, {}, {}},
+                      concat("is ", is_mixture ? "a rank of a mixture" : "an expert of DeMIX",
+                             " without its shared part, expected ",
+                             printable(shared_path.string(), 4096), " beside it"));
+  const WholeModel own = is_mixture ? joined_ranks(file, tree) : WholeModel{tree, model, {file}};
+  const TorchFile shared = load_torch_file(shared_path);
+  const PickleNode& shared_root = *shared.tree.root;
+  check_same_dictionary({file, kept_dictionary(*tree.root, file), {}},
+                        {shared.path, kept_dictionary(shared_root, shared.path), {}});
+  WholeModel whole{
+      {std::make_shared<PickleArena>(), nullptr},
+      merged_model(own.model, model_tensors(shared_root, shared.path), file, shared.path),
+      own.files};
+  whole.files.push_back(shared.path);
+  // Each rank of a mixture counts Adam's parameters in its own way.
+  const PickleNode* const optimizer =
+      is_mixture ? nullptr : shared_root.find("last_optimizer_state");
+  whole.tree.root = merged_root(*whole.tree.arena, *own.tree.root, optimizer, whole.model, file);
+  for (const PickleTree* part : {&tree, &own.tree, &shared.tree})
+    whole.tree.arena->keep(part->arena);
+  return whole;
 }
 
 }  // namespace
@@ -211,30 +271,15 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
     throw FormatError({checkpoint.path_, {}, {}},
                       "is the part that DeMIX experts share, expected a whole model or an expert "
                       "(name ...-rank-N.pt: the shared part beside it is read too)");
-  if (const auto shared_path = shared_half_of(path); !shared_path.empty()) {
-    if (!std::filesystem::exists(shared_path))
-      throw FormatError({checkpoint.path_, {}, {}},
-                        "is an expert of DeMIX without its shared part, expected " +
-                            printable(shared_path.string(), 4096) + " beside it");
-    const TorchFile shared = load_torch_file(shared_path);
-    checkpoint.files_.push_back(shared_path.string());
-    check_same_dictionary(
-        {checkpoint.path_, kept_dictionary(checkpoint.root(), checkpoint.path_), {}},
-        {shared_path.string(), kept_dictionary(*shared.tree.root, shared_path.string()), {}});
-    const NamedTensors shared_model = model_tensors(*shared.tree.root, shared_path.string());
-    checkpoint.model_ =
-        merged_model(checkpoint.model_, shared_model, checkpoint.path_, shared_path.string());
-    PickleTree merged{std::make_shared<PickleArena>(), nullptr};
-    merged.root = merged_root(*merged.arena, checkpoint.root(), *shared.tree.root,
-                              checkpoint.model_, checkpoint.path_);
-    merged.arena->keep(checkpoint.tree_.arena);
-    merged.arena->keep(shared.tree.arena);
-    checkpoint.tree_ = merged;
+  if (const auto shared = shared_half_of(path); !shared.empty()) {
+    WholeModel whole = joined(checkpoint.path_, checkpoint.tree_, checkpoint.model_, shared);
+    checkpoint.tree_ = whole.tree;
+    checkpoint.model_ = std::move(whole.model);
+    checkpoint.files_ = std::move(whole.files);
   }
   checkpoint.dictionary_sha256_ = kept_dictionary(checkpoint.root(), checkpoint.path_);
   for (const auto& [name, view] : checkpoint.model_) checkpoint.by_name_.emplace(name, &view);
-  checkpoint.config_ = Config::from_checkpoint(checkpoint.root().find("cfg"),
-                                               checkpoint.root().find("args"), checkpoint.path_);
+  checkpoint.config_ = config_of(checkpoint.root(), checkpoint.path_);
   return checkpoint;
 }
 

@@ -25,10 +25,10 @@ class Checkpoint {
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
 
-  /// Maps a checkpoint in either layout of torch, a safetensors file or a Hugging Face folder. No
-  /// tensor is read. A DeMIX expert `checkpoint_last-rank-N.pt` is merged with the `-shared.pt`
-  /// beside it. A file of metaseq gets fairseq's names; with `-model_part-N` or `-shardN` in its
-  /// name, or in those of the files for STEM.pt, it is read with all others (metaseq.md).
+  /// Maps a checkpoint of torch, a safetensors file or a Hugging Face folder. No tensor is read. A
+  /// DeMIX expert `checkpoint_last-rank-N.pt` is merged with the `-shared.pt` beside it, a rank of
+  /// fairseq's moe branch with the other ranks too (moe_ranks.md). metaseq gets fairseq's names;
+  /// `-model_part-N` or `-shardN`, and STEM.pt for such files, stand for all of them (metaseq.md).
   /// FormatError when that file is missing, or when both halves hold a tensor. A folder, a data-bin
   /// or a dict.txt given by mistake is named in the error.
   static Checkpoint open(const std::filesystem::path& path);
@@ -51,7 +51,7 @@ class Checkpoint {
   const PickleTree& tree() const noexcept { return tree_; }
   /// `extra_state`, `last_optimizer_state` or another entry. Null when it is absent or None.
   const PickleNode* find_entry(std::string_view key) const noexcept;
-  /// The files that were read: one, an expert of DeMIX and its shared part, or metaseq's parts.
+  /// The files that were read: one, ranks of DeMIX or a mixture and their shared part, or parts.
   const std::vector<std::string>& files() const noexcept { return files_; }
 
   /// Whether `path` is named like the shared half of a DeMIX model, which is no whole model.

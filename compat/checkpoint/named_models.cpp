@@ -15,6 +15,8 @@
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/forest.h"
 #include "compat/checkpoint/metaseq_name.h"
+#include "compat/checkpoint/moe_ranks.h"
+#include "compat/checkpoint/shard_name.h"
 #include "compat/huggingface/huggingface_folder.h"
 #include "compat/huggingface/safetensors.h"
 
@@ -96,7 +98,10 @@ NamedModel file_model(const fs::path& path) {
                    ModelKind::kCheckpoint};
   if (is_safetensors(MappedFile::open(path)->bytes()))
     model.kind = ModelKind::kSafetensors;
-  else if (!Checkpoint::shared_half_of(path).empty())
+  else if (const auto shard = shard_name(path); shard && is_moe_rank(path))
+    model = {is_usual(shard->stem + ".pt") ? folder_name(path.parent_path()) : shard->stem,
+             moe_rank_files(path).front(), ModelKind::kCheckpoint};
+  else if (shard)
     model.kind = ModelKind::kDemixRank;
   return model;
 }
@@ -171,7 +176,10 @@ std::vector<NamedModel> models_in(const fs::path& path) {
   if (is_hugging_face_folder(path)) return {{folder_name(path), path, ModelKind::kHuggingFace}};
   if (is_there(path / kLast)) return {file_model(path / kLast)};
   std::vector<NamedModel> models;
-  for (const fs::path& rank : demix_ranks_in(path)) models.push_back(file_model(rank));
+  for (const fs::path& rank : demix_ranks_in(path)) {
+    models.push_back(file_model(rank));
+    if (models.back().kind == ModelKind::kCheckpoint) return models;  // all ranks are one mixture
+  }
   if (models.empty() && is_there(path / kWeights)) models.push_back(file_model(path / kWeights));
   if (models.empty())
     for (const fs::path& expert : numbered_experts_in(path)) models.push_back(file_model(expert));

@@ -167,6 +167,28 @@ def metaseq_cases():
         )
 
 
+def moe_rank_cases():
+    """A mixture in the files of fairseq's moe branch, with the loss of fairseq's decoder and a
+    dropless mixture in torch."""
+    losses = json.loads((GOLDEN / "moe_ranks" / "expected.json").read_text())
+    for gate, path, overrides in (
+        ("top2", "{golden}/moe_ranks", "{}"),
+        ("top1", "{golden}/moe_ranks/checkpoint_last-rank-1.pt", "{'moe_top1_expert': True}"),
+    ):
+
+        def check(folder, gate=gate):
+            found = json.loads((folder / "x.json").read_text())["loss_base2"]
+            assert math.isclose(found, losses[gate], abs_tol=2e-4), f"{gate}: {found}"
+
+        flags = "--gen-subset test --tokens-per-sample 32 --results-path x.json".split()
+        command = ["btm", "eval-lm", "{golden}/hf_import/data", "--path", path, *flags]
+        yield Case(
+            "ranks of fairseq's moe branch, " + gate,
+            [*command, "--model-overrides", overrides],
+            check=check,
+        )
+
+
 TOKENS_PER_SAMPLE = (
     "--tokens-per-sample N tokens in a sample (default: the models' positions, at most 1024)"
 )
@@ -225,6 +247,7 @@ CASES = [
     *hugging_face_cases(),
     *domain_token_cases(),
     *metaseq_cases(),
+    *moe_rank_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336, because it scores the first columns of rows with
     # padding.
     Case(
