@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "btm/evaluator/bootstrap.h"
 #include "btm/run/training_costs.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -14,8 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kBytesPerToken = 3;        ///< A guess, for a vocabulary of some thousand pieces.
-constexpr std::int64_t kBlockTokens = 512;  ///< The default of btm eval-matrix --block-tokens.
+constexpr double kBytesPerToken = 3;  ///< A guess, for a vocabulary of some thousand pieces.
+constexpr std::int64_t kBlocksOfInterval = 10;  ///< kFewestBlocks of btm/evaluator/bootstrap.h.
+constexpr std::int64_t kBlockTokens = 512;      ///< The default of btm eval-matrix --block-tokens.
 
 /// 0 for a file that is not there.
 double size_of(const fs::path& file) {
@@ -99,7 +99,7 @@ std::string RunProgress::text(const std::vector<std::string>& running,
 }
 
 std::vector<std::string> small_test_sets(const Plan& plan, const Lineup& lineup) {
-  const double needed = static_cast<double>(kFewestBlocks * kBlockTokens);
+  const double needed = static_cast<double>(kBlocksOfInterval * kBlockTokens);
   std::vector<std::string> lines;
   if (std::ranges::find(plan.eval_flags, "--block-tokens") != plan.eval_flags.end()) return lines;
   for (const std::string& domain : lineup.evaluated) {
