@@ -170,6 +170,10 @@ void GenerateCommand::settle() {
 void check_one_expert(const MixtureOptions& mixture, std::size_t experts) {
   if (experts < 2)
     throw compat::UsageError("--one-expert-per-token needs several models, found one");
+  if (mixture.combination == Combination::kProduct)
+    throw compat::UsageError(
+        "--one-expert-per-token draws from the experts' mean: it does not go with --combine "
+        "product, in which every expert changes every probability");
   if (depends_on_text(mixture.ensemble_type))
     throw compat::UsageError(
         "--one-expert-per-token: with a cluster model the weights depend on the text, expected "

@@ -30,10 +30,13 @@ compat::FlagGroup mixture_flags(MixtureOptions& options, MixtureNames& names,
        flag_switch("sparse", options.sparse,
                    "leave out experts of prior 0: they do not run and do not count at a text's "
                    "start"),
-       flag_choice(
-           "posterior", names.posterior, posterior_rule_names(),
-           "what moves the weights: the previous token alone, all of the text so far, "
-           "nothing (default: last; none for cluster_prior; c-BTM's types have their own)")}};
+       flag_choice("posterior", names.posterior, posterior_rule_names(),
+                   "what moves the weights: the previous token alone, all of the text so far, "
+                   "nothing (default: last; none for cluster_prior; c-BTM's types have their own)"),
+       flag_choice("combine", names.combine, combination_names(),
+                   "one distribution of the experts': their weighted mean, or their weighted "
+                   "product, normalised over the dictionary (default: mean; ensemble-eval keeps "
+                   "scores of targets alone and has no product)")}};
 }
 
 compat::FlagGroup cluster_prior_flags(ClusterPriorOptions& options,
@@ -58,6 +61,7 @@ void set_mixture(MixtureOptions& options, const MixtureNames& names,
   if (!type) throw compat::UsageError("--ensemble-type is missing, expected " + ensemble_types());
   options.ensemble_type = *type;
   options.posterior = posterior_rule_of(names.posterior);
+  options.combination = combination_of(names.combine).value_or(Combination::kMean);
   if (is_of_cbtm(*type) && options.posterior && *options.posterior != default_rule(*type))
     throw compat::UsageError(compat::concat("--posterior ", names.posterior,
                                             " does not go with --ensemble-type ", name_of(*type),

@@ -13,7 +13,7 @@ namespace btm {
 
 /// The texts of flags that name something. set_mixture() reads them.
 struct MixtureNames {
-  std::string ensemble_type, posterior;
+  std::string ensemble_type, posterior, combine;
 };
 
 /// `usual`: the type where none is given, for --help.

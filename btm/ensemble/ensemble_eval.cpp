@@ -57,7 +57,11 @@ class Ensemble {
   Posterior posterior_;
 };
 
-void check_skipping(const EnsembleEvalOptions& options) {
+void check_mixture(const EnsembleEvalOptions& options) {
+  if (options.combination == Combination::kProduct)
+    throw compat::UsageError(
+        "--combine product needs the whole distribution of every expert at once, and here experts "
+        "run one after another and leave scores of targets alone: use btm score");
   if (depends_on_text(options.ensemble_type) && options.skip_diverged)
     throw compat::UsageError(compat::concat("--skip-diverged does not go with ",
                                             name_of(options.ensemble_type),
@@ -355,6 +359,7 @@ void warn_of_doubts(const std::vector<std::string>& paths, const CheckedExperts&
 
 EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObserver& observer,
                              Communicator& ranks) {
+  check_mixture(given);
   precision_for(given.machine);  // refuses what contradicts itself before anything is opened
   use_threads(given.machine);
   const std::vector<compat::NamedModel> models =
@@ -367,7 +372,6 @@ EnsembleReport ensemble_eval(const EnsembleEvalOptions& given, const EnsembleObs
   EnsembleReport report;
   report.eval.precision = precision_name(options.machine);
   EvalData data(options.data);
-  check_skipping(options);
   Ensemble ensemble(options, models, data.dictionary());
   const CheckedExperts checked =
       prepare(options, paths, ensemble, data, report.eval, observer.eval);

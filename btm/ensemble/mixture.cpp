@@ -134,7 +134,7 @@ Posterior make_posterior(const MixtureOptions& options, std::span<const compat::
   const bool cuts_weights = options.ensemble_type == EnsembleType::kBayes ||
                             options.ensemble_type == EnsembleType::kProductOfExperts;
   return {make_prior(options, experts, dictionary), rule_of(options),
-          cuts_weights ? options.eval_topk : 0};
+          cuts_weights ? options.eval_topk : 0, options.combination};
 }
 
 }  // namespace btm

@@ -20,6 +20,7 @@ struct MixtureOptions {
   std::string precomputed_prior;  ///< E numbers joined by commas, or a file of btm weigh.
   std::int64_t eval_topk = 0;     ///< Keeps the largest of the prior, or of c-BTM's weights; 0: all
   std::optional<PosteriorRule> posterior;  ///< Nothing: default_rule().
+  Combination combination = Combination::kMean;
   /// Experts of prior 0 are not part of the ensemble and do not run. In the release they run, and
   /// count at a block's start.
   bool sparse = false;

@@ -16,6 +16,7 @@ constexpr std::array<std::string_view, 8> kTypeNames{
 /// Those before cluster_prior.
 constexpr std::size_t kModelTypes = static_cast<std::size_t>(EnsembleType::kClusterPrior);
 constexpr std::array<std::string_view, 3> kRuleNames{"last", "full", "none"};
+constexpr std::array<std::string_view, 2> kCombinationNames{"mean", "product"};
 static_assert(kTypeNames.size() == static_cast<std::size_t>(EnsembleType::kBayes) + 1);
 static_assert(kRuleNames.size() == static_cast<std::size_t>(PosteriorRule::kNone) + 1);
 
@@ -43,6 +44,10 @@ std::string_view name_of(PosteriorRule rule) {
   return kRuleNames.at(static_cast<std::size_t>(rule));
 }
 
+std::string_view name_of(Combination combination) {
+  return kCombinationNames.at(static_cast<std::size_t>(combination));
+}
+
 std::optional<EnsembleType> ensemble_type_of(std::string_view name) {
   return find_name<EnsembleType>(kTypeNames, name);
 }
@@ -58,9 +63,17 @@ std::optional<PosteriorRule> posterior_rule_of(std::string_view name) {
   return find_name<PosteriorRule>(kRuleNames, name);
 }
 
+std::optional<Combination> combination_of(std::string_view name) {
+  return find_name<Combination>(kCombinationNames, name);
+}
+
 std::vector<std::string> ensemble_type_names() { return {kTypeNames.begin(), kTypeNames.end()}; }
 
 std::vector<std::string> posterior_rule_names() { return {kRuleNames.begin(), kRuleNames.end()}; }
+
+std::vector<std::string> combination_names() {
+  return {kCombinationNames.begin(), kCombinationNames.end()};
+}
 
 std::optional<EnsembleType> model_ensemble_type_of(std::string_view name) {
   const auto type = ensemble_type_of(name);

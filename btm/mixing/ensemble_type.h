@@ -41,15 +41,24 @@ enum class PosteriorRule : std::uint8_t {
   kNone,  ///< Nothing: the prior holds at every token.
 };
 
+/// --combine: what one distribution is made of those of the experts.
+enum class Combination : std::uint8_t {
+  kMean,     ///< sum_e w_e p_e
+  kProduct,  ///< In proportion to prod_e p_e ^ w_e.
+};
+
 std::string_view name_of(EnsembleType type);
 std::string_view name_of(PosteriorRule rule);
+std::string_view name_of(Combination combination);
 
-/// The type or rule with this name. Nothing for other text.
+/// What has this name. Nothing for other text.
 std::optional<EnsembleType> ensemble_type_of(std::string_view name);
 std::optional<PosteriorRule> posterior_rule_of(std::string_view name);
+std::optional<Combination> combination_of(std::string_view name);
 
 std::vector<std::string> ensemble_type_names();
 std::vector<std::string> posterior_rule_names();
+std::vector<std::string> combination_names();
 
 /// The same without those that need a cluster model besides the experts, and without c-BTM's.
 std::optional<EnsembleType> model_ensemble_type_of(std::string_view name);

@@ -258,7 +258,7 @@ ModelPredictor::Needs ModelPredictor::needs_of(std::size_t expert, std::vector<W
         wanted = std::ranges::find(work.experts[n], expert) != work.experts[n].end();
         if (wanted) {
           need.target = work.wants[n].target;
-          need.logits = work.wants[n].top > 0 || work.wants[n].distribution;
+          need.logits = row.needs_logits(work.wants[n]);
         }
       }
       if (!wanted && !need.next) continue;
@@ -315,7 +315,7 @@ void ModelPredictor::read_out(std::vector<Work>& works, std::vector<Needs>& need
     for (std::size_t n = 0; n < works[w].experts.size(); ++n) {
       const Want& want = works[w].wants[n];
       if (want.nothing()) continue;
-      const bool all = want.top > 0 || want.distribution;
+      const bool all = works[w].row->needs_logits(want);
       if (all && chunk.logits + std::ssize(works[w].experts[n]) > most) {
         read_out(works, chunk);
         chunk = Chunk(lanes_.size());
@@ -344,8 +344,7 @@ void ModelPredictor::read_out(std::vector<Work>& works, Chunk& chunk) {
     for (const auto& [w, place] : chunk.places) at_place(works[w], place);
   };
   const auto has_logits = [](const Work& work, std::int64_t place) {
-    const Want& want = work.wants[place - work.first];
-    return want.top > 0 || want.distribution;
+    return work.row->needs_logits(work.wants[place - work.first]);
   };
   visit([&](Work& work, std::int64_t place) {
     if (!has_logits(work, place)) return;
@@ -380,10 +379,9 @@ std::optional<Mixing> ModelPredictor::read_out(Work& work, std::int64_t place,
   readout.weights = exponentials(logs);
   if (want.target) read_out_target(work, place, readout);
   if (logits.empty()) return std::nullopt;
-  Mixing mixing{{}, &want, &readout};
+  Mixing mixing{{}, &want, &readout, work.row->is_product(want)};
   for (std::size_t i = 0; i < logits.size(); ++i)
-    if (const double log_weight = logs[work.experts[n][i]]; std::isfinite(log_weight))
-      mixing.logits.push_back({logits[i].values, log_weight - logits[i].log_sum});
+    mixing.add(logits[i].values, logits[i].log_sum, logs[work.experts[n][i]]);
   return mixing;
 }
 
@@ -395,7 +393,7 @@ void ModelPredictor::read_out_target(Work& work, std::int64_t place, Readout& re
     return;
   }
   TextRow& row = *work.row;
-  readout.log_prob =
+  readout.log_prob =  // of a product, mix() knows it
       row.posterior->log_prob(row.state, row.current_log_weights(), readout.expert_log_probs);
   readout.weights_after = weights_after(work, place, readout);
 }
@@ -420,8 +418,7 @@ std::vector<Readout> ModelPredictor::advance_each(const Step& step) {
   std::vector<Readout> readouts(step.tokens.size());
   std::vector<Work> works = append(step, readouts);
   run(works);
-  for (const Work& work : works)
-    for (std::int64_t n = 0; n < work.places(); ++n) work.readouts[n].fault = work.row->fault;
+  for (Work& work : works) work.share_fault();
   return readouts;
 }
 

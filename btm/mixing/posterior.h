@@ -67,12 +67,14 @@ class Posterior {
   };
 
   /// `top_k`: the weights of each token but the K largest are 0, and these sum to 1; 0: all stay.
-  Posterior(Prior prior, PosteriorRule rule, std::int64_t top_k = 0)
-      : prior_(std::move(prior)), rule_(rule), top_k_(top_k) {}
+  Posterior(Prior prior, PosteriorRule rule, std::int64_t top_k = 0,
+            Combination combination = Combination::kMean)
+      : prior_(std::move(prior)), rule_(rule), top_k_(top_k), combination_(combination) {}
 
   std::size_t experts() const noexcept { return prior_.experts(); }
   PosteriorRule rule() const noexcept { return rule_; }
   std::int64_t top_k() const noexcept { return top_k_; }
+  Combination combination() const noexcept { return combination_; }
   /// A change of the prior affects the texts that start after it.
   Prior& prior() noexcept { return prior_; }
   const Prior& prior() const noexcept { return prior_; }
@@ -96,7 +98,9 @@ class Posterior {
   /// they are all experts that run on the text, because the prior of an expert may rise from 0.
   std::vector<std::size_t> wanted(const State& state) const;
 
-  /// The mixture's log-probability of a token. `log_p` [E] are those of the experts. Scores of
+  /// The log-probability of a token under the experts' mean (Combination::kMean), whatever
+  /// combination() is: a product needs whole distributions. `log_p` [E] are those of the experts.
+  /// Scores of
   /// experts that are not wanted() are not read. std::runtime_error for a score of NaN or +inf.
   double log_prob(const State& state, std::span<const float> log_p) const;
   /// The same with a known log_weights(state).
@@ -113,6 +117,7 @@ class Posterior {
   Prior prior_;
   PosteriorRule rule_;
   std::int64_t top_k_;
+  Combination combination_;
 };
 
 }  // namespace btm

@@ -1,6 +1,7 @@
 #include "btm/mixing/text_row.h"
 
 #include <algorithm>
+#include <span>
 
 namespace btm {
 
@@ -44,6 +45,13 @@ TextRow TextRow::prefix(std::int64_t length) const {
   for (std::vector<float>& known : row.evidence) known.resize(std::min(known.size(), scores));
   row.progress(std::min(taken, length) - 1);
   return row;
+}
+
+void Work::share_fault() {
+  const std::span<Readout> all(readouts, static_cast<std::size_t>(places()));
+  for (const Readout& readout : all)
+    if (row->fault.empty()) row->fault = readout.fault;
+  for (Readout& readout : all) readout.fault = row->fault;
 }
 
 }  // namespace btm

@@ -35,6 +35,14 @@ struct TextRow {
   std::int64_t scored(std::size_t expert) const {
     return 1 + static_cast<std::int64_t>(evidence[expert].size());
   }
+  /// Whether a want is about the product of several experts.
+  bool is_product(const Want& want) const {
+    return experts.size() > 1 && !want.expert && posterior->combination() == Combination::kProduct;
+  }
+  /// Whether all logits are needed. A product is normalised over all tokens.
+  bool needs_logits(const Want& want) const {
+    return want.top > 0 || want.distribution || (want.target && is_product(want));
+  }
   /// Keeps an expert's score of the token after a place.
   void add_evidence(std::size_t expert, std::int64_t place, float score);
   /// Lets the posterior take the text up to a place. One expert alone needs no posterior.
@@ -55,6 +63,8 @@ struct Work {
   std::vector<std::vector<std::size_t>> experts;  ///< Of each new place: who runs there, ascending.
 
   std::int64_t places() const { return row->length() - first; }
+  /// A fault at one of the new places, or of the row, is that of all.
+  void share_fault();
 };
 
 }  // namespace btm

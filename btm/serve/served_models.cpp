@@ -104,7 +104,8 @@ Posterior ServedModels::made(const MixtureRequest& request) const {
     throw bad_field(request.without.empty() ? "experts" : "without",
                     "no expert with a weight is left");
   prior.leave_out(left_out);
-  return {std::move(prior), request.posterior.value_or(mixture_->rule()), mixture_->top_k()};
+  return {std::move(prior), request.posterior.value_or(mixture_->rule()), mixture_->top_k(),
+          mixture_->combination()};
 }
 
 }  // namespace btm

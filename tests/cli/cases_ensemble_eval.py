@@ -132,6 +132,12 @@ CASES = [
         stderr=["flag --ensemble-type: 'prior', expected one of "],
     ),
     Case(
+        "a product of experts",
+        EVAL + ["--combine", "product"],
+        2,
+        stderr=["--combine product needs the whole distribution of every expert", "use btm score"],
+    ),
+    Case(
         "a prior of another count",
         EVAL + ["--precomputed-prior", "1"],
         2,

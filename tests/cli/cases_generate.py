@@ -206,6 +206,12 @@ CASES += [
         stderr=["nothing: open: No such file"],
     ),
     Case(
+        "one expert per token of a product",
+        generate(FOUR, "A", *SHORT, "--sampling", "--one-expert-per-token", "--combine", "product"),
+        2,
+        stderr=["--one-expert-per-token draws from the experts' mean", "--combine product"],
+    ),
+    Case(
         "a model that is not there", generate("nothing.pt", "A", *SHORT), 1, stderr=["nothing.pt"]
     ),
     usage("no model", ["btm", "generate"], "missing MODELS"),

@@ -1,9 +1,11 @@
 """btm score and btm weigh."""
 import json
 import math
+import pathlib
 
 from case import Case
 
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 DOMAINS = ("fortunes", "jargon", "perl", "politics")
 EXPERTS = ":".join("{golden}/checkpoints/elm_" + d + "/checkpoint_last.pt" for d in DOMAINS)
 TOKENIZER = ["--sentencepiece-model", "{golden}/corpus/spm.model"]
@@ -49,6 +51,23 @@ def check_tokens(out):
     for weights in row["posterior"]:
         assert len(weights) == 4 and abs(sum(weights) - 1) < 1e-4, weights
     assert row["best_expert"] == "elm_perl", row
+
+
+PRODUCT = json.loads((GOLDEN / "generate" / "product.json").read_text())
+
+
+PRODUCT_TEXT = (
+    "There are no data that cannot be plotted on a straight line if the axis are chosen correctly."
+)
+
+
+def check_product(out):
+    """The scores of scripts/make_product_golden.py, without those of </s>."""
+    (row,) = rows(out)
+    expected = PRODUCT["rows"][1]
+    assert row["tokens"][:-1] == expected["tokens"], row
+    for found, score in zip(row["positional_scores"], expected["scores"]):
+        assert abs(found - score) < 2e-4, (found, score)
 
 
 def check_full(out):
@@ -193,6 +212,13 @@ def tokenizer_of_words(folder):
 EQUAL = "all 4 models count the same (simple_average); --ensemble-type uniform_prior"
 
 CASES = [
+    Case(
+        "the product of experts",
+        [*ALL, "--format", "jsonl", "--combine", "product", "--posterior", "full"]
+        + ["--ensemble-type", "cached_prior", "--precomputed-prior", "0.4,0.3,0.2,0.1"],
+        setup=holds(PRODUCT_TEXT),
+        check_stdout=check_product,
+    ),
     Case(
         "columns with the experts' names",
         [*ALL, "--format", "tsv"],

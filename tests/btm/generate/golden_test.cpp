@@ -1,4 +1,5 @@
-// Every text of fairseq 0.12.2's SequenceGenerator in tests/golden/generate/rows.jsonl.
+// Every text of fairseq 0.12.2's SequenceGenerator in tests/golden/generate/rows.jsonl, and a
+// product of experts that scripts/make_product_golden.py computes.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -48,11 +49,10 @@ GenerateOptions options_of(const json& row) {
   return options;
 }
 
-std::unique_ptr<Predictor> predictor_of(const json& models) {
+std::unique_ptr<Predictor> predictor_of(const json& models, Posterior posterior) {
   const auto experts = btm_test::opened_models(models);
   const auto dictionary_file = btm_test::golden("data-bin/dict.txt");
   const auto dictionary = compat::Dictionary::load(dictionary_file);
-  Posterior posterior(Prior::uniform(experts.size()), PosteriorRule::kNone);
   MachineOptions machine;
   machine.cpu = true;
   return load_predictor(experts, std::move(posterior), machine, dictionary,
@@ -87,7 +87,9 @@ TEST(Golden, GivesFairseqsTextsAndScores) {
   for (json& row : golden_rows()) by_models[row.at("models").dump()].push_back(std::move(row));
   std::size_t compared = 0;
   for (const auto& [models, rows] : by_models) {
-    const auto predictor = predictor_of(rows.front().at("models"));
+    const json& names = rows.front().at("models");
+    const auto predictor =
+        predictor_of(names, Posterior(Prior::uniform(names.size()), PosteriorRule::kNone));
     Generator generator(*predictor, {}, {.batch = 12});  // all rows of these models in one batch
     for (const json& row : rows) generator.submit(row.at("prompt_tokens"), options_of(row));
     while (generator.busy())
@@ -100,6 +102,44 @@ TEST(Golden, GivesFairseqsTextsAndScores) {
       }
   }
   EXPECT_EQ(compared, 54U);
+}
+
+/// What is wanted of </s> and the tokens after it: the next one's score; at the end the best ones.
+Predictor::Step step_of(Predictor& predictor, const Tokens& tokens, std::int64_t top,
+                        double temperature) {
+  Predictor::Step step{{predictor.open(std::ssize(tokens) + 1).value()},
+                       {std::ssize(tokens) + 1},
+                       {2},
+                       std::vector<Want>(tokens.size() + 1)};
+  step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    step.wants[i] = {.target = tokens[i], .temperature = temperature};
+  step.wants.back() = {.top = top, .temperature = temperature};
+  return step;
+}
+
+TEST(Golden, MultipliesExperts) {
+  const json data = json::parse(btm_test::read_file(btm_test::golden("generate/product.json")));
+  ASSERT_EQ(data.at("rows").size(), 4U);
+  for (const json& row : data.at("rows")) {
+    const PosteriorRule rule = posterior_rule_of(row.at("rule").get<std::string>()).value();
+    const auto predictor =
+        predictor_of(data.at("models"),
+                     Posterior(Prior::given(data.at("prior")), rule, 0, Combination::kProduct));
+    for (std::size_t i = 0; i < data.at("temperatures").size(); ++i) {
+      const json& best = row.at("best").at(i);
+      std::vector<Readout> readouts = predictor->advance(
+          step_of(*predictor, row.at("tokens"), std::ssize(best), data.at("temperatures")[i]));
+      std::vector<double> scores;
+      for (const Readout& readout : readouts) scores.push_back(readout.log_prob);
+      scores.pop_back();
+      expect_near(scores, row.at("scores"), row.at("rule"));  // at any temperature
+      for (std::size_t n = 0; n < best.size(); ++n) {
+        EXPECT_EQ(readouts.back().top.at(n).token, best[n][0]) << i << ' ' << n;
+        EXPECT_NEAR(readouts.back().top.at(n).log_prob, best[n][1].get<double>(), kScoreTolerance);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -43,6 +43,38 @@ TEST(MixedLogits, HaveTheSameBitsOnAnyNumberOfThreads) {
   EXPECT_EQ(one, several);
 }
 
+/// Two experts over three tokens, with the weights 1/4 and 3/4: by hand.
+TEST(MixedLogits, MultipliesProbabilities) {
+  const std::vector<float> a{std::log(0.5F), std::log(0.25F), std::log(0.25F)};
+  const std::vector<float> b{std::log(0.1F), std::log(0.8F), std::log(0.1F)};
+  const double products[] = {std::pow(0.5, 0.25) * std::pow(0.1, 0.75),
+                             std::pow(0.25, 0.25) * std::pow(0.8, 0.75),
+                             std::pow(0.25, 0.25) * std::pow(0.1, 0.75)};
+  const double total = products[0] + products[1] + products[2];
+  const Want want{.target = 1, .top = 1, .distribution = true};
+  Readout readout;
+  Mixing mixing{{}, &want, &readout, true};
+  mixing.add(a.data(), 0, std::log(0.25));
+  mixing.add(b.data(), 0, std::log(0.75));
+  mixing.add(nullptr, 0, -std::numeric_limits<double>::infinity());  // has no weight
+  mix(mixing, 3);
+  EXPECT_NEAR(readout.log_prob, std::log(products[1] / total), 1e-6);
+  EXPECT_EQ(readout.top.at(0).token, 1);
+  for (std::size_t v = 0; v < 3; ++v)
+    EXPECT_NEAR(readout.distribution.at(v), std::log(products[v] / total), 1e-6) << v;
+}
+
+TEST(MixedLogits, SayThatAProductIsNothing) {
+  constexpr float kNothing = -std::numeric_limits<float>::infinity();
+  const std::vector<float> a{0, kNothing}, b{kNothing, 0};
+  const Want want{.target = 1};
+  Readout readout;
+  Mixing mixing{{}, &want, &readout, true};
+  for (const auto* expert : {&a, &b}) mixing.add(expert->data(), 0, std::log(0.5));
+  mix(mixing, 2);
+  EXPECT_EQ(readout.fault, "the product of the experts gives no token a probability");
+}
+
 TEST(TopTokens, TakesTheSmallerIdAmongEquals) {
   const std::vector<float> log_probs{-2, -1, -3, -1, -1};
   std::vector<std::int64_t> best;

@@ -115,6 +115,7 @@ class Reference {
   }
 
   double log_prob(std::int64_t target) {
+    if (is_product()) return distribution(1)[static_cast<std::size_t>(target)];
     return posterior_.log_prob(state_, scores_at(place_, target));
   }
 
@@ -123,7 +124,13 @@ class Reference {
     std::vector<double> sum(kVocabulary, 0.0);
     for (std::size_t e = 0; e < models_.size(); ++e) {
       const std::vector<float> logs = distribution_of(models_[e], text_, place_, temperature);
-      for (std::size_t v = 0; v < sum.size(); ++v) sum[v] += weights[e] * std::exp(logs[v]);
+      for (std::size_t v = 0; v < sum.size(); ++v)
+        sum[v] += weights[e] * (is_product() ? logs[v] : std::exp(logs[v]));
+    }
+    if (is_product()) {
+      const double total = log_sum_exp(sum);
+      for (double& value : sum) value -= total;
+      return sum;
     }
     for (double& value : sum) value = std::log(value);
     return sum;
@@ -132,6 +139,9 @@ class Reference {
   std::vector<double> weights;
 
  private:
+  bool is_product() const {
+    return models_.size() > 1 && posterior_.combination() == Combination::kProduct;
+  }
   std::int64_t token(std::int64_t i) const { return text_[static_cast<std::size_t>(i)]; }
   std::vector<float> scores_at(std::int64_t place, std::int64_t target) const {
     std::vector<float> scores;
@@ -275,16 +285,17 @@ class Texts {
 TEST(ModelPredictor, ReadsOutTheMixtureHoweverTextsAreCut) {
   for (const std::size_t experts : {1U, 3U}) {
     const Models models = random_models(experts);
-    for (const PosteriorRule rule : kRules) {
-      std::vector<double> weights{0.5, 0.3, 0.2};
-      weights.resize(experts);
-      const Posterior posterior(Prior::given(weights), rule);
-      Texts texts(models, posterior, 31);
-      for (int i = 0; i < 20; ++i) {
-        texts.step();
-        if (HasFatalFailure()) return;
+    for (const PosteriorRule rule : kRules)
+      for (const Combination combination : {Combination::kMean, Combination::kProduct}) {
+        std::vector<double> weights{0.5, 0.3, 0.2};
+        weights.resize(experts);
+        const Posterior posterior(Prior::given(weights), rule, 0, combination);
+        Texts texts(models, posterior, 31);
+        for (int i = 0; i < 20; ++i) {
+          texts.step();
+          if (HasFatalFailure()) return;
+        }
       }
-    }
   }
 }
 
