@@ -83,10 +83,10 @@ PLAIN_ADAM.append("--lr-scheduler")
 SCHEDULES = [
     ("tri_stage", ["--phase-ratio", "(0.25, 0.25, 0.5)"]),
     ("triangular", ["--max-lr", "3e-3", "--lr-period-updates", "15", "--shrink-min"]),
-    # An epoch has a few updates.
+    # An epoch has 12 updates, so that none ends where the programs change places (20).
     (
         "reduce_lr_on_plateau",
-        ["--batch-size", "64", "--lr-threshold", "0.05", "--lr-shrink", "0.5"]
+        ["--batch-size", "56", "--lr-threshold", "0.05", "--lr-shrink", "0.5"]
         + ["--warmup-updates", "8"],
     ),
     ("manual", ["--update2lr", "{'1-9': 1e-3, '12,30': 5e-4}"]),
