@@ -7,7 +7,7 @@
 namespace btm {
 
 /// Up to this many rows multiply_few() is faster than LibTorch.
-constexpr std::int64_t kFewRows = 16;
+constexpr std::int64_t kFewRows = 64;
 
 /// out = x w^T + bias: x [rows, in], w [columns, in], bias [columns] or null; rows of `out` are
 /// `stride` floats apart. A row has the same bits whatever the other rows are.

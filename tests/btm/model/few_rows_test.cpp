@@ -22,9 +22,10 @@ at::Tensor few(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias)
 
 TEST(FewRows, MultipliesAsLibTorch) {
   at::manual_seed(3);
-  // Tiles are 2 rows by 4 columns of 16 lanes, and tasks 64 columns.
-  for (const auto& [rows, in, columns] : {std::array{1, 16, 4}, std::array{3, 40, 7},
-                                          std::array{2, 15, 130}, std::array{16, 768, 65}}) {
+  // Tiles are 4 rows by 4 columns of 16 lanes, and tasks 64 columns.
+  for (const auto& [rows, in, columns] :
+       {std::array{1, 16, 4}, std::array{3, 40, 7}, std::array{2, 15, 130}, std::array{16, 768, 65},
+        std::array{64, 1040, 70}}) {
     const at::Tensor x = at::randn({rows, in}), w = at::randn({columns, in}) * 0.1,
                      bias = at::randn({columns});
     EXPECT_LT((few(x, w, bias) - at::linear(x, w, bias)).abs().max().item<double>(), 2e-6 * in);
@@ -34,10 +35,13 @@ TEST(FewRows, MultipliesAsLibTorch) {
 
 TEST(FewRows, GivesARowTheSameBitsWhateverIsBeside) {
   at::manual_seed(4);
-  const at::Tensor x = at::randn({7, 75}), w = at::randn({130, 75}), bias = at::randn({130});
-  const at::Tensor all = few(x, w, bias);
-  for (std::int64_t row = 0; row < 7; ++row)
-    EXPECT_TRUE(few(x.narrow(0, row, 1), w, bias).equal(all.narrow(0, row, 1))) << row;
+  const at::Tensor w = at::randn({130, 75}), bias = at::randn({130});
+  // Less than a tile, some tiles and a rest, and so many that the next rows of w are fetched.
+  for (const std::int64_t rows : {3, 6, 7, 41}) {
+    const at::Tensor x = at::randn({rows, 75}), all = few(x, w, bias);
+    for (std::int64_t row = 0; row < rows; ++row)
+      EXPECT_TRUE(few(x.narrow(0, row, 1), w, bias).equal(all.narrow(0, row, 1))) << row;
+  }
 }
 
 }  // namespace
