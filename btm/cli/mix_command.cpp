@@ -101,13 +101,18 @@ struct MixCommand {
 
   /// UsageError for flags that do not go with a mixture.
   RemixOptions remixing(const std::filesystem::path& mixture) const {
-    if (!weights.empty() || !weights_from.empty() || !router_from.empty() || router != "random")
+    if (!weights.empty() || !weights_from.empty() || !router_from.empty())
       throw UsageError(
-          "--weights, --weights-from, --router and --router-from belong to a new mixture, found " +
+          "--weights, --weights-from and --router-from belong to a new mixture, found " +
           compat::printable(mixture.string(), 4096) + ", which is one");
+    if (add.empty() && router != "random")
+      throw UsageError("--router is for new experts, and --add is missing");
     if (add.empty() && !choice.is_made())
       throw UsageError("a mixture is given: --add, --experts or --without says what to change");
-    return {mixture, compat::resolve_models(add, warn), choice, options.output, options.seed};
+    return {mixture,      compat::resolve_models(add, warn),
+            choice,       options.output,
+            options.seed, options.router,
+            options.data, options.machine};
   }
 };
 

@@ -216,31 +216,49 @@ void check_fits(const Checkpoint& dense, const Checkpoint& mixture,
     throw FormatError({dense.path(), {}, {}}, setting);
 }
 
-/// The rows of a layer's router. A new row is random.
-std::vector<float> remixed_gate(const Checkpoint& mixture, std::size_t layer,
-                                const std::vector<Source>& sources, std::size_t width,
-                                std::mt19937_64& random) {
-  const std::vector<float> gate = floats_of(mixture, gate_tensor(layer));
-  double squares = 0;
-  for (const float value : gate) squares += static_cast<double>(value) * value;
-  // A uniform number in +-b has the mean square b^2 / 3.
-  const double bound = std::sqrt(3 * squares / static_cast<double>(gate.size()));
-  std::vector<float> rows;
-  for (const Source& source : sources) {
-    if (source.dense != nullptr) {
-      const std::vector<float> row = uniform_rows(random, static_cast<std::int64_t>(width), bound);
-      rows.insert(rows.end(), row.begin(), row.end());
-    } else {
-      const auto from = gate.begin() + static_cast<std::ptrdiff_t>(*source.place * width);
-      rows.insert(rows.end(), from, from + static_cast<std::ptrdiff_t>(width));
-    }
+/// The rows of the new experts in each layer's router, [added * width].
+std::vector<std::vector<float>> added_rows(const Checkpoint& mixture, const RemixOptions& options,
+                                           const std::vector<Source>& sources, std::size_t layers,
+                                           std::size_t width) {
+  const std::size_t added = options.add.size();
+  if (added == 0) return std::vector<std::vector<float>>(layers);
+  if (options.router == RouterStart::kDomain) {
+    std::vector<std::string> domains;
+    for (const Source& source : sources) domains.push_back(source.name);
+    return added_rows_from_text(mixture, domains, added, options.data, options.machine);
+  }
+  std::mt19937_64 random(options.seed);
+  std::vector<std::vector<float>> rows;
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    const std::vector<float> gate = floats_of(mixture, gate_tensor(layer));
+    double squares = 0;
+    for (const float value : gate) squares += static_cast<double>(value) * value;
+    // A uniform number in +-b has the mean square b^2 / 3.
+    const double bound = std::sqrt(3 * squares / static_cast<double>(gate.size()));
+    rows.push_back(uniform_rows(random, static_cast<std::int64_t>(added * width), bound));
   }
   return rows;
 }
 
+/// The rows of a layer's router: those that stay, then `added`.
+std::vector<float> remixed_gate(const Checkpoint& mixture, std::size_t layer,
+                                const std::vector<Source>& sources, std::size_t width,
+                                const std::vector<float>& added) {
+  const std::vector<float> gate = floats_of(mixture, gate_tensor(layer));
+  std::vector<float> rows;
+  for (const Source& source : sources) {
+    if (source.dense != nullptr) continue;
+    const auto from = gate.begin() + static_cast<std::ptrdiff_t>(*source.place * width);
+    rows.insert(rows.end(), from, from + static_cast<std::ptrdiff_t>(width));
+  }
+  rows.insert(rows.end(), added.begin(), added.end());
+  return rows;
+}
+
+/// `added`: as added_rows() has them.
 NamedTensors remixed_tensors(const Checkpoint& mixture, const std::vector<Source>& sources,
-                             std::size_t layers, std::size_t width, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
+                             std::size_t width, const std::vector<std::vector<float>>& added) {
+  const std::size_t layers = added.size();
   NamedTensors tensors;
   for (const auto& [name, view] : mixture.model()) {
     if (name.find(".moe_layer.experts.") != std::string::npos) continue;
@@ -250,8 +268,9 @@ NamedTensors remixed_tensors(const Checkpoint& mixture, const std::vector<Source
       tensors.emplace_back(name, view);
       continue;
     }
-    tensors.emplace_back(name, matrix_view(remixed_gate(mixture, layer, sources, width, random),
-                                           std::ssize(sources), static_cast<std::int64_t>(width)));
+    tensors.emplace_back(name,
+                         matrix_view(remixed_gate(mixture, layer, sources, width, added[layer]),
+                                     std::ssize(sources), static_cast<std::int64_t>(width)));
     for (std::size_t e = 0; e < sources.size(); ++e)
       for (const char* const part : kBlockTensors)
         tensors.emplace_back(expert_tensor(layer, e, part),
@@ -289,6 +308,10 @@ std::vector<Source> kept_experts(const TransformerConfig& config,
 }  // namespace
 
 MixReport remix(const RemixOptions& options) {
+  if (options.router == RouterStart::kPosterior)
+    throw UsageError(
+        "--router posterior needs the experts' dense models, which a mixture does not "
+        "hold, expected random or domain");
   std::vector<Checkpoint> models = open_models(std::vector<std::filesystem::path>{options.mixture});
   for (const compat::NamedModel& model : options.add)
     models.push_back(Checkpoint::open(model.path));
@@ -311,11 +334,13 @@ MixReport remix(const RemixOptions& options) {
   std::vector<std::string> names;
   for (const Source& source : sources) names.push_back(source.name);
   const compat::ConfigValue settings = mixture_settings(mixture.config(), names, config.routing);
+  const auto layers = static_cast<std::size_t>(config.decoder_layers),
+             width = static_cast<std::size_t>(config.decoder_embed_dim);
+  const std::vector<std::vector<float>> added =
+      added_rows(mixture, options, sources, layers, width);
   compat::PickleArena arena;
-  const compat::PickleNode* root = untrained_root(
-      arena, settings, mixture.config().is_flat(),
-      remixed_tensors(mixture, sources, static_cast<std::size_t>(config.decoder_layers),
-                      static_cast<std::size_t>(config.decoder_embed_dim), options.seed));
+  const compat::PickleNode* root = untrained_root(arena, settings, mixture.config().is_flat(),
+                                                  remixed_tensors(mixture, sources, width, added));
   root = compat::with_dictionary(arena, *compat::with_history(arena, *root),
                                  mixture.dictionary().sha256);
   compat::save_checkpoint(options.output, *root);

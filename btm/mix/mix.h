@@ -64,11 +64,17 @@ struct RemixOptions {
   std::vector<compat::NamedModel> add;  ///< Dense models that become experts, after the others.
   compat::ExpertChoice choice;          ///< Which experts of the mixture stay.
   std::filesystem::path output;
-  std::uint64_t seed = 1;  ///< Of the routers' rows for new experts.
+  std::uint64_t seed = 1;  ///< Of kRandom.
+  /// The rows of new experts. kRandom: numbers with the root mean square of the rows that are
+  /// there. kDomain: see added_rows_from_text(). kPosterior needs the dense models, which a mixture
+  /// does not hold: UsageError.
+  RouterStart router = RouterStart::kRandom;
+  RouterData data;  ///< For kDomain.
+  MachineOptions machine;
 };
 
 /// Writes a mixture with experts more or fewer. Everything else stays, the other experts' rows of
-/// the routers too. A new row has the root mean square of the others. Errors as mix_experts().
+/// the routers too. Errors as mix_experts().
 MixReport remix(const RemixOptions& options);
 
 }  // namespace btm

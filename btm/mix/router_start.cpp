@@ -17,8 +17,10 @@
 
 #include "btm/data/multidomain.h"
 #include "btm/evaluator/load_scorer.h"
+#include "btm/mix/mixture_tensors.h"
 #include "btm/mix/route_text.h"
 #include "btm/mixing/posterior.h"
+#include "btm/model/tensor_bridge.h"
 #include "btm/model/weights.h"
 #include "compat/base/error.h"
 
@@ -34,14 +36,12 @@ struct DomainText {
   std::vector<std::vector<Batch>> batches;  ///< by domain
 };
 
-DomainText read_text(const RouterData& from, const std::vector<compat::NamedModel>& experts,
+DomainText read_text(const RouterData& from, const std::vector<std::string>& domains,
                      std::int64_t positions) {
-  if (from.folder.empty())
-    throw compat::UsageError("--router domain and posterior read text: --data DIR is missing");
   DomainText text;
-  for (const compat::NamedModel& expert : experts) {
-    select_domains(from.folder, expert.name, "--data");  // refuses a name without a folder
-    text.data.push_back(open_domain(from.folder, expert.name, from.split, positions, kRowsRead,
+  for (const std::string& domain : domains) {
+    select_domains(from.folder, domain, "--data");  // refuses a name without a folder
+    text.data.push_back(open_domain(from.folder, domain, from.split, positions, kRowsRead,
                                     [](const std::string&) {}));
     text.batches.emplace_back();
     BatchReader reader(text.data.back());
@@ -54,14 +54,23 @@ DomainText read_text(const RouterData& from, const std::vector<compat::NamedMode
   return text;
 }
 
-/// What the routers see: by domain and layer, [tokens, C].
-std::vector<std::vector<at::Tensor>> inputs_of(const TransformerLM& mixture, const DomainText& text,
-                                               at::Device device) {
+/// What the routers of the mixture with these tensors see: by domain and layer, [tokens, C].
+/// `model` has its dictionary.
+std::vector<std::vector<at::Tensor>> inputs_of(const compat::Checkpoint& model,
+                                               const TransformerConfig& config,
+                                               const compat::NamedTensors& tensors,
+                                               const DomainText& text,
+                                               const MachineOptions& machine) {
+  const EvalData& first = text.data.front();
+  outline_model(model, first.dictionary(), first.dictionary_file());
+  const Precision precision = precision_for(machine);
+  TransformerLM mixture(config, first.dictionary().size());
+  load_weights(mixture, tensors, model.path(), precision);
   std::vector<std::vector<at::Tensor>> inputs;
   for (const std::vector<Batch>& batches : text.batches) {
     std::vector<std::vector<at::Tensor>> by_layer;
     for (const Batch& batch : batches) {
-      const std::vector<RoutingRecord> records = route(mixture, batch, device, true);
+      const std::vector<RoutingRecord> records = route(mixture, batch, precision.device, true);
       by_layer.resize(records.size());
       for (std::size_t i = 0; i < records.size(); ++i)
         by_layer[i].push_back(records[i].inputs.to(at::kFloat).cpu());
@@ -72,15 +81,37 @@ std::vector<std::vector<at::Tensor>> inputs_of(const TransformerLM& mixture, con
   return inputs;
 }
 
-/// Proportional to each domain's mean less the mean of these, with logits of variance 1.
+/// Each domain's mean less the mean of these: [domains, C] fp64.
 at::Tensor centred_means(const std::vector<at::Tensor>& by_domain) {
   std::vector<at::Tensor> means;
   for (const at::Tensor& inputs : by_domain) means.push_back(inputs.to(at::kDouble).mean(0));
-  at::Tensor rows = at::stack(means);
-  rows = rows - rows.mean(0);
-  const at::Tensor logits = at::mm(at::cat(by_domain).to(at::kDouble), rows.t());
-  const double size = logits.square().mean().sqrt().item<double>();
-  return size > 0 ? rows / size : rows;  // one domain, or the same text twice
+  const at::Tensor rows = at::stack(means);
+  return rows - rows.mean(0);
+}
+
+/// The root mean square of the logits that rows [E, C] give the inputs [N, C].
+double logit_size(const at::Tensor& inputs, const at::Tensor& rows) {
+  return at::mm(inputs, rows.t()).square().mean().sqrt().item<double>();
+}
+
+/// `rows` with logits of the root mean square `size`. As they are where their logits are 0: one
+/// domain, or the same text twice.
+at::Tensor of_logit_size(const at::Tensor& inputs, const at::Tensor& rows, double size) {
+  const double now = logit_size(inputs, rows);
+  return now > 0 ? rows * (size / now) : rows;
+}
+
+std::vector<float> floats_of(const at::Tensor& rows) {
+  const at::Tensor values = rows.to(at::kFloat).contiguous();
+  return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
+}
+
+/// By domain: what the router of `layer` saw.
+std::vector<at::Tensor> of_layer(const std::vector<std::vector<at::Tensor>>& inputs,
+                                 std::size_t layer) {
+  std::vector<at::Tensor> by_domain;
+  for (const std::vector<at::Tensor>& of_domain : inputs) by_domain.push_back(of_domain[layer]);
+  return by_domain;
 }
 
 /// log-probabilities of the scored tokens under an expert, by domain.
@@ -179,34 +210,50 @@ std::vector<std::vector<float>> routers_from_text(const TransformerConfig& confi
                                                   const MachineOptions& machine) {
   const at::NoGradGuard no_grad;
   use_threads(machine);
-  const DomainText text = read_text(data, experts, config.max_target_positions);
-  const Precision precision = precision_for(machine);
-  const EvalData& first = text.data.front();
+  std::vector<std::string> domains;
+  for (const compat::NamedModel& expert : experts) domains.push_back(expert.name);
+  const DomainText text = read_text(data, domains, config.max_target_positions);
   TransformerConfig soft = config;
   soft.routing = Routing::kSoft;
-  std::vector<std::vector<at::Tensor>> inputs;
-  {
-    // The first expert tells whether the dictionary is the models'.
-    outline_model(compat::Checkpoint::open(experts.front().path), first.dictionary(),
-                  first.dictionary_file());
-    TransformerLM mixture(soft, first.dictionary().size());
-    load_weights(mixture, tensors, experts.front().path.string(), precision);
-    inputs = inputs_of(mixture, text, precision.device);
-  }
+  // The first expert tells whether the dictionary is the models'.
+  const std::vector<std::vector<at::Tensor>> inputs =
+      inputs_of(compat::Checkpoint::open(experts.front().path), soft, tensors, text, machine);
   const at::Tensor targets =
       start == RouterStart::kPosterior ? posteriors_of(experts, text, machine) : at::Tensor();
   std::vector<std::vector<float>> routers;
   for (std::size_t layer = 0; layer < inputs.front().size(); ++layer) {
-    std::vector<at::Tensor> by_domain;
-    for (const std::vector<at::Tensor>& of_domain : inputs) by_domain.push_back(of_domain[layer]);
-    const at::Tensor rows =
-        (start == RouterStart::kPosterior ? fitted_rows(at::cat(by_domain), targets)
-                                          : centred_means(by_domain))
-            .to(at::kFloat)
-            .contiguous();
-    routers.emplace_back(rows.const_data_ptr<float>(), rows.const_data_ptr<float>() + rows.numel());
+    const std::vector<at::Tensor> by_domain = of_layer(inputs, layer);
+    const at::Tensor all = at::cat(by_domain);
+    routers.push_back(
+        floats_of(start == RouterStart::kPosterior
+                      ? fitted_rows(all, targets)
+                      : of_logit_size(all.to(at::kDouble), centred_means(by_domain), 1)));
   }
   return routers;
+}
+
+std::vector<std::vector<float>> added_rows_from_text(const compat::Checkpoint& mixture,
+                                                     const std::vector<std::string>& domains,
+                                                     std::size_t added, const RouterData& data,
+                                                     const MachineOptions& machine) {
+  const at::NoGradGuard no_grad;
+  use_threads(machine);
+  const TransformerConfig config = TransformerConfig::from(mixture.config());
+  const DomainText text = read_text(data, domains, config.max_target_positions);
+  const std::vector<std::vector<at::Tensor>> inputs =
+      inputs_of(mixture, config, mixture.model(), text, machine);
+  std::vector<std::vector<float>> rows;
+  for (std::size_t layer = 0; layer < inputs.front().size(); ++layer) {
+    const std::vector<at::Tensor> by_domain = of_layer(inputs, layer);
+    const at::Tensor all = at::cat(by_domain).to(at::kDouble),
+                     gate = to_tensor(*mixture.find(gate_tensor(layer)), at::kDouble, at::kCPU),
+                     mean = gate.mean(0);
+    const at::Tensor fresh =
+        centred_means(by_domain).slice(0, std::ssize(domains) - static_cast<std::int64_t>(added));
+    const double size = logit_size(all, gate - mean);
+    rows.push_back(floats_of(mean + of_logit_size(all, fresh, size)));
+  }
+  return rows;
 }
 
 }  // namespace btm

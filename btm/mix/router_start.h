@@ -8,6 +8,7 @@
 
 #include "btm/mix/mix.h"
 #include "btm/model/transformer_lm.h"
+#include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/torch/named_tensors.h"
 
@@ -24,5 +25,16 @@ std::vector<std::vector<float>> routers_from_text(const TransformerConfig& confi
                                                   const std::vector<compat::NamedModel>& experts,
                                                   RouterStart start, const RouterData& data,
                                                   const MachineOptions& machine);
+
+/// A router's rows for experts that join the mixture `path`: [added * C] for each layer. `domains`
+/// are the names of its experts and then those of the `added` new ones. A new row is the mean of
+/// the rows that are there, plus the mean of what the router sees in the new expert's domain, less
+/// the mean of these means over all domains. One factor per layer makes the second part's logits as
+/// large as those of the rows that are there (root mean square, less each token's mean).
+/// UsageError for a domain that is not there.
+std::vector<std::vector<float>> added_rows_from_text(const compat::Checkpoint& mixture,
+                                                     const std::vector<std::string>& domains,
+                                                     std::size_t added, const RouterData& data,
+                                                     const MachineOptions& machine);
 
 }  // namespace btm

@@ -189,22 +189,71 @@ TEST(Mix, StartsRoutersFromTheDomains) {
   }
 }
 
+RemixOptions remixing(const fs::path& mixture, std::vector<NamedModel> add,
+                      const fs::path& output) {
+  RemixOptions request;
+  request.mixture = mixture;
+  request.add = std::move(add);
+  request.output = output;
+  return request;
+}
+
 TEST(Remix, AddsAnExpertAndTakesItOut) {
   const TempDir dir;
   mix_experts(options({"fortunes", "perl"}, dir / "two.pt"));
-  RemixOptions grow{dir / "two.pt", experts({"jargon"}), {}, dir / "three.pt", 1};
+  const RemixOptions grow = remixing(dir / "two.pt", experts({"jargon"}), dir / "three.pt");
   EXPECT_EQ(remix(grow).experts, 3U);
   const Checkpoint two = Checkpoint::open(dir / "two.pt"),
                    three = Checkpoint::open(dir / "three.pt");
   EXPECT_EQ(bytes_of(three, expert_tensor(0, 2, "fc1.weight")),
             bytes_of(Checkpoint::open(elm("jargon")), block_tensor(0, "fc1.weight")));
   EXPECT_EQ(bytes_of(three, gate_tensor(0)).size(), bytes_of(two, gate_tensor(0)).size() / 2 * 3);
-  RemixOptions shrink{dir / "three.pt", {}, {"", "jargon"}, dir / "back.pt", 1};
+  RemixOptions shrink = remixing(dir / "three.pt", {}, dir / "back.pt");
+  shrink.choice = {"", "jargon"};
   EXPECT_EQ(remix(shrink).experts, 2U);
   EXPECT_EQ(model_difference(dir / "back.pt", dir / "two.pt"), 0);
   EXPECT_EQ(Checkpoint::open(dir / "back.pt").config().find("model", "moe_experts")->to_text(),
             "['fortunes', 'perl']");
   loss_of(dir / "three.pt", "jargon");
+}
+
+TEST(Remix, StartsANewRowFromTheDomain) {
+  const TempDir dir;
+  MixOptions three = options({"fortunes", "perl", "politics"}, dir / "three.pt");
+  three.routing = Routing::kTop1;
+  three.router = RouterStart::kDomain;
+  three.data = {golden("data-bin").string(), "valid", 1024};
+  mix_experts(three);
+  const auto grow = [&](const std::string& router) {
+    return run_btm({"mix", (dir / "three.pt").string(), "--add", "jargon=" + elm("jargon").string(),
+                    "--router", router, "--data", golden("data-bin").string(), "--router-tokens",
+                    "1024", "--cpu", "--overwrite", "--output", (dir / "four").string()});
+  };
+  const Finished grown = grow("domain");
+  ASSERT_EQ(grown.status, 0) << grown.err;
+  const auto before = bytes_of(Checkpoint::open(dir / "three.pt"), gate_tensor(1)),
+             after = bytes_of(Checkpoint::open(dir / "four/checkpoint_last.pt"), gate_tensor(1));
+  ASSERT_EQ(after.size(), before.size() / 3 * 4);
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), after.begin())) << "the others' rows stay";
+  const Finished done =
+      run_btm({"routing", golden("data-bin").string(), (dir / "four").string(), "--split", "valid",
+               "--tokens", "1024", "--cpu", "--out", (dir / "routing").string()});
+  ASSERT_EQ(done.status, 0) << done.err;
+  const auto json = nlohmann::json::parse(file_bytes(dir / "routing/routing.json"));
+  double own = 0, others = 0;
+  for (const auto& row : json.at("domains"))
+    (row.at("domain") == "jargon" ? own : others) += row.at("mean").at(3).get<double>();
+  EXPECT_GT(own, others / 3) << "the new expert gets more of its own domain than of the others";
+  EXPECT_GT(own, 0.2);
+  EXPECT_LT(own, 0.9) << "nor all of it: the rows are as large as the others";
+  const Finished posterior = grow("posterior");
+  EXPECT_EQ(posterior.status, 2);
+  EXPECT_NE(posterior.err.find("needs the experts' dense models"), std::string::npos);
+  const Finished nothing = run_btm({"mix", (dir / "three.pt").string(), "--without", "perl",
+                                    "--router", "domain", "--data", golden("data-bin").string(),
+                                    "--overwrite", "--output", (dir / "four").string()});
+  EXPECT_EQ(nothing.status, 2);
+  EXPECT_NE(nothing.err.find("--add is missing"), std::string::npos) << nothing.err;
 }
 
 TEST(Mix, RefusesWhatDoesNotFitAndWritesNothing) {
@@ -248,9 +297,9 @@ TEST(Mix, RefusesWhatDoesNotFitAndWritesNothing) {
   none.experts.front().name = "law";
   none.data.folder = golden("data-bin").string();
   expect_error<compat::UsageError>([&] { mix_experts(none); }, "law");
-  RemixOptions twice{dir / "mix.pt", experts({"perl"}), {}, out, 1};
+  const RemixOptions twice = remixing(dir / "mix.pt", experts({"perl"}), out);
   expect_error<compat::UsageError>([&] { remix(twice); }, "has an expert called 'perl'");
-  RemixOptions odd{dir / "mix.pt", {{"odd", gpt}}, {}, out, 1};
+  const RemixOptions odd = remixing(dir / "mix.pt", {{"odd", gpt}}, out);
   expect_error<std::runtime_error>([&] { remix(odd); }, "expected");
   EXPECT_FALSE(fs::exists(out));
 }
