@@ -337,6 +337,7 @@ int generate(GenerateCommand& command, std::ostream& out, bool shows) {
   run_prompts(prompts, run, shows && prompts.typed());
   output.end();
   if (shows && prompts.typed()) std::cerr << std::endl;
+  if (run.failed() && run.counts().new_tokens == 0) return 1;  // the errors say all
   if (const std::string line = run.unknown().summary(); !line.empty()) warn(line);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (!command.quiet && !shows)
