@@ -64,7 +64,7 @@ SMALL = {
     "btm mix": "--router-tokens 256",
     "btm train DATA": "--max-update 2 --save-dir ranks --disable-validation",
     "btm expert add elmforest statutes": "",
-    "btm expert add": GOLDEN_MODEL + " --max-update 206 --disable-validation",
+    "btm expert add": "--max-update 206 --cpu",
     "btm average --model-files experts --output-dir merged --tune": EVAL
     + " --max-samples 8 --tune-evaluations 4 --overwrite",
     "btm eval-lm": EVAL,
@@ -181,14 +181,19 @@ def seed(folder):
     golden_models(folder / "models", seed="seed")
 
 
-def forest(folder):
+def growing_forest(folder):
+    """A forest of one expert, and the text of another."""
     data_bin(folder)
-    golden_models(folder / "elmforest", code="elm_jargon")
+    golden_models(folder / "elmforest", news="elm_jargon")
+    for name in ("data-bin/dict.txt", "corpus/spm.model"):
+        shutil.copy(GOLDEN / name, folder / "elmforest")
+    (folder / "law").mkdir()
+    shutil.copy(GOLDEN / "corpus/perl/valid.txt", folder / "law/one.txt")
 
 
 def two_experts(folder):
-    forest(folder)
-    golden_models(folder / "elmforest", law="elm_perl")
+    data_bin(folder)
+    golden_models(folder / "elmforest", code="elm_jargon", law="elm_perl")
 
 
 def named_experts(folder):
@@ -254,7 +259,7 @@ SET_UP = {
         "You have text and want experts": plan,
         "You run a cluster": one_data_bin,
     },
-    "btm/branch/README.md": {"A forest that grows": forest, "Branching by hand": seed},
+    "btm/branch/README.md": {"A forest that grows": growing_forest, "Branching by hand": seed},
     "btm/cluster/README.md": {"": clusters},
     "btm/distributed/README.md": {"How to start ranks": one_data_bin, "DeMIX": new_domain},
     "btm/ensemble/README.md": {
