@@ -20,6 +20,29 @@ RunState opened(const Plan& plan, bool reads_all) {
   return state;
 }
 
+bool is_inside(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  const std::filesystem::path relative = file.lexically_relative(folder);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+/// FormatError for an input in the folder of a step, which is emptied before the step's work: the
+/// user's file would be gone.
+void check_inputs_stay(const StepGraph& graph, const std::filesystem::path& output) {
+  namespace fs = std::filesystem;
+  for (const Step& reader : graph.steps())
+    for (const fs::path& input : reader.inputs)
+      for (const Step& step : graph.steps()) {
+        if (step.folder.empty()) continue;
+        const fs::path folder = fs::weakly_canonical(output / step.folder);
+        if (is_inside(fs::weakly_canonical(input), folder))
+          throw compat::FormatError(
+              {input, {}, {}},
+              "lies in " + compat::printable(folder.string(), 4096) + ", which step " +
+                  compat::printable(step.name) +
+                  " empties before it begins; expected a file outside of the steps' folders");
+      }
+}
+
 }  // namespace
 
 Project::Project(Plan plan, bool reads_all)
@@ -29,7 +52,9 @@ Project::Project(Plan plan, bool reads_all)
       digest_([this](const std::filesystem::path& file) { return state_.digests().of(file); }),
       lineup_(choose_lineup()),
       graph_(build_steps(plan_, lineup_)),
-      keyed_{graph_, graph_.keys(digest_)} {}
+      keyed_{graph_, graph_.keys(digest_)} {
+  check_inputs_stay(graph_, state_.output());
+}
 
 /// The founders of the seed model that is there stay as long as its settings and texts do.
 Lineup Project::choose_lineup() {

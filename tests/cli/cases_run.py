@@ -63,9 +63,27 @@ def write_corpus_plan(text):
     return setup
 
 
+def corpus_in_a_steps_folder(folder):
+    (folder / "my.plan").write_text(CORPUS_PLAN.replace("corpus.txt", "my-out/text/corpus.txt"))
+    (folder / "my-out/text").mkdir(parents=True)
+    (folder / "my-out/text/corpus.txt").write_text("text\n")
+
+
+def corpus_is_kept(folder):
+    assert (folder / "my-out/text/corpus.txt").read_text() == "text\n"
+
+
 RUN = ["btm", "run", "{tmp}/my.plan"]
 
 CASES = [
+    Case(
+        "a corpus where a step empties the folder",
+        RUN,
+        1,
+        stderr=["my-out/text/corpus.txt", "which step split empties before it begins"],
+        setup=corpus_in_a_steps_folder,
+        check=corpus_is_kept,
+    ),
     Case(
         "dry run",
         RUN + ["--dry-run"],
