@@ -11,12 +11,21 @@
 namespace btm {
 namespace {
 
+/// Draws in proportion to the probabilities. {-1, 0} where every probability is 0.
 TopToken draw_from(std::span<const TopToken> tokens, RandomStream& random) {
   std::vector<double> weights;
-  double sum = 0;
-  for (const TopToken& token : tokens)
-    sum += weights.emplace_back(std::exp(static_cast<double>(token.log_prob)));
-  if (!(sum > 0)) return {-1, 0};
+  const auto weigh = [&](double largest) {
+    weights.clear();
+    double sum = 0;
+    for (const TopToken& token : tokens)
+      sum += weights.emplace_back(std::exp(static_cast<double>(token.log_prob) - largest));
+    return sum > 0;
+  };
+  if (weigh(0)) return tokens[draw_index(weights, random)];
+  if (tokens.empty()) return {-1, 0};
+  // A forced end of sentence may be so improbable that its probability is 0 in a double.
+  const double largest = std::ranges::max_element(tokens, {}, &TopToken::log_prob)->log_prob;
+  if (!std::isfinite(largest) || !weigh(largest)) return {-1, 0};
   return tokens[draw_index(weights, random)];
 }
 

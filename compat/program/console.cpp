@@ -35,10 +35,32 @@ std::size_t width_of_terminal(int descriptor) {
   return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+/// DEL and U+0080 to U+009F as JSON escapes them: a JSON text stays one, for it has none of them
+/// outside of its strings. Other control characters a JSON writer has escaped already.
+std::string with_unicode_escapes(std::string_view text) {
+  std::string safe;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+    const bool is_c1 = byte == 0xC2 && next >= 0x80 && next < 0xA0;
+    if (byte != 0x7F && !is_c1) {
+      safe += text[i];
+      continue;
+    }
+    constexpr const char* kDigits = "0123456789abcdef";
+    const unsigned point = is_c1 ? next : byte;
+    safe += "\\u00";
+    safe += kDigits[point >> 4];
+    safe += kDigits[point & 15];
+    if (is_c1) ++i;
+  }
+  return safe;
+}
+
 }  // namespace
 
 bool EscapingBuffer::put(std::string_view text) {
-  const std::string safe = without_controls(text);
+  const std::string safe = without_controls(with_unicode_escapes(text));
   return target_.sputn(safe.data(), static_cast<std::streamsize>(safe.size())) ==
          static_cast<std::streamsize>(safe.size());
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <stdexcept>
 
@@ -67,6 +68,15 @@ double chi_square(const std::vector<double>& counts, const std::vector<double>& 
     sum += (counts[i] - expected) * (counts[i] - expected) / expected;
   }
   return sum;
+}
+
+TEST(DrawToken, TakesAForcedTokenHoweverImprobable) {
+  Readout readout;
+  readout.top = {{2, -2000.0F}};  // exp(-2000) is 0 in a double
+  RandomStream random(1, Tokens{5}, 0);
+  EXPECT_EQ(draw_token(readout, {}, random).token, 2);
+  readout.top = {{2, -std::numeric_limits<float>::infinity()}};
+  EXPECT_EQ(draw_token(readout, {}, random).token, -1);
 }
 
 TEST(Sampling, DrawsFromTheMixture) {

@@ -17,10 +17,10 @@ std::string printed(const std::vector<std::string>& pieces) {
 
 TEST(Console, EscapesWhatDrivesATerminal) {
   EXPECT_EQ(printed({"a\x1b[31mb\n"}), "a\\x1b[31mb\n");
-  EXPECT_EQ(printed({"a\rb\tc\x7f"}), "a\\x0db\tc\\x7f");
+  EXPECT_EQ(printed({"a\rb\tc\x7f"}), "a\\x0db\tc\\u007f");
   EXPECT_EQ(printed({"\xc2\x9b"
                      "31m"}),
-            "\\xc2\\x9b31m");  // CSI in one character
+            "\\u009b31m");  // CSI in one character
   EXPECT_EQ(printed({"\x9b"
                      "31m",
                      "\xff"}),
@@ -32,7 +32,7 @@ TEST(Console, KeepsTextWhole) {
   // A character may come in several pieces.
   EXPECT_EQ(printed({"\xe6", "\x9d", "\xb1"}), "\xe6\x9d\xb1");
   EXPECT_EQ(printed({"\xe6", "\x9d", "\n"}), "\\xe6\\x9d\n");
-  EXPECT_EQ(printed({"\xc2", "\x9b"}), "\\xc2\\x9b");
+  EXPECT_EQ(printed({"\xc2", "\x9b"}), "\\u009b");
   EXPECT_EQ(printed({"\xf0\x9f", "\x99\x82!"}), "\xf0\x9f\x99\x82!");
 }
 
