@@ -157,7 +157,8 @@ struct WholeModel {
 
 /// The experts of all ranks of the mixture that `file` is a rank of, and rank 0's dict.
 WholeModel joined_ranks(const std::string& file, const PickleTree& own) {
-  WholeModel whole{{std::make_shared<PickleArena>(), nullptr}, {}, {}};
+  WholeModel whole;
+  whole.tree.arena = std::make_shared<PickleArena>();
   std::vector<MoeRank> ranks;
   for (const std::filesystem::path& path : moe_rank_files(file)) {
     const TorchFile rank = load_torch_file(path);
@@ -188,10 +189,11 @@ WholeModel joined(const std::string& file, const PickleTree& tree, const NamedTe
   const PickleNode& shared_root = *shared.tree.root;
   check_same_dictionary({file, kept_dictionary(*tree.root, file), {}},
                         {shared.path, kept_dictionary(shared_root, shared.path), {}});
-  WholeModel whole{
-      {std::make_shared<PickleArena>(), nullptr},
-      merged_model(own.model, model_tensors(shared_root, shared.path), file, shared.path),
-      own.files};
+  // Not in one braced list: GCC 12 destroys a nested member twice where a later one throws.
+  WholeModel whole;
+  whole.model = merged_model(own.model, model_tensors(shared_root, shared.path), file, shared.path);
+  whole.tree.arena = std::make_shared<PickleArena>();
+  whole.files = own.files;
   whole.files.push_back(shared.path);
   // Each rank of a mixture counts Adam's parameters in its own way.
   const PickleNode* const optimizer =
