@@ -145,7 +145,9 @@ compat::TextCodec codec_of(const TextModelOptions& options, const FoundModels& f
 MixtureOptions mixture_of(const TextModelOptions& options, const FoundModels& found) {
   MixtureOptions mixture = options.mixture;
   set_mixture(mixture, options.names, kUsualMixture);
-  if (depends_on_text(mixture.ensemble_type)) set_cluster_origins(mixture, found.experts);
+  if (!depends_on_text(mixture.ensemble_type)) return mixture;
+  set_cluster_origins(mixture, found.experts);
+  mixture.cluster.encoder_json = tokenizer_of(options, found).options.gpt2_encoder_json;
   return mixture;
 }
 

@@ -84,8 +84,9 @@ TokenText::Join TokenText::join_of(const compat::Dictionary& dictionary,
       return Join::kSentencepiece;
     case compat::SymbolKind::kGpt2Ids:
       throw compat::UsageError(
-          "the data-bin holds ids of GPT-2, whose words are not known here: name its encoder.json, "
-          "or none, which makes terms of the ids");
+          "the symbols are ids of GPT-2, whose words are not known here: name GPT-2's encoder.json "
+          "(--post-process, for ensembles --cluster-post-process), or none, which makes terms of "
+          "the ids");
     case compat::SymbolKind::kWords:
       break;
   }

@@ -4,6 +4,16 @@
 #include "compat/base/error.h"
 
 namespace btm {
+namespace {
+
+/// How the tokens become what the model's terms are made of.
+std::string post_process_of(const ClusterPriorOptions& options, TermRule rule) {
+  if (!options.post_process.empty()) return options.post_process;
+  if (!is_of_words(rule)) return "none";
+  return options.encoder_json.empty() ? "auto" : options.encoder_json;
+}
+
+}  // namespace
 
 std::vector<std::size_t> experts_of_clusters(std::span<const std::optional<ClusterOrigin>> origins,
                                              std::span<const std::string> experts,
@@ -40,9 +50,7 @@ ClusterPrior::ClusterPrior(const ClusterPriorOptions& options, std::int64_t top_
     : options_(options),
       top_k_(top_k),
       model_(ClusterModel::load(options.model)),
-      tokens_(dictionary, options.post_process.empty()
-                              ? (is_of_words(model_.rule()) ? "auto" : "none")
-                              : options.post_process) {
+      tokens_(dictionary, post_process_of(options, model_.rule())) {
   const std::string name = compat::printable(options.model, 4096);
   if (model_.clusters() != experts.size())
     throw compat::UsageError(compat::concat(name, " has ", model_.clusters(), " clusters for ",

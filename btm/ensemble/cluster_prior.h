@@ -23,6 +23,7 @@ struct ClusterPriorOptions {
   std::vector<std::optional<ClusterOrigin>> origins;
   std::string post_process;  ///< For a model of words: sentencepiece or subword_nmt joins the
                              ///< data-bin's pieces.
+  std::string encoder_json;  ///< GPT-2's, of the texts' tokenizer: where `post_process` is empty.
   double temperature = 0.1;  ///< c-BTM's
   /// As c-BTM's code has it (clustering, product_of_experts): its rule of weights, and a word
   /// counts before it is complete.

@@ -177,7 +177,8 @@ void check_dictionary(const StateDict& state, const compat::Dictionary& dictiona
                        compat::printable(checkpoint.path(), 4096), ", which has embeddings of ",
                        words,
                        checkpoint.config().get_bool("task", "add_domain_token", false)
-                           ? "; it was trained with --add-domain-token"
+                           ? "; it was trained with --add-domain-token, which eval-lm, "
+                             "ensemble-eval and eval-matrix take"
                            : ""));
   compat::check_same_dictionary(compat::known_dictionary(dictionary, dictionary_file),
                                 checkpoint.dictionary());

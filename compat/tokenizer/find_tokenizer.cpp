@@ -144,6 +144,7 @@ std::vector<std::string> tokenizer_words(const TokenizerOptions& options) {
 FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary& dictionary,
                               const std::string& dictionary_file,
                               std::span<const fs::path> folders) {
+  check_pretokenizer(options.tokenizer);  // before files are looked for
   const TokenizerOptions named = with_kind(options);
   if (names_tokenizer(named)) return {load_tokenizer(named), file_of(named), named};
   const SymbolKind kind = named.bpe == "gpt2"            ? SymbolKind::kGpt2Ids
@@ -153,7 +154,7 @@ FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary&
   if (kind == SymbolKind::kWords) {
     TokenizerOptions words = named;
     words.bpe = "none";
-    return {load_tokenizer(named), {}, words};  // refuses nltk
+    return {load_tokenizer(named), {}, words};
   }
   FoundTokenizer unfit;
   for (const fs::path& folder : folders) {

@@ -37,6 +37,8 @@ std::unique_ptr<Tokenizer> load_bpe(const TokenizerOptions& options) {
   return nullptr;
 }
 
+}  // namespace
+
 void check_pretokenizer(const std::string& name) {
   if (name == "none" || name == "space" || name == "moses") return;
   if (name == "nltk")
@@ -45,8 +47,6 @@ void check_pretokenizer(const std::string& name) {
         "text with fairseq's own, then use --tokenizer space");
   throw UsageError("--tokenizer '" + printable(name) + "', expected none, space or moses");
 }
-
-}  // namespace
 
 std::vector<std::string> TokenizerOptions::files() const {
   std::vector<std::string> named;

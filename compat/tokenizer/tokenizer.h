@@ -104,8 +104,11 @@ struct TokenizerOptions {
 /// offered where it is the default.
 FlagGroup tokenizer_flags(TokenizerOptions& options);
 
+/// UsageError for a --tokenizer that is unknown or not reproduced here (nltk).
+void check_pretokenizer(const std::string& name);
+
 /// The tokenizer, or null for --bpe none. UsageError when the files that --bpe needs are not named,
-/// and for a --tokenizer that is not reproduced here (nltk).
+/// and of check_pretokenizer().
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerOptions& options);
 
 }  // namespace compat

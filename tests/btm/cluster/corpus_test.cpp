@@ -70,7 +70,7 @@ TEST(TokenText, ReadsIdsOfGpt2ByTheirBytes) {
   expect_error<compat::FormatError>([&] { TokenText(dictionary, (dir / "x.json").string()); },
                                     "is not an integer, expected GPT-2's encoder.json");
   expect_error<compat::UsageError>([&] { TokenText(dictionary, "auto"); },
-                                   "name its encoder.json, or none");
+                                   "name GPT-2's encoder.json (--post-process");
 }
 
 TEST(Corpus, SaysWhatIsMissing) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "btm/cluster/cluster_model.h"
 #include "compat/base/error.h"
@@ -91,6 +92,39 @@ TEST_F(TwoClusters, WeighByTheTextSoFar) {
   const std::vector<double> one = log_prior_of(prior(1), "perl code");
   EXPECT_EQ(std::max(one[0], one[1]), 0);
   EXPECT_EQ(std::min(one[0], one[1]), -std::numeric_limits<double>::infinity());
+}
+
+TEST(ClusterPrior, ReadsIdsOfGpt2ByTheTokenizersEncoder) {
+  const btm_test::TempDir dir;
+  const std::string encoder = btm_test::golden("gpt2/encoder.json");
+  const auto json = nlohmann::json::parse(btm_test::read_file(encoder));
+  compat::Dictionary dictionary;
+  std::vector<std::int64_t> ids;
+  for (const char* token : {"\u0120people", "\u0120work", "\u0120year", "\u0120time"})
+    ids.push_back(dictionary.add_symbol(std::to_string(json.at(token).get<std::int64_t>())));
+  ClusterTrainingOptions training;
+  training.clusters = 2;
+  training.dimensions = 2;
+  training.max_document_share = 1;
+  const std::vector<std::string> documents{"people work work", "work people", "year time",
+                                           "time year time"};
+  ClusterPriorOptions options{.model = (dir / "two.model").string(), .encoder_json = encoder};
+  ClusterModel::train(documents, training).save(options.model);
+  const ClusterPrior prior(options, 0, dictionary, std::vector<std::string>{"x.pt", "y.pt"});
+  const auto log_prior = [&](std::int64_t first, std::int64_t second) {
+    const auto reader = prior.open();
+    reader->read(first);
+    reader->read(second);
+    return reader->log_prior();
+  };
+  const auto work = log_prior(ids[0], ids[1]), time = log_prior(ids[2], ids[3]);
+  EXPECT_NE(work[0] > work[1], time[0] > time[1]);
+  options.encoder_json.clear();
+  btm_test::expect_error<compat::UsageError>(
+      [&] {
+        ClusterPrior(options, 0, dictionary, std::vector<std::string>{"x.pt", "y.pt"});
+      },
+      "--cluster-post-process");
 }
 
 TEST_F(TwoClusters, AForkReadsOnByItself) {

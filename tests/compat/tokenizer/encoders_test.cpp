@@ -252,6 +252,8 @@ TEST(Encoders, AreFoundByTheirFlags) {
   expect_error<UsageError>([&] { found(moses); }, "--tokenizer moses needs --moses-data");
   moses.tokenizer = "nltk";
   expect_error<UsageError>([&] { load_tokenizer(moses); }, "a trained Punkt model");
+  moses.bpe = "sentencepiece";  // not that there is no model
+  expect_error<UsageError>([&] { found(moses); }, "a trained Punkt model");
   moses.tokenizer = "x";
   expect_error<UsageError>([&] { load_tokenizer(moses); }, "expected none, space or moses");
 }
