@@ -35,7 +35,7 @@ class PreprocessSteps {
 
   void add_tokenizer() {
     const std::string files = compat::join(texts(plan_.train), ",", [this](const fs::path& file) {
-      return names_.path_text(file, "{train}");
+      return names_.text_path(file, "{train}");
     });
     steps_.push_back({.name = "tokeniser",
                       .commands = {{"btm-convert", "train-sentencepiece", "--input", files,
@@ -48,7 +48,7 @@ class PreprocessSteps {
 
   /// The corpus by clusters, as text/cN/NAME of the run's folder.
   void add_clusters() {
-    const std::string corpus = names_.path_text(plan_.corpus, "{corpus}");
+    const std::string corpus = names_.text_path(plan_.corpus, "{corpus}");
     CommandLine train{"btm",      "cluster",        "train",
                       corpus,     "--num-clusters", std::to_string(plan_.clusters),
                       "--output", "clusters/model", "--overwrite"};
@@ -88,7 +88,7 @@ class PreprocessSteps {
       step.after = {"tokeniser"};
     } else {
       const std::string files = compat::join(texts(plan_.train), ",", [this](const fs::path& file) {
-        return names_.path_text(file, "{train}");
+        return names_.text_path(file, "{train}");
       });
       append(command, {"--bpe", "sentencepiece", "--sentencepiece-model", names_.tokenizer(),
                        "--trainpref", files});
@@ -114,7 +114,7 @@ class PreprocessSteps {
       ending.clear();
       const std::string text =
           plan_.has_corpus() ? cluster_text(domain).string()
-                             : names_.path_text(Plan::of_domain(plan_.train, domain), "{train}");
+                             : names_.text_path(Plan::of_domain(plan_.train, domain), "{train}");
       const std::string share =
           compat::shortest(plan_.has_corpus() ? plan_.held_out : plan_.text_held_out);
       append(command, {"--trainpref", text, "--valid-fraction", share, "--test-fraction", share,
@@ -124,10 +124,11 @@ class PreprocessSteps {
       else
         append(step.inputs, founder_files(plan_, domain));
     } else {
-      append(command, {"--domains", names_.called(domain), "--trainpref",
-                       names_.path_text(plan_.train, "{train}"), "--validpref",
-                       names_.path_text(plan_.valid, "{valid}"), "--testpref",
-                       names_.path_text(plan_.test, "{test}"), "--destdir", names_.data()});
+      append(command,
+             {"--domains", names_.called(domain), "--trainpref",
+              names_.text_pattern(plan_.train, domain, "{train}"), "--validpref",
+              names_.text_pattern(plan_.valid, domain, "{valid}"), "--testpref",
+              names_.text_pattern(plan_.test, domain, "{test}"), "--destdir", names_.data()});
       append(step.inputs, founder_files(plan_, domain));
     }
     step.commands = {std::move(command)};

@@ -20,6 +20,20 @@ std::string StepNames::path_text(const fs::path& path, const char* mark) const {
   return is_identity_ ? mark : path.string();
 }
 
+std::string StepNames::text_path(const fs::path& file, const char* mark) const {
+  const std::string ending = file.extension().string();
+  const bool is_compressed = ending == ".gz" || ending == ".zst";
+  const std::string format =
+      is_compressed ? fs::path(file).replace_extension().extension().string() : ending;
+  const bool is_jsonl = format == ".jsonl" || format == ".ndjson" || format == ".json";
+  return path_text(file, is_jsonl ? (std::string(mark) + ".jsonl").c_str() : mark);
+}
+
+std::string StepNames::text_pattern(const fs::path& pattern, const std::string& domain,
+                                    const char* mark) const {
+  return is_identity_ ? text_path(Plan::of_domain(pattern, domain), mark) : pattern.string();
+}
+
 std::string StepNames::called(const std::vector<std::string>& domains) const {
   return compat::join(domains, ",", [this](const std::string& name) { return called(name); });
 }

@@ -37,6 +37,12 @@ class StepNames {
   std::string log_interval() const;
 
   std::string path_text(const std::filesystem::path& path, const char* mark) const;
+  /// The same for a file of text. The programs tell JSON Lines from plain text by the ending, so
+  /// that the mark of JSON Lines, "MARK.jsonl", is another.
+  std::string text_path(const std::filesystem::path& file, const char* mark) const;
+  /// The same for a pattern with {domain}: its file of that domain has the ending.
+  std::string text_pattern(const std::filesystem::path& pattern, const std::string& domain,
+                           const char* mark) const;
   /// A domain's name where only its content matters.
   std::string called(const std::string& domain) const { return is_identity_ ? "{}" : domain; }
   std::string called(const std::vector<std::string>& domains) const;

@@ -54,6 +54,52 @@ TEST(KeysOfAPlan, HoldTheNamesOfDomainsOnlyWhereResultsDo) {
   EXPECT_NE(old_keys.at("evaluate"), keys.at("evaluate"));
 }
 
+/// The keys where all files have the same bytes.
+std::map<std::string, std::string> keys_of_equal_files(const std::string& data) {
+  const Plan plan = parse_plan("[data]\n" + data + "\n[train]\nupdates = 4\n", "/here/my.plan");
+  return keys_of(plan, lineup_of(plan), [](const auto&) { return std::string(64, 'a'); });
+}
+
+TEST(KeysOfAPlan, TellJsonLinesFromPlainTextByTheEnding) {
+  const std::string files =
+      "domains = a, b\ntrain = {domain}.txt\nvalid = v{domain}\ntest = t{domain}";
+  const auto renamed = [&](const std::string& old, const std::string& now) {
+    std::string data = files;
+    return keys_of_equal_files(data.replace(data.find(old), old.size(), now));
+  };
+  const auto plain = keys_of_equal_files(files);
+  for (const char* ending : {".jsonl", ".ndjson", ".json", ".jsonl.gz", ".json.zst"})
+    for (const char* step : {"tokeniser", "dictionary", "preprocess.a", "seed", "expert.a"})
+      EXPECT_NE(renamed(".txt", ending).at(step), plain.at(step)) << step << " " << ending;
+  for (const char* same : {".text", ".txt.gz", "", ".jsonl.bak"})
+    EXPECT_EQ(renamed(".txt", same), plain) << same;
+  for (const char* split : {"v{domain}", "t{domain}"}) {
+    const auto keys = renamed(split, std::string(split) + ".jsonl");
+    EXPECT_EQ(keys.at("tokeniser"), plain.at("tokeniser")) << split;
+    EXPECT_NE(keys.at("preprocess.a"), plain.at("preprocess.a")) << split;
+  }
+  const std::string held_out = "domains = a, b\nheld_out = 0.1\ntrain = {domain}";
+  EXPECT_NE(keys_of_equal_files(held_out).at("preprocess.a"),
+            keys_of_equal_files(held_out + ".jsonl").at("preprocess.a"));
+  const std::string model = "\n[tokeniser]\nmodel = spm.model";
+  EXPECT_NE(keys_of_equal_files(held_out + model).at("dictionary"),
+            keys_of_equal_files(held_out + ".jsonl" + model).at("dictionary"));
+  const std::string corpus = "corpus = all", clusters = "\n[clusters]\nnumber = 2";
+  EXPECT_NE(keys_of_equal_files(corpus + clusters).at("clusters"),
+            keys_of_equal_files(corpus + ".jsonl" + clusters).at("clusters"));
+}
+
+/// Runs that earlier versions finished stay done.
+TEST(KeysOfAPlan, OfPlainTextStayAsTheyWere) {
+  const auto keys = keys_of_equal_files("domains = a, b\ntext = {domain}");
+  EXPECT_EQ(keys.at("tokeniser"),
+            "ee3689408096de643a44f9c419e95f7d97ec36902abc52cc44edd7a4442daf99");
+  EXPECT_EQ(keys.at("preprocess.a"),
+            "ebf7f81077ce138348ba81e87a0e0eb01955a19ee5cbd6bee90be23abf0bf5b1");
+  EXPECT_EQ(keys.at("evaluate"),
+            "57df8906f688520dfb8196bca4cdf666c4cca58801db7b39c65b10e98ac9f980");
+}
+
 TEST(Founding, KeepsTheStepsOfADomainLessWhenOneMoreIsThere) {
   const Plan before = plan_of("a, b"), after = plan_of("a, b, c");
   const auto old_keys = keys_of(before, lineup_of(before));
