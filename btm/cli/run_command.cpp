@@ -76,7 +76,7 @@ struct RunCommand {
 class Run {
  public:
   explicit Run(const RunCommand& command)
-      : command_(command), project_(load_plan(command.plan), command.check) {}
+      : command_(command), project_(load_plan(command.plan), command.check, command.redo) {}
 
   int execute();
 

@@ -71,7 +71,8 @@ using Keys = std::map<std::string, Setter>;
 
 class PlanReader {
  public:
-  explicit PlanReader(const fs::path& file) : folder_(file.parent_path()), name_(file.string()) {
+  PlanReader(const fs::path& file, const std::vector<std::string>& cluster_names)
+      : folder_(file.parent_path()), name_(file.string()), cluster_names_(cluster_names) {
     plan_.file = file;
   }
 
@@ -161,7 +162,6 @@ class PlanReader {
 
   void finish();
   void check_corpus();
-  void take_names_of_model();
   void check_domains();
   void check_held_out();
   void check_experts();
@@ -170,6 +170,7 @@ class PlanReader {
 
   fs::path folder_;
   std::string name_;
+  const std::vector<std::string>& cluster_names_;
   fs::path text_;
   Plan plan_;
   std::map<std::string, Keys> sections_{
@@ -272,7 +273,10 @@ void PlanReader::check_corpus() {
   if (plan_.clusters > kMost) fail(compat::concat("[clusters] has more than ", kMost));
   if (!(plan_.held_out > 0 && plan_.held_out <= kMostHeldOut))
     fail("[clusters] held_out is not above 0 and at most 0.4");
-  if (plan_.cluster_names.empty()) take_names_of_model();
+  plan_.has_own_cluster_names = !plan_.cluster_names.empty();
+  if (!plan_.has_own_cluster_names)
+    plan_.cluster_names =
+        cluster_names_.empty() ? named_clusters(plan_.output, plan_.clusters) : cluster_names_;
   plan_.domains = plan_.cluster_names;
   if (!plan_.domains.empty() && plan_.domains.size() != static_cast<std::size_t>(plan_.clusters))
     fail(compat::concat("[clusters] has ", plan_.domains.size(), " names for ", plan_.clusters,
@@ -286,14 +290,6 @@ void PlanReader::check_corpus() {
                           ", which is the name of another"));
   for (std::int64_t i = 0; plan_.cluster_names.empty() && i < plan_.clusters; ++i)
     plan_.domains.push_back("c" + std::to_string(i));
-}
-
-/// Takes the names that `btm cluster name` gave the clusters of the output, unless their number
-/// changes with this plan.
-void PlanReader::take_names_of_model() {
-  const auto given = given_cluster_names((plan_.output / "clusters/model").string());
-  if (given && given->names.size() == static_cast<std::size_t>(plan_.clusters))
-    plan_.cluster_names = given->names;
 }
 
 void PlanReader::check_domains() {
@@ -388,11 +384,20 @@ std::int64_t Plan::shown_log_interval() const {
                                   kUsual);
 }
 
-Plan parse_plan(std::string_view text, const fs::path& file) { return PlanReader(file).read(text); }
+Plan parse_plan(std::string_view text, const fs::path& file,
+                const std::vector<std::string>& cluster_names) {
+  return PlanReader(file, cluster_names).read(text);
+}
 
-Plan load_plan(const fs::path& file) {
+Plan load_plan(const fs::path& file, const std::vector<std::string>& cluster_names) {
   const auto mapped = compat::MappedFile::open(file);
-  return parse_plan(compat::as_chars(mapped->bytes()), file);
+  return parse_plan(compat::as_chars(mapped->bytes()), file, cluster_names);
+}
+
+std::vector<std::string> named_clusters(const fs::path& output, std::int64_t clusters) {
+  const auto given = given_cluster_names((output / "clusters/model").string());
+  if (!given || given->names.size() != static_cast<std::size_t>(clusters)) return {};
+  return given->names;
 }
 
 }  // namespace btm

@@ -36,6 +36,7 @@ struct Plan {
   std::int64_t clusters = 0;  ///< Of the corpus; they are the domains c0, c1, ...
   bool clusters_balanced = true;
   std::vector<std::string> cluster_names;  ///< In place of c0, c1, ...
+  bool has_own_cluster_names = false;      ///< They stand in the plan.
   double held_out = 0.05;  ///< Share of each cluster for valid, and as much for test.
   std::vector<std::string> cluster_flags;  ///< For btm cluster train.
 
@@ -97,10 +98,17 @@ struct Plan {
 
 /// FormatError that names the line for an unknown section or key (with the nearest known one), a
 /// wrong type, a value out of range, and a missing key. IoError when the file cannot be read. Does
-/// not open the files that the plan names.
-Plan load_plan(const std::filesystem::path& file);
+/// not open the files that the plan names. Clusters that have no names in the plan get
+/// `cluster_names`, or where these are empty, those that named_clusters() finds in the output.
+Plan load_plan(const std::filesystem::path& file,
+               const std::vector<std::string>& cluster_names = {});
 
 /// The same for a text. `file` is for messages, and relative paths start at its folder.
-Plan parse_plan(std::string_view text, const std::filesystem::path& file);
+Plan parse_plan(std::string_view text, const std::filesystem::path& file,
+                const std::vector<std::string>& cluster_names = {});
+
+/// The names that `btm cluster name` gave the clusters of a run's folder, or of one that is laid
+/// out like it; empty when they are not as many as `clusters`.
+std::vector<std::string> named_clusters(const std::filesystem::path& output, std::int64_t clusters);
 
 }  // namespace btm

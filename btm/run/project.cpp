@@ -1,7 +1,9 @@
 #include "btm/run/project.h"
 
 #include <algorithm>
+#include <set>
 
+#include "btm/cluster/cluster_notes.h"
 #include "btm/run/build_steps.h"
 #include "btm/run/run_forest.h"
 #include "compat/base/concat.h"
@@ -12,6 +14,11 @@ namespace {
 
 std::string listed(const std::vector<std::string>& names) {
   return compat::join(names, ", ", [](const std::string& name) { return compat::printable(name); });
+}
+
+const std::string& key_in(const StepGraph& graph, const std::vector<std::string>& keys,
+                          const Step& step) {
+  return keys[static_cast<std::size_t>(&step - graph.steps().data())];
 }
 
 RunState opened(const Plan& plan, bool reads_all) {
@@ -45,8 +52,9 @@ void check_inputs_stay(const StepGraph& graph, const std::filesystem::path& outp
 
 }  // namespace
 
-Project::Project(Plan plan, bool reads_all)
-    : plan_(std::move(plan)),
+Project::Project(Plan plan, bool reads_all, std::string redone)
+    : redone_(std::move(redone)),
+      plan_(std::move(plan)),
       state_(opened(plan_, reads_all)),
       founding_(read_founding(state_.founding_file())),
       digest_([this](const std::filesystem::path& file) { return state_.digests().of(file); }),
@@ -56,16 +64,51 @@ Project::Project(Plan plan, bool reads_all)
   check_inputs_stay(graph_, state_.output());
 }
 
+/// The result that is taken up in place of running the step.
+std::optional<RunState::Known> Project::find_known(const Step& step, const std::string& key,
+                                                   const StepGraph& graph) {
+  if (step.name == redone_) return std::nullopt;
+  std::set<std::string> names;
+  for (const Step& each : graph.steps()) names.insert(each.name);
+  return state_.find_known(step, key, names);
+}
+
+/// Names are those of the clusters that are there or are taken up, and not of clusters that are to
+/// be made anew. Steps that run later read the plan again, and they must find the same domains.
+void Project::settle_cluster_names() {
+  if (!plan_.has_corpus() || plan_.has_own_cluster_names) return;
+  const StepGraph graph = build_steps(plan_, lineup_of(plan_));  // no key before split has names
+  const Step& step = graph.at("clusters");
+  const std::string key = key_in(graph, graph.keys(digest_), step);
+  const auto known = find_known(step, key, graph);
+  std::vector<std::string> names;
+  if (step.name != redone_ && state_.is_done(step, key))
+    names = named_clusters(plan_.output, plan_.clusters);
+  else if (known)
+    names = named_clusters(known->folder, plan_.clusters);
+  if (names.empty()) names = default_cluster_names(static_cast<std::size_t>(plan_.clusters));
+  if (names == plan_.domains) return;
+  notes_.push_back(known ? "earlier clusters are taken up with their names: " + listed(names)
+                         : "the domains are " + listed(names) + ": the clusters that were named " +
+                               listed(plan_.domains) +
+                               " are made anew, and btm cluster name can name the new ones");
+  try {
+    plan_ = load_plan(plan_.file, names);
+  } catch (const compat::FormatError& error) {
+    const std::string problem = error.what() + to_string(error.where()).size() + 2;  // behind ": "
+    throw compat::FormatError(error.where(), problem + ": " + notes_.back());
+  }
+}
+
 /// The founders of the seed model that is there stay as long as its settings and texts do.
 Lineup Project::choose_lineup() {
+  settle_cluster_names();
   Lineup lineup = lineup_of(plan_);
   if (plan_.seed_domains.empty() && founding_) {
     const DigestOf known = with_founding(plan_, *founding_, digest_);
     Lineup founded = lineup_of(plan_, *founding_, digest_);
     const StepGraph graph = build_steps(plan_, founded);
-    const std::vector<std::string> keys = graph.keys(known);
-    const auto place = static_cast<std::size_t>(&graph.at("seed") - graph.steps().data());
-    if (keys[place] == founding_->seed_key) {
+    if (key_in(graph, graph.keys(known), graph.at("seed")) == founding_->seed_key) {
       lineup = std::move(founded);
       digest_ = known;
       if (lineup.seed_domains != plan_.experts)
@@ -80,22 +123,15 @@ Lineup Project::choose_lineup() {
 }
 
 const std::string& Project::key_of(const Step& step) const {
-  return keyed_.keys[static_cast<std::size_t>(&step - graph_.steps().data())];
-}
-
-std::set<std::string> Project::names() const {
-  std::set<std::string> names;
-  for (const Step& step : graph_.steps()) names.insert(step.name);
-  return names;
+  return key_in(graph_, keyed_.keys, step);
 }
 
 std::vector<std::string> Project::states() {
   std::vector<std::string> states;
-  const std::set<std::string> all = names();
   for (const Step& step : graph_.steps()) {
     if (state_.is_done(step, key_of(step)))
       states.emplace_back("done");
-    else if (const auto known = state_.find_known(step, key_of(step), all))
+    else if (const auto known = find_known(step, key_of(step), graph_))
       states.push_back("known as " + compat::printable(known->name));
     else if (state_.is_finished(step.name))
       states.emplace_back("out of date");
@@ -128,11 +164,9 @@ std::vector<std::string> Project::prepare() {
           !why.empty() && reasons.find(why) == std::string::npos)
         reasons += (reasons.empty() ? "" : "; ") + why;
   const std::filesystem::path folder = state_.set_results_aside(aside);
-  const std::set<std::string> all = names();
-  std::vector<std::string> same;
   for (const Step& step : graph_.steps()) {
     if (state_.is_done(step, key_of(step))) continue;
-    const auto known = state_.find_known(step, key_of(step), all);
+    const auto known = find_known(step, key_of(step), graph_);
     if (!known) continue;
     state_.take_up(step, *known);
     constexpr std::string_view kExpert = "expert.";

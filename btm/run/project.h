@@ -1,7 +1,7 @@
 // A plan, who takes part, its steps and what is done of them.
 #pragma once
 
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,9 +15,10 @@ namespace btm {
 
 class Project {
  public:
-  /// `reads_all`: reads all files again, even where size and times are unchanged. Errors as
-  /// apply_forest's and of files that cannot be read.
-  Project(Plan plan, bool reads_all);
+  /// `reads_all`: reads all files again, even where size and times are unchanged. `redone` is a
+  /// step whose earlier result is not taken up, or "". Errors as load_plan's and apply_forest's,
+  /// and of files that cannot be read.
+  Project(Plan plan, bool reads_all, std::string redone = {});
   Project(const Project&) = delete;  // keyed_ refers to graph_
   Project& operator=(const Project&) = delete;
 
@@ -45,9 +46,12 @@ class Project {
   void enter_done_experts();
 
  private:
+  std::optional<RunState::Known> find_known(const Step& step, const std::string& key,
+                                            const StepGraph& graph);
+  void settle_cluster_names();
   Lineup choose_lineup();
-  std::set<std::string> names() const;
 
+  std::string redone_;
   Plan plan_;
   RunState state_;
   std::optional<Founding> founding_;
