@@ -1,6 +1,9 @@
 #include "converters/document_split.h"
 
 #include <algorithm>
+#include <ostream>
+
+#include "compat/base/numbers.h"
 
 namespace converters {
 namespace {
@@ -78,6 +81,29 @@ DocumentSplit::Part DocumentSplit::part(std::size_t split) const noexcept {
     sum.largest = std::max(sum.largest, buckets_[bucket].largest);
   }
   return sum;
+}
+
+void tell_split(const DocumentSplit& split, const std::vector<std::string>& names,
+                std::ostream& log) {
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < 3; ++i) total += split.part(i).bytes;
+  const auto percent = [](double part, double whole) {
+    return compat::decimal(100 * part / std::max(whole, 1.0), 1) + "%";
+  };
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].empty()) continue;
+    const DocumentSplit::Part part = split.part(i);
+    const double share = static_cast<double>(part.bytes) /
+                         static_cast<double>(std::max<std::uint64_t>(total, 1)),
+                 wanted = split.wanted_share(i);
+    if (i > 0 && (share > 1.5 * wanted || share < wanted / 1.5))
+      log << names[i] << ": warning: holds " << percent(share, 1) << " of the text, expected "
+          << percent(wanted, 1) << ": whole documents do not fit better" << std::endl;
+    if (part.largest * 2 > part.bytes)
+      log << names[i] << ": warning: one document is "
+          << percent(static_cast<double>(part.largest), static_cast<double>(part.bytes))
+          << " of its text" << std::endl;
+  }
 }
 
 }  // namespace converters

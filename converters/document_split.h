@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
+#include <string>
 #include <vector>
 
 namespace converters {
@@ -43,5 +45,10 @@ class DocumentSplit {
   std::vector<Part> buckets_;
   std::vector<std::uint8_t> split_;
 };
+
+/// Writes a warning to `log` for each part that is far from its share, or mostly one document.
+/// `names` are those of train, valid and test, "" for a part that is not asked for.
+void tell_split(const DocumentSplit& split, const std::vector<std::string>& names,
+                std::ostream& log);
 
 }  // namespace converters

@@ -6,19 +6,24 @@
 #include <ostream>
 #include <set>
 
+#include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/parallel.h"
 #include "compat/base/text.h"
+#include "compat/fairseq/dictionary_text.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/digest_cache.h"
+#include "compat/io/sha256.h"
 #include "compat/tokenizer/document_encoder.h"
-#include "compat/tokenizer/moses_tables.h"
 #include "converters/byte_progress.h"
 #include "converters/document_split.h"
+#include "converters/preprocess_destination.h"
 #include "converters/preprocess_manifest.h"
 #include "converters/preprocess_output.h"
+#include "converters/preprocess_sources.h"
+#include "converters/staged_folder.h"
 
 namespace converters {
 namespace {
@@ -32,6 +37,15 @@ struct EncodedBlock {
   std::size_t dropped = 0;  ///< Empty documents.
 };
 
+/// The outputs of a task, null where it has none.
+using Outputs = std::vector<std::unique_ptr<PreprocessOutput>>;
+
+void commit(const Outputs& outputs) {
+  const compat::SignalsWait together;
+  for (const auto& output : outputs)
+    if (output) output->commit();
+}
+
 class Preprocessor {
  public:
   Preprocessor(const PreprocessOptions& options, std::ostream& log)
@@ -41,33 +55,7 @@ class Preprocessor {
     format_.drop_empty = raw_text && !options.keep_empty;
     tokenizer_ = compat::load_tokenizer(options.tokenizer);
     manifest_ = std::make_unique<PreprocessManifest>(options.destdir);
-    reading_ = {{"document_break", format_.document_break},
-                {"input_format", format_.input_format},
-                {"text_key", format_.text_key},
-                {"drop_empty", format_.drop_empty},
-                {"end_of_document", options.end_of_document},
-                {"bpe", options.tokenizer.bpe},
-                {"tokenizer", json::array()}};
-    for (const std::string& file : options.tokenizer.files())
-      reading_["tokenizer"].push_back(digests_.of(file));
-    // Absent where it has its default, so that what earlier versions made can be continued.
-    if (raw_text && options.tokenizer.tokenizer != "none")
-      reading_["pretokenizer"] = options.tokenizer.tokenizer;
-    if (options.tokenizer.bpe_add_prefix_space) reading_["prefix_space"] = true;
-    if (options.tokenizer.tokenizer == "moses") reading_["pretokenizer"] = moses_facts();
-  }
-
-  /// All on which the tokens of --tokenizer moses depend.
-  json moses_facts() {
-    const compat::TokenizerOptions& options = options_.tokenizer;
-    json files = json::array();
-    for (const auto& file :
-         compat::moses_table_files(options.moses_data, options.moses_source_lang))
-      files.push_back(digests_.of(file.string()));
-    return {{"moses", options.moses_source_lang},
-            {"dash_splits", !options.moses_no_dash_splits},
-            {"escape", !options.moses_no_escape},
-            {"tables", std::move(files)}};
+    reading_ = reading_facts(options, format_, digests_);
   }
 
   void run() {
@@ -85,38 +73,18 @@ class Preprocessor {
     std::error_code error;
     fs::create_directories(destdir, error);
     if (error) throw compat::IoError(destdir.string(), "cannot create", error.value());
-    check_replaced(dictionary);
-    place(dictionary);
-    if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
-    if (!options_.dict_only) {
-      const compat::DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
-      const std::string dictionary_digest = digests_.of(destdir / "dict.txt");
-      for (const SplitTask& task : tasks_)
-        make_outputs(task, dictionary, dictionary_digest, encoder);
-    }
+    PreprocessDestination destination(destdir, domain_names(options_), *manifest_, dictionary);
+    check_replaced(destination);
+    if (options_.overwrite && destination.holds_other_sets(replaced_files()))
+      replace_all(dictionary, source, destination);
+    else
+      make_all(dictionary, source, destination);
     manifest_->finish();
   }
 
  private:
-  /// The names and digests of the files. The name decides whether a file is JSONL.
-  json contents(const std::vector<fs::path>& files) {
-    json list = json::array();
-    for (const fs::path& file : files)
-      list.push_back({fs::absolute(file).lexically_normal().string(), digests_.of(file)});
-    return list;
-  }
-
-  /// IoError unless the files still are as `before`, the result of contents(). The manifest then
-  /// describes what was read.
-  void require_unchanged(const std::vector<fs::path>& files, const json& before) {
-    const json now = contents(files);
-    for (std::size_t i = 0; i < files.size(); ++i)
-      if (now[i] != before[i])
-        throw compat::IoError(files[i].string(), "changed while it was read");
-  }
-
   json split_source(const SplitTask& task) {
-    return {{"inputs", contents(task.inputs.files)},
+    return {{"inputs", file_facts(task.inputs.files, digests_)},
             {"whole_files", task.inputs.of_folders.size()},
             {"reading", reading_},
             {"split", task.outputs.size() == 1
@@ -141,6 +109,14 @@ class Preprocessor {
     return files;
   }
 
+  std::set<std::string> replaced_files() const {
+    std::set<std::string> files;
+    if (!options_.dict_only)
+      for (const SplitTask& task : tasks_)
+        for (std::string& file : files_of(task)) files.insert(std::move(file));
+    return files;
+  }
+
   json dictionary_source() {
     json sources = json::array();
     for (const SplitTask& task : tasks_)
@@ -157,15 +133,18 @@ class Preprocessor {
   }
 
   compat::Dictionary made_dictionary(const json& source);
-  void check_replaced(const compat::Dictionary& dictionary);
-  void place(const compat::Dictionary& dictionary);
+  void check_replaced(const PreprocessDestination& destination);
+  void make_all(const compat::Dictionary& dictionary, const json& source,
+                const PreprocessDestination& destination);
+  void replace_all(const compat::Dictionary& dictionary, const json& source,
+                   const PreprocessDestination& destination);
   void count_symbols(const SplitTask& task, ByteProgress& progress,
                      std::vector<compat::SymbolCounter>& counters);
-  void make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
-                    const std::string& dictionary_digest, const compat::DocumentEncoder& encoder);
+  Outputs make_outputs(const SplitTask& task, const json& source, const fs::path& folder,
+                       const compat::DocumentEncoder& encoder,
+                       const compat::Dictionary& dictionary);
   void copy(const SplitTask& task, PreprocessOutput& output);
-  void encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
-              std::vector<std::unique_ptr<PreprocessOutput>>& outputs);
+  void encode(const SplitTask& task, const compat::DocumentEncoder& encoder, Outputs& outputs);
   bool is_plain_copy(const SplitTask& task) const {
     return options_.dataset_impl == "raw" && !tokenizer_ && options_.end_of_document.empty() &&
            task.outputs.size() == 1 && task.inputs.files.size() == 1 &&
@@ -180,7 +159,6 @@ class Preprocessor {
   /// Null for a task with a single output. The first call reads the task's files to get the sizes
   /// of their documents.
   const DocumentSplit* split_of(const SplitTask& task);
-  void tell_split(const SplitTask& task, const DocumentSplit& split) const;
   std::size_t workers() const noexcept { return static_cast<std::size_t>(options_.workers); }
 
   const PreprocessOptions& options_;
@@ -215,7 +193,8 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
   for (const SplitTask& task : tasks_)
     if (task.train) count_symbols(task, progress, counters);
   for (std::size_t i = 0, made = 0; i < tasks_.size(); ++i)
-    if (tasks_[i].train) require_unchanged(tasks_[i].inputs.files, source[0][made++]["inputs"]);
+    if (tasks_[i].train)
+      require_unchanged(tasks_[i].inputs.files, source[0][made++]["inputs"], digests_);
   if (std::ranges::none_of(
           counters, [](const compat::SymbolCounter& counter) { return counter.documents() > 0; }))
     refuse_empty(*std::ranges::find_if(tasks_, &SplitTask::train));
@@ -226,46 +205,85 @@ compat::Dictionary Preprocessor::made_dictionary(const json& source) {
 }
 
 /// The rule of all commands: a set is not replaced by one of other text without --overwrite. What
-/// was made from the same text is kept, or made again where it is damaged.
-void Preprocessor::check_replaced(const compat::Dictionary& dictionary) {
-  if (options_.overwrite || options_.dict_only || manifest_->unfinished()) return;
-  const fs::path destdir = options_.destdir, dict = destdir / "dict.txt";
-  const bool is_same = fs::exists(dict) && compat::Dictionary::load(dict) == dictionary;
-  const std::string digest = is_same ? digests_.of(dict) : std::string();
-  for (const SplitTask& task : tasks_) {
-    if (manifest_->is_made_from(task.outputs.front(), source_of(task, digest))) continue;
-    for (const std::string& file : files_of(task))
-      if (fs::exists(destdir / file))
-        throw compat::IoError((destdir / file).string(),
-                              "is there already (--overwrite replaces it), made from other text or "
-                              "settings");
-  }
-}
-
-/// Writes dict.txt. Data sets of an unfinished run with another dictionary are removed first; those
-/// of a finished run are an error.
-void Preprocessor::place(const compat::Dictionary& dictionary) {
-  const fs::path destdir = options_.destdir, path = destdir / "dict.txt";
-  if (fs::exists(path) && !(compat::Dictionary::load(path) == dictionary)) {
-    std::set<std::string> ours;
-    for (const SplitTask& task : tasks_) ours.insert(task.outputs.front());
-    if (manifest_->unfinished()) {
-      log_ << "removed the files of an unfinished run with another dictionary" << std::endl;
-      manifest_->clear();
-    } else if (const std::string other = manifest_->first_besides(ours); !other.empty()) {
-      throw compat::IoError(path.string(),
-                            "is another dictionary, and " + other +
-                                " was made with it; take another --destdir, or remove this one");
+/// was made from the same text is kept, or made again where it is damaged. No set that stays is
+/// left beside another dictionary.
+void Preprocessor::check_replaced(const PreprocessDestination& destination) {
+  std::set<std::string> names;
+  if (!options_.dict_only)
+    for (const SplitTask& task : tasks_) names.insert(task.outputs.front());
+  if (!options_.overwrite && !options_.dict_only && !manifest_->unfinished()) {
+    const std::vector<std::string> digests = destination.dictionary_digests();
+    for (const SplitTask& task : tasks_) {
+      const bool is_known = std::ranges::any_of(digests, [&](const std::string& digest) {
+        return manifest_->is_made_from(task.outputs.front(), source_of(task, digest));
+      });
+      if (is_known) continue;
+      for (const std::string& file : files_of(task))
+        if (const fs::path path = fs::path(options_.destdir) / file; fs::exists(path))
+          throw compat::IoError(path.string(),
+                                "is there already (--overwrite replaces it), made from other text "
+                                "or settings");
     }
   }
-  manifest_->begin();
-  dictionary.save(path);
-  for (const std::string& domain : domain_names(options_)) {
-    fs::create_directories(destdir / domain);
-    dictionary.save(destdir / domain / "dict.txt");
+  destination.refuse_other_sets(replaced_files(), names);
+}
+
+/// Writes dict.txt, and then one set after another. A later run keeps the sets that are finished.
+void Preprocessor::make_all(const compat::Dictionary& dictionary, const json& source,
+                            const PreprocessDestination& destination) {
+  const fs::path destdir = options_.destdir;
+  const bool clears = manifest_->unfinished() && destination.has_another_dictionary();
+  if (clears) {
+    log_ << "removed the files of an unfinished run with another dictionary" << std::endl;
+    manifest_->clear();
+  }
+  manifest_->begin(set_files_in(destdir).empty());
+  destination.place_dictionary(clears || options_.overwrite);
+  if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
+  if (options_.dict_only) return;
+  const compat::DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
+  const std::string digest = digests_.of(destdir / "dict.txt");
+  for (const SplitTask& task : tasks_) {
+    const json made_from = source_of(task, digest);
+    const std::vector<std::string> files = files_of(task);
+    const std::string& name = task.outputs.front();
+    if (manifest_->holds(name, made_from, files)) {
+      log_ << name << ": kept from an earlier run" << std::endl;
+      continue;
+    }
+    const Outputs outputs = make_outputs(task, made_from, destdir, encoder, dictionary);
+    const compat::SignalsWait together;
+    commit(outputs);
+    manifest_->record(name, made_from, files);
   }
 }
 
+/// Makes all sets in a folder of its own, and only then replaces the dictionary and the sets. When
+/// that is cut short, sets are missing, but none lies beside a dictionary that is not its own.
+void Preprocessor::replace_all(const compat::Dictionary& dictionary, const json& source,
+                               const PreprocessDestination& destination) {
+  const fs::path destdir = options_.destdir;
+  const StagedFolder staged(destdir / "sets", true);
+  const compat::DocumentEncoder encoder(dictionary, tokenizer_.get(), options_.end_of_document);
+  const std::string digest =
+      compat::sha256_hex(compat::as_byte_span(compat::dictionary_text(dictionary)));
+  std::vector<json> made_from;
+  for (const SplitTask& task : tasks_) {
+    made_from.push_back(source_of(task, digest));
+    commit(make_outputs(task, made_from.back(), staged.path(), encoder, dictionary));
+  }
+  const compat::SignalsWait together;
+  const std::set<std::string> files = replaced_files();
+  for (const std::string& file : files) fs::remove(destdir / file);
+  destination.place_dictionary(true);
+  for (const std::string& file : files) {
+    fs::create_directories((destdir / file).parent_path());
+    compat::rename_file(staged.path() / file, destdir / file);
+  }
+  if (options_.srcdict.empty()) manifest_->record("dictionary", source, {"dict.txt"});
+  for (std::size_t i = 0; i < tasks_.size(); ++i)
+    manifest_->record(tasks_[i].outputs.front(), made_from[i], files_of(tasks_[i]));
+}
 const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
   if (task.outputs.size() == 1) return nullptr;
   const std::string& name = task.outputs.front();
@@ -300,31 +318,8 @@ const DocumentSplit* Preprocessor::split_of(const SplitTask& task) {
                                      " leaves " + task.outputs[i] +
                                      " without a document: there are too few documents (see "
                                      "--document-break; or give separate files)");
-  tell_split(task, split);
+  tell_split(split, task.outputs, log_);
   return &splits_.emplace(name, std::move(split)).first->second;
-}
-
-void Preprocessor::tell_split(const SplitTask& task, const DocumentSplit& split) const {
-  std::uint64_t total = 0;
-  for (std::size_t i = 0; i < 3; ++i) total += split.part(i).bytes;
-  const auto percent = [](double part, double whole) {
-    return compat::decimal(100 * part / std::max(whole, 1.0), 1) + "%";
-  };
-  for (std::size_t i = 0; i < task.outputs.size(); ++i) {
-    if (task.outputs[i].empty()) continue;
-    const DocumentSplit::Part part = split.part(i);
-    const double share = static_cast<double>(part.bytes) /
-                         static_cast<double>(std::max<std::uint64_t>(total, 1)),
-                 wanted = split.wanted_share(i);
-    if (i > 0 && (share > 1.5 * wanted || share < wanted / 1.5))
-      log_ << task.outputs[i] << ": warning: holds " << percent(share, 1)
-           << " of the text, expected " << percent(wanted, 1)
-           << ": whole documents do not fit better" << std::endl;
-    if (part.largest * 2 > part.bytes)
-      log_ << task.outputs[i] << ": warning: one document is "
-           << percent(static_cast<double>(part.largest), static_cast<double>(part.bytes))
-           << " of its text" << std::endl;
-  }
 }
 
 void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
@@ -344,29 +339,20 @@ void Preprocessor::count_symbols(const SplitTask& task, ByteProgress& progress,
       [&](const std::uint64_t& disk_bytes) { progress.advance(disk_bytes); });
 }
 
-void Preprocessor::make_outputs(const SplitTask& task, const compat::Dictionary& dictionary,
-                                const std::string& dictionary_digest,
-                                const compat::DocumentEncoder& encoder) {
-  const json source = source_of(task, dictionary_digest);
-  const std::vector<std::string> files = files_of(task);
-  const std::string& name = task.outputs.front();
-  if (manifest_->holds(name, source, files)) {
-    log_ << name << ": kept from an earlier run" << std::endl;
-    return;
-  }
-  std::vector<std::unique_ptr<PreprocessOutput>> outputs;
+/// Writes the task's outputs, but for the last step: commit().
+Outputs Preprocessor::make_outputs(const SplitTask& task, const json& source,
+                                   const fs::path& folder, const compat::DocumentEncoder& encoder,
+                                   const compat::Dictionary& dictionary) {
+  Outputs outputs;
   for (const std::string& prefix : task.outputs)
-    outputs.push_back(prefix.empty() ? nullptr
-                                     : std::make_unique<PreprocessOutput>(
-                                           fs::path(options_.destdir) / prefix,
-                                           options_.dataset_impl, dictionary.size()));
+    outputs.push_back(prefix.empty()
+                          ? nullptr
+                          : std::make_unique<PreprocessOutput>(
+                                folder / prefix, options_.dataset_impl, dictionary.size()));
   encode(task, encoder, outputs);
-  require_unchanged(task.inputs.files, source["inputs"]);
+  require_unchanged(task.inputs.files, source["inputs"], digests_);
   if (outputs.front()->empty()) refuse_empty(task);
-  const compat::SignalsWait together;
-  for (const auto& output : outputs)
-    if (output) output->commit();
-  manifest_->record(name, source, files);
+  return outputs;
 }
 
 void Preprocessor::copy(const SplitTask& task, PreprocessOutput& output) {
@@ -380,7 +366,7 @@ void Preprocessor::copy(const SplitTask& task, PreprocessOutput& output) {
 }
 
 void Preprocessor::encode(const SplitTask& task, const compat::DocumentEncoder& encoder,
-                          std::vector<std::unique_ptr<PreprocessOutput>>& outputs) {
+                          Outputs& outputs) {
   if (is_plain_copy(task)) return copy(task, *outputs.front());
   ByteProgress progress(task.outputs.front(), total_size(task.inputs.files));
   const bool raw = options_.dataset_impl == "raw";

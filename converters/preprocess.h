@@ -52,7 +52,9 @@ std::vector<std::string> domain_names(const PreprocessOptions& options);
 /// Files appear whole or not at all. Files that an earlier run made from the same inputs and
 /// options are kept; preprocess.json in destdir records those. Files of an unfinished run with
 /// other inputs are removed. IoError, before anything is written, where a set is there that was
-/// made from other inputs or is not recorded, without `overwrite`.
+/// made from other inputs or is not recorded, without `overwrite`. IoError also where a set that
+/// stays would lie beside another dictionary. With `overwrite` a new dictionary and the sets of the
+/// old one are replaced together, when all new sets are complete.
 void preprocess(const PreprocessOptions& options, std::ostream& log);
 
 std::uint64_t total_size(const std::vector<std::filesystem::path>& files);

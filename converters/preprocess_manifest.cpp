@@ -64,6 +64,14 @@ std::string PreprocessManifest::first_besides(const std::set<std::string>& names
   return {};
 }
 
+bool PreprocessManifest::names_file(const std::string& file) const {
+  return std::ranges::any_of(entries_, [&](const json& entry) {
+    if (!entry.is_object()) return false;
+    const auto files = entry.find("files");
+    return files != entry.end() && files->is_object() && files->contains(file);
+  });
+}
+
 void PreprocessManifest::record(const std::string& name, const json& source,
                                 const std::vector<std::string>& files) {
   json digests = json::object();
@@ -74,8 +82,8 @@ void PreprocessManifest::record(const std::string& name, const json& source,
 
 bool PreprocessManifest::unfinished() const { return entries_.contains(kUnfinished); }
 
-void PreprocessManifest::begin() {
-  if (!entries_.empty()) return;
+void PreprocessManifest::begin(bool without_sets) {
+  if (!entries_.empty() || !without_sets) return;
   entries_[kUnfinished] = true;
   write();
 }

@@ -24,15 +24,17 @@ class PreprocessManifest {
   bool is_made_from(const std::string& name, const nlohmann::json& source) const;
   /// The name of a record that is neither in `names` nor the dictionary's. "" when there is none.
   std::string first_besides(const std::set<std::string>& names) const;
+  /// Whether a record names the file (relative to destdir).
+  bool names_file(const std::string& file) const;
   /// Records the files, which now exist, and writes preprocess.json.
   void record(const std::string& name, const nlohmann::json& source,
               const std::vector<std::string>& files);
 
   /// Whether the first run in this destination called begin() but not finish().
   bool unfinished() const;
-  /// To be called before the first record() of a run. An empty manifest then notes that the run is
-  /// unfinished.
-  void begin();
+  /// To be called before the first record() of a run. An empty manifest of a folder `without_sets`
+  /// then notes that the run is unfinished: all sets that come there are the run's own.
+  void begin(bool without_sets);
   void finish();
   /// Removes all recorded files, the dict.txt beside them, folders that become empty, and the
   /// records.

@@ -9,6 +9,7 @@
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
+#include "compat/fairseq/dictionary_text.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/mapped_file.h"
 
@@ -159,11 +160,15 @@ void Dictionary::pad_to_multiple(std::int64_t padding_factor) {
   }
 }
 
+std::string dictionary_text(const Dictionary& dictionary) {
+  std::string text;
+  for (std::int64_t id = kSpecialSymbols; id < dictionary.size(); ++id)
+    append(text, dictionary.symbol(id), ' ', dictionary.count(id), '\n');
+  return text;
+}
+
 void Dictionary::save(const std::filesystem::path& path) const {
-  AtomicFile file(path);
-  for (auto i = static_cast<std::size_t>(kSpecialSymbols); i < symbols_.size(); ++i)
-    file.write(concat(symbols_[i], ' ', counts_[i], '\n'));
-  file.commit();
+  write_file_atomically(path, dictionary_text(*this));
 }
 
 std::vector<std::int64_t> Dictionary::encode_line(std::string_view line, bool append_eos) const {

@@ -435,6 +435,107 @@ TEST_F(Preprocess, KeepsFinishedSetsBesideTheirDictionary) {
   EXPECT_EQ(sequences("valid").front(), (std::vector<std::int64_t>{5, 5, 5, 2}));
 }
 
+/// Found on 30 November 2026: --dict-only put another dictionary beside the sets of a folder.
+TEST_F(Preprocess, PutsNoDictionaryAloneBesideSetsOfAnother) {
+  fs::create_directories(out("law"));
+  for (const char* const set : {"valid.idx", "train.None-None", "law/test_law.idx"}) {
+    write_file(out("dict.txt"), "a 1\nb 1\n");
+    write_file(out(set), "fairseq's");
+    options_.dict_only = true;
+    for (const bool overwrite : {false, true}) {
+      options_.overwrite = overwrite;
+      options_.srcdict = file("d", "b 1\na 1\n");
+      expect_error<compat::IoError>([&] { run(); }, "is another dictionary, and " +
+                                                        fs::path(set).replace_extension().string() +
+                                                        " was made with it");
+      EXPECT_EQ(read_file(out("dict.txt")), "a 1\nb 1\n");
+      options_.srcdict = out("dict.txt").string();
+      run();
+    }
+    fs::remove(out(set));
+  }
+}
+
+TEST_F(Preprocess, PutsNoDictionaryAloneBesideItsOwnSets) {
+  options_.trainpref = file("t", "a b\n");
+  run();
+  const std::string dict = read_file(out("dict.txt"));
+  options_.dict_only = true;
+  options_.srcdict = file("d", "b 1\na 1\n");
+  for (const bool overwrite : {false, true}) {
+    options_.overwrite = overwrite;
+    expect_error<compat::IoError>([&] { run(); },
+                                  "is another dictionary, and train was made with it");
+    EXPECT_EQ(read_file(out("dict.txt")), dict);
+  }
+}
+
+/// A new dictionary replaces the old one when all sets of it are there.
+TEST_F(Preprocess, KeepsTheOldFolderWhenReplacingFails) {
+  options_.trainpref = file("t", "a b\n");
+  options_.validpref = file("v", "a\n");
+  run();
+  const auto before = listing();
+  const std::string dict = read_file(out("dict.txt")), train = read_file(out("train.bin"));
+  options_.overwrite = true;
+  options_.srcdict = file("d", "b 1\na 1\n");
+  file("v", "bad \xff byte\n");
+  expect_error<compat::FormatError>([&] { run(); }, "not UTF-8");
+  EXPECT_EQ(listing(), before);
+  EXPECT_EQ(read_file(out("dict.txt")), dict);
+  EXPECT_EQ(read_file(out("train.bin")), train);
+  file("v", "a\n");
+  run();
+  EXPECT_EQ(listing(), before);
+  EXPECT_EQ(sequences("train"), (std::vector<std::vector<std::int64_t>>{{5, 4, 2}}));
+  EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{5, 2}}));
+  EXPECT_NE(run().find("valid: kept"), std::string::npos);
+}
+
+TEST_F(Preprocess, ReplacesNoDictionaryOfSetsThatStay) {
+  options_.trainpref = file("t", "a b\n");
+  options_.validpref = file("v", "a\n");
+  run();
+  fs::remove(out("preprocess.json"));  // as if fairseq had made it
+  options_.validpref.clear();
+  options_.trainpref = file("t2", "b b a\n");
+  options_.overwrite = true;
+  expect_error<compat::IoError>([&] { run(); },
+                                "is another dictionary, and valid was made with it");
+  options_.validpref = file("v", "a\n");
+  options_.dataset_impl = "raw";  // would leave train.idx
+  expect_error<compat::IoError>([&] { run(); },
+                                "is another dictionary, and train was made with it");
+  options_.dataset_impl = "mmap";
+  run();
+  EXPECT_EQ(sequences("valid"), (std::vector<std::vector<std::int64_t>>{{5, 2}}));
+}
+
+TEST_F(Preprocess, ReplacesNoSetsOfOthersAfterAFailure) {
+  fs::create_directories(options_.destdir);
+  write_file(out("dict.txt"), "a 1\n");
+  write_file(out("valid.idx"), "fairseq's");
+  options_.srcdict = out("dict.txt").string();
+  options_.trainpref = file("t", "bad \xff byte\n");
+  expect_error<compat::FormatError>([&] { run(); }, "not UTF-8");
+  options_.trainpref.clear();
+  options_.validpref = file("v", "a\n");
+  expect_error<compat::IoError>([&] { run(); }, "valid.idx: is there already (--overwrite");
+}
+
+TEST_F(Preprocess, GoesOnWithoutItsDictionary) {
+  options_.trainpref = file("t", "a b\n");
+  run();
+  const std::string dict = read_file(out("dict.txt"));
+  fs::remove(out("dict.txt"));
+  EXPECT_NE(run().find("train: kept"), std::string::npos);
+  EXPECT_EQ(read_file(out("dict.txt")), dict);
+  // Other counts of the same symbols are the same dictionary.
+  options_.srcdict = file("d", "a 9\nb 8\n" + dict.substr(dict.find("madeup")));
+  EXPECT_NE(run().find("train: kept"), std::string::npos);
+  EXPECT_EQ(read_file(out("dict.txt")), dict);
+}
+
 TEST_F(Preprocess, ReplacesADictionaryWhenAsked) {
   options_.trainpref = file("t", "a b\n");
   fs::create_directories(options_.destdir);
