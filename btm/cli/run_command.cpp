@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "btm/cli/commands.h"
+#include "btm/cli/plan_check.h"
 #include "btm/report/table.h"
 #include "btm/run/executor.h"
 #include "btm/run/plan.h"
@@ -101,6 +102,7 @@ int Run::execute() {
     write_run_report(project_.plan(), project_.lineup(), project_.state());
     return 0;
   }
+  if (command_.step.empty()) check_commands(project_.plan(), project_.graph());
   if (!command_.redo.empty()) {
     if (command_.dry_run)
       throw compat::UsageError("--dry-run changes nothing, --redo sets a result aside");

@@ -61,7 +61,8 @@ class Builder {
     const bool mixes_clusters = plan_.has_corpus() && experts == plan_.domains;
     if (mixes_clusters) {
       auto ensembles = std::ranges::find(command, "--ensembles");
-      *++ensembles += ",cluster_prior";
+      if (std::ranges::find(plan_.ensembles, EnsembleType::kClusterPrior) == plan_.ensembles.end())
+        *++ensembles += ",cluster_prior";
       append(command, {"--cluster-model", "clusters/model"});
       after.emplace_back("clusters");
     }

@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kDomain = "{domain}";
-constexpr double kMostHeldOut = 0.4;  ///< For valid, and as much for test.
+constexpr std::size_t kLongestName = 200;  ///< Bytes: a step's record adds an ending to it.
+constexpr double kMostHeldOut = 0.4;       ///< For valid, and as much for test.
 
 /// What was expected. The reader adds file, line and key.
 struct BadValue {
@@ -146,6 +147,7 @@ class PlanReader {
                          "unknown key '" + entry.key + "' of [" + section.kind + "]" +
                              (near.empty() ? "" : ", did you mean " + near + "?"));
       }
+      lines_[section.kind + " " + entry.key] = entry.line;
       try {
         found->second(entry.value);
       } catch (const BadValue& bad) {
@@ -160,9 +162,18 @@ class PlanReader {
     throw compat::FormatError({name_, {}, {}}, problem);
   }
 
+  /// fail() with the line of an entry, where the plan has it.
+  [[noreturn]] void fail_at(const std::string& section, const std::string& key,
+                            const std::string& problem) const {
+    const auto line = lines_.find(section + " " + key);
+    if (line == lines_.end()) fail("[" + section + "] " + problem);
+    throw plan_error(name_, line->second, "[" + section + "] " + problem);
+  }
+
   void finish();
   void check_corpus();
   void check_domains();
+  void check_domain_names();
   void check_held_out();
   void check_experts();
   void check_along_run() const;
@@ -171,6 +182,7 @@ class PlanReader {
   fs::path folder_;
   std::string name_;
   const std::vector<std::string>& cluster_names_;
+  std::map<std::string, std::int64_t> lines_;  ///< Of "SECTION KEY".
   fs::path text_;
   Plan plan_;
   std::map<std::string, Keys> sections_{
@@ -296,12 +308,7 @@ void PlanReader::check_domains() {
   if (plan_.domains.size() < 2)
     fail(compat::concat("has ", plan_.domains.size(),
                         " domains, expected two or more (domains = A, B, ... in [data])"));
-  for (const std::string& domain : plan_.domains) {
-    if (std::ranges::count(plan_.domains, domain) > 1)
-      fail("domain " + compat::printable(domain) + " is repeated");
-    if (!is_domain_name(domain))
-      fail("domain '" + compat::printable(domain) + "' is not a name of a folder");
-  }
+  check_domain_names();
   if (!text_.empty())
     for (const auto& [field, name] : {std::pair{&plan_.train, "train.txt"},
                                       {&plan_.valid, "valid.txt"},
@@ -325,6 +332,21 @@ void PlanReader::check_domains() {
   }
 }
 
+void PlanReader::check_domain_names() {
+  const bool are_clusters = plan_.has_corpus();
+  const auto refuse = [&](const std::string& domain, const std::string& problem) {
+    fail_at(are_clusters ? "clusters" : "data", are_clusters ? "names" : "domains",
+            "domain '" + compat::printable(domain) + "' " + problem);
+  };
+  for (const std::string& domain : plan_.domains) {
+    if (std::ranges::count(plan_.domains, domain) > 1) refuse(domain, "is repeated");
+    if (!is_domain_name(domain))
+      refuse(domain, "is not a name of a folder, expected letters, digits, '_', '-' and '.'");
+    if (domain == "dict.txt" || domain == "forest.json")
+      refuse(domain, "has the name of a file that the run makes");
+  }
+}
+
 void PlanReader::check_held_out() {
   if (!plan_.data_bin.empty() || !plan_.valid.empty() || !plan_.test.empty())
     fail("[data] held_out goes with train alone, expected neither text, valid, test nor bin");
@@ -333,10 +355,16 @@ void PlanReader::check_held_out() {
 
 void PlanReader::check_experts() {
   if (plan_.experts.empty()) plan_.experts = plan_.domains;
-  for (const std::string& expert : plan_.experts)
+  for (const std::string& expert : plan_.experts) {
+    const auto refuse = [&](const std::string& problem) {
+      fail_at("experts", "domains", "names domain '" + compat::printable(expert) + "'" + problem);
+    };
     if (std::ranges::find(plan_.domains, expert) == plan_.domains.end())
-      fail("[experts] names domain '" + compat::printable(expert) +
-           "', which the plan does not have");
+      refuse(", which the plan does not have");
+    if (std::ranges::count(plan_.experts, expert) > 1) refuse(" twice");
+    if (is_row_of_run(plan_, expert))
+      refuse(", but the table has another row of that name; expected another name for the domain");
+  }
   if (plan_.seed_domains == std::vector<std::string>{kAllDomains}) return;
   for (const std::string& domain : plan_.seed_domains)
     if (std::ranges::find(plan_.domains, domain) == plan_.domains.end() ||
@@ -350,8 +378,11 @@ void PlanReader::set_ensembles(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const auto type = model_ensemble_type_of(name);
     if (!type)
-      fail("[evaluate] names ensemble '" + compat::printable(name) + "', expected " +
-           model_ensemble_types());
+      fail_at(
+          "evaluate", "ensembles",
+          "names ensemble '" + compat::printable(name) + "', expected " + model_ensemble_types());
+    if (std::ranges::find(plan_.ensembles, *type) != plan_.ensembles.end())
+      fail_at("evaluate", "ensembles", "names ensemble '" + compat::printable(name) + "' twice");
     plan_.ensembles.push_back(*type);
   }
 }
@@ -359,8 +390,20 @@ void PlanReader::set_ensembles(const std::vector<std::string>& names) {
 }  // namespace
 
 bool is_domain_name(std::string_view name) {
-  return !name.empty() && name.find('/') == std::string_view::npos && !name.starts_with('.') &&
-         name.find('\0') == std::string_view::npos;
+  // Separators of lists, of NAME=FILE, of paths and of patterns; blanks.
+  constexpr std::string_view kSeparators = "/:=,*?[]{}\\'\" ";
+  if (name.empty() || name.size() > kLongestName || name.front() == '.' || name.front() == '-' ||
+      name.find_first_of(kSeparators) != std::string_view::npos ||
+      compat::without_controls(name) != name)
+    return false;
+  for (std::size_t i = 0; i + 1 < name.size(); ++i)  // U+0080 to U+009F
+    if (name[i] == '\xC2' && static_cast<unsigned char>(name[i + 1]) < 0xA0) return false;
+  return true;
+}
+
+bool is_row_of_run(const Plan& plan, std::string_view name) {
+  return name == "seed" || (plan.dense && name == "dense") || (plan.average && name == "average") ||
+         (plan.mix.wanted() && name == "mixture");
 }
 
 fs::path Plan::of_domain(const fs::path& pattern, const std::string& domain) {

@@ -15,7 +15,8 @@ namespace btm {
 /// Stands for all domains of a plan.
 inline constexpr const char* kAllDomains = "all";
 
-/// Whether a text can name a domain and its folder: letters, digits, '_', '-', '.', not '.' first.
+/// Whether a text can name a domain, its folder and its model on a command line. Letters, digits,
+/// '_', '-' and '.' can, but not '.' or '-' at the start; separators, blanks and controls cannot.
 bool is_domain_name(std::string_view name);
 
 /// Paths are absolute. plan.md describes every key; the defaults are here.
@@ -95,6 +96,9 @@ struct Plan {
   /// The log's interval, or one that gives each training's curve 20 points or more; at most 50.
   std::int64_t shown_log_interval() const;
 };
+
+/// Whether the table of the plan's results has a row of that name that is no expert's.
+bool is_row_of_run(const Plan& plan, std::string_view name);
 
 /// FormatError that names the line for an unknown section or key (with the nearest known one), a
 /// wrong type, a value out of range, and a missing key. IoError when the file cannot be read. Does

@@ -92,6 +92,10 @@ std::vector<std::string> apply_forest(const Plan& plan, Lineup& lineup) {
                       " is not complete and takes no part (btm expert add goes on with it)");
       continue;
     }
+    if (is_row_of_run(plan, expert.name))
+      throw compat::IoError(place, "expert '" + expert.name +
+                                       "' has the name of another row of the run's table (btm "
+                                       "expert rename gives it another)");
     lines.push_back("expert " + expert.name + " of " + place + " takes part" +
                     (has(lineup.trained, expert.name) ? ", and is not trained again" : ""));
     add_brought(plan, *forest, expert, lineup);

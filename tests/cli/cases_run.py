@@ -156,6 +156,71 @@ CASES = [
             ),
         ]
     ],
+    *[
+        Case(
+            f"a plan whose later step would refuse {name}",
+            RUN + ["--dry-run"],
+            1,
+            stderr=["/my.plan: " + problem],
+            setup=write_plan(PLAN + more),
+        )
+        for name, more, problem in [
+            ("a flag", "flags = --fp61", "[train] flags: unknown flag '--fp61', did you mean"),
+            (
+                "a number",
+                "[model]\nflags = --decoder-layers two",
+                "[model] flags: flag --decoder-layers: 'two', expected",
+            ),
+            ("a word", "[evaluate]\nflags = --seed=x", "[evaluate] flags: flag --seed: 'x'"),
+            (
+                "a flag of the search",
+                "[experts]\ntune = 3\ntune_flags = --seeds 1",
+                "[experts] tune_flags: unknown flag '--seeds'",
+            ),
+            (
+                "a flag of the mixture",
+                "[mix]\nupdates = 3\nflags = --nothing",
+                "[mix] flags: unknown flag '--nothing'",
+            ),
+            ("help", "flags = --help", "[train] flags: flag --help: it would run nothing"),
+            (
+                "a flag of prompts",
+                "[generate]\nprompts = my.plan\nflags = --bean 5",
+                "[generate] flags: unknown flag '--bean', did you mean --beam?",
+            ),
+        ]
+    ],
+    *[
+        Case(
+            f"a plan with {name}",
+            RUN + ["--dry-run"],
+            1,
+            stderr=["/my.plan" + problem],
+            setup=write_plan(text),
+        )
+        for name, text, problem in [
+            (
+                "a domain called dense",
+                PLAN.replace("a, b", "a, dense"),
+                ": [experts] names domain 'dense', but the table has another row of that name",
+            ),
+            (
+                "one expert twice",
+                PLAN + "[experts]\ndomains = a, a\n",
+                "[line 7]: [experts] names domain 'a' twice",
+            ),
+            (
+                "one ensemble twice",
+                PLAN + "[evaluate]\nensembles = simple_average, simple_average\n",
+                "[line 7]: [evaluate] names ensemble 'simple_average' twice",
+            ),
+            (
+                "a separator in a name",
+                PLAN.replace("a, b", "a, b=c"),
+                "[line 2]: [data] domain 'b=c' is not a name of a folder",
+            ),
+        ]
+    ],
     Case(
         "seed domains that the plan does not have",
         RUN + ["--dry-run"],

@@ -172,12 +172,12 @@ def test_whole(btm, folder):
         "start seed" not in err and "start evaluate" in err,
         f"expected only the evaluation again:\n{err}",
     )
-    plan.write_text(text.replace("--decoder-layers 1", "--decoder-layers 1 --no-such-flag"))
+    plan.write_text(text.replace("--decoder-layers 1", "--decoder-layers 1 --arch no_such_arch"))
     status, _, err = finish(btm_run(btm, plan))
     require(
         status == 1
         and "step seed failed" in err
-        and "--no-such-flag" in err
+        and "no_such_arch" in err
         and "logs/seed.log" in err,
         f"status {status}:\n{err}",
     )

@@ -188,8 +188,29 @@ TEST(Plan, ChecksItsPartsTogether) {
   const std::vector<BadPlan> bad{
       {"", "has 0 domains, expected two or more"},
       {"[data]\ndomains = a\ntext = {domain}\n", "has 1 domains"},
-      {"[data]\ndomains = a,b,a\ntext = {domain}\n", "domain a is repeated"},
+      {"[data]\ndomains = a,b,a\ntext = {domain}\n",
+       "my.plan[line 2]: [data] domain 'a' is repeated"},
       {"[data]\ndomains = a,../b\ntext = {domain}\n", "domain '../b' is not a name of a folder"},
+      {"[data]\ndomains = a,b:c\ntext = {domain}\n", "domain 'b:c' is not a name of a folder"},
+      {"[data]\ndomains = a,b=c\ntext = {domain}\n", "domain 'b=c' is not a name of a folder"},
+      {"[data]\ndomains = a,b\x01\ntext = {domain}\n", "domain 'b\\x01' is not a name of a folder"},
+      {"[data]\ndomains = a,b\xC2\x81\ntext = {domain}\n", "is not a name of a folder"},
+      {"[data]\ndomains = a,-b\ntext = {domain}\n", "domain '-b' is not a name of a folder"},
+      {"[data]\ndomains = a,b*\ntext = {domain}\n", "domain 'b*' is not a name of a folder"},
+      {"[data]\ndomains = a,dict.txt\ntext = {domain}\n",
+       "my.plan[line 2]: [data] domain 'dict.txt' has the name of a file that the run makes"},
+      {"[data]\ndomains = a,dense\ntext = {domain}\n",
+       "my.plan: [experts] names domain 'dense', but the table has another row of that name"},
+      {"[data]\ndomains = a,seed\ntext = {domain}\n[experts]\ndense = no\n",
+       "names domain 'seed', but the table has another row"},
+      {"[data]\ndomains = a,average\ntext = {domain}\n", "names domain 'average', but the table"},
+      {"[data]\ndomains = a,mixture\ntext = {domain}\n[mix]\nupdates = 3\n",
+       "names domain 'mixture', but the table"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[experts]\ndomains = a, a\n",
+       "my.plan[line 5]: [experts] names domain 'a' twice"},
+      {"[data]\ndomains = a,b\ntext = {domain}\n[evaluate]\nensembles = cached_prior, "
+       "cached_prior\n",
+       "my.plan[line 5]: [evaluate] names ensemble 'cached_prior' twice"},
       {"[data]\ndomains = a,b\n", "[data] has no train, expected text = FOLDER/{domain}"},
       {"[data]\ndomains = a,b\ntrain = {domain}\nvalid = {domain}\n", "[data] has no test"},
       {"[data]\ndomains = a,b\ntext = same\n", "[data] train is the same file for all domains"},
@@ -216,6 +237,18 @@ TEST(Plan, ChecksItsPartsTogether) {
     SCOPED_TRACE(plan.text);
     expect_error<compat::FormatError>([&] { parse_plan(plan.text, "my.plan"); }, plan.phrase);
   }
+}
+
+TEST(Plan, LetsADomainHaveTheNameOfARowThatIsNotThere) {
+  const auto domains = [](const std::string& names, const std::string& experts) {
+    return parse_plan("[data]\ndomains = " + names + "\ntext = {domain}\n[train]\nupdates = 4\n" +
+                          "[experts]\n" + experts,
+                      "my.plan")
+        .domains.size();
+  };
+  EXPECT_EQ(domains("dense, average", "dense = no\naverage = no\n"), 2u);
+  EXPECT_EQ(domains("a, seed", "domains = a\n"), 2u) << "no expert";
+  EXPECT_EQ(domains("j\xC3\xBArid.1_2-3, mixture", ""), 2u);
 }
 
 TEST(PlanFile, ReadsEntriesWithTheirLines) {

@@ -84,9 +84,10 @@ TEST(Project, RefusesAPlanThatNamesClustersOfAnotherCorpus) {
   files.write_plan("[experts]\ndomains = law\n");
   EXPECT_EQ(files.domains(), (Names{"law", "code"}));
   write_file(files.dir / "all.txt", "two\n");
-  expect_error<compat::FormatError>([&] { files.domains(); },
-                                    "my.plan: [experts] names domain 'law', which the plan does "
-                                    "not have: the domains are c0, c1");
+  expect_error<compat::FormatError>(
+      [&] { files.domains(); },
+      "my.plan[line 10]: [experts] names domain 'law', which the plan does "
+      "not have: the domains are c0, c1");
 }
 
 TEST(Project, LeavesTheNamesOfClustersThatAreRedone) {
