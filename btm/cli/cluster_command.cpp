@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -12,7 +11,6 @@
 #include "btm/cli/eval_flags.h"
 #include "btm/cluster/balanced_kmeans.h"
 #include "btm/cluster/cluster_model.h"
-#include "btm/cluster/cluster_record.h"
 #include "btm/cluster/corpus.h"
 #include "btm/cluster/split.h"
 #include "btm/cluster/terms.h"
@@ -234,28 +232,20 @@ struct ClusterAssign {
           {flag_text(
                "output-dir", "DIR", output_dir,
                "split the corpus: DIR/cN/FILE for text, DIR/cN/{train,valid_cN,test_cN} for a "
-               "data-bin. Another set of the same model joins those that are there"),
+               "data-bin (valid1_cN of valid1). Another set of the same model joins those that are "
+               "there"),
            balance_flag(balance), flag_switch("balanced", balanced, "the same as --balance tokens"),
-           flag_switch("overwrite", overwrite, "replace the split of another model"),
-           post_process_flag(app.post_process)}}},
+           compat::flag_overwrite(overwrite), post_process_flag(app.post_process)}}},
         {}};
-  }
-
-  /// IoError where the folder holds the split of another model.
-  void check_split(const ClusterModel& model) const {
-    for (const std::string& name : default_cluster_names(model.clusters())) {
-      const auto record = read_cluster_record(std::filesystem::path(output_dir) / name);
-      if (record && record->model_sha256 != model.sha256() && !overwrite)
-        throw compat::IoError(output_dir + "/" + name,
-                              "holds the split of another cluster model (--overwrite replaces it)");
-    }
   }
 
   int run() {
     if (!output_dir.empty()) compat::check_can_write_in(output_dir);
     const ClusterModel model = ClusterModel::load(app.model_path);
-    if (!output_dir.empty()) check_split(model);
     const Corpus documents = corpus_for(model, app.model_path, app.input_path, app.post_process);
+    if (!output_dir.empty())
+      check_split(documents, app.input_path, model.clusters(), model.sha256(), output_dir,
+                  overwrite);
     std::vector<float> distances;
     Placement placement(model);
     for_each_document(documents, "assign", [&](std::int64_t, const std::string& text) {

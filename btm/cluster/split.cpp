@@ -15,9 +15,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kDictionary = "dict.txt";
+
+/// valid_c7 of valid and of valid_law, valid1_c7 of valid1: fairseq numbers further sets.
 std::string split_name(const std::string& name, const std::string& cluster) {
-  for (const std::string prefix : {"valid", "test"})
-    if (name.starts_with(prefix)) return prefix + "_" + cluster;
+  for (const std::string_view prefix : {"valid", "test"})
+    if (name.starts_with(prefix)) {
+      const std::size_t end = name.find_first_not_of("0123456789", prefix.size());
+      return name.substr(0, end) + "_" + cluster;
+    }
   return name;
 }
 
@@ -67,7 +73,29 @@ std::set<std::string> file_names(const Corpus& documents, const std::string& nam
                                  std::size_t cluster) {
   if (documents.dataset() == nullptr) return {name};
   const std::string split = split_name(name, folder_name(cluster));
-  return {"dict.txt", split + ".bin", split + ".idx"};
+  return {kDictionary, split + ".bin", split + ".idx"};
+}
+
+bool has_dictionary(const fs::path& folder, const compat::Dictionary& dictionary) {
+  return fs::exists(folder / kDictionary) &&
+         compat::Dictionary::load(folder / kDictionary) == dictionary;
+}
+
+/// IoError where the dictionary would replace another one, of which sets besides `replaced` stay,
+/// or which is not to be replaced.
+void check_dictionary(const fs::path& folder, const compat::Dictionary& dictionary,
+                      const std::set<std::string>& replaced, bool overwrite) {
+  const fs::path file = folder / kDictionary;
+  if (!fs::exists(file) || has_dictionary(folder, dictionary)) return;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".idx" && !replaced.contains(entry.path().filename().string()))
+      throw compat::IoError(file.string(),
+                            "is another dictionary, and " +
+                                compat::printable(entry.path().stem().string()) +
+                                " was made with it; take another --output-dir, or remove this one");
+  if (!overwrite)
+    throw compat::IoError(file.string(),
+                          "is there already, with other words (--overwrite replaces it)");
 }
 
 /// The clusters' folders in `output` that have a record: earlier splits wrote them.
@@ -98,6 +126,28 @@ std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::si
 
 }  // namespace
 
+void check_split(const Corpus& documents, const fs::path& input, std::size_t count,
+                 const std::string& model_sha256, const fs::path& output, bool overwrite) {
+  const std::string name = input.filename().string();
+  const bool data_bin = documents.dataset() != nullptr;
+  for (std::size_t j = 0; j < count; ++j) {
+    const fs::path folder = output / folder_name(j);
+    std::set<std::string> replaced = file_names(documents, name, j);
+    const auto record = read_cluster_record(folder);
+    if (record && record->model_sha256 != model_sha256) {
+      if (!overwrite)
+        throw compat::IoError(folder.string(),
+                              "holds the split of another cluster model (--overwrite replaces it)");
+      replaced.insert(record->files.begin(), record->files.end());
+    }
+    for (const std::string& file : replaced)
+      if (!(data_bin && file == kDictionary) && fs::exists(folder / file))
+        compat::check_new_output(folder / file, overwrite);
+    if (data_bin) check_dictionary(folder, documents.dictionary(), replaced, overwrite);
+  }
+  if (data_bin) check_dictionary(output, documents.dictionary(), {}, overwrite);
+}
+
 std::vector<std::uint64_t> split_corpus(const Corpus& documents, const fs::path& input,
                                         std::span<const std::uint32_t> clusters, std::size_t count,
                                         const std::string& model_sha256, const fs::path& output) {
@@ -122,9 +172,11 @@ std::vector<std::uint64_t> split_corpus(const Corpus& documents, const fs::path&
     for (const std::string& file : record.files) fs::remove(folder / file, gone);
     if (cluster_of_name(folder.filename().string())->cluster >= count) fs::remove(folder, gone);
   }
-  if (data_bin) documents.dictionary().save(output / "dict.txt");
-  for (std::size_t j = 0; data_bin && j < count; ++j)
-    documents.dictionary().save(output / folder_name(j) / "dict.txt");
+  std::vector<fs::path> folders{output};
+  for (std::size_t j = 0; j < count; ++j) folders.push_back(output / folder_name(j));
+  for (const fs::path& folder : folders)
+    if (data_bin && !has_dictionary(folder, documents.dictionary()))
+      documents.dictionary().save(folder / kDictionary);
   files.commit();
   for (std::size_t j = 0; j < count; ++j) {
     const fs::path folder = output / folder_name(j);

@@ -45,6 +45,19 @@ WRITERS = [
         "out/weigh.json",
     ),
     ("cluster train", ["btm", "cluster", "train", SET, "--num-clusters", "2", "-o", "out"], "out"),
+    (
+        "cluster assign",
+        [
+            *["btm", "cluster", "assign", "{golden}/cluster/two.model", SET, "--output-dir", "out"],
+            *["--post-process", "sentencepiece"],
+        ],
+        "out/c1/test_c1.idx",
+    ),
+    (
+        "cluster assign of text",
+        ["btm", "cluster", "assign", "{golden}/cluster/two.model", "cats", "--output-dir", "out"],
+        "out/c0/cats",
+    ),
     ("completion", ["btm", "completion", "bash", "-o", "out"], "out"),
     ("manual", ["btm", "manual", "--output-dir", "out"], "out/btm-train.1"),
     (
@@ -121,6 +134,7 @@ def there_already(name):
 
 def text(folder):
     (folder / "text").write_text("some words of a text, and some more words\n" * 20)
+    (folder / "cats").write_text("cat\n")
     known = (GOLDEN / "data-bin/dict.txt").read_text()
     (folder / "dict").write_text(known + "".join(f"madeupword{i:04} 0\n" for i in range(90, 98)))
 
@@ -128,7 +142,7 @@ def text(folder):
 def stays(name):
     def check(folder):
         assert (folder / name).read_text() == "mine"
-        assert {path.name for path in folder.iterdir()} == {"text", "dict", "out"}, list(
+        assert {path.name for path in folder.iterdir()} == {"text", "cats", "dict", "out"}, list(
             folder.iterdir()
         )
 

@@ -8,6 +8,7 @@
 #include "btm/cluster/cluster_record.h"
 #include "btm/cluster/split.h"
 #include "compat/base/error.h"
+#include "compat/fairseq/indexed_dataset_builder.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -149,6 +150,63 @@ TEST(SplitCorpus, DropsWhatAnotherModelsSplitLeft) {
   expect_error<compat::IoError>([&] { split("valid_perl", 1, kModel); },
                                 "belongs to a split into more clusters and holds 'notes'");
   EXPECT_EQ(read_cluster_record(out / "c1")->model_sha256, kOther);
+}
+
+/// A split of a data-bin that has the dictionary `words` and one sequence, into one cluster.
+void split_small(const std::filesystem::path& folder, const std::string& words,
+                 const std::string& name, bool overwrite, const std::string& model = kModel) {
+  const std::filesystem::path bin = folder / "bin";
+  std::filesystem::create_directories(bin);
+  btm_test::write_file(bin / "dict.txt", words);
+  const auto dictionary = compat::Dictionary::load(bin / "dict.txt");
+  const auto builder = compat::IndexedDatasetBuilder::create(bin / name, compat::DatasetImpl::kMmap,
+                                                             dictionary.size());
+  builder->add(std::vector<std::int64_t>{4, 5, 2});
+  builder->finalize();
+  const Corpus documents(bin / name, "none");
+  check_split(documents, bin / name, 1, model, folder / "out", overwrite);
+  split_corpus(documents, bin / name, std::vector<std::uint32_t>{0}, 1, model, folder / "out");
+}
+
+/// Found on 30 November 2026: valid1 became valid_cN and replaced the split of valid.
+TEST(SplitCorpus, KeepsTheNumbersOfSets) {
+  const btm_test::TempDir dir;
+  for (const char* const name : {"train", "valid", "valid1", "test_law", "test12_law"})
+    split_small(dir.path(), "a 1\nb 1\n", name, false);
+  EXPECT_EQ(
+      names_in(dir / "out/c0"),
+      (std::set<std::string>{"cluster.json", "dict.txt", "train.bin", "train.idx", "valid_c0.bin",
+                             "valid_c0.idx", "valid1_c0.bin", "valid1_c0.idx", "test_c0.bin",
+                             "test_c0.idx", "test12_c0.bin", "test12_c0.idx"}));
+}
+
+TEST(CheckSplit, ReplacesOnlyWhenAsked) {
+  const btm_test::TempDir dir;
+  split_small(dir.path(), "a 1\nb 1\n", "valid", false);
+  for (const char* const name : {"valid", "valid_law"})
+    expect_error<compat::IoError>([&] { split_small(dir.path(), "a 1\nb 1\n", name, false); },
+                                  "valid_c0.bin: is there already (--overwrite replaces it)");
+  split_small(dir.path(), "a 1\nb 1\n", "valid", true);
+  expect_error<compat::IoError>(
+      [&] { split_small(dir.path(), "a 1\nb 1\n", "valid", false, kOther); },
+      "out/c0: holds the split of another cluster model (--overwrite replaces it)");
+}
+
+TEST(CheckSplit, PutsNoDictionaryBesideSetsOfAnother) {
+  const btm_test::TempDir dir;
+  split_small(dir.path(), "a 1\nb 1\n", "valid", false);
+  for (const bool overwrite : {false, true})
+    expect_error<compat::IoError>(
+        [&] { split_small(dir.path(), "b 1\na 1\n", "train", overwrite); },
+        "out/c0/dict.txt: is another dictionary, and valid_c0 was made with it");
+  EXPECT_EQ(btm_test::read_file(dir / "out/c0/dict.txt"), "a 1\nb 1\n");
+  split_small(dir.path(), "b 1\na 1\n", "train", true, kOther);  // all sets of kModel go
+  EXPECT_EQ(names_in(dir / "out/c0"),
+            (std::set<std::string>{"cluster.json", "dict.txt", "train.bin", "train.idx"}));
+  EXPECT_EQ(btm_test::read_file(dir / "out/dict.txt"), "b 1\na 1\n");
+  std::filesystem::remove_all(dir / "out/c0");
+  expect_error<compat::IoError>([&] { split_small(dir.path(), "a 1\nb 1\n", "train", false); },
+                                "out/dict.txt: is there already, with other words (--overwrite");
 }
 
 }  // namespace
