@@ -51,7 +51,7 @@ void use_page_arena(MemoryUse use) {
   const auto pages = static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)),
              size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   constexpr std::size_t kMiB = std::size_t{1} << 20;
-  arena = new PageArena(pages * size, use == MemoryUse::kTraining ? 32 * kMiB : 1024 * kMiB);
+  arena = new PageArena(pages * size, use == MemoryUse::kTraining ? 16 * kMiB : 1024 * kMiB);
   c10::SetCPUAllocator(new ArenaAllocator, /*priority=*/1);
 }
 

@@ -158,7 +158,9 @@ CrossEntropyGradient cross_entropy_backward(const at::Tensor& features, const Li
                                             const at::Tensor& weight_gradient, double smoothing) {
   const at::NoGradGuard no_grad;
   const std::int64_t count = features.size(0), vocabulary = output.weight.size(0);
-  const std::int64_t slice = tokens_of_logits(vocabulary, features.device());
+  // Half as many tokens as elsewhere: all activations are in memory, too.
+  const std::int64_t slice =
+      std::max<std::int64_t>(1, tokens_of_logits(vocabulary, features.device()) / 2);
   const bool on_cpu = features.is_cpu() && features.scalar_type() == at::kFloat;
   const at::Tensor ids = targets.contiguous();
   at::Tensor buffer;
