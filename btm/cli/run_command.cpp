@@ -77,7 +77,11 @@ struct RunCommand {
 class Run {
  public:
   explicit Run(const RunCommand& command)
-      : command_(command), project_(load_plan(command.plan), command.check, command.redo) {}
+      : command_(command),
+        project_(load_plan(command.plan),
+                 {.reads_all = command.check,
+                  .redone = command.redo,
+                  .access = command.dry_run ? RunAccess::kReads : RunAccess::kWrites}) {}
 
   int execute();
 
@@ -104,8 +108,6 @@ int Run::execute() {
   }
   if (command_.step.empty()) check_commands(project_.plan(), project_.graph());
   if (!command_.redo.empty()) {
-    if (command_.dry_run)
-      throw compat::UsageError("--dry-run changes nothing, --redo sets a result aside");
     const Step& step = project_.graph().at(command_.redo);
     const std::filesystem::path aside = project_.state().set_results_aside(std::array{step.name});
     if (!aside.empty())
@@ -239,6 +241,11 @@ int run_run(std::span<const std::string> args) {
   RunCommand command;
   std::vector<std::string> ignored;
   if (!compat::parse_command_line(command.spec(), args, std::cout, ignored)) return 0;
+  for (const auto& [given, name] : {std::pair{!command.redo.empty(), "--redo sets a result aside"},
+                                    {!command.step.empty(), "--step runs a step"},
+                                    {command.report, "--report writes a report"}})
+    if (command.dry_run && given)
+      throw compat::UsageError(std::string("--dry-run changes nothing, ") + name);
   return Run(command).execute();
 }
 

@@ -21,9 +21,9 @@ const std::string& key_in(const StepGraph& graph, const std::vector<std::string>
   return keys[static_cast<std::size_t>(&step - graph.steps().data())];
 }
 
-RunState opened(const Plan& plan, bool reads_all) {
-  RunState state(plan.output);
-  if (reads_all) state.digests().forget();
+RunState opened(const Plan& plan, const Project::Options& options) {
+  RunState state(plan.output, options.access);
+  if (options.reads_all) state.digests().forget();
   return state;
 }
 
@@ -52,10 +52,10 @@ void check_inputs_stay(const StepGraph& graph, const std::filesystem::path& outp
 
 }  // namespace
 
-Project::Project(Plan plan, bool reads_all, std::string redone)
-    : redone_(std::move(redone)),
+Project::Project(Plan plan, Options options)
+    : options_(std::move(options)),
       plan_(std::move(plan)),
-      state_(opened(plan_, reads_all)),
+      state_(opened(plan_, options_)),
       founding_(read_founding(state_.founding_file())),
       digest_([this](const std::filesystem::path& file) { return state_.digests().of(file); }),
       lineup_(choose_lineup()),
@@ -67,7 +67,7 @@ Project::Project(Plan plan, bool reads_all, std::string redone)
 /// The result that is taken up in place of running the step.
 std::optional<RunState::Known> Project::find_known(const Step& step, const std::string& key,
                                                    const StepGraph& graph) {
-  if (step.name == redone_) return std::nullopt;
+  if (step.name == options_.redone) return std::nullopt;
   std::set<std::string> names;
   for (const Step& each : graph.steps()) names.insert(each.name);
   return state_.find_known(step, key, names);
@@ -82,7 +82,7 @@ void Project::settle_cluster_names() {
   const std::string key = key_in(graph, graph.keys(digest_), step);
   const auto known = find_known(step, key, graph);
   std::vector<std::string> names;
-  if (step.name != redone_ && state_.is_done(step, key))
+  if (step.name != options_.redone && state_.is_done(step, key))
     names = named_clusters(plan_.output, plan_.clusters);
   else if (known)
     names = named_clusters(known->folder, plan_.clusters);
@@ -138,7 +138,7 @@ std::vector<std::string> Project::states() {
     else
       states.emplace_back(state_.failure_of(step.name) ? "failed" : "to do");
   }
-  state_.digests().save();
+  state_.save_digests();
   return states;
 }
 
@@ -190,7 +190,7 @@ std::vector<std::string> Project::prepare() {
   if (!aside.empty())
     lines.push_back("set aside in " + folder.string() + ", before they are made anew" +
                     (reasons.empty() ? "" : " (" + reasons + ")") + ": " + listed(aside));
-  state_.digests().save();
+  state_.save_digests();
   return lines;
 }
 

@@ -15,10 +15,13 @@ namespace btm {
 
 class Project {
  public:
-  /// `reads_all`: reads all files again, even where size and times are unchanged. `redone` is a
-  /// step whose earlier result is not taken up, or "". Errors as load_plan's and apply_forest's,
-  /// and of files that cannot be read.
-  Project(Plan plan, bool reads_all, std::string redone = {});
+  struct Options {
+    bool reads_all = false;   ///< Reads all files again, even where size and times are unchanged.
+    std::string redone = {};  ///< A step whose earlier result is not taken up, or "".
+    RunAccess access = RunAccess::kWrites;  ///< kReads: prepare() and what follows are not called.
+  };
+  /// Errors as load_plan's and apply_forest's, and of files that cannot be read.
+  Project(Plan plan, Options options);
   Project(const Project&) = delete;  // keyed_ refers to graph_
   Project& operator=(const Project&) = delete;
 
@@ -51,7 +54,7 @@ class Project {
   void settle_cluster_names();
   Lineup choose_lineup();
 
-  std::string redone_;
+  Options options_;
   Plan plan_;
   RunState state_;
   std::optional<Founding> founding_;

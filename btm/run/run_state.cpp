@@ -20,13 +20,20 @@ using nlohmann::json;
 
 }  // namespace
 
-RunState::RunState(const fs::path& output)
-    : output_(fs::absolute(output)), digests_(output_ / "steps" / "digests.cache") {
+RunState::RunState(const fs::path& output, RunAccess access)
+    : output_(fs::absolute(output)),
+      access_(access),
+      digests_(output_ / "steps" / "digests.cache") {
+  if (access == RunAccess::kReads) return;
   for (const char* folder : {"steps", "logs"}) {
     std::error_code error;
     fs::create_directories(output_ / folder, error);
     if (error) throw compat::IoError((output_ / folder).string(), "create", error.value());
   }
+}
+
+void RunState::save_digests() const {
+  if (access_ == RunAccess::kWrites) digests_.save();
 }
 
 fs::path RunState::record_of(const std::string& step, const char* kind) const {

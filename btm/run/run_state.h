@@ -22,16 +22,21 @@ struct StepFailure {
   std::string reason;  ///< One line, printable.
 };
 
+/// Whether files of the run are written, or only looked at.
+enum class RunAccess : std::uint8_t { kWrites, kReads };
+
 class RunState {
  public:
-  /// Creates the folder and those inside it.
-  explicit RunState(const std::filesystem::path& output);
+  /// Creates the folder and those inside it, if these are written.
+  explicit RunState(const std::filesystem::path& output, RunAccess access = RunAccess::kWrites);
 
   const std::filesystem::path& output() const noexcept { return output_; }
   std::filesystem::path log_of(const std::string& step) const {
     return output_ / "logs" / (step + ".log");
   }
   compat::DigestCache& digests() noexcept { return digests_; }
+  /// Keeps the digests for the next process, if files are written.
+  void save_digests() const;
 
   /// Whether `step` was done under `key` and its outputs are unchanged.
   bool is_done(const Step& step, const std::string& key);
@@ -98,6 +103,7 @@ class RunState {
  private:
   std::filesystem::path record_of(const std::string& step, const char* kind) const;
   std::filesystem::path output_;
+  RunAccess access_;
   compat::DigestCache digests_;
 };
 

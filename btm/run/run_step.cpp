@@ -170,7 +170,7 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state,
     if (status == 0) {
       check_inputs();
       state.mark_done(step, key, seconds_since(start), inputs);
-      state.digests().save();
+      state.save_digests();
       return StepResult::kDone;
     }
     state.mark_failed(step.name,

@@ -73,6 +73,10 @@ def corpus_is_kept(folder):
     assert (folder / "my-out/text/corpus.txt").read_text() == "text\n"
 
 
+def nothing_is_made(folder):
+    assert not (folder / "my-out").exists(), "a dry run made the output folder"
+
+
 RUN = ["btm", "run", "{tmp}/my.plan"]
 
 CASES = [
@@ -96,6 +100,7 @@ CASES = [
             "warning: the test text of a is small (1 kB): an interval, and with it a verdict,",
         ],
         setup=write_plan(PLAN),
+        check=nothing_is_made,
     ),
     Case(
         "dry run with a share held out",
@@ -257,6 +262,14 @@ CASES = [
         2,
         stderr=["--dry-run changes nothing, --redo sets a result aside"],
         setup=write_plan(PLAN),
+    ),
+    Case(
+        "a step in a dry run",
+        RUN + ["--step", "expert.a", "--dry-run"],
+        2,
+        stderr=["--dry-run changes nothing, --step runs a step"],
+        setup=write_plan(PLAN),
+        check=nothing_is_made,
     ),
     Case(
         "unknown executor",

@@ -34,26 +34,26 @@ struct ClusteredProject {
   Plan plan() const { return load_plan(dir / "my.plan"); }
   /// As if the step's command had run.
   void finish_clusters() const {
-    Project project(plan(), false);
+    Project project(plan(), {});
     const Step& step = project.graph().at("clusters");
     project.state().begin(step, project.key_of(step));
     write_file(dir / "out/clusters/model", "a model of all.txt");
     project.state().mark_done(step, project.key_of(step), 1);
   }
   /// The domains of a new process.
-  Names domains() const { return Project(plan(), false).plan().domains; }
+  Names domains() const { return Project(plan(), {}).plan().domains; }
 };
 
 TEST(Project, NamesItsClustersAsTheUserDid) {
   const ClusteredProject files;
   EXPECT_EQ(files.domains(), (Names{"law", "code"}));
-  EXPECT_TRUE(Project(files.plan(), false).notes().empty());
+  EXPECT_TRUE(Project(files.plan(), {}).notes().empty());
 }
 
 TEST(Project, LeavesTheNamesOfClustersThatAreMadeAnew) {
   const ClusteredProject files;
   write_file(files.dir / "all.txt", "two\n");
-  Project changed(files.plan(), false);
+  Project changed(files.plan(), {});
   EXPECT_EQ(changed.plan().domains, (Names{"c0", "c1"}));
   ASSERT_EQ(changed.notes().size(), 1u);
   EXPECT_NE(changed.notes()[0].find(
@@ -69,10 +69,10 @@ TEST(Project, LeavesTheNamesOfClustersThatAreMadeAnew) {
 TEST(Project, TakesNamesUpWithTheirClusters) {
   const ClusteredProject files;
   write_file(files.dir / "all.txt", "two\n");
-  Project(files.plan(), false).prepare();
+  Project(files.plan(), {}).prepare();
   files.finish_clusters();
   write_file(files.dir / "all.txt", "one\n");
-  Project back(files.plan(), false);
+  Project back(files.plan(), {});
   EXPECT_EQ(back.plan().domains, (Names{"law", "code"}));
   EXPECT_EQ(back.notes(), (Names{"earlier clusters are taken up with their names: law, code"}));
   back.prepare();
@@ -92,7 +92,7 @@ TEST(Project, RefusesAPlanThatNamesClustersOfAnotherCorpus) {
 
 TEST(Project, LeavesTheNamesOfClustersThatAreRedone) {
   const ClusteredProject files;
-  Project project(files.plan(), false, "clusters");
+  Project project(files.plan(), {.redone = "clusters"});
   EXPECT_EQ(project.plan().domains, (Names{"c0", "c1"}));
   project.state().set_results_aside(Names{"clusters"});
   project.prepare();
@@ -103,7 +103,7 @@ TEST(Project, LeavesTheNamesOfClustersThatAreRedone) {
 TEST(Project, DoesNotTakeUpTheResultOfAStepThatIsRedone) {
   const ClusteredProject files;
   const auto state_after_redo = [&](const std::string& redone) {
-    Project project(files.plan(), false, redone);
+    Project project(files.plan(), {.redone = redone});
     project.state().set_results_aside(Names{"clusters"});
     project.prepare();
     const Step& step = project.graph().at("clusters");
