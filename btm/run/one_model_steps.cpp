@@ -26,7 +26,7 @@ Step average_step(const StepNames& names) {
           .folder = "average"};
 }
 
-/// An interrupted attempt goes on from its tune.json.
+/// An interrupted attempt goes on from its tune.json, which --overwrite would begin anew.
 Step tuned_step(const StepNames& names) {
   const Plan& plan = names.plan();
   std::vector<std::string> domains;  // not those that came with an expert: they may lack a split
@@ -39,8 +39,12 @@ Step tuned_step(const StepNames& names) {
           std::to_string(plan.tune), "--held-out-subset", plan.split, "--tokens-per-sample",
           std::to_string(plan.tokens_per_sample), "--seed", std::to_string(plan.seed)});
   append(command, plan.tune_flags);
+  CommandLine resume = command;
+  std::erase(resume, "--overwrite");
   Step step{.name = "tuned",
             .commands = {std::move(command)},
+            .resume_file = "tuned/tune.json",
+            .resume_commands = {std::move(resume)},
             .after = names.expert_steps(),
             .inputs = names.brought_files(),
             .outputs = {"tuned/checkpoint_last.pt", "tuned/tune.json", "tuned/tune.html"},

@@ -50,7 +50,7 @@ bool goes_on(const Step& step, const RunState& state) {
 /// How the step's resume file shows that it is another's; "" where it does not. A file that cannot
 /// be read is left to the command, which says why.
 std::string foreign_setting(const Step& step, const RunState& state) {
-  if (!goes_on(step, state)) return {};
+  if (step.resume_settings.empty() || !goes_on(step, state)) return {};
   try {
     const auto checkpoint = compat::Checkpoint::open(state.output() / step.resume_file);
     for (const auto& [section, key, value, only_file_name] : step.resume_settings) {
@@ -71,6 +71,13 @@ std::string foreign_setting(const Step& step, const RunState& state) {
     return {};
   }
   return {};
+}
+
+/// Removes what an interrupted attempt made last, because the resume commands make it again.
+void remove_other_outputs(const Step& step, const RunState& state) {
+  for (const std::filesystem::path& output : step.outputs)
+    if (std::error_code ignored; output != step.resume_file)
+      std::filesystem::remove(state.output() / output, ignored);
 }
 
 /// The status of the first command that fails, or 0.
@@ -158,6 +165,7 @@ StepResult run_step(const Step& step, const std::string& key, RunState& state,
     if (const std::string problem = foreign_setting(step, state); !problem.empty())
       state.set_aside(step, key, problem);
     const bool resumes = goes_on(step, state);
+    if (resumes) remove_other_outputs(step, state);
     const LogFile log(state.log_of(step.name));
     if (const std::string note = state.note_of(step.name); !note.empty()) log.line("# " + note);
     const auto start = std::chrono::steady_clock::now();

@@ -95,6 +95,19 @@ TEST(RunStep, SaysWhatHelpsWhereItWentOnFromAFile) {
             "starts anew");
 }
 
+TEST(RunStep, RemovesTheOtherOutputsBeforeItGoesOn) {
+  const TempDir dir;
+  RunState state(dir / "run");
+  Step made = step("a", "mkdir -p own; touch own/state own/out; exit 1");
+  made.folder = "own";
+  made.resume_file = "own/state";
+  made.outputs = {"own/state", "own/out"};
+  made.resume_commands = {sh("test -e own/state && test ! -e own/out && echo again > own/out")};
+  EXPECT_EQ(run_step(made, "k", state), StepResult::kFailed);
+  EXPECT_EQ(run_step(made, "k", state), StepResult::kDone);
+  EXPECT_EQ(read_file(dir / "run/own/out"), "again\n");
+}
+
 TEST(RunStep, BeginsAnewWhereTheCheckpointIsAnothers) {
   const auto checkpoint = btm_test::golden("checkpoints/elm_perl/checkpoint_last.pt");
   const auto settings = compat::Checkpoint::open(checkpoint).config();

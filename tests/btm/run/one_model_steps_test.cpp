@@ -68,6 +68,16 @@ TEST(OneModelSteps, LeaveTheOtherStepsAsTheyWere) {
     EXPECT_EQ(after.at(name) == key, name != "evaluate" && name != "report") << name;
 }
 
+TEST(OneModelSteps, GoOnWithTheSearchOfATunedAverage) {
+  const StepGraph graph = build_steps(plan_with("[experts]\ntune = 9\ntune_flags = --cpu\n"));
+  const Step& tuned = graph.at("tuned");
+  EXPECT_EQ(tuned.resume_file, "tuned/tune.json");
+  ASSERT_EQ(tuned.resume_commands.size(), 1U);
+  CommandLine resume = tuned.commands[0];
+  EXPECT_EQ(std::erase(resume, "--overwrite"), 1U);
+  EXPECT_EQ(tuned.resume_commands[0], resume) << "--overwrite begins the search anew";
+}
+
 TEST(OneModelSteps, AverageTheLastCheckpointsOfTheBaseline) {
   const StepGraph graph = build_steps(plan_with("[experts]\nalong_run = 3\n"));
   const Step& dense = graph.at("dense");
