@@ -54,13 +54,12 @@ void PromptRun::submit(std::unique_ptr<Prompt> prompt) {
   OnToken on_token;
   if (follows()) {
     const std::span before(tokens.data(), std::min(tokens.size(), longest));
-    prompt->text = codec_.decode(before);
     for (std::int64_t i = 0; i < options_.generate.beam; ++i)
       prompt->growing.push_back({GrowingText(codec_, before, StopStrings(options_.stops)), {}});
     on_token = [this, text = prompt.get()](const Hypothesis& hypothesis) {
       return follow(*text, hypothesis);
     };
-    if (show_) show_(prompt->text);
+    if (show_ && codec_.is_stepwise()) show_(prompt->growing.front().text.before());
   }
   try {
     const std::size_t number = generator_.submit(tokens, options_.generate, std::move(on_token));
@@ -75,7 +74,7 @@ bool PromptRun::follow(Prompt& prompt, const Hypothesis& hypothesis) {
   Text& text = prompt.growing.at(hypothesis.sample);
   const std::int64_t token = hypothesis.tokens.back();
   const std::string more = token == eos_ ? text.text.finish() : text.text.push(token);
-  if (show_) show_(more);
+  if (show_ && codec_.is_stepwise()) show_(more);
   text.shown += more;
   return !text.text.stopped();
 }
@@ -104,14 +103,13 @@ void PromptRun::finish(Prompt& prompt, std::vector<Hypothesis> hypotheses) {
     if (!tokens.empty() && tokens.back() == eos_) tokens = tokens.first(tokens.size() - 1);
     looped_ = looped_ || ends_in_loop(tokens);
   }
-  if (show_) return show_("\n");
+  if (show_) return show_(codec_.is_stepwise() ? "\n" : text_of(prompt.growing.front()) + "\n");
   hypotheses.resize(std::min(hypotheses.size(), static_cast<std::size_t>(options_.nbest)));
   for (const Hypothesis& hypothesis : hypotheses) {
     prompt.result.pieces.push_back(compat::pieces_of(codec_, hypothesis.tokens));
     const bool followed = !prompt.growing.empty();
-    prompt.result.texts.push_back(followed
-                                      ? prompt.text + prompt.growing.at(hypothesis.sample).shown
-                                      : codec_.decode(hypothesis.tokens));
+    prompt.result.texts.push_back(followed ? text_of(prompt.growing.at(hypothesis.sample))
+                                           : codec_.decode(hypothesis.tokens));
   }
   prompt.result.hypotheses = std::move(hypotheses);
   output_.add(prompt.number, std::move(prompt.result));

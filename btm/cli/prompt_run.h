@@ -61,10 +61,10 @@ class PromptRun {
     std::size_t number = 0;
     std::string where;
     PromptResult result;
-    std::string text;  ///< The prompt's tokens as text.
     std::vector<Text> growing;
   };
 
+  static std::string text_of(const Text& text) { return text.text.before() + text.shown; }
   void submit(std::unique_ptr<Prompt> prompt);
   bool follow(Prompt& prompt, const Hypothesis& hypothesis);
   void fail(Prompt& prompt, const std::string& error);

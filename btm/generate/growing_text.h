@@ -28,6 +28,8 @@ class GrowingText {
     return text;
   }
   bool stopped() const noexcept { return stops_.stopped(); }
+  /// The text that it follows: TextStream::before().
+  const std::string& before() const noexcept { return stream_.before(); }
 
  private:
   compat::TextStream stream_;

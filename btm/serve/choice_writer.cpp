@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <utility>
 
 #include "compat/base/code_points.h"
@@ -29,11 +30,13 @@ struct ChoiceWriter::Columns {
   Json tokens = Json::array(), log_probs = Json::array(), top = Json::array();
   Json offsets = Json::array(), weights = Json::array();
 
+  void drop_last() {
+    for (Json* const column : {&tokens, &log_probs, &top, &offsets, &weights})
+      column->erase(column->size() - 1);
+  }
   /// Leaves out the tokens from `offset` on.
   void cut(std::int64_t offset) {
-    while (!offsets.empty() && offsets.back().get<std::int64_t>() >= offset)
-      for (Json* const column : {&tokens, &log_probs, &top, &offsets, &weights})
-        column->erase(column->size() - 1);
+    while (!offsets.empty() && offsets.back().get<std::int64_t>() >= offset) drop_last();
   }
 };
 
@@ -43,9 +46,9 @@ ChoiceWriter::ChoiceWriter(const compat::TextCodec& codec, ChoiceStyle style, st
       style_(std::move(style)),
       index_(index),
       begun_(begun),
-      prompt_(codec.decode(prompt)),
-      pieces_(codec, style_.echo ? std::span<const std::int64_t>() : prompt),
-      offset_(style_.echo ? 0 : compat::code_points(prompt_)) {}
+      pieces_(compat::TextStream::stepwise(codec,
+                                           style_.echo ? std::span<const std::int64_t>() : prompt)),
+      offset_(compat::code_points(pieces_.before())) {}
 
 const std::string& ChoiceWriter::symbol(std::int64_t token) const {
   return codec_->dictionary().symbol(token);
@@ -91,22 +94,29 @@ void ChoiceWriter::add_token(Columns& columns, const WrittenPart& part, std::siz
   offset_ += compat::code_points(piece);
 }
 
+/// Leaves out the tokens of a stop string, as it is left out of a whole text.
+void ChoiceWriter::cut_stop(Columns& columns, const WrittenPart& part) const {
+  const std::int64_t end = compat::code_points(part.before) + compat::code_points(part.text);
+  if (codec_->is_stepwise()) return columns.cut(end);
+  // Offsets are not those of the text: a token belongs to it where those before it are shorter.
+  const std::span<const std::int64_t> all(part.tokens.tokens);
+  const auto counts = std::views::iota(std::size_t{0}, all.size());
+  const auto kept = std::ranges::partition_point(counts, [&](std::size_t before) {
+    return compat::code_points(codec_->decode(all.first(before))) < end;
+  });
+  for (auto i = kept; i != counts.end() && !columns.offsets.empty(); ++i) columns.drop_last();
+}
+
 Json ChoiceWriter::write(const WrittenPart& part) {
   Columns columns;
-  std::string text;
-  if (std::exchange(first_part_, false) && style_.echo) {
-    text = prompt_;
-    if (begun_) add_begin(columns);
-  }
-  const std::int64_t end = compat::code_points(prompt_) + compat::code_points(part.text);
-  text += part.text;
+  if (std::exchange(first_part_, false) && style_.echo && begun_) add_begin(columns);
+  std::string text = style_.echo ? part.before + part.text : part.text;
   const std::size_t count = part.tokens.tokens.size();
   if (style_.logprobs || style_.posterior)
     for (std::size_t i = style_.echo ? 0 : std::min(part.read, count); i < count; ++i)
       add_token(columns, part, i, part.finish != nullptr && i + 1 == count);
   const bool ended = count > 0 && part.tokens.tokens.back() == codec_->dictionary().eos();
-  // Of a whole text, the tokens of a stop string are left out as it is.
-  if (part.whole && part.finish == std::string_view("stop") && !ended) columns.cut(end);
+  if (part.whole && part.finish == std::string_view("stop") && !ended) cut_stop(columns, part);
   Json choice{{"index", index_}, {"text", std::move(text)}, {"logprobs", nullptr}};
   if (style_.logprobs)
     choice["logprobs"] = {{"tokens", columns.tokens},

@@ -22,8 +22,9 @@ struct ChoiceStyle {
   std::vector<std::string> experts;  ///< [E] whose weights these are.
 };
 
-/// One choice, whole or in parts. Offsets count code points from the prompt's beginning. Tokens
-/// have the names of the dictionary's symbols, which differ from each other.
+/// One choice, whole or in parts. Offsets count code points from the prompt's beginning; with
+/// --tokenizer moses those of the text before detokenizing. Tokens have the names of the
+/// dictionary's symbols, which differ from each other.
 class ChoiceWriter {
  public:
   /// `begun`: the client's prompt began with the symbol with which every text begins.
@@ -37,6 +38,7 @@ class ChoiceWriter {
   struct Columns;
   void add_begin(Columns& columns);
   void add_token(Columns& columns, const WrittenPart& part, std::size_t i, bool last);
+  void cut_stop(Columns& columns, const WrittenPart& part) const;
   nlohmann::ordered_json top_json(const WrittenPart& part, std::size_t i) const;
   const std::string& symbol(std::int64_t token) const;
 
@@ -44,7 +46,6 @@ class ChoiceWriter {
   ChoiceStyle style_;
   std::size_t index_;
   bool begun_;
-  std::string prompt_;
   compat::TextStream pieces_;
   std::int64_t offset_ = 0;
   bool first_part_ = true, first_token_ = true;

@@ -19,7 +19,10 @@ struct WrittenPart {
   std::size_t prompt = 0, sample = 0;
   Hypothesis tokens;     ///< With what is known of each: those that are new since the last part.
   std::size_t read = 0;  ///< How many of them belong to the prompt.
-  std::string text;      ///< That was written: the prompt's text and stop strings are left out.
+  /// The prompt's text, in one part of each text: the first, or the last where what is written may
+  /// change it (--tokenizer moses).
+  std::string before;
+  std::string text;  ///< That was written: the prompt's text and stop strings are left out.
   const char* finish = nullptr;  ///< "stop" or "length" at its end.
   bool whole = false;            ///< Nothing came before it.
   double score = 0;              ///< At its end: the mean log-probability of a written token.

@@ -164,13 +164,14 @@ bool Engine::follow(Prompt& prompt, const Hypothesis& text) {
   std::string more = ends ? growing.finish() : growing.push(text.tokens.back());
   if (full && !ends && !growing.stopped()) more += growing.finish();
   if (ends || growing.stopped()) prompt.finished[s] = "stop";
-  tell(prompt, text, more);
+  const bool last = full || ends || growing.stopped();
+  tell(prompt, text, more, last);
   prompt.written[s] += more;
-  return !full && !ends && !growing.stopped();
+  return !last;
 }
 
 /// Gives on_part what is new.
-void Engine::tell(Prompt& prompt, const Hypothesis& text, std::string more) {
+void Engine::tell(Prompt& prompt, const Hypothesis& text, std::string more, bool last) {
   const CompletionJob& job = *prompt.job->job;
   if (!job.in_parts) return;
   const std::size_t s = text.sample, read = job.prompts[prompt.index].size();
@@ -180,6 +181,7 @@ void Engine::tell(Prompt& prompt, const Hypothesis& text, std::string more) {
   part.tokens = part_of(text, prompt.told[s]);
   part.read = read - std::min(read, prompt.told[s]);
   part.text = std::move(more);
+  if (codec_.is_stepwise() ? prompt.told[s] == 0 : last) part.before = prompt.texts[s].before();
   prompt.told[s] = text.tokens.size();
   job.on_part(std::move(part));
 }
@@ -216,6 +218,11 @@ void Engine::finish(Prompt& prompt, Generated ended) {
     const std::size_t told = prompt.told[text.sample];
     part.tokens = told == 0 ? std::move(text) : part_of(text, told);
     part.whole = told == 0;
+    if (part.whole) {
+      GrowingText& growing = prompt.texts[part.sample];
+      const std::string rest = written == 0 ? growing.finish() : "";
+      part.before = growing.before() + rest;
+    }
     if (!running.job->in_parts) part.text = std::move(prompt.written[part.sample]);
     if (running.job->in_parts)
       running.job->on_part(std::move(part));

@@ -64,7 +64,7 @@ class Engine {
   void start(std::shared_ptr<CompletionJob> job);
   bool follow(Prompt& prompt, const Hypothesis& text);
   bool follow_or_note(Prompt& prompt, const Hypothesis& text);
-  void tell(Prompt& prompt, const Hypothesis& text, std::string more);
+  void tell(Prompt& prompt, const Hypothesis& text, std::string more, bool last);
   void settle(Generated ended);
   void finish(Prompt& prompt, Generated ended);
   void fail(RunningJob& job, int status, const std::string& error);

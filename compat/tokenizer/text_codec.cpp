@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <unordered_set>
 
+#include "compat/base/code_points.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -123,10 +124,7 @@ TextStream TextStream::stepwise(const TextCodec& codec, std::span<const std::int
 
 TextStream::TextStream(const TextCodec& codec, std::span<const std::int64_t> before, bool holds_all)
     : codec_(&codec), holds_all_(holds_all), ids_(before.begin(), before.end()) {
-  if (holds_all_)
-    given_ = codec_->decode(ids_).size();
-  else
-    take(false);
+  before_ = holds_all_ ? codec_->decode(ids_) : take(false);
 }
 
 std::string TextStream::push(std::int64_t id) {
@@ -134,7 +132,7 @@ std::string TextStream::push(std::int64_t id) {
   return holds_all_ ? std::string() : take(false);
 }
 
-std::string TextStream::finish() { return take(true); }
+std::string TextStream::finish() { return holds_all_ ? rest() : take(true); }
 
 std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::int64_t> ids,
                                    std::span<const std::int64_t> before) {
@@ -145,8 +143,18 @@ std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::
   return pieces;
 }
 
+/// What follows may change the text of `before`: that text ends where the whole differs from it.
+std::string TextStream::rest() {
+  const std::string whole = codec_->decode(ids_);
+  auto common =
+      static_cast<std::size_t>(std::ranges::mismatch(before_, whole).in1 - before_.begin());
+  while (common > 0 && common < whole.size() && code_points({&whole[common], 1}) == 0) --common;
+  before_.resize(common);
+  return whole.substr(common);
+}
+
 std::string TextStream::take(bool all) {
-  const std::string text = holds_all_ ? codec_->decode(ids_) : codec_->decode_stepwise(ids_);
+  const std::string text = codec_->decode_stepwise(ids_);
   const std::size_t end = all ? text.size() : text.size() - uncertain_bytes(text);
   if (end <= given_) return {};
   const std::string more = text.substr(given_, end - given_);
@@ -155,7 +163,7 @@ std::string TextStream::take(bool all) {
   // only on whether there is text before.
   if (end == text.size()) {
     const std::size_t alone = codec_->decode_stepwise(std::span(ids_).last(1)).size();
-    if (!holds_all_ && alone > 0) {
+    if (alone > 0) {
       ids_.erase(ids_.begin(), ids_.end() - 1);
       given_ = alone;
     }

@@ -72,9 +72,9 @@ class TextCodec {
   DocumentEncoder encoder_;
 };
 
-/// Decodes a text whose ids come one by one. Its pieces, put together, are decode() of all ids. No
-/// piece ends amid a character. With --tokenizer moses, whose text may change with each id, all of
-/// it comes at the end.
+/// Decodes a text whose ids come one by one. before() and its pieces, put together, are decode() of
+/// all ids. No piece ends amid a character. With --tokenizer moses, whose text may change with each
+/// id, all of it comes at the end.
 class TextStream {
  public:
   /// The text goes on after that of `before`, for example a prompt, which is not given again.
@@ -87,12 +87,17 @@ class TextStream {
   std::string push(std::int64_t id);
   /// What was held back.
   std::string finish();
+  /// The text of the ids before the first one, as far as it stays as it is. With --tokenizer moses
+  /// finish() may shorten it: of Czech "e' -", "e'" stays where "mail" makes it "e'-mail".
+  const std::string& before() const noexcept { return before_; }
 
  private:
   TextStream(const TextCodec& codec, std::span<const std::int64_t> before, bool holds_all);
   std::string take(bool all);
+  std::string rest();
 
   const TextCodec* codec_;
+  std::string before_;
   bool holds_all_;                 ///< Until the end.
   std::vector<std::int64_t> ids_;  ///< The last ones, as many as the next text depends on.
   std::size_t given_ = 0;          ///< Bytes of their text that were given.

@@ -67,11 +67,11 @@ class FakeServer {
  public:
   explicit FakeServer(std::vector<double> weights = {1}, btm::EngineLimits limits = {},
                       btm::ServiceOptions options = {.api_key = {}, .positions = 100, .limits = {}},
-                      bool runs = true)
+                      bool runs = true, const compat::TextCodec& codec = letters())
       : predictor(kLetters, next_letter, weights),
-        engine(predictor, letters(), limits),
+        engine(predictor, codec.clone(), limits),
         service(
-            models(weights.size()), letters(), engine, std::move(options),
+            models(weights.size()), codec.clone(), engine, std::move(options),
             [this](std::function<void()> work) {
               const std::lock_guard lock(mutex_);
               work_.push_back(std::move(work));

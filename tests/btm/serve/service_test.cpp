@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "compat/tokenizer/tokenizer.h"
 #include "tests/btm/serve/fake_server.h"
+#include "tests/support/files.h"
 
 namespace btm {
 namespace {
@@ -154,6 +156,38 @@ TEST(Service, StreamsWhatItSaysOtherwise) {
       for (const Json& value : values) joined[name].push_back(value);
   }
   EXPECT_EQ(joined, whole);
+}
+
+/// --tokenizer moses: what is written changes the prompt's own text.
+TEST(Service, WritesTextsThatChangeTheirPrompts) {
+  compat::TokenizerOptions moses;
+  moses.tokenizer = "moses";
+  moses.moses_data = btm_test::golden("moses").string();
+  moses.moses_target_lang = "cs";
+  const compat::TextCodec codec(
+      compat::Dictionary::parse("it' 9\n- 8\nmail 7\nd 6\ne 5\nf 4\ng 3\nh 2\n\u00e9 1\n", "d"),
+      "d", compat::load_tokenizer(moses), "--bpe none");
+  FakeServer server({1}, {}, {.api_key = {}, .positions = 100, .limits = {}}, true, codec);
+  const std::string asked =
+      R"({"prompt": [4, 5], "temperature": 0, "max_tokens": 2, "logprobs": 0)";
+  const auto choice = [&](const std::string& more) {
+    return Json(server.complete(asked + more + "}")->json()["choices"][0]);
+  };
+  EXPECT_EQ(choice("")["text"], "-mail d");
+  const Json echoed = choice(R"(, "echo": true)");
+  EXPECT_EQ(echoed["text"], "it'-mail d");
+  EXPECT_EQ(echoed["logprobs"]["text_offset"], (Json{0, 3, 5, 10}));  // of "it' - mail d"
+  EXPECT_EQ(choice("")["logprobs"]["text_offset"], (Json{5, 10}));
+  const Json stopped = choice(R"(, "stop": " d", "echo": true)");
+  EXPECT_EQ(stopped["text"], "it'-mail");
+  EXPECT_EQ(stopped["logprobs"]["tokens"], (Json{"it'", "-", "mail"}));
+  std::string streamed;
+  for (const Json& event : server.complete(asked + R"(, "echo": true, "stream": true})")->events())
+    if (event != "done") streamed += event["choices"][0]["text"].get<std::string>();
+  EXPECT_EQ(streamed, "it'-mail d");
+  EXPECT_EQ(server.complete(R"({"prompt": [4, 5], "max_tokens": 0, "echo": true})")
+                ->json()["choices"][0]["text"],
+            "it' -");
 }
 
 TEST(Service, SaysTheWeightsOfExperts) {

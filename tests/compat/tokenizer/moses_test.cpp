@@ -77,6 +77,32 @@ TEST(Moses, GivesAStreamsTextAtItsEnd) {
   EXPECT_EQ(pieces[1], " &apos;s");
 }
 
+/// The prompt's own text changes, so that its length says nothing of where the rest begins.
+TEST(Moses, GivesTheRestOfATextThatChangesItsPrompt) {
+  Dictionary words;
+  for (const char* word : {"it'", "-", "mail", "\u6771"}) words.add_symbol(word);
+  TokenizerOptions czech = options();
+  czech.moses_target_lang = "cs";
+  const TextCodec codec(std::move(words), "dict.txt", load_tokenizer(czech), "--bpe none");
+  const std::vector<std::int64_t> ids{4, 5, 6};
+  EXPECT_EQ(codec.decode(std::span(ids).first(2)), "it' -");
+  EXPECT_EQ(codec.decode(ids), "it'-mail");
+  TextStream stream(codec, std::span(ids).first(2));
+  EXPECT_EQ(stream.before(), "it' -");
+  stream.push(6);
+  EXPECT_EQ(stream.finish(), "-mail");
+  EXPECT_EQ(stream.before(), "it'");
+  for (std::int64_t a = 4; a < 8; ++a)
+    for (std::int64_t b = 4; b < 8; ++b)
+      for (std::int64_t c = 4; c < 8; ++c) {
+        const std::vector<std::int64_t> all{a, b, c};
+        TextStream text(codec, std::span(all).first(2));
+        text.push(c);
+        const std::string rest = text.finish();
+        EXPECT_EQ(text.before() + rest, codec.decode(all));
+      }
+}
+
 TEST(Moses, TakesLongTextsInLinearTime) {
   const MosesTables tables = read_moses_tables(golden("moses"), "en");
   const std::size_t kMany = 300'000;
