@@ -356,7 +356,7 @@ Outputs Preprocessor::make_outputs(const SplitTask& task, const json& source,
 }
 
 void Preprocessor::copy(const SplitTask& task, PreprocessOutput& output) {
-  const auto file = TextFile::open(task.inputs.files.front());
+  const auto file = compat::TextFile::open(task.inputs.files.front());
   std::vector<char> buffer(std::size_t{1} << 20);
   for (std::size_t got = buffer.size(); got == buffer.size();) {
     got = file->read(buffer);

@@ -126,8 +126,7 @@ void documents_of_lines(const Block& block, bool whole, const Visit& document) {
 
 bool is_jsonl(const DocumentFormat& format, const std::filesystem::path& file) {
   if (format.input_format != "auto") return format.input_format == "jsonl";
-  const std::string extension = uncompressed_name(file).extension().string();
-  return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
+  return compat::names_json_lines(file);
 }
 
 std::string_view document_break(const DocumentFormat& format, const std::filesystem::path& file) {
@@ -194,7 +193,7 @@ bool BlockReader::next(Block& block) {
   while (true) {
     if (!file_) {
       if (file_number_ == files_.size()) return false;
-      file_ = TextFile::open(files_[file_number_++]);
+      file_ = compat::TextFile::open(files_[file_number_++]);
       rest_.clear();
       offset_ = disk_bytes_ = 0;
     }

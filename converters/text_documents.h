@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "compat/io/text_file.h"
 #include "compat/program/command_line.h"
-#include "converters/text_file.h"
 
 namespace converters {
 
@@ -65,7 +65,7 @@ class BlockReader {
 
   std::vector<std::filesystem::path> files_;
   const DocumentFormat& format_;
-  std::unique_ptr<TextFile> file_;
+  std::unique_ptr<compat::TextFile> file_;
   std::size_t file_number_ = 0;  ///< Index of the file after file_.
   std::string rest_;             ///< Text that is read but not yet part of a block.
   std::uint64_t offset_ = 0, disk_bytes_ = 0;

@@ -8,7 +8,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
-#include "converters/text_file.h"
+#include "compat/io/text_file.h"
 
 namespace converters {
 namespace {
@@ -19,7 +19,7 @@ bool is_hidden(const fs::path& path) { return path.filename().string().starts_wi
 
 bool is_named_as_text(const fs::path& path) {
   constexpr std::array<std::string_view, 4> kExtensions{".txt", ".jsonl", ".ndjson", ".json"};
-  return std::ranges::find(kExtensions, uncompressed_name(path).extension().string()) !=
+  return std::ranges::find(kExtensions, compat::uncompressed_name(path).extension().string()) !=
          kExtensions.end();
 }
 
@@ -66,12 +66,12 @@ TextInputs part_inputs(const std::string& name) {
   if (fs::is_directory(name, missing)) return in_folder(name);
   TextInputs inputs;
   if (fs::exists(name, missing) || name.find_first_of("*?[") == std::string::npos) {
-    inputs.files.push_back(existing_text_file(name));
+    inputs.files.push_back(compat::existing_text_file(name));
     return inputs;
   }
   for (const std::string& match : matches(name))
     inputs.append(fs::is_directory(match) ? in_folder(match)
-                                          : TextInputs{{existing_text_file(match)}, {}, 0});
+                                          : TextInputs{{compat::existing_text_file(match)}, {}, 0});
   return inputs;
 }
 

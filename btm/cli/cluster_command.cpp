@@ -46,8 +46,8 @@ Flag flag_share(std::string name, double& field, std::string help) {
 
 Positional input(std::string& field) {
   return {"INPUT",
-          "text (one document per line), .jsonl (\"text\" of each object), or a data-bin's prefix "
-          "(FOLDER/train)",
+          "text (one document per line), .jsonl, .ndjson or .json (\"text\" of each object), both "
+          "also as .gz or .zst, or a data-bin's prefix (FOLDER/train)",
           &field};
 }
 

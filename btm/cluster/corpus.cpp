@@ -9,6 +9,7 @@
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/json_text.h"
+#include "compat/io/text_file.h"
 #include "compat/tokenizer/find_tokenizer.h"
 #include "compat/tokenizer/gpt2_words.h"
 
@@ -29,6 +30,13 @@ fs::path dictionary_of(const fs::path& prefix) {
 }
 
 constexpr std::string_view kJson = ".json";
+
+std::shared_ptr<const compat::MappedFile> open_text(const fs::path& path) {
+  const auto file = compat::TextFile::open(path);
+  if (!file->is_compressed()) return compat::MappedFile::open(path);
+  const auto text = std::make_shared<const std::string>(file->rest());
+  return compat::MappedFile::of_memory(path.string(), compat::as_byte_span(*text), text);
+}
 
 /// The bytes of each symbol that is the id of a token of GPT-2's encoder.json.
 std::vector<std::string> gpt2_bytes(const compat::Dictionary& dictionary, const std::string& path) {
@@ -129,8 +137,8 @@ Corpus::Corpus(const fs::path& path, const std::string& post_process) : path_(pa
   if (!post_process.empty() && post_process != "auto" && post_process != "none")
     throw compat::UsageError("--post-process is for data-bins, " + compat::printable(path_, 4096) +
                              " is text");
-  file_ = compat::MappedFile::open(path);
-  json_ = path.extension() == ".jsonl";
+  json_ = compat::names_json_lines(path);
+  file_ = open_text(path);
   compat::for_each_line(compat::as_chars(file_->bytes()),
                         [&](std::string_view line) { lines_.push_back(line); });
   refuse_empty();

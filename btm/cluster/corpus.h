@@ -37,8 +37,9 @@ class TokenText {
   std::vector<std::string> bytes_;  ///< With kBytes: of each symbol. Empty for special ones.
 };
 
-/// A file with one document per line, a .jsonl file whose objects have a "text", or the prefix of a
-/// data-bin, whose sequences are the documents.
+/// A file with one document per line, a file of JSON Lines (as names_json_lines says) whose objects
+/// have a "text", or the prefix of a data-bin, whose sequences are the documents. Text may be
+/// compressed by gzip or zstd; it is then held in memory as a whole.
 class Corpus {
  public:
   /// IoError and FormatError as in compat. FormatError where there is no document. A data-bin needs
@@ -68,7 +69,7 @@ class Corpus {
   std::filesystem::path dictionary_file_;
   std::unique_ptr<compat::IndexedDataset> dataset_;
   std::unique_ptr<TokenText> tokens_;
-  std::shared_ptr<const compat::MappedFile> file_;
+  std::shared_ptr<const compat::MappedFile> file_;  ///< The text, decompressed.
   std::vector<std::string_view> lines_;
 };
 

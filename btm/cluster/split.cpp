@@ -9,6 +9,7 @@
 #include "compat/base/error.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/text_file.h"
 
 namespace btm {
 namespace {
@@ -25,6 +26,12 @@ std::string split_name(const std::string& name, const std::string& cluster) {
       return name.substr(0, end) + "_" + cluster;
     }
   return name;
+}
+
+/// The name of the input in the clusters' folders, where text is not compressed.
+std::string file_name(const Corpus& documents, const fs::path& input) {
+  const fs::path name = input.filename();
+  return (documents.dataset() != nullptr ? name : compat::uncompressed_name(name)).string();
 }
 
 std::string folder_name(std::size_t cluster) { return compat::concat('c', cluster); }
@@ -128,7 +135,7 @@ std::map<fs::path, ClusterRecord> earlier_splits(const fs::path& output, std::si
 
 void check_split(const Corpus& documents, const fs::path& input, std::size_t count,
                  const std::string& model_sha256, const fs::path& output, bool overwrite) {
-  const std::string name = input.filename().string();
+  const std::string name = file_name(documents, input);
   const bool data_bin = documents.dataset() != nullptr;
   for (std::size_t j = 0; j < count; ++j) {
     const fs::path folder = output / folder_name(j);
@@ -152,7 +159,7 @@ std::vector<std::uint64_t> split_corpus(const Corpus& documents, const fs::path&
                                         std::span<const std::uint32_t> clusters, std::size_t count,
                                         const std::string& model_sha256, const fs::path& output) {
   const std::map<fs::path, ClusterRecord> earlier = earlier_splits(output, count);
-  const std::string name = input.filename().string();
+  const std::string name = file_name(documents, input);
   std::vector<std::uint64_t> sizes(count, 0);
   for (const std::uint32_t cluster : clusters) ++sizes[cluster];
   for (std::size_t j = 0; j < count; ++j) {

@@ -11,7 +11,8 @@
 
 namespace btm {
 
-/// Writes document i into folder c<clusters[i]> of `output`. Text keeps its file name. A data-bin
+/// Writes document i into folder c<clusters[i]> of `output`. Text keeps its file name, but for
+/// .gz and .zst: it is written plainly. A data-bin
 /// becomes domains for the multi-domain task: dict.txt in every folder; `train` keeps its name,
 /// valid, valid_law and valid1 become valid_cN, valid_cN and valid1_cN, and test sets alike.
 /// Returns the number of documents of each cluster. The files appear at the end, with a record for

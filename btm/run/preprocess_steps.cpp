@@ -5,6 +5,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/numbers.h"
+#include "compat/io/text_file.h"
 
 namespace btm {
 namespace {
@@ -76,7 +77,8 @@ class PreprocessSteps {
   /// The text of a cluster, whose number, not its name, is in the path.
   fs::path cluster_text(const std::string& domain) const {
     const auto place = std::ranges::find(plan_.domains, domain) - plan_.domains.begin();
-    return fs::path("text") / ("c" + std::to_string(place)) / plan_.corpus.filename();
+    return fs::path("text") / ("c" + std::to_string(place)) /
+           compat::uncompressed_name(plan_.corpus.filename());
   }
 
   /// The dictionary of all domains, also of those that come later.

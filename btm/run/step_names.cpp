@@ -1,6 +1,7 @@
 #include "btm/run/step_names.h"
 
 #include "compat/base/concat.h"
+#include "compat/io/text_file.h"
 
 namespace btm {
 
@@ -21,12 +22,8 @@ std::string StepNames::path_text(const fs::path& path, const char* mark) const {
 }
 
 std::string StepNames::text_path(const fs::path& file, const char* mark) const {
-  const std::string ending = file.extension().string();
-  const bool is_compressed = ending == ".gz" || ending == ".zst";
-  const std::string format =
-      is_compressed ? fs::path(file).replace_extension().extension().string() : ending;
-  const bool is_jsonl = format == ".jsonl" || format == ".ndjson" || format == ".json";
-  return path_text(file, is_jsonl ? (std::string(mark) + ".jsonl").c_str() : mark);
+  return path_text(file,
+                   compat::names_json_lines(file) ? (std::string(mark) + ".jsonl").c_str() : mark);
 }
 
 std::string StepNames::text_pattern(const fs::path& pattern, const std::string& domain,

@@ -9,6 +9,7 @@
 #include "btm/cluster/split.h"
 #include "compat/base/error.h"
 #include "compat/fairseq/indexed_dataset_builder.h"
+#include "tests/support/compress.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -34,6 +35,29 @@ TEST(Corpus, ReadsTheTextsOfJsonl) {
   EXPECT_EQ(documents.text(0), "a\nb");
   expect_error<compat::FormatError>([&] { documents.text(1); }, "[line 2]: has no \"text\"");
   expect_error<compat::FormatError>([&] { documents.text(2); }, "[line 3]: is no JSON object");
+}
+
+/// Found on 30 November 2026: only plain text and .jsonl were read, others as bytes.
+TEST(Corpus, ReadsCompressedTextAndAllNamesOfJsonLines) {
+  const btm_test::TempDir dir;
+  const std::string lines = "{\"text\": \"a b\"}\n{\"text\": \"c\"}\n";
+  for (const char* const name : {"a.ndjson", "a.json", "a.jsonl.gz", "a.json.zst"}) {
+    const std::string ending = std::filesystem::path(name).extension().string();
+    btm_test::write_file(dir / name, ending == ".gz"    ? btm_test::gzipped(lines)
+                                     : ending == ".zst" ? btm_test::zstd_compressed(lines)
+                                                        : lines);
+    const Corpus documents(dir / name, "");
+    ASSERT_EQ(documents.size(), 2) << name;
+    EXPECT_EQ(documents.text(0), "a b") << name;
+  }
+  btm_test::write_file(dir / "a.xz",
+                       "\xfd"
+                       "7zXZ");
+  expect_error<compat::FormatError>([&] { Corpus(dir / "a.xz", ""); }, "is an xz file");
+  btm_test::write_file(dir / "t.txt.gz", btm_test::gzipped("one\ntwo\n"));
+  split_corpus(Corpus(dir / "t.txt.gz", ""), dir / "t.txt.gz", std::vector<std::uint32_t>{0, 0}, 1,
+               std::string(64, 'a'), dir / "out");
+  EXPECT_EQ(btm_test::read_file(dir / "out/c0/t.txt"), "one\ntwo\n");
 }
 
 TEST(Corpus, ReadsTheSequencesOfADataBin) {

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-namespace converters {
+namespace compat {
 
 class TextFile {
  public:
@@ -22,12 +22,18 @@ class TextFile {
   /// Bytes read from the disk so far, to compare with the file's size for progress.
   virtual std::uint64_t disk_bytes_read() const noexcept = 0;
   virtual bool is_compressed() const noexcept = 0;
+  /// All bytes from here to the end.
+  std::string rest();
 };
 
 /// `path` without a final .gz or .zst.
 std::filesystem::path uncompressed_name(const std::filesystem::path& path);
 
+/// Whether the name says that each line is a JSON object: .jsonl, .ndjson or .json, also with .gz
+/// or .zst after it.
+bool names_json_lines(const std::filesystem::path& path);
+
 /// `name` as a path. IoError when it is not a regular file, which can be read more than once.
 std::filesystem::path existing_text_file(const std::string& name);
 
-}  // namespace converters
+}  // namespace compat

@@ -1,4 +1,4 @@
-#include "converters/text_file.h"
+#include "compat/io/text_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -13,7 +13,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
-namespace converters {
+namespace compat {
 namespace {
 
 using btm_test::expect_error;
@@ -32,6 +32,7 @@ std::string read_all(const std::filesystem::path& path, std::size_t piece) {
     if (got < piece) break;
   }
   EXPECT_EQ(file->disk_bytes_read(), std::filesystem::file_size(path));
+  EXPECT_TRUE(TextFile::open(path)->rest() == text);
   return text;
 }
 
@@ -97,7 +98,7 @@ TEST(TextFile, RejectsDamagedAndCutData) {
   };
   for (const auto& row : table) {
     write_file(folder / "x", row.bytes);
-    expect_error<compat::FormatError>([&] { read_all(folder / "x", 65536); }, row.phrase);
+    expect_error<FormatError>([&] { read_all(folder / "x", 65536); }, row.phrase);
   }
 }
 
@@ -125,7 +126,7 @@ TEST(TextFile, NamesOtherCompressions) {
       {std::string("\x28\xb5\x2f\xfd\0\xa8", 6), "a window above 1 GiB"}};
   for (const auto& [bytes, phrase] : rows) {
     write_file(folder / "x", bytes + "more");
-    expect_error<compat::FormatError>([&] { read_all(folder / "x", 100); }, phrase);
+    expect_error<FormatError>([&] { read_all(folder / "x", 100); }, phrase);
   }
   for (const std::string text : {"x^2 + 1", "BZ", "PK", "P", ""}) {
     write_file(folder / "x", text);
@@ -135,12 +136,12 @@ TEST(TextFile, NamesOtherCompressions) {
 
 TEST(TextFile, RefusesWhatIsNoFile) {
   const TempDir folder;
-  expect_error<compat::IoError>([&] { TextFile::open(folder / "none"); },
-                                "none: cannot open: No such file");
-  expect_error<compat::IoError>([&] { TextFile::open(folder.path()); }, "is a directory");
+  expect_error<IoError>([&] { TextFile::open(folder / "none"); },
+                        "none: cannot open: No such file");
+  expect_error<IoError>([&] { TextFile::open(folder.path()); }, "is a directory");
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  expect_error<compat::IoError>([&] { TextFile::open(folder / "pipe"); }, "not a regular file");
+  expect_error<IoError>([&] { TextFile::open(folder / "pipe"); }, "not a regular file");
 }
 
 }  // namespace
-}  // namespace converters
+}  // namespace compat

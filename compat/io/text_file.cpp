@@ -1,4 +1,4 @@
-#include "converters/text_file.h"
+#include "compat/io/text_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,10 +15,11 @@
 
 #include "compat/base/error.h"
 
-namespace converters {
+namespace compat {
 namespace {
 
 constexpr std::size_t kCompressedBytes = std::size_t{1} << 17;
+constexpr std::size_t kWholePiece = std::size_t{1} << 20;
 constexpr std::string_view kGzipMagic = "\x1f\x8b", kZstdMagic = "\x28\xb5\x2f\xfd";
 constexpr int kMaxWindowLog =
     30;  // zstd --long=30; memory is used only as far as the text needs it
@@ -43,12 +44,12 @@ class RawFile {
  public:
   explicit RawFile(const std::filesystem::path& path) : path_(path.string()) {
     fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) throw compat::IoError(path_, "cannot open", errno);
+    if (fd_ < 0) throw IoError(path_, "cannot open", errno);
     struct stat status {};
     if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
       ::close(fd_);
-      throw compat::IoError(path_, S_ISDIR(status.st_mode) ? "is a directory, expected a text file"
-                                                           : "is not a regular file");
+      throw IoError(path_, S_ISDIR(status.st_mode) ? "is a directory, expected a text file"
+                                                   : "is not a regular file");
     }
     ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
@@ -79,7 +80,7 @@ class RawFile {
     while (filled < out.size()) {
       const ssize_t got = ::read(fd_, out.data() + filled, out.size() - filled);
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw compat::IoError(path_, "cannot read", errno);
+      if (got < 0) throw IoError(path_, "cannot read", errno);
       if (got == 0) break;
       filled += static_cast<std::size_t>(got);
     }
@@ -131,7 +132,7 @@ class CompressedFile : public TextFile {
   /// Takes input from the front of input_, writes to `out`, and updates inside_ and pending_.
   virtual std::size_t decompress(std::span<char> out) = 0;
   [[noreturn]] void damaged(const std::string& problem) const {
-    throw compat::FormatError({file_->path(), {}, {}}, problem);
+    throw FormatError({file_->path(), {}, {}}, problem);
   }
 
   std::span<char> input_;
@@ -218,9 +219,20 @@ std::unique_ptr<TextFile> TextFile::open(const std::filesystem::path& path) {
   if (file->is_zstd()) return std::make_unique<ZstdFile>(std::move(file));
   for (const auto& [magic, form] : kOtherForms)
     if (file->starts_with(magic))
-      throw compat::FormatError({file->path(), {}, {}},
-                                "is " + std::string(form) + ", expected plain text, gzip or zstd");
+      throw FormatError({file->path(), {}, {}},
+                        "is " + std::string(form) + ", expected plain text, gzip or zstd");
   return std::make_unique<PlainFile>(std::move(file));
+}
+
+std::string TextFile::rest() {
+  std::string text;
+  for (std::size_t got = kWholePiece; got == kWholePiece;) {
+    const std::size_t size = text.size();
+    text.resize(size + kWholePiece);
+    got = read(std::span(text).subspan(size));
+    text.resize(size + got);
+  }
+  return text;
 }
 
 std::filesystem::path uncompressed_name(const std::filesystem::path& path) {
@@ -229,14 +241,19 @@ std::filesystem::path uncompressed_name(const std::filesystem::path& path) {
              : path;
 }
 
+bool names_json_lines(const std::filesystem::path& path) {
+  const std::string extension = uncompressed_name(path).extension().string();
+  return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
+}
+
 std::filesystem::path existing_text_file(const std::string& name) {
   std::error_code error;
   const auto status = std::filesystem::status(name, error);
   if (!std::filesystem::exists(status))
-    throw compat::IoError(name, "cannot open", error ? error.value() : ENOENT);
+    throw IoError(name, "cannot open", error ? error.value() : ENOENT);
   if (!std::filesystem::is_regular_file(status))
-    throw compat::IoError(name, "not a regular file, expected text");
+    throw IoError(name, "not a regular file, expected text");
   return name;
 }
 
-}  // namespace converters
+}  // namespace compat
