@@ -90,8 +90,7 @@ void RunState::mark_done(const Step& step, const std::string& key, double second
               {"contents_read_at", read}};
   if (begun.contains("note")) record["note"] = begun["note"];
   write_record(record_of(step.name, ".json"), record);
-  std::error_code ignored;
-  fs::remove(record_of(step.name, ".failed"), ignored);
+  forget_failure(step.name);
 }
 
 void RunState::mark_interrupted(const std::string& step, double seconds) const {
@@ -112,6 +111,11 @@ std::optional<StepFailure> RunState::failure_of(const std::string& step) const {
                      value_or<std::string>(record, "reason", "")};
 }
 
+void RunState::forget_failure(const std::string& step) const {
+  std::error_code ignored;
+  fs::remove(record_of(step, ".failed"), ignored);
+}
+
 void RunState::forget(const Step& step) const {
   for (const char* kind : {".json", ".begun", ".failed"}) {
     std::error_code ignored;
@@ -121,7 +125,7 @@ void RunState::forget(const Step& step) const {
 
 void RunState::begin(const Step& step, const std::string& key) const {
   std::error_code error;
-  fs::remove(record_of(step.name, ".failed"), error);
+  forget_failure(step.name);
   set_results_aside(std::array{step.name});
   if (value_or<std::string>(read_record(record_of(step.name, ".begun")), "key", "") == key) return;
   if (!step.folder.empty()) fs::remove_all(output_ / step.folder, error);

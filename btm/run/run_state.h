@@ -54,6 +54,8 @@ class RunState {
   void mark_interrupted(const std::string& step, double seconds) const;
   void mark_failed(const std::string& step, const StepFailure& failure) const;
   std::optional<StepFailure> failure_of(const std::string& step) const;
+  /// Forgets the failure of an earlier attempt, before another one.
+  void forget_failure(const std::string& step) const;
   /// Forgets that the step was done, so that it is done again from the start.
   void forget(const Step& step) const;
 

@@ -142,6 +142,7 @@ bool SlurmRun::submit() {
 }
 
 void SlurmRun::submit_batch(const SlurmBatch& batch) {
+  for (const Step* const step : batch.steps) state_.forget_failure(step->name);
   const fs::path script = state_.output() / "steps" / (batch.name + ".sbatch");
   compat::write_file_atomically(script, sbatch_script(batch, step_command_));
   std::map<std::string, std::string> ids;

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
+#include "tests/support/files.h"
+
 namespace btm {
 namespace {
 
@@ -83,6 +87,37 @@ TEST(ParseSqueue, ReadsJobsAndPassesOverOtherLines) {
   ASSERT_EQ(jobs.size(), 2u);
   EXPECT_EQ(jobs.at("12"), "RUNNING|node1");
   EXPECT_EQ(jobs.at("13_0"), "PENDING|(Dependency)");
+}
+
+/// Programs sbatch and squeue in place of Slurm's, as long as this lives. The jobs leave nothing.
+class SlurmOfScripts {
+ public:
+  SlurmOfScripts() : path_(std::getenv("PATH")) {
+    for (const auto& [name, script] : {std::pair{"sbatch", "echo 7"}, {"squeue", "true"}}) {
+      btm_test::write_file(dir_ / name, std::string("#!/bin/sh\n") + script + "\n");
+      std::filesystem::permissions(dir_ / name, std::filesystem::perms::owner_all);
+    }
+    ::setenv("PATH", (dir_.path().string() + ":" + path_).c_str(), 1);
+  }
+  ~SlurmOfScripts() { ::setenv("PATH", path_.c_str(), 1); }
+  SlurmOfScripts(const SlurmOfScripts&) = delete;
+  SlurmOfScripts& operator=(const SlurmOfScripts&) = delete;
+
+ private:
+  btm_test::TempDir dir_;
+  std::string path_;
+};
+
+TEST(SlurmExecutor, ReportsNoFailureOfAnEarlierAttempt) {
+  const SlurmOfScripts slurm;
+  const btm_test::TempDir dir;
+  const StepGraph graph({step("a", {}), step("b", {"a"})});
+  RunState state(dir / "run");
+  const KeyedGraph keyed{graph, graph.keys([](const auto&) { return ""; })};
+  state.mark_failed("a", {1, "of an earlier attempt"});
+  const RunResult result = run_on_slurm(keyed, state, Plan(), one_step, {});
+  EXPECT_TRUE(result.failed.empty());
+  EXPECT_FALSE(state.failure_of("a"));
 }
 
 }  // namespace
