@@ -156,6 +156,9 @@ FoundTokenizer find_tokenizer(const TokenizerOptions& options, const Dictionary&
     words.bpe = "none";
     return {load_tokenizer(named), {}, words};
   }
+  TokenizerOptions before = named;  // so that its errors are not taken for those of a model
+  before.bpe = "none";
+  load_tokenizer(before);
   FoundTokenizer unfit;
   for (const fs::path& folder : folders) {
     FoundTokenizer found;

@@ -50,10 +50,11 @@ class Pass {
       : tables_(tables), language_(language), options_(options) {}
 
   std::string run(std::string_view text) const {
-    if (text.find(kDots) != std::string_view::npos)
+    const std::string clean = without_junk(single_spaces(text));
+    if (clean.find(kDots) != std::string::npos)
       throw UnsupportedError("the text holds the word " + std::string(kDots) +
                              ", which --tokenizer moses uses for itself");
-    std::u32string codes = code_points_of(strip(without_junk(single_spaces(text))));
+    std::u32string codes = code_points_of(strip(clean));
     codes = apart(codes);
     part_commas(codes);
     part_apostrophes(codes);

@@ -62,6 +62,20 @@ TEST(FindTokenizer, TakesTheOneThatIsNamed) {
   EXPECT_FALSE(found_in("/nowhere", pieces(), options).tokenizer);
 }
 
+/// Found on 30 November 2026: a damaged table of moses was reported as a missing tokenizer.
+TEST(FindTokenizer, NamesADamagedTableOfMoses) {
+  const TempDir dir;
+  fs::copy_file(golden("corpus/spm.model"), dir / "spm.model");
+  fs::copy(golden("moses"), dir / "data", fs::copy_options::recursive);
+  TokenizerOptions options = automatic();
+  options.tokenizer = "moses";
+  options.moses_data = (dir / "data").string();
+  EXPECT_EQ(found_in(dir.path(), pieces(), options).file, (dir / "spm.model").string());
+  btm_test::write_file(dir / "data/perluniprops/IsLower.txt", "a\xff");
+  expect_error<FormatError>([&] { found_in(dir.path(), pieces(), options); },
+                            "IsLower.txt+0x1: is not UTF-8");
+}
+
 TEST(FindTokenizer, SaysWhatIsMissing) {
   const TempDir dir;
   expect_error<UsageError>([&] { found_in(dir.path(), pieces()); },
