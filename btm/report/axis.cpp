@@ -7,6 +7,9 @@
 namespace btm {
 namespace {
 
+/// The narrowest range in parts of its values. In narrower ones doubles cannot tell marks apart.
+constexpr double kNarrowest = 1e-12;
+
 /// The smallest of 1, 2, 5, 10, ... times a power of ten that cuts `range` into `count` steps or
 /// fewer.
 double round_step(double range, int count) {
@@ -21,7 +24,7 @@ double round_step(double range, int count) {
 
 Axis::Axis(double low, double high, double from_pixel, double to_pixel, bool log)
     : low_(low), high_(high), from_(from_pixel), to_(to_pixel), log_(log) {
-  if (high_ > low_) return;
+  if (high_ - low_ > kNarrowest * std::max(std::abs(low_), std::abs(high_))) return;
   if (log_) {
     low_ /= 1.5;
     high_ = low_ * 2.25;

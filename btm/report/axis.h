@@ -9,7 +9,7 @@ namespace btm {
 class Axis {
  public:
   /// Maps values to pixels. `log`: by the logarithm; `low` must then be above 0. An empty range is
-  /// widened.
+  /// widened, and so is one that only rounding makes.
   Axis(double low, double high, double from_pixel, double to_pixel, bool log = false);
 
   double pixel(double value) const;

@@ -42,6 +42,26 @@ TEST(Axis, MarksValuesWithinADecade) {
   for (const double mark : narrow) EXPECT_TRUE(mark >= 41 && mark <= 59) << mark;
 }
 
+/// Found on 30 November 2026: ticks() never ended where rounding alone parts low and high.
+TEST(Axis, WidensARangeOfRounding) {
+  for (const double low : {1.0, -1.0, 3.3, 1e300, 1e-300}) {
+    double high = low;
+    for (int ulps = 1; ulps <= 4; ++ulps) {
+      high = std::nextafter(high, HUGE_VAL);
+      for (const bool log : {false, true}) {
+        if (log && low < 0) continue;
+        const Axis axis(low, high, 0, 100, log);
+        const std::vector<double> marks = axis.ticks(5);
+        EXPECT_GE(marks.size(), 2U) << low << " " << ulps;
+        EXPECT_LE(marks.size(), 12U) << low << " " << ulps;
+        EXPECT_GE(axis.rounded(5).high(), high);
+        EXPECT_LE(axis.rounded(5).low(), low);
+      }
+    }
+  }
+  EXPECT_EQ(Axis(1, 1.000001, 0, 1).ticks(2).size(), 3U);  // narrow, and meant
+}
+
 TEST(Axis, KeepsAnEmptyRangeDrawable) {
   for (const bool log : {false, true}) {
     const Axis axis(7, 7, 0, 100, log);
