@@ -4,14 +4,12 @@
 #include <cmath>
 #include <limits>
 
+#include "btm/mixing/mixed_logits.h"
+
 namespace btm {
 namespace {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
-
-bool better(const TopToken& a, const TopToken& b) {
-  return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.token < b.token);
-}
 
 /// Tokens that would end a sequence of `size` tokens which `text` has already. Tokens before the
 /// text are not part of it.
@@ -127,7 +125,7 @@ void TokenRules::apply(Readout& readout, std::span<const std::int64_t> text) con
   });
   for (TopToken& top : readout.top)
     if (top.token == symbols_.unk) top.log_prob -= penalty;
-  if (penalty != 0) std::ranges::sort(readout.top, better);
+  if (penalty != 0) std::ranges::sort(readout.top, is_better);
 }
 
 std::vector<TopToken> best_tokens(const Readout& readout, std::int64_t count) {
@@ -135,19 +133,8 @@ std::vector<TopToken> best_tokens(const Readout& readout, std::int64_t count) {
   if (readout.distribution.empty())
     return {readout.top.begin(),
             readout.top.begin() + static_cast<std::ptrdiff_t>(std::min(size, readout.top.size()))};
-  std::vector<TopToken> best;  // a heap, the worst in front
-  for (std::size_t i = 0; i < readout.distribution.size(); ++i) {
-    const TopToken token{static_cast<std::int64_t>(i), readout.distribution[i]};
-    if (token.log_prob == kImpossible || size == 0) continue;
-    if (best.size() == size) {
-      if (!better(token, best.front())) continue;
-      std::ranges::pop_heap(best, better);
-      best.pop_back();
-    }
-    best.push_back(token);
-    std::ranges::push_heap(best, better);
-  }
-  std::ranges::sort_heap(best, better);
+  std::vector<TopToken> best = top_tokens(readout.distribution, static_cast<std::int64_t>(size));
+  std::erase_if(best, [](const TopToken& token) { return token.log_prob == kImpossible; });
   return best;
 }
 

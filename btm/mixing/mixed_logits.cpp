@@ -12,10 +12,6 @@
 namespace btm {
 namespace {
 
-bool is_better(const TopToken& a, const TopToken& b) {
-  return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.token < b.token);
-}
-
 float mixed_logit(std::span<const WeightedLogits> experts, std::size_t token) {
   constexpr double kNothing = -std::numeric_limits<double>::infinity();
   double highest = kNothing;
@@ -82,6 +78,10 @@ void multiply_experts(std::span<const WeightedLogits> experts, std::span<float> 
     for (const auto& [logits, shift, factor] : experts) sum += factor * logits[v] + shift;
     out[v] = static_cast<float>(sum);
   });
+}
+
+bool is_better(const TopToken& a, const TopToken& b) {
+  return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.token < b.token);
 }
 
 std::vector<TopToken> top_tokens(std::span<const float> log_probs, std::int64_t count) {

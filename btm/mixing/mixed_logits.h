@@ -26,6 +26,9 @@ void mix_logits(std::span<const WeightedLogits> experts, std::span<float> out);
 /// sum of factor * logits + shift over the experts, for every token: `out` [V]. As many bits alike.
 void multiply_experts(std::span<const WeightedLogits> experts, std::span<float> out);
 
+/// Whether `a` comes before `b`: it is more probable, or as probable and has the smaller id.
+bool is_better(const TopToken& a, const TopToken& b);
+
 /// The `count` best of log_probs [V], all where there are fewer. The best first; among equals, the
 /// smaller id first.
 std::vector<TopToken> top_tokens(std::span<const float> log_probs, std::int64_t count);
