@@ -1,6 +1,8 @@
 #include "btm/run/build_steps.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "btm/run/one_model_steps.h"
 #include "btm/run/preprocess_steps.h"
@@ -130,6 +132,44 @@ class Builder {
   std::vector<Step> steps_;
 };
 
+/// The flags of btm's commands whose value is a file that they read.
+constexpr std::array<std::string_view, 13> kFileFlags{
+    "--base-model",    "--bpe-codes",         "--bpe-merges",     "--bpe-vocab",
+    "--cluster-model", "--ema-seed-model",    "--fastbpe-vocab",  "--finetune-from-model",
+    "--restore-file",  "--gpt2-encoder-json", "--gpt2-vocab-bpe", "--sentencepiece-model",
+    "--weights-from"};
+
+/// The files that flags of the plan name and the step's commands read. Those in the run's folder
+/// are passed over: steps make them.
+std::vector<fs::path> files_in_flags(const Plan& plan, const Step& step) {
+  std::vector<fs::path> files;
+  const auto add = [&](std::string_view flag, std::string_view value) {
+    if (std::ranges::find(kFileFlags, flag) == kFileFlags.end()) return;
+    const fs::path file = (plan.output / value).lexically_normal();
+    const fs::path in_output = file.lexically_relative(plan.output);
+    std::error_code missing;
+    if (!in_output.empty() && *in_output.begin() == ".." && fs::is_regular_file(file, missing))
+      files.push_back(file);
+  };
+  for (const std::vector<std::string>* const words :
+       {&plan.cluster_flags, &plan.model_flags, &plan.train_flags, &plan.tune_flags,
+        &plan.mix.flags, &plan.mix.train_flags, &plan.eval_flags, &plan.generate_flags}) {
+    if (std::ranges::none_of(step.commands, [&](const CommandLine& command) {
+          return !std::ranges::search(command, *words).empty();
+        }))
+      continue;
+    for (std::size_t i = 0; i < words->size(); ++i) {
+      const std::string_view word = (*words)[i];
+      const std::size_t equals = word.find('=');
+      if (equals != std::string_view::npos)
+        add(word.substr(0, equals), word.substr(equals + 1));
+      else if (i + 1 < words->size())
+        add(word, (*words)[i + 1]);
+    }
+  }
+  return files;
+}
+
 }  // namespace
 
 fs::path texts_file(const std::string& model) { return "texts/" + model + ".jsonl"; }
@@ -141,6 +181,7 @@ StepGraph build_steps(const Plan& plan, const Lineup& lineup) {
     Step identity = identities[i];
     identity.name = identity.name.substr(0, identity.name.find('.'));  // "expert" of expert.perl
     steps[i].identity = identity_of(identity);
+    append(steps[i].inputs, files_in_flags(plan, steps[i]));
   }
   return StepGraph(std::move(steps));
 }

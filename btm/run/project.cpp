@@ -33,15 +33,16 @@ bool is_inside(const std::filesystem::path& file, const std::filesystem::path& f
 }
 
 /// FormatError for an input in the folder of a step, which is emptied before the step's work: the
-/// user's file would be gone.
+/// user's file, or link, would be gone.
 void check_inputs_stay(const StepGraph& graph, const std::filesystem::path& output) {
   namespace fs = std::filesystem;
   for (const Step& reader : graph.steps())
     for (const fs::path& input : reader.inputs)
       for (const Step& step : graph.steps()) {
         if (step.folder.empty()) continue;
-        const fs::path folder = fs::weakly_canonical(output / step.folder);
-        if (is_inside(fs::weakly_canonical(input), folder))
+        const fs::path folder = output / step.folder;
+        if (is_inside(input.lexically_normal(), folder.lexically_normal()) ||
+            is_inside(fs::weakly_canonical(input), fs::weakly_canonical(folder)))
           throw compat::FormatError(
               {input, {}, {}},
               "lies in " + compat::printable(folder.string(), 4096) + ", which step " +
@@ -60,9 +61,7 @@ Project::Project(Plan plan, Options options)
       digest_([this](const std::filesystem::path& file) { return state_.digests().of(file); }),
       lineup_(choose_lineup()),
       graph_(build_steps(plan_, lineup_)),
-      keyed_{graph_, graph_.keys(digest_)} {
-  check_inputs_stay(graph_, state_.output());
-}
+      keyed_{graph_, graph_.keys(digest_)} {}
 
 /// The result that is taken up in place of running the step.
 std::optional<RunState::Known> Project::find_known(const Step& step, const std::string& key,
@@ -102,6 +101,7 @@ void Project::settle_cluster_names() {
 
 /// The founders of the seed model that is there stay as long as its settings and texts do.
 Lineup Project::choose_lineup() {
+  check_inputs_stay(build_steps(plan_, lineup_of(plan_)), state_.output());  // then they are read
   settle_cluster_names();
   Lineup lineup = lineup_of(plan_);
   if (plan_.seed_domains.empty() && founding_) {

@@ -69,6 +69,23 @@ def corpus_in_a_steps_folder(folder):
     (folder / "my-out/text/corpus.txt").write_text("text\n")
 
 
+def corpus_that_is_gone(folder):
+    corpus_in_a_steps_folder(folder)
+    (folder / "my-out/text/corpus.txt").unlink()
+
+
+def link_in_a_steps_folder(folder):
+    corpus_that_is_gone(folder)
+    (folder / "corpus.txt").write_text("text\n")
+    (folder / "my-out/text/corpus.txt").symlink_to("../../corpus.txt")
+
+
+def link_to_a_steps_folder(folder):
+    corpus_in_a_steps_folder(folder)
+    (folder / "my.plan").write_text(CORPUS_PLAN)
+    (folder / "corpus.txt").symlink_to("my-out/text/corpus.txt")
+
+
 def corpus_is_kept(folder):
     assert (folder / "my-out/text/corpus.txt").read_text() == "text\n"
 
@@ -80,14 +97,22 @@ def nothing_is_made(folder):
 RUN = ["btm", "run", "{tmp}/my.plan"]
 
 CASES = [
-    Case(
-        "a corpus where a step empties the folder",
-        RUN,
-        1,
-        stderr=["my-out/text/corpus.txt", "which step split empties before it begins"],
-        setup=corpus_in_a_steps_folder,
-        check=corpus_is_kept,
-    ),
+    *[
+        Case(
+            f"{name} where a step empties the folder",
+            RUN,
+            1,
+            stderr=[place, "which step split empties before it begins"],
+            setup=setup,
+            check=check,
+        )
+        for name, place, setup, check in [
+            ("a corpus", "my-out/text/corpus.txt", corpus_in_a_steps_folder, corpus_is_kept),
+            ("a corpus that is gone", "my-out/text/corpus.txt", corpus_that_is_gone, None),
+            ("a link", "my-out/text/corpus.txt", link_in_a_steps_folder, corpus_is_kept),
+            ("a link's file", "/corpus.txt: lies in", link_to_a_steps_folder, corpus_is_kept),
+        ]
+    ],
     Case(
         "dry run",
         RUN + ["--dry-run"],

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "btm/run/build_steps.h"
 #include "tests/support/files.h"
 
@@ -87,6 +89,28 @@ TEST(KeysOfAPlan, TellJsonLinesFromPlainTextByTheEnding) {
   const std::string corpus = "corpus = all", clusters = "\n[clusters]\nnumber = 2";
   EXPECT_NE(keys_of_equal_files(corpus + clusters).at("clusters"),
             keys_of_equal_files(corpus + ".jsonl" + clusters).at("clusters"));
+}
+
+TEST(KeysOfAPlan, HoldTheFilesThatFlagsName) {
+  const TempDir dir;
+  const auto file = (dir / "start.pt").string();
+  write_file(file, "a model");
+  std::filesystem::create_directories(dir / "my-out");
+  write_file(dir / "my-out/own.pt", "of a step");
+  const auto readers = [&](const std::string& flags, const std::filesystem::path& read) {
+    std::vector<std::string> names;
+    const StepGraph graph =
+        build_steps(plan_of("a, b", "flags = --cpu " + flags + "\n", (dir / "my.plan").string()));
+    for (const Step& step : graph.steps())
+      if (std::ranges::find(step.inputs, read) != step.inputs.end()) names.push_back(step.name);
+    return names;
+  };
+  const std::vector<std::string> trainings{"seed", "expert.a", "expert.b", "dense"};
+  EXPECT_EQ(readers("--finetune-from-model " + file, file), trainings);
+  EXPECT_EQ(readers("--ema-seed-model=../start.pt", file), trainings) << "from the run's folder";
+  EXPECT_TRUE(readers("--log-file " + file, file).empty()) << "it is written";
+  EXPECT_TRUE(readers("--restore-file own.pt", dir / "my-out/own.pt").empty());
+  EXPECT_TRUE(readers("--restore-file " + file + "x", file + "x").empty()) << "not there";
 }
 
 /// Runs that earlier versions finished stay done.
