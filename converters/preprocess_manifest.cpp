@@ -1,11 +1,14 @@
 #include "converters/preprocess_manifest.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
 #include "compat/io/digest_cache.h"
+#include "compat/io/file_lock.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/io/sha256.h"
@@ -25,17 +28,30 @@ std::string digest(const json& source) {
       compat::as_byte_span(source.dump(-1, ' ', false, json::error_handler_t::replace)));
 }
 
+json entries_of(const fs::path& file) {
+  json entries;
+  std::error_code missing;
+  if (fs::is_regular_file(file, missing))
+    entries = compat::parse_json(compat::as_chars(compat::MappedFile::open(file)->bytes()));
+  return entries.is_object() ? entries : json::object();
+}
+
+/// Held while preprocess.json is read and written again. Nothing where the file system has no locks
+/// for folders.
+std::optional<compat::FileLock> lock_of(const fs::path& destdir) {
+  try {
+    return compat::FileLock::wait(destdir);
+  } catch (const compat::IoError&) {
+    return std::nullopt;
+  }
+}
+
 std::string file_digest(const fs::path& file) { return compat::DigestCache().of(file); }
 
 }  // namespace
 
-PreprocessManifest::PreprocessManifest(const fs::path& destdir) : destdir_(destdir) {
-  const fs::path file = destdir / kName;
-  std::error_code missing;
-  if (fs::is_regular_file(file, missing))
-    entries_ = compat::parse_json(compat::as_chars(compat::MappedFile::open(file)->bytes()));
-  if (!entries_.is_object()) entries_ = json::object();
-}
+PreprocessManifest::PreprocessManifest(const fs::path& destdir)
+    : destdir_(destdir), entries_(entries_of(destdir / kName)) {}
 
 bool PreprocessManifest::is_made_from(const std::string& name, const json& source) const {
   const auto entry = entries_.find(name);
@@ -77,6 +93,7 @@ void PreprocessManifest::record(const std::string& name, const json& source,
   json digests = json::object();
   for (const std::string& file : files) digests[file] = file_digest(destdir_ / file);
   entries_[name] = {{"made_from", digest(source)}, {"files", digests}};
+  changed_.insert(name);
   write();
 }
 
@@ -85,20 +102,20 @@ bool PreprocessManifest::unfinished() const { return entries_.contains(kUnfinish
 void PreprocessManifest::begin(bool without_sets) {
   if (!entries_.empty() || !without_sets) return;
   entries_[kUnfinished] = true;
+  changed_.insert(kUnfinished);
   write();
 }
 
 void PreprocessManifest::finish() {
   if (entries_.erase(kUnfinished) == 0) return;
-  if (entries_.empty())
-    fs::remove(destdir_ / kName);
-  else
-    write();
+  changed_.insert(kUnfinished);
+  write();
 }
 
 void PreprocessManifest::clear() {
   std::error_code ignored;
   for (const auto& [name, entry] : entries_.items()) {
+    changed_.insert(name);
     if (!entry.is_object() || !entry.value("files", json()).is_object()) continue;
     for (const auto& [file, digest] : entry["files"].items()) {
       // The manifest is not trusted: files outside destdir, and those that are no part of a
@@ -117,9 +134,20 @@ void PreprocessManifest::clear() {
   entries_ = json::object();
 }
 
-void PreprocessManifest::write() const {
-  compat::write_file_atomically(
-      destdir_ / kName, entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+void PreprocessManifest::write() {
+  const std::optional<compat::FileLock> lock = lock_of(destdir_);
+  json merged = entries_of(destdir_ / kName);
+  for (const std::string& name : changed_)
+    if (const auto entry = entries_.find(name); entry != entries_.end())
+      merged[name] = *entry;
+    else
+      merged.erase(name);
+  entries_ = std::move(merged);
+  if (entries_.empty())
+    fs::remove(destdir_ / kName);
+  else
+    compat::write_file_atomically(
+        destdir_ / kName, entries_.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace converters

@@ -11,6 +11,8 @@
 
 namespace converters {
 
+/// Runs at the same time may share a destination: each writes its own records beside those of the
+/// others.
 class PreprocessManifest {
  public:
   /// Reads DESTDIR/preprocess.json. A missing or damaged file counts as empty.
@@ -41,9 +43,10 @@ class PreprocessManifest {
   void clear();
 
  private:
-  void write() const;
+  void write();
   std::filesystem::path destdir_;
   nlohmann::json entries_;
+  std::set<std::string> changed_;  ///< The entries that this object made or removed.
 };
 
 }  // namespace converters

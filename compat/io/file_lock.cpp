@@ -5,15 +5,25 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "compat/base/error.h"
 
 namespace compat {
+namespace {
+
+int flags_of(const std::filesystem::path& file) {
+  std::error_code none;
+  return std::filesystem::is_directory(file, none) ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT;
+}
+
+}  // namespace
 
 // O_CLOEXEC is not set: children inherit the descriptor, and the lock with it.
 FileLock::FileLock(const std::filesystem::path& file)
-    : descriptor_(::open(file.c_str(), O_RDWR | O_CREAT, 0666)) {
+    : descriptor_(::open(file.c_str(), flags_of(file), 0666)) {
   if (descriptor_ < 0) throw IoError(file.string(), "open", errno);
 }
 

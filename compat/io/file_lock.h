@@ -10,7 +10,8 @@ namespace compat {
 
 /// A lock that this process and the children that it starts meanwhile hold together. When this
 /// process is killed, the lock is free only after those children end. The file is created when it
-/// is missing, and it stays. IoError when it cannot be opened or locked.
+/// is missing, and it stays. A folder can be the lock too: then nothing is created. IoError when it
+/// cannot be opened or locked.
 class FileLock {
  public:
   /// Waits while another process holds the lock.

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <thread>
+
 #include "tests/support/files.h"
 
 namespace converters {
@@ -25,6 +28,35 @@ TEST(PreprocessManifest, RemembersWhatFilesWereMadeFrom) {
   EXPECT_FALSE(again.holds("train", {1, "x"}, {"train.bin"}));
   std::filesystem::remove(folder / "train.bin");
   EXPECT_FALSE(again.holds("train", {1, "x"}, {"train.bin"}));
+}
+
+/// Found on 30 November 2026: runs at the same time lost each other's records.
+TEST(PreprocessManifest, KeepsTheRecordsOfRunsAtTheSameTime) {
+  const TempDir folder;
+  PreprocessManifest law(folder.path()), code(folder.path());
+  law.begin(true);
+  code.begin(true);
+  const auto records = [&](PreprocessManifest& manifest, const std::string& domain) {
+    for (int i = 0; i < 40; ++i) {
+      const std::string file = domain + std::to_string(i) + ".bin";
+      write_file(folder / file, file);
+      manifest.record(domain + std::to_string(i), i, {file});
+    }
+    manifest.finish();
+  };
+  std::thread other([&] { records(law, "law"); });
+  records(code, "code");
+  other.join();
+  const PreprocessManifest both(folder.path());
+  for (int i = 0; i < 40; ++i)
+    for (const std::string domain : {"law", "code"}) {
+      const std::string name = domain + std::to_string(i);
+      EXPECT_TRUE(both.holds(name, i, {name + ".bin"})) << name;
+    }
+  EXPECT_FALSE(both.unfinished());
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    EXPECT_TRUE(entry.path().extension() == ".bin" || entry.path().extension() == ".json")
+        << entry.path();
 }
 
 TEST(PreprocessManifest, RemembersNothingWhenDamaged) {

@@ -30,6 +30,13 @@ TEST(FileLock, IsHeldByOneAtATime) {
   EXPECT_TRUE(FileLock::try_now(dir / "lock"));
 }
 
+TEST(FileLock, CanBeAFolder) {
+  const btm_test::TempDir dir;
+  const FileLock held = FileLock::now(dir.path());
+  EXPECT_FALSE(FileLock::try_now(dir.path()));
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
 TEST(FileLock, MovesWithoutBeingFreed) {
   const btm_test::TempDir dir;
   std::optional<FileLock> first = FileLock::try_now(dir / "lock");
