@@ -11,6 +11,8 @@
 #include "btm/mixing/posterior.h"
 #include "btm/mixing/predictor.h"
 #include "btm/model/bf16_pairs.h"
+#include "btm/model/transformer_lm.h"
+#include "btm/model/weights.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -127,6 +129,8 @@ std::size_t experts_that_fit(const TextModelOptions& options, const FoundModels&
 
 std::string memory_note(const TextModelOptions& options, const FoundModels& found,
                         std::int64_t tokens) {
+  for (const OpenedModel& expert : found.checkpoints)
+    outline_model(*expert, found.dictionary, found.dictionary_file);
   const ModelSize size = largest_size(found, options.machine);
   const auto shown = [](std::int64_t bytes, double unit) {
     return compat::decimal(static_cast<double>(bytes) / unit, 1);

@@ -22,7 +22,7 @@ std::size_t experts_that_fit(const TextModelOptions& options, const FoundModels&
 
 /// What memory the models take, each with keys and values for at most `tokens`: "memory: 497.8 MB
 /// of weights and 73.7 kB of keys and values a token for each of 8 experts; at most 2,080 tokens at
-/// once, in all 5,209.1 MB".
+/// once, in all 5,209.1 MB". FormatError for models that do not fit their dictionary.
 std::string memory_note(const TextModelOptions& options, const FoundModels& found,
                         std::int64_t tokens);
 

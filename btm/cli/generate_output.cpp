@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "compat/base/numbers.h"
+#include "compat/io/json_line.h"
 
 namespace btm {
 namespace {
@@ -51,10 +52,6 @@ Json result_json(const PromptResult& result, const std::vector<std::string>& exp
   return json;
 }
 
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 /// A text as one field of a row: tabs, line ends and backslashes are escaped.
 std::string field(const std::string& text) {
   std::string out;
@@ -72,7 +69,7 @@ GenerateOutput::GenerateOutput(std::ostream& out, TextFormat format,
     : out_(out), format_(format), experts_(std::move(experts)) {
   if (format_ == TextFormat::kTsv) out_ << "number\thypothesis\tscore\ttokens\terror\ttext\n";
   if (format_ == TextFormat::kJson)
-    out_ << "{\"experts\": " << dumped(experts_) << ", \"texts\": [";
+    out_ << "{\"experts\": " << compat::json_line(Json(experts_)) << ", \"texts\": [";
 }
 
 void GenerateOutput::add(std::size_t number, PromptResult result) {
@@ -92,10 +89,10 @@ void GenerateOutput::print(std::size_t number, const PromptResult& result) {
     case TextFormat::kTsv:
       return print_rows(number, result);
     case TextFormat::kJsonl:
-      out_ << dumped(result_json(result, experts_)) << "\n";
+      out_ << compat::json_line(result_json(result, experts_)) << "\n";
       return;
     case TextFormat::kJson:
-      out_ << (number == 0 ? "\n" : ",\n") << dumped(result_json(result, experts_));
+      out_ << (number == 0 ? "\n" : ",\n") << compat::json_line(result_json(result, experts_));
   }
 }
 

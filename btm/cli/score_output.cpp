@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/io/json_line.h"
 #include "compat/program/console.h"
 
 namespace btm {
@@ -82,9 +83,7 @@ ScoreOutput::ScoreOutput(std::ostream& out, ScoreOutputOptions options)
 void ScoreOutput::print_header() {
   const bool tokens = options_.tokens;
   if (options_.format == TextFormat::kJson) {
-    out_ << "{\"experts\": "
-         << Json(options_.experts).dump(-1, ' ', false, Json::error_handler_t::replace)
-         << ", \"texts\": [";
+    out_ << "{\"experts\": " << compat::json_line(Json(options_.experts)) << ", \"texts\": [";
   } else if (options_.format == TextFormat::kTsv) {
     out_ << "number" << (options_.nbest ? "\tid\trank" : "")
          << (tokens ? "\ttoken\tid\tlog_prob\ttext"
@@ -187,7 +186,7 @@ void ScoreOutput::print_json(const ScoredItem& item, std::size_t rank) {
       json["best_expert"] = options_.experts[best_of(evidence)];
     }
   }
-  out_ << json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  out_ << compat::json_line(json);
   if (options_.format == TextFormat::kJsonl) out_ << "\n";
 }
 

@@ -63,9 +63,6 @@ Continuation::Continuation(Predictor& predictor, const Symbols& symbols,
   to_read_ = prompt_;
   to_read_.insert(to_read_.begin(), symbols_.eos);
   std::ranges::reverse(to_read_);
-  if (!options_.sampling) return;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(options_.beam); ++i)
-    random_.emplace_back(options_.sampling->seed, prompt_, i);
 }
 
 Continuation::~Continuation() {
@@ -89,6 +86,9 @@ bool Continuation::open(const ReadPrefix* prefix, OnRead on_read) {
   first_row_ = *row;
   on_read_ = std::move(on_read);
   opened_ = true;
+  if (options_.sampling)  // 2.5 kB each, which those that wait do not take
+    for (std::size_t i = 0; i < static_cast<std::size_t>(options_.beam); ++i)
+      random_.emplace_back(options_.sampling->seed, prompt_, i);
   if (prefix != nullptr) {
     to_read_.resize(to_read_.size() - static_cast<std::size_t>(prefix->length));
     read_ = prefix->read;

@@ -6,12 +6,10 @@
 namespace btm {
 namespace {
 
-/// What is known of the first `length` tokens, with `top` of the most probable ones at each.
+/// What is known of the first `length` tokens.
 Hypothesis beginning_of(const Hypothesis& read, std::size_t length, const GenerateOptions& wanted) {
   Hypothesis begun = part_of(read, 0, length);
   begun.top.resize(wanted.top > 0 ? length : 0);  // unscored tokens have a place, too
-  for (std::vector<TopToken>& top : begun.top)
-    top.resize(std::min(top.size(), static_cast<std::size_t>(wanted.top)));
   return begun;
 }
 
@@ -23,13 +21,20 @@ std::size_t common_prefix(std::span<const std::int64_t> a, std::span<const std::
 
 bool reads_alike(const GenerateOptions& read, const GenerateOptions& wanted) {
   if (read.expert != wanted.expert || read.mixture != wanted.mixture) return false;
+  // The most probable tokens take all logits. The experts' scores, and with them their weights,
+  // then differ in their last bits.
+  const auto top = [](const GenerateOptions& options) {
+    return options.scores_prompt ? options.top : 0;
+  };
+  if ((top(read) > 0) != (top(wanted) > 0)) return false;
   if (!wanted.scores_prompt) return true;
   const auto plain = [](const GenerateOptions& options) {
     return !options.heats_prompt || options.temperature == 1;
   };
-  // With and without the most probable tokens, scores may differ in their last bits.
+  // Which tokens are among the most probable decides from where a score comes: see
+  // TokenRules::prompt_score().
   return read.scores_prompt && plain(read) && plain(wanted) && read.unkpen == wanted.unkpen &&
-         (read.top > 0) == (wanted.top > 0) && read.top >= wanted.top;
+         read.top == wanted.top;
 }
 
 PrefixCache::Best PrefixCache::best(const Continuation& text) const {

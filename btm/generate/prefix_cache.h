@@ -55,7 +55,7 @@ class PrefixCache {
 /// Tokens at the beginning that two prompts have in common.
 std::size_t common_prefix(std::span<const std::int64_t> a, std::span<const std::int64_t> b);
 
-/// Whether what was read for the one has everything that the other asks for.
+/// Whether what was read for the one is, to the last bit, what the other would read.
 bool reads_alike(const GenerateOptions& read, const GenerateOptions& wanted);
 
 }  // namespace btm

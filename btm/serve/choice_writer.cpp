@@ -21,10 +21,6 @@ double rounded(double weight) { return std::round(weight * 1e6) / 1e6; }
 
 }  // namespace
 
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 /// What is said of tokens, one entry each.
 struct ChoiceWriter::Columns {
   Json tokens = Json::array(), log_probs = Json::array(), top = Json::array();
@@ -40,11 +36,10 @@ struct ChoiceWriter::Columns {
   }
 };
 
-ChoiceWriter::ChoiceWriter(const compat::TextCodec& codec, ChoiceStyle style, std::size_t index,
+ChoiceWriter::ChoiceWriter(const compat::TextCodec& codec, const ChoiceStyle& style,
                            const std::vector<std::int64_t>& prompt, bool begun)
     : codec_(&codec),
-      style_(std::move(style)),
-      index_(index),
+      style_(style),
       begun_(begun),
       pieces_(compat::TextStream::stepwise(codec,
                                            style_.echo ? std::span<const std::int64_t>() : prompt)),
@@ -107,7 +102,7 @@ void ChoiceWriter::cut_stop(Columns& columns, const WrittenPart& part) const {
   for (auto i = kept; i != counts.end() && !columns.offsets.empty(); ++i) columns.drop_last();
 }
 
-Json ChoiceWriter::write(const WrittenPart& part) {
+Json ChoiceWriter::write(const WrittenPart& part, std::size_t index) {
   Columns columns;
   if (std::exchange(first_part_, false) && style_.echo && begun_) add_begin(columns);
   std::string text = style_.echo ? part.before + part.text : part.text;
@@ -117,7 +112,7 @@ Json ChoiceWriter::write(const WrittenPart& part) {
       add_token(columns, part, i, part.finish != nullptr && i + 1 == count);
   const bool ended = count > 0 && part.tokens.tokens.back() == codec_->dictionary().eos();
   if (part.whole && part.finish == std::string_view("stop") && !ended) cut_stop(columns, part);
-  Json choice{{"index", index_}, {"text", std::move(text)}, {"logprobs", nullptr}};
+  Json choice{{"index", index}, {"text", std::move(text)}, {"logprobs", nullptr}};
   if (style_.logprobs)
     choice["logprobs"] = {{"tokens", columns.tokens},
                           {"token_logprobs", columns.log_probs},
@@ -125,7 +120,7 @@ Json ChoiceWriter::write(const WrittenPart& part) {
                           {"text_offset", columns.offsets}};
   choice["finish_reason"] = part.finish == nullptr ? Json() : Json(part.finish);
   if (style_.posterior)
-    choice["posterior"] = {{"experts", style_.experts}, {"weights", columns.weights}};
+    choice["posterior"] = {{"experts", *style_.experts}, {"weights", columns.weights}};
   return choice;
 }
 

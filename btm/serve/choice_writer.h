@@ -19,7 +19,7 @@ struct ChoiceStyle {
   bool echo = false;                     ///< The prompt, too.
   std::optional<std::int64_t> logprobs;  ///< So many of the most probable tokens.
   bool posterior = false;
-  std::vector<std::string> experts;  ///< [E] whose weights these are.
+  const std::vector<std::string>* experts = nullptr;  ///< [E] whose weights these are.
 };
 
 /// One choice, whole or in parts. Offsets count code points from the prompt's beginning; with
@@ -28,11 +28,11 @@ struct ChoiceStyle {
 class ChoiceWriter {
  public:
   /// `begun`: the client's prompt began with the symbol with which every text begins.
-  ChoiceWriter(const compat::TextCodec& codec, ChoiceStyle style, std::size_t index,
+  ChoiceWriter(const compat::TextCodec& codec, const ChoiceStyle& style,
                const std::vector<std::int64_t>& prompt, bool begun);
 
-  /// The JSON of the next part.
-  nlohmann::ordered_json write(const WrittenPart& part);
+  /// The JSON of the next part. `index` is the choice's number in its answer.
+  nlohmann::ordered_json write(const WrittenPart& part, std::size_t index);
 
  private:
   struct Columns;
@@ -44,14 +44,10 @@ class ChoiceWriter {
 
   const compat::TextCodec* codec_;
   ChoiceStyle style_;
-  std::size_t index_;
   bool begun_;
   compat::TextStream pieces_;
   std::int64_t offset_ = 0;
   bool first_part_ = true, first_token_ = true;
 };
-
-/// JSON on one line. What is not UTF-8 is replaced.
-std::string dumped(const nlohmann::ordered_json& json);
 
 }  // namespace btm

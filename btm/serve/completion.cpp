@@ -10,13 +10,14 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/io/json_line.h"
 
 namespace btm {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string event(const Json& json) { return "data: " + dumped(json) + "\n\n"; }
+std::string event(const Json& json) { return "data: " + compat::json_line(json) + "\n\n"; }
 
 Json usage_json(std::int64_t prompt, std::int64_t written) {
   return {{"prompt_tokens", prompt},
@@ -49,9 +50,9 @@ GenerateOptions Service::options_of(const Completion& completion, std::size_t to
   options.top = request.logprobs.value_or(0);
   options.expert = choice.expert;
   options.mixture = choice.mixture;
+  if (request.temperature > 0) options.temperature = request.temperature;
   if (completion.greedy) return options;
   options.beam = request.best_of;
-  options.temperature = request.temperature;
   options.sampling.emplace();
   if (request.top_p < 1) options.sampling->topp = request.top_p;
   options.sampling->seed = request.seed ? *request.seed : random_();
@@ -61,19 +62,22 @@ GenerateOptions Service::options_of(const Completion& completion, std::size_t to
 /// Refuses an answer that would be much larger than its request.
 void Service::check_readouts(const Completion& completion) const {
   const CompletionRequest& request = completion.request;
-  if (!request.logprobs) return;
   const std::int64_t most = options_.limits.readouts;
-  const std::int64_t of_a_token = std::max(request.n, request.best_of) * (1 + *request.logprobs);
+  const std::int64_t scores = request.logprobs ? 1 + *request.logprobs : 0;
+  const auto weights =
+      static_cast<std::int64_t>(completion.style.posterior ? models_.experts().size() : 0);
+  const std::int64_t of_a_token = std::max(request.n, request.best_of) * (scores + weights);
   std::int64_t all = 0;
   for (const auto& prompt : completion.job->prompts) {
     const auto read = request.echo ? static_cast<std::int64_t>(prompt.size()) : std::int64_t{0};
     all += (read + request.max_tokens) * of_a_token;
   }
   if (all > most)
-    throw bad_field("logprobs", compat::concat("asks for up to ", all,
-                                               " log-probabilities of all texts together, "
-                                               "expected at most ",
-                                               most));
+    throw bad_field(scores >= weights ? "logprobs" : "return_posterior",
+                    compat::concat("asks for up to ", all,
+                                   " log-probabilities and weights of all texts together, "
+                                   "expected at most ",
+                                   most));
 }
 
 /// Does a part of an answer. Where that fails, such as for memory, the answer ends.
@@ -90,7 +94,7 @@ void Service::guard(Completion& completion, const std::function<void()>& work) {
   completion.exchange->end();
 }
 
-/// Makes the job of a request.
+/// Makes the job of a request, with which it may wait for long: what is not needed is given up.
 void Service::prepare(Completion& completion) {
   const CompletionRequest& request = completion.request;
   const ServedModels::Choice choice = models_.choose(request);
@@ -99,7 +103,7 @@ void Service::prepare(Completion& completion) {
   completion.created = std::time(nullptr);
   completion.greedy = request.temperature == 0 || request.top_p == 0 || request.max_tokens == 0;
   completion.style = {request.echo, request.logprobs,
-                      request.return_posterior && models_.experts().size() > 1, models_.experts()};
+                      request.return_posterior && models_.experts().size() > 1, &models_.experts()};
   CompletionJob& job = *completion.job;
   for (const PromptInput& prompt : request.prompts) {
     std::vector<std::int64_t> ids = ids_of(prompt);
@@ -120,23 +124,25 @@ void Service::prepare(Completion& completion) {
   job.max_tokens = request.max_tokens;
   check_readouts(completion);
   job.stops = StopStrings(std::exchange(completion.request.stop, {}));
+  completion.request.prompts = {};  // a text may be much longer than its ids, and the job has these
   job.in_parts = request.stream;
   const std::chrono::duration<double> most(options_.request_seconds);
   job.deadline = job.start + std::chrono::duration_cast<CompletionJob::Clock::duration>(most);
   if (!request.stream) return;
   for (std::size_t i = 0; i < job.prompts.size(); ++i)
-    for (std::int64_t k = 0; k < request.n; ++k)
-      completion.writers.emplace_back(codec_, completion.style, completion.writers.size(),
-                                      job.prompts[i], completion.begun[i]);
+    completion.writers.insert(
+        completion.writers.end(), static_cast<std::size_t>(request.n),
+        ChoiceWriter(codec_, completion.style, job.prompts[i], completion.begun[i]));
 }
 
 std::function<void()> Service::complete(const HttpRequest& request,
                                         const std::shared_ptr<Exchange>& exchange) {
   if (refuses_) throw ProtocolError(503, "the server is being stopped");
   const auto completion = std::make_shared<Completion>();
-  completion->http = request;
   completion->request = read_completion_request(request.body, options_.limits);
-  completion->http.body.clear();
+  completion->http.method = request.method;
+  completion->http.target = request.target;
+  completion->http.client = request.client;
   completion->exchange = exchange;
   prepare(*completion);
   // The functions keep the completion, which keeps the job: the engine drops them in the end.
@@ -177,8 +183,8 @@ void Service::add_part(Completion& completion, const WrittenPart& part) {
   const auto n = static_cast<std::size_t>(completion.request.n);
   const std::size_t copies = completion.greedy ? n : 1;
   for (std::size_t k = 0; k < copies; ++k) {
-    ChoiceWriter& writer = completion.writers[part.prompt * n + part.sample + k];
-    Json choice = writer.write(part);
+    const std::size_t index = part.prompt * n + part.sample + k;
+    Json choice = completion.writers[index].write(part, index);
     const bool silent = choice["text"].get_ref<const std::string&>().empty() &&
                         part.finish == nullptr && choice["logprobs"].is_null() &&
                         !completion.style.posterior;
@@ -206,9 +212,8 @@ Json Service::Completion::choices(const compat::TextCodec& codec,
     std::size_t end = i;
     while (end < texts.size() && texts[end].prompt == prompt) ++end;
     for (std::size_t k = 0; k < n; ++k)
-      choices.push_back(
-          ChoiceWriter(codec, style, choices.size(), job->prompts[prompt], begun[prompt])
-              .write(texts[greedy ? i : std::min(i + k, end - 1)]));
+      choices.push_back(ChoiceWriter(codec, style, job->prompts[prompt], begun[prompt])
+                            .write(texts[greedy ? i : std::min(i + k, end - 1)], choices.size()));
     i = end;
   }
   return choices;
@@ -250,7 +255,7 @@ void Service::finish(Completion& completion, JobEnd end) {
   Json json = completion.head();
   json["choices"] = completion.choices(codec_, std::move(end.texts));
   json["usage"] = usage;
-  exchange.answer({.body = dumped(json), .headers = {{"x-request-id", completion.id}}});
+  exchange.answer({.body = compat::json_line(json), .headers = {{"x-request-id", completion.id}}});
 }
 
 }  // namespace btm

@@ -15,7 +15,7 @@
 namespace btm {
 
 struct Service::Completion {
-  HttpRequest http;
+  HttpRequest http;  ///< For the log: without its body.
   CompletionRequest request;
   std::string id, model;
   std::int64_t created = 0;

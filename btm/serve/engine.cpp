@@ -115,8 +115,7 @@ void Engine::start(std::shared_ptr<CompletionJob> job) {
       prompt->job = running;
       prompt->index = i;
       const auto samples = static_cast<std::size_t>(work.options[i].beam);
-      for (std::size_t s = 0; s < samples; ++s)
-        prompt->texts.emplace_back(codec_, work.prompts[i], work.stops);
+      prompt->texts.assign(samples, GrowingText(codec_, work.prompts[i], work.stops));
       prompt->written.resize(samples);
       prompt->finished.resize(samples, "length");
       prompt->told.resize(samples, 0);

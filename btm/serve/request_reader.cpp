@@ -120,25 +120,24 @@ std::vector<PromptInput> read_prompts(const Json* prompt, std::int64_t most) {
   return prompts;
 }
 
-std::vector<std::string> read_names(const std::string& name, const Json* list) {
-  std::vector<std::string> names;
-  if (list == nullptr) return names;
+/// A list of up to `most` texts, or one.
+std::vector<std::string> read_texts(const std::string& name, const Json* list, const char* expected,
+                                    std::size_t most) {
+  std::vector<std::string> texts;
+  if (list == nullptr) return texts;
   if (list->is_string()) return {list->get<std::string>()};
-  if (!list->is_array()) refuse(name, "a list of names", *list);
+  if (!list->is_array()) refuse(name, expected, *list);
+  if (list->size() > most)
+    throw bad_field(name, compat::concat("has ", list->size(), " texts, expected at most ", most));
   for (const Json& one : *list) {
-    if (!one.is_string()) refuse(name, "a list of names", one);
-    names.push_back(one.get<std::string>());
+    if (!one.is_string()) refuse(name, expected, one);
+    texts.push_back(one.get<std::string>());
   }
-  if (names.empty()) throw bad_field(name, "is an empty list");
-  return names;
+  return texts;
 }
 
 std::vector<std::string> read_stops(const Json* stop, const RequestLimits& limits) {
-  if (stop == nullptr || (stop->is_array() && stop->empty())) return {};
-  std::vector<std::string> stops = read_names("stop", stop);
-  if (stops.size() > limits.stops)
-    throw bad_field(
-        "stop", compat::concat("has ", stops.size(), " texts, expected at most ", limits.stops));
+  std::vector<std::string> stops = read_texts("stop", stop, "a list of texts", limits.stops);
   for (const std::string& one : stops)
     if (one.empty() || one.size() > limits.stop_bytes)
       throw bad_field("stop", compat::concat("expected texts of 1 to ", limits.stop_bytes,
@@ -146,18 +145,35 @@ std::vector<std::string> read_stops(const Json* stop, const RequestLimits& limit
   return stops;
 }
 
+void check_name(const std::string& field, const std::string& name, const RequestLimits& limits) {
+  if (name.size() > limits.name_bytes)
+    throw bad_field(field, "there is no expert '" + compat::printable(name) + "'");
+}
+
+std::vector<std::string> read_names(const std::string& field, const Json* list,
+                                    const RequestLimits& limits) {
+  std::vector<std::string> names = read_texts(field, list, "a list of names", limits.experts);
+  if (list != nullptr && names.empty()) throw bad_field(field, "is an empty list");
+  for (const std::string& name : names) check_name(field, name, limits);
+  return names;
+}
+
 /// Names alone, or an object with the weight of each.
-void read_experts(const Json* experts, MixtureRequest& mixture) {
+void read_experts(const Json* experts, const RequestLimits& limits, MixtureRequest& mixture) {
   if (experts == nullptr) return;
   if (!experts->is_object()) {
-    mixture.experts = read_names("experts", experts);
+    mixture.experts = read_names("experts", experts, limits);
     return;
   }
+  if (experts->size() > limits.experts)
+    throw bad_field("experts", compat::concat("has ", experts->size(), " names, expected at most ",
+                                              limits.experts));
   double sum = 0;
   for (const auto& [name, weight] : experts->items()) {
     if (!weight.is_number()) refuse("experts", "a weight for each name", weight);
     const double value = weight.get<double>();
     if (!(value >= 0) || !std::isfinite(value)) refuse("experts", "weights of 0 or more", weight);
+    check_name("experts", name, limits);
     mixture.experts.push_back(name);
     mixture.prior.push_back(value);
     sum += value;
@@ -166,14 +182,14 @@ void read_experts(const Json* experts, MixtureRequest& mixture) {
     throw bad_field("experts", "expected weights with a sum above 0");
 }
 
-MixtureRequest read_mixture(const Fields& fields) {
+MixtureRequest read_mixture(const Fields& fields, const RequestLimits& limits) {
   MixtureRequest mixture;
   if (const Json* const rule = fields.find("posterior")) {
     if (rule->is_string()) mixture.posterior = posterior_rule_of(rule->get<std::string>());
     if (!mixture.posterior) refuse("posterior", "'last', 'full' or 'none'", *rule);
   }
-  read_experts(fields.find("experts"), mixture);
-  mixture.without = read_names("without", fields.find("without"));
+  read_experts(fields.find("experts"), limits, mixture);
+  mixture.without = read_names("without", fields.find("without"), limits);
   if (!mixture.experts.empty() && !mixture.without.empty())
     throw bad_field("without", "expected either 'experts' or 'without'");
   if (fields.find("top_experts")) fields.read("top_experts", mixture.top, 1, kMostTokens);
@@ -250,7 +266,7 @@ CompletionRequest read_completion_request(std::string_view body, const RequestLi
   if (fields.find("logprobs") != nullptr)
     fields.read("logprobs", request.logprobs.emplace(), 0, limits.logprobs);
   fields.read("return_posterior", request.return_posterior);
-  request.mixture = read_mixture(fields);
+  request.mixture = read_mixture(fields, limits);
   refuse_what_is_lacking(fields);
   return request;
 }

@@ -48,9 +48,11 @@ struct RequestLimits {
   std::int64_t texts = 128;     ///< `n` and `best_of`.
   std::int64_t prompts = 2048;  ///< In one request; and texts of all of them.
   std::int64_t logprobs = 20;
-  /// Log-probabilities of all texts together, those of the most probable tokens included.
+  /// Log-probabilities of all texts together, those of the most probable tokens included; and
+  /// weights of experts.
   std::int64_t readouts = std::int64_t{4} << 20;
   std::size_t stops = 64, stop_bytes = 1024;
+  std::size_t experts = 1024, name_bytes = 4096;  ///< Names, and bytes of one.
 };
 
 /// ProtocolError 400, which names the field, for a body that is not JSON, for values of a wrong

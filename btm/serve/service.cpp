@@ -12,6 +12,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/io/json_line.h"
 #include "compat/io/sha256.h"
 
 namespace btm {
@@ -50,18 +51,18 @@ std::string unescaped(std::string_view text) {
   return out;
 }
 
-HttpAnswer json_answer(const Json& json) { return {.body = dumped(json)}; }
+HttpAnswer json_answer(const Json& json) { return {.body = compat::json_line(json)}; }
 
 }  // namespace
 
 HttpAnswer error_answer(const ProtocolError& error) {
   const auto or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
-  HttpAnswer answer{.status = error.status(),
-                    .body = dumped({{"error",
-                                     {{"message", error.what()},
-                                      {"type", error.type()},
-                                      {"param", or_null(error.param())},
-                                      {"code", or_null(error.code())}}}})};
+  Json body;
+  body["error"] = {{"message", error.what()},
+                   {"type", error.type()},
+                   {"param", or_null(error.param())},
+                   {"code", or_null(error.code())}};
+  HttpAnswer answer{.status = error.status(), .body = compat::json_line(body)};
   if (error.worth_repeating())
     answer.headers.emplace_back("Retry-After", "1");
   else
@@ -80,7 +81,13 @@ Service::Service(ServedModels models, compat::TextCodec codec, Engine& engine,
       log_(std::move(log)),
       metrics_(models_.experts()),
       random_(std::random_device()()),
-      started_(std::time(nullptr)) {}
+      started_(std::time(nullptr)) {
+  RequestLimits& limits = options_.limits;
+  limits.experts = models_.experts().size();
+  limits.name_bytes = 0;
+  for (const std::string& name : models_.experts())
+    limits.name_bytes = std::max(limits.name_bytes, name.size());
+}
 
 Service::~Service() = default;
 

@@ -124,7 +124,7 @@ TextStream TextStream::stepwise(const TextCodec& codec, std::span<const std::int
 
 TextStream::TextStream(const TextCodec& codec, std::span<const std::int64_t> before, bool holds_all)
     : codec_(&codec), holds_all_(holds_all), ids_(before.begin(), before.end()) {
-  before_ = holds_all_ ? codec_->decode(ids_) : take(false);
+  before_ = std::make_shared<const std::string>(holds_all_ ? codec_->decode(ids_) : take(false));
 }
 
 std::string TextStream::push(std::int64_t id) {
@@ -147,9 +147,9 @@ std::vector<std::string> pieces_of(const TextCodec& codec, std::span<const std::
 std::string TextStream::rest() {
   const std::string whole = codec_->decode(ids_);
   auto common =
-      static_cast<std::size_t>(std::ranges::mismatch(before_, whole).in1 - before_.begin());
+      static_cast<std::size_t>(std::ranges::mismatch(*before_, whole).in1 - before_->begin());
   while (common > 0 && common < whole.size() && code_points({&whole[common], 1}) == 0) --common;
-  before_.resize(common);
+  before_ = std::make_shared<const std::string>(whole, 0, common);
   return whole.substr(common);
 }
 

@@ -89,7 +89,7 @@ class TextStream {
   std::string finish();
   /// The text of the ids before the first one, as far as it stays as it is. With --tokenizer moses
   /// finish() may shorten it: of Czech "e' -", "e'" stays where "mail" makes it "e'-mail".
-  const std::string& before() const noexcept { return before_; }
+  const std::string& before() const noexcept { return *before_; }
 
  private:
   TextStream(const TextCodec& codec, std::span<const std::int64_t> before, bool holds_all);
@@ -97,8 +97,8 @@ class TextStream {
   std::string rest();
 
   const TextCodec* codec_;
-  std::string before_;
-  bool holds_all_;                 ///< Until the end.
+  std::shared_ptr<const std::string> before_;  ///< Copies of a stream share it.
+  bool holds_all_;                             ///< Until the end.
   std::vector<std::int64_t> ids_;  ///< The last ones, as many as the next text depends on.
   std::size_t given_ = 0;          ///< Bytes of their text that were given.
 };

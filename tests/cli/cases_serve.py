@@ -1,6 +1,9 @@
 """btm serve: command lines. tests/btm/serve/end_to_end.py speaks to running servers."""
+import pathlib
+
 from case import Case
 
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 SEED = "{golden}/checkpoints/seed/checkpoint_last.pt"
 TEXT = [
     "--data",
@@ -21,6 +24,11 @@ def usage(name, args, *phrases):
 
 def write_key(content):
     return lambda folder: (folder / "key").write_bytes(content)
+
+
+def write_short_dictionary(folder):
+    lines = (GOLDEN / "data-bin/dict.txt").read_text().splitlines(keepends=True)
+    (folder / "dict.txt").write_text("".join(lines[:-8]))
 
 
 CASES = [
@@ -63,6 +71,13 @@ CASES = [
         serve(SEED, *TEXT, "--host", "192.0.2.1"),
         1,
         stderr=["192.0.2.1:8000: bind"],
+    ),
+    Case(
+        "a dictionary of other symbols",  # one line, before any other
+        serve(SEED, "--data", ".", *TEXT[2:], "--port", "0"),
+        1,
+        stderr=["dict.txt: a dictionary of ", "does not fit the model"],
+        setup=write_short_dictionary,
     ),
     Case("a model that is not there", serve("nothing.pt"), 1, stderr=["nothing.pt"]),
 ]

@@ -158,6 +158,17 @@ TEST(RequestReader, LimitsWhatARequestMayHold) {
   EXPECT_THROW(read_completion_request(R"({"prompt": "a", "stop": ["a", "b"]})", limits),
                ProtocolError);
   EXPECT_THROW(read_completion_request(R"({"prompt": ["a", "b"], "n": 2})", limits), ProtocolError);
+  limits.experts = 2;
+  limits.name_bytes = 3;
+  const auto names = [&](const std::string& given) {
+    return read_completion_request(R"({"prompt": "a", )" + given + "}", limits).mixture;
+  };
+  EXPECT_EQ(names(R"("without": ["law", "cs"])").without.size(), 2U);
+  for (const char* const given :
+       {R"("without": ["cs", "cs", "cs"])", R"("experts": ["cs", "cs", "cs"])",
+        R"("experts": {"a": 1, "b": 1, "c": 1})", R"("without": "laws")", R"("experts": ["laws"])",
+        R"("experts": {"laws": 1})"})
+    EXPECT_THROW(names(given), ProtocolError) << given;
 }
 
 TEST(RequestReader, ReadsTextsAndIdsOfTheTokenizer) {

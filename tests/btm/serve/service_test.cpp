@@ -1,6 +1,7 @@
 #include "btm/serve/service.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cmath>
 
@@ -302,6 +303,51 @@ TEST(Service, RefusesMoreThanTheQueueHolds) {
   server.wait(*second);
   EXPECT_EQ(second->answered.status, 200);
   EXPECT_EQ(server.complete(body)->answered.status, 200);
+}
+
+/// What waits takes the memory of its tokens, not that of its body.
+TEST(Service, KeepsNoTextOfRequestsThatWait) {
+  FakeServer server({1}, {}, {.api_key = {}, .positions = 100, .limits = {}}, false);
+  const auto taken = [] {
+    const struct mallinfo2 memory = ::mallinfo2();
+    return static_cast<std::int64_t>(memory.uordblks + memory.hblkhd);
+  };
+  constexpr std::size_t kBody = std::size_t{1} << 20;
+  const std::string body = R"({"prompt": "a)" + std::string(kBody, ' ') + R"("})";
+  const std::int64_t before = taken();
+  std::vector<std::shared_ptr<FakeExchange>> sent;
+  for (int i = 0; i < 4; ++i) sent.push_back(server.send("POST", "/v1/completions", body));
+  EXPECT_LT(taken() - before, static_cast<std::int64_t>(kBody));
+  server.start();
+  for (const auto& exchange : sent) server.wait(*exchange);
+  EXPECT_EQ(sent[3]->json()["usage"]["prompt_tokens"], 1);
+}
+
+TEST(Service, RefusesAnswersWithTooManyWeights) {
+  RequestLimits limits;
+  limits.readouts = 100;
+  FakeServer server({0.5, 0.5}, {}, {.api_key = {}, .positions = 100, .limits = limits});
+  const auto ask = [&](const std::string& tokens) {
+    return server.complete(R"({"prompt": "a", "return_posterior": true, "max_tokens": )" + tokens +
+                           "}");
+  };
+  EXPECT_EQ(ask("50")->answered.status, 200);
+  const auto refused = ask("51");
+  EXPECT_EQ(refused->answered.status, 400);
+  EXPECT_EQ(refused->json()["error"]["param"], "return_posterior");
+}
+
+/// It chooses the most probable token; the numbers are those of the temperature all the same.
+TEST(Service, HeatsTheScoresOfATopPOfZero) {
+  FakeServer server;
+  const auto json = server
+                        .complete(R"({"prompt": "a", "max_tokens": 1, "top_p": 0, "logprobs": 1,
+      "temperature": 2})")
+                        ->json();
+  const Json& logprobs = json["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], Json{"b"});
+  const double expected = std::log(1 / (1 + 11 * std::sqrt(0.01)));
+  EXPECT_NEAR(logprobs["token_logprobs"][0].get<double>(), expected, 1e-6);
 }
 
 TEST(Service, DropsWorkOfClientsThatLeft) {
