@@ -70,7 +70,8 @@ struct RunAverageFlags {
     const int counts = (updates ? 1 : 0) + (epochs ? 1 : 0) + (best && *best > 0 ? 1 : 0);
     if (!given()) {
       if (!more.empty())
-        throw UsageError("unexpected argument '" + compat::printable(more.front()) + "'");
+        throw UsageError("unexpected argument '" + compat::printable(more.front()) +
+                         "', expected models after --model-files, or a run's files after --inputs");
       if (counts > 0 || best || upper_bound || !output.empty())
         throw UsageError(
             "--output, --num-...-checkpoints and --checkpoint-upper-bound need --inputs");

@@ -203,7 +203,8 @@ int Run::run_all() {
     const compat::DigestCache& digests = project_.state().digests();
     observer.line(std::to_string(before) + " of " + std::to_string(total) +
                   " steps are done already (" + std::to_string(digests.files_read()) +
-                  " files read and compared, " + std::to_string(digests.files_remembered()) +
+                  (digests.files_read() == 1 ? " file" : " files") + " read and compared, " +
+                  std::to_string(digests.files_remembered()) +
                   " known by size and times; --check reads all)");
   }
   const RunResult result = run_steps(observer);

@@ -164,7 +164,7 @@ class ScoreRun {
 void print_summary(const ScoreTotals& totals, std::int64_t fed, double seconds,
                    const std::string& mixture) {
   const auto scored = totals.texts - totals.failed;
-  std::cerr << "btm score: " << compat::grouped(scored) << " texts, "
+  std::cerr << "btm score: " << compat::grouped(scored) << (scored == 1 ? " text, " : " texts, ")
             << compat::grouped(totals.tokens) << " tokens";
   if (totals.tokens > 0)
     std::cerr << ", perplexity "

@@ -13,13 +13,51 @@ namespace btm {
 namespace {
 
 /// The number before `unit`, which follows it after a blank; nothing when there is none.
-std::optional<std::int64_t> number_before(std::string_view line, std::string_view unit) {
-  const std::size_t end = line.find(unit);
+std::optional<std::int64_t> number_before(std::string_view text, std::string_view unit) {
+  const std::size_t end = text.find(unit);
   if (end == std::string_view::npos) return std::nullopt;
-  const std::size_t before = line.substr(0, end).rfind(' ');
+  const std::size_t before = text.substr(0, end).rfind(' ');
   return before == std::string_view::npos
              ? std::nullopt
-             : compat::number_of<std::int64_t>(line.substr(before + 1, end - before - 1));
+             : compat::number_of<std::int64_t>(text.substr(before + 1, end - before - 1));
+}
+
+/// The set of "[DOMAIN/]SET: N sequences, N tokens"; nothing for other text.
+std::optional<PreparedSet> prepared_set(std::string_view text) {
+  const std::size_t colon = text.find(": "), slash = text.rfind('/', colon);
+  const auto documents = number_before(text, " sequences, "),
+             tokens = number_before(text, " tokens");
+  if (colon == std::string_view::npos || colon == 0 || !documents || !tokens) return std::nullopt;
+  const std::size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
+  const std::string_view name = text.substr(begin, colon - begin);
+  PreparedSet set;
+  set.name = compat::without_controls(std::string(name.substr(0, name.find('_'))));
+  set.documents = *documents;
+  set.tokens = *tokens;
+  return set;
+}
+
+/// The sets of one line; none where it does not say how much of them is replaced.
+std::vector<PreparedSet> sets_of_line(std::string_view line) {
+  std::vector<PreparedSet> sets;
+  const std::size_t percent = line.find("% replaced by <unk>");
+  if (percent == std::string_view::npos) return sets;
+  const std::size_t sets_end = line.rfind("; ", percent);
+  if (sets_end == std::string_view::npos) return sets;
+  for (std::string_view rest = line.substr(0, sets_end + 2); !rest.empty();) {
+    const std::size_t end = rest.find("; ");
+    auto set = prepared_set(rest.substr(0, end));
+    if (!set) return {};
+    sets.push_back(std::move(*set));
+    rest.remove_prefix(std::min(end + 2, rest.size()));
+  }
+  if (sets.empty()) return sets;
+  const std::size_t from = sets_end + 2;
+  sets.front().unknown =
+      compat::without_controls(std::string(line.substr(from, percent + 1 - from)));
+  if (const auto empty = number_before(line, " empty documents"))
+    sets.front().left_out = std::to_string(*empty) + " empty documents";
+  return sets;
 }
 
 }  // namespace
@@ -27,24 +65,7 @@ std::optional<std::int64_t> number_before(std::string_view line, std::string_vie
 std::vector<PreparedSet> parse_preprocess_log(std::string_view text) {
   std::vector<PreparedSet> sets;
   compat::for_each_line(text, [&](std::string_view line) {
-    const std::size_t colon = line.find(": "), slash = line.rfind('/', colon),
-                      percent = line.find("% replaced by <unk>");
-    const auto documents = number_before(line, " sequences, "),
-               tokens = number_before(line, " tokens; ");
-    if (colon == std::string_view::npos || colon == 0 || !documents || !tokens ||
-        percent == std::string_view::npos || percent < colon)
-      return;
-    PreparedSet set;
-    const std::size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
-    std::string_view name = line.substr(begin, colon - begin);
-    set.name = compat::without_controls(std::string(name.substr(0, name.find('_'))));
-    set.documents = *documents;
-    set.tokens = *tokens;
-    const std::size_t blank = line.rfind(' ', percent);
-    set.unknown = compat::without_controls(std::string(line.substr(blank + 1, percent - blank)));
-    if (const auto empty = number_before(line, " empty documents"))
-      set.left_out = std::to_string(*empty) + " empty documents";
-    sets.push_back(std::move(set));
+    for (PreparedSet& set : sets_of_line(line)) sets.push_back(std::move(set));
   });
   return sets;
 }

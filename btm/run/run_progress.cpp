@@ -105,13 +105,14 @@ std::vector<std::string> small_test_sets(const Plan& plan, const Lineup& lineup)
   for (const std::string& domain : lineup.evaluated) {
     const double bytes = evaluated_bytes(plan, domain);
     if (bytes == 0 || bytes / kBytesPerToken >= needed) continue;
-    lines.push_back(
-        compat::concat("the ", plan.split, " text of ", compat::printable(domain), " is small (",
-                       compat::grouped(std::llround(std::ceil(bytes / 1000))),
-                       " kB): an interval, and with it a verdict, "
-                       "needs about ",
-                       compat::grouped(std::llround(needed)), " tokens, some ",
-                       compat::grouped(std::llround(needed * kBytesPerToken / 1000)), " kB"));
+    // Rounded down and up, so that what is there never seems to be as much as what is needed.
+    lines.push_back(compat::concat(
+        "the ", plan.split, " text of ", compat::printable(domain), " is small (",
+        compat::grouped(std::llround(std::max(1.0, std::floor(bytes / 1000)))),
+        " kB): an interval, and with it a verdict, "
+        "needs about ",
+        compat::grouped(std::llround(needed)), " tokens, some ",
+        compat::grouped(std::llround(std::ceil(needed * kBytesPerToken / 1000))), " kB"));
   }
   return lines;
 }

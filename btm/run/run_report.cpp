@@ -21,7 +21,6 @@
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/base/version.h"
-#include "compat/checkpoint/checkpoint.h"
 #include "compat/io/atomic_file.h"
 #include "compat/program/console.h"
 
@@ -109,11 +108,15 @@ void add_data(HtmlPage& page, const Lineup& lineup, const RunState& state) {
   for (const std::string& domain : lineup.domains)
     for (PreparedSet& set : read_preprocess_log(state.log_of("preprocess." + domain)))
       table.rows.push_back({domain, std::move(set.name), compat::grouped(set.documents),
-                            compat::grouped(set.tokens), set.unknown,
+                            compat::grouped(set.tokens),
+                            set.unknown.empty() ? "–" : std::move(set.unknown),
                             set.left_out.empty() ? "–" : std::move(set.left_out)});
   if (table.rows.empty()) return;
   page.add_heading("Data");
-  page.add_table(table, "<unk> is the share of tokens that the dictionary does not have.");
+  page.add_table(
+      table,
+      "<unk> is the share of tokens that the dictionary does not have. Sets that are held "
+      "out of one text have one number for all, in the row of train.");
 }
 
 /// The commands of the steps, with paths as seen from the run's folder, so that a moved project
@@ -140,16 +143,13 @@ void add_commands(HtmlPage& page, const Plan& plan, const Lineup& lineup) {
   page.add_lines(text);
 }
 
-/// "1,234,567 parameters" of a checkpoint; "–" for one that cannot be read.
-std::string size_text(const std::filesystem::path& checkpoint) {
-  try {
-    std::int64_t parameters = 0;
-    const compat::Checkpoint opened = compat::Checkpoint::open(checkpoint);
-    for (const auto& [name, tensor] : opened.model()) parameters += tensor.numel();
-    return compat::grouped(parameters) + " parameters";
-  } catch (const std::runtime_error&) {
-    return "–";
-  }
+/// "1,234,567 parameters" of the seed model, as the table of sizes has them; "–" where the matrix
+/// does not know them.
+std::string size_text(const EvalMatrix& matrix) {
+  const auto seed = std::ranges::find(matrix.rows, "seed", &MatrixRow::name);
+  return seed == matrix.rows.end() || seed->parameters == 0
+             ? "–"
+             : compat::grouped(seed->parameters) + " parameters";
 }
 
 /// Where the mixture sends the tokens of each domain.
@@ -188,12 +188,12 @@ void add_cost(HtmlPage& page, const std::vector<Training>& all, const RunState& 
       "that both ways cost the same. Time is wall clock, while other steps may run beside.");
 }
 
-void add_plan(HtmlPage& page, const Plan& plan, const Lineup& lineup) {
+void add_plan(HtmlPage& page, const Plan& plan, const Lineup& lineup, const EvalMatrix& matrix) {
   Table table{{{"plan"}, {""}}, {}};
   table.rows = {
       {"domains", compat::join(plan.domains, ", ")},
       {"architecture", plan.arch},
-      {"size of a model", size_text(plan.output / "seed" / "checkpoint_last.pt")},
+      {"size of a model", size_text(matrix)},
       {"updates (seed phase)", compat::concat(plan.updates, " (", plan.seed_updates(), ')')},
       {"tokens per sample", std::to_string(plan.tokens_per_sample)},
       {"tokens per update", compat::grouped(tokens_of_expert_update(plan)) + " an expert, " +
@@ -229,7 +229,7 @@ void write_run_report(const Plan& plan, const Lineup& lineup, const RunState& st
   }
   add_cost(page, all, state);
   add_data(page, lineup, state);
-  add_plan(page, plan, lineup);
+  add_plan(page, plan, lineup, matrix);
   add_commands(page, plan, lineup);
   ordered_json summary{{"verdict", verdict(plan, lineup, matrix)},
                        {"trainings", ordered_json::array()},

@@ -57,7 +57,8 @@ po::options_description describe(const std::map<std::string, FlagTarget>& known)
   return description;
 }
 
-/// The end of the message for an unknown flag: the flags that `typed` abbreviates, or the nearest.
+/// The end of the message for an unknown flag: the flags that `typed` begins, or ends as a whole
+/// word ("clusters" of "num-clusters"), or else the nearest.
 std::string flag_suggestion(std::string_view typed,
                             const std::map<std::string, FlagTarget>& known) {
   std::vector<std::string> names{"help"}, longer;  // of single letters none is near another
@@ -66,7 +67,8 @@ std::string flag_suggestion(std::string_view typed,
     if (name.size() > 1) names.push_back(name);
     const void* const flag =
         target.flag != nullptr ? static_cast<const void*>(target.flag) : target.foreign;
-    if (!typed.empty() && name.starts_with(typed) && seen.insert(flag).second)
+    if (!typed.empty() && (name.starts_with(typed) || name.ends_with(concat('-', typed))) &&
+        seen.insert(flag).second)
       longer.push_back(dashed(name));
   }
   std::ranges::stable_sort(longer, {}, &std::string::size);
@@ -101,7 +103,9 @@ po::parsed_options parse(const std::map<std::string, FlagTarget>& known,
     throw UsageError("unknown flag '" + printable(error.get_option_name()) + "'" +
                      flag_suggestion(name, known));
   } catch (const po::invalid_command_line_syntax& error) {
-    std::string name = printable(error.get_option_name());
+    std::string name = error.get_option_name();
+    name.erase(0, name.find_first_not_of(" -"));  // " j" is the long form of -j
+    name = dashed(printable(name));
     if (error.kind() == po::invalid_syntax::extra_parameter)
       throw UsageError("flag " + name + " takes no value");
     throw UsageError("flag " + name + " needs a value");
@@ -161,8 +165,8 @@ bool parse_command_line(const CommandSpec& spec, std::span<const std::string> ar
   for (std::size_t i = 0; i < spec.positionals.size(); ++i) {
     if (i >= positionals.size() && spec.positionals[i].optional) break;
     if (i >= positionals.size())
-      throw UsageError("missing " + spec.positionals[i].name + " (usage: " + spec.program + " " +
-                       spec.positionals[i].name + " ...; see --help)");
+      throw UsageError("missing " + spec.positionals[i].name + " (usage: " + usage_of(spec) +
+                       "; see --help)");
     if (spec.positionals[i].rest == nullptr) {
       *spec.positionals[i].field = positionals[i];
       continue;

@@ -250,7 +250,7 @@ CASES = [
     Case(
         "models that do not",
         [*ALL[:-1], "--ensemble-type", "uniform_prior"],
-        stderr=["1 texts"],
+        stderr=["1 text, "],
         setup=holds(GOOD),
     ),
     Case(

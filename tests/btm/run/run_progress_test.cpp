@@ -63,8 +63,8 @@ TEST(SmallTestSets, AreNamedBeforeTheRun) {
   write_file(run.dir / "b/test.txt", std::string(16000, 'x'));
   EXPECT_EQ(small_test_sets(run.plan, run.lineup),
             std::vector<std::string>{
-                "the test text of a is small (5 kB): an interval, and with it a verdict, needs "
-                "about 5,120 tokens, some 15 kB"});
+                "the test text of a is small (4 kB): an interval, and with it a verdict, needs "
+                "about 5,120 tokens, some 16 kB"});
   Plan other = run.plan;
   other.eval_flags = {"--block-tokens", "64"};
   EXPECT_TRUE(small_test_sets(other, run.lineup).empty());
@@ -74,10 +74,10 @@ TEST(SmallTestSets, CountTheShareThatIsHeldOut) {
   const Begun run(
       "[data]\ndomains = a, b\ntrain = {domain}.txt\nheld_out = 0.1\n[train]\nupdates = 100\n");
   write_file(run.dir / "a.txt", std::string(160'000, 'x'));
-  write_file(run.dir / "b.txt", std::string(100'000, 'x'));
+  write_file(run.dir / "b.txt", std::string(153'000, 'x'));  // just too little
   const auto lines = small_test_sets(run.plan, run.lineup);
   ASSERT_EQ(lines.size(), 1U);
-  EXPECT_EQ(lines.front().find("the test text of b is small (10 kB)"), 0U) << lines.front();
+  EXPECT_EQ(lines.front().find("the test text of b is small (15 kB)"), 0U) << lines.front();
 }
 
 }  // namespace

@@ -85,15 +85,17 @@ TEST(ParseCommandLine, PrintsHelpAndDefaults) {
 
 TEST(ParseCommandLine, RefusesWithWhatWasExpected) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> rows{
-      {{}, "missing DATA"},
+      {{}, "missing DATA (usage: prog cmd DATA [flags]; see --help)"},
       {{"d", "e"}, "unexpected argument 'e'"},
       {{"d", "--bath-size", "1"}, "unknown flag '--bath-size', did you mean --batch-size?"},
       {{"d", "--batch", "1"}, "unknown flag '--batch', did you mean --batch-size?"},
       {{"d", "--p", "1"}, "unknown flag '--p', did you mean --path, --post-process?"},
       {{"d", "--post"}, "unknown flag '--post', did you mean --post-process?"},
       {{"d", "-path", "x"}, "unknown flag '-path', did you mean --path?"},
+      {{"d", "--sentences", "1"}, "unknown flag '--sentences', did you mean --max-sentences?"},
       {{"d", "--zzzzzzz"}, "unknown flag '--zzzzzzz' (see --help)"},
       {{"d", "--batch-size"}, "flag --batch-size needs a value"},
+      {{"d", "-b"}, "flag -b needs a value"},
       {{"d", "--batch-size", "1x"}, "flag --batch-size: '1x', expected an integer"},
       {{"d", "--batch-size="}, "flag --batch-size needs a value"},
       {{"d", "--batch-size", "-2"}, "flag --batch-size: -2, expected at least 0"},
