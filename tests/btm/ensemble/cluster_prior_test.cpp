@@ -108,7 +108,9 @@ TEST(ClusterPrior, ReadsIdsOfGpt2ByTheTokenizersEncoder) {
   training.max_document_share = 1;
   const std::vector<std::string> documents{"people work work", "work people", "year time",
                                            "time year time"};
-  ClusterPriorOptions options{.model = (dir / "two.model").string(), .encoder_json = encoder};
+  ClusterPriorOptions options;
+  options.model = (dir / "two.model").string();
+  options.encoder_json = encoder;
   ClusterModel::train(documents, training).save(options.model);
   const ClusterPrior prior(options, 0, dictionary, std::vector<std::string>{"x.pt", "y.pt"});
   const auto log_prior = [&](std::int64_t first, std::int64_t second) {
