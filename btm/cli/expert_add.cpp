@@ -55,19 +55,26 @@ class ExpertAddition {
 
   int run() {
     const bool new_forest = !fs::exists(options_.forest) && is_path(options_.from);
-    const compat::Forest before =
+    compat::Forest before =
         new_forest ? compat::Forest{.folder = options_.forest, .has_manifest = false, .experts = {}}
                    : compat::open_forest(options_.forest);
     check_dictionaries(before);
     say_products("btm expert add", options_.machine);
     const Start start = planned_start(before);
+    const auto follow_move = [&](compat::Forest& forest) {
+      return take_paths_of_now(forest, options_.name, data_, start.model);
+    };
+    const bool has_moved = follow_move(before);
     check_starts(before, start);
     if (const std::string line = taken_as_experts(before); !line.empty()) say(line);
     const fs::path folder = options_.forest / options_.name;
     fs::create_directories(folder);
     const auto lock = compat::FileLock::now(folder / ".lock");
     try {
-      if (before.find(options_.name) == nullptr) note_start(before, start, folder);
+      if (before.find(options_.name) == nullptr)
+        note_start(before, start, folder);
+      else if (has_moved)
+        compat::change_forest(options_.forest, follow_move);
       const int status = train(folder, folder / "checkpoint_last.pt");
       constexpr int kFirstOfSignals = 128;
       if (status != 0 && status < kFirstOfSignals) clear_unless_begun(folder);
@@ -195,15 +202,9 @@ class ExpertAddition {
       return start;
     }
     check_not_foreign(forest, options_.name);
-    if (known->data != data_)
-      throw UsageError("expert '" + options_.name + "' was started with --data " +
-                       shown(known->data) + ", found " + shown(data_));
-    if (options_.from.empty()) return {known->start, {}};
-    const Start start = resolve(forest);
-    if (start.kind != known->start ||
-        (!start.model.empty() && start.model != known->parents.front().model))
-      throw UsageError("expert '" + options_.name + "' was started with another --from (" +
-                       known->start + "); remove it first");
+    check_same_data(*known, data_, options_.forest);
+    const Start start = options_.from.empty() ? Start{known->start, {}} : resolve(forest);
+    check_same_start(*known, start.kind, start.model, options_.forest);
     return start;
   }
 

@@ -1,7 +1,10 @@
 #include "btm/cli/expert_life.h"
 
 #include <algorithm>
+#include <array>
 #include <iostream>
+#include <utility>
+#include <vector>
 
 #include "compat/base/error.h"
 #include "compat/checkpoint/checkpoint.h"
@@ -17,7 +20,7 @@ using compat::UsageError;
 
 constexpr const char* kCheckpointName = "checkpoint_last.pt";
 
-std::string forest_name(const fs::path& folder) { return compat::printable(folder.string(), 4096); }
+std::string place_text(const fs::path& folder) { return compat::printable(folder.string(), 4096); }
 
 /// Taken up: as it was when it was removed, or from its folder alone.
 compat::ForestExpert found_expert(const compat::Forest& forest, const std::string& name,
@@ -33,13 +36,73 @@ compat::ForestExpert found_expert(const compat::Forest& forest, const std::strin
   if (removed != forest.removed.end()) expert = *removed;
   if (!fs::exists(forest.checkpoint_of(expert)))
     throw UsageError("missing TEXT or --data: no expert '" + name + "' was removed from " +
-                     forest_name(forest.folder) + ", nor is there a " + name + "/" +
+                     place_text(forest.folder) + ", nor is there a " + name + "/" +
                      kCheckpointName + " to take up");
   expert.dictionary = compat::Checkpoint::open(forest.checkpoint_of(expert)).dictionary().sha256;
   return expert;
 }
 
+bool ends_with(const fs::path& whole, const fs::path& end) {
+  const std::vector<fs::path> parts(whole.begin(), whole.end()), last(end.begin(), end.end());
+  return last.size() <= parts.size() && std::equal(last.rbegin(), last.rend(), parts.rbegin());
+}
+
+/// Whether a path of the manifest is `now`, as expert_life.h says.
+bool is_moved_to(const std::string& recorded, const std::string& now, const fs::path& forest) {
+  if (recorded == now) return true;
+  std::error_code missing;
+  if (fs::exists(recorded, missing)) return false;
+  const fs::path folder = fs::weakly_canonical(forest);
+  return std::ranges::any_of(std::array{folder, folder.parent_path()}, [&](const fs::path& base) {
+    const fs::path rest = fs::path(now).lexically_relative(base);
+    return !rest.empty() && *rest.begin() != ".." && *rest.begin() != "." &&
+           ends_with(recorded, rest);
+  });
+}
+
+/// The path of a file in the folder of an expert, behind its new name; other paths stay.
+std::string in_renamed_folder(const std::string& path, const fs::path& forest,
+                              const std::string& old_name, const std::string& new_name) {
+  const fs::path whole = fs::weakly_canonical(forest), recorded = path;
+  for (auto part = recorded.begin(); part != recorded.end(); ++part) {
+    if (*part != old_name) continue;
+    fs::path rest;
+    for (auto next = std::next(part); next != recorded.end(); ++next) rest /= *next;
+    if (!rest.empty() && is_moved_to(path, (whole / old_name / rest).string(), whole))
+      return (whole / new_name / rest).string();
+  }
+  return path;
+}
+
 }  // namespace
+
+void check_same_data(const compat::ForestExpert& known, const std::string& data,
+                     const fs::path& forest) {
+  if (!is_moved_to(known.data, data, forest))
+    throw UsageError("expert '" + known.name + "' was started with --data " +
+                     place_text(known.data) + ", found " + place_text(data));
+}
+
+void check_same_start(const compat::ForestExpert& known, const std::string& kind,
+                      const std::string& model, const fs::path& forest) {
+  const auto is_same = [&](const std::string& parent) {
+    return parent == model || (kind == "checkpoint" && is_moved_to(parent, model, forest));
+  };
+  if (kind != known.start ||
+      (!model.empty() && (known.parents.empty() || !is_same(known.parents.front().model))))
+    throw UsageError("expert '" + known.name + "' was started with another --from (" + known.start +
+                     "); remove it first");
+}
+
+bool take_paths_of_now(compat::Forest& forest, const std::string& name, const std::string& data,
+                       const std::string& model) {
+  compat::ForestExpert* const expert = forest.find(name);
+  if (expert == nullptr) return false;
+  bool is_new = std::exchange(expert->data, data) != data;
+  if (!model.empty() && !expert->parents.empty())
+    is_new |= std::exchange(expert->parents.front().model, model) != model;
+  return is_new;
+}
 
 void check_not_foreign(const compat::Forest& forest, const std::string& name) {
   const compat::ForestExpert* const known = forest.find(name);
@@ -91,7 +154,7 @@ void rename_expert(const fs::path& named, const std::string& old_name,
     std::vector<std::string> names;
     for (const compat::ForestExpert& other : forest.experts) names.push_back(other.name);
     const std::string near = compat::nearest_name(old_name, names);
-    throw UsageError("no expert '" + old_name + "' in " + forest_name(folder) +
+    throw UsageError("no expert '" + old_name + "' in " + place_text(folder) +
                      (near.empty() ? "" : ", did you mean " + near + "?"));
   }
   if (expert->start == compat::kStartedByRun)
@@ -103,7 +166,7 @@ void rename_expert(const fs::path& named, const std::string& old_name,
                      compat::printable(expert->path.string(), 4096) +
                      ", not in a folder of its own");
   if (forest.find(new_name) != nullptr || fs::exists(folder / new_name))
-    throw UsageError("'" + new_name + "' is there already in " + forest_name(folder));
+    throw UsageError("'" + new_name + "' is there already in " + place_text(folder));
   std::optional<compat::FileLock> lock;
   if (fs::exists(folder / old_name / ".lock"))
     lock.emplace(compat::FileLock::now(folder / old_name / ".lock"));
@@ -112,8 +175,12 @@ void rename_expert(const fs::path& named, const std::string& old_name,
     compat::change_forest(folder, [&](compat::Forest& now) {
       if (!now.has_manifest) now = forest;
       for (compat::ForestExpert& other : now.experts) {
+        other.data = in_renamed_folder(other.data, folder, old_name, new_name);
         for (compat::ForestParent& parent : other.parents)
-          if (other.start != "checkpoint" && parent.model == old_name) parent.model = new_name;
+          if (other.start == "checkpoint")
+            parent.model = in_renamed_folder(parent.model, folder, old_name, new_name);
+          else if (parent.model == old_name)
+            parent.model = new_name;
         if (other.name != old_name) continue;
         other.path = fs::path(new_name) / other.path.filename();
         other.name = new_name;

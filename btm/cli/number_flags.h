@@ -72,9 +72,19 @@ compat::Flag flag_list(std::string names, std::string value_name, std::vector<T>
       compat::join(field, ",", [](T value) { return compat::general(static_cast<double>(value)); });
   return {std::move(names), std::move(value_name), std::move(help), std::move(shown),
           [&field](const std::string& text) {
+            const auto refuse = [&text] {
+              throw compat::UsageError("'" + compat::printable(text) +
+                                       (std::is_floating_point_v<T>
+                                            ? "', expected a number or a list of numbers"
+                                            : "', expected an integer or a list of integers"));
+            };
             const bool bracketed = !text.empty() && (text.front() == '[' || text.front() == '(');
-            const compat::ConfigValue value =
-                compat::parse_python_literal(bracketed ? text : "[" + text + "]");
+            compat::ConfigValue value;
+            try {
+              value = compat::parse_python_literal(bracketed ? text : "[" + text + "]");
+            } catch (const compat::UsageError&) {
+              refuse();
+            }
             const auto* list = std::get_if<compat::ConfigValue::List>(&value.value);
             std::vector<T> numbers;
             for (const compat::ConfigValue& item :
@@ -85,8 +95,7 @@ compat::Flag flag_list(std::string names, std::string value_name, std::vector<T>
                        std::is_floating_point_v<T> && real != nullptr && std::isfinite(*real))
                 numbers.push_back(static_cast<T>(*real));
               else
-                throw compat::UsageError("'" + compat::printable(text) +
-                                         "', expected numbers separated by commas");
+                refuse();
             }
             field = std::move(numbers);
           }};

@@ -422,7 +422,7 @@ FROM_TEXT = [
         "add with a rate that is none",
         [*ADD_TEXT, "--lr", "fast"],
         2,
-        stderr=["flag --lr: '[fast]'"],
+        stderr=["flag --lr: 'fast', expected a number or a list of numbers"],
         setup=with_tokenizer,
         lines_on_stderr=3,
     ),

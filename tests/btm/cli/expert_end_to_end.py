@@ -7,6 +7,7 @@ evaluated and removed.
 import argparse
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,41 @@ def main():
     program = parser.parse_args().bin.resolve() / "btm"
     with tempfile.TemporaryDirectory(prefix="btm-forest-") as name:
         life(program, pathlib.Path(name))
+        goes_on_elsewhere(program, pathlib.Path(name) / "project")
     return 0
+
+
+def goes_on_elsewhere(program, project):
+    """An addition goes on after its expert was renamed and after its forest moved."""
+    make_forest(project / "forest")
+    shutil.copytree(GOLDEN / "data-bin/perl", project / "forest/draft/data-bin")
+    shutil.copytree(project / "forest/jargon", project / "seed")
+
+    def run(*args, status=0):
+        done = subprocess.run(
+            [program, "expert", *map(str, args)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, (args, done.stdout[-2000:], done.stderr[-2000:])
+        return done.stderr
+
+    def add(name, *flags, updates, folder=project, status=0):
+        data = ["--data", folder / "forest" / name / "data-bin", "--name", name, *MACHINE]
+        last = ["--max-samples", "4", *flags, *TRAIN, "--max-update", updates]
+        return run("add", folder / "forest", "perl", *data, *last, status=status)
+
+    add("draft", "--from", project / "seed", updates=1)
+    run("rename", project / "forest", "draft", "perl")
+    assert "resuming from" in add("perl", "--from", project / "seed", updates=3)
+
+    moved = project.with_name("moved")
+    project.rename(moved)
+    assert "resuming from" in add("perl", "--from", moved / "seed", updates=4, folder=moved)
+    manifest = (moved / "forest/forest.json").read_text()
+    assert str(project) not in manifest and str(moved / "seed") in manifest, manifest
+
+    shutil.copytree(moved, project)  # now both are there, and they are two
+    errors = add("perl", updates=5, folder=project, status=2)
+    assert "was started with --data" in errors, errors
 
 
 def life(program, folder):
