@@ -152,6 +152,7 @@ void GenerateCommand::settle() {
     throw compat::UsageError("--stop needs --beam 1 or --sampling: hypotheses of a beam compete");
   for (const std::string& stop : prompts.stops)
     if (stop.empty()) throw compat::UsageError("--stop: expected a text, found none");
+  if (prompts.batch > kMostTexts) throw compat::UsageError("--batch-size: expected 1 to 65536");
   if (prompts.nbest > options.beam)
     throw compat::UsageError("--nbest is above --beam: there are no more hypotheses");
   if (ngram_rule == "exact") options.block_ngrams = no_repeat_ngram_size;
@@ -186,11 +187,12 @@ void check_one_expert(const MixtureOptions& mixture, std::size_t experts) {
 
 /// Tokens of all rows together. No memory is taken before it is used.
 std::int64_t capacity_of(const PromptOptions& prompts) {
-  constexpr std::int64_t kBlocks = 32, kMost = std::int64_t{1} << 22;
+  constexpr std::int64_t kMost = std::int64_t{1} << 22;
+  constexpr double kBlocks = 32;
   const std::int64_t rows = std::max(prompts.batch, prompts.generate.beam);
   const double length = prompts.generate.max_len_a > 0
                             ? static_cast<double>(kMost)
-                            : static_cast<double>(prompts.generate.max_len_b + 1 + kBlocks);
+                            : static_cast<double>(prompts.generate.max_len_b) + 1 + kBlocks;
   return static_cast<std::int64_t>(
       std::fmin(static_cast<double>(rows) * length, static_cast<double>(kMost)));
 }

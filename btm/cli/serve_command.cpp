@@ -42,6 +42,7 @@ struct ServeCommand {
   compat::FlagGroup place_flags();
   compat::FlagGroup batch_flags();
   compat::FlagGroup limit_flags();
+  void check_ranges() const;
   EngineLimits engine_limits() const;
 };
 
@@ -99,6 +100,19 @@ compat::CommandSpec ServeCommand::spec() {
           {models_argument(models)},
           std::move(groups),
           {}};
+}
+
+/// What is allowed for at once must be countable in bytes.
+void ServeCommand::check_ranges() const {
+  const auto check = [](const char* flag, std::int64_t value, std::int64_t most) {
+    if (value > most)
+      throw compat::UsageError(
+          compat::concat(flag, ": found ", value, ", expected at most ", most));
+  };
+  check("--port", server.port, 65535);
+  check("--batch-size", batch, kMostTexts);
+  check("--cache-tokens", cache_tokens, std::int64_t{1} << 32);
+  check("--max-body", body_bytes, std::int64_t{1} << 30);
 }
 
 EngineLimits ServeCommand::engine_limits() const {
@@ -171,7 +185,7 @@ int run(ServeCommand& command) {
     std::cerr << "btm serve: " << line << std::endl;
   };
   const std::string key = read_key(command.key_file);
-  if (command.server.port > 65535) throw compat::UsageError("--port: expected 0 to 65535");
+  command.check_ranges();
   command.server.connections = static_cast<std::size_t>(command.connections);
   command.server.body_bytes = static_cast<std::size_t>(command.body_bytes);
   use_page_arena(MemoryUse::kEvaluation);

@@ -9,6 +9,8 @@ namespace {
 
 /// More tokens than any text has: products with it do not overflow.
 constexpr double kLongest = 1LL << 40;
+/// Powers of a length stay finite, and so do logits that are divided.
+constexpr double kSteepest = 20, kCoolest = 1e-6;
 
 void require(bool holds, const char* problem) {
   if (!holds) throw std::invalid_argument(problem);
@@ -38,11 +40,12 @@ std::int64_t max_length(const GenerateOptions& options, std::int64_t prompt_toke
 }
 
 void check_options(const GenerateOptions& options) {
-  require(options.beam >= 1, "--beam: expected 1 or more");
-  require(options.temperature > 0 && std::isfinite(options.temperature),
-          "--temperature: expected a number above 0");
-  require(std::isfinite(options.lenpen) && std::isfinite(options.unkpen),
-          "--lenpen and --unkpen: expected finite numbers");
+  require(options.beam >= 1 && options.beam <= kMostTexts,
+          "--beam and --num-samples: expected 1 to 65536");
+  require(options.temperature >= kCoolest && std::isfinite(options.temperature),
+          "--temperature: expected a number from 0.000001 on");
+  require(std::abs(options.lenpen) <= kSteepest, "--lenpen: expected a number from -20 to 20");
+  require(std::isfinite(options.unkpen), "--unkpen: expected a finite number");
   require(options.min_len >= 0 && options.max_len_b >= 0 && options.max_len_a >= 0 &&
               std::isfinite(options.max_len_a),
           "--min-len, --max-len-a and --max-len-b: expected numbers of 0 or more");

@@ -48,6 +48,9 @@ struct GenerateOptions {
   std::shared_ptr<const Posterior> mixture;  ///< Instead of the predictor's.
 };
 
+/// Of one prompt, and of a batch.
+inline constexpr std::int64_t kMostTexts = 65536;
+
 /// The longest text that continues a prompt.
 std::int64_t max_length(const GenerateOptions& options, std::int64_t prompt_tokens);
 

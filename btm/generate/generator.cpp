@@ -26,7 +26,7 @@ Generator::Generator(Predictor& predictor, const Symbols& symbols, const Generat
       symbols_(symbols),
       limits_(limits),
       prefixes_(predictor, limits.prefixes) {
-  limits_.batch = std::max<std::int64_t>(limits_.batch, 1);
+  limits_.batch = std::clamp<std::int64_t>(limits_.batch, 1, kMostTexts);
   limits_.prompt_tokens = std::max<std::size_t>(limits_.prompt_tokens, 1);
 }
 

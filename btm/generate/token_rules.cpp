@@ -63,8 +63,9 @@ Want TokenRules::next(std::span<const std::int64_t> text, std::int64_t count) co
   }
   // Forbidden tokens may be among the best. A penalty moves the unknown symbol down past others; a
   // bonus moves it up from wherever it is.
-  const std::int64_t top = (options_.sampling && !all ? options_.sampling->topk : count) +
-                           static_cast<std::int64_t>(forbidden(text).size()) + 1;
+  const std::int64_t best = options_.sampling && !all ? options_.sampling->topk : count;
+  const std::int64_t top =
+      std::min(best, vocab_size_) + static_cast<std::int64_t>(forbidden(text).size()) + 1;
   if (all || options_.unkpen < 0 || top >= vocab_size_)
     want.distribution = true;
   else

@@ -10,6 +10,7 @@ ELM = "{golden}/checkpoints/elm_%s/checkpoint_last.pt"
 FOUR = ":".join(ELM % name for name in ("fortunes", "jargon", "perl", "politics"))
 TEXT = ["--data", "{golden}/data-bin", "--sentencepiece-model", "{golden}/corpus/spm.model"]
 SHORT = [*TEXT, "--cpu", "--max-len-b", "12"]
+HUGE = str(2**63 - 1)
 ROWS = [
     row
     for row in map(json.loads, (GOLDEN / "generate/rows.jsonl").read_text().splitlines())
@@ -113,6 +114,28 @@ CASES = [golden_case(row) for row in (ROWS[0], ROWS[7], ROWS[22], ROWS[33], ROWS
 CASES[-1].lines_on_stderr = 2  # --no-repeat-ngram-size, and the speed
 CASES += [
     Case("help", generate("--help"), stdout=["--lenpen", "--one-expert-per-token", "last half"]),
+    *(
+        usage(
+            f"generate {flag} of {value}", generate(SEED, "The", "--sampling", flag, value), words
+        )
+        for flag, value, words in (
+            ("--num-samples", HUGE, "expected 1 to 65536"),
+            ("--beam", HUGE, "expected 1 to 65536"),
+            ("--batch-size", HUGE, "expected 1 to 65536"),
+            ("--temperature", "1e-40", "from 0.000001 on"),
+            ("--lenpen", "1e30", "from -20 to 20"),
+        )
+    ),
+    Case(
+        "as many tokens to draw from as one can write",
+        generate(SEED, "The", *SHORT, "--sampling", "--sampling-topk", HUGE),
+        stdout=["The"],
+    ),
+    Case(
+        "a text as long as one can write",
+        generate(SEED, "The", *SHORT, "--max-len-b", HUGE, "--stop", "e", "--format", "table"),
+        stdout=["Th"],
+    ),
     Case("a table", generate(SEED, "The full", *SHORT, "--format", "table"), stdout=["The full"]),
     Case(
         "rows",

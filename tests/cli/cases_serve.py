@@ -50,7 +50,10 @@ CASES = [
         stderr=["no key is asked for: whoever reaches 0.0.0.0 may use the models"],
     ),
     usage("no model", serve(), "missing MODELS"),
-    usage("a port that is none", serve(SEED, *TEXT, "--port", "70000"), "expected 0 to 65535"),
+    usage("a port that is none", serve(SEED, *TEXT, "--port", "70000"), "at most 65535"),
+    usage("a huge batch", serve(SEED, "--batch-size", str(2**63 - 1)), "at most 65536"),
+    usage("a huge cache", serve(SEED, "--cache-tokens", str(2**63 - 1)), "at most 4294967296"),
+    usage("a huge body", serve(SEED, "--max-body", str(2**62)), "at most 1073741824"),
     usage("a port that is no number", serve(SEED, "--port", "http"), "--port"),
     usage(
         "a host that is no address",
@@ -81,4 +84,4 @@ CASES = [
     ),
     Case("a model that is not there", serve("nothing.pt"), 1, stderr=["nothing.pt"]),
 ]
-CASES[9].setup = write_key(b" \n")
+next(case for case in CASES if case.name == "an empty key").setup = write_key(b" \n")

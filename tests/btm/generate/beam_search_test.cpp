@@ -214,8 +214,15 @@ TEST(Generator, RefusesTokensAndOptions) {
   bad.temperature = 0;
   expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "--temperature");
   bad = options(1);
-  bad.lenpen = NAN;
-  expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "--lenpen");
+  bad.temperature = 1e-40;
+  expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "from 0.000001 on");
+  for (const double steep : {static_cast<double>(NAN), -21.0, 1e30}) {
+    bad = options(1);
+    bad.lenpen = steep;
+    expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "--lenpen");
+  }
+  bad = options(INT64_MAX);
+  expect_error<std::invalid_argument>([&] { generator.submit({}, bad); }, "1 to 65536");
   EXPECT_FALSE(generator.busy());
 }
 
