@@ -52,7 +52,7 @@ struct RunCommand {
                       "OMP_NUM_THREADS is set",
                       1),
          flag_switch("dry-run", dry_run,
-                     "show the steps, which are done, and their commands; run nothing"),
+                     "show the steps, which are done, and their commands; run and write nothing"),
          flag_switch("check", check,
                      "read all inputs and outputs again, even where size and times are unchanged"),
          flag_text("redo", "STEP", redo,
