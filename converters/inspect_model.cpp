@@ -253,7 +253,7 @@ void print_summary(const Json& json, const std::string& indent, std::ostream& ou
       out << (i == 0 ? ": " : ", ") << text_of(mixture["names"][i]);
     out << "\n";
   }
-  out << indent << text_of(summary["parameters"]) << " parameters ("
+  out << indent << compat::grouped(summary["parameters"].get<std::int64_t>()) << " parameters ("
       << text_of(summary["precision"]) << ", "
       << human_bytes(json["model_bytes"].get<std::uint64_t>()) << "), "
       << text_of(summary["num_updates"]) << " updates, criterion " << text_of(json["criterion"]);
@@ -271,8 +271,9 @@ void print_content(const Json& json, const std::string& indent, std::ostream& ou
   out << indent << text_of(json["layout"]) << " layout";
   if (json.contains("holds")) out << ", holds " << json["holds"].get<std::string>();
   out << "\n"
-      << indent << text_of(json["parameters"]) << " elements (" << text_of(json["precision"])
-      << ", " << human_bytes(json["model_bytes"].get<std::uint64_t>()) << ")\n";
+      << indent << compat::grouped(json["parameters"].get<std::int64_t>()) << " elements ("
+      << text_of(json["precision"]) << ", " << human_bytes(json["model_bytes"].get<std::uint64_t>())
+      << ")\n";
 }
 
 void print_rows(const Json& rows, std::size_t count, const std::string& indent, std::ostream& out) {

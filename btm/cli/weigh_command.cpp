@@ -169,10 +169,13 @@ Table expert_table(const Weighing& result, const std::vector<std::string>& names
 }
 
 std::string said(const Weighing& result, double tolerance) {
-  return concat(
-      compat::grouped(result.documents), result.documents == 1 ? " document, " : " documents, ",
-      compat::grouped(result.tokens), " tokens. ", result.keep, " of ", result.posterior.size(),
-      " experts lose no more than ", compat::general(tolerance * 100), "% of perplexity.");
+  return concat(compat::grouped(result.documents),
+                result.documents == 1 ? " document, " : " documents, ",
+                compat::grouped(result.tokens), " tokens. ",
+                result.keep == 1 ? std::string("The first expert alone loses")
+                                 : concat("The first ", result.keep, " experts together lose"),
+                " no more than ", compat::general(tolerance * 100), "% of the perplexity of all ",
+                result.posterior.size(), ".");
 }
 
 void write_page(const std::filesystem::path& file, const Weighing& result,

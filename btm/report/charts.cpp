@@ -266,8 +266,9 @@ double half_extent(const ScatterPlot& chart, Range& x, Range& y) {
 }  // namespace
 
 std::string colour_class(std::size_t number) {
-  return compat::concat('s', number % 8, " d", (number + number / 8) % 4,
-                        number >= 8 ? " again" : "");
+  constexpr std::size_t kColours = 10;  // as a demo of four domains has models
+  return compat::concat('s', number % kColours, " d", (number + number / kColours) % 4,
+                        number >= kColours ? " again" : "");
 }
 
 std::string draw(const LineChart& chart, int width, const ChartColours& colours) {

@@ -63,7 +63,7 @@ struct ScatterPlot {
 /// The number of the colour and dash of each series, layer, bar or group; empty: 0, 1, 2, ...
 using ChartColours = std::vector<std::size_t>;
 
-/// The class of a number's colour: eight colours, then the same with the class `again`; and four
+/// The class of a number's colour: ten colours, then the same with the class `again`; and four
 /// dashes, so that no two of the first 32 have both in common.
 std::string colour_class(std::size_t number);
 

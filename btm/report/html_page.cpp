@@ -13,11 +13,11 @@ constexpr std::string_view kStyle = R"css(
 :root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--soft:#54606e;--rule:#d5dbe3;
 --heat:#2a78c8;--heat-cap:66%;--shade:#0004;
 --c0:#2a6fb8;--c1:#cf6206;--c2:#2b8a4b;--c3:#b0459a;--c4:#8c6f00;--c5:#0e8ea3;--c6:#c23a36;
---c7:#6459b5}
+--c7:#6459b5;--c8:#6c737d;--c9:#8a4b28}
 @media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e7ecf3;--soft:#a3afbd;
 --rule:#343d49;--heat:#3f8fe0;--heat-cap:62%;--shade:#fff5;
 --c0:#62a8ee;--c1:#f09a4a;--c2:#5fc181;--c3:#df83cd;--c4:#ccb040;--c5:#4fc3d6;--c6:#f0817b;
---c7:#a99ff0}}
+--c7:#a99ff0;--c8:#b4bcc8;--c9:#cf9a78}}
 body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;
 margin:1.5rem auto;max-width:1560px;padding:0 1.2rem}
 p,figcaption,.notes{max-width:82ch}
@@ -57,7 +57,7 @@ path.grid{stroke:var(--rule);stroke-width:1;fill:none}.tick{stroke:var(--soft);f
 .area.again,.bar.again{fill-opacity:.55}
 .interval{stroke:var(--ink);stroke-width:1.4;fill:none}
 .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}
-.s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}
+.s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}.s8{--c:var(--c8)}.s9{--c:var(--c9)}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;margin:.3rem 0;padding:0;
 font-size:.9rem}
 .legend svg{display:inline-block;width:34px;height:11px;margin-right:.4em}
@@ -70,7 +70,7 @@ font-size:.9rem}
 .broad svg{display:block;width:100%;max-width:1400px}}
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--rule:#ccc;
 --heat:#2a78c8;--heat-cap:66%;--c0:#2a6fb8;--c1:#cf6206;--c2:#2b8a4b;--c3:#b0459a;--c4:#8c6f00;
---c5:#0e8ea3;--c6:#c23a36;--c7:#6459b5}
+--c5:#0e8ea3;--c6:#c23a36;--c7:#6459b5;--c8:#6c737d;--c9:#8a4b28}
 body{margin:0;padding:0;max-width:none;font-size:10.5pt;print-color-adjust:exact;
 -webkit-print-color-adjust:exact}
 h2,h3,h2+p,h3+p,p:has(+.parts),.legend,.parts{break-after:avoid}

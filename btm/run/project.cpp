@@ -188,7 +188,7 @@ std::vector<std::string> Project::prepare() {
     return !std::filesystem::exists(folder / "steps" / (name + ".json"));
   });
   if (!aside.empty())
-    lines.push_back("set aside in " + folder.string() + ", before they are made anew" +
+    lines.push_back("set aside in " + folder.string() + ", as it is out of date" +
                     (reasons.empty() ? "" : " (" + reasons + ")") + ": " + listed(aside));
   state_.save_digests();
   return lines;

@@ -94,12 +94,12 @@ CASES = [
     Case(
         "a checkpoint",
         INSPECT + [CHECKPOINT],
-        stdout=["zip layout", "29377 parameters", "tensors (--tensors lists them)"],
+        stdout=["zip layout", "29,377 parameters", "tensors (--tensors lists them)"],
     ),
     Case(
         "a checkpoint's tensors",
         INSPECT + [CHECKPOINT, "--tensors"],
-        stdout=["29377 parameters", "decoder.embed_tokens.weight"],
+        stdout=["29,377 parameters", "decoder.embed_tokens.weight"],
     ),
     Case(
         "a folder of nothing",

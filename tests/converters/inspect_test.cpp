@@ -66,7 +66,7 @@ TEST(Inspect, ShowsTheSummaryFirstAndTensorsWhenAsked) {
       "checkpoint " + path + "\n" +
           "  zip layout, transformer_lm_gpt3_small: 2 layers, width 32 (ffn 128), 2 heads, "
           "vocabulary 56, 64 positions, output tied\n"
-          "  29377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, "
+          "  29,377 parameters (float32, 114.8 KiB), 6 updates, criterion CrossEntropyCriterion, "
           "optimizer state of FairseqAdam\n"
           R"(  stores no digest of its dictionary
   38 tensors (--tensors lists them)
@@ -263,7 +263,7 @@ TEST(Inspect, ReportsADamagedMemberInItsPlace) {
             std::string::npos);
   const std::string text = inspected({dir.path().string()});
   EXPECT_NE(text.find("unreadable: "), std::string::npos);
-  EXPECT_NE(text.find("29377 parameters"), std::string::npos);
+  EXPECT_NE(text.find("29,377 parameters"), std::string::npos);
 }
 
 TEST(Inspect, PrintsTensorsForPeople) {

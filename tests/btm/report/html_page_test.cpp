@@ -52,6 +52,21 @@ TEST(HtmlPage, ColoursPartsOfATextAsCharts) {
 
 /// A legend draws a series with the element and the class that its chart draws it with, so that no
 /// rule of style can make them differ.
+TEST(HtmlPage, GivesTheModelsOfADemoColoursOfTheirOwn) {
+  const std::string html = HtmlPage("t").html();
+  for (int i = 0; i < 10; ++i) {  // seed, dense, average, three ensembles, four experts
+    const std::string n = std::to_string(i);
+    EXPECT_EQ(colour_class(static_cast<std::size_t>(i)).find("s" + n + " "), 0U) << n;
+    EXPECT_NE(html.find(".s" + n + "{--c:var(--c" + n + ")}"), std::string::npos) << n;
+    std::size_t times = 0;
+    for (std::size_t at = html.find("--c" + n + ":"); at != std::string::npos;
+         at = html.find("--c" + n + ":", at + 1))
+      ++times;
+    EXPECT_EQ(times, 3U) << n << ": light, dark and paper";
+  }
+  EXPECT_NE(colour_class(10).find("again"), std::string::npos);
+}
+
 TEST(HtmlPage, ShowsInTheLegendWhatIsInTheChart) {
   std::vector<Series> lines;
   GroupedBars bars{"y", {"g"}, {}};
