@@ -104,6 +104,8 @@ class Run {
 int Run::execute() {
   if (command_.report) {
     write_run_report(project_.plan(), project_.lineup(), project_.state());
+    const std::filesystem::path page = project_.state().output() / "report.html";
+    std::cout << "report: " << compat::printable(page.string(), 4096) << std::endl;
     return 0;
   }
   if (command_.step.empty()) check_commands(project_.plan(), project_.graph());

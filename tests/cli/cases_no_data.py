@@ -646,6 +646,7 @@ def run():
     yield Case(
         "run, report of a single block",
         ["btm", "run", "my.plan", "--report"],
+        stdout=["report: ", "/my-out/report.html\n"],
         setup=plan(matrix),
         check=no_verdict,
     )
