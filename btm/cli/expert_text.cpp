@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <iostream>
 
 #include "btm/cli/expert_life.h"
@@ -37,10 +38,12 @@ int prepare_text(ExpertAddOptions& options) {
   compat::check_expert_name(name);
   options.forest = compat::forest_folder(options.forest);
   check_not_foreign(compat::open_forest(options.forest), name);
-  for (const std::string& text : options.texts)
+  for (const std::string& text : options.texts) {
     if (text.find(',') != std::string::npos)
       throw compat::UsageError("'" + compat::printable(text, 4096) +
                                "' holds a ',', which separates files in btm-convert preprocess");
+    if (!fs::exists(text)) throw compat::IoError(text, "cannot open", ENOENT);
+  }
   TextModelOptions models;
   models.models = options.forest.string();
   models.tokenizer = options.tokenizer;

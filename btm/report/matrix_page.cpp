@@ -253,8 +253,8 @@ std::string missing_text(const EvalMatrix& matrix) {
                              ? static_cast<double>(cell.tokens) / static_cast<double>(cell.blocks)
                              : static_cast<double>(matrix.block_tokens);
     compat::append(missing, missing.empty() ? "" : ", ",
-                   compat::without_controls(matrix.domains[d]), " about ",
-                   compat::grouped(std::llround(blocks * block)), " tokens");
+                   compat::without_controls(matrix.domains[d]), " needs about ",
+                   compat::grouped(std::llround(blocks * block)), " more tokens");
     if (cell.bytes > 0 && cell.tokens > 0)
       compat::append(
           missing, " (",
@@ -271,7 +271,7 @@ std::string interval_note(const EvalMatrix& matrix) {
   return compat::concat("An interval needs ", matrix.fewest_blocks, " blocks of ",
                         matrix.block_tokens,
                         " or more tokens to draw from. There is none where a "
-                        "domain has fewer. What these domains lack: ",
+                        "domain has fewer: ",
                         missing, ". ");
 }
 

@@ -19,8 +19,8 @@ void add_matrix(HtmlPage& page, const EvalMatrix& matrix, std::span<const double
 /// no mean is finite.
 std::string matrix_verdict(const EvalMatrix& matrix);
 
-/// How much text the domains lack that have too few blocks for an interval: "law about 1,024 tokens
-/// (4 kB of text), ..."; empty when all have enough.
+/// How much text the domains lack that have too few blocks for an interval: "law needs about
+/// 1,024 more tokens (4 kB of text), ..."; empty when all have enough.
 std::string missing_text(const EvalMatrix& matrix);
 
 /// The same in sentences; empty when all have enough.

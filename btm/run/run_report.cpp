@@ -64,7 +64,7 @@ std::string verdict(const Plan& plan, const Lineup& lineup, const EvalMatrix& ma
   const auto [low, high] = mean.ratio_interval;
   if (!std::isfinite(low) || !std::isfinite(high))
     return "No verdict" + ratio + ". The " + plan.split +
-           " sets are too small for an interval. They lack: " + missing_text(matrix) + ".";
+           " sets are too small for an interval: " + missing_text(matrix) + ".";
   const std::string outcome = high < 1  ? "The ensemble is better"
                               : low > 1 ? "The dense model is better"
                                         : "No significant difference";

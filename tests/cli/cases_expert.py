@@ -393,7 +393,7 @@ FROM_TEXT = [
         "add from text that is not there",
         ["btm", "expert", "add", FOREST, "perl", "none.txt"],
         1,
-        stderr=["btm-convert preprocess: error: none.txt"],
+        stderr=["btm expert add: error: none.txt: cannot open"],
         setup=with_tokenizer,
     ),
     Case(

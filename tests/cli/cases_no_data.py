@@ -833,7 +833,7 @@ CASES = [
         stdout=[
             "left out, diverged: nan1",
             "An interval needs 10 blocks of 512 or more tokens",
-            "What these domains lack: d1 about 4,608 tokens (12 kB of text).",
+            "domain has fewer: d1 needs about 4,608 more tokens (12 kB of text).",
         ],
         stderr=["it is left out"],
         check=matrix_without,

@@ -80,7 +80,7 @@ TEST(MatrixPage, MarksWhatIsInfiniteAndSaysWhyThereIsNoInterval) {
   }
   EXPECT_EQ(interval_note(read(one)),
             "An interval needs 10 blocks of 512 or more tokens to draw from. There is none where a "
-            "domain has fewer. What these domains lack: d about 3,584 tokens. ");
+            "domain has fewer: d needs about 3,584 more tokens. ");
   one["rows"][0]["cells"]["d"]["ppl"] = nullptr;
   one["rows"][0]["cells"]["d"]["infinite"] = true;
   const std::string text = to_text(perplexity_table(read(one)));
