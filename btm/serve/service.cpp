@@ -21,6 +21,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kModels = "/v1/models";
+/// Bytes of a text between spaces or line ends.
+constexpr std::size_t kLongestWord = std::size_t{32} << 10;
 
 std::string digest_of(std::string_view text) {
   return compat::sha256_hex(std::as_bytes(std::span(text)));
@@ -49,6 +51,18 @@ std::string unescaped(std::string_view text) {
     }
   }
   return out;
+}
+
+/// sentencepiece takes quadratic time for a run of unknown characters, and all clients wait for it.
+void check_words(std::string_view text) {
+  for (std::size_t from = 0; from < text.size();) {
+    const std::size_t end = std::min(text.find_first_of(" \n", from), text.size());
+    if (end - from > kLongestWord)
+      throw bad_field(
+          "prompt", compat::concat("has a word of ", end - from,
+                                   " bytes, expected a space or a line end within ", kLongestWord));
+    from = end + 1;
+  }
 }
 
 HttpAnswer json_answer(const Json& json) { return {.body = compat::json_line(json)}; }
@@ -203,6 +217,7 @@ std::vector<std::int64_t> Service::encode(const std::string& text) {
   const compat::Dictionary& dictionary = codec_.dictionary();
   for (const std::int64_t id : {dictionary.eos(), dictionary.bos(), dictionary.unk()})
     if (text == dictionary.symbol(id)) return {id};
+  check_words(text);
   try {
     return codec_.encode(text);
   } catch (const compat::FormatError& error) {

@@ -227,6 +227,7 @@ TEST(Service, RefusesInTheProtocolsWords) {
     for (int i = 0; i < 99; ++i) ids += ",4";
     return ids;
   }() + "]}";
+  const std::string long_text = R"({"prompt": ")" + std::string(32769, 'x') + R"("})";
   const std::vector<Row> rows{
       {"GET", "/", "", 404, "", "nothing here"},
       {"POST", "/v1/chat/completions", "{}", 404, "", "base models"},
@@ -242,6 +243,8 @@ TEST(Service, RefusesInTheProtocolsWords) {
       {"POST", "/v1/completions", long_prompt, 400, "prompt", "100 positions"},
       {"POST", "/v1/completions", R"({"prompt": "a", "max_tokens": 100})", 400, "prompt",
        "the sum is above"},
+      {"POST", "/v1/completions", long_text, 400, "prompt", "has a word of 32769 bytes"},
+      {"POST", "/tokenize", long_text, 400, "prompt", "has a word of 32769 bytes"},
       {"POST", "/detokenize", R"({"tokens": [13]})", 400, "tokens", "0 to 12"},
       {"POST", "/v1/completions", large_answer, 400, "logprobs", "asks for up to 4300800"},
   };
@@ -313,7 +316,7 @@ TEST(Service, KeepsNoTextOfRequestsThatWait) {
     return static_cast<std::int64_t>(memory.uordblks + memory.hblkhd);
   };
   constexpr std::size_t kBody = std::size_t{1} << 20;
-  const std::string body = R"({"prompt": "a)" + std::string(kBody, ' ') + R"("})";
+  const std::string body = R"({"prompt": "a", "user": ")" + std::string(kBody, ' ') + R"("})";
   const std::int64_t before = taken();
   std::vector<std::shared_ptr<FakeExchange>> sent;
   for (int i = 0; i < 4; ++i) sent.push_back(server.send("POST", "/v1/completions", body));
