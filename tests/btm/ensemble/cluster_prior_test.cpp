@@ -61,7 +61,10 @@ class TwoClusters : public ::testing::Test {
   }
 
   ClusterPrior prior(std::int64_t top_k) const {
-    return {{.model = (dir_ / "two.model").string(), .origins = {}, .post_process = "subword_nmt"},
+    return {{.model = (dir_ / "two.model").string(),
+             .origins = {},
+             .post_process = "subword_nmt",
+             .encoder_json = {}},
             top_k,
             dictionary_,
             std::vector<std::string>{"x.pt", "y.pt"}};
