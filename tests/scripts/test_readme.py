@@ -30,6 +30,7 @@ SKIPPED = {
     "cmake --install": "tests/scripts/test_install.py runs it",
     "scripts/": "scripts have tests of their own, or run these tests",
     "python3 scripts/load_serve.py": "loads a server; tests/btm/serve/end_to_end.py starts servers",
+    "python3 tests/bench/run.py": "takes minutes, and needs fairseq",
     "btm plan --example > my.plan": "the other commands need their own plan; cases_plan.py has it",
     "btm run my.plan --executor slurm": "run_slurm runs it",
     "build-fuzz/": "needs clang and a build of its own",
