@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <iostream>
 
 #include "btm/cli/expert_life.h"
@@ -11,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/io/text_file.h"
 #include "compat/program/process.h"
 
 namespace btm {
@@ -42,7 +42,8 @@ int prepare_text(ExpertAddOptions& options) {
     if (text.find(',') != std::string::npos)
       throw compat::UsageError("'" + compat::printable(text, 4096) +
                                "' holds a ',', which separates files in btm-convert preprocess");
-    if (!fs::exists(text)) throw compat::IoError(text, "cannot open", ENOENT);
+    const bool is_pattern = text.find_first_of("*?[") != std::string::npos;
+    if (!fs::is_directory(text) && !is_pattern) compat::existing_text_file(text);
   }
   TextModelOptions models;
   models.models = options.forest.string();

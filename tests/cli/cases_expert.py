@@ -397,6 +397,13 @@ FROM_TEXT = [
         setup=with_tokenizer,
     ),
     Case(
+        "add from a pattern of texts, which preprocess takes",
+        ["btm", "expert", "add", FOREST, "perl", "none*.txt"],
+        1,
+        stderr=["btm-convert preprocess: error: none*.txt"],
+        setup=with_tokenizer,
+    ),
+    Case(
         "add from text and data",
         [*ADD_TEXT, *DATA],
         2,
