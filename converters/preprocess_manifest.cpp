@@ -9,6 +9,7 @@
 #include "compat/io/atomic_file.h"
 #include "compat/io/digest_cache.h"
 #include "compat/io/file_lock.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/io/sha256.h"
@@ -24,8 +25,7 @@ constexpr const char* kUnfinished = "unfinished";  // no split has such a name
 constexpr const char* kDictionary = "dictionary";
 
 std::string digest(const json& source) {
-  return compat::sha256_hex(
-      compat::as_byte_span(source.dump(-1, ' ', false, json::error_handler_t::replace)));
+  return compat::sha256_hex(compat::as_byte_span(compat::json_line(source)));
 }
 
 json entries_of(const fs::path& file) {

@@ -9,6 +9,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/text.h"
+#include "compat/io/json_line.h"
 #include "compat/io/mapped_file.h"
 #include "compat/tokenizer/sentencepiece_model.h"
 #include "converters/tokenizer_json.h"
@@ -188,9 +189,7 @@ Json sentencepiece_unigram(Symbols& symbols, const SpmModel& model, const Unknow
 /// characters. A split where their merges leave an end keeps apart the words that are no token by
 /// their merges ("<s>", and pieces made of others).
 Json split_of_merged_words(const Json& model, const UnknownRuns& runs) {
-  const TokenizerJson written(
-      Json{{"model", model}}.dump(-1, ' ', false, Json::error_handler_t::replace),
-      "tokenizer.json");
+  const TokenizerJson written(compat::json_line(Json{{"model", model}}), "tokenizer.json");
   std::string words;
   for (const auto& [token, id] : model["vocab"].items()) {
     const auto merged = written.merged(token);

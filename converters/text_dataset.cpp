@@ -7,6 +7,7 @@
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "converters/npy_dataset.h"
@@ -95,10 +96,7 @@ void write_jsonl_dataset(const fs::path& prefix, const compat::IndexedDataset& d
     const auto ids = dataset.sequence(i);
     std::string line = "{";
     if (decoder.tokenizer != nullptr)
-      line += "\"text\": " +
-              nlohmann::json(decoder.text_of(ids))
-                  .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
-              ", ";
+      line += "\"text\": " + compat::json_line(nlohmann::json(decoder.text_of(ids))) + ", ";
     line += "\"ids\": [";
     for (const std::int64_t id : ids) line += compat::concat(line.back() == '[' ? "" : ", ", id);
     file.write(line + "]}\n");

@@ -18,6 +18,7 @@
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_line.h"
 #include "compat/program/command_line.h"
 #include "compat/program/reporter.h"
 
@@ -273,9 +274,9 @@ struct ClusterAssign {
       return 0;
     }
     for (std::size_t i = 0; i < clusters.size(); ++i)
-      std::cout << nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)},
-                                          {"cluster", clusters[i]}}
-                       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+      std::cout << compat::json_line(
+                       nlohmann::ordered_json{{"sp_id", app.input_path + "|" + std::to_string(i)},
+                                              {"cluster", clusters[i]}})
                 << "\n";
     return 0;
   }

@@ -13,6 +13,7 @@
 #include "compat/base/error.h"
 #include "compat/base/text.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 
@@ -143,12 +144,11 @@ ClusterNotes make_notes(std::span<const float> points, std::span<const float> ce
 }
 
 std::string notes_to_text(const ClusterNotes& notes) {
-  return json{{"unit", notes.unit},
-              {"weights", notes.weights},
-              {"samples", notes.samples},
-              {"documents", points_json(notes.documents)},
-              {"centers", points_json(notes.centers)}}
-      .dump(-1, ' ', false, json::error_handler_t::replace);
+  return compat::json_line(json{{"unit", notes.unit},
+                                {"weights", notes.weights},
+                                {"samples", notes.samples},
+                                {"documents", points_json(notes.documents)},
+                                {"centers", points_json(notes.centers)}});
 }
 
 ClusterNotes notes_of_text(std::string_view text, std::size_t clusters, const std::string& file) {

@@ -7,6 +7,7 @@
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/io/sha256.h"
@@ -55,8 +56,7 @@ void write_cluster_record(const fs::path& folder, const ClusterRecord& record) {
                                       {"cluster", record.cluster},
                                       {"model_sha256", record.model_sha256},
                                       {"files", record.files}};
-  compat::write_file_atomically(folder / kClusterRecord,
-                                object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  compat::write_file_atomically(folder / kClusterRecord, compat::json_line(object) + "\n");
 }
 
 std::optional<ClusterOrigin> cluster_of_name(std::string_view name) {

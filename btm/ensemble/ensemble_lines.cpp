@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "compat/io/json_line.h"
+
 namespace btm {
 
 std::string ensemble_lines(const EnsembleReport& report) {
@@ -13,7 +15,7 @@ std::string ensemble_lines(const EnsembleReport& report) {
                                 {"experts", report.experts},
                                 {"precision", report.eval.precision}};
     if (!report.left_out.empty()) json["left_out"] = report.left_out;
-    text += json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    text += compat::json_line(json) + "\n";
   }
   return text;
 }

@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
+#include "compat/io/json_line.h"
 #include "compat/program/console.h"
 
 namespace btm {
@@ -20,14 +21,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kWandbFile = "wandb.jsonl";
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 /// Spaced as by Python's json.dumps, because log readers compare the text.
 std::string python_json(const std::vector<std::pair<std::string, Json>>& items) {
   const auto member = [](const auto& item) {
-    return compat::concat(text_of(Json(item.first)), ": ", text_of(item.second));
+    return compat::concat(compat::json_line(Json(item.first)), ": ",
+                          compat::json_line(item.second));
   };
   return compat::concat('{', compat::join(items, ", ", member), '}');
 }
@@ -93,7 +91,7 @@ void TrainLog::begin() {
   const char* const name = std::getenv("WANDB_NAME");
   const std::string folder = (fs::path(save_dir_) / "").parent_path().filename().string();
   const Json run{{"project", wandb_project_}, {"name", name != nullptr ? name : folder}};
-  write_line(wandb_.get(), text_of(run), kWandbFile);
+  write_line(wandb_.get(), compat::json_line(run), kWandbFile);
 }
 
 void TrainLog::line(const char* level, const std::string& name, const std::string& message) {
@@ -124,7 +122,7 @@ void TrainLog::record(const std::string& tag, const LogRow& row, std::int64_t st
     Json json{{"_step", step}};
     for (const auto& [key, value] : row)
       if (value) json[tag + "/" + key] = *value;
-    write_line(wandb_.get(), text_of(json), kWandbFile);
+    write_line(wandb_.get(), compat::json_line(json), kWandbFile);
   }
 }
 

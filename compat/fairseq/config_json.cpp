@@ -5,6 +5,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 
 namespace compat {
@@ -130,9 +131,7 @@ nlohmann::ordered_json config_as_json(const ConfigValue& value) {
   return std::visit(ToJson{}, value.value);
 }
 
-std::string config_to_json(const ConfigValue& value) {
-  return config_as_json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string config_to_json(const ConfigValue& value) { return json_line(config_as_json(value)); }
 
 ConfigValue config_from_json(std::string_view text, const std::string& file) {
   const auto refuse = [&](const std::string& problem) {

@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 
 namespace compat {
@@ -147,7 +148,7 @@ std::string header_text(const std::vector<std::pair<std::string, TensorView>>& t
                     {"data_offsets", {offset, offset + view.size_bytes()}}};
     offset += view.size_bytes();
   }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json_line(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // tensors start at a multiple of 8
   return text;
 }

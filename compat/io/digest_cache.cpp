@@ -10,6 +10,7 @@
 #include "compat/base/byte_reader.h"
 #include "compat/base/error.h"
 #include "compat/io/atomic_file.h"
+#include "compat/io/json_line.h"
 #include "compat/io/json_text.h"
 #include "compat/io/mapped_file.h"
 #include "compat/io/sha256.h"
@@ -108,8 +109,7 @@ void DigestCache::save() const {
     for (const auto& [key, time] : kTimes) known[key] = entry.state.*time;
   }
   try {
-    write_file_atomically(file_,
-                          record.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    write_file_atomically(file_, json_line(record) + "\n");
   } catch (const IoError&) {
   }
 }

@@ -6,6 +6,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/numbers.h"
+#include "compat/io/json_line.h"
 #include "compat/program/console.h"
 
 namespace compat {
@@ -65,7 +66,7 @@ void ProgressBar::update(std::int64_t done, std::int64_t total, const std::funct
   } else {
     nlohmann::ordered_json row{{"done", done}, {"total", total}};
     for (const auto& [name, value] : stats()) row[name] = value;
-    text = row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    text = json_line(row);
   }
   line_(text);
 }
