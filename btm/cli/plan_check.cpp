@@ -5,20 +5,11 @@
 #include <utility>
 
 #include "btm/cli/commands.h"
+#include "btm/run/build_steps.h"
 #include "compat/base/error.h"
 
 namespace btm {
 namespace {
-
-using Words = std::vector<std::string>;
-
-/// The entries that are parts of command lines.
-std::vector<std::pair<const char*, const Words*>> flags_of(const Plan& plan) {
-  return {{"[clusters] flags", &plan.cluster_flags}, {"[model] flags", &plan.model_flags},
-          {"[train] flags", &plan.train_flags},      {"[experts] tune_flags", &plan.tune_flags},
-          {"[mix] flags", &plan.mix.flags},          {"[mix] train_flags", &plan.mix.train_flags},
-          {"[evaluate] flags", &plan.eval_flags},    {"[generate] flags", &plan.generate_flags}};
-}
 
 /// Whether a message quotes a word, or the flag in it.
 bool tells_of(const std::string& message, const std::string& word) {
@@ -30,7 +21,7 @@ bool tells_of(const std::string& message, const std::string& word) {
 
 /// The entry that the message is about, of those that are in the command; "" when it is not known.
 std::string entry_of(const Plan& plan, const CommandLine& command, const std::string& message) {
-  for (const auto& [entry, words] : flags_of(plan))
+  for (const auto& [entry, words] : flag_entries(plan))
     if (!words->empty() && !std::ranges::search(command, *words).empty() &&
         std::ranges::any_of(*words,
                             [&](const std::string& word) { return tells_of(message, word); }))

@@ -151,9 +151,7 @@ std::vector<fs::path> files_in_flags(const Plan& plan, const Step& step) {
     if (!in_output.empty() && *in_output.begin() == ".." && fs::is_regular_file(file, missing))
       files.push_back(file);
   };
-  for (const std::vector<std::string>* const words :
-       {&plan.cluster_flags, &plan.model_flags, &plan.train_flags, &plan.tune_flags,
-        &plan.mix.flags, &plan.mix.train_flags, &plan.eval_flags, &plan.generate_flags}) {
+  for (const auto& [entry, words] : flag_entries(plan)) {
     if (std::ranges::none_of(step.commands, [&](const CommandLine& command) {
           return !std::ranges::search(command, *words).empty();
         }))
@@ -171,6 +169,14 @@ std::vector<fs::path> files_in_flags(const Plan& plan, const Step& step) {
 }
 
 }  // namespace
+
+std::vector<std::pair<const char*, const std::vector<std::string>*>> flag_entries(
+    const Plan& plan) {
+  return {{"[clusters] flags", &plan.cluster_flags}, {"[model] flags", &plan.model_flags},
+          {"[train] flags", &plan.train_flags},      {"[experts] tune_flags", &plan.tune_flags},
+          {"[mix] flags", &plan.mix.flags},          {"[mix] train_flags", &plan.mix.train_flags},
+          {"[evaluate] flags", &plan.eval_flags},    {"[generate] flags", &plan.generate_flags}};
+}
 
 fs::path texts_file(const std::string& model) { return "texts/" + model + ".jsonl"; }
 

@@ -2,6 +2,10 @@
 // average, evaluate, write texts, report.
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "btm/run/lineup.h"
 #include "btm/run/plan.h"
 #include "btm/run/step.h"
@@ -25,5 +29,8 @@ StepGraph build_steps(const Plan& plan);
 /// Tokens in an update of the seed model (and the baseline) and of an expert.
 std::int64_t tokens_of_seed_update(const Plan& plan, const Lineup& lineup);
 std::int64_t tokens_of_expert_update(const Plan& plan);
+
+/// The entries of a plan that are parts of command lines, by their names in messages.
+std::vector<std::pair<const char*, const std::vector<std::string>*>> flag_entries(const Plan& plan);
 
 }  // namespace btm
