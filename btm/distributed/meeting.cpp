@@ -130,6 +130,16 @@ c10::intrusive_ptr<c10d::Store> store_of_run(const c10::intrusive_ptr<c10d::Stor
   return c10::make_intrusive<c10d::PrefixStore>(digest(place.token, "keys"), store);
 }
 
+/// Says the same whichever of two ranks ("3 on rank 1") comes first: the lower rank leads.
+std::string difference_of_sizes(const std::string& one, const std::string& other) {
+  const auto rank = [](const std::string& text) {
+    return std::atoi(text.substr(text.rfind(' ') + 1).c_str());
+  };
+  const bool in_order = rank(one) < rank(other);
+  return "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is " +
+         (in_order ? one : other) + " and " + (in_order ? other : one);
+}
+
 void join_run(c10d::Store& store, const Rendezvous& place) {
   constexpr const char* kAll = "all_are_here";
   const std::string own = compat::concat("rank ", place.rank), size = std::to_string(place.size);
@@ -138,9 +148,7 @@ void join_run(c10d::Store& store, const Rendezvous& place) {
   const std::string first = store.compareSet(kSize, "", size + " on " + own);
   if (first.substr(0, first.find(' ')) != size && !first.empty()) {
     store.set(kOtherSize, size);
-    end_run(store,
-            "the ranks differ: the number of ranks (--distributed-world-size, WORLD_SIZE) is " +
-                first + " and " + size + " on " + own);
+    end_run(store, difference_of_sizes(first, size + " on " + own));
   }
   if (store.add("came", 1) == place.size) store.set(kAll, std::string("yes"));
   await_key(store, kAll, place);
