@@ -43,7 +43,6 @@ std::vector<ForeignFlag> foreign_ensemble_flags() {
       ForeignFlag{"domain-parallel", false},
       ForeignFlag{"eval-only", false},
       ForeignFlag{"gpu-mappings", true},
-      ForeignFlag{"is-moe", false, true},
       ForeignFlag{"lr", true},
       ForeignFlag{"max-epoch", true},
       ForeignFlag{"max-tokens-valid", true},

@@ -21,7 +21,7 @@ struct EvalLmCommand {
   LogOptions log;
   std::string results_path;
   bool overwrite = false;
-  bool remove_bpe = false;
+  std::string moe_gating = "dropless";
 
   compat::CommandSpec spec() {
     compat::FlagGroup model{
@@ -32,7 +32,10 @@ struct EvalLmCommand {
                    "a Python dict of cfg values to replace"),
          flag_switch("ema", options.ema,
                      "take the moving average of the weights, which btm train and fairseq-train "
-                     "--store-ema save")}};
+                     "--store-ema save"),
+         compat::flag_choice("moe-gating", moe_gating, {"dropless", "fairseq"},
+                             "mixtures of experts: every token reaches its best experts, or an "
+                             "expert has a capacity and the second may be drawn, as in fairseq")}};
     compat::Flag post_process =
         flag_text("post-process,remove-bpe", "SYMBOL", options.words.post_process,
                   "join pieces to words before counting: '@@ ' joins those that end in @@; without "
@@ -70,6 +73,7 @@ int run_eval_lm(std::span<const std::string> args) {
   use_page_arena(MemoryUse::kEvaluation);
   warn_ignored("btm eval-lm", ignored);
 
+  command.options.fairseq_gating = command.moe_gating == "fairseq";
   if (!command.results_path.empty())
     compat::check_new_output(command.results_path, command.overwrite);
   say_products("btm eval-lm", command.options.machine);

@@ -7,6 +7,7 @@
 #include "btm/evaluator/eval_data.h"
 #include "btm/evaluator/load_scorer.h"
 #include "btm/evaluator/score_accumulator.h"
+#include "btm/model/fairseq_gating.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/numbers.h"
@@ -21,8 +22,28 @@ struct Ensemble {
   bool keeps_digests = true;  ///< whether every model keeps a digest of its dictionary
 };
 
+using Gatings = std::vector<std::shared_ptr<FairseqGating>>;
+
+/// How fairseq gates each model; none without --moe-gating fairseq. UnsupportedError for a model
+/// without experts.
+Gatings gatings_of(const std::vector<std::string>& paths, const EvalLmOptions& options) {
+  Gatings gatings;
+  if (!options.fairseq_gating) return gatings;
+  for (const std::string& path : paths) {
+    const compat::Checkpoint model = open_model(path, options.model_overrides);
+    const TransformerConfig config = TransformerConfig::from(model.config());
+    if (config.moe_freq == 0)
+      throw compat::UnsupportedError(
+          compat::printable(path, 4096) +
+          ": is no mixture of experts; --moe-gating fairseq is for these");
+    gatings.push_back(std::make_shared<FairseqGating>(
+        model.config(), config.routing, static_cast<std::uint64_t>(options.data.seed)));
+  }
+  return gatings;
+}
+
 Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOptions& options,
-                       const EvalData& data) {
+                       const EvalData& data, const Gatings& gatings) {
   std::vector<std::unique_ptr<Scorer>> scorers;
   Ensemble ensemble;
   for (const std::string& path : paths) {
@@ -34,6 +55,7 @@ Ensemble load_ensemble(const std::vector<std::string>& paths, const EvalLmOption
                                  ? model.max_positions
                                  : std::min(ensemble.max_positions, model.max_positions);
     if (scorers.empty()) ensemble.num_parameters = model.num_parameters;
+    if (!gatings.empty()) model.scorer->set_gating(gatings[scorers.size()]);
     scorers.push_back(std::move(model.scorer));
   }
   ensemble.scorer = std::make_unique<AverageScorer>(std::move(scorers));
@@ -61,6 +83,32 @@ void run_batches(const WordOptions& words, const EvalLmObserver& observer, const
                   "among them, and prints another loss");
 }
 
+std::string share_over(const ChoiceCount& count) {
+  const auto choices = static_cast<double>(std::max<std::int64_t>(count.choices, 1));
+  return compat::decimal(100 * static_cast<double>(count.over_capacity) / choices, 1) + "%";
+}
+
+/// Says what the capacity and chance did to each mixture, and keeps it in the report.
+void report_gating(const std::vector<std::string>& paths, const Gatings& gatings,
+                   const EvalLmObserver& observer, EvalLmReport& report) {
+  for (std::size_t i = 0; i < gatings.size(); ++i) {
+    const FairseqGating& gating = *gatings[i];
+    report.gating.push_back({paths[i], gating.capacity_fraction(), gating.second_expert(),
+                             gating.first(), gating.second()});
+    observer.log(compat::concat(
+        "fairseq's gating of ", paths[i], ": over capacity were ", share_over(gating.first()),
+        gating.second_expert().empty()
+            ? " of the choices"
+            : " of the first choices and " + share_over(gating.second()) + " of the second"));
+    if (gating.draws())
+      observer.warn(paths[i] +
+                    ": the second expert depends on chance "
+                    "(cfg.model.moe_second_expert_policy is '" +
+                    gating.second_expert() +
+                    "'): fairseq draws other numbers and prints another loss");
+  }
+}
+
 /// Warnings about models that keep no digest of their dictionary.
 void warn_of_doubts(const EvalLmOptions& options, const EvalLmReport& report, const EvalData& data,
                     const EvalLmObserver& observer) {
@@ -84,9 +132,10 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
   EvalLmOptions options = given;
   options.data.batching = with_model_defaults(given.data.batching, paths, given.model_overrides);
 
+  const Gatings gatings = gatings_of(paths, options);
   EvalData data(options.data);
   observer.log("loading model(s) from " + options.path);
-  const Ensemble ensemble = load_ensemble(paths, options, data);
+  const Ensemble ensemble = load_ensemble(paths, options, data, gatings);
   observer.log("num. model params: " + compat::grouped(ensemble.num_parameters));
   observer.log(compat::concat(options.data.folder, ' ', options.data.gen_subset, ' ',
                               compat::grouped(data.dataset().size()), " examples"));
@@ -98,6 +147,7 @@ EvalLmReport eval_lm(const EvalLmOptions& given, const EvalLmObserver& observer)
   report.skipped_samples = left_out.samples;
   report.skipped_tokens = left_out.tokens;
   run_batches(options.words, observer, data, *ensemble.scorer, report);
+  report_gating(paths, gatings, observer, report);
   log_results(report, options.data, observer);
   if (!ensemble.keeps_digests) warn_of_doubts(options, report, data, observer);
   return report;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "btm/evaluator/eval_options.h"
+#include "btm/model/routing.h"
 
 namespace btm {
 
@@ -15,6 +16,7 @@ struct EvalLmOptions {
   std::string path;                    ///< models joined by ':' (compat::resolve_models)
   std::string model_overrides = "{}";  ///< Python literal
   bool ema = false;                    ///< The averaged weights (load_ema_scorer), not the others.
+  bool fairseq_gating = false;         ///< Mixtures drop and draw as in fairseq (FairseqGating).
   EvalDataOptions data;
   MachineOptions machine;
   WordOptions words;
@@ -27,6 +29,14 @@ struct WordStat {
   std::int64_t count = 0;
   std::int64_t missing_next_words = 0;      ///< how often no word followed in the sample
   double log_prob = 0, next_word_prob = 0;  ///< natural logs, summed
+};
+
+/// What FairseqGating did to a model's choices of experts.
+struct GatingReport {
+  std::string path;
+  double capacity_fraction = 0;
+  std::string second_expert;
+  ChoiceCount first, second;
 };
 
 struct EvalLmReport {
@@ -43,6 +53,7 @@ struct EvalLmReport {
   double seconds = 0;                                    ///< spent on evaluation alone
   std::string precision;                                 ///< of precision_name()
   std::vector<WordStat> word_stats;                      ///< by falling count
+  std::vector<GatingReport> gating;                      ///< of each model, with fairseq_gating
 };
 
 /// Called on the evaluating thread.

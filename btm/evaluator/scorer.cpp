@@ -62,9 +62,11 @@ at::Tensor ModelScorer::score(const Batch& batch) {
   // A model that scores a single batch needs no fp32 copy of its weights.
   if (++scored_ == 2) model_->convert_to_fp32();
   const at::Tensor tokens = ids_tensor(batch.tokens).view({batch.rows, batch.columns}).to(device_);
-  // The score of a padding column depends on the columns it attends to. Padding is masked as in
-  // fairseq.
-  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch);
+  // The score of a padding column depends on the columns it attends to, and so does its place
+  // among an expert's tokens. Padding is masked as in fairseq.
+  const bool masks_padding = !batch.scored_padding.empty() || has_interior_padding(batch) ||
+                             (model_->gates_by_batch() &&
+                              std::ranges::find(batch.tokens, batch.pad) != batch.tokens.end());
   const at::Tensor features = model_->features(tokens, masks_padding);
   const at::Tensor where = ids_tensor(places);  // [N] of B * T
   const bool all = batch.scored_padding.empty() &&

@@ -28,6 +28,8 @@ class ModelScorer final : public Scorer {
               std::int64_t softmax_batch);
   /// DivergedModel for a score that is NaN or +inf. -inf, for probability 0, is a score.
   at::Tensor score(const Batch& batch) override;
+  /// See TransformerLM::set_gating.
+  void set_gating(std::shared_ptr<FairseqGating> gating) { model_->set_gating(std::move(gating)); }
 
  private:
   std::string name_;

@@ -19,6 +19,7 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include "btm/model/fairseq_gating.h"
 #include "btm/model/few_rows.h"
 
 namespace btm {
@@ -108,11 +109,7 @@ at::Tensor router_logits(const at::Tensor& gate, const at::Tensor& x) {
   return out;
 }
 
-struct Choice {
-  at::Tensor experts, weights;  ///< [N, k] int64 and fp32
-};
-
-Choice choice_of(Routing routing, const at::Tensor& logits) {
+ExpertChoice choice_of(Routing routing, const at::Tensor& logits) {
   const std::int64_t experts = logits.size(1);
   if (routing == Routing::kSoft) {
     const at::Tensor all = at::arange(experts, logits.options().dtype(at::kLong));
@@ -146,7 +143,8 @@ at::Tensor mixture(const MixtureFeedForward& layer, const at::Tensor& in, const 
   const at::Tensor x = norm(in).reshape({-1, in.size(-1)});
   const auto experts = static_cast<std::int64_t>(layer.experts.size());
   const at::Tensor logits = router_logits(layer.gate, x);
-  const Choice choice = choice_of(layer.routing, logits);
+  const ExpertChoice choice =
+      run.gating != nullptr ? run.gating->choose(logits) : choice_of(layer.routing, logits);
   if (run.record != nullptr) fill_in(*run.record, layer.routing, x, logits, choice.experts);
   const std::int64_t times = choice.experts.size(1);
   const Dispatch dispatch = dispatch_of(choice.experts, experts);

@@ -15,13 +15,15 @@
 
 namespace btm {
 
+class FairseqGating;
+
 struct DenseFeedForward {
   Linear fc1, fc2;  ///< [F, C] and [C, F]
 };
 
 /// y = sum over the chosen experts e of weight_e(x) fc2_e(f(fc1_e(x))). The router's logits are
 /// x gate^T in fp32, in whatever precision the experts compute. Weights: see Routing. Every token
-/// reaches its experts; none is dropped.
+/// reaches its experts; FairseqGating alone drops some.
 struct MixtureFeedForward {
   at::Tensor gate;  ///< [E, C]
   std::vector<DenseFeedForward> experts;
@@ -53,6 +55,7 @@ struct FeedForwardRun {
   std::string activation = "relu";  ///< fairseq's name
   double activation_dropout = 0;
   RoutingRecord* record = nullptr;  ///< Filled in by a mixture, if given.
+  FairseqGating* gating = nullptr;  ///< Given: chooses for mixtures, in place of their Routing.
 };
 
 /// x [..., C] -> [..., C]. `layer` must outlive the graph. Without gradients on a CPU a mixture

@@ -26,6 +26,11 @@ constexpr std::optional<Routing> routing_of(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+/// Choices of experts, and those of them that met an expert at its capacity (FairseqGating).
+struct ChoiceCount {
+  std::int64_t choices = 0, over_capacity = 0;
+};
+
 /// How many of `experts` a token goes to.
 constexpr std::int64_t experts_per_token(Routing routing, std::int64_t experts) noexcept {
   if (routing == Routing::kSoft) return experts;

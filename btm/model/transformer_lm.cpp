@@ -301,7 +301,7 @@ at::Tensor TransformerLM::layer_forward(const Layer& layer, at::Tensor x,
     return before ? normalized(layer.final_layer_norm, in) : in;
   };
   x = x + dropped(feed_forward(layer.feed_forward, x, norm,
-                               {config_.activation_fn, dropout.activation, record}),
+                               {config_.activation_fn, dropout.activation, record, gating_.get()}),
                   dropout.residual);
   return before ? x : normalized(layer.final_layer_norm, x);
 }

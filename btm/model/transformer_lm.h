@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,10 @@ class TransformerLM {
   void drop_final_norm();
   /// Of every layer norm; fairseq has no flag for it.
   void set_layer_norm_epsilon(double epsilon) noexcept { config_.layer_norm_epsilon = epsilon; }
+  /// Makes features() choose experts as fairseq's evaluation does, for the mixtures of this model.
+  /// Features of a token then depend on the batch, padding included.
+  void set_gating(std::shared_ptr<FairseqGating> gating) { gating_ = std::move(gating); }
+  bool gates_by_batch() const noexcept { return gating_ != nullptr; }
   /// The names of a mixture's experts, which have no flag either.
   void set_expert_names(std::vector<std::string> names) { config_.moe_experts = std::move(names); }
 
@@ -160,6 +165,7 @@ class TransformerLM {
   AdaptiveSoftmax softmax_;       ///< in place of output_projection_
   Norm layernorm_embedding_, layer_norm_;
   std::vector<Layer> layers_;
+  std::shared_ptr<FairseqGating> gating_;
 };
 
 }  // namespace btm

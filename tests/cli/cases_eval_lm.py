@@ -189,6 +189,44 @@ def moe_rank_cases():
         )
 
 
+def moe_gating_cases():
+    """The same mixture under the gates of fairseq's moe branch, without chance and with it."""
+    command = "btm eval-lm {golden}/moe_gating/data --sample-break-mode eos --tokens-per-sample 32"
+    command = [*command.split(), "--max-tokens", "200", "--moe-gating", "fairseq", "--path"]
+    mixture = [*command, "{golden}/moe_ranks", "--results-path", "x.json"]
+    expected = json.loads((GOLDEN / "moe_gating" / "expected.json").read_text())
+    for name, gate in expected.items():
+
+        def check(folder, gate=gate, name=name):
+            found = json.loads((folder / "x.json").read_text())
+            # fp32 sums in another order
+            assert math.isclose(found["loss_base2"], gate["loss_base2"], abs_tol=2e-4), f"{found}"
+            gating = found["moe_gating"][0]
+            assert ("second_expert" in gating) == (name != "top1"), f"{gating}"
+            assert gating["first_expert"]["over_capacity"] > 0, f"{gating}"
+
+        overrides = ["--model-overrides", gate["overrides"]]
+        yield Case(
+            "fairseq's gating, " + name,
+            mixture + overrides,
+            stdout=["fairseq's gating of", "over capacity were"],
+            check=check,
+        )
+    yield Case(
+        "fairseq's gating, drawn",
+        mixture,
+        stdout=["of the first choices and"],
+        stderr=["the second expert depends on chance (cfg.model.moe_second_expert_policy is"],
+    )
+    yield Case(
+        "fairseq's gating, dense model",
+        ["btm", "eval-lm", DATA, "--path", MODEL, "--gen-subset", "valid_fortunes"]
+        + ["--moe-gating", "fairseq"],
+        status=1,
+        stderr=["checkpoint_last.pt: is no mixture of experts; --moe-gating fairseq is for these"],
+    )
+
+
 TOKENS_PER_SAMPLE = (
     "--tokens-per-sample N tokens in a sample (default: the models' positions, at most 1024)"
 )
@@ -248,6 +286,7 @@ CASES = [
     *domain_token_cases(),
     *metaseq_cases(),
     *moe_rank_cases(),
+    *moe_gating_cases(),
     # fairseq-eval-lm 0.12.2 prints 5.0336, because it scores the first columns of rows with
     # padding.
     Case(
