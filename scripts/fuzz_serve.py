@@ -18,7 +18,7 @@ import served  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests/golden"
 GOOD = {"prompt": "To be", "max_tokens": 4, "temperature": 0, "logprobs": 1, "echo": True}
-TIMEOUT = 10
+TIMEOUT = 30
 CLOSED = 0  # no answer: the connection is closed
 
 WRONG = {

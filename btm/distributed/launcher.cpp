@@ -34,7 +34,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kStoreSocket = "BTM_STORE_SOCKET";
 constexpr auto kTimeToExplain =
-    std::chrono::seconds(3);  // for the rank at fault to end after one that only noticed
+    std::chrono::seconds(10);  // for the rank at fault to end after one that only noticed
+constexpr auto kTimeToEndAlone = std::chrono::seconds(3);
 constexpr auto kTimeToEnd = std::chrono::seconds(5);  // between SIGTERM and SIGKILL
 constexpr std::size_t kMostErrorText = 64 << 10;
 
@@ -292,7 +293,7 @@ int Launcher::run() {
 
   // Ranks that end by themselves (a saved interrupt, the same error on all) are not to be
   // disturbed.
-  for (const auto start = Clock::now(); !all_ended() && Clock::now() - start < kTimeToExplain;)
+  for (const auto start = Clock::now(); !all_ended() && Clock::now() - start < kTimeToEndAlone;)
     wait_for_events(std::chrono::milliseconds(100));
   const Rank* const silent = only_one_left();
   end_the_rest();

@@ -1,8 +1,10 @@
 // Runs a built program and keeps its output.
 #pragma once
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,10 +17,26 @@
 
 namespace btm_test {
 
-/// A port for this run of the tests, below the ports that the system assigns. `offset` is below 16.
-/// run_ranks_test uses those below 8, train_ranks_test uses 9.
+/// Whether a server may listen at this port of this machine.
+inline bool is_free(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  const bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return free;
+}
+
+/// A port for this run of the tests, below the ports that the system assigns: the same for the same
+/// `offset`, which is below 16. run_ranks_test uses those below 9, train_ranks_test uses 9.
 inline std::string own_port(int offset) {
-  return std::to_string(20000 + (::getpid() * 16 + offset) % 12000);
+  static std::map<int, int> ports;
+  const auto [found, is_new] = ports.try_emplace(offset, ::getpid() * 16 + offset);
+  if (is_new)
+    while (!is_free(20000 + found->second % 12000)) found->second += 16;
+  return std::to_string(20000 + found->second % 12000);
 }
 
 /// A child process. It is killed at the end of the scope if it still runs.
@@ -62,8 +80,8 @@ class Process {
   const std::string& out() const noexcept { return out_text_; }
   const std::string& err() const noexcept { return err_text_; }
 
-  /// Reads until standard output contains `phrase`. Throws after a minute, or when the process ends
-  /// before.
+  /// Reads until standard output contains `phrase`. Throws after the limit, or when the process
+  /// ends before.
   void wait_for_output(const std::string& phrase) {
     while (out_text_.find(phrase) == std::string::npos)
       if (!read_some())
@@ -71,12 +89,12 @@ class Process {
                                  err_text_);
   }
 
-  /// Gives the process so much time from now on, instead of the minute since its start.
+  /// Gives the process so much time from now on, instead of three minutes since its start.
   void set_limit(std::chrono::seconds limit) {
     deadline_ = std::chrono::steady_clock::now() + limit;
   }
 
-  /// The exit status, or 128 + the number of the signal that killed it. Throws after a minute.
+  /// The exit status, or 128 + the number of the signal that killed it. Throws after the limit.
   int wait() {
     while (read_some()) {
     }
@@ -90,7 +108,7 @@ class Process {
   /// False at the end of both streams.
   bool read_some() {
     if (std::chrono::steady_clock::now() > deadline_)
-      throw std::runtime_error("still running after a minute: " + out_text_ + err_text_);
+      throw std::runtime_error("still running after its time: " + out_text_ + err_text_);
     std::array<pollfd, 2> watched{{{out_[0], POLLIN, 0}, {err_[0], POLLIN, 0}}};
     if (::poll(watched.data(), watched.size(), 1000) < 0) return true;
     drain(watched[0], out_[0], out_text_);
@@ -113,7 +131,7 @@ class Process {
   std::array<int, 2> out_{-1, -1}, err_{-1, -1};
   std::string out_text_, err_text_;
   std::chrono::steady_clock::time_point deadline_ =
-      std::chrono::steady_clock::now() + std::chrono::minutes(1);
+      std::chrono::steady_clock::now() + std::chrono::minutes(3);
 };
 
 }  // namespace btm_test

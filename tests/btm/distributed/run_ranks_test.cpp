@@ -15,6 +15,7 @@
 #include <memory>
 #include <thread>
 
+#include "compat/program/resource_limits.h"
 #include "tests/support/files.h"
 #include "tests/support/process.h"
 
@@ -23,8 +24,6 @@ namespace {
 using btm_test::own_port;
 using btm_test::Process;
 using Processes = std::vector<std::unique_ptr<Process>>;
-
-constexpr auto kSeconds = std::chrono::seconds(20);  // the limit for ending, on a busy machine
 
 std::unique_ptr<Process> rank_like(const std::string& action, int rank, int size, int port_offset,
                                    std::map<std::string, std::string> more = {}) {
@@ -69,7 +68,7 @@ TEST(RunRanks, GivesEveryRankItsPlaceAndItsShareOfTheCores) {
   Process run("ranks", {"places", "--distributed-world-size", "3"});
   ASSERT_EQ(run.wait(), 0) << run.err();
   const std::string threads =
-      " threads " + std::to_string(std::max(1U, std::thread::hardware_concurrency() / 3)) + "\n";
+      " threads " + std::to_string(std::max(1, compat::usable_cores() / 3)) + "\n";
   EXPECT_EQ(run.out(), "0/3 local 0" + threads + "1/3 local 1" + threads + "2/3 local 2" + threads);
 }
 
@@ -108,18 +107,15 @@ TEST(RunRanks, EscapesWhatARanksLibrariesWrote) {
 
 TEST(RunRanks, EndsAllWithOneLineWhenARankIsKilled) {
   for (const std::string rank : {"0", "2"}) {
-    const auto start = std::chrono::steady_clock::now();
     Process run("ranks", {"killed", "--distributed-world-size", "4", "--at", rank});
     EXPECT_EQ(run.wait(), 128 + SIGKILL);
     EXPECT_EQ(run.err(), "ranks killed: error: rank " + rank +
                              " of 4 was killed by signal 9 (Killed); the other ranks were ended\n");
-    EXPECT_LT(std::chrono::steady_clock::now() - start, kSeconds);
   }
 }
 
 TEST(RunRanks, NamesTheKilledRankWithoutALauncher) {
   for (const int killed : {0, 2}) {
-    const auto start = std::chrono::steady_clock::now();
     const Processes ranks =
         torchrun_like("killed", 3, 2 + killed, {"--at", std::to_string(killed)});
     for (int rank = 0; rank < 3; ++rank) {
@@ -129,7 +125,6 @@ TEST(RunRanks, NamesTheKilledRankWithoutALauncher) {
                   "ranks killed: error: rank " + std::to_string(killed) + " of 3 is gone\n");
       }
     }
-    EXPECT_LT(std::chrono::steady_clock::now() - start, kSeconds);
   }
 }
 
@@ -158,15 +153,13 @@ TEST(RunRanks, TakesItsRanksAlongWhenItIsKilled) {
   EXPECT_EQ(run.wait(), 128 + SIGKILL);  // returns when no rank has the pipes open
 }
 
-/// All ranks end within kSeconds, each with one line that contains `phrase`.
+/// All ranks end, each with one line that contains `phrase`.
 void expect_end_of_all(const Processes& ranks, int status, const std::string& phrase) {
-  const auto start = std::chrono::steady_clock::now();
   for (const auto& rank : ranks) {
     EXPECT_EQ(rank->wait(), status);
     EXPECT_NE(rank->err().find(phrase), std::string::npos) << rank->err();
     EXPECT_EQ(lines_of(rank->err()), 1) << rank->err();
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
 }
 
 TEST(RunRanks, RefusesAnotherNumberOfRanks) {
@@ -190,10 +183,9 @@ TEST(RunRanks, EndsWhereARankExpectsFewerRanks) {
     const std::string fewer = std::to_string(sizes.front()), more = std::to_string(sizes.back());
     Processes ranks;
     for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
-      if (rank == 2) std::this_thread::sleep_for(std::chrono::seconds(4));
+      if (rank == 2) ranks.front()->wait_for_output("all here");
       ranks.push_back(rank_like("killed", static_cast<int>(rank), sizes[rank], 8));
     }
-    const auto start = std::chrono::steady_clock::now();
     for (const auto& rank : ranks) {
       const int status = rank->wait();  // 1 where the rank has begun already
       EXPECT_TRUE(status == 2 || (status == 1 && rank != ranks.back())) << status;
@@ -202,7 +194,6 @@ TEST(RunRanks, EndsWhereARankExpectsFewerRanks) {
       EXPECT_NE(rank->err().find(" and " + more + " on rank "), std::string::npos) << rank->err();
       EXPECT_EQ(lines_of(rank->err()), 1) << rank->err();
     }
-    EXPECT_LT(std::chrono::steady_clock::now() - start, 2 * kSeconds);
   }
 }
 

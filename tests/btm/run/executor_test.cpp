@@ -37,7 +37,7 @@ int status_when_signalled(const std::filesystem::path& file, int signal,
                           const std::function<int()>& work) {
   const pid_t pid = ::fork();
   if (pid == 0) ::_exit(work());
-  for (int i = 0; i < 1000 && !std::filesystem::exists(file); ++i)
+  for (int i = 0; i < 12000 && !std::filesystem::exists(file); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   ::kill(pid, signal);
   int status = 0;

@@ -62,7 +62,7 @@ class Running:
         return float(text.split(f"\n{name} ")[1].split("\n")[0])
 
     def wait_for(self, name, value):
-        for _ in range(200):
+        for _ in range(2000):
             if self.metric(name) == value:
                 return
             time.sleep(0.05)
@@ -197,7 +197,7 @@ def test_slow_clients_hold_nobody_up(programs):
             client.sendall(fuzz_serve.request(BODY)[: 10 + 5 * number])
         start = time.monotonic()
         assert server.complete()[0] == 200
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20  # one after the other would take 30
         for client in slow:
             client.settimeout(30)
             got = client.recv(1000)

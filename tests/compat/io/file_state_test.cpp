@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <limits>
 #include <utility>
 
@@ -46,6 +47,9 @@ TEST(FileState, IsNotSettledUntilTwoSecondsAfterTheLastChange) {
 TEST(FileState, IsSettledForAFileThatIsOldAndNotForANewOne) {
   const TempDir dir;
   write_file(dir / "file", "abc");
+  // However long this process is held up, the file is new.
+  std::filesystem::last_write_time(
+      dir / "file", std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
   EXPECT_FALSE(FileState::of(dir / "file")->is_settled());
   EXPECT_TRUE(FileState::of(btm_test::golden("corpus/spm.model"))->is_settled());
 }

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <array>
 #include <stdexcept>
+#include <string_view>
 
 namespace compat {
 namespace {
@@ -54,14 +54,16 @@ class Terminal {
 
   std::string read() {
     ::dup2(before_, STDERR_FILENO);
+    constexpr std::string_view kEnd = "<end of the test's output>";
+    if (::write(slave_, kEnd.data(), kEnd.size()) < 0) throw std::runtime_error("no terminal");
     std::string text;
     std::array<char, 4096> part{};
-    for (pollfd waiting{master_, POLLIN, 0}; ::poll(&waiting, 1, 100) == 1;) {
+    while (!text.ends_with(kEnd)) {
       const ssize_t got = ::read(master_, part.data(), part.size());
-      if (got <= 0) break;
+      if (got <= 0) throw std::runtime_error("no terminal");
       text.append(part.data(), static_cast<std::size_t>(got));
     }
-    return text;
+    return text.substr(0, text.size() - kEnd.size());
   }
 
  private:
