@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/moe_gating: losses of the mixture in tests/golden/moe_ranks under the gates of
-fairseq's moe branch, which give an expert a capacity, and a data-bin whose batches have padding.
+"""Writes tests/golden/moe_gating: losses of the mixture in tests/golden/moe_ranks under the gates
+of fairseq's moe branch, which give an expert a capacity, and a data-bin whose batches have padding.
 
 The gates are the fork's own code, read from FORK, a checkout of kernelmachine/demix. Decoder, data
 and batches are fairseq 0.12.2's. Only gates without chance are in expected.json. Needs the

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "btm/cli/commands.h"
+#include "btm/cli/train_flags.h"
 #include "btm/run/build_steps.h"
+#include "btm/trainer/fairseq_config.h"
 #include "compat/base/error.h"
 
 namespace btm {
@@ -43,6 +45,22 @@ std::pair<compat::CommandSpec (*)(), std::size_t> spec_of(const CommandLine& com
                                            : std::pair(inner->spec, std::size_t{3});
 }
 
+/// What btm train would refuse before it reads data or writes anything: options that exclude each
+/// other, and an impossible model. UsageError, FormatError or UnsupportedError.
+void check_training(std::span<const std::string> args) {
+  TrainOptions options;
+  DistributedOptions distributed;
+  std::ostringstream help;
+  std::vector<std::string> ignored;
+  if (!compat::parse_command_line(train_spec(options, distributed), args, help, ignored)) return;
+  try {
+    complete(options);
+  } catch (const compat::IoError&) {
+    return;  // A file that is not there yet. An earlier step may make it.
+  }
+  check_criterion(options, TransformerConfig::from(model_config(options)));
+}
+
 /// What is wrong with a command line; "" for nothing.
 std::string fault_of(const CommandLine& command) {
   const auto [spec, words] = spec_of(command);
@@ -52,8 +70,14 @@ std::string fault_of(const CommandLine& command) {
     std::vector<std::string> ignored;
     const bool runs =
         compat::parse_command_line(spec(), std::span(command).subspan(words), help, ignored);
-    return runs ? "" : "flag --help: it would run nothing";
+    if (!runs) return "flag --help: it would run nothing";
+    if (command[1] == "train") check_training(std::span(command).subspan(words));
+    return {};
   } catch (const compat::UsageError& error) {
+    return error.what();
+  } catch (const compat::FormatError& error) {
+    return error.what();
+  } catch (const compat::UnsupportedError& error) {
     return error.what();
   }
 }

@@ -273,6 +273,21 @@ CASES = [
         stderr=["my.plan[line 5]: unknown key 'update' of [train], did you mean updates?"],
         setup=write_plan(PLAN.replace("updates", "update")),
     ),
+    *[
+        Case(
+            "training flags that training would refuse: " + flags,
+            RUN + ["--dry-run"],
+            1,
+            stderr=[problem, "(step seed)"],
+            setup=write_plan(PLAN + f"flags = {flags}\n"),
+        )
+        for flags, problem in (
+            ("--arch no_such_arch", "my.plan: --arch: architecture no_such_arch is not supported"),
+            ("--fp16 --bf16", "my.plan: --fp16 and --bf16 exclude each other"),
+            ("--decoder-attention-heads 7", "decoder_attention_heads"),
+            ("--adaptive-softmax-cutoff 100", "cannot train adaptive softmax, which needs"),
+        )
+    ],
     Case("missing text", RUN + ["--dry-run"], 1, stderr=["a/train.txt"], setup=without_text),
     Case(
         "unknown step",

@@ -172,13 +172,11 @@ def test_whole(btm, folder):
         "start seed" not in err and "start evaluate" in err,
         f"expected only the evaluation again:\n{err}",
     )
-    plan.write_text(text.replace("--decoder-layers 1", "--decoder-layers 1 --arch no_such_arch"))
+    late = "--decoder-layers 1 --store-ema --ema-seed-model gone.pt"
+    plan.write_text(text.replace("--decoder-layers 1", late))
     status, _, err = finish(btm_run(btm, plan))
     require(
-        status == 1
-        and "step seed failed" in err
-        and "no_such_arch" in err
-        and "logs/seed.log" in err,
+        status == 1 and "step seed failed" in err and "gone.pt" in err and "logs/seed.log" in err,
         f"status {status}:\n{err}",
     )
     plan.write_text(text)
