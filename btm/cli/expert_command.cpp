@@ -10,6 +10,7 @@
 #include "btm/ensemble/ensemble_eval.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/nearest_name.h"
 #include "compat/checkpoint/expert_check.h"
 #include "compat/checkpoint/named_models.h"
 #include "compat/io/file_lock.h"

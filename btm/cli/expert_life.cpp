@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compat/base/error.h"
+#include "compat/base/nearest_name.h"
 #include "compat/checkpoint/checkpoint.h"
 #include "compat/checkpoint/forest.h"
 #include "compat/io/file_lock.h"

@@ -10,6 +10,7 @@
 #include "btm/run/plan_file.h"
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
+#include "compat/base/nearest_name.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/io/mapped_file.h"

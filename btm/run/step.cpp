@@ -7,6 +7,7 @@
 #include "compat/base/byte_reader.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/nearest_name.h"
 #include "compat/io/sha256.h"
 #include "compat/program/command_line.h"
 

@@ -10,6 +10,7 @@
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
 #include "compat/base/natural_order.h"
+#include "compat/base/nearest_name.h"
 #include "compat/base/numbers.h"
 #include "compat/base/text.h"
 #include "compat/checkpoint/checkpoint.h"
@@ -83,11 +84,36 @@ bool is_usual(std::string_view name) {
          std::ranges::find(kWholeMetaseq, name) != kWholeMetaseq.end();
 }
 
+/// "; did you mean PATH?" for a path that does not exist, where its first missing part is close to
+/// a name that is there; else "".
+std::string suggestion_for(const fs::path& path) {
+  constexpr std::size_t kMostRead = 10'000;
+  std::error_code unknown;
+  if (fs::symlink_status(path, unknown).type() != fs::file_type::not_found) return {};
+  fs::path folder, missing;
+  for (const fs::path& part : path) {
+    missing = part;
+    if (!is_there(folder / part)) break;
+    folder /= part;
+  }
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end;
+       !error && entry != end && names.size() < kMostRead; entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  std::ranges::sort(names);  // of names that are as close the first, whatever the folder's order
+  const std::string near = nearest_name(missing.string(), names);
+  if (near.empty()) return {};
+  return "; did you mean " + printable((folder / near).string(), 4096) + '?';
+}
+
 NamedModel file_model(const fs::path& path) {
   if (const std::string_view other = other_file(path); !other.empty() && is_there(path))
     throw IoError(path.string(), std::string(other) + std::string(kExpected));
   if (!is_there(path) && is_there(path.string() + ".idx"))
     throw IoError(path.string(), "is the prefix of a data set" + std::string(kExpected));
+  if (const std::string suggestion = suggestion_for(path); !suggestion.empty())
+    throw IoError(path.string(), "cannot open: No such file or directory" + suggestion);
   if (const auto parts = metaseq_files(path); !parts.empty()) {
     const std::string stem = metaseq_name(parts.front().path)->stem;
     return {is_usual(stem + ".pt") ? folder_name(path.parent_path()) : stem, parts.front().path,

@@ -15,9 +15,16 @@ namespace compat {
 
 LineSource::LineSource() : descriptor_(STDIN_FILENO), name_("standard input") {}
 
-LineSource::LineSource(const std::filesystem::path& file)
-    : descriptor_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)), name_(file.string()) {
-  if (descriptor_ < 0) throw IoError(name_, "open", errno);
+LineSource::LineSource(const std::filesystem::path& file) : descriptor_(-1), name_(file.string()) {
+  std::error_code unknown;
+  const std::filesystem::file_type type = std::filesystem::status(file, unknown).type();
+  // A shell's <(...) is a FIFO, and /dev/stdin may be a terminal.
+  if (type != std::filesystem::file_type::fifo && type != std::filesystem::file_type::character) {
+    text_ = TextFile::open(file);
+    return;
+  }
+  descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor_ < 0) throw IoError(name_, "cannot open", errno);
 }
 
 std::unique_ptr<LineSource> LineSource::open(const std::string& file) {
@@ -25,14 +32,23 @@ std::unique_ptr<LineSource> LineSource::open(const std::string& file) {
 }
 
 LineSource::~LineSource() {
-  if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
+  if (descriptor_ > STDIN_FILENO) ::close(descriptor_);
 }
 
-bool LineSource::terminal() const { return ::isatty(descriptor_) == 1; }
+bool LineSource::terminal() const { return descriptor_ >= 0 && ::isatty(descriptor_) == 1; }
+
+std::size_t LineSource::read(std::span<char> out) {
+  if (text_ != nullptr) return text_->read(out);
+  for (;;) {
+    const ssize_t count = ::read(descriptor_, out.data(), out.size());
+    if (count >= 0) return static_cast<std::size_t>(count);
+    if (errno != EINTR) throw IoError(name_, "read", errno);
+  }
+}
 
 /// Reads what there is. False where nothing is there yet.
 bool LineSource::fill(bool wait) {
-  if (!wait) {
+  if (!wait && text_ == nullptr) {
     pollfd ready{descriptor_, POLLIN, 0};
     if (::poll(&ready, 1, 0) == 0) return false;
   }
@@ -42,11 +58,8 @@ bool LineSource::fill(bool wait) {
   constexpr std::size_t kPart = std::size_t{64} << 10;
   const std::size_t before = buffer_.size();
   buffer_.resize(before + kPart);
-  ssize_t count = -1;
-  do count = ::read(descriptor_, buffer_.data() + before, kPart);
-  while (count < 0 && errno == EINTR);
-  if (count < 0) throw IoError(name_, "read", errno);
-  buffer_.resize(before + static_cast<std::size_t>(count));
+  const std::size_t count = read(std::span(buffer_).subspan(before));
+  buffer_.resize(before + count);
   ended_ = count == 0;
   return true;
 }

@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
+
+#include "compat/io/text_file.h"
 
 namespace compat {
 
@@ -18,7 +21,7 @@ class LineSource {
 
   /// Standard input.
   LineSource();
-  /// IoError for a file that cannot be opened.
+  /// A file, also a compressed one as TextFile reads it, or a FIFO. Errors of TextFile::open().
   explicit LineSource(const std::filesystem::path& file);
   /// Standard input for "-", else the file.
   static std::unique_ptr<LineSource> open(const std::string& file);
@@ -27,7 +30,8 @@ class LineSource {
   LineSource& operator=(const LineSource&) = delete;
 
   /// The next line without its end ("\n" or "\r\n"). The last line may lack one. kNotYet only where
-  /// `wait` is false: no whole line is there yet. FormatError for a line that is too long; IoError.
+  /// `wait` is false: no whole line is there yet. FormatError for a line that is too long and for
+  /// damaged compressed data; IoError.
   State next(std::string& line, bool wait);
   /// Whether it is a terminal.
   bool terminal() const;
@@ -35,8 +39,11 @@ class LineSource {
 
  private:
   bool fill(bool wait);
+  /// Reads into `out` what is there, at least a byte; 0 at the end.
+  std::size_t read(std::span<char> out);
 
-  int descriptor_ = 0;
+  int descriptor_ = 0;              ///< -1: `text_` is read.
+  std::unique_ptr<TextFile> text_;  ///< Never waits: a regular file.
   std::string name_;
   std::string buffer_;
   std::size_t at_ = 0;        ///< The line's beginning in the buffer.

@@ -47,7 +47,4 @@ struct CommandSpec {
 bool parse_command_line(const CommandSpec& spec, std::span<const std::string> args,
                         std::ostream& out, std::vector<std::string>& ignored);
 
-/// The closest of `names` to `typed`, or "" when none is close.
-std::string nearest_name(std::string_view typed, std::span<const std::string> names);
-
 }  // namespace compat

@@ -9,6 +9,7 @@
 
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
+#include "compat/base/nearest_name.h"
 #include "compat/base/version.h"
 #include "compat/io/lost_files.h"
 #include "compat/program/console.h"

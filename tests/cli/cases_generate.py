@@ -226,7 +226,7 @@ CASES += [
         "a file that is not there",
         generate(SEED, "--file", "nothing", *SHORT),
         1,
-        stderr=["nothing: open: No such file"],
+        stderr=["nothing: cannot open: No such file"],
     ),
     Case(
         "one expert per token of a product",

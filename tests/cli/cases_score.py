@@ -437,7 +437,7 @@ CASES = [
         "no such file",
         [*SEED, "{tmp}/none.txt", *DATA],
         1,
-        stderr=["none.txt: open: No such file or directory"],
+        stderr=["none.txt: cannot open: No such file or directory"],
     ),
     Case("no such model", ["btm", "score", "{tmp}/none.pt"], 1, stderr=["none.pt"]),
     Case(

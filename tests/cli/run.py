@@ -161,6 +161,8 @@ def problems_of(case, programs: pathlib.Path) -> list:
 
 
 def main() -> int:
+    # A shell starts background jobs with SIGINT ignored, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

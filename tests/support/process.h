@@ -58,6 +58,7 @@ class Process {
       ::dup2(out_[1], STDOUT_FILENO);
       ::dup2(err_[1], STDERR_FILENO);
       for (const int fd : {out_[0], out_[1], err_[0], err_[1]}) ::close(fd);
+      ::signal(SIGINT, SIG_DFL);  // a shell's background jobs ignore it
       for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
       ::execv(path.c_str(), pointers.data());
       ::_exit(127);

@@ -79,6 +79,8 @@ def ends_with_ctrl_c(programs):
 
 
 def main():
+    # A shell starts background jobs with SIGINT ignored, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", required=True, type=pathlib.Path)
     programs = parser.parse_args().bin.resolve()

@@ -45,6 +45,26 @@ std::vector<std::string> of_words(const std::vector<std::string>& words) {
   return told(compat::resolve_models(words, quiet));
 }
 
+TEST(NamedModels, ThatAreMissingHaveASuggestion) {
+  const btm_test::TempDir dir;
+  make_file(dir / "runs/seed/checkpoint_last.pt");
+  make_file(dir / "ru\x1bs/seed/checkpoint_last.pt");
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"runs/sed", "runs/seed"},
+      {"runz/seed", "runs"},  // the first part that is missing
+      {"runs/seed/checkpoint_lats.pt", "runs/seed/checkpoint_last.pt"}};
+  for (const auto& [given, near] : rows)
+    expect_error<compat::IoError>([&, name = given] { of_list((dir / name).string()); },
+                                  "; did you mean " + (dir / near).string() + "?");
+  expect_error<compat::IoError>([&] { of_list((dir / "ru\x1bx").string()); }, "/ru\\x1bs?");
+  try {
+    of_list((dir / "something_else").string());
+    ADD_FAILURE();
+  } catch (const compat::IoError& error) {
+    EXPECT_EQ(std::string(error.what()).find("did you mean"), std::string::npos) << error.what();
+  }
+}
+
 TEST(NamedModels, AreFilesOrFoldersOfEveryKind) {
   const btm_test::TempDir dir;
   make_file(dir / "run/checkpoint_last.pt");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "compat/base/error.h"
+#include "tests/support/compress.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/files.h"
 
@@ -60,15 +61,17 @@ TEST(LineSource, DoesNotWaitForALineThatIsNotThere) {
   EXPECT_FALSE(source.terminal());
 }
 
+TEST(LineSource, ReadsCompressedFiles) {
+  const std::string text = "one\ntwo\n" + std::string(300'000, 'x') + "\nend";
+  for (const std::string& packed : {btm_test::gzipped(text), btm_test::zstd_compressed(text)})
+    EXPECT_EQ(lines_of(packed), lines_of(text));
+  const std::string whole = btm_test::gzipped(text);
+  expect_error<FormatError>([&] { lines_of(whole.substr(0, whole.size() - 20)); }, "cut off");
+}
+
 TEST(LineSource, SaysWhatItCannotRead) {
   expect_error<IoError>([] { LineSource source("/nowhere/at/all"); }, "/nowhere/at/all");
-  expect_error<IoError>(
-      [] {
-        LineSource source("/");
-        std::string line;
-        source.next(line, true);
-      },
-      "read");
+  expect_error<IoError>([] { LineSource source("/"); }, "is a directory, expected a text file");
   const btm_test::TempDir folder;
   const auto file = folder / "long";
   std::ofstream(file) << "short\n" << std::string(LineSource::kLongestLine + 100'000, 'x');
