@@ -11,6 +11,7 @@
 #include "btm/model/tensor_memory.h"
 #include "btm/serve/engine.h"
 #include "btm/serve/http_server.h"
+#include "btm/serve/log_writer.h"
 #include "btm/serve/service.h"
 #include "compat/base/concat.h"
 #include "compat/base/error.h"
@@ -146,11 +147,11 @@ std::string read_key(const std::string& file) {
 
 /// Lets both threads work until a signal, of which a SignalGuard hears: this one computes, the
 /// other one speaks HTTP.
-void serve(Engine& engine, HttpServer& server, Service& service) {
+void serve(Engine& engine, HttpServer& server, Service& service, LogWriter& log) {
   server.look_regularly([&] {
     if (compat::received_signal() == 0) return true;
-    std::cerr << "btm serve: " << compat::signal_name(compat::received_signal())
-              << ": answers running requests, and ends" << std::endl;
+    log.write("btm serve: " + compat::signal_name(compat::received_signal()) +
+              ": answers running requests, and ends");
     service.refuse_new();
     engine.stop();
     server.drain();
@@ -193,6 +194,7 @@ int run(ServeCommand& command) {
   const MixtureOptions mixture = mixture_of(command.models, found);
   compat::TextCodec codec = codec_of(command.models, found);
 
+  LogWriter writer;
   // The port is taken before the models are loaded, so that an error comes at once.
   std::unique_ptr<Service> service;
   HttpServer server(command.server,
@@ -211,7 +213,7 @@ int run(ServeCommand& command) {
       predictor_of(command.models, found, mixture, {command.cache_tokens, {}});
   Engine engine(*predictor, codec.clone(), command.engine_limits());
   Service::Log log;
-  if (!command.quiet) log = [](const std::string& line) { std::cerr << line << std::endl; };
+  if (!command.quiet) log = [&writer](const std::string& line) { writer.write(line); };
   service = std::make_unique<Service>(
       ServedModels(command.name, found.names(),
                    make_posterior(mixture, found.experts, found.dictionary)),
@@ -226,7 +228,7 @@ int run(ServeCommand& command) {
          " may use the models (--api-key-file)");
   const compat::SignalGuard guard;
   announce(command, server, found);
-  serve(engine, server, *service);
+  serve(engine, server, *service, writer);
   return 0;
 }
 

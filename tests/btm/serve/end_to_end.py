@@ -206,6 +206,15 @@ def test_slow_clients_hold_nobody_up(programs):
         assert raw(server.port, b"") == b""  # says nothing, and is closed
 
 
+def test_waits_for_nobody_who_reads_its_log(programs):
+    with Running(programs) as server:  # nobody reads its log before the end
+        asked = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        for _ in range(30):
+            last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            got = raw(server.port, 99 * asked + last)
+            assert got.count(b"HTTP/1.1 200") == 100, got[-1000:]
+
+
 def test_answers_in_order(programs):
     with Running(programs, "--quiet") as server:
         last = fuzz_serve.request(BODY, "Connection: close")
