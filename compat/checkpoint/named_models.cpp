@@ -100,7 +100,8 @@ std::string suggestion_for(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end;
        !error && entry != end && names.size() < kMostRead; entry.increment(error))
-    names.push_back(entry->path().filename().string());
+    if (entry->path().filename() != missing)  // as a link that leads nowhere has
+      names.push_back(entry->path().filename().string());
   std::ranges::sort(names);  // of names that are as close the first, whatever the folder's order
   const std::string near = nearest_name(missing.string(), names);
   if (near.empty()) return {};
@@ -112,13 +113,13 @@ NamedModel file_model(const fs::path& path) {
     throw IoError(path.string(), std::string(other) + std::string(kExpected));
   if (!is_there(path) && is_there(path.string() + ".idx"))
     throw IoError(path.string(), "is the prefix of a data set" + std::string(kExpected));
-  if (const std::string suggestion = suggestion_for(path); !suggestion.empty())
-    throw IoError(path.string(), "cannot open: No such file or directory" + suggestion);
   if (const auto parts = metaseq_files(path); !parts.empty()) {
     const std::string stem = metaseq_name(parts.front().path)->stem;
     return {is_usual(stem + ".pt") ? folder_name(path.parent_path()) : stem, parts.front().path,
             ModelKind::kMetaseq};
   }
+  if (const std::string suggestion = suggestion_for(path); !suggestion.empty())
+    throw IoError(path.string(), "cannot open: No such file or directory" + suggestion);
   const std::string name = path.filename().string();
   NamedModel model{is_usual(name) ? folder_name(path.parent_path()) : path.stem().string(), path,
                    ModelKind::kCheckpoint};

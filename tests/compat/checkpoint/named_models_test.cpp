@@ -65,6 +65,30 @@ TEST(NamedModels, ThatAreMissingHaveASuggestion) {
   }
 }
 
+/// STEM.pt stands for the parts of a metaseq model, and there is no such file.
+TEST(NamedModels, OfMetaseqsPartsAreNotTakenForMistypedNames) {
+  const btm_test::TempDir dir;
+  make_file(dir / "run/checkpoint_2000.pt");
+  make_file(dir / "run/checkpoint_1000-model_part-0.pt");
+  make_file(dir / "run/checkpoint_1000-model_part-1.pt");
+  const auto models = compat::resolve_models((dir / "run/checkpoint_1000.pt").string(), quiet);
+  ASSERT_EQ(models.size(), 1U);
+  EXPECT_EQ(models.front().kind, ModelKind::kMetaseq);
+  expect_error<compat::IoError>([&] { of_list((dir / "run/checkpoint_3000.pt").string()); },
+                                "did you mean");
+}
+
+TEST(NamedModels, ThatAreLinksToNowhereAreNotSuggested) {
+  const btm_test::TempDir dir;
+  std::filesystem::create_symlink("gone", dir / "only_link");
+  try {
+    of_list((dir / "only_link/checkpoint_last.pt").string());
+    ADD_FAILURE();
+  } catch (const compat::IoError& error) {
+    EXPECT_EQ(std::string(error.what()).find("did you mean"), std::string::npos) << error.what();
+  }
+}
+
 TEST(NamedModels, AreFilesOrFoldersOfEveryKind) {
   const btm_test::TempDir dir;
   make_file(dir / "run/checkpoint_last.pt");
